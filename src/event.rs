@@ -1,0 +1,205 @@
+//! The vocabulary: [`Event`], [`EventId`], [`Offset`], [`Batch`]. No I/O, no async.
+//!
+//! Keeps I5: `data` passes through byte for byte; rendering copies the portal's own bytes.
+
+use std::fmt;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+/// The portal's number of one event: counted over the whole portal, ascending, never reused
+/// (PORTAL.md 2.2). At least 1 and at most `i64::MAX`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct EventId(u64);
+
+impl EventId {
+    /// The id, or `None` when `id` is 0 or leaves no room for the offset behind it.
+    pub fn try_new(id: u64) -> Option<Self> {
+        (1..i64::MAX as u64).contains(&id).then_some(Self(id))
+    }
+
+    /// The number itself.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The offset that says "done with this event and all before it".
+    pub fn next(self) -> Offset {
+        Offset(self.0 + 1)
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A position in a queue: the lowest event id that is still wanted (PORTAL.md 2.4).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Offset(u64);
+
+impl Offset {
+    /// Where every queue begins. Sent upstream it confirms nothing, yet reads past the portal's
+    /// stale "nothing pending" marker (PORTAL.md 2.4).
+    pub const START: Self = Self(1);
+
+    /// The offset, or `None` when `offset` is 0 or does not fit the portal's 64-bit counter.
+    pub fn try_new(offset: u64) -> Option<Self> {
+        (1..=i64::MAX as u64).contains(&offset).then_some(Self(offset))
+    }
+
+    /// The number itself.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Whether a lane at this offset has yet to settle `id`.
+    pub fn wants(self, id: EventId) -> bool {
+        id.0 >= self.0
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One queue of one portal: where events come from, by the names used in every output line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Queue {
+    /// The source's name in the configuration.
+    pub source: Arc<str>,
+    /// What is hashed into every event's `id`: portal and user, without any secret.
+    pub identity: Arc<str>,
+    tag: [u8; 8],
+}
+
+impl Queue {
+    /// The queue of `identity` (as in `example.bitrix24.com/user/12`), polled under the name `source`.
+    pub fn new(source: &str, identity: &str) -> Self {
+        let digest = Sha256::digest(identity.as_bytes());
+        let mut tag = [0; 8];
+        tag.copy_from_slice(&digest[..8]);
+        Self { source: source.into(), identity: identity.into(), tag }
+    }
+
+    /// The event's stable id: the same in every retry, replay and sink, for ever (G2). No dots,
+    /// as Standard Webhooks 1.0 demands of a `webhook-id`.
+    pub fn stable_id(&self, id: EventId) -> String {
+        format!("b24_{:016x}_{id}", u64::from_be_bytes(self.tag))
+    }
+}
+
+/// One item of a queue, its payload untouched.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The queue it was read from.
+    pub queue: Arc<Queue>,
+    /// Its number there.
+    pub id: EventId,
+    /// The portal's name of its type, such as `ONIMV2MESSAGEADD`; empty when the portal sent none.
+    pub kind: String,
+    /// The portal's bytes of `date`, quotes included; `null` when the portal sent none.
+    pub date: Box<RawValue>,
+    /// The portal's bytes of `data`.
+    pub data: Box<RawValue>,
+}
+
+impl Event {
+    /// Appends the event as one line of JSON, the final newline included (DESIGN.md section 5).
+    pub fn write_line(&self, line: &mut Vec<u8>) {
+        self.write_json(line);
+        line.push(b'\n');
+    }
+
+    /// Appends the event as a JSON object on one line, without a newline.
+    pub fn write_json(&self, json: &mut Vec<u8>) {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        // Writing to a Vec cannot fail.
+        let _infallible = write!(
+            json,
+            r#"{{"id":"{}","source":{},"eventId":{},"type":{},"date":{},"data":"#,
+            self.queue.stable_id(self.id),
+            quoted(&self.queue.source),
+            self.id,
+            quoted(&self.kind),
+            self.date.get(),
+        );
+        let start = json.len();
+        json.extend_from_slice(self.data.get().as_bytes());
+        // Inside a JSON string both must be escaped, so where they stand they are mere white space.
+        for byte in &mut json[start..] {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+        json.push(b'}');
+    }
+}
+
+/// The events of one poll, in order of their ids.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Ascending and unique by id.
+    pub events: Vec<Event>,
+    /// The portal says that more is waiting.
+    pub has_more: bool,
+}
+
+impl Batch {
+    /// The offset behind the last event, or `None` for an empty batch.
+    pub fn next(&self) -> Option<Offset> {
+        self.events.last().map(|event| event.id.next())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(data: &str) -> Event {
+        Event {
+            queue: Arc::new(Queue::new("support", "example.bitrix24.com/user/12")),
+            id: EventId::try_new(2001).unwrap(),
+            kind: "ONIMV2MESSAGEADD".into(),
+            date: RawValue::from_string(r#""2025-01-15T10:30:00+02:00""#.into()).unwrap(),
+            data: RawValue::from_string(data.into()).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_line_holds_the_portals_bytes() {
+        let mut line = Vec::new();
+        event(r#"{"a": 1.50, "b":"\u0041\/"}"#).write_line(&mut line);
+        let line = String::from_utf8(line).unwrap();
+        assert!(line.ends_with("\"data\":{\"a\": 1.50, \"b\":\"\\u0041\\/\"}}\n"), "{line}");
+        assert!(line.starts_with(r#"{"id":"b24_"#), "{line}");
+    }
+
+    #[test]
+    fn a_payload_spread_over_lines_stays_one_line() {
+        let mut line = Vec::new();
+        event("{\n\"a\":\r\n1}").write_line(&mut line);
+        assert_eq!(String::from_utf8(line.clone()).unwrap().lines().count(), 1);
+        assert!(serde_json::from_slice::<serde_json::Value>(&line).is_ok());
+    }
+
+    #[test]
+    fn the_stable_id_never_changes() {
+        // Receivers remember these ids: a change here doubles every event for them.
+        assert_eq!(event("{}").queue.stable_id(EventId::try_new(7).unwrap()), "b24_2ab78abe6f51bf86_7");
+    }
+
+    #[test]
+    fn an_offset_wants_what_is_at_or_behind_it() {
+        let id = EventId::try_new(5).unwrap();
+        assert!(Offset::try_new(5).unwrap().wants(id));
+        assert!(!id.next().wants(id));
+        assert_eq!(EventId::try_new(0), None);
+        assert_eq!(EventId::try_new(u64::MAX), None);
+    }
+}

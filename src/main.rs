@@ -1,0 +1,2 @@
+//! b24relay
+fn main() {}
