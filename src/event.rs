@@ -90,7 +90,12 @@ impl Queue {
     /// The event's stable id: the same in every retry, replay and sink, for ever (G2). No dots,
     /// as Standard Webhooks 1.0 demands of a `webhook-id`.
     pub fn stable_id(&self, id: EventId) -> String {
-        format!("b24_{:016x}_{id}", u64::from_be_bytes(self.tag))
+        format!("{}{id}", self.stable_prefix())
+    }
+
+    /// What the stable ids of all events of this queue begin with, and those of no other queue.
+    pub fn stable_prefix(&self) -> String {
+        format!("b24_{:016x}_", u64::from_be_bytes(self.tag))
     }
 }
 
@@ -119,6 +124,7 @@ impl Event {
     /// Appends the event as a JSON object on one line, without a newline.
     pub fn write_json(&self, json: &mut Vec<u8>) {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let start = json.len();
         // Writing to a Vec cannot fail.
         let _infallible = write!(
             json,
@@ -129,7 +135,6 @@ impl Event {
             quoted(&self.kind),
             self.date.get(),
         );
-        let start = json.len();
         json.extend_from_slice(self.data.get().as_bytes());
         // Inside a JSON string both must be escaped, so where they stand they are mere white space.
         for byte in &mut json[start..] {

@@ -1,0 +1,214 @@
+//! The wire's shapes, and what is forgiven in them (PORTAL.md section 8).
+//!
+//! Tolerant wherever a portal is known to differ, strict wherever an offset could be corrupted.
+
+use std::fmt;
+
+use serde::de::{self, Deserializer, IgnoredAny, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::event::EventId;
+
+/// Any answer. An `error` key makes it a refusal, whatever else is there and whatever its value.
+#[derive(Deserialize)]
+pub struct Envelope<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub error: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub error_description: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub time: Option<&'a RawValue>,
+    pub sessid: Option<IgnoredAny>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads an answer, a byte order mark and white space around it forgiven.
+    ///
+    /// # Errors
+    /// When it is not one whole JSON object.
+    pub fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body))
+    }
+
+    /// The error code as text: a string as it is, an object's `code`, anything else as it is written.
+    pub fn code(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Object {
+            code: serde_json::Value,
+        }
+        let raw = self.error?.get();
+        let code = serde_json::from_str::<Object>(raw).map(|object| object.code);
+        Some(text(&code.map_or_else(|_| raw.to_owned(), |code| code.to_string())))
+    }
+
+    /// `error_description`, else an error object's `message`, else nothing.
+    pub fn description(&self) -> String {
+        #[derive(Deserialize)]
+        struct Object {
+            message: String,
+        }
+        match (self.error_description, self.error) {
+            (Some(raw), _) => text(raw.get()),
+            (None, Some(raw)) => {
+                serde_json::from_str(raw.get()).map_or(String::new(), |object: Object| object.message)
+            }
+            (None, None) => String::new(),
+        }
+    }
+
+    /// Seconds from the end of this call until the portal's oldest operating bucket drops out.
+    pub fn operating_reset_s(&self) -> Option<f64> {
+        #[derive(Deserialize)]
+        struct Time {
+            finish: f64,
+            operating_reset_at: f64,
+        }
+        // Never fail on `time`: whatever is odd in it counts as absent.
+        let time: Time = serde_json::from_str(self.time?.get()).ok()?;
+        Some(time.operating_reset_at - time.finish)
+    }
+}
+
+/// A JSON string's content, or the JSON itself.
+fn text(raw: &str) -> String {
+    serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned())
+}
+
+/// `Some` for a key that is there, `null` included.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// The parameters of `im.v2.Event.get`.
+#[derive(Serialize)]
+pub struct GetParams {
+    pub offset: u64,
+    pub limit: u16,
+}
+
+/// `result` of `im.v2.Event.get`: one page of the queue.
+///
+/// `nextOffset` is read by nobody: the ids themselves say more, and cannot be ahead of what was served.
+#[derive(Deserialize)]
+pub struct Page<'a> {
+    #[serde(borrow)]
+    pub events: Items<'a>,
+    #[serde(default, rename = "hasMore", deserialize_with = "lenient_bool")]
+    pub has_more: Option<bool>,
+}
+
+/// `events`: a list; PHP writes an empty one also as `{}`.
+pub struct Items<'a>(pub Vec<Item<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
+        if raw.trim_start_matches('{').trim_start() == "}" {
+            return Ok(Self(Vec::new()));
+        }
+        serde_json::from_str(raw).map(Self).map_err(de::Error::custom)
+    }
+}
+
+/// One event as it travels. `data` and `date` stay the portal's bytes.
+#[derive(Deserialize)]
+pub struct Item<'a> {
+    #[serde(rename = "eventId", deserialize_with = "event_id")]
+    pub id: EventId,
+    #[serde(borrow, default, rename = "type", deserialize_with = "present")]
+    pub kind: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub date: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub data: Option<&'a RawValue>,
+}
+
+impl Item<'_> {
+    /// The type's name; whatever is not a string counts as no name.
+    pub fn kind(&self) -> String {
+        self.kind.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    }
+}
+
+/// A whole number, or a string of digits.
+fn event_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventId, D::Error> {
+    struct IdVisitor;
+    impl Visitor<'_> for IdVisitor {
+        type Value = EventId;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an event id: a whole number above 0")
+        }
+        fn visit_u64<E: de::Error>(self, id: u64) -> Result<EventId, E> {
+            EventId::try_new(id).ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(id), &self))
+        }
+        fn visit_str<E: de::Error>(self, id: &str) -> Result<EventId, E> {
+            let digits = id.bytes().all(|byte| byte.is_ascii_digit());
+            let id = digits.then(|| id.parse().ok()).flatten();
+            id.and_then(EventId::try_new)
+                .ok_or_else(|| E::invalid_type(de::Unexpected::Str("other text"), &self))
+        }
+    }
+    deserializer.deserialize_any(IdVisitor)
+}
+
+/// `true`, or how else a portal may write it; what is neither counts as absent.
+fn lenient_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    let raw = <&'de RawValue>::deserialize(deserializer)?.get();
+    Ok(match raw.trim_matches('"') {
+        "true" | "1" | "Y" => Some(true),
+        "false" | "0" | "N" => Some(false),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(body: &str) -> Option<String> {
+        Envelope::parse(body.as_bytes()).unwrap().code()
+    }
+
+    #[test]
+    fn the_error_key_alone_makes_a_refusal() {
+        for (body, expected) in [
+            (r#"{"error":"expired_token"}"#, "expired_token"),
+            (r#"{"result":{},"error":""}"#, ""),
+            (r#"{"error":"0"}"#, "0"),
+            (r#"{"error":0}"#, "0"),
+            (r#"{"error":null}"#, "null"),
+            (r#"{"error":{"code":"X","message":"m"}}"#, "X"),
+            (r#"{"error":{"code":7}}"#, "7"),
+        ] {
+            assert_eq!(code(body).as_deref(), Some(expected), "{body}");
+        }
+        assert_eq!(code("\u{feff} \n{\"result\":null} "), None);
+    }
+
+    #[test]
+    fn what_is_not_one_whole_object_is_refused() {
+        for body in ["", "[]", "null", "<html>", r#"{"result":1"#, r#"{"result":1}x"#, "\"a\""] {
+            assert!(Envelope::parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn pages_are_read_leniently_but_ids_are_not() {
+        let page =
+            |text: &str| serde_json::from_str::<Page>(text).map(|page| (page.events.0.len(), page.has_more));
+        assert_eq!(page(r#"{"events":[],"nextOffset":null,"hasMore":false}"#).unwrap(), (0, Some(false)));
+        assert_eq!(page(r#"{"events":{},"hasMore":null}"#).unwrap(), (0, None));
+        assert_eq!(page(r#"{"events":{ },"hasMore":"Y"}"#).unwrap(), (0, Some(true)));
+        assert_eq!(page(r#"{"events":[{"eventId":"9007199254740993","data":[]}]}"#).unwrap(), (1, None));
+        for id in ["0", "-1", "1.5", "\"\"", "\"-1\"", "\"1e3\"", "null", "true", "[]", "9223372036854775807"]
+        {
+            assert!(page(&format!(r#"{{"events":[{{"eventId":{id}}}]}}"#)).is_err(), "{id}");
+        }
+        assert!(page(r#"{"events":[{"type":"A"}]}"#).is_err());
+        assert!(page(r#"{"events":null}"#).is_err());
+        assert!(page("{}").is_err());
+    }
+}

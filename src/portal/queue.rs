@@ -1,0 +1,84 @@
+//! One user's event queue: subscribe, poll, unsubscribe (PORTAL.md section 2).
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use tracing::warn;
+
+use super::answer::{GetParams, Item, Page};
+use super::call::{CallError, Caller};
+use crate::event::{Batch, Event, Offset, Queue};
+
+/// The queue of the user behind a credential.
+pub struct UserQueue {
+    caller: Caller,
+    queue: Arc<Queue>,
+}
+
+impl UserQueue {
+    /// The queue that `caller`'s credential reads, known as `queue`.
+    pub fn new(caller: Caller, queue: Arc<Queue>) -> Self {
+        Self { caller, queue }
+    }
+
+    /// Its names.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// Asks the portal to record events for this user from now on; harmless when it already does.
+    ///
+    /// # Errors
+    /// As [`Caller::call`].
+    pub async fn subscribe(&self) -> Result<(), CallError> {
+        self.caller.call_for::<serde::de::IgnoredAny>("im.v2.Event.subscribe").await.map(|_| ())
+    }
+
+    /// Asks the portal to stop recording. What is unread is destroyed on the portals we know
+    /// (PORTAL.md 2.6): drain first.
+    ///
+    /// # Errors
+    /// As [`Caller::call`].
+    pub async fn unsubscribe(&self) -> Result<(), CallError> {
+        self.caller.call_for::<serde::de::IgnoredAny>("im.v2.Event.unsubscribe").await.map(|_| ())
+    }
+
+    /// Reads up to `limit` events from `offset` on, and lets the portal forget all below it.
+    ///
+    /// # Errors
+    /// As [`Caller::call`].
+    pub async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {
+        let params = GetParams { offset: offset.get(), limit };
+        let read = |result: &str| {
+            let page: Page = serde_json::from_str(result)?;
+            Ok(self.batch(page, offset, limit))
+        };
+        self.caller.call("im.v2.Event.get", &params, read).await
+    }
+
+    /// Puts a page in order: ascending, each id once, nothing below what was asked for.
+    fn batch(&self, page: Page<'_>, offset: Offset, limit: u16) -> Batch {
+        let mut items = page.events.0;
+        let received = items.len();
+        let has_more = page.has_more.unwrap_or(received >= usize::from(limit)) && received > 0;
+        items.sort_by_key(|item| item.id);
+        items.dedup_by_key(|item| item.id);
+        items.retain(|item| offset.wants(item.id));
+        if items.len() < received {
+            let dropped = received - items.len();
+            warn!(source = %self.queue.source, %offset, dropped, "portal repeated events within one answer or below the offset");
+        }
+        Batch { events: items.iter().map(|item| self.event(item)).collect(), has_more }
+    }
+
+    fn event(&self, item: &Item<'_>) -> Event {
+        let owned = |raw: Option<&RawValue>| raw.unwrap_or(RawValue::NULL).to_owned();
+        Event {
+            queue: Arc::clone(&self.queue),
+            id: item.id,
+            kind: item.kind(),
+            date: owned(item.date),
+            data: owned(item.data),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Signals become values that whoever waits can look at; nothing is cut in the middle (I7).
+//!
+//! SIGTERM and SIGINT ask for a drain, a second one leaves at once with 128+n. SIGHUP is a nudge:
+//! files are reopened and every retry delay ends early, so a repaired cause is noticed at once.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::{flag, iterator};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What ended a [`Signals::pause`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wake {
+    /// The time was up.
+    Elapsed,
+    /// SIGHUP: look again now.
+    Nudged,
+    /// A stop was asked for: come to an end.
+    Stopping,
+}
+
+/// The stop token and the nudge count, handed to whoever waits.
+#[derive(Clone, Debug)]
+pub struct Signals {
+    /// Cancelled by the first SIGTERM or SIGINT.
+    pub stop: CancellationToken,
+    nudges: watch::Receiver<u64>,
+    // Keeps the channel open where no signal thread holds the sender.
+    _sender: Arc<watch::Sender<u64>>,
+}
+
+impl Signals {
+    /// Signals that come from nobody but the holder of `stop`.
+    pub fn silent() -> Self {
+        Self::with_sender(Arc::new(watch::Sender::new(0)))
+    }
+
+    /// Listens to the process's signals on a thread of its own.
+    ///
+    /// # Errors
+    /// When the operating system refuses a handler or the thread.
+    pub fn install() -> io::Result<Self> {
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGINT] {
+            // In this order: the first signal finds the flag down and raises it, the second leaves.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+            flag::register(signal, Arc::clone(&asked))?;
+        }
+        let nudges = Arc::new(watch::Sender::new(0));
+        let signals = Self::with_sender(Arc::clone(&nudges));
+        let stop = signals.stop.clone();
+        let mut arrived = iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        thread::Builder::new().name("signals".into()).spawn(move || {
+            for signal in arrived.forever() {
+                if signal == SIGHUP {
+                    nudges.send_modify(|count| *count += 1);
+                } else {
+                    stop.cancel();
+                }
+            }
+        })?;
+        Ok(signals)
+    }
+
+    fn with_sender(sender: Arc<watch::Sender<u64>>) -> Self {
+        Self { stop: CancellationToken::new(), nudges: sender.subscribe(), _sender: sender }
+    }
+
+    /// How many nudges have come so far; a file opened at a lower count wants to be reopened.
+    pub fn nudge_count(&self) -> u64 {
+        *self.nudges.borrow()
+    }
+
+    /// Waits politely: until `duration` has passed, a nudge comes, or a stop is asked for.
+    pub async fn pause(&self, duration: Duration) -> Wake {
+        // A clone of our own: it has seen everything up to now, so only a fresh nudge wakes it.
+        let mut nudges = self.nudges.clone();
+        nudges.mark_unchanged();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Wake::Stopping,
+            Ok(()) = nudges.changed() => Wake::Nudged,
+            () = tokio::time::sleep(duration) => Wake::Elapsed,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Destinations: each takes events, in order, and says when it holds them for good.
+
+mod file;
+mod readable;
+mod stdout;
+mod tail;
+mod webhook;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::config::{SinkConfig, TargetConfig};
+use crate::event::Event;
+use crate::shutdown::Signals;
+
+/// Why an attempt did not deliver. Matched on by the lane.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// It may well work in a moment: try again with a growing delay.
+    #[error("{reason}")]
+    Transient {
+        /// What happened, without secrets.
+        reason: String,
+        /// How long the destination asked us to stay away, if it did.
+        wait: Option<Duration>,
+    },
+    /// A person must act: keep the event, try again slowly.
+    #[error("{reason}")]
+    Held {
+        /// What happened and what to do, without secrets.
+        reason: String,
+    },
+    /// The destination is gone for the rest of this process: end it.
+    #[error("{reason}")]
+    Closed {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// A destination. An attempt takes all of its events or fails; a failed one may be repeated with the
+/// same events, and then takes up where it broke off as far as the destination allows.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// The most events that one attempt takes.
+    fn attempt_max(&self) -> usize;
+
+    /// Delivers `events`, in order: when this returns `Ok`, the destination holds them for good.
+    async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError>;
+}
+
+/// Makes the sink that `config` describes. Touches nothing yet: that is the first attempt's business,
+/// so that a missing disk or receiver delays deliveries and never the start.
+///
+/// # Errors
+/// A text that says why TLS cannot be set up.
+pub fn build(config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, String> {
+    Ok(match &config.target {
+        TargetConfig::Stdout(stdout) => Arc::new(stdout::StdoutSink::new(*stdout)),
+        TargetConfig::File(file) => Arc::new(file::FileSink::new(file.clone(), signals.clone())),
+        TargetConfig::Webhook(webhook) => Arc::new(webhook::WebhookSink::try_new(webhook.clone())?),
+    })
+}
+
+/// Runs blocking work away from the runtime's threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let task = tokio::task::spawn_blocking(work);
+    task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}

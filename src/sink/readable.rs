@@ -1,0 +1,114 @@
+//! An event as one short line for people in a terminal. Chat text is foreign text: it is cleaned of
+//! control characters and cut, and whatever is missing is simply left out.
+
+use std::io::Write as _;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::event::Event;
+
+/// How much of a chat text is shown, in characters.
+const TEXT_MAX: usize = 80;
+
+/// The parts of `data` worth showing. Each may be missing, or of another type.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Data {
+    message: Value,
+    #[serde(rename = "messageId")]
+    message_id: Value,
+    chat: Value,
+    user: Value,
+    reaction: Value,
+    action: Value,
+}
+
+/// Appends `event` as one line.
+pub fn write_line(event: &Event, line: &mut Vec<u8>) {
+    let data: Data = serde_json::from_str(event.data.get()).unwrap_or_default();
+    let date: String = serde_json::from_str(event.date.get()).unwrap_or_default();
+    let time = date.get(11..19).unwrap_or("--:--:--");
+    let verb = event.kind.strip_prefix("ONIMV2").unwrap_or(&event.kind);
+    let chat = [&data.chat["name"], &data.chat["dialogId"]].into_iter().find_map(filled).unwrap_or_default();
+    let user = filled(&data.user["name"]).unwrap_or_default();
+    // Writing to a Vec cannot fail.
+    let _infallible = writeln!(
+        line,
+        "{time} {:<12} {:>8}  {:<14} {:<20} {:<16} {}",
+        clean(&event.queue.source, 12),
+        event.id,
+        clean(verb, 14),
+        clean(chat, 20),
+        clean(user, 16),
+        clean(&what(&data), TEXT_MAX),
+    );
+}
+
+fn what(data: &Data) -> String {
+    let text = filled(&data.message["text"]).unwrap_or_default();
+    match (filled(&data.reaction), &data.message_id) {
+        (Some(reaction), _) => format!("{} {reaction}: {text}", filled(&data.action).unwrap_or("changed")),
+        (None, Value::Null) => text.to_owned(),
+        (None, id) => format!("(message {id})"),
+    }
+}
+
+fn filled(value: &Value) -> Option<&str> {
+    value.as_str().filter(|text| !text.is_empty())
+}
+
+fn clean(text: &str, max: usize) -> String {
+    let mut shown: String = text.chars().take(max).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(max).is_some() {
+        shown.pop();
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::event::{EventId, Queue};
+
+    fn line(kind: &str, data: &str) -> String {
+        let event = Event {
+            queue: Arc::new(Queue::new("support", "a.example/user/1")),
+            id: EventId::try_new(2001).unwrap(),
+            kind: kind.into(),
+            date: RawValue::from_string(r#""2026-08-20T09:15:02+03:00""#.into()).unwrap(),
+            data: RawValue::from_string(data.into()).unwrap(),
+        };
+        let mut line = Vec::new();
+        write_line(&event, &mut line);
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn a_message_shows_who_wrote_what_where() {
+        let data = r#"{"message":{"text":"Build is green"},"chat":{"name":"Release"},"user":{"name":"Ada"}}"#;
+        let line = line("ONIMV2MESSAGEADD", data);
+        for part in ["09:15:02", "support", "2001", "MESSAGEADD", "Release", "Ada", "Build is green"] {
+            assert!(line.contains(part), "{line}");
+        }
+    }
+
+    #[test]
+    fn hostile_text_cannot_move_the_cursor_or_flood_the_screen() {
+        let text = format!(r#"{{"message":{{"text":"\u001b[2J{}"}},"user":[]}}"#, "я".repeat(20_000));
+        let line = line("X", &text);
+        assert!(!line.contains('\u{1b}') && line.chars().count() < 200, "{line}");
+    }
+
+    #[test]
+    fn odd_payloads_still_make_a_line() {
+        for data in ["null", "[]", "7", r#"{"message":[],"chat":"x","user":{"id":1},"messageId":5}"#] {
+            assert_eq!(line("", data).lines().count(), 1, "{data}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Standard output: a line an event, flushed before it counts as delivered.
+
+use std::io::{self, ErrorKind, Write as _};
+
+use async_trait::async_trait;
+
+use super::{DeliverError, Sink, blocking, readable};
+use crate::config::{StdoutConfig, StdoutFormat};
+use crate::event::Event;
+
+/// The `stdout` sink.
+pub struct StdoutSink {
+    config: StdoutConfig,
+}
+
+impl StdoutSink {
+    pub fn new(config: StdoutConfig) -> Self {
+        Self { config }
+    }
+}
+
+#[async_trait]
+impl Sink for StdoutSink {
+    /// A whole batch goes out in one go: there is nothing to gain from less.
+    fn attempt_max(&self) -> usize {
+        usize::MAX
+    }
+
+    async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError> {
+        let mut lines = Vec::new();
+        for event in events {
+            match self.config.format {
+                StdoutFormat::Json => event.write_line(&mut lines),
+                StdoutFormat::Text => readable::write_line(event, &mut lines),
+            }
+        }
+        // Repeating after an error could tear a line in two, so every error is the end of it.
+        blocking(move || write(&lines))
+            .await
+            .map_err(|error| DeliverError::Closed { reason: explain(&error) })
+    }
+}
+
+fn write(mut lines: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    while !lines.is_empty() {
+        match stdout.write(lines) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => lines = &lines[count..],
+            // A terminal shared with a program that made it non-blocking.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    stdout.flush()
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::BrokenPipe => "whoever read standard output is gone".to_owned(),
+        _ => format!("cannot write to standard output: {error}"),
+    }
+}

@@ -1,0 +1,100 @@
+//! What can be wrong with the state file, by what its user does about it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// Matched on by the lane, which tries again only what may heal, and by the exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process works with it: leave with 75.
+    #[error("the state file `{}` is in use by {holder}: stop that one first, or give this one its own `state`", path.display())]
+    Locked {
+        /// The state file.
+        path: PathBuf,
+        /// Who holds the lock, as it wrote itself down.
+        holder: String,
+    },
+    /// A newer program wrote it: leave with 78.
+    #[error(
+        "the state file `{}` has layout {found}, this program knows up to {known}: run the newer version that wrote it",
+        path.display()
+    )]
+    Newer {
+        /// The state file.
+        path: PathBuf,
+        /// Its layout.
+        found: u32,
+        /// The newest layout known here.
+        known: u32,
+    },
+    /// It is a database, but not ours: leave with 78.
+    #[error("`{}` is a database of another program: point `state` to a file of its own", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It cannot be trusted: leave with 74.
+    #[error(
+        "the state file `{}` is damaged ({detail}): restore it from a backup, or move it away to start anew; \
+         the portal then hands out again what it still keeps (24 hours at most)",
+        path.display()
+    )]
+    Damaged {
+        /// The state file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The disk, the folder or the permissions do not let us: may heal, try again.
+    #[error("cannot use the state file `{}`: {detail}", path.display())]
+    Unavailable {
+        /// The state file.
+        path: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+    /// A source has read another queue so far: leave with 78.
+    #[error(
+        "sources.{source_name}: has read the queue `{known}` so far, and now names `{now}`: \
+         give the source another name, or go back to the old webhook"
+    )]
+    OtherQueue {
+        /// The source.
+        source_name: String,
+        /// The queue on record.
+        known: String,
+        /// The queue that is configured.
+        now: String,
+    },
+}
+
+impl StoreError {
+    /// Sorts SQLite's error by what can be done about it.
+    pub fn from_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        let detail = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => {
+                Self::Unavailable { path, detail: format!("the disk is full ({detail})") }
+            }
+            Some(
+                ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::OutOfMemory,
+            ) => Self::Unavailable { path, detail },
+            // No database, a broken one, or one whose layout is not what it says.
+            _ => Self::Damaged { path, detail },
+        }
+    }
+
+    /// The folder or the file could not be used.
+    pub fn from_io(path: &Path, doing: &str, error: &std::io::Error) -> Self {
+        Self::Unavailable { path: path.to_owned(), detail: format!("{doing}: {error}") }
+    }
+}

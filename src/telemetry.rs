@@ -1,0 +1,40 @@
+//! Tracing to stderr, as text or JSON; stdout belongs to the stdout sink.
+//!
+//! Only this crate's own lines obey `log.level`: what libraries say at finer levels may hold URLs,
+//! and a webhook URL is a secret (G7).
+
+use std::io::{self, IsTerminal as _};
+
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
+
+use crate::config::{LogConfig, LogFormat, LogLevel};
+
+/// Sends log lines to stderr from now on. Only the first call of a process has an effect.
+pub fn init(config: LogConfig) {
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target(env!("CARGO_CRATE_NAME"), Level::from(config.level));
+    let layer = fmt::layer().with_writer(io::stderr).with_target(false);
+    let layer = match config.format {
+        LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
+    };
+    // A second subscriber is refused, which is what "only the first call" means.
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().ok();
+}
+
+impl From<LogLevel> for Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
