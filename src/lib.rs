@@ -3,6 +3,7 @@ pub mod config;
 pub mod event;
 pub mod http_client;
 pub mod portal;
+pub mod relay;
 pub mod retry;
 pub mod sandbox;
 pub mod shutdown;

@@ -1,2 +1,7 @@
-//! b24relay
-fn main() {}
+//! Arguments, telemetry, command, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    b24relay::cli::main()
+}

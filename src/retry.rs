@@ -7,7 +7,7 @@ use std::time::Duration;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
 
-/// A growing delay: somewhere between zero and a step that doubles from a least to a greatest one.
+/// A delay whose step doubles from a least to a greatest one.
 #[derive(Debug)]
 pub struct Backoff {
     policy: ExponentialBackoff,
@@ -16,22 +16,19 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Steps from `min`, doubling up to `max` (`min` itself when that is greater).
-    pub fn new(min: Duration, max: Duration) -> Self {
-        let max = max.max(min);
+    /// Full jitter: anywhere between zero and the step, so that many who failed together do not come
+    /// back together. The step goes from `min` to `max` (`min` itself when that is greater).
+    pub fn jittered(min: Duration, max: Duration) -> Self {
         // The policy draws from `interval` ± 100 %: half of the step as its interval makes that
         // zero to one step.
-        let policy = ExponentialBackoff {
-            current_interval: min / 2,
-            initial_interval: min / 2,
-            max_interval: max / 2,
-            multiplier: 2.0,
-            randomization_factor: 1.0,
-            max_elapsed_time: None,
-            ..ExponentialBackoff::default()
-        };
+        let policy = policy(min / 2, max / 2, 1.0);
         // A draw near zero would hammer whoever just refused us.
-        Self { policy, floor: min / 10, max }
+        Self { policy, floor: min / 10, max: max.max(min) }
+    }
+
+    /// The step itself, give or take a tenth: for slow probes, where a lucky draw would be rude.
+    pub fn steady(min: Duration, max: Duration) -> Self {
+        Self { policy: policy(min, max, 0.1), floor: min * 9 / 10, max: max.max(min) }
     }
 
     /// The next delay; each call doubles the step.
@@ -46,6 +43,18 @@ impl Backoff {
     }
 }
 
+fn policy(min: Duration, max: Duration, randomization_factor: f64) -> ExponentialBackoff {
+    ExponentialBackoff {
+        current_interval: min,
+        initial_interval: min,
+        max_interval: max.max(min),
+        multiplier: 2.0,
+        randomization_factor,
+        max_elapsed_time: None,
+        ..ExponentialBackoff::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,7 +63,7 @@ mod tests {
     fn greatest_draws(min_ms: u64, max_ms: u64) -> Vec<u128> {
         let mut greatest = vec![0; 10];
         for _ in 0..2_000 {
-            let mut backoff = Backoff::new(Duration::from_millis(min_ms), Duration::from_millis(max_ms));
+            let mut backoff = Backoff::jittered(Duration::from_millis(min_ms), Duration::from_millis(max_ms));
             for slot in &mut greatest {
                 *slot = (*slot).max(backoff.next_delay().as_millis());
             }
@@ -72,7 +81,7 @@ mod tests {
 
     #[test]
     fn no_delay_is_zero_and_reset_starts_over() {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        let mut backoff = Backoff::jittered(Duration::from_secs(1), Duration::from_secs(60));
         for _ in 0..2_000 {
             assert!(backoff.next_delay() >= Duration::from_millis(100));
         }
@@ -81,8 +90,17 @@ mod tests {
     }
 
     #[test]
+    fn a_steady_delay_stays_by_its_step() {
+        let mut backoff = Backoff::steady(Duration::from_secs(60), Duration::from_secs(900));
+        for step in [60.0, 120.0, 240.0, 480.0, 900.0, 900.0] {
+            let delay = backoff.next_delay().as_secs_f64();
+            assert!((step * 0.89..=step * 1.11).contains(&delay), "{delay} of {step}");
+        }
+    }
+
+    #[test]
     fn nonsense_bounds_are_put_right() {
-        let mut backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(1));
+        let mut backoff = Backoff::jittered(Duration::from_secs(5), Duration::from_secs(1));
         for _ in 0..100 {
             assert!(backoff.next_delay() <= Duration::from_secs(5));
         }

@@ -27,8 +27,8 @@ struct Data {
 /// Appends `event` as one line.
 pub fn write_line(event: &Event, line: &mut Vec<u8>) {
     let data: Data = serde_json::from_str(event.data.get()).unwrap_or_default();
-    let date: String = serde_json::from_str(event.date.get()).unwrap_or_default();
-    let time = date.get(11..19).unwrap_or("--:--:--");
+    let when: String = serde_json::from_str(event.date.get()).unwrap_or_default();
+    let time = when.get(11..19).unwrap_or("--:--:--");
     let verb = event.kind.strip_prefix("ONIMV2").unwrap_or(&event.kind);
     let chat = [&data.chat["name"], &data.chat["dialogId"]].into_iter().find_map(filled).unwrap_or_default();
     let user = filled(&data.user["name"]).unwrap_or_default();

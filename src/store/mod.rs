@@ -25,6 +25,17 @@ use crate::event::{Offset, Queue};
 /// How long a statement waits for a reader (`status`, a backup) before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What a commit makes durable of one lane.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// The checkpoint: all below it is settled.
+    pub offset: Offset,
+    /// How many events were delivered since the commit before.
+    pub delivered: u64,
+    /// How many were left out by the sink's filter since the commit before.
+    pub filtered: u64,
+}
+
 /// The state file, open and locked. Cheap to clone; work is done off the runtime's threads.
 #[derive(Clone)]
 pub struct Store {
@@ -94,20 +105,30 @@ impl Store {
         Ok(rows.into_iter().filter_map(|(sink, offset)| Some((sink, Offset::try_new(offset)?))).collect())
     }
 
-    /// Makes durable that `sink` has settled everything of `source` below `offset`.
+    /// Makes durable that `sink` has settled everything of `source` below the progress's offset.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the disk does not take it: try again, nothing has changed.
-    pub async fn commit(&self, source: &str, sink: &str, offset: Offset) -> Result<(), StoreError> {
+    pub async fn commit(&self, source: &str, sink: &str, progress: Progress) -> Result<(), StoreError> {
         let (source, sink) = (source.to_owned(), sink.to_owned());
         self.run(move |connection| {
             connection
                 .prepare_cached(
-                    "INSERT INTO checkpoint (source, sink, offset, committed_ms) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT DO UPDATE SET offset = excluded.offset, committed_ms = excluded.committed_ms
+                    "INSERT INTO checkpoint (source, sink, offset, committed_ms, delivered, filtered)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT DO UPDATE SET
+                         offset = excluded.offset, committed_ms = excluded.committed_ms,
+                         delivered = delivered + excluded.delivered, filtered = filtered + excluded.filtered
                      WHERE excluded.offset > checkpoint.offset",
                 )?
-                .execute(params![source, sink, offset.get(), now_ms()])
+                .execute(params![
+                    source,
+                    sink,
+                    progress.offset.get(),
+                    now_ms(),
+                    progress.delivered,
+                    progress.filtered
+                ])
         })
         .await
         .map(|_| ())

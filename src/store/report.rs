@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
+use serde::Serialize;
 
 use super::lock::Lock;
 use super::{BUSY_TIMEOUT, StoreError, schema};
 
 /// The state file at one moment.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Report {
     /// Who runs on it, if anybody does.
     pub holder: Option<String>,
@@ -19,7 +20,7 @@ pub struct Report {
 }
 
 /// One source.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct SourceReport {
     /// Its name.
     pub name: String,
@@ -32,7 +33,7 @@ pub struct SourceReport {
 }
 
 /// One sink's way through one source.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct LaneReport {
     /// The source's name.
     pub source: String,
@@ -42,6 +43,10 @@ pub struct LaneReport {
     pub offset: u64,
     /// When that was committed, in Unix milliseconds.
     pub committed_ms: i64,
+    /// How many events it has delivered so far.
+    pub delivered: u64,
+    /// How many its filter has left out so far.
+    pub filtered: u64,
     /// What keeps it from settling; empty when nothing does.
     pub trouble: String,
 }
@@ -76,7 +81,7 @@ fn select_sources(connection: &Connection) -> rusqlite::Result<Vec<SourceReport>
 
 fn select_lanes(connection: &Connection) -> rusqlite::Result<Vec<LaneReport>> {
     let mut select = connection.prepare(
-        "SELECT source, sink, offset, committed_ms, trouble FROM checkpoint ORDER BY source, sink",
+        "SELECT source, sink, offset, committed_ms, delivered, filtered, trouble FROM checkpoint ORDER BY source, sink",
     )?;
     let rows = select.query_map([], |row| {
         Ok(LaneReport {
@@ -84,7 +89,9 @@ fn select_lanes(connection: &Connection) -> rusqlite::Result<Vec<LaneReport>> {
             sink: row.get(1)?,
             offset: row.get(2)?,
             committed_ms: row.get(3)?,
-            trouble: row.get(4)?,
+            delivered: row.get(4)?,
+            filtered: row.get(5)?,
+            trouble: row.get(6)?,
         })
     })?;
     rows.collect()

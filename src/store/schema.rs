@@ -29,6 +29,8 @@ const MIGRATIONS: &[&str] = &["
         sink         TEXT NOT NULL,
         offset       INTEGER NOT NULL CHECK (offset >= 1),
         committed_ms INTEGER NOT NULL,
+        delivered    INTEGER NOT NULL DEFAULT 0,
+        filtered     INTEGER NOT NULL DEFAULT 0,
         trouble      TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (source, sink)
     ) STRICT, WITHOUT ROWID;

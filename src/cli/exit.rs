@@ -1,0 +1,98 @@
+//! Exit codes (sysexits), and the last line on stderr.
+#![expect(clippy::print_stderr, reason = "the last words of the process, log or no log")]
+
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+use crate::portal::{CallError, Class};
+use crate::relay::{Ending, RelayError};
+use crate::store::StoreError;
+
+/// What was asked for does not exist: leave with 64.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// How the process ends; DESIGN.md section 5.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    Clean = 0,
+    Usage = 64,
+    Unavailable = 69,
+    Internal = 70,
+    Io = 74,
+    Temporary = 75,
+    Refused = 77,
+    Config = 78,
+}
+
+impl Exit {
+    /// The code of an error that reached the top.
+    pub fn of(error: &anyhow::Error) -> Self {
+        if error.is::<ConfigError>() {
+            return Self::Config;
+        }
+        if let Some(error) = error.downcast_ref::<RelayError>() {
+            return Self::of_relay(error);
+        }
+        if let Some(error) = error.downcast_ref::<StoreError>() {
+            return Self::of_store(error);
+        }
+        if let Some(error) = error.downcast_ref::<CallError>() {
+            return Self::of_call(error);
+        }
+        if error.is::<UsageError>() {
+            return Self::Usage;
+        }
+        if error.is::<std::io::Error>() { Self::Io } else { Self::Internal }
+    }
+
+    fn of_relay(error: &RelayError) -> Self {
+        match error {
+            RelayError::SinkClosed { .. } => Self::Io,
+            RelayError::Store(error) => Self::of_store(error),
+            RelayError::Setup(_) => Self::Config,
+            RelayError::Panicked(_) => Self::Internal,
+        }
+    }
+
+    fn of_store(error: &StoreError) -> Self {
+        match error {
+            StoreError::Locked { .. } => Self::Temporary,
+            StoreError::Newer { .. } | StoreError::Foreign { .. } | StoreError::OtherQueue { .. } => Self::Config,
+            StoreError::Damaged { .. } | StoreError::Unavailable { .. } => Self::Io,
+        }
+    }
+
+    fn of_call(error: &CallError) -> Self {
+        match error.class {
+            Class::Operator | Class::Refresh => Self::Refused,
+            Class::Bug => Self::Internal,
+            Class::Retry | Class::RetryBounded | Class::Rate | Class::OpWait | Class::TooLarge => Self::Unavailable,
+        }
+    }
+}
+
+impl From<Ending> for Exit {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Clean => Self::Clean,
+            Ending::CutShort => Self::Temporary,
+            Ending::Refused => Self::Refused,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Says what ended the process, and what a person can do about it.
+pub fn complain(error: &anyhow::Error) {
+    eprintln!("b24relay: {error:#}");
+    if let Some(refusal) = error.downcast_ref::<CallError>().filter(|refusal| !refusal.cure.is_empty()) {
+        eprintln!("b24relay: {}", refusal.cure);
+    }
+}

@@ -1,0 +1,152 @@
+//! What a person types: one file per verb, each thin; errors end up here as a line and an exit code.
+
+mod check;
+mod completions;
+mod demo;
+mod exit;
+mod run;
+mod sandbox;
+mod status;
+mod subscription;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+use crate::config::{self, Config, LogFormat, LogLevel, Overrides};
+use crate::shutdown::Signals;
+use crate::telemetry;
+use exit::Exit;
+
+const EXAMPLES: &str = "\
+Examples:
+  b24relay demo                            see it work, no portal needed
+  b24relay check --no-network              is the configuration right?
+  b24relay run                             poll and deliver until stopped
+  b24relay run --once                      deliver what is waiting, then leave
+  b24relay status                          how far is each sink?
+
+Exit codes: 0 clean, 64 usage, 69 unavailable, 70 internal, 74 I/O, 75 temporary (cut short,
+state file in use), 77 credentials refused, 78 configuration.";
+
+/// Reads a Bitrix24 user's event queue and hands every event to sinks without losing one.
+#[derive(Debug, Parser)]
+#[command(name = "b24relay", version, after_help = EXAMPLES, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct GlobalArgs {
+    /// The configuration [default: ./b24relay.toml, then /etc/b24relay/b24relay.toml]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The state file, instead of the configuration's `state`
+    #[arg(long, global = true, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// error, warn, info, debug or trace, instead of `log.level`
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
+    /// text or json, instead of `log.format`
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+impl GlobalArgs {
+    fn load(&self) -> anyhow::Result<Config> {
+        let overrides = Overrides {
+            config: self.config.clone(),
+            state: self.state.clone(),
+            log_level: self.log_level,
+            log_format: self.log_format,
+        };
+        Ok(config::load(&overrides)?.config)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Poll every source and deliver until stopped
+    Run(run::RunArgs),
+    /// Tell whether the configuration is right, every mistake at once
+    Check(check::CheckArgs),
+    /// Ask the portal to record events for a source's user
+    Subscribe(subscription::SubscribeArgs),
+    /// Deliver what is left, then ask the portal to stop recording
+    Unsubscribe(subscription::UnsubscribeArgs),
+    /// Show how far each sink is and what keeps it
+    Status(status::StatusArgs),
+    /// Run an emulated portal to develop against
+    Sandbox(sandbox::SandboxArgs),
+    /// Show the relay at work against an emulated portal, with nothing to set up
+    Demo(demo::DemoArgs),
+    /// Print the completion script of a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Clean };
+            // Help that nobody reads to its end is no failure.
+            error.print().ok();
+            return exit.into();
+        }
+    };
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            exit::complain(&error);
+            Exit::of(&error).into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
+    match cli.command {
+        Command::Run(args) => {
+            let config = configure(&cli.global)?;
+            with_runtime(async |signals| run::run(&args, &config, &signals).await)
+        }
+        Command::Check(args) => check::run(&args, &cli.global),
+        Command::Subscribe(args) => {
+            let config = configure(&cli.global)?;
+            with_runtime(async |_| subscription::subscribe(&args, &config).await)
+        }
+        Command::Unsubscribe(args) => {
+            let config = configure(&cli.global)?;
+            with_runtime(async |signals| subscription::unsubscribe(&args, config, &signals).await)
+        }
+        Command::Status(args) => status::run(&args, &cli.global),
+        Command::Sandbox(args) => with_runtime(async |signals| {
+            sandbox::run(args, signals.stop.clone()).await?;
+            Ok(Exit::Clean)
+        }),
+        Command::Demo(args) => with_runtime(async |signals| demo::run(&args, &cli.global, &signals).await),
+        Command::Completions(args) => Ok(completions::run(&args)),
+    }
+}
+
+/// Loads the configuration and lets the log begin.
+fn configure(global: &GlobalArgs) -> anyhow::Result<Config> {
+    let config = global.load()?;
+    telemetry::init(config.log);
+    Ok(config)
+}
+
+fn with_runtime(command: impl AsyncFnOnce(Signals) -> anyhow::Result<Exit>) -> anyhow::Result<Exit> {
+    let signals = Signals::install().context("listen to signals")?;
+    let runtime = Runtime::new().context("start the runtime")?;
+    let exit = runtime.block_on(command(signals));
+    // A write that hangs on a dead disk or a full pipe must not keep the process from leaving.
+    runtime.shutdown_background();
+    exit
+}
