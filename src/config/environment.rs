@@ -11,6 +11,9 @@ pub(super) const ORIGIN: &str = "the environment";
 
 const PREFIX: &str = "B24RELAY_";
 
+/// In bytes; every real name is shorter, and `config` would nest a table for each part of it.
+const LONGEST_NAME: usize = 256;
+
 /// What was found in the environment.
 #[derive(Default, Debug)]
 pub(super) struct Environment {
@@ -59,7 +62,10 @@ impl Environment {
     pub(super) fn layer(&self, findings: &Findings) -> config::Environment {
         for name in &self.unusable {
             let name = super::leaf::escaped(name);
-            findings.report(format!("environment variable {name}"), "must be UTF-8, its name plain letters");
+            findings.report(
+                format!("environment variable {name}"),
+                "must be UTF-8 text with a plain, short name",
+            );
         }
         config::Environment::with_prefix("B24RELAY")
             .prefix_separator("_")
@@ -74,7 +80,8 @@ pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 
-/// Whether `config` takes the name as a path of keys, and not as an index or a quoted key.
+/// Whether `config` takes the name as a short path of keys, without an index.
 fn is_plain(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+    name.len() <= LONGEST_NAME
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }

@@ -32,7 +32,7 @@ pub(super) fn secret(value: &Value) -> Result<String, String> {
 /// A path.
 pub(super) fn path(value: &Value) -> Result<PathBuf, String> {
     let text = text(value)?;
-    if text.contains('\0') {
+    if text.contains(char::is_control) {
         return Err(format!("must be a path, not {}", shown_text(&text)));
     }
     Ok(PathBuf::from(text))

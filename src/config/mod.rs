@@ -11,11 +11,15 @@ mod error;
 mod leaf;
 mod load;
 mod read;
+#[cfg(test)]
+mod reference;
 mod secret;
 mod secret_url;
 mod sink;
 mod source;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;

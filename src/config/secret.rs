@@ -37,11 +37,13 @@ pub(super) fn take<T>(
         _ => {}
     }
     let inline = table.take(key, |value| parsed(&leaf::secret(value)?, "", &parse));
-    let filed = table.take(file_key, |value| {
+    let from_file = table.take(file_key, |value| {
         let path = leaf::secret(value).and_then(|text| file_path(&text))?;
         parsed(&files.read(&path)?, &format!("the text in `{}` ", path.display()), &parse)
     });
-    inline.map(|value| Secret { key, value }).or_else(|| filed.map(|value| Secret { key: file_key, value }))
+    inline
+        .map(|value| Secret { key, value })
+        .or_else(|| from_file.map(|value| Secret { key: file_key, value }))
 }
 
 /// Refuses plain http over a network, unless the operator allows it for this table.
@@ -72,7 +74,7 @@ fn parsed<T>(
 /// The path of a file, and not the secret itself put under the wrong key.
 fn file_path(text: &str) -> Result<PathBuf, String> {
     let is_secret = text.contains("://") || WebhookUrl::parse(&format!("https://{text}")).is_ok();
-    if is_secret || text.contains('\0') {
+    if is_secret || text.contains(char::is_control) {
         return Err("must be the path of a file, not the secret itself".to_owned());
     }
     Ok(PathBuf::from(text))
