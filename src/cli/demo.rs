@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use jiff::SignedDuration;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::GlobalArgs;
 use super::exit::Exit;
@@ -18,6 +20,7 @@ use crate::relay::{self, Until};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::shutdown::Signals;
 use crate::store::Store;
+use crate::telemetry;
 
 /// How often the summary line comes.
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(5);
@@ -47,7 +50,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Starts a portal and a relay, and shows what comes through.
 pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     let level = global.log_level.unwrap_or(LogLevel::Warn);
-    crate::telemetry::init(LogConfig { format: global.log_format.unwrap_or(LogFormat::Text), level });
+    telemetry::init(LogConfig { format: global.log_format.unwrap_or(LogFormat::Text), level });
     let sandbox_config = SandboxConfig { rate: args.rate, ..SandboxConfig::default() };
     let sandbox = Sandbox::start(sandbox_config).await.context("start the emulated portal")?;
     let folder = tempfile::tempdir().context("create a temporary folder")?;
@@ -55,12 +58,75 @@ pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> any
     let store = Store::open(&config.state)?;
     introduce(&sandbox, args);
 
-    let ending = tokio::select! {
-        ending = relay::run(&config, &store, signals, Until::Stopped) => ending,
-        never = keep_summing_up(&sandbox) => match never {},
-        never = stop_after(args.length, signals) => match never {},
-    }?;
+    let done = CancellationToken::new();
+    let relay = async {
+        let ending = relay::run(&config, &store, signals, Until::Stopped).await;
+        done.cancel();
+        ending
+    };
+    let (ending, (), ()) =
+        tokio::join!(relay, keep_summing_up(&sandbox, &done), stop_after(args.length, signals, &done));
+    let ending = ending?;
     sum_up(&sandbox);
-    eprintln!("demo: done. Next: point it at a real portal, see `b24relay run --help` and README.md");
+    eprintln!("demo: done; README.md tells how to point b24relay at a real portal");
     Ok(ending.into())
+}
+
+/// What a real set-up would write in its file.
+fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
+    let source = |user_id: u64| {
+        let webhook_url = WebhookUrl::parse(&sandbox.webhook_url(user_id)).map_err(anyhow::Error::msg)?;
+        // A quicker pace than the default, for somebody who is watching.
+        let poll = PollConfig {
+            idle: Duration::from_millis(500),
+            busy: Duration::ZERO,
+            limit: 1000,
+            timeout: Duration::from_secs(30),
+        };
+        anyhow::Ok(SourceConfig { name: format!("user{user_id}"), webhook_url, poll })
+    };
+    let console = SinkConfig {
+        name: "console".into(),
+        target: TargetConfig::Stdout(StdoutConfig { format: StdoutFormat::Text }),
+        sources: None,
+        events: None,
+        retry: RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(60) },
+    };
+    Ok(Config {
+        state: folder.join("b24relay.db"),
+        shutdown_grace: Duration::from_secs(5),
+        log: LogConfig { format: LogFormat::Text, level: LogLevel::Warn },
+        sources: sandbox.user_ids().into_iter().map(source).collect::<anyhow::Result<_>>()?,
+        sinks: vec![console],
+    })
+}
+
+fn introduce(sandbox: &Sandbox, args: &DemoArgs) {
+    eprintln!("demo: an emulated Bitrix24 portal runs at http://{}", sandbox.address());
+    eprintln!("demo: {} users chat there, {} events a second; each one's queue is polled,", sandbox.user_ids().len(), args.rate);
+    eprintln!("demo: every event goes to standard output, and only then may the portal forget it");
+    match args.length {
+        Some(length) => eprintln!("demo: ends by itself after {} s; Ctrl-C ends it sooner\n", length.as_secs_f64()),
+        None => eprintln!("demo: Ctrl-C ends it\n"),
+    }
+}
+
+async fn keep_summing_up(sandbox: &Sandbox, done: &CancellationToken) {
+    while timeout(SUMMARY_INTERVAL, done.cancelled()).await.is_err() {
+        sum_up(sandbox);
+    }
+}
+
+/// As the portal saw it: what it never handed out twice and may forget was delivered.
+fn sum_up(sandbox: &Sandbox) {
+    let stats = sandbox.stats();
+    eprintln!("demo: {stats:?}");
+}
+
+async fn stop_after(length: Option<Duration>, signals: &Signals, done: &CancellationToken) {
+    if let Some(length) = length
+        && timeout(length, done.cancelled()).await.is_err()
+    {
+        signals.stop.cancel();
+    }
 }

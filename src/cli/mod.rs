@@ -2,10 +2,10 @@
 
 mod check;
 mod completions;
-mod demo;
+//TMP mod demo;
 mod exit;
 mod run;
-mod sandbox;
+//TMP mod sandbox;
 mod status;
 mod subscription;
 
@@ -83,9 +83,9 @@ enum Command {
     /// Show how far each sink is and what keeps it
     Status(status::StatusArgs),
     /// Run an emulated portal to develop against
-    Sandbox(sandbox::SandboxArgs),
+//TMP    Sandbox(sandbox::SandboxArgs),
     /// Show the relay at work against an emulated portal, with nothing to set up
-    Demo(demo::DemoArgs),
+//TMP    Demo(demo::DemoArgs),
     /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
 }
@@ -126,11 +126,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             with_runtime(async |signals| subscription::unsubscribe(&args, config, &signals).await)
         }
         Command::Status(args) => status::run(&args, &cli.global),
-        Command::Sandbox(args) => with_runtime(async |signals| {
-            sandbox::run(args, signals.stop.clone()).await?;
-            Ok(Exit::Clean)
-        }),
-        Command::Demo(args) => with_runtime(async |signals| demo::run(&args, &cli.global, &signals).await),
+//CUT
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }

@@ -3,11 +3,29 @@
 //! [`load`] merges defaults, file, environment and flags (later wins), reads the values that are
 //! kept in files of their own, and turns the result into a [`Config`].
 
+mod choice;
+mod crosscheck;
+mod document;
+mod environment;
+mod error;
+mod leaf;
+mod load;
+mod read;
+#[cfg(test)]
+mod reference;
+mod secret;
 mod secret_url;
+mod sink;
+mod source;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use error::{ConfigError, Violation};
+pub use load::{Loaded, Overrides, load};
 pub use secret_url::{SecretUrl, WebhookUrl};
 
 /// Everything the relay needs to run.

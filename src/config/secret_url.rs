@@ -46,7 +46,8 @@ impl SecretUrl {
         self.0.scheme() == "http" && !self.is_loopback()
     }
 
-    fn is_loopback(&self) -> bool {
+    /// Whether it stays on this machine, as the sandbox does.
+    pub fn is_loopback(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']');
         host == "localhost" || address.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())

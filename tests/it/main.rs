@@ -1,1 +1,20 @@
-//! it
+//! The promises, tested from outside: real HTTP, real files, real processes, real signals.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(missing_docs, reason = "a test's name is its documentation")]
+
+mod ledger;
+mod portal;
+mod process;
+mod receiver;
+mod setup;
+mod tidy;
+mod waiting;
+
+mod commands;
+mod configuration;
+mod crashes;
+mod delivery;
+mod faults;
+mod secrets;
+mod signals;
+mod state_file;

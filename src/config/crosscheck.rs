@@ -1,0 +1,136 @@
+//! Rules between keys: names that must exist, queues and files that must not be shared.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::TargetConfig;
+use super::leaf;
+use super::secret_url::WebhookUrl;
+use super::sink::SinkDraft;
+use super::source::SourceDraft;
+use super::table::Findings;
+
+/// Notes every rule that sources, sinks and the state file break together.
+pub(super) fn check(state: &Path, sources: &[SourceDraft], sinks: &[SinkDraft], findings: &Findings) {
+    refuse_shared_queues(sources, findings);
+    refuse_unknown_sources(sources, sinks, findings);
+    refuse_idle_sources(sources, sinks, findings);
+    refuse_shared_stdout(sinks, findings);
+    refuse_shared_files(state, sinks, findings);
+}
+
+/// Two readers of one queue would take each other's events.
+fn refuse_shared_queues(sources: &[SourceDraft], findings: &Findings) {
+    let mut owners = BTreeMap::new();
+    for source in sources {
+        let Some(identity) = source.webhook_url.as_ref().map(WebhookUrl::identity) else { continue };
+        let Some(owner) = owners.get(&identity) else {
+            owners.insert(identity, &source.name);
+            continue;
+        };
+        findings.report(
+            format!("sources.{}.{}", leaf::escaped(&source.name), source.url_key),
+            format!(
+                "reads the same queue as `sources.{}` (`{identity}`), they would take each other's events: \
+                 remove one and let several sinks take the other",
+                leaf::escaped(owner)
+            ),
+        );
+    }
+}
+
+fn refuse_unknown_sources(sources: &[SourceDraft], sinks: &[SinkDraft], findings: &Findings) {
+    for sink in sinks {
+        for name in sink.sources.iter().flatten() {
+            if sources.iter().all(|source| source.name != *name) {
+                findings.report(
+                    format!("sinks.{}.sources", leaf::escaped(&sink.name)),
+                    format!("there is no source {}: add it, or correct the name", leaf::shown_text(name)),
+                );
+            }
+        }
+    }
+}
+
+/// The events of a source without a sink would have nowhere to go.
+fn refuse_idle_sources(sources: &[SourceDraft], sinks: &[SinkDraft], findings: &Findings) {
+    for source in sources {
+        if !sinks.is_empty() && !sinks.iter().any(|sink| sink.takes_source(&source.name)) {
+            findings.report(
+                format!("sources.{}", leaf::escaped(&source.name)),
+                "no sink takes its events: add it to the `sources` of a sink, or remove it",
+            );
+        }
+    }
+}
+
+fn refuse_shared_stdout(sinks: &[SinkDraft], findings: &Findings) {
+    let mut on_stdout = sinks.iter().filter(|sink| matches!(sink.target, Some(TargetConfig::Stdout(_))));
+    let Some(owner) = on_stdout.next() else { return };
+    for sink in on_stdout {
+        findings.report(
+            format!("sinks.{}.type", leaf::escaped(&sink.name)),
+            format!(
+                "there is one stdout, and `sinks.{}` has it: remove one of them",
+                leaf::escaped(&owner.name)
+            ),
+        );
+    }
+}
+
+fn refuse_shared_files(state: &Path, sinks: &[SinkDraft], findings: &Findings) {
+    let mut owners: BTreeMap<PathBuf, String> =
+        state_files(state).into_iter().map(|file| (whereabouts(&file), "`state`".to_owned())).collect();
+    for sink in sinks {
+        let Some(TargetConfig::File(file)) = &sink.target else { continue };
+        let place = whereabouts(&file.path);
+        let name = leaf::escaped(&sink.name);
+        if let Some(owner) = owners.get(&place) {
+            let text = format!("this file belongs to {owner} already: give each its own");
+            findings.report(format!("sinks.{name}.path"), text);
+        } else {
+            owners.insert(place, format!("`sinks.{name}`"));
+        }
+    }
+}
+
+/// The state file and the neighbours that SQLite and the lock keep beside it.
+fn state_files(state: &Path) -> Vec<PathBuf> {
+    ["", "-wal", "-shm", "-journal", ".lock"]
+        .iter()
+        .map(|suffix| {
+            let mut file = OsString::from(state);
+            file.push(suffix);
+            PathBuf::from(file)
+        })
+        .collect()
+}
+
+/// One spelling for all paths that lead to one file, as far as its directory exists by now.
+fn whereabouts(path: &Path) -> PathBuf {
+    if let Ok(place) = path.canonicalize() {
+        return place;
+    }
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
+        (Some(Ok(directory)), Some(name)) => directory.join(name),
+        _ => absolute,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_file_has_one_whereabouts_however_it_is_spelled() {
+        let directory = tempfile::tempdir().unwrap();
+        let base = directory.path();
+        std::fs::create_dir(base.join("a")).unwrap();
+        std::os::unix::fs::symlink(base.join("a"), base.join("b")).unwrap();
+        let places = ["a/x", "a/./x", "a/../a/x", "b/x"].map(|path| whereabouts(&base.join(path)));
+        assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
+        assert_eq!(whereabouts(Path::new("absent/x")), whereabouts(Path::new("./absent/x")));
+    }
+}

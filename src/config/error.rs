@@ -1,0 +1,82 @@
+//! Why there is no configuration: [`ConfigError`] and its [`Violation`]s. No text here ever holds a secret.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Why a configuration could not be loaded. Whoever starts the program matches on it to name the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Nothing is configured at all: point to `b24relay demo` and the reference file.
+    #[error(
+        "no configuration found: looked at {}; name one with `--config FILE`, start from the reference in \
+         `config/b24relay.toml`, or try `b24relay demo`, which needs none",
+        quoted(looked_at)
+    )]
+    NoFile {
+        /// The places, in order.
+        looked_at: Vec<PathBuf>,
+    },
+    /// The file is not there or cannot be read: check path and permissions.
+    #[error("could not read the configuration `{}`: {reason}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// The file is not TOML: go to the line. The line itself is not shown, it may hold a secret.
+    #[error("`{}` is not valid TOML: line {line}, column {column}: {message}", file.display())]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// In characters, counted from 1.
+        column: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// The configuration breaks rules: show all of them.
+    #[error("{}", listed(file.as_deref(), violations))]
+    Invalid {
+        /// The file, if there is one; without it everything comes from the environment and flags.
+        file: Option<PathBuf>,
+        /// Every rule broken, in reading order; at least one.
+        violations: Vec<Violation>,
+    },
+}
+
+/// One rule broken by one key. Displays as `key.path: what is wrong and the way out (place)`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// The full path of the key, such as `sources.support.poll.limit`.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub text: String,
+    /// Where the value was written, if it was: a line of the file, a variable or the command line.
+    pub place: Option<String>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.text)?;
+        self.place.as_ref().map_or(Ok(()), |place| write!(f, " ({place})"))
+    }
+}
+
+fn quoted(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+    paths.join(" and ")
+}
+
+fn listed(file: Option<&Path>, violations: &[Violation]) -> String {
+    let mut text = match file {
+        Some(file) => format!("the configuration in `{}` cannot be used:", file.display()),
+        None => "the configuration in the environment cannot be used:".to_owned(),
+    };
+    for violation in violations {
+        text.push('\n');
+        text.push_str(&violation.to_string());
+    }
+    text
+}

@@ -1,0 +1,252 @@
+//! Typed leaves: what one value must be, and the words for when it is not.
+//!
+//! Texts are accepted for numbers, booleans, durations and lists if they parse, because the
+//! environment knows nothing else; the other way round is refused.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use config::{Value, ValueKind};
+use jiff::SignedDuration;
+
+/// A text that is not empty.
+pub(super) fn text(value: &Value) -> Result<String, String> {
+    match &value.kind {
+        ValueKind::String(text) if text.is_empty() => Err("must not be empty".to_owned()),
+        ValueKind::String(text) => Ok(text.clone()),
+        _ => Err(format!("must be a text in quotes, not {}", shown(value))),
+    }
+}
+
+/// A text that is not empty and never shown.
+pub(super) fn secret(value: &Value) -> Result<String, String> {
+    match &value.kind {
+        ValueKind::String(text) if !text.is_empty() => Ok(text.clone()),
+        ValueKind::String(_) => Err("must not be empty".to_owned()),
+        _ => Err(format!("must be a text in quotes, not {}", kind(value))),
+    }
+}
+
+/// A path.
+pub(super) fn path(value: &Value) -> Result<PathBuf, String> {
+    let text = text(value)?;
+    if text.contains(char::is_control) {
+        return Err(format!("must be a path, not {}", shown_text(&text)));
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// One of the words that `T` knows.
+pub(super) fn choice<T: FromStr<Err = &'static str>>(value: &Value) -> Result<T, String> {
+    match &value.kind {
+        ValueKind::String(text) => text.parse().map_err(|rule| format!("{rule}, not {}", shown(value))),
+        _ => Err(format!("must be a text in quotes, not {}", shown(value))),
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &Value) -> Result<bool, String> {
+    match &value.kind {
+        ValueKind::Boolean(boolean) => Some(*boolean),
+        ValueKind::String(text) => text.parse().ok(),
+        _ => None,
+    }
+    .ok_or_else(|| format!("must be `true` or `false`, not {}", shown(value)))
+}
+
+/// A whole number within `range`.
+pub(super) fn integer(range: RangeInclusive<u16>) -> impl FnOnce(&Value) -> Result<u16, String> {
+    move |value| {
+        match &value.kind {
+            ValueKind::I64(number) => u16::try_from(*number).ok(),
+            ValueKind::String(text) => text.parse().ok(),
+            _ => None,
+        }
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| {
+            format!("must be a whole number from {} to {}, not {}", range.start(), range.end(), shown(value))
+        })
+    }
+}
+
+/// A duration within `min..=max`, such as `"30s"`.
+pub(super) fn duration(min: Duration, max: Duration) -> impl FnOnce(&Value) -> Result<Duration, String> {
+    move |value| {
+        let duration = any_duration(value)?;
+        if (min..=max).contains(&duration) {
+            return Ok(duration);
+        }
+        Err(format!("must be {} to {}, not {}", spelled(min), spelled(max), shown(value)))
+    }
+}
+
+/// As people write it: `1m 30s`.
+pub(super) fn spelled(duration: Duration) -> String {
+    SignedDuration::try_from(duration).map_or_else(|_| "for ever".to_owned(), |signed| format!("{signed:#}"))
+}
+
+fn any_duration(value: &Value) -> Result<Duration, String> {
+    const RULE: &str = "must be a duration with its unit, such as \"30s\" or \"500ms\"";
+    let text = match &value.kind {
+        ValueKind::String(text) => text.clone(),
+        ValueKind::I64(number) => number.to_string(),
+        _ => return Err(format!("{RULE}, not {}", shown(value))),
+    };
+    if text.parse::<u32>().is_ok() {
+        return Err(format!("{RULE}: write \"{text}s\" for {text} seconds"));
+    }
+    text.parse::<SignedDuration>()
+        .ok()
+        .and_then(|signed| Duration::try_from(signed).ok())
+        .ok_or_else(|| format!("{RULE}, not {}", shown(value)))
+}
+
+/// A list of texts, none empty and at least one; a single text is split at commas.
+pub(super) fn list(value: &Value) -> Result<Vec<String>, String> {
+    let items = match &value.kind {
+        ValueKind::Array(items) => items.iter().map(text).collect::<Result<Vec<_>, _>>(),
+        ValueKind::String(text) => Ok(text.split(',').map(str::to_owned).collect()),
+        _ => return Err(format!("must be a list such as [\"a\", \"b\"], not {}", shown(value))),
+    }
+    .map_err(|text| format!("each item {text}"))?;
+    let items: Vec<String> = items.iter().map(|item| item.trim().to_owned()).collect();
+    if items.is_empty() {
+        return Err("must not be an empty list: leave the key out to take all".to_owned());
+    }
+    if items.iter().any(String::is_empty) {
+        return Err("each item must not be empty".to_owned());
+    }
+    Ok(items)
+}
+
+/// Permission bits as an octal text such as `"0640"`.
+pub(super) fn file_mode(value: &Value) -> Result<u32, String> {
+    const RULE: &str = "must be permission bits as an octal text, such as \"0640\"";
+    let text = match &value.kind {
+        ValueKind::String(text) => text,
+        ValueKind::I64(number) if (0..=0o777).contains(number) => {
+            return Err(format!("{RULE}, not the number {number}: write it in quotes"));
+        }
+        _ => return Err(format!("{RULE}, not {}", shown(value))),
+    };
+    let is_octal = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    let mode = mode.ok_or_else(|| format!("{RULE}, up to \"0777\", not {}", shown(value)))?;
+    if mode & 0o200 == 0 {
+        return Err(format!("must let the owner write, as \"0640\" does, not {}", shown(value)));
+    }
+    Ok(mode)
+}
+
+/// The value in backticks, or what it is when it has no short form.
+pub(super) fn shown(value: &Value) -> String {
+    match &value.kind {
+        ValueKind::String(text) => shown_text(text),
+        ValueKind::Boolean(boolean) => format!("`{boolean}`"),
+        ValueKind::I64(number) => format!("`{number}`"),
+        ValueKind::Float(number) => format!("`{number}`"),
+        _ => kind(value).to_owned(),
+    }
+}
+
+/// A text in backticks, on one line and not too long; a URL is not repeated, it may hold a secret.
+pub(super) fn shown_text(text: &str) -> String {
+    if is_like_url(text) { "a URL".to_owned() } else { format!("`{}`", escaped(text)) }
+}
+
+/// A text on one line and not too long, for keys that are not known to be harmless.
+pub(super) fn escaped(text: &str) -> String {
+    const LONGEST: usize = 80;
+    if is_like_url(text) {
+        return "***".to_owned();
+    }
+    let mut short: String = text.chars().take(LONGEST).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    if short.contains(char::is_control) { short.escape_debug().to_string() } else { short }
+}
+
+/// Whether a text is a URL, or a webhook's address that lost its scheme.
+pub(super) fn is_like_url(text: &str) -> bool {
+    text.contains("://") || text.contains("/rest/")
+}
+
+/// What sort of value it is.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match &value.kind {
+        ValueKind::Nil => "a date",
+        ValueKind::Boolean(_) => "a boolean",
+        ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => "a number",
+        ValueKind::Float(_) => "a fraction",
+        ValueKind::String(_) => "a text",
+        ValueKind::Table(_) => "a table",
+        ValueKind::Array(_) => "a list",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(text: &str) -> Value {
+        Value::new(None, text)
+    }
+
+    #[test]
+    fn durations_need_a_unit_and_are_never_negative() {
+        let within = || duration(Duration::ZERO, Duration::from_secs(3600));
+        for (text, ms) in [("5s", 5_000), ("500ms", 500), ("2m", 120_000), ("1h", 3_600_000), ("0s", 0)] {
+            assert_eq!(within()(&given(text)), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["5", "-5s", "5s ago", "", "s", "2h", "99999999999999h", "1 fortnight"] {
+            assert!(within()(&given(text)).is_err(), "{text}");
+        }
+        assert!(within()(&given("5")).unwrap_err().contains("write \"5s\""));
+        assert!(within()(&Value::new(None, 5)).unwrap_err().contains("write \"5s\""));
+        assert!(within()(&given("2h")).unwrap_err().contains("must be 0s to 1h, not `2h`"));
+    }
+
+    #[test]
+    fn a_file_mode_is_octal_and_lets_the_owner_write() {
+        for (text, mode) in [("0640", 0o640), ("600", 0o600), ("0777", 0o777)] {
+            assert_eq!(file_mode(&given(text)), Ok(mode));
+        }
+        for text in ["", "0440", "1777", "0689", "+640", "0o640", "rw-r-----", "7777777777777777"] {
+            assert!(file_mode(&given(text)).is_err(), "{text}");
+        }
+        assert!(file_mode(&Value::new(None, 416)).is_err());
+    }
+
+    #[test]
+    fn lists_come_as_lists_or_with_commas() {
+        assert_eq!(list(&given("a, b,c")), Ok(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]));
+        assert_eq!(list(&Value::new(None, vec!["a", "b "])), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert!(list(&given("a,,b")).is_err());
+        assert!(list(&Value::new(None, Vec::<String>::new())).is_err());
+        assert!(list(&Value::new(None, vec![1, 2])).is_err());
+        assert!(list(&Value::new(None, 1)).is_err());
+    }
+
+    #[test]
+    fn texts_stand_for_numbers_and_booleans_but_not_the_other_way_round() {
+        assert_eq!(integer(1..=1000)(&given("1000")), Ok(1000));
+        assert_eq!(boolean(&given("true")), Ok(true));
+        for text in ["0", "1001", "-1", "1.5", "99999999999999999999", "x"] {
+            assert!(integer(1..=1000)(&given(text)).is_err(), "{text}");
+        }
+        for value in [Value::new(None, 5), Value::new(None, true), Value::new(None, 1.5)] {
+            assert!(text(&value).is_err() && path(&value).is_err() && secret(&value).is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_shown_stays_on_one_line_and_is_never_a_url() {
+        assert_eq!(shown_text("a\nb\u{1b}"), "`a\\nb\\u{1b}`");
+        assert_eq!(shown_text(&"x".repeat(500)).chars().count(), 83);
+        assert_eq!(shown_text("https://a.example/rest/1/s3cr3t/"), "a URL");
+        assert_eq!(shown_text("a.example/rest/1/s3cr3t/"), "a URL");
+    }
+}

@@ -1,0 +1,135 @@
+//! From layers to a [`Config`]: finds the file, merges defaults < file < environment < flags, reads the result.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use config::{Map, Value, ValueKind};
+
+use super::document::{self, Layer};
+use super::environment::Environment;
+use super::error::ConfigError;
+use super::secret::SecretFiles;
+use super::table::Findings;
+use super::{Config, LogFormat, LogLevel, read};
+
+/// Where the file is looked for when no flag names one, in this order.
+const PLACES: [&str; 2] = ["./b24relay.toml", "/etc/b24relay/b24relay.toml"];
+
+/// What flags say; they win over everything.
+#[derive(Clone, Default, Debug)]
+pub struct Overrides {
+    /// `--config`: the file to load, which must be there.
+    pub config: Option<PathBuf>,
+    /// The state file.
+    pub state: Option<PathBuf>,
+    /// `log.level`.
+    pub log_level: Option<LogLevel>,
+    /// `log.format`.
+    pub log_format: Option<LogFormat>,
+}
+
+/// A configuration and where it comes from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the relay needs to run.
+    pub config: Config,
+    /// The file it was read from; without one, all of it comes from the environment and flags.
+    pub file: Option<PathBuf>,
+}
+
+/// Loads the configuration of this process.
+///
+/// # Errors
+/// When there is no usable file, or any rule is broken: then all broken rules are in the error.
+pub fn load(overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    load_from(&PLACES.map(PathBuf::from), &Environment::of_process(), overrides)
+}
+
+/// As [`load`], with the places to look at and the environment given.
+pub(super) fn load_from(
+    places: &[PathBuf],
+    environment: &Environment,
+    overrides: &Overrides,
+) -> Result<Loaded, ConfigError> {
+    let findings = Findings::default();
+    let file = find(places, environment, overrides)?;
+    let document = match &file {
+        Some((file, bytes)) => document::parse(file, bytes, &findings)?,
+        None => Layer::default(),
+    };
+    let tree = merge(document, environment, overrides, &findings);
+    let files = SecretFiles { credentials: environment.credentials.as_deref() };
+    let config = read::read(tree, &files, &findings);
+    let file = file.map(|(file, _)| file);
+    let violations = findings.into_violations();
+    match config {
+        Some(config) if violations.is_empty() => Ok(Loaded { config, file }),
+        _ => Err(ConfigError::Invalid { file, violations }),
+    }
+}
+
+/// The file and its bytes; `None` when there is none and none is needed.
+fn find(
+    places: &[PathBuf],
+    environment: &Environment,
+    overrides: &Overrides,
+) -> Result<Option<(PathBuf, Vec<u8>)>, ConfigError> {
+    if let Some(file) = &overrides.config {
+        return document::read(file)
+            .map(|bytes| Some((file.clone(), bytes)))
+            .map_err(|error| unreadable(file, &error));
+    }
+    for place in places {
+        match document::read(place) {
+            Ok(bytes) => return Ok(Some((place.clone(), bytes))),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(place, &error)),
+        }
+    }
+    if environment.defines_sources() {
+        return Ok(None);
+    }
+    Err(ConfigError::NoFile { looked_at: places.to_vec() })
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> ConfigError {
+    ConfigError::Unreadable { file: file.to_owned(), reason: error.to_string() }
+}
+
+/// Later layers win, key by key. The defaults are no layer: most belong to tables that the operator
+/// names, so the reader puts them in where a key is not given.
+fn merge(document: Layer, environment: &Environment, overrides: &Overrides, findings: &Findings) -> Value {
+    let merged = config::Config::builder()
+        .add_source(document)
+        .add_source(environment.layer(findings))
+        .add_source(flags(overrides, findings))
+        .build();
+    // The cause is not shown: it may repeat a value.
+    merged.map_or_else(
+        |_| {
+            findings.report("configuration", "could not merge file, environment and flags");
+            Value::new(None, ValueKind::Table(Map::new()))
+        },
+        |merged| merged.cache,
+    )
+}
+
+fn flags(overrides: &Overrides, findings: &Findings) -> Layer {
+    let state = overrides.state.as_ref().and_then(|state| {
+        let text = state.to_str().map(str::to_owned);
+        if text.is_none() {
+            findings.report("state", "must be UTF-8");
+        }
+        text
+    });
+    let values = [
+        ("state", state),
+        ("log.level", overrides.log_level.map(|level| level.to_string())),
+        ("log.format", overrides.log_format.map(|format| format.to_string())),
+    ];
+    let origin = "the command line".to_owned();
+    let given = values.into_iter().filter_map(|(key, value)| {
+        Some((key.to_owned(), Value::new(Some(&origin), ValueKind::String(value?))))
+    });
+    Layer(given.collect())
+}

@@ -1,0 +1,101 @@
+//! The merged tree to a [`Config`]: the top of it, then its sections.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::Value;
+
+use super::choice::DeliveryMode;
+use super::secret::SecretFiles;
+use super::sink::{self, SinkDraft};
+use super::source::{self, SourceDraft};
+use super::table::{Findings, Table};
+use super::{Config, LogConfig, LogFormat, LogLevel, crosscheck, leaf};
+
+const STATE: &str = "/var/lib/b24relay/b24relay.db";
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+const LONGEST_GRACE: Duration = Duration::from_secs(10 * 60);
+
+/// Each one is a task, a connection and a share of the portal's rate budget.
+const MOST_SOURCES: usize = 256;
+/// Each source has a lane to each sink.
+const MOST_SINKS: usize = 64;
+
+/// The configuration in `tree`. What is wrong is noted in `findings`; with nothing noted there,
+/// the outcome is complete.
+pub(super) fn read(tree: Value, files: &SecretFiles<'_>, findings: &Findings) -> Option<Config> {
+    let draft = Table::read_root(tree, findings, |root| read_draft(root, files));
+    crosscheck::check(&draft.state, &draft.sources, &draft.sinks, findings);
+    draft.complete()
+}
+
+struct Draft {
+    state: PathBuf,
+    shutdown_grace: Duration,
+    log: LogConfig,
+    sources: Vec<SourceDraft>,
+    sinks: Vec<SinkDraft>,
+}
+
+impl Draft {
+    fn complete(self) -> Option<Config> {
+        Some(Config {
+            state: self.state,
+            shutdown_grace: self.shutdown_grace,
+            log: self.log,
+            sources: self.sources.into_iter().map(SourceDraft::complete).collect::<Option<_>>()?,
+            sinks: self.sinks.into_iter().map(SinkDraft::complete).collect::<Option<_>>()?,
+        })
+    }
+}
+
+fn read_draft(root: &mut Table<'_>, files: &SecretFiles<'_>) -> Draft {
+    let state = root.take("state", leaf::path).unwrap_or_else(|| PathBuf::from(STATE));
+    let grace = root.take("shutdown_grace", leaf::duration(Duration::ZERO, LONGEST_GRACE));
+    let log = root.table("log", read_log);
+    root.table("delivery", |table| table.take("mode", leaf::choice::<DeliveryMode>));
+    Draft {
+        state,
+        shutdown_grace: grace.unwrap_or(SHUTDOWN_GRACE),
+        log,
+        sources: root.table("sources", |table| {
+            refuse_count(table, MOST_SOURCES, "source: add `[sources.NAME]` with its `webhook_url_file`");
+            table.named(|name, table| {
+                refuse_name(name, table);
+                source::read(name, table, files)
+            })
+        }),
+        sinks: root.table("sinks", |table| {
+            refuse_count(table, MOST_SINKS, "sink: add `[sinks.NAME]` with its `type`");
+            table.named(|name, table| {
+                refuse_name(name, table);
+                sink::read(name, table, files)
+            })
+        }),
+    }
+}
+
+fn read_log(table: &mut Table<'_>) -> LogConfig {
+    LogConfig {
+        format: table.take("format", leaf::choice).unwrap_or(LogFormat::Text),
+        level: table.take("level", leaf::choice).unwrap_or(LogLevel::Info),
+    }
+}
+
+fn refuse_count(table: &Table<'_>, most: usize, one: &str) {
+    let count = table.len();
+    if count == 0 {
+        table.report_self(format!("there must be at least one {one}"));
+    } else if count > most {
+        table.report_self(format!(
+            "there must be at most {most}, not {count}: run another b24relay for the rest"
+        ));
+    }
+}
+
+fn refuse_name(name: &str, table: &Table<'_>) {
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(is_plain) {
+        table.report_self("the name must be 1 to 64 of the characters a-z, 0-9, `_` and `-`");
+    }
+}

@@ -1,0 +1,142 @@
+//! Keeps `config/b24relay.toml` and `config/examples/` in step with what is read.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use config::{Value, ValueKind};
+
+use super::document;
+use super::read;
+use super::secret::SecretFiles;
+use super::table::Findings;
+use super::tests::{environment, errors, load_text};
+
+/// Every key that has a default, left out: what remains is what an operator must say.
+const REQUIRED_ONLY: &str = r#"
+    [sources.support]
+    webhook_url = "https://example.bitrix24.com/rest/1/CODE/"
+    [sources.sales]
+    webhook_url_file = "sales.url"
+    [sinks.archive]
+    type = "file"
+    path = "/var/log/b24relay/events.jsonl"
+    sources = ["support"]
+    events = ["onimv2messageadd", "onimv2messageupdate"]
+    [sinks.console]
+    type = "stdout"
+    [sinks.crm]
+    type = "webhook"
+    url = "https://crm.example.com/hooks/b24"
+    [sinks.tickets]
+    type = "webhook"
+    url_file = "tickets.url"
+"#;
+
+fn reference() -> String {
+    std::fs::read_to_string(folder().join("b24relay.toml")).unwrap()
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
+}
+
+/// The reference with everything switched on: `#` and a key or a section, with no space between.
+fn switched_on() -> String {
+    let is_switch = |rest: &str| rest.starts_with(|first: char| first == '[' || first.is_ascii_lowercase());
+    let lines = reference();
+    let lines =
+        lines.lines().map(|line| line.strip_prefix('#').filter(|rest| is_switch(rest)).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn credentials() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("support.url", "https://example.bitrix24.com/rest/7/CODE/\n"),
+        ("sales.url", "https://example.bitrix24.com/rest/2/CODE/\n"),
+        ("tickets.url", "https://tickets.example.com/b24\n"),
+        ("crm.url", "https://crm.example.com/hooks/b24\n"),
+    ] {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+fn keys_of(path: &str, value: &Value, keys: &mut BTreeSet<String>) {
+    let ValueKind::Table(entries) = &value.kind else {
+        keys.insert(anonymous(path));
+        return;
+    };
+    for (key, value) in entries {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        keys_of(&path, value, keys);
+    }
+}
+
+/// `sinks.crm.url` as `sinks.NAME.url`.
+fn anonymous(path: &str) -> String {
+    let mut parts: Vec<&str> = path.split('.').collect();
+    if let ["sources" | "sinks", name, ..] = &mut parts[..] {
+        *name = "NAME";
+    }
+    parts.join(".")
+}
+
+#[test]
+fn the_reference_loads_as_it_stands() {
+    let loaded = load_text(reference(), &environment(&[])).unwrap();
+    assert_eq!((loaded.config.sources.len(), loaded.config.sinks.len()), (1, 1));
+}
+
+#[test]
+fn the_reference_lists_exactly_the_keys_that_are_read() {
+    let text = switched_on();
+    let findings = Findings::default();
+    let layer = document::parse(Path::new("b24relay.toml"), text.as_bytes(), &findings).unwrap();
+    let tree = Value::new(None, ValueKind::Table(layer.0));
+    let mut listed = BTreeSet::new();
+    keys_of("", &tree, &mut listed);
+
+    let directory = credentials();
+    let files = SecretFiles { credentials: Some(directory.path()) };
+    assert!(read::read(tree, &files, &findings).is_some());
+    let read: BTreeSet<String> = findings.asked().iter().map(|key| anonymous(key)).collect();
+    assert_eq!(findings.into_violations(), []);
+    assert_eq!(listed, read);
+}
+
+#[test]
+fn the_reference_shows_the_defaults() {
+    let directory = credentials();
+    let mut environment = environment(&[]);
+    environment.credentials = Some(directory.path().to_owned());
+    let shown = load_text(switched_on(), &environment).unwrap().config;
+    let defaults = load_text(REQUIRED_ONLY, &environment).unwrap().config;
+    assert_eq!(format!("{shown:#?}"), format!("{defaults:#?}"));
+}
+
+#[test]
+fn every_example_loads() {
+    let directory = credentials();
+    let mut environment = environment(&[
+        ("B24RELAY_SOURCES__SUPPORT__WEBHOOK_URL", "https://example.bitrix24.com/rest/7/CODE/"),
+        ("B24RELAY_SOURCES__SALES__WEBHOOK_URL", "https://example.bitrix24.com/rest/12/CODE/"),
+    ]);
+    let two_users = std::fs::read_to_string(folder().join("examples/two-users.toml")).unwrap();
+    assert_eq!(load_text(&two_users, &environment).unwrap().config.sources.len(), 2);
+
+    environment = super::tests::environment(&[]);
+    environment.credentials = Some(directory.path().to_owned());
+    let mut count = 1;
+    for entry in std::fs::read_dir(folder().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.ends_with("two-users.toml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.replace("/etc/b24relay/support.url", "support.url");
+        assert_eq!(errors(&text, &environment), Vec::<String>::new(), "{}", path.display());
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}

@@ -1,0 +1,153 @@
+//! `[sinks.NAME]`, from the tree: the keys of all sinks, then those of its type.
+
+use std::time::Duration;
+
+use super::choice::SinkType;
+use super::secret::{self, SecretFiles};
+use super::secret_url::SecretUrl;
+use super::table::Table;
+use super::{
+    FileConfig, RetryConfig, SinkConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookConfig, leaf,
+};
+
+const RETRY: RetryConfig = RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(5 * 60) };
+const SHORTEST_RETRY: Duration = Duration::from_millis(10);
+const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+const FILE_MODE: u32 = 0o640;
+
+/// A sink as far as it could be read.
+pub(super) struct SinkDraft {
+    pub(super) name: String,
+    pub(super) target: Option<TargetConfig>,
+    pub(super) sources: Option<Vec<String>>,
+    events: Option<Vec<String>>,
+    retry: RetryConfig,
+}
+
+impl SinkDraft {
+    /// The sink, when nothing of it is missing.
+    pub(super) fn complete(self) -> Option<SinkConfig> {
+        Some(SinkConfig {
+            name: self.name,
+            target: self.target?,
+            sources: self.sources,
+            events: self.events,
+            retry: self.retry,
+        })
+    }
+
+    /// Whether it takes events of the source called `source`.
+    pub(super) fn takes_source(&self, source: &str) -> bool {
+        self.sources.as_ref().is_none_or(|names| names.iter().any(|name| name == source))
+    }
+}
+
+pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -> SinkDraft {
+    let way_out = "set it to `stdout`, `file` or `webhook`";
+    let sink_type = table.require("type", way_out, leaf::choice::<SinkType>);
+    SinkDraft {
+        name: name.to_owned(),
+        sources: table.take("sources", leaf::list),
+        events: table.take("events", leaf::list).map(|events| upper_case(&events)),
+        retry: table.table("retry", read_retry),
+        target: read_target(sink_type, table, files),
+    }
+}
+
+/// Event types are compared without regard to case; the portal writes them in upper case.
+fn upper_case(events: &[String]) -> Vec<String> {
+    events.iter().map(|event| event.to_uppercase()).collect()
+}
+
+fn read_retry(table: &mut Table<'_>) -> RetryConfig {
+    let min = table.take("min", leaf::duration(SHORTEST_RETRY, LONGEST_RETRY));
+    let max = table.take("max", leaf::duration(SHORTEST_RETRY, LONGEST_RETRY));
+    let retry = RetryConfig { min: min.unwrap_or(RETRY.min), max: max.unwrap_or(RETRY.max) };
+    if retry.min > retry.max {
+        let key = if min.is_some() { "min" } else { "max" };
+        let (min, max) = (leaf::spelled(retry.min), leaf::spelled(retry.max));
+        table.report(key, format!("`min` ({min}) must not be above `max` ({max})"));
+    }
+    retry
+}
+
+fn read_target(
+    sink_type: Option<SinkType>,
+    table: &mut Table<'_>,
+    files: &SecretFiles<'_>,
+) -> Option<TargetConfig> {
+    let foreign = SinkType::ALL.into_iter().filter(|other| Some(*other) != sink_type);
+    for other in foreign {
+        match sink_type {
+            Some(own) => refuse_foreign(table, own, other),
+            None => table.skip(keys_of(other)),
+        }
+    }
+    match sink_type? {
+        SinkType::Stdout => Some(TargetConfig::Stdout(read_stdout(table))),
+        SinkType::File => read_file(table).map(TargetConfig::File),
+        SinkType::Webhook => read_webhook(table, files).map(TargetConfig::Webhook),
+    }
+}
+
+fn refuse_foreign(table: &mut Table<'_>, own: SinkType, other: SinkType) {
+    table.refuse(
+        keys_of(other),
+        &format!("belongs to a sink of type `{other}`, and this one is `{own}`: remove it, or change `type`"),
+    );
+}
+
+/// The keys that only a sink of this type has.
+fn keys_of(sink_type: SinkType) -> &'static [&'static str] {
+    match sink_type {
+        SinkType::Stdout => &["format"],
+        SinkType::File => &["path", "mode"],
+        SinkType::Webhook => &["url", "url_file", "timeout", "allow_http"],
+    }
+}
+
+fn read_stdout(table: &mut Table<'_>) -> StdoutConfig {
+    StdoutConfig { format: table.take("format", leaf::choice).unwrap_or(StdoutFormat::Json) }
+}
+
+fn read_file(table: &mut Table<'_>) -> Option<FileConfig> {
+    let path = table.require("path", "set it to the file that events are appended to", leaf::path);
+    let mode = table.take("mode", leaf::file_mode).unwrap_or(FILE_MODE);
+    Some(FileConfig { path: path?, mode })
+}
+
+fn read_webhook(table: &mut Table<'_>, files: &SecretFiles<'_>) -> Option<WebhookConfig> {
+    let url = secret::take(table, ["url", "url_file"], files, SecretUrl::parse);
+    let key = url.as_ref().map_or("url", |url| url.key);
+    secret::refuse_exposed(table, key, url.as_ref().map(|url| &url.value));
+    let timeout = table.take("timeout", leaf::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
+    Some(WebhookConfig { url: url?.value, timeout })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::table::Findings;
+
+    /// Keeps [`keys_of`] and what is read for each type in step.
+    #[test]
+    fn every_key_of_a_type_is_read_for_that_type_and_refused_for_the_others() {
+        let common = ["events", "retry.max", "retry.min", "sources", "type"];
+        for sink_type in SinkType::ALL {
+            let findings = Findings::default();
+            let tree = config::Value::new(
+                None,
+                config::Map::from([("type".to_owned(), config::Value::from(sink_type.to_string()))]),
+            );
+            Table::read_root(tree, &findings, |table| read("a", table, &SecretFiles { credentials: None }));
+            let mut expected: Vec<&str> = [&common[..], keys_of(sink_type)].concat();
+            expected.sort_unstable();
+            assert_eq!(findings.asked(), expected);
+        }
+    }
+}

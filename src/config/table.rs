@@ -1,0 +1,203 @@
+//! Reads the merged tree table by table: a bad value is noted and reading goes on, and what is left
+//! when a table closes is unknown. So all violations come out in one round.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use config::{Value, ValueKind};
+
+use super::environment;
+use super::error::Violation;
+use super::leaf;
+
+/// What reading brought to light, shared by all tables of one tree.
+#[derive(Default, Debug)]
+pub(super) struct Findings {
+    violations: RefCell<Vec<Violation>>,
+    asked: RefCell<BTreeMap<String, Option<String>>>,
+}
+
+impl Findings {
+    /// Notes that the value at `key` breaks a rule.
+    pub(super) fn report(&self, key: impl Into<String>, text: impl Into<String>) {
+        let key = key.into();
+        let place = self.asked.borrow().get(&key).cloned().flatten();
+        self.violations.borrow_mut().push(Violation { key, text: text.into(), place });
+    }
+
+    /// Every key that was asked for, given or not.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.asked.borrow().keys().cloned().collect()
+    }
+
+    /// All violations, in the order they were found.
+    pub(super) fn into_violations(self) -> Vec<Violation> {
+        self.violations.into_inner()
+    }
+
+    fn ask(&self, key: &str, value: Option<&Value>) {
+        let place = value.and_then(|value| place(key, value));
+        self.asked.borrow_mut().insert(key.to_owned(), place);
+    }
+}
+
+/// One table of the tree. Keys are taken out as they are read.
+pub(super) struct Table<'f> {
+    path: String,
+    entries: BTreeMap<String, Value>,
+    known: Vec<&'static str>,
+    findings: &'f Findings,
+}
+
+impl Table<'_> {
+    /// Reads a whole tree: whatever `read` leaves behind is unknown.
+    pub(super) fn read_root<T>(
+        tree: Value,
+        findings: &Findings,
+        read: impl FnOnce(&mut Table<'_>) -> T,
+    ) -> T {
+        Table::open(String::new(), tree, findings, read)
+    }
+
+    /// The value at `key`, or `None` when it is not given or not right; the latter is noted.
+    pub(super) fn take<T>(
+        &mut self,
+        key: &'static str,
+        leaf: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Option<T> {
+        self.known.push(key);
+        let value = self.entries.remove(key);
+        let path = self.path_of(key);
+        self.findings.ask(&path, value.as_ref());
+        leaf(&value?).map_err(|text| self.findings.report(path, text)).ok()
+    }
+
+    /// As [`Table::take`], but a key that is not given is noted too, with `way_out`.
+    pub(super) fn require<T>(
+        &mut self,
+        key: &'static str,
+        way_out: &str,
+        leaf: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Option<T> {
+        let is_given = self.has(key);
+        let value = self.take(key, leaf);
+        if !is_given {
+            self.report(key, format!("is missing: {way_out}"));
+        }
+        value
+    }
+
+    /// Reads the table at `key`; one that is not given reads as empty.
+    pub(super) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
+        self.known.push(key);
+        let value = self.entries.remove(key).unwrap_or_else(empty);
+        Table::open(self.path_of(key), value, self.findings, read)
+    }
+
+    /// Reads every entry as a table of the operator's own naming, in the order of their names.
+    pub(super) fn named<T>(&mut self, mut read: impl FnMut(&str, &mut Table<'_>) -> T) -> Vec<T> {
+        let mut all = Vec::new();
+        for (name, value) in std::mem::take(&mut self.entries) {
+            let path = self.path_of(&leaf::escaped(&name));
+            if matches!(value.kind, ValueKind::Table(_)) {
+                all.push(Table::open(path, value, self.findings, |table| read(&name, table)));
+            } else {
+                self.findings.ask(&path, Some(&value));
+                self.findings.report(path, format!("must be a table, not {}", leaf::kind(&value)));
+            }
+        }
+        all
+    }
+
+    /// Refuses `keys` where they are given, because of `reason`.
+    pub(super) fn refuse(&mut self, keys: &[&str], reason: &str) {
+        for key in keys {
+            if let Some(value) = self.entries.remove(*key) {
+                let path = self.path_of(key);
+                self.findings.ask(&path, Some(&value));
+                self.findings.report(path, reason);
+            }
+        }
+    }
+
+    /// Takes `keys` away unread.
+    pub(super) fn skip(&mut self, keys: &[&str]) {
+        self.entries.retain(|key, _| !keys.contains(&key.as_str()));
+    }
+
+    /// Whether `key` is given and not yet taken.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// How many entries are given and not yet taken.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Notes that `key` of this table breaks a rule.
+    pub(super) fn report(&self, key: &str, text: impl Into<String>) {
+        self.findings.report(self.path_of(key), text);
+    }
+
+    /// Notes that this table as a whole breaks a rule.
+    pub(super) fn report_self(&self, text: impl Into<String>) {
+        self.findings.report(self.path.clone(), text);
+    }
+
+    fn open<T>(path: String, value: Value, findings: &Findings, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
+        let mut table = Table { path, entries: BTreeMap::new(), known: Vec::new(), findings };
+        if let ValueKind::Table(entries) = value.kind {
+            table.entries.extend(entries);
+        } else {
+            findings.ask(&table.path, Some(&value));
+            table.report_self(format!("must be a table, not {}", leaf::kind(&value)));
+        }
+        let outcome = read(&mut table);
+        table.close();
+        outcome
+    }
+
+    fn close(self) {
+        for (key, value) in &self.entries {
+            let path = self.path_of(&leaf::escaped(key));
+            let text = format!("unknown key, {}", self.suggestion(key));
+            let place = place(&path, value);
+            self.findings.violations.borrow_mut().push(Violation { key: path, text, place });
+        }
+    }
+
+    fn suggestion(&self, key: &str) -> String {
+        nearest(key, &self.known)
+            .map_or_else(|| self.valid_keys(), |nearest| format!("did you mean `{nearest}`?"))
+    }
+
+    fn valid_keys(&self) -> String {
+        let known: Vec<String> = self.known.iter().map(|key| format!("`{key}`")).collect();
+        format!("valid here: {}", known.join(", "))
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+}
+
+fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    const CLOSE: f64 = 0.85;
+    let likeness = |candidate: &str| strsim::jaro_winkler(&key.to_lowercase(), candidate);
+    let best = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(best) >= CLOSE).then_some(best)
+}
+
+fn place(path: &str, value: &Value) -> Option<String> {
+    let origin = value.origin()?;
+    if origin == environment::ORIGIN {
+        return Some(format!("set by `{}`", environment::variable(path)));
+    }
+    Some(origin.to_owned())
+}
+
+fn empty() -> Value {
+    Value::new(None, ValueKind::Table(config::Map::new()))
+}

@@ -1,0 +1,63 @@
+//! What the room promises as a whole: all violations in one round, secrets never shown, later layers win.
+
+mod layers;
+mod rules;
+mod secrets;
+
+use super::environment::Environment;
+use super::load::load_from;
+use super::{ConfigError, Loaded, Overrides};
+
+/// The part of every secret below that must never be seen.
+const MARK: &str = "s3cr3t";
+
+const SMALL: &str = r#"
+[sources.a]
+webhook_url = "https://a.example/rest/1/s3cr3t/"
+[sinks.out]
+type = "stdout"
+"#;
+
+pub(super) fn environment(variables: &[(&str, &str)]) -> Environment {
+    let mut environment = Environment::default();
+    for (name, value) in variables {
+        environment.add(name, Some((*value).to_owned()));
+    }
+    environment
+}
+
+pub(super) fn load_text(text: impl AsRef<[u8]>, environment: &Environment) -> Result<Loaded, ConfigError> {
+    load_with(text, environment, Overrides::default())
+}
+
+fn load_with(
+    text: impl AsRef<[u8]>,
+    environment: &Environment,
+    overrides: Overrides,
+) -> Result<Loaded, ConfigError> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("b24relay.toml");
+    std::fs::write(&file, text).unwrap();
+    load_from(&[], environment, &Overrides { config: Some(file), ..overrides })
+}
+
+/// The lines of the error behind its first one; none when the text loads.
+pub(super) fn errors(text: &str, environment: &Environment) -> Vec<String> {
+    match load_text(text, environment) {
+        Ok(_) => Vec::new(),
+        Err(error) => error.to_string().lines().skip(1).map(str::to_owned).collect(),
+    }
+}
+
+#[track_caller]
+fn assert_refused(text: &str, expected: &[&str]) {
+    let errors = errors(text, &environment(&[]));
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.contains(expected), "expected {expected:?} in {errors:#?}");
+    }
+}
+
+fn with_sink(sink: &str) -> String {
+    format!("{SMALL}\n[sinks.b]\n{sink}\n")
+}

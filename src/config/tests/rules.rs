@@ -1,0 +1,223 @@
+//! Rules of single keys and between keys: all broken ones come out in one round.
+
+use super::{SMALL, assert_refused, environment, load_text, with_sink};
+
+#[test]
+fn all_violations_come_out_in_one_round_with_key_value_and_line() {
+    let text = r#"stat = "x"
+shutdown_grace = 30
+[log]
+level = "loud"
+colour = true
+[delivery]
+mode = "journal"
+[sources.a]
+webhook_url = "https://a.example/rest/1/"
+poll = { limit = 5000, idle = "10ms", busy = "-1s", timeout = 1979-05-27 }
+[sources.B]
+webhook_url = 5
+[sinks.out]
+type = "stdout"
+path = "x"
+retry = { min = "1m", max = "1s" }
+[sinks.f]
+type = "file"
+mode = "0440"
+sources = ["a", "c"]
+[sinks.w]
+type = "carrier-pigeon"
+events = []
+"#;
+    assert_refused(
+        text,
+        &[
+            "shutdown_grace: must be a duration with its unit, such as \"30s\" or \"500ms\": write \"30s\" for 30 seconds (line 2)",
+            "log.level: must be `error`, `warn`, `info`, `debug` or `trace`, not `loud` (line 4)",
+            "log.colour: unknown key, valid here: `format`, `level` (line 5)",
+            "delivery.mode: must be `direct` (the journal is not available in this version), not `journal` (line 7)",
+            "sources.B: the name must be 1 to 64 of the characters a-z, 0-9, `_` and `-`",
+            "sources.B.webhook_url: must be a text in quotes, not a number (line 12)",
+            "sources.a.webhook_url: must look like https://HOST/rest/USER_ID/CODE/ (line 9)",
+            "sources.a.poll.busy: must be a duration with its unit, such as \"30s\" or \"500ms\", not `-1s` (line 10)",
+            "sources.a.poll.limit: must be a whole number from 1 to 1000, not `5000` (line 10)",
+            "sources.a.poll.timeout: must be a duration with its unit, such as \"30s\" or \"500ms\", not a date",
+            "sinks.f.path: is missing: set it to the file that events are appended to",
+            "sinks.f.mode: must let the owner write, as \"0640\" does, not `0440` (line 19)",
+            "sinks.out.retry.min: `min` (1m) must not be above `max` (1s) (line 16)",
+            "sinks.out.path: belongs to a sink of type `file`, and this one is `stdout`",
+            "sinks.w.type: must be `stdout`, `file` or `webhook`, not `carrier-pigeon` (line 22)",
+            "sinks.w.events: must not be an empty list: leave the key out to take all (line 23)",
+            "stat: unknown key, did you mean `state`? (line 1)",
+            "sinks.f.sources: there is no source `c`",
+        ],
+    );
+}
+
+#[test]
+fn the_first_line_names_the_file() {
+    let error = load_text("", &environment(&[])).unwrap_err().to_string();
+    assert!(error.lines().next().unwrap().contains("b24relay.toml` cannot be used"), "{error}");
+    assert_refused("", &["sources: there must be at least one", "sinks: there must be at least one"]);
+}
+
+#[test]
+fn a_wrong_type_is_a_violation_and_never_a_conversion() {
+    for (line, expected) in [
+        ("state = 5", "state: must be a text in quotes, not `5`"),
+        ("state = true", "state: must be a text in quotes, not `true`"),
+        ("state = 1979-05-27", "state: must be a text in quotes, not a date"),
+        ("state = \"\"", "state: must not be empty"),
+        ("log = 5", "log: must be a table, not a number"),
+        ("log = [1]", "log: must be a table, not a list"),
+        ("log.level = 1.5", "log.level: must be a text in quotes, not `1.5`"),
+        ("shutdown_grace = 99999999999999999999", "shutdown_grace: must be a duration"),
+        ("\"state.x\" = 1", "\"state.x\": unknown key"),
+        ("\"log[9999999999]\" = 1", "\"log[9999999999]\": unknown key"),
+    ] {
+        assert_refused(&format!("{line}\n{SMALL}"), &[expected]);
+    }
+    assert_refused(
+        "sources = 5\nsinks.a = 5",
+        &[
+            "sources: must be a table",
+            "sources: there must be at least one",
+            "sinks.a: must be a table, not a number (line 2)",
+        ],
+    );
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_nearest_valid_one() {
+    for (line, expected) in [
+        ("sources.a.webhok_url = 1", "sources.a.webhok_url: unknown key, did you mean `webhook_url`?"),
+        ("sources.a.Allow_HTTP = 1", "sources.a.Allow_HTTP: unknown key, did you mean `allow_http`?"),
+        ("sources.a.poll.idel = 1", "sources.a.poll.idel: unknown key, did you mean `idle`?"),
+        ("sinks.out.formt = 1", "sinks.out.formt: unknown key, did you mean `format`?"),
+        ("sinks.out.zzz = 1", "sinks.out.zzz: unknown key, valid here: `type`,"),
+        ("source = 1", "source: unknown key, did you mean `sources`?"),
+    ] {
+        let text = format!(
+            "{line}\nsources.a.webhook_url = \"https://a.example/rest/1/x/\"\nsinks.out.type = \"stdout\""
+        );
+        assert_refused(&text, &[expected]);
+    }
+}
+
+#[test]
+fn plain_http_is_for_this_machine_or_by_permission() {
+    let urls = |host: &str, allow: &str| {
+        format!(
+            "[sources.a]\nwebhook_url = 'http://{host}/rest/1/x/'\n{allow}\n\
+             [sinks.w]\ntype = 'webhook'\nurl = 'http://{host}/x'\n{allow}"
+        )
+    };
+    for host in ["localhost", "127.0.0.1:8080", "[::1]"] {
+        assert_refused(&urls(host, ""), &[]);
+    }
+    assert_refused(&urls("a.example", "allow_http = true"), &[]);
+    for allow in ["", "allow_http = false"] {
+        assert_refused(
+            &urls("a.example", allow),
+            &[
+                "sources.a.webhook_url: must be https: plain http shows the secret and the events to everyone on \
+             the way to `a.example`; where that is fine, set `allow_http = true` (line 2)",
+                "sinks.w.url: must be https",
+            ],
+        );
+    }
+}
+
+#[test]
+fn only_a_portal_on_this_machine_is_polled_faster_than_once_a_second() {
+    let idle = |url: &str, idle: &str| {
+        format!(
+            "[sources.a]\nwebhook_url = '{url}/rest/1/x/'\npoll.idle = '{idle}'\n[sinks.out]\ntype = 'stdout'"
+        )
+    };
+    assert_refused(&idle("http://127.0.0.1:8080", "10ms"), &[]);
+    assert_refused(
+        &idle("http://127.0.0.1:8080", "9ms"),
+        &["sources.a.poll.idle: must be 10ms to 5m, not `9ms`"],
+    );
+    assert_refused(
+        &idle("https://a.example", "999ms"),
+        &["sources.a.poll.idle: must be 1s to 5m, not `999ms`"],
+    );
+}
+
+#[test]
+fn a_secret_is_given_exactly_once() {
+    let both = "webhook_url = 'https://a.example/rest/1/x/'\nwebhook_url_file = 'absent-secret.url'";
+    let sink = "[sinks.out]\ntype = 'stdout'";
+    assert_refused(
+        &format!("[sources.a]\n{both}\n{sink}"),
+        &[
+            "sources.a.webhook_url_file: must not be given together with `webhook_url`",
+            "sources.a.webhook_url_file: there is no file `absent-secret.url`",
+        ],
+    );
+    assert_refused(
+        &format!("[sources.a]\n{sink}"),
+        &["sources.a.webhook_url: is missing: set it, or put it into"],
+    );
+    assert_refused(&with_sink("type = 'webhook'"), &["sinks.b.url: is missing: set it, or put it into"]);
+}
+
+#[test]
+fn two_sources_never_share_a_queue() {
+    let text = format!("{SMALL}\n[sources.b]\nwebhook_url = 'https://A.example:443/rest/1/other'");
+    assert_refused(
+        &text,
+        &["sources.b.webhook_url: reads the same queue as `sources.a` (`a.example/user/1`)"],
+    );
+    let text = format!("{SMALL}\n[sources.b]\nwebhook_url = 'https://a.example/rest/2/other'");
+    assert_refused(&text, &[]);
+}
+
+#[test]
+fn every_source_has_a_sink_and_every_listed_source_exists() {
+    let text = format!("{SMALL}sources = ['b']\n[sources.b]\nwebhook_url = 'https://a.example/rest/2/x'");
+    assert_refused(&text, &["sources.a: no sink takes its events"]);
+    assert_refused(
+        &with_sink("type = 'file'\npath = '/x'\nsources = ['a', 'z']"),
+        &["sinks.b.sources: there is no source `z`: add it, or correct the name (line 10)"],
+    );
+}
+
+#[test]
+fn stdout_and_files_have_one_owner_each() {
+    assert_refused(
+        &with_sink("type = 'stdout'"),
+        &["sinks.out.type: there is one stdout, and `sinks.b` has it"],
+    );
+    let text = with_sink("type = 'file'\npath = '/absent/x'\n[sinks.c]\ntype = 'file'\npath = '/absent/./x'");
+    assert_refused(&text, &["sinks.c.path: this file belongs to `sinks.b` already"]);
+    for suffix in ["", "-wal", "-shm", "-journal", ".lock"] {
+        let text = format!(
+            "state = '/absent/s.db'\n{}",
+            with_sink(&format!("type = 'file'\npath = '/absent/s.db{suffix}'"))
+        );
+        assert_refused(&text, &["sinks.b.path: this file belongs to `state` already"]);
+    }
+}
+
+#[test]
+fn there_are_limits_to_how_much_one_process_serves() {
+    use std::fmt::Write as _;
+    let text = |sources: u32, sinks: u32| {
+        let mut text = String::new();
+        for number in 1..=sources {
+            writeln!(text, "[sources.s{number}]\nwebhook_url = 'https://a.example/rest/{number}/x/'")
+                .unwrap();
+        }
+        for number in 1..=sinks {
+            writeln!(text, "[sinks.s{number}]\ntype = 'file'\npath = '/absent/{number}'").unwrap();
+        }
+        text
+    };
+    assert_refused(&text(256, 64), &[]);
+    assert_refused(
+        &text(257, 65),
+        &["sources: there must be at most 256, not 257", "sinks: there must be at most 64"],
+    );
+}

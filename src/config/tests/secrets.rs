@@ -1,0 +1,108 @@
+//! Secrets never show, whatever is wrong.
+
+use super::{MARK, SMALL, environment, errors, load_text, with_sink};
+use crate::config::ConfigError;
+
+#[test]
+fn a_syntax_error_says_where_and_never_shows_the_line() {
+    let text = "[sources.a]\nwebhook_url = \"https://a.example/rest/1/s3cr3t/\nx = 1\n";
+    let ConfigError::Syntax { line, column, message, .. } = load_text(text, &environment(&[])).unwrap_err()
+    else {
+        panic!("not a syntax error")
+    };
+    assert_eq!((line, column), (2, 48), "{message}");
+    let error = load_text(b"a = 1\nb = \"\xff\"", &environment(&[])).unwrap_err().to_string();
+    assert!(error.ends_with("is not valid TOML: line 2, column 6: is not UTF-8"), "{error}");
+}
+
+/// Damages a good file at every place in several ways, and looks for the mark in what is said of it.
+#[test]
+fn no_damage_to_a_file_makes_a_secret_visible() {
+    let text = r#"
+[sources.a]
+webhook_url = "https://a.example/rest/1/s3cr3t/"
+poll = { idle = "5s" }
+[sinks.w]
+type = "webhook"
+url = "https://w.example/s3cr3t?token=s3cr3t"
+"#;
+    assert!(load_text(text, &environment(&[])).is_ok());
+    for at in 0..text.len() {
+        let (before, behind) = text.split_at(at);
+        let damaged = [
+            before.to_owned(),
+            format!("{before}{}", &behind[1..]),
+            format!("{before}\"{behind}"),
+            format!("{before}\n{behind}"),
+            format!("{before}\\{behind}"),
+            format!("{before} = {behind}"),
+            format!("{before}'{behind}"),
+        ];
+        for text in damaged {
+            if let Err(error) = load_text(&text, &environment(&[])) {
+                assert!(!format!("{error} {error:?}").contains(MARK), "{text}\n{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_shown() {
+    const URL: &str = "https://a.example/rest/1/s3cr3t/";
+    for line in [
+        "sources.b.webhook_url = ['URL']",
+        "sources.b.webhook_url = { a = 'URL' }",
+        "sources.b.webhook_url = 'URLs3cr3t'",
+        "sources.b.webhook_url = 's3cr3t'",
+        "sources.b.webhook_url = 'ftp://s3cr3t'",
+        "sources.b.webhook_url = \"URL\\nURL\"",
+        "sources.b.webhook_url_file = 'URL'",
+        "sources.b.webhook_url_file = 'a.example/rest/1/s3cr3t'",
+        "sources.b.webhook_urll = 'URL'",
+        "sources.b = 'URL'",
+        "sources.'URL' = {}",
+        "sources.b.'URL' = 1",
+        "'URL' = 1",
+        "log.level = 'URL'",
+        "state = ['URL']",
+        "shutdown_grace = 'URL'",
+        "delivery.mode = 'a.example/rest/1/s3cr3t/'",
+        "sinks.b = { type = 'URL' }",
+        "sinks.b = { type = 'file', path = 'x', mode = 'URL' }",
+        "sinks.b = { type = 'file', path = 'x', sources = ['URL'] }",
+        "sinks.b = { type = 'webhook', url = 's3cr3t' }",
+        "sinks.b = { type = 'webhook', url = 'http://w.example/s3cr3t' }",
+        "sinks.b = { type = 'webhook', url = 'https://w.example/s3cr3t', timeout = 'URL' }",
+        "sinks.b = { type = 'webhook', url_file = 'URL' }",
+        "sources.b.webhook_url = 'URL'",
+    ] {
+        let text = format!("{}\n{SMALL}", line.replace("URL", URL));
+        let error = load_text(&text, &environment(&[])).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains(MARK), "{line}\n{error}");
+    }
+    let loaded =
+        load_text(with_sink("type = 'webhook'\nurl = 'https://w.example/s3cr3t'"), &environment(&[]));
+    assert!(!format!("{:?}", loaded.unwrap()).contains(MARK));
+}
+
+#[test]
+fn a_secret_in_the_environment_is_not_shown() {
+    const URL: &str = "https://a.example/rest/1/s3cr3t";
+    for (name, value) in [
+        ("B24RELAY_SOURCES__A__WEBHOOK_URL", "s3cr3t"),
+        ("B24RELAY_SOURCES__A__WEBHOOK_URL_FILE", URL),
+        ("B24RELAY_SOURCES__A__WEBHOOKURL", URL),
+        ("B24RELAY_SOURCES__A", URL),
+        ("B24RELAY_SINKS__OUT__URL", URL),
+        ("B24RELAY_LOG__LEVEL", URL),
+        ("B24RELAY_LOG", URL),
+        ("B24RELAY_TOKEN", MARK),
+        ("B24RELAY_A[1]", MARK),
+    ] {
+        let error = load_text(SMALL, &environment(&[(name, value)])).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains(MARK), "{name}\n{error}");
+    }
+    let mut unusable = environment(&[]);
+    unusable.add("B24RELAY_SOURCES__A__WEBHOOK_URL", None);
+    assert!(errors(SMALL, &unusable)[0].contains("B24RELAY_SOURCES__A__WEBHOOK_URL: must be UTF-8"));
+}

@@ -1,0 +1,49 @@
+//! What arrived, held against what the portal recorded.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+/// The event ids of a file of JSON lines, in order. Every line must be whole but for a torn last one
+/// where `may_be_torn` says that the writer was killed.
+pub fn ids_in(path: &Path, may_be_torn: bool) -> Vec<u64> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.split_inclusive('\n')
+        .filter(|line| line.ends_with('\n') || !may_be_torn)
+        .map(|line| {
+            let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+            event["eventId"].as_u64().unwrap()
+        })
+        .collect()
+}
+
+/// Asserts that `arrived` is `recorded`: each once, in order.
+pub fn assert_exactly_once(arrived: &[u64], recorded: &[u64]) {
+    assert_complete(arrived, recorded);
+    assert_eq!(arrived.len(), recorded.len(), "some arrived twice");
+    assert!(arrived.is_sorted(), "out of order");
+}
+
+/// Asserts that nothing is missing, nothing was invented, and that everything came in order, but for
+/// at most `restarts` steps back that each repeat at most `repeats_max` events.
+pub fn assert_at_least_once(arrived: &[u64], recorded: &[u64], restarts: usize, repeats_max: usize) {
+    assert_complete(arrived, recorded);
+    let steps_back = arrived.windows(2).filter(|pair| pair[1] <= pair[0]).count();
+    assert!(steps_back <= restarts, "{steps_back} steps back in {restarts} restarts");
+    let mut highest = 0;
+    let mut repeats = 0;
+    for id in arrived {
+        repeats = if *id <= highest { repeats + 1 } else { 0 };
+        assert!(repeats <= repeats_max, "{repeats} events repeated in one go, {repeats_max} allowed");
+        highest = highest.max(*id);
+    }
+}
+
+fn assert_complete(arrived: &[u64], recorded: &[u64]) {
+    let (arrived, recorded): (BTreeSet<_>, BTreeSet<_>) = (arrived.iter().collect(), recorded.iter().collect());
+    let missing: Vec<_> = recorded.difference(&arrived).collect();
+    let invented: Vec<_> = arrived.difference(&recorded).collect();
+    assert!(missing.is_empty(), "{} missing, first {:?}", missing.len(), missing.first());
+    assert!(invented.is_empty(), "{} invented, first {:?}", invented.len(), invented.first());
+}

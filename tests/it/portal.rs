@@ -1,0 +1,90 @@
+//! The sandbox portal of one test, and its control interface.
+
+use b24relay::http_client;
+use b24relay::sandbox::{Sandbox, SandboxConfig};
+use reqwest::{Client, Method, Url};
+use serde_json::{Value, json};
+
+use crate::waiting::PATIENCE;
+
+pub struct Portal {
+    pub sandbox: Sandbox,
+    base: Url,
+    client: Client,
+}
+
+impl Portal {
+    /// A portal on a free port, whose users are subscribed and silent.
+    pub async fn start() -> Self {
+        Self::start_with(SandboxConfig { subscribed: true, ..SandboxConfig::default() }).await
+    }
+
+    pub async fn start_with(config: SandboxConfig) -> Self {
+        let sandbox = Sandbox::start(config).await.unwrap();
+        let base: Url = format!("http://{}/sandbox/", sandbox.address()).parse().unwrap();
+        let client = http_client::build(&base, PATIENCE).unwrap();
+        Self { sandbox, base, client }
+    }
+
+    pub fn webhook_url(&self, user: u64) -> String {
+        self.sandbox.webhook_url(user)
+    }
+
+    /// The secret part of a user's webhook.
+    pub fn code(&self, user: u64) -> String {
+        self.webhook_url(user).trim_end_matches('/').rsplit('/').next().unwrap().to_owned()
+    }
+
+    pub async fn control(&self, method: Method, path: &str, body: Value) -> Value {
+        let url = self.base.join(path).unwrap();
+        let request = self.client.request(method, url).header("content-type", "application/json");
+        let response = request.body(body.to_string()).send().await.unwrap();
+        let status = response.status();
+        let text = String::from_utf8(response.bytes().await.unwrap().to_vec()).unwrap();
+        assert!(status.is_success(), "{path}: {status}: {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Value {
+        self.control(Method::POST, path, body).await
+    }
+
+    /// Records `count` events for `user`.
+    pub async fn record(&self, user: u64, count: usize) {
+        self.record_as(json!({"user": user, "count": count})).await;
+    }
+
+    pub async fn record_as(&self, events: Value) {
+        let recorded = self.post("events", events.clone()).await;
+        assert_eq!(recorded["count"], events["count"], "{recorded}");
+    }
+
+    /// Scripts the portal's next answers to polls.
+    pub async fn fault(&self, fault: Value) {
+        let mut fault = fault;
+        fault["method"] = "im.v2.Event.get".into();
+        self.post("faults", fault).await;
+    }
+
+    pub async fn stats(&self, user: u64) -> Value {
+        let stats = self.control(Method::GET, "stats", Value::Null).await;
+        stats["users"][user.to_string()].clone()
+    }
+
+    pub async fn polls(&self) -> u64 {
+        let stats = self.control(Method::GET, "stats", Value::Null).await;
+        stats["requests"]["im.v2.Event.get"].as_u64().unwrap_or(0)
+    }
+
+    /// Every id ever recorded for `user`, ascending.
+    pub async fn ids(&self, user: u64) -> Vec<u64> {
+        let ledger = self.control(Method::GET, &format!("ledger?user={user}"), Value::Null).await;
+        ledger["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect()
+    }
+
+    /// Asserts that the portal never had to destroy an event that it had not handed out.
+    pub async fn assert_nothing_confirmed_unseen(&self, user: u64) {
+        let stats = self.stats(user).await;
+        assert_eq!(stats["confirmed_unserved"], 0, "{stats}");
+    }
+}

@@ -1,0 +1,116 @@
+//! The real binary, as a process of one test; killed when the test is over.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::waiting::until;
+
+/// The binary with an empty environment: what a test does not give it, it does not get.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_b24relay"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+/// Runs a command that ends by itself.
+pub fn output(args: &[&str], folder: &Path) -> Output {
+    command().args(args).current_dir(folder).output().unwrap()
+}
+
+/// What a finished command wrote to stderr.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What a finished command wrote to stdout.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// `b24relay run`, in the background; its output goes to files that outlive it.
+pub struct Relay {
+    child: Child,
+    stderr: PathBuf,
+}
+
+impl Relay {
+    /// Starts `b24relay run` in `folder`, with `args` behind it, writing to `out` and `err` there.
+    pub fn start(folder: &Path, args: &[&str]) -> Self {
+        let stdout = append(&folder.join("out"));
+        Self::start_with(folder, args, stdout.into())
+    }
+
+    pub fn start_with(folder: &Path, args: &[&str], stdout: Stdio) -> Self {
+        let stderr = folder.join("err");
+        let child = command()
+            .arg("run")
+            .args(args)
+            .current_dir(folder)
+            .stdout(stdout)
+            .stderr(append(&stderr))
+            .spawn()
+            .unwrap();
+        Self { child, stderr }
+    }
+
+    /// Everything that runs in this folder have written to stderr.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.stderr).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    pub async fn until_logged(&self, text: &str) {
+        until(&format!("`{text}` in the log:\n{}", self.log()), async || self.log().contains(text)).await;
+    }
+
+    /// Waits for the process to end by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        until("the process ends", async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+
+    pub async fn exit_code(&mut self) -> i32 {
+        let status = self.ended().await;
+        status.code().unwrap_or_else(|| panic!("killed by {:?}", status.signal()))
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub async fn stop(&mut self) -> i32 {
+        self.signal(Signal::TERM);
+        self.exit_code().await
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+pub fn append(path: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(path).unwrap()
+}

@@ -1,0 +1,81 @@
+//! A folder with a configuration in it, gone when the test is over.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::ledger;
+use crate::portal::Portal;
+use crate::process::Relay;
+use crate::receiver::Receiver;
+
+/// Fast delays, so that a test waits for little.
+const RETRY: &str = r#"retry = { min = "10ms", max = "100ms" }"#;
+
+pub struct Setup {
+    folder: TempDir,
+    text: String,
+}
+
+impl Setup {
+    /// A state in a folder of its own, no sources, no sinks.
+    pub fn new() -> Self {
+        Self { folder: TempDir::new().unwrap(), text: "state = \"b24relay.db\"\n".into() }
+    }
+
+    /// Adds lines at the end.
+    pub fn with(mut self, lines: &str) -> Self {
+        writeln!(self.text, "{lines}").unwrap();
+        std::fs::write(self.path("b24relay.toml"), &self.text).unwrap();
+        self
+    }
+
+    /// A source `support` that polls the portal's user 1 without pauses worth mentioning.
+    pub fn with_source(self, portal: &Portal) -> Self {
+        self.with_user(portal, "support", 1, 1000)
+    }
+
+    pub fn with_user(self, portal: &Portal, name: &str, user: u64, limit: u16) -> Self {
+        let url = portal.webhook_url(user);
+        self.with(&format!(
+            "[sources.{name}]\nwebhook_url = \"{url}\"\n\
+             poll = {{ idle = \"20ms\", busy = \"0s\", limit = {limit}, timeout = \"5s\" }}"
+        ))
+    }
+
+    pub fn with_file(self) -> Self {
+        self.with(&format!("[sinks.archive]\ntype = \"file\"\npath = \"events.jsonl\"\n{RETRY}"))
+    }
+
+    pub fn with_stdout(self) -> Self {
+        self.with("[sinks.console]\ntype = \"stdout\"")
+    }
+
+    pub fn with_receiver(self, receiver: &Receiver) -> Self {
+        let url = receiver.url();
+        self.with(&format!("[sinks.crm]\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"1s\"\n{RETRY}"))
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn run(&self) -> Relay {
+        Relay::start(self.folder(), &[])
+    }
+
+    /// The ids in the file sink's file, every line whole.
+    pub fn filed_ids(&self) -> Vec<u64> {
+        ledger::ids_in(&self.path("events.jsonl"), false)
+    }
+
+    /// The ids that went to standard output, over all runs.
+    pub fn printed_ids(&self) -> Vec<u64> {
+        ledger::ids_in(&self.path("out"), true)
+    }
+}

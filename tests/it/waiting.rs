@@ -1,0 +1,26 @@
+//! Waiting for conditions instead of milliseconds.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// The longest any condition is waited for: far beyond what a slow machine needs.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `condition` holds; `what` says what was waited for when it never does.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let mut ticks = interval(Duration::from_millis(10));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let waiting = async {
+        while !condition().await {
+            ticks.tick().await;
+        }
+    };
+    assert!(timeout(PATIENCE, waiting).await.is_ok(), "never happened: {what}");
+}
+
+/// Waits for `future`; `what` says what was waited for when it never comes.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never happened: {what}"))
+}
