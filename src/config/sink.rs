@@ -47,6 +47,7 @@ impl SinkDraft {
     }
 }
 
+/// Reads one sink; what is wrong is noted.
 pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -> SinkDraft {
     let way_out = "set it to `stdout`, `file` or `webhook`";
     let sink_type = table.require("type", way_out, leaf::choice::<SinkType>);

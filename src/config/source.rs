@@ -37,6 +37,7 @@ impl SourceDraft {
     }
 }
 
+/// Reads one source; what is wrong is noted.
 pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -> SourceDraft {
     let secret = secret::take(table, ["webhook_url", "webhook_url_file"], files, WebhookUrl::parse);
     let (url_key, webhook_url) =
