@@ -17,7 +17,7 @@ use crate::config::{
     StdoutFormat, TargetConfig, WebhookUrl,
 };
 use crate::relay::{self, Until};
-use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::sandbox::{QueueStats, Sandbox, SandboxConfig};
 use crate::shutdown::Signals;
 use crate::store::Store;
 use crate::telemetry;
@@ -103,10 +103,16 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
 
 fn introduce(sandbox: &Sandbox, args: &DemoArgs) {
     eprintln!("demo: an emulated Bitrix24 portal runs at http://{}", sandbox.address());
-    eprintln!("demo: {} users chat there, {} events a second; each one's queue is polled,", sandbox.user_ids().len(), args.rate);
+    eprintln!(
+        "demo: {} users chat there, {} events a second; each one's queue is polled,",
+        sandbox.user_ids().len(),
+        args.rate
+    );
     eprintln!("demo: every event goes to standard output, and only then may the portal forget it");
     match args.length {
-        Some(length) => eprintln!("demo: ends by itself after {} s; Ctrl-C ends it sooner\n", length.as_secs_f64()),
+        Some(length) => {
+            eprintln!("demo: ends by itself after {} s; Ctrl-C ends it sooner\n", length.as_secs_f64());
+        }
         None => eprintln!("demo: Ctrl-C ends it\n"),
     }
 }
@@ -117,10 +123,18 @@ async fn keep_summing_up(sandbox: &Sandbox, done: &CancellationToken) {
     }
 }
 
-/// As the portal saw it: what it never handed out twice and may forget was delivered.
+/// As the portal saw it: what it may forget was asked for only after it had been delivered.
 fn sum_up(sandbox: &Sandbox) {
     let stats = sandbox.stats();
-    eprintln!("demo: {stats:?}");
+    let total = |count: fn(&QueueStats) -> u64| stats.users.values().map(count).sum::<u64>();
+    eprintln!(
+        "demo: {} events happened, {} delivered and forgotten by the portal, {} waiting, {} lost; {} requests",
+        total(|queue| queue.recorded),
+        total(|queue| queue.confirmed),
+        total(|queue| queue.pending),
+        total(|queue| queue.confirmed_unserved),
+        stats.requests.values().sum::<u64>(),
+    );
 }
 
 async fn stop_after(length: Option<Duration>, signals: &Signals, done: &CancellationToken) {

@@ -59,7 +59,9 @@ impl Exit {
     fn of_store(error: &StoreError) -> Self {
         match error {
             StoreError::Locked { .. } => Self::Temporary,
-            StoreError::Newer { .. } | StoreError::Foreign { .. } | StoreError::OtherQueue { .. } => Self::Config,
+            StoreError::Newer { .. } | StoreError::Foreign { .. } | StoreError::OtherQueue { .. } => {
+                Self::Config
+            }
             StoreError::Damaged { .. } | StoreError::Unavailable { .. } => Self::Io,
         }
     }
@@ -68,7 +70,9 @@ impl Exit {
         match error.class {
             Class::Operator | Class::Refresh => Self::Refused,
             Class::Bug => Self::Internal,
-            Class::Retry | Class::RetryBounded | Class::Rate | Class::OpWait | Class::TooLarge => Self::Unavailable,
+            Class::Retry | Class::RetryBounded | Class::Rate | Class::OpWait | Class::TooLarge => {
+                Self::Unavailable
+            }
         }
     }
 }

@@ -2,10 +2,10 @@
 
 mod check;
 mod completions;
-//TMP mod demo;
+mod demo;
 mod exit;
 mod run;
-//TMP mod sandbox;
+mod sandbox;
 mod status;
 mod subscription;
 
@@ -83,9 +83,9 @@ enum Command {
     /// Show how far each sink is and what keeps it
     Status(status::StatusArgs),
     /// Run an emulated portal to develop against
-//TMP    Sandbox(sandbox::SandboxArgs),
+    Sandbox(sandbox::SandboxArgs),
     /// Show the relay at work against an emulated portal, with nothing to set up
-//TMP    Demo(demo::DemoArgs),
+    Demo(demo::DemoArgs),
     /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
 }
@@ -126,7 +126,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             with_runtime(async |signals| subscription::unsubscribe(&args, config, &signals).await)
         }
         Command::Status(args) => status::run(&args, &cli.global),
-//CUT
+        Command::Sandbox(args) => with_runtime(async |signals| {
+            sandbox::run(args, signals.stop.clone()).await?;
+            Ok(Exit::Clean)
+        }),
+        Command::Demo(args) => with_runtime(async |signals| demo::run(&args, &cli.global, &signals).await),
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }

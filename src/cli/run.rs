@@ -33,7 +33,9 @@ pub async fn run(args: &RunArgs, config: &Config, signals: &Signals) -> anyhow::
     let ending = relay::run(config, &store, signals, until).await?;
     match ending {
         Ending::Clean => info!("b24relay stopped, everything read is settled"),
-        Ending::CutShort => warn!("b24relay stopped before everything was settled; the rest comes again at the next start"),
+        Ending::CutShort => {
+            warn!("b24relay stopped before everything was settled; the rest comes again at the next start");
+        }
         Ending::Refused => warn!("b24relay stopped: the portal refused a source"),
     }
     Ok(ending.into())

@@ -47,7 +47,11 @@ pub async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<
 }
 
 /// Drains the source into its sinks unless told not to, then unsubscribes its user.
-pub async fn unsubscribe(args: &UnsubscribeArgs, mut config: Config, signals: &Signals) -> anyhow::Result<Exit> {
+pub async fn unsubscribe(
+    args: &UnsubscribeArgs,
+    mut config: Config,
+    signals: &Signals,
+) -> anyhow::Result<Exit> {
     let source = find(&config, &args.source)?.clone();
     // Held to the end: a daemon on the same state would subscribe again.
     let store = Store::open(&config.state)?;
@@ -55,7 +59,9 @@ pub async fn unsubscribe(args: &UnsubscribeArgs, mut config: Config, signals: &S
         config.sources.retain(|other| other.name == source.name);
         let ending = relay::run(&config, &store, signals, Until::Drained).await?;
         if ending != Ending::Clean || signals.stop.is_cancelled() {
-            println!("not unsubscribed: some events could not be delivered; try again, or give them up with --discard");
+            println!(
+                "not unsubscribed: some events could not be delivered; try again, or give them up with --discard"
+            );
             return Ok(if ending == Ending::Refused { Exit::Refused } else { Exit::Temporary });
         }
     }

@@ -1,1 +1,236 @@
-//! The embedded sandbox portal.
+//! An emulated Bitrix24 portal in this process: the upstream of the `sandbox` and `demo` commands, of
+//! the tests and of the benchmarks. It answers as PORTAL.md has it, and fails when told to.
+//!
+//! It imports nothing of the crate: what it shares with the reader is the wire alone.
+//!
+//! In reading order:
+//! - [`queue`], [`counter`], [`cleaner`], [`tally`]: events, their ids, their end, and the counts. Pure.
+//! - [`clock`], [`dice`]: a time that can be set, and chance that repeats.
+//! - [`people`], [`room`], [`phrases`], [`scene`], [`chatter`]: what happens at the company.
+//! - [`payload`], [`php_json`]: how that looks on the wire.
+//! - [`portal`], [`order`], [`switches`], [`bucket`]: the portal's state and all that changes it.
+//! - [`call`], [`parameter`], [`method`], [`refusal`]: what a request asks for, and the portal's answer.
+//! - [`envelope`], [`page`]: that answer as bytes.
+//! - [`transport`], [`shared`]: HTTP below `/rest/`.
+//! - [`fault`], [`breakage`], [`wire`]: what goes wrong.
+//! - [`control`]: `/sandbox/...`, the API of tests and people.
+
+mod breakage;
+mod bucket;
+mod call;
+mod chatter;
+mod cleaner;
+mod clock;
+mod control;
+mod counter;
+mod dice;
+mod envelope;
+mod fault;
+mod method;
+mod order;
+mod page;
+mod parameter;
+mod payload;
+mod people;
+mod php_json;
+mod phrases;
+mod portal;
+mod queue;
+mod refusal;
+mod room;
+mod scene;
+mod shared;
+mod switches;
+mod tally;
+mod transport;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::any;
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use order::{Order, OrderError, Recorded};
+pub use tally::{QueueStats, Stats};
+
+use people::Person;
+use portal::Portal;
+use shared::Shared;
+
+/// How often the chatter looks whether something is due.
+const BEAT: Duration = Duration::from_millis(25);
+
+/// How long [`Sandbox::stop`] waits for connections that do not end by themselves.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// What kind of portal to run.
+#[derive(Clone, Debug)]
+pub struct SandboxConfig {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How many users own a webhook; at least 1.
+    pub users: u32,
+    /// How many chats there are; at least 1.
+    pub chats: u32,
+    /// Events per second over the whole portal, for users who are subscribed.
+    pub rate: f64,
+    /// The same seed gives the same people, codes, ids and texts.
+    pub seed: u64,
+    /// Users are subscribed from the start.
+    pub subscribed: bool,
+    /// Events each user finds at the start, subscribed or not.
+    pub backlog: u32,
+    /// `unsubscribe` keeps the stored events, as documented (PORTAL.md 2.6).
+    pub keep_on_unsubscribe: bool,
+}
+
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            users: 3,
+            chats: 5,
+            rate: 0.0,
+            seed: 24,
+            subscribed: false,
+            backlog: 0,
+            keep_on_unsubscribe: false,
+        }
+    }
+}
+
+/// A running portal. It ends with [`Sandbox::stop`] or when dropped.
+#[derive(Debug)]
+pub struct Sandbox {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+    guard: DropGuard,
+}
+
+impl Sandbox {
+    /// Binds and serves on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be bound.
+    pub async fn start(config: SandboxConfig) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        let stop = CancellationToken::new();
+        let mut portal = Portal::new(&config);
+        record_backlog(&mut portal, config.backlog);
+        let shared = Arc::new(Shared::new(portal, listener.local_addr()?, stop.clone()));
+        let tasks =
+            vec![tokio::spawn(serve(listener, Arc::clone(&shared))), tokio::spawn(chat(Arc::clone(&shared)))];
+        Ok(Self { shared, tasks, guard: stop.drop_guard() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// The users who own webhooks, ascending.
+    pub fn user_ids(&self) -> Vec<u64> {
+        self.shared.portal().accounts.keys().copied().collect()
+    }
+
+    /// The name of `user`.
+    pub fn user_name(&self, user: u64) -> String {
+        Person::of(user).name()
+    }
+
+    /// The webhook of `user`, which is a secret in a real portal; one of nobody if there is no such
+    /// user.
+    pub fn webhook_url(&self, user: u64) -> String {
+        let portal = self.shared.portal();
+        let code = portal.accounts.get(&user).map_or("", |account| &account.code);
+        self.shared.webhook_url(user, code)
+    }
+
+    /// Records events, as `POST /sandbox/events` does.
+    ///
+    /// # Errors
+    ///
+    /// When the user is unknown or a value is out of bounds.
+    pub fn record(&self, order: &Order) -> Result<Recorded, OrderError> {
+        self.shared.portal().record(order)
+    }
+
+    /// The counts so far, as `GET /sandbox/stats` gives them.
+    pub fn stats(&self) -> Stats {
+        self.shared.portal().stats()
+    }
+
+    /// Every id ever visible to `user`, ascending, as `GET /sandbox/ledger` gives them.
+    pub fn ledger(&self, user: u64) -> Vec<u64> {
+        self.shared.portal().accounts.get(&user).map_or_else(Vec::new, |account| account.queue.ledger())
+    }
+
+    /// Stops listening and waits, for a moment at most, until the open connections are done.
+    pub async fn stop(self) {
+        let Self { tasks, guard, .. } = self;
+        drop(guard);
+        for task in tasks {
+            // A connection that outlives the grace, or a task that panicked, changes nothing here.
+            let _ended = timeout(STOP_GRACE, task).await;
+        }
+    }
+}
+
+fn record_backlog(portal: &mut Portal, count: u32) {
+    let users: Vec<u64> = portal.accounts.keys().copied().collect();
+    for user in users {
+        let order = Order { user, count: Some(count), force: true, ..Order::default() };
+        if let Err(error) = portal.record(&order) {
+            tracing::warn!(user, %error, "the sandbox starts without this backlog");
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let stop = shared.stop.clone();
+    let router = Router::new()
+        .route("/rest", any(transport::rest))
+        .route("/rest/{*call}", any(transport::rest))
+        .merge(control::routes())
+        .with_state(shared)
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let listener = listener.tap_io(|stream| {
+        // Without it, small answers wait for the peer's delayed acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY refused");
+        }
+    });
+    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the sandbox stopped serving");
+    }
+}
+
+/// Lets things happen at the rate of the switches, until the stop.
+async fn chat(shared: Arc<Shared>) {
+    let mut due = 0.0;
+    let mut last = Instant::now();
+    while shared.stop.run_until_cancelled(tokio::time::sleep(BEAT)).await.is_some() {
+        let rate = shared.portal().switches.rate.max(0.0);
+        // After a pause nobody wants more than a second's worth at once.
+        due = f64::min(due + rate * last.elapsed().as_secs_f64(), rate);
+        last = Instant::now();
+        while due >= 1.0 {
+            // What nobody is subscribed to has happened all the same.
+            let rows = u32::try_from(shared.portal().live()).unwrap_or(u32::MAX);
+            due -= f64::from(rows.max(1));
+        }
+    }
+}

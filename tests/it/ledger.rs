@@ -41,7 +41,8 @@ pub fn assert_at_least_once(arrived: &[u64], recorded: &[u64], restarts: usize, 
 }
 
 fn assert_complete(arrived: &[u64], recorded: &[u64]) {
-    let (arrived, recorded): (BTreeSet<_>, BTreeSet<_>) = (arrived.iter().collect(), recorded.iter().collect());
+    let (arrived, recorded): (BTreeSet<_>, BTreeSet<_>) =
+        (arrived.iter().collect(), recorded.iter().collect());
     let missing: Vec<_> = recorded.difference(&arrived).collect();
     let invented: Vec<_> = arrived.difference(&recorded).collect();
     assert!(missing.is_empty(), "{} missing, first {:?}", missing.len(), missing.first());

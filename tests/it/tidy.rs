@@ -10,10 +10,7 @@ const BANNED_NAMES: [&str; 8] = ["util", "utils", "helper", "helpers", "common",
 /// Which rooms a room may know, besides itself. A room that is not listed here does not exist.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    (
-        "cli",
-        &["config", "event", "portal", "relay", "sandbox", "shutdown", "store", "telemetry"],
-    ),
+    ("cli", &["config", "event", "portal", "relay", "sandbox", "shutdown", "store", "telemetry"]),
     ("relay", &["config", "event", "portal", "retry", "shutdown", "sink", "store"]),
     ("portal", &["config", "event", "http_client"]),
     ("sink", &["config", "event", "http_client", "shutdown"]),
@@ -175,8 +172,12 @@ fn no_room_is_named_for_nothing() {
 
 #[test]
 fn the_rules_themselves_can_fail() {
-    assert_eq!(rooms_named("use crate::{sink, store::Store};\nuse crate::portal::Class;"), ["sink", "store", "portal"]);
+    assert_eq!(
+        rooms_named("use crate::{sink, store::Store};\nuse crate::portal::Class;"),
+        ["sink", "store", "portal"]
+    );
     let body = "    x;\n".repeat(FUNCTION_LINES_MAX);
-    let source = Source { path: "a.rs".into(), text: format!("pub fn long() {{\n{body}}}\n\nfn short() {{}}\n") };
+    let source =
+        Source { path: "a.rs".into(), text: format!("pub fn long() {{\n{body}}}\n\nfn short() {{}}\n") };
     assert_eq!(long_functions(&source), ["a.rs:1: a function of 72 lines"]);
 }

@@ -1,0 +1,154 @@
+//! `b24relay sandbox`: runs the emulated portal until it is told to stop.
+#![expect(clippy::print_stdout, reason = "the webhook URLs are this command's output")]
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use crate::sandbox::{Sandbox, SandboxConfig};
+
+/// Run an emulated Bitrix24 portal on this machine.
+///
+/// It answers profile, scope, method.get, server.time and im.v2.Event.subscribe, get and unsubscribe
+/// as a real portal does, to as many incoming webhooks as there are users. Nothing leaves this machine
+/// and nothing is kept when it stops. Its control API makes events, breaks answers and turns the clock.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: three users, 20 events per second, 500 events waiting for each user
+  b24relay sandbox --rate 20 --backlog 500 --subscribed")]
+pub struct SandboxArgs {
+    /// Where to listen; a loopback address, port 0 takes a free port
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8924")]
+    pub listen: SocketAddr,
+
+    /// How many users own a webhook
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub users: u32,
+
+    /// How many chats they have; every third one is private
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub chats: u32,
+
+    /// How many events happen in one second, counted over all subscribed users
+    #[arg(long, value_name = "EVENTS_PER_SECOND", default_value_t = 1.0, value_parser = rate)]
+    pub rate: f64,
+
+    /// The same seed gives the same webhook codes, people, event ids and texts
+    #[arg(long, value_name = "NUMBER", default_value_t = 24)]
+    pub seed: u64,
+
+    /// How many events wait for each user at the start
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub backlog: u32,
+
+    /// Keep stored events on unsubscribe, as the documentation promises; real portals delete them
+    #[arg(long)]
+    pub keep_on_unsubscribe: bool,
+
+    /// Record events from the start, without waiting for im.v2.Event.subscribe
+    #[arg(long)]
+    pub subscribed: bool,
+}
+
+impl From<SandboxArgs> for SandboxConfig {
+    fn from(args: SandboxArgs) -> Self {
+        Self {
+            listen: args.listen,
+            users: args.users,
+            chats: args.chats,
+            rate: args.rate,
+            seed: args.seed,
+            subscribed: args.subscribed,
+            backlog: args.backlog,
+            keep_on_unsubscribe: args.keep_on_unsubscribe,
+        }
+    }
+}
+
+/// Runs the sandbox until `stop`.
+///
+/// # Errors
+///
+/// When the address is not a loopback one or cannot be bound.
+pub async fn run(args: SandboxArgs, stop: CancellationToken) -> anyhow::Result<()> {
+    let listen = args.listen;
+    ensure!(
+        listen.ip().to_canonical().is_loopback(),
+        "the sandbox has no real credentials, so it does not listen on `{listen}`: give --listen a \
+         loopback address such as 127.0.0.1:8924"
+    );
+    let sandbox = Sandbox::start(args.into())
+        .await
+        .with_context(|| format!("listen on `{listen}`: give --listen another port if it is taken"))?;
+    println!("{}", greeting(&sandbox));
+    stop.cancelled().await;
+    sandbox.stop().await;
+    Ok(())
+}
+
+/// What to do with the sandbox, ready to be copied.
+fn greeting(sandbox: &Sandbox) -> String {
+    let address = sandbox.address();
+    let users = sandbox.user_ids();
+    let webhook = |user: &u64| format!("  {}  {}\n", sandbox.webhook_url(*user), sandbox.user_name(*user));
+    let webhooks: String = users.iter().map(webhook).collect();
+    let first = users.first().map(|user| sandbox.webhook_url(*user)).unwrap_or_default();
+    format!(
+        r#"Webhooks:
+{webhooks}
+Configuration (b24relay.toml):
+  state = "./b24relay.db"
+
+  [sources.demo]
+  webhook_url = "{first}"
+
+  [sinks.console]
+  type = "stdout"
+
+Control: http://{address}/sandbox
+  curl -d '{{"user":1,"count":10,"force":true}}' http://{address}/sandbox/events
+"#
+    )
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
+    if (0.0..=100_000.0).contains(&rate) { Ok(rate) } else { Err("must be 0 to 100000".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SandboxArgs,
+    }
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Line::command().debug_assert();
+        let args = Line::parse_from(["sandbox", "--rate", "2.5", "--users", "4"]).args;
+        assert_eq!((args.rate, args.users, args.listen.port()), (2.5, 4, 8924));
+        assert!(Line::try_parse_from(["sandbox", "--rate", "-1"]).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_address_for_all_the_world_is_refused() {
+        let args = Line::parse_from(["sandbox", "--listen", "0.0.0.0:0"]).args;
+        let error = run(args, CancellationToken::new()).await.unwrap_err();
+        assert!(error.to_string().contains("--listen"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn it_runs_until_the_stop() {
+        let stop = CancellationToken::new();
+        let args = Line::parse_from(["sandbox", "--listen", "127.0.0.1:0", "--backlog", "3"]).args;
+        stop.cancel();
+        run(args, stop).await.unwrap();
+    }
+}

@@ -1,0 +1,262 @@
+//! `/sandbox/...`: how tests and people direct the portal. Only this machine may.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::clock::Clock;
+use super::fault::Fault;
+use super::order::{Order, OrderError};
+use super::people::Person;
+use super::portal::{Account, Portal};
+use super::shared::Shared;
+use super::tally::Stats;
+
+/// What `GET /sandbox` says.
+const HELP: &str = include_str!("control.txt");
+
+/// Orders may bring payloads and faults may bring bodies, but not without end.
+const BODY_MAX: usize = 32 << 20;
+
+type Shares = State<Arc<Shared>>;
+type Reply = Result<Json<Value>, Complaint>;
+
+/// The routes of the control API.
+pub fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/sandbox", get(async || HELP))
+        .route("/sandbox/", get(async || HELP))
+        .route("/sandbox/events", post(events))
+        .route("/sandbox/release", post(release))
+        .route("/sandbox/users", get(users))
+        .route("/sandbox/users/{id}", post(user))
+        .route("/sandbox/clock", post(clock))
+        .route("/sandbox/clean", post(clean))
+        .route("/sandbox/counter", post(counter))
+        .route("/sandbox/portal", get(switches).post(set_switches))
+        .route("/sandbox/steal", post(steal))
+        .route("/sandbox/faults", post(add_faults).delete(clear_faults))
+        .route("/sandbox/stats", get(stats))
+        .route("/sandbox/ledger", get(ledger))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn(admit_neighbours_only))
+}
+
+async fn admit_neighbours_only(
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if peer.ip().to_canonical().is_loopback() {
+        return next.run(request).await;
+    }
+    Complaint(StatusCode::FORBIDDEN, "the control API answers this machine only".into()).into_response()
+}
+
+/// A request that cannot be met, and why.
+struct Complaint(StatusCode, String);
+
+impl Complaint {
+    fn unfit(reason: impl ToString) -> Self {
+        Self(StatusCode::BAD_REQUEST, reason.to_string())
+    }
+}
+
+impl IntoResponse for Complaint {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl From<OrderError> for Complaint {
+    fn from(error: OrderError) -> Self {
+        let status = match error {
+            OrderError::UnknownUser(_) => StatusCode::NOT_FOUND,
+            OrderError::Unfit(_) => StatusCode::BAD_REQUEST,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+/// Reads a body as JSON whatever its content type claims; an empty one is `{}`.
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { &body[..] };
+    serde_json::from_slice(body).map_err(Complaint::unfit)
+}
+
+fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
+    portal.accounts.get_mut(&user).ok_or_else(|| OrderError::UnknownUser(user).into())
+}
+
+async fn events(State(shared): Shares, body: Bytes) -> Reply {
+    let order: Order = read(&body)?;
+    let recorded = shared.portal().record(&order)?;
+    Ok(Json(json!(recorded)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    user: Option<u64>,
+}
+
+async fn release(State(shared): Shares, body: Bytes) -> Reply {
+    let Whose { user } = read(&body)?;
+    let mut portal = shared.portal();
+    let accounts = portal.accounts.values_mut().filter(|account| user.is_none_or(|id| id == account.id));
+    let released: usize = accounts.map(|account| account.queue.release()).sum();
+    Ok(Json(json!({ "released": released })))
+}
+
+async fn users(State(shared): Shares) -> Reply {
+    let portal = shared.portal();
+    Ok(Json(portal.accounts.values().map(|account| describe(&shared, account)).collect()))
+}
+
+fn describe(shared: &Shared, account: &Account) -> Value {
+    json!({
+        "id": account.id,
+        "name": Person::of(account.id).name(),
+        "webhook_url": shared.webhook_url(account.id, &account.code),
+        "subscribed": account.queue.is_subscribed(),
+        "scopes": account.scopes,
+        "active": account.active,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserChange {
+    subscribed: Option<bool>,
+    scopes: Option<Vec<String>>,
+    code: Option<String>,
+    active: Option<bool>,
+}
+
+async fn user(State(shared): Shares, Path(id): Path<u64>, body: Bytes) -> Reply {
+    let change: UserChange = read(&body)?;
+    let mut portal = shared.portal();
+    let account = account(&mut portal, id)?;
+    if let Some(subscribed) = change.subscribed {
+        account.queue.set_subscribed(subscribed);
+    }
+    account.scopes = change.scopes.unwrap_or_else(|| account.scopes.clone());
+    account.code = change.code.unwrap_or_else(|| account.code.clone());
+    account.active = change.active.unwrap_or(account.active);
+    Ok(Json(describe(&shared, account)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockChange {
+    set: Option<String>,
+    advance_s: Option<i64>,
+    freeze: Option<bool>,
+}
+
+impl ClockChange {
+    fn apply(&self, clock: &mut Clock) -> Result<(), Complaint> {
+        if let Some(present) = &self.set {
+            clock.set(present.parse::<Timestamp>().map_err(Complaint::unfit)?);
+        }
+        if let Some(step_s) = self.advance_s {
+            clock.advance(SignedDuration::from_secs(step_s));
+        }
+        match self.freeze {
+            Some(true) => clock.freeze(),
+            Some(false) => clock.thaw(),
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+async fn clock(State(shared): Shares, body: Bytes) -> Reply {
+    let change: ClockChange = read(&body)?;
+    let mut portal = shared.portal();
+    change.apply(&mut portal.clock)?;
+    Ok(Json(json!({ "now": portal.now().to_string() })))
+}
+
+async fn clean(State(shared): Shares) -> Reply {
+    Ok(Json(json!({ "removed": shared.portal().clean() })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CounterChange {
+    next: u64,
+}
+
+async fn counter(State(shared): Shares, body: Bytes) -> Reply {
+    let change: CounterChange = read(&body)?;
+    Ok(Json(json!({ "next": shared.portal().set_counter(change.next) })))
+}
+
+async fn switches(State(shared): Shares) -> Reply {
+    Ok(Json(json!(shared.portal().switches)))
+}
+
+async fn set_switches(State(shared): Shares, body: Bytes) -> Reply {
+    let changes: Map<String, Value> = read(&body)?;
+    let mut portal = shared.portal();
+    let mut all = json!(portal.switches);
+    if let Some(all) = all.as_object_mut() {
+        all.extend(changes);
+    }
+    portal.switches = serde_json::from_value(all).map_err(Complaint::unfit)?;
+    Ok(Json(json!(portal.switches)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Theft {
+    user: u64,
+    offset: Option<u64>,
+}
+
+async fn steal(State(shared): Shares, body: Bytes) -> Reply {
+    let theft: Theft = read(&body)?;
+    let mut portal = shared.portal();
+    portal.now();
+    let stolen = account(&mut portal, theft.user)?.queue.steal(theft.offset);
+    Ok(Json(json!({ "stolen": stolen })))
+}
+
+async fn add_faults(State(shared): Shares, body: Bytes) -> Reply {
+    let faults = match read(&body)? {
+        Value::Array(faults) => faults,
+        fault => vec![fault],
+    };
+    let faults: Vec<Fault> =
+        faults.into_iter().map(Fault::read).collect::<Result<_, _>>().map_err(Complaint::unfit)?;
+    let mut portal = shared.portal();
+    faults.into_iter().for_each(|fault| portal.faults.push(fault));
+    Ok(Json(json!({ "faults_left": portal.faults.left() })))
+}
+
+async fn clear_faults(State(shared): Shares) -> Reply {
+    shared.portal().faults.clear();
+    Ok(Json(json!({ "faults_left": 0 })))
+}
+
+async fn stats(State(shared): Shares) -> Json<Stats> {
+    Json(shared.portal().stats())
+}
+
+async fn ledger(State(shared): Shares, Query(whose): Query<Whose>) -> Reply {
+    let user = whose.user.ok_or_else(|| Complaint::unfit("name a user: /sandbox/ledger?user=1"))?;
+    let mut portal = shared.portal();
+    Ok(Json(json!({ "ids": account(&mut portal, user)?.queue.ledger() })))
+}

@@ -1,0 +1,44 @@
+//! Chance that repeats: the same seed gives the same portal.
+
+/// A small seeded generator (`SplitMix64`). Not for secrets: the sandbox has none worth guarding.
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    /// The dice of `seed`, told apart by what they are for.
+    pub fn new(seed: u64, purpose: u64) -> Self {
+        Self(seed ^ purpose.wrapping_mul(0xD6E8_FEB8_6659_FD93))
+    }
+
+    /// The next 64 bits.
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `limit`; 0 when `limit` is 0.
+    pub fn below(&mut self, limit: usize) -> usize {
+        let limit = limit as u64;
+        // The remainder is below a `usize`, so it fits.
+        usize::try_from(self.roll().checked_rem(limit).unwrap_or(0)).unwrap_or(0)
+    }
+
+    /// True once in `n` times.
+    pub fn once_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    /// One of `choices`, or `None` when there is none.
+    pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
+        choices.get(self.below(choices.len()))
+    }
+
+    /// `length` lower-case letters and digits.
+    pub fn code(&mut self, length: usize) -> String {
+        const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+        (0..length).map(|_| char::from(ALPHABET[self.below(ALPHABET.len())])).collect()
+    }
+}

@@ -1,0 +1,174 @@
+//! The envelope around every answer, success and failure, with its quirks (PORTAL.md 1.3, 8).
+
+use std::io::Write as _;
+
+use axum::body::Bytes;
+use axum::http::header::{CONTENT_TYPE, DATE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use serde_json::Value;
+
+use super::clock::iso;
+use super::method::Outcome;
+use super::page;
+use super::php_json;
+use super::portal::Executed;
+use super::refusal::Refusal;
+
+/// A complete answer, before anything happens to it on its way.
+pub type Answer = Response<Bytes>;
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+const JSON: &str = "application/json; charset=utf-8";
+
+/// After how many seconds the oldest bucket of operating time drops out (PORTAL.md 7).
+const OPERATING_WINDOW_S: i64 = 600;
+
+/// What the portal answers to a call.
+pub fn answer(executed: &Executed) -> Answer {
+    let (status, body) = match &executed.outcome {
+        Ok(outcome) => (StatusCode::OK, success(outcome, executed)),
+        Err(refusal) => failure(refusal, executed),
+    };
+    let mut answer = json(status, body.into());
+    add_headers(answer.headers_mut(), executed);
+    answer
+}
+
+/// A body with the headers every JSON answer has.
+pub fn json(status: StatusCode, body: Bytes) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    let fixed = [
+        (CONTENT_TYPE, JSON),
+        (HeaderName::from_static("access-control-allow-origin"), "*"),
+        (HeaderName::from_static("x-content-type-options"), "nosniff"),
+    ];
+    let fixed = fixed.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value)));
+    answer.headers_mut().extend(fixed);
+    answer
+}
+
+/// `Date` follows the portal's clock, and the cloud tells its effort.
+fn add_headers(headers: &mut HeaderMap, executed: &Executed) {
+    let seconds = executed.finished.duration_since(executed.started).as_secs_f64();
+    let effort = HeaderValue::try_from(format!("{seconds:.6}"));
+    let owner = HeaderValue::try_from(format!("webhook{}", executed.user.unwrap_or(0)));
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&executed.finished);
+    let date = date.ok().and_then(|date| HeaderValue::try_from(date).ok());
+    let named = [
+        (DATE, date),
+        (HeaderName::from_static("x-bitrix-rest-application"), owner.ok()),
+        (HeaderName::from_static("x-bitrix-rest-time"), effort.ok()),
+    ];
+    headers.extend(named.into_iter().filter_map(|(name, value)| Some((name, value?))));
+}
+
+fn failure(refusal: &Refusal, executed: &Executed) -> (StatusCode, Vec<u8>) {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut body = opening(executed, 0);
+    body.extend_from_slice(php_json::render(&refusal.body).as_bytes());
+    (status, body)
+}
+
+fn success(outcome: &Outcome, executed: &Executed) -> Vec<u8> {
+    let mut body = match outcome {
+        Outcome::Page(page) => opening(executed, page::size_hint(page)),
+        Outcome::Value(_) => opening(executed, 0),
+    };
+    body.extend_from_slice(b"{\"result\":");
+    match outcome {
+        Outcome::Page(page) => page::write(&mut body, page, &executed.switches),
+        Outcome::Value(value) => write_value(&mut body, value),
+    }
+    body.extend_from_slice(b",\"time\":");
+    write_time(&mut body, executed);
+    body.push(b'}');
+    body
+}
+
+fn write_value(body: &mut Vec<u8>, value: &Value) {
+    body.extend_from_slice(php_json::render(value).as_bytes());
+}
+
+/// Room for the body, and a byte order mark if the portal's files were edited badly.
+fn opening(executed: &Executed, size: usize) -> Vec<u8> {
+    let mut body = Vec::with_capacity(size + 512);
+    if executed.switches.bom {
+        body.extend_from_slice(BOM);
+    }
+    body
+}
+
+/// `time`. Current builds truncate `start`, so `duration` is off by up to a second (PORTAL.md 8).
+fn write_time(body: &mut Vec<u8>, executed: &Executed) {
+    let switches = executed.switches;
+    let quote = if switches.time_as_strings { "\"" } else { "" };
+    let (started, finished) = (executed.started, executed.finished);
+    let finish = float(finished);
+    let (start, duration, processing) = if switches.float_time {
+        let effort = finished.duration_since(started).as_secs_f64();
+        (format!("{:?}", float(started)), effort, format!("{effort:?}"))
+    } else {
+        let second = started.as_second();
+        let whole = Timestamp::from_second(second).unwrap_or(started);
+        (second.to_string(), finished.duration_since(whole).as_secs_f64(), "0".into())
+    };
+    let (date_start, date_finish) = (iso(started.as_second()), iso(finished.as_second()));
+    // Writing to a Vec cannot fail.
+    let _infallible = write!(
+        body,
+        r#"{{"start":{quote}{start}{quote},"finish":{quote}{finish:?}{quote},"duration":{quote}{duration:?}{quote},"processing":{quote}{processing}{quote},"date_start":"{date_start}","date_finish":"{date_finish}""#,
+    );
+    if switches.operating {
+        let reset_at = finished.as_second() + OPERATING_WINDOW_S;
+        let _infallible =
+            write!(body, r#","operating_reset_at":{quote}{reset_at}{quote},"operating":{quote}0{quote}"#);
+    }
+    body.push(b'}');
+}
+
+fn float(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::switches::Switches;
+    use super::*;
+
+    fn answered(switches: Switches) -> (Vec<u8>, Value) {
+        let started = Timestamp::from_millisecond(1_787_206_502_250).unwrap();
+        let finished = Timestamp::from_millisecond(1_787_206_502_750).unwrap();
+        let outcome = Ok(Outcome::Value(Value::Bool(true)));
+        let answer = answer(&Executed { outcome, user: Some(1), started, finished, switches });
+        assert_eq!(answer.headers()[DATE], "Thu, 20 Aug 2026 06:15:02 GMT");
+        let body = answer.into_body().to_vec();
+        let json = serde_json::from_slice(body.strip_prefix(BOM).unwrap_or(&body)).unwrap();
+        (body, json)
+    }
+
+    #[test]
+    fn start_is_truncated_and_duration_with_it() {
+        let (body, json) = answered(Switches::default());
+        assert!(body.starts_with(br#"{"result":true,"time":{"start":1787206502,"finish":1787206502.75,"#));
+        assert_eq!(json["time"]["duration"], 0.75);
+        assert_eq!(json["time"]["processing"], 0);
+        assert_eq!(json["time"]["date_start"], "2026-08-20T09:15:02+03:00");
+        assert_eq!(json["time"]["operating_reset_at"], 1_787_207_102);
+    }
+
+    #[test]
+    fn older_and_odder_envelopes() {
+        let older = Switches { float_time: true, operating: false, ..Switches::default() };
+        let time = answered(older).1["time"].clone();
+        assert_eq!((&time["start"], &time["duration"]), (&1_787_206_502.25.into(), &0.5.into()));
+        assert!(time.get("operating").is_none() && time.get("operating_reset_at").is_none());
+
+        let odd = Switches { bom: true, time_as_strings: true, ..Switches::default() };
+        let (body, json) = answered(odd);
+        assert!(body.starts_with(BOM));
+        assert_eq!(json["time"]["start"], "1787206502");
+    }
+}

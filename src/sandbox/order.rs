@@ -1,0 +1,150 @@
+//! Events made to order: the control API's `POST /sandbox/events`, and the backlog at the start.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::portal::Portal;
+use super::queue::Row;
+use super::scene::Happening;
+
+/// How many events one order may ask for.
+const COUNT_MAX: u32 = 1_000_000;
+
+/// How many payloads one order renders before it uses them again: memory for a page of different
+/// ones, not for a million.
+const POOL: usize = 1000;
+
+/// How large one payload may become.
+const BYTES_MAX: usize = 4 << 20;
+
+/// What to record for one user. Without `kind`, `text` and `bytes` it is the everyday mixture.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// Whose queue.
+    pub user: u64,
+    /// How many events; 1 when missing.
+    pub count: Option<u32>,
+    /// The event's type; one of the five documented ones or any other name.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// In which chat; any of the user's when missing.
+    pub chat: Option<u64>,
+    /// The message's text.
+    pub text: Option<String>,
+    /// The JSON of `data`, used byte for byte.
+    pub data: Option<Box<RawValue>>,
+    /// Pads the message's text until the payload has this size.
+    pub bytes: Option<usize>,
+    /// Allots ids now and keeps the rows invisible until they are released (PORTAL.md 2.9).
+    #[serde(default)]
+    pub hold: bool,
+    /// Records although the user is not subscribed.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// What an order came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Recorded {
+    /// The first id.
+    pub first: Option<u64>,
+    /// The last id.
+    pub last: Option<u64>,
+    /// How many events; 0 when the user is not subscribed.
+    pub count: u32,
+}
+
+/// Why an order cannot be carried out.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum OrderError {
+    /// The control API answers 404.
+    #[error("there is no user {0}")]
+    UnknownUser(u64),
+    /// The control API answers 400.
+    #[error("{0}")]
+    Unfit(&'static str),
+}
+
+impl Portal {
+    /// Records what `order` asks for.
+    ///
+    /// # Errors
+    ///
+    /// When the user is unknown or a value is out of bounds.
+    pub fn record(&mut self, order: &Order) -> Result<Recorded, OrderError> {
+        order.check()?;
+        let now_s = self.now().as_second();
+        let account = self.accounts.get(&order.user).ok_or(OrderError::UnknownUser(order.user))?;
+        let mut recorded = Recorded::default();
+        if !account.queue.is_subscribed() && !order.force {
+            return Ok(recorded);
+        }
+        let mut pool: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+        for index in 0..order.count.unwrap_or(1) {
+            if pool.len() < POOL {
+                pool.push(self.produce(order, now_s));
+            }
+            let (kind, data) = pool[index as usize % pool.len().max(1)].clone();
+            let id = self.allot();
+            self.store(order, Row::new(id, now_s, kind, data));
+            recorded.first = recorded.first.or(Some(id));
+            recorded.last = Some(id);
+            recorded.count += 1;
+        }
+        Ok(recorded)
+    }
+
+    fn store(&mut self, order: &Order, row: Row) {
+        let Some(account) = self.accounts.get_mut(&order.user) else { return };
+        if order.hold { account.queue.hold(row) } else { account.queue.record(row) }
+    }
+
+    /// One event's type and payload.
+    fn produce(&mut self, order: &Order, now_s: i64) -> (Arc<str>, Arc<str>) {
+        let plain = order.text.is_none() && order.bytes.is_none() && order.data.is_none();
+        let room = self.chatter.room_of(order.user, order.chat);
+        let mut scene = match &order.kind {
+            None if plain => self.chatter.anything(room, now_s),
+            None => self.chatter.stage(room, Happening::Add, now_s),
+            Some(kind) => {
+                let happening = Happening::from_wire(kind).unwrap_or(Happening::Add);
+                self.chatter.stage(room, happening, now_s)
+            }
+        };
+        let kind = order.kind.as_deref().unwrap_or(scene.happening.wire_name());
+        if let Some(data) = &order.data {
+            return (kind.into(), data.get().into());
+        }
+        if let Some(text) = &order.text {
+            scene.message.text.clone_from(text);
+        }
+        let mut data = self.payload(&scene, order.user);
+        if let Some(missing) = order.bytes.and_then(|bytes| bytes.checked_sub(data.len())) {
+            scene.message.text.extend(std::iter::repeat_n('x', missing));
+            data = self.payload(&scene, order.user);
+        }
+        (kind.into(), data.into())
+    }
+}
+
+impl Order {
+    fn check(&self) -> Result<(), OrderError> {
+        let is_name = |kind: &str| {
+            (1..=50).contains(&kind.len())
+                && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        if !self.kind.as_deref().is_none_or(is_name) {
+            return Err(OrderError::Unfit("`type` must be 1 to 50 letters, digits or underscores"));
+        }
+        if self.count.is_some_and(|count| count > COUNT_MAX) {
+            return Err(OrderError::Unfit("`count` must not exceed 1000000"));
+        }
+        if self.bytes.is_some_and(|bytes| bytes > BYTES_MAX) {
+            return Err(OrderError::Unfit("`bytes` must not exceed 4194304"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,251 @@
+//! The whole portal in one place: accounts, counter, clock, switches, faults. Everything that changes
+//! goes through here, under one lock held for moments only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::http::Method as Verb;
+use jiff::Timestamp;
+
+use super::SandboxConfig;
+use super::bucket::Bucket;
+use super::call::Call;
+use super::chatter::Chatter;
+use super::cleaner::{CHUNK, Cleaner, LIFETIME_S};
+use super::clock::Clock;
+use super::counter::Counter;
+use super::dice::Dice;
+use super::fault::{Fault, FaultScript};
+use super::method::{Method, Outcome, Situation};
+use super::payload;
+use super::queue::{Farewell, Passage, Queue, Row};
+use super::refusal::Refusal;
+use super::scene::{Happening, Scene};
+use super::switches::Switches;
+use super::tally::Stats;
+
+/// A user with a webhook, and the queue that belongs to the user.
+#[derive(Debug)]
+pub struct Account {
+    /// The user id, from 1.
+    pub id: u64,
+    /// The webhook's secret.
+    pub code: String,
+    /// What the webhook may do.
+    pub scopes: Vec<String>,
+    /// Not dismissed.
+    pub active: bool,
+    /// The events waiting for this user.
+    pub queue: Queue,
+}
+
+impl Account {
+    /// Whether the webhook has the scope `method` needs.
+    pub fn may(&self, method: Method) -> bool {
+        method.scope().is_none_or(|scope| self.scopes.iter().any(|owned| owned == scope))
+    }
+}
+
+/// A call that was carried out or refused, not rendered yet.
+#[derive(Debug)]
+pub struct Executed {
+    /// `result`, or why there is none.
+    pub outcome: Result<Outcome, Refusal>,
+    /// Who called, if that is known.
+    pub user: Option<u64>,
+    /// When the portal began.
+    pub started: Timestamp,
+    /// When it was done.
+    pub finished: Timestamp,
+    /// How the answer is bent.
+    pub switches: Switches,
+}
+
+/// The emulated portal.
+#[derive(Debug)]
+pub struct Portal {
+    /// Its time. Read it through [`Portal::now`], which also cleans.
+    pub clock: Clock,
+    /// Its behaviour.
+    pub switches: Switches,
+    /// What goes wrong next.
+    pub faults: FaultScript,
+    /// By user id.
+    pub accounts: BTreeMap<u64, Account>,
+    /// Where payloads come from.
+    pub chatter: Chatter,
+    counter: Counter,
+    cleaner: Cleaner,
+    bucket: Bucket,
+    stats: Stats,
+}
+
+impl Portal {
+    /// A portal as `config` has it, without any events yet.
+    pub fn new(config: &SandboxConfig) -> Self {
+        let clock = Clock::default();
+        let accounts = (1..=u64::from(config.users.max(1)))
+            .map(|id| {
+                let mut queue = Queue::default();
+                queue.set_subscribed(config.subscribed);
+                let code = Dice::new(config.seed, 1000 + id).code(16);
+                (id, Account { id, code, scopes: vec!["im".into()], active: true, queue })
+            })
+            .collect();
+        Self {
+            cleaner: Cleaner::new(clock.now().as_second()),
+            clock,
+            switches: Switches {
+                purge_on_unsubscribe: !config.keep_on_unsubscribe,
+                rate: config.rate,
+                ..Switches::default()
+            },
+            faults: FaultScript::default(),
+            accounts,
+            chatter: Chatter::new(config.users, config.chats, Dice::new(config.seed, 2)),
+            counter: Counter::new(Dice::new(config.seed, 3)),
+            bucket: Bucket::default(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// The portal's time. The cleaner catches up whenever somebody looks (PORTAL.md 2.5).
+    pub fn now(&mut self) -> Timestamp {
+        let now = self.clock.now();
+        let now_s = now.as_second();
+        while let Some(cutoff) = self.cleaner.due(now_s) {
+            if !self.accounts.values().any(|account| account.queue.has_expired(now_s - LIFETIME_S)) {
+                self.cleaner.skip_to(now_s);
+                break;
+            }
+            let count = self.sweep(cutoff, CHUNK);
+            self.cleaner.ran(count);
+        }
+        now
+    }
+
+    /// Deletes every row older than 24 hours at once; returns how many.
+    pub fn clean(&mut self) -> usize {
+        let now_s = self.now().as_second();
+        self.sweep(now_s - LIFETIME_S, usize::MAX)
+    }
+
+    fn sweep(&mut self, cutoff_s: i64, max: usize) -> usize {
+        let sweep = |count, account: &mut Account| count + account.queue.expire(cutoff_s, max - count);
+        self.accounts.values_mut().fold(0, sweep)
+    }
+
+    /// Counts the call and draws the fault that is meant for it.
+    pub fn admit(&mut self, call: &Call) -> Option<Fault> {
+        let name = call.method.map_or("unknown", Method::name);
+        *self.stats.requests.entry(name).or_default() += 1;
+        let user = call.webhook.as_ref().map(|webhook| webhook.user);
+        let fault = self.faults.draw(call.method, user)?;
+        self.stats.faults += 1;
+        Some(fault)
+    }
+
+    /// Carries out `call`.
+    pub fn execute(&mut self, call: &Call, passage: Passage) -> Executed {
+        let started = self.now();
+        let outcome = self.answer(call, started, passage);
+        self.stats.refused += u64::from(outcome.is_err());
+        Executed {
+            outcome,
+            user: call.webhook.as_ref().map(|webhook| webhook.user),
+            started,
+            finished: self.clock.now(),
+            switches: self.switches,
+        }
+    }
+
+    /// The checks in the portal's order, then the method (PORTAL.md 1.3).
+    fn answer(&mut self, call: &Call, now: Timestamp, passage: Passage) -> Result<Outcome, Refusal> {
+        if self.switches.bucket.is_some_and(|size| !self.bucket.admits(size, now)) {
+            self.stats.limited += 1;
+            return Err(Refusal::query_limit_exceeded());
+        }
+        if self.switches.closed {
+            return Err(Refusal::portal_deleted());
+        }
+        let method = call.method.ok_or_else(Refusal::method_not_found)?;
+        let situation = Situation { now_s: now.as_second(), passage, farewell: self.farewell() };
+        let account = self.authorise(call, method)?;
+        if !matches!(call.verb, Verb::GET | Verb::POST) {
+            return Err(Refusal::invalid_http_method());
+        }
+        method.run(account, &call.parameters, situation)
+    }
+
+    fn authorise(&mut self, call: &Call, method: Method) -> Result<&mut Account, Refusal> {
+        let webhook = call.webhook.as_ref().ok_or_else(Refusal::no_auth_found)?;
+        if self.switches.require_https {
+            return Err(Refusal::https_required());
+        }
+        let account = self.accounts.get_mut(&webhook.user).filter(|account| account.code == webhook.code);
+        let account = account.ok_or_else(Refusal::invalid_credentials)?;
+        if !account.may(method) {
+            return Err(Refusal::insufficient_scope());
+        }
+        if !account.active {
+            return Err(Refusal::inactive_user());
+        }
+        Ok(account)
+    }
+
+    fn farewell(&self) -> Farewell {
+        if self.switches.purge_on_unsubscribe { Farewell::Purge } else { Farewell::Keep }
+    }
+
+    /// Something happens in some chat: a row for each member who is subscribed. Returns how many.
+    pub fn live(&mut self) -> usize {
+        let now_s = self.now().as_second();
+        let scene = self.chatter.live(now_s);
+        let newcomer = scene.actor.as_ref().filter(|_| scene.happening == Happening::Join);
+        let mut readers = scene.room.members.clone();
+        readers.extend(newcomer.map(|person| person.id).filter(|id| !scene.room.members.contains(id)));
+        readers.into_iter().filter(|reader| self.tell(&scene, *reader, now_s)).count()
+    }
+
+    /// Writes the row of `scene` for `reader`, if that user is subscribed.
+    fn tell(&mut self, scene: &Scene, reader: u64, now_s: i64) -> bool {
+        let Some(account) = self.accounts.get_mut(&reader).filter(|account| account.queue.is_subscribed())
+        else {
+            return false;
+        };
+        let data = payload::render(scene, reader, action(self.switches, scene));
+        let kind = Arc::from(scene.happening.wire_name());
+        account.queue.record(Row::new(self.counter.allot(), now_s, kind, data.into()));
+        true
+    }
+
+    /// The payload of `scene` for `reader`, as this portal renders it.
+    pub fn payload(&self, scene: &Scene, reader: u64) -> String {
+        payload::render(scene, reader, action(self.switches, scene))
+    }
+
+    /// Allots the next event id.
+    pub fn allot(&mut self) -> u64 {
+        self.counter.allot()
+    }
+
+    /// Sets the counter. A lower one is that of a restored portal, so later rows vanish
+    /// (PORTAL.md 2.4); returns the next id.
+    pub fn set_counter(&mut self, next: u64) -> u64 {
+        let next = self.counter.set(next);
+        for account in self.accounts.values_mut() {
+            account.queue.roll_back(next);
+        }
+        next
+    }
+
+    /// The counts so far.
+    pub fn stats(&self) -> Stats {
+        let users = self.accounts.iter().map(|(id, account)| (*id, account.queue.stats())).collect();
+        Stats { users, faults_left: self.faults.left(), ..self.stats.clone() }
+    }
+}
+
+fn action(switches: Switches, scene: &Scene) -> Option<&'static str> {
+    switches.reaction_action.then_some(if scene.withdrawn { "delete" } else { "add" })
+}

@@ -1,0 +1,415 @@
+//! One user's queue, step by step as PORTAL.md 2.2-2.6 has it. Pure: no clock of its own, no I/O.
+//!
+//! Keeps: rows stand ascending by id, and every row that leaves is counted under the reason.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::tally::QueueStats;
+
+/// How long "nothing pending" is believed by callers without an offset (PORTAL.md 2.3).
+const MARKER_S: i64 = 60;
+
+/// One event for one user. The payload is rendered once and shared.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The portal's number for it.
+    pub id: u64,
+    /// `ONIMV2MESSAGEADD` and the like.
+    pub kind: Arc<str>,
+    /// Unix second of its creation.
+    pub created_s: i64,
+    /// The JSON of `data`.
+    pub data: Arc<str>,
+    served: Served,
+}
+
+impl Row {
+    /// A row nobody has seen.
+    pub fn new(id: u64, created_s: i64, kind: Arc<str>, data: Arc<str>) -> Self {
+        Self { id, kind, created_s, data, served: Served::Never }
+    }
+}
+
+/// In how many whole answers a row went out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Served {
+    Never,
+    Once,
+    Again,
+}
+
+/// What a reader asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// Done with everything below; 0 or less confirms nothing.
+    pub offset: i64,
+    /// How many rows at most, before clamping.
+    pub limit: i64,
+}
+
+impl Ask {
+    /// What a missing `limit` means.
+    pub const DEFAULT_LIMIT: i64 = 100;
+
+    /// The limit as the portal clamps it, into 1 to 1000.
+    fn effective_limit(self) -> usize {
+        usize::try_from(self.limit.clamp(1, 1000)).unwrap_or(1)
+    }
+}
+
+/// Whether the answer will reach the reader in one piece. It changes the counting only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Passage {
+    /// As far as the portal knows.
+    Whole,
+    /// A fault will break it, so its rows do not count as served.
+    Broken,
+}
+
+/// One answer to [`Queue::get`].
+#[derive(Debug)]
+pub struct Page {
+    /// Ascending by id.
+    pub rows: Vec<Row>,
+    /// What to ask for next.
+    pub next_offset: i64,
+    /// The page was full.
+    pub has_more: bool,
+}
+
+/// What `unsubscribe` does to the rows (PORTAL.md 2.6: the docs and the code disagree).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Farewell {
+    /// Deletes them, as the code does.
+    Purge,
+    /// Leaves them readable, as the docs promise.
+    Keep,
+}
+
+/// One user's rows and subscription.
+#[derive(Debug, Default)]
+pub struct Queue {
+    rows: VecDeque<Row>,
+    held: Vec<Row>,
+    subscribed: bool,
+    /// Until when a reader without an offset is told that nothing is pending.
+    marker_until_s: Option<i64>,
+    ledger: Vec<u64>,
+    stats: QueueStats,
+}
+
+impl Queue {
+    /// Whether events are being recorded.
+    pub fn is_subscribed(&self) -> bool {
+        self.subscribed
+    }
+
+    /// Sets the flag alone, as another consumer of the same user would leave it.
+    pub fn set_subscribed(&mut self, subscribed: bool) {
+        self.subscribed = subscribed;
+    }
+
+    /// `im.v2.Event.subscribe`: records from now on.
+    pub fn subscribe(&mut self) {
+        self.stats.subscribes += 1;
+        self.subscribed = true;
+    }
+
+    /// `im.v2.Event.unsubscribe` (PORTAL.md 2.6).
+    pub fn unsubscribe(&mut self, farewell: Farewell) {
+        self.stats.unsubscribes += 1;
+        self.subscribed = false;
+        if farewell == Farewell::Purge {
+            self.stats.purged += self.rows.len() as u64;
+            self.rows.clear();
+            self.marker_until_s = None;
+        }
+    }
+
+    /// Writes a row. Whether the user is subscribed is the caller's question.
+    pub fn record(&mut self, row: Row) {
+        self.marker_until_s = None;
+        self.stats.recorded += 1;
+        self.stats.highest_id = self.stats.highest_id.max(row.id);
+        self.ledger.push(row.id);
+        let place = self.rows.partition_point(|stored| stored.id < row.id);
+        self.rows.insert(place, row);
+    }
+
+    /// Takes a row whose id is allotted but which nobody can see yet (PORTAL.md 2.9, hazard 2).
+    pub fn hold(&mut self, row: Row) {
+        self.held.push(row);
+    }
+
+    /// Makes the held rows visible; returns how many.
+    pub fn release(&mut self) -> usize {
+        let held = std::mem::take(&mut self.held);
+        let count = held.len();
+        for row in held {
+            self.record(row);
+        }
+        count
+    }
+
+    /// `im.v2.Event.get`, in the steps of PORTAL.md 2.3.
+    pub fn get(&mut self, ask: Ask, now_s: i64, passage: Passage) -> Page {
+        self.stats.last_offset = ask.offset;
+        if ask.offset > 0 {
+            self.confirm_below(ask.offset.unsigned_abs());
+            self.marker_until_s = None;
+        }
+        if self.marker_until_s.is_some_and(|until| now_s < until) {
+            return Page { rows: Vec::new(), next_offset: ask.offset, has_more: false };
+        }
+        // What was below the offset is gone, so the page begins at the front.
+        let limit = ask.effective_limit();
+        let rows: Vec<Row> = self.rows.iter().take(limit).cloned().collect();
+        if rows.is_empty() {
+            self.marker_until_s = Some(now_s + MARKER_S);
+        }
+        if passage == Passage::Whole {
+            self.count_served(rows.len());
+        }
+        let behind_last = rows.last().map_or(ask.offset, |row| row.id.cast_signed() + 1);
+        Page { next_offset: ask.offset.max(behind_last), has_more: rows.len() >= limit, rows }
+    }
+
+    /// A second reader of the same user confirms everything below `offset`, or everything.
+    pub fn steal(&mut self, offset: Option<u64>) -> usize {
+        let before = self.rows.len();
+        self.rows.retain(|row| offset.is_some_and(|offset| row.id >= offset));
+        let stolen = before - self.rows.len();
+        self.stats.stolen += stolen as u64;
+        stolen
+    }
+
+    /// Deletes at most `max` rows created before `cutoff_s`; returns how many.
+    pub fn expire(&mut self, cutoff_s: i64, max: usize) -> usize {
+        let mut expired = 0;
+        while expired < max && self.rows.front().is_some_and(|row| row.created_s < cutoff_s) {
+            self.rows.pop_front();
+            expired += 1;
+        }
+        if expired < max {
+            // A clock that was set back leaves old rows behind young ones.
+            self.rows.retain(|row| {
+                let expires = row.created_s < cutoff_s && expired < max;
+                expired += usize::from(expires);
+                !expires
+            });
+        }
+        self.stats.expired += expired as u64;
+        expired
+    }
+
+    /// Whether [`Queue::expire`] would find anything.
+    pub fn has_expired(&self, cutoff_s: i64) -> bool {
+        self.rows.iter().any(|row| row.created_s < cutoff_s)
+    }
+
+    /// Forgets every row from `next` on: a restored portal does not have them.
+    pub fn roll_back(&mut self, next: u64) {
+        let before = self.rows.len();
+        self.rows.retain(|row| row.id < next);
+        self.stats.rolled_back += (before - self.rows.len()) as u64;
+    }
+
+    /// Every id ever visible in this queue, ascending.
+    pub fn ledger(&self) -> Vec<u64> {
+        let mut ids = self.ledger.clone();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The counts so far.
+    pub fn stats(&self) -> QueueStats {
+        QueueStats {
+            subscribed: self.subscribed,
+            pending: self.rows.len() as u64,
+            held: self.held.len() as u64,
+            ..self.stats.clone()
+        }
+    }
+
+    fn confirm_below(&mut self, offset: u64) {
+        let count = self.rows.partition_point(|row| row.id < offset);
+        let unserved = self.rows.drain(..count).filter(|row| row.served == Served::Never).count();
+        self.stats.confirmed += count as u64;
+        self.stats.confirmed_unserved += unserved as u64;
+    }
+
+    fn count_served(&mut self, count: usize) {
+        for row in self.rows.iter_mut().take(count) {
+            match row.served {
+                Served::Never => {
+                    row.served = Served::Once;
+                    self.stats.served += 1;
+                }
+                Served::Once => {
+                    row.served = Served::Again;
+                    self.stats.served_again += 1;
+                }
+                Served::Again => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_000_000;
+
+    fn row(id: u64) -> Row {
+        Row::new(id, NOW, "ONIMV2MESSAGEADD".into(), "{}".into())
+    }
+
+    fn queue(ids: &[u64]) -> Queue {
+        let mut queue = Queue::default();
+        for id in ids {
+            queue.record(row(*id));
+        }
+        queue
+    }
+
+    fn get(queue: &mut Queue, offset: i64, limit: i64, now_s: i64) -> (Vec<u64>, i64, bool) {
+        let page = queue.get(Ask { offset, limit }, now_s, Passage::Whole);
+        (page.rows.iter().map(|row| row.id).collect(), page.next_offset, page.has_more)
+    }
+
+    #[test]
+    fn the_limit_is_clamped() {
+        let ids: Vec<u64> = (1..=1100).collect();
+        for (limit, expected) in [(0, 1), (-7, 1), (1, 1), (1000, 1000), (5000, 1000)] {
+            assert_eq!(get(&mut queue(&ids), 0, limit, NOW).0.len(), expected, "limit {limit}");
+        }
+    }
+
+    #[test]
+    fn a_positive_offset_deletes_everything_below_it() {
+        let mut queue = queue(&[3, 5, 9]);
+        assert_eq!(get(&mut queue, 5, 100, NOW), (vec![5, 9], 10, false));
+        assert_eq!(get(&mut queue, 0, 100, NOW).0, [5, 9]);
+        let stats = queue.stats();
+        assert_eq!((stats.confirmed, stats.confirmed_unserved, stats.pending), (1, 1, 2));
+    }
+
+    #[test]
+    fn zero_and_negative_offsets_delete_nothing() {
+        let mut queue = queue(&[3, 5]);
+        for offset in [0, -4, 1] {
+            assert_eq!(get(&mut queue, offset, 100, NOW).0, [3, 5]);
+        }
+        assert_eq!(queue.stats().confirmed, 0);
+    }
+
+    #[test]
+    fn the_same_offset_returns_the_same_rows() {
+        let mut queue = queue(&[3, 5]);
+        assert_eq!(get(&mut queue, 3, 100, NOW), get(&mut queue, 3, 100, NOW));
+        let stats = queue.stats();
+        assert_eq!((stats.served, stats.served_again), (2, 2));
+        get(&mut queue, 3, 100, NOW);
+        assert_eq!(queue.stats().served_again, 2, "counts rows, not servings");
+    }
+
+    #[test]
+    fn the_marker_hides_rows_only_from_callers_without_an_offset() {
+        let mut queue = Queue::default();
+        assert_eq!(get(&mut queue, 0, 100, NOW).0, [0; 0]);
+        // Straight into the rows, as a row committed by a writer that lost the marker race.
+        queue.rows.push_back(row(8));
+        assert_eq!(get(&mut queue, 0, 100, NOW + 59).0, [0; 0]);
+        assert_eq!(get(&mut queue, -1, 100, NOW + 59), (vec![], -1, false));
+        assert_eq!(get(&mut queue, 0, 100, NOW + 60).0, [8]);
+
+        let mut queue = Queue::default();
+        get(&mut queue, 0, 100, NOW);
+        queue.rows.push_back(row(8));
+        assert_eq!(get(&mut queue, 1, 100, NOW).0, [8], "an offset drops the marker");
+    }
+
+    #[test]
+    fn a_write_removes_the_marker() {
+        let mut queue = Queue::default();
+        get(&mut queue, 0, 100, NOW);
+        queue.record(row(8));
+        assert_eq!(get(&mut queue, 0, 100, NOW).0, [8]);
+    }
+
+    #[test]
+    fn an_empty_page_echoes_the_offset() {
+        for offset in [0, -9, 1, 77, 9_000_000_000] {
+            assert_eq!(get(&mut Queue::default(), offset, 100, NOW), (vec![], offset, false));
+        }
+    }
+
+    #[test]
+    fn has_more_means_a_full_page() {
+        let mut queue = queue(&[1, 2, 3]);
+        assert_eq!(get(&mut queue, 1, 3, NOW), (vec![1, 2, 3], 4, true));
+        assert_eq!(get(&mut queue, 1, 4, NOW), (vec![1, 2, 3], 4, false));
+        assert_eq!(get(&mut queue, 4, 3, NOW), (vec![], 4, false));
+    }
+
+    #[test]
+    fn an_offset_too_large_destroys_and_hides() {
+        let mut queue = queue(&[1, 2]);
+        assert_eq!(get(&mut queue, 50, 100, NOW), (vec![], 50, false));
+        queue.record(row(49));
+        assert_eq!(get(&mut queue, 50, 100, NOW), (vec![], 50, false));
+        assert_eq!(queue.stats().confirmed_unserved, 3);
+    }
+
+    #[test]
+    fn a_row_released_late_is_lost_to_a_reader_that_went_past_it() {
+        let mut queue = queue(&[4, 6]);
+        queue.hold(row(5));
+        assert_eq!(get(&mut queue, 4, 100, NOW), (vec![4, 6], 7, false));
+        assert_eq!(queue.release(), 1);
+        assert_eq!(get(&mut queue, 7, 100, NOW).0, [0; 0]);
+        assert_eq!(queue.stats().confirmed_unserved, 1);
+        assert_eq!(queue.ledger(), [4, 5, 6]);
+    }
+
+    #[test]
+    fn unsubscribing_purges_or_keeps() {
+        let mut purged = queue(&[1, 2]);
+        purged.subscribe();
+        purged.unsubscribe(Farewell::Purge);
+        assert_eq!(get(&mut purged, 0, 100, NOW).0, [0; 0]);
+        assert_eq!(purged.stats().purged, 2);
+
+        let mut kept = queue(&[1, 2]);
+        kept.unsubscribe(Farewell::Keep);
+        assert!(!kept.is_subscribed());
+        assert_eq!(get(&mut kept, 0, 100, NOW).0, [1, 2]);
+    }
+
+    #[test]
+    fn rows_expire_in_chunks_and_age_alone_hides_nothing() {
+        let mut queue = queue(&[1, 2, 3]);
+        assert_eq!(get(&mut queue, 1, 100, NOW + 200_000).0.len(), 3, "no filter by age");
+        assert_eq!(queue.expire(NOW, 10), 0);
+        assert_eq!(queue.expire(NOW + 1, 2), 2);
+        assert_eq!(get(&mut queue, 1, 100, NOW).0, [3]);
+    }
+
+    #[test]
+    fn rows_of_a_broken_answer_do_not_count_as_served() {
+        let mut queue = queue(&[1]);
+        queue.get(Ask { offset: 1, limit: 100 }, NOW, Passage::Broken);
+        get(&mut queue, 2, 100, NOW);
+        assert_eq!(queue.stats().confirmed_unserved, 1);
+    }
+
+    #[test]
+    fn a_thief_takes_all_or_up_to_an_offset() {
+        let mut queue = queue(&[1, 2, 3]);
+        assert_eq!(queue.steal(Some(2)), 1);
+        assert_eq!(queue.steal(None), 2);
+        assert_eq!(queue.stats().stolen, 3);
+    }
+}

@@ -1,0 +1,85 @@
+//! The portal's own errors, with the statuses its code sends (PORTAL.md 6). Faults of the script are
+//! another matter: see `fault`.
+
+use serde_json::{Map, Value, json};
+
+/// An error answer: no `result`, no `time` (PORTAL.md 8).
+#[derive(Debug)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// `error`, `error_description` and what else there is.
+    pub body: Map<String, Value>,
+}
+
+impl Refusal {
+    /// An error with `code` of any type.
+    pub fn new(status: u16, code: impl Into<Value>, description: &str) -> Self {
+        let mut body = Map::new();
+        body.insert("error".into(), code.into());
+        body.insert("error_description".into(), description.into());
+        Self { status, body }
+    }
+
+    /// A parameter of the wrong type (PORTAL.md 2.3).
+    pub fn invalid_value(name: &str, value: &Value) -> Self {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = format!(
+            "Invalid value {{{value}}} to match with parameter {{{name}}}. Should be value of type int."
+        );
+        Self::new(400, "100", &text)
+    }
+
+    /// A required argument is missing; the error names it.
+    pub fn missing_argument(name: &str) -> Self {
+        let mut refusal = Self::new(400, "ERROR_ARGUMENT", &format!("Argument '{name}' is null or empty"));
+        refusal.body.insert("argument".into(), json!(name));
+        refusal
+    }
+
+    /// The portal is closed or gone.
+    pub fn portal_deleted() -> Self {
+        Self::new(403, "PORTAL_DELETED", "Portal was deleted")
+    }
+
+    /// No such method, whoever asks.
+    pub fn method_not_found() -> Self {
+        Self::new(404, "ERROR_METHOD_NOT_FOUND", "Method not found!")
+    }
+
+    /// A webhook over plain HTTP.
+    pub fn https_required() -> Self {
+        Self::new(401, "INVALID_REQUEST", "Https required.")
+    }
+
+    /// A URL without a webhook's two path segments. The sandbox knows no tokens.
+    pub fn no_auth_found() -> Self {
+        Self::new(401, "NO_AUTH_FOUND", "Wrong authorization data")
+    }
+
+    /// No such webhook.
+    pub fn invalid_credentials() -> Self {
+        Self::new(401, "INVALID_CREDENTIALS", "Invalid request credentials")
+    }
+
+    /// The webhook lacks the method's scope.
+    pub fn insufficient_scope() -> Self {
+        let text = "The request requires higher privileges than provided by the webhook token";
+        Self::new(401, "insufficient_scope", text)
+    }
+
+    /// The webhook's owner was dismissed.
+    pub fn inactive_user() -> Self {
+        Self::new(401, "authorization_error", "Unable to authorize user")
+    }
+
+    /// Neither GET nor POST.
+    pub fn invalid_http_method() -> Self {
+        Self::new(400, "invalid_http_method", "Wrong HTTP method")
+    }
+
+    /// The leaky bucket is full (PORTAL.md 7).
+    pub fn query_limit_exceeded() -> Self {
+        Self::new(503, "QUERY_LIMIT_EXCEEDED", "Too many requests")
+    }
+}

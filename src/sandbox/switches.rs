@@ -1,0 +1,61 @@
+//! What one portal does unlike another: flipped by the control API, harmless by default.
+
+use serde::{Deserialize, Serialize};
+
+use super::bucket::BucketSize;
+
+/// The portal's switches. Their names are the keys of `POST /sandbox/portal`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "switches are independent of each other")]
+pub struct Switches {
+    /// The portal is closed: every call is answered `PORTAL_DELETED`.
+    pub closed: bool,
+    /// Plain HTTP is refused, and the sandbox speaks nothing else.
+    pub require_https: bool,
+    /// `unsubscribe` deletes the stored rows (PORTAL.md 2.6).
+    pub purge_on_unsubscribe: bool,
+    /// Reactions say `add` or `delete`, as documented, and not `""` (PORTAL.md 2.7).
+    pub reaction_action: bool,
+    /// `time.start` and `time.processing` are floats, as in older builds.
+    pub float_time: bool,
+    /// The numbers of `time` are strings.
+    pub time_as_strings: bool,
+    /// `time` has `operating` and `operating_reset_at`.
+    pub operating: bool,
+    /// A byte order mark stands before the body.
+    pub bom: bool,
+    /// `eventId` and `nextOffset` are strings.
+    pub ids_as_strings: bool,
+    /// `nextOffset` of an empty page is null.
+    pub null_next_offset: bool,
+    /// Pages have `lastEventId` and no `nextOffset` (the format before 25.03.2026).
+    pub legacy_last_event_id: bool,
+    /// Added to the `date` of events: the database's clock against the portal's.
+    pub date_skew_s: i64,
+    /// Rows the chatter makes, in one second, over the whole portal.
+    pub rate: f64,
+    /// The rate limiter; none unless set (PORTAL.md 7).
+    pub bucket: Option<BucketSize>,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            closed: false,
+            require_https: false,
+            purge_on_unsubscribe: true,
+            reaction_action: false,
+            float_time: false,
+            time_as_strings: false,
+            operating: true,
+            bom: false,
+            ids_as_strings: false,
+            null_next_offset: false,
+            legacy_last_event_id: false,
+            date_skew_s: 0,
+            rate: 0.0,
+            bucket: None,
+        }
+    }
+}
