@@ -77,15 +77,14 @@ impl Signals {
         *self.nudges.borrow()
     }
 
-    /// Waits politely: until `duration` has passed, a nudge comes, or a stop is asked for.
-    pub async fn pause(&self, duration: Duration) -> Wake {
-        // A clone of our own: it has seen everything up to now, so only a fresh nudge wakes it.
+    /// Waits politely: until `duration` has passed, a stop is asked for, or there are more nudges than
+    /// the `seen` that the caller knew of when it began what it is now waiting about.
+    pub async fn pause(&self, duration: Duration, seen: u64) -> Wake {
         let mut nudges = self.nudges.clone();
-        nudges.mark_unchanged();
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Wake::Stopping,
-            Ok(()) = nudges.changed() => Wake::Nudged,
+            Ok(_) = nudges.wait_for(|count| *count != seen) => Wake::Nudged,
             () = tokio::time::sleep(duration) => Wake::Elapsed,
         }
     }

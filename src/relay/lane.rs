@@ -134,6 +134,8 @@ impl Lane {
     /// Attempts until the sink holds `events`, or somebody stops us while we wait.
     async fn deliver(&mut self, events: &[&Event]) -> Result<Settled, RelayError> {
         loop {
+            // Counted before the attempt: a nudge that comes while it fails must not be missed.
+            let nudges_seen = self.signals.nudge_count();
             match self.attempt(events).await? {
                 Ok(()) => {
                     self.advance(events).await;
@@ -143,7 +145,7 @@ impl Lane {
                     return Err(RelayError::SinkClosed { sink: self.sink_name.clone(), reason });
                 }
                 Err(failure) => {
-                    if self.wait_after(failure).await? == Settled::CutShort {
+                    if self.wait_after(failure, nudges_seen).await? == Settled::CutShort {
                         return Ok(Settled::CutShort);
                     }
                 }
@@ -193,7 +195,7 @@ impl Lane {
     }
 
     /// Says what went wrong, puts on disk what went right, and waits.
-    async fn wait_after(&mut self, failure: DeliverError) -> Result<Settled, RelayError> {
+    async fn wait_after(&mut self, failure: DeliverError, nudges_seen: u64) -> Result<Settled, RelayError> {
         self.failures += 1;
         let delay = match &failure {
             DeliverError::Transient { wait, .. } => self.retry.next_delay().max(wait.unwrap_or_default()),
@@ -211,7 +213,7 @@ impl Lane {
         if self.commit().await? == Settled::CutShort || is_out_of_patience {
             return Ok(Settled::CutShort);
         }
-        Ok(self.pause(delay).await)
+        Ok(self.pause(delay, nudges_seen).await)
     }
 
     /// Puts the progress on disk (I3). A disk that does not take it is waited for: without a commit
@@ -219,6 +221,7 @@ impl Lane {
     async fn commit(&mut self) -> Result<Settled, RelayError> {
         let mut backoff = Backoff::jittered(Duration::from_secs(1), Duration::from_secs(60));
         while self.committed < self.progress.offset {
+            let nudges_seen = self.signals.nudge_count();
             match self.store.commit(&self.source, &self.sink_name, self.progress).await {
                 Ok(()) => {
                     self.committed = self.progress.offset;
@@ -228,7 +231,7 @@ impl Lane {
                 Err(failure @ StoreError::Unavailable { .. }) => {
                     let delay = backoff.next_delay();
                     error!(source = self.source, sink = self.sink_name, delay_ms = delay.as_millis(), error = %failure, "cannot commit, will try again");
-                    if self.pause(delay).await == Settled::CutShort {
+                    if self.pause(delay, nudges_seen).await == Settled::CutShort {
                         return Ok(Settled::CutShort);
                     }
                 }
@@ -238,8 +241,8 @@ impl Lane {
         Ok(Settled::All)
     }
 
-    async fn pause(&self, delay: Duration) -> Settled {
-        match self.signals.pause(delay).await {
+    async fn pause(&self, delay: Duration, nudges_seen: u64) -> Settled {
+        match self.signals.pause(delay, nudges_seen).await {
             Wake::Elapsed | Wake::Nudged => Settled::All,
             Wake::Stopping => Settled::CutShort,
         }

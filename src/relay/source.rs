@@ -79,6 +79,7 @@ impl Source {
         let (offset, sinks) = (least_checkpoint(&self.lanes), self.lanes.len());
         info!(source = self.name(), queue = %self.queue.queue().identity, %offset, sinks, "source started");
         loop {
+            let nudges_seen = self.signals.nudge_count();
             let pause = match self.step().await? {
                 Step::Settled { has_more } => {
                     self.note_health().await;
@@ -94,7 +95,7 @@ impl Source {
                 Step::CutShort => return Ok(Ending::CutShort),
                 Step::Stopped => return Ok(Ending::Clean),
             };
-            if self.signals.pause(pause).await == Wake::Stopping {
+            if self.signals.pause(pause, nudges_seen).await == Wake::Stopping {
                 return Ok(Ending::Clean);
             }
         }

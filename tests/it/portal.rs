@@ -66,6 +66,13 @@ impl Portal {
         self.post("faults", fault).await;
     }
 
+    /// What the portal answers to somebody else who calls with the user's webhook.
+    pub async fn raw(&self, user: u64, call: &str) -> String {
+        let url = format!("{}{call}", self.webhook_url(user));
+        let response = self.client.get(url).send().await.unwrap();
+        String::from_utf8(response.bytes().await.unwrap().to_vec()).unwrap()
+    }
+
     pub async fn stats(&self, user: u64) -> Value {
         let stats = self.control(Method::GET, "stats", Value::Null).await;
         stats["users"][user.to_string()].clone()
