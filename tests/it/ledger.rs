@@ -29,15 +29,16 @@ pub fn assert_exactly_once(arrived: &[u64], recorded: &[u64]) {
 /// at most `restarts` steps back that each repeat at most `repeats_max` events.
 pub fn assert_at_least_once(arrived: &[u64], recorded: &[u64], restarts: usize, repeats_max: usize) {
     assert_complete(arrived, recorded);
-    let steps_back = arrived.windows(2).filter(|pair| pair[1] <= pair[0]).count();
-    assert!(steps_back <= restarts, "{steps_back} steps back in {restarts} restarts");
-    let mut highest = 0;
-    let mut repeats = 0;
-    for id in arrived {
-        repeats = if *id <= highest { repeats + 1 } else { 0 };
-        assert!(repeats <= repeats_max, "{repeats} events repeated in one go, {repeats_max} allowed");
-        highest = highest.max(*id);
+    let (mut highest, mut previous, mut steps_back, mut repeats) = (0, 0, 0, 0);
+    for &id in arrived {
+        if id <= previous {
+            (steps_back, repeats) = (steps_back + 1, 0);
+        }
+        repeats += usize::from(id <= highest);
+        assert!(repeats <= repeats_max, "{repeats} events repeated after one restart, {repeats_max} allowed");
+        (highest, previous) = (highest.max(id), id);
     }
+    assert!(steps_back <= restarts, "{steps_back} steps back in {restarts} restarts");
 }
 
 fn assert_complete(arrived: &[u64], recorded: &[u64]) {

@@ -78,6 +78,12 @@ impl Portal {
         stats["users"][user.to_string()].clone()
     }
 
+    /// How many scripted faults still wait for their answer.
+    pub async fn faults_left(&self) -> u64 {
+        let stats = self.control(Method::GET, "stats", Value::Null).await;
+        stats["faults_left"].as_u64().unwrap()
+    }
+
     pub async fn polls(&self) -> u64 {
         let stats = self.control(Method::GET, "stats", Value::Null).await;
         stats["requests"]["im.v2.Event.get"].as_u64().unwrap_or(0)

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use b24relay::store::Store;
 use tempfile::TempDir;
 
 use crate::ledger;
@@ -67,6 +68,13 @@ impl Setup {
 
     pub fn run(&self) -> Relay {
         Relay::start(self.folder(), &[])
+    }
+
+    /// A lane's checkpoint, as `status` sees it.
+    pub fn committed_offset(&self, source: &str, sink: &str) -> u64 {
+        let report = Store::report(&self.path("b24relay.db")).unwrap();
+        let lane = report.lanes.iter().find(|lane| lane.source == source && lane.sink == sink);
+        lane.map_or(1, |lane| lane.offset)
     }
 
     /// The ids in the file sink's file, every line whole.
