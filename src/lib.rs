@@ -1,4 +1,34 @@
-//! placeholder
+//! b24relay reads a Bitrix24 user's event queue and hands every event to sinks without losing one.
+//!
+//! The portal's one call both reads the queue and forgets everything below the given offset. So the
+//! relay asks for a later offset only after every sink holds what lies below it, durably:
+//!
+//! ```text
+//!  portal queue ──poll(offset)──▶ source ──Batch──▶ dispatcher ──▶ lane ──▶ sink     one lane per sink
+//!       ▲                                                           │
+//!       └────────── next poll's offset ◀── store.checkpoint ◀───────┘  commit, only after settle
+//! ```
+//!
+//! Invariants, each kept by the file that names it:
+//! - I1 A checkpoint covers an event only after that sink settled it ([`relay`], lane).
+//! - I2 The offset sent upstream is never above the least checkpoint of the source's sinks ([`relay`], source).
+//! - I3 Durable before confirmed: fsync, then commit, then confirm upstream ([`store`]).
+//! - I4 Checkpoints never move back ([`store`]).
+//! - I5 `data` passes through byte for byte ([`event`]).
+//! - I6 kill -9 is always safe: it costs duplicates, never events ([`relay`]).
+//! - I7 Cancellation is looked at only where we wait ([`shutdown`], [`relay`]).
+//!
+//! In reading order:
+//! - [`event`]: the vocabulary: event, offset, batch, queue.
+//! - [`relay`]: the engine: the source's loop, its pace, the lanes.
+//! - [`portal`]: all that is spoken to Bitrix24, and what each answer means.
+//! - [`sink`]: where events go: standard output, file, webhook.
+//! - [`store`]: the state file.
+//! - [`config`]: what the operator wrote, validated.
+//! - [`cli`]: what a person types.
+//! - [`sandbox`]: an emulated portal, for `demo`, tests and development.
+//! - [`http_client`], [`retry`], [`shutdown`], [`telemetry`]: one thing each, for all of the above.
+
 pub mod cli;
 pub mod config;
 pub mod event;
