@@ -129,7 +129,9 @@ fn cut_at(at: f64, length: usize) -> usize {
 fn rewrite(answer: Answer, edits: &[Edit]) -> Answer {
     answer.map(|body| match serde_json::from_slice::<Value>(&body) {
         Ok(mut json) => {
-            edits.iter().for_each(|edit| apply(edit, &mut json));
+            for edit in edits {
+                apply(edit, &mut json);
+            }
             Bytes::from(php_json::render(&json))
         }
         Err(_) => body,

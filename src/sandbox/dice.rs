@@ -1,6 +1,6 @@
 //! Chance that repeats: the same seed gives the same portal.
 
-/// A small seeded generator (SplitMix64). Not for secrets: the sandbox has none worth guarding.
+/// A small seeded generator (`SplitMix64`). Not for secrets: the sandbox has none worth guarding.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 

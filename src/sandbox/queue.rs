@@ -194,9 +194,9 @@ impl Queue {
         if expired < max {
             // A clock that was set back leaves old rows behind young ones.
             self.rows.retain(|row| {
-                let expires = row.created_s < cutoff_s && expired < max;
-                expired += usize::from(expires);
-                !expires
+                let stays = row.created_s >= cutoff_s || expired >= max;
+                expired += usize::from(!stays);
+                stays
             });
         }
         self.stats.expired += expired as u64;

@@ -86,10 +86,10 @@ impl Bench {
         answer
     }
 
-    async fn raw_poll(&self) -> Vec<u8> {
+    async fn raw_poll(&self, connection: &str) -> Vec<u8> {
         let url = self.url("im.v2.Event.get?offset=1");
         let path = url.split_once(&self.sandbox.address().to_string()).unwrap().1;
-        self.raw(format!("GET {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n")).await
+        self.raw(format!("GET {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: {connection}\r\n\r\n")).await
     }
 }
 
@@ -346,7 +346,7 @@ async fn faults_that_close_the_connection_leave_no_answer() {
     let bench = Bench::subscribed().await;
     let ledger = bench.record(3);
     bench.fault(json!({"kind": "close_before"})).await;
-    assert_eq!(bench.raw_poll().await, b"");
+    assert_eq!(bench.raw_poll("keep-alive").await, b"");
     assert_eq!(bench.sandbox.stats().users[&1].last_offset, 0, "not carried out");
 
     bench.fault(json!({"kind": "close_after"})).await;
@@ -361,7 +361,7 @@ async fn faults_that_cut_the_body() {
     let bench = Bench::subscribed().await;
     bench.record(20);
     bench.fault(json!({"kind": "truncate", "at": 100})).await;
-    let answer = String::from_utf8(bench.raw_poll().await).unwrap();
+    let answer = String::from_utf8(bench.raw_poll("keep-alive").await).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     // One chunk of 100 bytes (64 in hexadecimal), and no final one.
     let body = answer.split_once("\r\n\r\n64\r\n").unwrap().1;
@@ -374,11 +374,11 @@ async fn faults_that_cut_the_body() {
     bench.fault(json!({"kind": "wrong_length"})).await;
     assert!(bench.read().await.is_err());
     bench.fault(json!({"kind": "wrong_length"})).await;
-    assert!(bench.raw_poll().await.ends_with(b"}"), "the whole body arrives");
+    assert!(bench.raw_poll("keep-alive").await.ends_with(b"}"), "the whole body arrives");
     bench.fault(json!({"kind": "gzip_cut"})).await;
     assert!(bench.read().await.is_err(), "a client that unpacks gzip finds its end missing");
     bench.fault(json!({"kind": "gzip_cut"})).await;
-    let answer = String::from_utf8_lossy(&bench.raw_poll().await).into_owned();
+    let answer = String::from_utf8_lossy(&bench.raw_poll("close").await).into_owned();
     assert!(answer.contains("content-encoding: gzip\r\n") && answer.contains("\u{1f}\u{fffd}\u{8}"));
     assert!(bench.read().await.is_ok(), "the portal goes on");
     assert_eq!(bench.sandbox.stats().users[&1].served, 20);
