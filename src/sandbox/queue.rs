@@ -405,6 +405,31 @@ mod tests {
         assert_eq!(queue.stats().confirmed_unserved, 1);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn every_row_is_accounted_for(steps in proptest::collection::vec((0..6_u8, 0..60_i64), 0..80)) {
+            let mut queue = Queue::default();
+            let mut next = 1;
+            for (step, number) in steps {
+                match step {
+                    0 | 1 => {
+                        queue.record(row(next));
+                        next += 1 + number.unsigned_abs() % 3;
+                    }
+                    2 | 3 => drop(queue.get(Ask { offset: number, limit: number % 7 }, NOW, Passage::Whole)),
+                    4 => drop(queue.steal(Some(number.unsigned_abs()))),
+                    _ => drop(queue.expire(NOW + number % 2, 3)),
+                }
+            }
+            let stats = queue.stats();
+            let left = stats.confirmed + stats.stolen + stats.expired;
+            proptest::prop_assert_eq!(stats.recorded, left + stats.pending);
+            proptest::prop_assert_eq!(stats.recorded, queue.ledger().len() as u64);
+            proptest::prop_assert!(stats.confirmed_unserved <= stats.confirmed);
+            proptest::prop_assert!(queue.rows.iter().is_sorted_by(|a, b| a.id < b.id));
+        }
+    }
+
     #[test]
     fn a_thief_takes_all_or_up_to_an_offset() {
         let mut queue = queue(&[1, 2, 3]);
