@@ -210,9 +210,10 @@ impl Queue {
 
     /// Forgets every row from `next` on: a restored portal does not have them.
     pub fn roll_back(&mut self, next: u64) {
-        let before = self.rows.len();
+        let before = self.rows.len() + self.held.len();
         self.rows.retain(|row| row.id < next);
-        self.stats.rolled_back += (before - self.rows.len()) as u64;
+        self.held.retain(|row| row.id < next);
+        self.stats.rolled_back += (before - self.rows.len() - self.held.len()) as u64;
     }
 
     /// Every id ever visible in this queue, ascending.

@@ -1,13 +1,19 @@
 //! The sandbox over real TCP: the transport's rules, the control API, and every kind of fault once.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::connect_info::MockConnectInfo;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
-use super::{Order, Sandbox, SandboxConfig};
+use super::portal::Portal;
+use super::shared::Shared;
+use super::{Order, Sandbox, SandboxConfig, control};
 
 const GET: &str = "im.v2.Event.get";
 
@@ -281,6 +287,34 @@ async fn a_mistaken_order_is_refused_by_name() {
         assert!(response.text().await.unwrap().contains(named));
     }
     assert_eq!(bench.sandbox.stats().faults_left, 0, "all of an array or nothing");
+}
+
+#[tokio::test]
+async fn strangers_cannot_direct_the_portal() {
+    let bench = Bench::subscribed().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let portal = Portal::new(&SandboxConfig::default());
+    let routes = control::routes()
+        .with_state(Arc::new(Shared::new(portal, address, CancellationToken::new())))
+        .layer(MockConnectInfo(SocketAddr::from(([192, 0, 2, 1], 5000))));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    for path in ["", "/stats", "/ledger?user=1"] {
+        let url = format!("http://{address}/sandbox{path}");
+        assert_eq!(bench.client.get(url).send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    }
+}
+
+#[tokio::test]
+async fn the_help_names_every_switch() {
+    let bench = Bench::subscribed().await;
+    let url = format!("http://{}/sandbox", bench.sandbox.address());
+    let help = bench.client.get(&url).send().await.unwrap().text().await.unwrap();
+    let switches = bench.client.get(url + "/portal").send().await.unwrap().text().await.unwrap();
+    let switches: Value = serde_json::from_str(&switches).unwrap();
+    for switch in switches.as_object().unwrap().keys() {
+        assert!(help.contains(switch), "{switch}");
+    }
 }
 
 #[tokio::test]
