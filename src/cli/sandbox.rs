@@ -87,16 +87,22 @@ pub async fn run(args: SandboxArgs, stop: CancellationToken) -> anyhow::Result<(
     Ok(())
 }
 
+/// Said when a reader that only polls would wait for ever.
+const NOBODY_SUBSCRIBED: &str = "\nNobody is subscribed yet: new events are recorded once a reader calls \
+                                 im.v2.Event.subscribe, or from the start with --subscribed.\n";
+
 /// What to do with the sandbox, ready to be copied.
 fn greeting(sandbox: &Sandbox) -> String {
     let address = sandbox.address();
     let users = sandbox.user_ids();
     let webhook = |user: &u64| format!("  {}  {}\n", sandbox.webhook_url(*user), sandbox.user_name(*user));
     let webhooks: String = users.iter().map(webhook).collect();
+    let subscribed = sandbox.stats().users.values().any(|user| user.subscribed);
+    let hint = if subscribed { "" } else { NOBODY_SUBSCRIBED };
     let first = users.first().map(|user| sandbox.webhook_url(*user)).unwrap_or_default();
     format!(
         r#"Webhooks:
-{webhooks}
+{webhooks}{hint}
 Configuration (b24relay.toml):
   state = "./b24relay.db"
 

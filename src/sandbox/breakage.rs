@@ -1,6 +1,6 @@
 //! What each fault makes of an answer.
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value};
@@ -11,6 +11,7 @@ use super::fault::{Breakage, Edit, Fault};
 use super::method::Outcome;
 use super::php_json;
 use super::queue::{Page, Passage};
+use super::rewrite::rewrite;
 use super::shared::Shared;
 use super::wire;
 
@@ -50,13 +51,10 @@ async fn respond(breakage: Breakage, call: &Call, shared: &Shared) -> Response<B
         Breakage::Drip { bytes_per_second } => wire::drip(whole(), bytes_per_second, &shared.stop),
         Breakage::Rewrite { pointer, value, remove, mut edits } => {
             edits.extend(pointer.map(|pointer| Edit { pointer, value, remove }));
-            rewrite(whole(), &edits).map(Body::from)
+            edited(whole(), &edits)
         }
-        Breakage::Shuffle {} => bent(call, shared, |page| page.rows.reverse()).map(Body::from),
-        Breakage::Duplicate {} => {
-            bent(call, shared, |page| page.rows.splice(0..0, page.rows.first().cloned()).for_each(drop))
-                .map(Body::from)
-        }
+        Breakage::Shuffle {} => bent(call, shared, |page| page.rows.reverse()),
+        Breakage::Duplicate {} => bent(call, shared, repeat_first),
     }
 }
 
@@ -67,12 +65,12 @@ fn real(call: &Call, shared: &Shared, passage: Passage) -> Answer {
 }
 
 /// The answer the portal gives, its page of events changed by `bend`.
-fn bent(call: &Call, shared: &Shared, bend: impl FnOnce(&mut Page)) -> Answer {
+fn bent(call: &Call, shared: &Shared, bend: impl FnOnce(&mut Page)) -> Response<Body> {
     let mut executed = shared.portal().execute(call, Passage::Whole);
     if let Ok(Outcome::Page(page)) = &mut executed.outcome {
         bend(page);
     }
-    envelope::answer(&executed)
+    envelope::answer(&executed).map(Body::from)
 }
 
 fn error(
@@ -126,65 +124,23 @@ fn cut_at(at: f64, length: usize) -> usize {
     bytes.min(length)
 }
 
-fn rewrite(answer: Answer, edits: &[Edit]) -> Answer {
-    answer.map(|body| match serde_json::from_slice::<Value>(&body) {
-        Ok(mut json) => {
-            edits.iter().for_each(|edit| apply(edit, &mut json));
-            Bytes::from(php_json::render(&json))
-        }
-        Err(_) => body,
+/// The answer with its JSON edited; an answer that is no text stays as it is.
+fn edited(answer: Answer, edits: &[Edit]) -> Response<Body> {
+    answer.map(|body| match std::str::from_utf8(&body) {
+        Ok(json) => Body::from(rewrite(json, edits)),
+        Err(_) => Body::from(body),
     })
 }
 
-/// Carries out one edit; a pointer into nowhere changes nothing.
-fn apply(edit: &Edit, json: &mut Value) {
-    let Some((parent, key)) = edit.pointer.rsplit_once('/') else {
-        *json = edit.value.clone();
-        return;
-    };
-    let key = key.replace("~1", "/").replace("~0", "~");
-    match json.pointer_mut(parent) {
-        Some(Value::Object(keys)) if edit.remove => drop(keys.remove(&key)),
-        Some(Value::Object(keys)) => drop(keys.insert(key, edit.value.clone())),
-        Some(Value::Array(items)) => edit_item(edit, items, &key),
-        _ => {}
-    }
-}
-
-fn edit_item(edit: &Edit, items: &mut Vec<Value>, key: &str) {
-    let index = key.parse().unwrap_or(items.len());
-    if index < items.len() {
-        items.remove(index);
-    }
-    if !edit.remove {
-        items.insert(index.min(items.len()), edit.value.clone());
+fn repeat_first(page: &mut Page) {
+    if let Some(first) = page.rows.first().cloned() {
+        page.rows.insert(0, first);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    fn edited(pointer: &str, value: Value, remove: bool) -> Value {
-        let mut json = json!({"result": {"events": [1, 2], "nextOffset": 3}});
-        apply(&Edit { pointer: pointer.into(), value, remove }, &mut json);
-        json
-    }
-
-    #[test]
-    fn edits_replace_add_and_remove() {
-        let next = |json: Value| json["result"]["nextOffset"].clone();
-        assert_eq!(next(edited("/result/nextOffset", Value::Null, false)), Value::Null);
-        assert_eq!(edited("/error", json!(""), false)["error"], "");
-        assert_eq!(edited("/result", json!(0), true), json!({}));
-        assert_eq!(edited("/result/events/0", json!(9), false)["result"]["events"], json!([9, 2]));
-        assert_eq!(edited("/result/events/1", json!(0), true)["result"]["events"], json!([1]));
-        assert_eq!(edited("/result/events/-", json!(3), false)["result"]["events"], json!([1, 2, 3]));
-        assert_eq!(edited("", json!([]), false), json!([]));
-        assert_eq!(edited("/no/where", json!(1), false), edited("/none/at/all", json!(1), true));
-    }
 
     #[test]
     fn a_cut_is_a_share_or_a_count() {

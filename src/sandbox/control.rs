@@ -68,6 +68,7 @@ async fn admit_neighbours_only(
 struct Complaint(StatusCode, String);
 
 impl Complaint {
+    #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`, which gives the error away")]
     fn unfit(reason: impl ToString) -> Self {
         Self(StatusCode::BAD_REQUEST, reason.to_string())
     }
@@ -242,7 +243,9 @@ async fn add_faults(State(shared): Shares, body: Bytes) -> Reply {
     let faults: Vec<Fault> =
         faults.into_iter().map(Fault::read).collect::<Result<_, _>>().map_err(Complaint::unfit)?;
     let mut portal = shared.portal();
-    faults.into_iter().for_each(|fault| portal.faults.push(fault));
+    for fault in faults {
+        portal.faults.push(fault);
+    }
     Ok(Json(json!({ "faults_left": portal.faults.left() })))
 }
 

@@ -23,7 +23,7 @@ pub enum Method {
     /// `scope`: what the webhook may do.
     Scope,
     /// `method.get`: whether a method exists and may be called.
-    MethodGet,
+    Availability,
     /// `server.time`.
     ServerTime,
 }
@@ -35,7 +35,7 @@ impl Method {
         Self::Unsubscribe,
         Self::Profile,
         Self::Scope,
-        Self::MethodGet,
+        Self::Availability,
         Self::ServerTime,
     ];
 
@@ -52,7 +52,7 @@ impl Method {
             Self::Unsubscribe => "im.v2.Event.unsubscribe",
             Self::Profile => "profile",
             Self::Scope => "scope",
-            Self::MethodGet => "method.get",
+            Self::Availability => "method.get",
             Self::ServerTime => "server.time",
         }
     }
@@ -61,7 +61,7 @@ impl Method {
     pub fn scope(self) -> Option<&'static str> {
         match self {
             Self::Subscribe | Self::Get | Self::Unsubscribe => Some("im"),
-            Self::Profile | Self::Scope | Self::MethodGet | Self::ServerTime => None,
+            Self::Profile | Self::Scope | Self::Availability | Self::ServerTime => None,
         }
     }
 
@@ -93,7 +93,7 @@ impl Method {
             }
             Self::Profile => Outcome::Value(profile(account)),
             Self::Scope => Outcome::Value(json!(account.scopes)),
-            Self::MethodGet => Outcome::Value(availability(account, parameters)?),
+            Self::Availability => Outcome::Value(availability(account, parameters)?),
             Self::ServerTime => Outcome::Value(json!(iso(situation.now_s))),
         })
     }

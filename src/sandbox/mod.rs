@@ -4,16 +4,16 @@
 //! It imports nothing of the crate: what it shares with the reader is the wire alone.
 //!
 //! In reading order:
-//! - [`queue`], [`counter`], [`cleaner`], [`tally`]: events, their ids, their end, and the counts. Pure.
-//! - [`clock`], [`dice`]: a time that can be set, and chance that repeats.
-//! - [`people`], [`room`], [`phrases`], [`scene`], [`chatter`]: what happens at the company.
-//! - [`payload`], [`php_json`]: how that looks on the wire.
-//! - [`portal`], [`order`], [`switches`], [`bucket`]: the portal's state and all that changes it.
-//! - [`call`], [`parameter`], [`method`], [`refusal`]: what a request asks for, and the portal's answer.
-//! - [`envelope`], [`page`]: that answer as bytes.
-//! - [`transport`], [`shared`]: HTTP below `/rest/`.
-//! - [`fault`], [`breakage`], [`wire`]: what goes wrong.
-//! - [`control`]: `/sandbox/...`, the API of tests and people.
+//! - `queue`, `counter`, `cleaner`, `tally`: events, their ids, their end, and the counts. Pure.
+//! - `clock`, `dice`: a time that can be set, and chance that repeats.
+//! - `people`, `room`, `phrases`, `scene`, `chatter`: what happens at the company.
+//! - `payload`, `php_json`: how that looks on the wire.
+//! - `portal`, `order`, `switches`, `bucket`: the portal's state and all that changes it.
+//! - `call`, `parameter`, `method`, `refusal`: what a request asks for, and the portal's answer.
+//! - `envelope`, `page`: that answer as bytes.
+//! - `transport`, `shared`: HTTP below `/rest/`.
+//! - `fault`, `breakage`, `rewrite`, `wire`: what goes wrong.
+//! - `control`: `/sandbox/...`, the API of tests and people.
 
 mod breakage;
 mod bucket;
@@ -37,6 +37,7 @@ mod phrases;
 mod portal;
 mod queue;
 mod refusal;
+mod rewrite;
 mod room;
 mod scene;
 mod shared;
@@ -70,6 +71,9 @@ use shared::Shared;
 
 /// How often the chatter looks whether something is due.
 const BEAT: Duration = Duration::from_millis(25);
+
+/// More events in one second than this are not made, whatever the switch says.
+const RATE_MAX: f64 = 100_000.0;
 
 /// How long [`Sandbox::stop`] waits for connections that do not end by themselves.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -223,11 +227,12 @@ async fn chat(shared: Arc<Shared>) {
     let mut due = 0.0;
     let mut last = Instant::now();
     while shared.stop.run_until_cancelled(tokio::time::sleep(BEAT)).await.is_some() {
-        let rate = shared.portal().switches.rate.max(0.0);
+        let rate = shared.portal().switches.rate.clamp(0.0, RATE_MAX);
         // After a pause nobody wants more than a second's worth at once.
         due = f64::min(due + rate * last.elapsed().as_secs_f64(), rate);
         last = Instant::now();
-        while due >= 1.0 {
+        // A machine too slow for the rate still gets to look at the stop.
+        while due >= 1.0 && last.elapsed() < BEAT {
             // What nobody is subscribed to has happened all the same.
             let rows = u32::try_from(shared.portal().live()).unwrap_or(u32::MAX);
             due -= f64::from(rows.max(1));

@@ -14,7 +14,10 @@ const COUNT_MAX: u32 = 1_000_000;
 
 /// How many payloads one order renders before it uses them again: memory for a page of different
 /// ones, not for a million.
-const POOL: usize = 1000;
+const POOL_COUNT: usize = 1000;
+
+/// How many bytes of payload one order renders before it uses them again.
+const POOL_BYTES: usize = 128 << 20;
 
 /// How large one payload may become.
 const BYTES_MAX: usize = 4 << 20;
@@ -83,11 +86,13 @@ impl Portal {
             return Ok(recorded);
         }
         let mut pool: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+        let mut pool_bytes = 0;
         for index in 0..order.count.unwrap_or(1) {
-            if pool.len() < POOL {
+            if pool.len() < POOL_COUNT && pool_bytes < POOL_BYTES {
                 pool.push(self.produce(order, now_s));
+                pool_bytes += pool.last().map_or(0, |(_, data)| data.len());
             }
-            let (kind, data) = pool[index as usize % pool.len().max(1)].clone();
+            let (kind, data) = pool[index as usize % pool.len()].clone();
             let id = self.allot();
             self.store(order, Row::new(id, now_s, kind, data));
             recorded.first = recorded.first.or(Some(id));

@@ -218,6 +218,7 @@ enum UserShape {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the wire's shape")]
 struct PersonShape {
     id: u64,
     active: bool,

@@ -194,9 +194,9 @@ impl Queue {
         if expired < max {
             // A clock that was set back leaves old rows behind young ones.
             self.rows.retain(|row| {
-                let expires = row.created_s < cutoff_s && expired < max;
-                expired += usize::from(expires);
-                !expires
+                let stays = row.created_s >= cutoff_s || expired >= max;
+                expired += usize::from(!stays);
+                stays
             });
         }
         self.stats.expired += expired as u64;
@@ -210,9 +210,10 @@ impl Queue {
 
     /// Forgets every row from `next` on: a restored portal does not have them.
     pub fn roll_back(&mut self, next: u64) {
-        let before = self.rows.len();
+        let before = self.rows.len() + self.held.len();
         self.rows.retain(|row| row.id < next);
-        self.stats.rolled_back += (before - self.rows.len()) as u64;
+        self.held.retain(|row| row.id < next);
+        self.stats.rolled_back += (before - self.rows.len() - self.held.len()) as u64;
     }
 
     /// Every id ever visible in this queue, ascending.
@@ -403,6 +404,31 @@ mod tests {
         queue.get(Ask { offset: 1, limit: 100 }, NOW, Passage::Broken);
         get(&mut queue, 2, 100, NOW);
         assert_eq!(queue.stats().confirmed_unserved, 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_row_is_accounted_for(steps in proptest::collection::vec((0..6_u8, 0..60_i64), 0..80)) {
+            let mut queue = Queue::default();
+            let mut next = 1;
+            for (step, number) in steps {
+                match step {
+                    0 | 1 => {
+                        queue.record(row(next));
+                        next += 1 + number.unsigned_abs() % 3;
+                    }
+                    2 | 3 => drop(queue.get(Ask { offset: number, limit: number % 7 }, NOW, Passage::Whole)),
+                    4 => drop(queue.steal(Some(number.unsigned_abs()))),
+                    _ => drop(queue.expire(NOW + number % 2, 3)),
+                }
+            }
+            let stats = queue.stats();
+            let left = stats.confirmed + stats.stolen + stats.expired;
+            proptest::prop_assert_eq!(stats.recorded, left + stats.pending);
+            proptest::prop_assert_eq!(stats.recorded, queue.ledger().len() as u64);
+            proptest::prop_assert!(stats.confirmed_unserved <= stats.confirmed);
+            proptest::prop_assert!(queue.rows.iter().is_sorted_by(|a, b| a.id < b.id));
+        }
     }
 
     #[test]

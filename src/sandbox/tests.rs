@@ -1,13 +1,19 @@
 //! The sandbox over real TCP: the transport's rules, the control API, and every kind of fault once.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::connect_info::MockConnectInfo;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
-use super::{Order, Sandbox, SandboxConfig};
+use super::portal::Portal;
+use super::shared::Shared;
+use super::{Order, Sandbox, SandboxConfig, control};
 
 const GET: &str = "im.v2.Event.get";
 
@@ -86,10 +92,10 @@ impl Bench {
         answer
     }
 
-    async fn raw_poll(&self) -> Vec<u8> {
+    async fn raw_poll(&self, connection: &str) -> Vec<u8> {
         let url = self.url("im.v2.Event.get?offset=1");
         let path = url.split_once(&self.sandbox.address().to_string()).unwrap().1;
-        self.raw(format!("GET {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n")).await
+        self.raw(format!("GET {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: {connection}\r\n\r\n")).await
     }
 }
 
@@ -284,6 +290,34 @@ async fn a_mistaken_order_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn strangers_cannot_direct_the_portal() {
+    let bench = Bench::subscribed().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let portal = Portal::new(&SandboxConfig::default());
+    let routes = control::routes()
+        .with_state(Arc::new(Shared::new(portal, address, CancellationToken::new())))
+        .layer(MockConnectInfo(SocketAddr::from(([192, 0, 2, 1], 5000))));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    for path in ["", "/stats", "/ledger?user=1"] {
+        let url = format!("http://{address}/sandbox{path}");
+        assert_eq!(bench.client.get(url).send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    }
+}
+
+#[tokio::test]
+async fn the_help_names_every_switch() {
+    let bench = Bench::subscribed().await;
+    let url = format!("http://{}/sandbox", bench.sandbox.address());
+    let help = bench.client.get(&url).send().await.unwrap().text().await.unwrap();
+    let switches = bench.client.get(url + "/portal").send().await.unwrap().text().await.unwrap();
+    let switches: Value = serde_json::from_str(&switches).unwrap();
+    for switch in switches.as_object().unwrap().keys() {
+        assert!(help.contains(switch), "{switch}");
+    }
+}
+
+#[tokio::test]
 async fn the_chatter_reaches_every_subscribed_user() {
     let config = SandboxConfig { subscribed: true, rate: 2000.0, ..SandboxConfig::default() };
     let bench = Bench::new(config).await;
@@ -346,7 +380,7 @@ async fn faults_that_close_the_connection_leave_no_answer() {
     let bench = Bench::subscribed().await;
     let ledger = bench.record(3);
     bench.fault(json!({"kind": "close_before"})).await;
-    assert_eq!(bench.raw_poll().await, b"");
+    assert_eq!(bench.raw_poll("keep-alive").await, b"");
     assert_eq!(bench.sandbox.stats().users[&1].last_offset, 0, "not carried out");
 
     bench.fault(json!({"kind": "close_after"})).await;
@@ -361,7 +395,7 @@ async fn faults_that_cut_the_body() {
     let bench = Bench::subscribed().await;
     bench.record(20);
     bench.fault(json!({"kind": "truncate", "at": 100})).await;
-    let answer = String::from_utf8(bench.raw_poll().await).unwrap();
+    let answer = String::from_utf8(bench.raw_poll("keep-alive").await).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     // One chunk of 100 bytes (64 in hexadecimal), and no final one.
     let body = answer.split_once("\r\n\r\n64\r\n").unwrap().1;
@@ -374,11 +408,11 @@ async fn faults_that_cut_the_body() {
     bench.fault(json!({"kind": "wrong_length"})).await;
     assert!(bench.read().await.is_err());
     bench.fault(json!({"kind": "wrong_length"})).await;
-    assert!(bench.raw_poll().await.ends_with(b"}"), "the whole body arrives");
+    assert!(bench.raw_poll("keep-alive").await.ends_with(b"}"), "the whole body arrives");
     bench.fault(json!({"kind": "gzip_cut"})).await;
     assert!(bench.read().await.is_err(), "a client that unpacks gzip finds its end missing");
     bench.fault(json!({"kind": "gzip_cut"})).await;
-    let answer = String::from_utf8_lossy(&bench.raw_poll().await).into_owned();
+    let answer = String::from_utf8_lossy(&bench.raw_poll("close").await).into_owned();
     assert!(answer.contains("content-encoding: gzip\r\n") && answer.contains("\u{1f}\u{fffd}\u{8}"));
     assert!(bench.read().await.is_ok(), "the portal goes on");
     assert_eq!(bench.sandbox.stats().users[&1].served, 20);
