@@ -43,6 +43,11 @@ impl Backoff {
     }
 }
 
+/// A delay as a number for a log line.
+pub fn whole_millis(delay: Duration) -> u64 {
+    u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn policy(min: Duration, max: Duration, randomization_factor: f64) -> ExponentialBackoff {
     ExponentialBackoff {
         current_interval: min,

@@ -1,10 +1,10 @@
 //! `b24relay check`: is the configuration right?
-#![expect(clippy::print_stdout, reason = "the answer to the person who asked")]
 
 use clap::Args;
 
 use super::GlobalArgs;
 use super::exit::Exit;
+use super::output::print;
 use crate::config::TargetConfig;
 
 #[derive(Debug, Args)]
@@ -18,18 +18,20 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     debug_assert!(args.no_network, "required by the command line");
     let config = global.load()?;
-    println!("state {}", config.state.display());
-    for source in &config.sources {
-        println!("source {}: {}", source.name, source.webhook_url);
-    }
-    for sink in &config.sinks {
-        let target = match &sink.target {
-            TargetConfig::Stdout(_) => "stdout".to_owned(),
-            TargetConfig::File(file) => format!("file {}", file.path.display()),
-            TargetConfig::Webhook(webhook) => format!("webhook {}", webhook.url),
-        };
-        println!("sink {}: {target}", sink.name);
-    }
-    println!("the configuration is right");
+    let mut lines = vec![format!("state {}", config.state.display())];
+    lines.extend(
+        config.sources.iter().map(|source| format!("source {}: {}", source.name, source.webhook_url)),
+    );
+    lines.extend(config.sinks.iter().map(|sink| format!("sink {}: {}", sink.name, target(&sink.target))));
+    lines.push("the configuration is right".to_owned());
+    print(&lines.join("\n"))?;
     Ok(Exit::Clean)
+}
+
+fn target(config: &TargetConfig) -> String {
+    match config {
+        TargetConfig::Stdout(_) => "stdout".to_owned(),
+        TargetConfig::File(file) => format!("file {}", file.path.display()),
+        TargetConfig::Webhook(webhook) => format!("webhook {}", webhook.url),
+    }
 }

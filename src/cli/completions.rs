@@ -1,12 +1,11 @@
 //! `b24relay completions`: the completion script of a shell.
 
-use std::io;
-
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
 use super::Cli;
 use super::exit::Exit;
+use super::output::print;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,8 +19,10 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Prints the script to standard output.
-pub fn run(args: &CompletionsArgs) -> Exit {
-    clap_complete::generate(args.shell, &mut Cli::command(), "b24relay", &mut io::stdout());
-    Exit::Clean
+/// Prints the script.
+pub fn run(args: &CompletionsArgs) -> anyhow::Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "b24relay", &mut script);
+    print(String::from_utf8(script)?.trim_end())?;
+    Ok(Exit::Clean)
 }

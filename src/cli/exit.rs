@@ -93,10 +93,16 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says what ended the process, and what a person can do about it.
+/// Says what ended the process, and what a person can do about it: in the log where there is one, so
+/// that a log of JSON lines ends with a JSON line.
 pub fn complain(error: &anyhow::Error) {
+    let cure = error.downcast_ref::<CallError>().map_or("", |refusal| refusal.cure);
+    if tracing::dispatcher::has_been_set() {
+        tracing::error!(error = format!("{error:#}"), cure, "b24relay ends");
+        return;
+    }
     eprintln!("b24relay: {error:#}");
-    if let Some(refusal) = error.downcast_ref::<CallError>().filter(|refusal| !refusal.cure.is_empty()) {
-        eprintln!("b24relay: {}", refusal.cure);
+    if !cure.is_empty() {
+        eprintln!("b24relay: {cure}");
     }
 }

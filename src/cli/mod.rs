@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod demo;
 mod exit;
+mod output;
 mod run;
 mod sandbox;
 mod status;
@@ -131,7 +132,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             Ok(Exit::Clean)
         }),
         Command::Demo(args) => with_runtime(async |signals| demo::run(&args, &cli.global, &signals).await),
-        Command::Completions(args) => Ok(completions::run(&args)),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 

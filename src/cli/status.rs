@@ -1,5 +1,4 @@
 //! `b24relay status`: what the state file says, beside a running daemon or without one.
-#![expect(clippy::print_stdout, reason = "the answer to the person who asked")]
 
 use clap::Args;
 use comfy_table::{Table, presets};
@@ -7,6 +6,7 @@ use jiff::Timestamp;
 
 use super::GlobalArgs;
 use super::exit::Exit;
+use super::output::print;
 use crate::store::{LaneReport, Report, SourceReport, Store};
 
 #[derive(Debug, Args)]
@@ -18,41 +18,51 @@ pub struct StatusArgs {
 
 /// Prints the report of the state file.
 pub fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
-    let state = global.load()?.state;
+    // A state file named outright needs no configuration, and no right to read its secrets.
+    let state = match &global.state {
+        Some(state) => state.clone(),
+        None => global.load()?.state,
+    };
     let report = Store::report(&state)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        print(&serde_json::to_string_pretty(&report)?)?;
     } else {
-        println!("state   {}", state.display());
-        print_tables(&report);
+        print(&format!("state   {}\n{}", state.display(), tables(&report)))?;
     }
     Ok(Exit::Clean)
 }
 
-fn print_tables(report: &Report) {
-    match &report.holder {
-        Some(holder) => println!("daemon  running: {holder}"),
-        None => println!("daemon  not running"),
-    }
+fn tables(report: &Report) -> String {
+    let daemon = match &report.holder {
+        Some(holder) => format!("running: {holder}"),
+        None => "not running".to_owned(),
+    };
     let mut sources = table(&["SOURCE", "QUEUE", "LAST POLL", "STATE"]);
     for SourceReport { name, identity, polled_ms, trouble } in &report.sources {
         let polled = polled_ms.map_or("never".to_owned(), ago);
         sources.add_row([name, identity, &polled, well_unless(trouble)]);
     }
-    println!("\n{sources}");
     let mut lanes = table(&["SOURCE", "SINK", "OFFSET", "DELIVERED", "FILTERED", "LAST COMMIT", "STATE"]);
     for LaneReport { source, sink, offset, committed_ms, delivered, filtered, trouble } in &report.lanes {
         let [offset, delivered, filtered] = [offset, delivered, filtered].map(u64::to_string);
         let committed = ago(*committed_ms);
         lanes.add_row([source, sink, &offset, &delivered, &filtered, &committed, well_unless(trouble)]);
     }
-    println!("\n{lanes}");
+    format!("daemon  {daemon}\n\n{}\n\n{}", aligned(sources), aligned(lanes))
 }
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     table
+}
+
+/// The table's lines, columns two spaces apart, nothing behind the last one.
+fn aligned(mut table: Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
 }
 
 fn well_unless(trouble: &str) -> &str {

@@ -1,5 +1,4 @@
 //! `b24relay subscribe` and `unsubscribe`: does the portal record events for a source's user?
-#![expect(clippy::print_stdout, reason = "the answer to the person who asked")]
 
 use std::sync::Arc;
 
@@ -7,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::exit::{Exit, UsageError};
+use super::output::print;
 use crate::config::{Config, SourceConfig};
 use crate::event::Queue;
 use crate::portal::{Caller, UserQueue};
@@ -28,6 +28,9 @@ Examples:
   b24relay unsubscribe support
   b24relay unsubscribe support --discard   the unread events are not wanted";
 
+const NOT_DELIVERED: &str =
+    "not unsubscribed: some events could not be delivered; try again, or give them up with --discard";
+
 #[derive(Debug, Args)]
 #[command(after_help = UNSUBSCRIBE_NOTES)]
 pub struct UnsubscribeArgs {
@@ -42,7 +45,10 @@ pub struct UnsubscribeArgs {
 pub async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     queue(source)?.subscribe().await?;
-    println!("subscribed: the portal records events for {} from now on", source.webhook_url.identity());
+    print(&format!(
+        "subscribed: the portal records events for {} from now on",
+        source.webhook_url.identity()
+    ))?;
     Ok(Exit::Clean)
 }
 
@@ -59,14 +65,12 @@ pub async fn unsubscribe(
         config.sources.retain(|other| other.name == source.name);
         let ending = relay::run(&config, &store, signals, Until::Drained).await?;
         if ending != Ending::Clean || signals.stop.is_cancelled() {
-            println!(
-                "not unsubscribed: some events could not be delivered; try again, or give them up with --discard"
-            );
+            print(NOT_DELIVERED)?;
             return Ok(if ending == Ending::Refused { Exit::Refused } else { Exit::Temporary });
         }
     }
     queue(&source)?.unsubscribe().await?;
-    println!("unsubscribed: the portal records no more events for {}", source.webhook_url.identity());
+    print(&format!("unsubscribed: the portal records no more events for {}", source.webhook_url.identity()))?;
     Ok(Exit::Clean)
 }
 

@@ -127,7 +127,9 @@ impl Caller {
         let verdict = class::of_error(code, answer.status, &description, envelope.sessid.is_some());
         let code = presentable(code, &self.webhook);
         let description = presentable(&description, &self.webhook);
-        let mut error = answer.failed(verdict, format!("{code} (HTTP {}): {description}", answer.status));
+        let separator = if description.is_empty() { "" } else { ": " };
+        let reason = format!("{code} (HTTP {}){separator}{description}", answer.status);
+        let mut error = answer.failed(verdict, reason);
         if error.class == Class::OpWait {
             error.wait = self.operating_reset_in();
         }

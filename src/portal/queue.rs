@@ -66,7 +66,7 @@ impl UserQueue {
         items.retain(|item| offset.wants(item.id));
         if items.len() < received {
             let dropped = received - items.len();
-            warn!(source = %self.queue.source, %offset, dropped, "portal repeated events within one answer or below the offset");
+            warn!(source = %self.queue.source, offset = offset.get(), dropped, "portal repeated events within one answer or below the offset");
         }
         Batch { events: items.iter().map(|item| self.event(item)).collect(), has_more }
     }

@@ -14,7 +14,7 @@ use tracing::{debug, error, info, trace, warn};
 use super::{RelayError, Until};
 use crate::config::SinkConfig;
 use crate::event::{Batch, Event, Offset};
-use crate::retry::Backoff;
+use crate::retry::{Backoff, whole_millis};
 use crate::shutdown::{Signals, Wake};
 use crate::sink::{DeliverError, Sink};
 use crate::store::{Progress, Store, StoreError};
@@ -113,7 +113,13 @@ impl Lane {
         }
         self.progress.offset = batch.next().unwrap_or(self.progress.offset).max(self.progress.offset);
         self.pass(&mut filtered);
-        debug!(source = self.source, sink = self.sink_name, events = wanted.len(), offset = %self.progress.offset, "batch settled");
+        debug!(
+            source = self.source,
+            sink = self.sink_name,
+            events = wanted.len(),
+            offset = self.progress.offset.get(),
+            "batch settled"
+        );
         self.commit().await
     }
 
@@ -176,7 +182,7 @@ impl Lane {
             self.committed_at = Instant::now();
         }
         for event in events {
-            trace!(source = self.source, sink = self.sink_name, event_id = %event.id, "delivered");
+            trace!(source = self.source, sink = self.sink_name, event_id = event.id.get(), "delivered");
             self.progress.offset = event.id.next();
             self.progress.delivered += 1;
         }
@@ -201,12 +207,12 @@ impl Lane {
             DeliverError::Transient { wait, .. } => self.retry.next_delay().max(wait.unwrap_or_default()),
             DeliverError::Held { .. } | DeliverError::Closed { .. } => self.probe.next_delay(),
         };
-        let (attempt, delay_ms, offset) = (self.failures, delay.as_millis(), self.progress.offset);
+        let (attempt, delay_ms, offset) = (self.failures, whole_millis(delay), self.progress.offset.get());
         let (source, sink) = (&self.source, &self.sink_name);
         if matches!(failure, DeliverError::Held { .. }) {
-            error!(source, sink, %offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, a person must act");
+            error!(source, sink, offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, a person must act");
         } else {
-            warn!(source, sink, %offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
+            warn!(source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
         }
         self.note(failure.to_string()).await;
         let is_out_of_patience = self.until == Until::Drained && self.failures >= DRAIN_ATTEMPTS_MAX;
@@ -230,7 +236,7 @@ impl Lane {
                 }
                 Err(failure @ StoreError::Unavailable { .. }) => {
                     let delay = backoff.next_delay();
-                    error!(source = self.source, sink = self.sink_name, delay_ms = delay.as_millis(), error = %failure, "cannot commit, will try again");
+                    error!(source = self.source, sink = self.sink_name, delay_ms = whole_millis(delay), error = %failure, "cannot commit, will try again");
                     if self.pause(delay, nudges_seen).await == Settled::CutShort {
                         return Ok(Settled::CutShort);
                     }

@@ -9,6 +9,7 @@ mod pace;
 mod source;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -16,11 +17,15 @@ use tracing::{info, warn};
 use crate::config::{Config, SourceConfig};
 use crate::event::{Offset, Queue};
 use crate::portal::{Caller, UserQueue};
+use crate::retry::whole_millis;
 use crate::shutdown::Signals;
 use crate::sink::{self, Sink};
 use crate::store::{Store, StoreError};
 use lane::Lane;
 use source::Source;
+
+/// What idle loops need to notice a stop: without any grace at all they are not cut short either.
+const NOTICE: Duration = Duration::from_millis(100);
 
 /// When a run is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,10 +95,11 @@ pub async fn run(
     }
     let grace_is_over = async {
         signals.stop.cancelled().await;
-        info!(grace_ms = config.shutdown_grace.as_millis(), "stopping: finishing what is under way");
-        tokio::time::sleep(config.shutdown_grace).await;
+        info!(grace_ms = whole_millis(config.shutdown_grace), "stopping: finishing what is under way");
+        tokio::time::sleep(config.shutdown_grace.max(NOTICE)).await;
     };
     tokio::select! {
+        biased;
         ending = join(&mut loops) => ending,
         () = grace_is_over => Ok(Ending::CutShort),
     }

@@ -15,6 +15,7 @@ use super::{Ending, RelayError, Until};
 use crate::config::PollConfig;
 use crate::event::{Batch, Offset};
 use crate::portal::{CallError, UserQueue};
+use crate::retry::whole_millis;
 use crate::shutdown::{Signals, Wake};
 use crate::store::Store;
 
@@ -77,12 +78,11 @@ impl Source {
     /// Only what ends the process.
     pub async fn run(mut self) -> Result<Ending, RelayError> {
         let (offset, sinks) = (least_checkpoint(&self.lanes), self.lanes.len());
-        info!(source = self.name(), queue = %self.queue.queue().identity, %offset, sinks, "source started");
+        info!(source = self.name(), queue = %self.queue.queue().identity, offset = offset.get(), sinks, "source started");
         loop {
             let nudges_seen = self.signals.nudge_count();
             let pause = match self.step().await? {
                 Step::Settled { has_more } => {
-                    self.note_health().await;
                     if self.until == Until::Drained && !has_more {
                         return Ok(Ending::Clean);
                     }
@@ -112,7 +112,14 @@ impl Source {
             Ok(batch) => batch,
             Err(refusal) => return Ok(Step::Refused(refusal)),
         };
-        debug!(source = self.name(), %offset, events = batch.events.len(), has_more = batch.has_more, "polled");
+        self.note_health().await;
+        debug!(
+            source = self.name(),
+            offset = offset.get(),
+            events = batch.events.len(),
+            has_more = batch.has_more,
+            "polled"
+        );
         Ok(match dispatch(&mut self.lanes, &batch).await? {
             Settled::All => Step::Settled { has_more: batch.has_more },
             Settled::CutShort => Step::CutShort,
@@ -137,7 +144,7 @@ impl Source {
     async fn after_refusal(&mut self, refusal: &CallError) -> Result<Duration, Ending> {
         self.failures += 1;
         let verdict = self.pace.after_refusal(refusal);
-        let (source, attempt, delay_ms) = (self.name(), self.failures, verdict.delay.as_millis());
+        let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
         if verdict.needs_person {
             error!(source, attempt, delay_ms, error = %refusal, cure = refusal.cure, "the portal refuses this source");
         } else {
