@@ -9,11 +9,15 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::portal::Portal;
 use super::shared::Shared;
 use super::{Order, Sandbox, SandboxConfig, control};
+
+/// After this long, what a test waits for will not come any more.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const GET: &str = "im.v2.Event.get";
 
@@ -29,7 +33,7 @@ impl Bench {
         #[expect(clippy::disallowed_methods, reason = "the sandbox's room knows no other room")]
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(20))
+            .timeout(PATIENCE)
             .no_proxy()
             .build()
             .unwrap();
@@ -88,7 +92,8 @@ impl Bench {
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         // A reset is an end as good as any.
-        stream.read_to_end(&mut answer).await.ok();
+        let end = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+        end.expect("the portal closes the connection").ok();
         answer
     }
 
