@@ -25,6 +25,7 @@ const WEBHOOK_REPEATS_MAX: usize = 1 + 64;
 const LIMIT: u16 = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stderr, reason = "the seed of a failure")]
 async fn two_hundred_kills_lose_nothing_and_repeat_little() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     let setup = Setup::new()

@@ -39,7 +39,7 @@ async fn a_line_holds_the_bytes_that_the_portal_sent() {
 
     let setup = Setup::new().with_source(&portal).with_file();
     let mut relay = setup.run();
-    until("21 lines", async || setup.filed_ids().len() == 21).await;
+    until("21 lines", async || setup.filed_count() == 21).await;
     relay.stop().await;
 
     let lines = std::fs::read_to_string(setup.path("events.jsonl")).unwrap();
@@ -82,7 +82,7 @@ async fn a_failing_sink_is_tried_again_alone_and_holds_the_portals_memory() {
     let setup = Setup::new().with_source(&portal).with_file().with_stdout().with_receiver(&receiver);
     let mut relay = setup.run();
     until("some failed attempts", async || receiver.count() >= 5).await;
-    until("the file has its events", async || setup.filed_ids().len() == 30).await;
+    until("the file has its events", async || setup.filed_count() == 30).await;
     let stats = portal.stats(1).await;
     assert_eq!((stats["confirmed"].as_u64(), stats["pending"].as_u64()), (Some(0), Some(30)));
 
@@ -156,7 +156,7 @@ async fn sinks_take_only_what_they_are_there_for() {
         .with_receiver(&receiver)
         .with("sources = [\"sales\"]\nevents = [\"onimv2reactionchange\"]");
     let mut relay = setup.run();
-    until("24 lines", async || setup.filed_ids().len() == 24).await;
+    until("24 lines", async || setup.filed_count() == 24).await;
     until("all forgotten", async || portal.stats(2).await["pending"] == 0).await;
     assert_eq!(relay.stop().await, 0);
 
@@ -181,7 +181,7 @@ async fn a_long_backlog_is_read_page_by_page() {
     portal.record(1, 1000).await;
     let setup = Setup::new().with_user(&portal, "support", 1, 10).with_file();
     let mut relay = setup.run();
-    until("1000 lines", async || setup.filed_ids().len() == 1000).await;
+    until("1000 lines", async || setup.filed_count() == 1000).await;
     until("all forgotten", async || portal.stats(1).await["pending"] == 0).await;
     relay.stop().await;
     assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
@@ -197,11 +197,11 @@ async fn one_sources_trouble_is_not_anothers() {
     let setup =
         Setup::new().with_user(&portal, "support", 1, 1000).with_user(&portal, "sales", 2, 1000).with_file();
     let mut relay = setup.run();
-    until("5 lines", async || setup.filed_ids().len() == 5).await;
+    until("5 lines", async || setup.filed_count() == 5).await;
     relay.until_logged("the portal refuses this source").await;
     portal.control(Method::POST, "users/2", json!({"active": true})).await;
     portal.record_as(json!({"user": 2, "count": 5, "force": true})).await;
     relay.signal(Signal::HUP);
-    until("10 lines", async || setup.filed_ids().len() == 10).await;
+    until("10 lines", async || setup.filed_count() == 10).await;
     assert_eq!(relay.stop().await, 0);
 }

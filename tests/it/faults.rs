@@ -61,10 +61,8 @@ impl Ordeal {
 
     async fn until_all_filed(&self, why: &str) {
         let recorded = self.portal.ids(1).await;
-        until(&format!("everything filed after {why}"), async || {
-            self.setup.filed_ids().len() >= recorded.len()
-        })
-        .await;
+        until(&format!("everything filed after {why}"), async || self.setup.filed_count() >= recorded.len())
+            .await;
     }
 
     async fn end(mut self) {

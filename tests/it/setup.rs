@@ -77,6 +77,12 @@ impl Setup {
         lane.map_or(1, |lane| lane.offset)
     }
 
+    /// How many whole lines the file sink has written so far, while it may be at it.
+    pub fn filed_count(&self) -> usize {
+        let bytes = std::fs::read(self.path("events.jsonl")).unwrap_or_default();
+        bytes.iter().filter(|byte| **byte == b'\n').count()
+    }
+
     /// The ids in the file sink's file, every line whole.
     pub fn filed_ids(&self) -> Vec<u64> {
         ledger::ids_in(&self.path("events.jsonl"), false)
