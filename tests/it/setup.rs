@@ -80,7 +80,7 @@ impl Setup {
     /// How many whole lines the file sink has written so far, while it may be at it.
     pub fn filed_count(&self) -> usize {
         let bytes = std::fs::read(self.path("events.jsonl")).unwrap_or_default();
-        bytes.iter().filter(|byte| **byte == b'\n').count()
+        String::from_utf8_lossy(&bytes).matches('\n').count()
     }
 
     /// The ids in the file sink's file, every line whole.
