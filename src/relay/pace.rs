@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::PollConfig;
-use crate::portal::{CallError, Class};
+use crate::portal::Class;
 use crate::retry::Backoff;
 
 /// How often a doubtful refusal is tried again before a person is called.
@@ -58,21 +58,20 @@ impl Pace {
         self.rate.reset();
         self.probe.reset();
         self.doubtful = 0;
-        if has_more {
-            return self.poll.busy;
-        }
-        // Whatever made an answer too large is behind us.
-        self.limit = self.poll.limit;
-        self.poll.idle
+        // After an answer that was too large: back up at once, for a long backlog read in small parts
+        // would not be through before the portal's 24 hours are over.
+        self.limit = self.limit.saturating_mul(2).min(self.poll.limit);
+        if has_more { self.poll.busy } else { self.poll.idle }
     }
 
-    /// The pause after a refusal, or after no answer at all.
-    pub fn after_refusal(&mut self, refusal: &CallError) -> Verdict {
-        let asked = refusal.wait.unwrap_or_default();
-        let (delay, needs_person) = match refusal.class {
+    /// The pause after a refusal or no answer at all, by what it calls for; `wait` is how long the
+    /// portal asked us to stay away.
+    pub fn after_refusal(&mut self, class: Class, wait: Option<Duration>) -> Verdict {
+        let asked = wait.unwrap_or_default();
+        let (delay, needs_person) = match class {
             Class::Retry => (self.retry.next_delay().max(asked), false),
             Class::Rate => (self.rate.next_delay().max(asked), false),
-            Class::OpWait => (operating_pause(refusal.wait), false),
+            Class::OpWait => (operating_pause(wait), false),
             Class::RetryBounded if self.is_first_of(BOUNDED_MAX) => {
                 (self.retry.next_delay().max(asked), false)
             }
@@ -99,5 +98,88 @@ fn operating_pause(reset: Option<Duration>) -> Duration {
     match reset {
         Some(reset) if !reset.is_zero() => (reset + Duration::from_secs(1)).min(OPERATING_MAX),
         _ => OPERATING_UNKNOWN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn pace() -> Pace {
+        Pace::new(PollConfig { idle: 5 * SECOND, busy: 2 * SECOND, limit: 1000, timeout: 30 * SECOND })
+    }
+
+    #[test]
+    fn an_answer_sets_the_configured_pace_and_forgets_all_trouble() {
+        let mut pace = pace();
+        for _ in 0..20 {
+            pace.after_refusal(Class::Retry, None);
+            pace.after_refusal(Class::Operator, None);
+            pace.after_refusal(Class::RetryBounded, None);
+        }
+        assert_eq!(pace.after_poll(true), 2 * SECOND);
+        assert_eq!(pace.after_poll(false), 5 * SECOND);
+        assert!(pace.after_refusal(Class::Retry, None).delay <= SECOND);
+        assert!(pace.after_refusal(Class::Operator, None).delay <= 66 * SECOND);
+        assert!(!pace.after_refusal(Class::RetryBounded, None).needs_person);
+    }
+
+    #[test]
+    fn no_class_is_ever_answered_at_once_or_after_more_than_its_cap() {
+        for (class, cap, needs_person) in [
+            (Class::Retry, 60 * SECOND, false),
+            (Class::Rate, 30 * SECOND, false),
+            (Class::OpWait, 60 * SECOND, false),
+            (Class::Operator, 900 * SECOND, true),
+            (Class::Refresh, 900 * SECOND, true),
+            (Class::Bug, 900 * SECOND, true),
+        ] {
+            let mut pace = pace();
+            for _ in 0..200 {
+                let verdict = pace.after_refusal(class, None);
+                assert!(verdict.delay >= SECOND / 10 && verdict.delay <= cap, "{class:?} {verdict:?}");
+                assert_eq!(verdict.needs_person, needs_person, "{class:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_portal_asks_for_is_the_least_pause() {
+        for class in [Class::Retry, Class::Rate, Class::RetryBounded, Class::Operator] {
+            assert!(pace().after_refusal(class, Some(2000 * SECOND)).delay >= 2000 * SECOND, "{class:?}");
+        }
+    }
+
+    #[test]
+    fn operating_time_is_waited_out_to_its_reset() {
+        let delay = |reset| pace().after_refusal(Class::OpWait, reset).delay;
+        assert_eq!(delay(Some(120 * SECOND)), 121 * SECOND);
+        assert_eq!(delay(Some(3600 * SECOND)), OPERATING_MAX);
+        assert_eq!(delay(Some(Duration::ZERO)), OPERATING_UNKNOWN);
+        assert_eq!(delay(None), OPERATING_UNKNOWN);
+    }
+
+    #[test]
+    fn doubt_ends_after_five_tries() {
+        let mut pace = pace();
+        let verdicts: Vec<bool> =
+            (0..7).map(|_| pace.after_refusal(Class::RetryBounded, None).needs_person).collect();
+        assert_eq!(verdicts, [false, false, false, false, false, true, true]);
+    }
+
+    #[test]
+    fn too_large_an_answer_is_halved_down_to_one_event_and_grows_again() {
+        let mut pace = pace();
+        for limit in [500, 250, 125, 62, 31, 15, 7, 3, 1] {
+            assert!(!pace.after_refusal(Class::TooLarge, None).needs_person);
+            assert_eq!(pace.limit(), limit);
+        }
+        assert!(pace.after_refusal(Class::TooLarge, None).needs_person, "one event alone is too large");
+        for limit in [2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000] {
+            pace.after_poll(true);
+            assert_eq!(pace.limit(), limit);
+        }
     }
 }

@@ -143,7 +143,7 @@ impl Source {
     /// Says what went wrong and how long to wait; a drain may end here instead.
     async fn after_refusal(&mut self, refusal: &CallError) -> Result<Duration, Ending> {
         self.failures += 1;
-        let verdict = self.pace.after_refusal(refusal);
+        let verdict = self.pace.after_refusal(refusal.class, refusal.wait);
         let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
         if verdict.needs_person {
             error!(source, attempt, delay_ms, error = %refusal, cure = refusal.cure, "the portal refuses this source");
