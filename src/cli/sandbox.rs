@@ -1,5 +1,4 @@
 //! `b24relay sandbox`: runs the emulated portal until it is told to stop.
-#![expect(clippy::print_stdout, reason = "the webhook URLs are this command's output")]
 
 use std::net::SocketAddr;
 
@@ -7,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::output::print;
 use crate::sandbox::{Sandbox, SandboxConfig};
 
 /// Run an emulated Bitrix24 portal on this machine.
@@ -81,7 +81,7 @@ pub async fn run(args: SandboxArgs, stop: CancellationToken) -> anyhow::Result<(
     let sandbox = Sandbox::start(args.into())
         .await
         .with_context(|| format!("listen on `{listen}`: give --listen another port if it is taken"))?;
-    println!("{}", greeting(&sandbox));
+    print(greeting(&sandbox).trim_end())?;
     stop.cancelled().await;
     sandbox.stop().await;
     Ok(())
