@@ -10,8 +10,8 @@ use jiff::SignedDuration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::GlobalArgs;
 use super::exit::Exit;
+use super::{GlobalArgs, sandbox};
 use crate::config::{
     Config, LogConfig, LogFormat, LogLevel, PollConfig, RetryConfig, SinkConfig, SourceConfig, StdoutConfig,
     StdoutFormat, TargetConfig, WebhookUrl,
@@ -38,7 +38,7 @@ pub struct DemoArgs {
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     length: Option<Duration>,
     /// Events a second over the whole portal
-    #[arg(long, default_value_t = 4.0, value_name = "EVENTS")]
+    #[arg(long, default_value_t = 4.0, value_name = "EVENTS", value_parser = sandbox::rate)]
     rate: f64,
 }
 

@@ -37,13 +37,14 @@ state file in use), 77 credentials refused, 78 configuration.";
 #[derive(Debug, Parser)]
 #[command(name = "b24relay", version, after_help = EXAMPLES, propagate_version = true)]
 struct Cli {
-    #[command(flatten)]
-    global: GlobalArgs,
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    global: GlobalArgs,
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Every command")]
 struct GlobalArgs {
     /// The configuration [default: ./b24relay.toml, then /etc/b24relay/b24relay.toml]
     #[arg(long, short, global = true, value_name = "FILE")]

@@ -14,8 +14,9 @@ Examples:
   b24relay run --config /etc/b24relay/b24relay.toml
   b24relay run --once --log-format json    from cron: deliver what is waiting, then leave
 
-Signals: SIGTERM and SIGINT finish what is under way (`shutdown_grace`), a second one leaves at once.
-SIGHUP reopens files (logrotate) and tries everything that is waiting again at once.";
+Signals:
+  SIGTERM, SIGINT  finish what is under way (`shutdown_grace`); a second one leaves at once
+  SIGHUP           reopen files (logrotate), try everything that is waiting again at once";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -118,7 +118,8 @@ Control: http://{address}/sandbox
     )
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+/// Events a second, as typed.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
     if (0.0..=100_000.0).contains(&rate) { Ok(rate) } else { Err("must be 0 to 100000".into()) }
 }

@@ -9,7 +9,14 @@ use super::exit::Exit;
 use super::output::print;
 use crate::store::{LaneReport, Report, SourceReport, Store};
 
+const EXAMPLES: &str = "\
+Examples:
+  b24relay status
+  b24relay status --state /var/lib/b24relay/b24relay.db     needs no configuration
+  b24relay status --json | jq '.lanes[] | select(.trouble != \"\")'";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct StatusArgs {
     /// JSON for machines
     #[arg(long)]

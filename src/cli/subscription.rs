@@ -14,15 +14,22 @@ use crate::relay::{self, Ending, Until};
 use crate::shutdown::Signals;
 use crate::store::Store;
 
+const SUBSCRIBE_NOTES: &str = "\
+`b24relay run` subscribes by itself; events are recorded from then on, nothing earlier.
+
+Examples:
+  b24relay subscribe support";
+
 #[derive(Debug, Args)]
+#[command(after_help = SUBSCRIBE_NOTES)]
 pub struct SubscribeArgs {
     /// The source's name in the configuration
     source: String,
 }
 
 const UNSUBSCRIBE_NOTES: &str = "\
-Ending the subscription destroys what is unread, and ends it for every other reader of the same user.
-So what is waiting is delivered first; when that fails, the subscription stays as it is.
+Ending the subscription destroys what is unread, and ends it for every other reader of the same
+user. So what is waiting is delivered first; when that fails, the subscription stays as it is.
 
 Examples:
   b24relay unsubscribe support
