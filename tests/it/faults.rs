@@ -190,6 +190,7 @@ async fn odd_pages_are_put_in_order() {
     ] {
         ordeal.survives(fault).await;
     }
+    assert!(ordeal.relay.log().contains("wins over the result"), "an error beside a result was not seen");
     // Events without a body, of an unknown type or without any: they pass.
     for edit in [
         json!({"kind": "rewrite", "pointer": "/result/events/0/data", "remove": true}),
