@@ -1,5 +1,6 @@
 //! G1, G3, G4, G5 and I2 in fair weather and with failing sinks.
 
+use b24relay::sandbox::SandboxConfig;
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -176,10 +177,16 @@ async fn sinks_take_only_what_they_are_there_for() {
 }
 
 #[tokio::test]
-async fn a_long_backlog_is_read_page_by_page() {
+async fn a_long_backlog_is_read_page_by_page_without_idling() {
     let portal = Portal::start().await;
     portal.record(1, 1000).await;
-    let setup = Setup::new().with_user(&portal, "support", 1, 10).with_file();
+    // An idle pause that this test does not wait for.
+    let setup = Setup::new()
+        .with(&format!(
+            "[sources.support]\nwebhook_url = \"{}\"\npoll = {{ idle = \"5m\", busy = \"0s\", limit = 10 }}",
+            portal.webhook_url(1)
+        ))
+        .with_file();
     let mut relay = setup.run();
     until("1000 lines", async || setup.filed_count() == 1000).await;
     until("all forgotten", async || portal.stats(1).await["pending"] == 0).await;
@@ -187,6 +194,39 @@ async fn a_long_backlog_is_read_page_by_page() {
     assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
     assert_eq!(portal.stats(1).await["served_again"], 0, "nobody had to ask twice");
     assert!(portal.polls().await >= 100);
+}
+
+#[tokio::test]
+async fn a_run_subscribes_its_user_by_itself() {
+    let portal = Portal::start_with(SandboxConfig::default()).await;
+    let setup = Setup::new().with_source(&portal).with_file();
+    let mut relay = setup.run();
+    until("subscribed", async || portal.stats(1).await["subscribed"] == true).await;
+    portal.record(1, 3).await;
+    until("3 lines", async || setup.filed_count() == 3).await;
+    assert_eq!(relay.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_sink_that_is_ahead_is_not_made_to_repeat_by_one_that_is_behind() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    portal.record(1, 30).await;
+    receiver.answer_always(Some(503));
+    let setup = Setup::new().with_source(&portal).with_stdout().with_receiver(&receiver);
+    let printed = portal.ids(1).await[29] + 1;
+    for _ in 0..3 {
+        let attempts = receiver.count();
+        let mut relay = setup.run();
+        until("printed and committed", async || setup.committed_offset("support", "console") == printed)
+            .await;
+        until("the receiver was tried", async || receiver.count() > attempts).await;
+        relay.kill();
+    }
+    receiver.answer_always(None);
+    let mut relay = setup.run();
+    until("everything accepted", async || receiver.accepted_ids().len() == 30).await;
+    assert_eq!(relay.stop().await, 0);
+    assert_exactly_once(&setup.printed_ids(), &portal.ids(1).await);
 }
 
 #[tokio::test]

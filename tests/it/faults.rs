@@ -2,6 +2,8 @@
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::ledger::assert_exactly_once;
 use crate::portal::Portal;
@@ -237,6 +239,32 @@ async fn an_answer_that_is_too_large_is_asked_for_in_smaller_parts() {
     relay.until_logged("greater than 16 MiB").await;
     assert_eq!(relay.stop().await, 0);
     assert_exactly_once(&setup.filed_ids(), &recorded);
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_cut_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer_without_an_end(stream));
+        }
+    });
+    let url = format!("http://{address}/rest/1/code/");
+    let setup = Setup::new().with(&format!("[sources.support]\nwebhook_url = \"{url}\"")).with_file();
+    let mut relay = setup.run();
+    relay.until_logged("greater than 16 MiB").await;
+    assert_eq!(relay.stop().await, 0);
+}
+
+/// Whatever is asked, the answer goes on until the caller has had enough.
+async fn answer_without_an_end(mut stream: TcpStream) {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+    let mut sent = stream.write_all(head).await;
+    while sent.is_ok() {
+        sent = stream.write_all(&chunk).await;
+    }
 }
 
 #[tokio::test]

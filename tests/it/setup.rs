@@ -72,7 +72,8 @@ impl Setup {
 
     /// A lane's checkpoint, as `status` sees it.
     pub fn committed_offset(&self, source: &str, sink: &str) -> u64 {
-        let report = Store::report(&self.path("b24relay.db")).unwrap();
+        // Before the first run there is no state file yet.
+        let Ok(report) = Store::report(&self.path("b24relay.db")) else { return 1 };
         let lane = report.lanes.iter().find(|lane| lane.source == source && lane.sink == sink);
         lane.map_or(1, |lane| lane.offset)
     }
