@@ -18,7 +18,8 @@ pub fn init(config: LogConfig) {
     let filter = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target(env!("CARGO_CRATE_NAME"), Level::from(config.level));
-    let layer = fmt::layer().with_writer(io::stderr).with_target(false);
+    // A log that cannot be written is no reason to die: its own complaint would go to the same place.
+    let layer = fmt::layer().with_writer(io::stderr).with_target(false).log_internal_errors(false);
     let layer = match config.format {
         LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),

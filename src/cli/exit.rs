@@ -1,6 +1,6 @@
 //! Exit codes (sysexits), and the last line on stderr.
-#![expect(clippy::print_stderr, reason = "the last words of the process, log or no log")]
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
@@ -101,8 +101,7 @@ pub fn complain(error: &anyhow::Error) {
         tracing::error!(error = format!("{error:#}"), cure, "b24relay ends");
         return;
     }
-    eprintln!("b24relay: {error:#}");
-    if !cure.is_empty() {
-        eprintln!("b24relay: {cure}");
-    }
+    // When nobody reads it, the exit code still tells.
+    let cure = if cure.is_empty() { String::new() } else { format!("\nb24relay: {cure}") };
+    writeln!(io::stderr(), "b24relay: {error:#}{cure}").ok();
 }

@@ -215,11 +215,18 @@ async fn read_body(response: Response) -> Result<Vec<u8>, ((Class, &'static str)
     })
 }
 
-/// Where reading failed, without the words around it, which may be somebody's chat.
+/// Where reading failed and what was expected there, without what was found: it may be somebody's chat,
+/// or the address we called.
 fn position(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let safe = ["missing field", "an event id", "invalid type"].iter().any(|start| text.contains(start));
-    if safe { text } else { format!("{:?} error at column {}", error.classify(), error.column()) }
+    if text.starts_with("missing field") {
+        return text;
+    }
+    // Our own words come last, so nothing of what was found can stand behind them.
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) if error.is_data() => format!("expected {expected}"),
+        _ => format!("{:?} error at column {}", error.classify(), error.column()),
+    }
 }
 
 /// Foreign text made fit for a log line: no secret, no control characters, no mark-up, no novel.

@@ -1,13 +1,13 @@
 //! The layout of the state file and its migrations.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{StoreError, first};
+use super::{StoreError, first, neighbour};
 
 /// Marks a SQLite file as ours: "b24r".
 const APPLICATION_ID: u32 = 0x6232_3472;
@@ -41,7 +41,7 @@ pub fn create_file(path: &Path) -> Result<(), StoreError> {
     let fail = |doing, error| StoreError::from_io(path, doing, &error);
     match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
         Ok(file) => file.sync_all().map_err(|error| fail("create it", error))?,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return restrict(path),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         Err(error) => return Err(fail("create it", error)),
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -50,19 +50,31 @@ pub fn create_file(path: &Path) -> Result<(), StoreError> {
         .map_err(|error| fail("write its folder to disk", error))
 }
 
-/// Takes away what group and others may do, as after a careless copy.
-fn restrict(path: &Path) -> Result<(), StoreError> {
-    let fail = |error| StoreError::from_io(path, "look at its permissions", &error);
-    let metadata = path.metadata().map_err(fail)?;
-    if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
-        std::fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(fail)?;
+/// Takes away what group and others may do, as after a careless copy; also on what a kill left beside it.
+fn restrict(state: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm"] {
+        match restrict_file(&neighbour(state, suffix)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(StoreError::from_io(state, "look at its permissions", &error));
+            }
+            _ => {}
+        }
     }
     Ok(())
+}
+
+fn restrict_file(path: &Path) -> io::Result<()> {
+    if path.metadata()?.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(MODE))
 }
 
 /// Checks that the file is ours and sound, and brings it to the newest layout.
 pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let found = inspect(connection, path)?;
+    // Not before: the permissions of somebody else's database are none of our business.
+    restrict(path)?;
     let fail = |error| StoreError::from_sqlite(path, &error);
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;

@@ -15,6 +15,8 @@ mod configuration;
 mod crashes;
 mod delivery;
 mod faults;
+mod full_disk;
+mod reconfigured;
 mod secrets;
 mod signals;
 mod state_file;

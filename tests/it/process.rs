@@ -21,6 +21,23 @@ pub fn output(args: &[&str], folder: &Path) -> Output {
     command().args(args).current_dir(folder).output().unwrap()
 }
 
+/// As [`output`], while the servers of this test go on answering.
+pub async fn finished(args: &[&str], folder: &Path) -> Output {
+    let mut command = command();
+    command.args(args).current_dir(folder);
+    finished_command(command).await
+}
+
+/// Runs a prepared command to its end, while the servers of this test go on answering.
+pub async fn finished_command(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+/// The exit code of a finished command.
+pub fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| panic!("killed by {:?}", output.status.signal()))
+}
+
 /// What a finished command wrote to stderr.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -45,16 +62,26 @@ impl Relay {
     }
 
     pub fn start_with(folder: &Path, args: &[&str], stdout: Stdio) -> Self {
+        let mut command = command();
+        command.arg("run").args(args).current_dir(folder);
+        Self::start_command(command, folder, stdout)
+    }
+
+    /// Starts `b24relay run` in `folder` with its log going to `stderr`.
+    pub fn start_deaf(folder: &Path, stderr: Stdio) -> Self {
+        let child = command().arg("run").current_dir(folder).stdout(Stdio::null()).stderr(stderr).spawn();
+        Self { child: child.unwrap(), stderr: folder.join("err") }
+    }
+
+    /// Starts a prepared command, writing to `err` in `folder`.
+    pub fn start_command(mut command: Command, folder: &Path, stdout: Stdio) -> Self {
         let stderr = folder.join("err");
-        let child = command()
-            .arg("run")
-            .args(args)
-            .current_dir(folder)
-            .stdout(stdout)
-            .stderr(append(&stderr))
-            .spawn()
-            .unwrap();
+        let child = command.stdout(stdout).stderr(append(&stderr)).spawn().unwrap();
         Self { child, stderr }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Everything that runs in this folder have written to stderr.

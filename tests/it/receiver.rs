@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 /// One request that was answered with a 2xx, or one that was not.
 #[derive(Clone, Debug)]
@@ -28,13 +29,17 @@ pub enum Answer {
     StatusWith(u16, &'static str, &'static str),
     /// Never.
     Hang,
+    /// With a 200, but not before [`Receiver::release`].
+    Hold,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Shared {
     deliveries: Arc<Mutex<Vec<Delivery>>>,
     script: Arc<Mutex<VecDeque<Answer>>>,
     otherwise: Arc<Mutex<Option<u16>>>,
+    /// Never has a permit: closed, it lets everybody pass.
+    gate: Arc<Semaphore>,
 }
 
 pub struct Receiver {
@@ -46,7 +51,12 @@ impl Receiver {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Shared::default();
+        let shared = Shared {
+            deliveries: Arc::default(),
+            script: Arc::default(),
+            otherwise: Arc::default(),
+            gate: Arc::new(Semaphore::new(0)),
+        };
         let router = Router::new().fallback(take).with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, shared }
@@ -64,6 +74,11 @@ impl Receiver {
     /// Answers every request with `status` until told otherwise.
     pub fn answer_always(&self, status: Option<u16>) {
         *self.shared.otherwise.lock().unwrap() = status;
+    }
+
+    /// Answers what is held, and holds nothing from now on.
+    pub fn release(&self) {
+        self.shared.gate.close();
     }
 
     pub fn deliveries(&self) -> Vec<Delivery> {
@@ -86,7 +101,7 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     let otherwise = shared.otherwise.lock().unwrap().unwrap_or(200);
     let answer = scripted.unwrap_or(Answer::Status(otherwise));
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let accepted = matches!(answer, Answer::Status(200..=299));
+    let accepted = matches!(answer, Answer::Hold | Answer::Status(200..=299));
     shared.deliveries.lock().unwrap().push(Delivery {
         event_id: body["eventId"].as_u64().unwrap_or(0),
         webhook_id: headers.get("webhook-id").map_or(String::new(), |id| id.to_str().unwrap().to_owned()),
@@ -99,5 +114,9 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
             (StatusCode::from_u16(status).unwrap(), [(name, value)]).into_response()
         }
         Answer::Hang => std::future::pending().await,
+        Answer::Hold => {
+            shared.gate.acquire().await.expect_err("it has no permits");
+            StatusCode::OK.into_response()
+        }
     }
 }

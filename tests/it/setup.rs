@@ -25,6 +25,11 @@ impl Setup {
         Self { folder: TempDir::new().unwrap(), text: "state = \"b24relay.db\"\n".into() }
     }
 
+    /// The configuration from its beginning again, in the same folder.
+    pub fn anew(self) -> Self {
+        Self { text: Self::new().text, ..self }
+    }
+
     /// Adds lines at the end.
     pub fn with(mut self, lines: &str) -> Self {
         writeln!(self.text, "{lines}").unwrap();

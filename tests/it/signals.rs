@@ -1,1 +1,208 @@
-//! signals
+//! How a run comes to its end when it is told to, and what a nudge does.
+
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::ledger::{assert_at_least_once, assert_exactly_once, ids_in};
+use crate::portal::Portal;
+use crate::process::Relay;
+use crate::receiver::{Answer, Receiver};
+use crate::setup::Setup;
+use crate::waiting::until;
+
+/// A webhook sink whose delays outlast every test: what ends one early was not its end.
+fn with_slow_retries(setup: Setup, receiver: &Receiver) -> Setup {
+    let url = receiver.url();
+    setup.with(&format!(
+        "[sinks.crm]\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"5m\"\nretry = {{ min = \"50m\", max = \"1h\" }}"
+    ))
+}
+
+/// A relay with `count` events before it, whose receiver answers the first one and holds the second.
+async fn held_in_the_middle(grace: &str, answer: Answer) -> (Portal, Receiver, Setup, Relay) {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let setup = Setup::new().with(&format!("shutdown_grace = \"{grace}\"")).with_source(&portal);
+    let setup = with_slow_retries(setup, &receiver);
+    receiver.script([Answer::Status(200), answer]);
+    portal.record(1, 10).await;
+    let relay = setup.run();
+    until("the second event is at the receiver", async || receiver.count() == 2).await;
+    (portal, receiver, setup, relay)
+}
+
+#[tokio::test]
+async fn a_stop_while_idle_ends_cleanly() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let portal = Portal::start().await;
+        let setup = Setup::new().with_source(&portal).with_file();
+        portal.record(1, 3).await;
+        let mut relay = setup.run();
+        until("all three are filed", async || setup.filed_ids().len() == 3).await;
+        relay.signal(signal);
+        assert_eq!(relay.exit_code().await, 0, "{}", relay.log());
+    }
+}
+
+#[tokio::test]
+async fn a_stop_while_the_portal_is_slow_to_answer_does_not_wait_for_it() {
+    let portal = Portal::start().await;
+    portal.fault(json!({"kind": "stall", "seconds": 3600})).await;
+    let url = portal.webhook_url(1);
+    let setup = Setup::new()
+        .with("shutdown_grace = \"10m\"")
+        .with(&format!("[sources.support]\nwebhook_url = \"{url}\"\npoll.timeout = \"65s\""))
+        .with_file();
+    let mut relay = setup.run();
+    until("the poll is under way", async || portal.polls().await == 1).await;
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+}
+
+#[tokio::test]
+async fn a_stop_in_the_middle_of_a_batch_delivers_the_rest_of_it() {
+    let (portal, receiver, _setup, mut relay) = held_in_the_middle("10m", Answer::Hold).await;
+    relay.signal(Signal::TERM);
+    relay.until_logged("stopping").await;
+    assert!(relay.is_running(), "{}", relay.log());
+    receiver.release();
+    assert_eq!(relay.exit_code().await, 0, "{}", relay.log());
+    assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
+}
+
+#[tokio::test]
+async fn a_stop_while_the_sink_is_down_leaves_at_once_and_loses_nothing() {
+    let (portal, receiver, setup, mut relay) = held_in_the_middle("10m", Answer::Status(500)).await;
+    relay.until_logged("attempt failed").await;
+    assert_eq!(relay.stop().await, 75, "{}", relay.log());
+
+    let mut relay = setup.run();
+    until("the rest arrives", async || receiver.accepted_ids().len() == 10).await;
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+    assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
+    portal.assert_nothing_confirmed_unseen(1).await;
+}
+
+#[tokio::test]
+async fn the_grace_ends_a_drain_that_hangs() {
+    for grace in ["0s", "50ms"] {
+        let (portal, receiver, setup, mut relay) = held_in_the_middle(grace, Answer::Hang).await;
+        assert_eq!(relay.stop().await, 75, "{}", relay.log());
+
+        let recorded = portal.ids(1).await;
+        let _relay = setup.run();
+        until("the rest arrives", async || receiver.accepted_ids().last() == recorded.last()).await;
+        // The first event may have been under way to the disk when the grace was over.
+        assert_at_least_once(&receiver.accepted_ids(), &recorded, 1, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_leaves_at_once_and_says_which_it_was() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let (_portal, _receiver, _setup, mut relay) = held_in_the_middle("10m", Answer::Hang).await;
+        relay.signal(signal);
+        relay.until_logged("stopping").await;
+        assert!(relay.is_running(), "{}", relay.log());
+        relay.signal(signal);
+        assert_eq!(relay.exit_code().await, code, "{}", relay.log());
+    }
+}
+
+#[tokio::test]
+async fn a_nudge_reopens_a_file_that_was_moved_away() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_file();
+    portal.record(1, 20).await;
+    let mut relay = setup.run();
+    until("twenty are filed", async || setup.filed_ids().len() == 20).await;
+
+    std::fs::rename(setup.path("events.jsonl"), setup.path("events.jsonl.1")).unwrap();
+    relay.signal(Signal::HUP);
+    // When exactly the signal arrives is the system's business: events keep coming until it has.
+    until("the new file is there", async || {
+        portal.record(1, 1).await;
+        setup.path("events.jsonl").exists()
+    })
+    .await;
+    let moved = setup.path("events.jsonl.1");
+    let moved_bytes = std::fs::metadata(&moved).unwrap().len();
+    portal.record(1, 20).await;
+    let ids = portal.ids(1).await;
+    let filed = || [ids_in(&moved, false), setup.filed_ids()].concat();
+    until("all are filed", async || filed().len() >= ids.len()).await;
+
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+    assert_exactly_once(&filed(), &ids);
+    assert!(setup.filed_ids().len() >= 20);
+    assert_eq!(std::fs::metadata(&moved).unwrap().len(), moved_bytes, "the old file is left alone");
+}
+
+#[tokio::test]
+async fn a_nudge_ends_the_wait_of_a_source_that_was_refused() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_file();
+    let code = portal.code(1);
+    portal.record(1, 3).await;
+    portal.post("users/1", json!({"code": "another"})).await;
+    let mut relay = setup.run();
+    relay.until_logged("the portal refuses this source").await;
+    // Twice: the second wait is longer than any test's patience.
+    until("it is refused twice", async || {
+        relay.signal(Signal::HUP);
+        relay.log().matches("the portal refuses this source").count() >= 2
+    })
+    .await;
+    portal.post("users/1", json!({"code": code})).await;
+    until("all three are filed", async || {
+        relay.signal(Signal::HUP);
+        setup.filed_ids().len() == 3
+    })
+    .await;
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+    assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
+}
+
+#[tokio::test]
+async fn a_nudge_ends_the_wait_of_a_sink_that_was_down() {
+    for refusal in [500, 401] {
+        let (portal, receiver, _setup, mut relay) = held_in_the_middle("10m", Answer::Status(refusal)).await;
+        until("the rest arrives", async || {
+            relay.signal(Signal::HUP);
+            receiver.accepted_ids().len() == 10
+        })
+        .await;
+        assert_eq!(relay.stop().await, 0, "{}", relay.log());
+        assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_standard_output_ends_the_run_and_loses_nothing() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_stdout();
+    portal.record(1, 5).await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut relay = Relay::start_with(setup.folder(), &[], Stdio::from(writer));
+    assert_eq!(relay.exit_code().await, 74, "{}", relay.log());
+    assert!(relay.log().contains("sinks.console"), "{}", relay.log());
+
+    let mut relay = setup.run();
+    until("all five are printed", async || setup.printed_ids().len() == 5).await;
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+    assert_exactly_once(&setup.printed_ids(), &portal.ids(1).await);
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_takes_does_not_stop_the_relay() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_file();
+    portal.record(1, 3).await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut relay = Relay::start_deaf(setup.folder(), writer.into());
+    until("all three are filed", async || setup.filed_ids().len() == 3).await;
+    assert_eq!(relay.stop().await, 0);
+    assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
+}
