@@ -260,7 +260,7 @@ async fn an_answer_without_an_end_is_cut_off() {
 /// Whatever is asked, the answer goes on until the caller has had enough.
 async fn answer_without_an_end(mut stream: TcpStream) {
     let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+    let chunk = [b"10000\r\n".as_slice(), &vec![b' '; 0x10000], b"\r\n"].concat();
     let mut sent = stream.write_all(head).await;
     while sent.is_ok() {
         sent = stream.write_all(&chunk).await;
