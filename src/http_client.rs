@@ -1,6 +1,6 @@
 //! The one way to speak HTTP outwards: bounded in time and size, no redirects, no URL in any error.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -37,25 +37,27 @@ pub fn build(url: &Url, timeout: Duration) -> Result<Client, String> {
     builder.build().map_err(|error| {
         format!(
             "cannot set up TLS: {}; are CA certificates installed (package ca-certificates)?",
-            chain(error)
+            explain(error)
         )
     })
 }
 
-/// What went wrong, with its causes, without the URL.
-pub fn chain(error: reqwest::Error) -> String {
+/// What went wrong, in the words of its first cause and without the URL.
+pub fn explain(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
+    let mut cause: &dyn Error = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
     }
-    text
+    if error.is_timeout() {
+        "no whole answer in time".to_owned()
+    } else if error.is_connect() {
+        format!("cannot connect: {cause}")
+    } else if error.is_body() || error.is_decode() {
+        format!("the answer broke off: {cause}")
+    } else {
+        format!("no answer: {cause}")
+    }
 }
 
 /// Why a body could not be read.
@@ -77,7 +79,7 @@ pub async fn read_body(mut response: Response, cap: usize) -> Result<Vec<u8>, Bo
         return Err(BodyError::TooLarge);
     }
     let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
-    while let Some(chunk) = response.chunk().await.map_err(|error| BodyError::Broken(chain(error)))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| BodyError::Broken(explain(error)))? {
         if body.len() + chunk.len() > cap {
             return Err(BodyError::TooLarge);
         }

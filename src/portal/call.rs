@@ -80,7 +80,7 @@ impl Caller {
             .body(body);
         let response = request.send().await.map_err(|error| {
             let verdict = of_transport(&error);
-            failed(verdict, http_client::chain(error))
+            failed(verdict, http_client::explain(error))
         })?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let answer = Answer { method, status, headers };

@@ -211,7 +211,8 @@ impl Lane {
         let (source, sink) = (&self.source, &self.sink_name);
         if matches!(failure, DeliverError::Held { .. }) {
             error!(source, sink, offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, a person must act");
-        } else {
+        } else if attempt.is_power_of_two() || self.trouble != failure.to_string() {
+            // The first of its kind, then ever more rarely: `attempt` counts what is left out.
             warn!(source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
         }
         self.note(failure.to_string()).await;

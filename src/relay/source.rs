@@ -47,6 +47,7 @@ pub struct Source {
     until: Until,
     is_subscribed: bool,
     failures: u32,
+    trouble: String,
     noted_at: Option<Instant>,
 }
 
@@ -68,6 +69,7 @@ impl Source {
             until,
             is_subscribed: false,
             failures: 0,
+            trouble: String::new(),
             noted_at: None,
         }
     }
@@ -144,15 +146,20 @@ impl Source {
     async fn after_refusal(&mut self, refusal: &CallError) -> Result<Duration, Ending> {
         self.failures += 1;
         let verdict = self.pace.after_refusal(refusal.class, refusal.wait);
+        let trouble =
+            if verdict.needs_person { format!("{refusal}; {}", refusal.cure) } else { refusal.to_string() };
+        let is_news = self.trouble != trouble;
         let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
         if verdict.needs_person {
             error!(source, attempt, delay_ms, error = %refusal, cure = refusal.cure, "the portal refuses this source");
-        } else {
+        } else if is_news || attempt.is_power_of_two() {
+            // The first of its kind, then ever more rarely: `attempt` counts what is left out.
             warn!(source, attempt, delay_ms, error = %refusal, "poll failed, will try again");
         }
-        let trouble =
-            if verdict.needs_person { format!("{refusal}; {}", refusal.cure) } else { refusal.to_string() };
-        self.note(false, &trouble).await;
+        if is_news {
+            self.trouble = trouble;
+            self.note(false).await;
+        }
         match self.until {
             Until::Drained if verdict.needs_person => Err(Ending::Refused),
             Until::Drained if self.failures >= DRAIN_FAILURES_MAX => Err(Ending::CutShort),
@@ -168,13 +175,14 @@ impl Source {
         if is_due || self.failures > 0 {
             self.failures = 0;
             self.noted_at = Some(Instant::now());
-            self.note(true, "").await;
+            self.trouble.clear();
+            self.note(true).await;
         }
     }
 
     /// Leaves a word for `status`. Only a word: when the disk does not take it, the log has it too.
-    async fn note(&self, has_polled: bool, trouble: &str) {
-        if let Err(failure) = self.store.note_source(self.name(), has_polled, trouble).await {
+    async fn note(&self, has_polled: bool) {
+        if let Err(failure) = self.store.note_source(self.name(), has_polled, &self.trouble).await {
             debug!(source = self.name(), error = %failure, "cannot note the source's health");
         }
     }

@@ -35,7 +35,7 @@ impl WebhookSink {
             .header("webhook-id", event.queue.stable_id(event.id))
             .body(body);
         let response = request.send().await.map_err(|error| {
-            let reason = format!("{}: {}", self.config.url.authority(), http_client::chain(error));
+            let reason = format!("{}: {}", self.config.url.authority(), http_client::explain(error));
             DeliverError::Transient { reason, wait: None }
         })?;
         self.judge(response).await
