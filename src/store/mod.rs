@@ -74,35 +74,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::OtherQueue`] when the source has read another queue so far.
     pub async fn adopt(&self, queue: &Queue) -> Result<HashMap<String, Offset>, StoreError> {
-        let (source, identity) = (queue.source.to_string(), queue.identity.to_string());
-        let known: String = self
-            .run({
-                let (source, identity) = (source.clone(), identity.clone());
-                move |connection| {
-                    connection.execute(
-                        "INSERT INTO source (name, identity, adopted_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                        params![source, identity, now_ms()],
-                    )?;
-                    connection.query_row("SELECT identity FROM source WHERE name = ?1", [source], |row| row.get(0))
-                }
-            })
-            .await?;
-        if known != identity {
-            return Err(StoreError::OtherQueue { source_name: source, known, now: identity });
+        let (source, identity) = (Arc::clone(&queue.source), Arc::clone(&queue.identity));
+        let (known, checkpoints) = self.run(move |connection| adopt(connection, &source, &identity)).await?;
+        if *known != *queue.identity {
+            let (source_name, now) = (queue.source.to_string(), queue.identity.to_string());
+            return Err(StoreError::OtherQueue { source_name, known, now });
         }
-        self.checkpoints(source).await
-    }
-
-    async fn checkpoints(&self, source: String) -> Result<HashMap<String, Offset>, StoreError> {
-        let rows: Vec<(String, u64)> = self
-            .run(move |connection| {
-                let mut select =
-                    connection.prepare("SELECT sink, offset FROM checkpoint WHERE source = ?1")?;
-                select.query_map([source], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-            })
-            .await?;
         // The table's CHECK keeps offsets at 1 and above.
-        Ok(rows.into_iter().filter_map(|(sink, offset)| Some((sink, Offset::try_new(offset)?))).collect())
+        Ok(checkpoints
+            .into_iter()
+            .filter_map(|(sink, offset)| Some((sink, Offset::try_new(offset)?)))
+            .collect())
     }
 
     /// Makes durable that `sink` has settled everything of `source` below the progress's offset.
@@ -181,6 +163,30 @@ impl Store {
         });
         task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
+}
+
+/// The queue on record for `source`, new or known, and the offset of each sink that has one.
+fn adopt(
+    connection: &mut Connection,
+    source: &str,
+    identity: &str,
+) -> rusqlite::Result<(String, Vec<(String, u64)>)> {
+    let transaction = connection.transaction()?;
+    transaction.execute(
+        "INSERT INTO source (name, identity, adopted_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        params![source, identity, now_ms()],
+    )?;
+    // What troubled an earlier run is history.
+    transaction.execute("UPDATE source SET trouble = '' WHERE name = ?1", [source])?;
+    transaction.execute("UPDATE checkpoint SET trouble = '' WHERE source = ?1", [source])?;
+    let known =
+        transaction.query_row("SELECT identity FROM source WHERE name = ?1", [source], |row| row.get(0))?;
+    let checkpoints = transaction
+        .prepare("SELECT sink, offset FROM checkpoint WHERE source = ?1")?
+        .query_map([source], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    transaction.commit()?;
+    Ok((known, checkpoints))
 }
 
 /// The wall clock in Unix milliseconds; for people to read, never for decisions.

@@ -227,6 +227,8 @@ async fn a_sink_that_is_ahead_is_not_made_to_repeat_by_one_that_is_behind() {
     until("everything accepted", async || receiver.accepted_ids().len() == 30).await;
     assert_eq!(relay.stop().await, 0);
     assert_exactly_once(&setup.printed_ids(), &portal.ids(1).await);
+    // The trouble of a life that was killed is not the trouble of the next one.
+    assert!(!stdout(&output(&["status"], setup.folder())).contains("503"));
 }
 
 #[tokio::test]
