@@ -176,9 +176,10 @@ fn adopt(
         "INSERT INTO source (name, identity, adopted_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         params![source, identity, now_ms()],
     )?;
-    // What troubled an earlier run is history.
-    transaction.execute("UPDATE source SET trouble = '' WHERE name = ?1", [source])?;
-    transaction.execute("UPDATE checkpoint SET trouble = '' WHERE source = ?1", [source])?;
+    // What troubled an earlier run is history. Without any, nothing is written: a start on a full disk works.
+    transaction.execute("UPDATE source SET trouble = '' WHERE name = ?1 AND trouble <> ''", [source])?;
+    transaction
+        .execute("UPDATE checkpoint SET trouble = '' WHERE source = ?1 AND trouble <> ''", [source])?;
     let known =
         transaction.query_row("SELECT identity FROM source WHERE name = ?1", [source], |row| row.get(0))?;
     let checkpoints = transaction
