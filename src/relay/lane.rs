@@ -216,8 +216,7 @@ impl Lane {
             warn!(source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
         }
         self.note(failure.to_string()).await;
-        let is_out_of_patience = self.until == Until::Drained && self.failures >= DRAIN_ATTEMPTS_MAX;
-        if self.commit().await? == Settled::CutShort || is_out_of_patience {
+        if self.commit().await? == Settled::CutShort || self.is_out_of_patience(self.failures) {
             return Ok(Settled::CutShort);
         }
         Ok(self.pause(delay, nudges_seen).await)
@@ -227,25 +226,30 @@ impl Lane {
     /// nothing may be confirmed, and what was delivered must not be delivered again.
     async fn commit(&mut self) -> Result<Settled, RelayError> {
         let mut backoff = Backoff::jittered(Duration::from_secs(1), Duration::from_secs(60));
+        let mut failures = 0;
         while self.committed < self.progress.offset {
             let nudges_seen = self.signals.nudge_count();
-            match self.store.commit(&self.source, &self.sink_name, self.progress).await {
-                Ok(()) => {
-                    self.committed = self.progress.offset;
-                    self.committed_at = Instant::now();
-                    self.progress = Progress { delivered: 0, filtered: 0, ..self.progress };
-                }
-                Err(failure @ StoreError::Unavailable { .. }) => {
-                    let delay = backoff.next_delay();
-                    error!(source = self.source, sink = self.sink_name, delay_ms = whole_millis(delay), error = %failure, "cannot commit, will try again");
-                    if self.pause(delay, nudges_seen).await == Settled::CutShort {
-                        return Ok(Settled::CutShort);
-                    }
-                }
-                Err(failure) => return Err(failure.into()),
+            let Err(failure) = self.store.commit(&self.source, &self.sink_name, self.progress).await else {
+                self.committed = self.progress.offset;
+                self.committed_at = Instant::now();
+                self.progress = Progress { delivered: 0, filtered: 0, ..self.progress };
+                continue;
+            };
+            let StoreError::Unavailable { .. } = failure else { return Err(failure.into()) };
+            failures += 1;
+            let (source, sink, delay) = (&self.source, &self.sink_name, backoff.next_delay());
+            error!(source, sink, attempt = failures, delay_ms = whole_millis(delay), error = %failure, "cannot commit, will try again");
+            if self.is_out_of_patience(failures) || self.pause(delay, nudges_seen).await == Settled::CutShort
+            {
+                return Ok(Settled::CutShort);
             }
         }
         Ok(Settled::All)
+    }
+
+    /// A drain does not wait for ever.
+    fn is_out_of_patience(&self, failures: u32) -> bool {
+        self.until == Until::Drained && failures >= DRAIN_ATTEMPTS_MAX
     }
 
     async fn pause(&self, delay: Duration, nudges_seen: u64) -> Settled {
