@@ -121,6 +121,32 @@ async fn an_offset_is_never_sent_before_every_sink_has_what_lies_below() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_stumbles_is_tried_again_as_it_asks() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let setup = Setup::new().with_source(&portal).with_receiver(&receiver);
+    let mut relay = setup.run();
+    for status in [408, 425, 429, 500, 501, 502, 503, 504, 599] {
+        receiver.script([Answer::Status(status), Answer::Status(204)]);
+        portal.record(1, 1).await;
+        until(&format!("accepted after {status}"), async || receiver.pending_script() == 0).await;
+    }
+    // No answer at all, within the sink's timeout.
+    receiver.script([Answer::Hang, Answer::Status(200)]);
+    portal.record(1, 1).await;
+    until("accepted after silence", async || receiver.pending_script() == 0).await;
+    // The configured delays end at 100 ms: more than that is the receiver's wish.
+    receiver.script([Answer::StatusWith(503, "retry-after", "1"), Answer::Status(200)]);
+    portal.record(1, 1).await;
+    relay.until_logged("delay_ms=1000").await;
+    until("accepted after a while", async || receiver.pending_script() == 0).await;
+
+    assert!(!relay.log().contains("sink is held"), "{}", relay.log());
+    until("all forgotten", async || portal.stats(1).await["pending"] == 0).await;
+    assert_eq!(relay.stop().await, 0);
+    assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
+}
+
+#[tokio::test]
 async fn a_refusing_receiver_is_held_and_a_nudge_tries_again() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     // Delays that nobody waits for: the nudge must do it.

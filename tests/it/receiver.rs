@@ -71,6 +71,11 @@ impl Receiver {
         self.shared.script.lock().unwrap().extend(answers);
     }
 
+    /// How many scripted answers are left.
+    pub fn pending_script(&self) -> usize {
+        self.shared.script.lock().unwrap().len()
+    }
+
     /// Answers every request with `status` until told otherwise.
     pub fn answer_always(&self, status: Option<u16>) {
         *self.shared.otherwise.lock().unwrap() = status;
