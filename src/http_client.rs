@@ -49,7 +49,9 @@ pub fn explain(error: reqwest::Error) -> String {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    if error.is_timeout() {
+    if error.is_builder() {
+        cause.to_string()
+    } else if error.is_timeout() {
         "no whole answer in time".to_owned()
     } else if error.is_connect() {
         format!("cannot connect: {cause}")

@@ -96,12 +96,12 @@ impl From<Exit> for ExitCode {
 /// Says what ended the process, and what a person can do about it: in the log where there is one, so
 /// that a log of JSON lines ends with a JSON line.
 pub fn complain(error: &anyhow::Error) {
-    let cure = error.downcast_ref::<CallError>().map_or("", |refusal| refusal.cure);
+    let cure = error.downcast_ref::<CallError>().map(|refusal| refusal.cure).filter(|cure| !cure.is_empty());
     if tracing::dispatcher::has_been_set() {
         tracing::error!(error = format!("{error:#}"), cure, "b24relay ends");
         return;
     }
     // When nobody reads it, the exit code still tells.
-    let cure = if cure.is_empty() { String::new() } else { format!("\nb24relay: {cure}") };
+    let cure = cure.map_or(String::new(), |cure| format!("\nb24relay: {cure}"));
     writeln!(io::stderr(), "b24relay: {error:#}{cure}").ok();
 }
