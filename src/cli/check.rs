@@ -7,7 +7,13 @@ use super::GlobalArgs;
 use super::exit::Exit;
 use crate::config::TargetConfig;
 
+const EXAMPLES: &str = "\
+Examples:
+  b24relay check --no-network
+  b24relay check --no-network --config /etc/b24relay/b24relay.toml";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct CheckArgs {
     /// Look at the configuration only, speak to nobody (required: this version has no other checks)
     #[arg(long, required = true)]

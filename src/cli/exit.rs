@@ -1,6 +1,6 @@
 //! Exit codes (sysexits), and the last line on stderr.
-#![expect(clippy::print_stderr, reason = "the last words of the process, log or no log")]
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
@@ -95,8 +95,9 @@ impl From<Exit> for ExitCode {
 
 /// Says what ended the process, and what a person can do about it.
 pub fn complain(error: &anyhow::Error) {
-    eprintln!("b24relay: {error:#}");
+    // When nobody reads it, the exit code still tells.
+    writeln!(io::stderr(), "b24relay: {error:#}").ok();
     if let Some(refusal) = error.downcast_ref::<CallError>().filter(|refusal| !refusal.cure.is_empty()) {
-        eprintln!("b24relay: {}", refusal.cure);
+        writeln!(io::stderr(), "b24relay: {}", refusal.cure).ok();
     }
 }

@@ -9,7 +9,13 @@ use super::GlobalArgs;
 use super::exit::Exit;
 use crate::store::{LaneReport, Report, SourceReport, Store};
 
+const EXAMPLES: &str = "\
+Examples:
+  b24relay status
+  b24relay status --json | jq '.lanes[] | select(.trouble != \"\")'";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct StatusArgs {
     /// JSON for machines
     #[arg(long)]

@@ -14,7 +14,14 @@ use crate::relay::{self, Ending, Until};
 use crate::shutdown::Signals;
 use crate::store::Store;
 
+const SUBSCRIBE_NOTES: &str = "\
+`run` subscribes by itself; this is for recording to begin before that, or for trying the webhook.
+
+Examples:
+  b24relay subscribe support";
+
 #[derive(Debug, Args)]
+#[command(after_help = SUBSCRIBE_NOTES)]
 pub struct SubscribeArgs {
     /// The source's name in the configuration
     source: String,

@@ -54,6 +54,10 @@ pub struct LaneReport {
 /// Reads the state file.
 pub fn read(path: &Path) -> Result<Report, StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
+    if matches!(path.try_exists(), Ok(false)) {
+        let detail = "there is none yet: has `b24relay run` been started with this configuration?".to_owned();
+        return Err(StoreError::Unavailable { path: path.to_owned(), detail });
+    }
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fail)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
     let (mut sources, mut lanes) = (Vec::new(), Vec::new());
