@@ -29,7 +29,8 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 const PROBE_MIN: Duration = Duration::from_secs(60);
 const PROBE_MAX: Duration = Duration::from_secs(300);
 
-/// How many failures in a row end a drain: whoever asked for it wants an answer.
+/// How many failures in a row end a drain: whoever asked for it wants an answer. A held sink ends it at
+/// once, as its probes are minutes apart.
 const DRAIN_ATTEMPTS_MAX: u32 = 5;
 
 /// Whether a lane came to the end of a batch.
@@ -201,13 +202,15 @@ impl Lane {
         };
         let (attempt, delay_ms, offset) = (self.failures, delay.as_millis(), self.progress.offset);
         let (source, sink) = (&self.source, &self.sink_name);
-        if matches!(failure, DeliverError::Held { .. }) {
+        let needs_person = matches!(failure, DeliverError::Held { .. });
+        if needs_person {
             error!(source, sink, %offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, a person must act");
         } else {
             warn!(source, sink, %offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
         }
         self.note(failure.to_string()).await;
-        let is_out_of_patience = self.until == Until::Drained && self.failures >= DRAIN_ATTEMPTS_MAX;
+        let is_out_of_patience =
+            self.until == Until::Drained && (needs_person || self.failures >= DRAIN_ATTEMPTS_MAX);
         if self.commit().await? == Settled::CutShort || is_out_of_patience {
             return Ok(Settled::CutShort);
         }
