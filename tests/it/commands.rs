@@ -180,7 +180,7 @@ fn the_demo_shows_events_and_a_summary_without_anything_to_set_up() {
     assert_eq!(code(&demo), 0, "{}", stderr(&demo));
     assert!(stdout(&demo).lines().count() > 3, "{}", stdout(&demo));
     assert!(stdout(&demo).lines().all(|line| line.contains("user")), "{}", stdout(&demo));
-    let summary = stderr(&demo).lines().filter(|line| line.contains("delivered")).last().map(str::to_owned);
+    let summary = stderr(&demo).lines().rfind(|line| line.contains("delivered")).map(str::to_owned);
     assert!(summary.is_some_and(|line| line.contains(" 0 lost")), "{}", stderr(&demo));
     assert!(fs::read_dir(nothing.path()).unwrap().next().is_none(), "it leaves nothing behind");
 }
