@@ -190,12 +190,18 @@ fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     (likeness(best) >= CLOSE).then_some(best)
 }
 
+/// Where a value was written. A table that only variables make up has no place of its own: then it is
+/// that of its first key that has one.
 fn place(path: &str, value: &Value) -> Option<String> {
-    let origin = value.origin()?;
-    if origin == environment::ORIGIN {
-        return Some(format!("set by `{}`", environment::variable(path)));
+    match (value.origin(), &value.kind) {
+        (Some(environment::ORIGIN), _) => Some(format!("set by `{}`", environment::variable(path))),
+        (Some(origin), _) => Some(origin.to_owned()),
+        (None, ValueKind::Table(entries)) => {
+            let entries: BTreeMap<_, _> = entries.iter().collect();
+            entries.into_iter().find_map(|(key, value)| place(&format!("{path}.{key}"), value))
+        }
+        (None, _) => None,
     }
-    Some(origin.to_owned())
 }
 
 fn empty() -> Value {

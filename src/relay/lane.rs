@@ -29,7 +29,8 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 const PROBE_MIN: Duration = Duration::from_secs(60);
 const PROBE_MAX: Duration = Duration::from_secs(300);
 
-/// How many failures in a row end a drain: whoever asked for it wants an answer.
+/// How many failures in a row end a drain: whoever asked for it wants an answer. A held sink ends it at
+/// once, as its probes are minutes apart.
 const DRAIN_ATTEMPTS_MAX: u32 = 5;
 
 /// Whether a lane came to the end of a batch.
@@ -209,14 +210,17 @@ impl Lane {
         };
         let (attempt, delay_ms, offset) = (self.failures, whole_millis(delay), self.progress.offset.get());
         let (source, sink) = (&self.source, &self.sink_name);
-        if matches!(failure, DeliverError::Held { .. }) {
+        let needs_person = matches!(failure, DeliverError::Held { .. });
+        if needs_person {
             error!(source, sink, offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, a person must act");
         } else if attempt.is_power_of_two() || self.trouble != failure.to_string() {
             // The first of its kind, then ever more rarely: `attempt` counts what is left out.
             warn!(source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
         }
         self.note(failure.to_string()).await;
-        if self.commit().await? == Settled::CutShort || self.is_out_of_patience(self.failures) {
+        let ends_drain =
+            self.is_out_of_patience(self.failures) || (needs_person && self.until == Until::Drained);
+        if self.commit().await? == Settled::CutShort || ends_drain {
             return Ok(Settled::CutShort);
         }
         Ok(self.pause(delay, nudges_seen).await)

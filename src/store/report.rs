@@ -54,7 +54,7 @@ pub struct LaneReport {
 /// Reads the state file.
 pub fn read(path: &Path) -> Result<Report, StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
-    if !path.exists() {
+    if matches!(path.try_exists(), Ok(false)) {
         let detail = "there is none yet: has `b24relay run` been started with this configuration?".to_owned();
         return Err(StoreError::Unavailable { path: path.to_owned(), detail });
     }

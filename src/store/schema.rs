@@ -64,10 +64,10 @@ fn restrict(state: &Path) -> Result<(), StoreError> {
 }
 
 fn restrict_file(path: &Path) -> io::Result<()> {
-    if path.metadata()?.permissions().mode() & 0o077 == 0 {
-        return Ok(());
+    if path.metadata()?.permissions().mode() & 0o077 != 0 {
+        std::fs::set_permissions(path, Permissions::from_mode(MODE))?;
     }
-    std::fs::set_permissions(path, Permissions::from_mode(MODE))
+    Ok(())
 }
 
 /// Checks that the file is ours and sound, and brings it to the newest layout.

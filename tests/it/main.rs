@@ -20,3 +20,4 @@ mod reconfigured;
 mod secrets;
 mod signals;
 mod state_file;
+mod subscription;
