@@ -1,6 +1,5 @@
 //! Waiting for conditions instead of milliseconds.
 
-use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -18,9 +17,4 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
         }
     };
     assert!(timeout(PATIENCE, waiting).await.is_ok(), "never happened: {what}");
-}
-
-/// Waits for `future`; `what` says what was waited for when it never comes.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never happened: {what}"))
 }
