@@ -20,6 +20,9 @@ use crate::config::FileConfig;
 use crate::event::{Event, EventId, Queue};
 use crate::shutdown::Signals;
 
+/// What a line needs besides its payload, generously.
+const LINE_OVERHEAD: usize = 160;
+
 /// The `file` sink.
 pub struct FileSink {
     signals: Signals,
@@ -42,7 +45,7 @@ impl Sink for FileSink {
     async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError> {
         let Some(first) = events.first() else { return Ok(()) };
         let queue = Arc::clone(&first.queue);
-        let lines = events.iter().map(|event| Line::of(event)).collect();
+        let lines = Lines::of(events);
         let (writer, nudge_count) = (Arc::clone(&self.writer), self.signals.nudge_count());
         blocking(move || {
             // A panic half-way leaves what a crash leaves, and the next append copes with that.
@@ -52,17 +55,39 @@ impl Sink for FileSink {
     }
 }
 
-/// One event, rendered.
-struct Line {
-    id: EventId,
+/// Events, rendered one behind the other.
+struct Lines {
     bytes: Vec<u8>,
+    /// Each line's event, and where the line ends.
+    ends: Vec<(EventId, usize)>,
 }
 
-impl Line {
-    fn of(event: &Event) -> Self {
-        let mut bytes = Vec::with_capacity(event.data.get().len() + 160);
-        event.write_line(&mut bytes);
-        Self { id: event.id, bytes }
+impl Lines {
+    fn of(events: &[&Event]) -> Self {
+        let size = events.iter().map(|event| event.data.get().len() + LINE_OVERHEAD).sum();
+        let (mut bytes, mut ends) = (Vec::with_capacity(size), Vec::with_capacity(events.len()));
+        for event in events {
+            event.write_line(&mut bytes);
+            ends.push((event.id, bytes.len()));
+        }
+        Self { bytes, ends }
+    }
+
+    /// The lines that `tail` does not hold. Nearly always that is all of them, and nothing is copied.
+    fn missing_in(self, tail: &Tail) -> Vec<u8> {
+        if tail.is_empty() {
+            return self.bytes;
+        }
+        let mut missing = Vec::new();
+        let mut start = 0;
+        for (id, end) in self.ends {
+            let line = &self.bytes[start..end];
+            if !tail.holds(id, line) {
+                missing.extend_from_slice(line);
+            }
+            start = end;
+        }
+        missing
     }
 }
 
@@ -72,7 +97,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn append(&mut self, queue: &Queue, lines: Vec<Line>, nudge_count: u64) -> Result<(), DeliverError> {
+    fn append(&mut self, queue: &Queue, lines: Lines, nudge_count: u64) -> Result<(), DeliverError> {
         let result = self.opened(nudge_count).and_then(|opened| opened.append(queue, lines));
         result.map_err(|error| {
             // Whatever happened: look at the file afresh before the next try.
@@ -128,19 +153,15 @@ impl Opened {
         Ok(Self { file, nudge_count, tails: HashMap::new() })
     }
 
-    fn append(&mut self, queue: &Queue, lines: Vec<Line>) -> io::Result<()> {
-        let (Some(first), Some(last)) = (lines.first(), lines.last()) else { return Ok(()) };
-        let (from, to) = (first.id, last.id);
+    fn append(&mut self, queue: &Queue, lines: Lines) -> io::Result<()> {
+        let (Some(&(from, _)), Some(&(to, _))) = (lines.ends.first(), lines.ends.last()) else {
+            return Ok(());
+        };
         let tail = match self.tails.entry(Arc::clone(&queue.identity)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => unknown.insert(Tail::read(&self.file, queue, from)?),
         };
-        let missing: Vec<u8> = lines
-            .into_iter()
-            .filter(|line| !tail.holds(line.id, &line.bytes))
-            .flat_map(|line| line.bytes)
-            .collect();
-        write_durably(&self.file, &missing)?;
+        write_durably(&self.file, &lines.missing_in(tail))?;
         tail.forget_up_to(to);
         Ok(())
     }

@@ -46,6 +46,11 @@ impl Tail {
         Ok(Self { lines })
     }
 
+    /// Whether nothing is known that could be written twice.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Whether the file holds exactly this line.
     pub fn holds(&self, id: EventId, line: &[u8]) -> bool {
         self.lines.get(&id).is_some_and(|known| *known == digest(line))
