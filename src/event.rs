@@ -75,7 +75,7 @@ pub struct Queue {
     pub source: Arc<str>,
     /// What is hashed into every event's `id`: portal and user, without any secret.
     pub identity: Arc<str>,
-    tag: [u8; 8],
+    stable_prefix: String,
 }
 
 impl Queue {
@@ -84,18 +84,19 @@ impl Queue {
         let digest = Sha256::digest(identity.as_bytes());
         let mut tag = [0; 8];
         tag.copy_from_slice(&digest[..8]);
-        Self { source: source.into(), identity: identity.into(), tag }
+        let stable_prefix = format!("b24_{:016x}_", u64::from_be_bytes(tag));
+        Self { source: source.into(), identity: identity.into(), stable_prefix }
     }
 
     /// The event's stable id: the same in every retry, replay and sink, for ever (G2). No dots,
     /// as Standard Webhooks 1.0 demands of a `webhook-id`.
     pub fn stable_id(&self, id: EventId) -> String {
-        format!("{}{id}", self.stable_prefix())
+        format!("{}{id}", self.stable_prefix)
     }
 
     /// What the stable ids of all events of this queue begin with, and those of no other queue.
-    pub fn stable_prefix(&self) -> String {
-        format!("b24_{:016x}_", u64::from_be_bytes(self.tag))
+    pub fn stable_prefix(&self) -> &str {
+        &self.stable_prefix
     }
 }
 
@@ -123,13 +124,14 @@ impl Event {
 
     /// Appends the event as a JSON object on one line, without a newline.
     pub fn write_json(&self, json: &mut Vec<u8>) {
-        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
         let start = json.len();
         // Writing to a Vec cannot fail.
         let _infallible = write!(
             json,
-            r#"{{"id":"{}","source":{},"eventId":{},"type":{},"date":{},"data":"#,
-            self.queue.stable_id(self.id),
+            r#"{{"id":"{}{}","source":{},"eventId":{},"type":{},"date":{},"data":"#,
+            self.queue.stable_prefix,
+            self.id,
             quoted(&self.queue.source),
             self.id,
             quoted(&self.kind),
@@ -138,9 +140,8 @@ impl Event {
         json.extend_from_slice(self.data.get().as_bytes());
         // Inside a JSON string both must be escaped, so where they stand they are mere white space.
         for byte in &mut json[start..] {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
+            // Without a branch, so that the compiler can take many bytes at once.
+            *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte };
         }
         json.push(b'}');
     }
