@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserializer, IgnoredAny, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -12,9 +12,10 @@ use crate::event::EventId;
 
 /// Any answer. An `error` key makes it a refusal, whatever else is there and whatever its value.
 #[derive(Deserialize)]
-pub struct Envelope<'a> {
-    #[serde(borrow, default, deserialize_with = "present")]
-    pub result: Option<&'a RawValue>,
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct Envelope<'a, T> {
+    #[serde(default, deserialize_with = "present")]
+    pub result: Option<T>,
     #[serde(borrow, default, deserialize_with = "present")]
     pub error: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -24,13 +25,31 @@ pub struct Envelope<'a> {
     pub sessid: Option<IgnoredAny>,
 }
 
-impl<'a> Envelope<'a> {
+/// An answer, and its result or why that has not the shape of a `T`.
+pub type Opened<'a, T> = Envelope<'a, Result<T, serde_json::Error>>;
+
+impl<'a, T: DeserializeOwned> Opened<'a, T> {
     /// Reads an answer, a byte order mark and white space around it forgiven.
+    ///
+    /// A page is megabytes, so this goes over a result of the right shape once. Any other is gone over
+    /// again, for what is around it.
     ///
     /// # Errors
     /// When it is not one whole JSON object.
     pub fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body))
+        let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+        match serde_json::from_slice::<Envelope<'a, T>>(body) {
+            Ok(envelope) => Ok(envelope.map(Ok)),
+            Err(unfit) => serde_json::from_slice::<Envelope<'a, &RawValue>>(body)
+                .map(|envelope| envelope.map(|_| Err(unfit))),
+        }
+    }
+}
+
+impl<'a, T> Envelope<'a, T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Envelope<'a, U> {
+        let Self { result, error, error_description, time, sessid } = self;
+        Envelope { result: result.map(change), error, error_description, time, sessid }
     }
 
     /// The error code as text: a string as it is, an object's `code`, anything else as it is written.
@@ -78,8 +97,8 @@ fn text(raw: &str) -> String {
 }
 
 /// `Some` for a key that is there, `null` included.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// The parameters of `im.v2.Event.get`.
@@ -93,44 +112,62 @@ pub struct GetParams {
 ///
 /// `nextOffset` is read by nobody: the ids themselves say more, and cannot be ahead of what was served.
 #[derive(Deserialize)]
-pub struct Page<'a> {
-    #[serde(borrow)]
-    pub events: Items<'a>,
+pub struct Page {
+    pub events: Items,
     #[serde(default, rename = "hasMore", deserialize_with = "lenient_bool")]
     pub has_more: Option<bool>,
 }
 
 /// `events`: a list; PHP writes an empty one also as `{}`.
-pub struct Items<'a>(pub Vec<Item<'a>>);
+pub struct Items(pub Vec<Item>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+impl<'de> Deserialize<'de> for Items {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
-        if raw.trim_start_matches('{').trim_start() == "}" {
-            return Ok(Self(Vec::new()));
+        struct ItemsVisitor;
+        impl<'de> Visitor<'de> for ItemsVisitor {
+            type Value = Items;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of events")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(Items(items))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Items, A::Error> {
+                match map.next_key::<IgnoredAny>()? {
+                    None => Ok(Items(Vec::new())),
+                    Some(_) => Err(de::Error::invalid_type(de::Unexpected::Map, &self)),
+                }
+            }
         }
-        serde_json::from_str(raw).map(Self).map_err(de::Error::custom)
+        deserializer.deserialize_any(ItemsVisitor)
     }
 }
 
 /// One event as it travels. `data` and `date` stay the portal's bytes.
 #[derive(Deserialize)]
-pub struct Item<'a> {
+pub struct Item {
     #[serde(rename = "eventId", deserialize_with = "event_id")]
     pub id: EventId,
-    #[serde(borrow, default, rename = "type", deserialize_with = "present")]
-    pub kind: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    pub date: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    pub data: Option<&'a RawValue>,
+    /// Whatever is not a string counts as no name.
+    #[serde(default, rename = "type", deserialize_with = "lenient_string")]
+    pub kind: String,
+    #[serde(default = "null")]
+    pub date: Box<RawValue>,
+    #[serde(default = "null")]
+    pub data: Box<RawValue>,
 }
 
-impl Item<'_> {
-    /// The type's name; whatever is not a string counts as no name.
-    pub fn kind(&self) -> String {
-        self.kind.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
-    }
+fn null() -> Box<RawValue> {
+    RawValue::NULL.to_owned()
+}
+
+fn lenient_string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let raw = <&'de RawValue>::deserialize(deserializer)?.get();
+    Ok(serde_json::from_str(raw).unwrap_or_default())
 }
 
 /// A whole number, or a string of digits.
@@ -169,7 +206,7 @@ mod tests {
     use super::*;
 
     fn code(body: &str) -> Option<String> {
-        Envelope::parse(body.as_bytes()).unwrap().code()
+        Opened::<IgnoredAny>::parse(body.as_bytes()).unwrap().code()
     }
 
     #[test]
@@ -191,8 +228,20 @@ mod tests {
     #[test]
     fn what_is_not_one_whole_object_is_refused() {
         for body in ["", "[]", "null", "<html>", r#"{"result":1"#, r#"{"result":1}x"#, "\"a\""] {
-            assert!(Envelope::parse(body.as_bytes()).is_err(), "{body}");
+            assert!(Opened::<IgnoredAny>::parse(body.as_bytes()).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn a_result_of_another_shape_hides_nothing_around_it() {
+        let open = |body: &'static str| Opened::<Page>::parse(body.as_bytes()).unwrap();
+        for body in [r#"{"result":{"events":7},"error":"X"}"#, r#"{"error":"X","result":null}"#] {
+            assert_eq!(open(body).code().as_deref(), Some("X"), "{body}");
+        }
+        for body in [r#"{"result":{"events":7}}"#, r#"{"result":null}"#, r#"{"result":[]}"#] {
+            assert!(open(body).result.unwrap().is_err(), "{body}");
+        }
+        assert!(open(r#"{"time":{}}"#).result.is_none());
     }
 
     #[test]

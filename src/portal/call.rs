@@ -9,7 +9,7 @@ use reqwest::{Client, Response};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::answer::Envelope;
+use super::answer::Opened;
 use super::class::{self, Class};
 use crate::config::WebhookUrl;
 use crate::http_client::{self, BodyError};
@@ -60,15 +60,14 @@ impl Caller {
         Ok(Self { client, webhook, operating_reset: Mutex::new(None) })
     }
 
-    /// Calls `method` and lets `read` take the result out of the answer's bytes.
+    /// Calls `method` for a result of the shape of `T`.
     ///
     /// # Errors
     /// Every refusal and every symptom of PORTAL.md section 6, classified.
-    pub async fn call<T>(
+    pub async fn call<T: DeserializeOwned>(
         &self,
         method: &'static str,
         params: &impl Serialize,
-        read: impl FnOnce(&str) -> Result<T, serde_json::Error>,
     ) -> Result<T, CallError> {
         let failed = |(class, cure), reason| CallError { class, wait: None, cure, method, reason };
         let body = serde_json::to_vec(params).map_err(|error| failed((Class::Bug, ""), error.to_string()))?;
@@ -85,24 +84,11 @@ impl Caller {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let answer = Answer { method, status, headers };
         let body = read_body(response).await.map_err(|(verdict, reason)| failed(verdict, reason))?;
-        self.judge(&answer, &body, read)
+        self.judge(&answer, &body)
     }
 
-    /// Calls `method` for a result of a known shape.
-    ///
-    /// # Errors
-    /// As [`Caller::call`].
-    pub async fn call_for<T: DeserializeOwned>(&self, method: &'static str) -> Result<T, CallError> {
-        self.call(method, &serde_json::Map::new(), |result| serde_json::from_str(result)).await
-    }
-
-    fn judge<T>(
-        &self,
-        answer: &Answer,
-        body: &[u8],
-        read: impl FnOnce(&str) -> Result<T, serde_json::Error>,
-    ) -> Result<T, CallError> {
-        let Ok(envelope) = Envelope::parse(body) else {
+    fn judge<T: DeserializeOwned>(&self, answer: &Answer, body: &[u8]) -> Result<T, CallError> {
+        let Ok(envelope) = Opened::parse(body) else {
             return Err(answer.without_json(body, &self.webhook));
         };
         if let Some(code) = envelope.code() {
@@ -118,11 +104,10 @@ impl Caller {
         }
         let result =
             envelope.result.ok_or_else(|| malformed("the answer has neither result nor error".into()))?;
-        read(result.get())
-            .map_err(|error| malformed(format!("the result cannot be read: {}", position(&error))))
+        result.map_err(|error| malformed(format!("the result cannot be read: {}", position(&error))))
     }
 
-    fn refusal(&self, answer: &Answer, envelope: &Envelope<'_>, code: &str) -> CallError {
+    fn refusal<T>(&self, answer: &Answer, envelope: &Opened<'_, T>, code: &str) -> CallError {
         let description = envelope.description();
         let verdict = class::of_error(code, answer.status, &description, envelope.sessid.is_some());
         let code = presentable(code, &self.webhook);
@@ -136,7 +121,7 @@ impl Caller {
         error
     }
 
-    fn note_operating(&self, envelope: &Envelope<'_>) {
+    fn note_operating<T>(&self, envelope: &Opened<'_, T>) {
         let reset =
             envelope.operating_reset_s().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         if let (Some(reset), Ok(mut slot)) = (reset, self.operating_reset.lock()) {

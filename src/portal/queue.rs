@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
+use serde_json::Map;
 use tracing::warn;
 
 use super::answer::{GetParams, Item, Page};
@@ -31,7 +32,7 @@ impl UserQueue {
     /// # Errors
     /// As [`Caller::call`].
     pub async fn subscribe(&self) -> Result<(), CallError> {
-        self.caller.call_for::<serde::de::IgnoredAny>("im.v2.Event.subscribe").await.map(|_| ())
+        self.caller.call("im.v2.Event.subscribe", &Map::new()).await.map(|IgnoredAny| ())
     }
 
     /// Asks the portal to stop recording. What is unread is destroyed on the portals we know
@@ -40,7 +41,7 @@ impl UserQueue {
     /// # Errors
     /// As [`Caller::call`].
     pub async fn unsubscribe(&self) -> Result<(), CallError> {
-        self.caller.call_for::<serde::de::IgnoredAny>("im.v2.Event.unsubscribe").await.map(|_| ())
+        self.caller.call("im.v2.Event.unsubscribe", &Map::new()).await.map(|IgnoredAny| ())
     }
 
     /// Reads up to `limit` events from `offset` on, and lets the portal forget all below it.
@@ -49,15 +50,12 @@ impl UserQueue {
     /// As [`Caller::call`].
     pub async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {
         let params = GetParams { offset: offset.get(), limit };
-        let read = |result: &str| {
-            let page: Page = serde_json::from_str(result)?;
-            Ok(self.batch(page, offset, limit))
-        };
-        self.caller.call("im.v2.Event.get", &params, read).await
+        let page = self.caller.call("im.v2.Event.get", &params).await?;
+        Ok(self.batch(page, offset, limit))
     }
 
     /// Puts a page in order: ascending, each id once, nothing below what was asked for.
-    fn batch(&self, page: Page<'_>, offset: Offset, limit: u16) -> Batch {
+    fn batch(&self, page: Page, offset: Offset, limit: u16) -> Batch {
         let mut items = page.events.0;
         let received = items.len();
         let has_more = page.has_more.unwrap_or(received >= usize::from(limit)) && received > 0;
@@ -68,17 +66,11 @@ impl UserQueue {
             let dropped = received - items.len();
             warn!(source = %self.queue.source, offset = offset.get(), dropped, "portal repeated events within one answer or below the offset");
         }
-        Batch { events: items.iter().map(|item| self.event(item)).collect(), has_more }
+        Batch { events: items.into_iter().map(|item| self.event(item)).collect(), has_more }
     }
 
-    fn event(&self, item: &Item<'_>) -> Event {
-        let owned = |raw: Option<&RawValue>| raw.unwrap_or(RawValue::NULL).to_owned();
-        Event {
-            queue: Arc::clone(&self.queue),
-            id: item.id,
-            kind: item.kind(),
-            date: owned(item.date),
-            data: owned(item.data),
-        }
+    fn event(&self, item: Item) -> Event {
+        let Item { id, kind, date, data } = item;
+        Event { queue: Arc::clone(&self.queue), id, kind, date, data }
     }
 }
