@@ -85,7 +85,14 @@ impl Signals {
             biased;
             () = self.stop.cancelled() => Wake::Stopping,
             Ok(_) = nudges.wait_for(|count| *count != seen) => Wake::Nudged,
-            () = tokio::time::sleep(duration) => Wake::Elapsed,
+            () = elapse(duration) => Wake::Elapsed,
         }
+    }
+}
+
+/// Sleeps, but for a pause of nothing, which tokio's timer would turn into a whole millisecond.
+async fn elapse(duration: Duration) {
+    if !duration.is_zero() {
+        tokio::time::sleep(duration).await;
     }
 }
