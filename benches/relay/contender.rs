@@ -1,0 +1,90 @@
+//! Who takes part, and one run of each: a portal, a process, a measurement.
+
+use std::process::Command;
+
+use crate::measure::{Usage, cpu_of, run};
+use crate::processes::{Portal, Receiver, folder, myself, relay};
+use crate::{PAGE, WEBHOOK_SHARE};
+
+/// One way to drain a queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Contender {
+    /// Gets and confirms, drops the events.
+    Bare,
+    /// Keeps the pages' bytes and the offset, as a short script would.
+    Durable,
+    /// The relay with a file sink.
+    RelayToFile,
+    /// The relay with a webhook sink.
+    RelayToWebhook,
+}
+
+/// What one run came to.
+pub struct Run {
+    /// How many events were drained.
+    pub events: u32,
+    /// Of the contender's process.
+    pub usage: Usage,
+    /// Processor time of the portal's process: what the portal may be waited for.
+    pub portal_cpu_s: f64,
+}
+
+impl Contender {
+    pub const ALL: [Self; 4] = [Self::Bare, Self::Durable, Self::RelayToFile, Self::RelayToWebhook];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "(a) get and confirm only",
+            Self::Durable => "(b) naive durable script",
+            Self::RelayToFile => "(c) relay, file sink",
+            Self::RelayToWebhook => "(d) relay, webhook sink",
+        }
+    }
+
+    /// Drains a fresh backlog of `events`, or the webhook's share of it.
+    pub fn run(self, events: u32) -> Run {
+        let events = match self {
+            Self::RelayToWebhook => (events / WEBHOOK_SHARE).next_multiple_of(PAGE),
+            Self::Bare | Self::Durable | Self::RelayToFile => events,
+        };
+        let portal = Portal::start(events);
+        let folder = folder();
+        let path = folder.path().to_str().unwrap();
+        let idle_cpu_s = cpu_of(portal.id());
+        let usage = match self {
+            Self::Bare => run(myself(&["bare", &portal.url])),
+            Self::Durable => run(myself(&["durable", &portal.url, path])),
+            Self::RelayToFile => run(drain(relay(folder.path(), &portal.url, FILE))),
+            Self::RelayToWebhook => {
+                let receiver = Receiver::start();
+                let sink = format!("type = \"webhook\"\nurl = \"{}\"", receiver.url);
+                run(drain(relay(folder.path(), &portal.url, &sink)))
+            }
+        };
+        let portal_cpu_s = cpu_of(portal.id()) - idle_cpu_s;
+        portal.assert_drained(events);
+        Run { events, usage, portal_cpu_s }
+    }
+}
+
+/// The file sink, by its configuration.
+pub const FILE: &str = "type = \"file\"\npath = \"events.jsonl\"";
+
+fn drain(mut relay: Command) -> Command {
+    relay.arg("--once");
+    relay
+}
+
+impl Run {
+    pub fn events_per_s(&self) -> f64 {
+        f64::from(self.events) / self.usage.elapsed.as_secs_f64()
+    }
+
+    pub fn cpu_us_per_event(&self) -> f64 {
+        self.usage.cpu_s * 1e6 / f64::from(self.events)
+    }
+
+    pub fn portal_cpu_us_per_event(&self) -> f64 {
+        self.portal_cpu_s * 1e6 / f64::from(self.events)
+    }
+}

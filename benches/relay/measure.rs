@@ -1,0 +1,57 @@
+//! One process from its start to its end: time, processor time, peak memory; all from Linux's `/proc`.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+/// How often the peak is looked at: it is gone with the process.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// What `/proc` counts processor time in, on every Linux of today (`man 3 sysconf`, `_SC_CLK_TCK`).
+const TICKS_PER_S: f64 = 100.0;
+
+/// What a process took.
+pub struct Usage {
+    /// From its start to its end.
+    pub elapsed: Duration,
+    /// User and system time of all its threads.
+    pub cpu_s: f64,
+    /// `VmHWM`.
+    pub peak_mib: f64,
+}
+
+/// Runs `command` to its end.
+pub fn run(mut command: Command) -> Usage {
+    let started = Instant::now();
+    let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+    let mut peak_mib = 0.0;
+    while let Some(peak) = peak_of(child.id()) {
+        peak_mib = peak;
+        thread::sleep(LOOK);
+    }
+    // Its memory is gone; wait for the last of its threads, but leave the entry in `/proc` to be read.
+    waitid(WaitId::Pid(Pid::from_child(&child)), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+    let usage = Usage { elapsed: started.elapsed(), cpu_s: cpu_of(child.id()), peak_mib };
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{command:?}: {status}");
+    usage
+}
+
+fn peak_of(id: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    Some(kib / 1024.0)
+}
+
+/// User and system time of a process so far, in seconds.
+pub fn cpu_of(id: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    // The name in front may hold spaces; `utime` and `stime` are fields 14 and 15, `state` is 3.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks: f64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum();
+    ticks / TICKS_PER_S
+}

@@ -1,0 +1,117 @@
+//! The other processes of a run, and the commands of the contenders. All end when they are dropped.
+
+use std::fs;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A process that is told to end by killing it.
+pub struct Background(pub Child);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Background {
+    /// Starts `command` and waits for the first line of its output that `find` finds a URL in.
+    fn start(
+        mut command: Command,
+        find: impl Fn(&str) -> Option<String>,
+    ) -> (Self, BufReader<ChildStdout>, String) {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let url = lines.by_ref().lines().find_map(|line| find(&line.unwrap())).expect("no URL in the output");
+        (Self(child), lines, url)
+    }
+}
+
+/// An emulated portal with one user, whose queue is filled.
+pub struct Portal {
+    process: Background,
+    _output: BufReader<ChildStdout>,
+    pub url: String,
+}
+
+impl Portal {
+    pub fn start(backlog: u32) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_b24relay"));
+        command.args(["sandbox", "--listen", "127.0.0.1:0", "--users", "1", "--rate", "0", "--subscribed"]);
+        command.args(["--backlog", &backlog.to_string()]);
+        let webhook = |line: &str| {
+            Some(line.trim().split(' ').next()?.to_owned()).filter(|word| word.starts_with("http"))
+        };
+        let (process, output, url) = Background::start(command, webhook);
+        Self { process, _output: output, url }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// A contender that has left something behind, or has lost something, has not been measured.
+    pub fn assert_drained(&self, events: u32) {
+        let stats = &self.stats()["users"]["1"];
+        assert_eq!(
+            (&stats["confirmed"], &stats["confirmed_unserved"]),
+            (&events.into(), &0.into()),
+            "{stats}"
+        );
+    }
+
+    fn stats(&self) -> Value {
+        let address = self.url.split('/').nth(2).unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET /sandbox/stats HTTP/1.0\r\nHost: {address}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+}
+
+/// A webhook receiver.
+pub struct Receiver {
+    _process: Background,
+    pub url: String,
+}
+
+impl Receiver {
+    pub fn start() -> Self {
+        let (process, _output, url) = Background::start(myself(&["receiver"]), |line| Some(line.to_owned()));
+        Self { _process: process, url }
+    }
+}
+
+/// This program again, in another role.
+pub fn myself(role: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg("--role").args(role);
+    command
+}
+
+/// `b24relay run` in `folder`, with one source and the sink of these lines. Its log is in `log`.
+pub fn relay(folder: &Path, webhook_url: &str, sink: &str) -> Command {
+    let config = format!(
+        "state = \"b24relay.db\"\n\
+         [sources.bench]\nwebhook_url = \"{webhook_url}\"\n\
+         poll = {{ idle = \"10ms\", busy = \"0s\", limit = {} }}\n\
+         [sinks.bench]\n{sink}\n",
+        crate::PAGE
+    );
+    fs::write(folder.join("b24relay.toml"), config).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_b24relay"));
+    command.env_clear().arg("run").current_dir(folder).stderr(File::create(folder.join("log")).unwrap());
+    command
+}
+
+/// A new folder on the disk that holds the build: on a memory disk `fdatasync` would mean nothing.
+pub fn folder() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}

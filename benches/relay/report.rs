@@ -1,0 +1,62 @@
+//! The figures, as a person reads them.
+#![expect(clippy::print_stdout, reason = "the figures are a benchmark's output")]
+
+use std::time::Duration;
+
+use crate::WEBHOOK_SHARE;
+use crate::contender::{Contender, Run};
+
+/// One run of every contender, in the order of [`Contender::ALL`].
+pub type Round = [Run; 4];
+
+pub fn introduce(events: u32, rounds: u32) {
+    println!(
+        "{events} events in pages of {}, 1/{WEBHOOK_SHARE} of them for the webhook; medians of {rounds} rounds",
+        crate::PAGE
+    );
+    println!("whole processes, from their start to their end\n");
+}
+
+/// A line for each contender.
+pub fn contenders(rounds: &[Round]) {
+    println!(
+        "{:26}{:>10}{:>16}{:>12}{:>22}",
+        "", "events/s", "CPU us/event", "peak MiB", "portal CPU us/event"
+    );
+    for (index, contender) in Contender::ALL.into_iter().enumerate() {
+        let median_of = |figure: fn(&Run) -> f64| median(rounds.iter().map(|round| figure(&round[index])));
+        println!(
+            "{:26}{:>10.0}{:>16.2}{:>12.1}{:>22.2}",
+            contender.name(),
+            median_of(Run::events_per_s),
+            median_of(Run::cpu_us_per_event),
+            median_of(|run| run.usage.peak_mib),
+            median_of(Run::portal_cpu_us_per_event),
+        );
+    }
+}
+
+/// What was hoped for, and what came of it.
+pub fn targets(rounds: &[Round], starts: &[Duration]) {
+    let ratio = |above: fn(&Round) -> &Run, below: fn(&Round) -> &Run| {
+        median(rounds.iter().map(|round| above(round).events_per_s() / below(round).events_per_s()))
+    };
+    let peak = median(rounds.iter().map(|[.., file, _]| file.usage.peak_mib));
+    let start = median(starts.iter().map(|start| start.as_secs_f64() * 1000.0));
+    println!();
+    line("relay to file / script (c/b)", &format!("{:.2}", ratio(|r| &r[2], |r| &r[1])), "at least 0.6");
+    line("relay to webhook / bare loop (d/a)", &format!("{:.3}", ratio(|r| &r[3], |r| &r[0])), "none");
+    line("peak memory of the relay (c)", &format!("{peak:.1} MiB"), "under 30 MiB");
+    line("start to first delivered event", &format!("{start:.1} ms"), "under 100 ms");
+}
+
+fn line(figure: &str, value: &str, target: &str) {
+    println!("{figure:36}{value:>12}   target: {target}");
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    if figures.len() % 2 == 1 { figures[middle] } else { f64::midpoint(figures[middle - 1], figures[middle]) }
+}
