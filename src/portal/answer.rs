@@ -38,9 +38,11 @@ impl<'a, T: DeserializeOwned> Opened<'a, T> {
     /// When it is not one whole JSON object.
     pub fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-        match serde_json::from_slice::<Envelope<'a, T>>(body) {
+        // Once for the whole answer, which is much faster than string by string.
+        let body = std::str::from_utf8(body).map_err(de::Error::custom)?;
+        match serde_json::from_str::<Envelope<'a, T>>(body) {
             Ok(envelope) => Ok(envelope.map(Ok)),
-            Err(unfit) => serde_json::from_slice::<Envelope<'a, &RawValue>>(body)
+            Err(unfit) => serde_json::from_str::<Envelope<'a, &RawValue>>(body)
                 .map(|envelope| envelope.map(|_| Err(unfit))),
         }
     }
