@@ -7,7 +7,7 @@ use std::process::Output;
 use tempfile::TempDir;
 
 use crate::portal::Portal;
-use crate::process::{code, command, finished_command, output, stderr, stdout};
+use crate::process::{code, command, finished_command, output, output_of, stderr, stdout};
 use crate::setup::Setup;
 
 const CHECK: [&str; 2] = ["check", "--no-network"];
@@ -23,7 +23,7 @@ fn sound() -> Setup {
 fn check_with(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut check = command();
     check.args(CHECK).args(args).envs(variables.iter().copied()).current_dir(folder);
-    check.output().unwrap()
+    output_of(check)
 }
 
 #[test]

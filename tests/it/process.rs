@@ -4,10 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::waiting::until;
+use crate::waiting::{PATIENCE, until};
 
 /// The binary with an empty environment: what a test does not give it, it does not get.
 pub fn command() -> Command {
@@ -18,7 +20,25 @@ pub fn command() -> Command {
 
 /// Runs a command that ends by itself.
 pub fn output(args: &[&str], folder: &Path) -> Output {
-    command().args(args).current_dir(folder).output().unwrap()
+    let mut command = command();
+    command.args(args).current_dir(folder);
+    output_of(command)
+}
+
+/// Runs a prepared command to its end; one that does not come to it is killed when patience is over.
+pub fn output_of(mut command: Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = Pid::from_child(&child);
+    let (over, is_over) = mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        if is_over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            kill_process(id, Signal::KILL).ok();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(over);
+    watchdog.join().unwrap();
+    output
 }
 
 /// As [`output`], while the servers of this test go on answering.
@@ -28,9 +48,9 @@ pub async fn finished(args: &[&str], folder: &Path) -> Output {
     finished_command(command).await
 }
 
-/// Runs a prepared command to its end, while the servers of this test go on answering.
-pub async fn finished_command(mut command: Command) -> Output {
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+/// As [`output_of`], while the servers of this test go on answering.
+pub async fn finished_command(command: Command) -> Output {
+    tokio::task::spawn_blocking(move || output_of(command)).await.unwrap()
 }
 
 /// The exit code of a finished command.

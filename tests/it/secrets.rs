@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::portal::Portal;
-use crate::process::{Relay, code, command, finished, output, stderr, stdout};
+use crate::process::{Relay, code, command, finished, output, output_of, stderr, stdout};
 use crate::receiver::{Answer, Receiver};
 use crate::setup::Setup;
 use crate::waiting::until;
@@ -344,7 +344,7 @@ fn no_complaint_about_a_variable_or_a_secret_file_shows_it() {
     ] {
         let mut check = command();
         check.args(["check", "--no-network"]).env(variable, &value).current_dir(setup.folder());
-        let refused = check.output().unwrap();
+        let refused = output_of(check);
         assert_eq!(code(&refused), 78, "{variable}={value}: {}", stderr(&refused));
         assert_output_silent(&format!("{variable}={value}"), &refused);
     }
