@@ -115,18 +115,15 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Run(args) => {
-            let config = configure(&cli.global)?;
-            with_runtime(async |signals| run::run(&args, &config, &signals).await)
+            with_runtime(async |signals| run::run(&args, &configure(&cli.global)?, &signals).await)
         }
         Command::Check(args) => check::run(&args, &cli.global),
         Command::Subscribe(args) => {
-            let config = configure(&cli.global)?;
-            with_runtime(async |_| subscription::subscribe(&args, &config).await)
+            with_runtime(async |_| subscription::subscribe(&args, &configure(&cli.global)?).await)
         }
-        Command::Unsubscribe(args) => {
-            let config = configure(&cli.global)?;
-            with_runtime(async |signals| subscription::unsubscribe(&args, config, &signals).await)
-        }
+        Command::Unsubscribe(args) => with_runtime(async |signals| {
+            subscription::unsubscribe(&args, configure(&cli.global)?, &signals).await
+        }),
         Command::Status(args) => status::run(&args, &cli.global),
         Command::Sandbox(args) => with_runtime(async |signals| {
             sandbox::run(args, signals.stop.clone()).await?;
@@ -144,6 +141,7 @@ fn configure(global: &GlobalArgs) -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// Signals are listened to before anything else is done: one that comes early must not kill.
 fn with_runtime(command: impl AsyncFnOnce(Signals) -> anyhow::Result<Exit>) -> anyhow::Result<Exit> {
     let signals = Signals::install().context("listen to signals")?;
     let runtime = Runtime::new().context("start the runtime")?;

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::exit::UsageError;
 use super::output::print;
 use crate::sandbox::{Sandbox, SandboxConfig};
 
@@ -73,11 +74,13 @@ impl From<SandboxArgs> for SandboxConfig {
 /// When the address is not a loopback one or cannot be bound.
 pub async fn run(args: SandboxArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let listen = args.listen;
-    ensure!(
-        listen.ip().to_canonical().is_loopback(),
-        "the sandbox has no real credentials, so it does not listen on `{listen}`: give --listen a \
-         loopback address such as 127.0.0.1:8924"
-    );
+    if !listen.ip().to_canonical().is_loopback() {
+        let text = format!(
+            "the sandbox has no real credentials, so it does not listen on `{listen}`: give --listen a \
+             loopback address such as 127.0.0.1:8924"
+        );
+        return Err(UsageError(text).into());
+    }
     let sandbox = Sandbox::start(args.into())
         .await
         .with_context(|| format!("listen on `{listen}`: give --listen another port if it is taken"))?;
