@@ -76,6 +76,8 @@ pub struct Queue {
     /// What is hashed into every event's `id`: portal and user, without any secret.
     pub identity: Arc<str>,
     stable_prefix: String,
+    /// `source` as a JSON string.
+    source_json: String,
 }
 
 impl Queue {
@@ -85,7 +87,8 @@ impl Queue {
         let mut tag = [0; 8];
         tag.copy_from_slice(&digest[..8]);
         let stable_prefix = format!("b24_{:016x}_", u64::from_be_bytes(tag));
-        Self { source: source.into(), identity: identity.into(), stable_prefix }
+        let source_json = serde_json::Value::from(source).to_string();
+        Self { source: source.into(), identity: identity.into(), stable_prefix, source_json }
     }
 
     /// The event's stable id: the same in every retry, replay and sink, for ever (G2). No dots,
@@ -124,19 +127,16 @@ impl Event {
 
     /// Appends the event as a JSON object on one line, without a newline.
     pub fn write_json(&self, json: &mut Vec<u8>) {
-        let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
         let start = json.len();
+        let (queue, id) = (&self.queue, self.id);
         // Writing to a Vec cannot fail.
         let _infallible = write!(
             json,
-            r#"{{"id":"{}{}","source":{},"eventId":{},"type":{},"date":{},"data":"#,
-            self.queue.stable_prefix,
-            self.id,
-            quoted(&self.queue.source),
-            self.id,
-            quoted(&self.kind),
-            self.date.get(),
+            r#"{{"id":"{}{id}","source":{},"eventId":{id},"type":"#,
+            queue.stable_prefix, queue.source_json
         );
+        let _infallible = serde_json::to_writer(&mut *json, &self.kind);
+        let _infallible = write!(json, r#","date":{},"data":"#, self.date.get());
         json.extend_from_slice(self.data.get().as_bytes());
         // Inside a JSON string both must be escaped, so where they stand they are mere white space.
         for byte in &mut json[start..] {

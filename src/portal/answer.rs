@@ -39,7 +39,7 @@ impl<'a, T: DeserializeOwned> Opened<'a, T> {
     pub fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         // Once for the whole answer, which is much faster than string by string.
-        let body = std::str::from_utf8(body).map_err(de::Error::custom)?;
+        let body = simdutf8::basic::from_utf8(body).map_err(de::Error::custom)?;
         match serde_json::from_str::<Envelope<'a, T>>(body) {
             Ok(envelope) => Ok(envelope.map(Ok)),
             Err(unfit) => serde_json::from_str::<Envelope<'a, &RawValue>>(body)
