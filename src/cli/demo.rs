@@ -128,7 +128,7 @@ fn sum_up(sandbox: &Sandbox) {
     let stats = sandbox.stats();
     let total = |count: fn(&QueueStats) -> u64| stats.users.values().map(count).sum::<u64>();
     eprintln!(
-        "demo: {} events happened, {} delivered and forgotten by the portal, {} waiting, {} lost; {} requests",
+        "demo: {} events happened, {} delivered and forgotten by the portal, {} still on its list, {} lost; {} requests",
         total(|queue| queue.recorded),
         total(|queue| queue.confirmed),
         total(|queue| queue.pending),

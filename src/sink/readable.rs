@@ -30,7 +30,9 @@ pub fn write_line(event: &Event, line: &mut Vec<u8>) {
     let when: String = serde_json::from_str(event.date.get()).unwrap_or_default();
     let time = when.get(11..19).unwrap_or("--:--:--");
     let verb = event.kind.strip_prefix("ONIMV2").unwrap_or(&event.kind);
-    let chat = [&data.chat["name"], &data.chat["dialogId"]].into_iter().find_map(filled).unwrap_or_default();
+    let is_private = data.chat["type"] == "private";
+    let unnamed = if is_private { "(private)" } else { filled(&data.chat["dialogId"]).unwrap_or_default() };
+    let chat = filled(&data.chat["name"]).unwrap_or(unnamed);
     let user = filled(&data.user["name"]).unwrap_or_default();
     // Writing to a Vec cannot fail.
     let _infallible = writeln!(
