@@ -137,12 +137,14 @@ impl Opened {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
         }
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => {
-                io::Error::new(ErrorKind::ResourceBusy, "another process writes to it")
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(ErrorKind::ResourceBusy, "another process writes to it"));
             }
-            TryLockError::Error(error) => error,
-        })?;
+            // Some network file systems know no locks; we only guard against a second writer.
+            Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => return Err(error),
+            _ => {}
+        }
         if is_new {
             // The process's umask has had its say; the configuration has the last word.
             file.set_permissions(Permissions::from_mode(config.mode))?;
