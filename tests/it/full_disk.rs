@@ -33,7 +33,7 @@ async fn a_state_that_does_not_fit_is_waited_for() {
     assert_eq!(relay.stop().await, 75, "{}", relay.log());
 
     let mut relay = setup.run();
-    until("all are filed", async || setup.filed_ids().len() >= 65).await;
+    until("all are filed", async || setup.filed_count() >= 65).await;
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
     assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
     portal.assert_nothing_confirmed_unseen(1).await;
@@ -52,7 +52,7 @@ async fn a_file_that_does_not_fit_is_waited_for() {
     assert!(!filed.is_empty() && filed.len() < 100, "{} whole lines", filed.len());
 
     let mut relay = setup.run();
-    until("all are filed", async || setup.filed_ids().len() >= 100).await;
+    until("all are filed", async || setup.filed_count() >= 100).await;
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
     assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
     portal.assert_nothing_confirmed_unseen(1).await;
@@ -91,6 +91,6 @@ async fn a_disk_that_is_full_at_the_start_is_told() {
 
     let mut relay = setup.run();
     portal.record(1, 2).await;
-    until("both are filed", async || setup.filed_ids().len() == 2).await;
+    until("both are filed", async || setup.filed_count() == 2).await;
     assert_eq!(relay.stop().await, 0, "what the full disk left behind is no obstacle: {}", relay.log());
 }

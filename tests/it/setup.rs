@@ -89,7 +89,7 @@ impl Setup {
         String::from_utf8_lossy(&bytes).matches('\n').count()
     }
 
-    /// The ids in the file sink's file, every line whole.
+    /// The ids in the file sink's file, every line whole; for when the writer has come to rest.
     pub fn filed_ids(&self) -> Vec<u64> {
         ledger::ids_in(&self.path("events.jsonl"), false)
     }

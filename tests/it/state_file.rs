@@ -56,7 +56,7 @@ async fn a_second_daemon_is_refused_and_told_who_holds_the_state() {
     assert!(stderr(&second).contains(&format!("process {}", first.id())), "{}", stderr(&second));
 
     portal.record(1, 5).await;
-    until("the first one goes on", async || setup.filed_ids().len() == 5).await;
+    until("the first one goes on", async || setup.filed_count() == 5).await;
     assert_eq!(first.stop().await, 0, "{}", first.log());
     let third = finished(&["run", "--once"], setup.folder()).await;
     assert_eq!(code(&third), 0, "the lock ends with its holder: {}", stderr(&third));
@@ -90,7 +90,7 @@ async fn only_the_owner_may_read_the_state() {
     let relay = setup.run();
     until("all are private again", async || files.iter().all(|file| mode(file) == 0o600)).await;
     portal.record(1, 2).await;
-    until("both are filed", async || setup.filed_ids().len() == 2).await;
+    until("both are filed", async || setup.filed_count() == 2).await;
     assert_eq!(files.each_ref().map(|file| mode(file)), [0o600; 3], "{}", relay.log());
 }
 
@@ -210,7 +210,7 @@ async fn the_state_of_a_running_daemon_can_be_read_by_others() {
     let setup = Setup::new().with_source(&portal).with_file();
     portal.record(1, 5).await;
     let relay: Relay = setup.run();
-    until("all are filed", async || setup.filed_ids().len() == 5).await;
+    until("all are filed", async || setup.filed_count() == 5).await;
     let committed = async || {
         let status = finished(&["status", "--json"], setup.folder()).await;
         assert_eq!(code(&status), 0, "{}", stderr(&status));
