@@ -254,7 +254,10 @@ async fn a_sink_that_is_ahead_is_not_made_to_repeat_by_one_that_is_behind() {
     assert_eq!(relay.stop().await, 0);
     assert_exactly_once(&setup.printed_ids(), &portal.ids(1).await);
     // The trouble of a life that was killed is not the trouble of the next one.
-    assert!(!stdout(&output(&["status"], setup.folder())).contains("503"));
+    let status: Value =
+        serde_json::from_str(&stdout(&output(&["status", "--json"], setup.folder()))).unwrap();
+    let lanes = status["lanes"].as_array().unwrap();
+    assert!(lanes.len() == 2 && lanes.iter().all(|lane| lane["trouble"] == ""), "{status}");
 }
 
 #[tokio::test]
