@@ -1,5 +1,4 @@
 //! `b24relay demo`: the relay at work, in one process with an emulated portal.
-#![expect(clippy::print_stderr, reason = "standard output belongs to the events")]
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
+use super::output::remark;
 use super::{GlobalArgs, sandbox};
 use crate::config::{
     Config, LogConfig, LogFormat, LogLevel, PollConfig, RetryConfig, SinkConfig, SourceConfig, StdoutConfig,
@@ -68,7 +68,7 @@ pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> any
         tokio::join!(relay, keep_summing_up(&sandbox, &done), stop_after(args.length, signals, &done));
     let ending = ending?;
     sum_up(&sandbox);
-    eprintln!("demo: done; README.md tells how to point b24relay at a real portal");
+    remark("demo: done; README.md tells how to point b24relay at a real portal");
     Ok(ending.into())
 }
 
@@ -102,18 +102,21 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
 }
 
 fn introduce(sandbox: &Sandbox, args: &DemoArgs) {
-    eprintln!("demo: an emulated Bitrix24 portal runs at http://{}", sandbox.address());
-    eprintln!(
+    remark(&format!("demo: an emulated Bitrix24 portal runs at http://{}", sandbox.address()));
+    remark(&format!(
         "demo: {} users chat there, {} events a second; each one's queue is polled,",
         sandbox.user_ids().len(),
         args.rate
-    );
-    eprintln!("demo: every event goes to standard output, and only then may the portal forget it");
+    ));
+    remark("demo: every event goes to standard output, and only then may the portal forget it");
     match args.length {
         Some(length) => {
-            eprintln!("demo: ends by itself after {} s; Ctrl-C ends it sooner\n", length.as_secs_f64());
+            remark(&format!(
+                "demo: ends by itself after {} s; Ctrl-C ends it sooner\n",
+                length.as_secs_f64()
+            ));
         }
-        None => eprintln!("demo: Ctrl-C ends it\n"),
+        None => remark("demo: Ctrl-C ends it\n"),
     }
 }
 
@@ -127,14 +130,14 @@ async fn keep_summing_up(sandbox: &Sandbox, done: &CancellationToken) {
 fn sum_up(sandbox: &Sandbox) {
     let stats = sandbox.stats();
     let total = |count: fn(&QueueStats) -> u64| stats.users.values().map(count).sum::<u64>();
-    eprintln!(
+    remark(&format!(
         "demo: {} events happened, {} delivered and forgotten by the portal, {} still on its list, {} lost; {} requests",
         total(|queue| queue.recorded),
         total(|queue| queue.confirmed),
         total(|queue| queue.pending),
         total(|queue| queue.confirmed_unserved),
         stats.requests.values().sum::<u64>(),
-    );
+    ));
 }
 
 async fn stop_after(length: Option<Duration>, signals: &Signals, done: &CancellationToken) {

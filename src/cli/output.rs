@@ -1,4 +1,5 @@
-//! What a command answers: to standard output, and a reader who has seen enough is no error.
+//! What a command answers, to standard output, and what it remarks, to stderr. A reader who has seen
+//! enough is no error.
 
 use std::io::{self, ErrorKind, Write as _};
 
@@ -12,4 +13,9 @@ pub fn print(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome,
     }
+}
+
+/// Says `text` to whoever watches; when nobody does, nothing is lost.
+pub fn remark(text: &str) {
+    writeln!(io::stderr(), "{text}").ok();
 }

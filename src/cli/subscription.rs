@@ -71,7 +71,7 @@ pub async fn unsubscribe(
     if !args.discard {
         config.sources.retain(|other| other.name == source.name);
         let ending = relay::run(&config, &store, signals, Until::Drained).await?;
-        if ending != Ending::Clean || signals.stop.is_cancelled() {
+        if ending != Ending::Clean {
             print(NOT_DELIVERED)?;
             return Ok(if ending == Ending::Refused { Exit::Refused } else { Exit::Temporary });
         }

@@ -95,11 +95,19 @@ impl Source {
                     Err(ending) => return Ok(ending),
                 },
                 Step::CutShort => return Ok(Ending::CutShort),
-                Step::Stopped => return Ok(Ending::Clean),
+                Step::Stopped => return Ok(self.stopped()),
             };
             if self.signals.pause(pause, nudges_seen).await == Wake::Stopping {
-                return Ok(Ending::Clean);
+                return Ok(self.stopped());
             }
+        }
+    }
+
+    /// A stop between batches: clean for a daemon, but not the end that a drain was asked for.
+    fn stopped(&self) -> Ending {
+        match self.until {
+            Until::Stopped => Ending::Clean,
+            Until::Drained => Ending::CutShort,
         }
     }
 

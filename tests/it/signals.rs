@@ -206,3 +206,16 @@ async fn a_log_that_nobody_takes_does_not_stop_the_relay() {
     assert_eq!(relay.stop().await, 0);
     assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
 }
+
+#[tokio::test]
+async fn a_drain_that_is_stopped_is_not_called_complete() {
+    let portal = Portal::start().await;
+    portal.record(1, 20).await;
+    // A pause between pages that this test does not wait for.
+    let poll = r#"poll = { busy = "5m", limit = 10 }"#;
+    let source = format!("[sources.support]\nwebhook_url = \"{}\"\n{poll}", portal.webhook_url(1));
+    let setup = Setup::new().with(&source).with_file();
+    let mut relay = Relay::start(setup.folder(), &["--once"]);
+    until("the first page is filed", async || setup.filed_count() == 10).await;
+    assert_eq!(relay.stop().await, 75, "{}", relay.log());
+}
