@@ -5,7 +5,7 @@ use clap::Args;
 use super::GlobalArgs;
 use super::exit::Exit;
 use super::output::print;
-use crate::config::TargetConfig;
+use crate::config::{AccessConfig, SourceConfig, TargetConfig};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,13 +25,18 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     debug_assert!(args.no_network, "required by the command line");
     let config = global.load()?;
     let mut lines = vec![format!("state {}", config.state.display())];
-    lines.extend(
-        config.sources.iter().map(|source| format!("source {}: {}", source.name, source.webhook_url)),
-    );
+    lines.extend(config.sources.iter().map(|source| format!("source {}: {}", source.name, access(source))));
     lines.extend(config.sinks.iter().map(|sink| format!("sink {}: {}", sink.name, target(&sink.target))));
     lines.push("the configuration is right".to_owned());
     print(&lines.join("\n"))?;
     Ok(Exit::Clean)
+}
+
+fn access(source: &SourceConfig) -> String {
+    match &source.access {
+        AccessConfig::Webhook(webhook) => webhook.to_string(),
+        AccessConfig::OAuth(oauth) => format!("{} as application {}", oauth.portal, oauth.client_id),
+    }
 }
 
 fn target(config: &TargetConfig) -> String {

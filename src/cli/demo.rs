@@ -1,5 +1,6 @@
 //! `b24relay demo`: the relay at work, in one process with an emulated portal.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use super::exit::Exit;
 use super::output::remark;
 use super::{GlobalArgs, sandbox};
 use crate::config::{
-    Config, LogConfig, LogFormat, LogLevel, PollConfig, RetryConfig, SinkConfig, SourceConfig, StdoutConfig,
-    StdoutFormat, TargetConfig, WebhookUrl,
+    AccessConfig, Config, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig, RetryConfig, SinkConfig,
+    SourceConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
 };
 use crate::relay::{self, Until};
 use crate::sandbox::{QueueStats, Sandbox, SandboxConfig};
@@ -79,11 +80,17 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         // A quicker pace than the default, for somebody who is watching.
         let poll = PollConfig {
             idle: Duration::from_millis(500),
+            idle_max: Duration::from_millis(500),
             busy: Duration::ZERO,
             limit: 1000,
             timeout: Duration::from_secs(30),
         };
-        anyhow::Ok(SourceConfig { name: format!("user{user_id}"), webhook_url, poll })
+        anyhow::Ok(SourceConfig {
+            name: format!("user{user_id}"),
+            kind: KindConfig::User,
+            access: AccessConfig::Webhook(webhook_url),
+            poll,
+        })
     };
     let console = SinkConfig {
         name: "console".into(),
@@ -98,6 +105,8 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         log: LogConfig { format: LogFormat::Text, level: LogLevel::Warn },
         sources: sandbox.user_ids().into_iter().map(source).collect::<anyhow::Result<_>>()?,
         sinks: vec![console],
+        // The portal is ours alone.
+        portals: BTreeMap::from([(sandbox.address().to_string(), None)]),
     })
 }
 

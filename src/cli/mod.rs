@@ -7,6 +7,7 @@ mod exit;
 mod output;
 mod run;
 mod sandbox;
+mod source;
 mod status;
 mod subscription;
 

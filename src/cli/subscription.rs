@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::Args;
 
-use super::exit::{Exit, UsageError};
+use super::exit::Exit;
 use super::output::print;
+use super::source::{caller, find};
 use crate::config::{Config, SourceConfig};
 use crate::event::Queue;
-use crate::portal::{Caller, UserQueue};
+use crate::portal::UserQueue;
 use crate::relay::{self, Ending, Until};
 use crate::shutdown::Signals;
 use crate::store::Store;
@@ -52,10 +52,7 @@ pub struct UnsubscribeArgs {
 pub async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     queue(source)?.subscribe().await?;
-    print(&format!(
-        "subscribed: the portal records events for {} from now on",
-        source.webhook_url.identity()
-    ))?;
+    print(&format!("subscribed: the portal records events for {} from now on", identity(source)))?;
     Ok(Exit::Clean)
 }
 
@@ -77,20 +74,14 @@ pub async fn unsubscribe(
         }
     }
     queue(&source)?.unsubscribe().await?;
-    print(&format!("unsubscribed: the portal records no more events for {}", source.webhook_url.identity()))?;
+    print(&format!("unsubscribed: the portal records no more events for {}", identity(&source)))?;
     Ok(Exit::Clean)
 }
 
-fn find<'a>(config: &'a Config, name: &str) -> Result<&'a SourceConfig, UsageError> {
-    config.sources.iter().find(|source| source.name == name).ok_or_else(|| {
-        let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
-        UsageError(format!("there is no source `{name}` in the configuration, only {}", names.join(", ")))
-    })
+fn queue(source: &SourceConfig) -> anyhow::Result<UserQueue> {
+    Ok(UserQueue::new(caller(source)?, Arc::new(Queue::new(&source.name, &identity(source)))))
 }
 
-fn queue(source: &SourceConfig) -> anyhow::Result<UserQueue> {
-    let caller = Caller::try_new(source.webhook_url.clone(), source.poll.timeout)
-        .map_err(anyhow::Error::msg)
-        .with_context(|| format!("sources.{}", source.name))?;
-    Ok(UserQueue::new(caller, Arc::new(Queue::new(&source.name, &source.webhook_url.identity()))))
+fn identity(source: &SourceConfig) -> String {
+    source.identity().unwrap_or_default()
 }

@@ -14,6 +14,7 @@ mod read;
 #[cfg(test)]
 mod reference;
 mod secret;
+mod secret_text;
 mod secret_url;
 mod sink;
 mod source;
@@ -21,11 +22,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{ConfigError, Violation};
 pub use load::{Loaded, Overrides, load};
+pub use secret_text::SecretText;
 pub use secret_url::{SecretUrl, WebhookUrl};
 
 /// Everything the relay needs to run.
@@ -41,6 +44,32 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// The destinations, by name; at least one for each source.
     pub sinks: Vec<SinkConfig>,
+    /// `[portals."HOST"]`: what the portals bear that are not of the ordinary plan, by authority (host,
+    /// with the port when it is not the scheme's own); `None` for one without a limit.
+    pub portals: BTreeMap<String, Option<RateConfig>>,
+}
+
+impl Config {
+    /// What the portal at `authority` bears; `None` when it has no limit.
+    pub fn rate_of(&self, authority: &str) -> Option<RateConfig> {
+        self.portals.get(authority).copied().unwrap_or(Some(RateConfig::STANDARD))
+    }
+}
+
+/// What a portal bears of everybody behind one address together (PORTAL.md section 7): a leaky bucket.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct RateConfig {
+    /// Requests at once.
+    pub burst: f64,
+    /// Requests a second in the long run.
+    pub per_second: f64,
+}
+
+impl RateConfig {
+    /// Every cloud plan but the largest.
+    pub const STANDARD: Self = Self { burst: 50.0, per_second: 2.0 };
+    /// The largest cloud plan.
+    pub const ENTERPRISE: Self = Self { burst: 250.0, per_second: 5.0 };
 }
 
 /// `[log]`: what goes to stderr.
@@ -81,17 +110,91 @@ pub enum LogLevel {
 pub struct SourceConfig {
     /// NAME: its identity in logs and in the state file.
     pub name: String,
-    /// The incoming webhook whose owner's queue is read.
-    pub webhook_url: WebhookUrl,
+    /// Whose queue it is.
+    pub kind: KindConfig,
+    /// How the portal is made to answer.
+    pub access: AccessConfig,
     /// `poll`: pace and size.
     pub poll: PollConfig,
+}
+
+impl SourceConfig {
+    /// The portal's address, without any secret.
+    pub fn portal(&self) -> &SecretUrl {
+        match &self.access {
+            AccessConfig::Webhook(webhook) => webhook.url(),
+            AccessConfig::OAuth(oauth) => &oauth.portal,
+        }
+    }
+
+    /// The webhook, if that is the credential.
+    pub fn webhook(&self) -> Option<&WebhookUrl> {
+        match &self.access {
+            AccessConfig::Webhook(webhook) => Some(webhook),
+            AccessConfig::OAuth(_) => None,
+        }
+    }
+
+    /// `PORTAL/user/ID` or `PORTAL/bot/ID`, as far as it is known before anybody is asked.
+    pub fn identity(&self) -> Option<String> {
+        match &self.kind {
+            KindConfig::User => self.webhook().map(WebhookUrl::identity),
+            KindConfig::Bot(bot) => Some(format!("{}/bot/{}", self.portal().authority(), bot.id)),
+        }
+    }
+}
+
+/// `sources.NAME.kind`.
+#[derive(Clone, Debug)]
+pub enum KindConfig {
+    /// `kind = "user"`: the queue of the user behind the credential.
+    User,
+    /// `kind = "bot"`: the queue of a bot.
+    Bot(BotConfig),
+}
+
+/// The keys of a source of kind `bot`.
+#[derive(Clone, Debug)]
+pub struct BotConfig {
+    /// `bot_id`; above 0.
+    pub id: u64,
+    /// `bot_token`: needed with a webhook, of no use with OAuth (PORTAL.md 3.1).
+    pub token: Option<SecretText>,
+    /// `with_user_events`: the queue of the user behind the credential together with the bot's.
+    pub with_user_events: bool,
+}
+
+/// The credential of a source.
+#[derive(Clone, Debug)]
+pub enum AccessConfig {
+    /// `webhook_url`: address, user and secret in one.
+    Webhook(WebhookUrl),
+    /// `[sources.NAME.oauth]`: an application on behalf of whoever logged in.
+    OAuth(OAuthConfig),
+}
+
+/// `[sources.NAME.oauth]`.
+#[derive(Clone, Debug)]
+pub struct OAuthConfig {
+    /// The name of the source whose login this is: its own, or the one that `oauth.grant` names.
+    pub grant: String,
+    /// `portal`: `https://HOST/`.
+    pub portal: SecretUrl,
+    /// `client_id` of the application.
+    pub client_id: String,
+    /// `client_secret` of the application: for the authorization server alone.
+    pub client_secret: SecretText,
+    /// `server`: the authorization server, when the operator names one.
+    pub server: Option<SecretUrl>,
 }
 
 /// `sources.NAME.poll`.
 #[derive(Clone, Copy, Debug)]
 pub struct PollConfig {
-    /// The pause after a poll that brought all there was.
+    /// The pause after a poll that brought nothing.
     pub idle: Duration,
+    /// What that pause grows to after a long silence; never below `idle`.
+    pub idle_max: Duration,
     /// The pause while the portal says that more is waiting.
     pub busy: Duration,
     /// Events asked for in one poll, 1 to 1000.

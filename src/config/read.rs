@@ -1,5 +1,6 @@
 //! The merged tree to a [`Config`]: the top of it, then its sections.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ impl Draft {
             log: self.log,
             sources: self.sources.into_iter().map(SourceDraft::complete).collect::<Option<_>>()?,
             sinks: self.sinks.into_iter().map(SinkDraft::complete).collect::<Option<_>>()?,
+            portals: BTreeMap::new(),
         })
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::secret::{self, SecretFiles};
 use super::secret_url::WebhookUrl;
 use super::table::Table;
-use super::{PollConfig, SourceConfig, leaf};
+use super::{AccessConfig, KindConfig, PollConfig, SourceConfig, leaf};
 
 const IDLE: Duration = Duration::from_secs(5);
+const IDLE_MAX: Duration = Duration::from_secs(30);
 const BUSY: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const LIMIT: u16 = 1000;
@@ -33,7 +34,8 @@ pub(super) struct SourceDraft {
 impl SourceDraft {
     /// The source, when nothing of it is missing.
     pub(super) fn complete(self) -> Option<SourceConfig> {
-        Some(SourceConfig { name: self.name, webhook_url: self.webhook_url?, poll: self.poll })
+        let access = AccessConfig::Webhook(self.webhook_url?);
+        Some(SourceConfig { name: self.name, kind: KindConfig::User, access, poll: self.poll })
     }
 }
 
@@ -48,8 +50,10 @@ pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -
 }
 
 fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {
+    let idle = table.take("idle", leaf::duration(shortest_idle, LONGEST_PAUSE)).unwrap_or(IDLE);
     PollConfig {
-        idle: table.take("idle", leaf::duration(shortest_idle, LONGEST_PAUSE)).unwrap_or(IDLE),
+        idle,
+        idle_max: idle.max(IDLE_MAX),
         busy: table.take("busy", leaf::duration(Duration::ZERO, LONGEST_PAUSE)).unwrap_or(BUSY),
         limit: table.take("limit", leaf::integer(1..=LIMIT)).unwrap_or(LIMIT),
         timeout: table

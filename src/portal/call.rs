@@ -11,7 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::answer::Opened;
 use super::class::{self, Class};
-use crate::config::WebhookUrl;
+use crate::config::{SourceConfig, WebhookUrl};
 use crate::http_client::{self, BodyError};
 
 /// The greatest answer that is read. A page of 1000 ordinary events is 1 to 3 MB; a greater one is
@@ -51,12 +51,13 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A caller whose requests end within `timeout`.
+    /// A caller with the credential of `source`.
     ///
     /// # Errors
     /// A text that says why TLS cannot be set up.
-    pub fn try_new(webhook: WebhookUrl, timeout: Duration) -> Result<Self, String> {
-        let client = http_client::build(webhook.url().expose(), timeout)?;
+    pub fn try_new(source: &SourceConfig) -> Result<Self, String> {
+        let webhook = source.webhook().cloned().ok_or("OAuth is not there yet")?;
+        let client = http_client::build(webhook.url().expose(), source.poll.timeout)?;
         Ok(Self { client, webhook, operating_reset: Mutex::new(None) })
     }
 

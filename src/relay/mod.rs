@@ -122,9 +122,10 @@ async fn open(
     signals: &Signals,
     until: Until,
 ) -> Result<Source, RelayError> {
-    let queue = Arc::new(Queue::new(&source.name, &source.webhook_url.identity()));
+    let identity = source.identity().unwrap_or_default();
+    let queue = Arc::new(Queue::new(&source.name, &identity));
     let mut checkpoints = store.adopt(&queue).await?;
-    let caller = Caller::try_new(source.webhook_url.clone(), source.poll.timeout)
+    let caller = Caller::try_new(source)
         .map_err(|reason| RelayError::Setup(format!("sources.{}: {reason}", source.name)))?;
     let mut lanes = Vec::new();
     for (sink, built) in config.sinks.iter().zip(sinks).filter(|(sink, _)| sink.takes_source(&source.name)) {

@@ -108,7 +108,13 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn pace() -> Pace {
-        Pace::new(PollConfig { idle: 5 * SECOND, busy: 2 * SECOND, limit: 1000, timeout: 30 * SECOND })
+        Pace::new(PollConfig {
+            idle: 5 * SECOND,
+            idle_max: 30 * SECOND,
+            busy: 2 * SECOND,
+            limit: 1000,
+            timeout: 30 * SECOND,
+        })
     }
 
     #[test]
