@@ -68,7 +68,7 @@ impl Exit {
 
     fn of_call(error: &CallError) -> Self {
         match error.class {
-            Class::Operator | Class::Refresh => Self::Refused,
+            Class::Operator | Class::Refresh | Class::Unsubscribed => Self::Refused,
             Class::Bug => Self::Internal,
             Class::Retry | Class::RetryBounded | Class::Rate | Class::OpWait | Class::TooLarge => {
                 Self::Unavailable
@@ -96,7 +96,10 @@ impl From<Exit> for ExitCode {
 /// Says what ended the process, and what a person can do about it: in the log where there is one, so
 /// that a log of JSON lines ends with a JSON line.
 pub fn complain(error: &anyhow::Error) {
-    let cure = error.downcast_ref::<CallError>().map(|refusal| refusal.cure).filter(|cure| !cure.is_empty());
+    let cure = error
+        .downcast_ref::<CallError>()
+        .map(|refusal| refusal.cure.as_ref())
+        .filter(|cure| !cure.is_empty());
     if tracing::dispatcher::has_been_set() {
         tracing::error!(error = format!("{error:#}"), cure, "b24relay ends");
         return;

@@ -45,7 +45,7 @@ fn tables(report: &Report) -> String {
         None => "not running".to_owned(),
     };
     let mut sources = table(&["SOURCE", "QUEUE", "LAST POLL", "STATE"]);
-    for SourceReport { name, identity, polled_ms, trouble } in &report.sources {
+    for SourceReport { name, identity, polled_ms, trouble, confirmed: _, losses: _ } in &report.sources {
         let polled = polled_ms.map_or("never".to_owned(), ago);
         sources.add_row([name, identity, &polled, well_unless(trouble)]);
     }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use clap::Args;
+use serde::de::IgnoredAny;
+use serde_json::Map;
 
 use super::exit::Exit;
 use super::output::print;
-use super::source::{caller, find};
+use super::source::{caller, caller_with, find};
 use crate::config::{Config, SourceConfig};
-use crate::event::Queue;
-use crate::portal::UserQueue;
-use crate::relay::{self, Ending, Until};
+use crate::relay::{self, Ending, StoreMemory, Until};
 use crate::shutdown::Signals;
 use crate::store::Store;
 
@@ -51,8 +51,9 @@ pub struct UnsubscribeArgs {
 /// Subscribes the source's user.
 pub async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
-    queue(source)?.subscribe().await?;
-    print(&format!("subscribed: the portal records events for {} from now on", identity(source)))?;
+    let caller = caller(config, source).await?;
+    caller.call::<IgnoredAny>("im.v2.Event.subscribe", &Map::new()).await?;
+    print(&format!("subscribed: the portal records events for {} from now on", reader(source)))?;
     Ok(Exit::Clean)
 }
 
@@ -73,15 +74,17 @@ pub async fn unsubscribe(
             return Ok(if ending == Ending::Refused { Exit::Refused } else { Exit::Temporary });
         }
     }
-    queue(&source)?.unsubscribe().await?;
-    print(&format!("unsubscribed: the portal records no more events for {}", identity(&source)))?;
+    let caller = caller_with(&config, &source, Arc::new(StoreMemory(store.clone()))).await?;
+    caller.call::<IgnoredAny>("im.v2.Event.unsubscribe", &Map::new()).await?;
+    print(&format!("unsubscribed: the portal records no more events for {}", reader(&source)))?;
     Ok(Exit::Clean)
 }
 
-fn queue(source: &SourceConfig) -> anyhow::Result<UserQueue> {
-    Ok(UserQueue::new(caller(source)?, Arc::new(Queue::new(&source.name, &identity(source)))))
-}
-
-fn identity(source: &SourceConfig) -> String {
-    source.identity().unwrap_or_default()
+/// Whose events they are, in words.
+fn reader(source: &SourceConfig) -> String {
+    let portal = source.portal().authority();
+    match source.webhook() {
+        Some(webhook) => format!("{portal}/user/{}", webhook.user_id()),
+        None => format!("whoever logged in for `{}` on {portal}", source.name),
+    }
 }

@@ -115,6 +115,11 @@ impl WebhookUrl {
         &self.base
     }
 
+    /// The user whose it is.
+    pub fn user_id(&self) -> u64 {
+        self.user_id
+    }
+
     /// The queue it reads: portal and user (PORTAL.md 2.4), as recorded in the state file.
     pub fn identity(&self) -> String {
         format!("{}/user/{}", self.base.authority(), self.user_id)

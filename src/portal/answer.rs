@@ -3,9 +3,10 @@
 //! Tolerant wherever a portal is known to differ, strict wherever an offset could be corrupted.
 
 use std::fmt;
+use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::event::EventId;
@@ -80,16 +81,19 @@ impl<'a, T> Envelope<'a, T> {
         }
     }
 
-    /// Seconds from the end of this call until the portal's oldest operating bucket drops out.
-    pub fn operating_reset_s(&self) -> Option<f64> {
+    /// Seconds of operating time that this method has used up, and how long until the oldest of them
+    /// drop out (PORTAL.md section 7).
+    pub fn operating(&self) -> Option<(f64, Duration)> {
         #[derive(Deserialize)]
         struct Time {
             finish: f64,
+            operating: f64,
             operating_reset_at: f64,
         }
         // Never fail on `time`: whatever is odd in it counts as absent.
         let time: Time = serde_json::from_str(self.time?.get()).ok()?;
-        Some(time.operating_reset_at - time.finish)
+        let reset_in = Duration::try_from_secs_f64(time.operating_reset_at - time.finish).ok()?;
+        Some((time.operating, reset_in))
     }
 }
 
@@ -101,13 +105,6 @@ fn text(raw: &str) -> String {
 /// `Some` for a key that is there, `null` included.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
-}
-
-/// The parameters of `im.v2.Event.get`.
-#[derive(Serialize)]
-pub struct GetParams {
-    pub offset: u64,
-    pub limit: u16,
 }
 
 /// `result` of `im.v2.Event.get`: one page of the queue.

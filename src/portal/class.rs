@@ -1,5 +1,7 @@
 //! What a caller does after a refusal: PORTAL.md section 6 as a table.
 
+use std::time::Duration;
+
 /// What the caller does next. Matched on by the relay's pace and by the commands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
@@ -13,6 +15,8 @@ pub enum Class {
     OpWait,
     /// Refresh the token once, then the same call once; impossible with a webhook.
     Refresh,
+    /// Ask for the subscription again once, then the same call; when it keeps coming, as [`Class::Operator`].
+    Unsubscribed,
     /// A person must act: leave the source alone but for slow probes.
     Operator,
     /// The request itself is wrong: this program or its version does not fit the portal.
@@ -21,90 +25,156 @@ pub enum Class {
     TooLarge,
 }
 
-/// One row of the table: an error code, its class, and what a person can do.
-struct Row(&'static str, Class, &'static str);
+/// A class, and what goes with it when a person has to act.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// What the caller does next.
+    pub class: Class,
+    /// How soon the first slow probe looks whether it has healed.
+    pub probe: Duration,
+    /// What a person can do; empty when nobody needs to.
+    pub cure: Cure,
+}
 
-const LOOK: &str = "look at the portal's answer above, then at the portal's own logs";
-const RECREATE: &str = "create the incoming webhook again (portal: Developer resources, scope `im`) and put its URL into the source";
-const PLAN: &str = "see to the portal's subscription: its plan does not include REST for this account";
-const REPORT: &str = "this looks like a defect of b24relay or an unknown portal version: please report it";
-const REINSTALL: &str = "install the application on the portal again";
-
-/// Every code of PORTAL.md section 6 that needs no table of its own; upper case.
-#[rustfmt::skip]
-const CODES: &[Row] = &[
-    Row("QUERY_LIMIT_EXCEEDED", Class::Rate, ""),
-    Row("OPERATION_TIME_LIMIT", Class::OpWait, ""),
-    Row("OVERLOAD_LIMIT", Class::Operator, "ask the portal's support to lift the block on REST"),
-    Row("EXPIRED_TOKEN", Class::Refresh, RECREATE),
-    Row("INVALID_TOKEN", Class::Refresh, RECREATE),
-    Row("NO_AUTH_FOUND", Class::Operator, "check that the webhook URL is complete"),
-    Row("INVALID_CREDENTIALS", Class::Operator, RECREATE),
-    Row("INSUFFICIENT_SCOPE", Class::Operator, "edit the incoming webhook and tick the scope `im`"),
-    Row("USER_ACCESS_ERROR", Class::Operator, "let the webhook's owner use the application"),
-    Row("AUTHORIZATION_ERROR", Class::Operator, "the webhook's owner is dismissed or inactive: create the webhook as another user"),
-    Row("APPLICATION_NOT_FOUND", Class::Operator, REINSTALL),
-    Row("ERROR_OAUTH", Class::Operator, REINSTALL),
-    Row("NOT_INSTALLED", Class::Operator, REINSTALL),
-    Row("PAYMENT_REQUIRED", Class::Operator, PLAN),
-    Row("CONNECTION_ERROR", Class::Retry, ""),
-    Row("METHOD_CONFIRM_WAITING", Class::Operator, "an administrator of the portal must approve the call"),
-    Row("METHOD_CONFIRM_DENIED", Class::Operator, "an administrator of the portal refused the call"),
-    Row("ACCESS_DENIED", Class::Operator, PLAN),
-    Row("WRONG_AUTH_TYPE", Class::Operator, "this method does not take a webhook's credential"),
-    Row("WRONG_LICENSE", Class::Operator, PLAN),
-    Row("ALLOWED_ONLY_INTRANET_USER", Class::Operator, "the webhook's owner must not be an extranet user"),
-    Row("INVALID_REQUEST", Class::Bug, "the portal wants https: check the URL, and that a proxy before the portal hands the scheme on"),
-    Row("ERROR_METHOD_NOT_FOUND", Class::Operator, "the portal is too old for `im.v2.Event.*`: update it"),
-    Row("PORTAL_DELETED", Class::Operator, "the portal is closed or gone; polling goes on by itself when it is back"),
-    Row("ERROR_BATCH_METHOD_NOT_ALLOWED", Class::Bug, REPORT),
-    Row("ERROR_BATCH_LENGTH_EXCEEDED", Class::Bug, REPORT),
-    Row("ERROR_ARGUMENT", Class::Bug, REPORT),
-    Row("MAIN_CONTROLLER_22001", Class::Bug, REPORT),
-    Row("22002", Class::Operator, "the portal is too old for `im.v2.Event.*`: update it"),
-    Row("ERROR_CORE", Class::RetryBounded, LOOK),
-    Row("INTERNAL_SERVER_ERROR", Class::Retry, ""),
-    Row("ERROR_UNEXPECTED_ANSWER", Class::Retry, ""),
-    Row("INTERNAL_WRONG_TRANSPORT", Class::Operator, "the portal is broken: ask its administrator"),
-    Row("INTERNAL_WRONG_HANDLER_CLASS", Class::Operator, "the portal is broken: ask its administrator"),
-    Row("WRONG_ENCODING", Class::RetryBounded, "the portal cannot encode one of its events"),
-    Row("ERROR_MANIFEST_IS_NOT_AVAILABLE", Class::Bug, REPORT),
-    Row("INVALID_AUTHENTICATION", Class::Operator, RECREATE),
-    Row("INVALID_HTTP_METHOD", Class::Bug, REPORT),
-    Row("BOT_TOKEN_NOT_SPECIFIED", Class::Bug, REPORT),
-    Row("CLIENT_ID_NOT_SPECIFIED", Class::Bug, REPORT),
-    Row("BOT_ID_REQUIRED", Class::Bug, REPORT),
-    Row("PARAMS_REQUIRED", Class::Bug, REPORT),
-    Row("BOT_NOT_FOUND", Class::Operator, "the bot is gone or its token has changed"),
-    Row("BOT_OWNERSHIP_ERROR", Class::Operator, "the bot belongs to another application"),
-    Row("SCOPE_ERROR", Class::Operator, "edit the incoming webhook and tick the scope `im`"),
-    Row("USER_NOT_SUBSCRIBED", Class::Operator, "run `b24relay subscribe`: somebody ended the subscription"),
-    Row("AUTH_ERROR", Class::Operator, RECREATE),
-];
-
-/// The class of an error answer, and what a person can do about it (empty when nobody needs to).
-///
-/// Decided by `code` in any letter case, then by the HTTP `status`; `description` only where a row of
-/// the table names it. `has_sessid` tells of a `sessid` key in the body.
-pub fn of_error(code: &str, status: u16, description: &str, has_sessid: bool) -> (Class, &'static str) {
-    if has_sessid {
-        // A browser session's check answered: the request carried what it must not carry.
-        return (Class::Bug, REPORT);
-    }
-    if code == "100" && description.contains("parameter {") {
-        return (Class::Bug, REPORT);
-    }
-    let row = CODES.iter().find(|row| row.0.eq_ignore_ascii_case(code));
-    match row {
-        Some(Row(_, class, cure)) => (*class, *cure),
-        None if status >= 500 => (Class::Retry, ""),
-        None => (Class::RetryBounded, LOOK),
+impl Verdict {
+    /// `class` with the ordinary probe.
+    pub const fn new(class: Class, cure: Cure) -> Self {
+        Self { class, probe: PROBE, cure }
     }
 }
 
-/// The class of an answer without a usable JSON body, by its HTTP status.
-pub fn of_status(status: u16) -> (Class, &'static str) {
-    match status {
+/// What a person can do, in the words for either kind of credential.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cure {
+    /// To whom has an incoming webhook.
+    pub webhook: &'static str,
+    /// To whom has an OAuth application.
+    pub oauth: &'static str,
+}
+
+impl Cure {
+    /// Nobody needs to do anything.
+    pub const NONE: Self = Self::same("");
+
+    /// The same for both.
+    pub const fn same(text: &'static str) -> Self {
+        Self { webhook: text, oauth: text }
+    }
+}
+
+/// When nothing else is said: after a minute.
+const PROBE: Duration = minutes(1);
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(60 * count)
+}
+
+/// One row of a table: an error code in upper case, its class, the minutes to the first probe, the cure.
+pub struct Row(pub &'static str, pub Class, pub u64, pub Cure);
+
+impl Row {
+    /// The row of `code`, in whatever letter case.
+    pub fn find(rows: &[Self], code: &str) -> Option<Verdict> {
+        let Self(_, class, probe, cure) = rows.iter().find(|row| row.0.eq_ignore_ascii_case(code))?;
+        Some(Verdict { class: *class, probe: minutes(*probe), cure: *cure })
+    }
+}
+
+const NONE: Cure = Cure::NONE;
+const LOOK: Cure = Cure::same("look at the portal's answer above, then at the portal's own logs");
+const AUTHORISE: Cure = Cure {
+    webhook: "create the incoming webhook again (portal: Developer resources, scope `im`) and put its URL into the source",
+    oauth: "log in again: `b24relay login SOURCE`",
+};
+const SCOPE: Cure = Cure {
+    webhook: "edit the incoming webhook and tick the scopes it lacks: `im`, for bots `imbot`",
+    oauth: "tick the scopes it lacks in the application's card (`im`, for bots `imbot`), then `b24relay login SOURCE`",
+};
+const OWNER: Cure = Cure {
+    webhook: "the webhook's owner is dismissed or inactive: create the webhook as another user",
+    oauth: "whoever logged in is dismissed or inactive: `b24relay login SOURCE` as another user",
+};
+const PLAN: Cure =
+    Cure::same("see to the portal's subscription: its plan does not include REST for this account");
+const REPORT: Cure =
+    Cure::same("this looks like a defect of b24relay or an unknown portal version: please report it");
+const REINSTALL: Cure = Cure::same("install the application on the portal again");
+const OLD_PORTAL: Cure = Cure::same("the portal is too old for event queues (`im.v2.Event.*`): update it");
+const BROKEN: Cure = Cure::same("the portal is broken: ask its administrator");
+const BOT_KEYS: Cure = Cure::same("complete the bot's keys: `bot_id`, and with a webhook `bot_token`");
+
+/// Every code of PORTAL.md section 6 that needs no rule of its own.
+#[rustfmt::skip]
+const CODES: &[Row] = &[
+    Row("QUERY_LIMIT_EXCEEDED", Class::Rate, 1, NONE),
+    Row("OPERATION_TIME_LIMIT", Class::OpWait, 1, NONE),
+    Row("OVERLOAD_LIMIT", Class::Operator, 15, Cure::same("the portal blocked REST by hand: ask its support to lift the block")),
+    Row("EXPIRED_TOKEN", Class::Refresh, 1, AUTHORISE),
+    Row("INVALID_TOKEN", Class::Refresh, 1, AUTHORISE),
+    Row("NO_AUTH_FOUND", Class::Operator, 1, Cure { webhook: "check that the webhook URL is complete", oauth: AUTHORISE.oauth }),
+    Row("INVALID_CREDENTIALS", Class::Operator, 1, AUTHORISE),
+    Row("INSUFFICIENT_SCOPE", Class::Operator, 1, SCOPE),
+    Row("USER_ACCESS_ERROR", Class::Operator, 1, Cure::same("let this user use the application (portal: the application's access rights)")),
+    Row("AUTHORIZATION_ERROR", Class::Operator, 1, OWNER),
+    Row("APPLICATION_NOT_FOUND", Class::Operator, 1, REINSTALL),
+    Row("ERROR_OAUTH", Class::Operator, 1, REINSTALL),
+    Row("NOT_INSTALLED", Class::Operator, 1, REINSTALL),
+    Row("PAYMENT_REQUIRED", Class::Operator, 15, PLAN),
+    Row("CONNECTION_ERROR", Class::Retry, 1, NONE),
+    Row("METHOD_CONFIRM_WAITING", Class::Operator, 2, Cure::same("an administrator of the portal must approve the call")),
+    Row("METHOD_CONFIRM_DENIED", Class::Operator, 15, Cure::same("an administrator of the portal refused the call")),
+    Row("ACCESS_DENIED", Class::Operator, 1, PLAN),
+    Row("WRONG_AUTH_TYPE", Class::Operator, 1, Cure { webhook: "this method needs an OAuth application (`[sources.NAME.oauth]`), not a webhook", oauth: "this method needs a webhook, not an application" }),
+    Row("WRONG_LICENSE", Class::Operator, 15, PLAN),
+    Row("ALLOWED_ONLY_INTRANET_USER", Class::Operator, 1, Cure::same("the user must not be an extranet user")),
+    Row("INVALID_REQUEST", Class::Bug, 1, Cure::same("the portal wants https: check the URL, and that a proxy before the portal hands the scheme on")),
+    Row("ERROR_METHOD_NOT_FOUND", Class::Operator, 60, OLD_PORTAL),
+    Row("PORTAL_DELETED", Class::Operator, 5, Cure::same("the portal is closed or gone; polling goes on by itself when it is back")),
+    Row("ERROR_BATCH_METHOD_NOT_ALLOWED", Class::Bug, 1, REPORT),
+    Row("ERROR_BATCH_LENGTH_EXCEEDED", Class::Bug, 1, REPORT),
+    Row("ERROR_ARGUMENT", Class::Bug, 1, REPORT),
+    Row("MAIN_CONTROLLER_22001", Class::Bug, 1, REPORT),
+    Row("22002", Class::Operator, 60, OLD_PORTAL),
+    Row("ERROR_CORE", Class::RetryBounded, 1, LOOK),
+    Row("INTERNAL_SERVER_ERROR", Class::Retry, 1, NONE),
+    Row("ERROR_UNEXPECTED_ANSWER", Class::Retry, 1, NONE),
+    Row("INTERNAL_WRONG_TRANSPORT", Class::Operator, 5, BROKEN),
+    Row("INTERNAL_WRONG_HANDLER_CLASS", Class::Operator, 5, BROKEN),
+    Row("WRONG_ENCODING", Class::RetryBounded, 1, Cure::same("the portal cannot encode one of its events")),
+    Row("ERROR_MANIFEST_IS_NOT_AVAILABLE", Class::Bug, 1, REPORT),
+    Row("INVALID_AUTHENTICATION", Class::Operator, 1, AUTHORISE),
+    Row("INVALID_HTTP_METHOD", Class::Bug, 1, REPORT),
+    Row("BOT_TOKEN_NOT_SPECIFIED", Class::Bug, 1, BOT_KEYS),
+    Row("CLIENT_ID_NOT_SPECIFIED", Class::Bug, 1, BOT_KEYS),
+    Row("BOT_ID_REQUIRED", Class::Bug, 1, BOT_KEYS),
+    Row("PARAMS_REQUIRED", Class::Bug, 1, BOT_KEYS),
+    Row("BOT_NOT_FOUND", Class::Operator, 1, Cure::same("the bot is gone: register it again and correct `bot_id`")),
+    Row("BOT_OWNERSHIP_ERROR", Class::Operator, 1, Cure { webhook: "the bot's token has changed or it is another's bot: correct `bot_token`", oauth: "the bot belongs to another application" }),
+    Row("SCOPE_ERROR", Class::Operator, 1, SCOPE),
+    Row("USER_NOT_SUBSCRIBED", Class::Unsubscribed, 1, Cure::same("run `b24relay subscribe SOURCE`: somebody keeps ending the subscription")),
+    Row("AUTH_ERROR", Class::Operator, 1, AUTHORISE),
+];
+
+/// The verdict on an error answer.
+///
+/// Decided by `code` in any letter case, then by the HTTP `status`; `description` only where a row of
+/// the table names it. `has_sessid` tells of a `sessid` key in the body.
+pub fn of_error(code: &str, status: u16, description: &str, has_sessid: bool) -> Verdict {
+    // A browser session's check answered: the request carried what it must not carry.
+    let is_session_check = has_sessid
+        && ["ACCESS_DENIED", "SESSION_FAILED"].iter().any(|session| session.eq_ignore_ascii_case(code));
+    if is_session_check || (code == "100" && description.contains("parameter {")) {
+        return Verdict::new(Class::Bug, REPORT);
+    }
+    Row::find(CODES, code).unwrap_or(match status {
+        500.. => Verdict::new(Class::Retry, NONE),
+        _ => Verdict::new(Class::RetryBounded, LOOK),
+    })
+}
+
+/// The verdict on an answer without a usable JSON body, by its HTTP status.
+pub fn of_status(status: u16) -> Verdict {
+    let (class, cure) = match status {
         // A gateway that is overwhelmed is treated as if it had named the limit.
         429 | 503 => (Class::Rate, ""),
         500..=599 | 408 => (Class::Retry, ""),
@@ -112,37 +182,50 @@ pub fn of_status(status: u16) -> (Class, &'static str) {
         401 | 403 => (Class::Operator, "a firewall or a closed portal answered: ask its administrator"),
         404 => (Class::Operator, "check the address: no portal answered there"),
         _ => (Class::RetryBounded, "something else than the portal answered: a login or maintenance page?"),
-    }
+    };
+    Verdict::new(class, Cure::same(cure))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn class(code: &str, status: u16, description: &str) -> Class {
+        of_error(code, status, description, false).class
+    }
+
     #[test]
     fn a_code_is_known_in_any_letter_case_and_with_any_status() {
         for status in [200, 401, 403, 429, 503] {
-            assert_eq!(of_error("query_limit_exceeded", status, "", false).0, Class::Rate);
-            assert_eq!(of_error("Expired_Token", status, "", false).0, Class::Refresh);
-            assert_eq!(of_error("INVALID_CREDENTIALS", status, "", false).0, Class::Operator);
+            assert_eq!(class("query_limit_exceeded", status, ""), Class::Rate);
+            assert_eq!(class("Expired_Token", status, ""), Class::Refresh);
+            assert_eq!(class("INVALID_CREDENTIALS", status, ""), Class::Operator);
         }
     }
 
     #[test]
     fn numeric_codes_are_no_verdict_but_a_named_parameter_is() {
         for code in ["100", "0", "400", "", "NEVER_SEEN"] {
-            assert_eq!(of_error(code, 400, "JSON error", false).0, Class::RetryBounded, "{code}");
-            assert_eq!(of_error(code, 500, "", false).0, Class::Retry, "{code}");
+            assert_eq!(class(code, 400, "JSON error"), Class::RetryBounded, "{code}");
+            assert_eq!(class(code, 500, ""), Class::Retry, "{code}");
         }
-        assert_eq!(of_error("100", 400, "Invalid value for parameter {offset}", false).0, Class::Bug);
+        assert_eq!(class("100", 400, "Invalid value for parameter {offset}"), Class::Bug);
+    }
+
+    #[test]
+    fn a_session_check_is_our_mistake_but_a_stray_sessid_is_not() {
+        assert_eq!(of_error("access_denied", 401, "", true).class, Class::Bug);
+        assert_eq!(of_error("ACCESS_DENIED", 401, "", false).class, Class::Operator);
+        assert_eq!(of_error("CONNECTION_ERROR", 401, "", true).class, Class::Retry);
     }
 
     #[test]
     fn every_operator_row_says_what_to_do() {
-        for Row(code, class, cure) in CODES {
+        for Row(code, class, probe, cure) in CODES {
             let needs_a_person = !matches!(class, Class::Retry | Class::Rate | Class::OpWait);
-            assert_eq!(needs_a_person, !cure.is_empty(), "{code}");
+            assert_eq!(needs_a_person, !cure.webhook.is_empty() && !cure.oauth.is_empty(), "{code}");
             assert_eq!(*code, code.to_ascii_uppercase());
+            assert!((1..=60).contains(probe), "{code}");
         }
     }
 
@@ -155,7 +238,7 @@ mod tests {
             (vec![408, 500, 502, 504], Class::Retry),
         ] {
             for status in statuses {
-                assert_eq!(of_status(status).0, class, "{status}");
+                assert_eq!(of_status(status).class, class, "{status}");
             }
         }
     }

@@ -1,13 +1,30 @@
 //! All that is spoken to Bitrix24: one call, what its answer means, and the queue behind it.
 //!
-//! Reading order: [`queue`](UserQueue) is what the relay uses, `call` carries one request, `answer`
+//! Reading order: [`queue`](EventQueue) is what the relay uses, `call` carries one request, `answer`
 //! knows the wire's shapes, `class` turns every refusal and symptom into what the caller does next.
+//! `site` and `budget` are what all sources of one portal share, `grant` is what all users of one
+//! OAuth login share; `authorization` and `tokens` are behind it. `memory` outlives the process.
 
 mod answer;
+mod authorization;
+mod budget;
 mod call;
 mod class;
+mod grant;
+mod memory;
+mod operating;
 mod queue;
+mod refusal;
+mod site;
+mod tokens;
 
-pub use call::{CallError, Caller};
+pub use authorization::{Authorization, Claim, authorize_url};
+pub use budget::Purpose;
+pub use call::{Caller, Credential};
 pub use class::Class;
-pub use queue::UserQueue;
+pub use grant::{Grant, keep};
+pub use memory::Memory;
+pub use queue::{EventQueue, Peek};
+pub use refusal::CallError;
+pub use site::{Site, home_key};
+pub use tokens::Tokens;

@@ -1,25 +1,59 @@
-//! One user's event queue: subscribe, poll, unsubscribe (PORTAL.md section 2).
+//! One event queue, a user's or a bot's: subscribe, peek, poll, unsubscribe (PORTAL.md 2 and 3.1).
 
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
-use serde_json::Map;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tracing::warn;
 
-use super::answer::{GetParams, Item, Page};
-use super::call::{CallError, Caller};
-use crate::event::{Batch, Event, Offset, Queue};
+use super::answer::{Item, Page};
+use super::budget::Purpose;
+use super::call::Caller;
+use super::refusal::CallError;
+use crate::config::KindConfig;
+use crate::event::{Batch, Event, EventId, Offset, Queue};
 
-/// The queue of the user behind a credential.
-pub struct UserQueue {
+/// What is asked for in a peek: as much as the portal gives.
+const PEEK_LIMIT: u16 = 1000;
+
+/// The queue behind a credential.
+pub struct EventQueue {
     caller: Caller,
     queue: Arc<Queue>,
+    kind: KindConfig,
 }
 
-impl UserQueue {
-    /// The queue that `caller`'s credential reads, known as `queue`.
-    pub fn new(caller: Caller, queue: Arc<Queue>) -> Self {
-        Self { caller, queue }
+/// The parameters of a poll, for either kind of queue.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GetParams<'a> {
+    offset: u64,
+    limit: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bot_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bot_token: Option<&'a str>,
+    /// A JSON boolean: the portal takes any text for true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with_user_events: Option<bool>,
+}
+
+/// What a peek saw: the lowest part of a queue, nothing of it confirmed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peek {
+    /// The highest id on the page; `None` when the queue is empty.
+    pub highest: Option<EventId>,
+}
+
+impl EventQueue {
+    /// The queue of `kind` that `caller`'s credential reads, known as `queue`.
+    pub fn new(caller: Caller, queue: Arc<Queue>, kind: KindConfig) -> Self {
+        let secret = match &kind {
+            KindConfig::Bot(bot) => bot.token.clone(),
+            KindConfig::User => None,
+        };
+        Self { caller: caller.hiding(secret), queue, kind }
     }
 
     /// Its names.
@@ -27,31 +61,94 @@ impl UserQueue {
         &self.queue
     }
 
+    /// Whether the portal fills it only while the user is subscribed.
+    pub fn needs_subscription(&self) -> bool {
+        self.reads_user()
+    }
+
+    /// Whether what the user behind the credential may see is in it.
+    pub fn reads_user(&self) -> bool {
+        match &self.kind {
+            KindConfig::User => true,
+            KindConfig::Bot(bot) => bot.with_user_events,
+        }
+    }
+
+    /// Whether polls come near the limit of their operating time.
+    pub fn is_strained(&self) -> bool {
+        self.caller.is_strained(self.method())
+    }
+
     /// Asks the portal to record events for this user from now on; harmless when it already does.
     ///
     /// # Errors
-    /// As [`Caller::call`].
+    /// As [`Caller::attempt`].
     pub async fn subscribe(&self) -> Result<(), CallError> {
-        self.caller.call("im.v2.Event.subscribe", &Map::new()).await.map(|IgnoredAny| ())
+        let subscribed = self.caller.attempt("im.v2.Event.subscribe", Purpose::Other, &Map::new()).await;
+        subscribed.map(|IgnoredAny| ())
     }
 
-    /// Asks the portal to stop recording. What is unread is destroyed on the portals we know
-    /// (PORTAL.md 2.6): drain first.
+    /// The user behind the credential.
     ///
     /// # Errors
-    /// As [`Caller::call`].
-    pub async fn unsubscribe(&self) -> Result<(), CallError> {
-        self.caller.call("im.v2.Event.unsubscribe", &Map::new()).await.map(|IgnoredAny| ())
+    /// As [`Caller::attempt`].
+    pub async fn owner(&self) -> Result<u64, CallError> {
+        #[derive(Deserialize)]
+        struct Profile {
+            #[serde(rename = "ID")]
+            id: Value,
+        }
+        let profile: Profile = self.caller.attempt("profile", Purpose::Other, &Map::new()).await?;
+        let id = profile.id.as_u64().or_else(|| profile.id.as_str()?.parse().ok());
+        id.ok_or_else(|| CallError::retry("profile", "the answer has no user id"))
+    }
+
+    /// Reads the lowest events of the queue and confirms nothing (PORTAL.md 2.4).
+    ///
+    /// # Errors
+    /// As [`Caller::attempt`].
+    pub async fn peek(&self) -> Result<Peek, CallError> {
+        let page = self.get(Offset::START, PEEK_LIMIT).await?;
+        Ok(Peek { highest: page.events.0.iter().map(|item| item.id).max() })
     }
 
     /// Reads up to `limit` events from `offset` on, and lets the portal forget all below it.
     ///
     /// # Errors
-    /// As [`Caller::call`].
+    /// As [`Caller::attempt`].
     pub async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {
-        let params = GetParams { offset: offset.get(), limit };
-        let page = self.caller.call("im.v2.Event.get", &params).await?;
+        let page = self.get(offset, limit).await?;
         Ok(self.batch(page, offset, limit))
+    }
+
+    /// Gets another token after `refusal`. Not to be given up half-way.
+    ///
+    /// # Errors
+    /// As [`Caller::renew`].
+    pub async fn renew(&self, refusal: CallError) -> Result<(), CallError> {
+        self.caller.renew(refusal).await
+    }
+
+    fn method(&self) -> &'static str {
+        match self.kind {
+            KindConfig::User => "im.v2.Event.get",
+            KindConfig::Bot(_) => "imbot.v2.Event.get",
+        }
+    }
+
+    async fn get(&self, offset: Offset, limit: u16) -> Result<Page, CallError> {
+        let bot = match &self.kind {
+            KindConfig::User => None,
+            KindConfig::Bot(bot) => Some(bot),
+        };
+        let params = GetParams {
+            offset: offset.get(),
+            limit,
+            bot_id: bot.map(|bot| bot.id),
+            bot_token: bot.and_then(|bot| Some(bot.token.as_ref()?.expose())),
+            with_user_events: bot.map(|bot| bot.with_user_events),
+        };
+        self.caller.attempt(self.method(), Purpose::Poll, &params).await
     }
 
     /// Puts a page in order: ascending, each id once, nothing below what was asked for.

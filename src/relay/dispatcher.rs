@@ -6,12 +6,12 @@ use super::RelayError;
 use super::lane::{Lane, Settled};
 use crate::event::{Batch, Offset};
 
-/// Lets all lanes settle `batch`; comes back when the slowest has.
+/// Lets all lanes settle `batch`, with whose poll all below `confirmed` was confirmed; comes back when the slowest has.
 ///
 /// # Errors
 /// The first error that ends the process; other lanes are then left where a crash would leave them.
-pub async fn dispatch(lanes: &mut [Lane], batch: &Batch) -> Result<Settled, RelayError> {
-    let settled = try_join_all(lanes.iter_mut().map(|lane| lane.settle(batch))).await?;
+pub async fn dispatch(lanes: &mut [Lane], batch: &Batch, confirmed: Offset) -> Result<Settled, RelayError> {
+    let settled = try_join_all(lanes.iter_mut().map(|lane| lane.settle(batch, confirmed))).await?;
     Ok(if settled.contains(&Settled::CutShort) { Settled::CutShort } else { Settled::All })
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, trace, warn};
 
+use super::opening::Common;
 use super::{RelayError, Until};
 use crate::config::SinkConfig;
 use crate::event::{Batch, Event, Offset};
@@ -67,19 +68,17 @@ impl Lane {
         config: &SinkConfig,
         sink: Arc<dyn Sink>,
         checkpoint: Offset,
-        store: &Store,
-        signals: &Signals,
-        until: Until,
+        common: &Common,
     ) -> Self {
         Self {
             source: source.to_owned(),
             sink_name: config.name.clone(),
             sink,
             events: config.events.clone(),
-            until,
-            store: store.clone(),
-            signals: signals.clone(),
-            progress: Progress { offset: checkpoint, delivered: 0, filtered: 0 },
+            until: common.until,
+            store: common.store.clone(),
+            signals: common.signals.clone(),
+            progress: Progress { offset: checkpoint, delivered: 0, filtered: 0, confirmed: Offset::START },
             committed: checkpoint,
             committed_at: Instant::now(),
             retry: Backoff::jittered(config.retry.min, config.retry.max),
@@ -94,11 +93,13 @@ impl Lane {
         self.committed
     }
 
-    /// Delivers what the sink takes of `batch` and has not settled yet, and commits.
+    /// Delivers what the sink takes of `batch` and has not settled yet, and commits. All below `confirmed`
+    /// is what the portal forgot when it sent the batch.
     ///
     /// # Errors
     /// Only what ends the process; a failing sink is tried again until it takes the events.
-    pub async fn settle(&mut self, batch: &Batch) -> Result<Settled, RelayError> {
+    pub async fn settle(&mut self, batch: &Batch, confirmed: Offset) -> Result<Settled, RelayError> {
+        self.progress.confirmed = confirmed;
         let fresh = batch.events.iter().filter(|event| self.progress.offset.wants(event.id));
         let (wanted, filtered): (Vec<&Event>, Vec<&Event>) = fresh.partition(|event| self.takes(event));
         let mut filtered = filtered.into_iter().peekable();

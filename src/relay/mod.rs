@@ -1,28 +1,35 @@
 //! The engine: every source polls, every lane settles, every commit comes before the portal forgets.
 //!
-//! Reading order: `source` is the loop, `pace` its pauses, `dispatcher` and `lane` the way to the
-//! sinks. Keeps I6: nothing here relies on an orderly end; a stop is a courtesy to the operator.
+//! Reading order: `opening` makes a source ready, `source` is its loop, `preparation` what must hold before
+//! it confirms, `pace` its pauses, `dispatcher` and `lane` the way to the sinks. `callers` is what the
+//! sources share of their portals, `census` whether any is let in. Keeps I6: nothing here relies on an orderly end; a stop is a courtesy to the operator.
 
+mod callers;
+mod census;
 mod dispatcher;
 mod lane;
+mod memory;
+mod opening;
 mod pace;
+mod preparation;
 mod source;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::info;
 
-use crate::config::{Config, SourceConfig};
-use crate::event::{Offset, Queue};
-use crate::portal::{Caller, UserQueue};
+use crate::config::Config;
+use crate::portal::Memory;
 use crate::retry::whole_millis;
 use crate::shutdown::Signals;
-use crate::sink::{self, Sink};
+use crate::sink;
 use crate::store::{Store, StoreError};
-use lane::Lane;
-use source::Source;
+pub use callers::Callers;
+use census::Census;
+pub use memory::{NoMemory, StoreMemory};
+use opening::{Claims, Common, Opening};
 
 /// What idle loops need to notice a stop: without any grace at all they are not cut short either.
 const NOTICE: Duration = Duration::from_millis(100);
@@ -79,18 +86,20 @@ pub async fn run(
     signals: &Signals,
     until: Until,
 ) -> Result<Ending, RelayError> {
-    let mut sinks = Vec::new();
-    for sink in &config.sinks {
-        let built = sink::build(sink, signals);
-        sinks.push(built.map_err(|reason| RelayError::Setup(format!("sinks.{}: {reason}", sink.name)))?);
-    }
+    let common = common(config, store, signals, until).await?;
     // Every source is checked before the first one asks its portal for anything.
-    let mut sources = Vec::new();
-    for source in &config.sources {
-        sources.push(open(config, source, &sinks, store, signals, until).await?);
+    let (mut ready, mut waiting) = (Vec::new(), Vec::new());
+    for opening in openings(config, &common)? {
+        match opening.open().await? {
+            Ok(source) => ready.push(source),
+            Err(refusal) => waiting.push((opening, refusal)),
+        }
     }
     let mut loops = JoinSet::new();
-    for source in sources {
+    for (opening, refusal) in waiting {
+        loops.spawn(opening.run(refusal));
+    }
+    for source in ready {
         loops.spawn(source.run());
     }
     let grace_is_over = async {
@@ -102,7 +111,43 @@ pub async fn run(
         biased;
         ending = join(&mut loops) => ending,
         () = grace_is_over => Ok(Ending::CutShort),
+        () = common.census.all_refused() => Ok(Ending::Refused),
     }
+}
+
+async fn common(
+    config: &Config,
+    store: &Store,
+    signals: &Signals,
+    until: Until,
+) -> Result<Common, RelayError> {
+    let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
+    let callers = Callers::open(config, &config.sources, &memory).await.map_err(RelayError::Setup)?;
+    callers.warn_of_stretching(&config.sources);
+    Ok(Common {
+        callers: Arc::new(callers),
+        claims: Claims::default(),
+        census: Census::new(config.sources.len()),
+        memory,
+        store: store.clone(),
+        signals: signals.clone(),
+        until,
+    })
+}
+
+/// Every source with the sinks that take its events.
+fn openings(config: &Config, common: &Common) -> Result<Vec<Opening>, RelayError> {
+    let mut sinks = Vec::new();
+    for sink in &config.sinks {
+        let built = sink::build(sink, &common.signals);
+        let built = built.map_err(|reason| RelayError::Setup(format!("sinks.{}: {reason}", sink.name)))?;
+        sinks.push((sink.clone(), built));
+    }
+    let openings = config.sources.iter().map(|source| {
+        let takers = sinks.iter().filter(|(sink, _)| sink.takes_source(&source.name)).cloned();
+        Opening::new(source.clone(), takers.collect(), common.clone())
+    });
+    Ok(openings.collect())
 }
 
 /// The worst ending of all loops, or the first error.
@@ -112,29 +157,4 @@ async fn join(loops: &mut JoinSet<Result<Ending, RelayError>>) -> Result<Ending,
         worst = worst.max(joined.map_err(|panic| RelayError::Panicked(panic.to_string()))??);
     }
     Ok(worst)
-}
-
-async fn open(
-    config: &Config,
-    source: &SourceConfig,
-    sinks: &[Arc<dyn Sink>],
-    store: &Store,
-    signals: &Signals,
-    until: Until,
-) -> Result<Source, RelayError> {
-    let identity = source.identity().unwrap_or_default();
-    let queue = Arc::new(Queue::new(&source.name, &identity));
-    let mut checkpoints = store.adopt(&queue).await?;
-    let caller = Caller::try_new(source)
-        .map_err(|reason| RelayError::Setup(format!("sources.{}: {reason}", source.name)))?;
-    let mut lanes = Vec::new();
-    for (sink, built) in config.sinks.iter().zip(sinks).filter(|(sink, _)| sink.takes_source(&source.name)) {
-        let checkpoint = checkpoints.remove(&sink.name).unwrap_or(Offset::START);
-        lanes.push(Lane::new(&source.name, sink, Arc::clone(built), checkpoint, store, signals, until));
-    }
-    for sink in checkpoints.keys() {
-        warn!(source = source.name, sink, "sink is no longer configured: what it had not settled is let go");
-    }
-    let queue = UserQueue::new(caller, queue);
-    Ok(Source::new(queue, source.poll, lanes, store, signals, until))
 }

@@ -1,10 +1,23 @@
 //! How long a source waits after each step. Pure but for the dice of the delays.
+//!
+//! After events it looks again at once, then ever more rarely up to `poll.idle`: a conversation is
+//! followed closely, as far as the portal's budget goes. After a long silence the pause grows on.
 
 use std::time::Duration;
 
 use crate::config::PollConfig;
-use crate::portal::Class;
+use crate::portal::{CallError, Class};
 use crate::retry::Backoff;
+
+/// The pause after a poll that brought all there was. The budget of a cloud portal makes it longer; a
+/// server of one's own is not to be hammered either.
+const AFTER_EVENTS: Duration = Duration::from_millis(200);
+
+/// The pause after the first poll that brought nothing; doubled by each further one up to `poll.idle`.
+const FIRST_IDLE: Duration = Duration::from_millis(500);
+
+/// After so long without an event the pause grows beyond `poll.idle`, by a tenth with each poll.
+const LONG_SILENCE: Duration = Duration::from_secs(600);
 
 /// How often a doubtful refusal is tried again before a person is called.
 const BOUNDED_MAX: u32 = 5;
@@ -14,6 +27,34 @@ const OPERATING_UNKNOWN: Duration = Duration::from_secs(60);
 
 /// The longest pause after `OPERATION_TIME_LIMIT`: the portal's whole window.
 const OPERATING_MAX: Duration = Duration::from_secs(600);
+
+/// What a poll brought.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Polled {
+    /// How many events.
+    pub count: usize,
+    /// The portal says that more is waiting.
+    pub has_more: bool,
+    /// The portal's operating time for polls is running out.
+    pub is_strained: bool,
+}
+
+/// What the pace needs to know of a refusal.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    /// What it calls for.
+    pub class: Class,
+    /// How long the portal asked us to stay away, if it did.
+    pub wait: Option<Duration>,
+    /// How soon the first slow probe comes.
+    pub probe: Duration,
+}
+
+impl From<&CallError> for Refusal {
+    fn from(error: &CallError) -> Self {
+        Self { class: error.class, wait: error.wait, probe: error.probe }
+    }
+}
 
 /// What a refusal means for this source, now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,9 +69,13 @@ pub struct Verdict {
 pub struct Pace {
     poll: PollConfig,
     limit: u16,
+    /// The pause after the next poll that brings nothing.
+    idle: Duration,
+    silence: Duration,
     retry: Backoff,
     rate: Backoff,
     probe: Backoff,
+    probe_min: Duration,
     doubtful: u32,
 }
 
@@ -40,9 +85,12 @@ impl Pace {
         Self {
             poll,
             limit: poll.limit,
+            idle: poll.idle,
+            silence: Duration::ZERO,
             retry: Backoff::jittered(seconds(1), seconds(60)),
             rate: Backoff::jittered(seconds(2), seconds(30)),
-            probe: Backoff::steady(seconds(60), seconds(900)),
+            probe: probe(seconds(60)),
+            probe_min: seconds(60),
             doubtful: 0,
         }
     }
@@ -53,7 +101,7 @@ impl Pace {
     }
 
     /// The pause after a poll that was answered.
-    pub fn after_poll(&mut self, has_more: bool) -> Duration {
+    pub fn after_poll(&mut self, polled: Polled) -> Duration {
         self.retry.reset();
         self.rate.reset();
         self.probe.reset();
@@ -61,36 +109,75 @@ impl Pace {
         // After an answer that was too large: back up at once, for a long backlog read in small parts
         // would not be through before the portal's 24 hours are over.
         self.limit = self.limit.saturating_mul(2).min(self.poll.limit);
-        if has_more { self.poll.busy } else { self.poll.idle }
+        let pause = if polled.has_more {
+            self.poll.busy
+        } else if polled.count > 0 {
+            self.idle = FIRST_IDLE.min(self.poll.idle);
+            self.silence = Duration::ZERO;
+            AFTER_EVENTS.min(self.poll.idle)
+        } else {
+            self.idle_pause()
+        };
+        if polled.is_strained { pause.max(self.poll.idle_max) } else { pause }
     }
 
-    /// The pause after a refusal or no answer at all, by what it calls for; `wait` is how long the
-    /// portal asked us to stay away.
-    pub fn after_refusal(&mut self, class: Class, wait: Option<Duration>) -> Verdict {
-        let asked = wait.unwrap_or_default();
-        let (delay, needs_person) = match class {
+    fn idle_pause(&mut self) -> Duration {
+        let pause = self.idle;
+        self.silence = self.silence.saturating_add(pause);
+        self.idle = if self.silence >= LONG_SILENCE {
+            (pause + pause / 10).min(self.poll.idle_max)
+        } else {
+            (pause * 2).min(self.poll.idle)
+        };
+        pause
+    }
+
+    /// The pause after a refusal or no answer at all.
+    pub fn after_refusal(&mut self, refusal: Refusal) -> Verdict {
+        let asked = refusal.wait.unwrap_or_default();
+        let (delay, needs_person) = match refusal.class {
             Class::Retry => (self.retry.next_delay().max(asked), false),
             Class::Rate => (self.rate.next_delay().max(asked), false),
-            Class::OpWait => (operating_pause(wait), false),
+            Class::OpWait => (operating_pause(refusal.wait), false),
             Class::RetryBounded if self.is_first_of(BOUNDED_MAX) => {
                 (self.retry.next_delay().max(asked), false)
             }
+            Class::Unsubscribed if self.is_first_of(1) => (self.retry.next_delay(), false),
             Class::TooLarge if self.limit > 1 => {
                 self.limit /= 2;
                 (self.retry.next_delay(), false)
             }
-            // A webhook has nothing to refresh, and a wrong request stays wrong: both need a person.
-            Class::Operator | Class::Refresh | Class::Bug | Class::RetryBounded | Class::TooLarge => {
-                (self.probe.next_delay().max(asked), true)
-            }
+            // A token refreshed in vain and a request that is wrong stay so: these need a person.
+            Class::Operator
+            | Class::Refresh
+            | Class::Bug
+            | Class::RetryBounded
+            | Class::Unsubscribed
+            | Class::TooLarge => (self.next_probe(refusal.probe).max(asked), true),
         };
         Verdict { delay, needs_person }
+    }
+
+    /// The next of the slow probes, whose first comes after `min`.
+    fn next_probe(&mut self, min: Duration) -> Duration {
+        if self.probe_min != min {
+            (self.probe, self.probe_min) = (probe(min), min);
+        }
+        self.probe.next_delay()
     }
 
     fn is_first_of(&mut self, max: u32) -> bool {
         self.doubtful = self.doubtful.saturating_add(1);
         self.doubtful <= max
     }
+}
+
+/// Slow probes: the first after `min`, then ever more rarely up to a quarter of an hour, or to four times
+/// `min` but no more than an hour where it begins later.
+fn probe(min: Duration) -> Backoff {
+    const QUARTER: Duration = Duration::from_secs(900);
+    let max = if min < QUARTER { QUARTER } else { (min * 4).min(Duration::from_secs(3600)) };
+    Backoff::steady(min, max)
 }
 
 /// Until the reset and a second more, or a minute when it is unknown or already past.
@@ -117,19 +204,55 @@ mod tests {
         })
     }
 
+    fn of(class: Class) -> Refusal {
+        Refusal { class, wait: None, probe: 60 * SECOND }
+    }
+
+    fn events(count: usize) -> Polled {
+        Polled { count, ..Polled::default() }
+    }
+
+    const MORE: Polled = Polled { count: 1000, has_more: true, is_strained: false };
+
     #[test]
     fn an_answer_sets_the_configured_pace_and_forgets_all_trouble() {
         let mut pace = pace();
         for _ in 0..20 {
-            pace.after_refusal(Class::Retry, None);
-            pace.after_refusal(Class::Operator, None);
-            pace.after_refusal(Class::RetryBounded, None);
+            pace.after_refusal(of(Class::Retry));
+            pace.after_refusal(of(Class::Operator));
+            pace.after_refusal(of(Class::RetryBounded));
         }
-        assert_eq!(pace.after_poll(true), 2 * SECOND);
-        assert_eq!(pace.after_poll(false), 5 * SECOND);
-        assert!(pace.after_refusal(Class::Retry, None).delay <= SECOND);
-        assert!(pace.after_refusal(Class::Operator, None).delay <= 66 * SECOND);
-        assert!(!pace.after_refusal(Class::RetryBounded, None).needs_person);
+        assert_eq!(pace.after_poll(MORE), 2 * SECOND);
+        assert_eq!(pace.after_poll(events(0)), 5 * SECOND);
+        assert!(pace.after_refusal(of(Class::Retry)).delay <= SECOND);
+        assert!(pace.after_refusal(of(Class::Operator)).delay <= 66 * SECOND);
+        assert!(!pace.after_refusal(of(Class::RetryBounded)).needs_person);
+    }
+
+    #[test]
+    fn a_conversation_is_followed_closely_and_silence_ever_more_rarely() {
+        let mut pace = pace();
+        assert_eq!(pace.after_poll(events(3)), SECOND / 5);
+        let pauses: Vec<u128> = (0..6).map(|_| pace.after_poll(events(0)).as_millis()).collect();
+        assert_eq!(pauses, [500, 1000, 2000, 4000, 5000, 5000]);
+        for _ in 0..115 {
+            assert!(pace.after_poll(events(0)) <= 5 * SECOND, "ten minutes of silence are nothing special");
+        }
+        let mut pause = Duration::ZERO;
+        for _ in 0..40 {
+            let next = pace.after_poll(events(0));
+            assert!(next >= pause && next <= pause.max(5 * SECOND) * 11 / 10, "{pause:?} then {next:?}");
+            pause = next;
+        }
+        assert_eq!(pause, 30 * SECOND);
+        assert_eq!(pace.after_poll(events(1)), SECOND / 5, "the first event brings it back");
+    }
+
+    #[test]
+    fn a_strained_portal_is_polled_rarely_whatever_is_waiting() {
+        for polled in [MORE, events(1), events(0)] {
+            assert_eq!(pace().after_poll(Polled { is_strained: true, ..polled }), 30 * SECOND);
+        }
     }
 
     #[test]
@@ -144,7 +267,7 @@ mod tests {
         ] {
             let mut pace = pace();
             for _ in 0..200 {
-                let verdict = pace.after_refusal(class, None);
+                let verdict = pace.after_refusal(of(class));
                 assert!(verdict.delay >= SECOND / 10 && verdict.delay <= cap, "{class:?} {verdict:?}");
                 assert_eq!(verdict.needs_person, needs_person, "{class:?}");
             }
@@ -152,15 +275,27 @@ mod tests {
     }
 
     #[test]
+    fn probes_begin_when_the_refusal_says_and_stay_slow() {
+        for (first, last) in [(60, 900), (300, 900), (900, 3600), (3600, 3600)] {
+            let mut pace = pace();
+            let refusal = Refusal { probe: first * SECOND, ..of(Class::Operator) };
+            let delays: Vec<f64> = (0..8).map(|_| pace.after_refusal(refusal).delay.as_secs_f64()).collect();
+            let near = |delay: f64, expected: u32| (delay / f64::from(expected) - 1.0).abs() < 0.11;
+            assert!(near(delays[0], first) && near(delays[7], last), "{first}: {delays:?}");
+        }
+    }
+
+    #[test]
     fn what_the_portal_asks_for_is_the_least_pause() {
         for class in [Class::Retry, Class::Rate, Class::RetryBounded, Class::Operator] {
-            assert!(pace().after_refusal(class, Some(2000 * SECOND)).delay >= 2000 * SECOND, "{class:?}");
+            let refusal = Refusal { wait: Some(2000 * SECOND), ..of(class) };
+            assert!(pace().after_refusal(refusal).delay >= 2000 * SECOND, "{class:?}");
         }
     }
 
     #[test]
     fn operating_time_is_waited_out_to_its_reset() {
-        let delay = |reset| pace().after_refusal(Class::OpWait, reset).delay;
+        let delay = |wait| pace().after_refusal(Refusal { wait, ..of(Class::OpWait) }).delay;
         assert_eq!(delay(Some(120 * SECOND)), 121 * SECOND);
         assert_eq!(delay(Some(3600 * SECOND)), OPERATING_MAX);
         assert_eq!(delay(Some(Duration::ZERO)), OPERATING_UNKNOWN);
@@ -168,23 +303,25 @@ mod tests {
     }
 
     #[test]
-    fn doubt_ends_after_five_tries() {
-        let mut pace = pace();
-        let verdicts: Vec<bool> =
-            (0..7).map(|_| pace.after_refusal(Class::RetryBounded, None).needs_person).collect();
-        assert_eq!(verdicts, [false, false, false, false, false, true, true]);
+    fn doubt_ends_after_five_tries_and_a_lost_subscription_is_healed_once() {
+        let verdicts = |class| {
+            let mut pace = pace();
+            (0..7).map(|_| pace.after_refusal(of(class)).needs_person).collect::<Vec<bool>>()
+        };
+        assert_eq!(verdicts(Class::RetryBounded), [false, false, false, false, false, true, true]);
+        assert_eq!(verdicts(Class::Unsubscribed), [false, true, true, true, true, true, true]);
     }
 
     #[test]
     fn too_large_an_answer_is_halved_down_to_one_event_and_grows_again() {
         let mut pace = pace();
         for limit in [500, 250, 125, 62, 31, 15, 7, 3, 1] {
-            assert!(!pace.after_refusal(Class::TooLarge, None).needs_person);
+            assert!(!pace.after_refusal(of(Class::TooLarge)).needs_person);
             assert_eq!(pace.limit(), limit);
         }
-        assert!(pace.after_refusal(Class::TooLarge, None).needs_person, "one event alone is too large");
+        assert!(pace.after_refusal(of(Class::TooLarge)).needs_person, "one event alone is too large");
         for limit in [2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000] {
-            pace.after_poll(true);
+            pace.after_poll(MORE);
             assert_eq!(pace.limit(), limit);
         }
     }

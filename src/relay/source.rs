@@ -1,23 +1,26 @@
 //! One queue's loop: poll, dispatch, pause.
 //!
 //! Keeps I2: the offset sent upstream is the least committed checkpoint of the source's lanes, and I7:
-//! a stop is looked at only while waiting for the portal or for time to pass.
+//! a stop is looked at only while waiting for the portal or for time to pass, never in a token's refresh.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::census::Census;
 use super::dispatcher::{dispatch, least_checkpoint};
 use super::lane::{Lane, Settled};
-use super::pace::Pace;
+use super::opening::Common;
+use super::pace::{Pace, Polled};
+use super::preparation::Preparation;
 use super::{Ending, RelayError, Until};
 use crate::config::PollConfig;
 use crate::event::{Batch, Offset};
-use crate::portal::{CallError, UserQueue};
+use crate::portal::{CallError, Class, EventQueue};
 use crate::retry::whole_millis;
 use crate::shutdown::{Signals, Wake};
-use crate::store::Store;
+use crate::store::{Health, Store};
 
 /// How often a healthy source leaves word of its last poll for `status`.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
@@ -28,7 +31,7 @@ const DRAIN_FAILURES_MAX: u32 = 5;
 /// What one step of the loop came to.
 enum Step {
     /// The portal answered, and every lane has settled what it sent.
-    Settled { has_more: bool },
+    Settled(Polled),
     /// The portal refused, or did not answer.
     Refused(CallError),
     /// A lane left some of the batch: a stop, or a drain out of patience.
@@ -39,35 +42,45 @@ enum Step {
 
 /// See the top of this file.
 pub struct Source {
-    queue: UserQueue,
+    queue: EventQueue,
+    preparation: Preparation,
     pace: Pace,
     lanes: Vec<Lane>,
     store: Store,
     signals: Signals,
     until: Until,
-    is_subscribed: bool,
+    /// Until the first answer.
+    census: Option<Census>,
+    /// The portal has forgotten all below it.
+    confirmed: Offset,
+    noted: Offset,
     failures: u32,
     trouble: String,
     noted_at: Option<Instant>,
 }
 
 impl Source {
+    /// A source whose `queue` belongs to `owner`, if to any user, and of which the portal has forgotten
+    /// all below `confirmed`.
     pub fn new(
-        queue: UserQueue,
-        poll: PollConfig,
+        queue: EventQueue,
+        owner: Option<u64>,
+        confirmed: Offset,
+        poll: &PollConfig,
         lanes: Vec<Lane>,
-        store: &Store,
-        signals: &Signals,
-        until: Until,
+        common: &Common,
     ) -> Self {
         Self {
             queue,
-            pace: Pace::new(poll),
+            preparation: Preparation::new(owner),
+            pace: Pace::new(*poll),
             lanes,
-            store: store.clone(),
-            signals: signals.clone(),
-            until,
-            is_subscribed: false,
+            store: common.store.clone(),
+            signals: common.signals.clone(),
+            until: common.until,
+            census: Some(common.census.clone()),
+            confirmed,
+            noted: confirmed,
             failures: 0,
             trouble: String::new(),
             noted_at: None,
@@ -84,11 +97,11 @@ impl Source {
         loop {
             let nudges_seen = self.signals.nudge_count();
             let pause = match self.step().await? {
-                Step::Settled { has_more } => {
-                    if self.until == Until::Drained && !has_more {
+                Step::Settled(polled) => {
+                    if self.until == Until::Drained && !polled.has_more {
                         return Ok(Ending::Clean);
                     }
-                    self.pace.after_poll(has_more)
+                    self.pace.after_poll(polled)
                 }
                 Step::Refused(refusal) => match self.after_refusal(&refusal).await {
                     Ok(delay) => delay,
@@ -113,53 +126,60 @@ impl Source {
 
     async fn step(&mut self) -> Result<Step, RelayError> {
         let offset = least_checkpoint(&self.lanes);
-        let polled = tokio::select! {
-            biased;
-            () = self.signals.stop.cancelled() => return Ok(Step::Stopped),
-            polled = Self::ask(&self.queue, &mut self.is_subscribed, offset, self.pace.limit()) => polled,
+        let batch = match self.poll(offset).await {
+            Some(Ok(batch)) => batch,
+            Some(Err(refusal)) => return Ok(Step::Refused(refusal)),
+            None => return Ok(Step::Stopped),
         };
-        let batch = match polled {
-            Ok(batch) => batch,
-            Err(refusal) => return Ok(Step::Refused(refusal)),
-        };
-        self.note_health().await;
-        debug!(
-            source = self.name(),
-            offset = offset.get(),
-            events = batch.events.len(),
-            has_more = batch.has_more,
-            "polled"
-        );
-        Ok(match dispatch(&mut self.lanes, &batch).await? {
-            Settled::All => Step::Settled { has_more: batch.has_more },
+        self.confirmed = self.confirmed.max(offset);
+        self.note_health(batch.events.is_empty()).await;
+        let (count, has_more, is_strained) = (batch.events.len(), batch.has_more, self.queue.is_strained());
+        debug!(source = self.name(), offset = offset.get(), events = count, has_more, "polled");
+        Ok(match dispatch(&mut self.lanes, &batch, offset).await? {
+            Settled::All => Step::Settled(Polled { count, has_more, is_strained }),
             Settled::CutShort => Step::CutShort,
         })
     }
 
-    /// Subscribes if that has not worked yet, then polls.
-    async fn ask(
-        queue: &UserQueue,
-        is_subscribed: &mut bool,
-        offset: Offset,
-        limit: u16,
-    ) -> Result<Batch, CallError> {
-        if !*is_subscribed {
-            queue.subscribe().await?;
-            *is_subscribed = true;
+    /// Polls, with a refreshed token if need be; `None` when a stop came first.
+    async fn poll(&mut self, offset: Offset) -> Option<Result<Batch, CallError>> {
+        let refusal = match self.ask(offset).await? {
+            Err(refusal) if refusal.class == Class::Refresh => refusal,
+            answer => return Some(answer),
+        };
+        // Not beside the stop: a pair issued and not kept would be a login lost.
+        if let Err(refusal) = self.queue.renew(refusal).await {
+            return Some(Err(refusal));
         }
-        queue.poll(offset, limit).await
+        self.preparation.doubt_owner();
+        self.ask(offset).await
+    }
+
+    /// Prepares and polls, unless a stop comes first.
+    async fn ask(&mut self, offset: Offset) -> Option<Result<Batch, CallError>> {
+        let (queue, preparation, limit) = (&self.queue, &mut self.preparation, self.pace.limit());
+        let asking = async {
+            preparation.complete(queue, offset, self.confirmed).await?;
+            queue.poll(offset, limit).await
+        };
+        tokio::select! {
+            biased;
+            () = self.signals.stop.cancelled() => None,
+            answer = asking => Some(answer),
+        }
     }
 
     /// Says what went wrong and how long to wait; a drain may end here instead.
     async fn after_refusal(&mut self, refusal: &CallError) -> Result<Duration, Ending> {
         self.failures += 1;
-        let verdict = self.pace.after_refusal(refusal.class, refusal.wait);
-        let trouble =
-            if verdict.needs_person { format!("{refusal}; {}", refusal.cure) } else { refusal.to_string() };
+        self.learn(refusal).await;
+        let verdict = self.pace.after_refusal(refusal.into());
+        let cure = refusal.cure_for(self.name());
+        let trouble = if verdict.needs_person { format!("{refusal}; {cure}") } else { refusal.to_string() };
         let is_news = self.trouble != trouble;
         let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
         if verdict.needs_person {
-            error!(source, attempt, delay_ms, error = %refusal, cure = refusal.cure, "the portal refuses this source");
+            error!(source, attempt, delay_ms, error = %refusal, cure, "the portal refuses this source");
         } else if is_news || attempt.is_power_of_two() {
             // The first of its kind, then ever more rarely: `attempt` counts what is left out.
             warn!(source, attempt, delay_ms, error = %refusal, "poll failed, will try again");
@@ -168,6 +188,8 @@ impl Source {
             self.trouble = trouble;
             self.note(false).await;
         }
+        // Not before all is said: it may be the last word of the process.
+        self.answer_census(verdict.needs_person);
         match self.until {
             Until::Drained if verdict.needs_person => Err(Ending::Refused),
             Until::Drained if self.failures >= DRAIN_FAILURES_MAX => Err(Ending::CutShort),
@@ -175,13 +197,44 @@ impl Source {
         }
     }
 
-    async fn note_health(&mut self) {
+    /// What a refusal says about more than the next pause.
+    async fn learn(&mut self, refusal: &CallError) {
+        match refusal.class {
+            Class::Operator => self.preparation.doubt_owner(),
+            Class::Unsubscribed => {
+                self.preparation.lose_subscription();
+                warn!(
+                    source = self.name(),
+                    "the subscription was lost: events since then were not recorded; subscribing again"
+                );
+                if let Err(failure) = self.store.note_loss(self.name()).await {
+                    debug!(source = self.name(), error = %failure, "cannot count the loss");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The first answer of all tells whether the portal lets us in.
+    fn answer_census(&mut self, is_refused: bool) {
+        if let Some(census) = self.census.take_if(|_| is_refused || self.failures == 0)
+            && is_refused
+        {
+            census.refuse();
+        }
+    }
+
+    /// Notes a poll that was answered; one that brought nothing has time for what was confirmed.
+    async fn note_health(&mut self, is_idle: bool) {
         if self.failures > 0 {
             info!(source = self.name(), failures = self.failures, "the portal answers again");
         }
-        let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL);
+        let has_confirmed = is_idle && self.confirmed > self.noted;
+        let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL) || has_confirmed;
         if is_due || self.failures > 0 {
             self.failures = 0;
+            self.answer_census(false);
+            self.noted = self.confirmed;
             self.noted_at = Some(Instant::now());
             self.trouble.clear();
             self.note(true).await;
@@ -190,7 +243,8 @@ impl Source {
 
     /// Leaves a word for `status`. Only a word: when the disk does not take it, the log has it too.
     async fn note(&self, has_polled: bool) {
-        if let Err(failure) = self.store.note_source(self.name(), has_polled, &self.trouble).await {
+        let health = Health { has_polled, trouble: self.trouble.clone(), confirmed: self.confirmed };
+        if let Err(failure) = self.store.note_source(self.name(), health).await {
             debug!(source = self.name(), error = %failure, "cannot note the source's health");
         }
     }

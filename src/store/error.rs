@@ -57,7 +57,8 @@ pub enum StoreError {
     /// A source has read another queue so far: leave with 78.
     #[error(
         "sources.{source_name}: has read the queue `{known}` so far, and now names `{now}`: \
-         give the source another name, or go back to the old webhook"
+         go back to the old credential, give the source another name, or, if it is to read this queue from now on, \
+         `b24relay offset set {source_name} 1 --new-queue`"
     )]
     OtherQueue {
         /// The source.

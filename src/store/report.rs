@@ -30,6 +30,10 @@ pub struct SourceReport {
     pub polled_ms: Option<i64>,
     /// What keeps it from polling; empty when nothing does.
     pub trouble: String,
+    /// The portal has been told to forget all below it.
+    pub confirmed: u64,
+    /// How often the portal had stopped recording without our doing, as far as it can be seen.
+    pub losses: u64,
 }
 
 /// One sink's way through one source.
@@ -61,23 +65,28 @@ pub fn read(path: &Path) -> Result<Report, StoreError> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fail)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
     let (mut sources, mut lanes) = (Vec::new(), Vec::new());
+    let layout = schema::inspect(&connection, path)?;
     // Layout 0: created a moment ago, nothing in it yet.
-    if schema::inspect(&connection, path)? > 0 {
-        sources = select_sources(&connection).map_err(fail)?;
+    if layout > 0 {
+        sources = select_sources(&connection, layout).map_err(fail)?;
         lanes = select_lanes(&connection).map_err(fail)?;
     }
     Ok(Report { holder: Lock::holder(path), sources, lanes })
 }
 
-fn select_sources(connection: &Connection) -> rusqlite::Result<Vec<SourceReport>> {
-    let mut select =
-        connection.prepare("SELECT name, identity, polled_ms, trouble FROM source ORDER BY name")?;
+fn select_sources(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<SourceReport>> {
+    // Looking must not change the file, so one that was not brought to the newest layout yet is read as it is.
+    let newer = if layout >= 2 { "confirmed, losses" } else { "1, 0" };
+    let mut select = connection
+        .prepare(&format!("SELECT name, identity, polled_ms, trouble, {newer} FROM source ORDER BY name"))?;
     let rows = select.query_map([], |row| {
         Ok(SourceReport {
             name: row.get(0)?,
             identity: row.get(1)?,
             polled_ms: row.get(2)?,
             trouble: row.get(3)?,
+            confirmed: row.get(4)?,
+            losses: row.get(5)?,
         })
     })?;
     rows.collect()

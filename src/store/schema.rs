@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::{StoreError, first, neighbour};
 
@@ -16,7 +16,8 @@ const APPLICATION_ID: u32 = 0x6232_3472;
 const MODE: u32 = 0o600;
 
 /// One step for each layout; `user_version` counts the steps taken. Never edit a step that was released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE source (
         name       TEXT PRIMARY KEY,
         identity   TEXT NOT NULL,
@@ -34,7 +35,17 @@ const MIGRATIONS: &[&str] = &["
         trouble      TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (source, sink)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    ALTER TABLE source ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 1 CHECK (confirmed >= 1);
+    ALTER TABLE source ADD COLUMN losses INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE memory (
+        key     TEXT PRIMARY KEY,
+        value   TEXT NOT NULL,
+        kept_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Makes sure that there is a file, readable by its owner alone, and that its name is on the disk.
 pub fn create_file(path: &Path) -> Result<(), StoreError> {
@@ -101,6 +112,13 @@ pub fn inspect(connection: &Connection, path: &Path) -> Result<u32, StoreError> 
         return Err(StoreError::Newer { path: path.to_owned(), found: layout, known });
     }
     Ok(layout)
+}
+
+/// Whether the file has the newest layout already, so that a second process may work with it.
+pub fn is_current(path: &Path) -> Result<bool, StoreError> {
+    let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let connection = opened.map_err(|error| StoreError::from_sqlite(path, &error))?;
+    Ok(inspect(&connection, path)? as usize == MIGRATIONS.len())
 }
 
 fn migrate(connection: &mut Connection, found: u32) -> rusqlite::Result<()> {

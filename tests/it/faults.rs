@@ -26,6 +26,8 @@ impl Ordeal {
         let setup =
             Setup::new().with(&format!("[sources.support]\nwebhook_url = \"{url}\"\n{poll}")).with_file();
         let relay = setup.run();
+        // Refused before it was ever let in, it would leave.
+        until("the relay is let in", async || portal.polls().await > 0).await;
         Self { portal, setup, relay }
     }
 
@@ -134,9 +136,9 @@ async fn refusals_that_need_a_person_park_the_source_until_it_heals() {
     let ordeal = Ordeal::begin().await;
     for (status, code, words) in [
         (401, "INVALID_CREDENTIALS", "create the incoming webhook again"),
-        (401, "insufficient_scope", "tick the scope"),
+        (401, "insufficient_scope", "tick the scopes"),
         (401, "expired_token", "create the incoming webhook again"),
-        (401, "OVERLOAD_LIMIT", "ask the portal's support"),
+        (401, "OVERLOAD_LIMIT", "ask its support"),
         (401, "ACCESS_DENIED", "subscription"),
         (403, "PORTAL_DELETED", "closed or gone"),
         (404, "ERROR_METHOD_NOT_FOUND", "too old"),

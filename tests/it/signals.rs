@@ -143,9 +143,10 @@ async fn a_nudge_ends_the_wait_of_a_source_that_was_refused() {
     let portal = Portal::start().await;
     let setup = Setup::new().with_source(&portal).with_file();
     let code = portal.code(1);
-    portal.record(1, 3).await;
-    portal.post("users/1", json!({"code": "another"})).await;
     let mut relay = setup.run();
+    until("the relay is let in", async || portal.polls().await > 0).await;
+    portal.post("users/1", json!({"code": "another"})).await;
+    portal.record(1, 3).await;
     relay.until_logged("the portal refuses this source").await;
     // Twice: the second wait is longer than any test's patience.
     until("it is refused twice", async || {

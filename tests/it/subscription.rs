@@ -32,7 +32,7 @@ async fn a_refusal_comes_with_its_cure() {
     let setup = Setup::new().with_source(&portal).with_file();
     for (change, words) in [
         (json!({"code": "another"}), ["INVALID_CREDENTIALS", "create the incoming webhook again"]),
-        (json!({"code": portal.code(1), "scopes": ["crm"]}), ["insufficient_scope", "tick the scope `im`"]),
+        (json!({"code": portal.code(1), "scopes": ["crm"]}), ["insufficient_scope", "tick the scopes"]),
         (json!({"scopes": ["im"], "active": false}), ["authorization_error", "as another user"]),
     ] {
         portal.post("users/1", change).await;

@@ -1,0 +1,278 @@
+//! What is spoken to the authorization server (PORTAL.md 5). The only place `client_secret` is sent to.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Client, Url};
+use serde::de::IgnoredAny;
+
+use super::answer::Opened;
+use super::class::{Class, Cure, Row, Verdict};
+use super::refusal::{CallError, presentable};
+use super::tokens::Tokens;
+use crate::config::OAuthConfig;
+use crate::http_client::{self, BodyError};
+
+/// What the errors here call the request.
+pub const METHOD: &str = "oauth/token";
+
+/// The longest an exchange may take: well within the time that a stop leaves, for a pair that the
+/// server has issued and we have not kept is a login lost.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A pair is a few hundred bytes.
+const BODY_MAX: usize = 64 * 1024;
+
+/// The servers of the vendor; a grant may name one of them as its own.
+const INTERNATIONAL: &str = "https://oauth.bitrix.info/";
+const REGIONAL: &str = "https://oauth.bitrix24.tech/";
+
+/// The ends of portal hosts that belong to [`REGIONAL`].
+const REGIONS: [&str; 8] = [".ru", ".am", ".az", ".ge", ".kz", ".kg", ".uz", ".by"];
+
+const LOGIN: &str = "log in again: `b24relay login SOURCE`";
+const SECRET: &str = "check `client_id`, `client_secret` and `server` against the application's card";
+const REPORT: &str = "this looks like a defect of b24relay: please report it";
+const SCOPE: &str = "correct the scopes in the application's card, then `b24relay login SOURCE`";
+
+/// PORTAL.md 5.4, in upper case.
+#[rustfmt::skip]
+const CODES: &[Row] = &[
+    Row("INVALID_REQUEST", Class::Bug, 1, Cure::same(REPORT)),
+    Row("INVALID_CLIENT", Class::Operator, 1, Cure::same(SECRET)),
+    Row("WRONG_CLIENT", Class::Operator, 1, Cure::same(SECRET)),
+    Row("INVALID_GRANT", Class::Operator, 1, Cure::same(LOGIN)),
+    Row("BAD_VERIFICATION_CODE", Class::Operator, 1, Cure::same("a code lives 30 seconds and works once: start `b24relay login SOURCE` again")),
+    Row("INVALID_SCOPE", Class::Operator, 1, Cure::same(SCOPE)),
+    Row("INSUFFICIENT_SCOPE", Class::Operator, 1, Cure::same(SCOPE)),
+    Row("PAYMENT_REQUIRED", Class::Operator, 15, Cure::same("the portal's subscription has ended: see to its payment")),
+    Row("NOT_INSTALLED", Class::Operator, 5, Cure::same("install the application on the portal again, then `b24relay login SOURCE`")),
+];
+
+/// What a pair is asked for with.
+#[derive(Clone, Copy)]
+pub enum Claim<'a> {
+    /// The code that the portal handed out after somebody agreed.
+    Code(&'a str),
+    /// The refresh token of the pair before.
+    Refresh(&'a str),
+}
+
+/// The authorization server, for one application.
+pub struct Authorization {
+    client: Client,
+    config: OAuthConfig,
+}
+
+impl Authorization {
+    /// The server that `config` leads to.
+    ///
+    /// # Errors
+    /// Says why TLS cannot be set up.
+    pub fn try_new(config: &OAuthConfig) -> Result<Self, String> {
+        let server = config
+            .server
+            .as_ref()
+            .map_or_else(|| default_server(&config.portal.authority()), |server| server.expose().clone());
+        let client = http_client::build(&server, TIMEOUT)?;
+        Ok(Self { client, config: config.clone() })
+    }
+
+    /// Asks for a pair; `before` is the one that it replaces.
+    ///
+    /// # Errors
+    /// Every row of PORTAL.md 5.4, classified; nothing is known to have changed then.
+    pub async fn ask(&self, claim: Claim<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
+        let request = self
+            .client
+            .post(self.endpoint(before))
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ACCEPT, "application/json")
+            .body(self.form(claim));
+        let sent = request.send().await;
+        let response = sent.map_err(|error| CallError::retry(METHOD, http_client::explain(error)))?;
+        let status = response.status().as_u16();
+        let wait = http_client::retry_after(response.headers());
+        let body = http_client::read_body(response, BODY_MAX).await.map_err(|error| match error {
+            BodyError::TooLarge => {
+                CallError::retry(METHOD, "the answer is far greater than a pair of tokens")
+            }
+            BodyError::Broken(reason) => CallError::retry(METHOD, reason),
+        })?;
+        self.judge(claim, status, &body).map_err(|error| error.with_wait(wait))
+    }
+
+    fn judge(&self, claim: Claim<'_>, status: u16, body: &[u8]) -> Result<Tokens, CallError> {
+        let Ok(envelope) = Opened::<IgnoredAny>::parse(body) else {
+            return Err(CallError::new(
+                METHOD,
+                of_status(status),
+                format!("an answer that is not JSON (HTTP {status})"),
+            ));
+        };
+        if let Some(code) = envelope.code() {
+            let verdict = Row::find(CODES, &code).unwrap_or(of_status(status));
+            let [code, description] =
+                [&code, &envelope.description()].map(|text| presentable(text, self.secrets(claim)));
+            let separator = if description.is_empty() { "" } else { ": " };
+            let reason = format!("{code} (HTTP {status}){separator}{description}");
+            return Err(CallError::new(METHOD, verdict, reason).with_code(&code));
+        }
+        if !(200..300).contains(&status) {
+            return Err(CallError::new(METHOD, of_status(status), format!("HTTP {status}")));
+        }
+        let text = String::from_utf8_lossy(body);
+        Tokens::parse(text.trim_start_matches('\u{feff}'), &self.config.client_id)
+            .map_err(|reason| CallError::retry(METHOD, format!("the answer {reason}")))
+    }
+
+    /// The operator's server, else the one that the grant names if it is the vendor's, else the region's.
+    fn endpoint(&self, before: Option<&Tokens>) -> Url {
+        let named = before.and_then(|tokens| tokens.server_endpoint.as_ref()).filter(|url| is_vendors(url));
+        let mut url = match (&self.config.server, named) {
+            (Some(server), _) => server.expose().clone(),
+            (None, Some(named)) => named.clone(),
+            (None, None) => default_server(&self.config.portal.authority()),
+        };
+        url.set_path("/oauth/token/");
+        url.set_query(None);
+        url
+    }
+
+    fn form(&self, claim: Claim<'_>) -> String {
+        let OAuthConfig { client_id, client_secret, .. } = &self.config;
+        let (grant_type, key, value) = match claim {
+            Claim::Code(code) => ("authorization_code", "code", code),
+            Claim::Refresh(token) => ("refresh_token", "refresh_token", token),
+        };
+        // A URL's query is the form's encoding.
+        let mut url = default_server("");
+        url.query_pairs_mut()
+            .append_pair("grant_type", grant_type)
+            .append_pair("client_id", client_id)
+            .append_pair("client_secret", client_secret.expose())
+            .append_pair(key, value);
+        url.query().unwrap_or_default().to_owned()
+    }
+
+    fn secrets<'a>(&'a self, claim: Claim<'a>) -> [&'a str; 2] {
+        let (Claim::Code(given) | Claim::Refresh(given)) = claim;
+        [self.config.client_secret.expose(), given]
+    }
+}
+
+/// The address where somebody agrees in a browser that the application may act for him or her.
+pub fn authorize_url(config: &OAuthConfig, state: &str) -> Url {
+    let mut url = config.portal.expose().clone();
+    url.set_path("/oauth/authorize/");
+    url.query_pairs_mut().append_pair("client_id", &config.client_id).append_pair("state", state);
+    url
+}
+
+fn of_status(status: u16) -> Verdict {
+    match status {
+        404 => Verdict::new(
+            Class::Operator,
+            Cure::same("the authorization server does not know this portal: check `portal` and `server`"),
+        ),
+        500.. | 429 | 408 => Verdict::new(Class::Retry, Cure::NONE),
+        _ => Verdict::new(Class::RetryBounded, Cure::same(SECRET)),
+    }
+}
+
+fn is_vendors(url: &Url) -> bool {
+    [INTERNATIONAL, REGIONAL]
+        .iter()
+        .any(|server| server.parse::<Url>().is_ok_and(|server| server.origin() == url.origin()))
+}
+
+fn default_server(portal: &str) -> Url {
+    let server = if REGIONS.iter().any(|region| portal.ends_with(region)) { REGIONAL } else { INTERNATIONAL };
+    #[expect(clippy::expect_used, reason = "both are constants, and a test parses them")]
+    server.parse().expect("a URL")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{SecretText, SecretUrl};
+
+    fn authorization(portal: &str) -> Authorization {
+        let config = OAuthConfig {
+            grant: "support".into(),
+            portal: SecretUrl::parse(portal).unwrap(),
+            client_id: "app".into(),
+            client_secret: SecretText::new("s3 cr&t"),
+            server: None,
+        };
+        Authorization::try_new(&config).unwrap()
+    }
+
+    fn tokens(server: &str) -> Tokens {
+        let text = format!(r#"{{"access_token":"a","refresh_token":"r","server_endpoint":"{server}"}}"#);
+        Tokens::parse(&text, "app").unwrap()
+    }
+
+    #[test]
+    fn the_server_is_the_regions_or_the_one_of_the_vendor_that_the_grant_names() {
+        for (portal, named, expected) in [
+            ("https://a.bitrix24.com/", None, INTERNATIONAL),
+            ("https://a.bitrix24.ru/", None, REGIONAL),
+            ("https://a.bitrix24.com/", Some("https://oauth.bitrix24.tech/rest/"), REGIONAL),
+            ("https://a.bitrix24.com/", Some("https://thief.example/rest/"), INTERNATIONAL),
+            ("https://a.bitrix24.com/", Some("http://oauth.bitrix.info/rest/"), INTERNATIONAL),
+        ] {
+            let before = named.map(tokens);
+            let endpoint = authorization(portal).endpoint(before.as_ref());
+            assert_eq!(endpoint.as_str(), format!("{expected}oauth/token/"));
+        }
+    }
+
+    #[test]
+    fn the_form_is_encoded_and_errors_repeat_no_secret() {
+        let authorization = authorization("https://a.bitrix24.com/");
+        assert_eq!(
+            authorization.form(Claim::Refresh("r=1")),
+            "grant_type=refresh_token&client_id=app&client_secret=s3+cr%26t&refresh_token=r%3D1"
+        );
+        let body = br#"{"error":"invalid_grant","error_description":"s3 cr&t r-1 is wrong"}"#;
+        let error = authorization.judge(Claim::Refresh("r-1"), 400, body).unwrap_err();
+        assert_eq!(error.to_string(), "`oauth/token`: invalid_grant (HTTP 400): *** *** is wrong");
+        assert_eq!(error.class, Class::Operator);
+    }
+
+    #[test]
+    fn every_error_has_its_class() {
+        let authorization = authorization("https://a.bitrix24.com/");
+        let class = |status, body: &str| {
+            authorization.judge(Claim::Code("c"), status, body.as_bytes()).unwrap_err().class
+        };
+        for (status, code, expected) in [
+            (400, "invalid_request", Class::Bug),
+            (400, "invalid_client", Class::Operator),
+            (401, "INVALID_CLIENT", Class::Operator),
+            (200, "wrong_client", Class::Operator),
+            (400, "invalid_grant", Class::Operator),
+            (400, "bad_verification_code", Class::Operator),
+            (403, "invalid_scope", Class::Operator),
+            (401, "insufficient_scope", Class::Operator),
+            (401, "PAYMENT_REQUIRED", Class::Operator),
+            (401, "NOT_INSTALLED", Class::Operator),
+            (400, "new_code", Class::RetryBounded),
+            (500, "new_code", Class::Retry),
+        ] {
+            assert_eq!(class(status, &format!(r#"{{"error":"{code}"}}"#)), expected, "{code}");
+        }
+        for (status, body, expected) in [
+            (404, "<html>", Class::Operator),
+            (404, "{}", Class::Operator),
+            (502, "<html>", Class::Retry),
+            (503, "", Class::Retry),
+            (200, "<html>", Class::RetryBounded),
+            (200, r#"{"access_token":"#, Class::RetryBounded),
+            (200, r#"{"access_token":"a"}"#, Class::Retry),
+        ] {
+            assert_eq!(class(status, body), expected, "{status} {body}");
+        }
+    }
+}

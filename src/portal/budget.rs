@@ -1,0 +1,217 @@
+//! How much one portal may be asked: a leaky bucket like the portal's own, kept below it (PORTAL.md 7).
+//!
+//! Keeps G6: in steady state the portal never refuses us for our rate. Sources take turns, so none can
+//! crowd out another; polls are spread evenly, other calls may come in a burst.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::config::RateConfig;
+
+/// What we leave to other applications behind the same address: a tenth of the rate, a fifth of the burst.
+const RATE_SHARE: f64 = 0.9;
+const BURST_SHARE: f64 = 0.8;
+
+/// What a refusal leaves of the rate, and the least that many leave.
+const SHRINK: f64 = 0.7;
+const SHARE_MIN: f64 = 0.1;
+
+/// Refusals within this time are one: they were under way together.
+const SHRINK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How much of the rate comes back in a minute without a refusal.
+const RECOVERY_PER_MIN: f64 = 0.1;
+
+/// What a call is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// One of many in a row: spread out.
+    Poll,
+    /// Anything rarer: at once as long as the burst lasts.
+    Other,
+}
+
+/// The turns of everybody who calls one portal from this process.
+pub struct Budget {
+    /// Held by whoever is next; tokio hands it on in the order of asking, which is what makes it fair.
+    turn: tokio::sync::Mutex<()>,
+    meter: Option<Mutex<Meter>>,
+}
+
+impl Budget {
+    /// A budget for a portal that bears `rate`; without one there is nothing to wait for.
+    pub fn new(rate: Option<RateConfig>) -> Self {
+        let meter = rate.map(|rate| Mutex::new(Meter::new(rate, Instant::now())));
+        Self { turn: tokio::sync::Mutex::new(()), meter }
+    }
+
+    /// Waits for a turn and takes it. May be given up while waiting.
+    pub async fn admit(&self, purpose: Purpose) {
+        let Some(meter) = &self.meter else { return };
+        let _turn = self.turn.lock().await;
+        loop {
+            let wait = lock(meter).take(purpose, Instant::now());
+            match wait {
+                Ok(()) => return,
+                Err(wait) => sleep(wait).await,
+            }
+        }
+    }
+
+    /// The portal has refused a call for the rate: slow down.
+    pub fn refused(&self) {
+        if let Some(meter) = &self.meter {
+            lock(meter).refused(Instant::now());
+        }
+    }
+
+    /// The least time between two polls of all sources together; `None` when there is no limit.
+    pub fn poll_interval(&self) -> Option<Duration> {
+        self.meter.as_ref().map(|meter| Duration::from_secs_f64(lock(meter).rate().recip()))
+    }
+}
+
+fn lock(meter: &Mutex<Meter>) -> MutexGuard<'_, Meter> {
+    meter.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The arithmetic, without a clock of its own.
+struct Meter {
+    size: RateConfig,
+    /// What refusals have left of the rate, up to 1.
+    share: f64,
+    level: f64,
+    seen_at: Instant,
+    poll_at: Instant,
+    refused_at: Option<Instant>,
+}
+
+impl Meter {
+    fn new(size: RateConfig, now: Instant) -> Self {
+        Self { size, share: 1.0, level: 0.0, seen_at: now, poll_at: now, refused_at: None }
+    }
+
+    /// Requests a second, now.
+    fn rate(&self) -> f64 {
+        self.size.per_second * RATE_SHARE * self.share
+    }
+
+    fn capacity(&self) -> f64 {
+        (self.size.burst * BURST_SHARE).max(1.0)
+    }
+
+    /// Counts one call, or says how long to wait before asking again.
+    fn take(&mut self, purpose: Purpose, now: Instant) -> Result<(), Duration> {
+        self.pass_to(now);
+        let excess = self.level + 1.0 - self.capacity();
+        let drained = Duration::from_secs_f64((excess / self.rate()).max(0.0));
+        let spread = match purpose {
+            Purpose::Poll => self.poll_at.saturating_duration_since(now),
+            Purpose::Other => Duration::ZERO,
+        };
+        let wait = drained.max(spread);
+        // The timer is no finer than that; a wait of less would only spin.
+        if wait > Duration::from_millis(1) {
+            return Err(wait);
+        }
+        self.level += 1.0;
+        if purpose == Purpose::Poll {
+            self.poll_at = now + Duration::from_secs_f64(self.rate().recip());
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, now: Instant) {
+        self.pass_to(now);
+        if self.refused_at.is_none_or(|at| now.duration_since(at) >= SHRINK_INTERVAL) {
+            self.share = (self.share * SHRINK).max(SHARE_MIN);
+            self.refused_at = Some(now);
+        }
+        // The portal's bucket is full, whoever filled it.
+        self.level = self.capacity();
+        self.poll_at = now + Duration::from_secs_f64(self.rate().recip());
+    }
+
+    fn pass_to(&mut self, now: Instant) {
+        let passed_s = now.saturating_duration_since(self.seen_at).as_secs_f64();
+        self.level = (self.level - passed_s * self.rate()).max(0.0);
+        self.share = (self.share + passed_s / 60.0 * RECOVERY_PER_MIN).min(1.0);
+        self.seen_at = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Takes turns from `start` on for `length`, and returns when each was taken.
+    fn turns(meter: &mut Meter, purpose: Purpose, start: Instant, length: Duration) -> Vec<Duration> {
+        let (mut now, mut taken) = (start, Vec::new());
+        while now < start + length {
+            match meter.take(purpose, now) {
+                Ok(()) => taken.push(now - start),
+                Err(wait) => now += wait,
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn polls_are_spread_at_nine_tenths_of_the_rate() {
+        let start = Instant::now();
+        let taken = turns(&mut Meter::new(RateConfig::STANDARD, start), Purpose::Poll, start, 100 * SECOND);
+        assert!((178..=182).contains(&taken.len()), "{}", taken.len());
+        for pair in taken.windows(2) {
+            assert!(pair[1] >= pair[0] + Duration::from_millis(550), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn other_calls_may_burst_up_to_four_fifths() {
+        let start = Instant::now();
+        let taken = turns(&mut Meter::new(RateConfig::STANDARD, start), Purpose::Other, start, 10 * SECOND);
+        let at_once = taken.iter().filter(|at| at.is_zero()).count();
+        assert_eq!(at_once, 40);
+        assert!((57..=59).contains(&taken.len()), "{}", taken.len());
+    }
+
+    #[test]
+    fn a_portal_of_the_documented_size_never_refuses_an_hour_of_both() {
+        let start = Instant::now();
+        let mut meter = Meter::new(RateConfig::STANDARD, start);
+        let (mut level, mut drained_at, mut now, mut count) = (0.0_f64, start, start, 0_u32);
+        while now < start + 3600 * SECOND {
+            let purpose = if count % 7 == 0 { Purpose::Other } else { Purpose::Poll };
+            if let Err(wait) = meter.take(purpose, now) {
+                now += wait;
+                continue;
+            }
+            level = (level - (now - drained_at).as_secs_f64() * 2.0).max(0.0);
+            drained_at = now;
+            assert!(level < 50.0, "refused after {:?}", now - start);
+            level += 1.0;
+            count += 1;
+        }
+        assert!(count > 6000, "{count}");
+    }
+
+    #[test]
+    fn a_refusal_slows_down_and_recovers_within_minutes() {
+        let start = Instant::now();
+        let mut meter = Meter::new(RateConfig::STANDARD, start);
+        meter.refused(start);
+        meter.refused(start);
+        assert!((meter.rate() - 1.8 * 0.7).abs() < 1e-9, "two at once are one: {}", meter.rate());
+        assert!(meter.take(Purpose::Other, start).is_err(), "the bucket is taken for full");
+        for second in 1..100 {
+            meter.refused(start + second * SECOND);
+        }
+        assert!((0.17..0.20).contains(&meter.rate()), "never to a standstill: {}", meter.rate());
+        meter.pass_to(start + 20 * 60 * SECOND);
+        assert!((meter.rate() - 1.8).abs() < 1e-9, "{}", meter.rate());
+    }
+}

@@ -1,0 +1,254 @@
+//! One login of an OAuth application, shared by every source and call that uses it (PORTAL.md 5.3).
+//!
+//! A pair is refreshed only after the portal has refused it, by one call at a time, and is on the disk
+//! before it is used: the server forgets the old one, so a pair lost is a login lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::authorization::{self, Authorization, Claim};
+use super::memory::Memory;
+use super::refusal::CallError;
+use super::tokens::Tokens;
+use crate::config::{OAuthConfig, SecretText};
+
+/// See the top of this file.
+pub struct Grant {
+    config: OAuthConfig,
+    authorization: Authorization,
+    memory: Arc<dyn Memory>,
+    /// Held through a refresh: whoever comes meanwhile waits for its outcome.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    tokens: Option<Tokens>,
+    /// Since when the pair has been refreshed without having worked yet.
+    unproven_since: Option<Instant>,
+    /// A pair that the disk has not taken yet.
+    unkept: Option<Tokens>,
+    /// What became of the refresh token that must not be tried again.
+    dead: Option<(SecretText, CallError)>,
+    /// The pair was refused for good: perhaps somebody has logged in again.
+    is_doubted: bool,
+}
+
+impl Grant {
+    /// The login that `config` names.
+    ///
+    /// # Errors
+    /// Says why TLS cannot be set up.
+    pub fn try_new(config: &OAuthConfig, memory: Arc<dyn Memory>) -> Result<Self, String> {
+        let authorization = Authorization::try_new(config)?;
+        Ok(Self { config: config.clone(), authorization, memory, state: Mutex::default() })
+    }
+
+    /// Uses `tokens` from here on, whoever's they were before. They are not on the disk yet.
+    pub async fn seed(&self, tokens: Tokens) {
+        *self.state.lock().await = State { tokens: Some(tokens), ..State::default() };
+    }
+
+    /// The pair as it is now.
+    pub async fn tokens(&self) -> Option<Tokens> {
+        self.state.lock().await.tokens.clone()
+    }
+
+    /// The access token to call with.
+    ///
+    /// # Errors
+    /// When nobody has logged in, or somebody else than before.
+    pub async fn access(&self) -> Result<SecretText, CallError> {
+        let mut state = self.state.lock().await;
+        if (state.tokens.is_none() || state.is_doubted)
+            && let Some(stored) = self.stored().await?
+        {
+            self.replace(&mut state, stored)?;
+            state.is_doubted = false;
+        }
+        state.tokens.as_ref().map(|tokens| tokens.access.clone()).ok_or_else(|| self.no_login())
+    }
+
+    /// Whose queue it opens.
+    ///
+    /// # Errors
+    /// When nobody has logged in.
+    pub async fn user_id(&self) -> Result<u64, CallError> {
+        self.access().await?;
+        let user_id = self.state.lock().await.tokens.as_ref().and_then(|tokens| tokens.user_id);
+        user_id.ok_or_else(|| self.no_login())
+    }
+
+    /// A call with `access` went well.
+    pub async fn prove(&self, access: &SecretText) {
+        let mut state = self.state.lock().await;
+        if state.tokens.as_ref().is_some_and(|tokens| tokens.access == *access) {
+            state.unproven_since = None;
+        }
+    }
+
+    /// A call was refused in a way that another login may mend.
+    pub async fn doubt(&self) {
+        self.state.lock().await.is_doubted = true;
+    }
+
+    /// Gets another pair than the one with the access token `spent`, which the portal has refused.
+    /// Returns where the portal answers, when the server says so. Not to be given up half-way.
+    ///
+    /// # Errors
+    /// Every error of PORTAL.md 5.4; the pair is then as it was.
+    pub async fn renew(&self, spent: &SecretText) -> Result<Option<Url>, CallError> {
+        let mut state = self.state.lock().await;
+        if state.tokens.as_ref().is_some_and(|tokens| tokens.access != *spent) {
+            return Ok(None);
+        }
+        if let Some(stored) = self.stored().await?.filter(|stored| stored.access != *spent) {
+            self.replace(&mut state, stored)?;
+            info!(grant = self.config.grant, "tokens were refreshed by another process");
+            return Ok(None);
+        }
+        let before = state.tokens.clone().ok_or_else(|| self.no_login())?;
+        refuse_endless(&state, &before)?;
+        let fresh = match state.unkept.take() {
+            Some(unkept) => unkept,
+            None => match self.refresh(&mut state, &before).await? {
+                Some(fresh) => fresh,
+                None => return Ok(None),
+            },
+        };
+        self.adopt(&mut state, fresh).await
+    }
+
+    /// A new pair for `before`; `None` when another process has got one meanwhile.
+    async fn refresh(&self, state: &mut State, before: &Tokens) -> Result<Option<Tokens>, CallError> {
+        match self.authorization.ask(Claim::Refresh(before.refresh.expose()), Some(before)).await {
+            Ok(fresh) => {
+                let fresh = fresh.inherit(before);
+                self.refuse_other(before, &fresh).map(|()| Some(fresh)).inspect_err(|refusal| {
+                    state.dead = Some((before.refresh.clone(), refusal.clone()));
+                })
+            }
+            Err(refusal) if refusal.code().is_some_and(|code| code.eq_ignore_ascii_case("invalid_grant")) => {
+                if let Some(stored) = self.stored().await?.filter(|stored| stored.refresh != before.refresh) {
+                    self.replace(state, stored)?;
+                    return Ok(None);
+                }
+                state.dead = Some((before.refresh.clone(), refusal.clone()));
+                Err(refusal)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Keeps `fresh`, and only then uses it.
+    async fn adopt(&self, state: &mut State, fresh: Tokens) -> Result<Option<Url>, CallError> {
+        if let Err(reason) = self.memory.keep(&key(&self.config.grant), &fresh.expose()).await {
+            warn!(
+                grant = self.config.grant,
+                reason, "cannot keep the refreshed tokens; they are not used before that"
+            );
+            state.unkept = Some(fresh);
+            return Err(CallError::retry(
+                authorization::METHOD,
+                format!("cannot keep the refreshed tokens: {reason}"),
+            ));
+        }
+        info!(grant = self.config.grant, "tokens refreshed");
+        let endpoint = fresh.client_endpoint.clone();
+        state.tokens = Some(fresh);
+        state.unproven_since = Some(Instant::now());
+        state.dead = None;
+        Ok(endpoint)
+    }
+
+    fn replace(&self, state: &mut State, stored: Tokens) -> Result<(), CallError> {
+        if let Some(before) = &state.tokens {
+            self.refuse_other(before, &stored)?;
+        }
+        if state.tokens.as_ref() != Some(&stored) {
+            state.tokens = Some(stored);
+            state.unproven_since = None;
+            state.dead = None;
+        }
+        Ok(())
+    }
+
+    /// Another user's queue, or another portal's, must not be read with offsets that do not belong to it.
+    fn refuse_other(&self, before: &Tokens, now: &Tokens) -> Result<(), CallError> {
+        let cure = || format!("log in as the user of before: `b24relay login {}`", self.config.grant);
+        if let (Some(before), Some(now)) = (before.user_id, now.user_id)
+            && before != now
+        {
+            let reason = format!(
+                "the tokens are now those of user {now}, and this source reads the queue of user {before}"
+            );
+            return Err(CallError::operator(authorization::METHOD, reason, cure()));
+        }
+        if !before.member_id.is_empty() && !now.member_id.is_empty() && before.member_id != now.member_id {
+            let reason = "the tokens are now those of another portal than before";
+            return Err(CallError::operator(authorization::METHOD, reason, cure()));
+        }
+        Ok(())
+    }
+
+    async fn stored(&self) -> Result<Option<Tokens>, CallError> {
+        let stored = recall(&*self.memory, &self.config).await;
+        stored.map_err(|reason| {
+            CallError::retry(authorization::METHOD, format!("cannot read the tokens: {reason}"))
+        })
+    }
+
+    fn no_login(&self) -> CallError {
+        let grant = &self.config.grant;
+        CallError::operator(
+            authorization::METHOD,
+            format!("nobody has logged in for `{grant}` yet"),
+            format!("run `b24relay login {grant}`"),
+        )
+    }
+}
+
+/// Neither a token that was refused right after its refresh nor a refresh token that was refused itself
+/// is a reason to ask again: such load gets an application blocked.
+fn refuse_endless(state: &State, before: &Tokens) -> Result<(), CallError> {
+    if let Some((dead, refusal)) = &state.dead
+        && *dead == before.refresh
+    {
+        return Err(refusal.clone());
+    }
+    let is_young = |since: Instant| since.elapsed() < before.lifetime.max(Duration::from_secs(60));
+    if state.unproven_since.is_some_and(is_young) {
+        let reason = "the portal refuses a token that was refreshed a moment ago";
+        return Err(CallError::operator(
+            authorization::METHOD,
+            reason,
+            "log in again: `b24relay login SOURCE`",
+        ));
+    }
+    Ok(())
+}
+
+/// The pair on record for `config`, unless it belongs to another application.
+async fn recall(memory: &dyn Memory, config: &OAuthConfig) -> Result<Option<Tokens>, String> {
+    let text = memory.recall(&key(&config.grant)).await?;
+    // What cannot be read any more is as good as no login: the way out is the same.
+    let tokens = text.and_then(|text| Tokens::parse(&text, &config.client_id).ok());
+    Ok(tokens.filter(|tokens| tokens.client_id == config.client_id))
+}
+
+/// Puts a pair on record, for every process that uses the login.
+///
+/// # Errors
+/// Says why it cannot be written.
+pub async fn keep(memory: &dyn Memory, config: &OAuthConfig, tokens: &Tokens) -> Result<(), String> {
+    memory.keep(&key(&config.grant), &tokens.expose()).await
+}
+
+fn key(grant: &str) -> String {
+    format!("grant/{grant}")
+}

@@ -1,0 +1,62 @@
+//! How much of its operating time each method has used up, as the portal tells in `time` (PORTAL.md 7).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The portal's default; the cloud allows a little more.
+const LIMIT_S: f64 = 420.0;
+
+/// Above this share of the limit a method is strained.
+const STRAINED: f64 = 0.8;
+
+/// The last reading of each method called with one credential.
+#[derive(Default)]
+pub struct Operating(Mutex<HashMap<&'static str, Reading>>);
+
+#[derive(Clone, Copy)]
+struct Reading {
+    used_s: f64,
+    reset_at: Instant,
+}
+
+impl Operating {
+    /// Notes that `method` has used `used_s` seconds, the oldest of which drop out after `reset_in`.
+    pub fn note(&self, method: &'static str, used_s: f64, reset_in: Duration) {
+        if let Some(reset_at) = Instant::now().checked_add(reset_in) {
+            self.readings().insert(method, Reading { used_s, reset_at });
+        }
+    }
+
+    /// How long until the oldest bucket of `method` drops out, as far as that is known.
+    pub fn reset_in(&self, method: &str) -> Option<Duration> {
+        let reading = *self.readings().get(method)?;
+        Some(reading.reset_at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether `method` comes near its limit.
+    pub fn is_strained(&self, method: &str) -> bool {
+        self.readings().get(method).is_some_and(|reading| reading.used_s > LIMIT_S * STRAINED)
+    }
+
+    fn readings(&self) -> MutexGuard<'_, HashMap<&'static str, Reading>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_strained_above_four_fifths_of_the_limit_and_alone() {
+        let operating = Operating::default();
+        operating.note("a", 336.5, Duration::from_secs(100));
+        operating.note("b", 335.0, Duration::from_secs(100));
+        assert_eq!(["a", "b", "c"].map(|method| operating.is_strained(method)), [true, false, false]);
+        assert!(operating.reset_in("a").is_some_and(|left| left > Duration::from_secs(90)));
+        assert_eq!(operating.reset_in("c"), None);
+        operating.note("a", 3.0, Duration::ZERO);
+        assert!(!operating.is_strained("a"));
+    }
+}

@@ -1,0 +1,136 @@
+//! A call that brought no result, and what is shown of it: never a URL, never a secret.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use super::class::{Class, Cure, Verdict};
+use crate::config::SecretText;
+
+/// How much of a portal's own words goes into a message, in characters.
+const TEXT_MAX: usize = 300;
+
+/// A call that brought no result. Shows the method, the reason and the HTTP status.
+#[derive(Clone, Debug)]
+pub struct CallError {
+    /// What to do next.
+    pub class: Class,
+    /// How long the portal asked us to stay away, if it did.
+    pub wait: Option<Duration>,
+    /// How soon the first slow probe looks whether it has healed.
+    pub probe: Duration,
+    /// What a person can do; empty when nobody needs to.
+    pub cure: Cow<'static, str>,
+    method: &'static str,
+    // Boxed, so that every result of a call stays small.
+    details: Box<Details>,
+}
+
+#[derive(Clone, Debug)]
+struct Details {
+    reason: String,
+    code: Option<String>,
+    spent: Option<SecretText>,
+}
+
+impl CallError {
+    /// A refusal of `method` by `verdict`, with the cure for a webhook.
+    pub(super) fn new(method: &'static str, verdict: Verdict, reason: impl Into<String>) -> Self {
+        let Verdict { class, probe, cure: Cure { webhook, .. } } = verdict;
+        let details = Box::new(Details { reason: reason.into(), code: None, spent: None });
+        Self { class, wait: None, probe, cure: webhook.into(), method, details }
+    }
+
+    /// Something that only a person can put right, found out by ourselves while doing `method`.
+    pub fn operator(
+        method: &'static str,
+        reason: impl Into<String>,
+        cure: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let error = Self::new(method, Verdict::new(Class::Operator, Cure::NONE), reason);
+        Self { cure: cure.into(), ..error }
+    }
+
+    /// Something that passes by itself.
+    pub(super) fn retry(method: &'static str, reason: impl Into<String>) -> Self {
+        Self::new(method, Verdict::new(Class::Retry, Cure::NONE), reason)
+    }
+
+    pub(super) fn with_cure(self, cure: &'static str) -> Self {
+        Self { cure: cure.into(), ..self }
+    }
+
+    pub(super) fn with_wait(self, wait: Option<Duration>) -> Self {
+        Self { wait, ..self }
+    }
+
+    pub(super) fn with_code(mut self, code: &str) -> Self {
+        self.details.code = Some(code.to_owned());
+        self
+    }
+
+    pub(super) fn with_spent(mut self, spent: Option<SecretText>) -> Self {
+        self.details.spent = spent;
+        self
+    }
+
+    /// What a person can do, with the name of the `source` put in.
+    pub fn cure_for(&self, source: &str) -> String {
+        self.cure.replace("SOURCE", source)
+    }
+
+    /// The error code as the server sent it, if it sent one.
+    pub fn code(&self) -> Option<&str> {
+        self.details.code.as_deref()
+    }
+
+    /// The access token that was refused, if the call carried one.
+    pub(super) fn spent(&self) -> Option<&SecretText> {
+        self.details.spent.as_ref()
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}", self.method, self.details.reason)
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// Foreign text made fit for a log line: no secret, no control characters, no mark-up, no novel.
+pub(super) fn presentable<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
+    let mut text = text.replace("<br>", " ");
+    for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
+        text = without(&text, secret);
+    }
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_MAX).collect()
+}
+
+/// `text` with `***` for every `secret`, whatever has become of its letters' case.
+fn without(text: &str, secret: &str) -> String {
+    let (folded, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = 0;
+    for (at, _) in folded.match_indices(&secret) {
+        shown.push_str(&text[rest..at]);
+        shown.push_str("***");
+        rest = at + secret.len();
+    }
+    shown + &text[rest..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_words_lose_the_secrets_and_the_control_characters() {
+        let text = presentable(
+            "see https://a.example/rest/1/s3cr3t/x\u{1b}[31m<br>T0KEN now",
+            ["s3cr3t", "t0ken", ""],
+        );
+        assert_eq!(text, "see https://a.example/rest/1/***/x [31m *** now");
+        assert_eq!(presentable(&"ы".repeat(1000), []).chars().count(), TEXT_MAX);
+    }
+}

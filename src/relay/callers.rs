@@ -1,0 +1,128 @@
+//! Who calls whom: one caller for each source, one site for each portal, one grant for each login.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::config::{AccessConfig, Config, KindConfig, SourceConfig};
+use crate::portal::{CallError, Caller, Credential, Grant, Memory, Site};
+use crate::retry::whole_millis;
+
+/// What the sources of one process share.
+pub struct Callers {
+    sites: BTreeMap<String, Arc<Site>>,
+    grants: BTreeMap<String, Arc<Grant>>,
+}
+
+impl Callers {
+    /// All sites and grants of `sources`.
+    ///
+    /// # Errors
+    /// Says what cannot be set up.
+    pub async fn open<'a>(
+        config: &Config,
+        sources: impl IntoIterator<Item = &'a SourceConfig>,
+        memory: &Arc<dyn Memory>,
+    ) -> Result<Self, String> {
+        let (mut sites, mut grants) = (BTreeMap::new(), BTreeMap::new());
+        for source in sources {
+            let address = source.portal();
+            let authority = address.authority();
+            if let Entry::Vacant(place) = sites.entry(authority) {
+                let site = Site::open(address, config.rate_of(place.key()), Arc::clone(memory)).await?;
+                place.insert(Arc::new(site));
+            }
+            if let AccessConfig::OAuth(oauth) = &source.access
+                && let Entry::Vacant(place) = grants.entry(oauth.grant.clone())
+            {
+                let grant = Grant::try_new(oauth, Arc::clone(memory))
+                    .map_err(|reason| format!("sources.{}.oauth: {reason}", place.key()))?;
+                place.insert(Arc::new(grant));
+            }
+        }
+        Ok(Self { sites, grants })
+    }
+
+    /// The caller of `source`, which must be one of those that this was opened for.
+    ///
+    /// # Errors
+    /// Says why TLS cannot be set up.
+    pub fn of(&self, source: &SourceConfig) -> Result<Caller, String> {
+        let (Some(site), Some(credential)) =
+            (self.sites.get(&source.portal().authority()), self.credential(source))
+        else {
+            return Err("not one of the sources that were opened".to_owned());
+        };
+        Caller::try_new(Arc::clone(site), credential, source.poll.timeout)
+            .map_err(|reason| format!("sources.{}: {reason}", source.name))
+    }
+
+    /// The login of `source`, if it has one.
+    pub fn grant(&self, source: &SourceConfig) -> Option<&Arc<Grant>> {
+        match &source.access {
+            AccessConfig::Webhook(_) => None,
+            AccessConfig::OAuth(oauth) => self.grants.get(&oauth.grant),
+        }
+    }
+
+    /// The user whose rights the calls of `source` have.
+    ///
+    /// # Errors
+    /// When nobody has logged in.
+    pub async fn user_id(&self, source: &SourceConfig) -> Result<u64, CallError> {
+        match self.credential(source) {
+            Some(Credential::Webhook(webhook)) => Ok(webhook.user_id()),
+            Some(Credential::Grant(grant)) => grant.user_id().await,
+            None => Err(CallError::operator("profile", "the source has no credential", "")),
+        }
+    }
+
+    /// What `source` reads: a portal's name, then `/user/ID` or `/bot/ID`, or both for a bot with the
+    /// events of its user (PORTAL.md 2.4).
+    ///
+    /// # Errors
+    /// As [`Callers::user_id`].
+    pub async fn identity(&self, source: &SourceConfig) -> Result<String, CallError> {
+        let portal = source.portal().authority();
+        Ok(match &source.kind {
+            KindConfig::User => format!("{portal}/user/{}", self.user_id(source).await?),
+            KindConfig::Bot(bot) if bot.with_user_events => {
+                format!("{portal}/bot/{}/user/{}", bot.id, self.user_id(source).await?)
+            }
+            KindConfig::Bot(bot) => format!("{portal}/bot/{}", bot.id),
+        })
+    }
+
+    /// Warns where the configured polls of one portal do not fit what it bears.
+    pub fn warn_of_stretching(&self, sources: &[SourceConfig]) {
+        for (portal, site) in &self.sites {
+            let Some(interval) = site.poll_interval() else { continue };
+            let idles = sources
+                .iter()
+                .filter(|source| source.portal().authority() == *portal)
+                .map(|source| source.poll.idle);
+            let wanted_per_s: f64 = idles.clone().map(|idle| idle.as_secs_f64().recip()).sum();
+            if wanted_per_s * interval.as_secs_f64() <= 1.0 {
+                continue;
+            }
+            let count = u32::try_from(idles.count()).unwrap_or(u32::MAX);
+            let real: Duration = interval * count;
+            warn!(
+                portal,
+                sources = count,
+                interval_ms = whole_millis(real),
+                "more polls than the portal bears (`[portals]`): each source is polled this often instead of every `poll.idle`"
+            );
+        }
+    }
+
+    fn credential(&self, source: &SourceConfig) -> Option<Credential> {
+        match &source.access {
+            AccessConfig::Webhook(webhook) => Some(Credential::Webhook(webhook.clone())),
+            AccessConfig::OAuth(_) => self.grant(source).cloned().map(Credential::Grant),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! From a configured source to one that polls: whose queue it is, what the state file knows of it, its
+//! lanes. A source that nobody has logged in for waits here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::callers::Callers;
+use super::census::Census;
+use super::lane::Lane;
+use super::source::Source;
+use super::{Ending, RelayError, Until};
+use crate::config::{KindConfig, SinkConfig, SourceConfig};
+use crate::event::{Offset, Queue};
+use crate::portal::{CallError, EventQueue, Memory, home_key};
+use crate::shutdown::{Signals, Wake};
+use crate::sink::Sink;
+use crate::store::{Adopted, Health, Store, StoreError};
+
+/// How often a source without a login looks for one; that asks nobody but the state file.
+const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Which source reads which queue: two readers of one would take each other's events.
+#[derive(Clone, Default)]
+pub struct Claims(Arc<Mutex<HashMap<String, String>>>);
+
+/// What all sources of a run have in common.
+#[derive(Clone)]
+pub struct Common {
+    pub callers: Arc<Callers>,
+    pub claims: Claims,
+    pub census: Census,
+    pub memory: Arc<dyn Memory>,
+    pub store: Store,
+    pub signals: Signals,
+    pub until: Until,
+}
+
+/// One source on its way.
+pub struct Opening {
+    config: SourceConfig,
+    sinks: Vec<(SinkConfig, Arc<dyn Sink>)>,
+    common: Common,
+}
+
+impl Opening {
+    /// Of the source of `config`, whose events go to `sinks`.
+    pub fn new(config: SourceConfig, sinks: Vec<(SinkConfig, Arc<dyn Sink>)>, common: Common) -> Self {
+        Self { config, sinks, common }
+    }
+
+    /// The source, or why it cannot be opened yet.
+    ///
+    /// # Errors
+    /// Only what ends the process.
+    pub async fn open(&self) -> Result<Result<Source, CallError>, RelayError> {
+        let identity = match self.common.callers.identity(&self.config).await {
+            Ok(identity) => identity,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let owner = match self.owner().await {
+            Ok(owner) => owner,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Err(refusal) = self.claim(owner) {
+            return Ok(Err(refusal));
+        }
+        let (queue, adopted) = self.adopt(&identity).await?;
+        let caller = self.common.callers.of(&self.config).map_err(RelayError::Setup)?;
+        let confirmed = adopted.confirmed;
+        let lanes = self.lanes(adopted);
+        let queue = EventQueue::new(caller, Arc::new(queue), self.config.kind.clone());
+        Ok(Ok(Source::new(queue, owner, confirmed, &self.config.poll, lanes, &self.common)))
+    }
+
+    /// Waits until the source can be opened, then lets it run. `refusal` is why it could not be so far.
+    ///
+    /// # Errors
+    /// As [`Opening::open`].
+    pub async fn run(self, mut refusal: CallError) -> Result<Ending, RelayError> {
+        let name = &self.config.name;
+        let mut census = Some(self.common.census.clone());
+        loop {
+            let cure = refusal.cure_for(name);
+            error!(source = name, error = %refusal, cure, "the source cannot be polled");
+            let trouble = format!("{refusal}; {cure}");
+            let health = Health { has_polled: false, trouble: trouble.clone(), confirmed: Offset::START };
+            // Only a word for `status`: the log has it too.
+            self.common.store.note_source(name, health).await.ok();
+            if let Some(census) = census.take() {
+                census.refuse();
+            }
+            if self.common.until == Until::Drained {
+                return Ok(Ending::Refused);
+            }
+            // The same news is told once.
+            while format!("{refusal}; {}", refusal.cure_for(name)) == trouble {
+                let seen = self.common.signals.nudge_count();
+                if self.common.signals.pause(LOGIN_INTERVAL, seen).await == Wake::Stopping {
+                    return Ok(Ending::Clean);
+                }
+                match self.reopen().await? {
+                    Ok(source) => {
+                        info!(source = name, "the source can be polled now");
+                        return source.run().await;
+                    }
+                    Err(other) => refusal = other,
+                }
+            }
+        }
+    }
+
+    /// As [`Opening::open`], but another queue than before concerns this source alone: the others run.
+    async fn reopen(&self) -> Result<Result<Source, CallError>, RelayError> {
+        match self.open().await {
+            Err(RelayError::Store(error @ StoreError::OtherQueue { .. })) => {
+                Ok(Err(CallError::operator("profile", error.to_string(), "see there")))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The user whose events are in the queue, if any user's are.
+    async fn owner(&self) -> Result<Option<u64>, CallError> {
+        let reads_user = match &self.config.kind {
+            KindConfig::User => true,
+            KindConfig::Bot(bot) => bot.with_user_events,
+        };
+        if reads_user { self.common.callers.user_id(&self.config).await.map(Some) } else { Ok(None) }
+    }
+
+    fn claim(&self, owner: Option<u64>) -> Result<(), CallError> {
+        let portal = self.config.portal().authority();
+        let bot = match &self.config.kind {
+            KindConfig::Bot(bot) => Some(format!("{portal}/bot/{}", bot.id)),
+            KindConfig::User => None,
+        };
+        let mut claims = self.common.claims.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for queue in bot.into_iter().chain(owner.map(|owner| format!("{portal}/user/{owner}"))) {
+            let holder = claims.entry(queue.clone()).or_insert_with(|| self.config.name.clone());
+            if *holder != self.config.name {
+                let reason = format!(
+                    "the source `{holder}` reads the queue `{queue}` already, they would take each other's events"
+                );
+                return Err(CallError::operator(
+                    "profile",
+                    reason,
+                    "remove one of them, or log in as another user",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the state file knows. A portal that has a new name in the configuration, and was seen moving
+    /// there, is the one it was.
+    async fn adopt(&self, identity: &str) -> Result<(Queue, Adopted), RelayError> {
+        let queue = Queue::new(&self.config.name, identity);
+        let refused = match self.common.store.adopt(&queue).await {
+            Ok(adopted) => return Ok((queue, adopted)),
+            Err(refused) => refused,
+        };
+        if let StoreError::OtherQueue { known, now, .. } = &refused
+            && self.is_renamed(known, now).await
+        {
+            let queue = Queue::new(&self.config.name, known);
+            let adopted = self.common.store.adopt(&queue).await?;
+            return Ok((queue, adopted));
+        }
+        Err(refused.into())
+    }
+
+    async fn is_renamed(&self, known: &str, now: &str) -> bool {
+        let (Some((old, rest)), Some((new, same))) = (known.split_once('/'), now.split_once('/')) else {
+            return false;
+        };
+        let home = self.common.memory.recall(&home_key(old)).await.ok().flatten();
+        let home = home.and_then(|home| crate::config::SecretUrl::parse(&home).ok());
+        rest == same && home.is_some_and(|home| home.authority() == new)
+    }
+
+    fn lanes(&self, adopted: Adopted) -> Vec<Lane> {
+        let mut checkpoints = adopted.checkpoints;
+        let lanes = self.sinks.iter().map(|(config, sink)| {
+            let checkpoint = checkpoints.remove(&config.name).unwrap_or(Offset::START);
+            Lane::new(&self.config.name, config, Arc::clone(sink), checkpoint, &self.common)
+        });
+        let lanes = lanes.collect();
+        for sink in checkpoints.keys() {
+            warn!(
+                source = self.config.name,
+                sink, "sink is no longer configured: what it had not settled is let go"
+            );
+        }
+        lanes
+    }
+}

@@ -1,0 +1,113 @@
+//! What must be true before a poll may confirm anything: the right queue, recorded, and not counted anew.
+//!
+//! A credential may have changed hands, and a restored portal may count from a lower id: then our offset
+//! would destroy what it does not belong to (PORTAL.md 2.4 and hazard 10). Both are looked for first.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::event::Offset;
+use crate::portal::{CallError, EventQueue};
+
+/// How often the portal is asked to record, though it should be doing so: nobody tells when it stopped.
+const SUBSCRIBE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// When that failed, and polls go on.
+const SUBSCRIBE_RETRY: Duration = Duration::from_secs(300);
+
+/// How far the preparations of one source have come.
+pub struct Preparation {
+    /// Whose rights the credential must give; `None` when that does not choose the queue.
+    owner: Option<u64>,
+    is_owner_known: bool,
+    /// `None` before the first time.
+    subscribe_at: Option<Instant>,
+    is_peeked: bool,
+}
+
+impl Preparation {
+    /// Nothing has been prepared. The queue belongs to `owner`, if it does to any user.
+    pub fn new(owner: Option<u64>) -> Self {
+        Self { owner, is_owner_known: false, subscribe_at: None, is_peeked: false }
+    }
+
+    /// Does what is still to be done. May be given up while it waits.
+    ///
+    /// # Errors
+    /// What the portal refuses, and what stands against a poll with `offset` when all below `confirmed`
+    /// is gone already.
+    pub async fn complete(
+        &mut self,
+        queue: &EventQueue,
+        offset: Offset,
+        confirmed: Offset,
+    ) -> Result<(), CallError> {
+        if let (Some(owner), false) = (self.owner, self.is_owner_known) {
+            refuse_stranger(owner, queue.owner().await?)?;
+            self.is_owner_known = true;
+        }
+        self.subscribe(queue).await?;
+        if !self.is_peeked && offset > Offset::START {
+            refuse_restored(queue, confirmed).await?;
+        }
+        self.is_peeked = true;
+        Ok(())
+    }
+
+    /// The credential may be another one from now on.
+    pub fn doubt_owner(&mut self) {
+        self.is_owner_known = false;
+    }
+
+    /// The portal says that it does not record.
+    pub fn lose_subscription(&mut self) {
+        self.subscribe_at = None;
+    }
+
+    async fn subscribe(&mut self, queue: &EventQueue) -> Result<(), CallError> {
+        let is_due = self.subscribe_at.is_none_or(|at| at <= Instant::now());
+        if !is_due || !queue.needs_subscription() {
+            return Ok(());
+        }
+        let delay = match queue.subscribe().await {
+            Ok(()) => SUBSCRIBE_INTERVAL,
+            Err(refusal) if self.subscribe_at.is_none() => return Err(refusal),
+            Err(refusal) => {
+                warn!(source = %queue.queue().source, error = %refusal, "cannot renew the subscription, will try again; polling goes on");
+                SUBSCRIBE_RETRY
+            }
+        };
+        self.subscribe_at = Some(Instant::now() + delay);
+        Ok(())
+    }
+}
+
+fn refuse_stranger(owner: u64, caller: u64) -> Result<(), CallError> {
+    if owner == caller {
+        return Ok(());
+    }
+    let reason = format!(
+        "the credential is that of user {caller} now, and this source reads the queue of user {owner}"
+    );
+    let cure = format!(
+        "give the source a credential of user {owner}; or, if it is to read the queue of user {caller} from now on, another name"
+    );
+    Err(CallError::operator("profile", reason, cure))
+}
+
+/// Looks at the queue without confirming: are there events only where none can be any more?
+async fn refuse_restored(queue: &EventQueue, confirmed: Offset) -> Result<(), CallError> {
+    match queue.peek().await?.highest {
+        Some(highest) if !confirmed.wants(highest) => {
+            let reason = format!(
+                "the portal's events end at id {highest}, and all below {confirmed} was confirmed before: the portal was restored or moved, and counts anew"
+            );
+            let cure =
+                "stop b24relay and `b24relay offset set SOURCE 1`: what the portal has is then delivered";
+            Err(CallError::operator("im.v2.Event.get", reason, cure))
+        }
+        _ => Ok(()),
+    }
+}
