@@ -104,7 +104,8 @@ fn html(status: StatusCode) -> String {
     )
 }
 
-fn redirect(status: StatusCode, location: &str) -> Response<Body> {
+/// A redirect to `location`, with the body of a front end.
+pub fn redirect(status: StatusCode, location: &str) -> Response<Body> {
     let mut response = page(status, "text/html; charset=utf-8", html(status));
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::clock::Clock;
 use super::fault::Fault;
+use super::moving;
 use super::order::{Order, OrderError};
 use super::people::Person;
 use super::portal::{Account, Portal};
@@ -29,8 +30,11 @@ const HELP: &str = include_str!("control.txt");
 /// Orders may bring payloads and faults may bring bodies, but not without end.
 const BODY_MAX: usize = 32 << 20;
 
-type Shares = State<Arc<Shared>>;
-type Reply = Result<Json<Value>, Complaint>;
+/// How the handlers get at the sandbox.
+pub type Shares = State<Arc<Shared>>;
+
+/// What a handler answers.
+pub type Reply = Result<Json<Value>, Complaint>;
 
 /// The routes of the control API.
 pub fn routes() -> Router<Arc<Shared>> {
@@ -45,6 +49,7 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/sandbox/clean", post(clean))
         .route("/sandbox/counter", post(counter))
         .route("/sandbox/portal", get(switches).post(set_switches))
+        .route("/sandbox/move", post(moving::relocate))
         .route("/sandbox/steal", post(steal))
         .route("/sandbox/faults", post(add_faults).delete(clear_faults))
         .route("/sandbox/stats", get(stats))
@@ -65,11 +70,12 @@ async fn admit_neighbours_only(
 }
 
 /// A request that cannot be met, and why.
-struct Complaint(StatusCode, String);
+pub struct Complaint(StatusCode, String);
 
 impl Complaint {
     #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`, which gives the error away")]
-    fn unfit(reason: impl ToString) -> Self {
+    /// The order is not to be carried out as it stands.
+    pub fn unfit(reason: impl ToString) -> Self {
         Self(StatusCode::BAD_REQUEST, reason.to_string())
     }
 }
@@ -91,7 +97,7 @@ impl From<OrderError> for Complaint {
 }
 
 /// Reads a body as JSON whatever its content type claims; an empty one is `{}`.
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
+pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { &body[..] };
     serde_json::from_slice(body).map_err(Complaint::unfit)
 }

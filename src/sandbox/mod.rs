@@ -27,6 +27,7 @@ mod dice;
 mod envelope;
 mod fault;
 mod method;
+mod moving;
 mod order;
 mod page;
 mod parameter;
@@ -55,6 +56,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware;
 use axum::routing::any;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
@@ -65,6 +67,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub use order::{Order, OrderError, Recorded};
 pub use tally::{QueueStats, Stats};
 
+use moving::Doorplate;
 use people::Person;
 use portal::Portal;
 use shared::Shared;
@@ -139,7 +142,7 @@ impl Sandbox {
         Ok(Self { shared, tasks, guard: stop.drop_guard() })
     }
 
-    /// Where it listens.
+    /// Where it listens from the start, wherever it moves to.
     pub fn address(&self) -> SocketAddr {
         self.shared.address
     }
@@ -154,8 +157,8 @@ impl Sandbox {
         Person::of(user).name()
     }
 
-    /// The webhook of `user`, which is a secret in a real portal; one of nobody if there is no such
-    /// user.
+    /// The webhook of `user` where the portal is now, which is a secret in a real portal; one of nobody
+    /// if there is no such user.
     pub fn webhook_url(&self, user: u64) -> String {
         let portal = self.shared.portal();
         let code = portal.accounts.get(&user).map_or("", |account| &account.code);
@@ -183,8 +186,9 @@ impl Sandbox {
 
     /// Stops listening and waits, for a moment at most, until the open connections are done.
     pub async fn stop(self) {
-        let Self { tasks, guard, .. } = self;
+        let Self { shared, mut tasks, guard } = self;
         drop(guard);
+        tasks.extend(shared.residence().take_servers());
         for task in tasks {
             // A connection that outlives the grace, or a task that panicked, changes nothing here.
             let _ended = timeout(STOP_GRACE, task).await;
@@ -202,11 +206,15 @@ fn record_backlog(portal: &mut Portal, count: u32) {
     }
 }
 
+/// Answers at one address until the stop.
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let stop = shared.stop.clone();
+    let address = listener.local_addr().unwrap_or(shared.address);
+    let door = Doorplate { address, shared: Arc::clone(&shared) };
     let router = Router::new()
         .route("/rest", any(transport::rest))
         .route("/rest/{*call}", any(transport::rest))
+        .layer(middleware::from_fn_with_state(door, moving::forward))
         .merge(control::routes())
         .with_state(shared)
         .into_make_service_with_connect_info::<SocketAddr>();

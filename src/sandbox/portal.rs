@@ -145,6 +145,11 @@ impl Portal {
         Some(fault)
     }
 
+    /// Counts a call that came to an address the portal has left.
+    pub fn count_redirect(&mut self) {
+        self.stats.redirected += 1;
+    }
+
     /// Carries out `call`.
     pub fn execute(&mut self, call: &Call, passage: Passage) -> Executed {
         let started = self.now();

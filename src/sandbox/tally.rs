@@ -50,6 +50,8 @@ pub struct Stats {
     pub refused: u64,
     /// Calls among those refused by the rate limiter.
     pub limited: u64,
+    /// Calls answered with a redirect to where the portal has moved.
+    pub redirected: u64,
     /// Answers broken by the fault script.
     pub faults: u64,
     /// Faults that still wait for their answer.
