@@ -29,8 +29,8 @@ const HELP: &str = include_str!("control.txt");
 /// Orders may bring payloads and faults may bring bodies, but not without end.
 const BODY_MAX: usize = 32 << 20;
 
-type Shares = State<Arc<Shared>>;
-type Reply = Result<Json<Value>, Complaint>;
+pub type Shares = State<Arc<Shared>>;
+pub type Reply = Result<Json<Value>, Complaint>;
 
 /// The routes of the control API.
 pub fn routes() -> Router<Arc<Shared>> {
@@ -65,11 +65,11 @@ async fn admit_neighbours_only(
 }
 
 /// A request that cannot be met, and why.
-struct Complaint(StatusCode, String);
+pub struct Complaint(pub StatusCode, pub String);
 
 impl Complaint {
     #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`, which gives the error away")]
-    fn unfit(reason: impl ToString) -> Self {
+    pub fn unfit(reason: impl ToString) -> Self {
         Self(StatusCode::BAD_REQUEST, reason.to_string())
     }
 }
@@ -91,12 +91,12 @@ impl From<OrderError> for Complaint {
 }
 
 /// Reads a body as JSON whatever its content type claims; an empty one is `{}`.
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
+pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { &body[..] };
     serde_json::from_slice(body).map_err(Complaint::unfit)
 }
 
-fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
+pub fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
     portal.accounts.get_mut(&user).ok_or_else(|| OrderError::UnknownUser(user).into())
 }
 
@@ -133,6 +133,7 @@ fn describe(shared: &Shared, account: &Account) -> Value {
         "subscribed": account.queue.is_subscribed(),
         "scopes": account.scopes,
         "active": account.active,
+        "admin": account.is_admin,
     })
 }
 
@@ -143,6 +144,7 @@ struct UserChange {
     scopes: Option<Vec<String>>,
     code: Option<String>,
     active: Option<bool>,
+    admin: Option<bool>,
 }
 
 async fn user(State(shared): Shares, Path(id): Path<u64>, body: Bytes) -> Reply {
@@ -155,6 +157,7 @@ async fn user(State(shared): Shares, Path(id): Path<u64>, body: Bytes) -> Reply 
     account.scopes = change.scopes.unwrap_or_else(|| account.scopes.clone());
     account.code = change.code.unwrap_or_else(|| account.code.clone());
     account.active = change.active.unwrap_or(account.active);
+    account.is_admin = change.admin.unwrap_or(account.is_admin);
     Ok(Json(describe(&shared, account)))
 }
 
