@@ -70,11 +70,11 @@ async fn admit_neighbours_only(
 }
 
 /// A request that cannot be met, and why.
-pub struct Complaint(StatusCode, String);
+pub struct Complaint(pub StatusCode, pub String);
 
 impl Complaint {
     #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`, which gives the error away")]
-    /// The order is not to be carried out as it stands.
+    /// The order cannot be carried out as it stands.
     pub fn unfit(reason: impl ToString) -> Self {
         Self(StatusCode::BAD_REQUEST, reason.to_string())
     }
@@ -102,7 +102,7 @@ pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
     serde_json::from_slice(body).map_err(Complaint::unfit)
 }
 
-fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
+pub fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
     portal.accounts.get_mut(&user).ok_or_else(|| OrderError::UnknownUser(user).into())
 }
 
@@ -139,6 +139,7 @@ fn describe(shared: &Shared, account: &Account) -> Value {
         "subscribed": account.queue.is_subscribed(),
         "scopes": account.scopes,
         "active": account.active,
+        "admin": account.is_admin,
     })
 }
 
@@ -149,6 +150,7 @@ struct UserChange {
     scopes: Option<Vec<String>>,
     code: Option<String>,
     active: Option<bool>,
+    admin: Option<bool>,
 }
 
 async fn user(State(shared): Shares, Path(id): Path<u64>, body: Bytes) -> Reply {
@@ -161,6 +163,7 @@ async fn user(State(shared): Shares, Path(id): Path<u64>, body: Bytes) -> Reply 
     account.scopes = change.scopes.unwrap_or_else(|| account.scopes.clone());
     account.code = change.code.unwrap_or_else(|| account.code.clone());
     account.active = change.active.unwrap_or(account.active);
+    account.is_admin = change.admin.unwrap_or(account.is_admin);
     Ok(Json(describe(&shared, account)))
 }
 

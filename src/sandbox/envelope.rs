@@ -54,7 +54,7 @@ pub fn json(status: StatusCode, body: Bytes) -> Answer {
 fn add_headers(headers: &mut HeaderMap, executed: &Executed) {
     let seconds = executed.finished.duration_since(executed.started).as_secs_f64();
     let effort = HeaderValue::try_from(format!("{seconds:.6}"));
-    let owner = HeaderValue::try_from(format!("webhook{}", executed.user.unwrap_or(0)));
+    let owner = HeaderValue::try_from(&executed.origin);
     let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&executed.finished);
     let date = date.ok().and_then(|date| HeaderValue::try_from(date).ok());
     let named = [
@@ -142,7 +142,7 @@ mod tests {
         let started = Timestamp::from_millisecond(1_787_206_502_250).unwrap();
         let finished = Timestamp::from_millisecond(1_787_206_502_750).unwrap();
         let outcome = Ok(Outcome::Value(Value::Bool(true)));
-        let answer = answer(&Executed { outcome, user: Some(1), started, finished, switches });
+        let answer = answer(&Executed { outcome, origin: "webhook1".into(), started, finished, switches });
         assert_eq!(answer.headers()[DATE], "Thu, 20 Aug 2026 06:15:02 GMT");
         let body = answer.into_body().to_vec();
         let json = serde_json::from_slice(body.strip_prefix(BOM).unwrap_or(&body)).unwrap();

@@ -2,77 +2,70 @@
 
 use serde_json::{Value, json};
 
+use super::caller::Caller;
 use super::clock::iso;
 use super::parameter::Parameters;
-use super::people::Person;
-use super::portal::Account;
-use super::queue::{Ask, Farewell, Page, Passage};
+use super::portal::Portal;
+use super::preflight;
+use super::queue::{Ask, Page, Passage};
 use super::refusal::Refusal;
 
-/// One REST method.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Method {
-    /// `im.v2.Event.subscribe`.
-    Subscribe,
-    /// `im.v2.Event.get`.
-    Get,
-    /// `im.v2.Event.unsubscribe`.
-    Unsubscribe,
-    /// `profile`: whose webhook it is.
-    Profile,
-    /// `scope`: what the webhook may do.
-    Scope,
-    /// `method.get`: whether a method exists and may be called.
-    Availability,
-    /// `server.time`.
-    ServerTime,
+/// Makes the enum of all methods out of one list: variant, documented spelling, and the scope it needs
+/// beyond the basic one.
+macro_rules! methods {
+    ($($variant:ident $name:literal $scope:expr;)*) => {
+        /// One REST method.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        pub enum Method {
+            $(#[doc = $name] $variant,)*
+        }
+
+        impl Method {
+            const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The documented spelling.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The scope it needs beyond the basic one.
+            pub fn scope(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$variant => $scope,)*
+                }
+            }
+        }
+    };
+}
+
+methods! {
+    Subscribe "im.v2.Event.subscribe" Some("im");
+    Get "im.v2.Event.get" Some("im");
+    Unsubscribe "im.v2.Event.unsubscribe" Some("im");
+    Profile "profile" None;
+    Scope "scope" None;
+    Availability "method.get" None;
+    ServerTime "server.time" None;
+    AppInfo "app.info" None;
 }
 
 impl Method {
-    const ALL: [Self; 7] = [
-        Self::Subscribe,
-        Self::Get,
-        Self::Unsubscribe,
-        Self::Profile,
-        Self::Scope,
-        Self::Availability,
-        Self::ServerTime,
-    ];
-
     /// The method called `name` in whatever case.
     pub fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| method.name().eq_ignore_ascii_case(name))
+        Self::ALL.iter().copied().find(|method| method.name().eq_ignore_ascii_case(name))
     }
 
-    /// The documented spelling.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Subscribe => "im.v2.Event.subscribe",
-            Self::Get => "im.v2.Event.get",
-            Self::Unsubscribe => "im.v2.Event.unsubscribe",
-            Self::Profile => "profile",
-            Self::Scope => "scope",
-            Self::Availability => "method.get",
-            Self::ServerTime => "server.time",
-        }
-    }
-
-    /// The scope it needs beyond the basic one.
-    pub fn scope(self) -> Option<&'static str> {
-        match self {
-            Self::Subscribe | Self::Get | Self::Unsubscribe => Some("im"),
-            Self::Profile | Self::Scope | Self::Availability | Self::ServerTime => None,
-        }
-    }
-
-    /// Runs it for `account`.
+    /// Runs it for `caller`.
     ///
     /// # Errors
     ///
-    /// Refuses parameters of the wrong type or missing ones.
+    /// Refuses parameters of the wrong type or missing ones, and whom the method is not for.
     pub fn run(
         self,
-        account: &mut Account,
+        portal: &mut Portal,
+        caller: &Caller,
         parameters: &Parameters,
         situation: Situation,
     ) -> Result<Outcome, Refusal> {
@@ -80,21 +73,23 @@ impl Method {
             Self::Get => {
                 let offset = parameters.integer("offset", 0)?;
                 let limit = parameters.integer("limit", Ask::DEFAULT_LIMIT)?;
-                let ask = Ask { offset, limit };
-                Outcome::Page(account.queue.get(ask, situation.now_s, situation.passage))
+                let queue = portal.queue_of(caller.user)?;
+                Outcome::Page(queue.get(Ask { offset, limit }, situation.now_s, situation.passage))
             }
             Self::Subscribe => {
-                account.queue.subscribe();
+                portal.queue_of(caller.user)?.subscribe();
                 Outcome::Value(json!(true))
             }
             Self::Unsubscribe => {
-                account.queue.unsubscribe(situation.farewell);
+                let farewell = portal.farewell();
+                portal.queue_of(caller.user)?.unsubscribe(farewell);
                 Outcome::Value(json!(true))
             }
-            Self::Profile => Outcome::Value(profile(account)),
-            Self::Scope => Outcome::Value(json!(account.scopes)),
-            Self::Availability => Outcome::Value(availability(account, parameters)?),
+            Self::Profile => Outcome::Value(preflight::profile(caller)),
+            Self::Scope => Outcome::Value(json!(caller.scopes)),
+            Self::Availability => Outcome::Value(preflight::availability(caller, parameters)?),
             Self::ServerTime => Outcome::Value(json!(iso(situation.now_s))),
+            Self::AppInfo => Outcome::Value(preflight::app_info(caller)),
         })
     }
 }
@@ -106,8 +101,6 @@ pub struct Situation {
     pub now_s: i64,
     /// Whether the answer will arrive whole.
     pub passage: Passage,
-    /// What unsubscribing does to the rows.
-    pub farewell: Farewell,
 }
 
 /// What a method returns: `result` before it is rendered.
@@ -117,25 +110,4 @@ pub enum Outcome {
     Page(Page),
     /// Anything small.
     Value(Value),
-}
-
-fn profile(account: &Account) -> Value {
-    let person = Person::of(account.id);
-    json!({
-        "ID": account.id.to_string(),
-        "ADMIN": account.id == 1,
-        "NAME": person.first_name,
-        "LAST_NAME": person.last_name,
-        "PERSONAL_GENDER": person.gender,
-        "PERSONAL_PHOTO": "",
-        "TIME_ZONE": "",
-        "TIME_ZONE_OFFSET": 0,
-    })
-}
-
-fn availability(account: &Account, parameters: &Parameters) -> Result<Value, Refusal> {
-    let name = parameters.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
-    let method = Method::find(name.ok_or_else(|| Refusal::missing_argument("name"))?);
-    let available = method.is_some_and(|method| account.may(method));
-    Ok(json!({ "isExisting": method.is_some(), "isAvailable": available }))
 }

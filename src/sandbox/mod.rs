@@ -9,15 +9,19 @@
 //! - `people`, `room`, `phrases`, `scene`, `chatter`: what happens at the company.
 //! - `payload`, `php_json`: how that looks on the wire.
 //! - `portal`, `order`, `switches`, `bucket`: the portal's state and all that changes it.
-//! - `call`, `parameter`, `method`, `refusal`: what a request asks for, and the portal's answer.
+//! - `apps`, `token`: the applications of the portal and what they were handed out.
+//! - `call`, `caller`, `parameter`, `method`, `refusal`: what a request asks for, and the portal's answer.
+//! - `preflight`: methods that tell about the credential.
 //! - `envelope`, `page`: that answer as bytes.
-//! - `transport`, `shared`: HTTP below `/rest/`.
+//! - `errand`, `transport`, `shared`: HTTP below `/rest/`.
 //! - `fault`, `breakage`, `rewrite`, `wire`: what goes wrong.
 //! - `control`: `/sandbox/...`, the API of tests and people.
 
+mod apps;
 mod breakage;
 mod bucket;
 mod call;
+mod caller;
 mod chatter;
 mod cleaner;
 mod clock;
@@ -25,6 +29,7 @@ mod control;
 mod counter;
 mod dice;
 mod envelope;
+mod errand;
 mod fault;
 mod method;
 mod moving;
@@ -36,6 +41,7 @@ mod people;
 mod php_json;
 mod phrases;
 mod portal;
+mod preflight;
 mod queue;
 mod refusal;
 mod rewrite;
@@ -44,11 +50,14 @@ mod scene;
 mod shared;
 mod switches;
 mod tally;
+mod token;
 mod transport;
 mod wire;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_bench;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -27,6 +27,11 @@ impl Parameters {
         self.0.get(name)
     }
 
+    /// The text of `name`, unless it is missing, empty or something else.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
     /// An integer, `missing` when it was not sent.
     ///
     /// # Errors

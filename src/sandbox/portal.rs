@@ -8,21 +8,24 @@ use axum::http::Method as Verb;
 use jiff::Timestamp;
 
 use super::SandboxConfig;
+use super::apps::{self, App};
 use super::bucket::Bucket;
-use super::call::Call;
+use super::call::{Call, Visitor};
 use super::chatter::Chatter;
 use super::cleaner::{CHUNK, Cleaner, LIFETIME_S};
 use super::clock::Clock;
 use super::counter::Counter;
 use super::dice::Dice;
+use super::errand::{Errand, Target};
 use super::fault::{Fault, FaultScript};
-use super::method::{Method, Outcome, Situation};
+use super::method::{Outcome, Situation};
 use super::payload;
 use super::queue::{Farewell, Passage, Queue, Row};
 use super::refusal::Refusal;
 use super::scene::{Happening, Scene};
 use super::switches::Switches;
 use super::tally::Stats;
+use super::token::Tokens;
 
 /// A user with a webhook, and the queue that belongs to the user.
 #[derive(Debug)]
@@ -35,15 +38,10 @@ pub struct Account {
     pub scopes: Vec<String>,
     /// Not dismissed.
     pub active: bool,
+    /// May do on the portal whatever there is to do; the first user only, unless told otherwise.
+    pub is_admin: bool,
     /// The events waiting for this user.
     pub queue: Queue,
-}
-
-impl Account {
-    /// Whether the webhook has the scope `method` needs.
-    pub fn may(&self, method: Method) -> bool {
-        method.scope().is_none_or(|scope| self.scopes.iter().any(|owned| owned == scope))
-    }
 }
 
 /// A call that was carried out or refused, not rendered yet.
@@ -51,8 +49,8 @@ impl Account {
 pub struct Executed {
     /// `result`, or why there is none.
     pub outcome: Result<Outcome, Refusal>,
-    /// Who called, if that is known.
-    pub user: Option<u64>,
+    /// What `X-Bitrix-Rest-Application` says: the webhook or the application.
+    pub origin: String,
     /// When the portal began.
     pub started: Timestamp,
     /// When it was done.
@@ -72,6 +70,10 @@ pub struct Portal {
     pub faults: FaultScript,
     /// By user id.
     pub accounts: BTreeMap<u64, Account>,
+    /// By client id.
+    pub apps: BTreeMap<String, App>,
+    /// What the applications were handed out.
+    pub tokens: Tokens,
     /// Where payloads come from.
     pub chatter: Chatter,
     counter: Counter,
@@ -89,7 +91,7 @@ impl Portal {
                 let mut queue = Queue::default();
                 queue.set_subscribed(config.subscribed);
                 let code = Dice::new(config.seed, 1000 + id).code(16);
-                (id, Account { id, code, scopes: vec!["im".into()], active: true, queue })
+                (id, Account { id, code, scopes: vec!["im".into()], active: true, is_admin: id == 1, queue })
             })
             .collect();
         Self {
@@ -102,6 +104,8 @@ impl Portal {
             },
             faults: FaultScript::default(),
             accounts,
+            apps: apps::first(config.seed),
+            tokens: Tokens::new(Dice::new(config.seed, 4)),
             chatter: Chatter::new(config.users, config.chats, Dice::new(config.seed, 2)),
             counter: Counter::new(Dice::new(config.seed, 3)),
             bucket: Bucket::default(),
@@ -135,12 +139,15 @@ impl Portal {
         self.accounts.values_mut().fold(0, sweep)
     }
 
-    /// Counts the call and draws the fault that is meant for it.
-    pub fn admit(&mut self, call: &Call) -> Option<Fault> {
-        let name = call.method.map_or("unknown", Method::name);
-        *self.stats.requests.entry(name).or_default() += 1;
-        let user = call.webhook.as_ref().map(|webhook| webhook.user);
-        let fault = self.faults.draw(call.method, user)?;
+    /// Counts the errand and draws the fault that is meant for it.
+    pub fn admit(&mut self, errand: &Errand) -> Option<Fault> {
+        let target = errand.target();
+        *self.stats.requests.entry(target.map_or("unknown", Target::name)).or_default() += 1;
+        let user = match errand {
+            Errand::Call(call) => call.visitor.as_ref().and_then(|visitor| self.user_of(visitor)),
+            Errand::Token(_) => None,
+        };
+        let fault = self.faults.draw(target, user)?;
         self.stats.faults += 1;
         Some(fault)
     }
@@ -157,7 +164,7 @@ impl Portal {
         self.stats.refused += u64::from(outcome.is_err());
         Executed {
             outcome,
-            user: call.webhook.as_ref().map(|webhook| webhook.user),
+            origin: self.origin(call),
             started,
             finished: self.clock.now(),
             switches: self.switches,
@@ -174,31 +181,36 @@ impl Portal {
             return Err(Refusal::portal_deleted());
         }
         let method = call.method.ok_or_else(Refusal::method_not_found)?;
-        let situation = Situation { now_s: now.as_second(), passage, farewell: self.farewell() };
-        let account = self.authorise(call, method)?;
+        let situation = Situation { now_s: now.as_second(), passage };
+        let caller = self.authorise(call, method, situation.now_s)?;
         if !matches!(call.verb, Verb::GET | Verb::POST) {
             return Err(Refusal::invalid_http_method());
         }
-        method.run(account, &call.parameters, situation)
+        method.run(self, &caller, &call.parameters, situation)
     }
 
-    fn authorise(&mut self, call: &Call, method: Method) -> Result<&mut Account, Refusal> {
-        let webhook = call.webhook.as_ref().ok_or_else(Refusal::no_auth_found)?;
-        if self.switches.require_https {
-            return Err(Refusal::https_required());
+    fn origin(&self, call: &Call) -> String {
+        match &call.visitor {
+            Some(Visitor::Token(token)) => {
+                self.tokens.access(token).map_or_else(String::new, |grant| grant.client_id.clone())
+            }
+            Some(Visitor::Webhook { user, .. }) => format!("webhook{user}"),
+            None => "webhook0".into(),
         }
-        let account = self.accounts.get_mut(&webhook.user).filter(|account| account.code == webhook.code);
-        let account = account.ok_or_else(Refusal::invalid_credentials)?;
-        if !account.may(method) {
-            return Err(Refusal::insufficient_scope());
-        }
-        if !account.active {
-            return Err(Refusal::inactive_user());
-        }
-        Ok(account)
     }
 
-    fn farewell(&self) -> Farewell {
+    /// The queue of `user`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub fn queue_of(&mut self, user: u64) -> Result<&mut Queue, Refusal> {
+        let account = self.accounts.get_mut(&user).ok_or_else(Refusal::inactive_user)?;
+        Ok(&mut account.queue)
+    }
+
+    /// What unsubscribing does to the rows of a queue.
+    pub fn farewell(&self) -> Farewell {
         if self.switches.purge_on_unsubscribe { Farewell::Purge } else { Farewell::Keep }
     }
 

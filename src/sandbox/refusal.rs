@@ -52,7 +52,7 @@ impl Refusal {
         Self::new(401, "INVALID_REQUEST", "Https required.")
     }
 
-    /// A URL without a webhook's two path segments. The sandbox knows no tokens.
+    /// Neither a webhook in the path nor a token anywhere.
     pub fn no_auth_found() -> Self {
         Self::new(401, "NO_AUTH_FOUND", "Wrong authorization data")
     }
@@ -62,13 +62,38 @@ impl Refusal {
         Self::new(401, "INVALID_CREDENTIALS", "Invalid request credentials")
     }
 
-    /// The webhook lacks the method's scope.
+    /// An access token of nobody.
+    pub fn invalid_token() -> Self {
+        Self::new(401, "invalid_token", "Unable to get application by token")
+    }
+
+    /// The token's application is not installed on the portal.
+    pub fn application_not_installed() -> Self {
+        Self::new(401, "ERROR_OAUTH", "Application not installed")
+    }
+
+    /// The token's application is switched off or gone.
+    pub fn application_not_found() -> Self {
+        Self::new(401, "APPLICATION_NOT_FOUND", "Application not found")
+    }
+
+    /// An access token past its hour.
+    pub fn expired_token() -> Self {
+        Self::new(401, "expired_token", "The access token provided has expired.")
+    }
+
+    /// The method wants the other kind of credential.
+    pub fn wrong_auth_type() -> Self {
+        Self::new(403, "WRONG_AUTH_TYPE", "Current authorization type is denied for this method")
+    }
+
+    /// The credential lacks the method's scope.
     pub fn insufficient_scope() -> Self {
         let text = "The request requires higher privileges than provided by the webhook token";
         Self::new(401, "insufficient_scope", text)
     }
 
-    /// The webhook's owner was dismissed.
+    /// The acting user was dismissed.
     pub fn inactive_user() -> Self {
         Self::new(401, "authorization_error", "Unable to authorize user")
     }
