@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -18,11 +18,12 @@ use serde_json::{Map, Value, json};
 use super::clock::Clock;
 use super::fault::Fault;
 use super::moving;
-use super::order::{Order, OrderError};
+use super::order::OrderError;
 use super::people::Person;
 use super::portal::{Account, Portal};
 use super::shared::Shared;
 use super::tally::Stats;
+use super::{control_bots, control_queues};
 
 /// What `GET /sandbox` says.
 const HELP: &str = include_str!("control.txt");
@@ -41,19 +42,17 @@ pub fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/sandbox", get(async || HELP))
         .route("/sandbox/", get(async || HELP))
-        .route("/sandbox/events", post(events))
-        .route("/sandbox/release", post(release))
         .route("/sandbox/users", get(users))
         .route("/sandbox/users/{id}", post(user))
         .route("/sandbox/clock", post(clock))
         .route("/sandbox/clean", post(clean))
         .route("/sandbox/counter", post(counter))
         .route("/sandbox/portal", get(switches).post(set_switches))
-        .route("/sandbox/move", post(moving::relocate))
-        .route("/sandbox/steal", post(steal))
         .route("/sandbox/faults", post(add_faults).delete(clear_faults))
         .route("/sandbox/stats", get(stats))
-        .route("/sandbox/ledger", get(ledger))
+        .route("/sandbox/move", post(moving::relocate))
+        .merge(control_queues::routes())
+        .merge(control_bots::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(admit_neighbours_only))
 }
@@ -89,7 +88,7 @@ impl IntoResponse for Complaint {
 impl From<OrderError> for Complaint {
     fn from(error: OrderError) -> Self {
         let status = match error {
-            OrderError::UnknownUser(_) => StatusCode::NOT_FOUND,
+            OrderError::UnknownUser(_) | OrderError::UnknownBot(_) => StatusCode::NOT_FOUND,
             OrderError::Unfit(_) => StatusCode::BAD_REQUEST,
         };
         Self(status, error.to_string())
@@ -104,26 +103,6 @@ pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
 
 pub fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
     portal.accounts.get_mut(&user).ok_or_else(|| OrderError::UnknownUser(user).into())
-}
-
-async fn events(State(shared): Shares, body: Bytes) -> Reply {
-    let order: Order = read(&body)?;
-    let recorded = shared.portal().record(&order)?;
-    Ok(Json(json!(recorded)))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Whose {
-    user: Option<u64>,
-}
-
-async fn release(State(shared): Shares, body: Bytes) -> Reply {
-    let Whose { user } = read(&body)?;
-    let mut portal = shared.portal();
-    let accounts = portal.accounts.values_mut().filter(|account| user.is_none_or(|id| id == account.id));
-    let released: usize = accounts.map(|account| account.queue.release()).sum();
-    Ok(Json(json!({ "released": released })))
 }
 
 async fn users(State(shared): Shares) -> Reply {
@@ -229,21 +208,6 @@ async fn set_switches(State(shared): Shares, body: Bytes) -> Reply {
     Ok(Json(json!(portal.switches)))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Theft {
-    user: u64,
-    offset: Option<u64>,
-}
-
-async fn steal(State(shared): Shares, body: Bytes) -> Reply {
-    let theft: Theft = read(&body)?;
-    let mut portal = shared.portal();
-    portal.now();
-    let stolen = account(&mut portal, theft.user)?.queue.steal(theft.offset);
-    Ok(Json(json!({ "stolen": stolen })))
-}
-
 async fn add_faults(State(shared): Shares, body: Bytes) -> Reply {
     let faults = match read(&body)? {
         Value::Array(faults) => faults,
@@ -265,10 +229,4 @@ async fn clear_faults(State(shared): Shares) -> Reply {
 
 async fn stats(State(shared): Shares) -> Json<Stats> {
     Json(shared.portal().stats())
-}
-
-async fn ledger(State(shared): Shares, Query(whose): Query<Whose>) -> Reply {
-    let user = whose.user.ok_or_else(|| Complaint::unfit("name a user: /sandbox/ledger?user=1"))?;
-    let mut portal = shared.portal();
-    Ok(Json(json!({ "ids": account(&mut portal, user)?.queue.ledger() })))
 }

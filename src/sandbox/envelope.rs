@@ -7,23 +7,22 @@ use axum::http::header::{CONTENT_TYPE, DATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
-use serde_json::Value;
 
+use super::batch_page;
 use super::clock::iso;
 use super::method::Outcome;
+use super::operating::Effort;
 use super::page;
 use super::php_json;
 use super::portal::Executed;
 use super::refusal::Refusal;
+use super::switches::Switches;
 
 /// A complete answer, before anything happens to it on its way.
 pub type Answer = Response<Bytes>;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 const JSON: &str = "application/json; charset=utf-8";
-
-/// After how many seconds the oldest bucket of operating time drops out (PORTAL.md 7).
-const OPERATING_WINDOW_S: i64 = 600;
 
 /// What the portal answers to a call.
 pub fn answer(executed: &Executed) -> Answer {
@@ -75,21 +74,23 @@ fn failure(refusal: &Refusal, executed: &Executed) -> (StatusCode, Vec<u8>) {
 fn success(outcome: &Outcome, executed: &Executed) -> Vec<u8> {
     let mut body = match outcome {
         Outcome::Page(page) => opening(executed, page::size_hint(page)),
-        Outcome::Value(_) => opening(executed, 0),
+        Outcome::Value(_) | Outcome::Batch(_) => opening(executed, 0),
     };
     body.extend_from_slice(b"{\"result\":");
-    match outcome {
-        Outcome::Page(page) => page::write(&mut body, page, &executed.switches),
-        Outcome::Value(value) => write_value(&mut body, value),
-    }
+    write_outcome(&mut body, outcome, &executed.switches);
     body.extend_from_slice(b",\"time\":");
     write_time(&mut body, executed);
     body.push(b'}');
     body
 }
 
-fn write_value(body: &mut Vec<u8>, value: &Value) {
-    body.extend_from_slice(php_json::render(value).as_bytes());
+/// Appends what stands behind `result`.
+pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome, switches: &Switches) {
+    match outcome {
+        Outcome::Page(page) => page::write(body, page, switches),
+        Outcome::Value(value) => body.extend_from_slice(php_json::render(value).as_bytes()),
+        Outcome::Batch(parts) => batch_page::write(body, parts),
+    }
 }
 
 /// Room for the body, and a byte order mark if the portal's files were edited badly.
@@ -101,8 +102,8 @@ fn opening(executed: &Executed, size: usize) -> Vec<u8> {
     body
 }
 
-/// `time`. Current builds truncate `start`, so `duration` is off by up to a second (PORTAL.md 8).
-fn write_time(body: &mut Vec<u8>, executed: &Executed) {
+/// Appends `time`. Current builds truncate `start`, so `duration` is off by up to a second (PORTAL.md 8).
+pub fn write_time(body: &mut Vec<u8>, executed: &Executed) {
     let switches = executed.switches;
     let quote = if switches.time_as_strings { "\"" } else { "" };
     let (started, finished) = (executed.started, executed.finished);
@@ -122,9 +123,13 @@ fn write_time(body: &mut Vec<u8>, executed: &Executed) {
         r#"{{"start":{quote}{start}{quote},"finish":{quote}{finish:?}{quote},"duration":{quote}{duration:?}{quote},"processing":{quote}{processing}{quote},"date_start":"{date_start}","date_finish":"{date_finish}""#,
     );
     if switches.operating {
-        let reset_at = finished.as_second() + OPERATING_WINDOW_S;
-        let _infallible =
-            write!(body, r#","operating_reset_at":{quote}{reset_at}{quote},"operating":{quote}0{quote}"#);
+        let Effort { operating_s, reset_at_s } = executed.effort;
+        // PHP writes a sum of floats as a float, and the empty sum as an integer.
+        let operating = if operating_s > 0.0 { format!("{operating_s:?}") } else { "0".into() };
+        let _infallible = write!(
+            body,
+            r#","operating_reset_at":{quote}{reset_at_s}{quote},"operating":{quote}{operating}{quote}"#
+        );
     }
     body.push(b'}');
 }
@@ -135,14 +140,15 @@ fn float(at: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::switches::Switches;
     use super::*;
 
     fn answered(switches: Switches) -> (Vec<u8>, Value) {
         let started = Timestamp::from_millisecond(1_787_206_502_250).unwrap();
         let finished = Timestamp::from_millisecond(1_787_206_502_750).unwrap();
         let outcome = Ok(Outcome::Value(Value::Bool(true)));
-        let answer = answer(&Executed { outcome, origin: "webhook1".into(), started, finished, switches });
+        let effort = Effort { operating_s: 0.0, reset_at_s: 1_787_207_102 };
+        let answer =
+            answer(&Executed { outcome, effort, origin: "webhook1".into(), started, finished, switches });
         assert_eq!(answer.headers()[DATE], "Thu, 20 Aug 2026 06:15:02 GMT");
         let body = answer.into_body().to_vec();
         let json = serde_json::from_slice(body.strip_prefix(BOM).unwrap_or(&body)).unwrap();

@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
+use super::batch::Part;
 use super::caller::Caller;
 use super::clock::iso;
 use super::parameter::Parameters;
 use super::portal::Portal;
 use super::preflight;
 use super::queue::{Ask, Page, Passage};
+use super::reading::read;
 use super::refusal::Refusal;
 
 /// Makes the enum of all methods out of one list: variant, documented spelling, and the scope it needs
@@ -49,6 +51,15 @@ methods! {
     Availability "method.get" None;
     ServerTime "server.time" None;
     AppInfo "app.info" None;
+    Batch "batch" None;
+    BotRegister "imbot.v2.Bot.register" Some("imbot");
+    BotList "imbot.v2.Bot.list" Some("imbot");
+    BotGet "imbot.v2.Bot.get" Some("imbot");
+    BotUnregister "imbot.v2.Bot.unregister" Some("imbot");
+    BotEvents "imbot.v2.Event.get" Some("imbot");
+    RevisionGet "imbot.v2.Revision.get" Some("imbot");
+    BotUnregisterV1 "imbot.unregister" Some("imbot");
+    BotListV1 "imbot.bot.list" Some("imbot");
 }
 
 impl Method {
@@ -71,10 +82,8 @@ impl Method {
     ) -> Result<Outcome, Refusal> {
         Ok(match self {
             Self::Get => {
-                let offset = parameters.integer("offset", 0)?;
-                let limit = parameters.integer("limit", Ask::DEFAULT_LIMIT)?;
-                let queue = portal.queue_of(caller.user)?;
-                Outcome::Page(queue.get(Ask { offset, limit }, situation.now_s, situation.passage))
+                let (ask, moment) = (Ask::read(parameters)?, portal.moment(situation));
+                Outcome::Page(read(&mut [portal.queue_of(caller.user)?], ask, moment))
             }
             Self::Subscribe => {
                 portal.queue_of(caller.user)?.subscribe();
@@ -90,6 +99,15 @@ impl Method {
             Self::Availability => Outcome::Value(preflight::availability(caller, parameters)?),
             Self::ServerTime => Outcome::Value(json!(iso(situation.now_s))),
             Self::AppInfo => Outcome::Value(preflight::app_info(caller)),
+            Self::Batch => Outcome::Batch(portal.run_batch(caller, parameters, situation)),
+            Self::BotRegister
+            | Self::BotList
+            | Self::BotGet
+            | Self::BotUnregister
+            | Self::BotEvents
+            | Self::RevisionGet
+            | Self::BotUnregisterV1
+            | Self::BotListV1 => portal.run_bot_method(self, caller, parameters, situation)?,
         })
     }
 }
@@ -110,4 +128,6 @@ pub enum Outcome {
     Page(Page),
     /// Anything small.
     Value(Value),
+    /// What came of each call of a batch.
+    Batch(Vec<Part>),
 }

@@ -81,7 +81,8 @@ struct Move {
 /// `POST /sandbox/move`.
 pub async fn relocate(State(shared): Shares, body: Bytes) -> Reply {
     let Move { back } = read(&body)?;
-    let address = if back { go_home(&shared) } else { go_elsewhere(&shared).await.map_err(Complaint::unfit)? };
+    let address =
+        if back { go_home(&shared) } else { go_elsewhere(&shared).await.map_err(Complaint::unfit)? };
     Ok(Json(json!({ "address": address.to_string() })))
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::SandboxConfig;
 use super::apps::{self, App};
+use super::bots::Bots;
 use super::bucket::Bucket;
 use super::call::{Call, Visitor};
 use super::chatter::Chatter;
@@ -19,6 +20,7 @@ use super::dice::Dice;
 use super::errand::{Errand, Target};
 use super::fault::{Fault, FaultScript};
 use super::method::{Outcome, Situation};
+use super::operating::{Effort, Operating};
 use super::payload;
 use super::queue::{Farewell, Passage, Queue, Row};
 use super::refusal::Refusal;
@@ -49,6 +51,8 @@ pub struct Account {
 pub struct Executed {
     /// `result`, or why there is none.
     pub outcome: Result<Outcome, Refusal>,
+    /// What the method has taken of late.
+    pub effort: Effort,
     /// What `X-Bitrix-Rest-Application` says: the webhook or the application.
     pub origin: String,
     /// When the portal began.
@@ -80,6 +84,10 @@ pub struct Portal {
     cleaner: Cleaner,
     bucket: Bucket,
     stats: Stats,
+    /// What calls are said to have taken.
+    pub operating: Operating,
+    /// Those that are and those that were.
+    pub bots: Bots,
 }
 
 impl Portal {
@@ -110,6 +118,8 @@ impl Portal {
             counter: Counter::new(Dice::new(config.seed, 3)),
             bucket: Bucket::default(),
             stats: Stats::default(),
+            operating: Operating::default(),
+            bots: Bots::new(config.users),
         }
     }
 
@@ -118,7 +128,7 @@ impl Portal {
         let now = self.clock.now();
         let now_s = now.as_second();
         while let Some(cutoff) = self.cleaner.due(now_s) {
-            if !self.accounts.values().any(|account| account.queue.has_expired(now_s - LIFETIME_S)) {
+            if !self.queues().any(|queue| queue.has_expired(now_s - LIFETIME_S)) {
                 self.cleaner.skip_to(now_s);
                 break;
             }
@@ -135,8 +145,20 @@ impl Portal {
     }
 
     fn sweep(&mut self, cutoff_s: i64, max: usize) -> usize {
-        let sweep = |count, account: &mut Account| count + account.queue.expire(cutoff_s, max - count);
-        self.accounts.values_mut().fold(0, sweep)
+        let sweep = |count, queue: &mut Queue| count + queue.expire(cutoff_s, max - count);
+        self.queues_mut().fold(0, sweep)
+    }
+
+    /// The queues of all users and bots: to the portal they are one table (PORTAL.md 2.2).
+    fn queues(&self) -> impl Iterator<Item = &Queue> {
+        let users = self.accounts.values().map(|account| &account.queue);
+        users.chain(self.bots.queues().map(|(_, queue)| queue))
+    }
+
+    /// All queues, to be changed.
+    pub fn queues_mut(&mut self) -> impl Iterator<Item = &mut Queue> {
+        let users = self.accounts.values_mut().map(|account| &mut account.queue);
+        users.chain(self.bots.queues_mut().map(|(_, queue)| queue))
     }
 
     /// Counts the errand and draws the fault that is meant for it.
@@ -152,6 +174,11 @@ impl Portal {
         Some(fault)
     }
 
+    /// Counts a call refused by the operating limiter.
+    pub fn count_blocked(&mut self) {
+        self.stats.blocked += 1;
+    }
+
     /// Counts a call that came to an address the portal has left.
     pub fn count_redirect(&mut self) {
         self.stats.redirected += 1;
@@ -160,10 +187,12 @@ impl Portal {
     /// Carries out `call`.
     pub fn execute(&mut self, call: &Call, passage: Passage) -> Executed {
         let started = self.now();
-        let outcome = self.answer(call, started, passage);
-        self.stats.refused += u64::from(outcome.is_err());
+        let answer = self.answer(call, started, passage);
+        self.stats.refused += u64::from(answer.is_err());
+        let effort = answer.as_ref().map_or(Effort::none(started.as_second()), |(_, effort)| *effort);
         Executed {
-            outcome,
+            outcome: answer.map(|(outcome, _)| outcome),
+            effort,
             origin: self.origin(call),
             started,
             finished: self.clock.now(),
@@ -172,7 +201,12 @@ impl Portal {
     }
 
     /// The checks in the portal's order, then the method (PORTAL.md 1.3).
-    fn answer(&mut self, call: &Call, now: Timestamp, passage: Passage) -> Result<Outcome, Refusal> {
+    fn answer(
+        &mut self,
+        call: &Call,
+        now: Timestamp,
+        passage: Passage,
+    ) -> Result<(Outcome, Effort), Refusal> {
         if self.switches.bucket.is_some_and(|size| !self.bucket.admits(size, now)) {
             self.stats.limited += 1;
             return Err(Refusal::query_limit_exceeded());
@@ -186,7 +220,7 @@ impl Portal {
         if !matches!(call.verb, Verb::GET | Verb::POST) {
             return Err(Refusal::invalid_http_method());
         }
-        method.run(self, &caller, &call.parameters, situation)
+        self.perform(method, &caller, &call.parameters, situation)
     }
 
     fn origin(&self, call: &Call) -> String {
@@ -250,8 +284,8 @@ impl Portal {
     /// (PORTAL.md 2.4); returns the next id.
     pub fn set_counter(&mut self, next: u64) -> u64 {
         let next = self.counter.set(next);
-        for account in self.accounts.values_mut() {
-            account.queue.roll_back(next);
+        for queue in self.queues_mut() {
+            queue.roll_back(next);
         }
         next
     }
@@ -259,7 +293,8 @@ impl Portal {
     /// The counts so far.
     pub fn stats(&self) -> Stats {
         let users = self.accounts.iter().map(|(id, account)| (*id, account.queue.stats())).collect();
-        Stats { users, faults_left: self.faults.left(), ..self.stats.clone() }
+        let bots = self.bots.queues().map(|(id, queue)| (id, queue.stats())).collect();
+        Stats { users, bots, faults_left: self.faults.left(), ..self.stats.clone() }
     }
 }
 

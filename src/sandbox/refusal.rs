@@ -21,13 +21,23 @@ impl Refusal {
         Self { status, body }
     }
 
-    /// A parameter of the wrong type (PORTAL.md 2.3).
+    /// A parameter that is no whole number (PORTAL.md 2.3).
     pub fn invalid_value(name: &str, value: &Value) -> Self {
+        Self::mistyped(name, value, "int")
+    }
+
+    /// A parameter of a type other than `kind`.
+    pub fn mistyped(name: &str, value: &Value, kind: &str) -> Self {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let text = format!(
-            "Invalid value {{{value}}} to match with parameter {{{name}}}. Should be value of type int."
+            "Invalid value {{{value}}} to match with parameter {{{name}}}. Should be value of type {kind}."
         );
         Self::new(400, "100", &text)
+    }
+
+    /// A parameter that has to be there and is not.
+    pub fn missing_value(name: &str) -> Self {
+        Self::new(400, "100", &format!("Could not find value for parameter {{{name}}}"))
     }
 
     /// A required argument is missing; the error names it.
@@ -101,6 +111,21 @@ impl Refusal {
     /// Neither GET nor POST.
     pub fn invalid_http_method() -> Self {
         Self::new(400, "invalid_http_method", "Wrong HTTP method")
+    }
+
+    /// The method has taken too long of late (PORTAL.md 7).
+    pub fn operation_time_limit() -> Self {
+        Self::new(429, "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit.")
+    }
+
+    /// A batch within a batch.
+    pub fn not_in_batch() -> Self {
+        Self::new(405, "ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage")
+    }
+
+    /// A call beyond the fiftieth of a batch.
+    pub fn batch_too_long() -> Self {
+        Self::new(400, "ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded")
     }
 
     /// The leaky bucket is full (PORTAL.md 7).

@@ -35,6 +35,14 @@ pub struct Switches {
     pub date_skew_s: i64,
     /// Rows the chatter makes, in one second, over the whole portal.
     pub rate: f64,
+    /// How many seconds each credential may spend on each method within ten minutes; as many as it
+    /// likes when null (PORTAL.md 7).
+    pub operating_limit_s: Option<f64>,
+    /// What each call is said to take.
+    pub execution_s: f64,
+    /// Rows younger than this are not on the replica yet, which callers without an offset read
+    /// (PORTAL.md 2.4).
+    pub replica_lag_s: i64,
     /// The rate limiter; none unless set (PORTAL.md 7).
     pub bucket: Option<BucketSize>,
 }
@@ -55,6 +63,9 @@ impl Default for Switches {
             legacy_last_event_id: false,
             date_skew_s: 0,
             rate: 0.0,
+            operating_limit_s: None,
+            execution_s: 0.0,
+            replica_lag_s: 0,
             bucket: None,
         }
     }
