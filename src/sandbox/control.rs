@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::application_control;
 use super::clock::Clock;
 use super::fault::Fault;
 use super::order::{Order, OrderError};
@@ -49,6 +50,7 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/sandbox/faults", post(add_faults).delete(clear_faults))
         .route("/sandbox/stats", get(stats))
         .route("/sandbox/ledger", get(ledger))
+        .merge(application_control::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(admit_neighbours_only))
 }

@@ -9,14 +9,16 @@
 //! - `people`, `room`, `phrases`, `scene`, `chatter`: what happens at the company.
 //! - `payload`, `php_json`: how that looks on the wire.
 //! - `portal`, `order`, `switches`, `bucket`: the portal's state and all that changes it.
-//! - `apps`, `token`: the applications of the portal and what they were handed out.
+//! - `apps`, `token`, `grant`: the applications of the portal, and what they are handed out.
 //! - `call`, `caller`, `parameter`, `method`, `refusal`: what a request asks for, and the portal's answer.
 //! - `preflight`: methods that tell about the credential.
 //! - `envelope`, `page`: that answer as bytes.
 //! - `errand`, `transport`, `shared`: HTTP below `/rest/`.
+//! - `oauth`, `landing`: the authorization server, and its pages for people.
 //! - `fault`, `breakage`, `rewrite`, `wire`: what goes wrong.
-//! - `control`: `/sandbox/...`, the API of tests and people.
+//! - `control`, `application_control`: `/sandbox/...`, the API of tests and people.
 
+mod application_control;
 mod apps;
 mod breakage;
 mod bucket;
@@ -31,7 +33,10 @@ mod dice;
 mod envelope;
 mod errand;
 mod fault;
+mod grant;
+mod landing;
 mod method;
+mod oauth;
 mod order;
 mod page;
 mod parameter;
@@ -57,6 +62,8 @@ mod wire;
 mod tests;
 #[cfg(test)]
 mod tests_bench;
+#[cfg(test)]
+mod tests_oauth;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -171,6 +178,22 @@ impl Sandbox {
         self.shared.webhook_url(user, code)
     }
 
+    /// The application that is there from the start.
+    pub fn client_id(&self) -> String {
+        apps::FIRST_CLIENT_ID.into()
+    }
+
+    /// The secret of that application.
+    pub fn client_secret(&self) -> String {
+        let portal = self.shared.portal();
+        portal.apps.get(apps::FIRST_CLIENT_ID).map_or_else(String::new, |app| app.client_secret.clone())
+    }
+
+    /// The address of portal and authorization server, `http://HOST:PORT/`.
+    pub fn base_url(&self) -> String {
+        self.shared.base_url()
+    }
+
     /// Records events, as `POST /sandbox/events` does.
     ///
     /// # Errors
@@ -216,6 +239,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let router = Router::new()
         .route("/rest", any(transport::rest))
         .route("/rest/{*call}", any(transport::rest))
+        .merge(oauth::routes())
         .merge(control::routes())
         .with_state(shared)
         .into_make_service_with_connect_info::<SocketAddr>();

@@ -87,6 +87,16 @@ fn decode(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
+/// `text` percent-encoded, fit to stand in a query (RFC 3986, 2.3).
+pub fn encode(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
 fn hex(digits: &[u8]) -> Option<u8> {
     digits.iter().all(u8::is_ascii_hexdigit).then_some(())?;
     u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
@@ -134,6 +144,13 @@ mod tests {
         assert_eq!(offset("offset=1", JSON, r#"{"offset":2}"#).unwrap(), 2);
         assert_eq!(offset("offset=1", FORM, "offset=2&limit=3").unwrap(), 2);
         assert_eq!(offset("off%73et=%31&x=%zz", JSON, "").unwrap(), 1);
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_again() {
+        let text = "a b&c=d+%41/Ж~";
+        assert_eq!(encode(text), "a%20b%26c%3Dd%2B%2541%2F%D0%96~");
+        assert_eq!(decode(encode(text).as_bytes()), text);
     }
 
     #[test]

@@ -28,6 +28,16 @@ impl Shared {
         self.portal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The portal's address, which is the authorization server's as well: `http://HOST:PORT/`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Where methods are called with a token: `http://HOST:PORT/rest/`.
+    pub fn rest_url(&self) -> String {
+        self.base_url() + "rest/"
+    }
+
     /// The webhook of `user` with `code`.
     pub fn webhook_url(&self, user: u64, code: &str) -> String {
         format!("http://{}/rest/{user}/{code}/", self.address)
