@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::dice::Dice;
 
@@ -47,6 +48,26 @@ impl App {
             access_lifetime_s: 3600,
             refresh_lifetime_s: 180 * 24 * 3600,
             grace_s: 0,
+        }
+    }
+}
+
+/// What the next refresh answer of an application says instead of the truth, once.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NextRefresh {
+    user_id: Option<u64>,
+    client_endpoint: Option<String>,
+}
+
+impl NextRefresh {
+    /// Makes the answer say it.
+    pub fn bend(self, body: &mut Value) {
+        if let Some(user_id) = self.user_id {
+            body["user_id"] = json!(user_id);
+        }
+        if let Some(client_endpoint) = self.client_endpoint {
+            body["client_endpoint"] = json!(client_endpoint);
         }
     }
 }

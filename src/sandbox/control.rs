@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::application_control;
 use super::clock::Clock;
 use super::fault::Fault;
 use super::moving;
@@ -23,7 +24,7 @@ use super::people::Person;
 use super::portal::{Account, Portal};
 use super::shared::Shared;
 use super::tally::Stats;
-use super::{control_bots, control_queues};
+use super::{bot_control, queue_control};
 
 /// What `GET /sandbox` says.
 const HELP: &str = include_str!("control.txt");
@@ -51,8 +52,9 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/sandbox/faults", post(add_faults).delete(clear_faults))
         .route("/sandbox/stats", get(stats))
         .route("/sandbox/move", post(moving::relocate))
-        .merge(control_queues::routes())
-        .merge(control_bots::routes())
+        .merge(queue_control::routes())
+        .merge(bot_control::routes())
+        .merge(application_control::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(admit_neighbours_only))
 }

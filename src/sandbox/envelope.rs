@@ -54,21 +54,24 @@ fn add_headers(headers: &mut HeaderMap, executed: &Executed) {
     let seconds = executed.finished.duration_since(executed.started).as_secs_f64();
     let effort = HeaderValue::try_from(format!("{seconds:.6}"));
     let owner = HeaderValue::try_from(&executed.origin);
-    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&executed.finished);
-    let date = date.ok().and_then(|date| HeaderValue::try_from(date).ok());
+    headers.extend(date(executed.finished));
     let named = [
-        (DATE, date),
         (HeaderName::from_static("x-bitrix-rest-application"), owner.ok()),
         (HeaderName::from_static("x-bitrix-rest-time"), effort.ok()),
     ];
     headers.extend(named.into_iter().filter_map(|(name, value)| Some((name, value?))));
 }
 
+/// The header `Date`, by the portal's clock.
+pub fn date(at: Timestamp) -> Option<(HeaderName, HeaderValue)> {
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
+    Some((DATE, HeaderValue::try_from(date).ok()?))
+}
+
 fn failure(refusal: &Refusal, executed: &Executed) -> (StatusCode, Vec<u8>) {
-    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut body = opening(executed, 0);
     body.extend_from_slice(php_json::render(&refusal.body).as_bytes());
-    (status, body)
+    (refusal.status(), body)
 }
 
 fn success(outcome: &Outcome, executed: &Executed) -> Vec<u8> {
@@ -140,6 +143,8 @@ fn float(at: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn answered(switches: Switches) -> (Vec<u8>, Value) {

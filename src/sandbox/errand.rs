@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::envelope::{self, Answer};
 use super::method::{Method, Outcome};
+use super::oauth;
 use super::parameter::Parameters;
 use super::queue::{Page, Passage};
 use super::shared::Shared;
@@ -58,7 +59,7 @@ impl Errand {
     pub fn answer(&self, shared: &Shared, passage: Passage, bend: impl FnOnce(&mut Page)) -> Answer {
         let call = match self {
             Self::Call(call) => call,
-            Self::Token(_) => return envelope::json(axum::http::StatusCode::NOT_FOUND, "{}".into()),
+            Self::Token(parameters) => return oauth::answer(parameters, shared),
         };
         let mut executed = shared.portal().execute(call, passage);
         if let Ok(Outcome::Page(page)) = &mut executed.outcome {

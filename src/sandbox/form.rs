@@ -62,7 +62,7 @@ fn next_index(keys: &Map<String, Value>) -> String {
 }
 
 /// Undoes percent encoding; what is no valid escape stays as it is.
-pub fn decode(bytes: &[u8]) -> String {
+fn decode(bytes: &[u8]) -> String {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((first, tail)) = rest.split_first() {
@@ -71,6 +71,16 @@ pub fn decode(bytes: &[u8]) -> String {
         rest = if escaped.is_some() { &tail[2..] } else { tail };
     }
     String::from_utf8_lossy(&plain).into_owned()
+}
+
+/// `text` percent-encoded, fit to stand in a query (RFC 3986, 2.3).
+pub fn encode(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
 }
 
 fn hex(digits: &[u8]) -> Option<u8> {
@@ -99,5 +109,12 @@ mod tests {
         ] {
             assert_eq!(Value::Object(read(form.as_bytes())), expected, "{form}");
         }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_again() {
+        let text = "a b&c=d+%41/Ж~";
+        assert_eq!(encode(text), "a%20b%26c%3Dd%2B%2541%2F%D0%96~");
+        assert_eq!(decode(encode(text).as_bytes()), text);
     }
 }

@@ -4,22 +4,30 @@
 //! It imports nothing of the crate: what it shares with the reader is the wire alone.
 //!
 //! In reading order:
-//! - `queue`, `counter`, `cleaner`, `tally`: events, their ids, their end, and the counts. Pure.
+//! - `queue`, `reading`, `counter`, `cleaner`, `tally`: events, how they are read, their ids, their end,
+//!   and the counts. Pure.
 //! - `clock`, `dice`: a time that can be set, and chance that repeats.
 //! - `people`, `room`, `phrases`, `scene`, `chatter`: what happens at the company.
-//! - `payload`, `php_json`: how that looks on the wire.
-//! - `portal`, `order`, `switches`, `bucket`: the portal's state and all that changes it.
-//! - `apps`, `token`: the applications of the portal and what they were handed out.
-//! - `call`, `caller`, `parameter`, `method`, `refusal`: what a request asks for, and the portal's answer.
-//! - `preflight`: methods that tell about the credential.
-//! - `envelope`, `page`: that answer as bytes.
-//! - `errand`, `transport`, `shared`: HTTP below `/rest/`.
+//! - `payload`, `bot_payload`, `php_json`: how that looks on the wire.
+//! - `portal`, `order`, `reader`, `switches`, `bucket`, `operating`: the portal's state and all that
+//!   changes it.
+//! - `bots`, `bot_fields`, `bot_methods`: the bots of the portal, and what they can be asked.
+//! - `apps`, `token`, `grant`: the applications of the portal, and what they are handed out.
+//! - `call`, `caller`, `parameter`, `form`, `method`, `refusal`: what a request asks for, and the portal's
+//!   answer.
+//! - `preflight`, `batch`: methods that tell about the credential, and many calls in one.
+//! - `envelope`, `page`, `batch_page`: that answer as bytes.
+//! - `errand`, `transport`, `moving`, `shared`: HTTP below `/rest/`, and where that is.
+//! - `oauth`, `landing`: the authorization server, and its pages for people.
 //! - `fault`, `breakage`, `rewrite`, `wire`: what goes wrong.
-//! - `control`: `/sandbox/...`, the API of tests and people.
+//! - `control`, `application_control`, `bot_control`, `queue_control`: `/sandbox/...`, the API of tests and
+//!   people.
 
+mod application_control;
 mod apps;
 mod batch;
 mod batch_page;
+mod bot_control;
 mod bot_fields;
 mod bot_methods;
 mod bot_payload;
@@ -32,16 +40,17 @@ mod chatter;
 mod cleaner;
 mod clock;
 mod control;
-mod control_bots;
-mod control_queues;
 mod counter;
 mod dice;
 mod envelope;
 mod errand;
 mod fault;
 mod form;
+mod grant;
+mod landing;
 mod method;
 mod moving;
+mod oauth;
 mod operating;
 mod order;
 mod page;
@@ -53,6 +62,7 @@ mod phrases;
 mod portal;
 mod preflight;
 mod queue;
+mod queue_control;
 mod reader;
 mod reading;
 mod refusal;
@@ -70,6 +80,12 @@ mod wire;
 mod tests;
 #[cfg(test)]
 mod tests_bench;
+#[cfg(test)]
+mod tests_bots;
+#[cfg(test)]
+mod tests_limits;
+#[cfg(test)]
+mod tests_oauth;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -186,6 +202,22 @@ impl Sandbox {
         self.shared.webhook_url(user, code)
     }
 
+    /// The application that is there from the start.
+    pub fn client_id(&self) -> String {
+        apps::FIRST_CLIENT_ID.into()
+    }
+
+    /// The secret of that application.
+    pub fn client_secret(&self) -> String {
+        let portal = self.shared.portal();
+        portal.apps.get(apps::FIRST_CLIENT_ID).map_or_else(String::new, |app| app.client_secret.clone())
+    }
+
+    /// The address of portal and authorization server, `http://HOST:PORT/`.
+    pub fn base_url(&self) -> String {
+        self.shared.base_url()
+    }
+
     /// Records events, as `POST /sandbox/events` does.
     ///
     /// # Errors
@@ -236,6 +268,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         .route("/rest", any(transport::rest))
         .route("/rest/{*call}", any(transport::rest))
         .layer(middleware::from_fn_with_state(door, moving::forward))
+        .merge(oauth::routes())
         .merge(control::routes())
         .with_state(shared)
         .into_make_service_with_connect_info::<SocketAddr>();

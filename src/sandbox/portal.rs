@@ -8,7 +8,7 @@ use axum::http::Method as Verb;
 use jiff::Timestamp;
 
 use super::SandboxConfig;
-use super::apps::{self, App};
+use super::apps::{self, App, NextRefresh};
 use super::bots::Bots;
 use super::bucket::Bucket;
 use super::call::{Call, Visitor};
@@ -78,6 +78,12 @@ pub struct Portal {
     pub apps: BTreeMap<String, App>,
     /// What the applications were handed out.
     pub tokens: Tokens,
+    /// By client id: what the next refresh answer says instead of the truth.
+    pub next_refresh: BTreeMap<String, NextRefresh>,
+    /// Which portal it is, whatever its address (PORTAL.md 1.5).
+    pub member_id: String,
+    /// What chance is made of.
+    pub seed: u64,
     /// Where payloads come from.
     pub chatter: Chatter,
     counter: Counter,
@@ -114,6 +120,9 @@ impl Portal {
             accounts,
             apps: apps::first(config.seed),
             tokens: Tokens::new(Dice::new(config.seed, 4)),
+            next_refresh: BTreeMap::new(),
+            member_id: Dice::new(config.seed, 5).hex(32),
+            seed: config.seed,
             chatter: Chatter::new(config.users, config.chats, Dice::new(config.seed, 2)),
             counter: Counter::new(Dice::new(config.seed, 3)),
             bucket: Bucket::default(),
@@ -167,7 +176,10 @@ impl Portal {
         *self.stats.requests.entry(target.map_or("unknown", Target::name)).or_default() += 1;
         let user = match errand {
             Errand::Call(call) => call.visitor.as_ref().and_then(|visitor| self.user_of(visitor)),
-            Errand::Token(_) => None,
+            Errand::Token(parameters) => {
+                let secret = parameters.text("refresh_token").or_else(|| parameters.text("code"));
+                secret.and_then(|secret| self.tokens.user_behind(secret))
+            }
         };
         let fault = self.faults.draw(target, user)?;
         self.stats.faults += 1;

@@ -1,6 +1,7 @@
 //! The portal's own errors, with the statuses its code sends (PORTAL.md 6). Faults of the script are
 //! another matter: see `fault`.
 
+use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 /// An error answer: no `result`, no `time` (PORTAL.md 8).
@@ -19,6 +20,18 @@ impl Refusal {
         body.insert("error".into(), code.into());
         body.insert("error_description".into(), description.into());
         Self { status, body }
+    }
+
+    /// An error without a description, as the authorization server likes it.
+    fn bare(status: u16, code: &str) -> Self {
+        let mut body = Map::new();
+        body.insert("error".into(), code.into());
+        Self { status, body }
+    }
+
+    /// The HTTP status, as such.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// A parameter that is no whole number (PORTAL.md 2.3).
@@ -95,6 +108,36 @@ impl Refusal {
     /// The method wants the other kind of credential.
     pub fn wrong_auth_type() -> Self {
         Self::new(403, "WRONG_AUTH_TYPE", "Current authorization type is denied for this method")
+    }
+
+    /// The authorization server misses a parameter, or does not know its value (PORTAL.md 5.4).
+    pub fn invalid_request(name: &str) -> Self {
+        Self::new(400, "invalid_request", &format!("Missing or invalid parameter: {name}"))
+    }
+
+    /// The authorization server knows no such application; observed with status 200.
+    pub fn wrong_client() -> Self {
+        Self::bare(200, "wrong_client")
+    }
+
+    /// A wrong client secret, or an application that is switched off.
+    pub fn invalid_client() -> Self {
+        Self::bare(400, "invalid_client")
+    }
+
+    /// The application was removed from the portal.
+    pub fn not_installed() -> Self {
+        Self::bare(401, "NOT_INSTALLED")
+    }
+
+    /// A refresh token that is unknown, replaced or too old.
+    pub fn invalid_grant() -> Self {
+        Self::bare(400, "invalid_grant")
+    }
+
+    /// A code that is unknown, used or too old.
+    pub fn bad_verification_code() -> Self {
+        Self::bare(400, "bad_verification_code")
     }
 
     /// The credential lacks the method's scope.

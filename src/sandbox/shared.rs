@@ -36,6 +36,16 @@ impl Shared {
         self.portal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The sandbox's first address, which stays that of the authorization server: `http://HOST:PORT/`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Where methods are called with a token, where the portal is now: `http://HOST:PORT/rest/`.
+    pub fn rest_url(&self) -> String {
+        format!("http://{}/rest/", self.residence().address())
+    }
+
     /// The webhook of `user` with `code`, where the portal is now.
     pub fn webhook_url(&self, user: u64, code: &str) -> String {
         format!("http://{}/rest/{user}/{code}/", self.residence().address())

@@ -50,6 +50,24 @@ impl Bench {
         (response.status(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
     }
 
+    /// A call of the first application with `token`.
+    pub async fn call_as(&self, token: &str, method: &str, body: Value) -> (StatusCode, Value) {
+        let request = self.client.post(format!("{}rest/{method}", self.sandbox.base_url()));
+        let request = request.header("content-type", "application/json").bearer_auth(token);
+        let response = request.body(body.to_string()).send().await.unwrap();
+        (response.status(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
+    }
+
+    /// Tokens of the first application for `user`.
+    pub async fn login(&self, user: u64) -> Value {
+        self.control(&format!("apps/{}/login", self.sandbox.client_id()), json!({"user": user})).await
+    }
+
+    /// An access token of the first application for `user`.
+    pub async fn token(&self, user: u64) -> String {
+        self.login(user).await["access_token"].as_str().unwrap().to_owned()
+    }
+
     pub async fn poll(&self, offset: u64) -> Vec<u64> {
         let (status, json) = self.call("im.v2.Event.get", json!({"offset": offset, "limit": 1000})).await;
         assert_eq!(status, StatusCode::OK, "{json}");
