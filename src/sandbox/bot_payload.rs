@@ -188,7 +188,8 @@ pub fn user(bot: &Bot) -> Value {
 #[derive(Serialize)]
 struct Command<'a> {
     id: u64,
-    command: &'a str,
+    #[serde(rename = "command")]
+    name: &'a str,
     params: &'a str,
     context: &'static str,
 }
@@ -197,8 +198,8 @@ impl<'a> Command<'a> {
     /// The command at the start of `text`; one that has none counts as `/help` with all of it.
     fn of(text: &'a str) -> Self {
         let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let (command, params) = if first.starts_with('/') { (first, rest) } else { ("/help", text) };
-        Self { id: 78, command, params, context: "textarea" }
+        let (name, params) = if first.starts_with('/') { (first, rest) } else { ("/help", text) };
+        Self { id: 78, name, params, context: "textarea" }
     }
 }
 

@@ -32,7 +32,7 @@ fn listed(value: Value) -> Value {
     (0..keys.len()).filter_map(|index| keys.remove(&index.to_string())).collect()
 }
 
-/// `a[b][]` as `a` and `b`, ``; a name whose brackets do not fit stands for itself.
+/// `a[b][]` as `a` with the steps `b` and nothing; a name whose brackets do not fit stands for itself.
 fn steps(name: &str) -> (&str, Vec<&str>) {
     let open = name.find('[').filter(|open| *open > 0 && name.ends_with(']'));
     let Some(open) = open else { return (name, Vec::new()) };

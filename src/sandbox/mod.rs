@@ -7,7 +7,7 @@
 //! - `queue`, `reading`, `counter`, `cleaner`, `tally`: events, how they are read, their ids, their end,
 //!   and the counts. Pure.
 //! - `clock`, `dice`: a time that can be set, and chance that repeats.
-//! - `people`, `room`, `phrases`, `scene`, `chatter`: what happens at the company.
+//! - `people`, `room`, `phrases`, `scene`, `chatter`, `live`: what happens at the company.
 //! - `payload`, `bot_payload`, `php_json`: how that looks on the wire.
 //! - `portal`, `order`, `reader`, `switches`, `bucket`, `operating`: the portal's state and all that
 //!   changes it.
@@ -48,6 +48,7 @@ mod fault;
 mod form;
 mod grant;
 mod landing;
+mod live;
 mod method;
 mod moving;
 mod oauth;
@@ -98,7 +99,7 @@ use axum::routing::any;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use order::{Order, OrderError, Recorded};
@@ -108,12 +109,6 @@ use moving::Doorplate;
 use people::Person;
 use portal::Portal;
 use shared::Shared;
-
-/// How often the chatter looks whether something is due.
-const BEAT: Duration = Duration::from_millis(25);
-
-/// More events in one second than this are not made, whatever the switch says.
-const RATE_MAX: f64 = 100_000.0;
 
 /// How long [`Sandbox::stop`] waits for connections that do not end by themselves.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -174,8 +169,10 @@ impl Sandbox {
         let mut portal = Portal::new(&config);
         record_backlog(&mut portal, config.backlog);
         let shared = Arc::new(Shared::new(portal, listener.local_addr()?, stop.clone()));
-        let tasks =
-            vec![tokio::spawn(serve(listener, Arc::clone(&shared))), tokio::spawn(chat(Arc::clone(&shared)))];
+        let tasks = vec![
+            tokio::spawn(serve(listener, Arc::clone(&shared))),
+            tokio::spawn(live::chat(Arc::clone(&shared))),
+        ];
         Ok(Self { shared, tasks, guard: stop.drop_guard() })
     }
 
@@ -281,23 +278,5 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "the sandbox stopped serving");
-    }
-}
-
-/// Lets things happen at the rate of the switches, until the stop.
-async fn chat(shared: Arc<Shared>) {
-    let mut due = 0.0;
-    let mut last = Instant::now();
-    while shared.stop.run_until_cancelled(tokio::time::sleep(BEAT)).await.is_some() {
-        let rate = shared.portal().switches.rate.clamp(0.0, RATE_MAX);
-        // After a pause nobody wants more than a second's worth at once.
-        due = f64::min(due + rate * last.elapsed().as_secs_f64(), rate);
-        last = Instant::now();
-        // A machine too slow for the rate still gets to look at the stop.
-        while due >= 1.0 && last.elapsed() < BEAT {
-            // What nobody is subscribed to has happened all the same.
-            let rows = u32::try_from(shared.portal().live()).unwrap_or(u32::MAX);
-            due -= f64::from(rows.max(1));
-        }
     }
 }

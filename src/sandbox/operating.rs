@@ -142,7 +142,7 @@ mod tests {
         operating.count(&webhook("code"), Method::Get, 0.1, NOW);
         assert_eq!(spent(&mut operating, NOW), (0.0, NOW + 600));
         operating.count(&webhook("code"), Method::Get, 0.25, NOW);
-        assert_eq!(spent(&mut operating, NOW).0, 0.25);
+        assert_eq!(spent(&mut operating, NOW), (0.25, NOW + 600));
     }
 
     #[test]

@@ -104,9 +104,9 @@ impl Portal {
             let row = Row::new(id, now_s, kind, data);
             let queue = self.queue_mut(order.reader())?;
             if order.hold {
-                queue.hold(row)
+                queue.hold(row);
             } else {
-                queue.record(row)
+                queue.record(row);
             }
             recorded.first = recorded.first.or(Some(id));
             recorded.last = Some(id);

@@ -2,7 +2,6 @@
 //! goes through here, under one lock held for moments only.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::http::Method as Verb;
 use jiff::Timestamp;
@@ -21,10 +20,8 @@ use super::errand::{Errand, Target};
 use super::fault::{Fault, FaultScript};
 use super::method::{Outcome, Situation};
 use super::operating::{Effort, Operating};
-use super::payload;
-use super::queue::{Farewell, Passage, Queue, Row};
+use super::queue::{Farewell, Passage, Queue};
 use super::refusal::Refusal;
-use super::scene::{Happening, Scene};
 use super::switches::Switches;
 use super::tally::Stats;
 use super::token::Tokens;
@@ -260,33 +257,6 @@ impl Portal {
         if self.switches.purge_on_unsubscribe { Farewell::Purge } else { Farewell::Keep }
     }
 
-    /// Something happens in some chat: a row for each member who is subscribed. Returns how many.
-    pub fn live(&mut self) -> usize {
-        let now_s = self.now().as_second();
-        let scene = self.chatter.live(now_s);
-        let newcomer = scene.actor.as_ref().filter(|_| scene.happening == Happening::Join);
-        let mut readers = scene.room.members.clone();
-        readers.extend(newcomer.map(|person| person.id).filter(|id| !scene.room.members.contains(id)));
-        readers.into_iter().filter(|reader| self.tell(&scene, *reader, now_s)).count()
-    }
-
-    /// Writes the row of `scene` for `reader`, if that user is subscribed.
-    fn tell(&mut self, scene: &Scene, reader: u64, now_s: i64) -> bool {
-        let Some(account) = self.accounts.get_mut(&reader).filter(|account| account.queue.is_subscribed())
-        else {
-            return false;
-        };
-        let data = payload::render(scene, reader, action(self.switches, scene));
-        let kind = Arc::from(scene.happening.wire_name());
-        account.queue.record(Row::new(self.counter.allot(), now_s, kind, data.into()));
-        true
-    }
-
-    /// The payload of `scene` for `reader`, as this portal renders it.
-    pub fn payload(&self, scene: &Scene, reader: u64) -> String {
-        payload::render(scene, reader, action(self.switches, scene))
-    }
-
     /// Allots the next event id.
     pub fn allot(&mut self) -> u64 {
         self.counter.allot()
@@ -308,8 +278,4 @@ impl Portal {
         let bots = self.bots.queues().map(|(id, queue)| (id, queue.stats())).collect();
         Stats { users, bots, faults_left: self.faults.left(), ..self.stats.clone() }
     }
-}
-
-fn action(switches: Switches, scene: &Scene) -> Option<&'static str> {
-    switches.reaction_action.then_some(if scene.withdrawn { "delete" } else { "add" })
 }

@@ -143,11 +143,9 @@ async fn a_portal_that_moved_sends_calls_after_it() {
     assert_eq!(bench.login(1).await["client_endpoint"], format!("http://{moved}/rest/"));
     for path in ["sandbox/stats", "oauth/token/"] {
         for address in [&home, &moved] {
-            let status = bench.client.get(format!("http://{address}/{path}")).send().await.unwrap().status();
-            assert!(
-                !status.is_redirection() && status != StatusCode::NOT_FOUND,
-                "{address}/{path}: {status}"
-            );
+            let url = format!("http://{address}/{path}");
+            let answer = bench.client.get(&url).send().await.unwrap().status();
+            assert!(!answer.is_redirection() && answer != StatusCode::NOT_FOUND, "{url}: {answer}");
         }
     }
     bench.sandbox.stop().await;
