@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use super::application_control;
 use super::clock::Clock;
 use super::fault::Fault;
+use super::handler_control;
 use super::order::{Order, OrderError};
 use super::people::Person;
 use super::portal::{Account, Portal};
@@ -51,6 +52,7 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/sandbox/stats", get(stats))
         .route("/sandbox/ledger", get(ledger))
         .merge(application_control::routes())
+        .merge(handler_control::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(admit_neighbours_only))
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::clock::iso;
 use super::method::Outcome;
+use super::offline_call::Listing;
 use super::page;
 use super::php_json;
 use super::portal::Executed;
@@ -78,17 +79,28 @@ fn failure(refusal: &Refusal, executed: &Executed) -> (StatusCode, Vec<u8>) {
 fn success(outcome: &Outcome, executed: &Executed) -> Vec<u8> {
     let mut body = match outcome {
         Outcome::Page(page) => opening(executed, page::size_hint(page)),
-        Outcome::Value(_) => opening(executed, 0),
+        Outcome::List(_) | Outcome::Value(_) => opening(executed, 0),
     };
     body.extend_from_slice(b"{\"result\":");
     match outcome {
         Outcome::Page(page) => page::write(&mut body, page, &executed.switches),
+        Outcome::List(list) => write_list(&mut body, list),
         Outcome::Value(value) => write_value(&mut body, value),
     }
     body.extend_from_slice(b",\"time\":");
     write_time(&mut body, executed);
     body.push(b'}');
     body
+}
+
+/// `total` and `next` stand beside `result` (PORTAL.md 8).
+fn write_list(body: &mut Vec<u8>, list: &Listing) {
+    write_value(body, &list.rows);
+    // Writing to a Vec cannot fail.
+    let _infallible = write!(body, r#","total":{}"#, list.total);
+    if let Some(next) = list.next {
+        let _infallible = write!(body, r#","next":{next}"#);
+    }
 }
 
 fn write_value(body: &mut Vec<u8>, value: &Value) {

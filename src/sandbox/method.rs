@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::caller::Caller;
 use super::clock::iso;
+use super::handlers;
+use super::offline_call::{self, Listing};
 use super::parameter::Parameters;
 use super::portal::Portal;
 use super::preflight;
@@ -49,6 +51,14 @@ methods! {
     Availability "method.get" None;
     ServerTime "server.time" None;
     AppInfo "app.info" None;
+    Events "events" None;
+    EventBind "event.bind" None;
+    EventGet "event.get" None;
+    EventUnbind "event.unbind" None;
+    OfflineGet "event.offline.get" None;
+    OfflineList "event.offline.list" None;
+    OfflineClear "event.offline.clear" None;
+    OfflineError "event.offline.error" None;
 }
 
 impl Method {
@@ -69,12 +79,13 @@ impl Method {
         parameters: &Parameters,
         situation: Situation,
     ) -> Result<Outcome, Refusal> {
+        let Situation { now_s, passage } = situation;
         Ok(match self {
             Self::Get => {
                 let offset = parameters.integer("offset", 0)?;
                 let limit = parameters.integer("limit", Ask::DEFAULT_LIMIT)?;
                 let queue = portal.queue_of(caller.user)?;
-                Outcome::Page(queue.get(Ask { offset, limit }, situation.now_s, situation.passage))
+                Outcome::Page(queue.get(Ask { offset, limit }, now_s, passage))
             }
             Self::Subscribe => {
                 portal.queue_of(caller.user)?.subscribe();
@@ -88,8 +99,16 @@ impl Method {
             Self::Profile => Outcome::Value(preflight::profile(caller)),
             Self::Scope => Outcome::Value(json!(caller.scopes)),
             Self::Availability => Outcome::Value(preflight::availability(caller, parameters)?),
-            Self::ServerTime => Outcome::Value(json!(iso(situation.now_s))),
+            Self::ServerTime => Outcome::Value(json!(iso(now_s))),
             Self::AppInfo => Outcome::Value(preflight::app_info(caller)),
+            Self::Events => Outcome::Value(handlers::events(caller, parameters)?),
+            Self::EventBind => Outcome::Value(handlers::bind(portal, caller, parameters)?),
+            Self::EventGet => Outcome::Value(handlers::get(portal, caller)?),
+            Self::EventUnbind => Outcome::Value(handlers::unbind(portal, caller, parameters)?),
+            Self::OfflineGet => Outcome::Value(offline_call::get(portal, caller, parameters, now_s)?),
+            Self::OfflineList => Outcome::List(offline_call::list(portal, caller, parameters, now_s)?),
+            Self::OfflineClear => Outcome::Value(offline_call::clear(portal, caller, parameters, now_s)?),
+            Self::OfflineError => Outcome::Value(offline_call::error(portal, caller, parameters, now_s)?),
         })
     }
 }
@@ -108,6 +127,8 @@ pub struct Situation {
 pub enum Outcome {
     /// A page of events.
     Page(Page),
+    /// Part of a list.
+    List(Listing),
     /// Anything small.
     Value(Value),
 }

@@ -12,11 +12,12 @@
 //! - `apps`, `token`, `grant`: the applications of the portal, and what they are handed out.
 //! - `call`, `caller`, `parameter`, `method`, `refusal`: what a request asks for, and the portal's answer.
 //! - `preflight`: methods that tell about the credential.
+//! - `handlers`, `event_names`, `offline`, `offline_call`: the methods `event.*`.
 //! - `envelope`, `page`: that answer as bytes.
 //! - `errand`, `transport`, `shared`: HTTP below `/rest/`.
 //! - `oauth`, `landing`: the authorization server, and its pages for people.
 //! - `fault`, `breakage`, `rewrite`, `wire`: what goes wrong.
-//! - `control`, `application_control`: `/sandbox/...`, the API of tests and people.
+//! - `control`, `application_control`, `handler_control`: `/sandbox/...`, the API of tests and people.
 
 mod application_control;
 mod apps;
@@ -32,11 +33,16 @@ mod counter;
 mod dice;
 mod envelope;
 mod errand;
+mod event_names;
 mod fault;
 mod grant;
+mod handler_control;
+mod handlers;
 mod landing;
 mod method;
 mod oauth;
+mod offline;
+mod offline_call;
 mod order;
 mod page;
 mod parameter;
@@ -62,6 +68,8 @@ mod wire;
 mod tests;
 #[cfg(test)]
 mod tests_bench;
+#[cfg(test)]
+mod tests_event;
 #[cfg(test)]
 mod tests_oauth;
 

@@ -32,6 +32,37 @@ impl Parameters {
         self.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
+    /// The text of `name`, which must be there.
+    ///
+    /// # Errors
+    ///
+    /// Refuses when it is missing, and names it.
+    pub fn required(&self, name: &str) -> Result<&str, Refusal> {
+        self.text(name).ok_or_else(|| Refusal::missing_argument(name))
+    }
+
+    /// The natural number `name` reads as, if it does.
+    pub fn whole(&self, name: &str) -> Option<u64> {
+        self.get(name).and_then(whole).and_then(|number| u64::try_from(number).ok())
+    }
+
+    /// Whether `name` counts as true in PHP; `missing` when it was not sent.
+    pub fn flag(&self, name: &str, missing: bool) -> bool {
+        self.get(name).map_or(missing, |value| match value {
+            Value::Null => false,
+            Value::Bool(flag) => *flag,
+            Value::Number(number) => number.as_f64() != Some(0.0),
+            Value::String(text) => !text.is_empty() && text != "0",
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(members) => !members.is_empty(),
+        })
+    }
+
+    /// The same with all names in upper case, for the methods that fold them (PORTAL.md 1.1).
+    pub fn folded(&self) -> Self {
+        Self(self.0.iter().map(|(name, value)| (name.to_uppercase(), value.clone())).collect())
+    }
+
     /// An integer, `missing` when it was not sent.
     ///
     /// # Errors

@@ -33,6 +33,8 @@ pub struct Switches {
     pub legacy_last_event_id: bool,
     /// Added to the `date` of events: the database's clock against the portal's.
     pub date_skew_s: i64,
+    /// The plan has reservations and connectors for offline events (PORTAL.md 4).
+    pub extended_offline: bool,
     /// Rows the chatter makes, in one second, over the whole portal.
     pub rate: f64,
     /// The rate limiter; none unless set (PORTAL.md 7).
@@ -54,6 +56,7 @@ impl Default for Switches {
             null_next_offset: false,
             legacy_last_event_id: false,
             date_skew_s: 0,
+            extended_offline: true,
             rate: 0.0,
             bucket: None,
         }
