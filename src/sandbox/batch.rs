@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::caller::Caller;
 use super::method::{Method, Outcome, Situation};
 use super::operating::Effort;
-use super::parameter::{Parameters, is_truthy};
+use super::parameter::Parameters;
 use super::portal::{Executed, Portal};
 use super::refusal::Refusal;
 
@@ -18,9 +18,10 @@ pub type Part = (String, Executed);
 impl Portal {
     /// Carries out the calls of `cmd`, one after another; with `halt` up to the first that fails.
     pub fn run_batch(&mut self, caller: &Caller, parameters: &Parameters, situation: Situation) -> Vec<Part> {
-        let halt = parameters.folded("halt").is_some_and(is_truthy);
+        let parameters = parameters.folded();
+        let halt = parameters.flag("HALT", false);
         let mut parts = Vec::new();
-        for (index, (key, command)) in commands(parameters).into_iter().enumerate() {
+        for (index, (key, command)) in commands(&parameters).into_iter().enumerate() {
             let part = if index < LENGTH_MAX {
                 self.run_part(caller, &command, situation)
             } else {
@@ -67,9 +68,9 @@ impl Portal {
 
 /// The commands in the order they were sent in, with their keys.
 fn commands(parameters: &Parameters) -> Vec<(String, String)> {
-    let named = match parameters.folded("cmd") {
+    let named = match parameters.get("CMD") {
         Some(Value::Array(list)) => numbered(list),
-        Some(Value::Object(named)) => ordered(named, &parameters.order_of("cmd")),
+        Some(Value::Object(named)) => ordered(named, &parameters.order_of("CMD")),
         _ => Vec::new(),
     };
     // What is no text is passed over.

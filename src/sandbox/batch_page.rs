@@ -2,12 +2,18 @@
 
 use super::batch::Part;
 use super::envelope;
+use super::method::Outcome;
 use super::php_json;
 
 /// Appends `{"result":...,"result_error":...,"result_total":...,"result_next":...,"result_time":...}`.
 pub fn write(json: &mut Vec<u8>, parts: &[Part]) {
     let (mut results, mut errors, mut times) = (Array::default(), Array::default(), Array::default());
+    let (mut totals, mut nexts) = (Array::default(), Array::default());
     for (key, part) in parts {
+        if let Ok(Outcome::List(list)) = &part.outcome {
+            totals.push_number(key, Some(list.total));
+            nexts.push_number(key, list.next);
+        }
         match &part.outcome {
             Ok(outcome) => {
                 results.push(key, |json| envelope::write_outcome(json, outcome, &part.switches));
@@ -21,8 +27,8 @@ pub fn write(json: &mut Vec<u8>, parts: &[Part]) {
     for (name, array) in [
         ("{\"result\":", results),
         (",\"result_error\":", errors),
-        (",\"result_total\":", Array::default()),
-        (",\"result_next\":", Array::default()),
+        (",\"result_total\":", totals),
+        (",\"result_next\":", nexts),
         (",\"result_time\":", times),
     ] {
         json.extend_from_slice(name.as_bytes());
@@ -40,6 +46,10 @@ impl Array {
         let mut value = Vec::new();
         write(&mut value);
         self.0.push((key.to_owned(), value));
+    }
+
+    fn push_number(&mut self, key: &str, number: Option<usize>) {
+        self.0.extend(number.map(|number| (key.to_owned(), number.to_string().into_bytes())));
     }
 
     fn write(&self, json: &mut Vec<u8>) {

@@ -54,7 +54,7 @@ impl Portal {
         situation: Situation,
     ) -> Result<Outcome, Refusal> {
         let ask = Ask::read(parameters)?;
-        let with_user_events = parameters.flag("withUserEvents")?;
+        let with_user_events = parameters.boolean("withUserEvents")?;
         let bot = self.own_bot(caller, parameters)?.id;
         if with_user_events {
             self.check_user_events(caller)?;
@@ -166,11 +166,10 @@ impl Portal {
         parameters: &Parameters,
         situation: Situation,
     ) -> Result<Value, Refusal> {
-        let secret =
-            parameters.folded("CLIENT_ID").and_then(Value::as_str).filter(|secret| !secret.is_empty());
+        let parameters = parameters.folded();
         let denied = |_| Refusal::new(403, "ACCESS_DENIED", "Access denied! Client ID not specified");
-        let owner = owner(caller, secret).map_err(denied)?;
-        let id = parameters.folded("BOT_ID").and_then(id_of);
+        let owner = owner(caller, parameters.text("CLIENT_ID")).map_err(denied)?;
+        let id = parameters.whole("BOT_ID");
         let bot =
             id.and_then(|id| self.bots.get(id)).ok_or_else(|| refuse("BOT_ID_ERROR", "Bot not found"))?;
         if bot.owner != owner {
@@ -227,11 +226,6 @@ fn bot_id(parameters: &Parameters) -> Result<Option<u64>, Refusal> {
     let name = if parameters.get("botId").is_some() { "botId" } else { "BOT_ID" };
     let id = parameters.integer(name, 0)?;
     Ok(u64::try_from(id).ok().filter(|id| *id > 0))
-}
-
-/// An id as the older API takes it: a number, or a string that starts as one.
-fn id_of(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
 fn described(bot: &Bot) -> Value {

@@ -112,4 +112,15 @@ impl Portal {
             Visitor::Token(token) => self.tokens.access(token).map(|grant| grant.user),
         }
     }
+
+    /// What an answer says its visitor is: a webhook or an application.
+    pub fn origin(&self, call: &Call) -> String {
+        match &call.visitor {
+            Some(Visitor::Token(token)) => {
+                self.tokens.access(token).map_or_else(String::new, |grant| grant.client_id.clone())
+            }
+            Some(Visitor::Webhook { user, .. }) => format!("webhook{user}"),
+            None => "webhook0".into(),
+        }
+    }
 }

@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use super::application_control;
 use super::clock::Clock;
 use super::fault::Fault;
+use super::handler_control;
 use super::moving;
 use super::order::OrderError;
 use super::people::Person;
@@ -55,6 +56,7 @@ pub fn routes() -> Router<Arc<Shared>> {
         .merge(queue_control::routes())
         .merge(bot_control::routes())
         .merge(application_control::routes())
+        .merge(handler_control::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(admit_neighbours_only))
 }

@@ -11,6 +11,7 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use super::batch_page;
 use super::clock::iso;
 use super::method::Outcome;
+use super::offline_call::Listing;
 use super::operating::Effort;
 use super::page;
 use super::php_json;
@@ -77,21 +78,35 @@ fn failure(refusal: &Refusal, executed: &Executed) -> (StatusCode, Vec<u8>) {
 fn success(outcome: &Outcome, executed: &Executed) -> Vec<u8> {
     let mut body = match outcome {
         Outcome::Page(page) => opening(executed, page::size_hint(page)),
-        Outcome::Value(_) | Outcome::Batch(_) => opening(executed, 0),
+        Outcome::List(_) | Outcome::Value(_) | Outcome::Batch(_) => opening(executed, 0),
     };
     body.extend_from_slice(b"{\"result\":");
     write_outcome(&mut body, outcome, &executed.switches);
+    if let Outcome::List(list) = outcome {
+        write_place(&mut body, list);
+    }
     body.extend_from_slice(b",\"time\":");
     write_time(&mut body, executed);
     body.push(b'}');
     body
 }
 
+/// `total` and `next` stand beside `result` (PORTAL.md 8).
+fn write_place(body: &mut Vec<u8>, list: &Listing) {
+    // Writing to a Vec cannot fail.
+    let _infallible = write!(body, r#","total":{}"#, list.total);
+    if let Some(next) = list.next {
+        let _infallible = write!(body, r#","next":{next}"#);
+    }
+}
+
 /// Appends what stands behind `result`.
 pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome, switches: &Switches) {
     match outcome {
         Outcome::Page(page) => page::write(body, page, switches),
-        Outcome::Value(value) => body.extend_from_slice(php_json::render(value).as_bytes()),
+        Outcome::List(Listing { rows: value, .. }) | Outcome::Value(value) => {
+            body.extend_from_slice(php_json::render(value).as_bytes());
+        }
         Outcome::Batch(parts) => batch_page::write(body, parts),
     }
 }

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::batch::Part;
 use super::caller::Caller;
 use super::clock::iso;
+use super::handlers;
+use super::offline_call::{self, Listing};
 use super::parameter::Parameters;
 use super::portal::Portal;
 use super::preflight;
@@ -51,6 +53,14 @@ methods! {
     Availability "method.get" None;
     ServerTime "server.time" None;
     AppInfo "app.info" None;
+    Events "events" None;
+    EventBind "event.bind" None;
+    EventGet "event.get" None;
+    EventUnbind "event.unbind" None;
+    OfflineGet "event.offline.get" None;
+    OfflineList "event.offline.list" None;
+    OfflineClear "event.offline.clear" None;
+    OfflineError "event.offline.error" None;
     Batch "batch" None;
     BotRegister "imbot.v2.Bot.register" Some("imbot");
     BotList "imbot.v2.Bot.list" Some("imbot");
@@ -80,6 +90,7 @@ impl Method {
         parameters: &Parameters,
         situation: Situation,
     ) -> Result<Outcome, Refusal> {
+        let now_s = situation.now_s;
         Ok(match self {
             Self::Get => {
                 let (ask, moment) = (Ask::read(parameters)?, portal.moment(situation));
@@ -97,8 +108,16 @@ impl Method {
             Self::Profile => Outcome::Value(preflight::profile(caller)),
             Self::Scope => Outcome::Value(json!(caller.scopes)),
             Self::Availability => Outcome::Value(preflight::availability(caller, parameters)?),
-            Self::ServerTime => Outcome::Value(json!(iso(situation.now_s))),
+            Self::ServerTime => Outcome::Value(json!(iso(now_s))),
             Self::AppInfo => Outcome::Value(preflight::app_info(caller)),
+            Self::Events => Outcome::Value(handlers::events(caller, parameters)?),
+            Self::EventBind => Outcome::Value(handlers::bind(portal, caller, parameters)?),
+            Self::EventGet => Outcome::Value(handlers::get(portal, caller)?),
+            Self::EventUnbind => Outcome::Value(handlers::unbind(portal, caller, parameters)?),
+            Self::OfflineGet => Outcome::Value(offline_call::get(portal, caller, parameters, now_s)?),
+            Self::OfflineList => Outcome::List(offline_call::list(portal, caller, parameters, now_s)?),
+            Self::OfflineClear => Outcome::Value(offline_call::clear(portal, caller, parameters, now_s)?),
+            Self::OfflineError => Outcome::Value(offline_call::error(portal, caller, parameters, now_s)?),
             Self::Batch => Outcome::Batch(portal.run_batch(caller, parameters, situation)),
             Self::BotRegister
             | Self::BotList
@@ -126,6 +145,8 @@ pub struct Situation {
 pub enum Outcome {
     /// A page of events.
     Page(Page),
+    /// Part of a list.
+    List(Listing),
     /// Anything small.
     Value(Value),
     /// What came of each call of a batch.

@@ -16,12 +16,13 @@
 //! - `call`, `caller`, `parameter`, `form`, `method`, `refusal`: what a request asks for, and the portal's
 //!   answer.
 //! - `preflight`, `batch`: methods that tell about the credential, and many calls in one.
+//! - `handlers`, `event_names`, `offline`, `offline_call`: the methods `event.*`.
 //! - `envelope`, `page`, `batch_page`: that answer as bytes.
 //! - `errand`, `transport`, `moving`, `shared`: HTTP below `/rest/`, and where that is.
 //! - `oauth`, `landing`: the authorization server, and its pages for people.
 //! - `fault`, `breakage`, `rewrite`, `wire`: what goes wrong.
-//! - `control`, `application_control`, `bot_control`, `queue_control`: `/sandbox/...`, the API of tests and
-//!   people.
+//! - `control`, `application_control`, `bot_control`, `handler_control`, `queue_control`: `/sandbox/...`,
+//!   the API of tests and people.
 
 mod application_control;
 mod apps;
@@ -44,14 +45,19 @@ mod counter;
 mod dice;
 mod envelope;
 mod errand;
+mod event_names;
 mod fault;
 mod form;
 mod grant;
+mod handler_control;
+mod handlers;
 mod landing;
 mod live;
 mod method;
 mod moving;
 mod oauth;
+mod offline;
+mod offline_call;
 mod operating;
 mod order;
 mod page;
@@ -83,6 +89,8 @@ mod tests;
 mod tests_bench;
 #[cfg(test)]
 mod tests_bots;
+#[cfg(test)]
+mod tests_event;
 #[cfg(test)]
 mod tests_limits;
 #[cfg(test)]

@@ -55,7 +55,7 @@ async fn authorize(State(shared): State<Arc<Shared>>, Query(agreement): Query<Ag
     let brought = [
         ("code", code),
         ("state", agreement.state.unwrap_or_default()),
-        ("domain", address.clone()),
+        ("domain", shared.residence().address().to_string()),
         ("member_id", portal.member_id.clone()),
         ("scope", app.scopes.join(",")),
         ("server_domain", address),

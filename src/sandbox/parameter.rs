@@ -38,18 +38,13 @@ impl Parameters {
         self.keys.get(name)
     }
 
-    /// The value of `name` in whatever case, as the older methods take it (PORTAL.md 1.1).
-    pub fn folded(&self, name: &str) -> Option<&Value> {
-        self.keys.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    }
-
     /// A flag, false when it was not sent. Any text but the empty one and `0` is true, `N` included
     /// (PORTAL.md 3.1).
     ///
     /// # Errors
     ///
     /// Anything but a flag, a number or a text is refused with the code "100".
-    pub fn flag(&self, name: &str) -> Result<bool, Refusal> {
+    pub fn boolean(&self, name: &str) -> Result<bool, Refusal> {
         match self.get(name) {
             None => Ok(false),
             Some(value @ (Value::Null | Value::Array(_) | Value::Object(_))) => {
@@ -71,6 +66,31 @@ impl Parameters {
     /// The text of `name`, unless it is missing, empty or something else.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// The text of `name`, which must be there.
+    ///
+    /// # Errors
+    ///
+    /// Refuses when it is missing, and names it.
+    pub fn required(&self, name: &str) -> Result<&str, Refusal> {
+        self.text(name).ok_or_else(|| Refusal::missing_argument(name))
+    }
+
+    /// The natural number `name` reads as, if it does.
+    pub fn whole(&self, name: &str) -> Option<u64> {
+        self.get(name).and_then(whole).and_then(|number| u64::try_from(number).ok())
+    }
+
+    /// Whether `name` counts as true in PHP; `missing` when it was not sent.
+    pub fn flag(&self, name: &str, missing: bool) -> bool {
+        self.get(name).map_or(missing, is_truthy)
+    }
+
+    /// The same with all names in upper case, for the methods that fold them (PORTAL.md 1.1).
+    pub fn folded(&self) -> Self {
+        let keys = self.keys.iter().map(|(name, value)| (name.to_uppercase(), value.clone())).collect();
+        Self { keys, body: self.body.clone() }
     }
 
     /// An integer, `missing` when it was not sent.

@@ -10,7 +10,7 @@ use super::SandboxConfig;
 use super::apps::{self, App, NextRefresh};
 use super::bots::Bots;
 use super::bucket::Bucket;
-use super::call::{Call, Visitor};
+use super::call::Call;
 use super::chatter::Chatter;
 use super::cleaner::{CHUNK, Cleaner, LIFETIME_S};
 use super::clock::Clock;
@@ -18,7 +18,9 @@ use super::counter::Counter;
 use super::dice::Dice;
 use super::errand::{Errand, Target};
 use super::fault::{Fault, FaultScript};
+use super::handlers::Handler;
 use super::method::{Outcome, Situation};
+use super::offline::OfflineQueue;
 use super::operating::{Effort, Operating};
 use super::queue::{Farewell, Passage, Queue};
 use super::refusal::Refusal;
@@ -77,6 +79,10 @@ pub struct Portal {
     pub tokens: Tokens,
     /// By client id: what the next refresh answer says instead of the truth.
     pub next_refresh: BTreeMap<String, NextRefresh>,
+    /// What the applications want to hear of.
+    pub handlers: Vec<Handler>,
+    /// What waits for them.
+    pub offline: OfflineQueue,
     /// Which portal it is, whatever its address (PORTAL.md 1.5).
     pub member_id: String,
     /// What chance is made of.
@@ -118,6 +124,8 @@ impl Portal {
             apps: apps::first(config.seed),
             tokens: Tokens::new(Dice::new(config.seed, 4)),
             next_refresh: BTreeMap::new(),
+            handlers: Vec::new(),
+            offline: OfflineQueue::new(Dice::new(config.seed, 6)),
             member_id: Dice::new(config.seed, 5).hex(32),
             seed: config.seed,
             chatter: Chatter::new(config.users, config.chats, Dice::new(config.seed, 2)),
@@ -230,16 +238,6 @@ impl Portal {
             return Err(Refusal::invalid_http_method());
         }
         self.perform(method, &caller, &call.parameters, situation)
-    }
-
-    fn origin(&self, call: &Call) -> String {
-        match &call.visitor {
-            Some(Visitor::Token(token)) => {
-                self.tokens.access(token).map_or_else(String::new, |grant| grant.client_id.clone())
-            }
-            Some(Visitor::Webhook { user, .. }) => format!("webhook{user}"),
-            None => "webhook0".into(),
-        }
     }
 
     /// The queue of `user`.

@@ -55,7 +55,12 @@ impl Refusal {
 
     /// A required argument is missing; the error names it.
     pub fn missing_argument(name: &str) -> Self {
-        let mut refusal = Self::new(400, "ERROR_ARGUMENT", &format!("Argument '{name}' is null or empty"));
+        Self::wrong_argument(name, &format!("Argument '{name}' is null or empty"))
+    }
+
+    /// An argument that cannot be meant; the error names it.
+    pub fn wrong_argument(name: &str, description: &str) -> Self {
+        let mut refusal = Self::new(400, "ERROR_ARGUMENT", description);
         refusal.body.insert("argument".into(), json!(name));
         refusal
     }
@@ -108,6 +113,36 @@ impl Refusal {
     /// The method wants the other kind of credential.
     pub fn wrong_auth_type() -> Self {
         Self::new(403, "WRONG_AUTH_TYPE", "Current authorization type is denied for this method")
+    }
+
+    /// Not for everybody.
+    pub fn access_denied() -> Self {
+        Self::new(403, "ACCESS_DENIED", "Access denied!")
+    }
+
+    /// Not in this plan.
+    pub fn wrong_license() -> Self {
+        Self::new(403, "WRONG_LICENSE", "Your license does not include this feature")
+    }
+
+    /// No such event, or not in the application's scopes (PORTAL.md 4).
+    pub fn event_not_found() -> Self {
+        Self::new(400, "ERROR_EVENT_NOT_FOUND", "Event not found!")
+    }
+
+    /// The same handler is bound to the event already.
+    pub fn already_bound() -> Self {
+        Self::new(400, "ERROR_CORE", "Unable to set event handler: Handler already binded")
+    }
+
+    /// A handler that is not called by HTTP.
+    pub fn unsupported_protocol() -> Self {
+        Self::new(400, "ERROR_UNSUPPORTED_PROTOCOL", "Unsupported event handler protocol")
+    }
+
+    /// A handler on a host without a dot.
+    pub fn wrong_handler_url() -> Self {
+        Self::new(400, "ERROR_WRONG_HANDLER_URL", "Wrong handler URL")
     }
 
     /// The authorization server misses a parameter, or does not know its value (PORTAL.md 5.4).

@@ -80,6 +80,18 @@ async fn a_batch_answers_each_call_on_its_own() {
 }
 
 #[tokio::test]
+async fn a_list_within_a_batch_tells_its_total_apart() {
+    let bench = Bench::subscribed().await;
+    let token = bench.token(1).await;
+    let cmd = json!({"cmd": {"list": "event.offline.list", "who": "profile"}});
+    let (status, json) = bench.call_as(&token, "batch", cmd).await;
+    assert_eq!(status, StatusCode::OK);
+    let result = &json["result"];
+    assert_eq!((&result["result"]["list"], &result["result_total"]), (&json!([]), &json!({"list": 0})));
+    assert_eq!(result["result"]["who"]["ID"], "1");
+}
+
+#[tokio::test]
 async fn a_batch_keeps_its_order_and_halts() {
     let bench = Bench::subscribed().await;
     // As text, since a map in memory would put the names into an order of its own.
