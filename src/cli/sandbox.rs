@@ -13,8 +13,9 @@ use crate::sandbox::{Sandbox, SandboxConfig};
 /// Run an emulated Bitrix24 portal on this machine.
 ///
 /// It answers profile, scope, method.get, server.time and im.v2.Event.subscribe, get and unsubscribe
-/// as a real portal does, to as many incoming webhooks as there are users. Nothing leaves this machine
-/// and nothing is kept when it stops. Its control API makes events, breaks answers and turns the clock.
+/// as a real portal does, to as many incoming webhooks as there are users, and to an application with
+/// OAuth tokens, which may manage its event handlers as well. Nothing leaves this machine and nothing is
+/// kept when it stops. Its control API makes events, breaks answers and turns the clock.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: three users, 20 events per second, 500 events waiting for each user
   b24relay sandbox --rate 20 --backlog 500 --subscribed")]
@@ -96,7 +97,8 @@ const NOBODY_SUBSCRIBED: &str = "\nNobody is subscribed yet: new events are reco
 
 /// What to do with the sandbox, ready to be copied.
 fn greeting(sandbox: &Sandbox) -> String {
-    let address = sandbox.address();
+    let (address, base_url) = (sandbox.address(), sandbox.base_url());
+    let (client_id, client_secret) = (sandbox.client_id(), sandbox.client_secret());
     let users = sandbox.user_ids();
     let webhook = |user: &u64| format!("  {}  {}\n", sandbox.webhook_url(*user), sandbox.user_name(*user));
     let webhooks: String = users.iter().map(webhook).collect();
@@ -106,6 +108,12 @@ fn greeting(sandbox: &Sandbox) -> String {
     format!(
         r#"Webhooks:
 {webhooks}{hint}
+Application:
+  client_id      {client_id}
+  client_secret  {client_secret}
+  authorise at   {base_url}oauth/authorize/?client_id={client_id}&state=anything
+  tokens from    {base_url}oauth/token/
+
 Configuration (b24relay.toml):
   state = "./b24relay.db"
 
@@ -145,6 +153,16 @@ mod tests {
         let args = Line::parse_from(["sandbox", "--rate", "2.5", "--users", "4"]).args;
         assert_eq!((args.rate, args.users, args.listen.port()), (2.5, 4, 8924));
         assert!(Line::try_parse_from(["sandbox", "--rate", "-1"]).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_greeting_holds_what_an_application_needs() {
+        let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
+        let greeting = greeting(&sandbox);
+        let authorize = format!("{}oauth/authorize/?client_id={}", sandbox.base_url(), sandbox.client_id());
+        for needed in [authorize, sandbox.client_secret()] {
+            assert!(greeting.contains(&needed), "{greeting}");
+        }
     }
 
     #[tokio::test]

@@ -5,28 +5,27 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value};
 
-use super::call::Call;
 use super::envelope::{self, Answer};
+use super::errand::Errand;
 use super::fault::{Breakage, Edit, Fault};
-use super::method::Outcome;
 use super::php_json;
 use super::queue::{Page, Passage};
 use super::rewrite::rewrite;
 use super::shared::Shared;
 use super::wire;
 
-/// Answers `call` as `fault` has it.
-pub async fn play(fault: Fault, call: &Call, shared: &Shared) -> Response<Body> {
-    let mut response = respond(fault.breakage, call, shared).await;
+/// Answers `errand` as `fault` has it.
+pub async fn play(fault: Fault, errand: &Errand, shared: &Shared) -> Response<Body> {
+    let mut response = respond(fault.breakage, errand, shared).await;
     for (name, value) in &fault.headers {
         response.headers_mut().insert(name, value.clone());
     }
     response
 }
 
-async fn respond(breakage: Breakage, call: &Call, shared: &Shared) -> Response<Body> {
-    let whole = || real(call, shared, Passage::Whole);
-    let broken = || real(call, shared, Passage::Broken);
+async fn respond(breakage: Breakage, errand: &Errand, shared: &Shared) -> Response<Body> {
+    let whole = || real(errand, shared, Passage::Whole);
+    let broken = || real(errand, shared, Passage::Broken);
     match breakage {
         Breakage::Error { status, code, description, extra } => error(status, code, description, extra),
         Breakage::Raw { status, content_type, body } => {
@@ -53,24 +52,19 @@ async fn respond(breakage: Breakage, call: &Call, shared: &Shared) -> Response<B
             edits.extend(pointer.map(|pointer| Edit { pointer, value, remove }));
             edited(whole(), &edits)
         }
-        Breakage::Shuffle {} => bent(call, shared, |page| page.rows.reverse()),
-        Breakage::Duplicate {} => bent(call, shared, repeat_first),
+        Breakage::Shuffle {} => bent(errand, shared, |page| page.rows.reverse()),
+        Breakage::Duplicate {} => bent(errand, shared, repeat_first),
     }
 }
 
-/// The answer the portal gives.
-fn real(call: &Call, shared: &Shared, passage: Passage) -> Answer {
-    let executed = shared.portal().execute(call, passage);
-    envelope::answer(&executed)
+/// The answer the sandbox gives.
+fn real(errand: &Errand, shared: &Shared, passage: Passage) -> Answer {
+    errand.answer(shared, passage, |_| {})
 }
 
-/// The answer the portal gives, its page of events changed by `bend`.
-fn bent(call: &Call, shared: &Shared, bend: impl FnOnce(&mut Page)) -> Response<Body> {
-    let mut executed = shared.portal().execute(call, Passage::Whole);
-    if let Ok(Outcome::Page(page)) = &mut executed.outcome {
-        bend(page);
-    }
-    envelope::answer(&executed).map(Body::from)
+/// The answer the sandbox gives, its page of events changed by `bend`.
+fn bent(errand: &Errand, shared: &Shared, bend: impl FnOnce(&mut Page)) -> Response<Body> {
+    errand.answer(shared, Passage::Whole, bend).map(Body::from)
 }
 
 fn error(
@@ -104,7 +98,8 @@ fn html(status: StatusCode) -> String {
     )
 }
 
-fn redirect(status: StatusCode, location: &str) -> Response<Body> {
+/// A redirect to `location`, with the body of a front end.
+pub fn redirect(status: StatusCode, location: &str) -> Response<Body> {
     let mut response = page(status, "text/html; charset=utf-8", html(status));
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);

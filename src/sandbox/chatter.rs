@@ -53,6 +53,15 @@ impl Chatter {
         self.dice.pick(&rooms).map_or_else(|| Arc::new(Room::stray(1, user)), |room| Arc::clone(room))
     }
 
+    /// A chat that a bot reads: the one with the id `chat`, or any group.
+    pub fn room_of_bot(&mut self, bot: u64, chat: Option<u64>) -> Arc<Room> {
+        if chat.is_some() {
+            return self.room_of(bot, chat);
+        }
+        let rooms: Vec<_> = self.rooms.iter().filter(|room| !room.private).collect();
+        self.dice.pick(&rooms).map_or_else(|| Arc::new(Room::stray(1, bot)), |room| Arc::clone(room))
+    }
+
     /// Anything that can happen in `room`, in everyday proportions.
     pub fn anything(&mut self, room: Arc<Room>, now_s: i64) -> Scene {
         let happening = match self.dice.below(100) {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -15,13 +15,17 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::application_control;
 use super::clock::Clock;
 use super::fault::Fault;
-use super::order::{Order, OrderError};
+use super::handler_control;
+use super::moving;
+use super::order::OrderError;
 use super::people::Person;
 use super::portal::{Account, Portal};
 use super::shared::Shared;
 use super::tally::Stats;
+use super::{bot_control, queue_control};
 
 /// What `GET /sandbox` says.
 const HELP: &str = include_str!("control.txt");
@@ -29,26 +33,30 @@ const HELP: &str = include_str!("control.txt");
 /// Orders may bring payloads and faults may bring bodies, but not without end.
 const BODY_MAX: usize = 32 << 20;
 
-type Shares = State<Arc<Shared>>;
-type Reply = Result<Json<Value>, Complaint>;
+/// How the handlers get at the sandbox.
+pub type Shares = State<Arc<Shared>>;
+
+/// What a handler answers.
+pub type Reply = Result<Json<Value>, Complaint>;
 
 /// The routes of the control API.
 pub fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/sandbox", get(async || HELP))
         .route("/sandbox/", get(async || HELP))
-        .route("/sandbox/events", post(events))
-        .route("/sandbox/release", post(release))
         .route("/sandbox/users", get(users))
         .route("/sandbox/users/{id}", post(user))
         .route("/sandbox/clock", post(clock))
         .route("/sandbox/clean", post(clean))
         .route("/sandbox/counter", post(counter))
         .route("/sandbox/portal", get(switches).post(set_switches))
-        .route("/sandbox/steal", post(steal))
         .route("/sandbox/faults", post(add_faults).delete(clear_faults))
         .route("/sandbox/stats", get(stats))
-        .route("/sandbox/ledger", get(ledger))
+        .route("/sandbox/move", post(moving::relocate))
+        .merge(queue_control::routes())
+        .merge(bot_control::routes())
+        .merge(application_control::routes())
+        .merge(handler_control::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(admit_neighbours_only))
 }
@@ -65,11 +73,12 @@ async fn admit_neighbours_only(
 }
 
 /// A request that cannot be met, and why.
-struct Complaint(StatusCode, String);
+pub struct Complaint(pub StatusCode, pub String);
 
 impl Complaint {
     #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`, which gives the error away")]
-    fn unfit(reason: impl ToString) -> Self {
+    /// The order cannot be carried out as it stands.
+    pub fn unfit(reason: impl ToString) -> Self {
         Self(StatusCode::BAD_REQUEST, reason.to_string())
     }
 }
@@ -83,7 +92,7 @@ impl IntoResponse for Complaint {
 impl From<OrderError> for Complaint {
     fn from(error: OrderError) -> Self {
         let status = match error {
-            OrderError::UnknownUser(_) => StatusCode::NOT_FOUND,
+            OrderError::UnknownUser(_) | OrderError::UnknownBot(_) => StatusCode::NOT_FOUND,
             OrderError::Unfit(_) => StatusCode::BAD_REQUEST,
         };
         Self(status, error.to_string())
@@ -91,33 +100,13 @@ impl From<OrderError> for Complaint {
 }
 
 /// Reads a body as JSON whatever its content type claims; an empty one is `{}`.
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
+pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { &body[..] };
     serde_json::from_slice(body).map_err(Complaint::unfit)
 }
 
-fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
+pub fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
     portal.accounts.get_mut(&user).ok_or_else(|| OrderError::UnknownUser(user).into())
-}
-
-async fn events(State(shared): Shares, body: Bytes) -> Reply {
-    let order: Order = read(&body)?;
-    let recorded = shared.portal().record(&order)?;
-    Ok(Json(json!(recorded)))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Whose {
-    user: Option<u64>,
-}
-
-async fn release(State(shared): Shares, body: Bytes) -> Reply {
-    let Whose { user } = read(&body)?;
-    let mut portal = shared.portal();
-    let accounts = portal.accounts.values_mut().filter(|account| user.is_none_or(|id| id == account.id));
-    let released: usize = accounts.map(|account| account.queue.release()).sum();
-    Ok(Json(json!({ "released": released })))
 }
 
 async fn users(State(shared): Shares) -> Reply {
@@ -133,6 +122,7 @@ fn describe(shared: &Shared, account: &Account) -> Value {
         "subscribed": account.queue.is_subscribed(),
         "scopes": account.scopes,
         "active": account.active,
+        "admin": account.is_admin,
     })
 }
 
@@ -143,6 +133,7 @@ struct UserChange {
     scopes: Option<Vec<String>>,
     code: Option<String>,
     active: Option<bool>,
+    admin: Option<bool>,
 }
 
 async fn user(State(shared): Shares, Path(id): Path<u64>, body: Bytes) -> Reply {
@@ -155,6 +146,7 @@ async fn user(State(shared): Shares, Path(id): Path<u64>, body: Bytes) -> Reply 
     account.scopes = change.scopes.unwrap_or_else(|| account.scopes.clone());
     account.code = change.code.unwrap_or_else(|| account.code.clone());
     account.active = change.active.unwrap_or(account.active);
+    account.is_admin = change.admin.unwrap_or(account.is_admin);
     Ok(Json(describe(&shared, account)))
 }
 
@@ -220,21 +212,6 @@ async fn set_switches(State(shared): Shares, body: Bytes) -> Reply {
     Ok(Json(json!(portal.switches)))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Theft {
-    user: u64,
-    offset: Option<u64>,
-}
-
-async fn steal(State(shared): Shares, body: Bytes) -> Reply {
-    let theft: Theft = read(&body)?;
-    let mut portal = shared.portal();
-    portal.now();
-    let stolen = account(&mut portal, theft.user)?.queue.steal(theft.offset);
-    Ok(Json(json!({ "stolen": stolen })))
-}
-
 async fn add_faults(State(shared): Shares, body: Bytes) -> Reply {
     let faults = match read(&body)? {
         Value::Array(faults) => faults,
@@ -256,10 +233,4 @@ async fn clear_faults(State(shared): Shares) -> Reply {
 
 async fn stats(State(shared): Shares) -> Json<Stats> {
     Json(shared.portal().stats())
-}
-
-async fn ledger(State(shared): Shares, Query(whose): Query<Whose>) -> Reply {
-    let user = whose.user.ok_or_else(|| Complaint::unfit("name a user: /sandbox/ledger?user=1"))?;
-    let mut portal = shared.portal();
-    Ok(Json(json!({ "ids": account(&mut portal, user)?.queue.ledger() })))
 }

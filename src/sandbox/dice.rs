@@ -38,7 +38,15 @@ impl Dice {
 
     /// `length` lower-case letters and digits.
     pub fn code(&mut self, length: usize) -> String {
-        const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-        (0..length).map(|_| char::from(ALPHABET[self.below(ALPHABET.len())])).collect()
+        self.letters(b"abcdefghijklmnopqrstuvwxyz0123456789", length)
+    }
+
+    /// `length` hexadecimal digits.
+    pub fn hex(&mut self, length: usize) -> String {
+        self.letters(b"0123456789abcdef", length)
+    }
+
+    fn letters(&mut self, alphabet: &[u8], length: usize) -> String {
+        (0..length).filter_map(|_| self.pick(alphabet)).copied().map(char::from).collect()
     }
 }

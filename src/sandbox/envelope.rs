@@ -7,23 +7,23 @@ use axum::http::header::{CONTENT_TYPE, DATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
-use serde_json::Value;
 
+use super::batch_page;
 use super::clock::iso;
 use super::method::Outcome;
+use super::offline_call::Listing;
+use super::operating::Effort;
 use super::page;
 use super::php_json;
 use super::portal::Executed;
 use super::refusal::Refusal;
+use super::switches::Switches;
 
 /// A complete answer, before anything happens to it on its way.
 pub type Answer = Response<Bytes>;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 const JSON: &str = "application/json; charset=utf-8";
-
-/// After how many seconds the oldest bucket of operating time drops out (PORTAL.md 7).
-const OPERATING_WINDOW_S: i64 = 600;
 
 /// What the portal answers to a call.
 pub fn answer(executed: &Executed) -> Answer {
@@ -54,33 +54,36 @@ pub fn json(status: StatusCode, body: Bytes) -> Answer {
 fn add_headers(headers: &mut HeaderMap, executed: &Executed) {
     let seconds = executed.finished.duration_since(executed.started).as_secs_f64();
     let effort = HeaderValue::try_from(format!("{seconds:.6}"));
-    let owner = HeaderValue::try_from(format!("webhook{}", executed.user.unwrap_or(0)));
-    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&executed.finished);
-    let date = date.ok().and_then(|date| HeaderValue::try_from(date).ok());
+    let owner = HeaderValue::try_from(&executed.origin);
+    headers.extend(date(executed.finished));
     let named = [
-        (DATE, date),
         (HeaderName::from_static("x-bitrix-rest-application"), owner.ok()),
         (HeaderName::from_static("x-bitrix-rest-time"), effort.ok()),
     ];
     headers.extend(named.into_iter().filter_map(|(name, value)| Some((name, value?))));
 }
 
+/// The header `Date`, by the portal's clock.
+pub fn date(at: Timestamp) -> Option<(HeaderName, HeaderValue)> {
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
+    Some((DATE, HeaderValue::try_from(date).ok()?))
+}
+
 fn failure(refusal: &Refusal, executed: &Executed) -> (StatusCode, Vec<u8>) {
-    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut body = opening(executed, 0);
     body.extend_from_slice(php_json::render(&refusal.body).as_bytes());
-    (status, body)
+    (refusal.status(), body)
 }
 
 fn success(outcome: &Outcome, executed: &Executed) -> Vec<u8> {
     let mut body = match outcome {
         Outcome::Page(page) => opening(executed, page::size_hint(page)),
-        Outcome::Value(_) => opening(executed, 0),
+        Outcome::List(_) | Outcome::Value(_) | Outcome::Batch(_) => opening(executed, 0),
     };
     body.extend_from_slice(b"{\"result\":");
-    match outcome {
-        Outcome::Page(page) => page::write(&mut body, page, &executed.switches),
-        Outcome::Value(value) => write_value(&mut body, value),
+    write_outcome(&mut body, outcome, &executed.switches);
+    if let Outcome::List(list) = outcome {
+        write_place(&mut body, list);
     }
     body.extend_from_slice(b",\"time\":");
     write_time(&mut body, executed);
@@ -88,8 +91,24 @@ fn success(outcome: &Outcome, executed: &Executed) -> Vec<u8> {
     body
 }
 
-fn write_value(body: &mut Vec<u8>, value: &Value) {
-    body.extend_from_slice(php_json::render(value).as_bytes());
+/// `total` and `next` stand beside `result` (PORTAL.md 8).
+fn write_place(body: &mut Vec<u8>, list: &Listing) {
+    // Writing to a Vec cannot fail.
+    let _infallible = write!(body, r#","total":{}"#, list.total);
+    if let Some(next) = list.next {
+        let _infallible = write!(body, r#","next":{next}"#);
+    }
+}
+
+/// Appends what stands behind `result`.
+pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome, switches: &Switches) {
+    match outcome {
+        Outcome::Page(page) => page::write(body, page, switches),
+        Outcome::List(Listing { rows: value, .. }) | Outcome::Value(value) => {
+            body.extend_from_slice(php_json::render(value).as_bytes());
+        }
+        Outcome::Batch(parts) => batch_page::write(body, parts),
+    }
 }
 
 /// Room for the body, and a byte order mark if the portal's files were edited badly.
@@ -101,8 +120,8 @@ fn opening(executed: &Executed, size: usize) -> Vec<u8> {
     body
 }
 
-/// `time`. Current builds truncate `start`, so `duration` is off by up to a second (PORTAL.md 8).
-fn write_time(body: &mut Vec<u8>, executed: &Executed) {
+/// Appends `time`. Current builds truncate `start`, so `duration` is off by up to a second (PORTAL.md 8).
+pub fn write_time(body: &mut Vec<u8>, executed: &Executed) {
     let switches = executed.switches;
     let quote = if switches.time_as_strings { "\"" } else { "" };
     let (started, finished) = (executed.started, executed.finished);
@@ -122,9 +141,13 @@ fn write_time(body: &mut Vec<u8>, executed: &Executed) {
         r#"{{"start":{quote}{start}{quote},"finish":{quote}{finish:?}{quote},"duration":{quote}{duration:?}{quote},"processing":{quote}{processing}{quote},"date_start":"{date_start}","date_finish":"{date_finish}""#,
     );
     if switches.operating {
-        let reset_at = finished.as_second() + OPERATING_WINDOW_S;
-        let _infallible =
-            write!(body, r#","operating_reset_at":{quote}{reset_at}{quote},"operating":{quote}0{quote}"#);
+        let Effort { operating_s, reset_at_s } = executed.effort;
+        // PHP writes a sum of floats as a float, and the empty sum as an integer.
+        let operating = if operating_s > 0.0 { format!("{operating_s:?}") } else { "0".into() };
+        let _infallible = write!(
+            body,
+            r#","operating_reset_at":{quote}{reset_at_s}{quote},"operating":{quote}{operating}{quote}"#
+        );
     }
     body.push(b'}');
 }
@@ -135,14 +158,17 @@ fn float(at: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::switches::Switches;
+    use serde_json::Value;
+
     use super::*;
 
     fn answered(switches: Switches) -> (Vec<u8>, Value) {
         let started = Timestamp::from_millisecond(1_787_206_502_250).unwrap();
         let finished = Timestamp::from_millisecond(1_787_206_502_750).unwrap();
         let outcome = Ok(Outcome::Value(Value::Bool(true)));
-        let answer = answer(&Executed { outcome, user: Some(1), started, finished, switches });
+        let effort = Effort { operating_s: 0.0, reset_at_s: 1_787_207_102 };
+        let answer =
+            answer(&Executed { outcome, effort, origin: "webhook1".into(), started, finished, switches });
         assert_eq!(answer.headers()[DATE], "Thu, 20 Aug 2026 06:15:02 GMT");
         let body = answer.into_body().to_vec();
         let json = serde_json::from_slice(body.strip_prefix(BOM).unwrap_or(&body)).unwrap();

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
-use super::method::Method;
+use super::errand::Target;
 
 /// One entry of the script.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Fault {
     pub headers: HeaderMap,
     times: u64,
     skip: u64,
-    method: Option<Method>,
+    target: Option<Target>,
     user: Option<u64>,
 }
 
@@ -155,19 +155,19 @@ impl Fault {
             AIM_KEYS.iter().filter_map(|key| Some(((*key).to_owned(), rest.remove(*key)?))).collect();
         let aim: Aim = serde_json::from_value(Value::Object(aim)).map_err(|error| error.to_string())?;
         let breakage = serde_json::from_value(Value::Object(rest)).map_err(|error| error.to_string())?;
-        let find = |name: String| Method::find(&name).ok_or(format!("there is no method `{name}`"));
+        let find = |name: String| Target::find(&name).ok_or(format!("there is no method `{name}`"));
         Ok(Self {
             breakage,
             headers: read_headers(&aim.headers)?,
             times: aim.times,
             skip: aim.skip,
-            method: aim.method.map(find).transpose()?,
+            target: aim.method.map(find).transpose()?,
             user: aim.user,
         })
     }
 
-    fn is_meant_for(&self, method: Option<Method>, user: Option<u64>) -> bool {
-        self.method.is_none_or(|wanted| Some(wanted) == method)
+    fn is_meant_for(&self, target: Option<Target>, user: Option<u64>) -> bool {
+        self.target.is_none_or(|wanted| Some(wanted) == target)
             && self.user.is_none_or(|wanted| Some(wanted) == user)
     }
 }
@@ -194,9 +194,9 @@ impl FaultScript {
         self.0.iter().fold(0, |left, fault| left.saturating_add(fault.times))
     }
 
-    /// The fault for this call, if the first one meant for it has skipped enough.
-    pub fn draw(&mut self, method: Option<Method>, user: Option<u64>) -> Option<Fault> {
-        let index = self.0.iter().position(|fault| fault.is_meant_for(method, user))?;
+    /// The fault for this errand, if the first one meant for it has skipped enough.
+    pub fn draw(&mut self, target: Option<Target>, user: Option<u64>) -> Option<Fault> {
+        let index = self.0.iter().position(|fault| fault.is_meant_for(target, user))?;
         let fault = self.0.get_mut(index)?;
         if fault.skip > 0 {
             fault.skip -= 1;
@@ -234,6 +234,7 @@ fn read_headers(headers: &BTreeMap<String, String>) -> Result<HeaderMap, String>
 mod tests {
     use serde_json::json;
 
+    use super::super::method::Method;
     use super::*;
 
     fn script(faults: &[Value]) -> FaultScript {
@@ -250,7 +251,7 @@ mod tests {
             Breakage::Empty { status } => status.as_u16(),
             other => panic!("{other:?}"),
         };
-        (0..count).map(|_| script.draw(Some(Method::Get), Some(1)).map(draw)).collect()
+        (0..count).map(|_| script.draw(Some(Target::Method(Method::Get)), Some(1)).map(draw)).collect()
     }
 
     #[test]
@@ -271,8 +272,8 @@ mod tests {
             json!({"kind": "empty", "status": 502, "user": 1, "method": "im.v2.event.get"}),
         ]);
         assert_eq!(draw(&mut script, 2), [Some(502), None]);
-        assert!(script.draw(Some(Method::Scope), Some(2)).is_some());
-        assert!(script.draw(Some(Method::Profile), None).is_some());
+        assert!(script.draw(Some(Target::Method(Method::Scope)), Some(2)).is_some());
+        assert!(script.draw(Some(Target::Method(Method::Profile)), None).is_some());
         assert_eq!(script.left(), 0);
     }
 

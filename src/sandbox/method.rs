@@ -2,99 +2,131 @@
 
 use serde_json::{Value, json};
 
+use super::batch::Part;
+use super::caller::Caller;
 use super::clock::iso;
+use super::handlers;
+use super::offline_call::{self, Listing};
 use super::parameter::Parameters;
-use super::people::Person;
-use super::portal::Account;
-use super::queue::{Ask, Farewell, Page, Passage};
+use super::portal::Portal;
+use super::preflight;
+use super::queue::{Ask, Page, Passage};
+use super::reading::read;
 use super::refusal::Refusal;
 
-/// One REST method.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Method {
-    /// `im.v2.Event.subscribe`.
-    Subscribe,
-    /// `im.v2.Event.get`.
-    Get,
-    /// `im.v2.Event.unsubscribe`.
-    Unsubscribe,
-    /// `profile`: whose webhook it is.
-    Profile,
-    /// `scope`: what the webhook may do.
-    Scope,
-    /// `method.get`: whether a method exists and may be called.
-    Availability,
-    /// `server.time`.
-    ServerTime,
+/// Makes the enum of all methods out of one list: variant, documented spelling, and the scope it needs
+/// beyond the basic one.
+macro_rules! methods {
+    ($($variant:ident $name:literal $scope:expr;)*) => {
+        /// One REST method.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        pub enum Method {
+            $(#[doc = $name] $variant,)*
+        }
+
+        impl Method {
+            const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The documented spelling.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The scope it needs beyond the basic one.
+            pub fn scope(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$variant => $scope,)*
+                }
+            }
+        }
+    };
+}
+
+methods! {
+    Subscribe "im.v2.Event.subscribe" Some("im");
+    Get "im.v2.Event.get" Some("im");
+    Unsubscribe "im.v2.Event.unsubscribe" Some("im");
+    Profile "profile" None;
+    Scope "scope" None;
+    Availability "method.get" None;
+    ServerTime "server.time" None;
+    AppInfo "app.info" None;
+    Events "events" None;
+    EventBind "event.bind" None;
+    EventGet "event.get" None;
+    EventUnbind "event.unbind" None;
+    OfflineGet "event.offline.get" None;
+    OfflineList "event.offline.list" None;
+    OfflineClear "event.offline.clear" None;
+    OfflineError "event.offline.error" None;
+    Batch "batch" None;
+    BotRegister "imbot.v2.Bot.register" Some("imbot");
+    BotList "imbot.v2.Bot.list" Some("imbot");
+    BotGet "imbot.v2.Bot.get" Some("imbot");
+    BotUnregister "imbot.v2.Bot.unregister" Some("imbot");
+    BotEvents "imbot.v2.Event.get" Some("imbot");
+    RevisionGet "imbot.v2.Revision.get" Some("imbot");
+    BotUnregisterV1 "imbot.unregister" Some("imbot");
+    BotListV1 "imbot.bot.list" Some("imbot");
 }
 
 impl Method {
-    const ALL: [Self; 7] = [
-        Self::Subscribe,
-        Self::Get,
-        Self::Unsubscribe,
-        Self::Profile,
-        Self::Scope,
-        Self::Availability,
-        Self::ServerTime,
-    ];
-
     /// The method called `name` in whatever case.
     pub fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| method.name().eq_ignore_ascii_case(name))
+        Self::ALL.iter().copied().find(|method| method.name().eq_ignore_ascii_case(name))
     }
 
-    /// The documented spelling.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Subscribe => "im.v2.Event.subscribe",
-            Self::Get => "im.v2.Event.get",
-            Self::Unsubscribe => "im.v2.Event.unsubscribe",
-            Self::Profile => "profile",
-            Self::Scope => "scope",
-            Self::Availability => "method.get",
-            Self::ServerTime => "server.time",
-        }
-    }
-
-    /// The scope it needs beyond the basic one.
-    pub fn scope(self) -> Option<&'static str> {
-        match self {
-            Self::Subscribe | Self::Get | Self::Unsubscribe => Some("im"),
-            Self::Profile | Self::Scope | Self::Availability | Self::ServerTime => None,
-        }
-    }
-
-    /// Runs it for `account`.
+    /// Runs it for `caller`.
     ///
     /// # Errors
     ///
-    /// Refuses parameters of the wrong type or missing ones.
+    /// Refuses parameters of the wrong type or missing ones, and whom the method is not for.
     pub fn run(
         self,
-        account: &mut Account,
+        portal: &mut Portal,
+        caller: &Caller,
         parameters: &Parameters,
         situation: Situation,
     ) -> Result<Outcome, Refusal> {
+        let now_s = situation.now_s;
         Ok(match self {
             Self::Get => {
-                let offset = parameters.integer("offset", 0)?;
-                let limit = parameters.integer("limit", Ask::DEFAULT_LIMIT)?;
-                let ask = Ask { offset, limit };
-                Outcome::Page(account.queue.get(ask, situation.now_s, situation.passage))
+                let (ask, moment) = (Ask::read(parameters)?, portal.moment(situation));
+                Outcome::Page(read(&mut [portal.queue_of(caller.user)?], ask, moment))
             }
             Self::Subscribe => {
-                account.queue.subscribe();
+                portal.queue_of(caller.user)?.subscribe();
                 Outcome::Value(json!(true))
             }
             Self::Unsubscribe => {
-                account.queue.unsubscribe(situation.farewell);
+                let farewell = portal.farewell();
+                portal.queue_of(caller.user)?.unsubscribe(farewell);
                 Outcome::Value(json!(true))
             }
-            Self::Profile => Outcome::Value(profile(account)),
-            Self::Scope => Outcome::Value(json!(account.scopes)),
-            Self::Availability => Outcome::Value(availability(account, parameters)?),
-            Self::ServerTime => Outcome::Value(json!(iso(situation.now_s))),
+            Self::Profile => Outcome::Value(preflight::profile(caller)),
+            Self::Scope => Outcome::Value(json!(caller.scopes)),
+            Self::Availability => Outcome::Value(preflight::availability(caller, parameters)?),
+            Self::ServerTime => Outcome::Value(json!(iso(now_s))),
+            Self::AppInfo => Outcome::Value(preflight::app_info(caller)),
+            Self::Events => Outcome::Value(handlers::events(caller, parameters)?),
+            Self::EventBind => Outcome::Value(handlers::bind(portal, caller, parameters)?),
+            Self::EventGet => Outcome::Value(handlers::get(portal, caller)?),
+            Self::EventUnbind => Outcome::Value(handlers::unbind(portal, caller, parameters)?),
+            Self::OfflineGet => Outcome::Value(offline_call::get(portal, caller, parameters, now_s)?),
+            Self::OfflineList => Outcome::List(offline_call::list(portal, caller, parameters, now_s)?),
+            Self::OfflineClear => Outcome::Value(offline_call::clear(portal, caller, parameters, now_s)?),
+            Self::OfflineError => Outcome::Value(offline_call::error(portal, caller, parameters, now_s)?),
+            Self::Batch => Outcome::Batch(portal.run_batch(caller, parameters, situation)),
+            Self::BotRegister
+            | Self::BotList
+            | Self::BotGet
+            | Self::BotUnregister
+            | Self::BotEvents
+            | Self::RevisionGet
+            | Self::BotUnregisterV1
+            | Self::BotListV1 => portal.run_bot_method(self, caller, parameters, situation)?,
         })
     }
 }
@@ -106,8 +138,6 @@ pub struct Situation {
     pub now_s: i64,
     /// Whether the answer will arrive whole.
     pub passage: Passage,
-    /// What unsubscribing does to the rows.
-    pub farewell: Farewell,
 }
 
 /// What a method returns: `result` before it is rendered.
@@ -115,27 +145,10 @@ pub struct Situation {
 pub enum Outcome {
     /// A page of events.
     Page(Page),
+    /// Part of a list.
+    List(Listing),
     /// Anything small.
     Value(Value),
-}
-
-fn profile(account: &Account) -> Value {
-    let person = Person::of(account.id);
-    json!({
-        "ID": account.id.to_string(),
-        "ADMIN": account.id == 1,
-        "NAME": person.first_name,
-        "LAST_NAME": person.last_name,
-        "PERSONAL_GENDER": person.gender,
-        "PERSONAL_PHOTO": "",
-        "TIME_ZONE": "",
-        "TIME_ZONE_OFFSET": 0,
-    })
-}
-
-fn availability(account: &Account, parameters: &Parameters) -> Result<Value, Refusal> {
-    let name = parameters.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
-    let method = Method::find(name.ok_or_else(|| Refusal::missing_argument("name"))?);
-    let available = method.is_some_and(|method| account.may(method));
-    Ok(json!({ "isExisting": method.is_some(), "isAvailable": available }))
+    /// What came of each call of a batch.
+    Batch(Vec<Part>),
 }

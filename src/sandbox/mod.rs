@@ -4,20 +4,39 @@
 //! It imports nothing of the crate: what it shares with the reader is the wire alone.
 //!
 //! In reading order:
-//! - `queue`, `counter`, `cleaner`, `tally`: events, their ids, their end, and the counts. Pure.
+//! - `queue`, `reading`, `counter`, `cleaner`, `tally`: events, how they are read, their ids, their end,
+//!   and the counts. Pure.
 //! - `clock`, `dice`: a time that can be set, and chance that repeats.
-//! - `people`, `room`, `phrases`, `scene`, `chatter`: what happens at the company.
-//! - `payload`, `php_json`: how that looks on the wire.
-//! - `portal`, `order`, `switches`, `bucket`: the portal's state and all that changes it.
-//! - `call`, `parameter`, `method`, `refusal`: what a request asks for, and the portal's answer.
-//! - `envelope`, `page`: that answer as bytes.
-//! - `transport`, `shared`: HTTP below `/rest/`.
+//! - `people`, `room`, `phrases`, `scene`, `chatter`, `live`: what happens at the company.
+//! - `payload`, `bot_payload`, `php_json`: how that looks on the wire.
+//! - `portal`, `order`, `reader`, `switches`, `bucket`, `operating`: the portal's state and all that
+//!   changes it.
+//! - `bots`, `bot_fields`, `bot_methods`: the bots of the portal, and what they can be asked.
+//! - `apps`, `token`, `grant`: the applications of the portal, and what they are handed out.
+//! - `call`, `caller`, `parameter`, `form`, `method`, `refusal`: what a request asks for, and the portal's
+//!   answer.
+//! - `preflight`, `batch`: methods that tell about the credential, and many calls in one.
+//! - `handlers`, `event_names`, `offline`, `offline_call`: the methods `event.*`.
+//! - `envelope`, `page`, `batch_page`: that answer as bytes.
+//! - `errand`, `transport`, `moving`, `shared`: HTTP below `/rest/`, and where that is.
+//! - `oauth`, `landing`: the authorization server, and its pages for people.
 //! - `fault`, `breakage`, `rewrite`, `wire`: what goes wrong.
-//! - `control`: `/sandbox/...`, the API of tests and people.
+//! - `control`, `application_control`, `bot_control`, `handler_control`, `queue_control`: `/sandbox/...`,
+//!   the API of tests and people.
 
+mod application_control;
+mod apps;
+mod batch;
+mod batch_page;
+mod bot_control;
+mod bot_fields;
+mod bot_methods;
+mod bot_payload;
+mod bots;
 mod breakage;
 mod bucket;
 mod call;
+mod caller;
 mod chatter;
 mod cleaner;
 mod clock;
@@ -25,8 +44,21 @@ mod control;
 mod counter;
 mod dice;
 mod envelope;
+mod errand;
+mod event_names;
 mod fault;
+mod form;
+mod grant;
+mod handler_control;
+mod handlers;
+mod landing;
+mod live;
 mod method;
+mod moving;
+mod oauth;
+mod offline;
+mod offline_call;
+mod operating;
 mod order;
 mod page;
 mod parameter;
@@ -35,7 +67,11 @@ mod people;
 mod php_json;
 mod phrases;
 mod portal;
+mod preflight;
 mod queue;
+mod queue_control;
+mod reader;
+mod reading;
 mod refusal;
 mod rewrite;
 mod room;
@@ -43,11 +79,22 @@ mod scene;
 mod shared;
 mod switches;
 mod tally;
+mod token;
 mod transport;
 mod wire;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_bench;
+#[cfg(test)]
+mod tests_bots;
+#[cfg(test)]
+mod tests_event;
+#[cfg(test)]
+mod tests_limits;
+#[cfg(test)]
+mod tests_oauth;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -55,25 +102,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware;
 use axum::routing::any;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use order::{Order, OrderError, Recorded};
 pub use tally::{QueueStats, Stats};
 
+use moving::Doorplate;
 use people::Person;
 use portal::Portal;
 use shared::Shared;
-
-/// How often the chatter looks whether something is due.
-const BEAT: Duration = Duration::from_millis(25);
-
-/// More events in one second than this are not made, whatever the switch says.
-const RATE_MAX: f64 = 100_000.0;
 
 /// How long [`Sandbox::stop`] waits for connections that do not end by themselves.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -134,12 +177,14 @@ impl Sandbox {
         let mut portal = Portal::new(&config);
         record_backlog(&mut portal, config.backlog);
         let shared = Arc::new(Shared::new(portal, listener.local_addr()?, stop.clone()));
-        let tasks =
-            vec![tokio::spawn(serve(listener, Arc::clone(&shared))), tokio::spawn(chat(Arc::clone(&shared)))];
+        let tasks = vec![
+            tokio::spawn(serve(listener, Arc::clone(&shared))),
+            tokio::spawn(live::chat(Arc::clone(&shared))),
+        ];
         Ok(Self { shared, tasks, guard: stop.drop_guard() })
     }
 
-    /// Where it listens.
+    /// Where it listens from the start, wherever it moves to.
     pub fn address(&self) -> SocketAddr {
         self.shared.address
     }
@@ -154,12 +199,28 @@ impl Sandbox {
         Person::of(user).name()
     }
 
-    /// The webhook of `user`, which is a secret in a real portal; one of nobody if there is no such
-    /// user.
+    /// The webhook of `user` where the portal is now, which is a secret in a real portal; one of nobody
+    /// if there is no such user.
     pub fn webhook_url(&self, user: u64) -> String {
         let portal = self.shared.portal();
         let code = portal.accounts.get(&user).map_or("", |account| &account.code);
         self.shared.webhook_url(user, code)
+    }
+
+    /// The application that is there from the start.
+    pub fn client_id(&self) -> String {
+        apps::FIRST_CLIENT_ID.into()
+    }
+
+    /// The secret of that application.
+    pub fn client_secret(&self) -> String {
+        let portal = self.shared.portal();
+        portal.apps.get(apps::FIRST_CLIENT_ID).map_or_else(String::new, |app| app.client_secret.clone())
+    }
+
+    /// The address of portal and authorization server, `http://HOST:PORT/`.
+    pub fn base_url(&self) -> String {
+        self.shared.base_url()
     }
 
     /// Records events, as `POST /sandbox/events` does.
@@ -183,8 +244,9 @@ impl Sandbox {
 
     /// Stops listening and waits, for a moment at most, until the open connections are done.
     pub async fn stop(self) {
-        let Self { tasks, guard, .. } = self;
+        let Self { shared, mut tasks, guard } = self;
         drop(guard);
+        tasks.extend(shared.residence().take_servers());
         for task in tasks {
             // A connection that outlives the grace, or a task that panicked, changes nothing here.
             let _ended = timeout(STOP_GRACE, task).await;
@@ -202,11 +264,16 @@ fn record_backlog(portal: &mut Portal, count: u32) {
     }
 }
 
+/// Answers at one address until the stop.
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let stop = shared.stop.clone();
+    let address = listener.local_addr().unwrap_or(shared.address);
+    let door = Doorplate { address, shared: Arc::clone(&shared) };
     let router = Router::new()
         .route("/rest", any(transport::rest))
         .route("/rest/{*call}", any(transport::rest))
+        .layer(middleware::from_fn_with_state(door, moving::forward))
+        .merge(oauth::routes())
         .merge(control::routes())
         .with_state(shared)
         .into_make_service_with_connect_info::<SocketAddr>();
@@ -219,23 +286,5 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "the sandbox stopped serving");
-    }
-}
-
-/// Lets things happen at the rate of the switches, until the stop.
-async fn chat(shared: Arc<Shared>) {
-    let mut due = 0.0;
-    let mut last = Instant::now();
-    while shared.stop.run_until_cancelled(tokio::time::sleep(BEAT)).await.is_some() {
-        let rate = shared.portal().switches.rate.clamp(0.0, RATE_MAX);
-        // After a pause nobody wants more than a second's worth at once.
-        due = f64::min(due + rate * last.elapsed().as_secs_f64(), rate);
-        last = Instant::now();
-        // A machine too slow for the rate still gets to look at the stop.
-        while due >= 1.0 && last.elapsed() < BEAT {
-            // What nobody is subscribed to has happened all the same.
-            let rows = u32::try_from(shared.portal().live()).unwrap_or(u32::MAX);
-            due -= f64::from(rows.max(1));
-        }
     }
 }

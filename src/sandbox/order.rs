@@ -5,9 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::bot_payload::{self, BotHappening};
 use super::portal::Portal;
 use super::queue::Row;
-use super::scene::Happening;
+use super::reader::Reader;
+use super::scene::{Happening, Scene};
 
 /// How many events one order may ask for.
 const COUNT_MAX: u32 = 1_000_000;
@@ -22,15 +24,18 @@ const POOL_BYTES: usize = 128 << 20;
 /// How large one payload may become.
 const BYTES_MAX: usize = 4 << 20;
 
-/// What to record for one user. Without `kind`, `text` and `bytes` it is the everyday mixture.
+/// What to record for one user or bot. Without `kind`, `text` and `bytes` it is the everyday mixture.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// Whose queue.
+    /// Whose queue; not looked at when a bot is named.
+    #[serde(default)]
     pub user: u64,
+    /// Which bot's queue instead.
+    pub bot: Option<u64>,
     /// How many events; 1 when missing.
     pub count: Option<u32>,
-    /// The event's type; one of the five documented ones or any other name.
+    /// The event's type; one of the documented ones or any other name.
     #[serde(rename = "type")]
     pub kind: Option<String>,
     /// In which chat; any of the user's when missing.
@@ -44,7 +49,7 @@ pub struct Order {
     /// Allots ids now and keeps the rows invisible until they are released (PORTAL.md 2.9).
     #[serde(default)]
     pub hold: bool,
-    /// Records although the user is not subscribed.
+    /// Records although the user is not subscribed, or the bot does not fetch.
     #[serde(default)]
     pub force: bool,
 }
@@ -56,7 +61,7 @@ pub struct Recorded {
     pub first: Option<u64>,
     /// The last id.
     pub last: Option<u64>,
-    /// How many events; 0 when the user is not subscribed.
+    /// How many events; 0 when the user is not subscribed, or the bot does not fetch.
     pub count: u32,
 }
 
@@ -66,6 +71,9 @@ pub enum OrderError {
     /// The control API answers 404.
     #[error("there is no user {0}")]
     UnknownUser(u64),
+    /// The control API answers 404.
+    #[error("there is no bot {0}")]
+    UnknownBot(u64),
     /// The control API answers 400.
     #[error("{0}")]
     Unfit(&'static str),
@@ -76,13 +84,12 @@ impl Portal {
     ///
     /// # Errors
     ///
-    /// When the user is unknown or a value is out of bounds.
+    /// When the user or the bot is unknown, or a value is out of bounds.
     pub fn record(&mut self, order: &Order) -> Result<Recorded, OrderError> {
         order.check()?;
         let now_s = self.now().as_second();
-        let account = self.accounts.get(&order.user).ok_or(OrderError::UnknownUser(order.user))?;
         let mut recorded = Recorded::default();
-        if !account.queue.is_subscribed() && !order.force {
+        if !self.queue_mut(order.reader())?.is_subscribed() && !order.force {
             return Ok(recorded);
         }
         let mut pool: Vec<(Arc<str>, Arc<str>)> = Vec::new();
@@ -94,7 +101,13 @@ impl Portal {
             }
             let (kind, data) = pool[index as usize % pool.len()].clone();
             let id = self.allot();
-            self.store(order, Row::new(id, now_s, kind, data));
+            let row = Row::new(id, now_s, kind, data);
+            let queue = self.queue_mut(order.reader())?;
+            if order.hold {
+                queue.hold(row);
+            } else {
+                queue.record(row);
+            }
             recorded.first = recorded.first.or(Some(id));
             recorded.last = Some(id);
             recorded.count += 1;
@@ -102,40 +115,65 @@ impl Portal {
         Ok(recorded)
     }
 
-    fn store(&mut self, order: &Order, row: Row) {
-        let Some(account) = self.accounts.get_mut(&order.user) else { return };
-        if order.hold { account.queue.hold(row) } else { account.queue.record(row) }
-    }
-
     /// One event's type and payload.
     fn produce(&mut self, order: &Order, now_s: i64) -> (Arc<str>, Arc<str>) {
-        let plain = order.text.is_none() && order.bytes.is_none() && order.data.is_none();
-        let room = self.chatter.room_of(order.user, order.chat);
-        let mut scene = match &order.kind {
-            None if plain => self.chatter.anything(room, now_s),
-            None => self.chatter.stage(room, Happening::Add, now_s),
-            Some(kind) => {
-                let happening = Happening::from_wire(kind).unwrap_or(Happening::Add);
-                self.chatter.stage(room, happening, now_s)
-            }
-        };
-        let kind = order.kind.as_deref().unwrap_or(scene.happening.wire_name());
+        let (happening, mut scene) = self.stage(order, now_s);
+        let kind = order.kind.as_deref().unwrap_or(match order.bot {
+            Some(_) => happening.wire_name(),
+            None => scene.happening.wire_name(),
+        });
         if let Some(data) = &order.data {
             return (kind.into(), data.get().into());
         }
         if let Some(text) = &order.text {
             scene.message.text.clone_from(text);
         }
-        let mut data = self.payload(&scene, order.user);
+        let mut data = self.render(order, happening, &scene);
         if let Some(missing) = order.bytes.and_then(|bytes| bytes.checked_sub(data.len())) {
             scene.message.text.extend(std::iter::repeat_n('x', missing));
-            data = self.payload(&scene, order.user);
+            data = self.render(order, happening, &scene);
         }
         (kind.into(), data.into())
+    }
+
+    /// What happens, as far as the order leaves it open.
+    fn stage(&mut self, order: &Order, now_s: i64) -> (BotHappening, Scene) {
+        let room = match order.bot {
+            Some(bot) => self.chatter.room_of_bot(bot, order.chat),
+            None => self.chatter.room_of(order.user, order.chat),
+        };
+        let plain = order.text.is_none() && order.bytes.is_none() && order.data.is_none();
+        if order.kind.is_none() && plain {
+            let scene = self.chatter.anything(room, now_s);
+            return (BotHappening::Chat(scene.happening), scene);
+        }
+        let happening =
+            order.kind.as_deref().map_or(BotHappening::Chat(Happening::Add), |kind| order.happening(kind));
+        (happening, self.chatter.stage(room, happening.in_chat(), now_s))
+    }
+
+    fn render(&self, order: &Order, happening: BotHappening, scene: &Scene) -> String {
+        match order.bot.map(|bot| self.bots.get(bot)) {
+            Some(bot) => bot.map_or_else(String::new, |bot| bot_payload::render(happening, scene, bot)),
+            None => self.payload(scene, order.user),
+        }
     }
 }
 
 impl Order {
+    fn reader(&self) -> Reader {
+        self.bot.map_or(Reader::User(self.user), Reader::Bot)
+    }
+
+    /// What `kind` stands for; a type nobody knows looks like a message.
+    fn happening(&self, kind: &str) -> BotHappening {
+        let happening = match self.bot {
+            Some(_) => BotHappening::from_wire(kind),
+            None => Happening::from_wire(kind).map(BotHappening::Chat),
+        };
+        happening.unwrap_or(BotHappening::Chat(Happening::Add))
+    }
+
     fn check(&self) -> Result<(), OrderError> {
         let is_name = |kind: &str| {
             (1..=50).contains(&kind.len())

@@ -3,28 +3,94 @@
 
 use serde_json::{Map, Value};
 
+use super::form;
 use super::refusal::Refusal;
+use super::rewrite::Members;
 
 /// What came with a call. Body keys override query keys.
 #[derive(Clone, Debug, Default)]
-pub struct Parameters(Map<String, Value>);
+pub struct Parameters {
+    keys: Map<String, Value>,
+    /// As it came, for the order that the keys do not keep.
+    body: Box<[u8]>,
+}
 
 impl Parameters {
     /// Reads query and body. Malformed JSON, or JSON that is no object, is silently dropped; any
     /// other content type is read as a form, garbage included.
     pub fn read(query: &str, content_type: &str, body: &[u8]) -> Self {
-        let mut keys = form(query.as_bytes());
+        let mut keys = form::read(query.as_bytes());
         keys.extend(if is_json(content_type) {
             serde_json::from_slice(body).unwrap_or_default()
         } else {
-            form(body)
+            form::read(body)
         });
-        Self(keys)
+        Self { keys, body: body.into() }
+    }
+
+    /// Reads a query alone.
+    pub fn from_query(query: &str) -> Self {
+        Self::read(query, "", b"")
     }
 
     /// The value of `name`, if it was sent.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+        self.keys.get(name)
+    }
+
+    /// A flag, false when it was not sent. Any text but the empty one and `0` is true, `N` included
+    /// (PORTAL.md 3.1).
+    ///
+    /// # Errors
+    ///
+    /// Anything but a flag, a number or a text is refused with the code "100".
+    pub fn boolean(&self, name: &str) -> Result<bool, Refusal> {
+        match self.get(name) {
+            None => Ok(false),
+            Some(value @ (Value::Null | Value::Array(_) | Value::Object(_))) => {
+                Err(Refusal::mistyped(name, value, "bool"))
+            }
+            Some(value) => Ok(is_truthy(value)),
+        }
+    }
+
+    /// The names within `name`, in the order they stand in a JSON body; none for any other.
+    pub fn order_of(&self, name: &str) -> Vec<String> {
+        let body = std::str::from_utf8(&self.body).unwrap_or("");
+        let Some(Members(members)) = serde_json::from_str(body).ok() else { return Vec::new() };
+        let named = members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let inner = named.and_then(|(_, value)| serde_json::from_str::<Members>(value.get()).ok());
+        inner.map_or_else(Vec::new, |Members(inner)| inner.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The text of `name`, unless it is missing, empty or something else.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// The text of `name`, which must be there.
+    ///
+    /// # Errors
+    ///
+    /// Refuses when it is missing, and names it.
+    pub fn required(&self, name: &str) -> Result<&str, Refusal> {
+        self.text(name).ok_or_else(|| Refusal::missing_argument(name))
+    }
+
+    /// The natural number `name` reads as, if it does.
+    pub fn whole(&self, name: &str) -> Option<u64> {
+        self.get(name).and_then(whole).and_then(|number| u64::try_from(number).ok())
+    }
+
+    /// Whether `name` counts as true in PHP; `missing` when it was not sent.
+    pub fn flag(&self, name: &str, missing: bool) -> bool {
+        self.get(name).map_or(missing, is_truthy)
+    }
+
+    /// The same with all names in upper case, for the methods that fold them (PORTAL.md 1.1).
+    pub fn folded(&self) -> Self {
+        let keys = self.keys.iter().map(|(name, value)| (name.to_uppercase(), value.clone())).collect();
+        Self { keys, body: self.body.clone() }
     }
 
     /// An integer, `missing` when it was not sent.
@@ -35,6 +101,18 @@ impl Parameters {
     pub fn integer(&self, name: &str, missing: i64) -> Result<i64, Refusal> {
         let Some(value) = self.get(name) else { return Ok(missing) };
         whole(value).ok_or_else(|| Refusal::invalid_value(name, value))
+    }
+}
+
+/// What PHP takes for true.
+pub fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(is_true) => *is_true,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !matches!(text.as_str(), "" | "0"),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
     }
 }
 
@@ -56,35 +134,6 @@ fn whole(value: &Value) -> Option<i64> {
 fn whole_float(float: f64) -> Option<i64> {
     let exact = float.fract() == 0.0 && float.abs() < 9e15;
     exact.then_some(float as i64)
-}
-
-fn form(bytes: &[u8]) -> Map<String, Value> {
-    bytes
-        .split(|byte| *byte == b'&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let split = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-            let value = pair.get(split + 1..).unwrap_or_default();
-            (decode(&pair[..split]), Value::String(decode(value)))
-        })
-        .collect()
-}
-
-/// Undoes percent encoding; what is no valid escape stays as it is.
-fn decode(bytes: &[u8]) -> String {
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((first, tail)) = rest.split_first() {
-        let escaped = tail.get(..2).filter(|_| *first == b'%').and_then(hex);
-        plain.push(escaped.unwrap_or(if *first == b'+' { b' ' } else { *first }));
-        rest = if escaped.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&plain).into_owned()
-}
-
-fn hex(digits: &[u8]) -> Option<u8> {
-    digits.iter().all(u8::is_ascii_hexdigit).then_some(())?;
-    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //! goes through here, under one lock held for moments only.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::http::Method as Verb;
 use jiff::Timestamp;
 
 use super::SandboxConfig;
+use super::apps::{self, App, NextRefresh};
+use super::bots::Bots;
 use super::bucket::Bucket;
 use super::call::Call;
 use super::chatter::Chatter;
@@ -15,14 +16,17 @@ use super::cleaner::{CHUNK, Cleaner, LIFETIME_S};
 use super::clock::Clock;
 use super::counter::Counter;
 use super::dice::Dice;
+use super::errand::{Errand, Target};
 use super::fault::{Fault, FaultScript};
-use super::method::{Method, Outcome, Situation};
-use super::payload;
-use super::queue::{Farewell, Passage, Queue, Row};
+use super::handlers::Handler;
+use super::method::{Outcome, Situation};
+use super::offline::OfflineQueue;
+use super::operating::{Effort, Operating};
+use super::queue::{Farewell, Passage, Queue};
 use super::refusal::Refusal;
-use super::scene::{Happening, Scene};
 use super::switches::Switches;
 use super::tally::Stats;
+use super::token::Tokens;
 
 /// A user with a webhook, and the queue that belongs to the user.
 #[derive(Debug)]
@@ -35,15 +39,10 @@ pub struct Account {
     pub scopes: Vec<String>,
     /// Not dismissed.
     pub active: bool,
+    /// May do on the portal whatever there is to do; the first user only, unless told otherwise.
+    pub is_admin: bool,
     /// The events waiting for this user.
     pub queue: Queue,
-}
-
-impl Account {
-    /// Whether the webhook has the scope `method` needs.
-    pub fn may(&self, method: Method) -> bool {
-        method.scope().is_none_or(|scope| self.scopes.iter().any(|owned| owned == scope))
-    }
 }
 
 /// A call that was carried out or refused, not rendered yet.
@@ -51,8 +50,10 @@ impl Account {
 pub struct Executed {
     /// `result`, or why there is none.
     pub outcome: Result<Outcome, Refusal>,
-    /// Who called, if that is known.
-    pub user: Option<u64>,
+    /// What the method has taken of late.
+    pub effort: Effort,
+    /// What `X-Bitrix-Rest-Application` says: the webhook or the application.
+    pub origin: String,
     /// When the portal began.
     pub started: Timestamp,
     /// When it was done.
@@ -72,12 +73,30 @@ pub struct Portal {
     pub faults: FaultScript,
     /// By user id.
     pub accounts: BTreeMap<u64, Account>,
+    /// By client id.
+    pub apps: BTreeMap<String, App>,
+    /// What the applications were handed out.
+    pub tokens: Tokens,
+    /// By client id: what the next refresh answer says instead of the truth.
+    pub next_refresh: BTreeMap<String, NextRefresh>,
+    /// What the applications want to hear of.
+    pub handlers: Vec<Handler>,
+    /// What waits for them.
+    pub offline: OfflineQueue,
+    /// Which portal it is, whatever its address (PORTAL.md 1.5).
+    pub member_id: String,
+    /// What chance is made of.
+    pub seed: u64,
     /// Where payloads come from.
     pub chatter: Chatter,
     counter: Counter,
     cleaner: Cleaner,
     bucket: Bucket,
     stats: Stats,
+    /// What calls are said to have taken.
+    pub operating: Operating,
+    /// Those that are and those that were.
+    pub bots: Bots,
 }
 
 impl Portal {
@@ -89,7 +108,7 @@ impl Portal {
                 let mut queue = Queue::default();
                 queue.set_subscribed(config.subscribed);
                 let code = Dice::new(config.seed, 1000 + id).code(16);
-                (id, Account { id, code, scopes: vec!["im".into()], active: true, queue })
+                (id, Account { id, code, scopes: vec!["im".into()], active: true, is_admin: id == 1, queue })
             })
             .collect();
         Self {
@@ -102,10 +121,19 @@ impl Portal {
             },
             faults: FaultScript::default(),
             accounts,
+            apps: apps::first(config.seed),
+            tokens: Tokens::new(Dice::new(config.seed, 4)),
+            next_refresh: BTreeMap::new(),
+            handlers: Vec::new(),
+            offline: OfflineQueue::new(Dice::new(config.seed, 6)),
+            member_id: Dice::new(config.seed, 5).hex(32),
+            seed: config.seed,
             chatter: Chatter::new(config.users, config.chats, Dice::new(config.seed, 2)),
             counter: Counter::new(Dice::new(config.seed, 3)),
             bucket: Bucket::default(),
             stats: Stats::default(),
+            operating: Operating::default(),
+            bots: Bots::new(config.users),
         }
     }
 
@@ -114,7 +142,7 @@ impl Portal {
         let now = self.clock.now();
         let now_s = now.as_second();
         while let Some(cutoff) = self.cleaner.due(now_s) {
-            if !self.accounts.values().any(|account| account.queue.has_expired(now_s - LIFETIME_S)) {
+            if !self.queues().any(|queue| queue.has_expired(now_s - LIFETIME_S)) {
                 self.cleaner.skip_to(now_s);
                 break;
             }
@@ -131,28 +159,58 @@ impl Portal {
     }
 
     fn sweep(&mut self, cutoff_s: i64, max: usize) -> usize {
-        let sweep = |count, account: &mut Account| count + account.queue.expire(cutoff_s, max - count);
-        self.accounts.values_mut().fold(0, sweep)
+        let sweep = |count, queue: &mut Queue| count + queue.expire(cutoff_s, max - count);
+        self.queues_mut().fold(0, sweep)
     }
 
-    /// Counts the call and draws the fault that is meant for it.
-    pub fn admit(&mut self, call: &Call) -> Option<Fault> {
-        let name = call.method.map_or("unknown", Method::name);
-        *self.stats.requests.entry(name).or_default() += 1;
-        let user = call.webhook.as_ref().map(|webhook| webhook.user);
-        let fault = self.faults.draw(call.method, user)?;
+    /// The queues of all users and bots: to the portal they are one table (PORTAL.md 2.2).
+    fn queues(&self) -> impl Iterator<Item = &Queue> {
+        let users = self.accounts.values().map(|account| &account.queue);
+        users.chain(self.bots.queues().map(|(_, queue)| queue))
+    }
+
+    /// All queues, to be changed.
+    pub fn queues_mut(&mut self) -> impl Iterator<Item = &mut Queue> {
+        let users = self.accounts.values_mut().map(|account| &mut account.queue);
+        users.chain(self.bots.queues_mut().map(|(_, queue)| queue))
+    }
+
+    /// Counts the errand and draws the fault that is meant for it.
+    pub fn admit(&mut self, errand: &Errand) -> Option<Fault> {
+        let target = errand.target();
+        *self.stats.requests.entry(target.map_or("unknown", Target::name)).or_default() += 1;
+        let user = match errand {
+            Errand::Call(call) => call.visitor.as_ref().and_then(|visitor| self.user_of(visitor)),
+            Errand::Token(parameters) => {
+                let secret = parameters.text("refresh_token").or_else(|| parameters.text("code"));
+                secret.and_then(|secret| self.tokens.user_behind(secret))
+            }
+        };
+        let fault = self.faults.draw(target, user)?;
         self.stats.faults += 1;
         Some(fault)
+    }
+
+    /// Counts a call refused by the operating limiter.
+    pub fn count_blocked(&mut self) {
+        self.stats.blocked += 1;
+    }
+
+    /// Counts a call that came to an address the portal has left.
+    pub fn count_redirect(&mut self) {
+        self.stats.redirected += 1;
     }
 
     /// Carries out `call`.
     pub fn execute(&mut self, call: &Call, passage: Passage) -> Executed {
         let started = self.now();
-        let outcome = self.answer(call, started, passage);
-        self.stats.refused += u64::from(outcome.is_err());
+        let answer = self.answer(call, started, passage);
+        self.stats.refused += u64::from(answer.is_err());
+        let effort = answer.as_ref().map_or(Effort::none(started.as_second()), |(_, effort)| *effort);
         Executed {
-            outcome,
-            user: call.webhook.as_ref().map(|webhook| webhook.user),
+            outcome: answer.map(|(outcome, _)| outcome),
+            effort,
+            origin: self.origin(call),
             started,
             finished: self.clock.now(),
             switches: self.switches,
@@ -160,7 +218,12 @@ impl Portal {
     }
 
     /// The checks in the portal's order, then the method (PORTAL.md 1.3).
-    fn answer(&mut self, call: &Call, now: Timestamp, passage: Passage) -> Result<Outcome, Refusal> {
+    fn answer(
+        &mut self,
+        call: &Call,
+        now: Timestamp,
+        passage: Passage,
+    ) -> Result<(Outcome, Effort), Refusal> {
         if self.switches.bucket.is_some_and(|size| !self.bucket.admits(size, now)) {
             self.stats.limited += 1;
             return Err(Refusal::query_limit_exceeded());
@@ -169,59 +232,27 @@ impl Portal {
             return Err(Refusal::portal_deleted());
         }
         let method = call.method.ok_or_else(Refusal::method_not_found)?;
-        let situation = Situation { now_s: now.as_second(), passage, farewell: self.farewell() };
-        let account = self.authorise(call, method)?;
+        let situation = Situation { now_s: now.as_second(), passage };
+        let caller = self.authorise(call, method, situation.now_s)?;
         if !matches!(call.verb, Verb::GET | Verb::POST) {
             return Err(Refusal::invalid_http_method());
         }
-        method.run(account, &call.parameters, situation)
+        self.perform(method, &caller, &call.parameters, situation)
     }
 
-    fn authorise(&mut self, call: &Call, method: Method) -> Result<&mut Account, Refusal> {
-        let webhook = call.webhook.as_ref().ok_or_else(Refusal::no_auth_found)?;
-        if self.switches.require_https {
-            return Err(Refusal::https_required());
-        }
-        let account = self.accounts.get_mut(&webhook.user).filter(|account| account.code == webhook.code);
-        let account = account.ok_or_else(Refusal::invalid_credentials)?;
-        if !account.may(method) {
-            return Err(Refusal::insufficient_scope());
-        }
-        if !account.active {
-            return Err(Refusal::inactive_user());
-        }
-        Ok(account)
+    /// The queue of `user`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub fn queue_of(&mut self, user: u64) -> Result<&mut Queue, Refusal> {
+        let account = self.accounts.get_mut(&user).ok_or_else(Refusal::inactive_user)?;
+        Ok(&mut account.queue)
     }
 
-    fn farewell(&self) -> Farewell {
+    /// What unsubscribing does to the rows of a queue.
+    pub fn farewell(&self) -> Farewell {
         if self.switches.purge_on_unsubscribe { Farewell::Purge } else { Farewell::Keep }
-    }
-
-    /// Something happens in some chat: a row for each member who is subscribed. Returns how many.
-    pub fn live(&mut self) -> usize {
-        let now_s = self.now().as_second();
-        let scene = self.chatter.live(now_s);
-        let newcomer = scene.actor.as_ref().filter(|_| scene.happening == Happening::Join);
-        let mut readers = scene.room.members.clone();
-        readers.extend(newcomer.map(|person| person.id).filter(|id| !scene.room.members.contains(id)));
-        readers.into_iter().filter(|reader| self.tell(&scene, *reader, now_s)).count()
-    }
-
-    /// Writes the row of `scene` for `reader`, if that user is subscribed.
-    fn tell(&mut self, scene: &Scene, reader: u64, now_s: i64) -> bool {
-        let Some(account) = self.accounts.get_mut(&reader).filter(|account| account.queue.is_subscribed())
-        else {
-            return false;
-        };
-        let data = payload::render(scene, reader, action(self.switches, scene));
-        let kind = Arc::from(scene.happening.wire_name());
-        account.queue.record(Row::new(self.counter.allot(), now_s, kind, data.into()));
-        true
-    }
-
-    /// The payload of `scene` for `reader`, as this portal renders it.
-    pub fn payload(&self, scene: &Scene, reader: u64) -> String {
-        payload::render(scene, reader, action(self.switches, scene))
     }
 
     /// Allots the next event id.
@@ -233,8 +264,8 @@ impl Portal {
     /// (PORTAL.md 2.4); returns the next id.
     pub fn set_counter(&mut self, next: u64) -> u64 {
         let next = self.counter.set(next);
-        for account in self.accounts.values_mut() {
-            account.queue.roll_back(next);
+        for queue in self.queues_mut() {
+            queue.roll_back(next);
         }
         next
     }
@@ -242,10 +273,7 @@ impl Portal {
     /// The counts so far.
     pub fn stats(&self) -> Stats {
         let users = self.accounts.iter().map(|(id, account)| (*id, account.queue.stats())).collect();
-        Stats { users, faults_left: self.faults.left(), ..self.stats.clone() }
+        let bots = self.bots.queues().map(|(id, queue)| (id, queue.stats())).collect();
+        Stats { users, bots, faults_left: self.faults.left(), ..self.stats.clone() }
     }
-}
-
-fn action(switches: Switches, scene: &Scene) -> Option<&'static str> {
-    switches.reaction_action.then_some(if scene.withdrawn { "delete" } else { "add" })
 }

@@ -1,4 +1,4 @@
-//! One user's queue, step by step as PORTAL.md 2.2-2.6 has it. Pure: no clock of its own, no I/O.
+//! One queue, a user's or a bot's, as PORTAL.md 2.2-2.6 has it. Pure: no clock of its own, no I/O.
 //!
 //! Keeps: rows stand ascending by id, and every row that leaves is counted under the reason.
 
@@ -10,7 +10,7 @@ use super::tally::QueueStats;
 /// How long "nothing pending" is believed by callers without an offset (PORTAL.md 2.3).
 const MARKER_S: i64 = 60;
 
-/// One event for one user. The payload is rendered once and shared.
+/// One event for one reader. The payload is rendered once and shared.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The portal's number for it.
@@ -53,7 +53,7 @@ impl Ask {
     pub const DEFAULT_LIMIT: i64 = 100;
 
     /// The limit as the portal clamps it, into 1 to 1000.
-    fn effective_limit(self) -> usize {
+    pub fn effective_limit(self) -> usize {
         usize::try_from(self.limit.clamp(1, 1000)).unwrap_or(1)
     }
 }
@@ -67,7 +67,7 @@ pub enum Passage {
     Broken,
 }
 
-/// One answer to [`Queue::get`].
+/// One answer to a reader.
 #[derive(Debug)]
 pub struct Page {
     /// Ascending by id.
@@ -87,7 +87,7 @@ pub enum Farewell {
     Keep,
 }
 
-/// One user's rows and subscription.
+/// One queue's rows and subscription.
 #[derive(Debug, Default)]
 pub struct Queue {
     rows: VecDeque<Row>,
@@ -121,10 +121,15 @@ impl Queue {
         self.stats.unsubscribes += 1;
         self.subscribed = false;
         if farewell == Farewell::Purge {
-            self.stats.purged += self.rows.len() as u64;
-            self.rows.clear();
-            self.marker_until_s = None;
+            self.purge();
         }
+    }
+
+    /// Deletes every row.
+    pub fn purge(&mut self) {
+        self.stats.purged += self.rows.len() as u64;
+        self.rows.clear();
+        self.marker_until_s = None;
     }
 
     /// Writes a row. Whether the user is subscribed is the caller's question.
@@ -152,27 +157,47 @@ impl Queue {
         count
     }
 
-    /// `im.v2.Event.get`, in the steps of PORTAL.md 2.3.
-    pub fn get(&mut self, ask: Ask, now_s: i64, passage: Passage) -> Page {
-        self.stats.last_offset = ask.offset;
-        if ask.offset > 0 {
-            self.confirm_below(ask.offset.unsigned_abs());
+    /// The first steps of a reader: what is below a positive `offset` goes, and the marker with it.
+    pub fn confirm(&mut self, offset: i64) {
+        self.stats.last_offset = offset;
+        if offset > 0 {
+            self.confirm_below(offset.unsigned_abs());
             self.marker_until_s = None;
         }
-        if self.marker_until_s.is_some_and(|until| now_s < until) {
-            return Page { rows: Vec::new(), next_offset: ask.offset, has_more: false };
+    }
+
+    /// Whether a reader found nothing within the last minute, and no writer came since.
+    pub fn is_believed_empty(&self, now_s: i64) -> bool {
+        self.marker_until_s.is_some_and(|until| now_s < until)
+    }
+
+    /// A reader found nothing.
+    pub fn believe_empty(&mut self, now_s: i64) {
+        self.marker_until_s = Some(now_s + MARKER_S);
+    }
+
+    /// The first `limit` rows created at `newest_s` or before.
+    pub fn front(&self, limit: usize, newest_s: i64) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| row.created_s <= newest_s).take(limit)
+    }
+
+    /// Counts the rows up to `last` as served, but for those created after `newest_s`.
+    pub fn count_served(&mut self, last: Option<u64>, newest_s: i64) {
+        let Some(last) = last else { return };
+        let served = self.rows.iter_mut().take_while(|row| row.id <= last);
+        for row in served.filter(|row| row.created_s <= newest_s) {
+            match row.served {
+                Served::Never => {
+                    row.served = Served::Once;
+                    self.stats.served += 1;
+                }
+                Served::Once => {
+                    row.served = Served::Again;
+                    self.stats.served_again += 1;
+                }
+                Served::Again => {}
+            }
         }
-        // What was below the offset is gone, so the page begins at the front.
-        let limit = ask.effective_limit();
-        let rows: Vec<Row> = self.rows.iter().take(limit).cloned().collect();
-        if rows.is_empty() {
-            self.marker_until_s = Some(now_s + MARKER_S);
-        }
-        if passage == Passage::Whole {
-            self.count_served(rows.len());
-        }
-        let behind_last = rows.last().map_or(ask.offset, |row| row.id.cast_signed() + 1);
-        Page { next_offset: ask.offset.max(behind_last), has_more: rows.len() >= limit, rows }
     }
 
     /// A second reader of the same user confirms everything below `offset`, or everything.
@@ -239,26 +264,11 @@ impl Queue {
         self.stats.confirmed += count as u64;
         self.stats.confirmed_unserved += unserved as u64;
     }
-
-    fn count_served(&mut self, count: usize) {
-        for row in self.rows.iter_mut().take(count) {
-            match row.served {
-                Served::Never => {
-                    row.served = Served::Once;
-                    self.stats.served += 1;
-                }
-                Served::Once => {
-                    row.served = Served::Again;
-                    self.stats.served_again += 1;
-                }
-                Served::Again => {}
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::reading::{Moment, read};
     use super::*;
 
     const NOW: i64 = 1_000_000;
@@ -275,8 +285,12 @@ mod tests {
         queue
     }
 
+    fn read_through(queue: &mut Queue, ask: Ask, now_s: i64, passage: Passage) -> Page {
+        read(&mut [queue], ask, Moment { now_s, lag_s: 0, passage })
+    }
+
     fn get(queue: &mut Queue, offset: i64, limit: i64, now_s: i64) -> (Vec<u64>, i64, bool) {
-        let page = queue.get(Ask { offset, limit }, now_s, Passage::Whole);
+        let page = read_through(queue, Ask { offset, limit }, now_s, Passage::Whole);
         (page.rows.iter().map(|row| row.id).collect(), page.next_offset, page.has_more)
     }
 
@@ -401,7 +415,7 @@ mod tests {
     #[test]
     fn rows_of_a_broken_answer_do_not_count_as_served() {
         let mut queue = queue(&[1]);
-        queue.get(Ask { offset: 1, limit: 100 }, NOW, Passage::Broken);
+        read_through(&mut queue, Ask { offset: 1, limit: 100 }, NOW, Passage::Broken);
         get(&mut queue, 2, 100, NOW);
         assert_eq!(queue.stats().confirmed_unserved, 1);
     }
@@ -417,7 +431,7 @@ mod tests {
                         queue.record(row(next));
                         next += 1 + number.unsigned_abs() % 3;
                     }
-                    2 | 3 => drop(queue.get(Ask { offset: number, limit: number % 7 }, NOW, Passage::Whole)),
+                    2 | 3 => drop(get(&mut queue, number, number % 7, NOW)),
                     4 => drop(queue.steal(Some(number.unsigned_abs()))),
                     _ => drop(queue.expire(NOW + number % 2, 3)),
                 }

@@ -1,6 +1,7 @@
 //! The portal's own errors, with the statuses its code sends (PORTAL.md 6). Faults of the script are
 //! another matter: see `fault`.
 
+use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 /// An error answer: no `result`, no `time` (PORTAL.md 8).
@@ -21,18 +22,45 @@ impl Refusal {
         Self { status, body }
     }
 
-    /// A parameter of the wrong type (PORTAL.md 2.3).
+    /// An error without a description, as the authorization server likes it.
+    fn bare(status: u16, code: &str) -> Self {
+        let mut body = Map::new();
+        body.insert("error".into(), code.into());
+        Self { status, body }
+    }
+
+    /// The HTTP status, as such.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// A parameter that is no whole number (PORTAL.md 2.3).
     pub fn invalid_value(name: &str, value: &Value) -> Self {
+        Self::mistyped(name, value, "int")
+    }
+
+    /// A parameter of a type other than `kind`.
+    pub fn mistyped(name: &str, value: &Value, kind: &str) -> Self {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let text = format!(
-            "Invalid value {{{value}}} to match with parameter {{{name}}}. Should be value of type int."
+            "Invalid value {{{value}}} to match with parameter {{{name}}}. Should be value of type {kind}."
         );
         Self::new(400, "100", &text)
     }
 
+    /// A parameter that has to be there and is not.
+    pub fn missing_value(name: &str) -> Self {
+        Self::new(400, "100", &format!("Could not find value for parameter {{{name}}}"))
+    }
+
     /// A required argument is missing; the error names it.
     pub fn missing_argument(name: &str) -> Self {
-        let mut refusal = Self::new(400, "ERROR_ARGUMENT", &format!("Argument '{name}' is null or empty"));
+        Self::wrong_argument(name, &format!("Argument '{name}' is null or empty"))
+    }
+
+    /// An argument that cannot be meant; the error names it.
+    pub fn wrong_argument(name: &str, description: &str) -> Self {
+        let mut refusal = Self::new(400, "ERROR_ARGUMENT", description);
         refusal.body.insert("argument".into(), json!(name));
         refusal
     }
@@ -52,7 +80,7 @@ impl Refusal {
         Self::new(401, "INVALID_REQUEST", "Https required.")
     }
 
-    /// A URL without a webhook's two path segments. The sandbox knows no tokens.
+    /// Neither a webhook in the path nor a token anywhere.
     pub fn no_auth_found() -> Self {
         Self::new(401, "NO_AUTH_FOUND", "Wrong authorization data")
     }
@@ -62,13 +90,98 @@ impl Refusal {
         Self::new(401, "INVALID_CREDENTIALS", "Invalid request credentials")
     }
 
-    /// The webhook lacks the method's scope.
+    /// An access token of nobody.
+    pub fn invalid_token() -> Self {
+        Self::new(401, "invalid_token", "Unable to get application by token")
+    }
+
+    /// The token's application is not installed on the portal.
+    pub fn application_not_installed() -> Self {
+        Self::new(401, "ERROR_OAUTH", "Application not installed")
+    }
+
+    /// The token's application is switched off or gone.
+    pub fn application_not_found() -> Self {
+        Self::new(401, "APPLICATION_NOT_FOUND", "Application not found")
+    }
+
+    /// An access token past its hour.
+    pub fn expired_token() -> Self {
+        Self::new(401, "expired_token", "The access token provided has expired.")
+    }
+
+    /// The method wants the other kind of credential.
+    pub fn wrong_auth_type() -> Self {
+        Self::new(403, "WRONG_AUTH_TYPE", "Current authorization type is denied for this method")
+    }
+
+    /// Not for everybody.
+    pub fn access_denied() -> Self {
+        Self::new(403, "ACCESS_DENIED", "Access denied!")
+    }
+
+    /// Not in this plan.
+    pub fn wrong_license() -> Self {
+        Self::new(403, "WRONG_LICENSE", "Your license does not include this feature")
+    }
+
+    /// No such event, or not in the application's scopes (PORTAL.md 4).
+    pub fn event_not_found() -> Self {
+        Self::new(400, "ERROR_EVENT_NOT_FOUND", "Event not found!")
+    }
+
+    /// The same handler is bound to the event already.
+    pub fn already_bound() -> Self {
+        Self::new(400, "ERROR_CORE", "Unable to set event handler: Handler already binded")
+    }
+
+    /// A handler that is not called by HTTP.
+    pub fn unsupported_protocol() -> Self {
+        Self::new(400, "ERROR_UNSUPPORTED_PROTOCOL", "Unsupported event handler protocol")
+    }
+
+    /// A handler on a host without a dot.
+    pub fn wrong_handler_url() -> Self {
+        Self::new(400, "ERROR_WRONG_HANDLER_URL", "Wrong handler URL")
+    }
+
+    /// The authorization server misses a parameter, or does not know its value (PORTAL.md 5.4).
+    pub fn invalid_request(name: &str) -> Self {
+        Self::new(400, "invalid_request", &format!("Missing or invalid parameter: {name}"))
+    }
+
+    /// The authorization server knows no such application; observed with status 200.
+    pub fn wrong_client() -> Self {
+        Self::bare(200, "wrong_client")
+    }
+
+    /// A wrong client secret, or an application that is switched off.
+    pub fn invalid_client() -> Self {
+        Self::bare(400, "invalid_client")
+    }
+
+    /// The application was removed from the portal.
+    pub fn not_installed() -> Self {
+        Self::bare(401, "NOT_INSTALLED")
+    }
+
+    /// A refresh token that is unknown, replaced or too old.
+    pub fn invalid_grant() -> Self {
+        Self::bare(400, "invalid_grant")
+    }
+
+    /// A code that is unknown, used or too old.
+    pub fn bad_verification_code() -> Self {
+        Self::bare(400, "bad_verification_code")
+    }
+
+    /// The credential lacks the method's scope.
     pub fn insufficient_scope() -> Self {
         let text = "The request requires higher privileges than provided by the webhook token";
         Self::new(401, "insufficient_scope", text)
     }
 
-    /// The webhook's owner was dismissed.
+    /// The acting user was dismissed.
     pub fn inactive_user() -> Self {
         Self::new(401, "authorization_error", "Unable to authorize user")
     }
@@ -76,6 +189,21 @@ impl Refusal {
     /// Neither GET nor POST.
     pub fn invalid_http_method() -> Self {
         Self::new(400, "invalid_http_method", "Wrong HTTP method")
+    }
+
+    /// The method has taken too long of late (PORTAL.md 7).
+    pub fn operation_time_limit() -> Self {
+        Self::new(429, "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit.")
+    }
+
+    /// A batch within a batch.
+    pub fn not_in_batch() -> Self {
+        Self::new(405, "ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage")
+    }
+
+    /// A call beyond the fiftieth of a batch.
+    pub fn batch_too_long() -> Self {
+        Self::new(400, "ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded")
     }
 
     /// The leaky bucket is full (PORTAL.md 7).

@@ -58,7 +58,7 @@ fn member((name, value): &(String, Box<RawValue>)) -> String {
 }
 
 /// An object's members in their order.
-struct Members(Vec<(String, Box<RawValue>)>);
+pub struct Members(pub Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -5,13 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use super::moving::Residence;
 use super::portal::Portal;
 
 /// One running sandbox, as its requests see it.
 #[derive(Debug)]
 pub struct Shared {
     portal: Mutex<Portal>,
-    /// Where it listens.
+    residence: Mutex<Residence>,
+    /// Where it listens from the start.
     pub address: SocketAddr,
     /// Told when the sandbox is to end.
     pub stop: CancellationToken,
@@ -20,7 +22,13 @@ pub struct Shared {
 impl Shared {
     /// A sandbox that listens at `address`.
     pub fn new(portal: Portal, address: SocketAddr, stop: CancellationToken) -> Self {
-        Self { portal: Mutex::new(portal), address, stop }
+        let residence = Mutex::new(Residence::new(address));
+        Self { portal: Mutex::new(portal), residence, address, stop }
+    }
+
+    /// Where the portal is now; nobody awaits while holding it.
+    pub fn residence(&self) -> MutexGuard<'_, Residence> {
+        self.residence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The portal, for as long as the guard lives; nobody awaits while holding it.
@@ -28,8 +36,18 @@ impl Shared {
         self.portal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The webhook of `user` with `code`.
+    /// The sandbox's first address, which stays that of the authorization server: `http://HOST:PORT/`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Where methods are called with a token, where the portal is now: `http://HOST:PORT/rest/`.
+    pub fn rest_url(&self) -> String {
+        format!("http://{}/rest/", self.residence().address())
+    }
+
+    /// The webhook of `user` with `code`, where the portal is now.
     pub fn webhook_url(&self, user: u64, code: &str) -> String {
-        format!("http://{}/rest/{user}/{code}/", self.address)
+        format!("http://{}/rest/{user}/{code}/", self.residence().address())
     }
 }

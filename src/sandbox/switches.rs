@@ -33,8 +33,18 @@ pub struct Switches {
     pub legacy_last_event_id: bool,
     /// Added to the `date` of events: the database's clock against the portal's.
     pub date_skew_s: i64,
+    /// The plan has reservations and connectors for offline events (PORTAL.md 4).
+    pub extended_offline: bool,
     /// Rows the chatter makes, in one second, over the whole portal.
     pub rate: f64,
+    /// How many seconds each credential may spend on each method within ten minutes; as many as it
+    /// likes when null (PORTAL.md 7).
+    pub operating_limit_s: Option<f64>,
+    /// What each call is said to take.
+    pub execution_s: f64,
+    /// Rows younger than this are not on the replica yet, which callers without an offset read
+    /// (PORTAL.md 2.4).
+    pub replica_lag_s: i64,
     /// The rate limiter; none unless set (PORTAL.md 7).
     pub bucket: Option<BucketSize>,
 }
@@ -54,7 +64,11 @@ impl Default for Switches {
             null_next_offset: false,
             legacy_last_event_id: false,
             date_skew_s: 0,
+            extended_offline: true,
             rate: 0.0,
+            operating_limit_s: None,
+            execution_s: 0.0,
+            replica_lag_s: 0,
             bucket: None,
         }
     }

@@ -23,7 +23,7 @@ pub struct QueueStats {
     pub expired: u64,
     /// Rows taken by the control API's second reader.
     pub stolen: u64,
-    /// Rows deleted by `unsubscribe`.
+    /// Rows deleted by `unsubscribe`, and those of a bot by its end.
     pub purged: u64,
     /// Rows that vanished when the counter was set back.
     pub rolled_back: u64,
@@ -50,10 +50,16 @@ pub struct Stats {
     pub refused: u64,
     /// Calls among those refused by the rate limiter.
     pub limited: u64,
+    /// Calls, those within batches included, refused by the operating limiter.
+    pub blocked: u64,
+    /// Calls answered with a redirect to where the portal has moved.
+    pub redirected: u64,
     /// Answers broken by the fault script.
     pub faults: u64,
     /// Faults that still wait for their answer.
     pub faults_left: u64,
     /// By user id.
     pub users: BTreeMap<u64, QueueStats>,
+    /// By bot id; bots that were unregistered stay.
+    pub bots: BTreeMap<u64, QueueStats>,
 }

@@ -2,112 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::connect_info::MockConnectInfo;
-use reqwest::{Client, StatusCode};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::portal::Portal;
 use super::shared::Shared;
-use super::{Order, Sandbox, SandboxConfig, control};
-
-/// After this long, what a test waits for will not come any more.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::tests_bench::Bench;
+use super::{SandboxConfig, control};
 
 const GET: &str = "im.v2.Event.get";
-
-/// A sandbox and a client that follows nothing and waits for nobody.
-struct Bench {
-    sandbox: Sandbox,
-    client: Client,
-}
-
-impl Bench {
-    async fn new(config: SandboxConfig) -> Self {
-        rustls::crypto::ring::default_provider().install_default().ok();
-        #[expect(clippy::disallowed_methods, reason = "the sandbox's room knows no other room")]
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(PATIENCE)
-            .no_proxy()
-            .build()
-            .unwrap();
-        Self { sandbox: Sandbox::start(config).await.unwrap(), client }
-    }
-
-    async fn subscribed() -> Self {
-        Self::new(SandboxConfig { subscribed: true, ..SandboxConfig::default() }).await
-    }
-
-    fn url(&self, method: &str) -> String {
-        self.sandbox.webhook_url(1) + method
-    }
-
-    async fn send(&self, method: &str, body: Value) -> reqwest::Result<reqwest::Response> {
-        let request = self.client.post(self.url(method)).header("content-type", "application/json");
-        request.body(body.to_string()).send().await
-    }
-
-    async fn call(&self, method: &str, body: Value) -> (StatusCode, Value) {
-        let response = self.send(method, body).await.unwrap();
-        (response.status(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
-    }
-
-    async fn poll(&self, offset: u64) -> Vec<u64> {
-        let (status, json) = self.call(GET, json!({"offset": offset, "limit": 1000})).await;
-        assert_eq!(status, StatusCode::OK, "{json}");
-        ids(&json)
-    }
-
-    /// The whole body, or the error of reading it.
-    async fn read(&self) -> reqwest::Result<String> {
-        self.send(GET, json!({"offset": 1})).await?.text().await
-    }
-
-    async fn control(&self, path: &str, body: Value) -> Value {
-        let url = format!("http://{}/sandbox/{path}", self.sandbox.address());
-        let response = self.client.post(url).body(body.to_string()).send().await.unwrap();
-        let (status, text) = (response.status(), response.text().await.unwrap());
-        assert_eq!(status, StatusCode::OK, "{path}: {text}");
-        serde_json::from_str(&text).unwrap()
-    }
-
-    async fn fault(&self, fault: Value) {
-        self.control("faults", fault).await;
-    }
-
-    fn record(&self, count: u32) -> Vec<u64> {
-        self.sandbox.record(&Order { user: 1, count: Some(count), ..Order::default() }).unwrap();
-        self.sandbox.ledger(1)
-    }
-
-    /// What comes back over a bare connection until the portal closes it.
-    async fn raw(&self, request: String) -> Vec<u8> {
-        let mut stream = TcpStream::connect(self.sandbox.address()).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        // A reset is an end as good as any.
-        let end = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
-        end.expect("the portal closes the connection").ok();
-        answer
-    }
-
-    async fn raw_poll(&self, connection: &str) -> Vec<u8> {
-        let url = self.url("im.v2.Event.get?offset=1");
-        let path = url.split_once(&self.sandbox.address().to_string()).unwrap().1;
-        self.raw(format!("GET {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: {connection}\r\n\r\n")).await
-    }
-}
-
-fn ids(json: &Value) -> Vec<u64> {
-    let events = json["result"]["events"].as_array().unwrap();
-    events.iter().map(|event| event["eventId"].as_u64().unwrap()).collect()
-}
 
 #[tokio::test]
 async fn events_are_read_and_confirmed() {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 
 use super::breakage;
-use super::call::{Call, read_path};
-use super::envelope;
+use super::call::Call;
+use super::errand::Errand;
 use super::parameter::Parameters;
 use super::queue::Passage;
 use super::shared::Shared;
@@ -25,19 +25,27 @@ pub async fn rest(State(shared): State<Arc<Shared>>, request: Request) -> Respon
     let Ok(body) = to_bytes(body, BODY_MAX).await else {
         return axum::http::StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    let call = read_call(&parts, &body);
-    let fault = shared.portal().admit(&call);
-    if let Some(fault) = fault {
-        return breakage::play(fault, &call, &shared).await;
-    }
-    let executed = shared.portal().execute(&call, Passage::Whole);
-    envelope::answer(&executed).map(Body::from)
+    let parameters = read_parameters(&parts, &body);
+    let authorization = header(&parts, &AUTHORIZATION);
+    let call = Call::new(parts.method.clone(), parts.uri.path(), authorization, parameters);
+    respond(&Errand::Call(call), &shared).await
 }
 
-fn read_call(parts: &Parts, body: &Bytes) -> Call {
-    let (webhook, method) = read_path(parts.uri.path());
-    let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+/// The answer to `errand`, or what the fault script makes of it.
+pub async fn respond(errand: &Errand, shared: &Shared) -> Response {
+    let fault = shared.portal().admit(errand);
+    match fault {
+        Some(fault) => breakage::play(fault, errand, shared).await,
+        None => errand.answer(shared, Passage::Whole, |_| {}).map(Body::from),
+    }
+}
+
+/// What came in query and body.
+pub fn read_parameters(parts: &Parts, body: &Bytes) -> Parameters {
     let query = parts.uri.query().unwrap_or("");
-    let parameters = Parameters::read(query, content_type.unwrap_or(""), body);
-    Call { verb: parts.method.clone(), method, webhook, parameters }
+    Parameters::read(query, header(parts, &CONTENT_TYPE).unwrap_or(""), body)
+}
+
+fn header<'a>(parts: &'a Parts, name: &HeaderName) -> Option<&'a str> {
+    parts.headers.get(name).and_then(|value| value.to_str().ok())
 }

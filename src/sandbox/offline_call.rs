@@ -1,0 +1,256 @@
+//! `event.offline.*`: how an application fetches what waits for it (PORTAL.md 4).
+
+use std::cmp::Ordering;
+
+use serde_json::{Map, Value, json};
+
+use super::caller::Caller;
+use super::offline::OfflineRow;
+use super::parameter::Parameters;
+use super::portal::Portal;
+use super::refusal::Refusal;
+
+/// How many rows a page of `event.offline.list` has.
+const PAGE: usize = 50;
+
+/// How many rows `event.offline.get` takes unless told otherwise.
+const LIMIT: i64 = 50;
+
+/// Part of a list, and where the rest of it is.
+#[derive(Debug)]
+pub struct Listing {
+    /// The part.
+    pub rows: Value,
+    /// How many rows there are altogether.
+    pub total: usize,
+    /// Where the next part starts, if there is one.
+    pub next: Option<usize>,
+}
+
+/// The application, if its user may see the queue.
+fn admitted(caller: &Caller) -> Result<&str, Refusal> {
+    let client_id = caller.client_id()?;
+    if caller.is_admin { Ok(client_id) } else { Err(Refusal::access_denied()) }
+}
+
+/// The source that `AUTH_CONNECTOR` names; empty is none.
+///
+/// # Errors
+///
+/// When the plan has no sources.
+pub fn connector(portal: &Portal, parameters: &Parameters) -> Result<String, Refusal> {
+    match parameters.text("AUTH_CONNECTOR") {
+        Some(_) if !portal.switches.extended_offline => Err(Refusal::wrong_license()),
+        connector => Ok(connector.unwrap_or("").into()),
+    }
+}
+
+/// `event.offline.get`: deletes what it returns, or reserves it under a process id.
+///
+/// # Errors
+///
+/// With the errors of PORTAL.md 4.
+pub fn get(
+    portal: &mut Portal,
+    caller: &Caller,
+    parameters: &Parameters,
+    now_s: i64,
+) -> Result<Value, Refusal> {
+    let client_id = admitted(caller)?;
+    let parameters = parameters.folded();
+    let clear = parameters.flag("CLEAR", true);
+    if !clear && !portal.switches.extended_offline {
+        return Err(Refusal::wrong_license());
+    }
+    let limit = usize::try_from(parameters.integer("LIMIT", LIMIT)?).ok().filter(|limit| *limit > 0);
+    let limit = limit.ok_or_else(|| Refusal::wrong_argument("LIMIT", "Value must be positive integer"))?;
+    let source = connector(portal, &parameters)?;
+    let (process_id, failed) = (parameters.text("PROCESS_ID"), parameters.flag("ERROR", false));
+    let mut selection = Selection::read(&parameters, "TIMESTAMP_X")?;
+    selection.filter.insert("PROCESS_ID".into(), json!(process_id.unwrap_or("")));
+    if process_id.is_none() {
+        selection.filter.insert("ERROR".into(), json!(u8::from(failed)));
+    }
+    let waiting = portal.offline.of(client_id, now_s).filter(|row| row.connector == source);
+    let mut rows = selection.choose(waiting)?;
+    // What is reserved comes back whole.
+    rows.truncate(if process_id.is_some() { usize::MAX } else { limit });
+    let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
+    let process_id = match process_id {
+        _ if clear => {
+            portal.offline.delete(&ids);
+            Value::Null
+        }
+        Some(process_id) => json!(process_id),
+        None => json!(portal.offline.reserve(&ids)),
+    };
+    Ok(json!({
+        "process_id": process_id,
+        "events": rows.iter().map(OfflineRow::describe).collect::<Vec<_>>(),
+    }))
+}
+
+/// `event.offline.list`: looks without touching.
+///
+/// # Errors
+///
+/// With the errors of PORTAL.md 4.
+pub fn list(
+    portal: &mut Portal,
+    caller: &Caller,
+    parameters: &Parameters,
+    now_s: i64,
+) -> Result<Listing, Refusal> {
+    let client_id = admitted(caller)?;
+    let parameters = parameters.folded();
+    let start = usize::try_from(parameters.integer("START", 0)?).unwrap_or(0);
+    let source = connector(portal, &parameters)?;
+    let selection = Selection::read(&parameters, "ID")?;
+    let waiting = portal.offline.of(client_id, now_s).filter(|row| row.connector == source);
+    let rows = selection.choose(waiting)?;
+    let next = Some(start.saturating_add(PAGE)).filter(|next| *next < rows.len());
+    let part = rows.iter().skip(start).take(PAGE).map(OfflineRow::describe_fully).collect();
+    Ok(Listing { rows: part, total: rows.len(), next })
+}
+
+/// `event.offline.clear`: deletes what was reserved, or some of it.
+///
+/// # Errors
+///
+/// With the errors of PORTAL.md 4.
+pub fn clear(
+    portal: &mut Portal,
+    caller: &Caller,
+    parameters: &Parameters,
+    now_s: i64,
+) -> Result<Value, Refusal> {
+    let ids = reserved(portal, caller, parameters, now_s)?;
+    portal.offline.delete(&ids);
+    Ok(json!(true))
+}
+
+/// `event.offline.error`: marks what was reserved, or some of it, as failed.
+///
+/// # Errors
+///
+/// With the errors of PORTAL.md 4.
+pub fn error(
+    portal: &mut Portal,
+    caller: &Caller,
+    parameters: &Parameters,
+    now_s: i64,
+) -> Result<Value, Refusal> {
+    let ids = reserved(portal, caller, parameters, now_s)?;
+    portal.offline.fail(&ids);
+    Ok(json!(true))
+}
+
+/// The rows of a reservation that `ID` and `MESSAGE_ID` name; all of them when neither is given.
+fn reserved(
+    portal: &mut Portal,
+    caller: &Caller,
+    parameters: &Parameters,
+    now_s: i64,
+) -> Result<Vec<u64>, Refusal> {
+    let client_id = admitted(caller)?;
+    let parameters = parameters.folded();
+    let process_id = parameters.required("PROCESS_ID")?;
+    let ids = array(&parameters, "ID")?;
+    let messages = array(&parameters, "MESSAGE_ID")?;
+    if messages.iter().flatten().any(|id| id.as_str().is_none_or(|id| id.len() != 32)) {
+        return Err(Refusal::wrong_argument("MESSAGE_ID", "Value must be an md5 hash"));
+    }
+    let is_named = |row: &&OfflineRow| match (&ids, &messages) {
+        (Some(ids), _) => ids.iter().any(|id| is_same(id, &json!(row.id))),
+        (None, Some(messages)) => messages.contains(&json!(row.message_id)),
+        (None, None) => true,
+    };
+    let reserved = portal.offline.of(client_id, now_s).filter(|row| row.process_id == process_id);
+    Ok(reserved.filter(is_named).map(|row| row.id).collect())
+}
+
+fn array(parameters: &Parameters, name: &str) -> Result<Option<Vec<Value>>, Refusal> {
+    match parameters.get(name) {
+        None => Ok(None),
+        Some(Value::Array(items)) => Ok(Some(items.clone())),
+        Some(_) => Err(Refusal::wrong_argument(name, "Value must be array")),
+    }
+}
+
+/// Numbers come as text and back (PORTAL.md 8).
+fn is_same(left: &Value, right: &Value) -> bool {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    text(left) == text(right)
+}
+
+/// Which rows, in which order: columns that must equal a value or one of several, and columns to sort by.
+struct Selection {
+    filter: Map<String, Value>,
+    order: Vec<(String, Ordering)>,
+}
+
+impl Selection {
+    fn read(parameters: &Parameters, default_order: &str) -> Result<Self, Refusal> {
+        let filter = object(parameters, "FILTER")?;
+        let filter = filter.into_iter().map(|(name, value)| (name.trim_start_matches('=').to_owned(), value));
+        let order = object(parameters, "ORDER")?;
+        let mut order: Vec<_> = order.iter().map(|(name, way)| (name.clone(), direction(way))).collect();
+        if order.is_empty() {
+            order.push((default_order.into(), Ordering::Less));
+        }
+        Ok(Self { filter: filter.collect(), order })
+    }
+
+    fn choose<'a>(&self, rows: impl Iterator<Item = &'a OfflineRow>) -> Result<Vec<OfflineRow>, Refusal> {
+        let mut chosen = Vec::new();
+        for row in rows {
+            if self.admits(row)? {
+                chosen.push(row.clone());
+            }
+        }
+        chosen.sort_by(|left, right| self.compare(left, right));
+        Ok(chosen)
+    }
+
+    fn admits(&self, row: &OfflineRow) -> Result<bool, Refusal> {
+        for (name, wanted) in &self.filter {
+            let unknown = || Refusal::wrong_argument("FILTER", &format!("Unknown filter key {name}"));
+            let value = row.column(name).ok_or_else(unknown)?;
+            let is_met = match wanted {
+                Value::Array(several) => several.iter().any(|wanted| is_same(wanted, &value)),
+                one => is_same(one, &value),
+            };
+            if !is_met {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Rows stand ascending by id and the sort is stable, so what is equal stays in that order.
+    fn compare(&self, left: &OfflineRow, right: &OfflineRow) -> Ordering {
+        let by_column = |(name, way): &(String, Ordering)| {
+            let ordering = match (left.column(name), right.column(name)) {
+                (Some(Value::Number(left)), Some(Value::Number(right))) => left.as_u64().cmp(&right.as_u64()),
+                (left, right) => left.map(|left| left.to_string()).cmp(&right.map(|right| right.to_string())),
+            };
+            if *way == Ordering::Greater { ordering.reverse() } else { ordering }
+        };
+        self.order.iter().map(by_column).fold(Ordering::Equal, Ordering::then)
+    }
+}
+
+fn object(parameters: &Parameters, name: &str) -> Result<Map<String, Value>, Refusal> {
+    match parameters.get(name) {
+        Some(Value::Object(object)) => Ok(object.clone()),
+        // An empty PHP array is one of either kind.
+        None => Ok(Map::new()),
+        Some(Value::Array(items)) if items.is_empty() => Ok(Map::new()),
+        Some(_) => Err(Refusal::wrong_argument(name, "Value must be array")),
+    }
+}
+
+fn direction(way: &Value) -> Ordering {
+    let descending = way.as_str().is_some_and(|way| way.eq_ignore_ascii_case("desc"));
+    if descending { Ordering::Greater } else { Ordering::Less }
+}
