@@ -65,6 +65,46 @@ impl FromStr for StdoutFormat {
     }
 }
 
+/// A source's `kind`, before the keys that belong to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SourceKind {
+    User,
+    Bot,
+}
+
+impl FromStr for SourceKind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "user" => Ok(Self::User),
+            "bot" => Ok(Self::Bot),
+            _ => Err("must be `user` or `bot`"),
+        }
+    }
+}
+
+/// A portal's `plan`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Plan {
+    Standard,
+    Enterprise,
+    SelfHosted,
+}
+
+impl FromStr for Plan {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "standard" => Ok(Self::Standard),
+            "enterprise" => Ok(Self::Enterprise),
+            "self-hosted" => Ok(Self::SelfHosted),
+            _ => Err("must be `standard`, `enterprise` or `self-hosted`"),
+        }
+    }
+}
+
 /// A sink's `type`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SinkType {

@@ -1,43 +1,30 @@
-//! Rules between keys: names that must exist, queues and files that must not be shared.
+//! Rules between keys: names that must exist, files that must not be shared.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::TargetConfig;
-use super::leaf;
-use super::secret_url::WebhookUrl;
+use super::portals::{self, PortalDraft};
 use super::sink::SinkDraft;
 use super::source::SourceDraft;
 use super::table::Findings;
+use super::{TargetConfig, logins, queues, shown};
 
-/// Notes every rule that sources, sinks and the state file break together.
-pub(super) fn check(state: &Path, sources: &[SourceDraft], sinks: &[SinkDraft], findings: &Findings) {
-    refuse_shared_queues(sources, findings);
+/// Notes every rule that sources, sinks, portals and the state file break together.
+pub(super) fn check(
+    state: &Path,
+    sources: &[SourceDraft],
+    sinks: &[SinkDraft],
+    portals: &[PortalDraft],
+    findings: &Findings,
+) {
+    logins::check(sources, findings);
+    queues::check(sources, findings);
+    portals::check(portals, sources, findings);
     refuse_unknown_sources(sources, sinks, findings);
     refuse_idle_sources(sources, sinks, findings);
     refuse_shared_stdout(sinks, findings);
     refuse_shared_files(state, sinks, findings);
-}
-
-/// Two readers of one queue would take each other's events.
-fn refuse_shared_queues(sources: &[SourceDraft], findings: &Findings) {
-    let mut owners = BTreeMap::new();
-    for source in sources {
-        let Some(identity) = source.webhook_url.as_ref().map(WebhookUrl::identity) else { continue };
-        let Some(owner) = owners.get(&identity) else {
-            owners.insert(identity, &source.name);
-            continue;
-        };
-        findings.report(
-            format!("sources.{}.{}", leaf::escaped(&source.name), source.url_key),
-            format!(
-                "reads the same queue as `sources.{}` (`{identity}`), they would take each other's events: \
-                 remove one and let several sinks take the other",
-                leaf::escaped(owner)
-            ),
-        );
-    }
 }
 
 fn refuse_unknown_sources(sources: &[SourceDraft], sinks: &[SinkDraft], findings: &Findings) {
@@ -45,8 +32,8 @@ fn refuse_unknown_sources(sources: &[SourceDraft], sinks: &[SinkDraft], findings
         for name in sink.sources.iter().flatten() {
             if sources.iter().all(|source| source.name != *name) {
                 findings.report(
-                    format!("sinks.{}.sources", leaf::escaped(&sink.name)),
-                    format!("there is no source {}: add it, or correct the name", leaf::shown_text(name)),
+                    format!("sinks.{}.sources", shown::key(&sink.name)),
+                    format!("there is no source {}: add it, or correct the name", shown::text(name)),
                 );
             }
         }
@@ -58,7 +45,7 @@ fn refuse_idle_sources(sources: &[SourceDraft], sinks: &[SinkDraft], findings: &
     for source in sources {
         if !sinks.is_empty() && !sinks.iter().any(|sink| sink.takes_source(&source.name)) {
             findings.report(
-                format!("sources.{}", leaf::escaped(&source.name)),
+                format!("sources.{}", shown::key(&source.name)),
                 "no sink takes its events: add it to the `sources` of a sink, or remove it",
             );
         }
@@ -70,10 +57,10 @@ fn refuse_shared_stdout(sinks: &[SinkDraft], findings: &Findings) {
     let Some(owner) = on_stdout.next() else { return };
     for sink in on_stdout {
         findings.report(
-            format!("sinks.{}.type", leaf::escaped(&sink.name)),
+            format!("sinks.{}.type", shown::key(&sink.name)),
             format!(
                 "there is one stdout, and `sinks.{}` has it: remove one of them",
-                leaf::escaped(&owner.name)
+                shown::key(&owner.name)
             ),
         );
     }
@@ -85,7 +72,7 @@ fn refuse_shared_files(state: &Path, sinks: &[SinkDraft], findings: &Findings) {
     for sink in sinks {
         let Some(TargetConfig::File(file)) = &sink.target else { continue };
         let place = whereabouts(&file.path);
-        let name = leaf::escaped(&sink.name);
+        let name = shown::key(&sink.name);
         if let Some(owner) = owners.get(&place) {
             let text = format!("this file belongs to {owner} already: give each its own");
             findings.report(format!("sinks.{name}.path"), text);

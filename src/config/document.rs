@@ -10,7 +10,7 @@ use config::{Map, Source, Value, ValueKind};
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::error::ConfigError;
-use super::leaf;
+use super::shown;
 use super::table::Findings;
 
 /// More than any real configuration, little enough to hold in memory.
@@ -57,10 +57,9 @@ pub(super) fn parse(file: &Path, bytes: &[u8], findings: &Findings) -> Result<La
 
 /// `config` takes a key at the top for a path (`a.b[7]`), so only bare ones may reach it.
 fn is_bare(key: &str, findings: &Findings) -> bool {
-    let is_bare = !key.is_empty()
-        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    let is_bare = shown::is_bare(key);
     if !is_bare {
-        findings.report(format!("\"{}\"", leaf::escaped(key)), "unknown key, write keys without quotes");
+        findings.report(shown::key(key), "unknown key, write keys without quotes");
     }
     is_bare
 }
@@ -96,7 +95,7 @@ impl Lines {
     fn value(&self, value: &DeValue<'_>, span: &Range<usize>) -> Value {
         let kind = match value {
             DeValue::String(text) => ValueKind::String(text.to_string()),
-            DeValue::Integer(integer) => ValueKind::I64(number(integer)),
+            DeValue::Integer(integer) => number(integer),
             DeValue::Float(float) => ValueKind::Float(float.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(boolean) => ValueKind::Boolean(*boolean),
             DeValue::Datetime(_) => ValueKind::Nil,
@@ -109,8 +108,7 @@ impl Lines {
     }
 }
 
-/// Clamped to 64 bits: no key takes a number anywhere near, so its own limit refuses it.
-fn number(integer: &DeInteger<'_>) -> i64 {
-    let clamped = if integer.as_str().starts_with('-') { i64::MIN } else { i64::MAX };
-    i64::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(clamped)
+/// What does not fit into 64 bits is no number of ours, and no key takes it.
+fn number(integer: &DeInteger<'_>) -> ValueKind {
+    i64::from_str_radix(integer.as_str(), integer.radix()).map_or(ValueKind::I128(i128::MAX), ValueKind::I64)
 }

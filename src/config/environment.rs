@@ -61,7 +61,7 @@ impl Environment {
     /// The layer to merge; values stay texts. Variables that cannot be used are noted.
     pub(super) fn layer(&self, findings: &Findings) -> config::Environment {
         for name in &self.unusable {
-            let name = super::leaf::escaped(name);
+            let name = super::shown::escaped(name);
             findings.report(
                 format!("environment variable {name}"),
                 "must be UTF-8 text with a plain, short name",
@@ -77,7 +77,7 @@ impl Environment {
 
 /// The variable that sets `key`.
 pub(super) fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
+    format!("{PREFIX}{}", key.to_uppercase().replace('"', "").replace('.', "__"))
 }
 
 /// Whether `config` takes the name as a short path of keys, without an index.

@@ -11,13 +11,24 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 use jiff::SignedDuration;
 
+use super::shown;
+
 /// A text that is not empty.
 pub(super) fn text(value: &Value) -> Result<String, String> {
     match &value.kind {
         ValueKind::String(text) if text.is_empty() => Err("must not be empty".to_owned()),
         ValueKind::String(text) => Ok(text.clone()),
-        _ => Err(format!("must be a text in quotes, not {}", shown(value))),
+        _ => Err(format!("must be a text in quotes, not {}", shown::value(value))),
     }
+}
+
+/// One word, never shown: the secret that goes with it is easily put in its place.
+pub(super) fn word(value: &Value) -> Result<String, String> {
+    let text = secret(value)?;
+    if text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        return Err("must be one line without white space".to_owned());
+    }
+    Ok(text)
 }
 
 /// A text that is not empty and never shown.
@@ -25,7 +36,7 @@ pub(super) fn secret(value: &Value) -> Result<String, String> {
     match &value.kind {
         ValueKind::String(text) if !text.is_empty() => Ok(text.clone()),
         ValueKind::String(_) => Err("must not be empty".to_owned()),
-        _ => Err(format!("must be a text in quotes, not {}", kind(value))),
+        _ => Err(format!("must be a text in quotes, not {}", shown::kind(value))),
     }
 }
 
@@ -33,7 +44,7 @@ pub(super) fn secret(value: &Value) -> Result<String, String> {
 pub(super) fn path(value: &Value) -> Result<PathBuf, String> {
     let text = text(value)?;
     if text.contains(char::is_control) {
-        return Err(format!("must be a path, not {}", shown_text(&text)));
+        return Err(format!("must be a path, not {}", shown::text(&text)));
     }
     Ok(PathBuf::from(text))
 }
@@ -41,8 +52,10 @@ pub(super) fn path(value: &Value) -> Result<PathBuf, String> {
 /// One of the words that `T` knows.
 pub(super) fn choice<T: FromStr<Err = &'static str>>(value: &Value) -> Result<T, String> {
     match &value.kind {
-        ValueKind::String(text) => text.parse().map_err(|rule| format!("{rule}, not {}", shown(value))),
-        _ => Err(format!("must be a text in quotes, not {}", shown(value))),
+        ValueKind::String(text) => {
+            text.parse().map_err(|rule| format!("{rule}, not {}", shown::value(value)))
+        }
+        _ => Err(format!("must be a text in quotes, not {}", shown::value(value))),
     }
 }
 
@@ -53,7 +66,7 @@ pub(super) fn boolean(value: &Value) -> Result<bool, String> {
         ValueKind::String(text) => text.parse().ok(),
         _ => None,
     }
-    .ok_or_else(|| format!("must be `true` or `false`, not {}", shown(value)))
+    .ok_or_else(|| format!("must be `true` or `false`, not {}", shown::value(value)))
 }
 
 /// A whole number within `range`.
@@ -66,7 +79,44 @@ pub(super) fn integer(range: RangeInclusive<u16>) -> impl FnOnce(&Value) -> Resu
         }
         .filter(|number| range.contains(number))
         .ok_or_else(|| {
-            format!("must be a whole number from {} to {}, not {}", range.start(), range.end(), shown(value))
+            format!(
+                "must be a whole number from {} to {}, not {}",
+                range.start(),
+                range.end(),
+                shown::value(value)
+            )
+        })
+    }
+}
+
+/// A number above 0, with which the portal tells its objects apart. A text is not repeated: the secret
+/// that goes with the number is easily put in its place.
+pub(super) fn id(value: &Value) -> Result<u64, String> {
+    let shown = match &value.kind {
+        ValueKind::String(text) if text.parse::<i64>().is_err() => shown::kind(value).to_owned(),
+        _ => shown::value(value),
+    };
+    match &value.kind {
+        ValueKind::I64(number) => Some(*number),
+        ValueKind::String(text) => text.parse().ok(),
+        _ => None,
+    }
+    .and_then(|number: i64| u64::try_from(number).ok().filter(|number| *number > 0))
+    .ok_or_else(|| format!("must be a whole number from 1 to {}, not {shown}", i64::MAX))
+}
+
+/// A number within `range`, whole or not.
+pub(super) fn number(range: RangeInclusive<f64>) -> impl FnOnce(&Value) -> Result<f64, String> {
+    move |value| {
+        match &value.kind {
+            ValueKind::I64(number) => i32::try_from(*number).ok().map(f64::from),
+            ValueKind::Float(number) => Some(*number),
+            ValueKind::String(text) => text.parse().ok(),
+            _ => None,
+        }
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| {
+            format!("must be a number from {} to {}, not {}", range.start(), range.end(), shown::value(value))
         })
     }
 }
@@ -78,7 +128,7 @@ pub(super) fn duration(min: Duration, max: Duration) -> impl FnOnce(&Value) -> R
         if (min..=max).contains(&duration) {
             return Ok(duration);
         }
-        Err(format!("must be {} to {}, not {}", spelled(min), spelled(max), shown(value)))
+        Err(format!("must be {} to {}, not {}", spelled(min), spelled(max), shown::value(value)))
     }
 }
 
@@ -92,7 +142,7 @@ fn any_duration(value: &Value) -> Result<Duration, String> {
     let text = match &value.kind {
         ValueKind::String(text) => text.clone(),
         ValueKind::I64(number) => number.to_string(),
-        _ => return Err(format!("{RULE}, not {}", shown(value))),
+        _ => return Err(format!("{RULE}, not {}", shown::value(value))),
     };
     if text.parse::<u32>().is_ok() {
         return Err(format!("{RULE}: write \"{text}s\" for {text} seconds"));
@@ -100,7 +150,7 @@ fn any_duration(value: &Value) -> Result<Duration, String> {
     text.parse::<SignedDuration>()
         .ok()
         .and_then(|signed| Duration::try_from(signed).ok())
-        .ok_or_else(|| format!("{RULE}, not {}", shown(value)))
+        .ok_or_else(|| format!("{RULE}, not {}", shown::value(value)))
 }
 
 /// A list of texts, none empty and at least one; a single text is split at commas.
@@ -108,7 +158,7 @@ pub(super) fn list(value: &Value) -> Result<Vec<String>, String> {
     let items = match &value.kind {
         ValueKind::Array(items) => items.iter().map(text).collect::<Result<Vec<_>, _>>(),
         ValueKind::String(text) => Ok(text.split(',').map(str::to_owned).collect()),
-        _ => return Err(format!("must be a list such as [\"a\", \"b\"], not {}", shown(value))),
+        _ => return Err(format!("must be a list such as [\"a\", \"b\"], not {}", shown::value(value))),
     }
     .map_err(|text| format!("each item {text}"))?;
     let items: Vec<String> = items.iter().map(|item| item.trim().to_owned()).collect();
@@ -129,62 +179,15 @@ pub(super) fn file_mode(value: &Value) -> Result<u32, String> {
         ValueKind::I64(number) if (0..=0o777).contains(number) => {
             return Err(format!("{RULE}, not the number {number}: write it in quotes"));
         }
-        _ => return Err(format!("{RULE}, not {}", shown(value))),
+        _ => return Err(format!("{RULE}, not {}", shown::value(value))),
     };
     let is_octal = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
-    let mode = mode.ok_or_else(|| format!("{RULE}, up to \"0777\", not {}", shown(value)))?;
+    let mode = mode.ok_or_else(|| format!("{RULE}, up to \"0777\", not {}", shown::value(value)))?;
     if mode & 0o200 == 0 {
-        return Err(format!("must let the owner write, as \"0640\" does, not {}", shown(value)));
+        return Err(format!("must let the owner write, as \"0640\" does, not {}", shown::value(value)));
     }
     Ok(mode)
-}
-
-/// The value in backticks, or what it is when it has no short form.
-pub(super) fn shown(value: &Value) -> String {
-    match &value.kind {
-        ValueKind::String(text) => shown_text(text),
-        ValueKind::Boolean(boolean) => format!("`{boolean}`"),
-        ValueKind::I64(number) => format!("`{number}`"),
-        ValueKind::Float(number) => format!("`{number}`"),
-        _ => kind(value).to_owned(),
-    }
-}
-
-/// A text in backticks, on one line and not too long; a URL is not repeated, it may hold a secret.
-pub(super) fn shown_text(text: &str) -> String {
-    if is_like_url(text) { "a URL".to_owned() } else { format!("`{}`", escaped(text)) }
-}
-
-/// A text on one line and not too long, for keys that are not known to be harmless.
-pub(super) fn escaped(text: &str) -> String {
-    const LONGEST: usize = 80;
-    if is_like_url(text) {
-        return "***".to_owned();
-    }
-    let mut short: String = text.chars().take(LONGEST).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    if short.contains(char::is_control) { short.escape_debug().to_string() } else { short }
-}
-
-/// Whether a text is a URL, or a webhook's address that lost its scheme.
-pub(super) fn is_like_url(text: &str) -> bool {
-    text.contains("://") || text.contains("/rest/")
-}
-
-/// What sort of value it is.
-pub(super) fn kind(value: &Value) -> &'static str {
-    match &value.kind {
-        ValueKind::Nil => "a date",
-        ValueKind::Boolean(_) => "a boolean",
-        ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => "a number",
-        ValueKind::Float(_) => "a fraction",
-        ValueKind::String(_) => "a text",
-        ValueKind::Table(_) => "a table",
-        ValueKind::Array(_) => "a list",
-    }
 }
 
 #[cfg(test)]
@@ -240,13 +243,5 @@ mod tests {
         for value in [Value::new(None, 5), Value::new(None, true), Value::new(None, 1.5)] {
             assert!(text(&value).is_err() && path(&value).is_err() && secret(&value).is_err());
         }
-    }
-
-    #[test]
-    fn what_is_shown_stays_on_one_line_and_is_never_a_url() {
-        assert_eq!(shown_text("a\nb\u{1b}"), "`a\\nb\\u{1b}`");
-        assert_eq!(shown_text(&"x".repeat(500)).chars().count(), 83);
-        assert_eq!(shown_text("https://a.example/rest/1/s3cr3t/"), "a URL");
-        assert_eq!(shown_text("a.example/rest/1/s3cr3t/"), "a URL");
     }
 }

@@ -3,6 +3,8 @@
 //! [`load`] merges defaults, file, environment and flags (later wins), reads the values that are
 //! kept in files of their own, and turns the result into a [`Config`].
 
+mod access;
+mod bot;
 mod choice;
 mod crosscheck;
 mod document;
@@ -10,12 +12,16 @@ mod environment;
 mod error;
 mod leaf;
 mod load;
+mod logins;
+mod portals;
+mod queues;
 mod read;
 #[cfg(test)]
 mod reference;
 mod secret;
 mod secret_text;
 mod secret_url;
+mod shown;
 mod sink;
 mod source;
 mod table;

@@ -1,12 +1,12 @@
 //! The merged tree to a [`Config`]: the top of it, then its sections.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use config::Value;
 
 use super::choice::DeliveryMode;
+use super::portals::{self, PortalDraft};
 use super::secret::SecretFiles;
 use super::sink::{self, SinkDraft};
 use super::source::{self, SourceDraft};
@@ -21,12 +21,14 @@ const LONGEST_GRACE: Duration = Duration::from_secs(10 * 60);
 const MOST_SOURCES: usize = 256;
 /// Each source has a lane to each sink.
 const MOST_SINKS: usize = 64;
+/// There are no more portals than sources.
+const MOST_PORTALS: usize = MOST_SOURCES;
 
 /// The configuration in `tree`. What is wrong is noted in `findings`; with nothing noted there,
 /// the outcome is complete.
 pub(super) fn read(tree: Value, files: &SecretFiles<'_>, findings: &Findings) -> Option<Config> {
     let draft = Table::read_root(tree, findings, |root| read_draft(root, files));
-    crosscheck::check(&draft.state, &draft.sources, &draft.sinks, findings);
+    crosscheck::check(&draft.state, &draft.sources, &draft.sinks, &draft.portals, findings);
     draft.complete()
 }
 
@@ -36,6 +38,7 @@ struct Draft {
     log: LogConfig,
     sources: Vec<SourceDraft>,
     sinks: Vec<SinkDraft>,
+    portals: Vec<PortalDraft>,
 }
 
 impl Draft {
@@ -44,9 +47,13 @@ impl Draft {
             state: self.state,
             shutdown_grace: self.shutdown_grace,
             log: self.log,
-            sources: self.sources.into_iter().map(SourceDraft::complete).collect::<Option<_>>()?,
+            sources: self
+                .sources
+                .iter()
+                .map(|source| source.complete(&self.sources))
+                .collect::<Option<_>>()?,
             sinks: self.sinks.into_iter().map(SinkDraft::complete).collect::<Option<_>>()?,
-            portals: BTreeMap::new(),
+            portals: self.portals.into_iter().map(PortalDraft::complete).collect(),
         })
     }
 }
@@ -74,6 +81,10 @@ fn read_draft(root: &mut Table<'_>, files: &SecretFiles<'_>) -> Draft {
                 sink::read(name, table, files)
             })
         }),
+        portals: root.table("portals", |table| {
+            refuse_more(table, MOST_PORTALS, "remove those that no source uses");
+            table.named(portals::read)
+        }),
     }
 }
 
@@ -85,13 +96,16 @@ fn read_log(table: &mut Table<'_>) -> LogConfig {
 }
 
 fn refuse_count(table: &Table<'_>, most: usize, one: &str) {
-    let count = table.len();
-    if count == 0 {
+    if table.len() == 0 {
         table.report_self(format!("there must be at least one {one}"));
-    } else if count > most {
-        table.report_self(format!(
-            "there must be at most {most}, not {count}: run another b24relay for the rest"
-        ));
+    }
+    refuse_more(table, most, "run another b24relay for the rest");
+}
+
+fn refuse_more(table: &Table<'_>, most: usize, way_out: &str) {
+    let count = table.len();
+    if count > most {
+        table.report_self(format!("there must be at most {most}, not {count}: {way_out}"));
     }
 }
 

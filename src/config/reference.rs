@@ -8,6 +8,7 @@ use config::{Value, ValueKind};
 use super::document;
 use super::read;
 use super::secret::SecretFiles;
+use super::shown;
 use super::table::Findings;
 use super::tests::{environment, errors, load_text};
 
@@ -17,6 +18,30 @@ const REQUIRED_ONLY: &str = r#"
     webhook_url = "https://example.bitrix24.com/rest/1/CODE/"
     [sources.sales]
     webhook_url_file = "sales.url"
+    [sources.assistant]
+    kind = "bot"
+    webhook_url = "https://example.bitrix24.com/rest/1/CODE/"
+    bot_id = 456
+    bot_token = "TOKEN"
+    [sources.concierge]
+    kind = "bot"
+    webhook_url = "https://example.bitrix24.com/rest/1/CODE/"
+    bot_id = 457
+    bot_token_file = "concierge.token"
+    [sources.office.oauth]
+    portal = "https://office.bitrix24.com"
+    client_id = "local.0123456789abcd.01234567"
+    client_secret = "SECRET"
+    server = "https://oauth.bitrix24.tech"
+    [sources.warehouse.oauth]
+    portal = "https://warehouse.bitrix24.com"
+    client_id = "local.fedcba98765432.fedcba98"
+    client_secret_file = "warehouse.secret"
+    [sources.porter]
+    kind = "bot"
+    bot_id = 12
+    oauth.grant = "office"
+    [portals."example.bitrix24.com"]
     [sinks.archive]
     type = "file"
     path = "/var/log/b24relay/events.jsonl"
@@ -56,6 +81,11 @@ fn credentials() -> tempfile::TempDir {
         ("sales.url", "https://example.bitrix24.com/rest/2/CODE/\n"),
         ("tickets.url", "https://tickets.example.com/b24\n"),
         ("crm.url", "https://crm.example.com/hooks/b24\n"),
+        ("intranet.url", "https://bitrix.intranet.example:8443/rest/3/CODE/\n"),
+        ("assistant.token", "TOKEN\n"),
+        ("concierge.token", "TOKEN\n"),
+        ("office.secret", "SECRET\n"),
+        ("warehouse.secret", "SECRET\n"),
     ] {
         std::fs::write(directory.path().join(name), text).unwrap();
     }
@@ -68,15 +98,20 @@ fn keys_of(path: &str, value: &Value, keys: &mut BTreeSet<String>) {
         return;
     };
     for (key, value) in entries {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let key = shown::key(key);
+        let path = if path.is_empty() { key } else { format!("{path}.{key}") };
         keys_of(&path, value, keys);
     }
 }
 
-/// `sinks.crm.url` as `sinks.NAME.url`.
+/// `sinks.crm.url` as `sinks.NAME.url`, `portals."a.example".plan` as `portals.NAME.plan`.
 fn anonymous(path: &str) -> String {
+    let (host_open, host_close) = ("portals.\"", "\".");
+    if let Some((_, key)) = path.strip_prefix(host_open).and_then(|rest| rest.split_once(host_close)) {
+        return format!("portals.NAME.{key}");
+    }
     let mut parts: Vec<&str> = path.split('.').collect();
-    if let ["sources" | "sinks", name, ..] = &mut parts[..] {
+    if let ["sources" | "sinks" | "portals", name, ..] = &mut parts[..] {
         *name = "NAME";
     }
     parts.join(".")
@@ -138,5 +173,5 @@ fn every_example_loads() {
         assert_eq!(errors(&text, &environment), Vec::<String>::new(), "{}", path.display());
         count += 1;
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, 6);
 }

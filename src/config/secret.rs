@@ -4,11 +4,49 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::leaf;
+use super::secret_text::SecretText;
 use super::secret_url::{SecretUrl, WebhookUrl};
 use super::table::Table;
 
 /// Far more than any secret needs.
 const LARGEST: u64 = 64 * 1024;
+
+/// What can be a secret.
+pub(super) trait SecretValue: Sized {
+    /// Whether the path of a file of such a secret can be repeated. Only where a secret that was put in
+    /// the path's place is recognised as one.
+    const IS_PATH_SHOWN: bool;
+
+    /// The secret in `text`, or what is wrong with it, without repeating any of it.
+    fn parse(text: &str) -> Result<Self, &'static str>;
+}
+
+impl SecretValue for SecretUrl {
+    const IS_PATH_SHOWN: bool = true;
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        Self::parse(text)
+    }
+}
+
+impl SecretValue for WebhookUrl {
+    const IS_PATH_SHOWN: bool = true;
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        Self::parse(text)
+    }
+}
+
+impl SecretValue for SecretText {
+    const IS_PATH_SHOWN: bool = false;
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.contains(char::is_control) {
+            return Err("must not hold control characters");
+        }
+        Ok(Self::new(text))
+    }
+}
 
 /// A secret and the key that gave it, which is the one to name when it breaks a rule.
 pub(super) struct Secret<T> {
@@ -22,53 +60,65 @@ pub(super) struct SecretFiles<'a> {
 }
 
 /// Takes `key` or `file_key`, exactly one of which must be given; what is wrong is noted.
-pub(super) fn take<T>(
+pub(super) fn take<T: SecretValue>(
     table: &mut Table<'_>,
     [key, file_key]: [&'static str; 2],
     files: &SecretFiles<'_>,
-    parse: impl Fn(&str) -> Result<T, &'static str>,
 ) -> Option<Secret<T>> {
-    match (table.has(key), table.has(file_key)) {
-        (true, true) => table.report(file_key, format!("must not be given together with `{key}`: keep one")),
-        (false, false) => table.report(
+    if !table.has(key) && !table.has(file_key) {
+        table.report(
             key,
             format!("is missing: set it, or put it into a file and set `{file_key}` to that file's path"),
-        ),
-        _ => {}
+        );
     }
-    let inline = table.take(key, |value| parsed(&leaf::secret(value)?, "", &parse));
-    let from_file = table.take(file_key, |value| {
-        let path = leaf::secret(value).and_then(|text| file_path(&text))?;
-        parsed(&files.read(&path)?, &format!("the text in `{}` ", path.display()), &parse)
-    });
+    take_given(table, [key, file_key], files)
+}
+
+/// As [`take`], but it is fine when neither is given.
+pub(super) fn take_given<T: SecretValue>(
+    table: &mut Table<'_>,
+    [key, file_key]: [&'static str; 2],
+    files: &SecretFiles<'_>,
+) -> Option<Secret<T>> {
+    if table.has(key) && table.has(file_key) {
+        table.report(file_key, format!("must not be given together with `{key}`: keep one"));
+    }
+    let inline = table.take(key, |value| parsed(&leaf::secret(value)?, ""));
+    let from_file = table.take(file_key, |value| from_file(&leaf::secret(value)?, files));
     inline
         .map(|value| Secret { key, value })
         .or_else(|| from_file.map(|value| Secret { key: file_key, value }))
 }
 
-/// Refuses plain http over a network, unless the operator allows it for this table.
-pub(super) fn refuse_exposed(table: &mut Table<'_>, key: &str, url: Option<&SecretUrl>) {
-    let is_allowed = table.take("allow_http", leaf::boolean).unwrap_or(false);
-    let Some(url) = url.filter(|url| url.is_exposed() && !is_allowed) else { return };
-    table.report(
-        key,
-        format!(
-            "must be https: plain http shows the secret and the events to everyone on the way to `{}`; \
-             where that is fine, set `allow_http = true`",
-            url.authority()
-        ),
-    );
+/// Refuses plain http over a network.
+pub(super) fn refuse_exposed(table: &Table<'_>, key: &str, url: &SecretUrl) {
+    if url.is_exposed() {
+        table.report(
+            key,
+            format!(
+                "must be https: plain http shows the secret and the events to everyone on the way to `{}`; \
+                 where that is fine, set `allow_http = true`",
+                url.authority()
+            ),
+        );
+    }
 }
 
-fn parsed<T>(
-    text: &str,
-    subject: &str,
-    parse: impl Fn(&str) -> Result<T, &'static str>,
-) -> Result<T, String> {
+fn parsed<T: SecretValue>(text: &str, subject: &str) -> Result<T, String> {
     if text.contains(char::is_whitespace) {
         return Err(format!("{subject}must not hold white space"));
     }
-    parse(text).map_err(|rule| format!("{subject}{rule}"))
+    T::parse(text).map_err(|rule| format!("{subject}{rule}"))
+}
+
+fn from_file<T: SecretValue>(text: &str, files: &SecretFiles<'_>) -> Result<T, String> {
+    let path = file_path(text)?;
+    if T::IS_PATH_SHOWN {
+        let text = files.read(&path).map_err(|unread| unread.naming(&path))?;
+        parsed(&text, &format!("the text in `{}` ", path.display()))
+    } else {
+        parsed(&files.read(&path).map_err(Unread::nameless)?, "the text in the file ")
+    }
 }
 
 /// The path of a file, and not the secret itself put under the wrong key.
@@ -80,18 +130,27 @@ fn file_path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
+/// Why there is no text of a file.
+#[derive(PartialEq, Eq, Debug)]
+enum Unread {
+    /// None of the places has it.
+    Absent { credentials: Option<PathBuf> },
+    /// What is at this place is not right.
+    Wrong { place: PathBuf, rule: String },
+}
+
 impl SecretFiles<'_> {
     /// The text of the first file there is, without white space at its end.
-    fn read(&self, path: &Path) -> Result<String, String> {
-        let places = self.places(path);
-        for place in &places {
-            match read_file(place) {
-                Ok(bytes) => return text_of(bytes, place),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(format!("could not read `{}`: {error}", place.display())),
-            }
+    fn read(&self, path: &Path) -> Result<String, Unread> {
+        for place in self.places(path) {
+            let text = match read_file(&place) {
+                Ok(bytes) => text_of(bytes),
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => Err(format!("could not be read: {error}")),
+            };
+            return text.map_err(|rule| Unread::Wrong { place, rule });
         }
-        Err(not_found(path, &places))
+        Err(Unread::Absent { credentials: self.credentials.map(Path::to_owned) })
     }
 
     fn places(&self, path: &Path) -> Vec<PathBuf> {
@@ -101,32 +160,56 @@ impl SecretFiles<'_> {
     }
 }
 
+impl Unread {
+    fn naming(self, path: &Path) -> String {
+        match self {
+            Self::Wrong { place, rule } => format!("the file `{}` {rule}", place.display()),
+            Self::Absent { .. } if path.is_absolute() => {
+                format!("there is no file `{}`: create it, or correct the path", path.display())
+            }
+            Self::Absent { credentials: Some(directory) } => format!(
+                "there is no file `{}`: looked in the working directory and at `{}`",
+                path.display(),
+                directory.join(path).display()
+            ),
+            Self::Absent { credentials: None } => format!(
+                "there is no file `{}`: looked in the working directory; `$CREDENTIALS_DIRECTORY` is not set",
+                path.display()
+            ),
+        }
+    }
+
+    fn nameless(self) -> String {
+        match self {
+            Self::Wrong { rule, .. } => format!("the file {rule}"),
+            Self::Absent { credentials } => {
+                let also =
+                    credentials.map_or_else(String::new, |place| format!(" and `{}`", place.display()));
+                format!(
+                    "there is no such file (not shown, it may be the secret itself): a relative path starts \
+                     at the working directory{also}"
+                )
+            }
+        }
+    }
+}
+
 fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn text_of(bytes: Vec<u8>, place: &Path) -> Result<String, String> {
-    let place = place.display();
+fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.len() as u64 > LARGEST {
-        return Err(format!("the file `{place}` is larger than 64 KiB: it must hold the secret only"));
+        return Err("is larger than 64 KiB: it must hold the secret only".to_owned());
     }
-    let text = String::from_utf8(bytes).map_err(|_| format!("the file `{place}` is not UTF-8"))?;
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
     let text = text.trim_end();
     if text.is_empty() {
-        return Err(format!("the file `{place}` is empty: it must hold the secret"));
+        return Err("is empty: it must hold the secret".to_owned());
     }
     Ok(text.to_owned())
-}
-
-fn not_found(path: &Path, places: &[PathBuf]) -> String {
-    let looked = match places {
-        [_, credential] => format!("looked in the working directory and at `{}`", credential.display()),
-        _ if path.is_absolute() => "create it, or correct the path".to_owned(),
-        _ => "looked in the working directory; `$CREDENTIALS_DIRECTORY` is not set".to_owned(),
-    };
-    format!("there is no file `{}`: {looked}", path.display())
 }
 
 #[cfg(test)]
@@ -135,10 +218,9 @@ mod tests {
 
     #[test]
     fn a_secret_file_is_trimmed_at_its_end_and_refused_when_empty_large_or_binary() {
-        let place = Path::new("support.url");
-        assert_eq!(text_of(b"s3cr3t \r\n\n".to_vec(), place), Ok("s3cr3t".to_owned()));
+        assert_eq!(text_of(b"s3cr3t \r\n\n".to_vec()), Ok("s3cr3t".to_owned()));
         for bytes in [b" \n".to_vec(), vec![b's'; 64 * 1024 + 1], b"s3cr3t\xff".to_vec()] {
-            assert!(!text_of(bytes, place).unwrap_err().contains("s3cr3t"));
+            assert!(!text_of(bytes).unwrap_err().contains("s3cr3t"));
         }
     }
 
@@ -148,12 +230,26 @@ mod tests {
         std::fs::write(directory.path().join("config-test.url"), "s3cr3t").unwrap();
         let files = SecretFiles { credentials: Some(directory.path()) };
         assert_eq!(files.read(Path::new("config-test.url")), Ok("s3cr3t".to_owned()));
-        let message = files.read(Path::new("absent.url")).unwrap_err();
+        let absent = Path::new("absent.url");
+        let message = files.read(absent).unwrap_err().naming(absent);
         assert!(message.contains("`absent.url`") && message.contains("working directory"), "{message}");
         assert!(message.contains(&directory.path().join("absent.url").display().to_string()), "{message}");
         assert_eq!(files.places(Path::new("/a/b")), [PathBuf::from("/a/b")]);
         let files = SecretFiles { credentials: None };
-        assert!(files.read(Path::new("absent.url")).unwrap_err().contains("CREDENTIALS_DIRECTORY"));
+        assert!(files.read(absent).unwrap_err().naming(absent).contains("CREDENTIALS_DIRECTORY"));
+    }
+
+    #[test]
+    fn a_file_that_may_be_the_secret_itself_is_not_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = SecretFiles { credentials: Some(directory.path()) };
+        std::fs::create_dir(directory.path().join("s3cr3t.d")).unwrap();
+        std::fs::write(directory.path().join("s3cr3t.empty"), "").unwrap();
+        let endless = "s3cr3t".repeat(1000);
+        for text in ["s3cr3t", "/s3cr3t", "/dev/null/s3cr3t", "s3cr3t.d", "s3cr3t.empty", endless.as_str()] {
+            let message = from_file::<SecretText>(text, &files).unwrap_err();
+            assert!(!message.contains("s3cr3t"), "{message}");
+        }
     }
 
     #[test]

@@ -30,6 +30,21 @@ impl SecretUrl {
         Ok(Self(url))
     }
 
+    /// Parses the address of a whole server, `https://HOST`.
+    ///
+    /// # Errors
+    /// Says what is wrong without repeating the text, which may be a secret put in the wrong place.
+    pub fn parse_origin(text: &str) -> Result<Self, &'static str> {
+        if !text.contains("://") {
+            return Err("must start with https://, as in https://HOST");
+        }
+        let url = Self::parse(text)?;
+        if url.0.path() != "/" || url.0.query().is_some() {
+            return Err("must be https://HOST alone, without a path or a `?` part");
+        }
+        Ok(url)
+    }
+
     /// The URL itself, for the request alone.
     pub fn expose(&self) -> &Url {
         &self.0
@@ -169,6 +184,27 @@ mod tests {
             "https://me:s3cr3t@a.example/rest/12/s3cr3t/",
         ] {
             assert!(!WebhookUrl::parse(text).unwrap_err().contains("s3cr3t"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_a_scheme_and_a_host_and_nothing_else() {
+        for text in ["https://a.example", "https://A.example:443/", "http://127.0.0.1:80"] {
+            assert_eq!(SecretUrl::parse_origin(text).unwrap().expose().path(), "/", "{text}");
+        }
+        for text in [
+            "a.example",
+            "localhost:8080",
+            "https:a.example",
+            "ftp://a.example",
+            "https://a.example/s3cr3t",
+            "https://a.example/rest/1/s3cr3t/",
+            "https://a.example/?s3cr3t",
+            "https://a.example/#s3cr3t",
+            "https://me:s3cr3t@a.example",
+            "s3cr3t",
+        ] {
+            assert!(!SecretUrl::parse_origin(text).unwrap_err().contains("s3cr3t"), "{text}");
         }
     }
 

@@ -123,9 +123,11 @@ fn read_file(table: &mut Table<'_>) -> Option<FileConfig> {
 }
 
 fn read_webhook(table: &mut Table<'_>, files: &SecretFiles<'_>) -> Option<WebhookConfig> {
-    let url = secret::take(table, ["url", "url_file"], files, SecretUrl::parse);
-    let key = url.as_ref().map_or("url", |url| url.key);
-    secret::refuse_exposed(table, key, url.as_ref().map(|url| &url.value));
+    let url = secret::take::<SecretUrl>(table, ["url", "url_file"], files);
+    let is_http_fine = table.take("allow_http", leaf::boolean).unwrap_or(false);
+    if let Some(url) = url.as_ref().filter(|_| !is_http_fine) {
+        secret::refuse_exposed(table, url.key, &url.value);
+    }
     let timeout = table.take("timeout", leaf::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
     Some(WebhookConfig { url: url?.value, timeout })
 }

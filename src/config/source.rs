@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::access::{self, AccessDraft, LoginDraft};
+use super::bot::{self, KindDraft};
 use super::secret::{self, SecretFiles};
-use super::secret_url::WebhookUrl;
+use super::secret_url::SecretUrl;
 use super::table::Table;
-use super::{AccessConfig, KindConfig, PollConfig, SourceConfig, leaf};
+use super::{AccessConfig, PollConfig, SourceConfig, leaf};
 
 const IDLE: Duration = Duration::from_secs(5);
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -25,35 +27,62 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(65);
 /// A source as far as it could be read.
 pub(super) struct SourceDraft {
     pub(super) name: String,
-    /// The key that gave the webhook's URL.
-    pub(super) url_key: &'static str,
-    pub(super) webhook_url: Option<WebhookUrl>,
-    poll: PollConfig,
+    pub(super) access: AccessDraft,
+    pub(super) kind: KindDraft,
+    pub(super) poll: PollConfig,
 }
 
 impl SourceDraft {
-    /// The source, when nothing of it is missing.
-    pub(super) fn complete(self) -> Option<SourceConfig> {
-        let access = AccessConfig::Webhook(self.webhook_url?);
-        Some(SourceConfig { name: self.name, kind: KindConfig::User, access, poll: self.poll })
+    /// The login it uses and the name of the source it belongs to, which is one of `all`.
+    pub(super) fn login<'d>(&'d self, all: &'d [Self]) -> Option<(&'d str, &'d LoginDraft)> {
+        let owner = match &self.access {
+            AccessDraft::Grant(name) => all.iter().find(|other| Some(&other.name) == name.as_ref())?,
+            AccessDraft::Login(_) | AccessDraft::Webhook(_) | AccessDraft::Unclear => self,
+        };
+        let AccessDraft::Login(login) = &owner.access else { return None };
+        Some((&owner.name, login))
+    }
+
+    /// Its portal; `all` are all sources.
+    pub(super) fn portal<'d>(&'d self, all: &'d [Self]) -> Option<&'d SecretUrl> {
+        match &self.access {
+            AccessDraft::Grant(_) => self.login(all)?.1.portal.as_ref(),
+            own @ (AccessDraft::Webhook(_) | AccessDraft::Login(_) | AccessDraft::Unclear) => own.portal(),
+        }
+    }
+
+    /// The source, when nothing of it is missing; `all` are all sources.
+    pub(super) fn complete(&self, all: &[Self]) -> Option<SourceConfig> {
+        let access = match &self.access {
+            AccessDraft::Webhook(webhook) => AccessConfig::Webhook(webhook.as_ref()?.value.clone()),
+            AccessDraft::Login(_) | AccessDraft::Grant(_) => {
+                let (owner, login) = self.login(all)?;
+                AccessConfig::OAuth(login.complete(owner)?)
+            }
+            AccessDraft::Unclear => return None,
+        };
+        Some(SourceConfig { name: self.name.clone(), kind: self.kind.complete()?, access, poll: self.poll })
     }
 }
 
 /// Reads one source; what is wrong is noted.
 pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -> SourceDraft {
-    let secret = secret::take(table, ["webhook_url", "webhook_url_file"], files, WebhookUrl::parse);
-    let (url_key, webhook_url) =
-        secret.map_or(("webhook_url", None), |secret| (secret.key, Some(secret.value)));
-    secret::refuse_exposed(table, url_key, webhook_url.as_ref().map(WebhookUrl::url));
-    let poll = table.table("poll", |table| read_poll(table, shortest_idle(webhook_url.as_ref())));
-    SourceDraft { name: name.to_owned(), url_key, webhook_url, poll }
+    let access = access::read(table, files);
+    let is_http_fine = table.take("allow_http", leaf::boolean).unwrap_or(false);
+    for (key, url) in access.addresses().into_iter().filter(|_| !is_http_fine) {
+        secret::refuse_exposed(table, key, url);
+    }
+    let kind = bot::read(table, &access, files);
+    let shortest_idle = shortest_idle(access.portal());
+    let poll = table.table("poll", |table| read_poll(table, shortest_idle));
+    SourceDraft { name: name.to_owned(), access, kind, poll }
 }
 
 fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {
-    let idle = table.take("idle", leaf::duration(shortest_idle, LONGEST_PAUSE)).unwrap_or(IDLE);
+    let (idle, idle_max) = read_idle(table, shortest_idle);
     PollConfig {
         idle,
-        idle_max: idle.max(IDLE_MAX),
+        idle_max,
         busy: table.take("busy", leaf::duration(Duration::ZERO, LONGEST_PAUSE)).unwrap_or(BUSY),
         limit: table.take("limit", leaf::integer(1..=LIMIT)).unwrap_or(LIMIT),
         timeout: table
@@ -62,10 +91,26 @@ fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {
     }
 }
 
-/// Lenient when the URL is not known: it is reported itself, and may be a loopback one.
-fn shortest_idle(webhook_url: Option<&WebhookUrl>) -> Duration {
-    match webhook_url {
-        Some(webhook_url) if !webhook_url.url().is_loopback() => SHORTEST_IDLE,
+/// `idle` and `idle_max`. What an `idle` that is not right should have been is not known, so then the
+/// other one is not held against it.
+fn read_idle(table: &mut Table<'_>, shortest: Duration) -> (Duration, Duration) {
+    let is_given = table.has("idle");
+    let idle = table.take("idle", leaf::duration(shortest, LONGEST_PAUSE)).or((!is_given).then_some(IDLE));
+    let max = table.take("idle_max", leaf::duration(shortest, LONGEST_PAUSE));
+    if let (Some(idle), Some(max)) = (idle, max)
+        && max < idle
+    {
+        let (idle, max) = (leaf::spelled(idle), leaf::spelled(max));
+        table.report("idle_max", format!("must not be below `idle` ({idle}), not {max}"));
+    }
+    let idle = idle.unwrap_or(IDLE);
+    (idle, max.unwrap_or(idle.max(IDLE_MAX)))
+}
+
+/// Lenient when the portal is not known: it is reported itself, and may be a loopback one.
+pub(super) fn shortest_idle(portal: Option<&SecretUrl>) -> Duration {
+    match portal {
+        Some(portal) if !portal.is_loopback() => SHORTEST_IDLE,
         _ => SHORTEST_LOOPBACK_IDLE,
     }
 }

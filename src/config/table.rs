@@ -8,7 +8,7 @@ use config::{Value, ValueKind};
 
 use super::environment;
 use super::error::Violation;
-use super::leaf;
+use super::shown;
 
 /// What reading brought to light, shared by all tables of one tree.
 #[derive(Default, Debug)]
@@ -95,17 +95,23 @@ impl Table<'_> {
         Table::open(self.path_of(key), value, self.findings, read)
     }
 
+    /// As [`Table::table`], but `None` when it is not given or no table; the latter is noted.
+    pub(super) fn given_table<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Table<'_>) -> T,
+    ) -> Option<T> {
+        self.known.push(key);
+        let value = self.entries.remove(key)?;
+        Table::open_table(self.path_of(key), value, self.findings, read)
+    }
+
     /// Reads every entry as a table of the operator's own naming, in the order of their names.
     pub(super) fn named<T>(&mut self, mut read: impl FnMut(&str, &mut Table<'_>) -> T) -> Vec<T> {
         let mut all = Vec::new();
         for (name, value) in std::mem::take(&mut self.entries) {
-            let path = self.path_of(&leaf::escaped(&name));
-            if matches!(value.kind, ValueKind::Table(_)) {
-                all.push(Table::open(path, value, self.findings, |table| read(&name, table)));
-            } else {
-                self.findings.ask(&path, Some(&value));
-                self.findings.report(path, format!("must be a table, not {}", leaf::kind(&value)));
-            }
+            let path = self.path_of(&shown::key(&name));
+            all.extend(Table::open_table(path, value, self.findings, |table| read(&name, table)));
         }
         all
     }
@@ -146,13 +152,27 @@ impl Table<'_> {
         self.findings.report(self.path.clone(), text);
     }
 
+    fn open_table<T>(
+        path: String,
+        value: Value,
+        findings: &Findings,
+        read: impl FnOnce(&mut Table<'_>) -> T,
+    ) -> Option<T> {
+        if matches!(value.kind, ValueKind::Table(_)) {
+            return Some(Table::open(path, value, findings, read));
+        }
+        findings.ask(&path, Some(&value));
+        findings.report(path, format!("must be a table, not {}", shown::kind(&value)));
+        None
+    }
+
     fn open<T>(path: String, value: Value, findings: &Findings, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
         let mut table = Table { path, entries: BTreeMap::new(), known: Vec::new(), findings };
         if let ValueKind::Table(entries) = value.kind {
             table.entries.extend(entries);
         } else {
             findings.ask(&table.path, Some(&value));
-            table.report_self(format!("must be a table, not {}", leaf::kind(&value)));
+            table.report_self(format!("must be a table, not {}", shown::kind(&value)));
         }
         let outcome = read(&mut table);
         table.close();
@@ -161,7 +181,7 @@ impl Table<'_> {
 
     fn close(self) {
         for (key, value) in &self.entries {
-            let path = self.path_of(&leaf::escaped(key));
+            let path = self.path_of(&shown::key(key));
             let text = format!("unknown key, {}", self.suggestion(key));
             let place = place(&path, value);
             self.findings.violations.borrow_mut().push(Violation { key: path, text, place });

@@ -64,6 +64,52 @@ fn every_mistake_is_told_in_one_round_with_its_key() {
         ("sinks.crm.retry.min", "must not be above `max`"),
         ("sinks.pathless.path", "is missing"),
     ];
+    assert_all_told(&setup, &expected);
+}
+
+#[test]
+fn every_mistake_with_logins_bots_and_portals_is_told_in_the_same_round() {
+    let setup = Setup::new().with(&format!(
+        "[sources.user]\nwebhook_url = \"{URL}\"\nbot_id = 1\npoll = {{ idle = \"9s\", idle_max = \"8s\" }}\n\
+         [sources.greedy]\nkind = \"bot\"\nwebhook_url = \"{URL}\"\nbot_id = 5\nbot_token = \"t\"\nwith_user_events = true\n\
+         [sources.bare]\nkind = \"bot\"\nwebhook_url = \"{URL}\"\n\
+         [sources.robot]\nkind = \"robot\"\nwebhook_url = \"https://a.example/rest/2/abc/\"\n\
+         [sources.nothing]\nkind = \"user\"\n\
+         [sources.both]\nwebhook_url = \"https://a.example/rest/3/abc/\"\noauth.grant = \"login\"\n\
+         [sources.login.oauth]\nportal = \"https://b.example/rest/\"\nclient_secret_file = \"nowhere.secret\"\n\
+         [sources.token]\nkind = \"bot\"\nbot_id = 6\nbot_token = \"t\"\noauth.grant = \"login\"\n\
+         [sources.lost]\nkind = \"bot\"\nbot_id = 7\noauth = {{ grant = \"nobody\", portal = \"https://b.example\" }}\n\
+         [portals.\"a.example\"]\nplan = \"self-hosted\"\nrate = 2\n\
+         [portals.\"A.example\"]\nplan = \"enterprise\"\nburst = 0\n\
+         [portals.\"https://a.example\"]\nplan = \"free\"\n\
+         [sinks.console]\ntype = \"stdout\""
+    ));
+    let expected = [
+        ("sources.user.bot_id", "belongs to a source of kind `bot`"),
+        ("sources.user.poll.idle_max", "must not be below `idle` (9s)"),
+        ("sources.user.webhook_url", "the same queue as `sources.greedy` (`a.example/user/1`)"),
+        ("sources.bare.bot_id", "is missing"),
+        ("sources.bare.bot_token", "is missing"),
+        ("sources.robot.kind", "`user` or `bot`"),
+        ("sources.nothing.webhook_url", "is missing"),
+        ("sources.both.oauth", "must not be given together"),
+        ("sources.login.oauth.portal", "https://HOST alone"),
+        ("sources.login.oauth.client_id", "is missing"),
+        ("sources.login.oauth.client_secret_file", "there is no such file"),
+        ("sources.token.bot_token", "is of no use with `oauth`"),
+        ("sources.lost.oauth.portal", "does not go with `grant`"),
+        ("sources.lost.oauth.grant", "name one with a login of its own: `login`"),
+        ("portals.\"a.example\".rate", "is of no use with the plan `self-hosted`"),
+        ("portals.\"A.example\"", "must be written as the portal's URL has it: `a.example`"),
+        ("portals.\"A.example\".burst", "must be a number from 1 to 1000"),
+        ("portals.\"***\"", "must be a host alone"),
+        ("portals.\"***\".plan", "`standard`, `enterprise` or `self-hosted`"),
+    ];
+    assert_all_told(&setup, &expected);
+}
+
+/// Every command that reads the configuration tells each of these, a line each, and touches nothing.
+fn assert_all_told(setup: &Setup, expected: &[(&str, &str)]) {
     for args in [CHECK.as_slice(), &["run"], &["run", "--once"], &["status"], &["subscribe", "support"]] {
         let refused = output(args, setup.folder());
         let said = stderr(&refused);
@@ -222,14 +268,24 @@ fn of_the_repository(name: &str) -> PathBuf {
 #[test]
 fn the_reference_and_every_example_are_right() {
     let folder = TempDir::new().unwrap();
-    for secret in ["support.url", "crm.url"] {
-        fs::write(folder.path().join(secret), URL).unwrap();
+    for (secret, text) in [
+        ("support.url", "https://example.bitrix24.com/rest/1/abc/"),
+        ("intranet.url", "https://bitrix.intranet.example:8443/rest/1/abc/"),
+        ("crm.url", URL),
+        ("assistant.token", "token"),
+        ("office.secret", "secret"),
+    ] {
+        fs::write(folder.path().join(secret), text).unwrap();
     }
+    let credentials = [("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap())];
     // What each file says about where its secrets are.
-    let secrets: [(&str, &[(&str, &str)]); 4] = [
+    let secrets: [(&str, &[(&str, &str)]); 7] = [
         ("b24relay.toml", &[]),
         ("examples/archive-to-file.toml", &[("B24RELAY_SOURCES__SUPPORT__WEBHOOK_URL_FILE", "support.url")]),
-        ("examples/crm-webhook.toml", &[("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap())]),
+        ("examples/crm-webhook.toml", &credentials),
+        ("examples/bot.toml", &credentials),
+        ("examples/oauth-application.toml", &credentials),
+        ("examples/enterprise-portal.toml", &credentials),
         (
             "examples/two-users.toml",
             &[

@@ -1,4 +1,5 @@
-//! G7: a webhook's code and a sink's address are nowhere to be seen, whatever goes wrong.
+//! G7: a webhook's code, a bot's token, an application's secret and a sink's address are nowhere to be seen,
+//! whatever goes wrong.
 
 use std::fs;
 use std::path::Path;
@@ -309,7 +310,44 @@ fn wrong_configurations() -> Vec<String> {
         format!("{source}[sinks.crm]\ntype = \"webhook\"\nurl = \"https://crm.example/{MARK}\"\ntimeout = \"{url}\"\n"),
         format!("{whole}sources = [\"{url}\"]\nevents = [1, \"{url}\"]\nformat = \"{url}\"\n"),
     ]);
+    wrong.extend(wrong_bots_and_logins().iter().map(|keys| format!("{whole}{keys}\n")));
     wrong
+}
+
+/// The token of a bot and the secret of an application, each where it should be and where it should not.
+fn wrong_bots_and_logins() -> Vec<String> {
+    let url = format!("https://b.example/rest/1/{MARK}/");
+    let bot = format!("[sources.bot]\nkind = \"bot\"\nwebhook_url = \"{url}\"\n");
+    let login = "[sources.login.oauth]\nportal = \"https://b.example\"\nclient_id = \"local.1\"\n";
+    vec![
+        format!("{bot}bot_token = \"{MARK}\""),
+        format!("{bot}bot_id = \"{MARK}\"\nbot_token = 5"),
+        format!("{bot}bot_id = 5\nbot_token = \"{MARK}"),
+        format!("{bot}bot_id = 5\nbot_token = {MARK}"),
+        format!("{bot}bot_id = 5\nbot_token = [\"{MARK}\"]"),
+        format!("{bot}bot_id = 5\nbot_token = \"{MARK} {MARK}\""),
+        format!("{bot}bot_id = 5\nbot_token_file = \"{MARK}\""),
+        format!("{bot}bot_id = 5\nbot_token = \"x\"\nbot_token_file = \"./{MARK}/{MARK}\""),
+        format!("{bot}bot_id = 5\nbot_tokn = \"{MARK}\""),
+        format!("[sources.bot]\nbot_token = \"{MARK}\"\nwebhook_url = \"{url}\""),
+        format!(
+            "[sources.bot]\nkind = \"bot\"\nbot_id = 1\nbot_token = \"{MARK}\"\noauth.grant = \"{MARK}\""
+        ),
+        format!("{login}client_secret_file = \"{MARK}\""),
+        format!("{login}client_secret = [\"{MARK}\"]"),
+        format!("{login}client_secret = \"{MARK}\\n{MARK}\""),
+        format!("{login}client_secret = \"{MARK}\"\nclient_secret_file = \"{MARK}\""),
+        format!("{login}client_secret = \"{MARK}\"\ngrant = \"{MARK}\""),
+        format!("{login}client_secret = \"{MARK}\"\nserver = \"https://b.example/?client_secret={MARK}\""),
+        format!("{login}client_secret = \"{MARK}\"\nrefresh_token = \"{MARK}\""),
+        format!(
+            "[sources.login.oauth]\nportal = \"{url}\"\nclient_id = [\"{MARK}\"]\nclient_secret = \"{MARK}\""
+        ),
+        format!("[sources.login]\noauth = \"{MARK}\""),
+        format!("[portals]\n\"{url}\" = \"{MARK}\""),
+        format!("[portals.\"me:{MARK}@a.example\"]"),
+        format!("[portals.\"a.example\"]\nplan = \"{url}\"\nrate = \"{url}\""),
+    ]
 }
 
 #[test]
@@ -342,6 +380,10 @@ fn no_complaint_about_a_variable_or_a_secret_file_shows_it() {
         ("B24RELAY_LOG__LEVEL", url.clone()),
         ("B24RELAY_STATE__X", url.clone()),
         ("B24RELAY_SINKS__OUT__TYPE", url),
+        ("B24RELAY_SOURCES__SUPPORT__BOT_TOKEN", MARK.to_owned()),
+        ("B24RELAY_SOURCES__SUPPORT__OAUTH", MARK.to_owned()),
+        ("B24RELAY_SOURCES__SUPPORT__OAUTH__CLIENT_SECRET", MARK.to_owned()),
+        ("B24RELAY_SOURCES__SUPPORT__OAUTH__CLIENT_SECRET_FILE", MARK.to_owned()),
     ] {
         let mut check = command();
         check.args(["check", "--no-network"]).env(variable, &value).current_dir(setup.folder());

@@ -1,12 +1,15 @@
 //! What the room promises as a whole: all violations in one round, secrets never shown, later layers win.
 
+mod credentials;
 mod layers;
+mod portals;
+mod queues;
 mod rules;
 mod secrets;
 
 use super::environment::Environment;
 use super::load::load_from;
-use super::{ConfigError, Loaded, Overrides};
+use super::{Config, ConfigError, Loaded, Overrides};
 
 /// The part of every secret below that must never be seen.
 const MARK: &str = "s3cr3t";
@@ -39,6 +42,12 @@ fn load_with(
     let file = directory.path().join("b24relay.toml");
     std::fs::write(&file, text).unwrap();
     load_from(&[], environment, &Overrides { config: Some(file), ..overrides })
+}
+
+/// The configuration in a text that nothing is wrong with.
+#[track_caller]
+fn config_of(text: &str) -> Config {
+    load_text(text, &environment(&[])).unwrap().config
 }
 
 /// The lines of the error behind its first one; none when the text loads.

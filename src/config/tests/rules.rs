@@ -1,6 +1,6 @@
 //! Rules of single keys and between keys: all broken ones come out in one round.
 
-use super::{SMALL, assert_refused, environment, load_text, with_sink};
+use super::{SMALL, assert_refused, config_of, environment, load_text, with_sink};
 
 #[test]
 fn all_violations_come_out_in_one_round_with_key_value_and_line() {
@@ -164,14 +164,21 @@ fn a_secret_is_given_exactly_once() {
 }
 
 #[test]
-fn two_sources_never_share_a_queue() {
-    let text = format!("{SMALL}\n[sources.b]\nwebhook_url = 'https://A.example:443/rest/1/other'");
-    assert_refused(
-        &text,
-        &["sources.b.webhook_url: reads the same queue as `sources.a` (`a.example/user/1`)"],
-    );
-    let text = format!("{SMALL}\n[sources.b]\nwebhook_url = 'https://a.example/rest/2/other'");
-    assert_refused(&text, &[]);
+fn the_pause_grows_to_no_less_than_where_it_begins() {
+    let poll = |keys: &str| format!("{SMALL}[sources.a.poll]\n{keys}");
+    let pauses = |keys: &str| {
+        let poll = config_of(&poll(keys)).sources[0].poll;
+        (poll.idle.as_secs(), poll.idle_max.as_secs())
+    };
+    assert_eq!(pauses(""), (5, 30));
+    assert_eq!(pauses("idle = '1m'"), (60, 60));
+    assert_eq!(pauses("idle_max = '5s'"), (5, 5));
+    assert_eq!(pauses("idle = '10s'\nidle_max = '5m'"), (10, 300));
+    let below = "sources.a.poll.idle_max: must not be below `idle` (5s), not 4s (line 7)";
+    assert_refused(&poll("idle_max = '4s'"), &[below]);
+    assert_refused(&poll("idle_max = '4s'\nidle = '5s'"), &[below]);
+    assert_refused(&poll("idle_max = '6m'"), &["sources.a.poll.idle_max: must be 1s to 5m, not `6m`"]);
+    assert_refused(&poll("idle_max = '4s'\nidle = '5'"), &["sources.a.poll.idle: must be a duration"]);
 }
 
 #[test]

@@ -25,6 +25,17 @@ poll = { idle = "5s" }
 [sinks.w]
 type = "webhook"
 url = "https://w.example/s3cr3t?token=s3cr3t"
+[sources.b]
+kind = "bot"
+bot_id = 5
+bot_token = "s3cr3t"
+webhook_url = "https://a.example/rest/2/s3cr3t/"
+[sources.c.oauth]
+portal = "https://c.example"
+client_id = "local.1"
+client_secret = "s3cr3t"
+[portals."a.example"]
+plan = "enterprise"
 "#;
     assert!(load_text(text, &environment(&[])).is_ok());
     for at in 0..text.len() {
@@ -46,9 +57,17 @@ url = "https://w.example/s3cr3t?token=s3cr3t"
     }
 }
 
+const URL: &str = "https://a.example/rest/1/s3cr3t/";
+
+#[track_caller]
+fn assert_hidden(line: &str) {
+    let text = format!("{}\n{SMALL}", line.replace("URL", URL));
+    let error = load_text(&text, &environment(&[])).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains(MARK), "{line}\n{error}");
+}
+
 #[test]
 fn a_secret_in_the_wrong_place_is_not_shown() {
-    const URL: &str = "https://a.example/rest/1/s3cr3t/";
     for line in [
         "sources.b.webhook_url = ['URL']",
         "sources.b.webhook_url = { a = 'URL' }",
@@ -76,18 +95,65 @@ fn a_secret_in_the_wrong_place_is_not_shown() {
         "sinks.b = { type = 'webhook', url_file = 'URL' }",
         "sources.b.webhook_url = 'URL'",
     ] {
-        let text = format!("{}\n{SMALL}", line.replace("URL", URL));
-        let error = load_text(&text, &environment(&[])).unwrap_err();
-        assert!(!format!("{error} {error:?}").contains(MARK), "{line}\n{error}");
+        assert_hidden(line);
     }
+}
+
+#[test]
+fn a_token_or_a_client_secret_in_the_wrong_place_is_not_shown() {
+    for line in [
+        "sources.b = { kind = 'URL', bot_token = 's3cr3t', bot_id = 's3cr3t' }",
+        "sources.b = { bot_token = 's3cr3t' }",
+        "sources.b = { kind = 'bot', bot_token = 's3cr3t' }",
+        "sources.b = { kind = 'bot', bot_token = ['s3cr3t'], bot_token_file = 's3cr3t' }",
+        "sources.b = { kind = 'bot', bot_token = 's3cr3t s3cr3t' }",
+        "sources.b = { kind = 'bot', bot_token = \"s3cr3t\\u0000\" }",
+        "sources.b = { kind = 'bot', bot_token_file = '/s3cr3t' }",
+        "sources.b = { kind = 'bot', bot_token_file = '/dev/null/s3cr3t' }",
+        "sources.b = { kind = 'bot', bot_tokenn = 's3cr3t' }",
+        "sources.b = { kind = 'bot', bot_id = 's3cr3t' }",
+        "sources.b = { kind = 'bot', bot_token = 's3cr3t', oauth.grant = 's3cr3t' }",
+        "sources.b.oauth = 's3cr3t'",
+        "sources.b.oauth = ['s3cr3t']",
+        "sources.b.oauth.portal = 's3cr3t'",
+        "sources.b.oauth.portal = 'URL'",
+        "sources.b.oauth.portal = 'https://me:s3cr3t@a.example'",
+        "sources.b.oauth.portal = 'https://a.example/?s3cr3t'",
+        "sources.b.oauth.server = 'https://a.example/oauth/?client_secret=s3cr3t'",
+        "sources.b.oauth.client_id = \"s3cr3t\\ns3cr3t\"",
+        "sources.b.oauth.client_id = ['s3cr3t']",
+        "sources.b.oauth.client_secret = ['s3cr3t']",
+        "sources.b.oauth.client_secret = \"s3cr3t\\ns3cr3t\"",
+        "sources.b.oauth.client_secret_file = 's3cr3t'",
+        "sources.b.oauth = { client_secret = 's3cr3t', client_secret_file = 's3cr3t' }",
+        "sources.b.oauth = { grant = 's3cr3t', client_secret = 's3cr3t', server = 's3cr3t' }",
+        "sources.b.oauth = { grant = 's3cr3t s3cr3t' }",
+        "sources.b.oauth.code = 's3cr3t'",
+        "portals = 'URL'",
+        "portals.'URL' = {}",
+        "portals.'URL' = 'URL'",
+        "portals.'me:s3cr3t@a.example' = {}",
+        "portals.'a.example/s3cr3t' = {}",
+        "portals.'a.example' = 's3cr3t'",
+        "portals.'a.example' = { plan = 'URL', burst = 'URL', rate = 'URL' }",
+    ] {
+        assert_hidden(line);
+    }
+}
+
+#[test]
+fn a_configuration_shows_none_of_its_secrets() {
     let loaded =
         load_text(with_sink("type = 'webhook'\nurl = 'https://w.example/s3cr3t'"), &environment(&[]));
+    assert!(!format!("{:?}", loaded.unwrap()).contains(MARK));
+    let sources = "sources.b = { kind = 'bot', bot_id = 5, bot_token = 's3cr3t', webhook_url = 'URL' }\n\
+                   sources.c.oauth = { portal = 'https://c.example', client_id = 'x', client_secret = 's3cr3t' }";
+    let loaded = load_text(format!("{}\n{SMALL}", sources.replace("URL", URL)), &environment(&[]));
     assert!(!format!("{:?}", loaded.unwrap()).contains(MARK));
 }
 
 #[test]
 fn a_secret_in_the_environment_is_not_shown() {
-    const URL: &str = "https://a.example/rest/1/s3cr3t";
     for (name, value) in [
         ("B24RELAY_SOURCES__A__WEBHOOK_URL", "s3cr3t"),
         ("B24RELAY_SOURCES__A__WEBHOOK_URL_FILE", URL),
@@ -98,6 +164,14 @@ fn a_secret_in_the_environment_is_not_shown() {
         ("B24RELAY_LOG", URL),
         ("B24RELAY_TOKEN", MARK),
         ("B24RELAY_A[1]", MARK),
+        ("B24RELAY_SOURCES__A__BOT_TOKEN", MARK),
+        ("B24RELAY_SOURCES__A__BOT_ID", MARK),
+        ("B24RELAY_SOURCES__B__BOT_TOKEN_FILE", MARK),
+        ("B24RELAY_SOURCES__A__OAUTH", MARK),
+        ("B24RELAY_SOURCES__A__OAUTH__CLIENT_SECRET", MARK),
+        ("B24RELAY_SOURCES__B__OAUTH__CLIENT_SECRET_FILE", MARK),
+        ("B24RELAY_SOURCES__B__OAUTH__GRANT", MARK),
+        ("B24RELAY_PORTALS__A__TOKEN", MARK),
     ] {
         let error = load_text(SMALL, &environment(&[(name, value)])).unwrap_err();
         assert!(!format!("{error} {error:?}").contains(MARK), "{name}\n{error}");

@@ -1,0 +1,106 @@
+//! `[portals."HOST"]`, from the tree: what a portal bears that is not of the ordinary plan.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use super::choice::Plan;
+use super::secret_url::SecretUrl;
+use super::source::SourceDraft;
+use super::table::{Findings, Table};
+use super::{RateConfig, leaf, shown};
+
+/// Requests at once. The plans have 50 and 250: the bounds are there to catch a slip.
+const BURST: RangeInclusive<f64> = 1.0..=1000.0;
+/// Requests a second. The plans have 2 and 5.
+const PER_SECOND: RangeInclusive<f64> = 0.1..=100.0;
+
+/// A portal as far as it could be read.
+pub(super) struct PortalDraft {
+    host: String,
+    rate: Option<RateConfig>,
+}
+
+impl PortalDraft {
+    /// As an entry of `Config::portals`.
+    pub(super) fn complete(self) -> (String, Option<RateConfig>) {
+        (self.host, self.rate)
+    }
+}
+
+/// Reads one portal; what is wrong is noted.
+pub(super) fn read(host: &str, table: &mut Table<'_>) -> PortalDraft {
+    let plan = table.take("plan", leaf::choice).unwrap_or(Plan::Standard);
+    let rate = match plan {
+        Plan::Standard => Some(read_rate(table, RateConfig::STANDARD)),
+        Plan::Enterprise => Some(read_rate(table, RateConfig::ENTERPRISE)),
+        Plan::SelfHosted => {
+            let reason = "is of no use with the plan `self-hosted`, which has no limit: remove it, or choose another `plan`";
+            table.refuse(&["burst", "rate"], reason);
+            None
+        }
+    };
+    PortalDraft { host: host.to_owned(), rate }
+}
+
+/// The figures of the plan, unless there are others.
+fn read_rate(table: &mut Table<'_>, of_plan: RateConfig) -> RateConfig {
+    RateConfig {
+        burst: table.take("burst", leaf::number(BURST)).unwrap_or(of_plan.burst),
+        per_second: table.take("rate", leaf::number(PER_SECOND)).unwrap_or(of_plan.per_second),
+    }
+}
+
+/// Notes every portal that no source uses.
+pub(super) fn check(portals: &[PortalDraft], sources: &[SourceDraft], findings: &Findings) {
+    let used = Used::by(sources);
+    for portal in portals {
+        if let Some(objection) = used.objection(&portal.host) {
+            findings.report(format!("portals.{}", shown::key(&portal.host)), objection);
+        }
+    }
+}
+
+/// The portals in use.
+struct Used {
+    hosts: BTreeSet<String>,
+    /// Whether there may be more: not every source could be read.
+    may_be_more: bool,
+}
+
+impl Used {
+    fn by(sources: &[SourceDraft]) -> Self {
+        let hosts = sources.iter().filter_map(|source| source.portal(sources));
+        Self {
+            hosts: hosts.map(SecretUrl::authority).collect(),
+            may_be_more: sources.iter().any(|source| source.portal(sources).is_none()),
+        }
+    }
+
+    fn objection(&self, host: &str) -> Option<String> {
+        if self.hosts.contains(host) {
+            return None;
+        }
+        let Some(plain) = plain(host) else {
+            let text =
+                "must be a host alone, as in `portals.\"example.bitrix24.com\"`, without scheme and path";
+            return Some(format!("{text}{}", self.listed()));
+        };
+        if self.hosts.contains(&plain) {
+            return Some(format!("must be written as the portal's URL has it: `{plain}`"));
+        }
+        let text = "no source uses this portal: correct the host, or remove the table";
+        (!self.may_be_more).then(|| format!("{text}{}", self.listed()))
+    }
+
+    fn listed(&self) -> String {
+        let hosts: Vec<String> = self.hosts.iter().map(|host| format!("`{host}`")).collect();
+        if hosts.is_empty() { String::new() } else { format!("; in use: {}", hosts.join(", ")) }
+    }
+}
+
+/// The host as URLs have it; `None` when it is none, or more than that.
+fn plain(host: &str) -> Option<String> {
+    let is_more = host.contains(['/', '\\', '?', '#', '@']);
+    let url = SecretUrl::parse_origin(&format!("https://{host}")).ok().filter(|_| !is_more);
+    url.map(|url| url.authority())
+}
