@@ -32,6 +32,27 @@ pub struct CallError {
     pub cure: &'static str,
     method: &'static str,
     reason: String,
+    code: Option<String>,
+}
+
+impl CallError {
+    /// The error code as the portal sent it, if it sent one.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// The same, for a command that knows better what it means than the table of all codes.
+    #[must_use]
+    pub fn advising(self, class: Class, cure: &'static str) -> Self {
+        Self { class, cure, ..self }
+    }
+
+    /// The same, with `secret` removed from the portal's words: one that went along as a parameter.
+    #[must_use]
+    pub fn hiding(self, secret: &str) -> Self {
+        let reason = if secret.is_empty() { self.reason } else { self.reason.replace(secret, "***") };
+        Self { reason, ..self }
+    }
 }
 
 impl fmt::Display for CallError {
@@ -70,7 +91,8 @@ impl Caller {
         method: &'static str,
         params: &impl Serialize,
     ) -> Result<T, CallError> {
-        let failed = |(class, cure), reason| CallError { class, wait: None, cure, method, reason };
+        let failed =
+            |(class, cure), reason| CallError { class, wait: None, cure, method, reason, code: None };
         let body = serde_json::to_vec(params).map_err(|error| failed((Class::Bug, ""), error.to_string()))?;
         let request = self
             .client
@@ -116,6 +138,7 @@ impl Caller {
         let separator = if description.is_empty() { "" } else { ": " };
         let reason = format!("{code} (HTTP {}){separator}{description}", answer.status);
         let mut error = answer.failed(verdict, reason);
+        error.code = Some(code);
         if error.class == Class::OpWait {
             error.wait = self.operating_reset_in();
         }
@@ -146,7 +169,7 @@ struct Answer {
 impl Answer {
     fn failed(&self, (class, cure): (Class, &'static str), reason: String) -> CallError {
         let wait = http_client::retry_after(&self.headers);
-        CallError { class, wait, cure, method: self.method, reason }
+        CallError { class, wait, cure, method: self.method, reason, code: None }
     }
 
     fn without_json(&self, body: &[u8], webhook: &WebhookUrl) -> CallError {
