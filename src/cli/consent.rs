@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use clap::Args;
 
 use super::exit::UsageError;
-use super::output::print;
+use super::output::{print, remark};
 use crate::shutdown::Signals;
 
 #[derive(Debug, Args)]
@@ -55,7 +55,10 @@ async fn asked(question: &str, signals: &Signals) -> io::Result<bool> {
     });
     tokio::select! {
         biased;
-        () = signals.stop.cancelled() => Ok(false),
+        () = signals.stop.cancelled() => {
+            remark("");
+            Ok(false)
+        }
         answer = answered => {
             let answer = answer.map_err(io::Error::other)??;
             Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))

@@ -156,7 +156,8 @@ async fn the_secret_can_come_through_standard_input() {
 #[tokio::test]
 async fn a_dry_run_removes_nothing() {
     let portal = portal_answering(&[first_list()]).await;
-    let args = ["unregister", "support", "--bot-id", "39", "--client-id-file", "bot.secret", "--dry-run"];
+    let args =
+        ["unregister", "support", "--bot-id", "39", "--client-id-file", "bot.secret", "--dry-run", "--yes"];
     let shown = bots(&setup(&portal), &args).await;
     assert_eq!(code(&shown), 0, "{}", stderr(&shown));
     assert!(stdout(&shown).contains("Helper") && stdout(&shown).contains("nothing was removed"));

@@ -1,11 +1,15 @@
 //! `check`: everything that would keep a run from its work is found, and nothing is touched meanwhile.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::process::Output;
 
+use axum::Router;
+use axum::http::{Method as Verb, StatusCode};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 use crate::portal::Portal;
 use crate::process::{code, finished, stderr, stdout};
@@ -301,6 +305,26 @@ async fn any_answer_of_a_receiver_will_do_and_no_redirect_is_followed() {
         assert_says(&found(&report, "crm", "reach"), "ok", &[status]);
     }
     assert_eq!((receiver.count(), elsewhere.count()), (3, 0));
+}
+
+/// A receiver that answers nothing but a HEAD request with a 200.
+async fn head_receiver() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = async |verb: Verb| if verb == Verb::HEAD { StatusCode::OK } else { StatusCode::IM_A_TEAPOT };
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
+    address
+}
+
+#[tokio::test]
+async fn a_receiver_is_not_given_an_event_to_find_out() {
+    let portal = Portal::start().await;
+    let url = format!("http://{}/hooks", head_receiver().await);
+    let setup = with_user(Setup::new(), &portal, "support", 1);
+    let (code, report) =
+        check(&setup.with(&format!("[sinks.crm]\ntype = \"webhook\"\nurl = \"{url}\""))).await;
+    assert_eq!(code, 0, "{report:#}");
+    assert_says(&found(&report, "crm", "reach"), "ok", &["200"]);
 }
 
 /// The lines of a table between which `words` stand together.
