@@ -13,6 +13,11 @@ use crate::store::StoreError;
 #[error("{0}")]
 pub struct UsageError(pub String);
 
+/// The configuration lacks what a command needs: leave with 78.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SetupError(pub String);
+
 /// How the process ends; DESIGN.md section 5.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
@@ -29,7 +34,7 @@ pub enum Exit {
 impl Exit {
     /// The code of an error that reached the top.
     pub fn of(error: &anyhow::Error) -> Self {
-        if error.is::<ConfigError>() {
+        if error.is::<ConfigError>() || error.is::<SetupError>() {
             return Self::Config;
         }
         if let Some(error) = error.downcast_ref::<RelayError>() {

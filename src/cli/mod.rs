@@ -1,15 +1,23 @@
 //! What a person types: one file per verb, each thin; errors end up here as a line and an exit code.
 
+mod bots;
 mod check;
 mod completions;
+mod consent;
 mod demo;
 mod exit;
+mod handlers;
+mod login;
+mod offset;
 mod output;
+mod peek;
 mod run;
 mod sandbox;
 mod source;
 mod status;
 mod subscription;
+mod table;
+mod tap;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,7 +34,7 @@ use exit::Exit;
 const EXAMPLES: &str = "\
 Examples:
   b24relay demo                            see it work, no portal needed
-  b24relay check --no-network              is the configuration right?
+  b24relay check                           is everything ready?
   b24relay run                             poll and deliver until stopped
   b24relay run --once                      deliver what is waiting, then leave
   b24relay status                          how far is each sink?
@@ -77,14 +85,25 @@ impl GlobalArgs {
 enum Command {
     /// Poll every source and deliver until stopped
     Run(run::RunArgs),
-    /// Tell whether the configuration is right, every mistake at once
+    /// Tell whether the configuration is right and everything in it answers
     Check(check::CheckArgs),
     /// Ask the portal to record events for a source's user
     Subscribe(subscription::SubscribeArgs),
     /// Deliver what is left, then ask the portal to stop recording
     Unsubscribe(subscription::UnsubscribeArgs),
+    /// Let an OAuth application read a user's queue
+    Login(login::LoginArgs),
+    /// Show where each sink stands in a source's queue, or put it elsewhere
+    #[command(after_help = offset::NOTES)]
+    Offset(offset::OffsetArgs),
     /// Show how far each sink is and what keeps it
     Status(status::StatusArgs),
+    /// Look at a source's events without taking them away from anybody
+    Tap(tap::TapArgs),
+    /// Show or remove the push handlers of a source's application
+    Handlers(handlers::HandlersArgs),
+    /// Show the portal's bots, or remove one
+    Bots(bots::BotsArgs),
     /// Run an emulated portal to develop against
     Sandbox(sandbox::SandboxArgs),
     /// Show the relay at work against an emulated portal, with nothing to set up
@@ -118,14 +137,27 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => {
             with_runtime(async |signals| run::run(&args, &configure(&cli.global)?, &signals).await)
         }
-        Command::Check(args) => check::run(&args, &cli.global),
+        Command::Check(args) => {
+            with_runtime(async |signals| check::run(&args, &configure(&cli.global)?, &signals).await)
+        }
         Command::Subscribe(args) => {
             with_runtime(async |_| subscription::subscribe(&args, &configure(&cli.global)?).await)
         }
         Command::Unsubscribe(args) => with_runtime(async |signals| {
             subscription::unsubscribe(&args, configure(&cli.global)?, &signals).await
         }),
+        Command::Login(args) => with_runtime(async |_| login::run(&args, &configure(&cli.global)?).await),
+        Command::Offset(args) => with_runtime(async |_| offset::run(&args, &configure(&cli.global)?).await),
         Command::Status(args) => status::run(&args, &cli.global),
+        Command::Tap(args) => {
+            with_runtime(async |signals| tap::run(&args, &configure(&cli.global)?, &signals).await)
+        }
+        Command::Handlers(args) => {
+            with_runtime(async |signals| handlers::run(&args, &configure(&cli.global)?, &signals).await)
+        }
+        Command::Bots(args) => {
+            with_runtime(async |signals| bots::run(&args, &configure(&cli.global)?, &signals).await)
+        }
         Command::Sandbox(args) => with_runtime(async |signals| {
             sandbox::run(args, signals.stop.clone()).await?;
             Ok(Exit::Clean)

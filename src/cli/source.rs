@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::exit::UsageError;
-use crate::config::{AccessConfig, Config, SourceConfig};
+use crate::config::{Config, SourceConfig};
 use crate::portal::{Caller, Memory};
 use crate::relay::{Callers, NoMemory, StoreMemory};
 use crate::store::Store;
@@ -19,36 +19,37 @@ pub fn find<'a>(config: &'a Config, name: &str) -> Result<&'a SourceConfig, Usag
     })
 }
 
-/// Calls the portal with the source's credential, beside a running daemon or without one.
+/// What it takes to call the portals of `sources`, beside a running daemon or without one.
 ///
 /// # Errors
 /// When the state file that holds a login cannot be read, or TLS cannot be set up.
-pub async fn caller(config: &Config, source: &SourceConfig) -> anyhow::Result<Caller> {
-    caller_with(config, source, memory(config, source)?).await
+pub async fn callers<'a>(
+    config: &Config,
+    sources: impl IntoIterator<Item = &'a SourceConfig> + Clone,
+) -> anyhow::Result<Callers> {
+    let memory = memory(config, sources.clone())?;
+    Callers::open(config, sources, &memory).await.map_err(anyhow::Error::msg)
 }
 
-/// As [`caller`], with a store that is open already.
+/// Calls the portal with the source's credential.
 ///
 /// # Errors
-/// When TLS cannot be set up.
-pub async fn caller_with(
-    config: &Config,
-    source: &SourceConfig,
-    memory: Arc<dyn Memory>,
-) -> anyhow::Result<Caller> {
-    let callers = Callers::open(config, [source], &memory).await.map_err(anyhow::Error::msg)?;
-    callers.of(source).map_err(anyhow::Error::msg)
+/// As [`callers`].
+pub async fn caller(config: &Config, source: &SourceConfig) -> anyhow::Result<Caller> {
+    callers(config, [source]).await?.of(source).map_err(anyhow::Error::msg)
 }
 
-/// A login is in the state file. With a webhook it only tells whether the portal has moved, which the
-/// portal itself tells as well: then one that is not there or not ours is done without.
-fn memory(config: &Config, source: &SourceConfig) -> anyhow::Result<Arc<dyn Memory>> {
-    match &source.access {
-        AccessConfig::OAuth(_) => Ok(Arc::new(StoreMemory(Store::open_beside(&config.state)?))),
-        AccessConfig::Webhook(_) if config.state.exists() => Ok(match Store::open_beside(&config.state) {
-            Ok(store) => Arc::new(StoreMemory(store)),
-            Err(_) => Arc::new(NoMemory),
-        }),
-        AccessConfig::Webhook(_) => Ok(Arc::new(NoMemory)),
+/// A login is in the state file. With webhooks it only tells whether a portal has moved, which the portal
+/// itself tells as well: then one that is not there or not ours is done without.
+fn memory<'a>(
+    config: &Config,
+    sources: impl IntoIterator<Item = &'a SourceConfig>,
+) -> anyhow::Result<Arc<dyn Memory>> {
+    if sources.into_iter().any(|source| source.webhook().is_none()) {
+        return Ok(Arc::new(StoreMemory(Store::open_beside(&config.state)?)));
     }
+    Ok(match config.state.exists().then(|| Store::open_beside(&config.state)) {
+        Some(Ok(store)) => Arc::new(StoreMemory(store)),
+        Some(Err(_)) | None => Arc::new(NoMemory),
+    })
 }

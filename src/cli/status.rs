@@ -1,12 +1,12 @@
 //! `b24relay status`: what the state file says, beside a running daemon or without one.
 
 use clap::Args;
-use comfy_table::{Table, presets};
 use jiff::Timestamp;
 
 use super::GlobalArgs;
 use super::exit::Exit;
 use super::output::print;
+use super::table::{aligned, table};
 use crate::store::{LaneReport, Report, SourceReport, Store};
 
 const EXAMPLES: &str = "\
@@ -56,20 +56,6 @@ fn tables(report: &Report) -> String {
         lanes.add_row([source, sink, &offset, &delivered, &filtered, &committed, well_unless(trouble)]);
     }
     format!("daemon  {daemon}\n\n{}\n\n{}", aligned(sources), aligned(lanes))
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    table
-}
-
-/// The table's lines, columns two spaces apart, nothing behind the last one.
-fn aligned(mut table: Table) -> String {
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table.trim_fmt()
 }
 
 fn well_unless(trouble: &str) -> &str {

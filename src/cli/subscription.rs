@@ -8,9 +8,10 @@ use serde_json::Map;
 
 use super::exit::Exit;
 use super::output::print;
-use super::source::{caller, caller_with, find};
+use super::source::{caller, find};
 use crate::config::{Config, SourceConfig};
-use crate::relay::{self, Ending, StoreMemory, Until};
+use crate::portal::Memory;
+use crate::relay::{self, Callers, Ending, StoreMemory, Until};
 use crate::shutdown::Signals;
 use crate::store::Store;
 
@@ -74,7 +75,9 @@ pub async fn unsubscribe(
             return Ok(if ending == Ending::Refused { Exit::Refused } else { Exit::Temporary });
         }
     }
-    let caller = caller_with(&config, &source, Arc::new(StoreMemory(store.clone()))).await?;
+    let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store));
+    let callers = Callers::open(&config, [&source], &memory).await.map_err(anyhow::Error::msg)?;
+    let caller = callers.of(&source).map_err(anyhow::Error::msg)?;
     caller.call::<IgnoredAny>("im.v2.Event.unsubscribe", &Map::new()).await?;
     print(&format!("unsubscribed: the portal records no more events for {}", reader(&source)))?;
     Ok(Exit::Clean)

@@ -85,7 +85,7 @@ impl Caller {
     }
 
     /// Calls `method` for a result of the shape of `T`, and once more with a refreshed token when the
-    /// first one is refused as too old. Not to be given up half-way.
+    /// first one is refused as too old.
     ///
     /// # Errors
     /// Every refusal and every symptom of PORTAL.md section 6, classified.
@@ -133,7 +133,7 @@ impl Caller {
     }
 
     /// Gets another token after `refusal`, or gives the refusal back when there is none to be had: a
-    /// webhook has nothing to refresh. Not to be given up half-way.
+    /// webhook has nothing to refresh.
     ///
     /// # Errors
     /// The refusal itself, or why the refresh failed.

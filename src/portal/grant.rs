@@ -98,11 +98,24 @@ impl Grant {
     }
 
     /// Gets another pair than the one with the access token `spent`, which the portal has refused.
-    /// Returns where the portal answers, when the server says so. Not to be given up half-way.
+    /// Returns where the portal answers, when the server says so.
+    ///
+    /// A caller who gives up does not end it: see [`Grant::rest`]. That is why it is a task of its own.
     ///
     /// # Errors
     /// Every error of PORTAL.md 5.4; the pair is then as it was.
-    pub async fn renew(&self, spent: &SecretText) -> Result<Option<Url>, CallError> {
+    pub async fn renew(self: &Arc<Self>, spent: &SecretText) -> Result<Option<Url>, CallError> {
+        let (grant, spent) = (Arc::clone(self), spent.clone());
+        let renewing = tokio::spawn(async move { grant.renew_alone(&spent).await });
+        renewing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// Waits for the end of a refresh that is under way.
+    pub async fn rest(&self) {
+        drop(self.state.lock().await);
+    }
+
+    async fn renew_alone(&self, spent: &SecretText) -> Result<Option<Url>, CallError> {
         let mut state = self.state.lock().await;
         if state.tokens.as_ref().is_some_and(|tokens| tokens.access != *spent) {
             return Ok(None);

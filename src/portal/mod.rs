@@ -4,13 +4,18 @@
 //! knows the wire's shapes, `class` turns every refusal and symptom into what the caller does next.
 //! `site` and `budget` are what all sources of one portal share, `grant` is what all users of one
 //! OAuth login share; `authorization` and `tokens` are behind it. `memory` outlives the process.
+//! `account`, `handlers` and `bots` are what the commands ask beside the queue; `lenient` reads it.
 
+pub mod account;
 mod answer;
 mod authorization;
+pub mod bots;
 mod budget;
 mod call;
 mod class;
 mod grant;
+pub mod handlers;
+mod lenient;
 mod memory;
 mod operating;
 mod queue;
@@ -24,7 +29,7 @@ pub use call::{Caller, Credential};
 pub use class::Class;
 pub use grant::{Grant, keep};
 pub use memory::Memory;
-pub use queue::{EventQueue, Peek};
+pub use queue::EventQueue;
 pub use refusal::CallError;
 pub use site::{Site, home_key};
 pub use tokens::Tokens;

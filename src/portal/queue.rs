@@ -39,13 +39,6 @@ struct GetParams<'a> {
     with_user_events: Option<bool>,
 }
 
-/// What a peek saw: the lowest part of a queue, nothing of it confirmed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Peek {
-    /// The highest id on the page; `None` when the queue is empty.
-    pub highest: Option<EventId>,
-}
-
 impl EventQueue {
     /// The queue of `kind` that `caller`'s credential reads, known as `queue`.
     pub fn new(caller: Caller, queue: Arc<Queue>, kind: KindConfig) -> Self {
@@ -103,13 +96,14 @@ impl EventQueue {
         id.ok_or_else(|| CallError::retry("profile", "the answer has no user id"))
     }
 
-    /// Reads the lowest events of the queue and confirms nothing (PORTAL.md 2.4).
+    /// The highest id among the lowest events of the queue, if there are any. Confirms nothing
+    /// (PORTAL.md 2.4).
     ///
     /// # Errors
     /// As [`Caller::attempt`].
-    pub async fn peek(&self) -> Result<Peek, CallError> {
+    pub async fn highest(&self) -> Result<Option<EventId>, CallError> {
         let page = self.get(Offset::START, PEEK_LIMIT).await?;
-        Ok(Peek { highest: page.events.0.iter().map(|item| item.id).max() })
+        Ok(page.events.0.iter().map(|item| item.id).max())
     }
 
     /// Reads up to `limit` events from `offset` on, and lets the portal forget all below it.
@@ -121,7 +115,7 @@ impl EventQueue {
         Ok(self.batch(page, offset, limit))
     }
 
-    /// Gets another token after `refusal`. Not to be given up half-way.
+    /// Gets another token after `refusal`.
     ///
     /// # Errors
     /// As [`Caller::renew`].

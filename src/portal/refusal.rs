@@ -74,6 +74,12 @@ impl CallError {
         self
     }
 
+    /// The same refusal where it is known better what it calls for.
+    #[must_use]
+    pub fn advising(self, class: Class, cure: &'static str) -> Self {
+        Self { class, cure: cure.into(), ..self }
+    }
+
     /// What a person can do, with the name of the `source` put in.
     pub fn cure_for(&self, source: &str) -> String {
         self.cure.replace("SOURCE", source)

@@ -96,6 +96,13 @@ impl Callers {
         })
     }
 
+    /// Waits for the end of every refresh that is under way: a pair issued and not kept is a login lost.
+    pub async fn rest(&self) {
+        for grant in self.grants.values() {
+            grant.rest().await;
+        }
+    }
+
     /// Warns where the configured polls of one portal do not fit what it bears.
     pub fn warn_of_stretching(&self, sources: &[SourceConfig]) {
         for (portal, site) in &self.sites {

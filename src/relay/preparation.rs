@@ -99,7 +99,7 @@ fn refuse_stranger(owner: u64, caller: u64) -> Result<(), CallError> {
 
 /// Looks at the queue without confirming: are there events only where none can be any more?
 async fn refuse_restored(queue: &EventQueue, confirmed: Offset) -> Result<(), CallError> {
-    match queue.peek().await?.highest {
+    match queue.highest().await? {
         Some(highest) if !confirmed.wants(highest) => {
             let reason = format!(
                 "the portal's events end at id {highest}, and all below {confirmed} was confirmed before: the portal was restored or moved, and counts anew"

@@ -1,7 +1,8 @@
 //! Destinations: each takes events, in order, and says when it holds them for good.
 
 mod file;
-mod readable;
+mod reach;
+pub mod readable;
 mod stdout;
 mod tail;
 mod webhook;
@@ -14,6 +15,8 @@ use async_trait::async_trait;
 use crate::config::{SinkConfig, TargetConfig};
 use crate::event::Event;
 use crate::shutdown::Signals;
+
+pub use reach::reach;
 
 /// Why an attempt did not deliver. Matched on by the lane.
 #[derive(Debug, thiserror::Error)]

@@ -13,8 +13,19 @@ use crate::receiver::Receiver;
 use crate::setup::Setup;
 use crate::waiting::until;
 
-const COMMANDS: [&str; 8] =
-    ["run", "check", "subscribe", "unsubscribe", "status", "sandbox", "demo", "completions"];
+const COMMANDS: [&str; 11] = [
+    "run",
+    "check",
+    "subscribe",
+    "unsubscribe",
+    "status",
+    "tap",
+    "handlers",
+    "bots",
+    "sandbox",
+    "demo",
+    "completions",
+];
 
 fn anywhere() -> Setup {
     Setup::new().with("")
@@ -51,7 +62,14 @@ fn what_it_does_not_know_is_a_usage_error() {
         &["run", "--nonsense"],
         &["run", "nonsense"],
         &["subscribe"],
-        &["check"],
+        &["check", "nonsense"],
+        &["tap"],
+        &["tap", "support", "--format", "xml"],
+        &["handlers", "unbind", "support"],
+        &["handlers", "unbind", "support", "--event", "X", "--event-type", "both"],
+        &["bots", "unregister", "support"],
+        &["bots", "unregister", "support", "--bot-id", "0"],
+        &["bots", "list", "support", "--bot-token", "t"],
         &["run", "--log-level", "loud"],
         &["completions", "cmd"],
         &["demo", "--for", "soon"],

@@ -10,14 +10,18 @@ mod setup;
 mod tidy;
 mod waiting;
 
+mod bots;
 mod commands;
 mod configuration;
 mod crashes;
 mod delivery;
 mod faults;
 mod full_disk;
+mod handlers;
+mod preflight;
 mod reconfigured;
 mod secrets;
 mod signals;
 mod state_file;
 mod subscription;
+mod tap;

@@ -10,7 +10,10 @@ const BANNED_NAMES: [&str; 8] = ["util", "utils", "helper", "helpers", "common",
 /// Which rooms a room may know, besides itself. A room that is not listed here does not exist.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["config", "event", "portal", "relay", "sandbox", "shutdown", "store", "telemetry"]),
+    (
+        "cli",
+        &["config", "event", "portal", "relay", "retry", "sandbox", "shutdown", "sink", "store", "telemetry"],
+    ),
     ("relay", &["config", "event", "portal", "retry", "shutdown", "sink", "store"]),
     ("portal", &["config", "event", "http_client"]),
     ("sink", &["config", "event", "http_client", "shutdown"]),

@@ -1,0 +1,182 @@
+//! `b24relay bots`: the bots on a portal, and the end of one.
+
+mod api;
+mod secret;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::consent::ConsentArgs;
+use super::exit::Exit;
+use super::output::{print, remark};
+use super::source::{caller, find};
+use super::table::{aligned, filled, table};
+use crate::config::{Config, SecretText, SourceConfig};
+use crate::portal::bots::Bot;
+use crate::shutdown::Signals;
+use api::{Api, Outcome};
+
+const NOTES: &str = "\
+Two generations of the portal's API know the same bots; --v2 asks the newer one.
+
+Examples:
+  b24relay bots list support
+  b24relay bots unregister support --bot-id 39 --client-id-file old-bot.id --dry-run";
+
+#[derive(Debug, Args)]
+#[command(after_help = NOTES)]
+pub struct BotsArgs {
+    #[command(subcommand)]
+    command: BotsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum BotsCommand {
+    /// Show the portal's bots
+    List(ListArgs),
+    /// Remove a bot, and its private chats with it
+    Unregister(UnregisterArgs),
+}
+
+const LIST_EXAMPLES: &str = "\
+Without --v2 every bot of the portal is shown, whoever made it; with it, only those of this application
+or token. A wrong token has none, and the portal does not say so.
+
+Examples:
+  b24relay bots list support
+  b24relay bots list support --v2 --bot-token-file bot.token --json";
+
+#[derive(Debug, Args)]
+#[command(after_help = LIST_EXAMPLES)]
+struct ListArgs {
+    /// The source's name in the configuration
+    source: String,
+    /// Ask the newer API
+    #[arg(long)]
+    v2: bool,
+    #[command(flatten)]
+    token: TokenArgs,
+    /// JSON for machines
+    #[arg(long)]
+    json: bool,
+}
+
+const UNREGISTER_EXAMPLES: &str = "\
+A secret on the command line is seen by every user of this machine: prefer the files, `-` is standard
+input. The client id of the older API and the token of the newer one are the same secret, and either API
+removes a bot of the other. A bot that is already gone is no error.
+
+Examples:
+  b24relay bots unregister support --bot-id 39 --client-id-file old-bot.id
+  b24relay bots unregister support --bot-id 39 --v2 --bot-token-file bot.token --yes
+  pass show b24/bot | b24relay bots unregister support --bot-id 39 --client-id-file - --yes";
+
+#[derive(Debug, Args)]
+#[command(after_help = UNREGISTER_EXAMPLES)]
+struct UnregisterArgs {
+    /// The source's name in the configuration
+    source: String,
+    /// The bot's user id
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
+    bot_id: u64,
+    /// The `CLIENT_ID` that the bot was registered with; a webhook needs it
+    #[arg(long, value_name = "SECRET", value_parser = secret::parse, conflicts_with_all = ["v2", "client_id_file"])]
+    client_id: Option<SecretText>,
+    /// The same from a file, `-` for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "v2")]
+    client_id_file: Option<PathBuf>,
+    /// Ask the newer API
+    #[arg(long)]
+    v2: bool,
+    #[command(flatten)]
+    token: TokenArgs,
+    #[command(flatten)]
+    consent: ConsentArgs,
+}
+
+#[derive(Debug, Args)]
+struct TokenArgs {
+    /// The bot's token; a webhook needs it
+    #[arg(long, value_name = "SECRET", value_parser = secret::parse, requires = "v2", conflicts_with = "bot_token_file")]
+    bot_token: Option<SecretText>,
+    /// The same from a file, `-` for standard input
+    #[arg(long, value_name = "FILE", requires = "v2")]
+    bot_token_file: Option<PathBuf>,
+}
+
+/// Lists or unregisters.
+pub async fn run(args: &BotsArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+    match &args.command {
+        BotsCommand::List(args) => list(args, config).await,
+        BotsCommand::Unregister(args) => unregister(args, config, signals).await,
+    }
+}
+
+async fn list(args: &ListArgs, config: &Config) -> anyhow::Result<Exit> {
+    let source = find(config, &args.source)?;
+    let token = if args.v2 { args.token.secret(source)? } else { None };
+    let caller = caller(config, source).await?.hiding(token.clone());
+    let bots = Api::new(args.v2, token).list(&caller).await?;
+    if args.json {
+        print(&serde_json::to_string_pretty(&json!({ "bots": bots }))?)?;
+    } else if bots.is_empty() {
+        print(if args.v2 { "no bots of this token (a wrong one has none either)" } else { "no bots" })?;
+    } else {
+        print(&listed(&bots))?;
+    }
+    Ok(Exit::Clean)
+}
+
+async fn unregister(args: &UnregisterArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+    args.consent.require_somebody()?;
+    let source = find(config, &args.source)?;
+    let secret = if args.v2 { args.token.secret(source)? } else { args.client_id(source)? };
+    let caller = caller(config, source).await?.hiding(secret.clone());
+    let api = Api::new(args.v2, secret);
+    let id = args.bot_id;
+    let known = api.list(&caller).await?.into_iter().find(|bot| bot.id == id);
+    let bot = known.map_or_else(
+        || format!("bot {id}, which the portal does not list"),
+        |bot| format!("bot {id} ({}, code {})", filled(&bot.name), filled(&bot.code)),
+    );
+    print(&bot)?;
+    remark("its private chats are deleted with it, for everybody and for good");
+    if !args.consent.is_given("unregister this bot?", signals).await? {
+        return Ok(Exit::Clean);
+    }
+    print(&match api.unregister(&caller, id).await? {
+        Outcome::Removed => format!("bot {id} is unregistered"),
+        Outcome::WasGone => format!("bot {id} is not there any more: nothing was left to do"),
+    })?;
+    Ok(Exit::Clean)
+}
+
+impl UnregisterArgs {
+    fn client_id(&self, source: &SourceConfig) -> anyhow::Result<Option<SecretText>> {
+        secret::choose(source, self.client_id.as_ref(), self.client_id_file.as_deref(), "--client-id-file")
+    }
+}
+
+impl TokenArgs {
+    fn secret(&self, source: &SourceConfig) -> anyhow::Result<Option<SecretText>> {
+        secret::choose(source, self.bot_token.as_ref(), self.bot_token_file.as_deref(), "--bot-token-file")
+    }
+}
+
+fn listed(bots: &[Bot]) -> String {
+    let mut rows = table(&["ID", "CODE", "NAME", "TYPE", "EVENTS", "OPEN LINES"]);
+    for Bot { id, code, name, kind, event_mode, openline } in bots {
+        let openline = if *openline { "yes" } else { "no" };
+        rows.add_row([
+            &id.to_string(),
+            &filled(code),
+            &filled(name),
+            &filled(kind),
+            &filled(event_mode),
+            openline,
+        ]);
+    }
+    aligned(rows)
+}

@@ -1,0 +1,148 @@
+//! A source's credential: does the portal answer, for whom, and may they do what is needed?
+
+use jiff::SignedDuration;
+
+use super::finding::{Finding, State};
+use crate::cli::exit::Exit;
+use crate::config::{KindConfig, SourceConfig};
+use crate::portal::{CallError, Caller, account};
+
+pub const REACH: &str = "reach";
+pub const CREDENTIAL: &str = "credential";
+pub const APPLICATION: &str = "application";
+pub const SCOPES: &str = "scopes";
+pub const METHODS: &str = "methods";
+pub const CLOCK: &str = "clock";
+
+/// A greater difference of the clocks is told: dates in events and logs cannot be compared any more.
+const SKEW_MAX: SignedDuration = SignedDuration::from_secs(30);
+
+/// Whether the portal answers and for whom: two findings of one call.
+pub async fn identify(source: &SourceConfig, caller: &Caller) -> [Finding; 2] {
+    let answers = || Finding::ok(REACH, format!("{} answers", source.portal().authority()));
+    match account::profile(caller).await {
+        Ok(profile) => [answers(), whose(source, &profile)],
+        Err(refusal) if refusal.code().is_some() => [answers(), Finding::refused(CREDENTIAL, &refusal)],
+        Err(refusal) => [unreached(&refusal), Finding::skip(CREDENTIAL, skipped_after(REACH))],
+    }
+}
+
+/// Why a check was not made.
+pub fn skipped_after(check: &str) -> String {
+    format!("`{check}` failed")
+}
+
+/// No answer of a portal, whatever stands behind it: a dead line, or somebody else's page.
+fn unreached(refusal: &CallError) -> Finding {
+    Finding { exit: Exit::Unavailable, ..Finding::refused(REACH, refusal) }
+}
+
+fn whose(source: &SourceConfig, profile: &account::Profile) -> Finding {
+    let account::Profile { user_id, name, is_admin } = profile;
+    let name = if name.is_empty() { String::new() } else { format!(" ({name})") };
+    let rank = if *is_admin { ", an administrator" } else { "" };
+    let detail = format!("user {user_id}{name}{rank}");
+    let (actual, expected) = (format!("{}/user/{user_id}", source.portal().authority()), source.identity());
+    match expected {
+        // Offsets and ids belong to the queue in the address (PORTAL.md 2.9, hazard 10).
+        Some(expected) if matches!(source.kind, KindConfig::User) && expected != actual => Finding::fail(
+            CREDENTIAL,
+            Exit::Config,
+            format!("{detail}, but the webhook's address is that of {expected}"),
+            "the webhook has changed hands: create a new one as the user whose chats are wanted",
+        ),
+        _ => Finding::ok(CREDENTIAL, detail),
+    }
+}
+
+/// What the portal says of an OAuth application; nothing to tell of a webhook.
+pub async fn application(source: &SourceConfig, caller: &Caller) -> Option<Finding> {
+    if source.webhook().is_some() {
+        return None;
+    }
+    Some(match account::app(caller).await {
+        Err(refusal) => Finding::refused(APPLICATION, &refusal),
+        Ok(app) if app.is_payment_expired => Finding::warn(
+            APPLICATION,
+            "its paid time is over",
+            "renew the application on the portal before its calls are refused",
+        ),
+        Ok(app) => Finding::ok(APPLICATION, format!("status `{}`, plan `{}`", app.status, app.licence)),
+    })
+}
+
+/// What the source's kind needs: scopes, then methods.
+pub fn needs(source: &SourceConfig) -> (&'static [&'static str], &'static [&'static str]) {
+    const SUBSCRIBE: &str = "im.v2.Event.subscribe";
+    match &source.kind {
+        KindConfig::User => (&["im"], &[SUBSCRIBE, "im.v2.Event.get"]),
+        KindConfig::Bot(bot) if bot.with_user_events => {
+            (&["imbot", "im"], &["imbot.v2.Event.get", SUBSCRIBE])
+        }
+        KindConfig::Bot(_) => (&["imbot"], &["imbot.v2.Event.get"]),
+    }
+}
+
+/// Whether the credential has the scopes.
+pub async fn scopes(source: &SourceConfig, caller: &Caller) -> Finding {
+    let granted = match account::scopes(caller).await {
+        Ok(granted) => granted,
+        Err(refusal) => return Finding::refused(SCOPES, &refusal),
+    };
+    let (needed, _) = needs(source);
+    let is_granted = |scope: &&str| granted.iter().any(|granted| granted.eq_ignore_ascii_case(scope));
+    let missing: Vec<&str> = needed.iter().copied().filter(|scope| !is_granted(scope)).collect();
+    if missing.is_empty() {
+        return Finding::ok(SCOPES, needed.join(", "));
+    }
+    let missing = missing.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(" and ");
+    let cure = if source.webhook().is_some() {
+        format!("edit the incoming webhook and tick the scope {missing}")
+    } else {
+        let name = &source.name;
+        format!("give the application the scope {missing}, then `b24relay login {name}` again")
+    };
+    Finding::fail(SCOPES, Exit::Refused, format!("the credential lacks {missing}"), cure)
+}
+
+/// Whether the portal offers the methods. Its word is not final, so a no is a warning.
+pub async fn methods(source: &SourceConfig, caller: &Caller) -> Finding {
+    let (_, needed) = needs(source);
+    let mut lacking = Vec::new();
+    for method in needed {
+        match account::availability(caller, method).await {
+            Err(refusal) => return Finding::refused(METHODS, &refusal),
+            Ok(availability) if !availability.is_existing => lacking.push(format!("`{method}` is unknown")),
+            Ok(availability) if !availability.is_available => {
+                lacking.push(format!("`{method}` is not allowed"));
+            }
+            Ok(_) => {}
+        }
+    }
+    if lacking.is_empty() {
+        return Finding::ok(METHODS, needed.join(", "));
+    }
+    let cure = "not final, a portal remembers such a no for up to 7 days: if polling fails as well, update the portal";
+    Finding::warn(METHODS, lacking.join(", "), cure)
+}
+
+/// The portal's clock against ours.
+pub async fn clock(caller: &Caller) -> Finding {
+    let skew = match account::clock_skew(caller).await {
+        Ok(skew) => skew,
+        Err(refusal) => return Finding::refused(CLOCK, &refusal),
+    };
+    let side = if skew.is_negative() { "behind" } else { "ahead of" };
+    // The portal tells whole seconds, so less than that is nothing.
+    let seconds = skew.abs().as_secs();
+    let detail = format!("the portal is {seconds} s {side} this machine");
+    if skew.abs() > SKEW_MAX {
+        return Finding::warn(CLOCK, detail, "set this machine's clock (NTP), or have the portal's set");
+    }
+    Finding::ok(CLOCK, if seconds == 0 { "the portal and this machine agree".to_owned() } else { detail })
+}
+
+/// Whether the checks behind this one can be made.
+pub fn has_passed(findings: &[Finding]) -> bool {
+    findings.iter().all(|finding| finding.state != State::Fail)
+}

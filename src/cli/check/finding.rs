@@ -1,0 +1,109 @@
+//! What one check came to: a state, what was seen, and for a failure what to do.
+
+use serde::Serialize;
+
+use crate::cli::exit::Exit;
+use crate::portal::{CallError, Class};
+
+/// Said where the portal's table has nothing that a person could do.
+const LOOK_AGAIN: &str =
+    "it may pass by itself: see that the portal is up and reached from here, then check again";
+
+/// How a check ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub enum State {
+    /// As it should be.
+    #[serde(rename = "ok")]
+    Ok,
+    /// It works, but somebody should look.
+    #[serde(rename = "warn")]
+    Warn,
+    /// It does not work.
+    #[serde(rename = "FAIL")]
+    Fail,
+    /// Not made, because of another one or because it cannot be.
+    #[serde(rename = "skip")]
+    Skip,
+}
+
+impl State {
+    /// The word for it, in tables and in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// One check and its outcome.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    pub check: &'static str,
+    pub state: State,
+    pub detail: String,
+    /// What a person can do; empty when nobody needs to.
+    pub cure: String,
+    /// What a failure means for the exit code.
+    #[serde(skip)]
+    pub exit: Exit,
+}
+
+impl Finding {
+    pub fn ok(check: &'static str, detail: impl Into<String>) -> Self {
+        Self { check, state: State::Ok, detail: detail.into(), cure: String::new(), exit: Exit::Clean }
+    }
+
+    pub fn warn(check: &'static str, detail: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { state: State::Warn, cure: cure.into(), ..Self::ok(check, detail) }
+    }
+
+    pub fn fail(check: &'static str, exit: Exit, detail: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { state: State::Fail, cure: cure.into(), exit, ..Self::ok(check, detail) }
+    }
+
+    pub fn skip(check: &'static str, detail: impl Into<String>) -> Self {
+        Self { state: State::Skip, ..Self::ok(check, detail) }
+    }
+
+    /// The portal said no, or nothing.
+    pub fn refused(check: &'static str, refusal: &CallError) -> Self {
+        let cure = if refusal.cure.is_empty() { LOOK_AGAIN.to_owned() } else { refusal.cure.to_string() };
+        Self::fail(check, exit_of(refusal), refusal.to_string(), cure)
+    }
+}
+
+/// A wrong request is a wrong address in practice: the portal wants https, or is no such portal.
+fn exit_of(refusal: &CallError) -> Exit {
+    if matches!(refusal.class, Class::Operator | Class::Refresh | Class::Unsubscribed) {
+        Exit::Refused
+    } else if refusal.class == Class::Bug {
+        Exit::Config
+    } else {
+        Exit::Unavailable
+    }
+}
+
+/// The worst of all, by what an operator has to mend first.
+pub fn worst<'a>(findings: impl Iterator<Item = &'a Finding>) -> Exit {
+    const ORDER: [Exit; 3] = [Exit::Config, Exit::Refused, Exit::Unavailable];
+    let exits: Vec<Exit> = findings.map(|finding| finding.exit).collect();
+    ORDER.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_failure_decides_and_a_warning_does_not() {
+        let fail = |exit| Finding::fail("x", exit, "", "");
+        let of = |findings: &[Finding]| worst(findings.iter());
+        assert_eq!(of(&[]), Exit::Clean);
+        assert_eq!(of(&[Finding::warn("x", "", ""), Finding::skip("x", "")]), Exit::Clean);
+        assert_eq!(of(&[fail(Exit::Unavailable), fail(Exit::Refused)]), Exit::Refused);
+        assert_eq!(of(&[fail(Exit::Refused), fail(Exit::Config), fail(Exit::Unavailable)]), Exit::Config);
+    }
+}

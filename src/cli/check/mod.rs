@@ -1,0 +1,187 @@
+//! `b24relay check`: is the configuration right, and does what it names answer?
+//!
+//! Changes nothing anywhere: no event is confirmed, none is sent, no file is created.
+
+mod account;
+mod finding;
+mod queue;
+mod source;
+
+use clap::Args;
+use futures_util::stream::{self, StreamExt as _};
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::output::{print, remark};
+use super::source::callers;
+use super::table::{aligned, plain, table};
+use crate::config::{AccessConfig, Config, SinkConfig, SourceConfig, TargetConfig};
+use crate::relay::Callers;
+use crate::shutdown::Signals;
+use crate::sink;
+use finding::{Finding, State};
+
+/// How many sources or sinks are checked at once: many may share one portal's rate.
+const AT_ONCE: usize = 4;
+
+const CONFIGURATION: &str = "configuration";
+
+const NOTES: &str = "\
+Nothing is changed: no event is confirmed, none is sent, no file is created. A check that cannot be
+made because another one failed is skipped.
+
+Exit codes: 0 all is well, warnings included; 78 the configuration is wrong; 77 a credential is
+refused; 69 something is out of reach. The first of them that applies.
+
+Examples:
+  b24relay check
+  b24relay check --no-network              the configuration alone: speaks to nobody
+  b24relay check --no-network --config /etc/b24relay/b24relay.toml && systemctl restart b24relay
+  b24relay check --json | jq '.sources[].checks[] | select(.state == \"FAIL\")'";
+
+#[derive(Debug, Args)]
+#[command(after_help = NOTES)]
+pub struct CheckArgs {
+    /// Look at the configuration only, speak to nobody
+    #[arg(long)]
+    no_network: bool,
+    /// JSON for machines
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found.
+#[derive(Serialize)]
+struct Report {
+    sources: Vec<Subject>,
+    sinks: Vec<Subject>,
+}
+
+/// One source or sink.
+#[derive(Serialize)]
+struct Subject {
+    name: String,
+    checks: Vec<Finding>,
+}
+
+/// Checks what `config` names, unless told not to, and says what came of it.
+pub async fn run(args: &CheckArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+    let report = if args.no_network {
+        stated(config)
+    } else {
+        let callers = callers(config, &config.sources).await?;
+        let report = tokio::select! {
+            biased;
+            () = signals.stop.cancelled() => None,
+            report = examine(config, &callers) => Some(report),
+        };
+        callers.rest().await;
+        let Some(report) = report else {
+            remark("stopped before everything was checked");
+            return Ok(Exit::Temporary);
+        };
+        report
+    };
+    if args.json {
+        print(&serde_json::to_string_pretty(&report)?)?;
+    } else {
+        print(&configuration(config))?;
+        if !args.no_network {
+            print(&format!("\n{}\n\n{}", listed("SOURCE", &report.sources), listed("SINK", &report.sinks)))?;
+        }
+    }
+    Ok(finding::worst(report.sources.iter().chain(&report.sinks).flat_map(|subject| &subject.checks)))
+}
+
+/// What can be said without asking anybody.
+fn stated(config: &Config) -> Report {
+    let source = |source: &SourceConfig| Subject::stated(&source.name, access(source));
+    let sink = |sink: &SinkConfig| Subject::stated(&sink.name, target(&sink.target));
+    Report {
+        sources: config.sources.iter().map(source).collect(),
+        sinks: config.sinks.iter().map(sink).collect(),
+    }
+}
+
+async fn examine(config: &Config, callers: &Callers) -> Report {
+    let Report { sources, sinks } = stated(config);
+    let sources = sources.into_iter().zip(&config.sources).map(|(subject, config_of)| async {
+        subject.with(source::examine(config, callers, config_of).await)
+    });
+    let sinks = sinks
+        .into_iter()
+        .zip(&config.sinks)
+        .map(|(subject, config_of)| async { subject.with([reached(config_of).await]) });
+    let sources = stream::iter(sources).buffered(AT_ONCE).collect();
+    let sinks = stream::iter(sinks).buffered(AT_ONCE).collect();
+    let (sources, sinks) = tokio::join!(sources, sinks);
+    Report { sources, sinks }
+}
+
+async fn reached(sink: &SinkConfig) -> Finding {
+    const REACH: &str = "reach";
+    match sink::reach(sink).await {
+        Ok(detail) => Finding::ok(REACH, detail),
+        Err(detail) => {
+            let cure = match &sink.target {
+                TargetConfig::Stdout(_) => "",
+                TargetConfig::File(_) => "correct `path`, or let this user write there",
+                TargetConfig::Webhook(_) => {
+                    "see that the receiver is up and reached from here, or correct `url`"
+                }
+            };
+            Finding::fail(REACH, Exit::Unavailable, detail, cure)
+        }
+    }
+}
+
+impl Subject {
+    fn stated(name: &str, detail: String) -> Self {
+        Self { name: name.to_owned(), checks: vec![Finding::ok(CONFIGURATION, detail)] }
+    }
+
+    fn with(mut self, findings: impl IntoIterator<Item = Finding>) -> Self {
+        self.checks.extend(findings);
+        self
+    }
+}
+
+/// The configuration in a few lines: having been loaded, it is right.
+fn configuration(config: &Config) -> String {
+    let mut lines = vec![format!("state {}", config.state.display())];
+    lines.extend(config.sources.iter().map(|source| format!("source {}: {}", source.name, access(source))));
+    lines.extend(config.sinks.iter().map(|sink| format!("sink {}: {}", sink.name, target(&sink.target))));
+    lines.push("the configuration is right".to_owned());
+    lines.join("\n")
+}
+
+/// The checks beyond the configuration; below each that wants something done, what that is.
+fn listed(heading: &str, subjects: &[Subject]) -> String {
+    let mut rows = table(&[heading, "CHECK", "STATE", "DETAIL"]);
+    for Subject { name, checks } in subjects {
+        for Finding { check, state, detail, cure, .. } in
+            checks.iter().filter(|finding| finding.check != CONFIGURATION)
+        {
+            rows.add_row([name, *check, state.word(), &plain(detail)]);
+            if matches!(state, State::Fail | State::Warn) && !cure.is_empty() {
+                rows.add_row(["", "", "", &format!("-> {}", plain(cure))]);
+            }
+        }
+    }
+    aligned(rows)
+}
+
+fn access(source: &SourceConfig) -> String {
+    match &source.access {
+        AccessConfig::Webhook(webhook) => webhook.to_string(),
+        AccessConfig::OAuth(oauth) => format!("{} as application {}", oauth.portal, oauth.client_id),
+    }
+}
+
+fn target(config: &TargetConfig) -> String {
+    match config {
+        TargetConfig::Stdout(_) => "stdout".to_owned(),
+        TargetConfig::File(file) => format!("file {}", file.path.display()),
+        TargetConfig::Webhook(webhook) => format!("webhook {}", webhook.url),
+    }
+}

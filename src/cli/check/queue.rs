@@ -1,0 +1,107 @@
+//! A source's queue: what the portal bears, whether it records, and what is waiting.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::account::skipped_after;
+use super::finding::Finding;
+use crate::cli::peek::{PAGE_MAX, Peek};
+use crate::config::{Config, KindConfig, SourceConfig};
+use crate::event::Batch;
+use crate::portal::{CallError, Caller};
+
+pub const RATE: &str = "rate";
+pub const SUBSCRIPTION: &str = "subscription";
+pub const BACKLOG: &str = "backlog";
+
+/// The portal forgets after 24 hours (PORTAL.md 2.5): half of that leaves time to act.
+const AGE_MAX: SignedDuration = SignedDuration::from_hours(12);
+
+/// What the portal bears, against what the idle sources of this configuration ask of it.
+pub fn rate(config: &Config, source: &SourceConfig) -> Finding {
+    let authority = source.portal().authority();
+    let sharing = config.sources.iter().filter(|other| other.portal().authority() == authority);
+    let pauses: Vec<Duration> = sharing.map(|other| other.poll.idle).collect();
+    let asked: f64 = pauses.iter().map(|pause| pause.as_secs_f64().max(0.001).recip()).sum();
+    let Some(rate) = config.rate_of(&authority) else {
+        return Finding::ok(RATE, "no limit");
+    };
+    let sources = if pauses.len() == 1 { "1 source".to_owned() } else { format!("{} sources", pauses.len()) };
+    let (burst, per_second) = (rate.burst, rate.per_second);
+    let detail = format!(
+        "bears {burst} requests at once and {per_second} a second, {sources} will make {asked:.1} a second"
+    );
+    if asked > rate.per_second {
+        let cure = format!("raise `poll.idle`, or name the portal's plan in `[portals.\"{authority}\"]`");
+        return Finding::warn(RATE, detail, cure);
+    }
+    Finding::ok(RATE, detail)
+}
+
+/// Subscription and backlog: two findings of one look at the queue.
+pub async fn look(source: &SourceConfig, caller: Caller) -> [Finding; 2] {
+    let identity = source.identity().unwrap_or_default();
+    let page = Peek::new(source, &identity, caller).page().await;
+    [subscription(source, page.as_ref().err()), page.as_ref().map_or_else(waiting_for, backlog)]
+}
+
+/// As [`look`], when nobody may look because of `failed`.
+pub fn unlooked(source: &SourceConfig, failed: &str) -> [Finding; 2] {
+    unseen(source, &skipped_after(failed))
+}
+
+fn unseen(source: &SourceConfig, reason: &str) -> [Finding; 2] {
+    let subscription = match &source.kind {
+        KindConfig::Bot(bot) if bot.with_user_events => Finding::skip(SUBSCRIPTION, reason),
+        _ => subscription(source, None),
+    };
+    [subscription, Finding::skip(BACKLOG, reason)]
+}
+
+/// Only a bot's queue that is joined with its user's tells (PORTAL.md 2.2).
+fn subscription(source: &SourceConfig, refusal: Option<&CallError>) -> Finding {
+    let KindConfig::Bot(bot) = &source.kind else {
+        return Finding::skip(SUBSCRIPTION, "no portal tells; `b24relay run` subscribes by itself");
+    };
+    if !bot.with_user_events {
+        return Finding::ok(SUBSCRIPTION, "a bot needs none");
+    }
+    match refusal {
+        None => Finding::ok(SUBSCRIPTION, "the user is subscribed"),
+        Some(refusal) if is_unsubscribed(refusal) => Finding::warn(
+            SUBSCRIPTION,
+            "the user is not subscribed: nothing is recorded",
+            format!("`b24relay run` subscribes by itself, `b24relay subscribe {}` does it now", source.name),
+        ),
+        Some(_) => Finding::skip(SUBSCRIPTION, skipped_after(BACKLOG)),
+    }
+}
+
+fn is_unsubscribed(refusal: &CallError) -> bool {
+    refusal.code().is_some_and(|code| code.eq_ignore_ascii_case("USER_NOT_SUBSCRIBED"))
+}
+
+fn waiting_for(refusal: &CallError) -> Finding {
+    if is_unsubscribed(refusal) {
+        return Finding::skip(BACKLOG, skipped_after(SUBSCRIPTION));
+    }
+    Finding::refused(BACKLOG, refusal)
+}
+
+fn backlog(page: &Batch) -> Finding {
+    let Some(oldest) = page.events.first() else {
+        return Finding::ok(BACKLOG, "nothing is waiting");
+    };
+    let count = page.events.len();
+    let at_least = if page.has_more || count >= usize::from(PAGE_MAX) { "at least " } else { "" };
+    let date: Option<String> = serde_json::from_str(oldest.date.get()).ok();
+    let since = date.as_ref().map_or_else(String::new, |date| format!(", the oldest from {date}"));
+    let detail = format!("{at_least}{count} waiting{since}");
+    let recorded: Option<Timestamp> = date.and_then(|date| date.parse().ok());
+    if recorded.is_some_and(|recorded| Timestamp::now().duration_since(recorded) > AGE_MAX) {
+        let cure = "the portal forgets events after 24 hours: let `b24relay run` deliver them before that";
+        return Finding::warn(BACKLOG, detail, cure);
+    }
+    Finding::ok(BACKLOG, detail)
+}

@@ -1,0 +1,62 @@
+//! Every check of one source, in order; what cannot be made is skipped and says why.
+
+use super::account::{
+    self, APPLICATION, CLOCK, CREDENTIAL, METHODS, REACH, SCOPES, has_passed, skipped_after,
+};
+use super::finding::{Finding, State};
+use super::queue;
+use crate::cli::exit::Exit;
+use crate::config::{Config, SourceConfig};
+use crate::portal::Caller;
+use crate::relay::Callers;
+
+/// Everything that `source`'s portal can be asked without changing anything there.
+pub async fn examine(config: &Config, callers: &Callers, source: &SourceConfig) -> Vec<Finding> {
+    let caller = match callers.of(source) {
+        Ok(caller) => caller,
+        Err(error) => {
+            let cure = "correct the source's credential, or this machine's CA certificates";
+            let mut findings = vec![Finding::fail(REACH, Exit::Config, error, cure)];
+            findings.push(Finding::skip(CREDENTIAL, skipped_after(REACH)));
+            findings.extend(unasked(config, source, REACH));
+            return findings;
+        }
+    };
+    let mut findings = Vec::from(account::identify(source, &caller).await);
+    match findings.iter().find(|finding| finding.state == State::Fail).map(|failure| failure.check) {
+        Some(failed) => findings.extend(unasked(config, source, failed)),
+        None => findings.extend(ask(config, source, caller).await),
+    }
+    findings
+}
+
+/// The checks for which somebody must answer, and for whom is known.
+async fn ask(config: &Config, source: &SourceConfig, caller: Caller) -> Vec<Finding> {
+    let mut findings = Vec::from_iter(account::application(source, &caller).await);
+    let scopes = account::scopes(source, &caller).await;
+    let may_read = has_passed(std::slice::from_ref(&scopes));
+    findings.push(scopes);
+    findings.push(if may_read {
+        account::methods(source, &caller).await
+    } else {
+        Finding::skip(METHODS, skipped_after(SCOPES))
+    });
+    findings.push(account::clock(&caller).await);
+    findings.push(queue::rate(config, source));
+    findings.extend(if may_read {
+        queue::look(source, caller).await
+    } else {
+        queue::unlooked(source, SCOPES)
+    });
+    findings
+}
+
+/// What is left to say when `failed` has failed.
+fn unasked(config: &Config, source: &SourceConfig, failed: &'static str) -> Vec<Finding> {
+    let application = source.webhook().is_none().then_some(APPLICATION);
+    let asked = application.into_iter().chain([SCOPES, METHODS, CLOCK]);
+    let mut findings: Vec<Finding> = asked.map(|check| Finding::skip(check, skipped_after(failed))).collect();
+    findings.push(queue::rate(config, source));
+    findings.extend(queue::unlooked(source, failed));
+    findings
+}

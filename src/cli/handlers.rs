@@ -1,0 +1,280 @@
+//! `b24relay handlers`: the push handlers that an application has bound before it moved to the relay.
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::consent::ConsentArgs;
+use super::exit::{Exit, SetupError, UsageError};
+use super::output::print;
+use super::source::{caller, find};
+use super::table::{aligned, filled, table};
+use crate::config::{Config, SecretText, SourceConfig};
+use crate::portal::handlers::{self, EventType, Handler, Unbinding};
+use crate::portal::{CallError, Caller, Class};
+use crate::shutdown::Signals;
+
+const NOTES: &str = "\
+Handlers belong to an OAuth application, so the source needs `[sources.NAME.oauth]`. Somebody who is no
+administrator of the portal sees and removes only what is bound to themselves.
+
+Examples:
+  b24relay handlers list support
+  b24relay handlers unbind support --event ONIMBOTMESSAGEADD --dry-run";
+
+#[derive(Debug, Args)]
+#[command(after_help = NOTES)]
+pub struct HandlersArgs {
+    #[command(subcommand)]
+    command: HandlersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum HandlersCommand {
+    /// Show which events the portal pushes, and where to
+    List(ListArgs),
+    /// Stop the portal from pushing an event
+    Unbind(UnbindArgs),
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  b24relay handlers list support
+  b24relay handlers list support --json | jq -r '.handlers[].event'";
+
+#[derive(Debug, Args)]
+#[command(after_help = LIST_EXAMPLES)]
+struct ListArgs {
+    /// The source's name in the configuration
+    source: String,
+    /// JSON for machines
+    #[arg(long)]
+    json: bool,
+}
+
+const UNBIND_EXAMPLES: &str = "\
+Shows what matches, asks, and says how many handlers are gone.
+
+Examples:
+  b24relay handlers unbind support --event ONIMBOTMESSAGEADD --dry-run
+  b24relay handlers unbind support --event ONIMBOTMESSAGEADD --yes
+  b24relay handlers unbind support --event ONTASKADD --handler 'https://old.example.com/b24?k=1'
+  b24relay handlers unbind support --event ONTASKADD --event-type offline";
+
+#[derive(Debug, Args)]
+#[command(after_help = UNBIND_EXAMPLES)]
+struct UnbindArgs {
+    /// The source's name in the configuration
+    source: String,
+    /// The event, in any letter case
+    #[arg(long)]
+    event: String,
+    /// Only the handler with exactly this URL
+    #[arg(long, value_name = "URL")]
+    handler: Option<String>,
+    /// Only what was bound for this user; 0 is what was bound for nobody in particular
+    #[arg(long, value_name = "USER")]
+    auth_type: Option<u64>,
+    /// Only what the portal pushes, or only what it keeps to be fetched
+    #[arg(long, value_name = "TYPE")]
+    event_type: Option<EventTypeArg>,
+    #[command(flatten)]
+    consent: ConsentArgs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum EventTypeArg {
+    Online,
+    Offline,
+}
+
+/// Lists or unbinds.
+pub async fn run(args: &HandlersArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+    match &args.command {
+        HandlersCommand::List(args) => list(args, config).await,
+        HandlersCommand::Unbind(args) => unbind(args, config, signals).await,
+    }
+}
+
+async fn list(args: &ListArgs, config: &Config) -> anyhow::Result<Exit> {
+    let source = find(config, &args.source)?;
+    let bound = bound(source, &application(config, source).await?).await?;
+    if args.json {
+        print(&serde_json::to_string_pretty(&json!({ "handlers": bound }))?)?;
+    } else if bound.is_empty() {
+        print("no handlers are bound")?;
+    } else {
+        print(&listed(bound.iter()))?;
+    }
+    Ok(Exit::Clean)
+}
+
+async fn unbind(args: &UnbindArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+    args.consent.require_somebody()?;
+    let source = find(config, &args.source)?;
+    let caller = application(config, source).await?;
+    let bound = bound(source, &caller).await?;
+    let matching: Vec<&Handler> = bound.iter().filter(|handler| args.means(handler)).collect();
+    if matching.is_empty() {
+        print(
+            "0 handlers removed: none that matches is bound (`b24relay handlers list` shows those that are)",
+        )?;
+        return Ok(Exit::Clean);
+    }
+    print(&listed(matching.iter().copied()))?;
+    let question = match matching.len() {
+        1 => "remove this handler?".to_owned(),
+        count => format!("remove these {count} handlers?"),
+    };
+    if !args.consent.is_given(&question, signals).await? {
+        return Ok(Exit::Clean);
+    }
+    // Their addresses may hold secrets. The operator has seen them; a log has not to.
+    let caller = caller.hiding(matching.iter().map(|handler| SecretText::new(&handler.handler)));
+    remove(source, &caller, &args.unbindings(&matching)).await
+}
+
+async fn remove(source: &SourceConfig, caller: &Caller, unbindings: &[Unbinding]) -> anyhow::Result<Exit> {
+    let mut count = 0;
+    for unbinding in unbindings {
+        match handlers::unbind(caller, unbinding).await {
+            Ok(removed) => count += removed,
+            Err(refusal) => {
+                print(&removed(count))?;
+                return Err(explained(source, refusal)).context("not everything was removed");
+            }
+        }
+    }
+    print(&removed(count))?;
+    Ok(Exit::Clean)
+}
+
+fn removed(count: u64) -> String {
+    match count {
+        0 => "0 handlers removed: the portal found none".to_owned(),
+        1 => "1 handler removed".to_owned(),
+        _ => format!("{count} handlers removed"),
+    }
+}
+
+impl UnbindArgs {
+    fn means(&self, bound: &Handler) -> bool {
+        let event_type = if bound.offline { EventTypeArg::Offline } else { EventTypeArg::Online };
+        bound.event.eq_ignore_ascii_case(self.event.trim())
+            && self.handler.as_ref().is_none_or(|url| *url == bound.handler)
+            && self.event_type.is_none_or(|wanted| wanted == event_type)
+            && self.auth_type.is_none_or(|user| !bound.offline && bound.auth_type.unwrap_or(0) == user)
+    }
+
+    /// The calls that remove `matching`. One removes the same handler for every user at once, unless a
+    /// user is named.
+    fn unbindings(&self, matching: &[&Handler]) -> Vec<Unbinding> {
+        let mut unbindings = Vec::new();
+        for Handler { event, handler, offline, .. } in matching.iter().copied().cloned() {
+            let event_type = if offline { EventType::Offline } else { EventType::Online };
+            let unbinding = Unbinding { event, handler, auth_type: self.auth_type, event_type };
+            if !unbindings.contains(&unbinding) {
+                unbindings.push(unbinding);
+            }
+        }
+        unbindings
+    }
+}
+
+/// A caller for an OAuth source. Of any other is said at once, before the portal is bothered, what is
+/// missing.
+async fn application(config: &Config, source: &SourceConfig) -> anyhow::Result<Caller> {
+    if source.webhook().is_some() {
+        return Err(needs_oauth(source).into());
+    }
+    caller(config, source).await
+}
+
+fn needs_oauth(source: &SourceConfig) -> SetupError {
+    let name = &source.name;
+    SetupError(format!(
+        "handlers belong to an OAuth application, and the portal does not show them to the incoming webhook of \
+         the source `{name}`: configure the application that bound them in `[sources.{name}.oauth]`, then log in \
+         with `b24relay login {name}`"
+    ))
+}
+
+async fn bound(source: &SourceConfig, caller: &Caller) -> anyhow::Result<Vec<Handler>> {
+    handlers::list(caller).await.map_err(|refusal| explained(source, refusal))
+}
+
+const ADMINISTRATOR: &str = "log in as an administrator of the portal: others may touch neither offline handlers nor \
+                             those of other users";
+
+fn explained(source: &SourceConfig, refusal: CallError) -> anyhow::Error {
+    let code = refusal.code().unwrap_or_default().to_ascii_uppercase();
+    match code.as_str() {
+        "WRONG_AUTH_TYPE" => needs_oauth(source).into(),
+        "ERROR_EVENT_NOT_FOUND" => {
+            UsageError(format!("{refusal}: is the name right, and has the application its scope?")).into()
+        }
+        "ACCESS_DENIED" => refusal.advising(Class::Operator, ADMINISTRATOR).into(),
+        _ => refusal.into(),
+    }
+}
+
+fn listed<'a>(bound: impl Iterator<Item = &'a Handler>) -> String {
+    let mut rows = table(&["EVENT", "TYPE", "USER", "HANDLER"]);
+    for Handler { event, handler, auth_type, offline } in bound {
+        let event_type = if *offline { "offline" } else { "online" };
+        let user = auth_type.map_or_else(|| "-".to_owned(), |user| user.to_string());
+        rows.add_row([filled(event).as_str(), event_type, &user, &filled(handler)]);
+    }
+    aligned(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(args: &[&str]) -> UnbindArgs {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: UnbindArgs,
+        }
+        <Line as clap::Parser>::parse_from([&["unbind", "support", "--event", "onTaskAdd"], args].concat())
+            .args
+    }
+
+    fn bound() -> Vec<Handler> {
+        let online = |handler: &str, auth_type| Handler {
+            event: "ONTASKADD".into(),
+            handler: handler.into(),
+            auth_type,
+            offline: false,
+        };
+        vec![
+            online("https://a.example/?k=1", Some(0)),
+            online("https://a.example/?k=1", Some(7)),
+            online("https://a.example/?K=1", None),
+            Handler { offline: true, ..online("", None) },
+            Handler { event: "ONTASKUPDATE".into(), ..online("https://a.example/?k=1", None) },
+        ]
+    }
+
+    fn unbindings(given: &[&str]) -> Vec<(String, EventType, Option<u64>)> {
+        let (args, bound) = (args(given), bound());
+        let matching: Vec<&Handler> = bound.iter().filter(|handler| args.means(handler)).collect();
+        let told = |unbinding: Unbinding| (unbinding.handler, unbinding.event_type, unbinding.auth_type);
+        args.unbindings(&matching).into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn every_filter_narrows_what_goes() {
+        let (small, large) = ("https://a.example/?k=1".to_owned(), "https://a.example/?K=1".to_owned());
+        let online = |url: &String, user| (url.clone(), EventType::Online, user);
+        let offline = (String::new(), EventType::Offline, None);
+        assert_eq!(unbindings(&[]), [online(&small, None), online(&large, None), offline.clone()]);
+        assert_eq!(unbindings(&["--handler", &small]), [online(&small, None)]);
+        assert_eq!(unbindings(&["--handler", "https://a.example/"]), []);
+        assert_eq!(unbindings(&["--event-type", "offline"]), [offline]);
+        assert_eq!(unbindings(&["--auth-type", "7"]), [online(&small, Some(7))]);
+        assert_eq!(unbindings(&["--auth-type", "0"]), [online(&small, Some(0)), online(&large, Some(0))]);
+    }
+}

@@ -1,0 +1,223 @@
+//! `b24relay login`: somebody lets an OAuth application read his or her queue (PORTAL.md 5.1).
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use reqwest::Url;
+use tracing::warn;
+
+use super::exit::{Exit, SetupError, UsageError};
+use super::output::{print, remark};
+use super::source::find;
+use crate::config::{AccessConfig, Config, OAuthConfig, SourceConfig};
+use crate::portal::{Authorization, Claim, Grant, Memory, Tokens, account, authorize_url, keep};
+use crate::relay::{Callers, StoreMemory};
+use crate::store::Store;
+
+/// A pair of tokens is far smaller.
+const INPUT_MAX: u64 = 64 * 1024;
+
+const NOTES: &str = "\
+The address that is printed is opened in a browser by the user whose chats are wanted. After he or she
+agrees, the portal sends the browser to the application's redirect address, with `code=...` in it; that
+address, or the code alone, is pasted here. A code lives 30 seconds. The tokens are kept in the state
+file; a running daemon picks them up by itself within minutes, at once after SIGHUP.
+
+Examples:
+  b24relay login support
+  b24relay login support --tokens pair.json    a pair that was issued before, as JSON
+  vault read b24 | b24relay login support --tokens -";
+
+#[derive(Debug, Args)]
+#[command(after_help = NOTES)]
+pub struct LoginArgs {
+    /// The source's name in the configuration
+    source: String,
+    /// A file with `access_token` and `refresh_token` in a JSON object instead of the browser; `-` reads
+    /// standard input
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+    /// Let the source read the queue of another user from now on, from its beginning; the daemon must be
+    /// stopped
+    #[arg(long)]
+    new_queue: bool,
+}
+
+/// Gets a pair of tokens, shows whose it is, and keeps it.
+pub async fn run(args: &LoginArgs, config: &Config) -> anyhow::Result<Exit> {
+    let source = find(config, &args.source)?;
+    let oauth = own_login(source)?;
+    let store = if args.new_queue { Store::open(&config.state)? } else { Store::open_beside(&config.state)? };
+    let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
+    let callers = Callers::open(config, [source], &memory).await.map_err(anyhow::Error::msg)?;
+    let grant = callers.grant(source).context("the source has no login")?;
+    let tokens = match &args.tokens {
+        Some(file) => read_tokens(file, oauth)?,
+        None => exchange(oauth).await?,
+    };
+    grant.seed(tokens).await;
+    let caller = callers.of(source).map_err(anyhow::Error::msg)?;
+    let profile = account::profile(&caller).await?;
+    let scopes = account::scopes(&caller).await?;
+    let mut tokens = current(grant).await?;
+    refuse_foreign_portal(&tokens, source)?;
+    tokens.user_id = Some(profile.user_id);
+    grant.seed(tokens.clone()).await;
+    if args.new_queue {
+        store.forget_queue(&source.name).await?;
+    }
+    refuse_other_queue(config, source, &callers.identity(source).await?)?;
+    keep(&*memory, oauth, &tokens).await.map_err(anyhow::Error::msg).context("keep the tokens")?;
+    let who = format!("{} (user {}) on {}", profile.name, profile.user_id, source.portal().authority());
+    print(&format!("logged in for `{}` as {who}; scopes: {}", source.name, scopes.join(", ")))?;
+    if !scopes.iter().any(|scope| scope == "im" || scope == "imbot") {
+        remark(
+            "b24relay: neither `im` nor `imbot` is among the scopes: tick them in the application's card, then log in again",
+        );
+    }
+    Ok(Exit::Clean)
+}
+
+/// The login that belongs to this very source.
+fn own_login(source: &SourceConfig) -> anyhow::Result<&OAuthConfig> {
+    match &source.access {
+        AccessConfig::OAuth(oauth) if oauth.grant == source.name => Ok(oauth),
+        AccessConfig::OAuth(oauth) => {
+            let owner = &oauth.grant;
+            let text = format!("`{}` uses the login of `{owner}`: run `b24relay login {owner}`", source.name);
+            Err(UsageError(text).into())
+        }
+        AccessConfig::Webhook(_) => {
+            let text = format!(
+                "sources.{0}: has a webhook, which needs no login; an application is set up with `[sources.{0}.oauth]`",
+                source.name
+            );
+            Err(SetupError(text).into())
+        }
+    }
+}
+
+/// By way of the browser.
+async fn exchange(oauth: &OAuthConfig) -> anyhow::Result<Tokens> {
+    let state = format!("{:016x}", RandomState::new().build_hasher().finish());
+    remark("Open this address in a browser, as the user whose chats are wanted:\n");
+    print(authorize_url(oauth, &state).as_str())?;
+    remark(
+        "\nThen paste the address that the browser was sent to, or the `code` in it (it lives 30 seconds):",
+    );
+    let line = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).map(|_| line)
+    });
+    let code = code_in(&line.await??, &state)?;
+    let authorization = Authorization::try_new(oauth).map_err(anyhow::Error::msg)?;
+    Ok(authorization.ask(Claim::Code(&code), None).await?)
+}
+
+/// The code in what was pasted.
+fn code_in(pasted: &str, state: &str) -> Result<String, UsageError> {
+    let pasted = pasted.trim();
+    let Ok(url) = Url::parse(pasted) else {
+        let is_code = !pasted.is_empty() && !pasted.contains(char::is_whitespace);
+        return if is_code {
+            Ok(pasted.to_owned())
+        } else {
+            Err(UsageError("no code was pasted: run the command again".to_owned()))
+        };
+    };
+    let value =
+        |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    if value("state").is_some_and(|given| given != state) {
+        let text = "that address answers another login (its `state` differs): open the address above, and paste where that one leads";
+        return Err(UsageError(text.to_owned()));
+    }
+    value("code")
+        .ok_or_else(|| UsageError("there is no `code` in that address: was the login agreed to?".to_owned()))
+}
+
+fn read_tokens(file: &Path, oauth: &OAuthConfig) -> anyhow::Result<Tokens> {
+    let mut text = String::new();
+    let name =
+        if file == Path::new("-") { "standard input".to_owned() } else { format!("`{}`", file.display()) };
+    let read = if file == Path::new("-") {
+        io::stdin().take(INPUT_MAX).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(INPUT_MAX).read_to_string(&mut text))
+    };
+    read.with_context(|| format!("read {name}"))?;
+    Tokens::parse(text.trim_start_matches('\u{feff}'), &oauth.client_id)
+        .map_err(|rule| UsageError(format!("{name} {rule}")).into())
+}
+
+/// As it is after the first calls, which may have refreshed it.
+async fn current(grant: &Grant) -> anyhow::Result<Tokens> {
+    grant.tokens().await.context("the tokens are gone")
+}
+
+/// The tokens work on the configured portal, as calls have shown. When the server calls that one by
+/// another name, the name in the configuration is an old one.
+fn refuse_foreign_portal(tokens: &Tokens, source: &SourceConfig) -> Result<(), SetupError> {
+    if tokens.client_id != oauth_client(source) {
+        let text = format!(
+            "sources.{}.oauth.client_id: the tokens belong to the application {}",
+            source.name, tokens.client_id
+        );
+        return Err(SetupError(text));
+    }
+    let named = tokens.client_endpoint.as_ref().map(Url::authority);
+    if let Some(portal) = named.filter(|portal| *portal != source.portal().authority()) {
+        warn!(
+            source = source.name,
+            portal, "the portal calls itself by another name: put it into `oauth.portal`"
+        );
+    }
+    Ok(())
+}
+
+fn oauth_client(source: &SourceConfig) -> &str {
+    match &source.access {
+        AccessConfig::OAuth(oauth) => &oauth.client_id,
+        AccessConfig::Webhook(_) => "",
+    }
+}
+
+/// The offsets on record belong to one user's queue.
+fn refuse_other_queue(config: &Config, source: &SourceConfig, identity: &str) -> anyhow::Result<()> {
+    let report = Store::report(&config.state)?;
+    let known = report.sources.iter().find(|known| known.name == source.name && !known.identity.is_empty());
+    match known {
+        Some(known) if known.identity != identity => {
+            let name = &source.name;
+            let text = format!(
+                "sources.{name}: has read the queue `{}` so far, and this login opens `{identity}`; nothing was kept: log in as the user of before, \
+                 or, if the source is to read this queue from now on, `b24relay login {name} --new-queue`",
+                known.identity
+            );
+            Err(SetupError(text).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_found_alone_and_in_an_address() {
+        let code = |pasted| code_in(pasted, "0a1b").map_err(|error| error.to_string());
+        assert_eq!(code(" abc123 \n"), Ok("abc123".to_owned()));
+        assert_eq!(code("https://app.example/x?code=abc123&state=0a1b&domain=p"), Ok("abc123".to_owned()));
+        assert_eq!(code("https://app.example/x?code=abc123"), Ok("abc123".to_owned()));
+        assert!(code("https://app.example/x?code=abc123&state=other").unwrap_err().contains("another login"));
+        assert!(code("https://app.example/x?error=access_denied").unwrap_err().contains("agreed"));
+        for nothing in ["", "\n", "two words"] {
+            assert!(code(nothing).unwrap_err().contains("no code"));
+        }
+    }
+}

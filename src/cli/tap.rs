@@ -1,0 +1,210 @@
+//! `b24relay tap`: a source's events as they come, without taking them away from anybody.
+
+use std::collections::HashSet;
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::exit::Exit;
+use super::output::remark;
+use super::peek::{PAGE_MAX, Peek};
+use super::source::{callers, find};
+use crate::config::{Config, SourceConfig, StdoutFormat};
+use crate::event::{Batch, Event, EventId};
+use crate::portal::{CallError, Class};
+use crate::relay::Callers;
+use crate::retry::Backoff;
+use crate::shutdown::{Signals, Wake};
+use crate::sink::readable;
+
+/// The least pause against a portal that others use as well, whatever `poll.idle` says.
+const PAUSE_MIN: Duration = Duration::from_secs(2);
+
+/// The delays after a refusal: as a source's.
+const DELAY_MIN: Duration = Duration::from_secs(1);
+const DELAY_MAX: Duration = Duration::from_secs(60);
+
+/// How long to stay away when the portal's operating time is used up and it has not said for how long.
+const OPERATING_UNKNOWN: Duration = Duration::from_secs(60);
+
+/// How many refusals in a row end a single look, and how many doubtful ones the following.
+const FAILURES_MAX: u32 = 5;
+
+const NOTES: &str = "\
+Nothing is confirmed: `b24relay run` and every other reader still get every event. An event that
+another reader confirms between two looks is not seen here. Only the oldest 1000 events that are
+waiting can be looked at.
+
+Examples:
+  b24relay tap support
+  b24relay tap support --once --format json | jq .data.message.text
+  b24relay tap support --types ONIMV2MESSAGEADD,ONIMV2MESSAGEUPDATE";
+
+#[derive(Debug, Args)]
+#[command(after_help = NOTES)]
+pub struct TapArgs {
+    /// The source's name in the configuration
+    source: String,
+    /// Show what is waiting, then leave
+    #[arg(long)]
+    once: bool,
+    /// text or json [default: text on a terminal, json elsewhere]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<StdoutFormat>,
+    /// Only events of these types
+    #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
+    types: Vec<String>,
+}
+
+/// Whoever reads standard output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Reading,
+    Gone,
+}
+
+/// Shows the source's events until stopped, or what is waiting.
+pub async fn run(args: &TapArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+    let source = find(config, &args.source)?;
+    let callers = callers(config, [source]).await?;
+    let ended = tokio::select! {
+        biased;
+        // A look that is cut off has changed nothing.
+        () = signals.stop.cancelled() => Ok(()),
+        ended = follow(args, source, &callers, signals) => ended,
+    };
+    callers.rest().await;
+    ended.map(|()| Exit::Clean)
+}
+
+async fn follow(
+    args: &TapArgs,
+    source: &SourceConfig,
+    callers: &Callers,
+    signals: &Signals,
+) -> anyhow::Result<()> {
+    let mut patience = Patience::new(args.once);
+    let identity = callers.identity(source).await?;
+    let caller = callers.of(source).map_err(anyhow::Error::msg)?;
+    let mut peek = Peek::new(source, &identity, caller);
+    let mut view = View::new(args);
+    loop {
+        let nudges_seen = signals.nudge_count();
+        match peek.page().await {
+            Err(refusal) => {
+                patience.wait_out(refusal, signals).await?;
+                continue;
+            }
+            Ok(page) => {
+                patience.restore();
+                if view.show(&page)? == Reader::Gone {
+                    return Ok(());
+                }
+            }
+        }
+        if args.once || signals.pause(pause(source), nudges_seen).await == Wake::Stopping {
+            return Ok(());
+        }
+    }
+}
+
+fn pause(source: &SourceConfig) -> Duration {
+    if source.portal().is_loopback() { source.poll.idle } else { source.poll.idle.max(PAUSE_MIN) }
+}
+
+/// What has been shown, and how.
+struct View {
+    format: StdoutFormat,
+    types: Vec<String>,
+    /// The ids of the page before: whatever is not among them any more does not come again.
+    seen: HashSet<EventId>,
+    was_full: bool,
+}
+
+impl View {
+    fn new(args: &TapArgs) -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let otherwise = if is_terminal { StdoutFormat::Text } else { StdoutFormat::Json };
+        let format = args.format.unwrap_or(otherwise);
+        Self { format, types: args.types.clone(), seen: HashSet::new(), was_full: false }
+    }
+
+    /// Prints what is new of `page`.
+    fn show(&mut self, page: &Batch) -> io::Result<Reader> {
+        let mut lines = Vec::new();
+        for event in page.events.iter().filter(|event| !self.seen.contains(&event.id) && self.wants(event)) {
+            match self.format {
+                StdoutFormat::Json => event.write_line(&mut lines),
+                StdoutFormat::Text => readable::write_line(event, &mut lines),
+            }
+        }
+        let is_full = page.has_more || page.events.len() >= usize::from(PAGE_MAX);
+        self.seen = page.events.iter().map(|event| event.id).collect();
+        let reader = write(&lines)?;
+        if is_full && !self.was_full {
+            remark(&format!(
+                "tap: {} events and more are waiting: only the oldest {PAGE_MAX} can be looked at until a reader \
+                 such as `b24relay run` confirms some",
+                page.events.len()
+            ));
+        }
+        self.was_full = is_full;
+        Ok(reader)
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        self.types.is_empty() || self.types.iter().any(|kind| kind.trim().eq_ignore_ascii_case(&event.kind))
+    }
+}
+
+fn write(lines: &[u8]) -> io::Result<Reader> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(lines).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(Reader::Reading),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits refusals out, as long as waiting can help.
+struct Patience {
+    backoff: Backoff,
+    failures: u32,
+    once: bool,
+}
+
+impl Patience {
+    fn new(once: bool) -> Self {
+        Self { backoff: Backoff::jittered(DELAY_MIN, DELAY_MAX), failures: 0, once }
+    }
+
+    fn restore(&mut self) {
+        self.backoff.reset();
+        self.failures = 0;
+    }
+
+    async fn wait_out(&mut self, refusal: CallError, signals: &Signals) -> Result<(), CallError> {
+        self.failures += 1;
+        if !heals(refusal.class) || (self.is_bounded(refusal.class) && self.failures >= FAILURES_MAX) {
+            return Err(refusal);
+        }
+        let asked = match refusal.class {
+            Class::OpWait => refusal.wait.unwrap_or(OPERATING_UNKNOWN),
+            _ => refusal.wait.unwrap_or_default(),
+        };
+        let delay = self.backoff.next_delay().max(asked);
+        remark(&format!("tap: {refusal}; again in {:.1} s", delay.as_secs_f64()));
+        signals.pause(delay, signals.nudge_count()).await;
+        Ok(())
+    }
+
+    fn is_bounded(&self, class: Class) -> bool {
+        self.once || class == Class::RetryBounded
+    }
+}
+
+/// Whether waiting can help. A page that is too large has been asked for in smaller parts already.
+fn heals(class: Class) -> bool {
+    matches!(class, Class::Retry | Class::RetryBounded | Class::Rate | Class::OpWait)
+}

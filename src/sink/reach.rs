@@ -1,0 +1,96 @@
+//! Whether a sink can be reached, found out without giving it an event or creating anything.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::blocking;
+use crate::config::{SinkConfig, TargetConfig, WebhookConfig};
+use crate::http_client;
+
+/// Whoever asks is a person who waits.
+const TIMEOUT_MAX: Duration = Duration::from_secs(10);
+
+/// Tries to reach the sink that `config` describes; returns what was seen.
+///
+/// # Errors
+/// A text that says what stands in the way, without secrets.
+pub async fn reach(config: &SinkConfig) -> Result<String, String> {
+    match &config.target {
+        TargetConfig::Stdout(_) => Ok("standard output is always there".to_owned()),
+        TargetConfig::File(file) => {
+            let path = file.path.clone();
+            blocking(move || reach_file(&path)).await
+        }
+        TargetConfig::Webhook(webhook) => reach_webhook(webhook).await,
+    }
+}
+
+fn reach_file(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(format!("`{shown}` is not a regular file")),
+        Ok(_) => match OpenOptions::new().read(true).append(true).open(path) {
+            Ok(_) => Ok(format!("`{shown}` can be written")),
+            Err(error) => Err(format!("cannot write `{shown}`: {error}")),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let folder = nearest_folder(path);
+            let (shown_folder, error) = (folder.display(), try_folder(&folder).err());
+            error.map_or_else(
+                || Ok(format!("`{shown}` is not there yet and can be created in `{shown_folder}`")),
+                |error| Err(format!("cannot create `{shown}` in `{shown_folder}`: {error}")),
+            )
+        }
+        Err(error) => Err(format!("cannot look at `{shown}`: {error}")),
+    }
+}
+
+/// The lowest folder above `path` that is there already: the sink creates those below it.
+fn nearest_folder(path: &Path) -> PathBuf {
+    let above = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+    above.into_iter().find(|folder| folder.exists()).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// A file without a name, gone when it is closed: permission bits alone do not tell of read-only disks.
+fn try_folder(folder: &Path) -> io::Result<()> {
+    tempfile::tempfile_in(folder).map(|_| ())
+}
+
+/// Any answer will do: receivers often know nothing but POST.
+async fn reach_webhook(webhook: &WebhookConfig) -> Result<String, String> {
+    let authority = webhook.url.authority();
+    let client = http_client::build(webhook.url.expose(), webhook.timeout.min(TIMEOUT_MAX))?;
+    match client.head(webhook.url.expose().clone()).send().await {
+        Ok(response) => Ok(format!("{authority} answers a HEAD request with {}", response.status())),
+        Err(error) => Err(format!("{authority}: {}", http_client::explain(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_reached_without_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let reach = |name: &str| reach_file(&folder.path().join(name));
+        assert!(reach("events.jsonl").unwrap().contains("can be created"));
+        assert!(reach("a/b/events.jsonl").unwrap().contains("can be created"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was created");
+        fs::write(folder.path().join("events.jsonl"), "x\n").unwrap();
+        assert!(reach("events.jsonl").unwrap().contains("can be written"));
+        assert_eq!(fs::read(folder.path().join("events.jsonl")).unwrap(), b"x\n");
+    }
+
+    #[test]
+    fn what_cannot_become_a_file_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        for name in ["folder", "file/events.jsonl"] {
+            assert!(reach_file(&folder.path().join(name)).unwrap_err().contains(name), "{name}");
+        }
+    }
+}
