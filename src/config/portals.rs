@@ -100,7 +100,7 @@ impl Used {
 
 /// The host as URLs have it; `None` when it is none, or more than that.
 fn plain(host: &str) -> Option<String> {
-    let is_more = host.contains(['/', '\\', '?', '#', '@']);
+    let is_more = host.contains(['/', '\\', '@']);
     let url = SecretUrl::parse_origin(&format!("https://{host}")).ok().filter(|_| !is_more);
     url.map(|url| url.authority())
 }

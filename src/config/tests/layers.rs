@@ -68,6 +68,9 @@ fn a_violation_of_the_environment_or_a_flag_names_it() {
     );
     assert!(errors[1].starts_with("service_host: unknown key"), "{errors:?}");
     assert!(errors[1].ends_with("(set by `B24RELAY_SERVICE_HOST`)"), "{errors:?}");
+    let errors = super::errors(SMALL, &environment(&[("B24RELAY_SOURCES____URL", "x")]));
+    assert!(errors[0].starts_with("\"sources..url\": unknown key"), "{errors:?}");
+    assert!(errors[0].ends_with("(set by `B24RELAY_SOURCES____URL`)"), "{errors:?}");
     let flags = Overrides { state: Some("".into()), ..Overrides::default() };
     let error = load_with(SMALL, &environment(&[]), flags).unwrap_err().to_string();
     assert!(error.ends_with("state: must not be empty (the command line)"), "{error}");

@@ -86,8 +86,14 @@ fn a_portal_that_no_source_uses_is_told_with_those_in_use() {
         let expected = format!("portals.\"{other}\": must be written as the portal's URL has it: `{plain}`");
         assert_refused(&host(other), &[&expected]);
     }
-    for url in ["https://a.example", "https://a.example/rest/1/s3cr3t/", "a.example/", "me:s3cr3t@a.example"]
-    {
+    for url in [
+        "https://a.example",
+        "https://a.example/rest/1/s3cr3t/",
+        "a.example/",
+        "me:s3cr3t@a.example",
+        "@a.example",
+        "a.example?",
+    ] {
         let expected = "portals.\"***\": must be a host alone, as in `portals.\"example.bitrix24.com\"`, without scheme and path; in use:";
         assert_refused(&host(url), &[expected]);
     }

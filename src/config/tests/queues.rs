@@ -36,6 +36,11 @@ fn two_sources_never_share_a_queue() {
         )],
     );
     assert_refused(&sources(&[&webhook(1), &webhook(2)]), &[]);
+    let thrice = sources(&[&webhook(1), &webhook(1), &webhook(1)]);
+    assert_refused(
+        &thrice,
+        &["queue as `sources.a`", "sources.c.webhook_url: reads the same queue as `sources.a`"],
+    );
 }
 
 #[test]
