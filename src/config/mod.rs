@@ -58,7 +58,7 @@ pub struct Config {
 impl Config {
     /// What the portal at `authority` bears; `None` when it has no limit.
     pub fn rate_of(&self, authority: &str) -> Option<RateConfig> {
-        self.portals.get(authority).copied().flatten()
+        self.portals.get(authority).copied().unwrap_or(Some(RateConfig::STANDARD))
     }
 }
 

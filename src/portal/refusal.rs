@@ -31,13 +31,14 @@ struct Details {
     reason: String,
     code: Option<String>,
     spent: Option<SecretText>,
+    is_ours: bool,
 }
 
 impl CallError {
     /// A refusal of `method` by `verdict`, with the cure for a webhook.
     pub(super) fn new(method: &'static str, verdict: Verdict, reason: impl Into<String>) -> Self {
         let Verdict { class, probe, cure: Cure { webhook, .. } } = verdict;
-        let details = Box::new(Details { reason: reason.into(), code: None, spent: None });
+        let details = Box::new(Details { reason: reason.into(), code: None, spent: None, is_ours: false });
         Self { class, wait: None, probe, cure: webhook.into(), method, details }
     }
 
@@ -47,7 +48,8 @@ impl CallError {
         reason: impl Into<String>,
         cure: impl Into<Cow<'static, str>>,
     ) -> Self {
-        let error = Self::new(method, Verdict::new(Class::Operator, Cure::NONE), reason);
+        let mut error = Self::new(method, Verdict::new(Class::Operator, Cure::NONE), reason);
+        error.details.is_ours = true;
         Self { cure: cure.into(), ..error }
     }
 
@@ -83,6 +85,11 @@ impl CallError {
     /// What a person can do, with the name of the `source` put in.
     pub fn cure_for(&self, source: &str) -> String {
         self.cure.replace("SOURCE", source)
+    }
+
+    /// Whether it is our own finding, and nobody was asked.
+    pub fn is_ours(&self) -> bool {
+        self.details.is_ours
     }
 
     /// The error code as the server sent it, if it sent one.

@@ -23,8 +23,10 @@ impl Ordeal {
         let portal = Portal::start().await;
         let url = portal.webhook_url(1);
         let poll = r#"poll = { idle = "20ms", busy = "0s", limit = 50, timeout = "1s" }"#;
-        let setup =
-            Setup::new().with(&format!("[sources.support]\nwebhook_url = \"{url}\"\n{poll}")).with_file();
+        let setup = Setup::new()
+            .with_unlimited(&portal)
+            .with(&format!("[sources.support]\nwebhook_url = \"{url}\"\n{poll}"))
+            .with_file();
         let relay = setup.run();
         // Refused before it was ever let in, it would leave.
         until("the relay is let in", async || portal.polls().await > 0).await;

@@ -188,7 +188,9 @@ fn rewrite(method: &str, pointer: &str, value: &Value) -> Value {
 #[tokio::test]
 async fn what_works_but_is_odd_is_a_warning() {
     let portal = Portal::start().await;
-    let setup = Setup::new().with_source(&portal).with_file();
+    let url = portal.webhook_url(1);
+    let source = format!("[sources.support]\nwebhook_url = \"{url}\"\npoll.idle = \"20ms\"");
+    let setup = Setup::new().with(&source).with_file();
     let faults = json!([
         rewrite("method.get", "/result/isAvailable", &json!(false)),
         rewrite("server.time", "/result", &json!("2020-01-01T00:00:00+03:00")),

@@ -123,7 +123,7 @@ fn faults(url: &str) -> Vec<Value> {
 
 async fn no_fault_of_the_portal_shows_it(format: &str) {
     let portal = marked_portal().await;
-    let setup = with_source(Setup::new(), &portal.webhook_url(1)).with_file();
+    let setup = with_source(Setup::new().with_unlimited(&portal), &portal.webhook_url(1)).with_file();
     portal.record(1, 5).await;
     let mut relay = Relay::start(setup.folder(), &["--log-level", "trace", "--log-format", format]);
     // Refused before it was ever let in, it would leave.
@@ -175,7 +175,7 @@ async fn assert_status_silent(setup: &Setup) {
 #[tokio::test]
 async fn no_command_shows_it_when_the_portal_refuses() {
     let portal = marked_portal().await;
-    let setup = with_source(Setup::new(), &portal.webhook_url(1)).with_file();
+    let setup = with_source(Setup::new().with_unlimited(&portal), &portal.webhook_url(1)).with_file();
     for fault in faults(&portal.webhook_url(1)) {
         portal.post("faults", fault.clone()).await;
         let subscribed = finished(&["subscribe", "support", "--log-level", "trace"], setup.folder()).await;
@@ -212,7 +212,7 @@ async fn no_portal_that_is_out_of_reach_shows_it() {
 async fn no_answer_of_a_receiver_shows_its_address() {
     const LOCATION: &str = "http://127.0.0.1:1/S3CRETc0deM4RK?token=S3CRETc0deM4RK";
     let (portal, receiver) = (marked_portal().await, Receiver::start().await);
-    let setup = with_source(Setup::new(), &portal.webhook_url(1));
+    let setup = with_source(Setup::new().with_unlimited(&portal), &portal.webhook_url(1));
     let setup = with_webhook(setup, &format!("http://{}", receiver.address)).with_stdout();
     receiver.script([
         Answer::Status(401),
@@ -245,7 +245,8 @@ async fn no_receiver_that_is_out_of_reach_shows_its_address() {
     portal.record(1, 3).await;
     let address = portal.sandbox.address();
     for origin in ["http://127.0.0.1:1", "https://no-such-host.invalid", &format!("https://{address}")] {
-        let setup = with_webhook(with_source(Setup::new(), &portal.webhook_url(1)), origin);
+        let setup =
+            with_webhook(with_source(Setup::new().with_unlimited(&portal), &portal.webhook_url(1)), origin);
         let mut relay = Relay::start(setup.folder(), &["--log-level", "trace"]);
         relay.until_logged("attempt failed").await;
         assert_status_silent(&setup).await;

@@ -1,6 +1,8 @@
 //! A folder with a configuration in it, gone when the test is over.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use b24relay::store::Store;
@@ -17,17 +19,19 @@ const RETRY: &str = r#"retry = { min = "10ms", max = "100ms" }"#;
 pub struct Setup {
     folder: TempDir,
     text: String,
+    unlimited: BTreeSet<SocketAddr>,
 }
 
 impl Setup {
     /// A state in a folder of its own, no sources, no sinks.
     pub fn new() -> Self {
-        Self { folder: TempDir::new().unwrap(), text: "state = \"b24relay.db\"\n".into() }
+        let text = "state = \"b24relay.db\"\n".into();
+        Self { folder: TempDir::new().unwrap(), text, unlimited: BTreeSet::new() }
     }
 
     /// The configuration from its beginning again, in the same folder.
     pub fn anew(self) -> Self {
-        Self { text: Self::new().text, ..self }
+        Self { text: Self::new().text, unlimited: BTreeSet::new(), ..self }
     }
 
     /// Adds lines at the end.
@@ -37,6 +41,15 @@ impl Setup {
         self
     }
 
+    /// Says that the portal bears any number of calls: what it bears otherwise is tested in `budget`.
+    pub fn with_unlimited(mut self, portal: &Portal) -> Self {
+        let address = portal.sandbox.address();
+        if !self.unlimited.insert(address) {
+            return self;
+        }
+        self.with(&format!("[portals.\"{address}\"]\nplan = \"self-hosted\""))
+    }
+
     /// A source `support` that polls the portal's user 1 without pauses worth mentioning.
     pub fn with_source(self, portal: &Portal) -> Self {
         self.with_user(portal, "support", 1, 1000)
@@ -44,7 +57,7 @@ impl Setup {
 
     pub fn with_user(self, portal: &Portal, name: &str, user: u64, limit: u16) -> Self {
         let url = portal.webhook_url(user);
-        self.with(&format!(
+        self.with_unlimited(portal).with(&format!(
             "[sources.{name}]\nwebhook_url = \"{url}\"\n\
              poll = {{ idle = \"20ms\", busy = \"0s\", limit = {limit}, timeout = \"5s\" }}"
         ))

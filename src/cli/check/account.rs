@@ -23,6 +23,9 @@ pub async fn identify(source: &SourceConfig, caller: &Caller) -> [Finding; 2] {
     match account::profile(caller).await {
         Ok(profile) => [answers(), whose(source, &profile)],
         Err(refusal) if refusal.code().is_some() => [answers(), Finding::refused(CREDENTIAL, &refusal)],
+        Err(refusal) if refusal.is_ours() => {
+            [Finding::skip(REACH, skipped_after(CREDENTIAL)), Finding::refused(CREDENTIAL, &refusal)]
+        }
         Err(refusal) => [unreached(&refusal), Finding::skip(CREDENTIAL, skipped_after(REACH))],
     }
 }
