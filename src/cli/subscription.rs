@@ -6,10 +6,10 @@ use clap::Args;
 use serde::de::IgnoredAny;
 use serde_json::Map;
 
-use super::exit::Exit;
+use super::exit::{Exit, UsageError};
 use super::output::print;
 use super::source::{caller, find};
-use crate::config::{Config, SourceConfig};
+use crate::config::{Config, KindConfig, SourceConfig};
 use crate::portal::Memory;
 use crate::relay::{self, Callers, Ending, StoreMemory, Until};
 use crate::shutdown::Signals;
@@ -52,6 +52,7 @@ pub struct UnsubscribeArgs {
 /// Subscribes the source's user.
 pub async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
+    require_user(source)?;
     let caller = caller(config, source).await?;
     caller.call::<IgnoredAny>("im.v2.Event.subscribe", &Map::new()).await?;
     print(&format!("subscribed: the portal records events for {} from now on", reader(source)))?;
@@ -65,6 +66,7 @@ pub async fn unsubscribe(
     signals: &Signals,
 ) -> anyhow::Result<Exit> {
     let source = find(&config, &args.source)?.clone();
+    require_user(&source)?;
     // Held to the end: a daemon on the same state would subscribe again.
     let store = Store::open(&config.state)?;
     if !args.discard {
@@ -81,6 +83,17 @@ pub async fn unsubscribe(
     caller.call::<IgnoredAny>("im.v2.Event.unsubscribe", &Map::new()).await?;
     print(&format!("unsubscribed: the portal records no more events for {}", reader(&source)))?;
     Ok(Exit::Clean)
+}
+
+/// Only a user has a subscription (PORTAL.md 2.2).
+fn require_user(source: &SourceConfig) -> Result<(), UsageError> {
+    match &source.kind {
+        KindConfig::Bot(bot) if !bot.with_user_events => Err(UsageError(format!(
+            "`{}` is a bot without `with_user_events`: its events are recorded without a subscription",
+            source.name
+        ))),
+        KindConfig::Bot(_) | KindConfig::User => Ok(()),
+    }
 }
 
 /// Whose events they are, in words.

@@ -14,9 +14,6 @@ use super::refusal::CallError;
 use crate::config::KindConfig;
 use crate::event::{Batch, Event, EventId, Offset, Queue};
 
-/// What is asked for in a peek: as much as the portal gives.
-const PEEK_LIMIT: u16 = 1000;
-
 /// The queue behind a credential.
 pub struct EventQueue {
     caller: Caller,
@@ -96,13 +93,13 @@ impl EventQueue {
         id.ok_or_else(|| CallError::retry("profile", "the answer has no user id"))
     }
 
-    /// The highest id among the lowest events of the queue, if there are any. Confirms nothing
+    /// The highest id among the lowest `limit` events of the queue, if there are any. Confirms nothing
     /// (PORTAL.md 2.4).
     ///
     /// # Errors
     /// As [`Caller::attempt`].
-    pub async fn highest(&self) -> Result<Option<EventId>, CallError> {
-        let page = self.get(Offset::START, PEEK_LIMIT).await?;
+    pub async fn highest(&self, limit: u16) -> Result<Option<EventId>, CallError> {
+        let page = self.get(Offset::START, limit).await?;
         Ok(page.events.0.iter().map(|item| item.id).max())
     }
 

@@ -36,21 +36,22 @@ impl Preparation {
     /// Does what is still to be done. May be given up while it waits.
     ///
     /// # Errors
-    /// What the portal refuses, and what stands against a poll with `offset` when all below `confirmed`
-    /// is gone already.
+    /// What the portal refuses, and what stands against a poll with `offset` and `limit` when all below
+    /// `confirmed` is gone already.
     pub async fn complete(
         &mut self,
         queue: &EventQueue,
         offset: Offset,
         confirmed: Offset,
+        limit: u16,
     ) -> Result<(), CallError> {
         if let (Some(owner), false) = (self.owner, self.is_owner_known) {
             refuse_stranger(owner, queue.owner().await?)?;
             self.is_owner_known = true;
         }
         self.subscribe(queue).await?;
-        if !self.is_peeked && offset > Offset::START {
-            refuse_restored(queue, confirmed).await?;
+        if !self.is_peeked && offset.max(confirmed) > Offset::START {
+            refuse_restored(queue, confirmed, limit).await?;
         }
         self.is_peeked = true;
         Ok(())
@@ -98,8 +99,8 @@ fn refuse_stranger(owner: u64, caller: u64) -> Result<(), CallError> {
 }
 
 /// Looks at the queue without confirming: are there events only where none can be any more?
-async fn refuse_restored(queue: &EventQueue, confirmed: Offset) -> Result<(), CallError> {
-    match queue.highest().await? {
+async fn refuse_restored(queue: &EventQueue, confirmed: Offset, limit: u16) -> Result<(), CallError> {
+    match queue.highest(limit).await? {
         Some(highest) if !confirmed.wants(highest) => {
             let reason = format!(
                 "the portal's events end at id {highest}, and all below {confirmed} was confirmed before: the portal was restored or moved, and counts anew"

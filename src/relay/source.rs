@@ -159,7 +159,7 @@ impl Source {
     async fn ask(&mut self, offset: Offset) -> Option<Result<Batch, CallError>> {
         let (queue, preparation, limit) = (&self.queue, &mut self.preparation, self.pace.limit());
         let asking = async {
-            preparation.complete(queue, offset, self.confirmed).await?;
+            preparation.complete(queue, offset, self.confirmed, limit).await?;
             queue.poll(offset, limit).await
         };
         tokio::select! {
