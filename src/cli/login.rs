@@ -17,6 +17,7 @@ use super::source::find;
 use crate::config::{AccessConfig, Config, OAuthConfig, SourceConfig};
 use crate::portal::{Authorization, Claim, Grant, Memory, Tokens, account, authorize_url, keep};
 use crate::relay::{Callers, StoreMemory};
+use crate::shutdown::Signals;
 use crate::store::Store;
 
 /// A pair of tokens is far smaller.
@@ -49,7 +50,7 @@ pub struct LoginArgs {
 }
 
 /// Gets a pair of tokens, shows whose it is, and keeps it.
-pub async fn run(args: &LoginArgs, config: &Config) -> anyhow::Result<Exit> {
+pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     let oauth = own_login(source)?;
     let store = if args.new_queue { Store::open(&config.state)? } else { Store::open_beside(&config.state)? };
@@ -58,7 +59,7 @@ pub async fn run(args: &LoginArgs, config: &Config) -> anyhow::Result<Exit> {
     let grant = callers.grant(source).context("the source has no login")?;
     let tokens = match &args.tokens {
         Some(file) => read_tokens(file, oauth)?,
-        None => exchange(oauth).await?,
+        None => exchange(oauth, signals).await?,
     };
     grant.seed(tokens).await;
     let caller = callers.of(source).map_err(anyhow::Error::msg)?;
@@ -103,7 +104,7 @@ fn own_login(source: &SourceConfig) -> anyhow::Result<&OAuthConfig> {
 }
 
 /// By way of the browser.
-async fn exchange(oauth: &OAuthConfig) -> anyhow::Result<Tokens> {
+async fn exchange(oauth: &OAuthConfig, signals: &Signals) -> anyhow::Result<Tokens> {
     let state = format!("{:016x}", RandomState::new().build_hasher().finish());
     remark("Open this address in a browser, as the user whose chats are wanted:\n");
     print(authorize_url(oauth, &state).as_str())?;
@@ -114,7 +115,12 @@ async fn exchange(oauth: &OAuthConfig) -> anyhow::Result<Tokens> {
         let mut line = String::new();
         io::stdin().read_line(&mut line).map(|_| line)
     });
-    let code = code_in(&line.await??, &state)?;
+    let line = tokio::select! {
+        biased;
+        () = signals.stop.cancelled() => String::new(),
+        line = line => line??,
+    };
+    let code = code_in(&line, &state)?;
     let authorization = Authorization::try_new(oauth).map_err(anyhow::Error::msg)?;
     Ok(authorization.ask(Claim::Code(&code), None).await?)
 }

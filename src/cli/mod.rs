@@ -146,7 +146,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Unsubscribe(args) => with_runtime(async |signals| {
             subscription::unsubscribe(&args, configure(&cli.global)?, &signals).await
         }),
-        Command::Login(args) => with_runtime(async |_| login::run(&args, &configure(&cli.global)?).await),
+        Command::Login(args) => {
+            with_runtime(async |signals| login::run(&args, &configure(&cli.global)?, &signals).await)
+        }
         Command::Offset(args) => with_runtime(async |_| offset::run(&args, &configure(&cli.global)?).await),
         Command::Status(args) => status::run(&args, &cli.global),
         Command::Tap(args) => {
