@@ -15,7 +15,7 @@
 //! - `apps`, `token`, `grant`: the applications of the portal, and what they are handed out.
 //! - `call`, `caller`, `parameter`, `form`, `method`, `refusal`: what a request asks for, and the portal's
 //!   answer.
-//! - `preflight`, `batch`: methods that tell about the credential, and many calls in one.
+//! - `preflight`, `batch`, `reference`: methods that tell about the credential, and many calls in one.
 //! - `handlers`, `event_names`, `offline`, `selection`, `offline_call`: the methods `event.*`.
 //! - `envelope`, `page`, `batch_page`: that answer as bytes.
 //! - `errand`, `transport`, `moving`, `shared`: HTTP below `/rest/`, and where that is.
@@ -72,6 +72,7 @@ mod queue;
 mod queue_control;
 mod reader;
 mod reading;
+mod reference;
 mod refusal;
 mod rewrite;
 mod room;
