@@ -3,10 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::caller::Caller;
+use super::envelope;
 use super::method::{Method, Outcome, Situation};
 use super::operating::Effort;
 use super::parameter::Parameters;
 use super::portal::{Executed, Portal};
+use super::reference::Results;
 use super::refusal::Refusal;
 
 /// How many calls one batch carries out; each further one is refused.
@@ -20,13 +22,16 @@ impl Portal {
     pub fn run_batch(&mut self, caller: &Caller, parameters: &Parameters, situation: Situation) -> Vec<Part> {
         let parameters = parameters.folded();
         let halt = parameters.flag("HALT", false);
-        let mut parts = Vec::new();
+        let (mut parts, mut results) = (Vec::new(), Results::default());
         for (index, (key, command)) in commands(&parameters).into_iter().enumerate() {
             let part = if index < LENGTH_MAX {
-                self.run_part(caller, &command, situation)
+                self.run_part(caller, &command, &results, situation)
             } else {
                 self.part(Err(Refusal::batch_too_long()), situation)
             };
+            if let Ok(outcome) = &part.outcome {
+                results.keep(&key, envelope::result(outcome, &part.switches));
+            }
             let failed = part.outcome.is_err();
             parts.push((key, part));
             if failed && halt {
@@ -37,9 +42,15 @@ impl Portal {
     }
 
     /// One call, with the caller already let in.
-    fn run_part(&mut self, caller: &Caller, command: &str, situation: Situation) -> Executed {
+    fn run_part(
+        &mut self,
+        caller: &Caller,
+        command: &str,
+        results: &Results,
+        situation: Situation,
+    ) -> Executed {
         let (name, query) = command.split_once('?').unwrap_or((command, ""));
-        let parameters = Parameters::from_query(query);
+        let parameters = Parameters::from_query(query).with_texts(&|text| results.resolve(text));
         let outcome = match Method::find(name.trim_matches('/')) {
             None => Err(Refusal::method_not_found()),
             Some(Method::Batch) => Err(Refusal::not_in_batch()),

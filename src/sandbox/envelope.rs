@@ -7,6 +7,7 @@ use axum::http::header::{CONTENT_TYPE, DATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
+use serde_json::Value;
 
 use super::batch_page;
 use super::clock::iso;
@@ -111,6 +112,13 @@ pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome, switches: &Switches)
     }
 }
 
+/// What stands behind `result`, as whoever reads it gets it.
+pub fn result(outcome: &Outcome, switches: &Switches) -> Value {
+    let mut body = Vec::new();
+    write_outcome(&mut body, outcome, switches);
+    serde_json::from_slice(&body).unwrap_or_default()
+}
+
 /// Room for the body, and a byte order mark if the portal's files were edited badly.
 fn opening(executed: &Executed, size: usize) -> Vec<u8> {
     let mut body = Vec::with_capacity(size + 512);
@@ -158,8 +166,6 @@ fn float(at: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     fn answered(switches: Switches) -> (Vec<u8>, Value) {

@@ -15,8 +15,8 @@
 //! - `apps`, `token`, `grant`: the applications of the portal, and what they are handed out.
 //! - `call`, `caller`, `parameter`, `form`, `method`, `refusal`: what a request asks for, and the portal's
 //!   answer.
-//! - `preflight`, `batch`: methods that tell about the credential, and many calls in one.
-//! - `handlers`, `event_names`, `offline`, `offline_call`: the methods `event.*`.
+//! - `preflight`, `batch`, `reference`: methods that tell about the credential, and many calls in one.
+//! - `handlers`, `event_names`, `offline`, `selection`, `offline_call`: the methods `event.*`.
 //! - `envelope`, `page`, `batch_page`: that answer as bytes.
 //! - `errand`, `transport`, `moving`, `shared`: HTTP below `/rest/`, and where that is.
 //! - `oauth`, `landing`: the authorization server, and its pages for people.
@@ -72,10 +72,12 @@ mod queue;
 mod queue_control;
 mod reader;
 mod reading;
+mod reference;
 mod refusal;
 mod rewrite;
 mod room;
 mod scene;
+mod selection;
 mod shared;
 mod switches;
 mod tally;

@@ -101,12 +101,13 @@ pub fn answer(parameters: &Parameters, shared: &Shared) -> Answer {
     answer
 }
 
-/// The answer of PORTAL.md 5.2. `domain` is the authorization server's; an exchanged code does not say
-/// when its access token expires.
+/// The answer of PORTAL.md 5.2. `domain` is the authorization server's. The documentation leaves `expires`
+/// out for an exchanged code, but the official Python client cannot do without it.
 pub fn describe(issue: &Issue, portal: &Portal, shared: &Shared) -> Value {
-    let Issue { app, pair, grant_type } = issue;
-    let mut body = json!({
+    let Issue { app, pair, .. } = issue;
+    json!({
         "access_token": pair.access_token,
+        "expires": pair.expires_s,
         "expires_in": app.access_lifetime_s,
         "scope": app.scopes.join(","),
         "domain": shared.address.to_string(),
@@ -116,9 +117,5 @@ pub fn describe(issue: &Issue, portal: &Portal, shared: &Shared) -> Value {
         "member_id": portal.member_id,
         "user_id": pair.user,
         "refresh_token": pair.refresh_token,
-    });
-    if *grant_type == GrantType::Refresh {
-        body["expires"] = json!(pair.expires_s);
-    }
-    body
+    })
 }

@@ -1,14 +1,13 @@
 //! `event.offline.*`: how an application fetches what waits for it (PORTAL.md 4).
 
-use std::cmp::Ordering;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::caller::Caller;
 use super::offline::OfflineRow;
 use super::parameter::Parameters;
 use super::portal::Portal;
 use super::refusal::Refusal;
+use super::selection::{Selection, is_same};
 
 /// How many rows a page of `event.offline.list` has.
 const PAGE: usize = 50;
@@ -67,9 +66,9 @@ pub fn get(
     let source = connector(portal, &parameters)?;
     let (process_id, failed) = (parameters.text("PROCESS_ID"), parameters.flag("ERROR", false));
     let mut selection = Selection::read(&parameters, "TIMESTAMP_X")?;
-    selection.filter.insert("PROCESS_ID".into(), json!(process_id.unwrap_or("")));
+    selection.require("PROCESS_ID", json!(process_id.unwrap_or("")));
     if process_id.is_none() {
-        selection.filter.insert("ERROR".into(), json!(u8::from(failed)));
+        selection.require("ERROR", json!(u8::from(failed)));
     }
     let waiting = portal.offline.of(client_id, now_s).filter(|row| row.connector == source);
     let mut rows = selection.choose(waiting)?;
@@ -175,82 +174,4 @@ fn array(parameters: &Parameters, name: &str) -> Result<Option<Vec<Value>>, Refu
         Some(Value::Array(items)) => Ok(Some(items.clone())),
         Some(_) => Err(Refusal::wrong_argument(name, "Value must be array")),
     }
-}
-
-/// Numbers come as text and back (PORTAL.md 8).
-fn is_same(left: &Value, right: &Value) -> bool {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    text(left) == text(right)
-}
-
-/// Which rows, in which order: columns that must equal a value or one of several, and columns to sort by.
-struct Selection {
-    filter: Map<String, Value>,
-    order: Vec<(String, Ordering)>,
-}
-
-impl Selection {
-    fn read(parameters: &Parameters, default_order: &str) -> Result<Self, Refusal> {
-        let filter = object(parameters, "FILTER")?;
-        let filter = filter.into_iter().map(|(name, value)| (name.trim_start_matches('=').to_owned(), value));
-        let order = object(parameters, "ORDER")?;
-        let mut order: Vec<_> = order.iter().map(|(name, way)| (name.clone(), direction(way))).collect();
-        if order.is_empty() {
-            order.push((default_order.into(), Ordering::Less));
-        }
-        Ok(Self { filter: filter.collect(), order })
-    }
-
-    fn choose<'a>(&self, rows: impl Iterator<Item = &'a OfflineRow>) -> Result<Vec<OfflineRow>, Refusal> {
-        let mut chosen = Vec::new();
-        for row in rows {
-            if self.admits(row)? {
-                chosen.push(row.clone());
-            }
-        }
-        chosen.sort_by(|left, right| self.compare(left, right));
-        Ok(chosen)
-    }
-
-    fn admits(&self, row: &OfflineRow) -> Result<bool, Refusal> {
-        for (name, wanted) in &self.filter {
-            let unknown = || Refusal::wrong_argument("FILTER", &format!("Unknown filter key {name}"));
-            let value = row.column(name).ok_or_else(unknown)?;
-            let is_met = match wanted {
-                Value::Array(several) => several.iter().any(|wanted| is_same(wanted, &value)),
-                one => is_same(one, &value),
-            };
-            if !is_met {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Rows stand ascending by id and the sort is stable, so what is equal stays in that order.
-    fn compare(&self, left: &OfflineRow, right: &OfflineRow) -> Ordering {
-        let by_column = |(name, way): &(String, Ordering)| {
-            let ordering = match (left.column(name), right.column(name)) {
-                (Some(Value::Number(left)), Some(Value::Number(right))) => left.as_u64().cmp(&right.as_u64()),
-                (left, right) => left.map(|left| left.to_string()).cmp(&right.map(|right| right.to_string())),
-            };
-            if *way == Ordering::Greater { ordering.reverse() } else { ordering }
-        };
-        self.order.iter().map(by_column).fold(Ordering::Equal, Ordering::then)
-    }
-}
-
-fn object(parameters: &Parameters, name: &str) -> Result<Map<String, Value>, Refusal> {
-    match parameters.get(name) {
-        Some(Value::Object(object)) => Ok(object.clone()),
-        // An empty PHP array is one of either kind.
-        None => Ok(Map::new()),
-        Some(Value::Array(items)) if items.is_empty() => Ok(Map::new()),
-        Some(_) => Err(Refusal::wrong_argument(name, "Value must be array")),
-    }
-}
-
-fn direction(way: &Value) -> Ordering {
-    let descending = way.as_str().is_some_and(|way| way.eq_ignore_ascii_case("desc"));
-    if descending { Ordering::Greater } else { Ordering::Less }
 }

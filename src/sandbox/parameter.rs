@@ -93,6 +93,12 @@ impl Parameters {
         Self { keys, body: self.body.clone() }
     }
 
+    /// The same with each text, wherever it stands, as `change` has it.
+    pub fn with_texts(mut self, change: &impl Fn(&str) -> Value) -> Self {
+        self.keys.values_mut().for_each(|value| change_texts(value, change));
+        self
+    }
+
     /// An integer, `missing` when it was not sent.
     ///
     /// # Errors
@@ -101,6 +107,15 @@ impl Parameters {
     pub fn integer(&self, name: &str, missing: i64) -> Result<i64, Refusal> {
         let Some(value) = self.get(name) else { return Ok(missing) };
         whole(value).ok_or_else(|| Refusal::invalid_value(name, value))
+    }
+}
+
+fn change_texts(value: &mut Value, change: &impl Fn(&str) -> Value) {
+    match value {
+        Value::String(text) => *value = change(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| change_texts(item, change)),
+        Value::Object(members) => members.values_mut().for_each(|member| change_texts(member, change)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

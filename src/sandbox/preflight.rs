@@ -52,6 +52,8 @@ pub fn app_info(caller: &Caller) -> Value {
             "DAYS": null,
             "LANGUAGE_ID": "en",
             "LICENSE": LICENCE,
+            "LICENSE_TYPE": LICENCE,
+            "LICENSE_FAMILY": LICENCE,
         }),
     }
 }

@@ -205,6 +205,9 @@ async fn waiting_events_are_listed_page_by_page() {
     assert_eq!((ids(&rest["result"]).len(), rest.get("next")), (10, None));
     let (_, some) = bench.app_call(1, "event.offline.list", json!({"filter": {"=ID": ["7", 9, 99]}})).await;
     assert_eq!(ids(&some["result"]), ["7", "9"]);
+    let last = json!({"filter": {">ID": 57, "<=ID": "59"}, "order": {"ID": "DESC"}, "start": -1});
+    let (_, last) = bench.app_call(1, "event.offline.list", last).await;
+    assert_eq!(ids(&last["result"]), ["59", "58"]);
     let error = bench.app_error(1, "event.offline.list", json!({"filter": {"COLOR": 1}})).await;
     assert_eq!(error, (400, "ERROR_ARGUMENT".into()));
     bench.control("clock", json!({"advance_s": 2_952_001})).await;

@@ -110,6 +110,21 @@ async fn a_batch_keeps_its_order_and_halts() {
 }
 
 #[tokio::test]
+async fn a_call_of_a_batch_refers_to_what_an_earlier_one_returned() {
+    let bench = Bench::subscribed().await;
+    let ledger = bench.record(3);
+    let offset = "%24result%5Bfirst%5D%5BnextOffset%5D";
+    let cmd = json!({
+        "first": "im.v2.Event.get?offset=1&limit=2",
+        "second": format!("im.v2.Event.get?offset={offset}"),
+        "third": "im.v2.Event.get?offset=$result[nobody][nextOffset]",
+    });
+    let result = bench.call("batch", json!({"cmd": cmd})).await.1["result"].clone();
+    assert_eq!(result["result"]["second"]["events"][0]["eventId"], ledger[2], "{result}");
+    assert_eq!(result["result_error"]["third"]["error"], "100", "nothing is there: an empty offset");
+}
+
+#[tokio::test]
 async fn a_batch_carries_fifty_calls() {
     let bench = Bench::subscribed().await;
     let (_, json) = bench.call("batch", json!({"cmd": vec!["server.time"; 52]})).await;
