@@ -1,11 +1,16 @@
 //! `handlers`: what an application has bound, and how it is unbound.
 
-use reqwest::Method;
-use serde_json::Value;
+use std::process::Output;
+
+use reqwest::{Method, Url};
+use serde_json::{Value, json};
+
+use b24relay::http_client;
 
 use crate::portal::Portal;
 use crate::process::{code, finished, stderr, stdout};
 use crate::setup::Setup;
+use crate::waiting::PATIENCE;
 
 #[tokio::test]
 async fn a_webhook_is_told_what_is_missing_before_the_portal_is_asked() {
@@ -34,4 +39,135 @@ async fn nothing_is_unbound_unasked() {
     let refused = finished(&["handlers", "unbind", "support", "--event", "ONTASKADD"], setup.folder()).await;
     assert_eq!((code(&refused), stdout(&refused).as_str()), (64, ""));
     assert!(stderr(&refused).contains("--yes"), "{}", stderr(&refused));
+}
+
+const OLD: &str = "https://old.example.com/b24?k=S3CRET";
+
+/// A source `app` that an application is logged in for, on behalf of `user`.
+async fn logged_in(portal: &Portal, user: u64) -> Setup {
+    let apps = portal.control(Method::GET, "apps", Value::Null).await;
+    let (client_id, client_secret) =
+        (apps[0]["client_id"].as_str().unwrap(), apps[0]["client_secret"].as_str().unwrap());
+    let base = format!("http://{}/", portal.sandbox.address());
+    let setup = Setup::new()
+        .with(&format!(
+            "[sources.app.oauth]\nportal = \"{base}\"\nserver = \"{base}\"\n\
+             client_id = \"{client_id}\"\nclient_secret = \"{client_secret}\""
+        ))
+        .with_file();
+    let code_of_consent = consent(&base, client_id, user).await;
+    let login = finished(&["login", "app", "--code", &code_of_consent], setup.folder()).await;
+    assert_eq!(code(&login), 0, "{}", stderr(&login));
+    setup
+}
+
+/// The code that the portal sends the browser back with, once `user` has agreed.
+async fn consent(base: &str, client_id: &str, user: u64) -> String {
+    let url: Url =
+        format!("{base}oauth/authorize/?client_id={client_id}&state=x&user={user}").parse().unwrap();
+    let response = http_client::build(&url, PATIENCE).unwrap().get(url).send().await.unwrap();
+    let landed: Url = response.headers()["location"].to_str().unwrap().parse().unwrap();
+    landed.query_pairs().find(|(key, _)| key == "code").unwrap().1.into_owned()
+}
+
+async fn bind(portal: &Portal, event: &str, handler: &str, auth_type: u64) {
+    let handler = json!({"event": event, "handler": handler, "auth_type": auth_type});
+    portal.post("handlers", handler).await;
+}
+
+async fn bind_offline(portal: &Portal, event: &str) {
+    portal.post("handlers", json!({"event": event, "event_type": "offline"})).await;
+}
+
+async fn bound_count(portal: &Portal) -> usize {
+    portal.control(Method::GET, "handlers", Value::Null).await.as_array().unwrap().len()
+}
+
+async fn handlers(setup: &Setup, args: &[&str]) -> Output {
+    finished(&[&["handlers"], args].concat(), setup.folder()).await
+}
+
+#[tokio::test]
+async fn what_is_bound_is_listed() {
+    let portal = Portal::start().await;
+    let setup = logged_in(&portal, 1).await;
+    let empty = handlers(&setup, &["list", "app"]).await;
+    assert_eq!((code(&empty), stdout(&empty).as_str()), (0, "no handlers are bound\n"), "{}", stderr(&empty));
+
+    bind(&portal, "ONIMBOTMESSAGEADD", OLD, 7).await;
+    bind_offline(&portal, "ONTASKADD").await;
+    let table = stdout(&handlers(&setup, &["list", "app"]).await);
+    for words in ["ONIMBOTMESSAGEADD", OLD, "online", "7", "ONTASKADD", "offline"] {
+        assert!(table.contains(words), "no `{words}` in:\n{table}");
+    }
+    let listed: Value =
+        serde_json::from_slice(&handlers(&setup, &["list", "app", "--json"]).await.stdout).unwrap();
+    let first = json!({"event": "ONIMBOTMESSAGEADD", "handler": OLD, "auth_type": 7, "offline": false});
+    assert_eq!(listed["handlers"][0], first);
+    assert_eq!(listed["handlers"][1]["offline"], true);
+}
+
+#[tokio::test]
+async fn only_what_matches_goes_and_the_count_is_told() {
+    let portal = Portal::start().await;
+    let setup = logged_in(&portal, 1).await;
+    for user in [0, 7] {
+        bind(&portal, "ONTASKADD", OLD, user).await;
+    }
+    bind(&portal, "ONTASKADD", "https://new.example.com/", 0).await;
+    bind(&portal, "ONTASKUPDATE", OLD, 0).await;
+    bind_offline(&portal, "ONTASKADD").await;
+
+    let unbind = async |args: &[&str]| {
+        let unbound =
+            handlers(&setup, &[&["unbind", "app", "--yes", "--event", "onTaskAdd"], args].concat()).await;
+        assert_eq!(code(&unbound), 0, "{args:?}: {}", stderr(&unbound));
+        (stdout(&unbound).lines().last().unwrap().to_owned(), bound_count(&portal).await)
+    };
+    assert_eq!(unbind(&["--dry-run"]).await, ("nothing was removed: this was a dry run".into(), 5));
+    let (said, left) = unbind(&["--handler", "https://old.example.com/b24?k=s3cret"]).await;
+    assert!(said.starts_with("0 handlers removed") && left == 5, "byte for byte: {said}");
+    assert_eq!(unbind(&["--handler", OLD, "--auth-type", "7"]).await, ("1 handler removed".into(), 4));
+    assert_eq!(unbind(&["--event-type", "offline"]).await, ("1 handler removed".into(), 3));
+    assert_eq!(unbind(&[]).await, ("2 handlers removed".into(), 1));
+    let (said, left) = unbind(&[]).await;
+    assert!(said.starts_with("0 handlers removed") && left == 1, "{said}");
+}
+
+#[tokio::test]
+async fn a_refusal_is_explained_and_shows_no_handler() {
+    let portal = Portal::start().await;
+    let setup = logged_in(&portal, 1).await;
+    bind(&portal, "ONTASKADD", OLD, 0).await;
+    for (status, refusal, expected, words) in [
+        (403, "WRONG_AUTH_TYPE", 78, "[sources.app.oauth]"),
+        (403, "ACCESS_DENIED", 77, "administrator"),
+        (400, "ERROR_EVENT_NOT_FOUND", 64, "is the name right"),
+        (503, "QUERY_LIMIT_EXCEEDED", 69, "QUERY_LIMIT_EXCEEDED"),
+    ] {
+        let text = format!("cannot unbind {OLD}");
+        let fault = json!({"kind": "error", "method": "event.unbind", "status": status, "code": refusal, "description": text});
+        portal.post("faults", fault).await;
+        let refused =
+            handlers(&setup, &["unbind", "app", "--event", "ONTASKADD", "--yes", "--log-level", "trace"])
+                .await;
+        assert_eq!(code(&refused), expected, "{refusal}: {}", stderr(&refused));
+        assert!(stderr(&refused).contains(words), "{refusal}: {}", stderr(&refused));
+        assert!(!stderr(&refused).contains("S3CRET"), "a log shows no handler: {}", stderr(&refused));
+    }
+    assert_eq!(bound_count(&portal).await, 1);
+}
+
+#[tokio::test]
+async fn somebody_who_is_no_administrator_sees_his_own() {
+    let portal = Portal::start().await;
+    let setup = logged_in(&portal, 2).await;
+    bind(&portal, "ONTASKADD", OLD, 1).await;
+    bind(&portal, "ONTASKADD", OLD, 2).await;
+    let listed: Value =
+        serde_json::from_slice(&handlers(&setup, &["list", "app", "--json"]).await.stdout).unwrap();
+    assert_eq!(listed["handlers"].as_array().unwrap().len(), 1, "{listed}");
+    let unbound = handlers(&setup, &["unbind", "app", "--event", "ONTASKADD", "--yes"]).await;
+    assert!(stdout(&unbound).contains("1 handler removed"), "{}", stdout(&unbound));
+    assert_eq!(bound_count(&portal).await, 1);
 }
