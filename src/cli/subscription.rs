@@ -6,7 +6,7 @@ use clap::Args;
 use serde::de::IgnoredAny;
 use serde_json::Map;
 
-use super::exit::Exit;
+use super::exit::{Exit, UsageError};
 use super::output::print;
 use super::source::{caller, find};
 use crate::config::{Config, SourceConfig};
@@ -52,6 +52,7 @@ pub struct UnsubscribeArgs {
 /// Subscribes the source's user.
 pub async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
+    refuse_lone_bot(source)?;
     let caller = caller(config, source).await?;
     caller.call::<IgnoredAny>("im.v2.Event.subscribe", &Map::new()).await?;
     print(&format!("subscribed: the portal records events for {} from now on", reader(source)))?;
@@ -65,6 +66,7 @@ pub async fn unsubscribe(
     signals: &Signals,
 ) -> anyhow::Result<Exit> {
     let source = find(&config, &args.source)?.clone();
+    refuse_lone_bot(&source)?;
     // Held to the end: a daemon on the same state would subscribe again.
     let store = Store::open(&config.state)?;
     if !args.discard {
@@ -81,6 +83,17 @@ pub async fn unsubscribe(
     caller.call::<IgnoredAny>("im.v2.Event.unsubscribe", &Map::new()).await?;
     print(&format!("unsubscribed: the portal records no more events for {}", reader(&source)))?;
     Ok(Exit::Clean)
+}
+
+/// A bot needs no subscription, and the one of the user behind its credential is another reader's.
+fn refuse_lone_bot(source: &SourceConfig) -> Result<(), UsageError> {
+    if source.reads_user() {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "`{}` reads a bot's events alone, for which there is no subscription: name a source of kind `user`, or one with `with_user_events`",
+        source.name
+    )))
 }
 
 /// Whose events they are, in words.

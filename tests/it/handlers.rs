@@ -2,15 +2,13 @@
 
 use std::process::Output;
 
-use reqwest::{Method, Url};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use b24relay::http_client;
-
+use crate::application::{log_in, oauth_table};
 use crate::portal::Portal;
 use crate::process::{code, finished, stderr, stdout};
 use crate::setup::Setup;
-use crate::waiting::PATIENCE;
 
 #[tokio::test]
 async fn a_webhook_is_told_what_is_missing_before_the_portal_is_asked() {
@@ -45,29 +43,10 @@ const OLD: &str = "https://old.example.com/b24?k=S3CRET";
 
 /// A source `app` that an application is logged in for, on behalf of `user`.
 async fn logged_in(portal: &Portal, user: u64) -> Setup {
-    let apps = portal.control(Method::GET, "apps", Value::Null).await;
-    let (client_id, client_secret) =
-        (apps[0]["client_id"].as_str().unwrap(), apps[0]["client_secret"].as_str().unwrap());
-    let base = format!("http://{}/", portal.sandbox.address());
-    let setup = Setup::new()
-        .with(&format!(
-            "[sources.app.oauth]\nportal = \"{base}\"\nserver = \"{base}\"\n\
-             client_id = \"{client_id}\"\nclient_secret = \"{client_secret}\""
-        ))
-        .with_file();
-    let code_of_consent = consent(&base, client_id, user).await;
-    let login = finished(&["login", "app", "--code", &code_of_consent], setup.folder()).await;
-    assert_eq!(code(&login), 0, "{}", stderr(&login));
+    let setup =
+        Setup::new().with_file().with(&format!("[sources.app]\n{}", oauth_table(portal, "app").await));
+    log_in(portal, &setup, "app", user).await;
     setup
-}
-
-/// The code that the portal sends the browser back with, once `user` has agreed.
-async fn consent(base: &str, client_id: &str, user: u64) -> String {
-    let url: Url =
-        format!("{base}oauth/authorize/?client_id={client_id}&state=x&user={user}").parse().unwrap();
-    let response = http_client::build(&url, PATIENCE).unwrap().get(url).send().await.unwrap();
-    let landed: Url = response.headers()["location"].to_str().unwrap().parse().unwrap();
-    landed.query_pairs().find(|(key, _)| key == "code").unwrap().1.into_owned()
 }
 
 async fn bind(portal: &Portal, event: &str, handler: &str, auth_type: u64) {

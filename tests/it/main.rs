@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "a test's name is its documentation")]
 
+mod application;
 mod ledger;
 mod portal;
 mod process;
@@ -10,6 +11,8 @@ mod setup;
 mod tidy;
 mod waiting;
 
+mod bot_refusals;
+mod bot_sources;
 mod bots;
 mod commands;
 mod configuration;
@@ -18,6 +21,7 @@ mod delivery;
 mod faults;
 mod full_disk;
 mod handlers;
+mod offsets;
 mod preflight;
 mod reconfigured;
 mod secrets;
@@ -25,3 +29,4 @@ mod signals;
 mod state_file;
 mod subscription;
 mod tap;
+mod whose_queue;
