@@ -5,7 +5,7 @@ use std::process::Output;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::application::{log_in, oauth_table};
+use crate::application::{CLIENT_ID, log_in, oauth_table};
 use crate::portal::Portal;
 use crate::process::{code, finished, stderr, stdout};
 use crate::setup::Setup;
@@ -149,4 +149,91 @@ async fn somebody_who_is_no_administrator_sees_his_own() {
     let unbound = handlers(&setup, &["unbind", "app", "--event", "ONTASKADD", "--yes"]).await;
     assert!(stdout(&unbound).contains("1 handler removed"), "{}", stdout(&unbound));
     assert_eq!(bound_count(&portal).await, 1);
+}
+
+#[tokio::test]
+async fn every_documented_refusal_has_its_exit_code() {
+    let portal = Portal::start().await;
+    let setup = logged_in(&portal, 1).await;
+    bind(&portal, "ONTASKADD", OLD, 0).await;
+    let unbind = ["unbind", "app", "--event", "ONTASKADD", "--yes"];
+    for (method, args) in [("event.unbind", unbind.as_slice()), ("event.get", &["list", "app"])] {
+        for (status, refusal, expected, words) in [
+            (403, "WRONG_AUTH_TYPE", 78, "`b24relay login app`"),
+            (403, "ACCESS_DENIED", 77, "log in as an administrator"),
+            (403, "WRONG_LICENSE", 77, "subscription"),
+            (400, "ERROR_ARGUMENT", 70, "please report it"),
+            (400, "ERROR_EVENT_NOT_FOUND", 64, "has the application its scope"),
+            (400, "ERROR_CORE", 69, "the portal's answer"),
+            (400, "ERROR_UNSUPPORTED_PROTOCOL", 69, "ERROR_UNSUPPORTED_PROTOCOL"),
+            (400, "ERROR_WRONG_HANDLER_URL", 69, "ERROR_WRONG_HANDLER_URL"),
+            (401, "insufficient_scope", 77, "tick the scopes"),
+            (401, "ERROR_OAUTH", 77, "install the application"),
+            (404, "ERROR_METHOD_NOT_FOUND", 77, "ERROR_METHOD_NOT_FOUND"),
+        ] {
+            let extra = if refusal == "ERROR_ARGUMENT" { json!({"argument": "EVENT"}) } else { json!({}) };
+            let fault =
+                json!({"kind": "error", "method": method, "status": status, "code": refusal, "extra": extra});
+            portal.post("faults", fault).await;
+            let refused = handlers(&setup, args).await;
+            assert_eq!(code(&refused), expected, "{method} {refusal}: {}", stderr(&refused));
+            assert!(stderr(&refused).contains(words), "{method} {refusal}: {}", stderr(&refused));
+            assert_eq!(portal.faults_left().await, 0, "{method} {refusal}");
+        }
+    }
+    assert_eq!(bound_count(&portal).await, 1);
+}
+
+#[tokio::test]
+async fn without_a_terminal_or_with_a_dry_run_nothing_goes() {
+    let portal = Portal::start().await;
+    let setup = logged_in(&portal, 1).await;
+    bind(&portal, "ONTASKADD", OLD, 0).await;
+    let asked = portal.requests_of("event.get").await;
+    let unasked = handlers(&setup, &["unbind", "app", "--event", "ONTASKADD"]).await;
+    assert_eq!((code(&unasked), stdout(&unasked).as_str()), (64, ""));
+    assert!(stderr(&unasked).contains("--yes"), "{}", stderr(&unasked));
+    assert_eq!(portal.requests_of("event.get").await, asked, "nobody was asked");
+
+    for args in [["--dry-run"].as_slice(), &["--dry-run", "--yes"]] {
+        let shown = handlers(&setup, &[&["unbind", "app", "--event", "ONTASKADD"], args].concat()).await;
+        assert_eq!(code(&shown), 0, "{}", stderr(&shown));
+        assert!(stdout(&shown).contains(OLD) && stdout(&shown).contains("this was a dry run"));
+    }
+    assert_eq!((portal.requests_of("event.unbind").await, bound_count(&portal).await), (0, 1));
+}
+
+#[tokio::test]
+async fn what_went_before_a_refusal_is_counted() {
+    let portal = Portal::start().await;
+    let setup = logged_in(&portal, 1).await;
+    bind(&portal, "ONTASKADD", OLD, 0).await;
+    bind(&portal, "ONTASKADD", "https://new.example.com/", 0).await;
+    let fault =
+        json!({"kind": "error", "method": "event.unbind", "status": 403, "code": "ACCESS_DENIED", "skip": 1});
+    portal.post("faults", fault).await;
+    let unbind = ["unbind", "app", "--event", "ONTASKADD", "--yes"];
+    let cut_short = handlers(&setup, &unbind).await;
+    assert_eq!(code(&cut_short), 77, "{}", stderr(&cut_short));
+    assert!(stdout(&cut_short).ends_with("1 handler removed\n"), "{}", stdout(&cut_short));
+    assert!(stderr(&cut_short).contains("not everything was removed"), "{}", stderr(&cut_short));
+    let again = handlers(&setup, &unbind).await;
+    assert_eq!((code(&again), bound_count(&portal).await), (0, 0), "{}", stderr(&again));
+}
+
+#[tokio::test]
+async fn a_login_is_needed_and_renewed_by_itself() {
+    let portal = Portal::start().await;
+    let setup =
+        Setup::new().with_file().with(&format!("[sources.app]\n{}", oauth_table(&portal, "app").await));
+    let refused = handlers(&setup, &["list", "app"]).await;
+    assert_eq!(code(&refused), 77, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("run `b24relay login app`"), "{}", stderr(&refused));
+
+    log_in(&portal, &setup, "app", 1).await;
+    bind(&portal, "ONTASKADD", OLD, 0).await;
+    portal.post(&format!("apps/{CLIENT_ID}/expire"), json!({})).await;
+    let listed = handlers(&setup, &["list", "app"]).await;
+    assert_eq!(code(&listed), 0, "{}", stderr(&listed));
+    assert!(stdout(&listed).contains("ONTASKADD"), "{}", stdout(&listed));
 }

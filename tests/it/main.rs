@@ -11,6 +11,7 @@ mod setup;
 mod tidy;
 mod waiting;
 
+mod bot_endings;
 mod bot_refusals;
 mod bot_sources;
 mod bots;
