@@ -63,8 +63,8 @@ fn state(trouble: &str, losses: u64) -> String {
     let now = well_unless(trouble);
     match losses {
         0 => now.to_owned(),
-        1 => format!("{now} (the subscription was lost once: events are missing)"),
-        _ => format!("{now} (the subscription was lost {losses} times: events are missing)"),
+        1 => format!("{now} (the subscription was lost once: events may be missing)"),
+        _ => format!("{now} (the subscription was lost {losses} times: events may be missing)"),
     }
 }
 
