@@ -45,9 +45,9 @@ fn tables(report: &Report) -> String {
         None => "not running".to_owned(),
     };
     let mut sources = table(&["SOURCE", "QUEUE", "LAST POLL", "STATE"]);
-    for SourceReport { name, identity, polled_ms, trouble, confirmed: _, losses: _ } in &report.sources {
+    for SourceReport { name, identity, polled_ms, trouble, confirmed: _, losses } in &report.sources {
         let polled = polled_ms.map_or("never".to_owned(), ago);
-        sources.add_row([name, identity, &polled, well_unless(trouble)]);
+        sources.add_row([name, identity, &polled, &state(trouble, *losses)]);
     }
     let mut lanes = table(&["SOURCE", "SINK", "OFFSET", "DELIVERED", "FILTERED", "LAST COMMIT", "STATE"]);
     for LaneReport { source, sink, offset, committed_ms, delivered, filtered, trouble } in &report.lanes {
@@ -56,6 +56,16 @@ fn tables(report: &Report) -> String {
         lanes.add_row([source, sink, &offset, &delivered, &filtered, &committed, well_unless(trouble)]);
     }
     format!("daemon  {daemon}\n\n{}\n\n{}", aligned(sources), aligned(lanes))
+}
+
+/// A source's trouble, and the holes that nobody sees once it is well again.
+fn state(trouble: &str, losses: u64) -> String {
+    let now = well_unless(trouble);
+    match losses {
+        0 => now.to_owned(),
+        1 => format!("{now} (the subscription was lost once: events may be missing)"),
+        _ => format!("{now} (the subscription was lost {losses} times: events may be missing)"),
+    }
 }
 
 fn well_unless(trouble: &str) -> &str {

@@ -9,7 +9,7 @@ use serde_json::Map;
 use super::exit::{Exit, UsageError};
 use super::output::print;
 use super::source::{caller, find};
-use crate::config::{Config, KindConfig, SourceConfig};
+use crate::config::{Config, SourceConfig};
 use crate::portal::Memory;
 use crate::relay::{self, Callers, Ending, StoreMemory, Until};
 use crate::shutdown::Signals;
@@ -52,7 +52,7 @@ pub struct UnsubscribeArgs {
 /// Subscribes the source's user.
 pub async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
-    require_user(source)?;
+    refuse_lone_bot(source)?;
     let caller = caller(config, source).await?;
     caller.call::<IgnoredAny>("im.v2.Event.subscribe", &Map::new()).await?;
     print(&format!("subscribed: the portal records events for {} from now on", reader(source)))?;
@@ -66,7 +66,7 @@ pub async fn unsubscribe(
     signals: &Signals,
 ) -> anyhow::Result<Exit> {
     let source = find(&config, &args.source)?.clone();
-    require_user(&source)?;
+    refuse_lone_bot(&source)?;
     // Held to the end: a daemon on the same state would subscribe again.
     let store = Store::open(&config.state)?;
     if !args.discard {
@@ -85,15 +85,15 @@ pub async fn unsubscribe(
     Ok(Exit::Clean)
 }
 
-/// Only a user has a subscription (PORTAL.md 2.2).
-fn require_user(source: &SourceConfig) -> Result<(), UsageError> {
-    match &source.kind {
-        KindConfig::Bot(bot) if !bot.with_user_events => Err(UsageError(format!(
-            "`{}` is a bot without `with_user_events`: its events are recorded without a subscription",
-            source.name
-        ))),
-        KindConfig::Bot(_) | KindConfig::User => Ok(()),
+/// A bot needs no subscription, and the one of the user behind its credential is another reader's.
+fn refuse_lone_bot(source: &SourceConfig) -> Result<(), UsageError> {
+    if source.reads_user() {
+        return Ok(());
     }
+    Err(UsageError(format!(
+        "`{}` reads a bot's events alone, for which there is no subscription: name a source of kind `user`, or one with `with_user_events`",
+        source.name
+    )))
 }
 
 /// Whose events they are, in words.

@@ -141,6 +141,14 @@ impl SourceConfig {
         }
     }
 
+    /// Whether what the user behind the credential may see is among its events.
+    pub fn reads_user(&self) -> bool {
+        match &self.kind {
+            KindConfig::User => true,
+            KindConfig::Bot(bot) => bot.with_user_events,
+        }
+    }
+
     /// `PORTAL/user/ID` or `PORTAL/bot/ID`, as far as it is known before anybody is asked.
     pub fn identity(&self) -> Option<String> {
         match &self.kind {

@@ -120,7 +120,8 @@ impl EventQueue {
         self.caller.renew(refusal).await
     }
 
-    fn method(&self) -> &'static str {
+    /// The method that reads it.
+    pub fn method(&self) -> &'static str {
         match self.kind {
             KindConfig::User => "im.v2.Event.get",
             KindConfig::Bot(_) => "imbot.v2.Event.get",

@@ -124,11 +124,11 @@ impl Opening {
 
     /// The user whose events are in the queue, if any user's are.
     async fn owner(&self) -> Result<Option<u64>, CallError> {
-        let reads_user = match &self.config.kind {
-            KindConfig::User => true,
-            KindConfig::Bot(bot) => bot.with_user_events,
-        };
-        if reads_user { self.common.callers.user_id(&self.config).await.map(Some) } else { Ok(None) }
+        if self.config.reads_user() {
+            self.common.callers.user_id(&self.config).await.map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     fn claim(&self, owner: Option<u64>) -> Result<(), CallError> {

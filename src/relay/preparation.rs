@@ -107,7 +107,7 @@ async fn refuse_restored(queue: &EventQueue, confirmed: Offset, limit: u16) -> R
             );
             let cure =
                 "stop b24relay and `b24relay offset set SOURCE 1`: what the portal has is then delivered";
-            Err(CallError::operator("im.v2.Event.get", reason, cure))
+            Err(CallError::operator(queue.method(), reason, cure))
         }
         _ => Ok(()),
     }

@@ -224,12 +224,13 @@ impl Source {
         }
     }
 
-    /// Notes a poll that was answered; one that brought nothing has time for what was confirmed.
+    /// Notes a poll that was answered; one that brought nothing has time for what was confirmed. The
+    /// first thing ever confirmed is noted at once: without it a portal that counts anew looks like ours.
     async fn note_health(&mut self, is_idle: bool) {
         if self.failures > 0 {
             info!(source = self.name(), failures = self.failures, "the portal answers again");
         }
-        let has_confirmed = is_idle && self.confirmed > self.noted;
+        let has_confirmed = (is_idle || self.noted == Offset::START) && self.confirmed > self.noted;
         let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL) || has_confirmed;
         if is_due || self.failures > 0 {
             self.failures = 0;

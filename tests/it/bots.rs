@@ -190,3 +190,84 @@ async fn every_refusal_comes_with_what_to_do() {
         assert!(said.contains(words) && !said.contains(&portal.code(1)), "{refusal}: {said}");
     }
 }
+
+/// A portal with bots of its own, whose first user's webhook may ask for them.
+async fn portal_with_bots(count: usize) -> Portal {
+    let portal = Portal::start().await;
+    portal.post("users/1", json!({"scopes": ["im", "imbot"]})).await;
+    for number in 0..count {
+        let bot = json!({"code": format!("bot{number}"), "name": format!("Bot {number}"), "token": SECRET});
+        portal.post("bots", bot).await;
+    }
+    portal
+}
+
+async fn registered(portal: &Portal) -> Vec<u64> {
+    let bots = portal.control(Method::GET, "bots", Value::Null).await;
+    bots.as_array().unwrap().iter().map(|bot| bot["id"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn more_bots_than_a_page_holds_are_all_listed() {
+    let portal = portal_with_bots(60).await;
+    let setup = setup(&portal);
+    for args in [["--json"].as_slice(), &["--json", "--v2", "--bot-token-file", "bot.secret"]] {
+        let listed = bots(&setup, &[&["list", "support"], args].concat()).await;
+        assert_eq!(code(&listed), 0, "{}", stderr(&listed));
+        let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+        let mut ids: Vec<u64> =
+            listed["bots"].as_array().unwrap().iter().map(|bot| bot["id"].as_u64().unwrap()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, registered(&portal).await);
+        assert!(
+            listed["bots"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|bot| bot["name"].as_str().unwrap().starts_with("Bot "))
+        );
+    }
+    let none = bots(&setup, &["list", "support", "--v2", "--bot-token", "another"]).await;
+    assert!(stdout(&none).contains("a wrong one has none"), "{}", stdout(&none));
+}
+
+#[tokio::test]
+async fn either_api_ends_a_bot_and_doing_it_again_is_no_error() {
+    for v2 in [false, true] {
+        let portal = portal_with_bots(2).await;
+        let setup = setup(&portal);
+        let ids = registered(&portal).await;
+        let id = ids[0].to_string();
+        let api: &[&str] = if v2 {
+            &["--v2", "--bot-token-file", "bot.secret"]
+        } else {
+            &["--client-id-file", "bot.secret"]
+        };
+        let unregister = [&["unregister", "support", "--bot-id", &id, "--yes"], api].concat();
+        for words in ["is unregistered", "not there any more"] {
+            let removed = bots(&setup, &unregister).await;
+            assert_eq!(code(&removed), 0, "{}", stderr(&removed));
+            assert!(stdout(&removed).contains(words), "no `{words}` in: {}", stdout(&removed));
+            assert_eq!(registered(&portal).await, ids[1..]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_bot_of_somebody_else_stays() {
+    let portal = portal_with_bots(1).await;
+    let setup = setup(&portal);
+    let ids = registered(&portal).await;
+    let id = ids[0].to_string();
+    for api in [["--client-id", "another"].as_slice(), &["--v2", "--bot-token", "another"]] {
+        let refused =
+            bots(&setup, &[&["unregister", "support", "--bot-id", &id, "--yes"], api].concat()).await;
+        assert_eq!(code(&refused), 77, "{}", stderr(&refused));
+        assert!(stderr(&refused).contains("give the one it was registered with"), "{}", stderr(&refused));
+    }
+    portal.post("users/1", json!({"scopes": ["im"]})).await;
+    let refused = bots(&setup, &["list", "support"]).await;
+    assert_eq!(code(&refused), 77, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("`imbot`"), "{}", stderr(&refused));
+    assert_eq!(registered(&portal).await, ids);
+}

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "a test's name is its documentation")]
 
+mod application;
 mod ledger;
 mod portal;
 mod process;
@@ -10,18 +11,25 @@ mod setup;
 mod tidy;
 mod waiting;
 
+mod bot_endings;
+mod bot_refusals;
+mod bot_sources;
 mod bots;
 mod commands;
 mod configuration;
 mod crashes;
 mod delivery;
 mod faults;
+mod first_layout;
 mod full_disk;
 mod handlers;
+mod offsets;
 mod preflight;
 mod reconfigured;
+mod restored;
 mod secrets;
 mod signals;
 mod state_file;
 mod subscription;
 mod tap;
+mod whose_queue;

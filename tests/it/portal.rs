@@ -26,6 +26,11 @@ impl Portal {
         Self { sandbox, base, client }
     }
 
+    /// `http://HOST:PORT/`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/", self.sandbox.address())
+    }
+
     pub fn webhook_url(&self, user: u64) -> String {
         self.sandbox.webhook_url(user)
     }
@@ -78,6 +83,17 @@ impl Portal {
         stats["users"][user.to_string()].clone()
     }
 
+    pub async fn bot_stats(&self, bot: u64) -> Value {
+        let stats = self.control(Method::GET, "stats", Value::Null).await;
+        stats["bots"][bot.to_string()].clone()
+    }
+
+    /// How often `method` was asked for.
+    pub async fn requests_of(&self, method: &str) -> u64 {
+        let stats = self.control(Method::GET, "stats", Value::Null).await;
+        stats["requests"][method].as_u64().unwrap_or(0)
+    }
+
     /// How many scripted faults still wait for their answer.
     pub async fn faults_left(&self) -> u64 {
         let stats = self.control(Method::GET, "stats", Value::Null).await;
@@ -85,13 +101,21 @@ impl Portal {
     }
 
     pub async fn polls(&self) -> u64 {
-        let stats = self.control(Method::GET, "stats", Value::Null).await;
-        stats["requests"]["im.v2.Event.get"].as_u64().unwrap_or(0)
+        self.requests_of("im.v2.Event.get").await
     }
 
     /// Every id ever recorded for `user`, ascending.
     pub async fn ids(&self, user: u64) -> Vec<u64> {
-        let ledger = self.control(Method::GET, &format!("ledger?user={user}"), Value::Null).await;
+        self.ledger(&format!("ledger?user={user}")).await
+    }
+
+    /// Every id ever recorded for `bot`, ascending.
+    pub async fn bot_ids(&self, bot: u64) -> Vec<u64> {
+        self.ledger(&format!("ledger?bot={bot}")).await
+    }
+
+    async fn ledger(&self, path: &str) -> Vec<u64> {
+        let ledger = self.control(Method::GET, path, Value::Null).await;
         ledger["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect()
     }
 

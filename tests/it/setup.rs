@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use b24relay::store::Store;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::ledger;
 use crate::portal::Portal;
-use crate::process::Relay;
+use crate::process::{Relay, code, finished, stderr};
 use crate::receiver::Receiver;
 
 /// Fast delays, so that a test waits for little.
@@ -86,6 +87,22 @@ impl Setup {
 
     pub fn run(&self) -> Relay {
         Relay::start(self.folder(), &[])
+    }
+
+    /// What `status --json` shows of a source.
+    pub async fn status_of(&self, source: &str) -> Value {
+        let status = finished(&["status", "--json"], self.folder()).await;
+        assert_eq!(code(&status), 0, "{}", stderr(&status));
+        let report: Value = serde_json::from_slice(&status.stdout).unwrap();
+        let sources = report["sources"].as_array().unwrap();
+        sources.iter().find(|other| other["name"] == source).cloned().unwrap_or(Value::Null)
+    }
+
+    /// Drains every source, which must go well, and returns the log of it.
+    pub async fn drain(&self) -> String {
+        let once = finished(&["run", "--once"], self.folder()).await;
+        assert_eq!(code(&once), 0, "{}", stderr(&once));
+        stderr(&once)
     }
 
     /// A lane's checkpoint, as `status` sees it.

@@ -17,11 +17,12 @@ pub const CLOCK: &str = "clock";
 /// A greater difference of the clocks is told: dates in events and logs cannot be compared any more.
 const SKEW_MAX: SignedDuration = SignedDuration::from_secs(30);
 
-/// Whether the portal answers and for whom: two findings of one call.
-pub async fn identify(source: &SourceConfig, caller: &Caller) -> [Finding; 2] {
+/// Whether the portal answers and for whom: two findings of one call. `owner` is whose queue is meant, if
+/// it is any user's.
+pub async fn identify(source: &SourceConfig, owner: Option<u64>, caller: &Caller) -> [Finding; 2] {
     let answers = || Finding::ok(REACH, format!("{} answers", source.portal().authority()));
     match account::profile(caller).await {
-        Ok(profile) => [answers(), whose(source, &profile)],
+        Ok(profile) => [answers(), whose(source, owner, &profile)],
         Err(refusal) if refusal.code().is_some() => [answers(), Finding::refused(CREDENTIAL, &refusal)],
         Err(refusal) if refusal.is_ours() => {
             [Finding::skip(REACH, skipped_after(CREDENTIAL)), Finding::refused(CREDENTIAL, &refusal)]
@@ -40,22 +41,23 @@ fn unreached(refusal: &CallError) -> Finding {
     Finding { exit: Exit::Unavailable, ..Finding::refused(REACH, refusal) }
 }
 
-fn whose(source: &SourceConfig, profile: &account::Profile) -> Finding {
+fn whose(source: &SourceConfig, owner: Option<u64>, profile: &account::Profile) -> Finding {
     let account::Profile { user_id, name, is_admin } = profile;
     let name = if name.is_empty() { String::new() } else { format!(" ({name})") };
     let rank = if *is_admin { ", an administrator" } else { "" };
     let detail = format!("user {user_id}{name}{rank}");
-    let (actual, expected) = (format!("{}/user/{user_id}", source.portal().authority()), source.identity());
-    match expected {
-        // Offsets and ids belong to the queue in the address (PORTAL.md 2.9, hazard 10).
-        Some(expected) if matches!(source.kind, KindConfig::User) && expected != actual => Finding::fail(
-            CREDENTIAL,
-            Exit::Config,
-            format!("{detail}, but the webhook's address is that of {expected}"),
-            "the webhook has changed hands: create a new one as the user whose chats are wanted",
-        ),
-        _ => Finding::ok(CREDENTIAL, detail),
-    }
+    // Offsets and ids belong to one user's queue (PORTAL.md 2.9, hazard 10).
+    let Some(owner) = owner.filter(|owner| owner != user_id) else {
+        return Finding::ok(CREDENTIAL, detail);
+    };
+    let expected = format!("{}/user/{owner}", source.portal().authority());
+    let (of_whom, cure) = if source.webhook().is_some() {
+        let cure = "the webhook has changed hands: create a new one as the user whose chats are wanted";
+        ("the webhook's address is that of", cure.to_owned())
+    } else {
+        ("the login is that of", format!("log in again: `b24relay login {}`", source.name))
+    };
+    Finding::fail(CREDENTIAL, Exit::Config, format!("{detail}, but {of_whom} {expected}"), cure)
 }
 
 /// What the portal says of an OAuth application; nothing to tell of a webhook.

@@ -12,6 +12,14 @@ use crate::relay::Callers;
 
 /// Everything that `source`'s portal can be asked without changing anything there.
 pub async fn examine(config: &Config, callers: &Callers, source: &SourceConfig) -> Vec<Finding> {
+    let mut findings = examined(config, callers, source).await;
+    for finding in &mut findings {
+        finding.cure = finding.cure.replace("SOURCE", &source.name);
+    }
+    findings
+}
+
+async fn examined(config: &Config, callers: &Callers, source: &SourceConfig) -> Vec<Finding> {
     let caller = match callers.of(source) {
         Ok(caller) => caller,
         Err(error) => {
@@ -22,12 +30,18 @@ pub async fn examine(config: &Config, callers: &Callers, source: &SourceConfig) 
             return findings;
         }
     };
-    let mut findings = Vec::from(account::identify(source, &caller).await);
+    let owner = owner(callers, source).await;
+    let mut findings = Vec::from(account::identify(source, owner, &caller).await);
     match findings.iter().find(|finding| finding.state == State::Fail).map(|failure| failure.check) {
         Some(failed) => findings.extend(unasked(config, source, failed)),
         None => findings.extend(ask(config, source, caller).await),
     }
     findings
+}
+
+/// The user whose events the source reads, if any user's and if it is known: nobody may have logged in.
+async fn owner(callers: &Callers, source: &SourceConfig) -> Option<u64> {
+    if source.reads_user() { callers.user_id(source).await.ok() } else { None }
 }
 
 /// The checks for which somebody must answer, and for whom is known.

@@ -1,0 +1,155 @@
+//! A portal whose counter went back: nothing of it is confirmed unseen, and one command settles it.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::bot_sources::{self, BOTH, USER_EVENTS, portal_with_bot, with_helper};
+use crate::ledger::assert_exactly_once;
+use crate::portal::Portal;
+use crate::process::{code, finished, stderr};
+use crate::receiver::{Answer, Receiver};
+use crate::setup::Setup;
+use crate::waiting::until;
+use crate::whose_queue::{RUNS, counts, used};
+
+/// The portal is restored from a backup: it counts from 5 on, and has three new events.
+async fn restore(portal: &Portal) -> Vec<u64> {
+    portal.post("counter", json!({"next": 5})).await;
+    portal.record(1, 3).await;
+    portal.ids(1).await.into_iter().filter(|id| *id < 100).collect()
+}
+
+/// Asserts that no run touches the restored portal, that the way out is told, and that it is one.
+async fn assert_refused_until_set(portal: &Portal, setup: &Setup, before: Vec<u64>, low: &[u64]) {
+    let confirmed = counts(portal).await[0];
+    for args in RUNS {
+        let refused = finished(args, setup.folder()).await;
+        let said = stderr(&refused);
+        assert_eq!(code(&refused), 77, "{args:?}: {said}");
+        for words in ["counts anew", "`b24relay offset set support 1`"] {
+            assert!(said.contains(words), "no `{words}` in: {said}");
+        }
+    }
+    assert_eq!(counts(portal).await, [confirmed, 0, 3], "nothing is destroyed");
+
+    let set = finished(&["offset", "set", "support", "1"], setup.folder()).await;
+    assert_eq!(code(&set), 0, "{}", stderr(&set));
+    setup.drain().await;
+    assert_eq!(setup.filed_ids(), [before, low.to_vec()].concat());
+    // And on it goes from there.
+    portal.record(1, 2).await;
+    setup.drain().await;
+    setup.drain().await;
+    assert_eq!(setup.filed_ids().len(), 10);
+    assert_eq!(counts(portal).await, [confirmed + 5, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_portal_that_counts_anew_is_refused_before_it_confirms() {
+    let (portal, setup) = used().await;
+    let before = portal.ids(1).await;
+    let low = restore(&portal).await;
+    assert_refused_until_set(&portal, &setup, before, &low).await;
+}
+
+#[tokio::test]
+async fn a_portal_that_counts_anew_is_refused_after_a_kill_as_well() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_file();
+    portal.record(1, 5).await;
+    let mut relay = setup.run();
+    let before = portal.ids(1).await;
+    // Confirmed, and that is on record.
+    until("the portal has forgotten them", async || {
+        setup.path("b24relay.db").exists()
+            && setup.status_of("support").await["confirmed"].as_u64() > before.last().copied()
+    })
+    .await;
+    relay.kill();
+    let low = restore(&portal).await;
+    assert_refused_until_set(&portal, &setup, before, &low).await;
+}
+
+#[tokio::test]
+async fn a_portal_that_counts_anew_is_refused_while_a_sink_is_down() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let setup = Setup::new().with_user(&portal, "support", 1, 5).with_receiver(&receiver);
+    // The second poll confirms the first five, and what it brings is never settled.
+    receiver.script(std::iter::repeat_n(Answer::Status(200), 5));
+    receiver.answer_always(Some(500));
+    portal.record(1, 8).await;
+    let mut relay = setup.run();
+    until("the sixth is tried", async || receiver.count() > 5).await;
+    relay.kill();
+    assert_eq!(counts(&portal).await, [5, 0, 3]);
+    receiver.answer_always(None);
+
+    let low = restore(&portal).await;
+    let refused = finished(&["run", "--once"], setup.folder()).await;
+    assert_eq!(code(&refused), 77, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("counts anew"), "{}", stderr(&refused));
+    assert_eq!(counts(&portal).await, [5, 0, 3]);
+    let set = finished(&["offset", "set", "support", "1"], setup.folder()).await;
+    assert_eq!(code(&set), 0, "{}", stderr(&set));
+    setup.drain().await;
+    assert_eq!(receiver.accepted_ids()[5..], low);
+}
+
+#[tokio::test]
+async fn a_bot_s_portal_that_counts_anew_is_refused_as_well() {
+    for access in BOTH {
+        let (portal, bot) = portal_with_bot(access).await;
+        let setup = with_helper(Setup::new().with_file(), &portal, bot, access, USER_EVENTS).await;
+        bot_sources::record(&portal, bot, 5).await;
+        setup.drain().await;
+        setup.drain().await;
+        portal.post("counter", json!({"next": 5})).await;
+        bot_sources::record(&portal, bot, 2).await;
+        portal.record(1, 2).await;
+        let refused = finished(&["run", "--once"], setup.folder()).await;
+        assert_eq!(code(&refused), 77, "{}", stderr(&refused));
+        for words in ["`imbot.v2.Event.get`", "counts anew", "`b24relay offset set helper 1`"] {
+            assert!(stderr(&refused).contains(words), "no `{words}` in: {}", stderr(&refused));
+        }
+        assert_eq!(portal.bot_stats(bot).await["pending"], 2);
+        assert_eq!(counts(&portal).await, [0, 0, 2]);
+        let set = finished(&["offset", "set", "helper", "1"], setup.folder()).await;
+        assert_eq!(code(&set), 0, "{}", stderr(&set));
+        setup.drain().await;
+        assert_eq!(setup.filed_ids().len(), 9);
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_unconfirmed_is_no_other_portal() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_file();
+    portal.record(1, 5).await;
+    // Nobody gets to confirm: every poll but the first is lost before it reaches the portal.
+    portal.fault(json!({"kind": "close_before", "skip": 1, "times": 100_000})).await;
+    let mut relay = setup.run();
+    let last = *portal.ids(1).await.last().unwrap();
+    until("they are settled", async || setup.committed_offset("support", "archive") > last).await;
+    relay.until_logged("poll failed").await;
+    relay.kill();
+    assert_eq!(counts(&portal).await, [0, 0, 5]);
+    portal.control(Method::DELETE, "faults", Value::Null).await;
+    let log = setup.drain().await;
+    assert!(!log.contains("counts anew"), "{log}");
+    portal.record(1, 2).await;
+    setup.drain().await;
+    assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
+}
+
+#[tokio::test]
+async fn a_restored_portal_without_events_is_nothing_to_refuse() {
+    let (portal, setup) = used().await;
+    portal.post("counter", json!({"next": 5})).await;
+    setup.drain().await;
+    let mut relay = setup.run();
+    relay.until_logged("source started").await;
+    let polls = portal.polls().await;
+    until("it polls", async || portal.polls().await > polls + 2).await;
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+    assert!(!relay.log().contains("ERROR"), "{}", relay.log());
+}
