@@ -276,12 +276,17 @@ impl Caller {
 
 fn verdict_without_json(status: u16, body: &[u8]) -> Verdict {
     let is_page = body.trim_ascii_start().starts_with(b"<");
+    let is_object = body.trim_ascii_start().starts_with(b"{");
     let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
-    if status == 200 && !is_page && !is_json {
+    match class::of_status(status) {
         // A success cut short or garbled on its way: nothing is known, so nothing has changed.
-        return Verdict::new(Class::Retry, Cure::NONE);
+        _ if status == 200 && !is_page && !is_json => Verdict::new(Class::Retry, Cure::NONE),
+        // So was a refusal, whose code may be one that passes: no person is called for the first of them.
+        verdict if verdict.class == Class::Operator && is_object && !is_json => {
+            Verdict { class: Class::RetryBounded, ..verdict }
+        }
+        verdict => verdict,
     }
-    class::of_status(status)
 }
 
 fn of_transport(error: &reqwest::Error) -> Verdict {

@@ -20,6 +20,7 @@ mod full_disk;
 mod handlers;
 mod preflight;
 mod reconfigured;
+mod refusals;
 mod secrets;
 mod signals;
 mod state_file;
