@@ -11,6 +11,7 @@ mod tidy;
 mod waiting;
 
 mod bots;
+mod budget;
 mod commands;
 mod configuration;
 mod crashes;
@@ -18,6 +19,7 @@ mod delivery;
 mod faults;
 mod full_disk;
 mod handlers;
+mod parking;
 mod preflight;
 mod reconfigured;
 mod refusals;
