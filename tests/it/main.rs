@@ -23,6 +23,7 @@ mod parking;
 mod preflight;
 mod reconfigured;
 mod refusals;
+mod renamed;
 mod secrets;
 mod signals;
 mod state_file;
