@@ -23,6 +23,7 @@ pub struct Envelope<'a, T> {
     pub error_description: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     pub time: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "present")]
     pub sessid: Option<IgnoredAny>,
 }
 
@@ -39,6 +40,10 @@ impl<'a, T: DeserializeOwned> Opened<'a, T> {
     /// When it is not one whole JSON object.
     pub fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+        if !body.trim_ascii_start().starts_with(b"{") {
+            // A list would be taken for the values of the keys, in their order.
+            return Err(de::Error::custom("not an object"));
+        }
         // Once for the whole answer, which is much faster than string by string.
         let body = simdutf8::basic::from_utf8(body).map_err(de::Error::custom)?;
         match serde_json::from_str::<Envelope<'a, T>>(body) {
@@ -226,7 +231,8 @@ mod tests {
 
     #[test]
     fn what_is_not_one_whole_object_is_refused() {
-        for body in ["", "[]", "null", "<html>", r#"{"result":1"#, r#"{"result":1}x"#, "\"a\""] {
+        for body in ["", "[]", "[1,2,3,4,5]", "null", "<html>", r#"{"result":1"#, r#"{"result":1}x"#, "\"a\""]
+        {
             assert!(Opened::<IgnoredAny>::parse(body.as_bytes()).is_err(), "{body}");
         }
     }

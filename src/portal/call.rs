@@ -14,7 +14,7 @@ use super::class::{self, Class, Cure, Verdict};
 use super::grant::Grant;
 use super::operating::Operating;
 use super::refusal::{CallError, presentable};
-use super::site::Site;
+use super::site::{self, Site};
 use crate::config::{SecretText, WebhookUrl};
 use crate::http_client::{self, BodyError};
 
@@ -44,6 +44,8 @@ pub struct Caller {
 struct Sent {
     method: &'static str,
     url: Url,
+    /// The portal has sent it there from where it was called first.
+    is_moved: bool,
     token: Option<SecretText>,
 }
 
@@ -120,8 +122,8 @@ impl Caller {
             CallError::new(method, Verdict::new(Class::Bug, Cure::NONE), error.to_string())
         })?;
         let mut response = self.send(&sent, body.clone()).await?;
-        if let Some(target) = self.moved_to(&sent.url, &response).await {
-            sent.url = target;
+        if let Some(target) = moved_to(&sent.url, &response) {
+            (sent.url, sent.is_moved) = (target, true);
             response = self.send(&sent, body).await?;
         }
         let received = Received { status: response.status().as_u16(), headers: response.headers().clone() };
@@ -161,7 +163,7 @@ impl Caller {
                 (url, Some(grant.access().await?))
             }
         };
-        Ok(Sent { method, url: self.site.locate(url), token })
+        Ok(Sent { method, url: self.site.locate(url), is_moved: false, token })
     }
 
     async fn send(&self, sent: &Sent, body: Vec<u8>) -> Result<Response, CallError> {
@@ -175,17 +177,14 @@ impl Caller {
         })
     }
 
-    async fn moved_to(&self, called: &Url, response: &Response) -> Option<Url> {
-        let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
-        self.site.follow(called, location.to_str().ok()?).await
-    }
-
     /// What an outcome says about more than its call.
     async fn learn<T>(&self, sent: &Sent, outcome: &Result<T, CallError>) {
-        if let Err(refusal) = outcome
-            && refusal.class == Class::Rate
-        {
-            self.site.refused_for_rate();
+        match outcome.as_ref().map_err(|refusal| refusal.class) {
+            Ok(_) if sent.is_moved || self.site.is_home_doubted() => self.site.settle(&sent.url).await,
+            Err(Class::Rate) => self.site.refused_for_rate(),
+            // Perhaps it is not our portal that answers there any more.
+            Err(Class::Operator | Class::RetryBounded) => self.site.doubt_home(),
+            Ok(_) | Err(_) => {}
         }
         let (Credential::Grant(grant), Some(token)) = (&self.credential, &sent.token) else { return };
         match outcome {
@@ -274,14 +273,24 @@ impl Caller {
     }
 }
 
+fn moved_to(called: &Url, response: &Response) -> Option<Url> {
+    let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
+    site::moved(called, location.to_str().ok()?)
+}
+
 fn verdict_without_json(status: u16, body: &[u8]) -> Verdict {
     let is_page = body.trim_ascii_start().starts_with(b"<");
+    let is_object = body.trim_ascii_start().starts_with(b"{");
     let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
-    if status == 200 && !is_page && !is_json {
+    match class::of_status(status) {
         // A success cut short or garbled on its way: nothing is known, so nothing has changed.
-        return Verdict::new(Class::Retry, Cure::NONE);
+        _ if status == 200 && !is_page && !is_json => Verdict::new(Class::Retry, Cure::NONE),
+        // So was a refusal, whose code may be one that passes: no person is called for the first of them.
+        verdict if verdict.class == Class::Operator && is_object && !is_json => {
+            Verdict { class: Class::RetryBounded, ..verdict }
+        }
+        verdict => verdict,
     }
-    class::of_status(status)
 }
 
 fn of_transport(error: &reqwest::Error) -> Verdict {

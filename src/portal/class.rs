@@ -123,7 +123,7 @@ const CODES: &[Row] = &[
     Row("CONNECTION_ERROR", Class::Retry, 1, NONE),
     Row("METHOD_CONFIRM_WAITING", Class::Operator, 2, Cure::same("an administrator of the portal must approve the call")),
     Row("METHOD_CONFIRM_DENIED", Class::Operator, 15, Cure::same("an administrator of the portal refused the call")),
-    Row("ACCESS_DENIED", Class::Operator, 1, PLAN),
+    Row("ACCESS_DENIED", Class::Operator, 1, Cure::same("see to the portal's subscription, whose plan may not include REST, or to the rights of the user behind the credential")),
     Row("WRONG_AUTH_TYPE", Class::Operator, 1, Cure { webhook: "this method needs an OAuth application (`[sources.NAME.oauth]`), not a webhook", oauth: "this method needs a webhook, not an application" }),
     Row("WRONG_LICENSE", Class::Operator, 15, PLAN),
     Row("ALLOWED_ONLY_INTRANET_USER", Class::Operator, 1, Cure::same("the user must not be an extranet user")),

@@ -1,7 +1,7 @@
 //! One portal as all its sources share it: where it lives now, and how much it may be asked.
 //!
 //! A cloud portal that was renamed sends its callers on (PORTAL.md 1.5). The new address is followed
-//! only where nothing but the host differs, and remembered.
+//! only where nothing but the host differs, and remembered once the portal has answered there.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +18,16 @@ pub struct Site {
     /// The address in the configuration: what the portal is known by, whatever it is called now.
     address: SecretUrl,
     budget: Budget,
-    home: Mutex<Option<Url>>,
+    home: Mutex<Home>,
     memory: Arc<dyn Memory>,
+}
+
+/// Where the portal lives now.
+struct Home {
+    /// Scheme, host and port alone: the rest of an address may be a secret.
+    origin: Url,
+    /// What answers there may not be the portal: the configured address is asked again.
+    is_doubted: bool,
 }
 
 impl Site {
@@ -34,7 +42,9 @@ impl Site {
     ) -> Result<Self, String> {
         let home = memory.recall(&home_key(&address.authority())).await?;
         // What is no address any more is as good as forgotten: the portal will send us on again.
-        let home = Mutex::new(home.and_then(|home| home.parse().ok()));
+        let home: Option<Url> = home.and_then(|home| home.parse().ok());
+        let origin = origin_of(home.as_ref().unwrap_or(address.expose()));
+        let home = Mutex::new(Home { origin, is_doubted: false });
         Ok(Self { address: address.clone(), budget: Budget::new(rate), home, memory })
     }
 
@@ -60,57 +70,68 @@ impl Site {
 
     /// `url`, which has the configured host, where the portal lives now.
     pub fn locate(&self, url: Url) -> Url {
-        match &*self.home() {
-            Some(home) => with_host_of(url, home),
-            None => url,
-        }
+        let home = self.home();
+        if home.is_doubted { url } else { with_host_of(url, &home.origin) }
     }
 
-    /// Nobody answers at the new address. The old one knows better, if anybody does.
+    /// Nobody answers at the new address, or not as our portal does. The old one knows better, if anybody
+    /// does.
     pub fn doubt_home(&self) {
-        self.home().take();
+        self.home().is_doubted = true;
     }
 
-    /// Where a call to `called` is to be repeated, when the portal has sent it to `location`; `None`
-    /// when that is not the same portal under another name.
-    pub async fn follow(&self, called: &Url, location: &str) -> Option<Url> {
-        let target = moved(called, location)?;
-        self.settle(&target).await;
-        Some(target)
-    }
-
-    /// The portal lives at the host of `url`, for all its sources, until it moves again.
+    /// The portal has answered at `url`: it lives at that host, for all its sources, until it moves again.
     pub async fn settle(&self, url: &Url) {
-        let home = with_host_of(self.address.expose().clone(), url);
-        let is_old =
-            home.host() == self.address.expose().host() && home.port() == self.address.expose().port();
-        let is_known = match &*self.home() {
-            Some(known) => *known == home,
-            None => is_old,
-        };
+        let home = with_host_of(origin_of(self.address.expose()), url);
+        let is_known = self.home().enter(&home);
         if is_known {
             return;
         }
         let (portal, moved_to) = (self.address.authority(), home.authority().to_owned());
-        warn!(
-            portal,
-            moved_to,
-            "the portal has another address now, which is used from here on: put it into the configuration"
-        );
-        *self.home() = Some(home.clone());
+        if home == origin_of(self.address.expose()) {
+            warn!(portal, "the portal is back at the address in the configuration");
+        } else {
+            warn!(
+                portal,
+                moved_to,
+                "the portal has another address now, which is used from here on: put it into the configuration"
+            );
+        }
         if let Err(error) = self.memory.keep(&home_key(&portal), home.as_str()).await {
             warn!(portal, error, "cannot remember the portal's new address");
         }
     }
 
-    fn home(&self) -> MutexGuard<'_, Option<Url>> {
+    /// Whether the next good answer tells where the portal lives.
+    pub fn is_home_doubted(&self) -> bool {
+        self.home().is_doubted
+    }
+
+    fn home(&self) -> MutexGuard<'_, Home> {
         self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Home {
+    /// Moves in at `origin`; says whether it was the home already.
+    fn enter(&mut self, origin: &Url) -> bool {
+        self.is_doubted = false;
+        let is_known = self.origin == *origin;
+        self.origin.clone_from(origin);
+        is_known
     }
 }
 
 /// Under which key the new address of the portal once at `authority` is kept.
 pub fn home_key(authority: &str) -> String {
     format!("home/{authority}")
+}
+
+fn origin_of(url: &Url) -> Url {
+    let mut origin = url.clone();
+    origin.set_path("/");
+    origin.set_query(None);
+    origin
 }
 
 fn with_host_of(mut url: Url, other: &Url) -> Url {
@@ -120,9 +141,10 @@ fn with_host_of(mut url: Url, other: &Url) -> Url {
     url
 }
 
-/// `location`, if it is `called` with nothing but another host: https, and out on the network; or on
-/// this machine when the caller is there already, as with the sandbox.
-fn moved(called: &Url, location: &str) -> Option<Url> {
+/// Where a call to `called` is to be repeated when the portal has sent it to `location`: there, if that is
+/// `called` with nothing but another host, https and out on the network; or on this machine when the
+/// caller is there already, as with the sandbox. Whether it is the same portal, its answer will tell.
+pub fn moved(called: &Url, location: &str) -> Option<Url> {
     let target = called.join(location).ok()?;
     let is_elsewhere = (target.host(), target.port()) != (called.host(), called.port());
     let mut same = called.clone();

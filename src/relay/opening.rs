@@ -12,7 +12,7 @@ use super::census::Census;
 use super::lane::Lane;
 use super::source::Source;
 use super::{Ending, RelayError, Until};
-use crate::config::{KindConfig, SinkConfig, SourceConfig};
+use crate::config::{KindConfig, SecretUrl, SinkConfig, SourceConfig};
 use crate::event::{Offset, Queue};
 use crate::portal::{CallError, EventQueue, Memory, home_key};
 use crate::shutdown::{Signals, Wake};
@@ -21,6 +21,9 @@ use crate::store::{Adopted, Health, Store, StoreError};
 
 /// How often a source without a login looks for one; that asks nobody but the state file.
 const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many addresses of one portal are gone through, one after the other: it may have moved in a circle.
+const MOVES_MAX: u32 = 64;
 
 /// Which source reads which queue: two readers of one would take each other's events.
 #[derive(Clone, Default)]
@@ -176,9 +179,21 @@ impl Opening {
         let (Some((old, rest)), Some((new, same))) = (known.split_once('/'), now.split_once('/')) else {
             return false;
         };
-        let home = self.common.memory.recall(&home_key(old)).await.ok().flatten();
-        let home = home.and_then(|home| crate::config::SecretUrl::parse(&home).ok());
-        rest == same && home.is_some_and(|home| home.authority() == new)
+        rest == same && self.leads_to(old, new).await
+    }
+
+    /// Whether the portal once at `old` was seen moving to `new`, the configuration following it or not.
+    async fn leads_to(&self, old: &str, new: &str) -> bool {
+        let mut at = old.to_owned();
+        for _ in 0..MOVES_MAX {
+            let home = self.common.memory.recall(&home_key(&at)).await.ok().flatten();
+            let Some(home) = home.and_then(|home| SecretUrl::parse(&home).ok()) else { return false };
+            at = home.authority();
+            if at == new {
+                return true;
+            }
+        }
+        false
     }
 
     fn lanes(&self, adopted: Adopted) -> Vec<Lane> {

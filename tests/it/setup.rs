@@ -43,8 +43,11 @@ impl Setup {
     }
 
     /// Says that the portal bears any number of calls: what it bears otherwise is tested in `budget`.
-    pub fn with_unlimited(mut self, portal: &Portal) -> Self {
-        let address = portal.sandbox.address();
+    pub fn with_unlimited(self, portal: &Portal) -> Self {
+        self.with_unlimited_at(portal.sandbox.address())
+    }
+
+    fn with_unlimited_at(mut self, address: SocketAddr) -> Self {
         if !self.unlimited.insert(address) {
             return self;
         }
@@ -56,9 +59,19 @@ impl Setup {
         self.with_user(portal, "support", 1, 1000)
     }
 
-    pub fn with_user(self, portal: &Portal, name: &str, user: u64, limit: u16) -> Self {
+    /// As [`Setup::with_user`], wherever the portal is now.
+    pub fn with_user_anywhere(self, portal: &Portal, name: &str, user: u64) -> Self {
         let url = portal.webhook_url(user);
-        self.with_unlimited(portal).with(&format!(
+        let address = url.split('/').nth(2).unwrap().parse().unwrap();
+        self.with_unlimited_at(address).with_source_at(name, &url, 1000)
+    }
+
+    pub fn with_user(self, portal: &Portal, name: &str, user: u64, limit: u16) -> Self {
+        self.with_unlimited(portal).with_source_at(name, &portal.webhook_url(user), limit)
+    }
+
+    fn with_source_at(self, name: &str, url: &str, limit: u16) -> Self {
+        self.with(&format!(
             "[sources.{name}]\nwebhook_url = \"{url}\"\n\
              poll = {{ idle = \"20ms\", busy = \"0s\", limit = {limit}, timeout = \"5s\" }}"
         ))
@@ -66,6 +79,13 @@ impl Setup {
 
     pub fn with_file(self) -> Self {
         self.with(&format!("[sinks.archive]\ntype = \"file\"\npath = \"events.jsonl\"\n{RETRY}"))
+    }
+
+    /// A file of its own for one source.
+    pub fn with_file_of(self, source: &str) -> Self {
+        self.with(&format!(
+            "[sinks.{source}]\ntype = \"file\"\npath = \"{source}.jsonl\"\nsources = [\"{source}\"]\n{RETRY}"
+        ))
     }
 
     pub fn with_stdout(self) -> Self {
@@ -122,6 +142,11 @@ impl Setup {
     /// The ids in the file sink's file, every line whole; for when the writer has come to rest.
     pub fn filed_ids(&self) -> Vec<u64> {
         ledger::ids_in(&self.path("events.jsonl"), false)
+    }
+
+    /// The ids in the file of one source, while the sink may be at it.
+    pub fn filed_ids_of(&self, source: &str) -> Vec<u64> {
+        ledger::ids_in(&self.path(&format!("{source}.jsonl")), true)
     }
 
     /// The ids that went to standard output, over all runs.
