@@ -97,12 +97,16 @@ pub fn myself(role: &[&str]) -> Command {
 }
 
 /// `b24relay run` in `folder`, with one source and the sink of these lines. Its log is in `log`.
+///
+/// The portal is one of the reader's own: on a cloud portal its budget would be all that is measured.
 pub fn relay(folder: &Path, webhook_url: &str, sink: &str) -> Command {
+    let authority = webhook_url.split('/').nth(2).unwrap();
     let config = format!(
         "state = \"b24relay.db\"\n\
          [sources.bench]\nwebhook_url = \"{webhook_url}\"\n\
          poll = {{ idle = \"10ms\", busy = \"0s\", limit = {} }}\n\
-         [sinks.bench]\n{sink}\n",
+         [sinks.bench]\n{sink}\n\
+         [portals.\"{authority}\"]\nplan = \"self-hosted\"\n",
         crate::PAGE
     );
     fs::write(folder.join("b24relay.toml"), config).unwrap();

@@ -1,0 +1,89 @@
+//! An emulated portal with a rate limiter, in this process. Its events carry the moment they were made.
+
+use std::time::{Duration, Instant};
+
+use b24relay::http_client;
+use b24relay::sandbox::{Order, Sandbox, SandboxConfig, Stats};
+use reqwest::Url;
+use serde_json::value::RawValue;
+
+use crate::arrivals::MARK;
+
+/// A portal whose users are all subscribed.
+pub struct Portal {
+    sandbox: Sandbox,
+    epoch: Instant,
+}
+
+/// What a reader has asked of its portal, so far or within some time.
+#[derive(Clone, Copy, Default)]
+pub struct Asked {
+    pub polls: u64,
+    /// Polls included.
+    pub requests: u64,
+    /// Those among them that the rate limiter refused.
+    pub refused: u64,
+}
+
+impl Portal {
+    /// A portal that bears `burst` requests at once and `per_second` in the long run. The moments of
+    /// its events are counted from `epoch`.
+    pub async fn start(users: u32, burst: u32, per_second: u32, epoch: Instant) -> Self {
+        let config = SandboxConfig { users, subscribed: true, ..SandboxConfig::default() };
+        let sandbox = Sandbox::start(config).await.unwrap();
+        let url: Url = format!("http://{}/sandbox/portal", sandbox.address()).parse().unwrap();
+        let bucket = format!(r#"{{"bucket":{{"burst":{burst},"drain_per_s":{per_second}}}}}"#);
+        let client = http_client::build(&url, Duration::from_secs(10)).unwrap();
+        client.post(url).body(bucket).send().await.unwrap().error_for_status().unwrap();
+        Self { sandbox, epoch }
+    }
+
+    /// `HOST:PORT`.
+    pub fn authority(&self) -> String {
+        self.sandbox.address().to_string()
+    }
+
+    pub fn webhook_url(&self, user: u64) -> String {
+        self.sandbox.webhook_url(user)
+    }
+
+    /// An event for `user`, now.
+    pub fn record(&self, user: u64) {
+        let data = format!("{{\"{MARK}\":{}}}", self.epoch.elapsed().as_micros());
+        let data = Some(RawValue::from_string(data).unwrap());
+        self.sandbox.record(&Order { user, data, ..Order::default() }).unwrap();
+    }
+
+    pub fn asked(&self) -> Asked {
+        let Stats { requests, limited, .. } = self.sandbox.stats();
+        Asked {
+            polls: requests.get("im.v2.Event.get").copied().unwrap_or_default(),
+            requests: requests.values().sum(),
+            refused: limited,
+        }
+    }
+
+    /// Waits until somebody has polled `count` times.
+    pub async fn polled(&self, count: u64) {
+        while self.asked().polls < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Asked {
+    /// What was asked after `earlier`. Refusals are counted from the start: there must be none at all.
+    pub fn since(self, earlier: Self) -> Self {
+        let (polls, requests) = (self.polls - earlier.polls, self.requests - earlier.requests);
+        Self { polls, requests, ..self }
+    }
+
+    /// Both together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            polls: self.polls + other.polls,
+            requests: self.requests + other.requests,
+            refused: self.refused + other.refused,
+        }
+    }
+}

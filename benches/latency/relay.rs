@@ -1,0 +1,76 @@
+//! The relay as it is released, with a file sink, and the end of that file.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::arrivals::Arrivals;
+
+/// How often the file is looked at; the error of a latency at most.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A running relay in a folder of its own. It ends, by a kill, when it is dropped.
+pub struct Relay {
+    process: Child,
+    folder: TempDir,
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Relay {
+    /// `b24relay run` with `sources`, lines of its configuration, and everything else by default.
+    pub fn start(sources: &str) -> Self {
+        // On the disk that holds the build: on a memory disk `fdatasync` would mean nothing.
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let sink = "[sinks.bench]\ntype = \"file\"\npath = \"events.jsonl\"\n";
+        let config = format!("state = \"b24relay.db\"\n{sources}\n{sink}");
+        fs::write(folder.path().join("b24relay.toml"), config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_b24relay"));
+        command.env_clear().arg("run").current_dir(folder.path()).stdin(Stdio::null());
+        command.stderr(File::create(folder.path().join("log")).unwrap());
+        Self { process: command.spawn().unwrap(), folder }
+    }
+
+    /// Reads what it delivers, as soon as that is in the file, for ever.
+    pub async fn watch(&self, mut note: impl FnMut(&str)) -> Infallible {
+        let path = self.folder.path().join("events.jsonl");
+        let mut end = Vec::new();
+        let mut file = None;
+        loop {
+            if file.is_none() {
+                file = File::open(&path).ok();
+            }
+            if let Some(file) = &mut file
+                && file.read_to_end(&mut end).unwrap() > 0
+                && let Some(whole) = end.iter().rposition(|byte| *byte == b'\n')
+            {
+                // What is behind the last line feed is half a line yet.
+                let half = end.split_off(whole + 1);
+                note(std::str::from_utf8(&end).unwrap());
+                end = half;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// As [`Relay::watch`], for all its sources together.
+    pub async fn watch_all(&self, arrivals: &RefCell<Arrivals>) -> Infallible {
+        self.watch(|text| arrivals.borrow_mut().note(text)).await
+    }
+
+    /// What it has said so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(Path::new(self.folder.path()).join("log")).unwrap()
+    }
+}
