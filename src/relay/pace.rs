@@ -85,7 +85,7 @@ impl Pace {
         Self {
             poll,
             limit: poll.limit,
-            idle: poll.idle,
+            idle: FIRST_IDLE.min(poll.idle),
             silence: Duration::ZERO,
             retry: Backoff::jittered(seconds(1), seconds(60)),
             rate: Backoff::jittered(seconds(2), seconds(30)),
@@ -223,7 +223,7 @@ mod tests {
             pace.after_refusal(of(Class::RetryBounded));
         }
         assert_eq!(pace.after_poll(MORE), 2 * SECOND);
-        assert_eq!(pace.after_poll(events(0)), 5 * SECOND);
+        assert_eq!(pace.after_poll(events(0)), SECOND / 2);
         assert!(pace.after_refusal(of(Class::Retry)).delay <= SECOND);
         assert!(pace.after_refusal(of(Class::Operator)).delay <= 66 * SECOND);
         assert!(!pace.after_refusal(of(Class::RetryBounded)).needs_person);
