@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a test's name is its documentation")]
 
 mod ledger;
+mod logins;
 mod portal;
 mod process;
 mod receiver;
@@ -18,6 +19,9 @@ mod delivery;
 mod faults;
 mod full_disk;
 mod handlers;
+mod latecomers;
+mod login;
+mod oauth;
 mod preflight;
 mod reconfigured;
 mod secrets;
@@ -25,3 +29,4 @@ mod signals;
 mod state_file;
 mod subscription;
 mod tap;
+mod tokens;

@@ -42,8 +42,12 @@ impl Setup {
     }
 
     /// Says that the portal bears any number of calls: what it bears otherwise is tested in `budget`.
-    pub fn with_unlimited(mut self, portal: &Portal) -> Self {
-        let address = portal.sandbox.address();
+    pub fn with_unlimited(self, portal: &Portal) -> Self {
+        self.with_unlimited_at(portal.sandbox.address())
+    }
+
+    /// The same of the portal that is at `address`.
+    pub fn with_unlimited_at(mut self, address: SocketAddr) -> Self {
         if !self.unlimited.insert(address) {
             return self;
         }
