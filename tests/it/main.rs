@@ -18,6 +18,7 @@ mod crashes;
 mod delivery;
 mod faults;
 mod full_disk;
+mod grant;
 mod handlers;
 mod latecomers;
 mod login;
