@@ -145,9 +145,11 @@ impl Setup {
         })
         .await
         .unwrap();
+        let mut complaint = String::new();
         if line.is_empty() {
-            panic!("no address: {}", stderr(&child.wait_with_output().unwrap()));
+            child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
         }
+        assert!(!line.is_empty(), "no address: {complaint}");
         let pasted = answer(line.trim()).await;
         child.stdin.take().unwrap().write_all(format!("{pasted}\n").as_bytes()).unwrap();
         tokio::task::spawn_blocking(move || {
