@@ -253,3 +253,24 @@ async fn no_token_is_shown_in_a_text_log_nor_told_to_the_wrong_server() {
 async fn no_token_is_shown_in_a_json_log_nor_told_to_the_wrong_server() {
     no_token_is_shown_in("json").await;
 }
+
+#[tokio::test]
+async fn the_address_that_a_refresh_names_is_where_the_portal_is_from_then_on() {
+    let scene = Scene::set().await;
+    scene.setup.log_in(&scene.portal, "office", 1).await;
+    let mut relay = scene.setup.run();
+    until("the relay is let in", async || scene.portal.polls().await > 0).await;
+    scene.portal.expire().await;
+    relay.until_logged("the portal has another address now").await;
+    // The poll that was under way when it moved is the last of its kind.
+    let polls = scene.portal.polls().await;
+    until("more polls", async || scene.portal.polls().await > polls + 2).await;
+    let asked = scene.front.asked().len();
+    assert_eq!(relay.stop().await, 0);
+    let mut relay = scene.setup.run();
+    scene.portal.record(1, 5).await;
+    until("all is filed", async || scene.setup.filed_count() == 5).await;
+    assert_eq!(scene.front.asked().len(), asked, "nobody asks at the old address any more");
+    assert_eq!(scene.portal.token_requests().await, 1);
+    assert_eq!(relay.stop().await, 0);
+}
