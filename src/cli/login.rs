@@ -27,7 +27,7 @@ const NOTES: &str = "\
 The address that is printed is opened in a browser by the user whose chats are wanted. After he or she
 agrees, the portal sends the browser to the application's redirect address, with `code=...` in it; that
 address, or the code alone, is pasted here. A code lives 30 seconds. The tokens are kept in the state
-file; a running daemon picks them up by itself within minutes, at once after SIGHUP.
+file; a running daemon picks them up by itself within seconds, at once after SIGHUP.
 
 Examples:
   b24relay login support
@@ -61,12 +61,13 @@ pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow
         Some(file) => read_tokens(file, oauth)?,
         None => exchange(oauth, signals).await?,
     };
+    refuse_foreign_application(&tokens, source, oauth)?;
     grant.seed(tokens).await;
     let caller = callers.of(source).map_err(anyhow::Error::msg)?;
     let profile = account::profile(&caller).await?;
     let scopes = account::scopes(&caller).await?;
     let mut tokens = current(grant).await?;
-    refuse_foreign_portal(&tokens, source)?;
+    warn_of_other_name(&tokens, source);
     tokens.user_id = Some(profile.user_id);
     grant.seed(tokens.clone()).await;
     if args.new_queue {
@@ -165,30 +166,28 @@ async fn current(grant: &Grant) -> anyhow::Result<Tokens> {
     grant.tokens().await.context("the tokens are gone")
 }
 
+/// Before anything is asked: what belongs to another application cannot be refreshed by this one.
+fn refuse_foreign_application(
+    tokens: &Tokens,
+    source: &SourceConfig,
+    oauth: &OAuthConfig,
+) -> Result<(), SetupError> {
+    if tokens.client_id == oauth.client_id {
+        return Ok(());
+    }
+    let (name, owner) = (&source.name, &tokens.client_id);
+    Err(SetupError(format!("sources.{name}.oauth.client_id: the tokens belong to the application {owner}")))
+}
+
 /// The tokens work on the configured portal, as calls have shown. When the server calls that one by
 /// another name, the name in the configuration is an old one.
-fn refuse_foreign_portal(tokens: &Tokens, source: &SourceConfig) -> Result<(), SetupError> {
-    if tokens.client_id != oauth_client(source) {
-        let text = format!(
-            "sources.{}.oauth.client_id: the tokens belong to the application {}",
-            source.name, tokens.client_id
-        );
-        return Err(SetupError(text));
-    }
+fn warn_of_other_name(tokens: &Tokens, source: &SourceConfig) {
     let named = tokens.client_endpoint.as_ref().map(Url::authority);
     if let Some(portal) = named.filter(|portal| *portal != source.portal().authority()) {
         warn!(
             source = source.name,
             portal, "the portal calls itself by another name: put it into `oauth.portal`"
         );
-    }
-    Ok(())
-}
-
-fn oauth_client(source: &SourceConfig) -> &str {
-    match &source.access {
-        AccessConfig::OAuth(oauth) => &oauth.client_id,
-        AccessConfig::Webhook(_) => "",
     }
 }
 

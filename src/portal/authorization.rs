@@ -83,6 +83,11 @@ impl Authorization {
     /// # Errors
     /// Every row of PORTAL.md 5.4, classified; nothing is known to have changed then.
     pub async fn ask(&self, claim: Claim<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
+        let asked = self.exchange(claim, before).await;
+        asked.map_err(|error| error.naming_login(&self.config.grant))
+    }
+
+    async fn exchange(&self, claim: Claim<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
         let request = self
             .client
             .post(self.endpoint(before))
@@ -99,10 +104,16 @@ impl Authorization {
             }
             BodyError::Broken(reason) => CallError::retry(METHOD, reason),
         })?;
-        self.judge(claim, status, &body).map_err(|error| error.with_wait(wait))
+        self.judge(claim, before, status, &body).map_err(|error| error.with_wait(wait))
     }
 
-    fn judge(&self, claim: Claim<'_>, status: u16, body: &[u8]) -> Result<Tokens, CallError> {
+    fn judge(
+        &self,
+        claim: Claim<'_>,
+        before: Option<&Tokens>,
+        status: u16,
+        body: &[u8],
+    ) -> Result<Tokens, CallError> {
         let Ok(envelope) = Opened::<IgnoredAny>::parse(body) else {
             return Err(CallError::new(
                 METHOD,
@@ -113,7 +124,7 @@ impl Authorization {
         if let Some(code) = envelope.code() {
             let verdict = Row::find(CODES, &code).unwrap_or(of_status(status));
             let [code, description] =
-                [&code, &envelope.description()].map(|text| presentable(text, self.secrets(claim)));
+                [&code, &envelope.description()].map(|text| presentable(text, self.secrets(claim, before)));
             let separator = if description.is_empty() { "" } else { ": " };
             let reason = format!("{code} (HTTP {status}){separator}{description}");
             return Err(CallError::new(METHOD, verdict, reason).with_code(&code));
@@ -155,9 +166,9 @@ impl Authorization {
         url.query().unwrap_or_default().to_owned()
     }
 
-    fn secrets<'a>(&'a self, claim: Claim<'a>) -> [&'a str; 2] {
+    fn secrets<'a>(&'a self, claim: Claim<'a>, before: Option<&'a Tokens>) -> [&'a str; 3] {
         let (Claim::Code(given) | Claim::Refresh(given)) = claim;
-        [self.config.client_secret.expose(), given]
+        [self.config.client_secret.expose(), given, before.map_or("", |tokens| tokens.access.expose())]
     }
 }
 
@@ -236,7 +247,7 @@ mod tests {
             "grant_type=refresh_token&client_id=app&client_secret=s3+cr%26t&refresh_token=r%3D1"
         );
         let body = br#"{"error":"invalid_grant","error_description":"s3 cr&t r-1 is wrong"}"#;
-        let error = authorization.judge(Claim::Refresh("r-1"), 400, body).unwrap_err();
+        let error = authorization.judge(Claim::Refresh("r-1"), None, 400, body).unwrap_err();
         assert_eq!(error.to_string(), "`oauth/token`: invalid_grant (HTTP 400): *** *** is wrong");
         assert_eq!(error.class, Class::Operator);
     }
@@ -245,7 +256,7 @@ mod tests {
     fn every_error_has_its_class() {
         let authorization = authorization("https://a.bitrix24.com/");
         let class = |status, body: &str| {
-            authorization.judge(Claim::Code("c"), status, body.as_bytes()).unwrap_err().class
+            authorization.judge(Claim::Code("c"), None, status, body.as_bytes()).unwrap_err().class
         };
         for (status, code, expected) in [
             (400, "invalid_request", Class::Bug),

@@ -143,10 +143,18 @@ impl Caller {
         let (Credential::Grant(grant), Some(spent)) = (&self.credential, refusal.spent()) else {
             return Err(refusal);
         };
-        if let Some(endpoint) = grant.renew(spent).await? {
+        if let Some(endpoint) = grant.renew(spent, refusal.method()).await? {
             self.site.settle(&endpoint).await;
         }
         Ok(())
+    }
+
+    /// The login behind it, which a webhook has none of.
+    pub fn grant(&self) -> Option<&Grant> {
+        match &self.credential {
+            Credential::Webhook(_) => None,
+            Credential::Grant(grant) => Some(grant),
+        }
     }
 
     /// Whether `method` comes near the limit of its operating time.
@@ -188,7 +196,7 @@ impl Caller {
         }
         let (Credential::Grant(grant), Some(token)) = (&self.credential, &sent.token) else { return };
         match outcome {
-            Ok(_) => grant.prove(token).await,
+            Ok(_) => grant.prove(token, sent.method).await,
             Err(refusal) if refusal.class == Class::Operator => grant.doubt().await,
             Err(_) => {}
         }
@@ -256,11 +264,11 @@ impl Caller {
     }
 
     fn failed(&self, sent: &Sent, verdict: Verdict, reason: String) -> CallError {
-        let cure = match &self.credential {
-            Credential::Webhook(_) => verdict.cure.webhook,
-            Credential::Grant(_) => verdict.cure.oauth,
-        };
-        CallError::new(sent.method, verdict, reason).with_cure(cure)
+        let error = CallError::new(sent.method, verdict, reason);
+        match &self.credential {
+            Credential::Webhook(_) => error.with_cure(verdict.cure.webhook),
+            Credential::Grant(grant) => error.with_cure(verdict.cure.oauth).naming_login(grant.name()),
+        }
     }
 
     fn secrets<'a>(&'a self, sent: &'a Sent) -> impl Iterator<Item = &'a str> {

@@ -10,6 +10,7 @@ use tracing::warn;
 use super::answer::{Item, Page};
 use super::budget::Purpose;
 use super::call::Caller;
+use super::grant::Grant;
 use super::refusal::CallError;
 use crate::config::KindConfig;
 use crate::event::{Batch, Event, EventId, Offset, Queue};
@@ -118,6 +119,19 @@ impl EventQueue {
     /// As [`Caller::renew`].
     pub async fn renew(&self, refusal: CallError) -> Result<(), CallError> {
         self.caller.renew(refusal).await
+    }
+
+    /// Another number when the credential may be another user's by now.
+    pub fn epoch(&self) -> u64 {
+        self.caller.grant().map_or(0, Grant::epoch)
+    }
+
+    /// Whether somebody has logged in since the credential was last used. Asks nobody but the state file.
+    pub async fn is_superseded(&self) -> bool {
+        match self.caller.grant() {
+            Some(grant) => grant.is_superseded().await,
+            None => false,
+        }
     }
 
     /// The method that reads it.

@@ -62,6 +62,13 @@ impl CallError {
         Self { cure: cure.into(), ..self }
     }
 
+    /// The same refusal, whose cure names the source that `grant` is the login of: another one that uses
+    /// it as well cannot log in.
+    pub(super) fn naming_login(self, grant: &str) -> Self {
+        let cure = self.cure.replace("login SOURCE", &format!("login {grant}"));
+        Self { cure: cure.into(), ..self }
+    }
+
     pub(super) fn with_wait(self, wait: Option<Duration>) -> Self {
         Self { wait, ..self }
     }
@@ -95,6 +102,11 @@ impl CallError {
     /// The error code as the server sent it, if it sent one.
     pub fn code(&self) -> Option<&str> {
         self.details.code.as_deref()
+    }
+
+    /// What was called.
+    pub(super) fn method(&self) -> &'static str {
+        self.method
     }
 
     /// The access token that was refused, if the call carried one.

@@ -107,12 +107,15 @@ pub async fn run(
         info!(grace_ms = whole_millis(config.shutdown_grace), "stopping: finishing what is under way");
         tokio::time::sleep(config.shutdown_grace.max(NOTICE)).await;
     };
-    tokio::select! {
+    let ending = tokio::select! {
         biased;
         ending = join(&mut loops) => ending,
         () = grace_is_over => Ok(Ending::CutShort),
         () = common.census.all_refused() => Ok(Ending::Refused),
-    }
+    };
+    // Whatever the grace: a pair issued and not kept would be a login lost.
+    common.callers.rest().await;
+    ending
 }
 
 async fn common(

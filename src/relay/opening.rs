@@ -107,7 +107,7 @@ impl Opening {
                 match self.reopen().await? {
                     Ok(source) => {
                         info!(source = name, "the source can be polled now");
-                        return source.run().await;
+                        return source.counted().run().await;
                     }
                     Err(other) => refusal = other,
                 }

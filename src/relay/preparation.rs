@@ -21,7 +21,8 @@ const SUBSCRIBE_RETRY: Duration = Duration::from_secs(300);
 pub struct Preparation {
     /// Whose rights the credential must give; `None` when that does not choose the queue.
     owner: Option<u64>,
-    is_owner_known: bool,
+    /// Of which credential the owner is known, by [`EventQueue::epoch`]: another source may have refreshed it.
+    owner_known: Option<u64>,
     /// `None` before the first time.
     subscribe_at: Option<Instant>,
     is_peeked: bool,
@@ -30,7 +31,7 @@ pub struct Preparation {
 impl Preparation {
     /// Nothing has been prepared. The queue belongs to `owner`, if it does to any user.
     pub fn new(owner: Option<u64>) -> Self {
-        Self { owner, is_owner_known: false, subscribe_at: None, is_peeked: false }
+        Self { owner, owner_known: None, subscribe_at: None, is_peeked: false }
     }
 
     /// Does what is still to be done. May be given up while it waits.
@@ -45,9 +46,12 @@ impl Preparation {
         confirmed: Offset,
         limit: u16,
     ) -> Result<(), CallError> {
-        if let (Some(owner), false) = (self.owner, self.is_owner_known) {
+        let epoch = queue.epoch();
+        if let Some(owner) = self.owner
+            && self.owner_known != Some(epoch)
+        {
             refuse_stranger(owner, queue.owner().await?)?;
-            self.is_owner_known = true;
+            self.owner_known = Some(epoch);
         }
         self.subscribe(queue).await?;
         if !self.is_peeked && offset.max(confirmed) > Offset::START {
@@ -59,7 +63,7 @@ impl Preparation {
 
     /// The credential may be another one from now on.
     pub fn doubt_owner(&mut self) {
-        self.is_owner_known = false;
+        self.owner_known = None;
     }
 
     /// The portal says that it does not record.

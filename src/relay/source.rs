@@ -25,6 +25,9 @@ use crate::store::{Health, Store};
 /// How often a healthy source leaves word of its last poll for `status`.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How often a source that needs a person looks whether somebody has logged in.
+const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
+
 /// How many failed polls in a row end a drain: whoever asked for it wants an answer.
 const DRAIN_FAILURES_MAX: u32 = 5;
 
@@ -55,6 +58,8 @@ pub struct Source {
     confirmed: Offset,
     noted: Offset,
     failures: u32,
+    /// The last refusal will not heal by waiting.
+    needs_person: bool,
     trouble: String,
     noted_at: Option<Instant>,
 }
@@ -82,9 +87,16 @@ impl Source {
             confirmed,
             noted: confirmed,
             failures: 0,
+            needs_person: false,
             trouble: String::new(),
             noted_at: None,
         }
+    }
+
+    /// The same for one whose first answer has been counted as a refusal already.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        Self { census: None, ..self }
     }
 
     /// Polls until the run is over.
@@ -110,10 +122,22 @@ impl Source {
                 Step::CutShort => return Ok(Ending::CutShort),
                 Step::Stopped => return Ok(self.stopped()),
             };
-            if self.signals.pause(pause, nudges_seen).await == Wake::Stopping {
+            if self.pause(pause, nudges_seen).await == Wake::Stopping {
                 return Ok(self.stopped());
             }
         }
+    }
+
+    /// Waits; no longer than it takes to notice a new login where that may be the cure.
+    async fn pause(&self, mut pause: Duration, nudges_seen: u64) -> Wake {
+        while self.needs_person && pause > LOGIN_INTERVAL {
+            match self.signals.pause(LOGIN_INTERVAL, nudges_seen).await {
+                Wake::Elapsed if self.queue.is_superseded().await => return Wake::Elapsed,
+                Wake::Elapsed => pause -= LOGIN_INTERVAL,
+                wake @ (Wake::Nudged | Wake::Stopping) => return wake,
+            }
+        }
+        self.signals.pause(pause, nudges_seen).await
     }
 
     /// A stop between batches: clean for a daemon, but not the end that a drain was asked for.
@@ -132,6 +156,7 @@ impl Source {
             None => return Ok(Step::Stopped),
         };
         self.confirmed = self.confirmed.max(offset);
+        self.needs_person = false;
         self.note_health(batch.events.is_empty()).await;
         let (count, has_more, is_strained) = (batch.events.len(), batch.has_more, self.queue.is_strained());
         debug!(source = self.name(), offset = offset.get(), events = count, has_more, "polled");
@@ -151,7 +176,6 @@ impl Source {
         if let Err(refusal) = self.queue.renew(refusal).await {
             return Some(Err(refusal));
         }
-        self.preparation.doubt_owner();
         self.ask(offset).await
     }
 
@@ -174,6 +198,7 @@ impl Source {
         self.failures += 1;
         self.learn(refusal).await;
         let verdict = self.pace.after_refusal(refusal.into());
+        self.needs_person = verdict.needs_person;
         let cure = refusal.cure_for(self.name());
         let trouble = if verdict.needs_person { format!("{refusal}; {cure}") } else { refusal.to_string() };
         let is_news = self.trouble != trouble;

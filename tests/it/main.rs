@@ -4,6 +4,7 @@
 
 mod application;
 mod ledger;
+mod logins;
 mod portal;
 mod process;
 mod receiver;
@@ -23,7 +24,11 @@ mod delivery;
 mod faults;
 mod first_layout;
 mod full_disk;
+mod grant;
 mod handlers;
+mod latecomers;
+mod login;
+mod oauth;
 mod offsets;
 mod parking;
 mod preflight;
@@ -36,4 +41,5 @@ mod signals;
 mod state_file;
 mod subscription;
 mod tap;
+mod tokens;
 mod whose_queue;

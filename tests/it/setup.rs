@@ -47,7 +47,8 @@ impl Setup {
         self.with_unlimited_at(portal.sandbox.address())
     }
 
-    fn with_unlimited_at(mut self, address: SocketAddr) -> Self {
+    /// The same of the portal that is at `address`.
+    pub fn with_unlimited_at(mut self, address: SocketAddr) -> Self {
         if !self.unlimited.insert(address) {
             return self;
         }
