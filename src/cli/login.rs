@@ -16,7 +16,7 @@ use super::output::{print, remark};
 use super::source::find;
 use crate::config::{AccessConfig, Config, OAuthConfig, SourceConfig};
 use crate::portal::{Authorization, Claim, Grant, Memory, Tokens, account, authorize_url, keep};
-use crate::relay::{Callers, StoreMemory};
+use crate::relay::{Callers, StoreMemory, is_same_queue};
 use crate::shutdown::Signals;
 use crate::store::Store;
 
@@ -73,7 +73,7 @@ pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow
     if args.new_queue {
         store.forget_queue(&source.name).await?;
     }
-    refuse_other_queue(config, source, &callers.identity(source).await?)?;
+    refuse_other_queue(config, &store, source, &callers.identity(source).await?).await?;
     keep(&*memory, oauth, &tokens).await.map_err(anyhow::Error::msg).context("keep the tokens")?;
     let who = format!("{} (user {}) on {}", profile.name, profile.user_id, source.portal().authority());
     print(&format!("logged in for `{}` as {who}; scopes: {}", source.name, scopes.join(", ")))?;
@@ -192,21 +192,24 @@ fn warn_of_other_name(tokens: &Tokens, source: &SourceConfig) {
 }
 
 /// The offsets on record belong to one user's queue.
-fn refuse_other_queue(config: &Config, source: &SourceConfig, identity: &str) -> anyhow::Result<()> {
+async fn refuse_other_queue(
+    config: &Config,
+    store: &Store,
+    source: &SourceConfig,
+    identity: &str,
+) -> anyhow::Result<()> {
+    let name = &source.name;
     let report = Store::report(&config.state)?;
-    let known = report.sources.iter().find(|known| known.name == source.name && !known.identity.is_empty());
-    match known {
-        Some(known) if known.identity != identity => {
-            let name = &source.name;
-            let text = format!(
-                "sources.{name}: has read the queue `{}` so far, and this login opens `{identity}`; nothing was kept: log in as the user of before, \
-                 or, if the source is to read this queue from now on, `b24relay login {name} --new-queue`",
-                known.identity
-            );
-            Err(SetupError(text).into())
-        }
-        _ => Ok(()),
+    let known = report.sources.into_iter().find(|known| known.name == *name && !known.identity.is_empty());
+    let Some(known) = known.map(|known| known.identity) else { return Ok(()) };
+    if is_same_queue(store, &known, identity).await {
+        return Ok(());
     }
+    let text = format!(
+        "sources.{name}: has read the queue `{known}` so far, and this login opens `{identity}`; nothing was kept: log in \
+         as the user of before, or, if the source is to read this queue from now on, `b24relay login {name} --new-queue`"
+    );
+    Err(SetupError(text).into())
 }
 
 #[cfg(test)]

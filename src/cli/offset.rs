@@ -10,9 +10,9 @@ use super::output::print;
 use super::source::find;
 use super::table::{aligned, table};
 use crate::config::{Config, SourceConfig};
-use crate::event::{Offset, Queue};
+use crate::event::Offset;
 use crate::portal::Memory;
-use crate::relay::{Callers, StoreMemory};
+use crate::relay::{Callers, StoreMemory, adopt};
 use crate::store::{LaneReport, Store, StoreError};
 
 pub const NOTES: &str = "\
@@ -106,19 +106,18 @@ async fn set(args: &SetArgs, config: &Config) -> anyhow::Result<()> {
     let source = find(config, &args.source)?;
     let store = Store::open(&config.state)?;
     let identity = identity(config, source, &store).await?;
-    let queue = Queue::new(&source.name, &identity);
-    match store.adopt(&queue).await {
+    let queue = match adopt(&store, &source.name, &identity).await {
         Err(StoreError::OtherQueue { .. }) if args.new_queue => {
             store.forget_queue(&source.name).await?;
-            store.adopt(&queue).await?;
+            adopt(&store, &source.name, &identity).await?.0
         }
-        adopted => drop(adopted?),
-    }
+        adopted => adopted?.0,
+    };
     let sinks = config.sinks.iter().filter(|sink| sink.takes_source(&source.name));
     store.set_offset(&source.name, sinks.map(|sink| sink.name.clone()).collect(), args.offset).await?;
     print(&format!(
-        "all sinks of `{}` stand at offset {} of the queue `{identity}`",
-        source.name, args.offset
+        "all sinks of `{}` stand at offset {} of the queue `{}`",
+        source.name, args.offset, queue.identity
     ))?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! it confirms, `pace` its pauses, `dispatcher` and `lane` the way to the sinks. `callers` is what the
 //! sources share of their portals, `census` whether any is let in. Keeps I6: nothing here relies on an orderly end; a stop is a courtesy to the operator.
 
+mod adoption;
 mod callers;
 mod census;
 mod dispatcher;
@@ -26,6 +27,7 @@ use crate::retry::whole_millis;
 use crate::shutdown::Signals;
 use crate::sink;
 use crate::store::{Store, StoreError};
+pub use adoption::{adopt, is_same_queue};
 pub use callers::Callers;
 use census::Census;
 pub use memory::{NoMemory, StoreMemory};
@@ -131,7 +133,6 @@ async fn common(
         callers: Arc::new(callers),
         claims: Claims::default(),
         census: Census::new(config.sources.len()),
-        memory,
         store: store.clone(),
         signals: signals.clone(),
         until,

@@ -7,23 +7,21 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
+use super::adoption::adopt;
 use super::callers::Callers;
 use super::census::Census;
 use super::lane::Lane;
 use super::source::Source;
 use super::{Ending, RelayError, Until};
-use crate::config::{KindConfig, SecretUrl, SinkConfig, SourceConfig};
-use crate::event::{Offset, Queue};
-use crate::portal::{CallError, EventQueue, Memory, home_key};
+use crate::config::{KindConfig, SinkConfig, SourceConfig};
+use crate::event::Offset;
+use crate::portal::{CallError, EventQueue};
 use crate::shutdown::{Signals, Wake};
 use crate::sink::Sink;
 use crate::store::{Adopted, Health, Store, StoreError};
 
 /// How often a source without a login looks for one; that asks nobody but the state file.
 const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How many addresses of one portal are gone through, one after the other: it may have moved in a circle.
-const MOVES_MAX: u32 = 64;
 
 /// Which source reads which queue: two readers of one would take each other's events.
 #[derive(Clone, Default)]
@@ -35,7 +33,6 @@ pub struct Common {
     pub callers: Arc<Callers>,
     pub claims: Claims,
     pub census: Census,
-    pub memory: Arc<dyn Memory>,
     pub store: Store,
     pub signals: Signals,
     pub until: Until,
@@ -70,7 +67,7 @@ impl Opening {
         if let Err(refusal) = self.claim(owner) {
             return Ok(Err(refusal));
         }
-        let (queue, adopted) = self.adopt(&identity).await?;
+        let (queue, adopted) = adopt(&self.common.store, &self.config.name, &identity).await?;
         let caller = self.common.callers.of(&self.config).map_err(RelayError::Setup)?;
         let confirmed = adopted.confirmed;
         let lanes = self.lanes(adopted);
@@ -155,45 +152,6 @@ impl Opening {
             }
         }
         Ok(())
-    }
-
-    /// What the state file knows. A portal that has a new name in the configuration, and was seen moving
-    /// there, is the one it was.
-    async fn adopt(&self, identity: &str) -> Result<(Queue, Adopted), RelayError> {
-        let queue = Queue::new(&self.config.name, identity);
-        let refused = match self.common.store.adopt(&queue).await {
-            Ok(adopted) => return Ok((queue, adopted)),
-            Err(refused) => refused,
-        };
-        if let StoreError::OtherQueue { known, now, .. } = &refused
-            && self.is_renamed(known, now).await
-        {
-            let queue = Queue::new(&self.config.name, known);
-            let adopted = self.common.store.adopt(&queue).await?;
-            return Ok((queue, adopted));
-        }
-        Err(refused.into())
-    }
-
-    async fn is_renamed(&self, known: &str, now: &str) -> bool {
-        let (Some((old, rest)), Some((new, same))) = (known.split_once('/'), now.split_once('/')) else {
-            return false;
-        };
-        rest == same && self.leads_to(old, new).await
-    }
-
-    /// Whether the portal once at `old` was seen moving to `new`, the configuration following it or not.
-    async fn leads_to(&self, old: &str, new: &str) -> bool {
-        let mut at = old.to_owned();
-        for _ in 0..MOVES_MAX {
-            let home = self.common.memory.recall(&home_key(&at)).await.ok().flatten();
-            let Some(home) = home.and_then(|home| SecretUrl::parse(&home).ok()) else { return false };
-            at = home.authority();
-            if at == new {
-                return true;
-            }
-        }
-        false
     }
 
     fn lanes(&self, adopted: Adopted) -> Vec<Lane> {

@@ -43,6 +43,13 @@ enum Step {
     Stopped,
 }
 
+/// What was so when a step began: a change since then ends the pause behind it.
+#[derive(Clone, Copy)]
+struct Seen {
+    nudge_count: u64,
+    epoch: u64,
+}
+
 /// See the top of this file.
 pub struct Source {
     queue: EventQueue,
@@ -61,6 +68,7 @@ pub struct Source {
     /// The last refusal will not heal by waiting.
     needs_person: bool,
     trouble: String,
+    was_strained: bool,
     noted_at: Option<Instant>,
 }
 
@@ -89,6 +97,7 @@ impl Source {
             failures: 0,
             needs_person: false,
             trouble: String::new(),
+            was_strained: false,
             noted_at: None,
         }
     }
@@ -107,7 +116,7 @@ impl Source {
         let (offset, sinks) = (least_checkpoint(&self.lanes), self.lanes.len());
         info!(source = self.name(), queue = %self.queue.queue().identity, offset = offset.get(), sinks, "source started");
         loop {
-            let nudges_seen = self.signals.nudge_count();
+            let seen = Seen { nudge_count: self.signals.nudge_count(), epoch: self.queue.epoch() };
             let pause = match self.step().await? {
                 Step::Settled(polled) => {
                     if self.until == Until::Drained && !polled.has_more {
@@ -122,22 +131,27 @@ impl Source {
                 Step::CutShort => return Ok(Ending::CutShort),
                 Step::Stopped => return Ok(self.stopped()),
             };
-            if self.pause(pause, nudges_seen).await == Wake::Stopping {
+            if self.pause(pause, seen).await == Wake::Stopping {
                 return Ok(self.stopped());
             }
         }
     }
 
     /// Waits; no longer than it takes to notice a new login where that may be the cure.
-    async fn pause(&self, mut pause: Duration, nudges_seen: u64) -> Wake {
+    async fn pause(&self, mut pause: Duration, seen: Seen) -> Wake {
         while self.needs_person && pause > LOGIN_INTERVAL {
-            match self.signals.pause(LOGIN_INTERVAL, nudges_seen).await {
-                Wake::Elapsed if self.queue.is_superseded().await => return Wake::Elapsed,
+            match self.signals.pause(LOGIN_INTERVAL, seen.nudge_count).await {
+                Wake::Elapsed if self.has_new_login(seen.epoch).await => return Wake::Elapsed,
                 Wake::Elapsed => pause -= LOGIN_INTERVAL,
                 wake @ (Wake::Nudged | Wake::Stopping) => return wake,
             }
         }
-        self.signals.pause(pause, nudges_seen).await
+        self.signals.pause(pause, seen.nudge_count).await
+    }
+
+    /// Whether there is another login than at `epoch`: on record, or in use by a source that shares it.
+    async fn has_new_login(&self, epoch: u64) -> bool {
+        self.queue.epoch() != epoch || self.queue.is_superseded().await
     }
 
     /// A stop between batches: clean for a daemon, but not the end that a drain was asked for.
@@ -158,12 +172,27 @@ impl Source {
         self.confirmed = self.confirmed.max(offset);
         self.needs_person = false;
         self.note_health(batch.events.is_empty()).await;
-        let (count, has_more, is_strained) = (batch.events.len(), batch.has_more, self.queue.is_strained());
+        let (count, has_more, is_strained) = (batch.events.len(), batch.has_more, self.is_strained());
         debug!(source = self.name(), offset = offset.get(), events = count, has_more, "polled");
         Ok(match dispatch(&mut self.lanes, &batch, offset).await? {
             Settled::All => Step::Settled(Polled { count, has_more, is_strained }),
             Settled::CutShort => Step::CutShort,
         })
+    }
+
+    /// Whether polls come near the limit of their operating time; said when that changes.
+    fn is_strained(&mut self) -> bool {
+        let is_strained = self.queue.is_strained();
+        match (self.was_strained, is_strained) {
+            (false, true) => warn!(
+                source = self.name(),
+                "the portal's operating time for polls is nearly used up: polling only every `poll.idle_max`"
+            ),
+            (true, false) => info!(source = self.name(), "the portal's operating time has recovered"),
+            _ => {}
+        }
+        self.was_strained = is_strained;
+        is_strained
     }
 
     /// Polls, with a refreshed token if need be; `None` when a stop came first.

@@ -276,6 +276,9 @@ async fn the_new_address_in_the_configuration_is_the_same_queue() {
         let redirected = tenants.redirected().await;
         tenants.setup = setup_of(tenants.setup.anew(), &tenants.portal);
         let checkpoint = tenants.setup.committed_offset("support", "support");
+        let put = ["offset", "set", "support", &checkpoint.to_string()];
+        let put = finished(&put, tenants.setup.folder()).await;
+        assert_eq!(code(&put), 0, "{}", stderr(&put));
         let once = finished(&["run", "--once"], tenants.setup.folder()).await;
         assert_eq!(code(&once), 0, "{}", stderr(&once));
         assert!(stderr(&once).contains(&format!("offset={checkpoint}")), "{}", stderr(&once));

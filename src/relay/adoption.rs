@@ -1,0 +1,53 @@
+//! Which queue a source reads, held against the one on record. A portal that was seen moving is the one
+//! it was, under whichever of its names the configuration has it.
+
+use crate::config::SecretUrl;
+use crate::event::Queue;
+use crate::portal::home_key;
+use crate::store::{Adopted, Store, StoreError};
+
+/// How many addresses of one portal are gone through, one after the other: it may have moved in a circle.
+const MOVES_MAX: u32 = 64;
+
+/// Records that `source` reads the queue `identity`, or checks that it does, and returns what is known
+/// of that queue. Its name is the one on record.
+///
+/// # Errors
+/// [`StoreError::OtherQueue`] when the source has read another queue so far.
+pub async fn adopt(store: &Store, source: &str, identity: &str) -> Result<(Queue, Adopted), StoreError> {
+    let queue = Queue::new(source, identity);
+    let refused = match store.adopt(&queue).await {
+        Ok(adopted) => return Ok((queue, adopted)),
+        Err(refused) => refused,
+    };
+    match &refused {
+        StoreError::OtherQueue { known, now, .. } if is_same_queue(store, known, now).await => {
+            let queue = Queue::new(source, known);
+            let adopted = store.adopt(&queue).await?;
+            Ok((queue, adopted))
+        }
+        _ => Err(refused),
+    }
+}
+
+/// Whether `known` and `now` name one queue, before and after its portal has moved.
+pub async fn is_same_queue(store: &Store, known: &str, now: &str) -> bool {
+    let (Some((old, rest)), Some((new, same))) = (known.split_once('/'), now.split_once('/')) else {
+        return false;
+    };
+    rest == same && (old == new || leads_to(store, old, new).await)
+}
+
+/// Whether the portal once at `old` was seen moving to `new`, the configuration following it or not.
+async fn leads_to(store: &Store, old: &str, new: &str) -> bool {
+    let mut at = old.to_owned();
+    for _ in 0..MOVES_MAX {
+        let home = store.recall(&home_key(&at)).await.ok().flatten();
+        let Some(home) = home.and_then(|home| SecretUrl::parse(&home).ok()) else { return false };
+        at = home.authority();
+        if at == new {
+            return true;
+        }
+    }
+    false
+}
