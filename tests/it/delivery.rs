@@ -208,6 +208,7 @@ async fn a_long_backlog_is_read_page_by_page_without_idling() {
     portal.record(1, 1000).await;
     // An idle pause that this test does not wait for.
     let setup = Setup::new()
+        .with_unlimited(&portal)
         .with(&format!(
             "[sources.support]\nwebhook_url = \"{}\"\npoll = {{ idle = \"5m\", busy = \"0s\", limit = 10 }}",
             portal.webhook_url(1)
