@@ -174,7 +174,9 @@ fn listed(heading: &str, subjects: &[Subject]) -> String {
 fn access(source: &SourceConfig) -> String {
     match &source.access {
         AccessConfig::Webhook(webhook) => webhook.to_string(),
-        AccessConfig::OAuth(oauth) => format!("{} as application {}", oauth.portal, oauth.client_id),
+        AccessConfig::OAuth(oauth) => {
+            format!("{} as application {}", oauth.portal.authority(), oauth.client_id)
+        }
     }
 }
 
