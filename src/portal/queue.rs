@@ -121,6 +121,11 @@ impl EventQueue {
         self.caller.renew(refusal).await
     }
 
+    /// Whether the credential is a login, and no webhook.
+    pub fn has_login(&self) -> bool {
+        self.caller.grant().is_some()
+    }
+
     /// Another number when the credential may be another user's by now.
     pub fn epoch(&self) -> u64 {
         self.caller.grant().map_or(0, Grant::epoch)

@@ -50,7 +50,7 @@ impl Preparation {
         if let Some(owner) = self.owner
             && self.owner_known != Some(epoch)
         {
-            refuse_stranger(owner, queue.owner().await?)?;
+            refuse_stranger(queue, owner, queue.owner().await?)?;
             self.owner_known = Some(epoch);
         }
         self.subscribe(queue).await?;
@@ -89,16 +89,22 @@ impl Preparation {
     }
 }
 
-fn refuse_stranger(owner: u64, caller: u64) -> Result<(), CallError> {
+fn refuse_stranger(queue: &EventQueue, owner: u64, caller: u64) -> Result<(), CallError> {
     if owner == caller {
         return Ok(());
     }
     let reason = format!(
         "the credential is that of user {caller} now, and this source reads the queue of user {owner}"
     );
-    let cure = format!(
-        "give the source a credential of user {owner}; or, if it is to read the queue of user {caller} from now on, another name"
-    );
+    let cure = if queue.has_login() {
+        format!(
+            "`b24relay login SOURCE` as user {owner}; or, if the source is to read the queue of user {caller} from now on, `b24relay login SOURCE --new-queue`"
+        )
+    } else {
+        format!(
+            "give the source a webhook of user {owner}; or, if it is to read the queue of user {caller} from now on, one of that user, and `b24relay offset set SOURCE 1 --new-queue`"
+        )
+    };
     Err(CallError::operator("profile", reason, cure))
 }
 

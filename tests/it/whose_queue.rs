@@ -45,7 +45,12 @@ async fn a_credential_of_somebody_else_confirms_nothing() {
             let refused = finished(args, setup.folder()).await;
             let said = stderr(&refused);
             assert_eq!(code(&refused), 77, "{args:?}: {said}");
-            for words in ["user 1", "user 2", "give the source a credential of user 1", "another name"] {
+            for words in [
+                "user 1",
+                "user 2",
+                "give the source a webhook of user 1",
+                "`b24relay offset set support 1 --new-queue`",
+            ] {
                 assert!(said.contains(words), "no `{words}` in: {said}");
             }
         }
