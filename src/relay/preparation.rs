@@ -1,14 +1,15 @@
 //! What must be true before a poll may confirm anything: the right queue, recorded, and not counted anew.
 //!
 //! A credential may have changed hands, and a restored portal may count from a lower id: then our offset
-//! would destroy what it does not belong to (PORTAL.md 2.4 and hazard 10). Both are looked for first.
+//! would destroy what it does not belong to (PORTAL.md 2.4 and hazard 10). Both are looked for first, and
+//! a poll that has nothing to confirm begins at the queue's beginning, where a lower id would show.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::event::Offset;
+use crate::event::{Batch, EventId, Offset};
 use crate::portal::{CallError, EventQueue};
 
 /// How often the portal is asked to record, though it should be doing so: nobody tells when it stopped.
@@ -34,18 +35,32 @@ impl Preparation {
         Self { owner, owner_known: None, subscribe_at: None, is_peeked: false }
     }
 
-    /// Does what is still to be done. May be given up while it waits.
+    /// Does what is still to be done, then polls for up to `limit` events. All below `offset` is settled,
+    /// and all below `confirmed` is gone already. May be given up while it waits.
     ///
     /// # Errors
-    /// What the portal refuses, and what stands against a poll with `offset` and `limit` when all below
-    /// `confirmed` is gone already.
-    pub async fn complete(
+    /// What the portal refuses, and what stands against confirming anything.
+    pub async fn poll(
         &mut self,
         queue: &EventQueue,
         offset: Offset,
         confirmed: Offset,
         limit: u16,
-    ) -> Result<(), CallError> {
+    ) -> Result<Batch, CallError> {
+        self.complete(queue).await?;
+        if offset > confirmed && !self.is_peeked {
+            let highest = queue.highest(limit).await?;
+            refuse_restored(queue, highest, confirmed)?;
+        }
+        let from = if offset > confirmed { offset } else { Offset::START };
+        let batch = queue.poll(from, limit).await?;
+        refuse_restored(queue, batch.events.last().map(|event| event.id), confirmed)?;
+        warn_of_lower(queue, &batch, confirmed);
+        self.is_peeked = true;
+        Ok(batch)
+    }
+
+    async fn complete(&mut self, queue: &EventQueue) -> Result<(), CallError> {
         let epoch = queue.epoch();
         if let Some(owner) = self.owner
             && self.owner_known != Some(epoch)
@@ -53,12 +68,7 @@ impl Preparation {
             refuse_stranger(queue, owner, queue.owner().await?)?;
             self.owner_known = Some(epoch);
         }
-        self.subscribe(queue).await?;
-        if !self.is_peeked && offset.max(confirmed) > Offset::START {
-            refuse_restored(queue, confirmed, limit).await?;
-        }
-        self.is_peeked = true;
-        Ok(())
+        self.subscribe(queue).await
     }
 
     /// The credential may be another one from now on.
@@ -108,17 +118,21 @@ fn refuse_stranger(queue: &EventQueue, owner: u64, caller: u64) -> Result<(), Ca
     Err(CallError::operator("profile", reason, cure))
 }
 
-/// Looks at the queue without confirming: are there events only where none can be any more?
-async fn refuse_restored(queue: &EventQueue, confirmed: Offset, limit: u16) -> Result<(), CallError> {
-    match queue.highest(limit).await? {
-        Some(highest) if !confirmed.wants(highest) => {
-            let reason = format!(
-                "the portal's events end at id {highest}, and all below {confirmed} was confirmed before: the portal was restored or moved, and counts anew"
-            );
-            let cure =
-                "stop b24relay and `b24relay offset set SOURCE 1`: what the portal has is then delivered";
-            Err(CallError::operator(queue.method(), reason, cure))
-        }
-        _ => Ok(()),
+/// Are there events only where none can be any more? `highest` is the last of those that were seen.
+fn refuse_restored(queue: &EventQueue, highest: Option<EventId>, confirmed: Offset) -> Result<(), CallError> {
+    let Some(highest) = highest.filter(|highest| !confirmed.wants(*highest)) else { return Ok(()) };
+    let reason = format!(
+        "the portal's events end at id {highest}, and all below {confirmed} was confirmed before: the portal was restored or moved, and counts anew"
+    );
+    let cure = "stop b24relay and `b24relay offset set SOURCE 1`: what the portal has is then delivered";
+    Err(CallError::operator(queue.method(), reason, cure))
+}
+
+/// Where there are higher ids as well, the portal counts on: these came too late for us.
+fn warn_of_lower(queue: &EventQueue, batch: &Batch, confirmed: Offset) {
+    let count = batch.events.iter().filter(|event| !confirmed.wants(event.id)).count();
+    if count > 0 {
+        let (source, confirmed) = (&queue.queue().source, confirmed.get());
+        warn!(%source, count, confirmed, "events became visible below what was confirmed: they cannot be delivered any more");
     }
 }

@@ -174,7 +174,7 @@ impl Source {
         self.note_health(batch.events.is_empty()).await;
         let (count, has_more, is_strained) = (batch.events.len(), batch.has_more, self.is_strained());
         debug!(source = self.name(), offset = offset.get(), events = count, has_more, "polled");
-        Ok(match dispatch(&mut self.lanes, &batch, offset).await? {
+        Ok(match dispatch(&mut self.lanes, &batch, self.confirmed).await? {
             Settled::All => Step::Settled(Polled { count, has_more, is_strained }),
             Settled::CutShort => Step::CutShort,
         })
@@ -211,14 +211,10 @@ impl Source {
     /// Prepares and polls, unless a stop comes first.
     async fn ask(&mut self, offset: Offset) -> Option<Result<Batch, CallError>> {
         let (queue, preparation, limit) = (&self.queue, &mut self.preparation, self.pace.limit());
-        let asking = async {
-            preparation.complete(queue, offset, self.confirmed, limit).await?;
-            queue.poll(offset, limit).await
-        };
         tokio::select! {
             biased;
             () = self.signals.stop.cancelled() => None,
-            answer = asking => Some(answer),
+            answer = preparation.poll(queue, offset, self.confirmed, limit) => Some(answer),
         }
     }
 

@@ -192,6 +192,12 @@ impl Office {
             portal.polls().await > 0 && portal.requests("imbot.v2.Event.get").await > 0
         })
         .await;
+        // Stopped while it writes, it would keep every other process from the state file.
+        until("that is on record", async || {
+            let [office, porter] = [setup.status_of("office").await, setup.status_of("porter").await];
+            !office["polled_ms"].is_null() && !porter["polled_ms"].is_null()
+        })
+        .await;
         Self { portal, setup, relay }
     }
 

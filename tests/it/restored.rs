@@ -19,6 +19,21 @@ async fn restore(portal: &Portal) -> Vec<u64> {
     portal.ids(1).await.into_iter().filter(|id| *id < 100).collect()
 }
 
+/// The way out that was told.
+async fn set_back(setup: &Setup) {
+    let set = finished(&["offset", "set", "support", "1"], setup.folder()).await;
+    assert_eq!(code(&set), 0, "{}", stderr(&set));
+}
+
+/// Asserts that all that ever happened is filed, before and after the portal was restored.
+async fn assert_delivered(portal: &Portal, setup: &Setup) {
+    setup.drain().await;
+    let (mut filed, mut ids) = (setup.filed_ids(), portal.ids(1).await);
+    filed.sort_unstable();
+    ids.sort_unstable();
+    assert_eq!(filed, ids);
+}
+
 /// Asserts that no run touches the restored portal, that the way out is told, and that it is one.
 async fn assert_refused_until_set(portal: &Portal, setup: &Setup, before: Vec<u64>, low: &[u64]) {
     let confirmed = counts(portal).await[0];
@@ -32,8 +47,7 @@ async fn assert_refused_until_set(portal: &Portal, setup: &Setup, before: Vec<u6
     }
     assert_eq!(counts(portal).await, [confirmed, 0, 3], "nothing is destroyed");
 
-    let set = finished(&["offset", "set", "support", "1"], setup.folder()).await;
-    assert_eq!(code(&set), 0, "{}", stderr(&set));
+    set_back(setup).await;
     setup.drain().await;
     assert_eq!(setup.filed_ids(), [before, low.to_vec()].concat());
     // And on it goes from there.
@@ -89,8 +103,7 @@ async fn a_portal_that_counts_anew_is_refused_while_a_sink_is_down() {
     assert_eq!(code(&refused), 77, "{}", stderr(&refused));
     assert!(stderr(&refused).contains("counts anew"), "{}", stderr(&refused));
     assert_eq!(counts(&portal).await, [5, 0, 3]);
-    let set = finished(&["offset", "set", "support", "1"], setup.folder()).await;
-    assert_eq!(code(&set), 0, "{}", stderr(&set));
+    set_back(&setup).await;
     setup.drain().await;
     assert_eq!(receiver.accepted_ids()[5..], low);
 }
@@ -142,7 +155,7 @@ async fn what_a_crash_left_unconfirmed_is_no_other_portal() {
 }
 
 #[tokio::test]
-async fn a_restored_portal_without_events_is_nothing_to_refuse() {
+async fn a_portal_that_counts_anew_is_refused_with_its_first_event_if_it_had_none_at_the_start() {
     let (portal, setup) = used().await;
     portal.post("counter", json!({"next": 5})).await;
     setup.drain().await;
@@ -150,6 +163,26 @@ async fn a_restored_portal_without_events_is_nothing_to_refuse() {
     relay.until_logged("source started").await;
     let polls = portal.polls().await;
     until("it polls", async || portal.polls().await > polls + 2).await;
+    assert!(!relay.log().contains("ERROR"), "nothing to refuse yet: {}", relay.log());
+    portal.record(1, 3).await;
+    relay.until_logged("counts anew").await;
+    assert_eq!(portal.stats(1).await["pending"], 3, "nothing is destroyed");
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
-    assert!(!relay.log().contains("ERROR"), "{}", relay.log());
+    set_back(&setup).await;
+    assert_delivered(&portal, &setup).await;
+}
+
+#[tokio::test]
+async fn a_portal_that_counts_anew_while_the_relay_runs_is_refused_as_well() {
+    let (portal, setup) = used().await;
+    let mut relay = setup.run();
+    let polls = portal.polls().await;
+    until("it polls", async || portal.polls().await > polls + 2).await;
+    portal.post("counter", json!({"next": 5})).await;
+    portal.record(1, 3).await;
+    relay.until_logged("`b24relay offset set support 1`").await;
+    assert_eq!(portal.stats(1).await["pending"], 3, "nothing is destroyed");
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+    set_back(&setup).await;
+    assert_delivered(&portal, &setup).await;
 }
