@@ -1,6 +1,7 @@
 //! One queue's loop: poll, dispatch, pause.
 //!
-//! Keeps I2: the offset sent upstream is the least committed checkpoint of the source's lanes, and I7:
+//! Keeps I2: the offset sent upstream is the least committed checkpoint of the source's lanes, or the
+//! beginning of the queue when the portal has forgotten all below that checkpoint already, and I7:
 //! a stop is looked at only while waiting for the portal or for time to pass, never in a token's refresh.
 
 use std::time::Duration;
