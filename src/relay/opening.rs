@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::adoption::adopt;
 use super::callers::Callers;
@@ -88,7 +88,9 @@ impl Opening {
             let trouble = format!("{refusal}; {cure}");
             let health = Health { has_polled: false, trouble: trouble.clone(), confirmed: Offset::START };
             // Only a word for `status`: the log has it too.
-            self.common.store.note_source(name, health).await.ok();
+            if let Err(failure) = self.common.store.note_source(name, health).await {
+                debug!(source = name, error = %failure, "cannot note the source's health");
+            }
             if let Some(census) = census.take() {
                 census.refuse();
             }
