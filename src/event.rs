@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
@@ -23,6 +24,11 @@ impl EventId {
     /// The number itself.
     pub fn get(self) -> u64 {
         self.0
+    }
+
+    /// The offset that says "this event is still wanted, and none before it".
+    pub fn as_offset(self) -> Offset {
+        Offset(self.0)
     }
 
     /// The offset that says "done with this event and all before it".
@@ -54,6 +60,11 @@ impl Offset {
     /// The number itself.
     pub fn get(self) -> u64 {
         self.0
+    }
+
+    /// The lowest id that is still wanted.
+    pub fn first_wanted(self) -> EventId {
+        EventId(self.0)
     }
 
     /// Whether a lane at this offset has yet to settle `id`.
@@ -119,6 +130,13 @@ pub struct Event {
 }
 
 impl Event {
+    /// When the portal recorded it, in Unix milliseconds by the portal's clock; `None` when `date` does not
+    /// tell. The portal counts whole seconds (PORTAL.md 2.2).
+    pub fn date_ms(&self) -> Option<i64> {
+        let text: &str = serde_json::from_str(self.date.get()).ok()?;
+        text.parse().ok().map(Timestamp::as_millisecond)
+    }
+
     /// Appends the event as one line of JSON, the final newline included (DESIGN.md section 5).
     pub fn write_line(&self, line: &mut Vec<u8>) {
         self.write_json(line);
@@ -154,6 +172,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// The portal says that more is waiting.
     pub has_more: bool,
+    /// The portal's clock when it answered, in Unix milliseconds, as far as the answer tells.
+    pub portal_ms: Option<i64>,
 }
 
 impl Batch {

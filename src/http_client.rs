@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, Url, redirect};
 
 /// How long a connection may take to stand, TLS included.
@@ -90,6 +90,20 @@ pub async fn read_body(mut response: Response, cap: usize) -> Result<Vec<u8>, Bo
     Ok(body)
 }
 
+/// The first bytes of a body, at most `cap`, and whether there was more; what breaks off has ended.
+pub async fn read_beginning(mut response: Response, cap: usize) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        let room = cap - body.len();
+        if chunk.len() > room {
+            body.extend_from_slice(&chunk[..room]);
+            return (body, true);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    (body, false)
+}
+
 /// `Retry-After` in both its forms (seconds, HTTP date), at most an hour.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -100,8 +114,18 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(delay.min(RETRY_AFTER_MAX))
 }
 
+/// `Date`: the other end's clock, in Unix milliseconds.
+pub fn date_ms(headers: &HeaderMap) -> Option<i64> {
+    let at: Timestamp = timestamp(headers.get(DATE)?.to_str().ok()?)?;
+    Some(at.as_millisecond())
+}
+
+fn timestamp(date: &str) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(date).ok()
+}
+
 fn until(date: &str) -> Option<Duration> {
-    let at: Timestamp = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
+    let at = timestamp(date)?;
     Some(SystemTime::from(at).duration_since(SystemTime::now()).unwrap_or_default())
 }
 

@@ -19,7 +19,7 @@
 //! - I7 Cancellation is looked at only where we wait ([`shutdown`], [`relay`]).
 //!
 //! In reading order:
-//! - [`event`]: the vocabulary: event, offset, batch, queue.
+//! - [`event`]: the vocabulary: event, offset, batch, queue; [`checkpoint`]: what a lane has settled.
 //! - [`relay`]: the engine: the source's loop, its pace, the lanes.
 //! - [`portal`]: all that is spoken to Bitrix24, and what each answer means.
 //! - [`sink`]: where events go: standard output, file, webhook.
@@ -27,11 +27,15 @@
 //! - [`config`]: what the operator wrote, validated.
 //! - [`cli`]: what a person types.
 //! - [`sandbox`]: an emulated portal, for `demo`, tests and development.
-//! - [`http_client`], [`retry`], [`shutdown`], [`telemetry`]: one thing each, for all of the above.
+//! - [`http_client`], [`foreign_text`], [`retry`], [`shutdown`], [`telemetry`], [`wall_clock`], [`failpoint`]: one
+//!   thing each, for all of the above.
 
+pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod event;
+pub mod failpoint;
+pub mod foreign_text;
 pub mod http_client;
 pub mod portal;
 pub mod relay;
@@ -41,3 +45,4 @@ pub mod shutdown;
 pub mod sink;
 pub mod store;
 pub mod telemetry;
+pub mod wall_clock;

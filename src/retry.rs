@@ -11,6 +11,8 @@ use backoff::backoff::Backoff as _;
 #[derive(Debug)]
 pub struct Backoff {
     policy: ExponentialBackoff,
+    /// Between which shares of the step a delay is drawn.
+    shares: [f64; 2],
     floor: Duration,
     max: Duration,
 }
@@ -19,21 +21,21 @@ impl Backoff {
     /// Full jitter: anywhere between zero and the step, so that many who failed together do not come
     /// back together. The step goes from `min` to `max` (`min` itself when that is greater).
     pub fn jittered(min: Duration, max: Duration) -> Self {
-        // The policy draws from `interval` ± 100 %: half of the step as its interval makes that
-        // zero to one step.
-        let policy = policy(min / 2, max / 2, 1.0);
         // A draw near zero would hammer whoever just refused us.
-        Self { policy, floor: min / 10, max: max.max(min) }
+        Self { policy: policy(min, max), shares: [0.0, 1.0], floor: min / 10, max: max.max(min) }
     }
 
     /// The step itself, give or take a tenth: for slow probes, where a lucky draw would be rude.
     pub fn steady(min: Duration, max: Duration) -> Self {
-        Self { policy: policy(min, max, 0.1), floor: min * 9 / 10, max: max.max(min) }
+        Self { policy: policy(min, max), shares: [0.9, 1.1], floor: min * 9 / 10, max: max.max(min) }
     }
 
     /// The next delay; each call doubles the step.
     pub fn next_delay(&mut self) -> Duration {
-        let drawn = self.policy.next_backoff().unwrap_or(self.max);
+        let step = self.policy.next_backoff().unwrap_or(self.max);
+        let [least, greatest] = self.shares;
+        // From the thread's own dice: whoever seeds them gets the same delays again.
+        let drawn = step.mul_f64(least + (greatest - least) * fastrand::f64());
         drawn.clamp(self.floor, self.max)
     }
 
@@ -48,13 +50,13 @@ pub fn whole_millis(delay: Duration) -> u64 {
     u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn policy(min: Duration, max: Duration, randomization_factor: f64) -> ExponentialBackoff {
+fn policy(min: Duration, max: Duration) -> ExponentialBackoff {
     ExponentialBackoff {
         current_interval: min,
         initial_interval: min,
         max_interval: max.max(min),
         multiplier: 2.0,
-        randomization_factor,
+        randomization_factor: 0.0,
         max_elapsed_time: None,
         ..ExponentialBackoff::default()
     }

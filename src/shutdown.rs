@@ -9,6 +9,8 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
+#[cfg(debug_assertions)]
+use signal_hook::consts::SIGKILL;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, iterator};
 use tokio::sync::watch;
@@ -91,6 +93,12 @@ impl Signals {
 }
 
 /// Sleeps, but for a pause of nothing, which tokio's timer would turn into a whole millisecond.
+/// Ends this process as `kill -9` does.
+#[cfg(debug_assertions)]
+pub fn kill_self() {
+    signal_hook::low_level::raise(SIGKILL).ok();
+}
+
 async fn elapse(duration: Duration) {
     if !duration.is_zero() {
         tokio::time::sleep(duration).await;

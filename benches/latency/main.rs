@@ -12,6 +12,7 @@ mod arrivals;
 mod contest;
 mod figures;
 mod hour;
+mod percentile;
 mod poller;
 mod portal;
 mod relay;

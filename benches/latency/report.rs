@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use crate::contest::{Outcome, Side};
-use crate::figures::{per_hour, percentile_ms};
+use crate::figures::per_hour;
 use crate::hour::Hour;
+use crate::percentile::percentile_ms;
 use crate::workload::Workload;
 
 /// `poll.idle`, and what the call itself may take.

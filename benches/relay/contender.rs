@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::measure::{Usage, cpu_of, run};
-use crate::processes::{Portal, Receiver, folder, myself, relay};
+use crate::processes::{FILE, Portal, Receiver, folder, myself, relay};
 use crate::{PAGE, WEBHOOK_SHARE};
 
 /// One way to drain a queue.
@@ -66,9 +66,6 @@ impl Contender {
         Run { events, usage, portal_cpu_s }
     }
 }
-
-/// The file sink, by its configuration.
-pub const FILE: &str = "type = \"file\"\npath = \"events.jsonl\"";
 
 fn drain(mut relay: Command) -> Command {
     relay.arg("--once");

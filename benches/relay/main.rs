@@ -11,6 +11,7 @@
 mod contender;
 mod loops;
 mod measure;
+mod median;
 mod processes;
 mod receiver;
 mod report;

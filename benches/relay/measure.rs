@@ -40,7 +40,8 @@ pub fn run(mut command: Command) -> Usage {
     usage
 }
 
-fn peak_of(id: u32) -> Option<f64> {
+/// `VmHWM` of a process so far; `None` when its memory is gone.
+pub fn peak_of(id: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();

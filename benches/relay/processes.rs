@@ -66,10 +66,17 @@ impl Portal {
         );
     }
 
-    fn stats(&self) -> Value {
+    pub fn stats(&self) -> Value {
+        self.ask("GET /sandbox/stats", "")
+    }
+
+    /// What its control API answers.
+    pub fn ask(&self, request: &str, body: &str) -> Value {
         let address = self.url.split('/').nth(2).unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET /sandbox/stats HTTP/1.0\r\nHost: {address}\r\n\r\n").unwrap();
+        let length = body.len();
+        let head = format!("{request} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n{body}");
+        stream.write_all(head.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
@@ -96,16 +103,24 @@ pub fn myself(role: &[&str]) -> Command {
     command
 }
 
+/// The file sink, by its configuration.
+pub const FILE: &str = "type = \"file\"\npath = \"events.jsonl\"";
+
 /// `b24relay run` in `folder`, with one source and the sink of these lines. Its log is in `log`.
+pub fn relay(folder: &Path, webhook_url: &str, sink: &str) -> Command {
+    relay_with(folder, webhook_url, "", &format!("[sinks.bench]\n{sink}"))
+}
+
+/// The same with more `lines` about the source, and `sections` of the configuration instead of a sink's lines.
 ///
 /// The portal is one of the reader's own: on a cloud portal its budget would be all that is measured.
-pub fn relay(folder: &Path, webhook_url: &str, sink: &str) -> Command {
+pub fn relay_with(folder: &Path, webhook_url: &str, lines: &str, sections: &str) -> Command {
     let authority = webhook_url.split('/').nth(2).unwrap();
     let config = format!(
         "state = \"b24relay.db\"\n\
          [sources.bench]\nwebhook_url = \"{webhook_url}\"\n\
-         poll = {{ idle = \"10ms\", busy = \"0s\", limit = {} }}\n\
-         [sinks.bench]\n{sink}\n\
+         poll = {{ idle = \"10ms\", busy = \"0s\", limit = {} }}\n{lines}\n\
+         {sections}\n\
          [portals.\"{authority}\"]\nplan = \"self-hosted\"\n",
         crate::PAGE
     );

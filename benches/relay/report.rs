@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::WEBHOOK_SHARE;
 use crate::contender::{Contender, Run};
+use crate::median::median;
 
 /// One run of every contender, in the order of [`Contender::ALL`].
 pub type Round = [Run; 4];
@@ -52,11 +53,4 @@ pub fn targets(rounds: &[Round], starts: &[Duration]) {
 
 fn line(figure: &str, value: &str, target: &str) {
     println!("{figure:36}{value:>12}   target: {target}");
-}
-
-fn median(figures: impl Iterator<Item = f64>) -> f64 {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    let middle = figures.len() / 2;
-    if figures.len() % 2 == 1 { figures[middle] } else { f64::midpoint(figures[middle - 1], figures[middle]) }
 }

@@ -5,8 +5,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::contender::FILE;
-use crate::processes::{Background, Portal, folder, relay};
+use crate::processes::{Background, FILE, Portal, folder, relay};
 
 const TRIES: usize = 10;
 

@@ -14,8 +14,8 @@ use super::exit::Exit;
 use super::output::remark;
 use super::{GlobalArgs, sandbox};
 use crate::config::{
-    AccessConfig, Config, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig, RetryConfig, SinkConfig,
-    SourceConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
+    AccessConfig, Config, DeliveryConfig, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig,
+    RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
 };
 use crate::relay::{self, Until};
 use crate::sandbox::{QueueStats, Sandbox, SandboxConfig};
@@ -90,6 +90,7 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
             kind: KindConfig::User,
             access: AccessConfig::Webhook(webhook_url),
             poll,
+            confirm_lag: Duration::from_secs(2),
         })
     };
     let console = SinkConfig {
@@ -98,10 +99,13 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         sources: None,
         events: None,
         retry: RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(60) },
+        max_event_age: None,
+        start: StartConfig::Oldest,
     };
     Ok(Config {
         state: folder.join("b24relay.db"),
         shutdown_grace: Duration::from_secs(5),
+        delivery: DeliveryConfig::default(),
         log: LogConfig { format: LogFormat::Text, level: LogLevel::Warn },
         sources: sandbox.user_ids().into_iter().map(source).collect::<anyhow::Result<_>>()?,
         sinks: vec![console],

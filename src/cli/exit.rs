@@ -63,11 +63,11 @@ impl Exit {
 
     fn of_store(error: &StoreError) -> Self {
         match error {
-            StoreError::Locked { .. } => Self::Temporary,
+            StoreError::Locked { .. } | StoreError::Replaying { .. } => Self::Temporary,
             StoreError::Newer { .. } | StoreError::Foreign { .. } | StoreError::OtherQueue { .. } => {
                 Self::Config
             }
-            StoreError::Damaged { .. } | StoreError::Unavailable { .. } => Self::Io,
+            StoreError::Damaged { .. } | StoreError::Unavailable { .. } | StoreError::Copy { .. } => Self::Io,
         }
     }
 

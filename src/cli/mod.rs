@@ -4,6 +4,7 @@ mod bots;
 mod check;
 mod completions;
 mod consent;
+mod dead_letters;
 mod demo;
 mod exit;
 mod handlers;
@@ -11,9 +12,12 @@ mod login;
 mod offset;
 mod output;
 mod peek;
+mod replay;
 mod run;
 mod sandbox;
 mod source;
+mod spelling;
+mod state;
 mod status;
 mod subscription;
 mod table;
@@ -38,6 +42,7 @@ Examples:
   b24relay run                             poll and deliver until stopped
   b24relay run --once                      deliver what is waiting, then leave
   b24relay status                          how far is each sink?
+  b24relay dead-letters list               what has a sink rejected?
 
 Exit codes: 0 clean, 64 usage, 69 unavailable, 70 internal, 74 I/O, 75 temporary (cut short,
 state file in use), 77 credentials refused, 78 configuration.";
@@ -70,6 +75,14 @@ struct GlobalArgs {
 }
 
 impl GlobalArgs {
+    /// The state file. One that is named outright needs no configuration, and no right to read its secrets.
+    fn state(&self) -> anyhow::Result<PathBuf> {
+        match &self.state {
+            Some(state) => Ok(state.clone()),
+            None => Ok(self.load()?.state),
+        }
+    }
+
     fn load(&self) -> anyhow::Result<Config> {
         let overrides = Overrides {
             config: self.config.clone(),
@@ -96,8 +109,17 @@ enum Command {
     /// Show where each sink stands in a source's queue, or put it elsewhere
     #[command(after_help = offset::NOTES)]
     Offset(offset::OffsetArgs),
+    /// Let a sink have again what the journal keeps
+    #[command(after_help = replay::NOTES)]
+    Replay(replay::ReplayArgs),
     /// Show how far each sink is and what keeps it
     Status(status::StatusArgs),
+    /// Show what sinks have rejected, send it again, or let it go
+    #[command(after_help = dead_letters::NOTES)]
+    DeadLetters(dead_letters::DeadLettersArgs),
+    /// Say whether the state file is sound, or copy it
+    #[command(after_help = state::NOTES)]
+    State(state::StateArgs),
     /// Look at a source's events without taking them away from anybody
     Tap(tap::TapArgs),
     /// Show or remove the push handlers of a source's application
@@ -151,9 +173,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Offset(args) => with_runtime(async |_| offset::run(&args, &configure(&cli.global)?).await),
         Command::Status(args) => status::run(&args, &cli.global),
+        Command::DeadLetters(args) => {
+            with_runtime(async |signals| dead_letters::run(&args, &cli.global, &signals).await)
+        }
+        Command::State(args) => state::run(&args, &cli.global),
         Command::Tap(args) => {
             with_runtime(async |signals| tap::run(&args, &configure(&cli.global)?, &signals).await)
         }
+        Command::Replay(args) => with_runtime(async |_| replay::run(&args, &configure(&cli.global)?).await),
         Command::Handlers(args) => {
             with_runtime(async |signals| handlers::run(&args, &configure(&cli.global)?, &signals).await)
         }

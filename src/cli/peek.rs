@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::SourceConfig;
 use crate::event::{Batch, Offset, Queue};
-use crate::portal::{CallError, Caller, Class, EventQueue};
+use crate::portal::{CallError, Caller, Class, EventQueue, Upstream as _};
 
 /// The most events that one look can show (PORTAL.md 2.1). What lies behind them can only be seen by
 /// confirming them.

@@ -3,7 +3,7 @@
 use clap::Args;
 use tracing::{info, warn};
 
-use super::exit::Exit;
+use super::exit::{Exit, UsageError};
 use crate::config::Config;
 use crate::relay::{self, Ending, Until};
 use crate::shutdown::Signals;
@@ -13,6 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   b24relay run --config /etc/b24relay/b24relay.toml
   b24relay run --once --log-format json    from cron: deliver what is waiting, then leave
+  b24relay run --forget crm                the sink `crm` is gone for good, with what it has not got
 
 Signals:
   SIGTERM, SIGINT  finish what is under way (`shutdown_grace`); a second one leaves at once
@@ -24,13 +25,24 @@ pub struct RunArgs {
     /// Deliver what is waiting in every queue, then leave
     #[arg(long)]
     once: bool,
+    /// Let go of what a sink has not got that is no longer configured; may be given again
+    #[arg(long, value_name = "SINK")]
+    forget: Vec<String>,
 }
 
 /// Polls and delivers until stopped, or with `--once` until every queue is read to its end.
 pub async fn run(args: &RunArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+    if let Some(sink) = config.sinks.iter().find(|sink| args.forget.contains(&sink.name)) {
+        let reason = format!("`--forget {0}`: the sink `{0}` is configured; remove it first", sink.name);
+        return Err(UsageError(reason).into());
+    }
     let store = Store::open(&config.state)?;
     let until = if args.once { Until::Drained } else { Until::Stopped };
     info!(version = env!("CARGO_PKG_VERSION"), state = %config.state.display(), "b24relay started");
+    for sink in &args.forget {
+        let sources = store.forget_sink(sink).await?;
+        info!(sink, sources, "sink forgotten, with what it had not got");
+    }
     let ending = relay::run(config, &store, signals, until).await?;
     match ending {
         Ending::Clean => info!("b24relay stopped, everything read is settled"),

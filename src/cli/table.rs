@@ -2,6 +2,8 @@
 
 use comfy_table::{Table, presets};
 
+use crate::foreign_text::plain;
+
 /// An empty table under `header`.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -15,11 +17,6 @@ pub fn aligned(mut table: Table) -> String {
         column.set_padding((0, 2));
     }
     table.trim_fmt()
-}
-
-/// Foreign text made fit for a terminal: a name must not move the cursor.
-pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// `text`, or a dash where there is none.

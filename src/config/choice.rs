@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{LogFormat, LogLevel, StdoutFormat};
+use super::{CompressConfig, DeliveryMode, LogFormat, LogLevel, StartConfig, StdoutFormat};
 
 impl FromStr for LogFormat {
     type Err = &'static str;
@@ -61,6 +61,19 @@ impl FromStr for StdoutFormat {
             "json" => Ok(Self::Json),
             "text" => Ok(Self::Text),
             _ => Err("must be `json` or `text`"),
+        }
+    }
+}
+
+impl FromStr for CompressConfig {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Self::None),
+            "gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
+            _ => Err("must be `none`, `gzip` or `zstd`"),
         }
     }
 }
@@ -141,20 +154,26 @@ impl fmt::Display for SinkType {
     }
 }
 
-/// `delivery.mode`, as far as this version goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum DeliveryMode {
-    Direct,
-}
-
 impl FromStr for DeliveryMode {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "direct" => Ok(Self::Direct),
-            "journal" => Err("must be `direct` (the journal is not available in this version)"),
-            _ => Err("must be `direct`"),
+            "journal" => Ok(Self::Journal),
+            _ => Err("must be `direct` or `journal`"),
+        }
+    }
+}
+
+impl FromStr for StartConfig {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "oldest" => Ok(Self::Oldest),
+            "now" => Ok(Self::Now),
+            _ => Err("must be `oldest` or `now`"),
         }
     }
 }

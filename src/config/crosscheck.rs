@@ -76,10 +76,22 @@ fn refuse_shared_files(state: &Path, sinks: &[SinkDraft], findings: &Findings) {
         if let Some(owner) = owners.get(&place) {
             let text = format!("this file belongs to {owner} already: give each its own");
             findings.report(format!("sinks.{name}.path"), text);
+        } else if let Some((_, owner)) = owners.iter().find(|(other, _)| are_easily_confused(other, &place)) {
+            let text = format!(
+                "looks like a file that {owner} has put aside, or the other way round: choose another name"
+            );
+            findings.report(format!("sinks.{name}.path"), text);
         } else {
             owners.insert(place, format!("`sinks.{name}`"));
         }
     }
+}
+
+/// `events.jsonl.1` and `events.jsonl-20261121` are how files are called that were put aside.
+fn are_easily_confused(one: &Path, other: &Path) -> bool {
+    let [one, other] = [one, other].map(|path| path.as_os_str().as_encoded_bytes());
+    let (short, long) = if one.len() < other.len() { (one, other) } else { (other, one) };
+    matches!(long.strip_prefix(short), Some([b'.' | b'-', b'0'..=b'9', ..]))
 }
 
 /// The state file and the neighbours that SQLite and the lock keep beside it.

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use config::{Value, ValueKind};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use super::shown;
 
@@ -121,6 +121,40 @@ pub(super) fn number(range: RangeInclusive<f64>) -> impl FnOnce(&Value) -> Resul
     }
 }
 
+/// A size in bytes within `range`, such as `"100MiB"`.
+pub(super) fn size(range: RangeInclusive<u64>) -> impl FnOnce(&Value) -> Result<u64, String> {
+    move |value| {
+        let ValueKind::String(text) = &value.kind else {
+            return Err(format!(
+                "must be a size in quotes, such as `\"100MiB\"`, not {}",
+                shown::value(value)
+            ));
+        };
+        bytes(text).filter(|size| range.contains(size)).ok_or_else(|| {
+            format!(
+                "must be a size from {} to {}, such as `\"100MiB\"`, not {}",
+                spelled_size(*range.start()),
+                spelled_size(*range.end()),
+                shown::value(value)
+            )
+        })
+    }
+}
+
+const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+fn bytes(text: &str) -> Option<u64> {
+    let unit = UNITS.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)));
+    let (digits, unit) = unit.or_else(|| Some((text.strip_suffix('B')?, 1)))?;
+    digits.trim_end().parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// In the greatest unit that leaves no rest: `256MiB`.
+pub(super) fn spelled_size(size: u64) -> String {
+    let unit = UNITS.into_iter().find(|(_, unit)| size > 0 && size.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{size}B"), |(name, unit)| format!("{}{name}", size / unit))
+}
+
 /// A duration within `min..=max`, such as `"30s"`.
 pub(super) fn duration(min: Duration, max: Duration) -> impl FnOnce(&Value) -> Result<Duration, String> {
     move |value| {
@@ -134,6 +168,10 @@ pub(super) fn duration(min: Duration, max: Duration) -> impl FnOnce(&Value) -> R
 
 /// As people write it: `1m 30s`.
 pub(super) fn spelled(duration: Duration) -> String {
+    const DAY: u64 = 24 * 3600;
+    if duration.subsec_nanos() == 0 && duration.as_secs() > DAY && duration.as_secs().is_multiple_of(DAY) {
+        return format!("{}d", duration.as_secs() / DAY);
+    }
     SignedDuration::try_from(duration).map_or_else(|_| "for ever".to_owned(), |signed| format!("{signed:#}"))
 }
 
@@ -147,7 +185,9 @@ fn any_duration(value: &Value) -> Result<Duration, String> {
     if text.parse::<u32>().is_ok() {
         return Err(format!("{RULE}: write \"{text}s\" for {text} seconds"));
     }
-    text.parse::<SignedDuration>()
+    // A day is 24 hours here, whatever the clocks do.
+    text.parse::<Span>()
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
         .ok()
         .and_then(|signed| Duration::try_from(signed).ok())
         .ok_or_else(|| format!("{RULE}, not {}", shown::value(value)))

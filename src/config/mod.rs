@@ -7,6 +7,7 @@ mod access;
 mod bot;
 mod choice;
 mod crosscheck;
+mod delivery;
 mod document;
 mod environment;
 mod error;
@@ -46,6 +47,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// What goes to stderr.
     pub log: LogConfig,
+    /// How events get from the portal to the sinks.
+    pub delivery: DeliveryConfig,
     /// The queues to poll, by name; at least one.
     pub sources: Vec<SourceConfig>,
     /// The destinations, by name; at least one for each source.
@@ -76,6 +79,60 @@ impl RateConfig {
     pub const STANDARD: Self = Self { burst: 50.0, per_second: 2.0 };
     /// The largest cloud plan.
     pub const ENTERPRISE: Self = Self { burst: 250.0, per_second: 5.0 };
+}
+
+/// `[delivery]`, and the sections that say more of it.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliveryConfig {
+    /// `delivery.mode`.
+    pub mode: DeliveryMode,
+    /// `delivery.gap_events`: sinks are told of gaps by an event of our own.
+    pub gap_events: bool,
+    /// `[journal]`.
+    pub journal: JournalConfig,
+    /// `[dead_letters]`.
+    pub dead_letters: DeadLettersConfig,
+    /// `[retention]`.
+    pub retention: RetentionConfig,
+}
+
+/// `delivery.mode`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeliveryMode {
+    /// The portal may forget an event once every sink has settled it.
+    Direct,
+    /// The portal may forget an event once it is in the journal.
+    Journal,
+}
+
+/// `[journal]`: what the state file holds between polling and delivering.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalConfig {
+    /// `max_size`, in bytes of events.
+    pub max_size: u64,
+    /// `max_age` of an event that some sink has not settled.
+    pub max_age: Duration,
+    /// `keep`: for how long events stay after all sinks have settled them.
+    pub keep: Duration,
+}
+
+/// `[dead_letters]`: how much is kept of what sinks reject.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLettersConfig {
+    /// `max_size`, in bytes, of all sinks together.
+    pub max_size: u64,
+    /// `max_age` of the oldest one of a sink.
+    pub max_age: Duration,
+}
+
+/// `[retention]`: from which age of the oldest unconfirmed event a person is told; the portal forgets it
+/// after a day.
+#[derive(Clone, Copy, Debug)]
+pub struct RetentionConfig {
+    /// `warning`.
+    pub warning: Duration,
+    /// `error`; not below `warning`.
+    pub error: Duration,
 }
 
 /// `[log]`: what goes to stderr.
@@ -122,6 +179,8 @@ pub struct SourceConfig {
     pub access: AccessConfig,
     /// `poll`: pace and size.
     pub poll: PollConfig,
+    /// `confirm_lag`: how long an event's neighbours may take to become visible; zero when none is waited for.
+    pub confirm_lag: Duration,
 }
 
 impl SourceConfig {
@@ -230,6 +289,10 @@ pub struct SinkConfig {
     pub events: Option<Vec<String>>,
     /// The delay between attempts.
     pub retry: RetryConfig,
+    /// `max_event_age`: older events are let go, and counted; `None` for never.
+    pub max_event_age: Option<Duration>,
+    /// `start`: where it begins in a source that it has taken nothing of yet.
+    pub start: StartConfig,
 }
 
 impl SinkConfig {
@@ -237,6 +300,15 @@ impl SinkConfig {
     pub fn takes_source(&self, source: &str) -> bool {
         self.sources.as_ref().is_none_or(|names| names.iter().any(|name| name == source))
     }
+}
+
+/// `sinks.NAME.start`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StartConfig {
+    /// With the oldest event there is.
+    Oldest,
+    /// With what happens from now on.
+    Now,
 }
 
 /// `sinks.NAME.type` and the keys that belong to it.
@@ -273,6 +345,32 @@ pub struct FileConfig {
     pub path: PathBuf,
     /// Its permission bits when it is created.
     pub mode: u32,
+    /// When it is put aside for a new one; never without.
+    pub rotate: Option<RotateConfig>,
+    /// What becomes of those put aside.
+    pub compress: CompressConfig,
+}
+
+/// A `file` sink's `rotate`: at least one of `size` and `every` is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RotateConfig {
+    /// The size that it does not outgrow, but for a single batch, in bytes.
+    pub size: Option<u64>,
+    /// The period that its events are of, in whole seconds.
+    pub every: Option<Duration>,
+    /// How many of those put aside stay; all without.
+    pub keep: Option<u16>,
+}
+
+/// A `file` sink's `compress`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CompressConfig {
+    /// `"none"`.
+    None,
+    /// `"gzip"`.
+    Gzip,
+    /// `"zstd"`.
+    Zstd,
 }
 
 /// A `webhook` sink's own keys.

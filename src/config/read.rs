@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use config::Value;
 
-use super::choice::DeliveryMode;
 use super::portals::{self, PortalDraft};
 use super::secret::SecretFiles;
 use super::sink::{self, SinkDraft};
 use super::source::{self, SourceDraft};
 use super::table::{Findings, Table};
-use super::{Config, LogConfig, LogFormat, LogLevel, crosscheck, leaf};
+use super::{Config, DeliveryConfig, LogConfig, LogFormat, LogLevel, crosscheck, delivery, leaf};
 
 const STATE: &str = "/var/lib/b24relay/b24relay.db";
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
@@ -36,6 +35,7 @@ struct Draft {
     state: PathBuf,
     shutdown_grace: Duration,
     log: LogConfig,
+    delivery: DeliveryConfig,
     sources: Vec<SourceDraft>,
     sinks: Vec<SinkDraft>,
     portals: Vec<PortalDraft>,
@@ -47,6 +47,7 @@ impl Draft {
             state: self.state,
             shutdown_grace: self.shutdown_grace,
             log: self.log,
+            delivery: self.delivery,
             sources: self
                 .sources
                 .iter()
@@ -62,11 +63,12 @@ fn read_draft(root: &mut Table<'_>, files: &SecretFiles<'_>) -> Draft {
     let state = root.take("state", leaf::path).unwrap_or_else(|| PathBuf::from(STATE));
     let grace = root.take("shutdown_grace", leaf::duration(Duration::ZERO, LONGEST_GRACE));
     let log = root.table("log", read_log);
-    root.table("delivery", |table| table.take("mode", leaf::choice::<DeliveryMode>));
+    let delivery = delivery::read(root);
     Draft {
         state,
         shutdown_grace: grace.unwrap_or(SHUTDOWN_GRACE),
         log,
+        delivery,
         sources: root.table("sources", |table| {
             refuse_count(table, MOST_SOURCES, "source: add `[sources.NAME]` with its `webhook_url_file`");
             table.named(|name, table| {

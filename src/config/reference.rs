@@ -47,6 +47,8 @@ const REQUIRED_ONLY: &str = r#"
     path = "/var/log/b24relay/events.jsonl"
     sources = ["support"]
     events = ["onimv2messageadd", "onimv2messageupdate"]
+    max_event_age = "6h"
+    rotate = { size = "100MiB", every = "1d", keep = 14 }
     [sinks.console]
     type = "stdout"
     [sinks.crm]

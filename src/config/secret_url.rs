@@ -2,7 +2,11 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
+
+/// Shorter words are no secrets, and would be found everywhere.
+const PART_MIN: usize = 4;
 
 /// A URL whose path or query may carry a secret. `Display` and `Debug` show scheme and host only.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,6 +52,27 @@ impl SecretUrl {
     /// The URL itself, for the request alone.
     pub fn expose(&self) -> &Url {
         &self.0
+    }
+
+    /// Everything in it that may be a secret, as it stands there and decoded, the longest first: for removing
+    /// it from texts of foreign origin.
+    pub fn expose_parts(&self) -> Vec<String> {
+        let path = self.0.path().trim_matches('/');
+        let query = self.0.query().unwrap_or_default();
+        // A name in the query is no secret, but a word that stands there alone may be.
+        let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+        let whole = format!("/{path}?{query}");
+        let written = [whole.as_str(), self.0.path(), path, query].into_iter();
+        let mut parts: Vec<String> = written
+            .chain(path.split('/'))
+            .chain(values)
+            .flat_map(|part| [part.to_owned(), percent_decode_str(part).decode_utf8_lossy().into_owned()])
+            .flat_map(|part| [part.replace('/', "\\/"), part])
+            .filter(|part| part.chars().count() >= PART_MIN)
+            .collect();
+        parts.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        parts.dedup();
+        parts
     }
 
     /// Host, with the port when it is not the scheme's own.
@@ -185,6 +210,20 @@ mod tests {
         ] {
             assert!(!WebhookUrl::parse(text).unwrap_err().contains("s3cr3t"), "{text}");
         }
+    }
+
+    #[test]
+    fn every_part_that_may_be_secret_is_known_in_every_spelling() {
+        let url = SecretUrl::parse("https://a.example/hook/s3%2Fcr3t?lonely&token=t%20ken&a=b").unwrap();
+        let parts = url.expose_parts();
+        for part in ["s3%2Fcr3t", "s3/cr3t", "s3\\/cr3t", "t%20ken", "t ken", "lonely", "hook"] {
+            assert!(parts.iter().any(|known| known == part), "no {part} in {parts:?}");
+        }
+        for part in ["token", "a", "b", "/", "", "a.example"] {
+            assert!(parts.iter().all(|known| known != part), "{part} in {parts:?}");
+        }
+        assert!(parts.is_sorted_by_key(|part| std::cmp::Reverse(part.len())));
+        assert_eq!(SecretUrl::parse("https://a.example/").unwrap().expose_parts(), Vec::<String>::new());
     }
 
     #[test]

@@ -7,7 +7,8 @@ use super::secret::{self, SecretFiles};
 use super::secret_url::SecretUrl;
 use super::table::Table;
 use super::{
-    FileConfig, RetryConfig, SinkConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookConfig, leaf,
+    CompressConfig, FileConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig, StdoutConfig,
+    StdoutFormat, TargetConfig, WebhookConfig, leaf,
 };
 
 const RETRY: RetryConfig = RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(5 * 60) };
@@ -18,7 +19,16 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
+const SHORTEST_EVENT_AGE: Duration = Duration::from_secs(1);
+const LONGEST_EVENT_AGE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 const FILE_MODE: u32 = 0o640;
+
+const SMALLEST_ROTATE_SIZE: u64 = 1 << 10;
+const LARGEST_ROTATE_SIZE: u64 = 1 << 40;
+const SHORTEST_PERIOD: Duration = Duration::from_secs(60);
+const LONGEST_PERIOD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const MOST_KEPT: u16 = 10_000;
 
 /// A sink as far as it could be read.
 pub(super) struct SinkDraft {
@@ -27,6 +37,8 @@ pub(super) struct SinkDraft {
     pub(super) sources: Option<Vec<String>>,
     events: Option<Vec<String>>,
     retry: RetryConfig,
+    max_event_age: Option<Duration>,
+    start: StartConfig,
 }
 
 impl SinkDraft {
@@ -38,6 +50,8 @@ impl SinkDraft {
             sources: self.sources,
             events: self.events,
             retry: self.retry,
+            max_event_age: self.max_event_age,
+            start: self.start,
         })
     }
 
@@ -56,6 +70,8 @@ pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -
         sources: table.take("sources", leaf::list),
         events: table.take("events", leaf::list).map(|events| upper_case(&events)),
         retry: table.table("retry", read_retry),
+        max_event_age: table.take("max_event_age", leaf::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),
+        start: table.take("start", leaf::choice).unwrap_or(StartConfig::Oldest),
         target: read_target(sink_type, table, files),
     }
 }
@@ -107,7 +123,7 @@ fn refuse_foreign(table: &mut Table<'_>, own: SinkType, other: SinkType) {
 fn keys_of(sink_type: SinkType) -> &'static [&'static str] {
     match sink_type {
         SinkType::Stdout => &["format"],
-        SinkType::File => &["path", "mode"],
+        SinkType::File => &["path", "mode", "rotate", "compress"],
         SinkType::Webhook => &["url", "url_file", "timeout", "allow_http"],
     }
 }
@@ -119,7 +135,28 @@ fn read_stdout(table: &mut Table<'_>) -> StdoutConfig {
 fn read_file(table: &mut Table<'_>) -> Option<FileConfig> {
     let path = table.require("path", "set it to the file that events are appended to", leaf::path);
     let mode = table.take("mode", leaf::file_mode).unwrap_or(FILE_MODE);
-    Some(FileConfig { path: path?, mode })
+    let is_rotated = table.has("rotate");
+    let rotate = table.table("rotate", |table| read_rotate(table, is_rotated));
+    let compress = table.take("compress", leaf::choice).unwrap_or(CompressConfig::None);
+    if compress != CompressConfig::None && !is_rotated {
+        let text = "is for files that were rotated: set `rotate` as well, or remove it";
+        table.report("compress", text);
+    }
+    Some(FileConfig { path: path?, mode, rotate, compress })
+}
+
+fn read_rotate(table: &mut Table<'_>, is_given: bool) -> Option<RotateConfig> {
+    let has_moment = table.has("size") || table.has("every");
+    let size = table.take("size", leaf::size(SMALLEST_ROTATE_SIZE..=LARGEST_ROTATE_SIZE));
+    let every = table.take("every", leaf::duration(SHORTEST_PERIOD, LONGEST_PERIOD));
+    let keep = table.take("keep", leaf::integer(1..=MOST_KEPT));
+    if every.is_some_and(|every| every.subsec_nanos() > 0) {
+        table.report("every", "must be whole seconds, such as \"1h\" or \"1d\"");
+    }
+    if is_given && !has_moment {
+        table.report_self("says not when to rotate: set `size`, `every` or both, or remove it");
+    }
+    is_given.then_some(RotateConfig { size, every, keep })
 }
 
 fn read_webhook(table: &mut Table<'_>, files: &SecretFiles<'_>) -> Option<WebhookConfig> {
@@ -140,7 +177,7 @@ mod tests {
     /// Keeps [`keys_of`] and what is read for each type in step.
     #[test]
     fn every_key_of_a_type_is_read_for_that_type_and_refused_for_the_others() {
-        let common = ["events", "retry.max", "retry.min", "sources", "type"];
+        let common = ["events", "max_event_age", "retry.max", "retry.min", "sources", "start", "type"];
         for sink_type in SinkType::ALL {
             let findings = Findings::default();
             let tree = config::Value::new(
@@ -149,6 +186,10 @@ mod tests {
             );
             Table::read_root(tree, &findings, |table| read("a", table, &SecretFiles { credentials: None }));
             let mut expected: Vec<&str> = [&common[..], keys_of(sink_type)].concat();
+            if sink_type == SinkType::File {
+                expected.retain(|key| *key != "rotate");
+                expected.extend(["rotate.every", "rotate.keep", "rotate.size"]);
+            }
             expected.sort_unstable();
             assert_eq!(findings.asked(), expected);
         }

@@ -14,6 +14,10 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 const BUSY: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const LIMIT: u16 = 1000;
+const CONFIRM_LAG: Duration = Duration::from_secs(2);
+
+/// A row that takes longer to become visible has been given up by its database.
+const LONGEST_LAG: Duration = Duration::from_secs(60);
 
 /// More rarely than that, and a busy queue would not be noticed in time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
@@ -30,6 +34,7 @@ pub(super) struct SourceDraft {
     pub(super) access: AccessDraft,
     pub(super) kind: KindDraft,
     pub(super) poll: PollConfig,
+    confirm_lag: Duration,
 }
 
 impl SourceDraft {
@@ -61,7 +66,13 @@ impl SourceDraft {
             }
             AccessDraft::Unclear => return None,
         };
-        Some(SourceConfig { name: self.name.clone(), kind: self.kind.complete()?, access, poll: self.poll })
+        Some(SourceConfig {
+            name: self.name.clone(),
+            kind: self.kind.complete()?,
+            access,
+            poll: self.poll,
+            confirm_lag: self.confirm_lag,
+        })
     }
 }
 
@@ -75,7 +86,8 @@ pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -
     let kind = bot::read(table, &access, files);
     let shortest_idle = shortest_idle(access.portal());
     let poll = table.table("poll", |table| read_poll(table, shortest_idle));
-    SourceDraft { name: name.to_owned(), access, kind, poll }
+    let lag = table.take("confirm_lag", leaf::duration(Duration::ZERO, LONGEST_LAG));
+    SourceDraft { name: name.to_owned(), access, kind, poll, confirm_lag: lag.unwrap_or(CONFIRM_LAG) }
 }
 
 fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {

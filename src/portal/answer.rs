@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -99,6 +100,18 @@ impl<'a, T> Envelope<'a, T> {
         let time: Time = serde_json::from_str(self.time?.get()).ok()?;
         let reset_in = Duration::try_from_secs_f64(time.operating_reset_at - time.finish).ok()?;
         Some((time.operating, reset_in))
+    }
+
+    /// The portal's clock at the end of the call, in Unix milliseconds.
+    pub fn finished_ms(&self) -> Option<i64> {
+        #[derive(Deserialize)]
+        struct Time<'a> {
+            #[serde(borrow)]
+            finish: &'a RawValue,
+        }
+        let time: Time<'_> = serde_json::from_str(self.time?.get()).ok()?;
+        let seconds: f64 = time.finish.get().trim_matches('"').parse().ok()?;
+        SignedDuration::try_from_secs_f64(seconds).ok()?.as_millis().try_into().ok()
     }
 }
 

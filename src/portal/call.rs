@@ -40,6 +40,13 @@ pub struct Caller {
     hidden: Vec<SecretText>,
 }
 
+/// A result, and when it was.
+pub struct Dated<T> {
+    pub result: T,
+    /// The portal's clock, in Unix milliseconds, as far as the answer tells: `time`, else `Date`.
+    pub portal_ms: Option<i64>,
+}
+
 /// What was sent, but for the body.
 struct Sent {
     method: &'static str,
@@ -115,6 +122,19 @@ impl Caller {
         purpose: Purpose,
         params: &impl Serialize,
     ) -> Result<T, CallError> {
+        self.attempt_dated(method, purpose, params).await.map(|dated| dated.result)
+    }
+
+    /// The same with the portal's clock.
+    ///
+    /// # Errors
+    /// As [`Caller::call`].
+    pub async fn attempt_dated<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        purpose: Purpose,
+        params: &impl Serialize,
+    ) -> Result<Dated<T>, CallError> {
         self.site.admit(purpose).await;
         let mut sent = self.prepare(method).await?;
         let params = Authorised { auth: sent.token.as_ref().map(SecretText::expose), params };
@@ -186,7 +206,7 @@ impl Caller {
     }
 
     /// What an outcome says about more than its call.
-    async fn learn<T>(&self, sent: &Sent, outcome: &Result<T, CallError>) {
+    async fn learn<T>(&self, sent: &Sent, outcome: &Result<Dated<T>, CallError>) {
         match outcome.as_ref().map_err(|refusal| refusal.class) {
             Ok(_) if sent.is_moved || self.site.is_home_doubted() => self.site.settle(&sent.url).await,
             Err(Class::Rate) => self.site.refused_for_rate(),
@@ -207,7 +227,7 @@ impl Caller {
         sent: &Sent,
         received: &Received,
         body: &[u8],
-    ) -> Result<T, CallError> {
+    ) -> Result<Dated<T>, CallError> {
         let without_json = || self.without_json(sent, received, body);
         let Ok(envelope) = Opened::parse(body) else { return Err(without_json()) };
         if let Some(code) = envelope.code() {
@@ -223,9 +243,14 @@ impl Caller {
             let cure = Cure::same("the portal's answer has an unknown form: is it up to date?");
             self.failed(sent, Verdict::new(Class::RetryBounded, cure), reason)
         };
+        let finished_ms = envelope.finished_ms();
         let result =
             envelope.result.ok_or_else(|| malformed("the answer has neither result nor error".into()))?;
-        result.map_err(|error| malformed(format!("the result cannot be read: {}", position(&error))))
+        let portal_ms = finished_ms.or_else(|| http_client::date_ms(&received.headers));
+        match result {
+            Ok(result) => Ok(Dated { result, portal_ms }),
+            Err(error) => Err(malformed(format!("the result cannot be read: {}", position(&error)))),
+        }
     }
 
     fn refusal<T>(

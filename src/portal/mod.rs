@@ -1,6 +1,6 @@
 //! All that is spoken to Bitrix24: one call, what its answer means, and the queue behind it.
 //!
-//! Reading order: [`queue`](EventQueue) is what the relay uses, `call` carries one request, `answer`
+//! Reading order: [`upstream`](Upstream) is what the relay asks for, [`queue`](EventQueue) answers it, `call` carries one request, `answer`
 //! knows the wire's shapes, `class` turns every refusal and symptom into what the caller does next.
 //! `site` and `budget` are what all sources of one portal share, `grant` is what all users of one
 //! OAuth login share; `authorization` and `tokens` are behind it. `memory` outlives the process.
@@ -22,6 +22,7 @@ mod queue;
 mod refusal;
 mod site;
 mod tokens;
+mod upstream;
 
 pub use authorization::{Authorization, Claim, authorize_url};
 pub use budget::Purpose;
@@ -33,3 +34,4 @@ pub use queue::EventQueue;
 pub use refusal::CallError;
 pub use site::{Site, home_key};
 pub use tokens::Tokens;
+pub use upstream::Upstream;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,9 +10,10 @@ use tracing::warn;
 
 use super::answer::{Item, Page};
 use super::budget::Purpose;
-use super::call::Caller;
+use super::call::{Caller, Dated};
 use super::grant::Grant;
 use super::refusal::CallError;
+use super::upstream::Upstream;
 use crate::config::KindConfig;
 use crate::event::{Batch, Event, EventId, Offset, Queue};
 
@@ -47,16 +49,6 @@ impl EventQueue {
         Self { caller: caller.hiding(secret), queue, kind }
     }
 
-    /// Its names.
-    pub fn queue(&self) -> &Arc<Queue> {
-        &self.queue
-    }
-
-    /// Whether the portal fills it only while the user is subscribed.
-    pub fn needs_subscription(&self) -> bool {
-        self.reads_user()
-    }
-
     /// Whether what the user behind the credential may see is in it.
     pub fn reads_user(&self) -> bool {
         match &self.kind {
@@ -65,89 +57,7 @@ impl EventQueue {
         }
     }
 
-    /// Whether polls come near the limit of their operating time.
-    pub fn is_strained(&self) -> bool {
-        self.caller.is_strained(self.method())
-    }
-
-    /// Asks the portal to record events for this user from now on; harmless when it already does.
-    ///
-    /// # Errors
-    /// As [`Caller::attempt`].
-    pub async fn subscribe(&self) -> Result<(), CallError> {
-        let subscribed = self.caller.attempt("im.v2.Event.subscribe", Purpose::Other, &Map::new()).await;
-        subscribed.map(|IgnoredAny| ())
-    }
-
-    /// The user behind the credential.
-    ///
-    /// # Errors
-    /// As [`Caller::attempt`].
-    pub async fn owner(&self) -> Result<u64, CallError> {
-        #[derive(Deserialize)]
-        struct Profile {
-            #[serde(rename = "ID")]
-            id: Value,
-        }
-        let profile: Profile = self.caller.attempt("profile", Purpose::Other, &Map::new()).await?;
-        let id = profile.id.as_u64().or_else(|| profile.id.as_str()?.parse().ok());
-        id.ok_or_else(|| CallError::retry("profile", "the answer has no user id"))
-    }
-
-    /// The highest id among the lowest `limit` events of the queue, if there are any. Confirms nothing
-    /// (PORTAL.md 2.4).
-    ///
-    /// # Errors
-    /// As [`Caller::attempt`].
-    pub async fn highest(&self, limit: u16) -> Result<Option<EventId>, CallError> {
-        let page = self.get(Offset::START, limit).await?;
-        Ok(page.events.0.iter().map(|item| item.id).max())
-    }
-
-    /// Reads up to `limit` events from `offset` on, and lets the portal forget all below it.
-    ///
-    /// # Errors
-    /// As [`Caller::attempt`].
-    pub async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {
-        let page = self.get(offset, limit).await?;
-        Ok(self.batch(page, offset, limit))
-    }
-
-    /// Gets another token after `refusal`.
-    ///
-    /// # Errors
-    /// As [`Caller::renew`].
-    pub async fn renew(&self, refusal: CallError) -> Result<(), CallError> {
-        self.caller.renew(refusal).await
-    }
-
-    /// Whether the credential is a login, and no webhook.
-    pub fn has_login(&self) -> bool {
-        self.caller.grant().is_some()
-    }
-
-    /// Another number when the credential may be another user's by now.
-    pub fn epoch(&self) -> u64 {
-        self.caller.grant().map_or(0, Grant::epoch)
-    }
-
-    /// Whether somebody has logged in since the credential was last used. Asks nobody but the state file.
-    pub async fn is_superseded(&self) -> bool {
-        match self.caller.grant() {
-            Some(grant) => grant.is_superseded().await,
-            None => false,
-        }
-    }
-
-    /// The method that reads it.
-    pub fn method(&self) -> &'static str {
-        match self.kind {
-            KindConfig::User => "im.v2.Event.get",
-            KindConfig::Bot(_) => "imbot.v2.Event.get",
-        }
-    }
-
-    async fn get(&self, offset: Offset, limit: u16) -> Result<Page, CallError> {
+    async fn get(&self, offset: Offset, limit: u16) -> Result<Dated<Page>, CallError> {
         let bot = match &self.kind {
             KindConfig::User => None,
             KindConfig::Bot(bot) => Some(bot),
@@ -159,7 +69,7 @@ impl EventQueue {
             bot_token: bot.and_then(|bot| Some(bot.token.as_ref()?.expose())),
             with_user_events: bot.map(|bot| bot.with_user_events),
         };
-        self.caller.attempt(self.method(), Purpose::Poll, &params).await
+        self.caller.attempt_dated(self.method(), Purpose::Poll, &params).await
     }
 
     /// Puts a page in order: ascending, each id once, nothing below what was asked for.
@@ -174,11 +84,79 @@ impl EventQueue {
             let dropped = received - items.len();
             warn!(source = %self.queue.source, offset = offset.get(), dropped, "portal repeated events within one answer or below the offset");
         }
-        Batch { events: items.into_iter().map(|item| self.event(item)).collect(), has_more }
+        Batch { events: items.into_iter().map(|item| self.event(item)).collect(), has_more, portal_ms: None }
     }
 
     fn event(&self, item: Item) -> Event {
         let Item { id, kind, date, data } = item;
         Event { queue: Arc::clone(&self.queue), id, kind, date, data }
+    }
+}
+
+#[async_trait]
+impl Upstream for EventQueue {
+    fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    fn method(&self) -> &'static str {
+        match self.kind {
+            KindConfig::User => "im.v2.Event.get",
+            KindConfig::Bot(_) => "imbot.v2.Event.get",
+        }
+    }
+
+    fn needs_subscription(&self) -> bool {
+        self.reads_user()
+    }
+
+    fn is_strained(&self) -> bool {
+        self.caller.is_strained(self.method())
+    }
+
+    fn has_login(&self) -> bool {
+        self.caller.grant().is_some()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.caller.grant().map_or(0, Grant::epoch)
+    }
+
+    async fn is_superseded(&self) -> bool {
+        match self.caller.grant() {
+            Some(grant) => grant.is_superseded().await,
+            None => false,
+        }
+    }
+
+    async fn subscribe(&self) -> Result<(), CallError> {
+        let subscribed = self.caller.attempt("im.v2.Event.subscribe", Purpose::Other, &Map::new()).await;
+        subscribed.map(|IgnoredAny| ())
+    }
+
+    async fn owner(&self) -> Result<u64, CallError> {
+        #[derive(Deserialize)]
+        struct Profile {
+            #[serde(rename = "ID")]
+            id: Value,
+        }
+        let profile: Profile = self.caller.attempt("profile", Purpose::Other, &Map::new()).await?;
+        let id = profile.id.as_u64().or_else(|| profile.id.as_str()?.parse().ok());
+        id.ok_or_else(|| CallError::retry("profile", "the answer has no user id"))
+    }
+
+    async fn highest(&self, limit: u16) -> Result<Option<EventId>, CallError> {
+        let page = self.get(Offset::START, limit).await?.result;
+        Ok(page.events.0.iter().map(|item| item.id).max())
+    }
+
+    async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {
+        let page = self.get(offset, limit).await?;
+        let batch = self.batch(page.result, offset, limit);
+        Ok(Batch { portal_ms: page.portal_ms, ..batch })
+    }
+
+    async fn renew(&self, refusal: CallError) -> Result<(), CallError> {
+        self.caller.renew(refusal).await
     }
 }

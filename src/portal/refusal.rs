@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::class::{Class, Cure, Verdict};
 use crate::config::SecretText;
+use crate::foreign_text::{plain, without};
 
 /// How much of a portal's own words goes into a message, in characters.
 const TEXT_MAX: usize = 300;
@@ -125,24 +126,7 @@ impl std::error::Error for CallError {}
 
 /// Foreign text made fit for a log line: no secret, no control characters, no mark-up, no novel.
 pub(super) fn presentable<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
-    let mut text = text.replace("<br>", " ");
-    for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
-        text = without(&text, secret);
-    }
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_MAX).collect()
-}
-
-/// `text` with `***` for every `secret`, whatever has become of its letters' case.
-fn without(text: &str, secret: &str) -> String {
-    let (folded, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = 0;
-    for (at, _) in folded.match_indices(&secret) {
-        shown.push_str(&text[rest..at]);
-        shown.push_str("***");
-        rest = at + secret.len();
-    }
-    shown + &text[rest..]
+    plain(&without(&text.replace("<br>", " "), secrets)).chars().take(TEXT_MAX).collect()
 }
 
 #[cfg(test)]

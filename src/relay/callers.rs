@@ -12,6 +12,7 @@ use crate::portal::{CallError, Caller, Credential, Grant, Memory, Site};
 use crate::retry::whole_millis;
 
 /// What the sources of one process share.
+#[derive(Default)]
 pub struct Callers {
     sites: BTreeMap<String, Arc<Site>>,
     grants: BTreeMap<String, Arc<Grant>>,

@@ -1,9 +1,9 @@
 //! One sink's way through one source's events: attempt, settle, commit.
 //!
-//! Keeps I1 (the checkpoint moves only over what the sink holds or its filter left out), G2 (a commit
-//! at least every 64 events or 100 ms) and I7 (a stop is looked at between attempts, never in one).
+//! Keeps I1 (the checkpoint covers only what the sink holds, what its filter left out, and dead letters
+//! that are in the same commit), G2 (a commit at least every 64 events or 100 ms) and I7 (a stop is looked
+//! at between attempts, never in one).
 
-use std::iter::Peekable;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,21 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, trace, warn};
 
+use super::clock::PortalClock;
+use super::disk::persist;
+use super::fate::{Appetite, Fate};
+use super::graveyard::Graveyard;
 use super::opening::Common;
 use super::{RelayError, Until};
+use crate::checkpoint::Checkpoint;
 use crate::config::SinkConfig;
-use crate::event::{Batch, Event, Offset};
+use crate::event::{Event, EventId, Offset};
+use crate::failpoint;
 use crate::retry::{Backoff, whole_millis};
 use crate::shutdown::{Signals, Wake};
 use crate::sink::{DeliverError, Sink};
-use crate::store::{Progress, Store, StoreError};
+use crate::store::{Burial, LaneNote, LaneRecord, LaneState, Progress, Store, Tally};
+use crate::wall_clock;
 
 /// After so many settled events a commit is due (G2).
 const COMMIT_EVENTS: u64 = 64;
@@ -30,11 +37,17 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 const PROBE_MIN: Duration = Duration::from_secs(60);
 const PROBE_MAX: Duration = Duration::from_secs(300);
 
+/// How often a sink rejects an event before it is buried: a deployment half-way may reject anything.
+const REJECTIONS_MAX: u32 = 3;
+
 /// How many failures in a row end a drain: whoever asked for it wants an answer. A held sink ends it at
 /// once, as its probes are minutes apart.
 const DRAIN_ATTEMPTS_MAX: u32 = 5;
 
-/// Whether a lane came to the end of a batch.
+/// A state that ends sooner is not worth a write.
+const NOTED_DELAY_MIN: Duration = Duration::from_secs(1);
+
+/// Whether a lane came to the end of its events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Settled {
     /// It did, and that is committed.
@@ -43,163 +56,372 @@ pub enum Settled {
     CutShort,
 }
 
+/// What one attempt came to.
+enum Attempted {
+    Delivered,
+    /// The sink will never take the first of the events.
+    Rejected(Box<Burial>),
+    /// It failed, and the time to wait is over.
+    Failed,
+    CutShort,
+}
+
+/// The tries of the event that is next.
+struct Tries {
+    id: EventId,
+    first_ms: i64,
+    count: u32,
+    rejections: u32,
+}
+
 /// See the top of this file.
 pub struct Lane {
     source: String,
     sink_name: String,
     sink: Arc<dyn Sink>,
-    events: Option<Vec<String>>,
+    appetite: Appetite,
+    graveyard: Graveyard,
+    clock: PortalClock,
     until: Until,
     store: Store,
     signals: Signals,
-    /// What is settled, and how much of that since the last commit.
+    /// What is settled, and what became of it since the last commit.
     progress: Progress,
+    is_committed: bool,
     committed: Offset,
-    committed_at: Instant,
+    /// It takes only what happens from its beginning on, and that is still to come.
+    is_beginning: bool,
+    /// When the oldest progress was made that is not committed.
+    progressed_at: Instant,
     retry: Backoff,
     probe: Backoff,
     failures: u32,
+    tries: Option<Tries>,
+    state: LaneState,
     trouble: String,
 }
 
 impl Lane {
+    /// A lane that goes on where `record` ends; one that has none begins.
     pub fn new(
         source: &str,
         config: &SinkConfig,
         sink: Arc<dyn Sink>,
-        checkpoint: Offset,
+        record: LaneRecord,
         common: &Common,
+        clock: PortalClock,
     ) -> Self {
+        let offset = record.checkpoint.offset();
         Self {
             source: source.to_owned(),
             sink_name: config.name.clone(),
             sink,
-            events: config.events.clone(),
+            appetite: Appetite::new(config),
+            graveyard: Graveyard::new(&config.name, common.delivery.dead_letters, &common.store),
+            clock,
             until: common.until,
             store: common.store.clone(),
             signals: common.signals.clone(),
-            progress: Progress { offset: checkpoint, delivered: 0, filtered: 0, confirmed: Offset::START },
-            committed: checkpoint,
-            committed_at: Instant::now(),
+            progress: Progress {
+                checkpoint: record.checkpoint,
+                tally: Tally::default(),
+                burials: Vec::new(),
+                confirmed: Offset::START,
+                start_ms: record.start_ms,
+                gaps: record.gaps,
+            },
+            is_committed: true,
+            committed: offset,
+            is_beginning: false,
+            progressed_at: Instant::now(),
             retry: Backoff::jittered(config.retry.min, config.retry.max),
             probe: Backoff::steady(PROBE_MIN.min(config.retry.max), PROBE_MAX.min(config.retry.max)),
             failures: 0,
+            tries: None,
+            state: LaneState::Flowing,
             trouble: String::new(),
         }
     }
 
-    /// The checkpoint on disk.
+    /// The same for a sink that has taken nothing of the source yet: it may want only what is to come.
+    #[must_use]
+    pub fn beginning(mut self) -> Self {
+        self.is_beginning = self.appetite.starts_now();
+        self
+    }
+
+    /// The sink's name.
+    pub fn sink_name(&self) -> &str {
+        &self.sink_name
+    }
+
+    /// The offset of the checkpoint on disk.
     pub fn committed(&self) -> Offset {
         self.committed
     }
 
-    /// Delivers what the sink takes of `batch` and has not settled yet, and commits. All below `confirmed`
-    /// is what the portal forgot when it sent the batch.
+    /// The checkpoint.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.progress.checkpoint
+    }
+
+    /// How many of the source's gaps the sink knows of.
+    pub fn gaps(&self) -> u64 {
+        self.progress.gaps
+    }
+
+    /// Settles what of `events`, ascending, is not settled yet, and commits. Nothing else will ever appear
+    /// below `complete`; all below `confirmed` is what the portal has forgotten.
     ///
     /// # Errors
     /// Only what ends the process; a failing sink is tried again until it takes the events.
-    pub async fn settle(&mut self, batch: &Batch, confirmed: Offset) -> Result<Settled, RelayError> {
-        self.progress.confirmed = confirmed;
-        let fresh = batch.events.iter().filter(|event| self.progress.offset.wants(event.id));
-        let (wanted, filtered): (Vec<&Event>, Vec<&Event>) = fresh.partition(|event| self.takes(event));
-        let mut filtered = filtered.into_iter().peekable();
-        for events in wanted.chunks(self.sink.attempt_max()) {
-            if self.deliver(events).await? == Settled::CutShort {
+    pub async fn settle(
+        &mut self,
+        events: &[Event],
+        complete: Offset,
+        confirmed: Offset,
+    ) -> Result<Settled, RelayError> {
+        self.progress.confirmed = self.progress.confirmed.max(confirmed);
+        if self.begins(events) && self.commit().await? == Settled::CutShort {
+            return Ok(Settled::CutShort);
+        }
+        let wanted = self.pass_by(events);
+        let mut chunks = wanted.chunks(self.sink.attempt_max()).peekable();
+        while let Some(chunk) = chunks.next() {
+            if self.deliver(chunk.to_vec()).await? == Settled::CutShort {
                 self.commit().await?;
                 return Ok(Settled::CutShort);
             }
-            self.pass(&mut filtered);
-            if self.progress.delivered >= COMMIT_EVENTS && self.commit().await? == Settled::CutShort {
+            let rest = chunks.peek().and_then(|rest| rest.first()).map(|next| next.id.as_offset());
+            self.raise(rest.unwrap_or(complete).min(complete));
+            if self.unsettled_commits() >= COMMIT_EVENTS && self.commit().await? == Settled::CutShort {
                 return Ok(Settled::CutShort);
             }
         }
-        self.progress.offset = batch.next().unwrap_or(self.progress.offset).max(self.progress.offset);
-        self.pass(&mut filtered);
-        debug!(
-            source = self.source,
-            sink = self.sink_name,
-            events = wanted.len(),
-            offset = self.progress.offset.get(),
-            "batch settled"
-        );
+        self.raise(complete);
+        let (source, sink) = (&self.source, &self.sink_name);
+        debug!(source, sink, events = events.len(), offset = complete.get(), "batch settled");
         self.commit().await
     }
 
-    /// Counts the filtered events that the checkpoint has passed, so that each is counted once, in the
-    /// very commit that passes it.
-    fn pass<'a>(&mut self, filtered: &mut Peekable<impl Iterator<Item = &'a Event>>) {
-        while filtered.next_if(|event| !self.progress.offset.wants(event.id)).is_some() {
-            self.progress.filtered += 1;
+    /// Tells the sink of something that is not in the queue; `number` is that of the gap it is about.
+    ///
+    /// # Errors
+    /// As [`Lane::settle`].
+    pub async fn announce(&mut self, event: &Event, number: u64) -> Result<Settled, RelayError> {
+        while number > self.progress.gaps {
+            match self.attempt(&[event]).await? {
+                // A sink that rejects it does without: the gap is in the log and in `status`.
+                Attempted::Delivered | Attempted::Rejected(_) => {
+                    self.progress.gaps = number;
+                    self.touch();
+                }
+                Attempted::Failed => {}
+                Attempted::CutShort => return Ok(Settled::CutShort),
+            }
+        }
+        self.commit().await
+    }
+
+    /// Whether its beginning is now: when the portal has told the time, as that is what events are dated by.
+    fn begins(&mut self, events: &[Event]) -> bool {
+        let begins = self.is_beginning && (self.clock.is_told() || !events.is_empty());
+        if begins {
+            self.is_beginning = false;
+            self.progress.start_ms = Some(self.clock.now_ms());
+            self.touch();
+        }
+        begins
+    }
+
+    /// Settles what nobody needs to be troubled with, and returns the rest.
+    fn pass_by<'a>(&mut self, events: &'a [Event]) -> Vec<&'a Event> {
+        let mut wanted = Vec::with_capacity(events.len());
+        for event in events {
+            if self.progress.checkpoint.covers(event.id) {
+                continue;
+            }
+            match self.fate(event) {
+                Fate::Wanted => wanted.push(event),
+                Fate::Filtered => self.settle_one(event.id, |tally| &mut tally.filtered),
+                Fate::Expired => self.settle_one(event.id, |tally| &mut tally.expired),
+            }
+        }
+        wanted
+    }
+
+    fn fate(&self, event: &Event) -> Fate {
+        self.appetite.fate(event, self.progress.start_ms, &self.clock)
+    }
+
+    fn settle_one(&mut self, id: EventId, count: impl FnOnce(&mut Tally) -> &mut u64) {
+        self.touch();
+        self.progress.checkpoint.settle(id);
+        *count(&mut self.progress.tally) += 1;
+    }
+
+    fn raise(&mut self, offset: Offset) {
+        if offset > self.progress.checkpoint.offset() {
+            self.touch();
+            self.progress.checkpoint.raise(offset);
         }
     }
 
-    fn takes(&self, event: &Event) -> bool {
-        self.events
-            .as_ref()
-            .is_none_or(|kinds| kinds.iter().any(|kind| kind.eq_ignore_ascii_case(&event.kind)))
+    /// There is progress that is not committed; the clock of the commit interval starts with its first.
+    fn touch(&mut self) {
+        if self.is_committed {
+            self.is_committed = false;
+            self.progressed_at = Instant::now();
+        }
     }
 
-    /// Attempts until the sink holds `events`, or somebody stops us while we wait.
-    async fn deliver(&mut self, events: &[&Event]) -> Result<Settled, RelayError> {
+    fn unsettled_commits(&self) -> u64 {
+        self.progress.tally.delivered + self.progress.tally.buried
+    }
+
+    /// Attempts until `events` are settled, or somebody stops us while we wait.
+    async fn deliver(&mut self, mut events: Vec<&Event>) -> Result<Settled, RelayError> {
         loop {
-            // Counted before the attempt: a nudge that comes while it fails must not be missed.
-            let nudges_seen = self.signals.nudge_count();
-            match self.attempt(events).await? {
-                Ok(()) => {
-                    self.advance(events).await;
+            // They may have grown too old while we waited.
+            events.retain(|event| {
+                let is_expired = self.fate(event) == Fate::Expired;
+                if is_expired {
+                    self.settle_one(event.id, |tally| &mut tally.expired);
+                }
+                !is_expired
+            });
+            if events.is_empty() {
+                return Ok(Settled::All);
+            }
+            match self.attempt(&events).await? {
+                Attempted::Delivered => {
+                    for event in &events {
+                        trace!(
+                            source = self.source,
+                            sink = self.sink_name,
+                            event_id = event.id.get(),
+                            "delivered"
+                        );
+                        self.settle_one(event.id, |tally| &mut tally.delivered);
+                    }
+                    failpoint::reached("settled");
                     return Ok(Settled::All);
                 }
-                Err(DeliverError::Closed { reason }) => {
-                    return Err(RelayError::SinkClosed { sink: self.sink_name.clone(), reason });
+                Attempted::Rejected(burial) => {
+                    let event = events.remove(0);
+                    self.settle_one(event.id, |tally| &mut tally.buried);
+                    self.progress.burials.push(*burial);
+                    failpoint::reached("buried");
                 }
-                Err(failure) => {
-                    if self.wait_after(failure, nudges_seen).await? == Settled::CutShort {
-                        return Ok(Settled::CutShort);
-                    }
-                }
+                Attempted::Failed => {}
+                Attempted::CutShort => return Ok(Settled::CutShort),
             }
         }
     }
 
-    /// One attempt. What was settled before it is committed in time even when the attempt is slow.
-    async fn attempt(&mut self, events: &[&Event]) -> Result<Result<(), DeliverError>, RelayError> {
+    /// One attempt, and the wait behind it when it failed.
+    async fn attempt(&mut self, events: &[&Event]) -> Result<Attempted, RelayError> {
+        let Some(first) = events.first() else { return Ok(Attempted::Delivered) };
+        self.count_try(first.id);
+        // Counted before the attempt: a nudge that comes while it fails must not be missed.
+        let nudges_seen = self.signals.nudge_count();
+        failpoint::reached("attempting");
+        let failure = match self.try_sink(events).await? {
+            Ok(()) => {
+                failpoint::reached("answered");
+                self.recover().await;
+                return Ok(Attempted::Delivered);
+            }
+            Err(DeliverError::Closed { reason }) => {
+                return Err(RelayError::SinkClosed { sink: self.sink_name.clone(), reason });
+            }
+            Err(failure) => failure,
+        };
+        let failure = match self.reject(first, failure).await? {
+            Ok(burial) => {
+                // What was in the way is out of it: the next event has all the patience there is.
+                self.forget_failures().await;
+                return Ok(Attempted::Rejected(burial));
+            }
+            Err(failure) => failure,
+        };
+        Ok(match self.wait_after(failure, nudges_seen).await? {
+            Settled::All => Attempted::Failed,
+            Settled::CutShort => Attempted::CutShort,
+        })
+    }
+
+    fn count_try(&mut self, id: EventId) {
+        match &mut self.tries {
+            Some(tries) if tries.id == id => tries.count += 1,
+            tries => *tries = Some(Tries { id, first_ms: wall_clock::now_ms(), count: 1, rejections: 0 }),
+        }
+    }
+
+    /// Lets the sink try. What was settled before is committed in time even when it is slow.
+    async fn try_sink(&mut self, events: &[&Event]) -> Result<Result<(), DeliverError>, RelayError> {
         let sink = Arc::clone(&self.sink);
         let mut attempt = pin!(sink.deliver(events));
-        if self.committed < self.progress.offset {
+        if !self.is_committed {
             tokio::select! {
                 biased;
                 outcome = &mut attempt => return Ok(outcome),
-                () = sleep_until(self.committed_at + COMMIT_INTERVAL) => {}
+                () = sleep_until(self.progressed_at + COMMIT_INTERVAL) => {}
             }
             let (outcome, committed) = tokio::join!(attempt, self.commit());
             committed?;
             return Ok(outcome);
         }
-        Ok(attempt.await)
+        let stop = self.signals.stop.clone();
+        tokio::select! {
+            biased;
+            outcome = &mut attempt => return Ok(outcome),
+            () = stop.cancelled() => {}
+        }
+        let (outcome, ()) = tokio::join!(attempt, self.note(LaneState::Draining, None));
+        Ok(outcome)
     }
 
-    async fn advance(&mut self, events: &[&Event]) {
-        if self.committed == self.progress.offset {
-            // The clock of the commit interval starts with the first settled event.
-            self.committed_at = Instant::now();
+    /// The last rites, when the sink has rejected `event` often enough and there is room for it.
+    async fn reject(
+        &mut self,
+        event: &Event,
+        failure: DeliverError,
+    ) -> Result<Result<Box<Burial>, DeliverError>, RelayError> {
+        let DeliverError::Rejected { reason, status, answer } = &failure else { return Ok(Err(failure)) };
+        let Some(tries) = &mut self.tries else { return Ok(Err(failure)) };
+        tries.rejections += 1;
+        if tries.rejections < REJECTIONS_MAX {
+            return Ok(Err(failure));
         }
-        for event in events {
-            trace!(source = self.source, sink = self.sink_name, event_id = event.id.get(), "delivered");
-            self.progress.offset = event.id.next();
-            self.progress.delivered += 1;
-        }
+        let burial = Burial {
+            event: event.clone(),
+            reason: reason.clone(),
+            status: *status,
+            answer: answer.clone(),
+            attempts: tries.count,
+            first_ms: tries.first_ms,
+        };
+        Ok(match self.graveyard.refuses(&burial).await {
+            Some(reason) => Err(DeliverError::Held { reason }),
+            None => Ok(Box::new(burial)),
+        })
+    }
+
+    async fn recover(&mut self) {
         if self.failures > 0 {
-            info!(
-                source = self.source,
-                sink = self.sink_name,
-                failures = self.failures,
-                "sink takes events again"
-            );
-            self.failures = 0;
-            self.retry.reset();
-            self.probe.reset();
-            self.note(String::new()).await;
+            let (source, sink, failures) = (&self.source, &self.sink_name, self.failures);
+            info!(source, sink, failures, "sink takes events again");
+            self.forget_failures().await;
         }
+    }
+
+    async fn forget_failures(&mut self) {
+        self.failures = 0;
+        self.retry.reset();
+        self.probe.reset();
+        self.trouble.clear();
+        self.note(LaneState::Flowing, None).await;
     }
 
     /// Says what went wrong, puts on disk what went right, and waits.
@@ -207,10 +429,11 @@ impl Lane {
         self.failures += 1;
         let delay = match &failure {
             DeliverError::Transient { wait, .. } => self.retry.next_delay().max(wait.unwrap_or_default()),
+            DeliverError::Rejected { .. } => self.retry.next_delay(),
             DeliverError::Held { .. } | DeliverError::Closed { .. } => self.probe.next_delay(),
         };
-        let (attempt, delay_ms, offset) = (self.failures, whole_millis(delay), self.progress.offset.get());
-        let (source, sink) = (&self.source, &self.sink_name);
+        let (attempt, delay_ms) = (self.failures, whole_millis(delay));
+        let (source, sink, offset) = (&self.source, &self.sink_name, self.progress.checkpoint.offset().get());
         let needs_person = matches!(failure, DeliverError::Held { .. });
         if needs_person {
             error!(source, sink, offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, a person must act");
@@ -218,60 +441,55 @@ impl Lane {
             // The first of its kind, then ever more rarely: `attempt` counts what is left out.
             warn!(source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
         }
-        self.note(failure.to_string()).await;
-        let ends_drain =
-            self.is_out_of_patience(self.failures) || (needs_person && self.until == Until::Drained);
+        self.note_failure(failure.to_string(), needs_person, delay).await;
+        let is_out_of_patience = self.until == Until::Drained && self.failures >= DRAIN_ATTEMPTS_MAX;
+        let ends_drain = is_out_of_patience || (needs_person && self.until == Until::Drained);
         if self.commit().await? == Settled::CutShort || ends_drain {
             return Ok(Settled::CutShort);
         }
-        Ok(self.pause(delay, nudges_seen).await)
+        Ok(match self.signals.pause(delay, nudges_seen).await {
+            Wake::Elapsed | Wake::Nudged => Settled::All,
+            Wake::Stopping => Settled::CutShort,
+        })
+    }
+
+    async fn note_failure(&mut self, trouble: String, needs_person: bool, delay: Duration) {
+        let state = if needs_person { LaneState::Held } else { LaneState::Retrying };
+        let is_news = (state, &trouble) != (self.state, &self.trouble);
+        self.trouble = trouble;
+        if is_news || delay >= NOTED_DELAY_MIN {
+            self.note(state, Some(wall_clock::now_ms().saturating_add_unsigned(whole_millis(delay)))).await;
+        }
     }
 
     /// Puts the progress on disk (I3). A disk that does not take it is waited for: without a commit
     /// nothing may be confirmed, and what was delivered must not be delivered again.
     async fn commit(&mut self) -> Result<Settled, RelayError> {
-        let mut backoff = Backoff::jittered(Duration::from_secs(1), Duration::from_secs(60));
-        let mut failures = 0;
-        while self.committed < self.progress.offset {
-            let nudges_seen = self.signals.nudge_count();
-            let Err(failure) = self.store.commit(&self.source, &self.sink_name, self.progress).await else {
-                self.committed = self.progress.offset;
-                self.committed_at = Instant::now();
-                self.progress = Progress { delivered: 0, filtered: 0, ..self.progress };
-                continue;
-            };
-            let StoreError::Unavailable { .. } = failure else { return Err(failure.into()) };
-            failures += 1;
-            let (source, sink, delay) = (&self.source, &self.sink_name, backoff.next_delay());
-            error!(source, sink, attempt = failures, delay_ms = whole_millis(delay), error = %failure, "cannot commit, will try again");
-            if self.is_out_of_patience(failures) || self.pause(delay, nudges_seen).await == Settled::CutShort
-            {
-                return Ok(Settled::CutShort);
-            }
+        if self.is_committed {
+            return Ok(Settled::All);
         }
+        let (store, source, sink, progress) = (&self.store, &self.source, &self.sink_name, &self.progress);
+        failpoint::reached("committing");
+        let written = persist("checkpoint", &self.signals, self.until, move || {
+            store.commit(source, sink, progress.clone())
+        });
+        if written.await?.is_none() {
+            return Ok(Settled::CutShort);
+        }
+        failpoint::reached("committed");
+        self.is_committed = true;
+        self.committed = self.progress.checkpoint.offset();
+        self.progress.tally = Tally::default();
+        self.progress.burials.clear();
         Ok(Settled::All)
     }
 
-    /// A drain does not wait for ever.
-    fn is_out_of_patience(&self, failures: u32) -> bool {
-        self.until == Until::Drained && failures >= DRAIN_ATTEMPTS_MAX
-    }
-
-    async fn pause(&self, delay: Duration, nudges_seen: u64) -> Settled {
-        match self.signals.pause(delay, nudges_seen).await {
-            Wake::Elapsed | Wake::Nudged => Settled::All,
-            Wake::Stopping => Settled::CutShort,
-        }
-    }
-
     /// Leaves a word for `status`. Only a word: when the disk does not take it, the log has it too.
-    async fn note(&mut self, trouble: String) {
-        if self.trouble == trouble {
-            return;
-        }
-        self.trouble = trouble;
-        if let Err(failure) = self.store.note_lane(&self.source, &self.sink_name, &self.trouble).await {
-            debug!(source = self.source, sink = self.sink_name, error = %failure, "cannot note the lane's trouble");
+    async fn note(&mut self, state: LaneState, next_ms: Option<i64>) {
+        self.state = state;
+        let note = LaneNote { state, next_ms, trouble: self.trouble.clone() };
+        if let Err(failure) = self.store.note_lane(&self.source, &self.sink_name, note).await {
+            debug!(source = self.source, sink = self.sink_name, error = %failure, "cannot note the lane's state");
         }
     }
 }

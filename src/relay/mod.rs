@@ -1,19 +1,35 @@
 //! The engine: every source polls, every lane settles, every commit comes before the portal forgets.
 //!
-//! Reading order: `opening` makes a source ready, `source` is its loop, `preparation` what must hold before
-//! it confirms, `pace` its pauses, `dispatcher` and `lane` the way to the sinks. `callers` is what the
-//! sources share of their portals, `census` whether any is let in. Keeps I6: nothing here relies on an orderly end; a stop is a courtesy to the operator.
+//! Reading order: `opening` and `assembly` make a source ready, `source` is its loop. Towards the portal:
+//! `poller` asks, `preparation` is what must hold before it confirms, `pace` its pauses, `tail` what may still
+//! become visible, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `direct` or `journal`,
+//! then `lane` with `fate`, `graveyard` and `disk`. `callers` is what the sources share of their portals,
+//! `census` whether any is let in. `replay` is apart from all this: it delivers dead letters.
+//!
+//! Keeps I6: nothing here relies on an orderly end; a stop is a courtesy to the operator.
 
 mod adoption;
+mod assembly;
 mod callers;
 mod census;
+mod clock;
+mod direct;
+mod disk;
 mod dispatcher;
+mod fate;
+mod gap;
+mod graveyard;
+mod journal;
 mod lane;
 mod memory;
 mod opening;
 mod pace;
+mod poller;
 mod preparation;
+mod replay;
+pub mod simulation;
 mod source;
+mod tail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +48,7 @@ pub use callers::Callers;
 use census::Census;
 pub use memory::{NoMemory, StoreMemory};
 use opening::{Claims, Common, Opening};
+pub use replay::{Replay, Replayed};
 
 /// What idle loops need to notice a stop: without any grace at all they are not cut short either.
 const NOTICE: Duration = Duration::from_millis(100);
@@ -133,6 +150,7 @@ async fn common(
         callers: Arc::new(callers),
         claims: Claims::default(),
         census: Census::new(config.sources.len()),
+        delivery: config.delivery,
         store: store.clone(),
         signals: signals.clone(),
         until,

@@ -1,24 +1,22 @@
-//! From a configured source to one that polls: whose queue it is, what the state file knows of it, its
-//! lanes. A source that nobody has logged in for waits here.
+//! From a configured source to one that polls: whose queue it is, and what the state file knows of it.
+//! A source that nobody has logged in for waits here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use super::adoption::adopt;
+use super::assembly::{Opened, assemble};
 use super::callers::Callers;
 use super::census::Census;
-use super::lane::Lane;
-use super::source::Source;
 use super::{Ending, RelayError, Until};
-use crate::config::{KindConfig, SinkConfig, SourceConfig};
-use crate::event::Offset;
+use crate::config::{DeliveryConfig, KindConfig, SinkConfig, SourceConfig};
 use crate::portal::{CallError, EventQueue};
 use crate::shutdown::{Signals, Wake};
 use crate::sink::Sink;
-use crate::store::{Adopted, Health, Store, StoreError};
+use crate::store::{Health, Store, StoreError};
 
 /// How often a source without a login looks for one; that asks nobody but the state file.
 const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -33,6 +31,7 @@ pub struct Common {
     pub callers: Arc<Callers>,
     pub claims: Claims,
     pub census: Census,
+    pub delivery: DeliveryConfig,
     pub store: Store,
     pub signals: Signals,
     pub until: Until,
@@ -55,7 +54,7 @@ impl Opening {
     ///
     /// # Errors
     /// Only what ends the process.
-    pub async fn open(&self) -> Result<Result<Source, CallError>, RelayError> {
+    pub async fn open(&self) -> Result<Result<Opened, CallError>, RelayError> {
         let identity = match self.common.callers.identity(&self.config).await {
             Ok(identity) => identity,
             Err(refusal) => return Ok(Err(refusal)),
@@ -69,10 +68,8 @@ impl Opening {
         }
         let (queue, adopted) = adopt(&self.common.store, &self.config.name, &identity).await?;
         let caller = self.common.callers.of(&self.config).map_err(RelayError::Setup)?;
-        let confirmed = adopted.confirmed;
-        let lanes = self.lanes(adopted);
-        let queue = EventQueue::new(caller, Arc::new(queue), self.config.kind.clone());
-        Ok(Ok(Source::new(queue, owner, confirmed, &self.config.poll, lanes, &self.common)))
+        let upstream = EventQueue::new(caller, Arc::new(queue), self.config.kind.clone());
+        assemble(Box::new(upstream), owner, adopted, &self.config, &self.sinks, &self.common).await.map(Ok)
     }
 
     /// Waits until the source can be opened, then lets it run. `refusal` is why it could not be so far.
@@ -86,7 +83,7 @@ impl Opening {
             let cure = refusal.cure_for(name);
             error!(source = name, error = %refusal, cure, "the source cannot be polled");
             let trouble = format!("{refusal}; {cure}");
-            let health = Health { has_polled: false, trouble: trouble.clone(), confirmed: Offset::START };
+            let health = Health::troubled(trouble.clone());
             // Only a word for `status`: the log has it too.
             if let Err(failure) = self.common.store.note_source(name, health).await {
                 debug!(source = name, error = %failure, "cannot note the source's health");
@@ -104,9 +101,10 @@ impl Opening {
                     return Ok(Ending::Clean);
                 }
                 match self.reopen().await? {
-                    Ok(source) => {
+                    Ok(mut opened) => {
                         info!(source = name, "the source can be polled now");
-                        return source.counted().run().await;
+                        opened.source.leave_census();
+                        return opened.run().await;
                     }
                     Err(other) => refusal = other,
                 }
@@ -115,7 +113,7 @@ impl Opening {
     }
 
     /// As [`Opening::open`], but another queue than before concerns this source alone: the others run.
-    async fn reopen(&self) -> Result<Result<Source, CallError>, RelayError> {
+    async fn reopen(&self) -> Result<Result<Opened, CallError>, RelayError> {
         match self.open().await {
             Err(RelayError::Store(error @ StoreError::OtherQueue { .. })) => {
                 Ok(Err(CallError::operator("profile", error.to_string(), "see there")))
@@ -154,21 +152,5 @@ impl Opening {
             }
         }
         Ok(())
-    }
-
-    fn lanes(&self, adopted: Adopted) -> Vec<Lane> {
-        let mut checkpoints = adopted.checkpoints;
-        let lanes = self.sinks.iter().map(|(config, sink)| {
-            let checkpoint = checkpoints.remove(&config.name).unwrap_or(Offset::START);
-            Lane::new(&self.config.name, config, Arc::clone(sink), checkpoint, &self.common)
-        });
-        let lanes = lanes.collect();
-        for sink in checkpoints.keys() {
-            warn!(
-                source = self.config.name,
-                sink, "sink is no longer configured: what it had not settled is let go"
-            );
-        }
-        lanes
     }
 }

@@ -28,6 +28,9 @@ const OPERATING_UNKNOWN: Duration = Duration::from_secs(60);
 /// The longest pause after `OPERATION_TIME_LIMIT`: the portal's whole window.
 const OPERATING_MAX: Duration = Duration::from_secs(600);
 
+/// The most that the portal gives at once (PORTAL.md 2.3).
+const PAGE_MAX: u16 = 1000;
+
 /// What a poll brought.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Polled {
@@ -95,9 +98,14 @@ impl Pace {
         }
     }
 
-    /// How many events the next poll may ask for.
-    pub fn limit(&self) -> u16 {
-        self.limit
+    /// How many events the next poll may ask for, when the first `again` of them have been read before.
+    pub fn limit(&self, again: usize) -> u16 {
+        if self.limit < self.poll.limit {
+            // An answer was too large.
+            return self.limit;
+        }
+        let again = u16::try_from(again).unwrap_or(PAGE_MAX);
+        self.limit.saturating_add(again).min(PAGE_MAX)
     }
 
     /// The pause after a poll that was answered.
@@ -317,12 +325,12 @@ mod tests {
         let mut pace = pace();
         for limit in [500, 250, 125, 62, 31, 15, 7, 3, 1] {
             assert!(!pace.after_refusal(of(Class::TooLarge)).needs_person);
-            assert_eq!(pace.limit(), limit);
+            assert_eq!(pace.limit(0), limit);
         }
         assert!(pace.after_refusal(of(Class::TooLarge)).needs_person, "one event alone is too large");
         for limit in [2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000] {
             pace.after_poll(MORE);
-            assert_eq!(pace.limit(), limit);
+            assert_eq!(pace.limit(0), limit);
         }
     }
 }

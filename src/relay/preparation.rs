@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::event::{Batch, EventId, Offset};
-use crate::portal::{CallError, EventQueue};
+use crate::portal::{CallError, Upstream};
 
 /// How often the portal is asked to record, though it should be doing so: nobody tells when it stopped.
 const SUBSCRIBE_INTERVAL: Duration = Duration::from_secs(3600);
@@ -22,7 +22,7 @@ const SUBSCRIBE_RETRY: Duration = Duration::from_secs(300);
 pub struct Preparation {
     /// Whose rights the credential must give; `None` when that does not choose the queue.
     owner: Option<u64>,
-    /// Of which credential the owner is known, by [`EventQueue::epoch`]: another source may have refreshed it.
+    /// Of which credential the owner is known, by [`Upstream::epoch`]: another source may have refreshed it.
     owner_known: Option<u64>,
     /// `None` before the first time.
     subscribe_at: Option<Instant>,
@@ -42,7 +42,7 @@ impl Preparation {
     /// What the portal refuses, and what stands against confirming anything.
     pub async fn poll(
         &mut self,
-        queue: &EventQueue,
+        queue: &dyn Upstream,
         offset: Offset,
         confirmed: Offset,
         limit: u16,
@@ -60,7 +60,7 @@ impl Preparation {
         Ok(batch)
     }
 
-    async fn complete(&mut self, queue: &EventQueue) -> Result<(), CallError> {
+    async fn complete(&mut self, queue: &dyn Upstream) -> Result<(), CallError> {
         let epoch = queue.epoch();
         if let Some(owner) = self.owner
             && self.owner_known != Some(epoch)
@@ -81,7 +81,7 @@ impl Preparation {
         self.subscribe_at = None;
     }
 
-    async fn subscribe(&mut self, queue: &EventQueue) -> Result<(), CallError> {
+    async fn subscribe(&mut self, queue: &dyn Upstream) -> Result<(), CallError> {
         let is_due = self.subscribe_at.is_none_or(|at| at <= Instant::now());
         if !is_due || !queue.needs_subscription() {
             return Ok(());
@@ -99,7 +99,7 @@ impl Preparation {
     }
 }
 
-fn refuse_stranger(queue: &EventQueue, owner: u64, caller: u64) -> Result<(), CallError> {
+fn refuse_stranger(queue: &dyn Upstream, owner: u64, caller: u64) -> Result<(), CallError> {
     if owner == caller {
         return Ok(());
     }
@@ -119,7 +119,11 @@ fn refuse_stranger(queue: &EventQueue, owner: u64, caller: u64) -> Result<(), Ca
 }
 
 /// Are there events only where none can be any more? `highest` is the last of those that were seen.
-fn refuse_restored(queue: &EventQueue, highest: Option<EventId>, confirmed: Offset) -> Result<(), CallError> {
+fn refuse_restored(
+    queue: &dyn Upstream,
+    highest: Option<EventId>,
+    confirmed: Offset,
+) -> Result<(), CallError> {
     let Some(highest) = highest.filter(|highest| !confirmed.wants(*highest)) else { return Ok(()) };
     let reason = format!(
         "the portal's events end at id {highest}, and all below {confirmed} was confirmed before: the portal was restored or moved, and counts anew"
@@ -129,7 +133,7 @@ fn refuse_restored(queue: &EventQueue, highest: Option<EventId>, confirmed: Offs
 }
 
 /// Where there are higher ids as well, the portal counts on: these came too late for us.
-fn warn_of_lower(queue: &EventQueue, batch: &Batch, confirmed: Offset) {
+fn warn_of_lower(queue: &dyn Upstream, batch: &Batch, confirmed: Offset) {
     let count = batch.events.iter().filter(|event| !confirmed.wants(event.id)).count();
     if count > 0 {
         let (source, confirmed) = (&queue.queue().source, confirmed.get());

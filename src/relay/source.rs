@@ -1,158 +1,182 @@
-//! One queue's loop: poll, dispatch, pause.
+//! One queue's loop: poll, settle or journal, pause.
 //!
-//! Keeps I2: the offset sent upstream is the least committed checkpoint of the source's lanes, or the
-//! beginning of the queue when the portal has forgotten all below that checkpoint already, and I7:
-//! a stop is looked at only while waiting for the portal or for time to pass, never in a token's refresh.
+//! Keeps I2: the offset sent upstream is never above the least committed checkpoint of the source's lanes
+//! (direct mode) or what the journal holds (journal mode), nor above the lowest id beside which others may
+//! still become visible. A stop is looked at only while waiting for the portal or for time to pass (I7).
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, warn};
 
-use super::census::Census;
-use super::dispatcher::{dispatch, least_checkpoint};
-use super::lane::{Lane, Settled};
+use super::clock::PortalClock;
+use super::direct::Direct;
+use super::disk::persist;
+use super::gap::{Coverage, lament};
+use super::journal::{Feeder, FullNotice, JournalWriter};
+use super::lane::Settled;
 use super::opening::Common;
-use super::pace::{Pace, Polled};
-use super::preparation::Preparation;
+use super::pace::Polled;
+use super::poller::Poller;
+use super::tail::{Shown, Tail};
 use super::{Ending, RelayError, Until};
-use crate::config::PollConfig;
-use crate::event::{Batch, Offset};
-use crate::portal::{CallError, Class, EventQueue};
-use crate::retry::whole_millis;
+use crate::event::{Batch, Event, Offset};
+use crate::failpoint;
+use crate::portal::CallError;
 use crate::shutdown::{Signals, Wake};
-use crate::store::{Health, Store};
+use crate::store::{Gap, Store};
 
-/// How often a healthy source leaves word of its last poll for `status`.
-const NOTE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often a full journal is looked at again.
+const FULL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a source that needs a person looks whether somebody has logged in.
-const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the end of the queue is looked at again before a drain is over.
+const DRAIN_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
-/// How many failed polls in a row end a drain: whoever asked for it wants an answer.
-const DRAIN_FAILURES_MAX: u32 = 5;
+/// Where events go from here.
+pub enum Route {
+    /// To the lanes, which settle them before the next poll.
+    Direct(Direct),
+    /// Into the journal, which the lanes read.
+    Journal(JournalWriter, Vec<Feeder>),
+}
 
 /// What one step of the loop came to.
 enum Step {
-    /// The portal answered, and every lane has settled what it sent.
+    /// The portal answered, and what it sent is settled or in the journal.
     Settled(Polled),
     /// The portal refused, or did not answer.
     Refused(CallError),
-    /// A lane left some of the batch: a stop, or a drain out of patience.
+    /// The journal takes no more.
+    Full(String),
+    /// Some of the batch was left: a stop, or a drain out of patience.
     CutShort,
     /// A stop came while we waited for the portal; whatever it was about to send is still there.
     Stopped,
 }
 
-/// What was so when a step began: a change since then ends the pause behind it.
-#[derive(Clone, Copy)]
-struct Seen {
-    nudge_count: u64,
-    epoch: u64,
-}
-
 /// See the top of this file.
 pub struct Source {
-    queue: EventQueue,
-    preparation: Preparation,
-    pace: Pace,
-    lanes: Vec<Lane>,
+    poller: Poller,
+    tail: Tail,
+    coverage: Coverage,
+    clock: PortalClock,
+    /// Sinks are told of gaps.
+    tells_gaps: bool,
     store: Store,
     signals: Signals,
     until: Until,
-    /// Until the first answer.
-    census: Option<Census>,
-    /// The portal has forgotten all below it.
-    confirmed: Offset,
-    noted: Offset,
-    failures: u32,
-    /// The last refusal will not heal by waiting.
-    needs_person: bool,
-    trouble: String,
-    was_strained: bool,
-    noted_at: Option<Instant>,
+    full: FullNotice,
+    thefts: u64,
+    /// What a drain has to get to.
+    goal: Option<Offset>,
 }
 
 impl Source {
-    /// A source whose `queue` belongs to `owner`, if to any user, and of which the portal has forgotten
-    /// all below `confirmed`.
-    pub fn new(
-        queue: EventQueue,
-        owner: Option<u64>,
-        confirmed: Offset,
-        poll: &PollConfig,
-        lanes: Vec<Lane>,
-        common: &Common,
-    ) -> Self {
+    pub fn new(poller: Poller, tail: Tail, coverage: Coverage, clock: PortalClock, common: &Common) -> Self {
         Self {
-            queue,
-            preparation: Preparation::new(owner),
-            pace: Pace::new(*poll),
-            lanes,
+            poller,
+            tail,
+            coverage,
+            clock,
+            tells_gaps: common.delivery.gap_events,
             store: common.store.clone(),
             signals: common.signals.clone(),
             until: common.until,
-            census: Some(common.census.clone()),
-            confirmed,
-            noted: confirmed,
-            failures: 0,
-            needs_person: false,
-            trouble: String::new(),
-            was_strained: false,
-            noted_at: None,
+            full: FullNotice::default(),
+            thefts: 0,
+            goal: None,
         }
     }
 
-    /// The same for one whose first answer has been counted as a refusal already.
-    #[must_use]
-    pub fn counted(self) -> Self {
-        Self { census: None, ..self }
+    /// Its first answer has been counted as a refusal already.
+    pub fn leave_census(&mut self) {
+        self.poller.leave_census();
     }
 
-    /// Polls until the run is over.
+    /// Polls, and lets events take `route`, until the run is over. All below `received` has been in the
+    /// journal.
     ///
     /// # Errors
     /// Only what ends the process.
-    pub async fn run(mut self) -> Result<Ending, RelayError> {
-        let (offset, sinks) = (least_checkpoint(&self.lanes), self.lanes.len());
-        info!(source = self.name(), queue = %self.queue.queue().identity, offset = offset.get(), sinks, "source started");
-        loop {
-            let seen = Seen { nudge_count: self.signals.nudge_count(), epoch: self.queue.epoch() };
-            let pause = match self.step().await? {
-                Step::Settled(polled) => {
-                    if self.until == Until::Drained && !polled.has_more {
-                        return Ok(Ending::Clean);
-                    }
-                    self.pace.after_poll(polled)
-                }
-                Step::Refused(refusal) => match self.after_refusal(&refusal).await {
-                    Ok(delay) => delay,
-                    Err(ending) => return Ok(ending),
+    pub async fn run(self, route: Route, received: Offset) -> Result<Ending, RelayError> {
+        let coverage = self.coverage.clone();
+        let ending = async {
+            match route {
+                Route::Direct(mut direct) => match direct.drain_journal(received).await? {
+                    Settled::All => self.poll_on(Way::Direct(direct)).await,
+                    Settled::CutShort => Ok(self.stopped()),
                 },
-                Step::CutShort => return Ok(Ending::CutShort),
-                Step::Stopped => return Ok(self.stopped()),
+                Route::Journal(writer, feeders) => {
+                    let lanes = try_join_all(feeders.into_iter().map(Feeder::run));
+                    let (ending, lanes) = tokio::try_join!(self.poll_on(Way::Journal(writer)), lanes)?;
+                    Ok(lanes.into_iter().fold(ending, Ending::max))
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            ending = ending => ending,
+            () = coverage.watch() => Ok(Ending::Clean),
+        }
+    }
+
+    async fn poll_on(mut self, mut way: Way) -> Result<Ending, RelayError> {
+        let ending = loop {
+            let moment = self.poller.moment();
+            let pause = match self.step(&mut way).await? {
+                Step::Settled(polled) if self.until == Until::Drained && !polled.has_more => {
+                    match self.drained(&mut way).await? {
+                        Some(ending) => break ending,
+                        None => self.tail.rises_in().max(DRAIN_INTERVAL_MIN),
+                    }
+                }
+                Step::Settled(polled) => {
+                    self.goal = None;
+                    self.pause_after(polled)
+                }
+                Step::Refused(refusal) => match self.poller.after_refusal(&refusal).await {
+                    Ok(delay) => delay,
+                    Err(ending) => break ending,
+                },
+                Step::Full(reason) => {
+                    self.full.full(self.poller.name(), &reason);
+                    self.poller.note_trouble(&reason).await;
+                    if self.until == Until::Drained {
+                        break Ending::CutShort;
+                    }
+                    FULL_INTERVAL
+                }
+                Step::CutShort => break Ending::CutShort,
+                Step::Stopped => break self.stopped(),
             };
-            if self.pause(pause, seen).await == Wake::Stopping {
-                return Ok(self.stopped());
+            if self.poller.pause(pause, moment).await == Wake::Stopping {
+                break self.stopped();
             }
+        };
+        self.poller.note_end().await;
+        if let Way::Journal(writer) = &way {
+            writer.finish();
         }
+        Ok(ending)
     }
 
-    /// Waits; no longer than it takes to notice a new login where that may be the cure.
-    async fn pause(&self, mut pause: Duration, seen: Seen) -> Wake {
-        while self.needs_person && pause > LOGIN_INTERVAL {
-            match self.signals.pause(LOGIN_INTERVAL, seen.nudge_count).await {
-                Wake::Elapsed if self.has_new_login(seen.epoch).await => return Wake::Elapsed,
-                Wake::Elapsed => pause -= LOGIN_INTERVAL,
-                wake @ (Wake::Nudged | Wake::Stopping) => return wake,
-            }
-        }
-        self.signals.pause(pause, seen.nudge_count).await
+    /// A poll that could bring nothing new is not repeated before it can.
+    fn pause_after(&mut self, polled: Polled) -> Duration {
+        let pause = self.poller.pause_after(polled);
+        if polled.has_more && polled.count == 0 { pause.max(self.tail.rises_in()) } else { pause }
     }
 
-    /// Whether there is another login than at `epoch`: on record, or in use by a source that shares it.
-    async fn has_new_login(&self, epoch: u64) -> bool {
-        self.queue.epoch() != epoch || self.queue.is_superseded().await
+    /// Whether nothing more can appear before what the first poll that read to the end has shown: later
+    /// ones are for the next run, or a busy queue would never be drained.
+    async fn drained(&mut self, way: &mut Way) -> Result<Option<Ending>, RelayError> {
+        let goal = *self.goal.get_or_insert(self.tail.end());
+        let floor = self.tail.floor();
+        if floor < goal {
+            return Ok(None);
+        }
+        let raised = way.raise(floor, self.poller.confirmed()).await?;
+        Ok(Some(raised.map_or(Ending::CutShort, |_| Ending::Clean)))
     }
 
     /// A stop between batches: clean for a daemon, but not the end that a drain was asked for.
@@ -163,145 +187,154 @@ impl Source {
         }
     }
 
-    async fn step(&mut self) -> Result<Step, RelayError> {
-        let offset = least_checkpoint(&self.lanes);
-        let batch = match self.poll(offset).await {
+    async fn step(&mut self, way: &mut Way) -> Result<Step, RelayError> {
+        // A drain at the queue's end looks for latecomers only: it has no need to confirm anything.
+        let floor = if self.goal.is_some() { Offset::START } else { self.tail.floor() };
+        let Some(offset) = way.raise(floor, self.poller.confirmed()).await? else {
+            return Ok(Step::CutShort);
+        };
+        if let Some(reason) = way.is_full().await {
+            return Ok(Step::Full(reason));
+        }
+        self.full.over(self.poller.name());
+        let asked_at = Instant::now();
+        failpoint::reached("confirming");
+        let batch = match self.poller.poll(offset, self.tail.count_from(offset)).await {
             Some(Ok(batch)) => batch,
             Some(Err(refusal)) => return Ok(Step::Refused(refusal)),
             None => return Ok(Step::Stopped),
         };
-        self.confirmed = self.confirmed.max(offset);
-        self.needs_person = false;
-        self.note_health(batch.events.is_empty()).await;
-        let (count, has_more, is_strained) = (batch.events.len(), batch.has_more, self.is_strained());
-        debug!(source = self.name(), offset = offset.get(), events = count, has_more, "polled");
-        Ok(match dispatch(&mut self.lanes, &batch, self.confirmed).await? {
-            Settled::All => Step::Settled(Polled { count, has_more, is_strained }),
+        failpoint::reached("received");
+        self.take(batch, offset, asked_at, way).await
+    }
+
+    /// Brings what the portal answered into safety.
+    async fn take(
+        &mut self,
+        batch: Batch,
+        offset: Offset,
+        asked_at: Instant,
+        way: &mut Way,
+    ) -> Result<Step, RelayError> {
+        let portal_ms = self.clock.now_ms();
+        if self.tell_gap(portal_ms, way).await? == Settled::CutShort {
+            return Ok(Step::CutShort);
+        }
+        let (has_more, covers_ms) = (batch.has_more, covered_by(&batch, portal_ms));
+        self.begin_coverage(&batch, portal_ms);
+        let shown = self.tail.read(batch, offset, asked_at, &self.clock);
+        self.poller.note_answer(shown.fresh.is_empty()).await;
+        self.tell(&shown).await;
+        let (count, is_strained) = (shown.fresh.len(), self.poller.is_strained());
+        debug!(source = self.poller.name(), offset = offset.get(), events = count, has_more, "polled");
+        let floor = self.tail.floor();
+        Ok(match way.take(shown.fresh, floor, self.poller.confirmed()).await? {
+            Settled::All => {
+                if let Some(covers_ms) = covers_ms {
+                    self.coverage.extend(covers_ms);
+                }
+                Step::Settled(Polled { count, has_more, is_strained })
+            }
             Settled::CutShort => Step::CutShort,
         })
     }
 
-    /// Whether polls come near the limit of their operating time; said when that changes.
-    fn is_strained(&mut self) -> bool {
-        let is_strained = self.queue.is_strained();
-        match (self.was_strained, is_strained) {
-            (false, true) => warn!(
-                source = self.name(),
-                "the portal's operating time for polls is nearly used up: polling only every `poll.idle_max`"
-            ),
-            (true, false) => info!(source = self.name(), "the portal's operating time has recovered"),
-            _ => {}
-        }
-        self.was_strained = is_strained;
-        is_strained
-    }
-
-    /// Polls, with a refreshed token if need be; `None` when a stop came first.
-    async fn poll(&mut self, offset: Offset) -> Option<Result<Batch, CallError>> {
-        let refusal = match self.ask(offset).await? {
-            Err(refusal) if refusal.class == Class::Refresh => refusal,
-            answer => return Some(answer),
-        };
-        // Not beside the stop: a pair issued and not kept would be a login lost.
-        if let Err(refusal) = self.queue.renew(refusal).await {
-            return Some(Err(refusal));
-        }
-        self.ask(offset).await
-    }
-
-    /// Prepares and polls, unless a stop comes first.
-    async fn ask(&mut self, offset: Offset) -> Option<Result<Batch, CallError>> {
-        let (queue, preparation, limit) = (&self.queue, &mut self.preparation, self.pace.limit());
-        tokio::select! {
-            biased;
-            () = self.signals.stop.cancelled() => None,
-            answer = preparation.poll(queue, offset, self.confirmed, limit) => Some(answer),
+    /// Before anything was ever read: the oldest event that waits, or the present.
+    fn begin_coverage(&self, batch: &Batch, portal_ms: i64) {
+        if self.coverage.covered_ms().is_none() {
+            let oldest = batch.events.first().and_then(Event::date_ms);
+            self.coverage.extend(oldest.unwrap_or(portal_ms).min(portal_ms));
         }
     }
 
-    /// Says what went wrong and how long to wait; a drain may end here instead.
-    async fn after_refusal(&mut self, refusal: &CallError) -> Result<Duration, Ending> {
-        self.failures += 1;
-        self.learn(refusal).await;
-        let verdict = self.pace.after_refusal(refusal.into());
-        self.needs_person = verdict.needs_person;
-        let cure = refusal.cure_for(self.name());
-        let trouble = if verdict.needs_person { format!("{refusal}; {cure}") } else { refusal.to_string() };
-        let is_news = self.trouble != trouble;
-        let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
-        if verdict.needs_person {
-            error!(source, attempt, delay_ms, error = %refusal, cure, "the portal refuses this source");
-        } else if is_news || attempt.is_power_of_two() {
-            // The first of its kind, then ever more rarely: `attempt` counts what is left out.
-            warn!(source, attempt, delay_ms, error = %refusal, "poll failed, will try again");
-        }
-        if is_news {
-            self.trouble = trouble;
-            self.note(false).await;
-        }
-        // Not before all is said: it may be the last word of the process.
-        self.answer_census(verdict.needs_person);
-        match self.until {
-            Until::Drained if verdict.needs_person => Err(Ending::Refused),
-            Until::Drained if self.failures >= DRAIN_FAILURES_MAX => Err(Ending::CutShort),
-            Until::Drained | Until::Stopped => Ok(verdict.delay),
-        }
-    }
-
-    /// What a refusal says about more than the next pause.
-    async fn learn(&mut self, refusal: &CallError) {
-        match refusal.class {
-            Class::Operator => self.preparation.doubt_owner(),
-            Class::Unsubscribed => {
-                self.preparation.lose_subscription();
-                warn!(
-                    source = self.name(),
-                    "the subscription was lost: events since then were not recorded; subscribing again"
-                );
-                if let Err(failure) = self.store.note_loss(self.name()).await {
-                    debug!(source = self.name(), error = %failure, "cannot count the loss");
-                }
+    /// What the end of the queue gave away.
+    async fn tell(&mut self, shown: &Shown) {
+        let source = self.poller.name();
+        if shown.are_dates_odd {
+            warn!(
+                source,
+                "the portal's dates contradict its clock: events are confirmed by our own clock alone"
+            );
+            if let Err(failure) = self.store.note_odd_dates(source).await {
+                debug!(source, error = %failure, "cannot note the odd dates");
             }
-            _ => {}
+        }
+        if shown.stolen == 0 {
+            return;
+        }
+        self.thefts += 1;
+        if self.thefts.is_power_of_two() {
+            // The first, then ever more rarely: `status` has the sum.
+            warn!(
+                source,
+                events = shown.stolen,
+                times = self.thefts,
+                "events disappeared before they were confirmed: does another program read this user's queue, or unsubscribe it? \
+                 What it takes first cannot be delivered here"
+            );
+        }
+        if let Err(failure) = self.store.note_theft(source, shown.stolen).await {
+            debug!(source, error = %failure, "cannot count what disappeared");
         }
     }
 
-    /// The first answer of all tells whether the portal lets us in.
-    fn answer_census(&mut self, is_refused: bool) {
-        if let Some(census) = self.census.take_if(|_| is_refused || self.failures == 0)
-            && is_refused
-        {
-            census.refuse();
+    /// Puts a gap on record before anything of after it goes on.
+    async fn tell_gap(&mut self, portal_ms: i64, way: &mut Way) -> Result<Settled, RelayError> {
+        let Some((from_ms, to_ms)) = self.coverage.gap(portal_ms) else { return Ok(Settled::All) };
+        let (store, source) = (&self.store, self.poller.name());
+        let noted = persist("gap", &self.signals, self.until, move || store.note_gap(source, from_ms, to_ms));
+        let Some(number) = noted.await? else { return Ok(Settled::CutShort) };
+        self.coverage.extend(to_ms);
+        let gap = Gap { number, from_ms, to_ms };
+        lament(source, &gap);
+        if !self.tells_gaps {
+            return Ok(Settled::All);
+        }
+        match way {
+            Way::Direct(direct) => direct.announce(&gap).await,
+            Way::Journal(writer) => {
+                writer.announce(number);
+                Ok(Settled::All)
+            }
+        }
+    }
+}
+
+/// A [`Route`] whose lanes run elsewhere.
+enum Way {
+    Direct(Direct),
+    Journal(JournalWriter),
+}
+
+impl Way {
+    async fn raise(&mut self, floor: Offset, confirmed: Offset) -> Result<Option<Offset>, RelayError> {
+        match self {
+            Self::Direct(direct) => direct.raise(floor, confirmed).await,
+            Self::Journal(writer) => writer.raise(floor, confirmed).await,
         }
     }
 
-    /// Notes a poll that was answered; one that brought nothing has time for what was confirmed. The
-    /// first thing ever confirmed is noted at once: without it a portal that counts anew looks like ours.
-    async fn note_health(&mut self, is_idle: bool) {
-        if self.failures > 0 {
-            info!(source = self.name(), failures = self.failures, "the portal answers again");
-        }
-        let has_confirmed = (is_idle || self.noted == Offset::START) && self.confirmed > self.noted;
-        let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL) || has_confirmed;
-        if is_due || self.failures > 0 {
-            self.failures = 0;
-            self.answer_census(false);
-            self.noted = self.confirmed;
-            self.noted_at = Some(Instant::now());
-            self.trouble.clear();
-            self.note(true).await;
+    async fn take(
+        &mut self,
+        events: Vec<Event>,
+        floor: Offset,
+        confirmed: Offset,
+    ) -> Result<Settled, RelayError> {
+        match self {
+            Self::Direct(direct) => direct.take(&events, floor, confirmed).await,
+            Self::Journal(writer) => writer.append(events, floor, confirmed).await,
         }
     }
 
-    /// Leaves a word for `status`. Only a word: when the disk does not take it, the log has it too.
-    async fn note(&self, has_polled: bool) {
-        let health = Health { has_polled, trouble: self.trouble.clone(), confirmed: self.confirmed };
-        if let Err(failure) = self.store.note_source(self.name(), health).await {
-            debug!(source = self.name(), error = %failure, "cannot note the source's health");
+    async fn is_full(&mut self) -> Option<String> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Journal(writer) => writer.is_full().await,
         }
     }
+}
 
-    fn name(&self) -> &str {
-        &self.queue.queue().source
-    }
+/// Up to when everything is in safety once `batch` is.
+fn covered_by(batch: &Batch, portal_ms: i64) -> Option<i64> {
+    if batch.has_more { batch.events.last().and_then(Event::date_ms) } else { Some(portal_ms) }
 }

@@ -10,7 +10,7 @@ use super::caller::{Auth, Caller};
 use super::method::{Method, Outcome, Situation};
 use super::parameter::Parameters;
 use super::portal::Portal;
-use super::queue::{Ask, Row};
+use super::queue::Ask;
 use super::reading::read;
 use super::refusal::Refusal;
 
@@ -199,7 +199,7 @@ impl Portal {
         if bot.is_fetching() {
             let data = bot_payload::farewell(bot).into();
             let kind = BotHappening::Delete.wire_name().into();
-            let row = Row::new(self.allot(), now_s, kind, data);
+            let row = self.row(now_s, kind, data);
             if let Some(bot) = self.bots.get_mut(id) {
                 bot.queue.record(row);
             }

@@ -199,7 +199,7 @@ impl Bots {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::queue::Row;
+    use super::super::row::Row;
     use super::*;
 
     fn owner() -> Owner {

@@ -1,7 +1,7 @@
 //! What each fault makes of an answer.
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::header::{CONTENT_TYPE, DATE, LOCATION};
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value};
 
@@ -17,6 +17,10 @@ use super::wire;
 /// Answers `errand` as `fault` has it.
 pub async fn play(fault: Fault, errand: &Errand, shared: &Shared) -> Response<Body> {
     let mut response = respond(fault.breakage, errand, shared).await;
+    if !response.headers().contains_key(DATE) {
+        let now = shared.portal().now();
+        response.headers_mut().extend(envelope::date(now));
+    }
     for (name, value) in &fault.headers {
         response.headers_mut().insert(name, value.clone());
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::payload;
 use super::portal::{Account, Portal};
-use super::queue::Row;
+use super::reader::Reader;
 use super::scene::{Happening, Scene};
 use super::shared::Shared;
 
@@ -53,11 +53,8 @@ impl Portal {
             return false;
         }
         let data = self.payload(scene, reader);
-        let row = Row::new(self.allot(), now_s, scene.happening.wire_name().into(), data.into());
-        if let Some(account) = self.accounts.get_mut(&reader) {
-            account.queue.record(row);
-        }
-        true
+        let row = self.row(now_s, scene.happening.wire_name().into(), data.into());
+        self.write(Reader::User(reader), row).is_ok()
     }
 
     /// The payload of `scene` for `reader`, as this portal renders it.

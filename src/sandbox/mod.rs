@@ -4,8 +4,9 @@
 //! It imports nothing of the crate: what it shares with the reader is the wire alone.
 //!
 //! In reading order:
-//! - `queue`, `reading`, `counter`, `cleaner`, `tally`: events, how they are read, their ids, their end,
-//!   and the counts. Pure.
+//! - `row`, `queue`, `reading`, `counter`, `cleaner`, `tally`: events, how they are read, their ids, their
+//!   end, and the counts. Pure.
+//! - `writing`: how events get into the queues, and when they show.
 //! - `clock`, `dice`: a time that can be set, and chance that repeats.
 //! - `people`, `room`, `phrases`, `scene`, `chatter`, `live`: what happens at the company.
 //! - `payload`, `bot_payload`, `php_json`: how that looks on the wire.
@@ -76,6 +77,7 @@ mod reference;
 mod refusal;
 mod rewrite;
 mod room;
+mod row;
 mod scene;
 mod selection;
 mod shared;
@@ -84,6 +86,7 @@ mod tally;
 mod token;
 mod transport;
 mod wire;
+mod writing;
 
 #[cfg(test)]
 mod tests;
@@ -97,6 +100,8 @@ mod tests_event;
 mod tests_limits;
 #[cfg(test)]
 mod tests_oauth;
+#[cfg(test)]
+mod tests_tail;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -7,7 +7,6 @@ use serde_json::value::RawValue;
 
 use super::bot_payload::{self, BotHappening};
 use super::portal::Portal;
-use super::queue::Row;
 use super::reader::Reader;
 use super::scene::{Happening, Scene};
 
@@ -100,13 +99,12 @@ impl Portal {
                 pool_bytes += pool.last().map_or(0, |(_, data)| data.len());
             }
             let (kind, data) = pool[index as usize % pool.len()].clone();
-            let id = self.allot();
-            let row = Row::new(id, now_s, kind, data);
-            let queue = self.queue_mut(order.reader())?;
+            let row = self.row(now_s, kind, data);
+            let id = row.id;
             if order.hold {
-                queue.hold(row);
+                self.queue_mut(order.reader())?.hold(row);
             } else {
-                queue.record(row);
+                self.write(order.reader(), row)?;
             }
             recorded.first = recorded.first.or(Some(id));
             recorded.last = Some(id);

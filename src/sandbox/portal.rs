@@ -2,6 +2,7 @@
 //! goes through here, under one lock held for moments only.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::http::Method as Verb;
 use jiff::Timestamp;
@@ -89,6 +90,10 @@ pub struct Portal {
     pub seed: u64,
     /// Where payloads come from.
     pub chatter: Chatter,
+    /// Which rows are late, and by how much.
+    pub lateness: Dice,
+    /// No late row shows before this.
+    pub next_late: Option<Instant>,
     counter: Counter,
     cleaner: Cleaner,
     bucket: Bucket,
@@ -129,6 +134,8 @@ impl Portal {
             member_id: Dice::new(config.seed, 5).hex(32),
             seed: config.seed,
             chatter: Chatter::new(config.users, config.chats, Dice::new(config.seed, 2)),
+            lateness: Dice::new(config.seed, 7),
+            next_late: None,
             counter: Counter::new(Dice::new(config.seed, 3)),
             bucket: Bucket::default(),
             stats: Stats::default(),

@@ -2,42 +2,14 @@
 //!
 //! Keeps: rows stand ascending by id, and every row that leaves is counted under the reason.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
+use super::row::{Row, Served};
 use super::tally::QueueStats;
 
 /// How long "nothing pending" is believed by callers without an offset (PORTAL.md 2.3).
 const MARKER_S: i64 = 60;
-
-/// One event for one reader. The payload is rendered once and shared.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// The portal's number for it.
-    pub id: u64,
-    /// `ONIMV2MESSAGEADD` and the like.
-    pub kind: Arc<str>,
-    /// Unix second of its creation.
-    pub created_s: i64,
-    /// The JSON of `data`.
-    pub data: Arc<str>,
-    served: Served,
-}
-
-impl Row {
-    /// A row nobody has seen.
-    pub fn new(id: u64, created_s: i64, kind: Arc<str>, data: Arc<str>) -> Self {
-        Self { id, kind, created_s, data, served: Served::Never }
-    }
-}
-
-/// In how many whole answers a row went out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Served {
-    Never,
-    Once,
-    Again,
-}
 
 /// What a reader asks for.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +64,8 @@ pub enum Farewell {
 pub struct Queue {
     rows: VecDeque<Row>,
     held: Vec<Row>,
+    /// By when they show, and by id.
+    late: BTreeMap<(Instant, u64), Row>,
     subscribed: bool,
     /// Until when a reader without an offset is told that nothing is pending.
     marker_until_s: Option<i64>,
@@ -147,9 +121,24 @@ impl Queue {
         self.held.push(row);
     }
 
-    /// Makes the held rows visible; returns how many.
+    /// Takes a row that nobody can see before `due`: until then no reader confirms it either.
+    pub fn delay(&mut self, row: Row, due: Instant) {
+        self.late.insert((due, row.id), row);
+    }
+
+    /// Makes the rows visible that are due by `now`; returns when the next one is.
+    pub fn surface(&mut self, now: Instant) -> Option<Instant> {
+        while let Some(entry) = self.late.first_entry().filter(|entry| entry.key().0 <= now) {
+            let row = entry.remove();
+            self.record(row);
+        }
+        self.late.keys().next().map(|(due, _)| *due)
+    }
+
+    /// Makes the held rows visible, and the late ones; returns how many.
     pub fn release(&mut self) -> usize {
-        let held = std::mem::take(&mut self.held);
+        let mut held = std::mem::take(&mut self.held);
+        held.extend(std::mem::take(&mut self.late).into_values());
         let count = held.len();
         for row in held {
             self.record(row);
@@ -202,29 +191,34 @@ impl Queue {
 
     /// A second reader of the same user confirms everything below `offset`, or everything.
     pub fn steal(&mut self, offset: Option<u64>) -> usize {
-        let before = self.rows.len();
-        self.rows.retain(|row| offset.is_some_and(|offset| row.id >= offset));
-        let stolen = before - self.rows.len();
-        self.stats.stolen += stolen as u64;
-        stolen
+        let count = offset.map_or(self.rows.len(), |offset| self.rows.partition_point(|row| row.id < offset));
+        let unserved = self.rows.drain(..count).filter(Row::is_unserved).count();
+        self.stats.stolen += count as u64;
+        self.stats.stolen_unserved += unserved as u64;
+        count
     }
 
     /// Deletes at most `max` rows created before `cutoff_s`; returns how many.
     pub fn expire(&mut self, cutoff_s: i64, max: usize) -> usize {
-        let mut expired = 0;
-        while expired < max && self.rows.front().is_some_and(|row| row.created_s < cutoff_s) {
-            self.rows.pop_front();
+        let (mut expired, mut unserved) = (0, 0);
+        while expired < max
+            && let Some(row) = self.rows.front().filter(|row| row.created_s < cutoff_s)
+        {
+            unserved += usize::from(row.is_unserved());
             expired += 1;
+            self.rows.pop_front();
         }
         if expired < max {
             // A clock that was set back leaves old rows behind young ones.
             self.rows.retain(|row| {
                 let stays = row.created_s >= cutoff_s || expired >= max;
                 expired += usize::from(!stays);
+                unserved += usize::from(!stays && row.is_unserved());
                 stays
             });
         }
         self.stats.expired += expired as u64;
+        self.stats.expired_unserved += unserved as u64;
         expired
     }
 
@@ -235,10 +229,11 @@ impl Queue {
 
     /// Forgets every row from `next` on: a restored portal does not have them.
     pub fn roll_back(&mut self, next: u64) {
-        let before = self.rows.len() + self.held.len();
+        let before = self.rows.len() + self.hidden();
         self.rows.retain(|row| row.id < next);
         self.held.retain(|row| row.id < next);
-        self.stats.rolled_back += (before - self.rows.len() - self.held.len()) as u64;
+        self.late.retain(|_, row| row.id < next);
+        self.stats.rolled_back += (before - self.rows.len() - self.hidden()) as u64;
     }
 
     /// Every id ever visible in this queue, ascending.
@@ -253,14 +248,19 @@ impl Queue {
         QueueStats {
             subscribed: self.subscribed,
             pending: self.rows.len() as u64,
-            held: self.held.len() as u64,
+            held: self.hidden() as u64,
             ..self.stats.clone()
         }
     }
 
+    /// How many rows have an id and cannot be seen.
+    fn hidden(&self) -> usize {
+        self.held.len() + self.late.len()
+    }
+
     fn confirm_below(&mut self, offset: u64) {
         let count = self.rows.partition_point(|row| row.id < offset);
-        let unserved = self.rows.drain(..count).filter(|row| row.served == Served::Never).count();
+        let unserved = self.rows.drain(..count).filter(Row::is_unserved).count();
         self.stats.confirmed += count as u64;
         self.stats.confirmed_unserved += unserved as u64;
     }
@@ -390,6 +390,25 @@ mod tests {
     }
 
     #[test]
+    fn a_late_row_survives_a_confirmation_and_is_lost_to_the_next() {
+        let mut queue = queue(&[4, 6]);
+        let now = Instant::now();
+        let later = now + std::time::Duration::from_secs(1);
+        queue.delay(row(5), later);
+        assert_eq!(queue.surface(now), Some(later));
+        assert_eq!(get(&mut queue, 6, 100, NOW).0, [6], "what is not committed cannot be deleted");
+        assert_eq!((queue.stats().held, queue.stats().confirmed), (1, 1));
+        assert_eq!(queue.ledger(), [4, 6]);
+        assert_eq!(queue.surface(later), None);
+        assert_eq!(get(&mut queue, 0, 100, NOW).0, [5, 6], "it shows to whoever confirms nothing");
+        queue.delay(row(3), later);
+        queue.surface(later);
+        assert_eq!(get(&mut queue, 6, 100, NOW).0, [6]);
+        let stats = queue.stats();
+        assert_eq!((stats.confirmed, stats.confirmed_unserved, stats.held), (3, 2, 0));
+    }
+
+    #[test]
     fn unsubscribing_purges_or_keeps() {
         let mut purged = queue(&[1, 2]);
         purged.subscribe();
@@ -406,10 +425,12 @@ mod tests {
     #[test]
     fn rows_expire_in_chunks_and_age_alone_hides_nothing() {
         let mut queue = queue(&[1, 2, 3]);
-        assert_eq!(get(&mut queue, 1, 100, NOW + 200_000).0.len(), 3, "no filter by age");
+        assert_eq!(get(&mut queue, 1, 1, NOW + 200_000).0, [1], "no filter by age");
         assert_eq!(queue.expire(NOW, 10), 0);
         assert_eq!(queue.expire(NOW + 1, 2), 2);
         assert_eq!(get(&mut queue, 1, 100, NOW).0, [3]);
+        let stats = queue.stats();
+        assert_eq!((stats.expired, stats.expired_unserved, stats.confirmed_unserved), (2, 1, 0));
     }
 
     #[test]
@@ -448,8 +469,9 @@ mod tests {
     #[test]
     fn a_thief_takes_all_or_up_to_an_offset() {
         let mut queue = queue(&[1, 2, 3]);
+        get(&mut queue, 1, 2, NOW);
         assert_eq!(queue.steal(Some(2)), 1);
         assert_eq!(queue.steal(None), 2);
-        assert_eq!(queue.stats().stolen, 3);
+        assert_eq!((queue.stats().stolen, queue.stats().stolen_unserved), (3, 1));
     }
 }

@@ -4,8 +4,9 @@
 use super::method::Situation;
 use super::parameter::Parameters;
 use super::portal::Portal;
-use super::queue::{Ask, Page, Passage, Queue, Row};
+use super::queue::{Ask, Page, Passage, Queue};
 use super::refusal::Refusal;
+use super::row::Row;
 
 /// How the portal stands while somebody reads.
 #[derive(Clone, Copy, Debug)]

@@ -31,9 +31,12 @@ impl Shared {
         self.residence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The portal, for as long as the guard lives; nobody awaits while holding it.
+    /// The portal, for as long as the guard lives; nobody awaits while holding it. What was late and is
+    /// due by now can be seen.
     pub fn portal(&self) -> MutexGuard<'_, Portal> {
-        self.portal.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut portal = self.portal.lock().unwrap_or_else(PoisonError::into_inner);
+        portal.surface();
+        portal
     }
 
     /// The sandbox's first address, which stays that of the authorization server: `http://HOST:PORT/`.

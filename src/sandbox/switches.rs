@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bucket::BucketSize;
+use super::writing::Lateness;
 
 /// The portal's switches. Their names are the keys of `POST /sandbox/portal`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,7 +32,7 @@ pub struct Switches {
     pub null_next_offset: bool,
     /// Pages have `lastEventId` and no `nextOffset` (the format before 25.03.2026).
     pub legacy_last_event_id: bool,
-    /// Added to the `date` of events: the database's clock against the portal's.
+    /// Added to the `date` of events as they are recorded: the database's clock against the portal's.
     pub date_skew_s: i64,
     /// The plan has reservations and connectors for offline events (PORTAL.md 4).
     pub extended_offline: bool,
@@ -47,6 +48,8 @@ pub struct Switches {
     pub replica_lag_s: i64,
     /// The rate limiter; none unless set (PORTAL.md 7).
     pub bucket: Option<BucketSize>,
+    /// Rows that show some time after they were given an id; none unless set (PORTAL.md 2.9).
+    pub late: Option<Lateness>,
 }
 
 impl Default for Switches {
@@ -70,6 +73,7 @@ impl Default for Switches {
             execution_s: 0.0,
             replica_lag_s: 0,
             bucket: None,
+            late: None,
         }
     }
 }

@@ -21,8 +21,12 @@ pub struct QueueStats {
     pub confirmed_unserved: u64,
     /// Rows deleted by the cleaner.
     pub expired: u64,
+    /// Rows among those that no whole answer ever carried: nobody came in time.
+    pub expired_unserved: u64,
     /// Rows taken by the control API's second reader.
     pub stolen: u64,
+    /// Rows among those that no whole answer ever carried.
+    pub stolen_unserved: u64,
     /// Rows deleted by `unsubscribe`, and those of a bot by its end.
     pub purged: u64,
     /// Rows that vanished when the counter was set back.

@@ -1,37 +1,60 @@
 //! A file: one appending write and one `fdatasync` a batch, then it counts as delivered.
 //!
-//! Exactly once: what a crash left behind is found again when the file is opened (`tail`), so a
+//! Exactly once: what a crash left behind is found again when the file is first opened (`tail`), so a
 //! repeated batch adds only what is missing. A write that failed is cut off again before the next try.
+//! Between two batches the file is put aside when it is time (`rotation`).
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
-use tracing::{info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::tail::{self, Tail};
+use super::compression::{self, Format};
+use super::open_file::{Doubt, OpenFile, open_outside, open_past};
+use super::place::{follow, identity_at, sync_folder};
+use super::rotation::{self, Naming};
+use super::tail::{Tail, Tails};
+use super::tidying::{Rules, Tidier};
 use super::{DeliverError, Sink, blocking};
-use crate::config::FileConfig;
+use crate::config::{FileConfig, RotateConfig};
 use crate::event::{Event, EventId, Queue};
+use crate::failpoint;
 use crate::shutdown::Signals;
 
 /// What a line needs besides its payload, generously.
 const LINE_OVERHEAD: usize = 160;
 
+/// How many files of before are searched, at most: each costs an opening and a sync, and the last attempt of
+/// every source is in the newest.
+const SEARCHED_FILES_MAX: usize = 1000;
+
 /// The `file` sink.
 pub struct FileSink {
     signals: Signals,
     writer: Arc<Mutex<Writer>>,
+    tidier: Tidier,
 }
 
 impl FileSink {
+    /// Looks at what was rotated before beside the start, and leaves it to the first attempt to complain.
     pub fn new(config: FileConfig, signals: Signals) -> Self {
-        Self { signals, writer: Arc::new(Mutex::new(Writer { config, opened: None })) }
+        let (is_rotated, tidier) = (config.rotate.is_some(), Tidier::default());
+        let writer = Arc::new(Mutex::new(Writer::new(config, tidier.clone())));
+        if is_rotated {
+            let writer = Arc::clone(&writer);
+            tidier.begin_with(move || writer.lock().unwrap_or_else(PoisonError::into_inner).prepare());
+        }
+        Self { signals, writer, tidier }
+    }
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        self.tidier.wait();
     }
 }
 
@@ -74,10 +97,8 @@ impl Lines {
     }
 
     /// The lines that `tail` does not hold. Nearly always that is all of them, and nothing is copied.
-    fn missing_in(self, tail: &Tail) -> Vec<u8> {
-        if tail.is_empty() {
-            return self.bytes;
-        }
+    fn missing_in(self, tail: Option<&Tail>) -> Vec<u8> {
+        let Some(tail) = tail else { return self.bytes };
         let mut missing = Vec::new();
         let mut start = 0;
         for (id, end) in self.ends {
@@ -93,111 +114,168 @@ impl Lines {
 
 struct Writer {
     config: FileConfig,
-    opened: Option<Opened>,
+    opened: Option<OpenFile>,
+    /// The nudges that had come when it was opened.
+    nudge_count: u64,
+    /// What was there before this process; not looked for yet without.
+    tails: Option<Tails>,
+    doubt: Option<Doubt>,
+    tidier: Tidier,
+    /// Rotating failed, which has been said.
+    is_stuck: bool,
 }
 
 impl Writer {
+    fn new(config: FileConfig, tidier: Tidier) -> Self {
+        Self { config, opened: None, nudge_count: 0, tails: None, doubt: None, tidier, is_stuck: false }
+    }
+
+    /// Opens what a run before has left, so that nothing is there twice for longer than need be.
+    fn prepare(&mut self) {
+        let path = follow(&self.config.path);
+        let past = path.and_then(|place| Ok((place.exists(), Naming::try_new(&place)?.list()?)));
+        if past.is_ok_and(|(is_there, past)| is_there || !past.ours.is_empty()) && self.search().is_err() {
+            self.opened = None;
+        }
+    }
+
     fn append(&mut self, queue: &Queue, lines: Lines, nudge_count: u64) -> Result<(), DeliverError> {
-        let result = self.opened(nudge_count).and_then(|opened| opened.append(queue, lines));
-        result.map_err(|error| {
+        self.try_append(queue, lines, nudge_count).map_err(|error| {
             // Whatever happened: look at the file afresh before the next try.
             self.opened = None;
             explain(&self.config.path, &error)
         })
     }
 
-    /// The file, opened again when a nudge has come since: it may have been moved away.
-    fn opened(&mut self, nudge_count: u64) -> io::Result<&mut Opened> {
-        if self.opened.as_ref().is_some_and(|opened| opened.nudge_count != nudge_count) {
-            info!(path = %self.config.path.display(), "reopening the file");
-            self.opened = None;
+    fn try_append(&mut self, queue: &Queue, lines: Lines, nudge_count: u64) -> io::Result<()> {
+        if let Some(doubt) = &self.doubt {
+            doubt.resolve(&self.config.path)?;
+            self.doubt = None;
         }
-        match &mut self.opened {
-            Some(opened) => Ok(opened),
-            none => Ok(none.insert(Opened::open(&self.config, nudge_count)?)),
+        self.let_go(nudge_count)?;
+        self.search()?;
+        let count = lines.ends.len();
+        let bytes = lines.missing_in(self.tails.as_ref().and_then(|tails| tails.of(queue)));
+        self.rotate_if_due(bytes.len() as u64)?;
+        self.write(&bytes)?;
+        if let Some(tails) = &mut self.tails {
+            tails.forget_after(queue, count);
         }
-    }
-}
-
-/// The open file, and what it held of each queue before we added to it.
-struct Opened {
-    file: File,
-    nudge_count: u64,
-    tails: HashMap<Arc<str>, Tail>,
-}
-
-impl Opened {
-    fn open(config: &FileConfig, nudge_count: u64) -> io::Result<Self> {
-        let path = &config.path;
-        let is_new = !path.exists();
-        if is_new {
-            create_parents(path)?;
-        }
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(config.mode).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
-        }
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => {
-                return Err(io::Error::new(ErrorKind::ResourceBusy, "another process writes to it"));
-            }
-            // Some network file systems know no locks; we only guard against a second writer.
-            Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => return Err(error),
-            _ => {}
-        }
-        if is_new {
-            // The process's umask has had its say; the configuration has the last word.
-            file.set_permissions(Permissions::from_mode(config.mode))?;
-            sync_folder(path)?;
-        } else if let Some(repair) = tail::repair(&file)? {
-            warn!(path = %path.display(), "{repair}");
-        }
-        Ok(Self { file, nudge_count, tails: HashMap::new() })
-    }
-
-    fn append(&mut self, queue: &Queue, lines: Lines) -> io::Result<()> {
-        let (Some(&(from, _)), Some(&(to, _))) = (lines.ends.first(), lines.ends.last()) else {
-            return Ok(());
-        };
-        let tail = match self.tails.entry(Arc::clone(&queue.identity)) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(Tail::read(&self.file, queue, from)?),
-        };
-        write_durably(&self.file, &lines.missing_in(tail))?;
-        tail.forget_up_to(to);
         Ok(())
     }
+
+    /// Closes the file when its path leads elsewhere by now, or when a nudge has come since it was opened.
+    fn let_go(&mut self, nudge_count: u64) -> io::Result<()> {
+        let is_nudged = std::mem::replace(&mut self.nudge_count, nudge_count) != nudge_count;
+        let Some(opened) = &self.opened else { return Ok(()) };
+        let path = self.config.path.display();
+        if identity_at(&self.config.path)? != Some(opened.identity) {
+            warn!(%path, "the file was moved or deleted: going on with a new one");
+            self.opened = None;
+        } else if is_nudged {
+            info!(%path, "reopening the file");
+            self.opened = None;
+        }
+        Ok(())
+    }
+
+    fn opened(&mut self) -> io::Result<&OpenFile> {
+        match &mut self.opened {
+            Some(opened) => Ok(opened),
+            none => Ok(none.insert(OpenFile::open(&follow(&self.config.path)?, self.config.mode)?)),
+        }
+    }
+
+    /// Finds out what was there before this process, once in its life: what came later it knows by itself.
+    fn search(&mut self) -> io::Result<()> {
+        if self.tails.is_some() {
+            return Ok(());
+        }
+        let mut tails = Tails::default();
+        tails.search(&self.opened()?.file)?;
+        // A name that makes no others is refused when there is something to rotate.
+        if let Ok(naming) = Naming::try_new(&follow(&self.config.path)?) {
+            search_past(&naming, &mut tails)?;
+            self.tidy(naming);
+        }
+        self.tails = Some(tails);
+        Ok(())
+    }
+
+    fn tidy(&self, naming: Naming) {
+        if let Some(RotateConfig { keep, .. }) = self.config.rotate {
+            self.tidier.start(naming, Rules { keep, format: Format::of(self.config.compress) });
+        }
+    }
+
+    /// Puts the file aside when `count` more bytes are for a new one.
+    fn rotate_if_due(&mut self, count: u64) -> io::Result<()> {
+        let Some(config) = self.config.rotate.filter(|_| count > 0) else { return Ok(()) };
+        let metadata = self.opened()?.file.metadata()?;
+        if !rotation::is_due(config, metadata.len(), metadata.modified()?, SystemTime::now(), count) {
+            return Ok(());
+        }
+        let place = follow(&self.config.path)?;
+        let path = place.display();
+        let rotated = Naming::try_new(&place).and_then(|naming| Ok((naming.rotate()?, naming)));
+        match rotated {
+            Ok((rotated, naming)) => {
+                debug!(%path, rotated = %rotated.display(), "file rotated");
+                self.is_stuck = false;
+                // From here on nothing goes into the old one, whatever fails: it may be being compressed.
+                self.opened = None;
+                sync_folder(&place)?;
+                failpoint::reached("rotation_synced");
+                self.opened()?;
+                failpoint::reached("rotation_created");
+                self.tidy(naming);
+            }
+            // Events are worth more than the order among files.
+            Err(error) if !self.is_stuck => {
+                self.is_stuck = true;
+                error!(%path, %error, "cannot rotate the file: events go on into it; make its folder writable");
+            }
+            Err(error) => debug!(%path, %error, "cannot rotate the file"),
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let opened = self.opened()?;
+        let length = opened.file.metadata()?.len();
+        let written = opened.append(bytes, length);
+        written.map_err(|(error, doubt)| {
+            self.doubt = doubt;
+            error
+        })
+    }
 }
 
-/// Appends `bytes` and waits for the disk; what was there before may still be on its way there, too.
-fn write_durably(mut file: &File, bytes: &[u8]) -> io::Result<()> {
-    let length = file.metadata()?.len();
-    let written = file.write_all(bytes).and_then(|()| file.sync_data());
-    if written.is_err() {
-        // After a failed sync the system may forget the pages and call the next sync a success, so
-        // the lines must be written anew. If even this fails, opening the file repairs it.
-        file.set_len(length).ok();
-    }
-    written
-}
+/// How a file of before is opened.
+type Open = fn(&Path) -> io::Result<File>;
 
-/// Creates the missing folders above `path`, each one's name on the disk before it is used.
-fn create_parents(path: &Path) -> io::Result<()> {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
-    if folder.exists() {
-        return Ok(());
+/// Adds what lies beside the file to `tails`, the newest first, and puts right what a crash left there.
+fn search_past(naming: &Naming, tails: &mut Tails) -> io::Result<()> {
+    let mut past = naming.list()?;
+    compression::settle(&mut past);
+    let ours = past.ours.into_iter().rev().map(|rotated| (rotated.path, open_past as Open));
+    let outside = past.outside.into_iter().map(|path| (path, open_outside as Open));
+    let mut files: Vec<(SystemTime, PathBuf, Open)> = Vec::new();
+    for (path, open) in ours.chain(outside) {
+        let written = path.metadata().and_then(|metadata| metadata.modified());
+        files.push((written.unwrap_or(SystemTime::UNIX_EPOCH), path, open));
     }
-    create_parents(folder)?;
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => sync_folder(folder),
+    // Stable: ours stay in the order of their names where the clock of the disk is too coarse.
+    files.sort_by_key(|(written, ..)| std::cmp::Reverse(*written));
+    for (_, path, open) in files.into_iter().take(SEARCHED_FILES_MAX) {
+        if !tails.wants_more() {
+            break;
+        }
+        if let Err(error) = open(&path).and_then(|file| tails.search(&file)) {
+            warn!(path = %path.display(), %error, "cannot look for events in a rotated file");
+        }
     }
-}
-
-/// Makes the name `path` durable in the folder that holds it.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    Ok(())
 }
 
 fn explain(path: &Path, error: &io::Error) -> DeliverError {

@@ -1,10 +1,15 @@
 //! Destinations: each takes events, in order, and says when it holds them for good.
 
+mod compression;
 mod file;
+mod open_file;
+mod place;
 mod reach;
 pub mod readable;
+mod rotation;
 mod stdout;
 mod tail;
+mod tidying;
 mod webhook;
 
 use std::sync::Arc;
@@ -28,6 +33,16 @@ pub enum DeliverError {
         reason: String,
         /// How long the destination asked us to stay away, if it did.
         wait: Option<Duration>,
+    },
+    /// It will never take the first of the events, whatever we do: one for the dead letters.
+    #[error("{reason}")]
+    Rejected {
+        /// What happened, without secrets.
+        reason: String,
+        /// The status of its answer, if it gave one.
+        status: Option<u16>,
+        /// The beginning of its answer, without secrets.
+        answer: String,
     },
     /// A person must act: keep the event, try again slowly.
     #[error("{reason}")]

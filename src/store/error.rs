@@ -15,6 +15,17 @@ pub enum StoreError {
         /// Who holds the lock, as it wrote itself down.
         holder: String,
     },
+    /// Another process takes dead letters out of it: leave with 75.
+    #[error(
+        "the dead letters of `{}` are being worked on by {holder}: wait until it is done, or end it; nothing was sent",
+        path.display()
+    )]
+    Replaying {
+        /// The state file.
+        path: PathBuf,
+        /// Who holds the lock, as it wrote itself down.
+        holder: String,
+    },
     /// A newer program wrote it: leave with 78.
     #[error(
         "the state file `{}` has layout {found}, this program knows up to {known}: run the newer version that wrote it",
@@ -36,7 +47,8 @@ pub enum StoreError {
     },
     /// It cannot be trusted: leave with 74.
     #[error(
-        "the state file `{}` is damaged ({detail}): restore it from a backup, or move it away to start anew; \
+        "the state file `{}` is damaged ({detail}): `b24relay state check` shows what is left and what to do: restore a \
+         backup (`b24relay state backup` makes them), or move it away, with its `-wal` and `-shm`, to start anew; \
          the portal then hands out again what it still keeps (24 hours at most)",
         path.display()
     )]
@@ -52,6 +64,14 @@ pub enum StoreError {
         /// The state file.
         path: PathBuf,
         /// What the system said.
+        detail: String,
+    },
+    /// A copy of it cannot be made: leave with 74.
+    #[error("cannot copy the state to `{}`: {detail}", path.display())]
+    Copy {
+        /// Where to.
+        path: PathBuf,
+        /// What stood against it.
         detail: String,
     },
     /// A source has read another queue so far: leave with 78.
@@ -74,7 +94,10 @@ impl StoreError {
     /// Sorts SQLite's error by what can be done about it.
     pub fn from_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();
-        let detail = error.to_string();
+        let detail = match error {
+            rusqlite::Error::StatementChangedRows(_) => "a row is not where it was left".to_owned(),
+            error => error.to_string(),
+        };
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => {
                 Self::Unavailable { path, detail: format!("the disk is full ({detail})") }

@@ -12,7 +12,11 @@ use std::{process, thread};
 
 use jiff::Timestamp;
 
-use super::{StoreError, neighbour};
+use super::{StoreError, file::refuse_cut, folder, neighbour};
+
+/// What is appended to the name of the state file.
+const SUFFIX: &str = ".lock";
+const LETTERS_SUFFIX: &str = ".letters.lock";
 
 /// How often a taken lock is tried again: `status` may hold it for a moment.
 const TRIES: u32 = 5;
@@ -25,14 +29,32 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock and writes down who holds it.
     pub fn acquire(state: &Path) -> Result<Self, StoreError> {
+        let held = |holder| StoreError::Locked { path: state.to_owned(), holder };
+        Self::acquire_on(state, SUFFIX, held)
+    }
+
+    /// The same for the right to take dead letters out, which a daemon beside does not need.
+    pub fn acquire_letters(state: &Path) -> Result<Self, StoreError> {
+        let held = |holder| StoreError::Replaying { path: state.to_owned(), holder };
+        Self::acquire_on(state, LETTERS_SUFFIX, held)
+    }
+
+    fn acquire_on(
+        state: &Path,
+        suffix: &str,
+        held: impl FnOnce(String) -> StoreError,
+    ) -> Result<Self, StoreError> {
         let fail = |doing, error| StoreError::from_io(state, doing, &error);
-        if let Some(folder) = state.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| fail("create its folder", error))?;
+        if let Some(above) = state.parent() {
+            folder::create(above).map_err(|error| fail("create its folder", error))?;
         }
-        let mut file = open(state).map_err(|error| fail("create the lock file", error))?;
+        let mut file =
+            open(&neighbour(state, suffix)).map_err(|error| fail("create the lock file", error))?;
         if !try_lock(&file).map_err(|error| fail("take the lock", error))? {
-            return Err(StoreError::Locked { path: state.to_owned(), holder: holder(&mut file) });
+            return Err(held(holder(&mut file)));
         }
+        // Before our note makes a new file one that was used.
+        refuse_cut(state)?;
         let note =
             format!("process {} since {}\n", process::id(), Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"));
         // The note is for people; a full disk must not keep us from running.
@@ -40,9 +62,14 @@ impl Lock {
         Ok(Self { _file: file })
     }
 
+    /// Whether anybody ever had it, so that there has been a state.
+    pub fn was_taken(state: &Path) -> bool {
+        neighbour(state, ".lock").metadata().is_ok_and(|metadata| metadata.len() > 0)
+    }
+
     /// Who holds the lock on `state` right now, if anybody does.
     pub fn holder(state: &Path) -> Option<String> {
-        let mut file = File::open(neighbour(state, ".lock")).ok()?;
+        let mut file = File::open(neighbour(state, SUFFIX)).ok()?;
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(holder(&mut file)),
             _ => None,
@@ -50,9 +77,9 @@ impl Lock {
     }
 }
 
-fn open(state: &Path) -> std::io::Result<File> {
+fn open(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600).open(neighbour(state, ".lock"))
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 fn try_lock(file: &File) -> std::io::Result<bool> {

@@ -1,61 +1,57 @@
 //! The state file: every line of SQL, and the lock that makes it ours alone.
 //!
-//! Keeps I3 (a commit is on the disk when it returns: WAL with `synchronous = FULL`) and I4 (a
-//! checkpoint never moves back but by [`Store::set_offset`]: the update refuses it).
+//! Keeps I3: a commit is on the disk when it returns (WAL with `synchronous = FULL`). `lanes` holds the
+//! checkpoints, `sources` what is noted of sources, `journal` events on their way, `dead_letters` those that
+//! have no way. A file that cannot be trusted is never used: `file` and `wal` look at it from outside, `schema`
+//! and `seal` from within, `inspection` at all of it for a person; `backup` copies it.
 
+mod backup;
+mod dead_letters;
 mod error;
+mod file;
+mod folder;
+mod inspection;
+mod journal;
+mod lanes;
 mod lock;
 mod report;
+mod rows;
 mod schema;
+mod seal;
+mod simulation;
+mod sources;
+mod wal;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::wall_clock::now_ms;
+
+pub use dead_letters::{Burial, Graves, Letter, LetterFilter, LettersLock, OpenLetter, Rejection};
 pub use error::StoreError;
+pub use inspection::{Finding, Inspection, Soundness, Verdict};
+pub use journal::{Chunk, Fill, Rewound};
+pub use lanes::{Adopted, LaneNote, LaneRecord, LaneState, Progress, Tally};
 use lock::Lock;
-pub use report::{LaneReport, Report, SourceReport};
-
-use crate::event::{Offset, Queue};
+pub use report::{GapReport, GraveReport, LaneReport, Report, SourceReport};
+pub use simulation::{LaneView, View};
+pub use sources::{Gap, Health};
 
 /// How long a statement waits for a reader (`status`, a backup) before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a commit makes durable of one lane.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// The checkpoint: all below it is settled.
-    pub offset: Offset,
-    /// How many events were delivered since the commit before.
-    pub delivered: u64,
-    /// How many were left out by the sink's filter since the commit before.
-    pub filtered: u64,
-    /// What the portal has been told to forget up to now.
-    pub confirmed: Offset,
-}
+/// Statements that stay prepared: more than there are in the paths of every event.
+const STATEMENTS: usize = 32;
 
-/// What the state file knows of a source's queue.
-#[derive(Clone, Debug)]
-pub struct Adopted {
-    /// The checkpoint of each sink that has one.
-    pub checkpoints: HashMap<String, Offset>,
-    /// The portal has forgotten all below it: nothing there can come again.
-    pub confirmed: Offset,
-}
-
-/// How a source is doing, for `status`.
-#[derive(Clone, Debug)]
-pub struct Health {
-    /// Its last poll finished just now.
-    pub has_polled: bool,
-    /// What keeps it from polling; empty when nothing does.
-    pub trouble: String,
-    /// As [`Adopted::confirmed`]; never moves back.
-    pub confirmed: Offset,
+/// Where the state lies.
+#[derive(Clone, Copy)]
+enum Disk {
+    Real,
+    /// Nowhere; how long an access takes, or why it fails.
+    Simulated(fn() -> Result<Duration, String>),
 }
 
 /// The state file, open. Cheap to clone; work is done off the runtime's threads.
@@ -63,6 +59,9 @@ pub struct Health {
 pub struct Store {
     connection: Arc<Mutex<Connection>>,
     path: Arc<Path>,
+    disk: Disk,
+    /// What was found wrong with it since it is open: then nothing is written any more.
+    damage: Arc<OnceLock<String>>,
     /// Held by the one process that polls; not by a command beside it.
     _lock: Option<Arc<Lock>>,
 }
@@ -86,19 +85,26 @@ impl Store {
         match Lock::acquire(path) {
             // Held for the moment in which the layout may change.
             Ok(_lock) => Self::open_with(path, None),
-            Err(StoreError::Locked { .. }) if schema::is_current(path)? => Self::open_with(path, None),
+            Err(StoreError::Locked { .. }) if file::is_current(path)? => Self::open_with(path, None),
             Err(error) => Err(error),
         }
     }
 
     fn open_with(path: &Path, lock: Option<Arc<Lock>>) -> Result<Self, StoreError> {
-        schema::create_file(path)?;
-        let fail = |error| StoreError::from_sqlite(path, &error);
-        let mut connection =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(fail)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
+        let mut connection = file::open(path)?;
         schema::prepare(&mut connection, path)?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), path: path.into(), _lock: lock })
+        Ok(Self::new(connection, path, Disk::Real, lock))
+    }
+
+    fn new(connection: Connection, path: &Path, disk: Disk, lock: Option<Arc<Lock>>) -> Self {
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let connection = Arc::new(Mutex::new(connection));
+        Self { connection, path: path.into(), disk, damage: Arc::default(), _lock: lock }
+    }
+
+    /// Something in the file is not what it must be.
+    fn damaged(&self, detail: String) -> StoreError {
+        StoreError::Damaged { path: self.path.to_path_buf(), detail }
     }
 
     /// What the state file at `path` holds, read without the lock and without changing anything.
@@ -109,108 +115,22 @@ impl Store {
         report::read(path)
     }
 
-    /// Records which queue a source reads, or checks that it is still the same one, and returns what is
-    /// known of it.
+    /// Looks at all of the state file at `path`, without the lock and without changing anything.
     ///
     /// # Errors
-    /// [`StoreError::OtherQueue`] when the source has read another queue so far.
-    pub async fn adopt(&self, queue: &Queue) -> Result<Adopted, StoreError> {
-        let (source, identity) = (Arc::clone(&queue.source), Arc::clone(&queue.identity));
-        let OnRecord { identity: known, confirmed, checkpoints } =
-            self.run(move |connection| adopt(connection, &source, &identity)).await?;
-        if *known != *queue.identity {
-            let (source_name, now) = (queue.source.to_string(), queue.identity.to_string());
-            return Err(StoreError::OtherQueue { source_name, known, now });
-        }
-        // The tables' CHECKs keep offsets at 1 and above.
-        let checkpoints =
-            checkpoints.into_iter().filter_map(|(sink, offset)| Some((sink, Offset::try_new(offset)?)));
-        Ok(Adopted {
-            checkpoints: checkpoints.collect(),
-            confirmed: Offset::try_new(confirmed).unwrap_or(Offset::START),
-        })
+    /// [`StoreError::Unavailable`]; what is wrong otherwise is a finding.
+    pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
+        inspection::inspect(path)
     }
 
-    /// Makes durable that `sink` has settled everything of `source` below the progress's offset.
+    /// Copies the state file at `path` to `target` as it is at one moment, beside a running daemon or without
+    /// one; tells `progress` how many pages are left of how many. The copy is checked and on the disk when
+    /// this returns; nothing is left of it when it cannot be. Returns its size in bytes.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the disk does not take it: try again, nothing has changed.
-    pub async fn commit(&self, source: &str, sink: &str, progress: Progress) -> Result<(), StoreError> {
-        let (source, sink) = (source.to_owned(), sink.to_owned());
-        self.run(move |connection| {
-            let transaction = connection.transaction()?;
-            transaction
-                .prepare_cached(
-                    "INSERT INTO checkpoint (source, sink, offset, committed_ms, delivered, filtered)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                     ON CONFLICT DO UPDATE SET
-                         offset = excluded.offset, committed_ms = excluded.committed_ms,
-                         delivered = delivered + excluded.delivered, filtered = filtered + excluded.filtered
-                     WHERE excluded.offset > checkpoint.offset",
-                )?
-                .execute(params![
-                    source,
-                    sink,
-                    progress.offset.get(),
-                    now_ms(),
-                    progress.delivered,
-                    progress.filtered
-                ])?;
-            transaction
-                .prepare_cached("UPDATE source SET confirmed = ?2 WHERE name = ?1 AND confirmed < ?2")?
-                .execute(params![source, progress.confirmed.get()])?;
-            transaction.commit()
-        })
-        .await
-    }
-
-    /// Lets a source read another queue than so far, an operator's decision: what is known of the old
-    /// one is forgotten.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub async fn forget_queue(&self, source: &str) -> Result<(), StoreError> {
-        let source = source.to_owned();
-        self.run(move |connection| {
-            let transaction = connection.transaction()?;
-            transaction.execute("DELETE FROM checkpoint WHERE source = ?1", [&source])?;
-            transaction.execute("DELETE FROM source WHERE name = ?1", [&source])?;
-            transaction.commit()
-        })
-        .await
-    }
-
-    /// Puts the checkpoints of a source's sinks at `offset`, forward or back: an operator's decision
-    /// (I4). The source must have been adopted; `sinks` are those that get one if they have none yet.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub async fn set_offset(
-        &self,
-        source: &str,
-        sinks: Vec<String>,
-        offset: Offset,
-    ) -> Result<(), StoreError> {
-        let source = source.to_owned();
-        self.run(move |connection| {
-            let transaction = connection.transaction()?;
-            // The portal may have counted anew: what it has once forgotten says nothing any more.
-            transaction
-                .execute("UPDATE source SET confirmed = 1, trouble = '' WHERE name = ?1", [&source])?;
-            transaction.execute(
-                "UPDATE checkpoint SET offset = ?2, committed_ms = ?3 WHERE source = ?1",
-                params![source, offset.get(), now_ms()],
-            )?;
-            for sink in sinks {
-                transaction.execute(
-                    "INSERT INTO checkpoint (source, sink, offset, committed_ms) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT DO NOTHING",
-                    params![source, sink, offset.get(), now_ms()],
-                )?;
-            }
-            transaction.commit()
-        })
-        .await
+    /// As [`Store::open`]; [`StoreError::Copy`] when there is something at `target` or it cannot be written.
+    pub fn backup(path: &Path, target: &Path, progress: impl FnMut(u32, u32)) -> Result<u64, StoreError> {
+        backup::copy(path, target, progress)
     }
 
     /// Keeps `value` under `key`, whatever it means to whoever keeps it.
@@ -244,106 +164,37 @@ impl Store {
         .await
     }
 
-    /// Notes for `status` how a source is doing.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub async fn note_source(&self, source: &str, health: Health) -> Result<(), StoreError> {
-        let source = source.to_owned();
-        let Health { has_polled, trouble, confirmed } = health;
-        self.run(move |connection| {
-            connection.execute(
-                "INSERT INTO source (name, identity, adopted_ms, trouble) VALUES (?1, '', ?4, ?2)
-                 ON CONFLICT DO UPDATE SET trouble = ?2, polled_ms = iif(?3, ?4, polled_ms),
-                     confirmed = max(confirmed, ?5)",
-                params![source, trouble, has_polled, now_ms(), confirmed.get()],
-            )
-        })
-        .await
-        .map(|_| ())
-    }
-
-    /// Counts that the portal had stopped recording for a source: there is a hole in what it has seen.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub async fn note_loss(&self, source: &str) -> Result<(), StoreError> {
-        let source = source.to_owned();
-        self.run(move |connection| {
-            connection.execute("UPDATE source SET losses = losses + 1 WHERE name = ?1", [source])
-        })
-        .await
-        .map(|_| ())
-    }
-
-    /// Notes for `status` what keeps a sink from settling a source's events; empty when nothing does.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub async fn note_lane(&self, source: &str, sink: &str, trouble: &str) -> Result<(), StoreError> {
-        let (source, sink, trouble) = (source.to_owned(), sink.to_owned(), trouble.to_owned());
-        self.run(move |connection| {
-            connection.execute(
-                "INSERT INTO checkpoint (source, sink, offset, committed_ms, trouble) VALUES (?1, ?2, 1, ?4, ?3)
-                 ON CONFLICT DO UPDATE SET trouble = excluded.trouble",
-                params![source, sink, trouble, now_ms()],
-            )
-        })
-        .await
-        .map(|_| ())
-    }
-
-    /// Runs `work` on a thread that may block.
+    /// Runs `work`; on a thread that may block, when there is a disk.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        if let Some(detail) = self.damage.get() {
+            return Err(self.damaged(detail.clone()));
+        }
         let (connection, path) = (Arc::clone(&self.connection), Arc::clone(&self.path));
-        let task = tokio::task::spawn_blocking(move || {
+        let damage = Arc::clone(&self.damage);
+        let work = move || {
             // A panic in `work` leaves no half-done transaction behind: SQLite rolls it back.
             let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&mut connection).map_err(|error| StoreError::from_sqlite(&path, &error))
-        });
+            work(&mut connection).map_err(|error| {
+                let error = StoreError::from_sqlite(&path, &error);
+                if let StoreError::Damaged { detail, .. } = &error {
+                    damage.get_or_init(|| detail.clone());
+                }
+                error
+            })
+        };
+        if let Disk::Simulated(script) = self.disk {
+            let unavailable = |detail| StoreError::Unavailable { path: self.path.to_path_buf(), detail };
+            tokio::time::sleep(script().map_err(unavailable)?).await;
+            let outcome = work();
+            tokio::time::sleep(script().unwrap_or_default()).await;
+            return outcome;
+        }
+        let task = tokio::task::spawn_blocking(work);
         task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
-}
-
-/// The queue on record for `source`, new or known, what the portal has forgotten, and the offset of each
-/// sink that has one.
-fn adopt(connection: &mut Connection, source: &str, identity: &str) -> rusqlite::Result<OnRecord> {
-    let transaction = connection.transaction()?;
-    transaction.execute(
-        // A source that nobody had logged in for has no identity yet.
-        "INSERT INTO source (name, identity, adopted_ms) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET identity = excluded.identity WHERE identity = ''",
-        params![source, identity, now_ms()],
-    )?;
-    // What troubled an earlier run is history. Without any, nothing is written: a start on a full disk works.
-    transaction.execute("UPDATE source SET trouble = '' WHERE name = ?1 AND trouble <> ''", [source])?;
-    transaction
-        .execute("UPDATE checkpoint SET trouble = '' WHERE source = ?1 AND trouble <> ''", [source])?;
-    let (identity, confirmed) =
-        transaction.query_row("SELECT identity, confirmed FROM source WHERE name = ?1", [source], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-    let checkpoints = transaction
-        .prepare("SELECT sink, offset FROM checkpoint WHERE source = ?1")?
-        .query_map([source], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    transaction.commit()?;
-    Ok(OnRecord { identity, confirmed, checkpoints })
-}
-
-/// A source's rows.
-struct OnRecord {
-    identity: String,
-    confirmed: u64,
-    checkpoints: Vec<(String, u64)>,
-}
-
-/// The wall clock in Unix milliseconds; for people to read, never for decisions.
-fn now_ms() -> i64 {
-    Timestamp::now().as_millisecond()
 }
 
 /// A neighbour of the state file: its path with `suffix` appended.

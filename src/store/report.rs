@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use serde::Serialize;
 
 use super::lock::Lock;
-use super::{BUSY_TIMEOUT, StoreError, schema};
+use super::{Gap, StoreError, file, now_ms, schema};
+use crate::checkpoint::Checkpoint;
+use crate::event::{EventId, Offset};
+
+/// How long the portal keeps an event (PORTAL.md 2.5).
+const LIFETIME_S: i64 = 24 * 3600;
 
 /// The state file at one moment.
 #[derive(Debug, Serialize)]
@@ -17,6 +22,8 @@ pub struct Report {
     pub sources: Vec<SourceReport>,
     /// The lanes by source and sink.
     pub lanes: Vec<LaneReport>,
+    /// The dead letters by sink.
+    pub dead_letters: Vec<GraveReport>,
 }
 
 /// One source.
@@ -34,6 +41,25 @@ pub struct SourceReport {
     pub confirmed: u64,
     /// How often the portal had stopped recording without our doing, as far as it can be seen.
     pub losses: u64,
+    /// All below it has been in the journal.
+    pub received: u64,
+    /// All events of before are settled or in the journal, in Unix milliseconds by the portal's clock.
+    pub covered_ms: Option<i64>,
+    /// By how much the portal's clock is ahead of this machine's, in milliseconds.
+    pub skew_ms: i64,
+    /// How long until the portal forgets what is not in safety, if anything is waiting there: below zero, it
+    /// has begun to.
+    pub retention_left_s: Option<i64>,
+    /// How many events have disappeared from the portal before they were confirmed.
+    pub stolen: u64,
+    /// When some did last, in Unix milliseconds.
+    pub stolen_ms: Option<i64>,
+    /// When the portal may have forgotten events that were never read, in order.
+    pub gaps: Vec<GapReport>,
+    /// How many events are in the journal.
+    pub journal_events: u64,
+    /// How much they take.
+    pub journal_bytes: u64,
 }
 
 /// One sink's way through one source.
@@ -43,59 +69,170 @@ pub struct LaneReport {
     pub source: String,
     /// The sink's name.
     pub sink: String,
-    /// Its checkpoint.
+    /// Its checkpoint: all below is settled.
     pub offset: u64,
+    /// The highest id that is settled; above the offset it may not be alone in being so.
+    pub highest: u64,
     /// When that was committed, in Unix milliseconds.
     pub committed_ms: i64,
     /// How many events it has delivered so far.
     pub delivered: u64,
     /// How many its filter has left out so far.
     pub filtered: u64,
+    /// How many were too old for it so far.
+    pub expired: u64,
+    /// How many it has rejected so far.
+    pub buried: u64,
+    /// How many of those are still there, as dead letters.
+    pub dead_letters: u64,
+    /// `flowing`, `retrying`, `held` or `draining`.
+    pub state: String,
+    /// Since when, in Unix milliseconds.
+    pub since_ms: Option<i64>,
+    /// When it tries again, in Unix milliseconds.
+    pub next_ms: Option<i64>,
     /// What keeps it from settling; empty when nothing does.
     pub trouble: String,
 }
 
+/// A stretch of time whose events may be lost.
+#[derive(Debug, Serialize)]
+pub struct GapReport {
+    /// Its ends, as people write them.
+    pub from: String,
+    /// See `from`.
+    pub to: String,
+    /// Its ends, in Unix milliseconds by the portal's clock.
+    pub from_ms: i64,
+    /// See `from_ms`.
+    pub to_ms: i64,
+}
+
+/// The dead letters of one sink, whether it is configured or not.
+#[derive(Debug, Serialize)]
+pub struct GraveReport {
+    /// The sink's name.
+    pub sink: String,
+    /// How many there are.
+    pub count: u64,
+    /// How much they take.
+    pub bytes: u64,
+    /// When the oldest one was buried, in Unix milliseconds.
+    pub oldest_ms: i64,
+}
+
+/// Opens the state file for looking at it, and says which layout it has: 0 for an empty one.
+pub fn open(path: &Path) -> Result<(Connection, u32), StoreError> {
+    let connection = file::open_to_read(path)?;
+    let layout = schema::inspect_lightly(&connection, path)?;
+    Ok((connection, layout))
+}
+
 /// Reads the state file.
 pub fn read(path: &Path) -> Result<Report, StoreError> {
-    let fail = |error| StoreError::from_sqlite(path, &error);
-    if matches!(path.try_exists(), Ok(false)) {
-        let detail = "there is none yet: has `b24relay run` been started with this configuration?".to_owned();
-        return Err(StoreError::Unavailable { path: path.to_owned(), detail });
-    }
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fail)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
-    let (mut sources, mut lanes) = (Vec::new(), Vec::new());
-    let layout = schema::inspect(&connection, path)?;
-    // Layout 0: created a moment ago, nothing in it yet.
-    if layout > 0 {
-        sources = select_sources(&connection, layout).map_err(fail)?;
-        lanes = select_lanes(&connection).map_err(fail)?;
-    }
-    Ok(Report { holder: Lock::holder(path), sources, lanes })
+    let (connection, layout) = open(path)?;
+    let select = |connection: &Connection| -> rusqlite::Result<Report> {
+        // One moment for all of it.
+        let connection = connection.unchecked_transaction()?;
+        Ok(Report {
+            holder: Lock::holder(path),
+            sources: select_sources(&connection, layout)?,
+            lanes: select_lanes(&connection, layout)?,
+            dead_letters: select_graves(&connection, layout)?,
+        })
+    };
+    select(&connection).map_err(|error| StoreError::from_sqlite(path, &error))
 }
 
 fn select_sources(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<SourceReport>> {
     // Looking must not change the file, so one that was not brought to the newest layout yet is read as it is.
-    let newer = if layout >= 2 { "confirmed, losses" } else { "1, 0" };
-    let mut select = connection
-        .prepare(&format!("SELECT name, identity, polled_ms, trouble, {newer} FROM source ORDER BY name"))?;
+    let confirmed = if layout >= 2 { "confirmed, losses" } else { "1, 0" };
+    let newer = if layout >= 3 {
+        "received, covered_ms, skew_ms, stolen, stolen_ms, journal_bytes,
+             (SELECT count(*) FROM journal WHERE source = name)"
+    } else {
+        "1, NULL, 0, 0, NULL, 0, 0"
+    };
+    if layout == 0 {
+        return Ok(Vec::new());
+    }
+    let mut select = connection.prepare(&format!(
+        "SELECT name, identity, polled_ms, trouble, {confirmed}, {newer} FROM source ORDER BY name"
+    ))?;
     let rows = select.query_map([], |row| {
+        let name: String = row.get(0)?;
+        let (covered_ms, skew_ms): (Option<i64>, i64) = (row.get(7)?, row.get(8)?);
         Ok(SourceReport {
-            name: row.get(0)?,
+            gaps: if layout >= 3 { select_gaps(connection, &name)? } else { Vec::new() },
+            name,
             identity: row.get(1)?,
             polled_ms: row.get(2)?,
             trouble: row.get(3)?,
             confirmed: row.get(4)?,
             losses: row.get(5)?,
+            received: row.get(6)?,
+            covered_ms,
+            skew_ms,
+            retention_left_s: covered_ms.map(|covered_ms| retention_left_s(covered_ms, skew_ms)),
+            stolen: row.get(9)?,
+            stolen_ms: row.get(10)?,
+            journal_bytes: row.get(11)?,
+            journal_events: row.get(12)?,
         })
     })?;
     rows.collect()
 }
 
-fn select_lanes(connection: &Connection) -> rusqlite::Result<Vec<LaneReport>> {
+fn retention_left_s(covered_ms: i64, skew_ms: i64) -> i64 {
+    let age_ms = now_ms().saturating_add(skew_ms).saturating_sub(covered_ms);
+    LIFETIME_S.saturating_sub(age_ms.div_euclid(1000))
+}
+
+fn select_gaps(connection: &Connection, source: &str) -> rusqlite::Result<Vec<GapReport>> {
+    let mut select = connection
+        .prepare_cached("SELECT number, from_ms, to_ms FROM gap WHERE source = ?1 ORDER BY number")?;
+    let rows = select.query_map([source], |row| {
+        let gap = Gap { number: row.get(0)?, from_ms: row.get(1)?, to_ms: row.get(2)? };
+        let [from, to] = gap.spelled();
+        Ok(GapReport { from, to, from_ms: gap.from_ms, to_ms: gap.to_ms })
+    })?;
+    rows.collect()
+}
+
+fn select_graves(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<GraveReport>> {
+    if layout < 3 {
+        return Ok(Vec::new());
+    }
     let mut select = connection.prepare(
-        "SELECT source, sink, offset, committed_ms, delivered, filtered, trouble FROM checkpoint ORDER BY source, sink",
+        "SELECT sink, count(*), sum(bytes), min(buried_ms) FROM dead_letter GROUP BY sink ORDER BY sink",
     )?;
+    let rows = select.query_map([], |row| {
+        Ok(GraveReport { sink: row.get(0)?, count: row.get(1)?, bytes: row.get(2)?, oldest_ms: row.get(3)? })
+    })?;
+    rows.collect()
+}
+
+fn highest(offset: u64, above: &str) -> u64 {
+    let checkpoint = Offset::try_new(offset).and_then(|offset| Checkpoint::parse(offset, above));
+    let last = checkpoint.and_then(|checkpoint| checkpoint.above().last());
+    last.map_or(offset.saturating_sub(1), EventId::get)
+}
+
+fn select_lanes(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<LaneReport>> {
+    let newer = if layout >= 3 {
+        "expired, buried, state, since_ms, next_ms, above,
+             (SELECT count(*) FROM dead_letter WHERE dead_letter.source = checkpoint.source
+                  AND dead_letter.sink = checkpoint.sink)"
+    } else {
+        "0, 0, 'flowing', NULL, NULL, '[]', 0"
+    };
+    if layout == 0 {
+        return Ok(Vec::new());
+    }
+    let mut select = connection.prepare(&format!(
+        "SELECT source, sink, offset, committed_ms, delivered, filtered, trouble, {newer}
+         FROM checkpoint ORDER BY source, sink"
+    ))?;
     let rows = select.query_map([], |row| {
         Ok(LaneReport {
             source: row.get(0)?,
@@ -105,6 +242,13 @@ fn select_lanes(connection: &Connection) -> rusqlite::Result<Vec<LaneReport>> {
             delivered: row.get(4)?,
             filtered: row.get(5)?,
             trouble: row.get(6)?,
+            expired: row.get(7)?,
+            buried: row.get(8)?,
+            state: row.get(9)?,
+            since_ms: row.get(10)?,
+            next_ms: row.get(11)?,
+            highest: highest(row.get(2)?, &row.get::<_, String>(12)?),
+            dead_letters: row.get(13)?,
         })
     })?;
     rows.collect()

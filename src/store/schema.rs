@@ -1,19 +1,25 @@
 //! The layout of the state file and its migrations.
+//!
+//! A file is looked at before it is touched: whose it is, whether its layout is one we know, whether it is
+//! sound ([`inspect`]). Each step forward is one transaction: a kill leaves the layout before or behind it.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::OnceLock;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use super::{StoreError, first, neighbour};
+use super::{StoreError, first, neighbour, seal};
+use crate::failpoint;
 
 /// Marks a SQLite file as ours: "b24r".
-const APPLICATION_ID: u32 = 0x6232_3472;
+const APPLICATION_ID: i64 = 0x6232_3472;
 
 /// The owner alone: chat events and, later, tokens are nobody else's business.
-const MODE: u32 = 0o600;
+pub const MODE: u32 = 0o600;
 
 /// One step for each layout; `user_version` counts the steps taken. Never edit a step that was released.
 const MIGRATIONS: &[&str] = &[
@@ -45,21 +51,79 @@ const MIGRATIONS: &[&str] = &[
         kept_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    ALTER TABLE source ADD COLUMN received INTEGER NOT NULL DEFAULT 1 CHECK (received >= 1);
+    ALTER TABLE source ADD COLUMN covered_ms INTEGER;
+    ALTER TABLE source ADD COLUMN skew_ms INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE source ADD COLUMN has_odd_dates INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE source ADD COLUMN stolen INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE source ADD COLUMN stolen_ms INTEGER;
+    ALTER TABLE source ADD COLUMN journal_bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE source ADD COLUMN seal INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE checkpoint ADD COLUMN above TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE checkpoint ADD COLUMN state TEXT NOT NULL DEFAULT 'flowing';
+    ALTER TABLE checkpoint ADD COLUMN since_ms INTEGER;
+    ALTER TABLE checkpoint ADD COLUMN next_ms INTEGER;
+    ALTER TABLE checkpoint ADD COLUMN expired INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE checkpoint ADD COLUMN buried INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE checkpoint ADD COLUMN start_ms INTEGER;
+    ALTER TABLE checkpoint ADD COLUMN gaps INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE checkpoint ADD COLUMN seal INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE memory ADD COLUMN seal INTEGER NOT NULL DEFAULT 0;
+    UPDATE source
+        SET seal = seal(name, identity, confirmed, received, covered_ms, has_odd_dates, journal_bytes);
+    UPDATE checkpoint SET seal = seal(source, sink, offset, above, start_ms, gaps);
+    UPDATE memory SET seal = seal(key, value);
+    CREATE TABLE manifest (
+        name  TEXT PRIMARY KEY,
+        rows  INTEGER NOT NULL,
+        seals INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO manifest VALUES ('gap', 0, 0);
+    INSERT INTO manifest SELECT 'source', count(*), ifnull(sum(seal), 0) FROM source;
+    INSERT INTO manifest SELECT 'checkpoint', count(*), ifnull(sum(seal), 0) FROM checkpoint;
+    INSERT INTO manifest SELECT 'memory', count(*), ifnull(sum(seal), 0) FROM memory;
+    CREATE TABLE journal (
+        source      TEXT NOT NULL REFERENCES source (name),
+        id          INTEGER NOT NULL CHECK (id >= 1),
+        received_ms INTEGER NOT NULL,
+        bytes       INTEGER NOT NULL,
+        kind        TEXT NOT NULL,
+        date        TEXT NOT NULL,
+        data        TEXT NOT NULL,
+        seal        INTEGER NOT NULL,
+        UNIQUE (source, id)
+    ) STRICT;
+    CREATE TABLE dead_letter (
+        number    INTEGER PRIMARY KEY AUTOINCREMENT,
+        sink      TEXT NOT NULL,
+        source    TEXT NOT NULL,
+        queue     TEXT NOT NULL,
+        id        INTEGER NOT NULL CHECK (id >= 1),
+        buried_ms INTEGER NOT NULL,
+        first_ms  INTEGER NOT NULL,
+        attempts  INTEGER NOT NULL,
+        bytes     INTEGER NOT NULL,
+        reason    TEXT NOT NULL,
+        status    INTEGER,
+        answer    TEXT NOT NULL,
+        kind      TEXT NOT NULL,
+        date      TEXT NOT NULL,
+        data      TEXT NOT NULL,
+        seal      INTEGER NOT NULL,
+        UNIQUE (sink, queue, id)
+    ) STRICT;
+    CREATE TABLE gap (
+        source   TEXT NOT NULL REFERENCES source (name),
+        number   INTEGER NOT NULL CHECK (number >= 1),
+        from_ms  INTEGER NOT NULL,
+        to_ms    INTEGER NOT NULL,
+        noted_ms INTEGER NOT NULL,
+        seal     INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (source, number)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
-
-/// Makes sure that there is a file, readable by its owner alone, and that its name is on the disk.
-pub fn create_file(path: &Path) -> Result<(), StoreError> {
-    let fail = |doing, error| StoreError::from_io(path, doing, &error);
-    match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
-        Ok(file) => file.sync_all().map_err(|error| fail("create it", error))?,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-        Err(error) => return Err(fail("create it", error)),
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| fail("write its folder to disk", error))
-}
 
 /// Takes away what group and others may do, as after a careless copy; also on what a kill left beside it.
 fn restrict(state: &Path) -> Result<(), StoreError> {
@@ -83,51 +147,170 @@ fn restrict_file(path: &Path) -> io::Result<()> {
 
 /// Checks that the file is ours and sound, and brings it to the newest layout.
 pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let fail = |error| StoreError::from_sqlite(path, &error);
+    seal::teach(connection).map_err(fail)?;
     let found = inspect(connection, path)?;
     // Not before: the permissions of somebody else's database are none of our business.
     restrict(path)?;
-    let fail = |error| StoreError::from_sqlite(path, &error);
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(fail)?;
-    migrate(connection, found).map_err(fail)
+    migrate(connection, found).map_err(fail)?;
+    seal::keep(connection).map_err(fail)
 }
 
-/// The layout of the file: 0 for an empty one.
+/// The layout of the file, once all of it is found to be ours and sound.
+///
+/// # Errors
+/// [`StoreError::Foreign`], [`StoreError::Newer`], [`StoreError::Damaged`].
 pub fn inspect(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
+    inspect_with(connection, path, &["integrity_check(1)"])
+}
+
+/// The same, but of the rows that decide only: `status` need not read a journal of a gigabyte.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_lightly(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
+    inspect_with(connection, path, &["quick_check('source')", "quick_check('checkpoint')"])
+}
+
+fn inspect_with(connection: &Connection, path: &Path, checks: &[&str]) -> Result<u32, StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
-    let verdict: Option<String> = first(connection, "PRAGMA quick_check(1)").map_err(fail)?;
-    if let Some(detail) = verdict.filter(|verdict| verdict != "ok") {
-        return Err(StoreError::Damaged { path: path.to_owned(), detail });
+    let damaged = |detail| Err(StoreError::Damaged { path: path.to_owned(), detail });
+    let layout = identify(connection, path)?;
+    if let Some(detail) = misshapen(connection, layout).map_err(fail)? {
+        return damaged(detail);
     }
-    let application_id: u32 = first(connection, "PRAGMA application_id").map_err(fail)?.unwrap_or(0);
-    let layout: u32 = first(connection, "PRAGMA user_version").map_err(fail)?.unwrap_or(0);
-    let objects: u32 = first(connection, "SELECT count(*) FROM sqlite_schema").map_err(fail)?.unwrap_or(0);
-    let is_empty = application_id == 0 && layout == 0 && objects == 0;
-    if application_id != APPLICATION_ID && !is_empty {
-        return Err(StoreError::Foreign { path: path.to_owned() });
+    for check in checks {
+        let verdict: Option<String> = first(connection, &format!("PRAGMA {check}")).map_err(fail)?;
+        if let Some(detail) = verdict.filter(|verdict| verdict != "ok") {
+            return damaged(detail);
+        }
     }
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-    if layout > known {
-        return Err(StoreError::Newer { path: path.to_owned(), found: layout, known });
+    let orphan = "SELECT \"table\" || '` is of no `' || parent FROM pragma_foreign_key_check LIMIT 1";
+    if let Some(row) = first::<String>(connection, orphan).map_err(fail)? {
+        return damaged(format!("a row of `{row}`"));
+    }
+    if layout == newest()
+        && let Some(detail) = seal::broken(connection).map_err(fail)?
+    {
+        return damaged(detail);
     }
     Ok(layout)
 }
 
-/// Whether the file has the newest layout already, so that a second process may work with it.
-pub fn is_current(path: &Path) -> Result<bool, StoreError> {
-    let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
-    let connection = opened.map_err(|error| StoreError::from_sqlite(path, &error))?;
-    Ok(inspect(&connection, path)? as usize == MIGRATIONS.len())
+/// The layout that the file says it has.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn identify(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
+    let fail = |error| StoreError::from_sqlite(path, &error);
+    let application_id: i64 = first(connection, "PRAGMA application_id").map_err(fail)?.unwrap_or(0);
+    let layout: i64 = first(connection, "PRAGMA user_version").map_err(fail)?.unwrap_or(0);
+    let known = newest();
+    let damaged = |detail| Err(StoreError::Damaged { path: path.to_owned(), detail });
+    match u32::try_from(layout) {
+        // One without any tables is of another program as well: ours are complete when they get their name.
+        _ if application_id != APPLICATION_ID => match misshapen(connection, known).map_err(fail)? {
+            Some(_) => Err(StoreError::Foreign { path: path.to_owned() }),
+            None => damaged("its tables are ours, its application id is not".to_owned()),
+        },
+        Ok(found) if found > known => Err(StoreError::Newer { path: path.to_owned(), found, known }),
+        Ok(found @ 1..) => Ok(found),
+        _ => damaged(format!("it says layout {layout}")),
+    }
 }
 
-fn migrate(connection: &mut Connection, found: u32) -> rusqlite::Result<()> {
+/// The newest layout.
+pub fn newest() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// Where our tables are not what `layout` makes them, if anywhere. Tables of others are let be.
+pub fn misshapen(connection: &Connection, layout: u32) -> rusqlite::Result<Option<String>> {
+    let (expected, newest) = (shape_of(layout)?, shape_of(newest())?);
+    let found = shape(connection)?;
+    let tables: BTreeSet<_> = expected.iter().chain(newest).map(|part| &part.table).collect();
+    if let Some(part) = expected.difference(&found).next() {
+        return Ok(Some(format!("layout {layout} has {part}, and this file has not")));
+    }
+    let extra = found.difference(expected).find(|part| tables.contains(&part.table));
+    Ok(extra.map(|part| format!("it says layout {layout}, which has no {part}")))
+}
+
+/// A column or an index.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Part {
+    table: String,
+    name: String,
+    /// Its type and constraints, or its columns.
+    nature: String,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}.{}` ({})", self.table, self.name, self.nature)
+    }
+}
+
+/// A new state that is on no disk.
+pub fn new_in_memory() -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_in_memory()?;
+    seal::teach(&connection)?;
+    migrate(&mut connection, 0)?;
+    Ok(connection)
+}
+
+/// What a layout consists of.
+fn shape_of(layout: u32) -> rusqlite::Result<&'static BTreeSet<Part>> {
+    static SHAPES: OnceLock<Vec<BTreeSet<Part>>> = OnceLock::new();
+    if SHAPES.get().is_none() {
+        // Whoever comes second finds the same.
+        SHAPES.set(shapes()?).ok();
+    }
+    let shapes = SHAPES.get().map_or(&[][..], Vec::as_slice);
+    shapes.get(layout as usize).ok_or(rusqlite::Error::InvalidQuery)
+}
+
+/// The shape of every layout, from that of an empty file on.
+fn shapes() -> rusqlite::Result<Vec<BTreeSet<Part>>> {
+    let connection = Connection::open_in_memory()?;
+    seal::teach(&connection)?;
+    let mut shapes = vec![BTreeSet::new()];
+    for step in MIGRATIONS {
+        connection.execute_batch(step)?;
+        shapes.push(shape(&connection)?);
+    }
+    Ok(shapes)
+}
+
+fn shape(connection: &Connection) -> rusqlite::Result<BTreeSet<Part>> {
+    let mut select = connection.prepare(
+        "SELECT t.name, c.name, c.type || iif(c.\"notnull\", ' NOT NULL', '') || iif(c.pk, ' key ' || c.pk, '')
+             || ifnull(' DEFAULT ' || c.dflt_value, '')
+         FROM sqlite_schema t JOIN pragma_table_xinfo(t.name) c WHERE t.type = 'table'
+         UNION ALL
+         SELECT t.name, i.name, iif(i.\"unique\", 'unique', 'index') || ' over '
+             || (SELECT group_concat(c.name, ', ' ORDER BY c.seqno) FROM pragma_index_info(i.name) c)
+         FROM sqlite_schema t JOIN pragma_index_list(t.name) i WHERE t.type = 'table'",
+    )?;
+    let parts = select
+        .query_map([], |row| Ok(Part { table: row.get(0)?, name: row.get(1)?, nature: row.get(2)? }))?;
+    parts.collect()
+}
+
+/// Brings the file from the layout `found` to the newest.
+pub fn migrate(connection: &mut Connection, found: u32) -> rusqlite::Result<()> {
     for (layout, step) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
+        failpoint::reached("migrating");
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", layout)?;
+        failpoint::reached("migration written");
         transaction.commit()?;
+        failpoint::reached("migrated");
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ fn every_mistake_is_told_in_one_round_with_its_key() {
     let setup = Setup::new().with(&format!(
         "shutdown_grace = 30\n\
          [log]\nlevle = \"info\"\n\
-         [delivery]\nmode = \"journal\"\n\
+         [delivery]\nmode = \"relayed\"\n\
          [sources.support]\nwebhook_url = \"http://a.example/rest/1/abc/\"\n\
          poll = {{ limit = 5000, idle = true, busy = \"-1s\" }}\n\
          [sources.again]\nwebhook_url = \"{URL}\"\n\
@@ -46,7 +46,7 @@ fn every_mistake_is_told_in_one_round_with_its_key() {
     let expected = [
         ("shutdown_grace", "write \"30s\""),
         ("log.levle", "did you mean `level`?"),
-        ("delivery.mode", "must be `direct`"),
+        ("delivery.mode", "must be `direct` or `journal`"),
         ("sources.support.webhook_url", "must be https"),
         ("sources.support.poll.limit", "1 to 1000"),
         ("sources.support.poll.idle", "must be a duration"),

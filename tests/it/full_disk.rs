@@ -26,7 +26,7 @@ async fn a_state_that_does_not_fit_is_waited_for() {
     let setup = Setup::new().with_user(&portal, "support", 1, 1).with_file();
     portal.record(1, 60).await;
     let mut relay = run_with_files_up_to(192, &setup);
-    relay.until_logged("cannot commit, will try again").await;
+    relay.until_logged("cannot write the state, will try again").await;
     let confirmed = portal.stats(1).await["confirmed"].as_u64().unwrap();
     assert!(relay.is_running() && confirmed < 60, "{}", relay.log());
     portal.record(1, 5).await;

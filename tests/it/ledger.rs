@@ -25,6 +25,12 @@ pub fn assert_exactly_once(arrived: &[u64], recorded: &[u64]) {
     assert!(arrived.is_sorted(), "out of order");
 }
 
+/// Asserts that `arrived` is `recorded`, each once, in whatever order.
+pub fn assert_once_each(arrived: &[u64], recorded: &[u64]) {
+    assert_complete(arrived, recorded);
+    assert_eq!(arrived.len(), recorded.len(), "some arrived twice");
+}
+
 /// Asserts that nothing is missing, nothing was invented, and that everything came in order, but for
 /// at most `restarts` steps back that each repeat at most `repeats_max` events.
 pub fn assert_at_least_once(arrived: &[u64], recorded: &[u64], restarts: usize, repeats_max: usize) {

@@ -1,15 +1,23 @@
 //! The promises, tested from outside: real HTTP, real files, real processes, real signals.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::similar_names, reason = "what is compared has like names")]
 #![allow(missing_docs, reason = "a test's name is its documentation")]
 
 mod application;
+mod books;
+mod corruption;
+mod disk;
 mod ledger;
 mod logins;
 mod portal;
 mod process;
 mod receiver;
+mod recording;
 mod setup;
 mod tidy;
+mod trouble;
+mod veteran;
+mod vitals;
 mod waiting;
 
 mod bot_endings;
@@ -19,27 +27,43 @@ mod bots;
 mod budget;
 mod commands;
 mod configuration;
+mod corrupted;
 mod crashes;
+mod dead_letters;
 mod delivery;
+mod failpoints;
 mod faults;
+mod file_sink;
 mod first_layout;
 mod full_disk;
 mod grant;
 mod handlers;
+mod journal;
+mod kills;
+mod lane_fates;
+mod lane_states;
 mod latecomers;
 mod login;
+mod migrations;
 mod oauth;
 mod offsets;
 mod parking;
+mod power_cut;
 mod preflight;
 mod reconfigured;
 mod refusals;
 mod renamed;
+mod replays;
 mod restored;
+mod retention;
+mod rotation;
 mod secrets;
 mod signals;
+mod soak;
+mod state_commands;
 mod state_file;
 mod subscription;
+mod tail;
 mod tap;
 mod tokens;
 mod whose_queue;

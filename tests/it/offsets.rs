@@ -31,7 +31,7 @@ const SECOND: &str = "[sinks.second]\ntype = \"file\"\npath = \"second.jsonl\"";
 #[tokio::test]
 async fn it_is_shown_to_people_and_machines() {
     let portal = Portal::start().await;
-    let setup = Setup::new().with_source(&portal).with_file().with(SECOND);
+    let setup = Setup::new().with_lag("0s").with_source(&portal).with_file().with(SECOND);
     portal.record(1, 3).await;
     setup.drain().await;
     let next = portal.ids(1).await[2] + 1;

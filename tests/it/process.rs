@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
@@ -98,6 +98,14 @@ impl Relay {
         let stderr = folder.join("err");
         let child = command.stdout(stdout).stderr(append(&stderr)).spawn().unwrap();
         Self { child, stderr }
+    }
+
+    /// The same of one that reads from us.
+    pub fn start_piped(mut command: Command, folder: &Path, stdout: Stdio) -> (Self, ChildStdin) {
+        let stderr = folder.join("err");
+        let mut child = command.stdin(Stdio::piped()).stdout(stdout).stderr(append(&stderr)).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        (Self { child, stderr }, stdin)
     }
 
     pub fn id(&self) -> u32 {

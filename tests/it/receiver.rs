@@ -1,14 +1,16 @@
 //! A webhook receiver of one test: keeps what arrives, answers as told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -19,6 +21,8 @@ pub struct Delivery {
     pub event_id: u64,
     pub webhook_id: String,
     pub body: Value,
+    /// The body as it came.
+    pub text: String,
     pub accepted: bool,
 }
 
@@ -27,8 +31,11 @@ pub struct Delivery {
 pub enum Answer {
     Status(u16),
     StatusWith(u16, &'static str, &'static str),
+    Body(u16, String),
     /// Never.
     Hang,
+    /// The connection closes without a byte.
+    Close,
     /// With a 200, but not before [`Receiver::release`].
     Hold,
 }
@@ -38,6 +45,8 @@ struct Shared {
     deliveries: Arc<Mutex<Vec<Delivery>>>,
     script: Arc<Mutex<VecDeque<Answer>>>,
     otherwise: Arc<Mutex<Option<u16>>>,
+    /// How these events are answered whenever they come.
+    refusals: Arc<Mutex<BTreeMap<u64, Answer>>>,
     /// Never has a permit: closed, it lets everybody pass.
     gate: Arc<Semaphore>,
 }
@@ -55,6 +64,7 @@ impl Receiver {
             deliveries: Arc::default(),
             script: Arc::default(),
             otherwise: Arc::default(),
+            refusals: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
         };
         let router = Router::new().fallback(take).with_state(shared.clone());
@@ -71,6 +81,11 @@ impl Receiver {
         self.shared.script.lock().unwrap().extend(answers);
     }
 
+    /// Drops what is left of the script.
+    pub fn forget_script(&self) {
+        self.shared.script.lock().unwrap().clear();
+    }
+
     /// How many scripted answers are left.
     pub fn pending_script(&self) -> usize {
         self.shared.script.lock().unwrap().len()
@@ -81,6 +96,11 @@ impl Receiver {
         *self.shared.otherwise.lock().unwrap() = status;
     }
 
+    /// Answers these events with `answer`, and no other one so from now on.
+    pub fn refuse(&self, ids: &[u64], answer: &Answer) {
+        *self.shared.refusals.lock().unwrap() = ids.iter().map(|id| (*id, answer.clone())).collect();
+    }
+
     /// Answers what is held, and holds nothing from now on.
     pub fn release(&self) {
         self.shared.gate.close();
@@ -88,6 +108,11 @@ impl Receiver {
 
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.shared.deliveries.lock().unwrap().clone()
+    }
+
+    /// What has come since this was asked last; nothing of it is kept.
+    pub fn take_deliveries(&self) -> Vec<Delivery> {
+        std::mem::take(&mut *self.shared.deliveries.lock().unwrap())
     }
 
     pub fn count(&self) -> usize {
@@ -104,13 +129,17 @@ impl Receiver {
 async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
     let scripted = shared.script.lock().unwrap().pop_front();
     let otherwise = shared.otherwise.lock().unwrap().unwrap_or(200);
-    let answer = scripted.unwrap_or(Answer::Status(otherwise));
+    let text = String::from_utf8_lossy(&body).into_owned();
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let event_id = body["eventId"].as_u64().unwrap_or(0);
+    let refused = shared.refusals.lock().unwrap().get(&event_id).cloned();
+    let answer = scripted.or(refused).unwrap_or(Answer::Status(otherwise));
     let accepted = matches!(answer, Answer::Hold | Answer::Status(200..=299));
     shared.deliveries.lock().unwrap().push(Delivery {
-        event_id: body["eventId"].as_u64().unwrap_or(0),
+        event_id,
         webhook_id: headers.get("webhook-id").map_or(String::new(), |id| id.to_str().unwrap().to_owned()),
         body,
+        text,
         accepted,
     });
     match answer {
@@ -118,7 +147,13 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         Answer::StatusWith(status, name, value) => {
             (StatusCode::from_u16(status).unwrap(), [(name, value)]).into_response()
         }
+        Answer::Body(status, text) => (StatusCode::from_u16(status).unwrap(), text).into_response(),
         Answer::Hang => std::future::pending().await,
+        Answer::Close => {
+            // hyper drops a connection whose body fails, and what it has not written yet with it.
+            let failure = Err::<Bytes, _>(io::Error::from(ErrorKind::ConnectionAborted));
+            Response::new(Body::from_stream(stream::iter([failure])))
+        }
         Answer::Hold => {
             shared.gate.acquire().await.expect_err("it has no permits");
             StatusCode::OK.into_response()

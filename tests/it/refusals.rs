@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use b24relay::config::{KindConfig, WebhookUrl};
 use b24relay::event::{Offset, Queue};
-use b24relay::portal::{CallError, Caller, Class, Credential, EventQueue, Site};
+use b24relay::portal::{CallError, Caller, Class, Credential, EventQueue, Site, Upstream as _};
 use b24relay::relay::NoMemory;
 use serde_json::{Value, json};
 

@@ -87,7 +87,7 @@ async fn a_portal_that_counts_anew_is_refused_after_a_kill_as_well() {
 #[tokio::test]
 async fn a_portal_that_counts_anew_is_refused_while_a_sink_is_down() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
-    let setup = Setup::new().with_user(&portal, "support", 1, 5).with_receiver(&receiver);
+    let setup = Setup::new().with_lag("0s").with_user(&portal, "support", 1, 5).with_receiver(&receiver);
     // The second poll confirms the first five, and what it brings is never settled.
     receiver.script(std::iter::repeat_n(Answer::Status(200), 5));
     receiver.answer_always(Some(500));

@@ -21,18 +21,24 @@ pub struct Setup {
     folder: TempDir,
     text: String,
     unlimited: BTreeSet<SocketAddr>,
+    lag: &'static str,
 }
 
 impl Setup {
     /// A state in a folder of its own, no sources, no sinks.
     pub fn new() -> Self {
         let text = "state = \"b24relay.db\"\n".into();
-        Self { folder: TempDir::new().unwrap(), text, unlimited: BTreeSet::new() }
+        Self { folder: TempDir::new().unwrap(), text, unlimited: BTreeSet::new(), lag: "50ms" }
     }
 
     /// The configuration from its beginning again, in the same folder.
     pub fn anew(self) -> Self {
         Self { text: Self::new().text, unlimited: BTreeSet::new(), ..self }
+    }
+
+    /// The `confirm_lag` of the sources that are added from now on.
+    pub fn with_lag(self, lag: &'static str) -> Self {
+        Self { lag, ..self }
     }
 
     /// Adds lines at the end.
@@ -72,8 +78,9 @@ impl Setup {
     }
 
     fn with_source_at(self, name: &str, url: &str, limit: u16) -> Self {
+        let lag = self.lag;
         self.with(&format!(
-            "[sources.{name}]\nwebhook_url = \"{url}\"\n\
+            "[sources.{name}]\nwebhook_url = \"{url}\"\nconfirm_lag = \"{lag}\"\n\
              poll = {{ idle = \"20ms\", busy = \"0s\", limit = {limit}, timeout = \"5s\" }}"
         ))
     }
@@ -112,11 +119,36 @@ impl Setup {
 
     /// What `status --json` shows of a source.
     pub async fn status_of(&self, source: &str) -> Value {
+        if !self.path("b24relay.db").exists() {
+            return Value::Null;
+        }
         let status = finished(&["status", "--json"], self.folder()).await;
         assert_eq!(code(&status), 0, "{}", stderr(&status));
         let report: Value = serde_json::from_slice(&status.stdout).unwrap();
         let sources = report["sources"].as_array().unwrap();
         sources.iter().find(|other| other["name"] == source).cloned().unwrap_or(Value::Null)
+    }
+
+    /// What `status --json` shows of a lane of `support`.
+    pub async fn lane_of(&self, sink: &str) -> Value {
+        let status = finished(&["status", "--json"], self.folder()).await;
+        let report: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+        let lanes = report["lanes"].as_array().cloned().unwrap_or_default();
+        lanes.into_iter().find(|lane| lane["sink"] == sink && lane["source"] == "support").unwrap_or_default()
+    }
+
+    /// What `dead-letters list --json` shows with these filters.
+    pub async fn letters(&self, filters: &[&str]) -> Vec<Value> {
+        let list = finished(&[&["dead-letters", "list", "--json"], filters].concat(), self.folder()).await;
+        assert_eq!(code(&list), 0, "{}", stderr(&list));
+        let list: Value = serde_json::from_slice(&list.stdout).unwrap();
+        list["dead_letters"].as_array().unwrap().clone()
+    }
+
+    /// The events of the dead letters, in the order of the list.
+    pub async fn buried_ids(&self) -> Vec<u64> {
+        let letters = self.letters(&[]).await;
+        letters.iter().map(|letter| letter["event_id"].as_u64().unwrap()).collect()
     }
 
     /// Drains every source, which must go well, and returns the log of it.
@@ -126,12 +158,12 @@ impl Setup {
         stderr(&once)
     }
 
-    /// A lane's checkpoint, as `status` sees it.
+    /// The offset behind all that a lane has committed, as `status` sees it.
     pub fn committed_offset(&self, source: &str, sink: &str) -> u64 {
         // Before the first run there is no state file yet.
         let Ok(report) = Store::report(&self.path("b24relay.db")) else { return 1 };
         let lane = report.lanes.iter().find(|lane| lane.source == source && lane.sink == sink);
-        lane.map_or(1, |lane| lane.offset)
+        lane.map_or(1, |lane| lane.highest + 1)
     }
 
     /// How many whole lines the file sink has written so far, while it may be at it.

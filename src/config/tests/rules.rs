@@ -10,7 +10,7 @@ shutdown_grace = 30
 level = "loud"
 colour = true
 [delivery]
-mode = "journal"
+mode = "relayed"
 [sources.a]
 webhook_url = "https://a.example/rest/1/"
 poll = { limit = 5000, idle = "10ms", busy = "-1s", timeout = 1979-05-27 }
@@ -34,7 +34,7 @@ events = []
             "shutdown_grace: must be a duration with its unit, such as \"30s\" or \"500ms\": write \"30s\" for 30 seconds (line 2)",
             "log.level: must be `error`, `warn`, `info`, `debug` or `trace`, not `loud` (line 4)",
             "log.colour: unknown key, valid here: `format`, `level` (line 5)",
-            "delivery.mode: must be `direct` (the journal is not available in this version), not `journal` (line 7)",
+            "delivery.mode: must be `direct` or `journal`, not `relayed` (line 7)",
             "sources.B: the name must be 1 to 64 of the characters a-z, 0-9, `_` and `-`",
             "sources.B.webhook_url: must be a text in quotes, not a number (line 12)",
             "sources.a.webhook_url: must look like https://HOST/rest/USER_ID/CODE/ (line 9)",

@@ -1,0 +1,118 @@
+//! Into the journal while the only sink is dead, and out of it when that sink is back.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::daemon::{Daemon, until};
+use crate::measure::{Usage, cpu_of, run};
+use crate::processes::{FILE, Portal, Receiver, folder, relay};
+use crate::{PAGE, WEBHOOK_SHARE};
+
+/// One round of all that is told of this part.
+pub struct Journey {
+    pub prompt_append: Leg,
+    pub lagging_append: Leg,
+    pub file: Way,
+    pub webhook: Way,
+}
+
+/// To one sink.
+pub struct Way {
+    pub drain: Leg,
+    /// From the daemon's start until the journal held nothing any more.
+    pub emptied: Duration,
+    /// Straight from the portal: the contender of `benches/relay`.
+    pub direct: Leg,
+}
+
+/// One measured run.
+pub struct Leg {
+    pub events: u32,
+    pub usage: Usage,
+    /// Processor time of the portal's process meanwhile: what the portal may be waited for.
+    pub portal_cpu_s: f64,
+}
+
+/// A journal that is full of events, and the portal that has forgotten them.
+struct Stock {
+    portal: Portal,
+    folder: TempDir,
+    append: Leg,
+}
+
+impl Journey {
+    pub fn run(events: u32) -> Self {
+        let share = (events / WEBHOOK_SHARE).next_multiple_of(PAGE);
+        let stock = Stock::lay_up(events, "confirm_lag = \"0s\"");
+        let file = Way::run(&stock, FILE);
+        let lines = fs::read_to_string(stock.folder.path().join("events.jsonl")).unwrap();
+        assert_eq!(lines.lines().count(), events as usize);
+        let receiver = Receiver::start();
+        let sink = format!("type = \"webhook\"\nurl = \"{}\"", receiver.url);
+        let webhook = Way::run(&Stock::lay_up(share, "confirm_lag = \"0s\""), &sink);
+        Self { prompt_append: stock.append, lagging_append: Stock::lay_up(events, "").append, file, webhook }
+    }
+}
+
+impl Stock {
+    /// Has the relay take in `events`, until the portal has forgotten the last of them.
+    fn lay_up(events: u32, lines: &str) -> Self {
+        let (portal, folder) = (Portal::start(events), folder());
+        let idle_cpu_s = cpu_of(portal.id());
+        let sink = format!("[sinks.bench]\n{}\nretry = {{ min = \"1h\", max = \"1h\" }}", dead());
+        let daemon = Daemon::start(folder.path(), &portal.url, lines, &sink);
+        until("all is confirmed", || portal.stats()["users"]["1"]["confirmed"] == events);
+        let append = Leg { events, usage: daemon.usage(), portal_cpu_s: cpu_of(portal.id()) - idle_cpu_s };
+        daemon.stop();
+        portal.assert_drained(events);
+        Self { portal, folder, append }
+    }
+}
+
+impl Way {
+    fn run(stock: &Stock, sink: &str) -> Self {
+        let (events, portal) = (stock.append.events, &stock.portal);
+        let idle_cpu_s = cpu_of(portal.id());
+        let daemon = Daemon::start(stock.folder.path(), &portal.url, "", &format!("[sinks.bench]\n{sink}"));
+        until("all has arrived", || daemon.delivered() == events);
+        let drain = Leg { events, usage: daemon.usage(), portal_cpu_s: cpu_of(portal.id()) - idle_cpu_s };
+        until("the journal is empty", || daemon.is_journal_empty());
+        let emptied = daemon.usage().elapsed;
+        daemon.stop();
+        Self { drain, emptied, direct: Leg::direct(events, sink) }
+    }
+}
+
+impl Leg {
+    fn direct(events: u32, sink: &str) -> Self {
+        let (portal, folder) = (Portal::start(events), folder());
+        let idle_cpu_s = cpu_of(portal.id());
+        let mut command = relay(folder.path(), &portal.url, sink);
+        command.arg("--once");
+        let usage = run(command);
+        let portal_cpu_s = cpu_of(portal.id()) - idle_cpu_s;
+        portal.assert_drained(events);
+        Self { events, usage, portal_cpu_s }
+    }
+
+    pub fn events_per_s(&self) -> f64 {
+        f64::from(self.events) / self.usage.elapsed.as_secs_f64()
+    }
+
+    pub fn cpu_us_per_event(&self) -> f64 {
+        self.usage.cpu_s * 1e6 / f64::from(self.events)
+    }
+
+    pub fn portal_cpu_us_per_event(&self) -> f64 {
+        self.portal_cpu_s * 1e6 / f64::from(self.events)
+    }
+}
+
+/// A webhook sink at a port where nobody listens.
+pub fn dead() -> String {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    format!("type = \"webhook\"\nurl = \"http://{address}/\"")
+}

@@ -1,0 +1,90 @@
+//! `b24relay dead-letters`: what sinks have rejected: look at it, send it again, let it go.
+
+mod discard;
+mod filter;
+mod pretty;
+mod replay;
+mod show;
+
+use clap::{Args, Subcommand};
+
+use super::GlobalArgs;
+use super::exit::Exit;
+use super::spelling::time;
+use super::table::{aligned, filled, table};
+use crate::shutdown::Signals;
+use crate::store::Letter;
+
+pub const NOTES: &str = "\
+An event that a sink rejects for good (a webhook that answers 400 or 422, for instance) becomes a dead letter: it
+is kept with the reason, and the sink goes on with the next one. `replay` and `discard` are the ways out. All of
+this works beside a running daemon or without one.
+
+Examples:
+  b24relay dead-letters list
+  b24relay dead-letters show 17
+  b24relay dead-letters replay --sink crm --since 2h
+  b24relay dead-letters discard 17 18 --yes";
+
+/// How much of a reason and of a type is listed, in characters.
+const REASON_MAX: usize = 80;
+const KIND_MAX: usize = 40;
+
+#[derive(Debug, Args)]
+pub struct DeadLettersArgs {
+    #[command(subcommand)]
+    command: DeadLettersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadLettersCommand {
+    /// Show which there are
+    List(show::ListArgs),
+    /// Show all of one, the payload included
+    Show(show::ShowArgs),
+    /// Send them again, oldest first; what its sink takes is no dead letter any more
+    Replay(replay::ReplayArgs),
+    /// Let them go for good
+    Discard(discard::DiscardArgs),
+}
+
+/// Lists, shows, replays or discards.
+pub async fn run(args: &DeadLettersArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
+    match &args.command {
+        DeadLettersCommand::List(args) => show::list(args, global),
+        DeadLettersCommand::Show(args) => show::show(args, global),
+        DeadLettersCommand::Replay(args) => replay::run(args, global, signals).await,
+        DeadLettersCommand::Discard(args) => discard::run(args, global, signals).await,
+    }
+}
+
+fn listed<'a>(letters: impl IntoIterator<Item = &'a Letter>) -> String {
+    let header = ["NUMBER", "BURIED", "SINK", "SOURCE", "EVENT", "TYPE", "STATUS", "ATTEMPTS", "REASON"];
+    let mut rows = table(&header);
+    for letter in letters {
+        let Letter { number, sink, source, event_id, buried_ms, attempts, reason, status, kind, .. } = letter;
+        rows.add_row([
+            &number.to_string(),
+            &time(*buried_ms),
+            sink,
+            source,
+            &event_id.to_string(),
+            &cut(&filled(kind), KIND_MAX),
+            &status.map_or_else(|| "-".to_owned(), |status| status.to_string()),
+            &attempts.to_string(),
+            &cut(&filled(reason), REASON_MAX),
+        ]);
+    }
+    aligned(rows)
+}
+
+fn cut(text: &str, max: usize) -> String {
+    if text.chars().nth(max).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(max - 1).chain(['…']).collect()
+}
+
+fn counted(count: usize) -> String {
+    if count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") }
+}

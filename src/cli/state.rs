@@ -1,0 +1,149 @@
+//! `b24relay state`: is the state file sound, and a copy of it.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, stderr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::GlobalArgs;
+use super::exit::Exit;
+use super::output::{print, remark};
+use super::table::{aligned, table};
+use crate::foreign_text::plain;
+use crate::store::{Inspection, Soundness, Store, Verdict};
+
+pub const NOTES: &str = "\
+Examples:
+  b24relay state check                                         changes nothing, also beside a daemon
+  b24relay state check --state /var/backups/b24relay.db        needs no configuration
+  b24relay state backup /var/backups/b24relay-$(date +%F).db   from cron, also beside a daemon
+
+To restore: stop the daemon, move the state file away with its `-wal` and `-shm`, copy the backup to its place,
+start. Nothing but that file is needed on another host.
+
+Exit codes of `check`: 0 sound, 74 damaged or unreadable, 78 another program's or a newer version's.";
+
+/// How long a backup takes before its progress is shown.
+const QUIET: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Look at all of the state file and say what is wrong with it
+    Check(CheckArgs),
+    /// Copy the state file as it is at one moment
+    Backup(BackupArgs),
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// JSON for machines
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct BackupArgs {
+    /// Where to; nothing may be there yet
+    file: PathBuf,
+}
+
+/// Checks or copies. A state file named outright needs no configuration, and no right to read its secrets.
+pub fn run(args: &StateArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+    let state = match &global.state {
+        Some(state) => state.clone(),
+        None => global.load()?.state,
+    };
+    match &args.action {
+        Action::Check(args) => check(args, &state),
+        Action::Backup(args) => backup(args, &state),
+    }
+}
+
+fn check(args: &CheckArgs, state: &Path) -> anyhow::Result<Exit> {
+    let inspection = Store::inspect(state)?;
+    let way_out = way_out(&inspection, state);
+    if args.json {
+        let shown = json!({ "state": state, "inspection": inspection, "way_out": way_out });
+        print(&serde_json::to_string_pretty(&shown)?)?;
+    } else {
+        print(&format!("{}{}", shown(&inspection, state), way_out.unwrap_or_default()))?;
+    }
+    Ok(match inspection.soundness {
+        Soundness::Sound => Exit::Clean,
+        Soundness::Damaged => Exit::Io,
+        Soundness::Foreign => Exit::Config,
+    })
+}
+
+fn shown(inspection: &Inspection, state: &Path) -> String {
+    let daemon = match &inspection.holder {
+        Some(holder) => format!("running: {holder}"),
+        None => "not running".to_owned(),
+    };
+    let mut findings = table(&["LOOKED AT", "FOUND", "VERDICT"]);
+    for finding in &inspection.findings {
+        let verdict = match &finding.verdict {
+            Verdict::Ok => "ok".to_owned(),
+            Verdict::Noted(note) => format!("ok; {note}"),
+            Verdict::Wrong(trouble) => format!("WRONG: {}", plain(trouble)),
+        };
+        findings.add_row([plain(&finding.what), plain(&finding.found), verdict]);
+    }
+    format!("state   {}\ndaemon  {daemon}\n\n{}\n", state.display(), aligned(findings))
+}
+
+/// What to do with a file that is not sound.
+fn way_out(inspection: &Inspection, state: &Path) -> Option<String> {
+    let state = state.display();
+    match inspection.soundness {
+        Soundness::Sound => None,
+        Soundness::Foreign => Some(format!(
+            "\n`{state}` cannot be used by this program: point `state` to a file of its own, or run the newer version\n\
+             that wrote it. It was left as it is.\n"
+        )),
+        Soundness::Damaged => {
+            let mut text = format!(
+                "\n`{state}` is damaged and was left as it is. Stop the daemon, and move it away with its `-wal` and `-shm`\n\
+                 (keep them: what cannot be used may still be read). Then either\n\
+                 - restore: copy the newest file that `b24relay state backup` made to `{state}`. What was delivered since\n\
+                 then and is still at the portal comes again, with the same ids; or\n\
+                 - start anew: `b24relay run` makes a new file, and every sink gets what the portal still has, 24 hours at most\n\
+                 and without what was confirmed. Lost are the events that only this file had (the journal, dead letters) and\n\
+                 logins (`b24relay login`).\n"
+            );
+            for (source, offset) in &inspection.offsets {
+                // Writing to a text cannot fail.
+                writeln!(
+                    text,
+                    "  To go on where `{0}` was: `b24relay offset set {0} {offset}`",
+                    plain(source)
+                )
+                .ok();
+            }
+            Some(text)
+        }
+    }
+}
+
+fn backup(args: &BackupArgs, state: &Path) -> anyhow::Result<Exit> {
+    let (started, is_watched) = (Instant::now(), stderr().is_terminal());
+    let mut told_at = started + QUIET;
+    let bytes = Store::backup(state, &args.file, |left, pages| {
+        if is_watched && Instant::now() >= told_at {
+            told_at = Instant::now() + QUIET;
+            let percent = u64::from(pages - left.min(pages)) * 100 / u64::from(pages.max(1));
+            remark(&format!("{percent} % of {pages} pages copied"));
+        }
+    })?;
+    print(&format!("{bytes} bytes in `{}`: checked, and on the disk", args.file.display()))?;
+    Ok(Exit::Clean)
+}

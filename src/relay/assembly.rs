@@ -1,0 +1,192 @@
+//! From what is on record to a source with its lanes: where each goes on, and what became of those whose
+//! sink is no longer configured.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::clock::PortalClock;
+use super::direct::Direct;
+use super::gap::Coverage;
+use super::journal::JournalWriter;
+use super::lane::Lane;
+use super::opening::Common;
+use super::poller::Poller;
+use super::source::{Route, Source};
+use super::tail::Tail;
+use super::{Ending, RelayError};
+use crate::checkpoint::Checkpoint;
+use crate::config::{DeliveryMode, SinkConfig, SourceConfig};
+use crate::event::{EventId, Offset, Queue};
+use crate::portal::Upstream;
+use crate::sink::Sink;
+use crate::store::{Adopted, LaneRecord};
+
+/// A source that can run.
+pub struct Opened {
+    pub(super) source: Source,
+    route: Route,
+    received: Offset,
+}
+
+impl Opened {
+    /// See [`Source::run`].
+    ///
+    /// # Errors
+    /// Only what ends the process.
+    pub async fn run(self) -> Result<Ending, RelayError> {
+        self.source.run(self.route, self.received).await
+    }
+}
+
+/// Puts together the source of `config` that reads `upstream`, which belongs to `owner`, if to any user.
+///
+/// # Errors
+/// Only what ends the process.
+pub async fn assemble(
+    upstream: Box<dyn Upstream>,
+    owner: Option<u64>,
+    mut adopted: Adopted,
+    config: &SourceConfig,
+    sinks: &[(SinkConfig, Arc<dyn Sink>)],
+    common: &Common,
+) -> Result<Opened, RelayError> {
+    let queue = Arc::clone(upstream.queue());
+    let clock = PortalClock::with_skew(adopted.skew_ms);
+    let records = std::mem::take(&mut adopted.lanes);
+    let (lanes, removed) = lanes(records, &adopted, config, sinks, common, &clock);
+    // Whose sink was removed still gets what is at the portal, into the journal.
+    let checkpoints = lanes.iter().map(Lane::checkpoint);
+    let checkpoints: Vec<&Checkpoint> =
+        checkpoints.chain(removed.iter().map(|(_, record)| &record.checkpoint)).collect();
+    let wanted = checkpoints.iter().map(|checkpoint| checkpoint.offset()).min().unwrap_or(Offset::START);
+    let received = adopted.received.max(wanted);
+    let mut known = known(&queue, &checkpoints, received, common).await?;
+    // What direct mode has confirmed since stays away for no other reason.
+    known.retain(|id| adopted.confirmed.wants(*id));
+    for (sink, record) in removed {
+        let is_behind = is_behind(&record.checkpoint, &lanes);
+        remove(&queue, &sink, &record.checkpoint, is_behind, common).await?;
+    }
+    let coverage = Coverage::new(&queue.source, common.delivery.retention, clock.clone(), adopted.covered_ms);
+    let (count, mode) = (lanes.len(), common.delivery.mode);
+    let (route, from) = match mode {
+        DeliveryMode::Direct => (Route::Direct(Direct::new(&queue, lanes, common)), received),
+        DeliveryMode::Journal => {
+            let gaps = if common.delivery.gap_events { adopted.gaps } else { 0 };
+            let mut writer = JournalWriter::new(&queue, received, gaps, common);
+            let feeders = lanes.into_iter().map(|lane| writer.feeder(lane)).collect();
+            (Route::Journal(writer, feeders), received)
+        }
+    };
+    info!(source = %queue.source, queue = %queue.identity, offset = from.get(), sinks = count, ?mode, "source started");
+    let tail = Tail::new(config.confirm_lag, from, known, adopted.has_odd_dates);
+    let poller = Poller::new(
+        upstream,
+        owner,
+        adopted.confirmed,
+        &config.poll,
+        coverage.clone(),
+        clock.clone(),
+        common,
+    );
+    Ok(Opened {
+        source: Source::new(poller, tail, coverage, clock, common),
+        route,
+        received: adopted.received,
+    })
+}
+
+/// A lane for each sink, and the records of those that have none.
+fn lanes(
+    mut records: HashMap<String, LaneRecord>,
+    adopted: &Adopted,
+    config: &SourceConfig,
+    sinks: &[(SinkConfig, Arc<dyn Sink>)],
+    common: &Common,
+    clock: &PortalClock,
+) -> (Vec<Lane>, Vec<(String, LaneRecord)>) {
+    let lanes = sinks.iter().map(|(sink_config, sink)| {
+        let record = records.remove(&sink_config.name);
+        let beginning = Checkpoint::at(Offset::START);
+        let record = record.unwrap_or_else(|| LaneRecord {
+            checkpoint: beginning.clone(),
+            start_ms: None,
+            gaps: adopted.gaps,
+        });
+        // Of one that has only failed so far there is a record, too.
+        let is_new = record.checkpoint == beginning && record.start_ms.is_none();
+        // Gaps of a time when nobody wanted to hear of them are not told later.
+        let gaps = if common.delivery.gap_events { record.gaps } else { adopted.gaps };
+        let record = LaneRecord { gaps, ..record };
+        let lane = Lane::new(&config.name, sink_config, Arc::clone(sink), record, common, clock.clone());
+        if is_new { lane.beginning() } else { lane }
+    });
+    let lanes = lanes.collect();
+    let mut removed: Vec<_> = records.into_iter().collect();
+    removed.sort_by(|(one, _), (other, _)| one.cmp(other));
+    (lanes, removed)
+}
+
+/// What the portal will show again, from `received` on, though it needs nothing more.
+async fn known(
+    queue: &Arc<Queue>,
+    checkpoints: &[&Checkpoint],
+    received: Offset,
+    common: &Common,
+) -> Result<Vec<EventId>, RelayError> {
+    let Some((first, others)) = checkpoints.split_first() else { return Ok(Vec::new()) };
+    let settled = first.above().filter(|id| received.wants(*id));
+    let settled = settled.filter(|id| others.iter().all(|checkpoint| checkpoint.covers(*id)));
+    let mut known: Vec<EventId> = settled.collect();
+    if common.delivery.mode == DeliveryMode::Journal && received > Offset::START {
+        let chunk = common.store.read_journal(queue, &Checkpoint::at(received)).await?;
+        known.extend(chunk.events.iter().map(|event| event.id));
+    }
+    Ok(known)
+}
+
+/// Whether a lane has settled less than the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// All that others have settled it has settled as well.
+    Nobody,
+    Somebody,
+}
+
+fn is_behind(checkpoint: &Checkpoint, lanes: &[Lane]) -> Behind {
+    let others = lanes.iter().map(Lane::checkpoint);
+    let mut ahead = others.filter(|other| {
+        other.offset() > checkpoint.offset() || other.above().any(|id| !checkpoint.covers(id))
+    });
+    if ahead.next().is_some() { Behind::Somebody } else { Behind::Nobody }
+}
+
+/// A sink was removed from the configuration. Without a backlog it is forgotten; with one that is an
+/// operator's decision.
+async fn remove(
+    queue: &Arc<Queue>,
+    sink: &str,
+    checkpoint: &Checkpoint,
+    is_behind: Behind,
+    common: &Common,
+) -> Result<(), RelayError> {
+    let source = &queue.source;
+    let backlog = common.store.read_journal(queue, checkpoint).await?.events.len();
+    if backlog == 0 && is_behind == Behind::Nobody {
+        info!(%source, sink, "sink is no longer configured: it had settled everything and is forgotten");
+        common.store.forget_lane(source, sink).await?;
+        return Ok(());
+    }
+    let way_out = format!("put it back, or `b24relay run --forget {sink}` lets go of what it has not got");
+    match common.delivery.mode {
+        DeliveryMode::Journal => {
+            warn!(%source, sink, backlog, way_out, "sink is no longer configured: the journal keeps its events");
+            Ok(())
+        }
+        DeliveryMode::Direct => Err(RelayError::Setup(format!(
+            "sinks.{sink}: is no longer configured, and has not settled what `{source}` has for it: {way_out}"
+        ))),
+    }
+}

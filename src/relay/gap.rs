@@ -1,0 +1,139 @@
+//! Retention: the portal forgets events after a day whether they were read or not (PORTAL.md 2.5). A person
+//! is told before that happens, and what may have been lost is on record afterwards.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+use tracing::{error, warn};
+
+use super::clock::PortalClock;
+use crate::config::RetentionConfig;
+use crate::event::{Event, EventId, Queue};
+use crate::retry::whole_millis;
+use crate::store::Gap;
+
+/// How long the portal keeps an event.
+const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// How often the age of the oldest unconfirmed event is looked at.
+const WATCH_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The `type` of the event that tells sinks of a gap.
+const GAP_KIND: &str = "B24RELAY_GAP";
+
+/// Up to when a source has everything.
+#[derive(Clone)]
+pub struct Coverage {
+    source: Arc<str>,
+    limits: RetentionConfig,
+    clock: PortalClock,
+    /// All events of before are settled or in the journal, in Unix milliseconds by the portal's clock.
+    covered_ms: Arc<Mutex<Option<i64>>>,
+}
+
+/// How urgent it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    None,
+    Warning,
+    Error,
+}
+
+impl Coverage {
+    /// That of a source that has all before `covered_ms`, as far as it is known.
+    pub fn new(
+        source: &Arc<str>,
+        limits: RetentionConfig,
+        clock: PortalClock,
+        covered_ms: Option<i64>,
+    ) -> Self {
+        Self { source: Arc::clone(source), limits, clock, covered_ms: Arc::new(Mutex::new(covered_ms)) }
+    }
+
+    /// Up to when, if it is known.
+    pub fn covered_ms(&self) -> Option<i64> {
+        *self.covered_ms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything of before `ms` is in safety now.
+    pub fn extend(&self, ms: i64) {
+        let mut covered_ms = self.covered_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        *covered_ms = Some(covered_ms.map_or(ms, |covered_ms| covered_ms.max(ms)));
+    }
+
+    /// From when to when events may have been lost, when the portal answers at `portal_ms`.
+    pub fn gap(&self, portal_ms: i64) -> Option<(i64, i64)> {
+        let from = self.covered_ms()?;
+        let to = portal_ms.saturating_sub(millis(LIFETIME));
+        (from < to).then_some((from, to))
+    }
+
+    /// Tells a person in time, as often as it gets worse. Never ends.
+    pub async fn watch(&self) {
+        let mut told = Urgency::None;
+        loop {
+            tokio::time::sleep(WATCH_INTERVAL).await;
+            let urgency = self.urgency();
+            if urgency > told {
+                self.tell(urgency);
+            }
+            told = urgency;
+        }
+    }
+
+    fn age(&self) -> Duration {
+        let age_ms = self.covered_ms().map_or(0, |ms| self.clock.now_ms().saturating_sub(ms));
+        Duration::from_millis(u64::try_from(age_ms).unwrap_or(0))
+    }
+
+    fn urgency(&self) -> Urgency {
+        match self.age() {
+            age if age >= self.limits.error => Urgency::Error,
+            age if age >= self.limits.warning => Urgency::Warning,
+            _ => Urgency::None,
+        }
+    }
+
+    fn tell(&self, urgency: Urgency) {
+        let (source, age) = (&self.source, self.age());
+        let left_s = LIFETIME.saturating_sub(age).as_secs();
+        let age_s = age.as_secs();
+        match urgency {
+            Urgency::None => {}
+            Urgency::Warning => {
+                warn!(%source, age_s, left_s, "events have been waiting for long: the portal forgets them after 24 hours; `b24relay status` says what is in their way");
+            }
+            Urgency::Error => {
+                error!(%source, age_s, left_s, "the portal will soon forget events that no sink has: mend what `b24relay status` shows, or set `delivery.mode = \"journal\"`");
+            }
+        }
+    }
+}
+
+/// The event that tells sinks of `gap`. It has a queue of its own, so its ids are none of the portal's.
+pub fn gap_event(queue: &Queue, gap: &Gap) -> Option<Event> {
+    let [from, to] = gap.spelled();
+    let raw = |value: serde_json::Value| to_raw_value(&value).unwrap_or_else(|_| RawValue::NULL.to_owned());
+    Some(Event {
+        queue: Arc::new(Queue::new(&queue.source, &format!("{}/gap", queue.identity))),
+        id: EventId::try_new(gap.number)?,
+        kind: GAP_KIND.to_owned(),
+        date: raw(json!(to)),
+        data: raw(json!({ "from": from, "to": to })),
+    })
+}
+
+/// Says that events may be lost.
+pub fn lament(source: &str, gap: &Gap) {
+    let ([from, to], hours) = (gap.spelled(), (gap.to_ms - gap.from_ms) / 3_600_000);
+    error!(
+        source,
+        from, to, hours, "nothing was read for more than 24 hours: events of this time may be lost"
+    );
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(whole_millis(duration)).unwrap_or(i64::MAX)
+}

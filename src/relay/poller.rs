@@ -1,0 +1,288 @@
+//! One queue's conversation with its portal: polls, refreshes, refusals, and word of it all for `status`.
+//!
+//! Keeps I7: a stop is looked at only while waiting for the portal, never in a token's refresh.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use super::census::Census;
+use super::clock::PortalClock;
+use super::gap::Coverage;
+use super::opening::Common;
+use super::pace::{Pace, Polled};
+use super::preparation::Preparation;
+use super::{Ending, Until};
+use crate::config::PollConfig;
+use crate::event::{Batch, Offset};
+use crate::portal::{CallError, Class, Upstream};
+use crate::retry::whole_millis;
+use crate::shutdown::{Signals, Wake};
+use crate::store::{Health, Store};
+
+/// How often a healthy source leaves word of its last poll for `status`.
+const NOTE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often a source that needs a person looks whether somebody has logged in.
+const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many failed polls in a row end a drain: whoever asked for it wants an answer.
+const DRAIN_FAILURES_MAX: u32 = 5;
+
+/// What was so when a step began: a change since then ends the pause behind it.
+#[derive(Clone, Copy)]
+pub struct Moment {
+    nudge_count: u64,
+    epoch: u64,
+}
+
+/// See the top of this file.
+pub struct Poller {
+    upstream: Box<dyn Upstream>,
+    preparation: Preparation,
+    pace: Pace,
+    clock: PortalClock,
+    coverage: Coverage,
+    store: Store,
+    signals: Signals,
+    until: Until,
+    /// Until the first answer.
+    census: Option<Census>,
+    /// The portal has forgotten all below it.
+    confirmed: Offset,
+    noted: Offset,
+    failures: u32,
+    /// The last refusal will not heal by waiting.
+    needs_person: bool,
+    trouble: String,
+    was_strained: bool,
+    noted_at: Option<Instant>,
+}
+
+impl Poller {
+    /// A poller of a queue that belongs to `owner`, if to any user, and of which the portal has forgotten all
+    /// below `confirmed`.
+    pub fn new(
+        upstream: Box<dyn Upstream>,
+        owner: Option<u64>,
+        confirmed: Offset,
+        poll: &PollConfig,
+        coverage: Coverage,
+        clock: PortalClock,
+        common: &Common,
+    ) -> Self {
+        Self {
+            upstream,
+            preparation: Preparation::new(owner),
+            pace: Pace::new(*poll),
+            clock,
+            coverage,
+            store: common.store.clone(),
+            signals: common.signals.clone(),
+            until: common.until,
+            census: Some(common.census.clone()),
+            confirmed,
+            noted: confirmed,
+            failures: 0,
+            needs_person: false,
+            trouble: String::new(),
+            was_strained: false,
+            noted_at: None,
+        }
+    }
+
+    /// Its first answer has been counted as a refusal already.
+    pub fn leave_census(&mut self) {
+        self.census = None;
+    }
+
+    /// The source's name.
+    pub fn name(&self) -> &str {
+        &self.upstream.queue().source
+    }
+
+    /// The portal has forgotten all below it.
+    pub fn confirmed(&self) -> Offset {
+        self.confirmed
+    }
+
+    /// What is so now.
+    pub fn moment(&self) -> Moment {
+        Moment { nudge_count: self.signals.nudge_count(), epoch: self.upstream.epoch() }
+    }
+
+    /// Polls from `offset` on, with a refreshed token if need be; the first `again` events have been read
+    /// before. `None` when a stop came first.
+    pub async fn poll(&mut self, offset: Offset, again: usize) -> Option<Result<Batch, CallError>> {
+        let limit = self.pace.limit(again);
+        let answer = match self.ask(offset, limit).await? {
+            Err(refusal) if refusal.class == Class::Refresh => {
+                // Not beside the stop: a pair issued and not kept would be a login lost.
+                if let Err(refusal) = self.upstream.renew(refusal).await {
+                    return Some(Err(refusal));
+                }
+                self.ask(offset, limit).await?
+            }
+            answer => answer,
+        };
+        if let Ok(batch) = &answer {
+            self.confirmed = self.confirmed.max(offset);
+            self.needs_person = false;
+            if let Some(portal_ms) = batch.portal_ms {
+                self.clock.note(portal_ms);
+            }
+        }
+        Some(answer)
+    }
+
+    /// Prepares and polls, unless a stop comes first.
+    async fn ask(&mut self, offset: Offset, limit: u16) -> Option<Result<Batch, CallError>> {
+        let (upstream, preparation) = (self.upstream.as_ref(), &mut self.preparation);
+        tokio::select! {
+            biased;
+            () = self.signals.stop.cancelled() => None,
+            answer = preparation.poll(upstream, offset, self.confirmed, limit) => Some(answer),
+        }
+    }
+
+    /// Whether polls come near the limit of their operating time; said when that changes.
+    pub fn is_strained(&mut self) -> bool {
+        let is_strained = self.upstream.is_strained();
+        match (self.was_strained, is_strained) {
+            (false, true) => warn!(
+                source = self.name(),
+                "the portal's operating time for polls is nearly used up: polling only every `poll.idle_max`"
+            ),
+            (true, false) => info!(source = self.name(), "the portal's operating time has recovered"),
+            _ => {}
+        }
+        self.was_strained = is_strained;
+        is_strained
+    }
+
+    /// The pause after a poll that was answered.
+    pub fn pause_after(&mut self, polled: Polled) -> Duration {
+        self.pace.after_poll(polled)
+    }
+
+    /// Waits; no longer than it takes to notice a new login where that may be the cure.
+    pub async fn pause(&self, mut pause: Duration, since: Moment) -> Wake {
+        while self.needs_person && pause > LOGIN_INTERVAL {
+            match self.signals.pause(LOGIN_INTERVAL, since.nudge_count).await {
+                Wake::Elapsed if self.has_new_login(since.epoch).await => return Wake::Elapsed,
+                Wake::Elapsed => pause -= LOGIN_INTERVAL,
+                wake @ (Wake::Nudged | Wake::Stopping) => return wake,
+            }
+        }
+        self.signals.pause(pause, since.nudge_count).await
+    }
+
+    /// Whether there is another login than at `epoch`: on record, or in use by a source that shares it.
+    async fn has_new_login(&self, epoch: u64) -> bool {
+        self.upstream.epoch() != epoch || self.upstream.is_superseded().await
+    }
+
+    /// Says what went wrong and how long to wait; a drain may end here instead.
+    pub async fn after_refusal(&mut self, refusal: &CallError) -> Result<Duration, Ending> {
+        self.failures += 1;
+        self.learn(refusal).await;
+        let verdict = self.pace.after_refusal(refusal.into());
+        self.needs_person = verdict.needs_person;
+        let cure = refusal.cure_for(self.name());
+        let trouble = if verdict.needs_person { format!("{refusal}; {cure}") } else { refusal.to_string() };
+        let is_news = self.trouble != trouble;
+        let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
+        if verdict.needs_person {
+            error!(source, attempt, delay_ms, error = %refusal, cure, "the portal refuses this source");
+        } else if is_news || attempt.is_power_of_two() {
+            // The first of its kind, then ever more rarely: `attempt` counts what is left out.
+            warn!(source, attempt, delay_ms, error = %refusal, "poll failed, will try again");
+        }
+        if is_news {
+            self.note_trouble(&trouble).await;
+        }
+        // Not before all is said: it may be the last word of the process.
+        self.answer_census(verdict.needs_person);
+        match self.until {
+            Until::Drained if verdict.needs_person => Err(Ending::Refused),
+            Until::Drained if self.failures >= DRAIN_FAILURES_MAX => Err(Ending::CutShort),
+            Until::Drained | Until::Stopped => Ok(verdict.delay),
+        }
+    }
+
+    /// What a refusal says about more than the next pause.
+    async fn learn(&mut self, refusal: &CallError) {
+        match refusal.class {
+            Class::Operator => self.preparation.doubt_owner(),
+            Class::Unsubscribed => {
+                self.preparation.lose_subscription();
+                warn!(
+                    source = self.name(),
+                    "the subscription was lost: events since then were not recorded; subscribing again"
+                );
+                if let Err(failure) = self.store.note_loss(self.name()).await {
+                    debug!(source = self.name(), error = %failure, "cannot count the loss");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The first answer of all tells whether the portal lets us in.
+    fn answer_census(&mut self, is_refused: bool) {
+        if let Some(census) = self.census.take_if(|_| is_refused || self.failures == 0)
+            && is_refused
+        {
+            census.refuse();
+        }
+    }
+
+    /// Notes a poll that was answered; one that brought nothing has time for what was confirmed. The
+    /// first thing ever confirmed is noted at once: without it a portal that counts anew looks like ours.
+    pub async fn note_answer(&mut self, is_idle: bool) {
+        if self.failures > 0 {
+            info!(source = self.name(), failures = self.failures, "the portal answers again");
+        }
+        let has_confirmed = (is_idle || self.noted == Offset::START) && self.confirmed > self.noted;
+        let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL) || has_confirmed;
+        if is_due || self.failures > 0 || !self.trouble.is_empty() {
+            self.failures = 0;
+            self.answer_census(false);
+            self.noted = self.confirmed;
+            self.noted_at = Some(Instant::now());
+            self.trouble.clear();
+            self.note(true).await;
+        }
+    }
+
+    /// Notes what keeps the source from polling, unless that is known.
+    pub async fn note_trouble(&mut self, trouble: &str) {
+        if self.trouble != trouble {
+            trouble.clone_into(&mut self.trouble);
+            self.note(false).await;
+        }
+    }
+
+    /// The last word of a run: up to when everything is in safety, or a queue that is only ever looked at in
+    /// short runs would seem to have been left alone for long.
+    pub async fn note_end(&self) {
+        if self.coverage.covered_ms().is_some() {
+            self.note(false).await;
+        }
+    }
+
+    /// Leaves a word for `status`. Only a word: when the disk does not take it, the log has it too.
+    async fn note(&self, has_polled: bool) {
+        let health = Health {
+            has_polled,
+            trouble: self.trouble.clone(),
+            confirmed: self.confirmed,
+            covered_ms: self.coverage.covered_ms(),
+            skew_ms: self.clock.skew_ms(),
+        };
+        if let Err(failure) = self.store.note_source(self.name(), health).await {
+            debug!(source = self.name(), error = %failure, "cannot note the source's health");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! When a file is put aside, what it is called then, and which files beside it were put aside before.
+//!
+//! The names of one file sort by age, whatever the clock does, and none is ever used twice.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use super::compression::Format;
+use super::place::folder_of;
+use crate::config::RotateConfig;
+use crate::failpoint;
+
+/// Six digits; a second with more rotations lends from the next one.
+const NUMBER_MAX: u32 = 999_999;
+
+const STAMP: &str = "%Y%m%dT%H%M%SZ";
+
+/// Whether a file of `length` bytes, last written at `written`, is put aside before `count` more bytes go in.
+pub fn is_due(config: RotateConfig, length: u64, written: SystemTime, now: SystemTime, count: u64) -> bool {
+    // Each append looks, so whatever is in the file is of the period of its last write.
+    let is_of_before = |every| period(written, every) < period(now, every);
+    let is_full = |size| length.saturating_add(count) > size;
+    length > 0 && (config.every.is_some_and(is_of_before) || config.size.is_some_and(is_full))
+}
+
+/// The number of the period that `time` is in, counted from 1970-01-01 00:00 UTC.
+fn period(time: SystemTime, every: Duration) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / every.as_secs().max(1)
+}
+
+/// What tells a file that was put aside from those before and behind it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Turn {
+    /// In Unix seconds.
+    second: i64,
+    /// 1 for the first within the second.
+    number: u32,
+}
+
+impl Turn {
+    /// The one for a file that is put aside now, behind `last`: a clock that was set back changes nothing.
+    fn behind(last: Option<Turn>, now: i64) -> Self {
+        match last {
+            Some(last) if last.second >= now && last.number < NUMBER_MAX => {
+                Self { second: last.second, number: last.number + 1 }
+            }
+            Some(last) if last.second >= now => Self { second: last.second + 1, number: 1 },
+            _ => Self { second: now, number: 1 },
+        }
+    }
+}
+
+/// A file that we put aside.
+#[derive(Clone, Debug)]
+pub struct Rotated {
+    pub path: PathBuf,
+    pub turn: Turn,
+    pub format: Option<Format>,
+}
+
+/// How the files are called that one file becomes.
+#[derive(Clone, Debug)]
+pub struct Naming {
+    place: PathBuf,
+    name: String,
+    stem: String,
+    /// With its dot.
+    extension: String,
+}
+
+impl Naming {
+    /// For the file at `place`, links followed.
+    pub fn try_new(place: &Path) -> io::Result<Self> {
+        let name = place.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+            io::Error::new(ErrorKind::InvalidInput, "it has no name, or one that is not UTF-8")
+        })?;
+        let extension = place.extension().and_then(|extension| extension.to_str());
+        let extension = extension.map(|extension| format!(".{extension}")).unwrap_or_default();
+        let stem = name.strip_suffix(extension.as_str()).unwrap_or(name).to_owned();
+        Ok(Self { place: place.to_owned(), name: name.to_owned(), stem, extension })
+    }
+
+    /// The name after `turn`, before it is compressed; `None` behind the year 9999.
+    fn spell(&self, turn: Turn) -> Option<String> {
+        let stamp = Timestamp::from_second(turn.second).ok()?.strftime(STAMP).to_string();
+        Some(format!("{}-{stamp}-{:06}{}", self.stem, turn.number, self.extension))
+    }
+
+    fn read(&self, name: &str) -> Option<(Turn, Option<Format>)> {
+        if let Some(turn) = self.read_plain(name) {
+            return Some((turn, None));
+        }
+        let format = Format::ALL.into_iter().find(|format| name.ends_with(format.suffix()))?;
+        Some((self.read_plain(name.strip_suffix(format.suffix())?)?, Some(format)))
+    }
+
+    fn read_plain(&self, name: &str) -> Option<Turn> {
+        let middle = name.strip_prefix(&self.stem)?.strip_prefix('-')?.strip_suffix(&self.extension)?;
+        let (stamp, number) = middle.split_once('-')?;
+        let moment = DateTime::strptime(STAMP, stamp).ok()?.to_zoned(TimeZone::UTC).ok()?;
+        let turn = Turn { second: moment.timestamp().as_second(), number: number.parse().ok()? };
+        // Nothing but what we would write ourselves.
+        (self.spell(turn)? == name).then_some(turn)
+    }
+
+    /// As logrotate and people call a file that they put aside: `events.jsonl.1`, `events.jsonl-20261121`.
+    /// Nothing else: the file of another sink would be taken for what this one has written.
+    fn is_outside(&self, name: &str) -> bool {
+        let Some(rest) = name.strip_prefix(&self.name) else { return false };
+        let rest = rest.strip_suffix(".gz").or_else(|| rest.strip_suffix(".zst")).unwrap_or(rest);
+        let is_number = |text: &str, lengths: std::ops::RangeInclusive<usize>| {
+            lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        match (rest.strip_prefix('.'), rest.strip_prefix('-')) {
+            (Some(turn), _) => is_number(turn, 1..=5),
+            (_, Some(date)) => is_number(date, 8..=14),
+            _ => false,
+        }
+    }
+
+    /// The name of a file that is being compressed; matched by no pattern for the finished ones.
+    pub fn unfinished(path: &Path, format: Format) -> PathBuf {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        folder_of(path).join(format!(".{name}{}.part", format.suffix()))
+    }
+
+    fn is_unfinished(&self, name: &str) -> bool {
+        let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".part"));
+        whole.and_then(|whole| self.read(whole)).is_some_and(|(_, format)| format.is_some())
+    }
+
+    /// What lies beside the file.
+    pub fn list(&self) -> io::Result<Past> {
+        let mut past = Past::default();
+        for entry in fs::read_dir(folder_of(&self.place))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if let Some((turn, format)) = self.read(name) {
+                past.ours.push(Rotated { path: entry.path(), turn, format });
+            } else if self.is_unfinished(name) {
+                past.unfinished.push(entry.path());
+            } else if self.is_outside(name) {
+                past.outside.push(entry.path());
+            }
+        }
+        past.ours.sort_by_key(|rotated| rotated.turn);
+        Ok(past)
+    }
+
+    /// Puts the file aside, or fails and leaves it where it is. Returns what it is called now, which is not on
+    /// the disk yet.
+    pub fn rotate(&self) -> io::Result<PathBuf> {
+        let last = self.list()?.ours.last().map(|rotated| rotated.turn);
+        let turn = Turn::behind(last, Timestamp::now().as_second());
+        let name = self.spell(turn).ok_or_else(|| {
+            io::Error::new(
+                ErrorKind::InvalidInput,
+                "no name is left behind the last rotated file: move it away",
+            )
+        })?;
+        let path = folder_of(&self.place).join(name);
+        failpoint::reached("rotating");
+        // The name is behind all that were there, and the lock keeps other writers of such names away.
+        fs::rename(&self.place, &path)?;
+        failpoint::reached("rotated");
+        Ok(path)
+    }
+}
+
+/// What lies beside a file.
+#[derive(Default, Debug)]
+pub struct Past {
+    /// Put aside by us, the oldest first. One that was compressed may be there in both forms for a moment.
+    pub ours: Vec<Rotated>,
+    /// Put aside by somebody else, in no order.
+    pub outside: Vec<PathBuf>,
+    /// What a crash left of compressing.
+    pub unfinished: Vec<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// 9999-12-31, less what a test adds.
+    const SECOND_MAX: i64 = 253_402_000_000;
+
+    fn naming(name: &str) -> Naming {
+        Naming::try_new(&Path::new("/var/log").join(name)).unwrap()
+    }
+
+    fn at(second: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(second)
+    }
+
+    #[test]
+    fn a_name_is_as_documented() {
+        let turn = Turn { second: 1_795_253_400, number: 1 };
+        for (name, expected) in [
+            ("events.jsonl", "events-20261121T093000Z-000001.jsonl"),
+            ("events", "events-20261121T093000Z-000001"),
+            (".events", ".events-20261121T093000Z-000001"),
+            ("a-b.c.gz", "a-b.c-20261121T093000Z-000001.gz"),
+        ] {
+            assert_eq!(naming(name).spell(turn).unwrap(), expected);
+            assert_eq!(naming(name).read(expected), Some((turn, None)));
+            assert_eq!(naming(name).read(&format!("{expected}.zst")), Some((turn, Some(Format::Zstd))));
+        }
+    }
+
+    #[test]
+    fn only_what_we_would_write_ourselves_is_ours() {
+        let naming = naming("events.jsonl");
+        for name in [
+            "events.jsonl",
+            "events-20261121T093000Z-000001",
+            "events-20261121T093000Z-1.jsonl",
+            "events-20261121T093000Z-000001.jsonl.bz2",
+            "events-20261131T093000Z-000001.jsonl",
+            "events-2-20261121T093000Z-000001.jsonl",
+            ".events-20261121T093000Z-000001.jsonl.gz.part",
+        ] {
+            assert_eq!(naming.read(name), None, "{name}");
+        }
+        assert!(naming.is_unfinished(".events-20261121T093000Z-000001.jsonl.gz.part"));
+        assert!(!naming.is_unfinished(".events-20261121T093000Z-000001.jsonl.part"));
+        for name in ["events.jsonl.1", "events.jsonl.12.gz", "events.jsonl-20261121"] {
+            assert!(naming.is_outside(name), "{name}");
+        }
+        for name in [
+            "events.jsonl",
+            "events.jsonl.bak",
+            "events-2.jsonl",
+            "events.jsonl2",
+            "events.jsonl-2",
+            "events.jsonl.2x",
+        ] {
+            assert!(!naming.is_outside(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_never_due_and_a_great_batch_is_one_write() {
+        let config = RotateConfig { size: Some(100), every: Some(Duration::from_secs(60)), keep: None };
+        assert!(!is_due(config, 0, at(0), at(1_000_000), 1_000));
+        assert!(!is_due(config, 60, at(0), at(59), 40));
+        assert!(is_due(config, 60, at(0), at(59), 41));
+        assert!(is_due(config, 1, at(59), at(60), 1));
+        assert!(!is_due(config, 1, at(60), at(59), 1), "the clock was set back");
+    }
+
+    proptest! {
+        #[test]
+        fn names_sort_by_age_whatever_the_clock_does(clock in prop::collection::vec(0..SECOND_MAX, 1..40), busy in any::<bool>()) {
+            let naming = naming("events.jsonl");
+            let number = if busy { NUMBER_MAX - 3 } else { 1 };
+            let mut last = Turn { second: clock[0], number };
+            let mut names = vec![naming.spell(last).unwrap()];
+            for now in clock {
+                last = Turn::behind(Some(last), now);
+                names.push(naming.spell(last).unwrap());
+            }
+            prop_assert!(names.is_sorted_by(|before, behind| before < behind), "{names:?}");
+            for name in names {
+                let read = naming.read(&format!("{name}.gz"));
+                prop_assert_eq!(read.map(|(turn, _)| naming.spell(turn).unwrap()), Some(name));
+            }
+        }
+
+        #[test]
+        fn a_period_ends_at_its_multiples(second in 0_u64..10_000_000_000, every in 60_u64..=30 * 86_400) {
+            let config = RotateConfig { size: None, every: Some(Duration::from_secs(every)), keep: None };
+            let begin = second - second % every;
+            prop_assert!(!is_due(config, 1, at(begin), at(second), 1));
+            prop_assert!(!is_due(config, 1, at(second), at(begin + every - 1), 1));
+            prop_assert!(is_due(config, 1, at(second), at(begin + every), 1));
+        }
+    }
+}

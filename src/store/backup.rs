@@ -1,0 +1,92 @@
+//! A copy of the state file, also while a daemon writes to it.
+//!
+//! SQLite's backup, page for page, out of one read transaction: the copy is the state of one moment however
+//! long it takes, it holds up nobody, and how far it is can be told (`VACUUM INTO` does the first two, but
+//! writes every row anew, and syncs nothing). It gets its name when it was found sound and is on the disk.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::inspection::Finding;
+use super::{StoreError, file, first, neighbour, rows, schema, seal};
+
+/// Pages of one step; between two of them progress is told.
+const STEP_PAGES: i32 = 1024;
+
+/// See [`super::Store::backup`].
+pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> Result<u64, StoreError> {
+    let source = file::open_to_read(path)?;
+    schema::identify(&source, path)?;
+    // Reserves the name; until the copy is complete it is no state that anybody would take for one.
+    file::create_private(target).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => refused(target, "there is something of that name already"),
+        _ => refused(target, &error.to_string()),
+    })?;
+    let draft = neighbour(target, ".part");
+    let copied = fill(&source, path, &draft, &mut progress).and_then(|()| name(&draft, target));
+    if copied.is_err() {
+        // Nothing else can be done about what cannot be removed; the error that counts is the first.
+        file::remove(&draft).ok();
+        std::fs::remove_file(target).ok();
+    }
+    copied
+}
+
+fn fill(
+    source: &Connection,
+    path: &Path,
+    draft: &Path,
+    progress: &mut impl FnMut(u32, u32),
+) -> Result<(), StoreError> {
+    let fail = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::from_sqlite(path, &error),
+        _ => refused(draft, &error.to_string()),
+    };
+    file::remove(draft)
+        .and_then(|()| file::create_private(draft))
+        .map_err(|error| refused(draft, &error.to_string()))?;
+    let mut copy = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(fail)?;
+    // The read transaction begins with the first read, and holds the moment for all steps.
+    source.execute_batch("BEGIN").map_err(fail)?;
+    let _: Option<i64> = first(source, "PRAGMA schema_version").map_err(fail)?;
+    steps(&Backup::new(source, &mut copy).map_err(fail)?, progress).map_err(fail)?;
+    // One file, with nothing beside it.
+    copy.pragma_update(None, "journal_mode", "DELETE").map_err(fail)?;
+    seal::teach(&copy).map_err(fail)?;
+    let layout = schema::inspect(&copy, path)?;
+    if layout == schema::newest()
+        && let Some(detail) = rows::findings(&copy).into_iter().find_map(Finding::trouble)
+    {
+        return Err(StoreError::Damaged { path: path.to_owned(), detail });
+    }
+    Ok(())
+}
+
+fn steps(backup: &Backup<'_, '_>, progress: &mut impl FnMut(u32, u32)) -> rusqlite::Result<()> {
+    // Nobody else writes to either side, so that each step gets on: `Busy` would be an error.
+    while backup.step(STEP_PAGES)? == StepResult::More {
+        let so_far = backup.progress();
+        let count = |pages| u32::try_from(pages).unwrap_or(0);
+        progress(count(so_far.remaining), count(so_far.pagecount));
+    }
+    Ok(())
+}
+
+fn name(draft: &Path, target: &Path) -> Result<u64, StoreError> {
+    let named = || {
+        let copy = File::open(draft)?;
+        copy.sync_all()?;
+        std::fs::rename(draft, target)?;
+        file::sync_folder(target)?;
+        Ok(copy.metadata()?.len())
+    };
+    named().map_err(|error: std::io::Error| refused(target, &error.to_string()))
+}
+
+fn refused(target: &Path, detail: &str) -> StoreError {
+    StoreError::Copy { path: target.to_owned(), detail: detail.to_owned() }
+}

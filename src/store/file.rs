@@ -1,0 +1,177 @@
+//! The state file as a file: made whole before it has its name, and opened only when nothing beside it
+//! contradicts it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::lock::Lock;
+use super::{BUSY_TIMEOUT, StoreError, neighbour, schema, seal, wal};
+use crate::failpoint;
+
+/// What SQLite may leave beside a file.
+const NEIGHBOURS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// The shortest page of a database.
+const PAGE_MIN: u64 = 512;
+
+/// Makes the state file, readable by its owner alone, when there is none, or an empty one. It gets its name
+/// when it is complete, so that an empty file is never one that we have left.
+///
+/// # Errors
+/// [`StoreError::Unavailable`]; whatever is there already is left alone.
+pub fn create(path: &Path) -> Result<(), StoreError> {
+    let fail = |doing, error| StoreError::from_io(path, doing, &error);
+    if !is_missing(path) {
+        return Ok(());
+    }
+    let draft = neighbour(path, ".new");
+    remove(&draft).map_err(|error| fail("remove what a kill has left", error))?;
+    create_private(&draft).map_err(|error| fail("create it", error))?;
+    fill(&draft).map_err(|error| StoreError::from_sqlite(path, &error))?;
+    failpoint::reached("creating");
+    match std::fs::rename(&draft, path) {
+        // The mount of a single file keeps its place: what a kill leaves of a copy is found to be damaged.
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+            std::fs::copy(&draft, path).and_then(|_| remove(&draft))
+        }
+        renamed => renamed,
+    }
+    .map_err(|error| fail("name it", error))?;
+    failpoint::reached("created");
+    sync_folder(path).map_err(|error| fail("write its folder to disk", error))
+}
+
+/// Whether there is nothing at `path`, or an empty file.
+fn is_missing(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(metadata) => metadata.is_file() && metadata.len() == 0,
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
+fn fill(draft: &Path) -> rusqlite::Result<()> {
+    let mut connection = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    seal::teach(&connection)?;
+    schema::migrate(&mut connection, 0)
+}
+
+/// A file that its owner alone may read.
+pub fn create_private(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(schema::MODE).open(path)
+}
+
+/// Removes the database at `path`, which nobody uses, if there is one.
+pub fn remove(path: &Path) -> std::io::Result<()> {
+    for suffix in NEIGHBOURS.iter().chain(&[""]) {
+        match std::fs::remove_file(neighbour(path, suffix)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes durable which files the folder of `path` has.
+pub fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// What is no page long is no database, and SQLite would take it for an empty one and delete its log. An
+/// empty file is a new one when it was made for us, as a container's mount needs it, and not when somebody
+/// has worked with it before. A header of a version that there is not would make it one that nobody may write.
+///
+/// # Errors
+/// [`StoreError::Damaged`].
+pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
+    let Ok(metadata) = path.metadata() else { return Ok(()) };
+    let is_new = || !Lock::was_taken(path) && !neighbour(path, "-wal").exists();
+    let detail = match metadata.len() {
+        _ if !metadata.is_file() => return Ok(()),
+        0 if is_new() => return Ok(()),
+        0 => "it is empty, and was in use before".to_owned(),
+        length @ 1..PAGE_MIN => format!("it is cut off: {length} bytes are left"),
+        _ if has_odd_version(path) => "its header names no version of the format".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(StoreError::Damaged { path: path.to_owned(), detail })
+}
+
+/// Whether it is a database of a version other than the two that there are
+/// (<https://www.sqlite.org/fileformat.html>, 1.3.3).
+fn has_odd_version(path: &Path) -> bool {
+    let mut header = [0; 20];
+    let is_read = File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok();
+    is_read
+        && header.starts_with(b"SQLite format 3\0")
+        && header[18..].iter().any(|version| !matches!(version, 1 | 2))
+}
+
+/// Opens the file to write to it.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn open(path: &Path) -> Result<Connection, StoreError> {
+    wal::inspect(path)?;
+    create(path)?;
+    connect(path, path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+/// Opens the file to look at it, without changing anything.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    wal::inspect(path)?;
+    refuse_cut(path)?;
+    if is_missing(path) {
+        let detail = "there is none yet: has `b24relay run` been started with this configuration?".to_owned();
+        return Err(StoreError::Unavailable { path: path.to_owned(), detail });
+    }
+    connect(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// Whether the file has the newest layout already, so that a second process may work with it.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn is_current(path: &Path) -> Result<bool, StoreError> {
+    Ok(schema::identify(&open_to_read(path)?, path)? == schema::newest())
+}
+
+/// Opens the file as it is without its log, which is left as it is.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn open_without_log(path: &Path) -> Result<Connection, StoreError> {
+    let absolute = std::path::absolute(path).map_err(|error| StoreError::from_io(path, "find it", &error))?;
+    let mut address = "file:".to_owned();
+    for &byte in absolute.as_os_str().as_encoded_bytes() {
+        // What would end the path, or is no text, in SQLite's addresses.
+        match byte {
+            b'?' | b'#' | b'%' | 0x80.. => address.extend(["%", &format!("{byte:02X}")]),
+            _ => address.push(byte.into()),
+        }
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    connect(path, Path::new(&format!("{address}?immutable=1")), flags)
+}
+
+fn connect(path: &Path, address: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let fail = |error| StoreError::from_sqlite(path, &error);
+    if path.is_dir() {
+        return Err(StoreError::Unavailable {
+            path: path.to_owned(),
+            detail: "it is a directory".to_owned(),
+        });
+    }
+    refuse_cut(path)?;
+    let connection = Connection::open_with_flags(address, flags).map_err(fail)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
+    seal::teach(&connection).map_err(fail)?;
+    Ok(connection)
+}

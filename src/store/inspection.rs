@@ -1,0 +1,217 @@
+//! What `state check` shows: all of the state file, looked at from outside and within, changing nothing.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::backup::Backup;
+use serde::Serialize;
+
+use super::lock::Lock;
+use super::{StoreError, file, rows, schema, seal, wal};
+
+/// How many troubles of one kind are gone through.
+const TROUBLES_MAX: usize = 20;
+
+/// How the state file is.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    /// The verdict on all of it.
+    pub soundness: Soundness,
+    /// Who runs on it, if anybody does.
+    pub holder: Option<String>,
+    /// What was looked at.
+    pub findings: Vec<Finding>,
+    /// Where each source can go on with a new state file, as far as that can be read.
+    pub offsets: BTreeMap<String, u64>,
+}
+
+/// What can be done with a state file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Soundness {
+    /// It can be used.
+    Sound,
+    /// It cannot be trusted: leave with 74.
+    Damaged,
+    /// It is another program's, or a newer version's: leave with 78.
+    Foreign,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What.
+    pub what: String,
+    /// How it is.
+    pub found: String,
+    /// What that means.
+    pub verdict: Verdict,
+}
+
+/// What a finding means.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "is", content = "why")]
+pub enum Verdict {
+    /// As it must be.
+    Ok,
+    /// Nothing is wrong, but it is good to know.
+    Noted(String),
+    /// Not as it must be, and why.
+    Wrong(String),
+}
+
+impl Finding {
+    /// As it must be.
+    pub fn ok(what: &str, found: impl Into<String>) -> Self {
+        Self { what: what.to_owned(), found: found.into(), verdict: Verdict::Ok }
+    }
+
+    /// Wrong when there are `troubles`.
+    pub fn judged(what: &str, found: impl Into<String>, troubles: &[String]) -> Self {
+        let verdict = match troubles {
+            [] => Verdict::Ok,
+            [trouble] => Verdict::Wrong(trouble.clone()),
+            [first, others @ ..] => Verdict::Wrong(format!("{first} (and {} more)", others.len())),
+        };
+        Self { verdict, ..Self::ok(what, found) }
+    }
+
+    /// What is wrong, if anything is.
+    pub fn trouble(self) -> Option<String> {
+        match self.verdict {
+            Verdict::Wrong(trouble) => Some(format!("{}: {trouble}", self.what)),
+            Verdict::Ok | Verdict::Noted(_) => None,
+        }
+    }
+}
+
+/// Looks at everything.
+pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
+    let mut findings = vec![permissions(path)];
+    let (log, connection) = match open(path) {
+        Ok(opened) => opened,
+        Err(refusal) => return refused("file", refusal, findings, path),
+    };
+    findings.push(log);
+    // One moment for all that is compared: a daemon may be writing.
+    connection.execute_batch("BEGIN").map_err(|error| StoreError::from_sqlite(path, &error))?;
+    let layout = match schema::identify(&connection, path) {
+        Ok(layout) => layout,
+        Err(refusal) => return refused("whose it is", refusal, findings, path),
+    };
+    findings.push(Finding::ok("whose it is", "b24relay's"));
+    findings.push(this_layout(layout));
+    findings.extend(structure(&connection, layout));
+    let mut offsets = BTreeMap::new();
+    match newest(&connection, layout) {
+        Ok(brought) => {
+            let connection = brought.as_ref().unwrap_or(&connection);
+            let seals = seal::broken(connection).unwrap_or_else(|error| Some(error.to_string()));
+            findings.push(Finding::judged("seals", "", &Vec::from_iter(seals)));
+            findings.extend(rows::findings(connection));
+            offsets = rows::offsets(connection).unwrap_or_default();
+        }
+        Err(error) => {
+            findings.push(Finding::judged("bringing it to the newest layout", "", &[error.to_string()]));
+        }
+    }
+    let is_wrong = findings.iter().any(|finding| matches!(finding.verdict, Verdict::Wrong(_)));
+    let soundness = if is_wrong { Soundness::Damaged } else { Soundness::Sound };
+    Ok(Inspection { soundness, holder: Lock::holder(path), findings, offsets })
+}
+
+/// What there is to say of a file that cannot be looked into.
+fn refused(
+    what: &str,
+    refusal: StoreError,
+    mut findings: Vec<Finding>,
+    path: &Path,
+) -> Result<Inspection, StoreError> {
+    let (soundness, trouble) = match refusal {
+        StoreError::Damaged { detail, .. } => (Soundness::Damaged, detail),
+        StoreError::Foreign { .. } | StoreError::Newer { .. } => (Soundness::Foreign, refusal.to_string()),
+        other => return Err(other),
+    };
+    findings.push(Finding::judged(what, "", &[trouble]));
+    Ok(Inspection { soundness, holder: Lock::holder(path), findings, offsets: BTreeMap::new() })
+}
+
+/// The log, and the file with it. With one that cannot be trusted it is the file alone: SQLite would throw
+/// away what tells of the damage.
+fn open(path: &Path) -> Result<(Finding, Connection), StoreError> {
+    const WHAT: &str = "write-ahead log";
+    match wal::inspect(path) {
+        Ok(log) => {
+            let found = match log.bytes {
+                Some(bytes) => format!("{} frames, {bytes} bytes", log.frames),
+                None => "none".to_owned(),
+            };
+            Ok((Finding::ok(WHAT, found), file::open_to_read(path)?))
+        }
+        Err(StoreError::Damaged { detail, .. }) if path.is_file() => {
+            let found = "what follows is the file without it";
+            Ok((Finding::judged(WHAT, found, &[detail]), file::open_without_log(path)?))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn permissions(path: &Path) -> Finding {
+    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    let finding = Finding::ok("permissions", format!("{mode:04o}"));
+    if mode & 0o077 == 0 {
+        return finding;
+    }
+    let note = "others than its owner may use it: `chmod 600`, as the next start does".to_owned();
+    Finding { verdict: Verdict::Noted(note), ..finding }
+}
+
+fn this_layout(layout: u32) -> Finding {
+    let newest = schema::newest();
+    let finding = Finding::ok("layout", layout.to_string());
+    if layout == newest {
+        return finding;
+    }
+    Finding { verdict: Verdict::Noted(format!("the next start brings it to {newest}")), ..finding }
+}
+
+fn structure(connection: &Connection, layout: u32) -> [Finding; 3] {
+    let tables = match schema::misshapen(connection, layout) {
+        Ok(None) => Vec::new(),
+        Ok(Some(detail)) => vec![detail],
+        Err(error) => vec![error.to_string()],
+    };
+    let pages = lines(connection, &format!("PRAGMA integrity_check({TROUBLES_MAX})"));
+    let pages: Vec<_> = pages.into_iter().filter(|line| line != "ok").collect();
+    let references = lines(
+        connection,
+        "SELECT 'a row of `' || \"table\" || '` is of no `' || parent || '`' FROM pragma_foreign_key_check",
+    );
+    [
+        Finding::judged("tables", "", &tables),
+        Finding::judged("pages (`integrity_check`)", "", &pages),
+        Finding::judged("references (`foreign_key_check`)", "", &references),
+    ]
+}
+
+/// The first column of every row; an error is a line as well.
+fn lines(connection: &Connection, sql: &str) -> Vec<String> {
+    let select = || -> rusqlite::Result<Vec<String>> {
+        connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+    };
+    select().unwrap_or_else(|error| vec![error.to_string()])
+}
+
+/// A copy in memory with the newest layout, when the file has an older one: those have no journal.
+fn newest(connection: &Connection, layout: u32) -> rusqlite::Result<Option<Connection>> {
+    if layout == schema::newest() {
+        return Ok(None);
+    }
+    let mut copy = Connection::open_in_memory()?;
+    seal::teach(&copy)?;
+    Backup::new(connection, &mut copy)?.step(-1)?;
+    schema::migrate(&mut copy, layout)?;
+    Ok(Some(copy))
+}

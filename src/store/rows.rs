@@ -1,0 +1,223 @@
+//! Every row's own rules, and those between tables: what SQLite cannot know of the state file.
+//!
+//! Only what must hold is a rule: a lane may lie before `received` or behind it, and a sink that is new
+//! begins below what is confirmed.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use super::inspection::Finding;
+
+/// How many rows that break a rule are told of.
+const ROWS_MAX: usize = 3;
+
+/// A table, and what must hold for each of its rows.
+struct Table {
+    name: &'static str,
+    /// What a person calls it.
+    what: &'static str,
+    /// The name of a row.
+    row: &'static str,
+    shown: Shown,
+    /// A condition, and what is wrong where it does not hold.
+    rules: &'static [(&'static str, &'static str)],
+}
+
+/// How a table is shown.
+enum Shown {
+    /// Each row by itself, with this text.
+    Rows(&'static str),
+    /// All rows together, with this text.
+    Whole(&'static str),
+}
+
+const TABLES: &[Table] = &[
+    Table {
+        name: "source",
+        what: "source",
+        row: "name",
+        shown: Shown::Rows(
+            "iif(identity = '', 'no queue yet', identity) || ', confirmed below ' || confirmed
+             || iif(received > 1, ', received below ' || received, '')",
+        ),
+        rules: &[
+            (
+                "seal = seal(name, identity, confirmed, received, covered_ms, has_odd_dates, journal_bytes)",
+                NOT_AS_WRITTEN,
+            ),
+            ("confirmed >= 1 AND received >= 1", "an offset below 1"),
+            (
+                "journal_bytes = (SELECT ifnull(sum(bytes), 0) FROM journal WHERE source = name)",
+                "the size on record is not that of its journal",
+            ),
+        ],
+    },
+    Table {
+        name: "checkpoint",
+        what: "checkpoint",
+        row: "source || ' -> ' || sink",
+        shown: Shown::Rows(
+            "'offset ' || offset
+             || iif(json_valid(above) AND above <> '[]', ', ' || json_array_length(above) || ' above', '')
+             || ', delivered ' || delivered",
+        ),
+        rules: &[
+            ("seal = seal(source, sink, offset, above, start_ms, gaps)", NOT_AS_WRITTEN),
+            ("offset >= 1", "an offset below 1"),
+            (
+                "CASE WHEN json_valid(above) THEN json_type(above) = 'array' AND NOT EXISTS (
+                     SELECT 1 FROM json_each(above) WHERE type <> 'integer' OR value < offset
+                         OR value >= 9223372036854775807) END",
+                "what is settled above the offset is no list of ids",
+            ),
+            // Far beyond what a lag of any length brings about.
+            ("octet_length(above) < 10000000", "an absurd number of ids above the offset"),
+            (
+                "gaps BETWEEN 0 AND (SELECT count(*) FROM gap WHERE gap.source = checkpoint.source)",
+                "it knows of gaps that there are not",
+            ),
+        ],
+    },
+    Table {
+        name: "journal",
+        what: "journal",
+        row: "source || ' ' || id",
+        shown: Shown::Whole(
+            "SELECT count(*) || ' events, ' || ifnull(sum(bytes), 0) || ' bytes' FROM journal",
+        ),
+        rules: &[
+            ("seal = seal(source, id, kind, date, data)", NOT_AS_WRITTEN),
+            ("id >= 1", "an id below 1"),
+            ("json_valid(date) AND json_valid(data)", "no event"),
+            // As `journal::ROW_BYTES` has it.
+            (
+                "bytes = 64 + octet_length(kind) + octet_length(date) + octet_length(data)",
+                "the size on record is not its own",
+            ),
+        ],
+    },
+    Table {
+        name: "dead_letter",
+        what: "dead letters",
+        row: "sink || ' ' || number",
+        shown: Shown::Whole(
+            "SELECT count(*) || ' events, ' || ifnull(sum(bytes), 0) || ' bytes' FROM dead_letter",
+        ),
+        rules: &[
+            ("seal = seal(sink, source, queue, id, kind, date, data)", NOT_AS_WRITTEN),
+            ("id >= 1", "an id below 1"),
+            ("json_valid(date) AND json_valid(data)", "no event"),
+        ],
+    },
+    Table {
+        name: "gap",
+        what: "gaps",
+        row: "source || ' ' || number",
+        shown: Shown::Whole("SELECT count(*) FROM gap"),
+        rules: &[
+            ("seal = seal(source, number, from_ms, to_ms)", NOT_AS_WRITTEN),
+            (
+                "number BETWEEN 1 AND (SELECT count(*) FROM gap AS other WHERE other.source = gap.source)",
+                "they are not counted from 1",
+            ),
+            ("from_ms <= to_ms", "it ends before it begins"),
+        ],
+    },
+    Table {
+        name: "memory",
+        what: "logins and addresses",
+        row: "key",
+        shown: Shown::Whole("SELECT count(*) FROM memory"),
+        rules: &[("seal = seal(key, value)", NOT_AS_WRITTEN)],
+    },
+];
+
+const NOT_AS_WRITTEN: &str = "not as it was written";
+
+/// Looks at every row of a file of the newest layout.
+pub fn findings(connection: &Connection) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for table in TABLES {
+        let looked = match table.shown {
+            Shown::Rows(text) => each(connection, table, text),
+            Shown::Whole(text) => whole(connection, table, text).map(|finding| vec![finding]),
+        };
+        findings.extend(looked.unwrap_or_else(|error| {
+            let trouble = format!("it cannot be read to its end: {error}");
+            vec![Finding::judged(table.what, "", &[trouble])]
+        }));
+    }
+    findings
+}
+
+/// Where each source can go on with a new state file: the least offset of its sinks, when all of them can be
+/// believed.
+pub fn offsets(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
+    let mut select = connection.prepare(
+        "SELECT source, min(offset) FROM checkpoint GROUP BY source
+         HAVING min(seal = seal(source, sink, offset, above, start_ms, gaps))",
+    )?;
+    select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+fn each(connection: &Connection, table: &Table, text: &str) -> rusqlite::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    visit(connection, table, text, |row, text, troubles| {
+        let troubles: Vec<_> = troubles.into_iter().map(str::to_owned).collect();
+        findings.push(Finding::judged(&format!("{} {row}", table.what), text, &troubles));
+    })?;
+    Ok(findings)
+}
+
+fn whole(connection: &Connection, table: &Table, text: &str) -> rusqlite::Result<Finding> {
+    let (mut troubles, mut left_out) = (Vec::new(), 0);
+    visit(connection, table, "''", |row, _, broken| {
+        for trouble in broken {
+            if troubles.len() < ROWS_MAX {
+                troubles.push(format!("{row}: {trouble}"));
+            } else {
+                left_out += 1;
+            }
+        }
+    })?;
+    if left_out > 0 {
+        troubles.push(format!("{left_out} more"));
+    }
+    let found = connection.query_row(text, [], |row| Ok(shown(row.get_ref(0)?)))?;
+    Ok(Finding::judged(table.what, found, &troubles))
+}
+
+/// Tells `found` of every row: its name, its text and which rules it breaks.
+fn visit(
+    connection: &Connection,
+    table: &Table,
+    text: &str,
+    mut found: impl FnMut(String, String, Vec<&'static str>),
+) -> rusqlite::Result<()> {
+    let holds: Vec<_> = table.rules.iter().map(|(holds, _)| format!("({holds}) IS TRUE")).collect();
+    let (row_name, name, holds) = (table.row, table.name, holds.join(", "));
+    let mut select = connection.prepare(&format!("SELECT {row_name}, {text}, {holds} FROM {name}"))?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let mut broken = Vec::new();
+        for (column, (_, trouble)) in (2..).zip(table.rules) {
+            if !row.get::<_, bool>(column)? {
+                broken.push(*trouble);
+            }
+        }
+        found(shown(row.get_ref(0)?), shown(row.get_ref(1)?), broken);
+    }
+    Ok(())
+}
+
+/// Whatever stands there, as text: in a damaged file it may be anything.
+fn shown(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => "nothing".to_owned(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}

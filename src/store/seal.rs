@@ -1,0 +1,104 @@
+//! Seals: a checksum in every row that decides what is delivered or confirmed.
+//!
+//! SQLite notices a torn page, but not a flipped bit inside a number. A row whose seal does not fit is
+//! damage: it is neither believed nor written over. The `manifest` says how many rows there must be and what
+//! their seals come to, as a page that was lost or is of an earlier time is sound in itself. Rows that change
+//! are sealed by triggers of the connection that writes them; events of `journal` and `dead_letter`, which an
+//! index counts as well, when they are inserted.
+
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension as _};
+
+/// Rows that change: a table, its key, and all that its seal is over.
+const SEALED: &[(&str, &[&str], &[&str])] = &[
+    (
+        "source",
+        &["name"],
+        &["name", "identity", "confirmed", "received", "covered_ms", "has_odd_dates", "journal_bytes"],
+    ),
+    ("checkpoint", &["source", "sink"], &["source", "sink", "offset", "above", "start_ms", "gaps"]),
+    ("gap", &["source", "number"], &["source", "number", "from_ms", "to_ms"]),
+    ("memory", &["key"], &["key", "value"]),
+];
+
+/// Teaches `connection` the SQL function `seal`, which every statement about sealed rows needs.
+pub fn teach(connection: &Connection) -> rusqlite::Result<()> {
+    let flags =
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    connection.create_scalar_function("seal", -1, flags, |context| Ok(seal(context)))
+}
+
+/// Has `connection` seal what it writes, and refuse to write over a row whose seal does not fit.
+pub fn keep(connection: &Connection) -> rusqlite::Result<()> {
+    // The triggers belong to the connection alone; there need not be a folder for temporary files.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    for (table, key, sealed) in SEALED {
+        let (list, key) = (sealed.join(", "), key.join(", "));
+        let (old, new, new_key) = (prefixed(&list, "old"), prefixed(&list, "new"), prefixed(&key, "new"));
+        let seal = format!("UPDATE {table} SET seal = seal({new}) WHERE ({key}) = ({new_key})");
+        let count = |change: &str| format!("UPDATE manifest SET {change} WHERE name = '{table}'");
+        let (more, other, fewer) = (
+            count(&format!("rows = rows + 1, seals = seals + seal({new})")),
+            count(&format!("seals = seals - old.seal + seal({new})")),
+            count("rows = rows - 1, seals = seals - old.seal"),
+        );
+        connection.execute_batch(&format!(
+            "CREATE TEMP TRIGGER guard_{table} BEFORE UPDATE OF {list} ON main.{table}
+                 WHEN old.seal <> seal({old})
+                 BEGIN SELECT raise(ABORT, 'a row of `{table}` is not as it was written'); END;
+             CREATE TEMP TRIGGER new_{table} AFTER INSERT ON main.{table} BEGIN {seal}; {more}; END;
+             CREATE TEMP TRIGGER other_{table} AFTER UPDATE OF {list} ON main.{table} BEGIN {seal}; {other}; END;
+             CREATE TEMP TRIGGER no_{table} AFTER DELETE ON main.{table} BEGIN {fewer}; END;"
+        ))?;
+    }
+    Ok(())
+}
+
+/// What is wrong with the seals of the rows that decide, if anything is.
+pub fn broken(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    for (table, key, sealed) in SEALED {
+        let (key, sealed) = (key.join(" || '/' || "), sealed.join(", "));
+        let select = format!("SELECT {key} FROM {table} WHERE seal <> seal({sealed}) LIMIT 1");
+        let row: Option<String> = connection.query_row(&select, [], |row| row.get(0)).optional()?;
+        if let Some(row) = row {
+            return Ok(Some(format!("the row `{row}` of `{table}` is not as it was written")));
+        }
+        if !is_complete(connection, table)? {
+            return Ok(Some(format!("rows of `{table}` are missing, or of an earlier time")));
+        }
+    }
+    Ok(None)
+}
+
+/// In one statement: somebody may be writing.
+fn is_complete(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let select = format!(
+        "SELECT 1 FROM manifest WHERE name = ?1
+         AND (rows, seals) = (SELECT count(*), ifnull(sum(seal), 0) FROM {table})"
+    );
+    Ok(connection.query_row(&select, [table], |_| Ok(())).optional()?.is_some())
+}
+
+/// `a, b` as `new.a, new.b`.
+fn prefixed(list: &str, prefix: &str) -> String {
+    format!("{prefix}.{}", list.replace(", ", &format!(", {prefix}.")))
+}
+
+/// Over each value's type, length and bytes: values that only together are the same text differ.
+fn seal(context: &Context<'_>) -> i64 {
+    let mut hasher = crc32fast::Hasher::new();
+    for index in 0..context.len() {
+        let (kind, bytes): (u8, &[u8]) = match context.get_raw(index) {
+            ValueRef::Null => (0, &[]),
+            ValueRef::Integer(number) => (1, &number.to_le_bytes()),
+            ValueRef::Real(number) => (2, &number.to_le_bytes()),
+            ValueRef::Text(text) => (3, text),
+            ValueRef::Blob(blob) => (4, blob),
+        };
+        hasher.update(&[kind]);
+        hasher.update(&bytes.len().to_le_bytes());
+        hasher.update(bytes);
+    }
+    hasher.finalize().into()
+}

@@ -1,0 +1,105 @@
+//! A state in memory, for the simulation of the relay: it is as slow and as full as a script says, and can be
+//! looked at from beside, at once and undisturbed by that script.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use rusqlite::{Connection, Row};
+
+use super::{Disk, Store, StoreError, Tally, schema};
+use crate::checkpoint::Checkpoint;
+use crate::event::Offset;
+
+/// What is on the disk of one source at one moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct View {
+    /// Each sink that has a checkpoint.
+    pub lanes: BTreeMap<String, LaneView>,
+    /// The ids in the journal.
+    pub journal: BTreeSet<u64>,
+    /// Each sink's dead letters.
+    pub dead_letters: BTreeSet<(String, u64)>,
+    /// As [`super::Adopted::received`].
+    pub received: u64,
+    /// As [`super::Adopted::confirmed`].
+    pub confirmed: u64,
+    /// Events that disappeared unconfirmed.
+    pub stolen: u64,
+    /// From when to when each gap was, in Unix milliseconds by the portal's clock.
+    pub gaps: Vec<(i64, i64)>,
+}
+
+/// What is on the disk of one lane.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LaneView {
+    /// What is settled.
+    pub checkpoint: Checkpoint,
+    /// What became of it.
+    pub tally: Tally,
+}
+
+impl Store {
+    /// A state in memory, whose every access takes as long as `script` says, before the work and after it,
+    /// or fails as it says. It lives as long as the last clone: whoever drops all else has made a crash.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn simulated(script: fn() -> Result<Duration, String>) -> Result<Self, StoreError> {
+        let path = Path::new(":memory:");
+        let mut connection =
+            schema::new_in_memory().map_err(|error| StoreError::from_sqlite(path, &error))?;
+        schema::prepare(&mut connection, path)?;
+        Ok(Self::new(connection, path, Disk::Simulated(script), None))
+    }
+
+    /// What is known of `source`, read at once.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn view(&self, source: &str) -> Result<View, StoreError> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        view(&connection, source).map_err(|error| StoreError::from_sqlite(&self.path, &error))
+    }
+}
+
+fn view(connection: &Connection, source: &str) -> rusqlite::Result<View> {
+    let lanes =
+        "SELECT sink, offset, above, delivered, filtered, expired, buried FROM checkpoint WHERE source = ?1";
+    let source_row = "SELECT received, confirmed, stolen FROM source WHERE name = ?1";
+    let numbers = rows(connection, source_row, source, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let (received, confirmed, stolen) = numbers.first().copied().unwrap_or((1, 1, 0));
+    let journal = "SELECT id FROM journal WHERE source = ?1";
+    let graves = "SELECT sink, id FROM dead_letter WHERE source = ?1";
+    let gaps = "SELECT from_ms, to_ms FROM gap WHERE source = ?1 ORDER BY number";
+    Ok(View {
+        lanes: rows(connection, lanes, source, lane)?.into_iter().collect(),
+        journal: rows(connection, journal, source, |row| row.get(0))?.into_iter().collect(),
+        dead_letters: rows(connection, graves, source, |row| Ok((row.get(0)?, row.get(1)?)))?
+            .into_iter()
+            .collect(),
+        received,
+        confirmed,
+        stolen,
+        gaps: rows(connection, gaps, source, |row| Ok((row.get(0)?, row.get(1)?)))?,
+    })
+}
+
+fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    source: &str,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare_cached(sql)?.query_map([source], read)?.collect()
+}
+
+fn lane(row: &Row<'_>) -> rusqlite::Result<(String, LaneView)> {
+    let above: String = row.get(2)?;
+    let checkpoint = Offset::try_new(row.get(1)?).and_then(|offset| Checkpoint::parse(offset, &above));
+    let checkpoint = checkpoint.ok_or(rusqlite::Error::InvalidQuery)?;
+    let tally =
+        Tally { delivered: row.get(3)?, filtered: row.get(4)?, expired: row.get(5)?, buried: row.get(6)? };
+    Ok((row.get(0)?, LaneView { checkpoint, tally }))
+}

@@ -1,0 +1,147 @@
+//! What is noted of sources: how they are doing, what they have lost.
+
+use jiff::Timestamp;
+use rusqlite::params;
+
+use super::{Store, StoreError};
+use crate::event::Offset;
+use crate::wall_clock::now_ms;
+
+/// How a source is doing, for `status`, and up to when it has everything.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Its last poll finished just now.
+    pub has_polled: bool,
+    /// What keeps it from polling; empty when nothing does.
+    pub trouble: String,
+    /// As [`super::Adopted::confirmed`]; never moves back.
+    pub confirmed: Offset,
+    /// As [`super::Adopted::covered_ms`]; never moves back. `None` changes nothing.
+    pub covered_ms: Option<i64>,
+    /// By how much the portal's clock is ahead of this machine's, in milliseconds.
+    pub skew_ms: i64,
+}
+
+impl Health {
+    /// Of a source that cannot be polled at all.
+    pub fn troubled(trouble: String) -> Self {
+        Self { has_polled: false, trouble, confirmed: Offset::START, covered_ms: None, skew_ms: 0 }
+    }
+}
+
+/// A stretch of time whose events the portal may have forgotten before they were read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gap {
+    /// Counted from 1 in each source.
+    pub number: u64,
+    /// Its ends, in Unix milliseconds by the portal's clock.
+    pub from_ms: i64,
+    /// See `from_ms`.
+    pub to_ms: i64,
+}
+
+impl Gap {
+    /// Its ends, for people.
+    pub fn spelled(&self) -> [String; 2] {
+        [self.from_ms, self.to_ms].map(|ms| {
+            let second = Timestamp::from_second(ms.div_euclid(1000)).unwrap_or_default();
+            second.to_string()
+        })
+    }
+}
+
+impl Store {
+    /// Notes for `status` how a source is doing.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn note_source(&self, source: &str, health: Health) -> Result<(), StoreError> {
+        let source = source.to_owned();
+        let Health { has_polled, trouble, confirmed, covered_ms, skew_ms } = health;
+        self.run(move |connection| {
+            connection.execute(
+                "INSERT INTO source (name, identity, adopted_ms, trouble) VALUES (?1, '', ?4, ?2)
+                 ON CONFLICT DO UPDATE SET trouble = ?2, polled_ms = iif(?3, ?4, polled_ms),
+                     confirmed = max(confirmed, ?5),
+                     covered_ms = iif(?6 > ifnull(covered_ms, ?6 - 1), ?6, covered_ms), skew_ms = ?7",
+                params![source, trouble, has_polled, now_ms(), confirmed.get(), covered_ms, skew_ms],
+            )
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Counts that the portal had stopped recording for a source: there is a hole in what it has seen.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn note_loss(&self, source: &str) -> Result<(), StoreError> {
+        self.update_source(source, "losses = losses + 1", 0).await
+    }
+
+    /// Counts events that disappeared from the portal though nobody here had confirmed them.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn note_theft(&self, source: &str, count: u64) -> Result<(), StoreError> {
+        let update = format!("stolen = stolen + ?2, stolen_ms = {}", now_ms());
+        self.update_source(source, &update, count).await
+    }
+
+    /// Notes that the portal's dates contradict its clock.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn note_odd_dates(&self, source: &str) -> Result<(), StoreError> {
+        self.update_source(source, "has_odd_dates = 1", 0).await
+    }
+
+    async fn update_source(&self, source: &str, update: &str, count: u64) -> Result<(), StoreError> {
+        let source = source.to_owned();
+        // The second parameter may be unused by the update itself.
+        let sql = format!("UPDATE source SET {update} WHERE name = ?1 AND ?2 >= 0");
+        self.run(move |connection| connection.execute(&sql, params![source, count])).await.map(|_| ())
+    }
+
+    /// Records a gap, and that all before its end is covered: it is told once. Returns its number.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn note_gap(&self, source: &str, from_ms: i64, to_ms: i64) -> Result<u64, StoreError> {
+        let source = source.to_owned();
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            let number = transaction.query_row(
+                "INSERT INTO gap (source, number, from_ms, to_ms, noted_ms)
+                 VALUES (?1, (SELECT ifnull(max(number), 0) + 1 FROM gap WHERE source = ?1), ?2, ?3, ?4)
+                 RETURNING number",
+                params![source, from_ms, to_ms, now_ms()],
+                |row| row.get(0),
+            )?;
+            transaction
+                .execute("UPDATE source SET covered_ms = ?2 WHERE name = ?1", params![source, to_ms])?;
+            transaction.commit()?;
+            Ok(number)
+        })
+        .await
+    }
+
+    /// The gaps of a source behind the first `count`, in order.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn gaps_after(&self, source: &str, count: u64) -> Result<Vec<Gap>, StoreError> {
+        let source = source.to_owned();
+        self.run(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT number, from_ms, to_ms FROM gap WHERE source = ?1 AND number > ?2 ORDER BY number",
+                )?
+                .query_map(params![source, count], |row| {
+                    Ok(Gap { number: row.get(0)?, from_ms: row.get(1)?, to_ms: row.get(2)? })
+                })?
+                .collect()
+        })
+        .await
+    }
+}

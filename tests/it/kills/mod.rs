@@ -1,0 +1,116 @@
+//! G1, G2, G3 and I6 under everything at once: users and a bot, every kind of sink, trouble on both sides,
+//! and kill -9 at any moment. It costs duplicates within G2, never an event, an order or a byte.
+//!
+//! A round is many lives of one relay. `tests/kills/run` does the same for thousands of kills.
+
+mod round;
+
+use std::fmt::{self, Display, Formatter};
+use std::ops::AddAssign;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+
+use round::Round;
+
+/// How many kills of each mode there are when nobody says otherwise.
+const KILLS: u64 = 200;
+
+/// How many rounds are played at the same time: a life mostly waits.
+const AT_ONCE: usize = 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_amid_trouble_on_both_sides_lose_nothing_in_direct_mode() {
+    Campaign::of_mode("direct").run().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_amid_trouble_on_both_sides_lose_nothing_in_journal_mode() {
+    Campaign::of_mode("journal").run().await;
+}
+
+/// Rounds of so many kills each. The same seed makes the same things happen, if not at the same moments.
+struct Campaign {
+    mode: String,
+    rounds: u64,
+    kills: usize,
+    seed: u64,
+}
+
+impl Campaign {
+    /// As the script says, or what every test run can afford.
+    #[expect(clippy::disallowed_methods, reason = "how the script tells this test what to do")]
+    fn of_mode(mode: &str) -> Self {
+        let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+        let kills = number("KILLS_COUNT").unwrap_or(KILLS).clamp(1, 1_000_000);
+        Self {
+            mode: mode.into(),
+            rounds: kills.div_ceil(100),
+            kills: usize::try_from(kills.min(100)).unwrap(),
+            seed: number("KILLS_SEED").unwrap_or_else(rand::random),
+        }
+    }
+
+    #[expect(clippy::print_stderr, reason = "the seed of a failure, and how far it has come")]
+    async fn run(self) {
+        let Self { mode, rounds, kills, seed } = self;
+        eprintln!("seed {seed}, mode {mode}, {rounds} rounds of {kills} kills");
+        let rounds = (0..rounds).map(|round| {
+            let mode = mode.clone();
+            let seed = seed.wrapping_add(round);
+            async move { (seed, AssertUnwindSafe(Round::play(mode, seed, kills)).catch_unwind().await) }
+        });
+        let mut rounds = stream::iter(rounds).buffer_unordered(AT_ONCE);
+        let mut sum = Tally::default();
+        while let Some((seed, tally)) = rounds.next().await {
+            // What was wrong with it has been said by the panic.
+            sum += tally.unwrap_or_else(|_| {
+                panic!("a round has failed, and `tests/kills/run --kills {kills} --seed {seed}` is like it")
+            });
+            eprintln!("{sum}");
+        }
+    }
+}
+
+/// What happened.
+#[derive(Default, Debug)]
+struct Tally {
+    kills: usize,
+    events: usize,
+    /// Answers of the portal that were broken.
+    portal_faults: u64,
+    /// Attempts that the receiver did not accept.
+    refused_attempts: usize,
+    /// Events among those that came again within the same life.
+    retries: usize,
+    /// Events that the portal handed out more than once.
+    redelivered: u64,
+    repeated_by_webhook: usize,
+    repeated_by_stdout: usize,
+}
+
+impl Display for Tally {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { kills, events, portal_faults, refused_attempts, retries, redelivered, .. } = self;
+        let (webhook, stdout) = (self.repeated_by_webhook, self.repeated_by_stdout);
+        write!(
+            f,
+            "{kills} kills: {events} events, {redelivered} of them redelivered by the portal; \
+             {portal_faults} answers of the portal broken; {refused_attempts} attempts refused by the receiver, \
+             {retries} retried within the same life; duplicates: file 0, webhook {webhook}, stdout {stdout}"
+        )
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.kills += other.kills;
+        self.events += other.events;
+        self.portal_faults += other.portal_faults;
+        self.refused_attempts += other.refused_attempts;
+        self.retries += other.retries;
+        self.redelivered += other.redelivered;
+        self.repeated_by_webhook += other.repeated_by_webhook;
+        self.repeated_by_stdout += other.repeated_by_stdout;
+    }
+}

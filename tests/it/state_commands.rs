@@ -1,0 +1,268 @@
+//! `state check` and `state backup`: what is wrong is said with the way out, a copy can be relied on, and
+//! damage that is met in the middle ends the process before anything is confirmed.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::ledger::{assert_at_least_once, assert_exactly_once};
+use crate::portal::Portal;
+use crate::process::{code, finished, stderr, stdout};
+use crate::receiver::Receiver;
+use crate::setup::Setup;
+use crate::veteran::{STATE, Veteran, deciding};
+use crate::waiting::until;
+
+/// Runs SQL as somebody would who does not know better.
+fn tamper(setup: &Setup, sql: &str) {
+    Connection::open(setup.path(STATE)).unwrap().execute_batch(sql).unwrap();
+}
+
+/// Runs `state check`, which must end with `expected`, and returns the table.
+async fn checked(setup: &Setup, expected: i32) -> String {
+    let check = finished(&["state", "check"], setup.folder()).await;
+    assert_eq!(code(&check), expected, "{}{}", stdout(&check), stderr(&check));
+    let json = finished(&["state", "check", "--json"], setup.folder()).await;
+    assert_eq!(code(&json), expected);
+    let shown: Value = serde_json::from_slice(&json.stdout).unwrap();
+    let soundness = match expected {
+        0 => "sound",
+        74 => "damaged",
+        _ => "foreign",
+    };
+    assert_eq!(shown["inspection"]["soundness"], soundness, "{shown:#}");
+    assert_eq!(shown["way_out"].is_null(), expected == 0, "{shown:#}");
+    stdout(&check)
+}
+
+/// A folder whose relay has delivered five events and left.
+async fn used(portal: &Portal) -> Setup {
+    let setup = Setup::new().with_source(portal).with_file();
+    portal.record(1, 5).await;
+    setup.drain().await;
+    setup
+}
+
+#[tokio::test]
+async fn a_sound_state_is_called_sound_with_all_that_was_looked_at() {
+    let veteran = Veteran::of_mode("journal").await;
+    veteran.receiver.answer_always(None);
+    for is_running in [false, true] {
+        let mut relay = is_running.then(|| veteran.setup.run());
+        if let Some(relay) = &relay {
+            relay.until_logged("source started").await;
+        }
+        until("the state is held as it should be", async || {
+            checked(&veteran.setup, 0).await.contains("running: process") == is_running
+        })
+        .await;
+        let shown = checked(&veteran.setup, 0).await;
+        let words =
+            ["write-ahead log", "layout", "integrity_check", "foreign_key_check", "seals", "source office"];
+        for word in words.iter().chain(&["checkpoint support -> crm", "journal", "dead letters", "logins"]) {
+            assert!(shown.contains(word), "no `{word}` in:\n{shown}");
+        }
+        assert!(!shown.contains("WRONG"), "{shown}");
+        assert_eq!(shown.contains("running: process"), is_running, "{shown}");
+        if let Some(relay) = &mut relay {
+            assert_eq!(relay.stop().await, 0, "{}", relay.log());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_with_the_way_out_and_nothing_is_changed() {
+    let portal = Portal::start().await;
+    for (sql, words) in [
+        ("UPDATE checkpoint SET offset = 9", "`support/archive` of `checkpoint` is not as it was written"),
+        ("UPDATE source SET confirmed = 2", "`support` of `source` is not as it was written"),
+        ("DELETE FROM checkpoint", "rows of `checkpoint` are missing"),
+        ("DROP TABLE journal", "`journal."),
+        ("ALTER TABLE checkpoint ADD COLUMN mine INTEGER", "`checkpoint.mine`"),
+        ("PRAGMA user_version = 2", "layout 2"),
+    ] {
+        let setup = used(&portal).await;
+        tamper(&setup, sql);
+        let before = fs::read(setup.path(STATE)).unwrap();
+        let shown = checked(&setup, 74).await;
+        let ways = ["state backup", "move it away", "24 hours", "start anew", "restore"];
+        for word in [words].iter().chain(&ways) {
+            assert!(shown.contains(word), "{sql}: no `{word}` in:\n{shown}");
+        }
+        for args in [["run", "--once"].as_slice(), &["status"]] {
+            let refused = finished(args, setup.folder()).await;
+            assert_eq!(code(&refused), 74, "{sql}, {args:?}: {}", stderr(&refused));
+            assert!(stderr(&refused).contains("`b24relay state check`"), "{}", stderr(&refused));
+        }
+        assert!(fs::read(setup.path(STATE)).unwrap() == before, "{sql}: looking changed it");
+    }
+}
+
+#[tokio::test]
+async fn the_way_out_that_is_told_carries_an_offset_over() {
+    let portal = Portal::start().await;
+    let setup = used(&portal).await;
+    let offset = portal.ids(1).await[4] + 1;
+    tamper(&setup, "UPDATE source SET received = 5");
+    let shown = checked(&setup, 74).await;
+    let way = format!("`b24relay offset set support {offset}`");
+    assert!(shown.contains(&way), "no `{way}` in:\n{shown}");
+    fs::rename(setup.path(STATE), setup.path("damaged.db")).unwrap();
+    let set = finished(&["offset", "set", "support", &offset.to_string()], setup.folder()).await;
+    assert_eq!(code(&set), 0, "{}", stderr(&set));
+    portal.record(1, 2).await;
+    setup.drain().await;
+    assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
+}
+
+#[tokio::test]
+async fn a_foreign_and_a_newer_file_are_told_from_a_damaged_one() {
+    let portal = Portal::start().await;
+    for sql in ["PRAGMA user_version = 99", "DROP TABLE gap; DROP TABLE memory; PRAGMA application_id = 7"] {
+        let setup = used(&portal).await;
+        tamper(&setup, sql);
+        checked(&setup, 78).await;
+    }
+    let setup = Setup::new().with_source(&portal).with_file();
+    let missing = finished(&["state", "check"], setup.folder()).await;
+    assert_eq!(code(&missing), 74, "{}", stderr(&missing));
+    assert!(stderr(&missing).contains("there is none yet"), "{}", stderr(&missing));
+    assert!(!setup.path(STATE).exists());
+}
+
+#[tokio::test]
+async fn a_copy_beside_a_writing_daemon_is_whole_private_and_alone() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_user(&portal, "support", 1, 5).with_file();
+    let mut relay = setup.run();
+    for round in 1..=5 {
+        portal.record(1, 100).await;
+        until("it writes", async || setup.filed_count() > (round - 1) * 100).await;
+        let name = format!("copy{round}.db");
+        let made = finished(&["state", "backup", &name], setup.folder()).await;
+        assert_eq!(code(&made), 0, "{}", stderr(&made));
+        assert!(stdout(&made).contains("checked, and on the disk"), "{}", stdout(&made));
+        let copy = setup.path(&name);
+        assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        for suffix in [".part", ".part-journal", ".part-wal", "-wal", "-shm"] {
+            assert!(!setup.path(&format!("{name}{suffix}")).exists(), "{suffix} is left");
+        }
+        let check = finished(&["state", "check", "--state", &name], setup.folder()).await;
+        assert_eq!(code(&check), 0, "{}", stdout(&check));
+    }
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+}
+
+#[tokio::test]
+async fn a_copy_never_takes_the_place_of_anything() {
+    let portal = Portal::start().await;
+    let setup = used(&portal).await;
+    let before = fs::read(setup.path(STATE)).unwrap();
+    fs::write(setup.path("precious"), "mine").unwrap();
+    for (target, word) in
+        [("precious", "already"), (STATE, "already"), (".", "already"), ("no/such/folder", "No such file")]
+    {
+        let refused = finished(&["state", "backup", target], setup.folder()).await;
+        assert_eq!(code(&refused), 74, "{target}: {}", stderr(&refused));
+        let said = stderr(&refused);
+        assert!(said.contains(word) && said.contains(target), "{target}: {said}");
+    }
+    assert_eq!(fs::read(setup.path("precious")).unwrap(), b"mine");
+    assert!(fs::read(setup.path(STATE)).unwrap() == before);
+}
+
+#[tokio::test]
+async fn a_damaged_state_is_not_copied_as_if_it_were_sound() {
+    let veteran = Veteran::of_mode("journal").await;
+    for sql in [
+        "UPDATE checkpoint SET offset = 9",
+        "UPDATE journal SET data = '{}'",
+        "UPDATE dead_letter SET data = '{}'",
+        "PRAGMA user_version = 99",
+    ] {
+        veteran.put_into(veteran.setup.folder());
+        tamper(&veteran.setup, sql);
+        let refused = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
+        let expected = if sql.starts_with("PRAGMA") { 78 } else { 74 };
+        assert_eq!(code(&refused), expected, "{sql}: {}", stderr(&refused));
+        assert!(stderr(&refused).contains("b24relay.db`"), "{sql}: {}", stderr(&refused));
+        assert!(!veteran.setup.path("copy.db").exists() && !veteran.setup.path("copy.db.part").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_copy_holds_all_that_decides() {
+    let veteran = Veteran::of_mode("journal").await;
+    let made = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    let truth = veteran.truth();
+    for table in ["source", "checkpoint", "journal", "dead letter", "memory"] {
+        let is_of_table = |row: &Vec<_>| row[0] == rusqlite::types::Value::Text(table.to_owned());
+        assert!(truth.iter().any(is_of_table), "nothing in {table}: this test proves nothing");
+    }
+    assert_eq!(deciding(&veteran.setup.path("copy.db")).unwrap(), truth);
+}
+
+/// What was confirmed after the copy is gone at the portal, and was delivered; the rest comes.
+#[tokio::test]
+async fn a_relay_goes_on_from_a_copy_without_an_error_and_loses_nothing() {
+    for mode in ["direct", "journal"] {
+        let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+        let setup = Setup::new().with(&format!("[delivery]\nmode = \"{mode}\""));
+        let setup = setup.with_source(&portal).with_file().with_receiver(&receiver);
+        portal.record(1, 5).await;
+        setup.drain().await;
+        assert_eq!(code(&finished(&["state", "backup", "copy.db"], setup.folder()).await), 0);
+        portal.record(1, 5).await;
+        let mut relay = setup.run();
+        let confirmed = async || portal.stats(1).await["confirmed"] == 10;
+        until("all is confirmed", confirmed).await;
+        assert_eq!(relay.stop().await, 0, "{}", relay.log());
+        portal.record(1, 5).await;
+
+        // On another host it would be the same: the copy is all there is.
+        fs::remove_file(setup.path(STATE)).unwrap();
+        fs::rename(setup.path("copy.db"), setup.path(STATE)).unwrap();
+        let log = setup.drain().await;
+        assert!(!log.contains("ERROR"), "{mode}: {log}");
+        assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
+        assert_at_least_once(&receiver.accepted_ids(), &portal.ids(1).await, 1, 5);
+        portal.assert_nothing_confirmed_unseen(1).await;
+    }
+}
+
+#[tokio::test]
+async fn damage_met_in_the_middle_ends_the_process_before_anything_is_confirmed() {
+    // Of a defect of the disk, of somebody with a shell, and of a page that is no page.
+    let malformed =
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 99999 WHERE name = 'checkpoint';
+         PRAGMA schema_version = 1000";
+    for mode in ["direct", "journal"] {
+        for sql in ["UPDATE checkpoint SET offset = offset + 1000000", "DROP TABLE checkpoint", malformed] {
+            let portal = Portal::start().await;
+            let setup = Setup::new().with(&format!("[delivery]\nmode = \"{mode}\""));
+            let setup = setup.with_source(&portal).with_file();
+            portal.record(1, 5).await;
+            let mut relay = setup.run();
+            until("it works", async || portal.stats(1).await["confirmed"] == 5).await;
+            tamper(&setup, sql);
+            portal.record(1, 5).await;
+            assert_eq!(relay.exit_code().await, 74, "{mode}, {sql}: {}", relay.log());
+            let log = relay.log();
+            assert!(log.contains("is damaged") && log.contains("`b24relay state check`"), "{sql}: {log}");
+            assert!(!log.contains("panicked"), "{sql}: {log}");
+            let again = finished(&["run"], setup.folder()).await;
+            assert_eq!(code(&again), 74, "{mode}, {sql}: {}", stderr(&again));
+            let stats = portal.stats(1).await;
+            assert_eq!(stats["confirmed_unserved"], 0, "{stats}");
+            if mode == "direct" {
+                assert_eq!(
+                    stats["confirmed"], 5,
+                    "{sql}: nothing that is not on record is confirmed: {stats}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a process takes from the machine over time: memory and descriptors, and whether they grow.
+
+use std::fmt::{self, Display, Formatter};
+use std::fs;
+
+/// How much more than at first is still flat: a tenth, and this much.
+const MEMORY_SLACK_KIB: u64 = 2048;
+const DESCRIPTOR_SLACK: u64 = 2;
+
+/// Into how many parts the table divides the time.
+const PARTS: usize = 10;
+
+/// One look at a process.
+#[derive(Clone, Copy)]
+pub struct Sample {
+    pub memory_kib: u64,
+    pub descriptors: u64,
+}
+
+impl Sample {
+    /// The process `id` as it is now.
+    pub fn of(id: u32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let memory_kib = line.trim().trim_end_matches("kB").trim().parse().unwrap();
+        let descriptors = fs::read_dir(format!("/proc/{id}/fd")).unwrap().count() as u64;
+        Self { memory_kib, descriptors }
+    }
+}
+
+/// All looks at one process, in order.
+#[derive(Default)]
+pub struct Vitals(pub Vec<Sample>);
+
+impl Vitals {
+    /// Why this is not flat: what the last third took is more than what the first third took.
+    pub fn growth(&self) -> Vec<String> {
+        let third = self.0.len().div_ceil(3);
+        let (first, last) = (&self.0[..third], &self.0[self.0.len() - third..]);
+        let grown = |name, slack, figure: fn(&Sample) -> u64| {
+            let (before, after) = (spread(first, figure).median, spread(last, figure).median);
+            (after > before + before / 10 + slack)
+                .then(|| format!("{name}: {before} at first, {after} at last"))
+        };
+        let memory = grown("memory in KiB", MEMORY_SLACK_KIB, |sample| sample.memory_kib);
+        let descriptors = grown("descriptors", DESCRIPTOR_SLACK, |sample| sample.descriptors);
+        memory.into_iter().chain(descriptors).collect()
+    }
+}
+
+/// A table, one line for each tenth of the time.
+impl Display for Vitals {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:8}{:>24}{:>24}", "", "memory, KiB", "descriptors")?;
+        writeln!(
+            f,
+            "{:8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}",
+            "tenth", "min", "median", "max", "min", "median", "max"
+        )?;
+        for (part, samples) in self.0.chunks(self.0.len().div_ceil(PARTS)).enumerate() {
+            let memory = spread(samples, |sample| sample.memory_kib);
+            let descriptors = spread(samples, |sample| sample.descriptors);
+            writeln!(f, "{:<8}{memory}{descriptors}", part + 1)?;
+        }
+        Ok(())
+    }
+}
+
+struct Spread {
+    min: u64,
+    median: u64,
+    max: u64,
+}
+
+impl Display for Spread {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>8}{:>8}{:>8}", self.min, self.median, self.max)
+    }
+}
+
+/// Of one figure over `samples`, of which there is at least one.
+fn spread(samples: &[Sample], figure: fn(&Sample) -> u64) -> Spread {
+    let mut figures: Vec<u64> = samples.iter().map(figure).collect();
+    figures.sort_unstable();
+    Spread { min: figures[0], median: figures[figures.len() / 2], max: figures[figures.len() - 1] }
+}
+
+#[test]
+fn growth_is_told_from_noise() {
+    let vitals = |memory_kib: fn(u64) -> u64, descriptors: fn(u64) -> u64| {
+        let sample = |at| Sample { memory_kib: memory_kib(at), descriptors: descriptors(at) };
+        Vitals((0..90).map(sample).collect())
+    };
+    assert_eq!(vitals(|at| 20_000 + at % 7 * 1000, |_| 12).growth(), [""; 0]);
+    assert_eq!(vitals(|_| 20_000, |at| 12 + at / 60).growth(), [""; 0], "one more");
+    // 70 KiB with each of 90 samples: 4,200 from the middle of the first third to that of the last.
+    assert_eq!(
+        vitals(|at| 20_000 + at * 70, |_| 12).growth(),
+        ["memory in KiB: 21050 at first, 25250 at last"]
+    );
+    assert_eq!(vitals(|_| 20_000, |at| 12 + at / 10).growth(), ["descriptors: 13 at first, 19 at last"]);
+    let own = Sample::of(std::process::id());
+    assert!(own.memory_kib > 0 && own.descriptors > 2);
+}

@@ -1,0 +1,42 @@
+//! How often the portal is called: a good guest does not hammer (G6).
+
+use std::collections::VecDeque;
+
+/// The calls of the last minute, and what they were good for.
+#[derive(Default)]
+pub struct Calls {
+    made: VecDeque<u64>,
+    reasons: VecDeque<(u64, u64)>,
+    /// Of the running life.
+    pub in_life: u64,
+}
+
+const MINUTE_MS: u64 = 60_000;
+
+/// A start asks for the owner, the subscription and the queue's beginning; a failure is followed by a few
+/// quick tries, and by ever slower ones.
+const CALLS_ANYWAY: u64 = 60;
+
+impl Calls {
+    /// There is reason for `count` calls more: a start, an event.
+    pub fn justify(&mut self, now_ms: u64, count: u64) {
+        self.reasons.push_back((now_ms, count));
+    }
+
+    /// A call, where a queue at rest may be asked every `idle_ms`.
+    pub fn note(&mut self, now_ms: u64, idle_ms: u64) {
+        self.in_life += 1;
+        self.made.push_back(now_ms);
+        let since = now_ms.saturating_sub(MINUTE_MS);
+        while self.made.front().is_some_and(|at| *at < since) {
+            self.made.pop_front();
+        }
+        while self.reasons.front().is_some_and(|(at, _)| *at < since) {
+            self.reasons.pop_front();
+        }
+        let greatest =
+            CALLS_ANYWAY + MINUTE_MS / idle_ms + self.reasons.iter().map(|(_, count)| count).sum::<u64>();
+        let count = self.made.len() as u64;
+        assert!(count <= greatest, "G6: {count} calls within a minute, there was reason for {greatest}");
+    }
+}

@@ -1,0 +1,336 @@
+//! The promises, held against everything that happens. A broken one ends the world with a panic.
+
+use b24relay::config::DeliveryMode;
+use b24relay::event::Event;
+use b24relay::store::View;
+
+use crate::ledger::{Ledger, covers};
+use crate::plan::SinkPlan;
+use crate::queue::{Fate, Incident, Row};
+use crate::world::{SOURCE, World, now_ms};
+
+/// A commit is due after so many events.
+const COMMIT_EVENTS: usize = 64;
+
+/// A commit is due after so long.
+const COMMIT_MS: u64 = 100;
+
+impl World {
+    /// Lets happen what was to happen by now without anybody of ours.
+    pub fn catch_up(&mut self, life: Option<u64>) {
+        while let Some(incident) = self.queue.incident(now_ms()) {
+            match incident {
+                Incident::Visible(id) => self.become_visible(id),
+                Incident::Stolen(ids) => self.become_stolen(&ids, life),
+            }
+        }
+    }
+
+    fn become_visible(&mut self, id: u64) {
+        if id >= self.ledgers.abandoned_below {
+            self.ledgers.sinks.values_mut().for_each(|ledger| {
+                ledger.open.insert(id);
+            });
+        }
+    }
+
+    fn become_stolen(&mut self, ids: &[u64], life: Option<u64>) {
+        self.tell(format_args!("portal: a foreign reader takes {ids:?}"));
+        let view = self.view();
+        for id in ids {
+            for ledger in self.ledgers.sinks.values_mut().filter(|ledger| ledger.credits.contains(id)) {
+                ledger.uncounted.insert(*id);
+            }
+            let row = self.queue.row(*id).expect("a row");
+            if row.shown.is_some() {
+                self.count.stolen_read += 1;
+            } else {
+                self.count.stolen_unread += 1;
+            }
+            if life.is_some() && row.shown_in_life == life {
+                self.ledgers.in_memory.insert(*id);
+            } else {
+                self.excuse(*id, &view);
+            }
+        }
+    }
+
+    /// What was stolen is owed only to where it is on its way from the journal.
+    fn excuse(&mut self, id: u64, view: &View) {
+        if !view.journal.contains(&id) {
+            self.ledgers.sinks.values_mut().for_each(|ledger| ledger.excuse(id));
+        }
+    }
+
+    pub fn view(&self) -> View {
+        self.store.view(SOURCE).expect("a state")
+    }
+
+    /// Looks at the disk: nothing there moves back (I4), and what is settled has been settled (I1, G5).
+    pub fn examine(&mut self) -> View {
+        let view = self.view();
+        if let Some(last) = self.ledgers.last.take() {
+            if last == view {
+                self.ledgers.last = Some(last);
+                return view;
+            }
+            never_back(&last, &view);
+        }
+        let names: Vec<&'static str> = self.ledgers.sinks.keys().copied().collect();
+        for name in names {
+            self.examine_lane(name, &view);
+        }
+        self.ledgers.last = Some(view.clone());
+        view
+    }
+
+    fn examine_lane(&mut self, name: &'static str, view: &View) {
+        let forgives_dates = self.forgives_dates();
+        let ledger = self.ledgers.sinks.get_mut(name).expect("a ledger");
+        let Some(lane) = view.lanes.get(name) else {
+            if !ledger.is_configured {
+                let lost = ledger.open.iter().find(|id| !self.queue.waiting().contains(*id));
+                assert!(lost.is_none(), "G1: `{name}` was forgotten, and was still to get {lost:?}");
+                self.ledgers.sinks.remove(name);
+            }
+            return;
+        };
+        for (sink, id) in &view.dead_letters {
+            if sink == name && ledger.buried.insert(*id) {
+                self.count.rejected += 1;
+                let rejections = ledger.rejections.get(id).copied().unwrap_or(0);
+                assert!(
+                    rejections >= 3 || !ledger.is_tallied,
+                    "`{name}` buried {id} after {rejections} rejections"
+                );
+                ledger.open.remove(id);
+            }
+        }
+        let covered: Vec<u64> =
+            ledger.open.iter().copied().filter(|id| covers(Some(&lane.checkpoint), *id)).collect();
+        for id in covered {
+            let row = self.queue.row(id).expect("a row");
+            let is_filtered = ledger.is_filtered(row);
+            let is_unread = row.shown.is_none() || !is_filtered;
+            if forgives_dates && row.plan.visible_ms > row.plan.born_ms && is_unread {
+                ledger.excuse(id);
+                continue;
+            }
+            assert!(
+                row.shown.is_some() && (is_filtered || ledger.is_expirable(row)),
+                "I1: the checkpoint of `{name}` covers {id}, which it never took: born {}, visible {}, shown {:?}",
+                row.plan.born_ms,
+                row.plan.visible_ms,
+                row.shown
+            );
+            if is_filtered {
+                self.count.filtered += 1;
+            } else {
+                self.count.expired += 1;
+            }
+            ledger.open.remove(&id);
+            ledger.passed.insert(id);
+        }
+    }
+
+    /// A poll from `offset` on is about to be carried out (I2, I3).
+    pub fn judge_poll(&mut self, offset: u64, mode: DeliveryMode) {
+        let view = self.examine();
+        let configured = self.ledgers.sinks.iter().filter(|(_, ledger)| ledger.is_configured);
+        let offsets = configured
+            .map(|(name, _)| view.lanes.get(*name).map_or(1, |lane| lane.checkpoint.offset().get()));
+        let least = offsets.min().unwrap_or(1);
+        let greatest = if mode == DeliveryMode::Direct { least } else { least.max(view.received) };
+        assert!(offset <= greatest, "I2: a poll from {offset} on, and only what is below {greatest} is safe");
+        for (name, ledger) in &self.ledgers.sinks {
+            let lost = ledger.open.range(..offset).find(|id| !view.journal.contains(id));
+            assert!(
+                lost.is_none(),
+                "I3: a poll from {offset} on confirms {lost:?}, which `{name}` has not settled"
+            );
+        }
+        let due = self.ledgers.thefts_due;
+        let can_tell = self.disk_failed_ms.is_none() && !self.plan.lag.is_zero();
+        assert!(
+            !can_tell || view.stolen >= due,
+            "G8: {due} events were stolen, only {} were noticed",
+            view.stolen
+        );
+        let stolen = self.queue.rows().filter(|row| row.fate == Fate::Stolen && row.shown.is_some()).count();
+        assert!(
+            view.stolen == 0 || stolen > 0 || self.ledgers.is_offset_set,
+            "G8: {} events are said to be stolen, and none was",
+            view.stolen
+        );
+    }
+
+    /// The portal has forgotten `ids`.
+    pub fn judge_confirmed(&mut self, ids: &[u64]) {
+        for id in ids {
+            let row = self.queue.row(*id).expect("a row");
+            let is_wanted = *id >= self.ledgers.abandoned_below && !self.ledgers.sinks.is_empty();
+            let (born, visible) = (row.plan.born_ms, row.plan.visible_ms);
+            assert!(
+                row.shown.is_some() || !is_wanted || self.forgives_dates(),
+                "G1: event {id} (given out at {born}, visible at {visible}) was confirmed unread"
+            );
+            if row.shown.is_none() {
+                self.ledgers.sinks.values_mut().for_each(|ledger| ledger.excuse(*id));
+            }
+        }
+    }
+
+    /// Dates that are off by an hour are found out only by and by.
+    fn forgives_dates(&self) -> bool {
+        self.plan.events.iter().any(|event| event.date_error_ms < -60_000)
+    }
+
+    /// An answer with `ids` reaches life `life`; it was asked for from `offset` on. Returns how many are new.
+    pub fn judge_answer(&mut self, ids: &[u64], has_more: bool, offset: u64, life: u64) -> u64 {
+        let end = if has_more { ids.last().copied().unwrap_or(0) } else { u64::MAX };
+        let missed: Vec<u64> = self
+            .ledgers
+            .in_memory
+            .iter()
+            .copied()
+            .filter(|id| *id >= offset && *id <= end && !ids.contains(id))
+            .collect();
+        for id in missed {
+            if self.ledgers.noticed.insert(id) {
+                self.ledgers.thefts_due += 1;
+                self.count.thefts_told += 1;
+            }
+        }
+        let fresh: Vec<u64> = ids
+            .iter()
+            .copied()
+            .filter(|id| self.queue.row(*id).is_some_and(|row| row.shown.is_none()))
+            .collect();
+        self.queue.show(ids, life, now_ms());
+        self.count.late += fresh.iter().filter(|id| self.queue.is_late(**id)).count() as u64;
+        fresh.len() as u64
+    }
+
+    /// `sink` takes `event`, for good.
+    pub fn accept(&mut self, sink: &'static str, event: &Event) {
+        let id = event.id.get();
+        let now = now_ms();
+        let row =
+            self.queue.row(id).unwrap_or_else(|| panic!("spurious: `{sink}` got {id}, which never was"));
+        assert_eq!(event.data.get(), row.data, "I5: the data of {id}");
+        assert_eq!(
+            (event.kind.as_str(), event.date.get()),
+            (row.plan.kind, row.date.as_str()),
+            "I5: event {id}"
+        );
+        assert!(row.shown.is_some(), "spurious: `{sink}` got {id} before it was read");
+        let ledger = self.ledgers.sinks.get_mut(sink).unwrap_or_else(|| panic!("`{sink}` is no sink"));
+        assert!(!ledger.is_unwanted(row), "G5: `{sink}` got {id} past its filter");
+        self.count.deliveries += 1;
+        ledger.open.remove(&id);
+        if ledger.accepted.insert(id, now).is_some() {
+            self.count.redeliveries += 1;
+            assert!(ledger.credits.remove(&id), "G2: `{sink}` got {id} again, without any reason");
+            return;
+        }
+        let before = ledger
+            .accepted
+            .range(id + 1..)
+            .find(|(higher, _)| self.queue.row(**higher).is_some_and(|higher| higher.shown >= row.shown));
+        assert!(before.is_none() || !ledger.is_tallied, "G3: `{sink}` got {id} after {before:?}");
+    }
+
+    /// Life `life` is over; `was_crash` when it did not end by itself.
+    pub fn judge_end(&mut self, was_crash: bool, ended_ms: u64) {
+        self.catch_up(None);
+        let view = self.examine();
+        self.ledgers.noticed.clear();
+        for id in std::mem::take(&mut self.ledgers.in_memory) {
+            self.excuse(id, &view);
+        }
+        self.ledgers.thefts_due = self.ledgers.thefts_due.min(view.stolen);
+        let slack_ms = COMMIT_MS + 8 * self.plan.disk.latency_ms + 20;
+        let failed_ms = self.disk_failed_ms;
+        let mut books = Vec::new();
+        for (name, ledger) in self.ledgers.sinks.iter_mut().filter(|(_, ledger)| ledger.is_configured) {
+            let checkpoint = view.lanes.get(*name).map(|lane| &lane.checkpoint);
+            let uncommitted = ledger.uncommitted(checkpoint);
+            let fresh = uncommitted.iter().filter(|(id, _)| !ledger.credits.contains(*id));
+            let fresh: Vec<(u64, u64)> = fresh.map(|(id, at_ms)| (*id, *at_ms)).collect();
+            let greatest = COMMIT_EVENTS - 1 + ledger.plan.attempt_max;
+            assert!(fresh.len() <= greatest, "G2: {} events of `{name}` were not committed", fresh.len());
+
+            // What the disk does not take cannot be committed in time.
+            let mut fresh =
+                fresh.into_iter().filter(|(_, at_ms)| failed_ms.is_none_or(|failed_ms| failed_ms < *at_ms));
+            let slack_ms = slack_ms + ledger.plan.latency_ms;
+            let old = fresh.find(|(_, at_ms)| !was_crash || at_ms + slack_ms < ended_ms);
+            assert!(old.is_none(), "G2: `{name}` has had {old:?}, and it is not committed");
+            let stolen = |id: &u64| self.queue.row(*id).is_some_and(|row| row.fate == Fate::Stolen);
+            ledger.uncounted.extend(uncommitted.keys().filter(|id| stolen(id)));
+            ledger.credits.extend(uncommitted.into_keys());
+            let tally = view.lanes.get(*name).map(|lane| lane.tally);
+            books.push(format!("books: `{name}` settled {}, counts {tally:?}", ledger.settled_count()));
+        }
+        for line in books {
+            self.tell(line);
+        }
+    }
+
+    /// Everything has come to rest: the books must balance (G5).
+    pub fn judge_rest(&mut self) {
+        let view = self.examine();
+        for (name, ledger) in &self.ledgers.sinks {
+            assert!(ledger.open.is_empty(), "G1: `{name}` never got {:?}", ledger.open);
+            if !ledger.is_tallied {
+                continue;
+            }
+            let tally = view.lanes.get(*name).map(|lane| lane.tally).unwrap_or_default();
+            let sum = tally.delivered + tally.filtered + tally.expired + tally.buried;
+            let uncounted = ledger.uncounted.len() as u64;
+            let (least, excused) =
+                (ledger.settled_count() - uncounted, ledger.excused.len() as u64 + uncounted);
+            assert!(
+                (least..=least + excused).contains(&sum),
+                "G5: `{name}` settled {least}, and counts {tally:?}"
+            );
+            assert_eq!(tally.buried, ledger.buried.len() as u64, "G5: dead letters of `{name}`");
+            assert!(tally.delivered <= ledger.accepted.len() as u64, "G5: `{name}` counts {tally:?}");
+        }
+    }
+}
+
+impl Ledger {
+    /// Whether its filter leaves `row` out, or its start does.
+    fn is_filtered(&self, row: &Row) -> bool {
+        self.is_unwanted(row) || (self.plan.starts_now && row.plan.born_ms < self.since_ms + COMMIT_MS)
+    }
+
+    fn is_unwanted(&self, row: &Row) -> bool {
+        self.plan.is_unwanted(row.plan.kind)
+    }
+
+    fn is_expirable(&self, row: &Row) -> bool {
+        let age_ms = now_ms().saturating_sub(row.plan.born_ms) + 1100;
+        self.plan.max_age.is_some_and(|max_age| u128::from(age_ms) >= max_age.as_millis())
+    }
+}
+
+impl SinkPlan {
+    fn is_unwanted(&self, kind: &str) -> bool {
+        self.kinds.as_ref().is_some_and(|kinds| !kinds.contains(&kind))
+    }
+}
+
+/// I4: what was settled stays so.
+fn never_back(last: &View, view: &View) {
+    assert!(view.received >= last.received, "I4: received went back to {}", view.received);
+    assert!(view.confirmed >= last.confirmed, "I4: confirmed went back to {}", view.confirmed);
+    for (name, lane) in &last.lanes {
+        let Some(now) = view.lanes.get(name) else { continue };
+        let (before, after) = (lane.checkpoint.offset(), now.checkpoint.offset());
+        assert!(after >= before, "I4: the checkpoint of `{name}` went back from {before} to {after}");
+        let lost = lane.checkpoint.above().find(|id| !now.checkpoint.covers(*id));
+        assert!(lost.is_none(), "I4: the checkpoint of `{name}` has lost {lost:?}");
+    }
+}

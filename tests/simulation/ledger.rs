@@ -1,0 +1,98 @@
+//! What each sink is owed, has taken, and may get twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use b24relay::checkpoint::Checkpoint;
+use b24relay::event::EventId;
+use b24relay::store::View;
+
+use crate::plan::SinkPlan;
+
+/// The sinks' ledgers, and what all of them share.
+#[derive(Default)]
+pub struct Ledgers {
+    pub sinks: BTreeMap<&'static str, Ledger>,
+    /// What was on the disk when it was last looked at.
+    pub last: Option<View>,
+    /// Of what was stolen, what the running life has read: it may have it in memory.
+    pub in_memory: BTreeSet<u64>,
+    /// Of that, what the running life must have missed.
+    pub noticed: BTreeSet<u64>,
+    /// How many thefts the state file must know of.
+    pub thefts_due: u64,
+    /// The operator has set the offset once: what is below may be gone, what is above may come again.
+    pub is_offset_set: bool,
+    /// Below it the operator wanted nothing any more.
+    pub abandoned_below: u64,
+}
+
+/// One sink's.
+pub struct Ledger {
+    pub plan: SinkPlan,
+    /// The life that runs, or ran last, has it.
+    pub is_configured: bool,
+    /// When its first life began.
+    pub since_ms: u64,
+    /// What it is owed.
+    pub open: BTreeSet<u64>,
+    /// What it has, and since when.
+    pub accepted: BTreeMap<u64, u64>,
+    /// What it may get once more.
+    pub credits: BTreeSet<u64>,
+    /// How often it has rejected what.
+    pub rejections: BTreeMap<u64, u64>,
+    pub buried: BTreeSet<u64>,
+    /// Filtered, expired, or of before its start.
+    pub passed: BTreeSet<u64>,
+    /// What it was owed until somebody took it away; it may be counted or not.
+    pub excused: BTreeSet<u64>,
+    /// What it took, and was stolen before that could be committed.
+    pub uncounted: BTreeSet<u64>,
+    /// Whether the sum of its tally says anything: not after an operator's intervention.
+    pub is_tallied: bool,
+}
+
+impl Ledger {
+    /// That of a sink whose first life begins at `now_ms`, when it is owed `open`.
+    pub fn new(plan: &SinkPlan, now_ms: u64, open: BTreeSet<u64>, is_tallied: bool) -> Self {
+        Self {
+            plan: plan.clone(),
+            is_configured: true,
+            since_ms: now_ms,
+            open,
+            accepted: BTreeMap::new(),
+            credits: BTreeSet::new(),
+            rejections: BTreeMap::new(),
+            buried: BTreeSet::new(),
+            passed: BTreeSet::new(),
+            excused: BTreeSet::new(),
+            uncounted: BTreeSet::new(),
+            is_tallied,
+        }
+    }
+
+    /// What it has and `checkpoint` does not know of, with when it got that.
+    pub fn uncommitted(&self, checkpoint: Option<&Checkpoint>) -> BTreeMap<u64, u64> {
+        let accepted = self.accepted.iter().filter(|(id, _)| !covers(checkpoint, **id));
+        accepted.map(|(id, at_ms)| (*id, *at_ms)).collect()
+    }
+
+    /// It is owed `id` no longer.
+    pub fn excuse(&mut self, id: u64) {
+        if self.open.remove(&id) {
+            self.excused.insert(id);
+        }
+    }
+
+    /// How many events it has settled, by our books.
+    pub fn settled_count(&self) -> u64 {
+        let all = self.accepted.keys().chain(&self.buried).chain(&self.passed);
+        all.collect::<BTreeSet<_>>().len() as u64
+    }
+}
+
+/// Whether `checkpoint` says that `id` is settled.
+pub fn covers(checkpoint: Option<&Checkpoint>, id: u64) -> bool {
+    let id = EventId::try_new(id).expect("an id");
+    checkpoint.is_some_and(|checkpoint| checkpoint.covers(id))
+}

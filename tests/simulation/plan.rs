@@ -1,0 +1,307 @@
+//! What a seed draws: how the engine is set up, and everything that will happen to it.
+
+use std::time::Duration;
+
+use b24relay::config::{DeliveryConfig, DeliveryMode};
+use fastrand::Rng;
+
+/// The kinds of events there are; sinks filter by them.
+pub const KINDS: [&str; 3] = ["ONIMV2MESSAGEADD", "ONIMV2MESSAGEUPDATE", "ONIMV2REACTIONCHANGE"];
+
+/// When the portal's time began, in Unix milliseconds.
+pub const EPOCH_MS: i64 = 1_750_000_000_000;
+
+const SECOND: u64 = 1000;
+
+/// Everything that a seed decides.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub lag: Duration,
+    pub limit: u16,
+    pub idle: Duration,
+    pub busy: Duration,
+    pub delivery: DeliveryConfig,
+    pub switches_mode: bool,
+    pub sinks: Vec<SinkPlan>,
+    /// When faults stop, and nothing new happens.
+    pub quiet_ms: u64,
+    pub events: Vec<EventPlan>,
+    /// When a foreign reader comes by, and how much of the queue it takes, in percent.
+    pub thefts: Vec<(u64, u64)>,
+    pub portal: PortalPlan,
+    pub disk: DiskPlan,
+    /// How long a life lasts, about.
+    pub life_ms: u64,
+    /// How often, in percent, the configuration changes between two lives.
+    pub changes: u64,
+}
+
+/// One event of the queue.
+#[derive(Clone, Debug)]
+pub struct EventPlan {
+    pub id: u64,
+    /// When its id was allotted.
+    pub born_ms: u64,
+    /// When its row can be seen.
+    pub visible_ms: u64,
+    pub kind: &'static str,
+    /// By which its sender dates it wrongly, if it does.
+    pub date_error_ms: i64,
+}
+
+/// How the portal answers.
+#[derive(Clone, Debug)]
+pub struct PortalPlan {
+    pub clock: ClockPlan,
+    /// By how much its clock is ahead of this machine's.
+    pub ahead_ms: i64,
+    pub latency_ms: u64,
+    /// Of a thousand calls, how many are refused or lost.
+    pub faults: u64,
+    /// When it lets nobody in.
+    pub outages: Vec<(u64, u64)>,
+}
+
+/// What the portal's answers say of its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClockPlan {
+    Right,
+    /// It does not move.
+    Frozen,
+    /// It is not told.
+    Silent,
+}
+
+/// How the disk behaves.
+#[derive(Clone, Debug)]
+pub struct DiskPlan {
+    pub latency_ms: u64,
+    pub full: Vec<(u64, u64)>,
+}
+
+/// One sink.
+#[derive(Clone, Debug)]
+pub struct SinkPlan {
+    pub name: &'static str,
+    pub attempt_max: usize,
+    pub kinds: Option<Vec<&'static str>>,
+    pub max_age: Option<Duration>,
+    pub starts_now: bool,
+    pub latency_ms: u64,
+    pub retry_max: Duration,
+    pub troubles: Vec<Trouble>,
+    /// It rejects every event whose id this divides; 0 for none.
+    pub rejects: u64,
+    /// It is not there in all lives.
+    pub comes_and_goes: bool,
+}
+
+/// A time in which a sink fails.
+#[derive(Clone, Copy, Debug)]
+pub struct Trouble {
+    pub from_ms: u64,
+    pub to_ms: u64,
+    pub kind: TroubleKind,
+    /// How many attempts of a hundred.
+    pub share: u64,
+}
+
+/// How a sink fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TroubleKind {
+    Transient,
+    /// It says for how long it wants to be left alone.
+    Overwhelmed,
+    /// It takes the events, and nobody hears of it.
+    Unheard,
+    Held,
+    /// As a deployment half-way may: it rejects anything.
+    Rejecting,
+    Slow,
+    /// Until its timeout.
+    Hanging,
+    /// It is gone for the rest of the process.
+    Closed,
+}
+
+impl Plan {
+    /// What `seed` draws.
+    pub fn draw(seed: u64) -> Self {
+        let mut dice = Rng::with_seed(seed);
+        let dice = &mut dice;
+        let quiet_ms = [10, 20, 40, 60, 120][dice.usize(..5)] * SECOND;
+        let lag = Duration::from_millis([0, 200, 2000, 2000][dice.usize(..4)]);
+        let has_odd_dates = one_in(dice, 8);
+        let is_age_fit = !has_odd_dates;
+        let late_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+        let sinks = SinkPlan::draw_all(dice, quiet_ms, is_age_fit);
+        Self {
+            seed,
+            lag,
+            limit: [1, 2, 3, 5, 10, 100][dice.usize(..6)],
+            idle: Duration::from_millis([1000, 5000][dice.usize(..2)]),
+            busy: Duration::from_millis([0, 0, 500, 2000][dice.usize(..4)]),
+            delivery: draw_delivery(dice),
+            switches_mode: one_in(dice, 2),
+            sinks,
+            quiet_ms,
+            events: draw_events(dice, quiet_ms, late_ms, has_odd_dates),
+            thefts: draw_thefts(dice, quiet_ms),
+            portal: PortalPlan::draw(dice, quiet_ms),
+            disk: DiskPlan::draw(dice, quiet_ms),
+            life_ms: quiet_ms / dice.u64(1..=8),
+            changes: [0, 30, 60][dice.usize(..3)],
+        }
+    }
+}
+
+fn draw_delivery(dice: &mut Rng) -> DeliveryConfig {
+    let mode = if dice.bool() { DeliveryMode::Direct } else { DeliveryMode::Journal };
+    let mut delivery = DeliveryConfig { mode, gap_events: dice.bool(), ..DeliveryConfig::default() };
+    if one_in(dice, 3) {
+        delivery.journal.max_size = dice.u64(300..3000);
+    }
+    if one_in(dice, 6) {
+        delivery.journal.max_age = Duration::from_secs(dice.u64(5..30));
+    }
+    delivery.journal.keep = Duration::from_secs([0, 0, 10, 7200][dice.usize(..4)]);
+    if one_in(dice, 5) {
+        delivery.dead_letters.max_size = dice.u64(200..1000);
+    }
+    delivery
+}
+
+fn draw_events(dice: &mut Rng, quiet_ms: u64, late_ms: u64, has_odd_dates: bool) -> Vec<EventPlan> {
+    let pace_ms = [50, 200, 1000, 5000][dice.usize(..4)];
+    let late_share = if late_ms == 0 { 0 } else { [0, 10, 30, 60][dice.usize(..4)] };
+    let date_error_ms =
+        if has_odd_dates { [-3_600_000, -8000, -3000, 5000, 3_600_000][dice.usize(..5)] } else { 0 };
+    let odd_from_ms = if dice.bool() { 0 } else { dice.u64(0..quiet_ms) };
+    let (mut events, mut id, mut now) = (Vec::new(), dice.u64(1..3000), 0);
+    while events.len() < 80 {
+        now += match dice.u64(..100) {
+            0..50 => dice.u64(0..=pace_ms),
+            50..90 => dice.u64(0..10),
+            90..98 => dice.u64(0..=pace_ms * 5),
+            _ => dice.u64(0..20_000),
+        };
+        if now >= quiet_ms {
+            break;
+        }
+        id += if dice.bool() { 1 } else { dice.u64(1..5) };
+        // Mostly near the end of what the lag covers: that is where it must hold.
+        let is_late = dice.u64(..100) < late_share;
+        let late = if !is_late {
+            0
+        } else if dice.bool() {
+            late_ms - dice.u64(0..=late_ms / 10)
+        } else {
+            dice.u64(0..=late_ms)
+        };
+        let date_error_ms = if now >= odd_from_ms { date_error_ms } else { 0 };
+        events.push(EventPlan {
+            id,
+            born_ms: now,
+            visible_ms: now + late,
+            kind: KINDS[dice.usize(..3)],
+            date_error_ms,
+        });
+    }
+    events
+}
+
+fn draw_thefts(dice: &mut Rng, quiet_ms: u64) -> Vec<(u64, u64)> {
+    if !one_in(dice, 5) {
+        return Vec::new();
+    }
+    let mut thefts: Vec<_> =
+        (0..dice.u64(1..4)).map(|_| (dice.u64(0..quiet_ms), dice.u64(1..=100))).collect();
+    thefts.sort_unstable();
+    thefts
+}
+
+impl PortalPlan {
+    fn draw(dice: &mut Rng, quiet_ms: u64) -> Self {
+        let clock = match dice.u64(..10) {
+            0 => ClockPlan::Frozen,
+            1 => ClockPlan::Silent,
+            _ => ClockPlan::Right,
+        };
+        let ahead_ms = [0, 0, 700, -1500, 7_200_000, -7_200_000][dice.usize(..6)];
+        Self {
+            clock,
+            // Of a portal that does not tell its time nobody can know.
+            ahead_ms: if clock == ClockPlan::Silent { 0 } else { ahead_ms },
+            latency_ms: [1, 20, 300, 2000][dice.usize(..4)],
+            faults: [0, 0, 50, 200][dice.usize(..4)],
+            outages: draw_spans(dice, quiet_ms, 8),
+        }
+    }
+}
+
+impl DiskPlan {
+    fn draw(dice: &mut Rng, quiet_ms: u64) -> Self {
+        Self { latency_ms: [0, 1, 5, 40][dice.usize(..4)], full: draw_spans(dice, quiet_ms, 4) }
+    }
+}
+
+impl SinkPlan {
+    fn draw_all(dice: &mut Rng, quiet_ms: u64, is_age_fit: bool) -> Vec<Self> {
+        let count = dice.usize(1..=3);
+        let names = ["archive", "bulk", "crm"];
+        (0..count).map(|number| Self::draw(dice, names[number], number, quiet_ms, is_age_fit)).collect()
+    }
+
+    fn draw(dice: &mut Rng, name: &'static str, number: usize, quiet_ms: u64, is_age_fit: bool) -> Self {
+        let attempt_max = [1, 1, 7, 100, 1000][dice.usize(..5)];
+        Self {
+            name,
+            attempt_max,
+            kinds: one_in(dice, 4).then(|| KINDS[..dice.usize(1..3)].to_vec()),
+            max_age: (is_age_fit && one_in(dice, 6)).then(|| Duration::from_secs(dice.u64(5..60))),
+            starts_now: is_age_fit && one_in(dice, 6),
+            latency_ms: [0, 1, 10, 50, 400][dice.usize(..5)],
+            retry_max: Duration::from_secs([1, 10, 60][dice.usize(..3)]),
+            troubles: draw_troubles(dice, quiet_ms),
+            rejects: if attempt_max == 1 && one_in(dice, 3) { dice.u64(2..20) } else { 0 },
+            comes_and_goes: number > 0 && one_in(dice, 3),
+        }
+    }
+}
+
+fn draw_troubles(dice: &mut Rng, quiet_ms: u64) -> Vec<Trouble> {
+    let spans = if one_in(dice, 3) { Vec::new() } else { draw_spans(dice, quiet_ms, 1) };
+    let mut troubles = Vec::new();
+    for (from_ms, to_ms) in spans {
+        let kind = match dice.u64(..100) {
+            0..35 => TroubleKind::Transient,
+            35..45 => TroubleKind::Overwhelmed,
+            45..60 => TroubleKind::Unheard,
+            60..70 => TroubleKind::Held,
+            70..80 => TroubleKind::Rejecting,
+            80..90 => TroubleKind::Slow,
+            90..98 => TroubleKind::Hanging,
+            _ => TroubleKind::Closed,
+        };
+        troubles.push(Trouble { from_ms, to_ms, kind, share: [5, 30, 100][dice.usize(..3)] });
+    }
+    troubles
+}
+
+/// Up to three spans of time, for one seed in `rarity`.
+fn draw_spans(dice: &mut Rng, quiet_ms: u64, rarity: u64) -> Vec<(u64, u64)> {
+    if !one_in(dice, rarity) {
+        return Vec::new();
+    }
+    let spans = (0..dice.u64(1..=3)).map(|_| {
+        let from_ms = dice.u64(0..quiet_ms);
+        (from_ms, (from_ms + dice.u64(0..quiet_ms / 2)).min(quiet_ms))
+    });
+    spans.collect()
+}
+
+/// Whether a chance of one in `rarity` comes true.
+pub fn one_in(dice: &mut Rng, rarity: u64) -> bool {
+    dice.u64(..rarity) == 0
+}
