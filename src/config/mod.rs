@@ -28,6 +28,7 @@ mod source;
 mod table;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub use error::{ConfigError, Violation};
 pub use load::{Loaded, Overrides, load};
 pub use secret_text::SecretText;
 pub use secret_url::{SecretUrl, WebhookUrl};
+pub use webhook::WebhookConfig;
 
 /// Everything the relay needs to run.
 #[derive(Debug)]
@@ -371,15 +373,6 @@ pub enum CompressConfig {
     Gzip,
     /// `"zstd"`.
     Zstd,
-}
-
-/// A `webhook` sink's own keys.
-#[derive(Clone, Debug)]
-pub struct WebhookConfig {
-    /// Where events are posted.
-    pub url: SecretUrl,
-    /// The longest an attempt may take.
-    pub timeout: Duration,
 }
 
 /// `sinks.NAME.retry`: full jitter between zero and a step that doubles from `min` to `max`.

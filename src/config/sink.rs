@@ -3,21 +3,16 @@
 use std::time::Duration;
 
 use super::choice::SinkType;
-use super::secret::{self, SecretFiles};
-use super::secret_url::SecretUrl;
+use super::secret::SecretFiles;
 use super::table::Table;
 use super::{
     CompressConfig, FileConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig, StdoutConfig,
-    StdoutFormat, TargetConfig, WebhookConfig, leaf,
+    StdoutFormat, TargetConfig, leaf, webhook,
 };
 
 const RETRY: RetryConfig = RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(5 * 60) };
 const SHORTEST_RETRY: Duration = Duration::from_millis(10);
 const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
-
-const TIMEOUT: Duration = Duration::from_secs(30);
-const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 const SHORTEST_EVENT_AGE: Duration = Duration::from_secs(1);
 const LONGEST_EVENT_AGE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -108,7 +103,7 @@ fn read_target(
     match sink_type? {
         SinkType::Stdout => Some(TargetConfig::Stdout(read_stdout(table))),
         SinkType::File => read_file(table).map(TargetConfig::File),
-        SinkType::Webhook => read_webhook(table, files).map(TargetConfig::Webhook),
+        SinkType::Webhook => webhook::read(table, files).map(TargetConfig::Webhook),
     }
 }
 
@@ -124,7 +119,7 @@ fn keys_of(sink_type: SinkType) -> &'static [&'static str] {
     match sink_type {
         SinkType::Stdout => &["format"],
         SinkType::File => &["path", "mode", "rotate", "compress"],
-        SinkType::Webhook => &["url", "url_file", "timeout", "allow_http"],
+        SinkType::Webhook => webhook::KEYS,
     }
 }
 
@@ -157,16 +152,6 @@ fn read_rotate(table: &mut Table<'_>, is_given: bool) -> Option<RotateConfig> {
         table.report_self("says not when to rotate: set `size`, `every` or both, or remove it");
     }
     is_given.then_some(RotateConfig { size, every, keep })
-}
-
-fn read_webhook(table: &mut Table<'_>, files: &SecretFiles<'_>) -> Option<WebhookConfig> {
-    let url = secret::take::<SecretUrl>(table, ["url", "url_file"], files);
-    let is_http_fine = table.take("allow_http", leaf::boolean).unwrap_or(false);
-    if let Some(url) = url.as_ref().filter(|_| !is_http_fine) {
-        secret::refuse_exposed(table, url.key, &url.value);
-    }
-    let timeout = table.take("timeout", leaf::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
-    Some(WebhookConfig { url: url?.value, timeout })
 }
 
 #[cfg(test)]

@@ -256,7 +256,10 @@ impl Feeder {
         if self.lane.gaps() >= count {
             return Ok(Settled::All);
         }
-        for gap in self.store.gaps_after(&self.queue.source, self.lane.gaps()).await? {
+        let (store, source, known) = (&self.store, &self.queue.source, self.lane.gaps());
+        let read = persist("journal", &self.signals, self.until, move || store.gaps_after(source, known));
+        let Some(gaps) = read.await? else { return Ok(Settled::CutShort) };
+        for gap in gaps {
             let Some(event) = gap_event(&self.queue, &gap) else { continue };
             if self.lane.announce(&event, gap.number).await? == Settled::CutShort {
                 return Ok(Settled::CutShort);

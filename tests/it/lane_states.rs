@@ -156,7 +156,8 @@ async fn status_tells_of_a_second_reader_and_of_what_the_journal_holds() {
     receiver.answer_always(Some(503));
     let setup = Setup::new()
         .with("delivery.mode = \"journal\"")
-        .with_lag("60s")
+        // Long enough for the theft to come first, short enough to be waited for.
+        .with_lag("15s")
         .with_source(&portal)
         .with_receiver(&receiver);
     let mut relay = setup.run();
@@ -172,6 +173,7 @@ async fn status_tells_of_a_second_reader_and_of_what_the_journal_holds() {
         assert!(shown.contains(words), "no {words} in {shown}");
     }
     receiver.answer_always(None);
+    relay.signal(Signal::HUP);
     until("the journal is empty", async || setup.status_of("support").await["journal_events"] == 0).await;
     assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
     relay.stop().await;

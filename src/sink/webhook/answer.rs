@@ -1,13 +1,9 @@
-//! An HTTP receiver: one POST an event, settled by a 2xx. The URL may hold a secret and is never shown,
-//! not even in the receiver's own words.
+//! What a receiver answered: a verdict on the events that were posted, and its words as far as they may be kept.
 
-use async_trait::async_trait;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 
-use super::{DeliverError, Sink};
+use super::DeliverError;
 use crate::config::WebhookConfig;
-use crate::event::Event;
 use crate::foreign_text::{beginning, plain, without, without_torn};
 use crate::http_client;
 
@@ -40,44 +36,25 @@ impl Verdict {
     }
 }
 
-/// The `webhook` sink.
-pub struct WebhookSink {
-    client: Client,
-    config: WebhookConfig,
+/// Reads answers of one receiver.
+pub(super) struct Judge {
+    authority: String,
     /// What may be secret in the URL.
     secrets: Vec<String>,
 }
 
-impl WebhookSink {
-    /// # Errors
-    /// A text that says why TLS cannot be set up.
-    pub fn try_new(config: WebhookConfig) -> Result<Self, String> {
-        let client = http_client::build(config.url.expose(), config.timeout)?;
-        Ok(Self { client, secrets: config.url.expose_parts(), config })
+impl Judge {
+    pub(super) fn new(config: &WebhookConfig) -> Self {
+        Self { authority: config.url.authority(), secrets: config.url.expose_parts() }
     }
 
-    async fn post(&self, event: &Event) -> Result<(), DeliverError> {
-        let mut body = Vec::new();
-        event.write_json(&mut body);
-        let request = self
-            .client
-            .post(self.config.url.expose().clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header("webhook-id", event.queue.stable_id(event.id))
-            .body(body);
-        let response = request.send().await.map_err(|error| {
-            let reason = format!("{}: {}", self.config.url.authority(), http_client::explain(error));
-            DeliverError::Transient { reason, wait: None }
-        })?;
-        self.judge(response).await
-    }
-
-    async fn judge(&self, response: Response) -> Result<(), DeliverError> {
+    /// What `response` means for the events that were posted.
+    pub(super) async fn judge(&self, response: Response) -> Result<(), DeliverError> {
         let status = response.status();
         let wait = http_client::retry_after(response.headers());
         // The verdict stands with the status line, whatever becomes of the rest.
         let (body, is_cut) = http_client::read_beginning(response, READ_MAX).await;
-        let reason = format!("{} answered {status}", self.config.url.authority());
+        let reason = format!("{} answered {status}", self.authority);
         match Verdict::of(status) {
             Verdict::Delivered => Ok(()),
             Verdict::Transient => Err(DeliverError::Transient { reason, wait }),
@@ -103,21 +80,6 @@ impl WebhookSink {
     }
 }
 
-#[async_trait]
-impl Sink for WebhookSink {
-    /// One at a time: the receiver sees events in order, and a crash repeats one.
-    fn attempt_max(&self) -> usize {
-        1
-    }
-
-    async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError> {
-        for event in events {
-            self.post(event).await?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -125,20 +87,19 @@ mod tests {
     use super::*;
     use crate::config::SecretUrl;
 
-    fn sink(url: &str) -> WebhookSink {
-        let config = WebhookConfig { url: SecretUrl::parse(url).unwrap(), timeout: Duration::from_secs(1) };
-        WebhookSink::try_new(config).unwrap()
+    fn judge(url: &str) -> Judge {
+        Judge::new(&WebhookConfig { url: SecretUrl::parse(url).unwrap(), timeout: Duration::from_secs(1) })
     }
 
     #[test]
     fn what_is_kept_of_an_answer_shows_no_secret_wherever_it_is_cut() {
-        let sink = sink("http://127.0.0.1/hook/s3cr3tc0de?token=0therm4rk");
+        let judge = judge("http://127.0.0.1/hook/s3cr3tc0de?token=0therm4rk");
         let (code, mark) = ("s3cr3tc0de", "0therm4rk");
         for shift in [ANSWER_MAX, READ_MAX] {
             for at in shift - 40..=shift {
                 let body = format!("{}{code} {mark} \u{1b}[2J", "я".repeat(at / 2));
                 let (body, is_cut) = (&body.as_bytes()[..body.len().min(READ_MAX)], body.len() > READ_MAX);
-                let answer = sink.presentable(body, is_cut);
+                let answer = judge.presentable(body, is_cut);
                 assert!(answer.len() <= ANSWER_MAX && !answer.contains('\u{1b}'));
                 assert!(!answer.contains("s3c") && !answer.contains("0th"), "{at}: {answer}");
             }
@@ -148,14 +109,14 @@ mod tests {
     #[test]
     fn where_secrets_shrink_the_end_of_what_was_read_comes_into_sight() {
         let code = "s3cr3tc0de".repeat(500);
-        let answer = sink(&format!("http://127.0.0.1/{code}"));
+        let judge = judge(&format!("http://127.0.0.1/{code}"));
         let body = code.repeat(READ_MAX / code.len() + 1);
-        let answer = answer.presentable(&body.as_bytes()[..READ_MAX], true);
+        let answer = judge.presentable(&body.as_bytes()[..READ_MAX], true);
         assert_eq!(answer, "***".repeat(READ_MAX / code.len()));
     }
 
     #[test]
     fn an_answer_that_is_no_text_is_kept_as_far_as_it_is() {
-        assert_eq!(sink("http://127.0.0.1/").presentable(b"no\xff \0way\r\n", false), "no\u{fffd}  way  ");
+        assert_eq!(judge("http://127.0.0.1/").presentable(b"no\xff \0way\r\n", false), "no\u{fffd}  way  ");
     }
 }
