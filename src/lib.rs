@@ -30,6 +30,7 @@
 //! - [`http_client`], [`foreign_text`], [`retry`], [`shutdown`], [`telemetry`], [`wall_clock`], [`failpoint`]: one
 //!   thing each, for all of the above.
 
+mod blocking;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;

@@ -25,6 +25,11 @@ impl Census {
         }
     }
 
+    /// Whether every source has been refused.
+    pub fn are_all_refused(&self) -> bool {
+        self.all_refused.is_cancelled()
+    }
+
     /// Waits until every source has been refused, which may be for ever.
     pub async fn all_refused(&self) {
         self.all_refused.cancelled().await;

@@ -126,12 +126,19 @@ pub async fn run(
         info!(grace_ms = whole_millis(config.shutdown_grace), "stopping: finishing what is under way");
         tokio::time::sleep(config.shutdown_grace.max(NOTICE)).await;
     };
+    // As by a signal: what the journal still holds is none of the portals' business.
+    let refused = async {
+        common.census.all_refused().await;
+        signals.stop.cancel();
+        std::future::pending::<()>().await;
+    };
     let ending = tokio::select! {
         biased;
         ending = join(&mut loops) => ending,
         () = grace_is_over => Ok(Ending::CutShort),
-        () = common.census.all_refused() => Ok(Ending::Refused),
+        () = refused => Ok(Ending::Refused),
     };
+    let ending = if common.census.are_all_refused() { ending.map(|_| Ending::Refused) } else { ending };
     // Whatever the grace: a pair issued and not kept would be a login lost.
     common.callers.rest().await;
     ending

@@ -19,7 +19,8 @@ use super::place::{follow, identity_at, sync_folder};
 use super::rotation::{self, Naming};
 use super::tail::{Tail, Tails};
 use super::tidying::{Rules, Tidier};
-use super::{DeliverError, Sink, blocking};
+use super::{DeliverError, Sink};
+use crate::blocking;
 use crate::config::{FileConfig, RotateConfig};
 use crate::event::{Event, EventId, Queue};
 use crate::failpoint;
@@ -70,7 +71,7 @@ impl Sink for FileSink {
         let queue = Arc::clone(&first.queue);
         let lines = Lines::of(events);
         let (writer, nudge_count) = (Arc::clone(&self.writer), self.signals.nudge_count());
-        blocking(move || {
+        blocking::run(move || {
             // A panic half-way leaves what a crash leaves, and the next append copes with that.
             writer.lock().unwrap_or_else(PoisonError::into_inner).append(&queue, lines, nudge_count)
         })

@@ -81,9 +81,3 @@ pub fn build(config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, St
         TargetConfig::Webhook(webhook) => Arc::new(webhook::WebhookSink::try_new(webhook.clone())?),
     })
 }
-
-/// Runs blocking work away from the runtime's threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let task = tokio::task::spawn_blocking(work);
-    task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-}

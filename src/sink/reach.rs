@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::blocking;
+use crate::blocking;
 use crate::config::{SinkConfig, TargetConfig, WebhookConfig};
 use crate::http_client;
 
@@ -21,7 +21,7 @@ pub async fn reach(config: &SinkConfig) -> Result<String, String> {
         TargetConfig::Stdout(_) => Ok("standard output is always there".to_owned()),
         TargetConfig::File(file) => {
             let path = file.path.clone();
-            blocking(move || reach_file(&path)).await
+            blocking::run(move || reach_file(&path)).await
         }
         TargetConfig::Webhook(webhook) => reach_webhook(webhook).await,
     }

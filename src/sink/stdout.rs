@@ -4,7 +4,8 @@ use std::io::{self, ErrorKind, Write as _};
 
 use async_trait::async_trait;
 
-use super::{DeliverError, Sink, blocking, readable};
+use super::{DeliverError, Sink, readable};
+use crate::blocking;
 use crate::config::{StdoutConfig, StdoutFormat};
 use crate::event::Event;
 
@@ -35,7 +36,7 @@ impl Sink for StdoutSink {
             }
         }
         // Repeating after an error could tear a line in two, so every error is the end of it.
-        blocking(move || write(&lines))
+        blocking::run(move || write(&lines))
             .await
             .map_err(|error| DeliverError::Closed { reason: explain(&error) })
     }

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::blocking;
 use crate::wall_clock::now_ms;
 
 pub use dead_letters::{Burial, Graves, Letter, LetterFilter, LettersLock, OpenLetter, Rejection};
@@ -192,8 +193,7 @@ impl Store {
             tokio::time::sleep(script().unwrap_or_default()).await;
             return outcome;
         }
-        let task = tokio::task::spawn_blocking(work);
-        task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        blocking::run(work).await
     }
 }
 
