@@ -31,6 +31,7 @@
 //!   thing each, for all of the above.
 
 mod blocking;
+pub mod chat;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;

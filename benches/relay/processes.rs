@@ -42,9 +42,14 @@ pub struct Portal {
 
 impl Portal {
     pub fn start(backlog: u32) -> Self {
+        Self::start_with(backlog, &[])
+    }
+
+    /// The same with more arguments of `b24relay sandbox`.
+    pub fn start_with(backlog: u32, args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_b24relay"));
         command.args(["sandbox", "--listen", "127.0.0.1:0", "--users", "1", "--rate", "0", "--subscribed"]);
-        command.args(["--backlog", &backlog.to_string()]);
+        command.args(["--backlog", &backlog.to_string()]).args(args);
         let webhook = |line: &str| {
             Some(line.trim().split(' ').next()?.to_owned()).filter(|word| word.starts_with("http"))
         };

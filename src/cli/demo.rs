@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::output::remark;
 use super::{GlobalArgs, sandbox};
 use crate::config::{
-    AccessConfig, Config, DeliveryConfig, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig,
+    AccessConfig, Config, DeliveryConfig, FlowConfig, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig,
     RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
 };
 use crate::relay::{self, Until};
@@ -101,6 +101,7 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         retry: RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(60) },
         max_event_age: None,
         start: StartConfig::Oldest,
+        flow: FlowConfig::STRICT,
     };
     Ok(Config {
         state: folder.join("b24relay.db"),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{CompressConfig, DeliveryMode, LogFormat, LogLevel, StartConfig, StdoutFormat};
+use super::{CompressConfig, DeliveryMode, LogFormat, LogLevel, OrderingConfig, StartConfig, StdoutFormat};
 
 impl FromStr for LogFormat {
     type Err = &'static str;
@@ -61,6 +61,19 @@ impl FromStr for StdoutFormat {
             "json" => Ok(Self::Json),
             "text" => Ok(Self::Text),
             _ => Err("must be `json` or `text`"),
+        }
+    }
+}
+
+impl FromStr for OrderingConfig {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "strict" => Ok(Self::Strict),
+            "chat" => Ok(Self::Chat),
+            "none" => Ok(Self::None),
+            _ => Err("must be `strict`, `chat` or `none`"),
         }
     }
 }

@@ -11,6 +11,7 @@ mod delivery;
 mod document;
 mod environment;
 mod error;
+mod flow;
 mod leaf;
 mod load;
 mod logins;
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{ConfigError, Violation};
+pub use flow::{BatchConfig, FlowConfig, OrderingConfig};
 pub use load::{Loaded, Overrides, load};
 pub use secret_text::SecretText;
 pub use secret_url::{SecretUrl, WebhookUrl};
@@ -295,6 +297,8 @@ pub struct SinkConfig {
     pub max_event_age: Option<Duration>,
     /// `start`: where it begins in a source that it has taken nothing of yet.
     pub start: StartConfig,
+    /// In which order and how fast events go to it.
+    pub flow: FlowConfig,
 }
 
 impl SinkConfig {

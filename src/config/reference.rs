@@ -54,6 +54,8 @@ const REQUIRED_ONLY: &str = r#"
     [sinks.crm]
     type = "webhook"
     url = "https://crm.example.com/hooks/b24"
+    rate = "50/s"
+    batch = {}
     [sinks.tickets]
     type = "webhook"
     url_file = "tickets.url"

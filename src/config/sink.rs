@@ -6,8 +6,8 @@ use super::choice::SinkType;
 use super::secret::SecretFiles;
 use super::table::Table;
 use super::{
-    CompressConfig, FileConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig, StdoutConfig,
-    StdoutFormat, TargetConfig, leaf, webhook,
+    CompressConfig, FileConfig, FlowConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig, StdoutConfig,
+    StdoutFormat, TargetConfig, flow, leaf, webhook,
 };
 
 const RETRY: RetryConfig = RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(5 * 60) };
@@ -34,6 +34,7 @@ pub(super) struct SinkDraft {
     retry: RetryConfig,
     max_event_age: Option<Duration>,
     start: StartConfig,
+    flow: FlowConfig,
 }
 
 impl SinkDraft {
@@ -47,6 +48,7 @@ impl SinkDraft {
             retry: self.retry,
             max_event_age: self.max_event_age,
             start: self.start,
+            flow: self.flow,
         })
     }
 
@@ -67,6 +69,7 @@ pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -
         retry: table.table("retry", read_retry),
         max_event_age: table.take("max_event_age", leaf::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),
         start: table.take("start", leaf::choice).unwrap_or(StartConfig::Oldest),
+        flow: if sink_type == Some(SinkType::Webhook) { flow::read(table) } else { FlowConfig::STRICT },
         target: read_target(sink_type, table, files),
     }
 }
@@ -171,10 +174,13 @@ mod tests {
             );
             Table::read_root(tree, &findings, |table| read("a", table, &SecretFiles { credentials: None }));
             let mut expected: Vec<&str> = [&common[..], keys_of(sink_type)].concat();
-            if sink_type == SinkType::File {
-                expected.retain(|key| *key != "rotate");
-                expected.extend(["rotate.every", "rotate.keep", "rotate.size"]);
-            }
+            // Tables, by the keys that are in them.
+            expected.retain(|key| !["rotate", "breaker", "batch"].contains(key));
+            expected.extend(match sink_type {
+                SinkType::Stdout => [].as_slice(),
+                SinkType::File => &["rotate.every", "rotate.keep", "rotate.size"],
+                SinkType::Webhook => &["breaker.failures"],
+            });
             expected.sort_unstable();
             assert_eq!(findings.asked(), expected);
         }

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::clock::PortalClock;
 use super::direct::Direct;
 use super::gap::Coverage;
+use super::gate::Gate;
 use super::journal::JournalWriter;
 use super::lane::Lane;
 use super::opening::Common;
@@ -20,7 +21,6 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{DeliveryMode, SinkConfig, SourceConfig};
 use crate::event::{EventId, Offset, Queue};
 use crate::portal::Upstream;
-use crate::sink::Sink;
 use crate::store::{Adopted, LaneRecord};
 
 /// A source that can run.
@@ -49,7 +49,7 @@ pub async fn assemble(
     owner: Option<u64>,
     mut adopted: Adopted,
     config: &SourceConfig,
-    sinks: &[(SinkConfig, Arc<dyn Sink>)],
+    sinks: &[(SinkConfig, Arc<Gate>)],
     common: &Common,
 ) -> Result<Opened, RelayError> {
     let queue = Arc::clone(upstream.queue());
@@ -103,11 +103,11 @@ fn lanes(
     mut records: HashMap<String, LaneRecord>,
     adopted: &Adopted,
     config: &SourceConfig,
-    sinks: &[(SinkConfig, Arc<dyn Sink>)],
+    sinks: &[(SinkConfig, Arc<Gate>)],
     common: &Common,
     clock: &PortalClock,
 ) -> (Vec<Lane>, Vec<(String, LaneRecord)>) {
-    let lanes = sinks.iter().map(|(sink_config, sink)| {
+    let lanes = sinks.iter().map(|(sink_config, gate)| {
         let record = records.remove(&sink_config.name);
         let beginning = Checkpoint::at(Offset::START);
         let record = record.unwrap_or_else(|| LaneRecord {
@@ -120,7 +120,7 @@ fn lanes(
         // Gaps of a time when nobody wanted to hear of them are not told later.
         let gaps = if common.delivery.gap_events { record.gaps } else { adopted.gaps };
         let record = LaneRecord { gaps, ..record };
-        let lane = Lane::new(&config.name, sink_config, Arc::clone(sink), record, common, clock.clone());
+        let lane = Lane::new(&config.name, sink_config, Arc::clone(gate), record, common, clock.clone());
         if is_new { lane.beginning() } else { lane }
     });
     let lanes = lanes.collect();

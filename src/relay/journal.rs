@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::disk::persist;
@@ -228,7 +228,7 @@ impl Feeder {
             if self.announce(head.gaps).await? == Settled::CutShort {
                 return Ok(self.cut_short());
             }
-            let Some(chunk) = self.read().await? else { return Ok(self.cut_short()) };
+            let Some(chunk) = self.read_enough().await? else { return Ok(self.cut_short()) };
             let before = self.lane.checkpoint().clone();
             let complete = complete(&chunk, head.floor);
             if self.lane.settle(&chunk.events, complete, head.confirmed).await? == Settled::CutShort {
@@ -247,7 +247,28 @@ impl Feeder {
         }
     }
 
-    async fn read(&self) -> Result<Option<Chunk>, RelayError> {
+    /// What is to be settled next: as many events as the sink wants to have at once, or what there is after it
+    /// has waited for them.
+    async fn read_enough(&mut self) -> Result<Option<Chunk>, RelayError> {
+        let Some(batch) = self.lane.batch() else { return self.read().await };
+        let deadline = Instant::now() + batch.wait;
+        loop {
+            let Some(chunk) = self.read().await? else { return Ok(None) };
+            let is_enough = !chunk.is_last || chunk.events.len() >= usize::from(batch.events);
+            let is_over = self.head.borrow_and_update().is_final || Instant::now() >= deadline;
+            if chunk.events.is_empty() || is_enough || is_over {
+                return Ok(Some(chunk));
+            }
+            tokio::select! {
+                biased;
+                () = self.signals.stop.cancelled() => return Ok(Some(chunk)),
+                () = sleep_until(deadline) => {}
+                changed = self.head.changed() => if changed.is_err() { return Ok(Some(chunk)) },
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<Option<Chunk>, RelayError> {
         let (store, queue, checkpoint) = (&self.store, &self.queue, self.lane.checkpoint());
         persist("journal", &self.signals, self.until, move || store.read_journal(queue, checkpoint)).await
     }

@@ -1,51 +1,46 @@
 //! One sink's way through one source's events: attempt, settle, commit.
 //!
 //! Keeps I1 (the checkpoint covers only what the sink holds, what its filter left out, and dead letters
-//! that are in the same commit), G2 (a commit at least every 64 events or 100 ms) and I7 (a stop is looked
-//! at between attempts, never in one).
+//! that are in the same commit) and I7 (a stop is looked at while nothing is under way, never in an attempt).
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
-use tracing::{debug, error, info, trace, warn};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::Instant;
+use tracing::{debug, trace};
 
 use super::clock::PortalClock;
-use super::disk::persist;
+use super::condition::Condition;
 use super::fate::{Appetite, Fate};
+use super::gate::{Gate, Gates, Pass};
 use super::graveyard::Graveyard;
+use super::ledger::{End, Ledger};
 use super::opening::Common;
+use super::schedule::{Parcel, ParcelMax, Schedule};
 use super::{RelayError, Until};
 use crate::checkpoint::Checkpoint;
-use crate::config::SinkConfig;
-use crate::event::{Event, EventId, Offset};
+use crate::config::{BatchConfig, SinkConfig};
+use crate::event::{Event, Offset};
 use crate::failpoint;
-use crate::retry::{Backoff, whole_millis};
 use crate::shutdown::{Signals, Wake};
-use crate::sink::{DeliverError, Sink};
-use crate::store::{Burial, LaneNote, LaneRecord, LaneState, Progress, Store, Tally};
-use crate::wall_clock;
-
-/// After so many settled events a commit is due (G2).
-const COMMIT_EVENTS: u64 = 64;
-
-/// After so long a commit is due (G2).
-const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How a held lane probes: a person is on the way, and need not find a flood of attempts.
-const PROBE_MIN: Duration = Duration::from_secs(60);
-const PROBE_MAX: Duration = Duration::from_secs(300);
+use crate::sink::DeliverError;
+use crate::store::{Burial, LaneRecord};
 
 /// How often a sink rejects an event before it is buried: a deployment half-way may reject anything.
 const REJECTIONS_MAX: u32 = 3;
 
-/// How many failures in a row end a drain: whoever asked for it wants an answer. A held sink ends it at
-/// once, as its probes are minutes apart.
-const DRAIN_ATTEMPTS_MAX: u32 = 5;
+/// What is too much for a receiver.
+const TOO_LARGE: u16 = 413;
 
-/// A state that ends sooner is not worth a write.
-const NOTED_DELAY_MIN: Duration = Duration::from_secs(1);
+/// How often an event fails until a drain ends: whoever asked for it wants an answer. A held sink ends it
+/// at once, as its probes are minutes apart.
+const DRAIN_TRIES_MAX: u32 = 5;
+
+/// When nothing but others can wake a lane.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// Whether a lane came to the end of its events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,49 +51,73 @@ pub enum Settled {
     CutShort,
 }
 
-/// What one attempt came to.
-enum Attempted {
-    Delivered,
-    /// The sink will never take the first of the events.
-    Rejected(Box<Burial>),
-    /// It failed, and the time to wait is over.
-    Failed,
-    CutShort,
-}
-
-/// The tries of the event that is next.
-struct Tries {
-    id: EventId,
-    first_ms: i64,
-    count: u32,
-    rejections: u32,
-}
-
 /// See the top of this file.
 pub struct Lane {
     source: String,
-    sink_name: String,
-    sink: Arc<dyn Sink>,
+    config: SinkConfig,
+    gate: Arc<Gate>,
     appetite: Appetite,
     graveyard: Graveyard,
     clock: PortalClock,
     until: Until,
-    store: Store,
     signals: Signals,
-    /// What is settled, and what became of it since the last commit.
-    progress: Progress,
-    is_committed: bool,
-    committed: Offset,
+    ledger: Ledger,
+    condition: Condition,
     /// It takes only what happens from its beginning on, and that is still to come.
     is_beginning: bool,
-    /// When the oldest progress was made that is not committed.
-    progressed_at: Instant,
-    retry: Backoff,
-    probe: Backoff,
-    failures: u32,
-    tries: Option<Tries>,
-    state: LaneState,
-    trouble: String,
+}
+
+/// What the events of a round are.
+#[derive(Clone, Copy)]
+enum Cargo {
+    /// Of the queue; nothing else will ever appear below the offset.
+    Queue(Offset),
+    /// Word of the gap of this number.
+    Gap(u64),
+}
+
+/// The way through some events.
+struct Round<'e> {
+    cargo: Cargo,
+    schedule: Schedule<'e>,
+    attempts: FuturesUnordered<BoxFuture<'e, Attempt<'e>>>,
+    max: ParcelMax,
+    /// How many nudges have been followed.
+    nudges: u64,
+    /// A stop was asked for while attempts were under way.
+    is_draining: bool,
+    /// Nothing new is begun.
+    is_leaving: bool,
+}
+
+/// An attempt that has come to its end.
+struct Attempt<'e> {
+    parcel: Parcel<'e>,
+    pass: Pass,
+    outcome: Result<(), DeliverError>,
+    /// How many nudges there were when it began: a later one is about it.
+    nudges: u64,
+}
+
+impl<'e> Round<'e> {
+    fn new(events: Vec<&'e Event>, cargo: Cargo, lane: &Lane) -> Self {
+        let (flow, retry) = (lane.config.flow, lane.config.retry);
+        let bytes = flow.batch.map_or(u64::MAX, |batch| batch.bytes);
+        Self {
+            cargo,
+            schedule: Schedule::new(events, flow.ordering, retry),
+            attempts: FuturesUnordered::new(),
+            max: ParcelMax { events: lane.gate.sink().attempt_max(), bytes },
+            nudges: lane.signals.nudge_count(),
+            is_draining: false,
+            is_leaving: false,
+        }
+    }
+
+    /// How long nothing happens by itself.
+    fn rest(&self, now: Instant) -> Duration {
+        self.schedule.ready_at().map_or(LONG, |at| at.saturating_duration_since(now))
+    }
 }
 
 impl Lane {
@@ -106,40 +125,23 @@ impl Lane {
     pub fn new(
         source: &str,
         config: &SinkConfig,
-        sink: Arc<dyn Sink>,
+        gate: Arc<Gate>,
         record: LaneRecord,
         common: &Common,
         clock: PortalClock,
     ) -> Self {
-        let offset = record.checkpoint.offset();
         Self {
             source: source.to_owned(),
-            sink_name: config.name.clone(),
-            sink,
             appetite: Appetite::new(config),
             graveyard: Graveyard::new(&config.name, common.delivery.dead_letters, &common.store),
+            ledger: Ledger::new(source, &config.name, record, common),
+            condition: Condition::new(source, &config.name, &common.store),
+            config: config.clone(),
+            gate,
             clock,
             until: common.until,
-            store: common.store.clone(),
             signals: common.signals.clone(),
-            progress: Progress {
-                checkpoint: record.checkpoint,
-                tally: Tally::default(),
-                burials: Vec::new(),
-                confirmed: Offset::START,
-                start_ms: record.start_ms,
-                gaps: record.gaps,
-            },
-            is_committed: true,
-            committed: offset,
             is_beginning: false,
-            progressed_at: Instant::now(),
-            retry: Backoff::jittered(config.retry.min, config.retry.max),
-            probe: Backoff::steady(PROBE_MIN.min(config.retry.max), PROBE_MAX.min(config.retry.max)),
-            failures: 0,
-            tries: None,
-            state: LaneState::Flowing,
-            trouble: String::new(),
         }
     }
 
@@ -152,22 +154,27 @@ impl Lane {
 
     /// The sink's name.
     pub fn sink_name(&self) -> &str {
-        &self.sink_name
+        &self.config.name
+    }
+
+    /// How many events the sink wants to have at once, if more than one.
+    pub fn batch(&self) -> Option<BatchConfig> {
+        self.config.flow.batch
     }
 
     /// The offset of the checkpoint on disk.
     pub fn committed(&self) -> Offset {
-        self.committed
+        self.ledger.committed()
     }
 
     /// The checkpoint.
     pub fn checkpoint(&self) -> &Checkpoint {
-        &self.progress.checkpoint
+        self.ledger.checkpoint()
     }
 
     /// How many of the source's gaps the sink knows of.
     pub fn gaps(&self) -> u64 {
-        self.progress.gaps
+        self.ledger.gaps()
     }
 
     /// Settles what of `events`, ascending, is not settled yet, and commits. Nothing else will ever appear
@@ -181,27 +188,18 @@ impl Lane {
         complete: Offset,
         confirmed: Offset,
     ) -> Result<Settled, RelayError> {
-        self.progress.confirmed = self.progress.confirmed.max(confirmed);
-        if self.begins(events) && self.commit().await? == Settled::CutShort {
+        self.ledger.confirm(confirmed);
+        if self.begins(events) && self.ledger.commit().await? == Settled::CutShort {
             return Ok(Settled::CutShort);
         }
         let wanted = self.pass_by(events);
-        let mut chunks = wanted.chunks(self.sink.attempt_max()).peekable();
-        while let Some(chunk) = chunks.next() {
-            if self.deliver(chunk.to_vec()).await? == Settled::CutShort {
-                self.commit().await?;
-                return Ok(Settled::CutShort);
-            }
-            let rest = chunks.peek().and_then(|rest| rest.first()).map(|next| next.id.as_offset());
-            self.raise(rest.unwrap_or(complete).min(complete));
-            if self.unsettled_commits() >= COMMIT_EVENTS && self.commit().await? == Settled::CutShort {
-                return Ok(Settled::CutShort);
-            }
+        let settled = self.go_round(wanted, Cargo::Queue(complete)).await?;
+        if settled == Settled::All {
+            self.ledger.raise(complete);
         }
-        self.raise(complete);
-        let (source, sink) = (&self.source, &self.sink_name);
-        debug!(source, sink, events = events.len(), offset = complete.get(), "batch settled");
-        self.commit().await
+        let (source, sink) = (&self.source, &self.config.name);
+        debug!(source, sink, events = events.len(), offset = complete.get(), ?settled, "batch at its end");
+        Ok(if self.ledger.commit().await? == Settled::All { settled } else { Settled::CutShort })
     }
 
     /// Tells the sink of something that is not in the queue; `number` is that of the gap it is about.
@@ -209,18 +207,11 @@ impl Lane {
     /// # Errors
     /// As [`Lane::settle`].
     pub async fn announce(&mut self, event: &Event, number: u64) -> Result<Settled, RelayError> {
-        while number > self.progress.gaps {
-            match self.attempt(&[event]).await? {
-                // A sink that rejects it does without: the gap is in the log and in `status`.
-                Attempted::Delivered | Attempted::Rejected(_) => {
-                    self.progress.gaps = number;
-                    self.touch();
-                }
-                Attempted::Failed => {}
-                Attempted::CutShort => return Ok(Settled::CutShort),
-            }
+        if number <= self.ledger.gaps() {
+            return Ok(Settled::All);
         }
-        self.commit().await
+        let settled = self.go_round(vec![event], Cargo::Gap(number)).await?;
+        Ok(if self.ledger.commit().await? == Settled::All { settled } else { Settled::CutShort })
     }
 
     /// Whether its beginning is now: when the portal has told the time, as that is what events are dated by.
@@ -228,268 +219,229 @@ impl Lane {
         let begins = self.is_beginning && (self.clock.is_told() || !events.is_empty());
         if begins {
             self.is_beginning = false;
-            self.progress.start_ms = Some(self.clock.now_ms());
-            self.touch();
+            self.ledger.begin(self.clock.now_ms());
         }
         begins
     }
 
     /// Settles what nobody needs to be troubled with, and returns the rest.
-    fn pass_by<'a>(&mut self, events: &'a [Event]) -> Vec<&'a Event> {
+    fn pass_by<'e>(&mut self, events: &'e [Event]) -> Vec<&'e Event> {
         let mut wanted = Vec::with_capacity(events.len());
         for event in events {
-            if self.progress.checkpoint.covers(event.id) {
+            if self.ledger.checkpoint().covers(event.id) {
                 continue;
             }
             match self.fate(event) {
                 Fate::Wanted => wanted.push(event),
-                Fate::Filtered => self.settle_one(event.id, |tally| &mut tally.filtered),
-                Fate::Expired => self.settle_one(event.id, |tally| &mut tally.expired),
+                Fate::Filtered => self.ledger.settle(event.id, End::Filtered),
+                Fate::Expired => self.ledger.settle(event.id, End::Expired),
             }
         }
         wanted
     }
 
     fn fate(&self, event: &Event) -> Fate {
-        self.appetite.fate(event, self.progress.start_ms, &self.clock)
-    }
-
-    fn settle_one(&mut self, id: EventId, count: impl FnOnce(&mut Tally) -> &mut u64) {
-        self.touch();
-        self.progress.checkpoint.settle(id);
-        *count(&mut self.progress.tally) += 1;
-    }
-
-    fn raise(&mut self, offset: Offset) {
-        if offset > self.progress.checkpoint.offset() {
-            self.touch();
-            self.progress.checkpoint.raise(offset);
-        }
-    }
-
-    /// There is progress that is not committed; the clock of the commit interval starts with its first.
-    fn touch(&mut self) {
-        if self.is_committed {
-            self.is_committed = false;
-            self.progressed_at = Instant::now();
-        }
-    }
-
-    fn unsettled_commits(&self) -> u64 {
-        self.progress.tally.delivered + self.progress.tally.buried
+        self.appetite.fate(event, self.ledger.start_ms(), &self.clock)
     }
 
     /// Attempts until `events` are settled, or somebody stops us while we wait.
-    async fn deliver(&mut self, mut events: Vec<&Event>) -> Result<Settled, RelayError> {
-        loop {
-            // They may have grown too old while we waited.
-            events.retain(|event| {
-                let is_expired = self.fate(event) == Fate::Expired;
-                if is_expired {
-                    self.settle_one(event.id, |tally| &mut tally.expired);
-                }
-                !is_expired
-            });
-            if events.is_empty() {
-                return Ok(Settled::All);
+    async fn go_round(&mut self, events: Vec<&Event>, cargo: Cargo) -> Result<Settled, RelayError> {
+        let mut round = Round::new(events, cargo, self);
+        while let Some(lowest) = round.schedule.lowest() {
+            if let Cargo::Queue(complete) = cargo {
+                self.ledger.raise(lowest.as_offset().min(complete));
             }
-            match self.attempt(&events).await? {
-                Attempted::Delivered => {
-                    for event in &events {
-                        trace!(
-                            source = self.source,
-                            sink = self.sink_name,
-                            event_id = event.id.get(),
-                            "delivered"
-                        );
-                        self.settle_one(event.id, |tally| &mut tally.delivered);
-                    }
-                    failpoint::reached("settled");
-                    return Ok(Settled::All);
-                }
-                Attempted::Rejected(burial) => {
-                    let event = events.remove(0);
-                    self.settle_one(event.id, |tally| &mut tally.buried);
-                    self.progress.burials.push(*burial);
-                    failpoint::reached("buried");
-                }
-                Attempted::Failed => {}
-                Attempted::CutShort => return Ok(Settled::CutShort),
+            if round.is_leaving && round.attempts.is_empty() {
+                return Ok(Settled::CutShort);
             }
-        }
-    }
-
-    /// One attempt, and the wait behind it when it failed.
-    async fn attempt(&mut self, events: &[&Event]) -> Result<Attempted, RelayError> {
-        let Some(first) = events.first() else { return Ok(Attempted::Delivered) };
-        self.count_try(first.id);
-        // Counted before the attempt: a nudge that comes while it fails must not be missed.
-        let nudges_seen = self.signals.nudge_count();
-        failpoint::reached("attempting");
-        let failure = match self.try_sink(events).await? {
-            Ok(()) => {
-                failpoint::reached("answered");
-                self.recover().await;
-                return Ok(Attempted::Delivered);
-            }
-            Err(DeliverError::Closed { reason }) => {
-                return Err(RelayError::SinkClosed { sink: self.sink_name.clone(), reason });
-            }
-            Err(failure) => failure,
-        };
-        let failure = match self.reject(first, failure).await? {
-            Ok(burial) => {
-                // What was in the way is out of it: the next event has all the patience there is.
-                self.forget_failures().await;
-                return Ok(Attempted::Rejected(burial));
-            }
-            Err(failure) => failure,
-        };
-        Ok(match self.wait_after(failure, nudges_seen).await? {
-            Settled::All => Attempted::Failed,
-            Settled::CutShort => Attempted::CutShort,
-        })
-    }
-
-    fn count_try(&mut self, id: EventId) {
-        match &mut self.tries {
-            Some(tries) if tries.id == id => tries.count += 1,
-            tries => *tries = Some(Tries { id, first_ms: wall_clock::now_ms(), count: 1, rejections: 0 }),
-        }
-    }
-
-    /// Lets the sink try. What was settled before is committed in time even when it is slow.
-    async fn try_sink(&mut self, events: &[&Event]) -> Result<Result<(), DeliverError>, RelayError> {
-        let sink = Arc::clone(&self.sink);
-        let mut attempt = pin!(sink.deliver(events));
-        if !self.is_committed {
+            let now = Instant::now();
+            let (may_begin, may_rest) = (self.may_begin(&round, now), self.may_rest(&round));
+            let (rest, nudges) = (round.rest(now), round.nudges);
             tokio::select! {
                 biased;
-                outcome = &mut attempt => return Ok(outcome),
-                () = sleep_until(self.progressed_at + COMMIT_INTERVAL) => {}
+                committed = self.ledger.turn() => round.is_leaving |= committed? == Settled::CutShort,
+                Some(attempt) = round.attempts.next() => self.judge(attempt, &mut round).await?,
+                pass = self.gate.admit(), if may_begin => self.begin(pass, &mut round),
+                wake = self.signals.pause(rest, nudges), if may_rest => match wake {
+                    Wake::Elapsed => {}
+                    Wake::Nudged => self.follow_nudge(&mut round),
+                    Wake::Stopping if round.attempts.is_empty() => round.is_leaving = true,
+                    Wake::Stopping => {
+                        round.is_draining = true;
+                        self.condition.drain().await;
+                    }
+                },
             }
-            let (outcome, committed) = tokio::join!(attempt, self.commit());
-            committed?;
-            return Ok(outcome);
         }
-        let stop = self.signals.stop.clone();
-        tokio::select! {
-            biased;
-            outcome = &mut attempt => return Ok(outcome),
-            () = stop.cancelled() => {}
-        }
-        let (outcome, ()) = tokio::join!(attempt, self.note(LaneState::Draining, None));
-        Ok(outcome)
-    }
-
-    /// The last rites, when the sink has rejected `event` often enough and there is room for it.
-    async fn reject(
-        &mut self,
-        event: &Event,
-        failure: DeliverError,
-    ) -> Result<Result<Box<Burial>, DeliverError>, RelayError> {
-        let DeliverError::Rejected { reason, status, answer } = &failure else { return Ok(Err(failure)) };
-        let Some(tries) = &mut self.tries else { return Ok(Err(failure)) };
-        tries.rejections += 1;
-        if tries.rejections < REJECTIONS_MAX {
-            return Ok(Err(failure));
-        }
-        let burial = Burial {
-            event: event.clone(),
-            reason: reason.clone(),
-            status: *status,
-            answer: answer.clone(),
-            attempts: tries.count,
-            first_ms: tries.first_ms,
-        };
-        Ok(match self.graveyard.refuses(&burial).await {
-            Some(reason) => Err(DeliverError::Held { reason }),
-            None => Ok(Box::new(burial)),
-        })
-    }
-
-    async fn recover(&mut self) {
-        if self.failures > 0 {
-            let (source, sink, failures) = (&self.source, &self.sink_name, self.failures);
-            info!(source, sink, failures, "sink takes events again");
-            self.forget_failures().await;
-        }
-    }
-
-    async fn forget_failures(&mut self) {
-        self.failures = 0;
-        self.retry.reset();
-        self.probe.reset();
-        self.trouble.clear();
-        self.note(LaneState::Flowing, None).await;
-    }
-
-    /// Says what went wrong, puts on disk what went right, and waits.
-    async fn wait_after(&mut self, failure: DeliverError, nudges_seen: u64) -> Result<Settled, RelayError> {
-        self.failures += 1;
-        let delay = match &failure {
-            DeliverError::Transient { wait, .. } => self.retry.next_delay().max(wait.unwrap_or_default()),
-            DeliverError::Rejected { .. } => self.retry.next_delay(),
-            DeliverError::Held { .. } | DeliverError::Closed { .. } => self.probe.next_delay(),
-        };
-        let (attempt, delay_ms) = (self.failures, whole_millis(delay));
-        let (source, sink, offset) = (&self.source, &self.sink_name, self.progress.checkpoint.offset().get());
-        let needs_person = matches!(failure, DeliverError::Held { .. });
-        if needs_person {
-            error!(source, sink, offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, a person must act");
-        } else if attempt.is_power_of_two() || self.trouble != failure.to_string() {
-            // The first of its kind, then ever more rarely: `attempt` counts what is left out.
-            warn!(source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
-        }
-        self.note_failure(failure.to_string(), needs_person, delay).await;
-        let is_out_of_patience = self.until == Until::Drained && self.failures >= DRAIN_ATTEMPTS_MAX;
-        let ends_drain = is_out_of_patience || (needs_person && self.until == Until::Drained);
-        if self.commit().await? == Settled::CutShort || ends_drain {
-            return Ok(Settled::CutShort);
-        }
-        Ok(match self.signals.pause(delay, nudges_seen).await {
-            Wake::Elapsed | Wake::Nudged => Settled::All,
-            Wake::Stopping => Settled::CutShort,
-        })
-    }
-
-    async fn note_failure(&mut self, trouble: String, needs_person: bool, delay: Duration) {
-        let state = if needs_person { LaneState::Held } else { LaneState::Retrying };
-        let is_news = (state, &trouble) != (self.state, &self.trouble);
-        self.trouble = trouble;
-        if is_news || delay >= NOTED_DELAY_MIN {
-            self.note(state, Some(wall_clock::now_ms().saturating_add_unsigned(whole_millis(delay)))).await;
-        }
-    }
-
-    /// Puts the progress on disk (I3). A disk that does not take it is waited for: without a commit
-    /// nothing may be confirmed, and what was delivered must not be delivered again.
-    async fn commit(&mut self) -> Result<Settled, RelayError> {
-        if self.is_committed {
-            return Ok(Settled::All);
-        }
-        let (store, source, sink, progress) = (&self.store, &self.source, &self.sink_name, &self.progress);
-        failpoint::reached("committing");
-        let written = persist("checkpoint", &self.signals, self.until, move || {
-            store.commit(source, sink, progress.clone())
-        });
-        if written.await?.is_none() {
-            return Ok(Settled::CutShort);
-        }
-        failpoint::reached("committed");
-        self.is_committed = true;
-        self.committed = self.progress.checkpoint.offset();
-        self.progress.tally = Tally::default();
-        self.progress.burials.clear();
         Ok(Settled::All)
     }
 
-    /// Leaves a word for `status`. Only a word: when the disk does not take it, the log has it too.
-    async fn note(&mut self, state: LaneState, next_ms: Option<i64>) {
-        self.state = state;
-        let note = LaneNote { state, next_ms, trouble: self.trouble.clone() };
-        if let Err(failure) = self.store.note_lane(&self.source, &self.sink_name, note).await {
-            debug!(source = self.source, sink = self.sink_name, error = %failure, "cannot note the lane's state");
+    fn may_begin(&self, round: &Round<'_>, now: Instant) -> bool {
+        !round.is_leaving && self.ledger.has_room() && round.schedule.is_ready(now)
+    }
+
+    /// A wait for the disk is the ledger's, and what is under way at a stop comes to its end first.
+    fn may_rest(&self, round: &Round<'_>) -> bool {
+        let is_draining = round.is_draining && !round.attempts.is_empty();
+        !round.is_leaving && self.ledger.has_room() && !is_draining
+    }
+
+    fn follow_nudge(&self, round: &mut Round<'_>) {
+        round.nudges = self.signals.nudge_count();
+        round.schedule.hasten();
+        self.gate.hasten();
+    }
+
+    /// Begins an attempt with what is next.
+    fn begin<'e>(&mut self, pass: Pass, round: &mut Round<'e>) {
+        let Some(mut parcel) = round.schedule.take(Instant::now(), round.max) else { return };
+        // They may have grown too old while we waited.
+        let expired = round.schedule.retain(&mut parcel, |event| self.fate(event) != Fate::Expired);
+        for event in expired {
+            self.ledger.settle(event.id, End::Expired);
+        }
+        if parcel.events.is_empty() {
+            return;
+        }
+        parcel.tries += 1;
+        // Counted before the attempt: a nudge that comes while it fails must not be missed.
+        let nudges = self.signals.nudge_count();
+        let attempt = async move {
+            failpoint::reached("attempting");
+            let outcome = pass.deliver(&parcel.events).await;
+            Attempt { parcel, pass, outcome, nudges }
+        };
+        round.attempts.push(attempt.boxed());
+    }
+
+    async fn judge<'e>(&mut self, attempt: Attempt<'e>, round: &mut Round<'e>) -> Result<(), RelayError> {
+        let Attempt { parcel, pass, outcome, nudges } = attempt;
+        let Err(failure) = outcome else {
+            failpoint::reached("answered");
+            pass.succeed();
+            self.settle_delivered(&parcel, round);
+            if !round.schedule.has_failed() {
+                self.condition.recover().await;
+            }
+            return Ok(());
+        };
+        match failure {
+            DeliverError::Closed { reason } => {
+                return Err(RelayError::SinkClosed { sink: self.config.name.clone(), reason });
+            }
+            DeliverError::Rejected { reason, status, answer } => {
+                let rejection = Rejection { reason, status, answer };
+                self.judge_rejected(parcel, pass, rejection, round).await;
+            }
+            failure @ (DeliverError::Transient { .. } | DeliverError::Held { .. }) => {
+                self.wait_after(parcel, pass, &failure, round).await;
+                // One that came meanwhile was about this attempt.
+                if self.signals.nudge_count() != nudges {
+                    self.follow_nudge(round);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn settle_delivered<'e>(&mut self, parcel: &Parcel<'e>, round: &mut Round<'e>) {
+        for event in &parcel.events {
+            let (source, sink) = (&self.source, &self.config.name);
+            trace!(source, sink, event_id = event.id.get(), "delivered");
+            match round.cargo {
+                Cargo::Queue(_) => self.ledger.settle(event.id, End::Delivered),
+                Cargo::Gap(number) => self.ledger.know_gap(number),
+            }
+        }
+        round.schedule.settle(parcel);
+        failpoint::reached("settled");
+    }
+
+    /// A parcel is halved until the event that the sink will never take is alone; that one is buried when it
+    /// was rejected often enough.
+    async fn judge_rejected<'e>(
+        &mut self,
+        mut parcel: Parcel<'e>,
+        pass: Pass,
+        rejection: Rejection,
+        round: &mut Round<'e>,
+    ) {
+        parcel.rejections += 1;
+        let is_final = parcel.rejections >= REJECTIONS_MAX;
+        if parcel.events.len() > 1 && (is_final || rejection.status == Some(TOO_LARGE)) {
+            let (sink, events, error) = (&self.config.name, parcel.events.len(), &rejection.reason);
+            debug!(source = self.source, sink, events, error, "batch rejected: trying half of it");
+            pass.succeed();
+            round.max.events = parcel.events.len().div_ceil(2);
+            round.schedule.halve(parcel);
+            return;
+        }
+        if !is_final {
+            let failure = rejection.into_failure();
+            return self.wait_after(parcel, pass, &failure, round).await;
+        }
+        match (round.cargo, parcel.first()) {
+            // The gap is in the log and in `status`: the sink does without.
+            (Cargo::Gap(number), _) => self.ledger.know_gap(number),
+            (Cargo::Queue(_), None) => {}
+            (Cargo::Queue(_), Some(event)) => {
+                let burial = rejection.into_burial(event, &parcel);
+                if let Some(reason) = self.graveyard.refuses(&burial).await {
+                    return self.wait_after(parcel, pass, &DeliverError::Held { reason }, round).await;
+                }
+                self.ledger.bury(burial);
+                failpoint::reached("buried");
+            }
+        }
+        pass.succeed();
+        round.schedule.settle(&parcel);
+        if !round.schedule.has_failed() {
+            self.condition.forget().await;
+        }
+    }
+
+    /// Says what went wrong, and puts `parcel` back for another attempt.
+    async fn wait_after<'e>(
+        &mut self,
+        mut parcel: Parcel<'e>,
+        pass: Pass,
+        failure: &DeliverError,
+        round: &mut Round<'e>,
+    ) {
+        let (own_delay, tries) = (parcel.backoff.next_delay(), parcel.tries);
+        let (delay, gates) = pass.fail(failure, own_delay);
+        let ready_at = (gates == Gates::Open).then(|| Instant::now() + delay);
+        round.schedule.repeat(parcel, ready_at);
+        if gates == Gates::ClosedBefore {
+            return;
+        }
+        let offset = self.ledger.checkpoint().offset().get();
+        self.condition.fail(failure, tries, delay, offset).await;
+        let is_out_of_patience = tries >= DRAIN_TRIES_MAX || matches!(failure, DeliverError::Held { .. });
+        round.is_leaving |= self.until == Until::Drained && is_out_of_patience;
+    }
+}
+
+/// A sink's word that it will never take something.
+struct Rejection {
+    reason: String,
+    status: Option<u16>,
+    answer: String,
+}
+
+impl Rejection {
+    fn into_failure(self) -> DeliverError {
+        DeliverError::Rejected { reason: self.reason, status: self.status, answer: self.answer }
+    }
+
+    fn into_burial(self, event: &Event, parcel: &Parcel<'_>) -> Burial {
+        Burial {
+            event: event.clone(),
+            reason: self.reason,
+            status: self.status,
+            answer: self.answer,
+            attempts: parcel.tries,
+            first_ms: parcel.first_ms,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Reading order: `opening` and `assembly` make a source ready, `source` is its loop. Towards the portal:
 //! `poller` asks, `preparation` is what must hold before it confirms, `pace` its pauses, `tail` what may still
 //! become visible, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `direct` or `journal`,
-//! then `lane` with `fate`, `graveyard` and `disk`. `callers` is what the sources share of their portals,
+//! then `lane` with `fate`, `schedule`, `gate`, `ledger`, `condition`, `graveyard` and `disk`. `callers` is what the sources share of their portals,
 //! `census` whether any is let in. `replay` is apart from all this: it delivers dead letters.
 //!
 //! Keeps I6: nothing here relies on an orderly end; a stop is a courtesy to the operator.
@@ -13,20 +13,24 @@ mod assembly;
 mod callers;
 mod census;
 mod clock;
+mod condition;
 mod direct;
 mod disk;
 mod dispatcher;
 mod fate;
 mod gap;
+mod gate;
 mod graveyard;
 mod journal;
 mod lane;
+mod ledger;
 mod memory;
 mod opening;
 mod pace;
 mod poller;
 mod preparation;
 mod replay;
+mod schedule;
 pub mod simulation;
 mod source;
 mod tail;
@@ -46,6 +50,7 @@ use crate::store::{Store, StoreError};
 pub use adoption::{adopt, is_same_queue};
 pub use callers::Callers;
 use census::Census;
+use gate::Gate;
 pub use memory::{NoMemory, StoreMemory};
 use opening::{Claims, Common, Opening};
 pub use replay::{Replay, Replayed};
@@ -170,7 +175,7 @@ fn openings(config: &Config, common: &Common) -> Result<Vec<Opening>, RelayError
     for sink in &config.sinks {
         let built = sink::build(sink, &common.signals);
         let built = built.map_err(|reason| RelayError::Setup(format!("sinks.{}: {reason}", sink.name)))?;
-        sinks.push((sink.clone(), built));
+        sinks.push((sink.clone(), Gate::new(built, sink)));
     }
     let openings = config.sources.iter().map(|source| {
         let takers = sinks.iter().filter(|(sink, _)| sink.takes_source(&source.name)).cloned();

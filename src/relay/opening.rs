@@ -11,11 +11,11 @@ use super::adoption::adopt;
 use super::assembly::{Opened, assemble};
 use super::callers::Callers;
 use super::census::Census;
+use super::gate::Gate;
 use super::{Ending, RelayError, Until};
 use crate::config::{DeliveryConfig, KindConfig, SinkConfig, SourceConfig};
 use crate::portal::{CallError, EventQueue};
 use crate::shutdown::{Signals, Wake};
-use crate::sink::Sink;
 use crate::store::{Health, Store, StoreError};
 
 /// How often a source without a login looks for one; that asks nobody but the state file.
@@ -40,13 +40,13 @@ pub struct Common {
 /// One source on its way.
 pub struct Opening {
     config: SourceConfig,
-    sinks: Vec<(SinkConfig, Arc<dyn Sink>)>,
+    sinks: Vec<(SinkConfig, Arc<Gate>)>,
     common: Common,
 }
 
 impl Opening {
     /// Of the source of `config`, whose events go to `sinks`.
-    pub fn new(config: SourceConfig, sinks: Vec<(SinkConfig, Arc<dyn Sink>)>, common: Common) -> Self {
+    pub fn new(config: SourceConfig, sinks: Vec<(SinkConfig, Arc<Gate>)>, common: Common) -> Self {
         Self { config, sinks, common }
     }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::census::Census;
+use super::gate::Gate;
 use super::opening::{Claims, Common};
 use super::{Callers, RelayError, Until, adopt};
 use crate::config::{DeliveryConfig, SinkConfig, SourceConfig};
@@ -55,6 +56,9 @@ impl Life {
             signals: self.signals.clone(),
             until: self.until,
         };
-        super::assembly::assemble(upstream, Some(OWNER), adopted, &self.source, &self.sinks, &common).await
+        let gates =
+            self.sinks.iter().map(|(config, sink)| (config.clone(), Gate::new(Arc::clone(sink), config)));
+        let gates: Vec<_> = gates.collect();
+        super::assembly::assemble(upstream, Some(OWNER), adopted, &self.source, &gates, &common).await
     }
 }

@@ -51,7 +51,10 @@ async fn a_crash_after_the_receivers_answer_repeats_no_more_than_the_uncommitted
     // The 300th is never answered, so that all before it is settled and time passes.
     receiver.script(std::iter::repeat_n(Answer::Status(200), 299).chain([Answer::Hang]));
     // An attempt that may take longer than this test waits: only a commit beside it can save us.
-    let sink = format!("[sinks.crm]\ntype = \"webhook\"\nurl = \"{}\"\ntimeout = \"5m\"", receiver.url());
+    let sink = format!(
+        "[sinks.crm]\ntype = \"webhook\"\nurl = \"{}\"\ntimeout = \"5m\"\nordering = \"strict\"",
+        receiver.url()
+    );
     let setup = Setup::new().with_source(&portal).with(&sink);
     let mut relay = setup.run();
     until("300 requests", async || receiver.count() == 300).await;

@@ -47,6 +47,7 @@ mod login;
 mod migrations;
 mod oauth;
 mod offsets;
+mod ordering;
 mod parking;
 mod power_cut;
 mod preflight;

@@ -100,9 +100,17 @@ impl Setup {
         self.with("[sinks.console]\ntype = \"stdout\"")
     }
 
+    /// A webhook that sees one event after the other.
     pub fn with_receiver(self, receiver: &Receiver) -> Self {
+        self.with_receiver_in(receiver, "ordering = \"strict\"")
+    }
+
+    /// A webhook with other keys of its own.
+    pub fn with_receiver_in(self, receiver: &Receiver, keys: &str) -> Self {
         let url = receiver.url();
-        self.with(&format!("[sinks.crm]\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"1s\"\n{RETRY}"))
+        self.with(&format!(
+            "[sinks.crm]\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"1s\"\n{RETRY}\n{keys}"
+        ))
     }
 
     pub fn folder(&self) -> &Path {

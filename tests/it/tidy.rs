@@ -29,6 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "relay",
         &[
+            "chat",
             "checkpoint",
             "config",
             "event",
@@ -42,8 +43,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("portal", &["config", "event", "foreign_text", "http_client"]),
-    ("sink", &["config", "event", "failpoint", "foreign_text", "http_client", "shutdown"]),
-    ("store", &["checkpoint", "event", "failpoint", "wall_clock"]),
+    ("sink", &["blocking", "config", "event", "failpoint", "foreign_text", "http_client", "shutdown"]),
+    ("store", &["blocking", "checkpoint", "event", "failpoint", "wall_clock"]),
     ("sandbox", &[]),
     ("config", &[]),
     ("telemetry", &["config"]),
@@ -51,6 +52,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("foreign_text", &[]),
     ("retry", &[]),
     ("shutdown", &[]),
+    ("blocking", &[]),
+    ("chat", &["event"]),
     ("checkpoint", &["event"]),
     ("failpoint", &["shutdown"]),
     ("event", &[]),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use b24relay::checkpoint::Checkpoint;
 use b24relay::config::{
-    AccessConfig, DeliveryMode, KindConfig, PollConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig,
-    StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
+    AccessConfig, DeliveryMode, FlowConfig, KindConfig, PollConfig, RetryConfig, SinkConfig, SourceConfig,
+    StartConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
 };
 use b24relay::event::{Offset, Queue};
 use b24relay::relay::simulation::Life;
@@ -466,5 +466,6 @@ fn sink_config(plan: &SinkPlan) -> SinkConfig {
         retry: RetryConfig { min: Duration::from_millis(100), max: plan.retry_max },
         max_event_age: plan.max_age,
         start: if plan.starts_now { StartConfig::Now } else { StartConfig::Oldest },
+        flow: FlowConfig::STRICT,
     }
 }

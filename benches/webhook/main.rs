@@ -1,0 +1,53 @@
+//! How fast a webhook takes a backlog: what is reached of the ideal, which is as many requests at once as are
+//! allowed, each as long as the receiver takes.
+//!
+//! All ways are measured in one run, one after the other in every round. A benchmark measures: a missed target
+//! changes no exit code.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot run has nothing to say")]
+
+#[path = "../relay/measure.rs"]
+mod measure;
+#[path = "../relay/median.rs"]
+mod median;
+#[path = "../relay/processes.rs"]
+#[expect(dead_code, reason = "only the portal and the relay are needed here")]
+mod processes;
+mod receiver;
+mod report;
+mod way;
+
+use std::time::Duration;
+
+use clap::Parser;
+
+use way::Way;
+
+/// How many events a page holds at most; the backlog is a multiple of it.
+const PAGE: u32 = 1000;
+
+/// Measure the webhook sink: in order, by chats, in batches.
+#[derive(Parser)]
+struct Args {
+    /// Events in the backlog, in thousands begun
+    #[arg(long, default_value_t = 20_000)]
+    events: u32,
+    /// How often everything is measured
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// How long the receiver takes for a request, in milliseconds
+    #[arg(long, default_value_t = 5)]
+    latency_ms: u64,
+    /// What `cargo bench` passes to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() {
+    let args = Args::parse();
+    let (events, latency) =
+        (args.events.max(PAGE).next_multiple_of(PAGE), Duration::from_millis(args.latency_ms));
+    report::introduce(events, args.rounds, latency);
+    let round = || Way::ALL.map(|way| way.run(events, latency));
+    let rounds: Vec<_> = (0..args.rounds.max(1)).map(|_| round()).collect();
+    report::ways(&rounds, latency);
+}

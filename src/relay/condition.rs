@@ -1,0 +1,88 @@
+//! How one lane is, for whoever reads the log or `status`.
+
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use crate::retry::whole_millis;
+use crate::sink::DeliverError;
+use crate::store::{LaneNote, LaneState, Store};
+use crate::wall_clock;
+
+/// A state that ends sooner is not worth a write.
+const NOTED_DELAY_MIN: Duration = Duration::from_secs(1);
+
+/// See the top of this file.
+pub struct Condition {
+    source: String,
+    sink: String,
+    store: Store,
+    state: LaneState,
+    /// Failed attempts since the last one that succeeded.
+    failures: u32,
+    trouble: String,
+}
+
+impl Condition {
+    pub fn new(source: &str, sink: &str, store: &Store) -> Self {
+        Self {
+            source: source.to_owned(),
+            sink: sink.to_owned(),
+            store: store.clone(),
+            state: LaneState::Flowing,
+            failures: 0,
+            trouble: String::new(),
+        }
+    }
+
+    /// An attempt failed; the next one is made after `delay`. `tries` is how often its events were tried.
+    pub async fn fail(&mut self, failure: &DeliverError, tries: u32, delay: Duration, offset: u64) {
+        self.failures = self.failures.saturating_add(1);
+        let (source, sink, attempt, delay_ms) =
+            (&self.source, &self.sink, self.failures, whole_millis(delay));
+        let trouble = failure.to_string();
+        let needs_person = matches!(failure, DeliverError::Held { .. });
+        if needs_person {
+            error!(source, sink, offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, a person must act");
+        } else if (attempt.is_power_of_two() && tries.is_power_of_two()) || self.trouble != trouble {
+            // The first of its kind, then ever more rarely: `attempt` counts what is left out.
+            warn!(source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
+        }
+        let state = if needs_person { LaneState::Held } else { LaneState::Retrying };
+        let is_news = (state, &trouble) != (self.state, &self.trouble);
+        self.trouble = trouble;
+        if is_news || delay >= NOTED_DELAY_MIN {
+            self.note(state, Some(wall_clock::now_ms().saturating_add_unsigned(delay_ms))).await;
+        }
+    }
+
+    /// An attempt succeeded, and none that failed waits to be repeated.
+    pub async fn recover(&mut self) {
+        if self.failures > 0 {
+            let (source, sink, failures) = (&self.source, &self.sink, self.failures);
+            info!(source, sink, failures, "sink takes events again");
+            self.forget().await;
+        }
+    }
+
+    /// What was in the way is out of it.
+    pub async fn forget(&mut self) {
+        self.failures = 0;
+        self.trouble.clear();
+        self.note(LaneState::Flowing, None).await;
+    }
+
+    /// A stop was asked for, and attempts are under way.
+    pub async fn drain(&mut self) {
+        self.note(LaneState::Draining, None).await;
+    }
+
+    /// Leaves a word for `status`. Only a word: when the disk does not take it, the log has it too.
+    async fn note(&mut self, state: LaneState, next_ms: Option<i64>) {
+        self.state = state;
+        let note = LaneNote { state, next_ms, trouble: self.trouble.clone() };
+        if let Err(failure) = self.store.note_lane(&self.source, &self.sink, note).await {
+            debug!(source = self.source, sink = self.sink, error = %failure, "cannot note the lane's state");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What one lane has settled, and putting that on disk while attempts go on.
+//!
+//! Keeps G2 on our side: a commit is due 100 ms after the first settled event or with half of
+//! [`UNCOMMITTED_MAX`], and with all of it nothing new is attempted before the disk has it.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, pending};
+use tokio::time::{Instant, sleep_until};
+
+use super::disk::persist;
+use super::lane::Settled;
+use super::opening::Common;
+use super::{RelayError, Until};
+use crate::checkpoint::Checkpoint;
+use crate::event::{EventId, Offset};
+use crate::failpoint;
+use crate::shutdown::Signals;
+use crate::store::{Burial, LaneRecord, Progress, Store, Tally};
+
+/// How many settled events a crash may make a sink see again, besides those under way.
+const UNCOMMITTED_MAX: u64 = 64;
+
+/// After so long a commit is due.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What became of an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The sink has it.
+    Delivered,
+    /// The sink is not to have it.
+    Filtered,
+    /// It is older than the sink wants events to be.
+    Expired,
+    /// It is a dead letter.
+    Buried,
+}
+
+/// See the top of this file.
+pub struct Ledger {
+    source: String,
+    sink: String,
+    store: Store,
+    signals: Signals,
+    until: Until,
+    /// What is settled, and what became of it since the commit that was begun last.
+    progress: Progress,
+    /// How many events a crash would repeat, of those in no commit yet and of those in one under way.
+    uncommitted: u64,
+    committing: u64,
+    /// When the oldest progress was made that is in no commit.
+    touched_at: Option<Instant>,
+    committed: Offset,
+    commit: Option<Commit>,
+}
+
+/// A commit under way, and the offset that it puts on disk.
+struct Commit {
+    written: BoxFuture<'static, Result<Option<()>, RelayError>>,
+    offset: Offset,
+}
+
+impl Ledger {
+    /// A ledger that goes on where `record` ends.
+    pub fn new(source: &str, sink: &str, record: LaneRecord, common: &Common) -> Self {
+        Self {
+            source: source.to_owned(),
+            sink: sink.to_owned(),
+            store: common.store.clone(),
+            signals: common.signals.clone(),
+            until: common.until,
+            committed: record.checkpoint.offset(),
+            progress: Progress {
+                checkpoint: record.checkpoint,
+                tally: Tally::default(),
+                burials: Vec::new(),
+                confirmed: Offset::START,
+                start_ms: record.start_ms,
+                gaps: record.gaps,
+            },
+            uncommitted: 0,
+            committing: 0,
+            touched_at: None,
+            commit: None,
+        }
+    }
+
+    /// The checkpoint.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.progress.checkpoint
+    }
+
+    /// The offset of the checkpoint on disk.
+    pub fn committed(&self) -> Offset {
+        self.committed
+    }
+
+    /// See [`Progress::start_ms`].
+    pub fn start_ms(&self) -> Option<i64> {
+        self.progress.start_ms
+    }
+
+    /// See [`Progress::gaps`].
+    pub fn gaps(&self) -> u64 {
+        self.progress.gaps
+    }
+
+    /// Events of before `now_ms` are none of the lane's business.
+    pub fn begin(&mut self, now_ms: i64) {
+        self.progress.start_ms = Some(now_ms);
+        self.touch();
+    }
+
+    /// The sink knows of the source's first `number` gaps.
+    pub fn know_gap(&mut self, number: u64) {
+        self.progress.gaps = number;
+        self.touch();
+    }
+
+    /// The portal has forgotten all below `offset`.
+    pub fn confirm(&mut self, offset: Offset) {
+        self.progress.confirmed = self.progress.confirmed.max(offset);
+    }
+
+    /// The event `id` is settled.
+    pub fn settle(&mut self, id: EventId, end: End) {
+        self.touch();
+        self.progress.checkpoint.settle(id);
+        let tally = &mut self.progress.tally;
+        let count = match end {
+            End::Delivered => &mut tally.delivered,
+            End::Filtered => &mut tally.filtered,
+            End::Expired => &mut tally.expired,
+            End::Buried => &mut tally.buried,
+        };
+        *count += 1;
+        self.uncommitted += u64::from(matches!(end, End::Delivered | End::Buried));
+    }
+
+    /// The event of `burial` is settled, in the commit that stores it (I1).
+    pub fn bury(&mut self, burial: Burial) {
+        self.settle(burial.event.id, End::Buried);
+        self.progress.burials.push(burial);
+    }
+
+    /// All below `offset` is settled, and nothing more will appear there.
+    pub fn raise(&mut self, offset: Offset) {
+        if offset > self.progress.checkpoint.offset() {
+            self.touch();
+            self.progress.checkpoint.raise(offset);
+        }
+    }
+
+    /// Whether more may be attempted before the disk has what is settled.
+    pub fn has_room(&self) -> bool {
+        self.uncommitted + self.committing < UNCOMMITTED_MAX
+    }
+
+    /// Waits until a commit is due and does it; as long as nothing is settled, for ever. Whoever stops
+    /// waiting has lost nothing.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    pub async fn turn(&mut self) -> Result<Settled, RelayError> {
+        if self.commit.is_none() {
+            match self.touched_at {
+                Some(_) if self.uncommitted >= UNCOMMITTED_MAX / 2 => {}
+                Some(at) => sleep_until(at + COMMIT_INTERVAL).await,
+                None => pending().await,
+            }
+            self.begin_commit();
+        }
+        self.end_commit().await
+    }
+
+    /// Puts all there is on disk (I3). A disk that does not take it is waited for: without a commit nothing
+    /// may be confirmed, and what was delivered must not be delivered again.
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub async fn commit(&mut self) -> Result<Settled, RelayError> {
+        while self.commit.is_some() || self.touched_at.is_some() {
+            self.begin_commit();
+            if self.end_commit().await? == Settled::CutShort {
+                return Ok(Settled::CutShort);
+            }
+        }
+        Ok(Settled::All)
+    }
+
+    fn begin_commit(&mut self) {
+        if self.commit.is_some() || self.touched_at.take().is_none() {
+            return;
+        }
+        self.committing = std::mem::take(&mut self.uncommitted);
+        let progress = self.progress.clone();
+        self.progress.tally = Tally::default();
+        self.progress.burials.clear();
+        let (source, sink, store) = (self.source.clone(), self.sink.clone(), self.store.clone());
+        let (signals, until, offset) = (self.signals.clone(), self.until, progress.checkpoint.offset());
+        let written = async move {
+            failpoint::reached("committing");
+            let commit = || store.commit(&source, &sink, progress.clone());
+            persist("checkpoint", &signals, until, commit).await
+        };
+        self.commit = Some(Commit { written: written.boxed(), offset });
+    }
+
+    async fn end_commit(&mut self) -> Result<Settled, RelayError> {
+        let Some(commit) = &mut self.commit else { return Ok(Settled::All) };
+        let (written, offset) = (commit.written.as_mut().await, commit.offset);
+        self.commit = None;
+        if written?.is_none() {
+            return Ok(Settled::CutShort);
+        }
+        failpoint::reached("committed");
+        (self.committed, self.committing) = (offset, 0);
+        Ok(Settled::All)
+    }
+
+    fn touch(&mut self) {
+        self.touched_at.get_or_insert_with(Instant::now);
+    }
+}

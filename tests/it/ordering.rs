@@ -1,0 +1,140 @@
+//! G3, and what it costs: which events wait for which, how many are under way, what a failure holds back.
+
+use serde_json::json;
+
+use crate::ledger::{assert_exactly_once, assert_once_each};
+use crate::portal::Portal;
+use crate::process::Relay;
+use crate::receiver::{Answer, Receiver};
+use crate::setup::Setup;
+use crate::waiting::until;
+
+/// Records one event in each of these chats, and returns the ids in order.
+async fn record_in(portal: &Portal, chats: &[u64]) -> Vec<u64> {
+    for chat in chats {
+        portal.record_as(json!({"user": 1, "count": 1, "chat": chat})).await;
+    }
+    portal.ids(1).await
+}
+
+/// What came of `ids`, in the order in which it came.
+fn arrived_of(receiver: &Receiver, ids: &[u64]) -> Vec<u64> {
+    receiver.accepted_ids().into_iter().filter(|id| ids.contains(id)).collect()
+}
+
+#[tokio::test]
+async fn a_chat_waits_for_its_own_events_only() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let ids = record_in(&portal, &[1, 2, 1, 3, 2, 1, 3]).await;
+    receiver.refuse(&[ids[0]], &Answer::Hold);
+    let setup = Setup::new().with_source(&portal).with_receiver_in(&receiver, "");
+    let mut relay = setup.run();
+    until("the other chats are through", async || receiver.count() == 5).await;
+    assert_eq!(arrived_of(&receiver, &[ids[1], ids[4]]), [ids[1], ids[4]]);
+    assert_eq!(arrived_of(&receiver, &[ids[3], ids[6]]), [ids[3], ids[6]]);
+    let waiting = arrived_of(&receiver, &[ids[2], ids[5]]);
+    assert!(waiting.is_empty(), "the first of their chat is not settled: {waiting:?}");
+    receiver.release();
+    until("all are through", async || receiver.count() == 7).await;
+    assert_eq!(arrived_of(&receiver, &[ids[0], ids[2], ids[5]]), [ids[0], ids[2], ids[5]]);
+    relay.stop().await;
+    assert_once_each(&receiver.accepted_ids(), &ids);
+}
+
+#[tokio::test]
+async fn a_chat_that_fails_holds_back_nobody_else_and_is_told_of() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let ids = record_in(&portal, &[1, 2, 1, 2]).await;
+    receiver.refuse(&[ids[0]], &Answer::Status(503));
+    let setup = Setup::new().with_source(&portal).with_receiver_in(&receiver, "");
+    let mut relay = setup.run();
+    until("the other chat is through", async || receiver.accepted_ids() == [ids[1], ids[3]]).await;
+    until("its trouble is told", async || setup.lane_of("crm").await["state"] == "retrying").await;
+    receiver.refuse(&[], &Answer::Status(200));
+    until("all are through", async || receiver.accepted_ids() == [ids[1], ids[3], ids[0], ids[2]]).await;
+    until("its recovery is told", async || setup.lane_of("crm").await["state"] == "flowing").await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn strict_order_has_one_event_at_a_time() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let ids = record_in(&portal, &[1, 2, 3]).await;
+    receiver.refuse(&[ids[0]], &Answer::Hold);
+    let setup = Setup::new().with_source(&portal).with_receiver(&receiver).with_file();
+    let mut relay = setup.run();
+    until("the file has all", async || setup.filed_ids() == ids).await;
+    until("the first is under way", async || receiver.count() == 1).await;
+    receiver.release();
+    until("all are through", async || receiver.count() == 3).await;
+    relay.stop().await;
+    assert_exactly_once(&receiver.accepted_ids(), &ids);
+}
+
+#[tokio::test]
+async fn without_order_one_chat_has_many_events_under_way_but_no_more_than_allowed() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let ids = record_in(&portal, &[1; 8]).await;
+    receiver.refuse(&ids, &Answer::Hold);
+    let keys = "ordering = \"none\"\nconcurrency = 5";
+    let setup = Setup::new().with_source(&portal).with_receiver_in(&receiver, keys).with_file();
+    let mut relay = setup.run();
+    until("five are under way", async || receiver.count() == 5).await;
+    until("the file has all", async || setup.filed_ids() == ids).await;
+    assert_eq!(receiver.count(), 5);
+    receiver.release();
+    until("all are through", async || receiver.count() == 8).await;
+    relay.stop().await;
+    assert_once_each(&receiver.accepted_ids(), &ids);
+}
+
+#[tokio::test]
+async fn a_dead_receiver_is_probed_with_one_event_and_met_gently_when_it_is_back() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    portal.record_as(json!({"user": 1, "count": 200})).await;
+    receiver.answer_always(Some(503));
+    let keys = "ordering = \"none\"\nconcurrency = 16\nbreaker = { failures = 16 }";
+    let setup = Setup::new().with_source(&portal).with_receiver_in(&receiver, keys);
+    let mut relay = setup.run();
+    until("many attempts have failed", async || receiver.count() >= 26).await;
+    let deliveries = receiver.take_deliveries();
+    // The first sixteen failed side by side; from then on it is the lowest, again and again.
+    let probes: Vec<u64> = deliveries[16..].iter().map(|delivery| delivery.event_id).collect();
+    let lowest = portal.ids(1).await[0];
+    assert!(probes.iter().all(|id| *id == lowest), "{lowest}: {probes:?}");
+    receiver.answer_always(None);
+    until("all are through", async || receiver.accepted_ids().len() == 200).await;
+    relay.stop().await;
+    assert_once_each(&receiver.accepted_ids(), &portal.ids(1).await);
+}
+
+#[tokio::test]
+async fn what_was_settled_out_of_order_is_not_repeated_after_a_kill() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let chats: Vec<u64> = (1..=40).collect();
+    let ids = record_in(&portal, &chats).await;
+    receiver.refuse(&ids[..3], &Answer::Hang);
+    let keys = "timeout = \"5m\"";
+    let setup = Setup::new().with_source(&portal);
+    let url = receiver.url();
+    let setup = setup.with(&format!("[sinks.crm]\ntype = \"webhook\"\nurl = \"{url}\"\n{keys}"));
+    let mut relay = setup.run();
+    until("all others are through", async || receiver.accepted_ids().len() == 37).await;
+    until("and on record", async || setup.lane_of("crm").await["delivered"] == 37).await;
+    relay.kill();
+    receiver.refuse(&[], &Answer::Status(200));
+    let mut relay = Relay::start(setup.folder(), &["--once"]);
+    assert_eq!(relay.exit_code().await, 0, "{}", relay.log());
+    assert_once_each(&receiver.accepted_ids(), &ids);
+}
+
+#[tokio::test]
+async fn a_rejected_event_is_buried_while_the_other_chats_go_on() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let ids = record_in(&portal, &[1, 2, 1, 2, 3]).await;
+    receiver.refuse(&[ids[0], ids[3]], &Answer::Status(422));
+    let setup = Setup::new().with_source(&portal).with_receiver_in(&receiver, "");
+    setup.drain().await;
+    assert_eq!(setup.buried_ids().await, [ids[0], ids[3]]);
+    assert_once_each(&receiver.accepted_ids(), &[ids[1], ids[2], ids[4]]);
+}
