@@ -223,12 +223,10 @@ impl Feeder {
     /// What ends the process.
     pub async fn run(mut self) -> Result<Ending, RelayError> {
         loop {
-            // Looked at before reading: what is appended meanwhile wakes us again.
-            let head = self.head.borrow_and_update().clone();
+            let Some((head, chunk)) = self.read_enough().await? else { return Ok(self.cut_short()) };
             if self.announce(head.gaps).await? == Settled::CutShort {
                 return Ok(self.cut_short());
             }
-            let Some(chunk) = self.read_enough().await? else { return Ok(self.cut_short()) };
             let before = self.lane.checkpoint().clone();
             let complete = complete(&chunk, head.floor);
             if self.lane.settle(&chunk.events, complete, head.confirmed).await? == Settled::CutShort {
@@ -247,23 +245,24 @@ impl Feeder {
         }
     }
 
-    /// What is to be settled next: as many events as the sink wants to have at once, or what there is after it
-    /// has waited for them.
-    async fn read_enough(&mut self) -> Result<Option<Chunk>, RelayError> {
-        let Some(batch) = self.lane.batch() else { return self.read().await };
-        let deadline = Instant::now() + batch.wait;
+    /// What is to be settled next, and what the head was before it was read: as many events as the sink wants
+    /// to have at once, or what there is after it has waited for them.
+    async fn read_enough(&mut self) -> Result<Option<(Head, Chunk)>, RelayError> {
+        let (count, wait) = self.lane.batch().map_or((1, Duration::ZERO), |batch| (batch.events, batch.wait));
+        let deadline = Instant::now() + wait;
         loop {
+            // Looked at before reading: what is appended meanwhile wakes us again.
+            let head = self.head.borrow_and_update().clone();
             let Some(chunk) = self.read().await? else { return Ok(None) };
-            let is_enough = !chunk.is_last || chunk.events.len() >= usize::from(batch.events);
-            let is_over = self.head.borrow_and_update().is_final || Instant::now() >= deadline;
-            if chunk.events.is_empty() || is_enough || is_over {
-                return Ok(Some(chunk));
+            let is_enough = !chunk.is_last || chunk.events.len() >= usize::from(count);
+            if chunk.events.is_empty() || is_enough || head.is_final || Instant::now() >= deadline {
+                return Ok(Some((head, chunk)));
             }
             tokio::select! {
                 biased;
-                () = self.signals.stop.cancelled() => return Ok(Some(chunk)),
+                () = self.signals.stop.cancelled() => return Ok(Some((head, chunk))),
                 () = sleep_until(deadline) => {}
-                changed = self.head.changed() => if changed.is_err() { return Ok(Some(chunk)) },
+                changed = self.head.changed() => if changed.is_err() { return Ok(Some((head, chunk))) },
             }
         }
     }

@@ -56,7 +56,7 @@ use opening::{Claims, Common, Opening};
 pub use replay::{Replay, Replayed};
 
 /// What idle loops need to notice a stop: without any grace at all they are not cut short either.
-const NOTICE: Duration = Duration::from_millis(100);
+const NOTICE: Duration = Duration::from_millis(500);
 
 /// When a run is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

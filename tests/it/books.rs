@@ -42,6 +42,7 @@ pub struct Books {
 
 struct Entry {
     source: &'static str,
+    chat: u64,
     digest: u64,
 }
 
@@ -62,7 +63,8 @@ pub type Arrivals = BTreeMap<&'static str, Vec<u64>>;
 impl Books {
     /// Lets an event happen in the queue that `source` reads.
     pub fn record(&mut self, portal: &Portal, source: &'static str, queue: Queue, dice: &mut StdRng) {
-        let data = payload(dice);
+        let chat = dice.random_range(1..=5);
+        let data = payload(dice, chat);
         let digest = digest(&data);
         let order = match queue {
             Queue::User(user) => Order { user, ..Order::default() },
@@ -71,7 +73,7 @@ impl Books {
         let data = Some(RawValue::from_string(data).unwrap());
         let recorded = portal.sandbox.record(&Order { data, ..order }).unwrap();
         assert_eq!(recorded.count, 1);
-        self.entries.insert(recorded.first.unwrap(), Entry { source, digest });
+        self.entries.insert(recorded.first.unwrap(), Entry { source, chat, digest });
     }
 
     pub fn len(&self) -> usize {
@@ -81,6 +83,15 @@ impl Books {
     /// Every id recorded for `source`, ascending.
     pub fn ids_of(&self, source: &str) -> Vec<u64> {
         self.entries.iter().filter(|(_, entry)| entry.source == source).map(|(id, _)| *id).collect()
+    }
+
+    /// What of `ids` is of each chat, in the order in which it is there.
+    pub fn by_chat(&self, ids: &[u64]) -> BTreeMap<u64, Vec<u64>> {
+        let mut chats = BTreeMap::<u64, Vec<u64>>::new();
+        for id in ids {
+            chats.entry(self.entries[id].chat).or_default().push(*id);
+        }
+        chats
     }
 
     /// The source and the id of a line that arrived. It must be of an event that happened, under the
@@ -115,10 +126,10 @@ impl Books {
 }
 
 /// The `data` of an event unlike all others, in the portal's manner and against it.
-fn payload(dice: &mut StdRng) -> String {
+fn payload(dice: &mut StdRng, chat: u64) -> String {
     let count = if dice.random_ratio(1, 50) { 500 } else { dice.random_range(0..20) };
     let text: String = (0..count).map(|_| PIECES[dice.random_range(0..PIECES.len())]).collect();
-    let (message, chat) = (dice.random::<u32>(), dice.random_range(1..=5));
+    let message = dice.random::<u32>();
     format!(
         r#"{{"message":{{"id":{message},"chatId":{chat}, "text":"{text}","params":[ ]}},"chat":{{"id":{chat}}},"share":1.50}}"#
     )

@@ -61,9 +61,11 @@ async fn a_file_that_is_deleted_with_its_folder_is_begun_anew() {
         .with("[sinks.archive]\ntype = \"file\"\npath = \"a/b/events.jsonl\"");
     let path = setup.path("a/b/events.jsonl");
     let mut relay = setup.run();
-    for _ in 0..3 {
+    for round in 1..=3 {
         portal.record(1, 10).await;
         until("all are filed", async || ids_in(&path, true).len() == 10).await;
+        // Before that is on record, what was deleted would be written again.
+        until("that is on record", async || setup.lane_of("archive").await["delivered"] == 10 * round).await;
         fs::remove_dir_all(setup.path("a")).unwrap();
     }
     portal.record(1, 10).await;

@@ -47,7 +47,8 @@ pub fn assert_at_least_once(arrived: &[u64], recorded: &[u64], restarts: usize, 
     assert!(steps_back <= restarts, "{steps_back} steps back in {restarts} restarts");
 }
 
-fn assert_complete(arrived: &[u64], recorded: &[u64]) {
+/// Asserts that nothing is missing and nothing was invented.
+pub fn assert_complete(arrived: &[u64], recorded: &[u64]) {
     let (arrived, recorded): (BTreeSet<_>, BTreeSet<_>) =
         (arrived.iter().collect(), recorded.iter().collect());
     let missing: Vec<_> = recorded.difference(&arrived).collect();

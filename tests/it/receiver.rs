@@ -12,16 +12,17 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// One request that was answered with a 2xx, or one that was not.
+/// An event of a request that was answered with a 2xx, or of one that was not.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub event_id: u64,
     pub webhook_id: String,
     pub body: Value,
-    /// The body as it came.
+    /// The event as it came.
     pub text: String,
     pub accepted: bool,
 }
@@ -130,18 +131,25 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     let scripted = shared.script.lock().unwrap().pop_front();
     let otherwise = shared.otherwise.lock().unwrap().unwrap_or(200);
     let text = String::from_utf8_lossy(&body).into_owned();
-    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let event_id = body["eventId"].as_u64().unwrap_or(0);
-    let refused = shared.refusals.lock().unwrap().get(&event_id).cloned();
+    let texts: Vec<Box<RawValue>> = serde_json::from_str(&text).unwrap_or_default();
+    // Of a batch, each event counts.
+    let texts = texts.iter().map(|text| text.get().to_owned()).collect::<Vec<_>>();
+    let texts = if texts.is_empty() { vec![text] } else { texts };
+    let bodies: Vec<Value> =
+        texts.iter().map(|text| serde_json::from_str(text).unwrap_or(Value::Null)).collect();
+    let ids: Vec<u64> = bodies.iter().map(|body| body["eventId"].as_u64().unwrap_or(0)).collect();
+    let refused = ids.iter().find_map(|id| shared.refusals.lock().unwrap().get(id).cloned());
     let answer = scripted.or(refused).unwrap_or(Answer::Status(otherwise));
     let accepted = matches!(answer, Answer::Hold | Answer::Status(200..=299));
-    shared.deliveries.lock().unwrap().push(Delivery {
+    let webhook_id = headers.get("webhook-id").map_or("", |id| id.to_str().unwrap());
+    let deliveries = texts.into_iter().zip(bodies).zip(ids).map(|((text, body), event_id)| Delivery {
         event_id,
-        webhook_id: headers.get("webhook-id").map_or(String::new(), |id| id.to_str().unwrap().to_owned()),
+        webhook_id: webhook_id.to_owned(),
         body,
         text,
         accepted,
     });
+    shared.deliveries.lock().unwrap().extend(deliveries);
     match answer {
         Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
         Answer::StatusWith(status, name, value) => {

@@ -67,7 +67,7 @@ fn with_source(setup: Setup, url: &str) -> Setup {
 fn with_webhook(setup: Setup, origin: &str) -> Setup {
     setup.with(&format!(
         "[sinks.crm]\ntype = \"webhook\"\nurl = \"{origin}/{MARK}?token={MARK}\"\ntimeout = \"500ms\"\n\
-         retry = {{ min = \"10ms\", max = \"100ms\" }}"
+         ordering = \"strict\"\nretry = {{ min = \"10ms\", max = \"100ms\" }}"
     ))
 }
 

@@ -16,7 +16,7 @@ use crate::waiting::until;
 fn with_slow_retries(setup: Setup, receiver: &Receiver) -> Setup {
     let url = receiver.url();
     setup.with(&format!(
-        "[sinks.crm]\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"5m\"\nretry = {{ min = \"50m\", max = \"1h\" }}"
+        "[sinks.crm]\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"5m\"\nordering = \"strict\"\nretry = {{ min = \"50m\", max = \"1h\" }}"
     ))
 }
 

@@ -3,6 +3,7 @@
 //!
 //! A round is many lives of one relay. `tests/kills/run` does the same for thousands of kills.
 
+mod manner;
 mod round;
 
 use std::fmt::{self, Display, Formatter};
@@ -45,8 +46,8 @@ impl Campaign {
         let kills = number("KILLS_COUNT").unwrap_or(KILLS).clamp(1, 1_000_000);
         Self {
             mode: mode.into(),
-            rounds: kills.div_ceil(100),
-            kills: usize::try_from(kills.min(100)).unwrap(),
+            rounds: kills.div_ceil(50),
+            kills: usize::try_from(kills.min(50)).unwrap(),
             seed: number("KILLS_SEED").unwrap_or_else(rand::random),
         }
     }

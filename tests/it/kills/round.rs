@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::Tally;
+use super::manner::Manner;
 use crate::books::{Arrivals, Books, Queue};
 use crate::ledger::{assert_at_least_once, assert_exactly_once};
 use crate::portal::Portal;
@@ -22,9 +23,6 @@ use crate::receiver::{Delivery, Receiver};
 use crate::setup::Setup;
 use crate::trouble;
 use crate::waiting::until;
-
-/// The webhook's share of G2: what was in flight, and what had settled since the last commit.
-const WEBHOOK_REPEATS_MAX: usize = 1 + 64;
 
 /// Events asked for in one poll, by chance of the round: many batches in a life, or one that outlasts it.
 const LIMITS: [u16; 3] = [7, 40, 200];
@@ -46,6 +44,7 @@ pub struct Round {
     portal: Portal,
     receiver: Receiver,
     setup: Setup,
+    manner: Manner,
     sources: [(&'static str, Queue); 3],
     /// What stdout may see again after a kill: one batch.
     batch: usize,
@@ -77,6 +76,7 @@ impl Round {
         let url = portal.webhook_url(3);
         let mut dice = StdRng::seed_from_u64(seed);
         let limit = LIMITS[dice.random_range(0..LIMITS.len())];
+        let manner = Manner::of(seed);
         let setup = Setup::new()
             .with(&format!("[delivery]\nmode = \"{mode}\""))
             .with_user(&portal, "sales", 1, limit)
@@ -87,12 +87,13 @@ impl Round {
             ))
             .with_file()
             .with_stdout()
-            .with_receiver(&receiver);
+            .with_receiver_in(&receiver, manner.keys);
         let sources = [("sales", Queue::User(1)), ("support", Queue::User(2)), ("helper", Queue::Bot(bot))];
         Self {
             portal,
             receiver,
             setup,
+            manner,
             sources,
             batch: if mode == "journal" { CHUNK } else { limit.into() },
             books: Books::default(),
@@ -243,8 +244,7 @@ impl Round {
             assert_eq!(recorded, ids, "the books of {source} are the portal's");
             assert_eq!(stats["confirmed_unserved"], 0, "{stats}");
             assert_exactly_once(&filed[source], &recorded);
-            // One attempt at a time: in the order of the source, so in that of each of its chats.
-            assert_at_least_once(&self.at_webhook[source], &recorded, kills, WEBHOOK_REPEATS_MAX);
+            self.manner.judge(&self.books, &self.at_webhook[source], &recorded, kills);
             assert_at_least_once(&self.printed[source], &recorded, kills, self.batch);
             self.tally.redelivered += stats["served_again"].as_u64().unwrap();
             self.tally.repeated_by_webhook += self.at_webhook[source].len() - recorded.len();
