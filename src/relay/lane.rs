@@ -114,9 +114,9 @@ impl<'e> Round<'e> {
         }
     }
 
-    /// How long nothing happens by itself.
+    /// How long nothing becomes ready by itself. For what is ready already, the gate wakes us.
     fn rest(&self, now: Instant) -> Duration {
-        self.schedule.ready_at().map_or(LONG, |at| at.saturating_duration_since(now))
+        self.schedule.ready_after(now).map_or(LONG, |at| at.saturating_duration_since(now))
     }
 }
 

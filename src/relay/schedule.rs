@@ -93,9 +93,9 @@ impl<'e> Schedule<'e> {
         !self.ready.is_empty() || self.failed.iter().any(|parcel| parcel.is_ready(now))
     }
 
-    /// When the first of the failed parcels is to be attempted again.
-    pub fn ready_at(&self) -> Option<Instant> {
-        self.failed.iter().filter_map(|parcel| parcel.ready_at).min()
+    /// When the next of the failed parcels becomes ready that is not ready at `now`.
+    pub fn ready_after(&self, now: Instant) -> Option<Instant> {
+        self.failed.iter().filter_map(|parcel| parcel.ready_at).filter(|at| *at > now).min()
     }
 
     /// The lowest of what is to be attempted at `now`.

@@ -93,7 +93,10 @@ async fn a_kill_around_a_burial_loses_nothing_and_buries_nothing_twice() {
             receiver.refuse(&chosen, &Answer::Status(400));
             let mut dying = command();
             // Not every one is visited so often: then it drains.
-            dying.args(["run", "--once"]).env("FAILPOINT", format!("{point}:{visit}")).current_dir(setup.folder());
+            dying
+                .args(["run", "--once"])
+                .env("FAILPOINT", format!("{point}:{visit}"))
+                .current_dir(setup.folder());
             let mut relay = Relay::start_command(dying, setup.folder(), std::process::Stdio::null());
             relay.ended().await;
             assert_is_settled_once(&setup, &receiver).await;
