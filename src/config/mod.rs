@@ -12,6 +12,7 @@ mod document;
 mod environment;
 mod error;
 mod leaf;
+mod letter;
 mod load;
 mod logins;
 mod portals;
@@ -23,6 +24,7 @@ mod secret;
 mod secret_text;
 mod secret_url;
 mod shown;
+mod signing;
 mod sink;
 mod source;
 mod table;
@@ -35,9 +37,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{ConfigError, Violation};
+pub use letter::{LetterConfig, LetterFormat};
 pub use load::{Loaded, Overrides, load};
 pub use secret_text::SecretText;
 pub use secret_url::{SecretUrl, WebhookUrl};
+pub use signing::{SigningConfig, SigningKey, SigningSecret};
 pub use webhook::WebhookConfig;
 
 /// Everything the relay needs to run.
