@@ -52,9 +52,7 @@ impl FromStr for LetterFormat {
             "cloudevents" => Ok(Self::CloudEvents),
             "cloudevents-binary" => Ok(Self::CloudEventsBinary),
             "cloudevents-batch" => Ok(Self::CloudEventsBatch),
-            _ => {
-                Err("must be `json`, `raw`, `cloudevents`, `cloudevents-binary` or `cloudevents-batch`")
-            }
+            _ => Err("must be `json`, `raw`, `cloudevents`, `cloudevents-binary` or `cloudevents-batch`"),
         }
     }
 }

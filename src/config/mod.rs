@@ -41,7 +41,7 @@ pub use letter::{LetterConfig, LetterFormat};
 pub use load::{Loaded, Overrides, load};
 pub use secret_text::SecretText;
 pub use secret_url::{SecretUrl, WebhookUrl};
-pub use signing::{SigningConfig, SigningKey, SigningSecret};
+pub use signing::{PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX, SigningConfig, SigningKey, SigningSecret};
 pub use webhook::WebhookConfig;
 
 /// Everything the relay needs to run.

@@ -131,7 +131,8 @@ pub(super) fn find_file(text: &str, files: &SecretFiles<'_>) -> Result<(PathBuf,
 fn file_path(text: &str) -> Result<PathBuf, String> {
     let is_secret = text.starts_with("whsec_")
         || text.starts_with("whsk_")
-        || text.contains("://") || WebhookUrl::parse(&format!("https://{text}")).is_ok();
+        || text.contains("://")
+        || WebhookUrl::parse(&format!("https://{text}")).is_ok();
     if is_secret || text.contains(char::is_control) {
         return Err("must be the path of a file, not the secret itself".to_owned());
     }

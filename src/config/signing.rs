@@ -174,8 +174,9 @@ fn list(value: &Value) -> Result<Vec<SigningSecret>, String> {
         return Err(format!("must hold 1 to {SECRETS_MAX} secrets: leave the key out to sign nothing"));
     }
     let numbered = (1..).zip(&texts);
-    let parsed = numbered
-        .map(|(at, text)| SigningSecret::parse(text).map_err(|rule| format!("secret {at} of the list {rule}")));
+    let parsed = numbered.map(|(at, text)| {
+        SigningSecret::parse(text).map_err(|rule| format!("secret {at} of the list {rule}"))
+    });
     parsed.collect()
 }
 
@@ -223,11 +224,14 @@ mod tests {
 
     #[test]
     fn a_file_holds_a_secret_a_line() {
-        let secrets = SigningSecret::parse_lines(&format!("{SHARED}\r\n\n whsk_{} \n", SPELLING.encode([1; 32])));
+        let secrets =
+            SigningSecret::parse_lines(&format!("{SHARED}\r\n\n whsk_{} \n", SPELLING.encode([1; 32])));
         assert_eq!(secrets.unwrap().len(), 2);
         let wrong = SigningSecret::parse_lines(&format!("{SHARED}\n\ns3cr3t\n")).unwrap_err();
         assert!(wrong.starts_with("line 3 of the file must begin with"), "{wrong}");
-        assert!(SigningSecret::parse_lines(&format!("{SHARED}\n").repeat(11)).unwrap_err().contains("at most 10"));
+        assert!(
+            SigningSecret::parse_lines(&format!("{SHARED}\n").repeat(11)).unwrap_err().contains("at most 10")
+        );
     }
 
     #[test]

@@ -9,7 +9,8 @@ use super::secret_url::SecretUrl;
 use super::table::Table;
 
 /// The keys that only a webhook has.
-pub(super) const KEYS: &[&str] = &["url", "url_file", "timeout", "allow_http", "format", "secrets", "secrets_file"];
+pub(super) const KEYS: &[&str] =
+    &["url", "url_file", "timeout", "allow_http", "format", "secrets", "secrets_file"];
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);

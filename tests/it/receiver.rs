@@ -23,6 +23,7 @@ pub struct Delivery {
     pub body: Value,
     /// The body as it came.
     pub text: String,
+    pub headers: HeaderMap,
     pub accepted: bool,
 }
 
@@ -140,6 +141,7 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         webhook_id: headers.get("webhook-id").map_or(String::new(), |id| id.to_str().unwrap().to_owned()),
         body,
         text,
+        headers,
         accepted,
     });
     match answer {

@@ -166,8 +166,7 @@ mod tests {
                     serde_json::from_slice(&write(format, Enclosure::Batch(events)).body).unwrap();
                 assert_eq!(list.len(), events.len());
             }
-            let single: Value =
-                serde_json::from_slice(&write(format, Enclosure::Single(&one)).body).unwrap();
+            let single: Value = serde_json::from_slice(&write(format, Enclosure::Single(&one)).body).unwrap();
             assert_eq!(single.is_array(), format == LetterFormat::CloudEventsBatch, "{format:?}");
         }
     }
@@ -195,7 +194,10 @@ mod tests {
                 let tag = id.strip_prefix("b24_2ab78abe6f51bf86_batch_").unwrap();
                 assert!(tag.len() == 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
             }
-            assert_eq!(message_id(Enclosure::Single(events[from])), format!("b24_2ab78abe6f51bf86_{}", from + 1));
+            assert_eq!(
+                message_id(Enclosure::Single(events[from])),
+                format!("b24_2ab78abe6f51bf86_{}", from + 1)
+            );
         }
     }
 
@@ -204,8 +206,18 @@ mod tests {
         let space = || prop::sample::select(vec!["", " ", "\n", "\r\n\t"]);
         let leaf = prop_oneof![
             prop::sample::select(vec![
-                "1.50", "-0", "1e400", "12345678901234567890123", "null", "true", "[]", "{}",
-                r#""\u0041\/""#, r#""\ud83d\ude00\r\n""#, "\"\u{1f600}\u{2028} </b>\"", r#""\"data\":1""#,
+                "1.50",
+                "-0",
+                "1e400",
+                "12345678901234567890123",
+                "null",
+                "true",
+                "[]",
+                "{}",
+                r#""\u0041\/""#,
+                r#""\ud83d\ude00\r\n""#,
+                "\"\u{1f600}\u{2028} </b>\"",
+                r#""\"data\":1""#,
             ])
             .prop_map(str::to_owned),
             any::<String>().prop_map(|text| Value::from(text).to_string()),
@@ -218,8 +230,10 @@ mod tests {
             let list = prop::collection::vec(inner, 0..4);
             prop_oneof![
                 (list, space()).prop_map(|(items, space)| format!("[{space}{}{space}]", items.join(","))),
-                (prop::collection::vec(entry, 0..4), space())
-                    .prop_map(|(entries, space)| format!("{{{space}{}}}", entries.join(&format!(",{space}")))),
+                (prop::collection::vec(entry, 0..4), space()).prop_map(|(entries, space)| format!(
+                    "{{{space}{}}}",
+                    entries.join(&format!(",{space}"))
+                )),
             ]
         })
     }

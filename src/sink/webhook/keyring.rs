@@ -111,7 +111,11 @@ impl Keyring {
             Ok(Found::Changed(mark, secrets)) => {
                 kept.seen = Some(mark);
                 if *kept.secrets != *secrets || kept.trouble.is_some() {
-                    info!(key, count = secrets.len(), "deliveries are signed with the secrets of the changed file");
+                    info!(
+                        key,
+                        count = secrets.len(),
+                        "deliveries are signed with the secrets of the changed file"
+                    );
                 }
                 kept.secrets = secrets.into();
                 kept.trouble = None;
@@ -123,7 +127,8 @@ impl Keyring {
                     let reason = &trouble.reason;
                     warn!(
                         key,
-                        reason, "the changed file cannot be used: deliveries are signed with the secrets of before"
+                        reason,
+                        "the changed file cannot be used: deliveries are signed with the secrets of before"
                     );
                 }
                 kept.trouble = Some(trouble);
@@ -138,7 +143,8 @@ impl Keyring {
 
 impl Look {
     fn at(&self, path: &Path) -> Result<Found, Trouble> {
-        let unreadable = |error: io::Error| Trouble { mark: None, reason: format!("the file could not be read: {error}") };
+        let unreadable =
+            |error: io::Error| Trouble { mark: None, reason: format!("the file could not be read: {error}") };
         // A pipe has been read for good, and opening one may take for ever.
         if !fs::metadata(path).map_err(unreadable)?.is_file() {
             return Ok(Found::Same);
@@ -149,7 +155,8 @@ impl Look {
         let mark = Mark::of(&metadata);
         let is_settled = metadata.modified().map_err(unreadable)? < self.written_before;
         // A clock that has been set back must not keep a file away for hours.
-        let is_of_the_future = metadata.modified().map_err(unreadable)? > self.written_before + 2 * LOOK_INTERVAL;
+        let is_of_the_future =
+            metadata.modified().map_err(unreadable)? > self.written_before + 2 * LOOK_INTERVAL;
         if self.seen == Some(mark) || !(is_settled || is_of_the_future) {
             return Ok(Found::Same);
         }
@@ -169,5 +176,103 @@ impl Mark {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "whsec_b25lIHNlY3JldCBvZiB0aGUgdGVzdHMuLi4=";
+    const OTHER: &str = "whsec_b3RoZXIgc2VjcmV0IG9mIHRoZSB0ZXN0cw==";
+
+    struct Scene {
+        _folder: tempfile::TempDir,
+        path: PathBuf,
+        keyring: Keyring,
+    }
+
+    impl Scene {
+        /// A keyring whose file holds `ONE`.
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("crm.secrets");
+            let secrets = vec![SigningSecret::parse(ONE).unwrap()];
+            let config =
+                SigningConfig { key: "sinks.crm.secrets_file".into(), secrets, file: Some(path.clone()) };
+            let scene = Self { _folder: folder, path, keyring: Keyring::new(&config, Signals::silent()) };
+            scene.write(ONE, 60);
+            scene
+        }
+
+        /// Writes the file as if that had been so many seconds ago.
+        fn write(&self, text: &str, ago_s: u64) {
+            fs::write(&self.path, text).unwrap();
+            let then = SystemTime::now() - Duration::from_secs(ago_s);
+            File::options().write(true).open(&self.path).unwrap().set_modified(then).unwrap();
+        }
+
+        /// The secrets, as if the last look had been long ago.
+        async fn secrets(&self) -> Vec<SigningSecret> {
+            self.keyring.kept().looked_at = None;
+            self.keyring.secrets().await.to_vec()
+        }
+
+        async fn assert_in_use(&self, texts: &[&str]) {
+            let expected: Vec<_> = texts.iter().map(|text| SigningSecret::parse(text).unwrap()).collect();
+            assert!(self.secrets().await == expected, "others than {texts:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changes_is_taken_up() {
+        let scene = Scene::new();
+        scene.assert_in_use(&[ONE]).await;
+        scene.write(&format!("{OTHER}\n{ONE}\n"), 50);
+        scene.assert_in_use(&[OTHER, ONE]).await;
+        // Nothing but the time tells this one from the one before.
+        scene.write(&format!("{ONE}\n{OTHER}\n"), 40);
+        scene.assert_in_use(&[ONE, OTHER]).await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_wrong_or_gone_changes_nothing_until_it_is_right() {
+        let scene = Scene::new();
+        for text in ["", "whsec_", "whpk_x", "\u{0}"] {
+            scene.write(text, 50);
+            scene.assert_in_use(&[ONE]).await;
+            assert!(scene.keyring.kept().trouble.is_some());
+        }
+        fs::remove_file(&scene.path).unwrap();
+        scene.assert_in_use(&[ONE]).await;
+        fs::create_dir(&scene.path).unwrap();
+        scene.assert_in_use(&[ONE]).await;
+        fs::remove_dir(&scene.path).unwrap();
+        scene.write(OTHER, 50);
+        scene.assert_in_use(&[OTHER]).await;
+        assert!(scene.keyring.kept().trouble.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_just_written_waits_for_the_next_look() {
+        let scene = Scene::new();
+        scene.assert_in_use(&[ONE]).await;
+        scene.write(OTHER, 0);
+        let now = SystemTime::now();
+        let look = |written_before| Look { seen: scene.keyring.kept().seen, written_before }.at(&scene.path);
+        assert!(matches!(look(now - LOOK_INTERVAL), Ok(Found::Same)));
+        assert!(matches!(look(now + LOOK_INTERVAL), Ok(Found::Changed(..))));
+        // A date that lies in the future is of another clock, or this one was set back.
+        assert!(matches!(look(now - Duration::from_secs(3600)), Ok(Found::Changed(..))));
+    }
+
+    #[tokio::test]
+    async fn a_file_is_not_looked_at_for_every_delivery() {
+        let scene = Scene::new();
+        scene.assert_in_use(&[ONE]).await;
+        let look = scene.keyring.kept().looked_at;
+        scene.keyring.kept().looked_at = Some(Instant::now() + Duration::from_secs(3600));
+        scene.write(OTHER, 50);
+        assert!(look.is_some() && *scene.keyring.secrets().await == [SigningSecret::parse(ONE).unwrap()]);
     }
 }

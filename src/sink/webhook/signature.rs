@@ -36,17 +36,14 @@ mod tests {
 
     use super::*;
 
-    /// As published with the reference libraries.
-    const SHARED: (&str, &str, &str) = (
-        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-        "msg_p5jXN8AQM9LtM0D4loKWxJek",
-        "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
-    );
-    const PAIR: (&str, &str, &str) = (
+    /// As published with the reference libraries: secret and signature.
+    const SHARED: (&str, &str) =
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    const PAIR: (&str, &str) = (
         "whsk_VEVTVFNJR05JTkdLRVlET05PVFVTRVRISVNGT1JBTlk=",
-        "msg_p5jXN8AQM9LWM0D4loKWxJek",
         "v1a,tQ9V2XOqn7jL/DQenEFpqIugdBVtiMmER5mhSkXBNwM0mkATuDe6KYYUuxqtaiHeYGb7KaaBRdM5WqyeFiL8Ag==",
     );
+    const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
     const TIMESTAMP: i64 = 1_614_265_330;
     const BODY: &[u8] = br#"{"test": 2432232314}"#;
 
@@ -54,27 +51,27 @@ mod tests {
         SigningSecret::parse(text).unwrap()
     }
 
-    fn signature(id: &str, secrets: &[SigningSecret]) -> String {
-        let headers = headers(id, TIMESTAMP, BODY, secrets);
+    fn signature(secrets: &[SigningSecret]) -> String {
+        let headers = headers(ID, TIMESTAMP, BODY, secrets);
         headers.into_iter().find(|(name, _)| *name == "webhook-signature").unwrap().1
     }
 
     #[test]
     fn the_published_examples_are_signed_as_published() {
-        for (text, id, expected) in [SHARED, PAIR] {
-            assert_eq!(signature(id, &[secret(text)]), expected);
+        for (text, expected) in [SHARED, PAIR] {
+            assert_eq!(signature(&[secret(text)]), expected);
         }
     }
 
     #[test]
     fn every_secret_signs_and_the_newest_comes_first() {
-        let both = signature(SHARED.1, &[secret(PAIR.0), secret(SHARED.0)]);
+        let both = signature(&[secret(PAIR.0), secret(SHARED.0)]);
         let (first, second) = both.split_once(' ').unwrap();
-        assert_eq!(second, SHARED.2);
+        assert_eq!(second, SHARED.1);
         let bytes = STANDARD.decode(first.strip_prefix("v1a,").unwrap()).unwrap();
         let seed = STANDARD.decode(&PAIR.0[5..]).unwrap();
         let public = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
-        let content = [format!("{}.{TIMESTAMP}.", SHARED.1).as_bytes(), BODY].concat();
+        let content = [format!("{ID}.{TIMESTAMP}.").as_bytes(), BODY].concat();
         let public = UnparsedPublicKey::new(&ED25519, public.public_key().as_ref().to_vec());
         assert!(public.verify(&content, &bytes).is_ok());
         assert!(public.verify(&content[1..], &bytes).is_err());
