@@ -139,13 +139,18 @@ impl Event {
 
     /// Appends the event as one line of JSON, the final newline included (DESIGN.md section 5).
     pub fn write_line(&self, line: &mut Vec<u8>) {
+        let start = line.len();
         self.write_json(line);
+        // Inside a JSON string both must be escaped, so where they stand they are mere white space.
+        for byte in &mut line[start..] {
+            // Without a branch, so that the compiler can take many bytes at once.
+            *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte };
+        }
         line.push(b'\n');
     }
 
-    /// Appends the event as a JSON object on one line, without a newline.
+    /// Appends the event as a JSON object.
     pub fn write_json(&self, json: &mut Vec<u8>) {
-        let start = json.len();
         let (queue, id) = (&self.queue, self.id);
         // Writing to a Vec cannot fail.
         let _infallible = write!(
@@ -156,11 +161,6 @@ impl Event {
         let _infallible = serde_json::to_writer(&mut *json, &self.kind);
         let _infallible = write!(json, r#","date":{},"data":"#, self.date.get());
         json.extend_from_slice(self.data.get().as_bytes());
-        // Inside a JSON string both must be escaped, so where they stand they are mere white space.
-        for byte in &mut json[start..] {
-            // Without a branch, so that the compiler can take many bytes at once.
-            *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte };
-        }
         json.push(b'}');
     }
 }

@@ -15,6 +15,7 @@ mod peek;
 mod replay;
 mod run;
 mod sandbox;
+mod secret;
 mod source;
 mod spelling;
 mod state;
@@ -126,6 +127,8 @@ enum Command {
     Handlers(handlers::HandlersArgs),
     /// Show the portal's bots, or remove one
     Bots(bots::BotsArgs),
+    /// Make a secret that webhook deliveries are signed with
+    Secret(secret::SecretArgs),
     /// Run an emulated portal to develop against
     Sandbox(sandbox::SandboxArgs),
     /// Show the relay at work against an emulated portal, with nothing to set up
@@ -192,6 +195,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             Ok(Exit::Clean)
         }),
         Command::Demo(args) => with_runtime(async |signals| demo::run(&args, &cli.global, &signals).await),
+        Command::Secret(args) => secret::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

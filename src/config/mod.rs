@@ -13,6 +13,7 @@ mod environment;
 mod error;
 mod flow;
 mod leaf;
+mod letter;
 mod load;
 mod logins;
 mod portals;
@@ -24,6 +25,7 @@ mod secret;
 mod secret_text;
 mod secret_url;
 mod shown;
+mod signing;
 mod sink;
 mod source;
 mod table;
@@ -37,9 +39,11 @@ use std::time::Duration;
 
 pub use error::{ConfigError, Violation};
 pub use flow::{BatchConfig, FlowConfig, OrderingConfig};
+pub use letter::{LetterConfig, LetterFormat};
 pub use load::{Loaded, Overrides, load};
 pub use secret_text::SecretText;
 pub use secret_url::{SecretUrl, WebhookUrl};
+pub use signing::{PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX, SigningConfig, SigningKey, SigningSecret};
 pub use webhook::WebhookConfig;
 
 /// Everything the relay needs to run.

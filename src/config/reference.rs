@@ -56,9 +56,11 @@ const REQUIRED_ONLY: &str = r#"
     url = "https://crm.example.com/hooks/b24"
     rate = "50/s"
     batch = {}
+    secrets = ["whsec_VGhpcyBpcyBubyBzZWNyZXQsIGV2ZXJ5Ym9keSBoYXMgaXQ="]
     [sinks.tickets]
     type = "webhook"
     url_file = "tickets.url"
+    secrets_file = "tickets.secrets"
 "#;
 
 fn reference() -> String {
@@ -84,6 +86,8 @@ fn credentials() -> tempfile::TempDir {
         ("support.url", "https://example.bitrix24.com/rest/7/CODE/\n"),
         ("sales.url", "https://example.bitrix24.com/rest/2/CODE/\n"),
         ("tickets.url", "https://tickets.example.com/b24\n"),
+        ("tickets.secrets", "whsec_QSBzZWNyZXQgb2YgdGhlIHRlc3RzLCBubyBtb3JlLg==\n"),
+        ("crm.secrets", "whsec_QSBzZWNyZXQgb2YgdGhlIHRlc3RzLCBubyBtb3JlLg==\n"),
         ("crm.url", "https://crm.example.com/hooks/b24\n"),
         ("intranet.url", "https://bitrix.intranet.example:8443/rest/3/CODE/\n"),
         ("assistant.token", "TOKEN\n"),

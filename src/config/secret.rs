@@ -1,6 +1,7 @@
 //! Secrets, given as `KEY` or in a file of their own as `KEY_file`. What they say is never repeated.
 
-use std::io::{ErrorKind, Read as _};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::leaf;
@@ -121,9 +122,17 @@ fn from_file<T: SecretValue>(text: &str, files: &SecretFiles<'_>) -> Result<T, S
     }
 }
 
+/// Where the file at the path in `text` is, and what it says; the path is not repeated, it may be a secret.
+pub(super) fn find_file(text: &str, files: &SecretFiles<'_>) -> Result<(PathBuf, String), String> {
+    files.find(&file_path(text)?).map_err(Unread::nameless)
+}
+
 /// The path of a file, and not the secret itself put under the wrong key.
 fn file_path(text: &str) -> Result<PathBuf, String> {
-    let is_secret = text.contains("://") || WebhookUrl::parse(&format!("https://{text}")).is_ok();
+    let is_secret = text.starts_with("whsec_")
+        || text.starts_with("whsk_")
+        || text.contains("://")
+        || WebhookUrl::parse(&format!("https://{text}")).is_ok();
     if is_secret || text.contains(char::is_control) {
         return Err("must be the path of a file, not the secret itself".to_owned());
     }
@@ -142,13 +151,21 @@ enum Unread {
 impl SecretFiles<'_> {
     /// The text of the first file there is, without white space at its end.
     fn read(&self, path: &Path) -> Result<String, Unread> {
+        self.find(path).map(|(_, text)| text)
+    }
+
+    /// The same, and where the file is.
+    fn find(&self, path: &Path) -> Result<(PathBuf, String), Unread> {
         for place in self.places(path) {
-            let text = match read_file(&place) {
-                Ok(bytes) => text_of(bytes),
+            let text = match File::open(&place) {
+                Ok(file) => read_text(file),
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(error) => Err(format!("could not be read: {error}")),
+                Err(error) => Err(unreadable(&error)),
             };
-            return text.map_err(|rule| Unread::Wrong { place, rule });
+            return match text {
+                Ok(text) => Ok((place, text)),
+                Err(rule) => Err(Unread::Wrong { place, rule }),
+            };
         }
         Err(Unread::Absent { credentials: self.credentials.map(Path::to_owned) })
     }
@@ -194,10 +211,16 @@ impl Unread {
     }
 }
 
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+/// The text of a file of secrets, without white space at its end, or what is wrong with it.
+pub(super) fn read_text(file: File) -> Result<String, String> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    text_of(bytes)
+}
+
+/// What is said of a file that cannot be read.
+pub(super) fn unreadable(error: &io::Error) -> String {
+    format!("could not be read: {error}")
 }
 
 fn text_of(bytes: Vec<u8>) -> Result<String, String> {

@@ -111,8 +111,10 @@ fn read_target(
 }
 
 fn refuse_foreign(table: &mut Table<'_>, own: SinkType, other: SinkType) {
+    let is_own = |key: &&str| keys_of(own).contains(key);
+    let keys: Vec<&str> = keys_of(other).iter().copied().filter(|key| !is_own(key)).collect();
     table.refuse(
-        keys_of(other),
+        &keys,
         &format!("belongs to a sink of type `{other}`, and this one is `{own}`: remove it, or change `type`"),
     );
 }

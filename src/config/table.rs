@@ -198,7 +198,8 @@ impl Table<'_> {
         format!("valid here: {}", known.join(", "))
     }
 
-    fn path_of(&self, key: &str) -> String {
+    /// Where `key` of this table stands in the tree.
+    pub(super) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 }

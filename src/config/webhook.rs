@@ -3,13 +3,26 @@
 use std::time::Duration;
 
 use super::leaf;
+use super::letter::{self, LetterConfig};
 use super::secret::{self, SecretFiles};
 use super::secret_url::SecretUrl;
 use super::table::Table;
 
 /// The keys that only a webhook has.
-pub(super) const KEYS: &[&str] =
-    &["url", "url_file", "timeout", "allow_http", "ordering", "concurrency", "batch", "breaker", "rate"];
+pub(super) const KEYS: &[&str] = &[
+    "url",
+    "url_file",
+    "timeout",
+    "allow_http",
+    "format",
+    "secrets",
+    "secrets_file",
+    "ordering",
+    "concurrency",
+    "batch",
+    "breaker",
+    "rate",
+];
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
@@ -22,6 +35,8 @@ pub struct WebhookConfig {
     pub url: SecretUrl,
     /// The longest an attempt may take.
     pub timeout: Duration,
+    /// What is posted, and how it is signed.
+    pub letter: LetterConfig,
 }
 
 /// Reads them; what is wrong is noted.
@@ -32,5 +47,6 @@ pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> Option<Web
         secret::refuse_exposed(table, url.key, &url.value);
     }
     let timeout = table.take("timeout", leaf::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
-    Some(WebhookConfig { url: url?.value, timeout })
+    let letter = letter::read(table, files);
+    Some(WebhookConfig { url: url?.value, timeout, letter })
 }

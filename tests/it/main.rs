@@ -43,6 +43,7 @@ mod kills;
 mod lane_fates;
 mod lane_states;
 mod latecomers;
+mod letters;
 mod login;
 mod migrations;
 mod oauth;

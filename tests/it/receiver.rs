@@ -24,6 +24,7 @@ pub struct Delivery {
     pub body: Value,
     /// The event as it came.
     pub text: String,
+    pub headers: HeaderMap,
     pub accepted: bool,
 }
 
@@ -147,6 +148,7 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         webhook_id: webhook_id.to_owned(),
         body,
         text,
+        headers,
         accepted,
     });
     shared.deliveries.lock().unwrap().extend(deliveries);

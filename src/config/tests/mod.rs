@@ -2,6 +2,7 @@
 
 mod credentials;
 mod layers;
+mod letters;
 mod portals;
 mod queues;
 mod rules;

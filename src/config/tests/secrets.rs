@@ -93,6 +93,14 @@ fn a_secret_in_the_wrong_place_is_not_shown() {
         "sinks.b = { type = 'webhook', url = 'http://w.example/s3cr3t' }",
         "sinks.b = { type = 'webhook', url = 'https://w.example/s3cr3t', timeout = 'URL' }",
         "sinks.b = { type = 'webhook', url_file = 'URL' }",
+        "sinks.b = { type = 'webhook', url = 'https://w.example', secrets = 's3cr3t' }",
+        "sinks.b = { type = 'webhook', url = 'https://w.example', secrets = ['whsec_s3cr3t', 's3cr3t'] }",
+        "sinks.b = { type = 'webhook', url = 'https://w.example', secrets = [['s3cr3t']] }",
+        "sinks.b = { type = 'webhook', url = 'https://w.example', secrets = { a = 's3cr3t' } }",
+        "sinks.b = { type = 'webhook', url = 'https://w.example', secrets_file = 's3cr3t' }",
+        "sinks.b = { type = 'webhook', url = 'https://w.example', secrets_file = 'whsec_s3cr3t' }",
+        "sinks.b = { type = 'webhook', url = 'https://w.example', format = 'URL' }",
+        "sinks.b = { type = 'stdout', secrets = ['s3cr3t'] }",
         "sources.b.webhook_url = 'URL'",
     ] {
         assert_hidden(line);

@@ -85,10 +85,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::SecretUrl;
+    use crate::config::{LetterConfig, SecretUrl};
 
     fn judge(url: &str) -> Judge {
-        Judge::new(&WebhookConfig { url: SecretUrl::parse(url).unwrap(), timeout: Duration::from_secs(1) })
+        Judge::new(&WebhookConfig {
+            url: SecretUrl::parse(url).unwrap(),
+            timeout: Duration::from_secs(1),
+            letter: LetterConfig::default(),
+        })
     }
 
     #[test]
