@@ -14,6 +14,7 @@ mod error;
 mod leaf;
 mod load;
 mod logins;
+mod outcomes;
 mod portals;
 mod queues;
 mod read;
@@ -36,6 +37,7 @@ use std::time::Duration;
 
 pub use error::{ConfigError, Violation};
 pub use load::{Loaded, Overrides, load};
+pub use outcomes::{Outcome, OutcomesConfig};
 pub use secret_text::SecretText;
 pub use secret_url::{SecretUrl, WebhookUrl};
 pub use webhook::WebhookConfig;

@@ -54,6 +54,7 @@ const REQUIRED_ONLY: &str = r#"
     [sinks.crm]
     type = "webhook"
     url = "https://crm.example.com/hooks/b24"
+    outcomes = { "409" = "delivered", "404" = "transient" }
     [sinks.tickets]
     type = "webhook"
     url_file = "tickets.url"

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::leaf;
+use super::outcomes::{self, OutcomesConfig};
 use super::secret::{self, SecretFiles};
 use super::secret_url::SecretUrl;
 use super::table::Table;
 
 /// The keys that only a webhook has.
-pub(super) const KEYS: &[&str] = &["url", "url_file", "timeout", "allow_http"];
+pub(super) const KEYS: &[&str] = &["url", "url_file", "timeout", "allow_http", "outcomes"];
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
@@ -21,6 +22,8 @@ pub struct WebhookConfig {
     pub url: SecretUrl,
     /// The longest an attempt may take.
     pub timeout: Duration,
+    /// What its statuses mean where they mean something else.
+    pub outcomes: OutcomesConfig,
 }
 
 /// Reads them; what is wrong is noted.
@@ -31,5 +34,6 @@ pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> Option<Web
         secret::refuse_exposed(table, url.key, &url.value);
     }
     let timeout = table.take("timeout", leaf::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
-    Some(WebhookConfig { url: url?.value, timeout })
+    let outcomes = table.table("outcomes", outcomes::read);
+    Some(WebhookConfig { url: url?.value, timeout, outcomes })
 }

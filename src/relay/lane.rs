@@ -16,6 +16,8 @@ use super::disk::persist;
 use super::fate::{Appetite, Fate};
 use super::graveyard::Graveyard;
 use super::opening::Common;
+use super::pause::Pause;
+use super::tries::Tries;
 use super::{RelayError, Until};
 use crate::checkpoint::Checkpoint;
 use crate::config::SinkConfig;
@@ -36,9 +38,6 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 /// How a held lane probes: a person is on the way, and need not find a flood of attempts.
 const PROBE_MIN: Duration = Duration::from_secs(60);
 const PROBE_MAX: Duration = Duration::from_secs(300);
-
-/// How often a sink rejects an event before it is buried: a deployment half-way may reject anything.
-const REJECTIONS_MAX: u32 = 3;
 
 /// How many failures in a row end a drain: whoever asked for it wants an answer. A held sink ends it at
 /// once, as its probes are minutes apart.
@@ -66,14 +65,6 @@ enum Attempted {
     CutShort,
 }
 
-/// The tries of the event that is next.
-struct Tries {
-    id: EventId,
-    first_ms: i64,
-    count: u32,
-    rejections: u32,
-}
-
 /// See the top of this file.
 pub struct Lane {
     source: String,
@@ -81,6 +72,7 @@ pub struct Lane {
     sink: Arc<dyn Sink>,
     appetite: Appetite,
     graveyard: Graveyard,
+    pause: Pause,
     clock: PortalClock,
     until: Until,
     store: Store,
@@ -118,6 +110,7 @@ impl Lane {
             sink,
             appetite: Appetite::new(config),
             graveyard: Graveyard::new(&config.name, common.delivery.dead_letters, &common.store),
+            pause: Pause::new(source, &config.name, record.pause, common),
             clock,
             until: common.until,
             store: common.store.clone(),
@@ -296,12 +289,8 @@ impl Lane {
             match self.attempt(&events).await? {
                 Attempted::Delivered => {
                     for event in &events {
-                        trace!(
-                            source = self.source,
-                            sink = self.sink_name,
-                            event_id = event.id.get(),
-                            "delivered"
-                        );
+                        let (source, sink) = (&self.source, &self.sink_name);
+                        trace!(source, sink, event_id = event.id.get(), "delivered");
                         self.settle_one(event.id, |tally| &mut tally.delivered);
                     }
                     failpoint::reached("settled");
@@ -322,7 +311,10 @@ impl Lane {
     /// One attempt, and the wait behind it when it failed.
     async fn attempt(&mut self, events: &[&Event]) -> Result<Attempted, RelayError> {
         let Some(first) = events.first() else { return Ok(Attempted::Delivered) };
-        self.count_try(first.id);
+        if self.pause.is_on() && self.rest().await? == Settled::CutShort {
+            return Ok(Attempted::CutShort);
+        }
+        self.tries = Some(Tries::counted(self.tries.take(), first.id));
         // Counted before the attempt: a nudge that comes while it fails must not be missed.
         let nudges_seen = self.signals.nudge_count();
         failpoint::reached("attempting");
@@ -334,6 +326,11 @@ impl Lane {
             }
             Err(DeliverError::Closed { reason }) => {
                 return Err(RelayError::SinkClosed { sink: self.sink_name.clone(), reason });
+            }
+            Err(DeliverError::Paused { reason, is_delivered }) => {
+                // Whoever attempts next finds the pause.
+                self.pause.begin(&reason).await?;
+                return Ok(if is_delivered { Attempted::Delivered } else { Attempted::Failed });
             }
             Err(failure) => failure,
         };
@@ -351,11 +348,13 @@ impl Lane {
         })
     }
 
-    fn count_try(&mut self, id: EventId) {
-        match &mut self.tries {
-            Some(tries) if tries.id == id => tries.count += 1,
-            tries => *tries = Some(Tries { id, first_ms: wall_clock::now_ms(), count: 1, rejections: 0 }),
+    /// Stands still until a person says otherwise; then everything begins anew.
+    async fn rest(&mut self) -> Result<Settled, RelayError> {
+        if self.commit().await? == Settled::CutShort || self.pause.wait().await? == Settled::CutShort {
+            return Ok(Settled::CutShort);
         }
+        self.forget_failures().await;
+        Ok(Settled::All)
     }
 
     /// Lets the sink try. What was settled before is committed in time even when it is slow.
@@ -388,22 +387,16 @@ impl Lane {
         event: &Event,
         failure: DeliverError,
     ) -> Result<Result<Box<Burial>, DeliverError>, RelayError> {
-        let DeliverError::Rejected { reason, status, answer } = &failure else { return Ok(Err(failure)) };
+        let DeliverError::Rejected { reason, status, answer, is_final } = &failure else {
+            return Ok(Err(failure));
+        };
         let Some(tries) = &mut self.tries else { return Ok(Err(failure)) };
-        tries.rejections += 1;
-        if tries.rejections < REJECTIONS_MAX {
+        if !tries.ends_with_rejection(*is_final) {
             return Ok(Err(failure));
         }
-        let burial = Burial {
-            event: event.clone(),
-            reason: reason.clone(),
-            status: *status,
-            answer: answer.clone(),
-            attempts: tries.count,
-            first_ms: tries.first_ms,
-        };
+        let burial = tries.burial(event, reason, *status, answer);
         Ok(match self.graveyard.refuses(&burial).await {
-            Some(reason) => Err(DeliverError::Held { reason }),
+            Some(reason) => Err(DeliverError::Held { reason, wait: None }),
             None => Ok(Box::new(burial)),
         })
     }
@@ -430,7 +423,8 @@ impl Lane {
         let delay = match &failure {
             DeliverError::Transient { wait, .. } => self.retry.next_delay().max(wait.unwrap_or_default()),
             DeliverError::Rejected { .. } => self.retry.next_delay(),
-            DeliverError::Held { .. } | DeliverError::Closed { .. } => self.probe.next_delay(),
+            DeliverError::Held { wait, .. } => self.probe.next_delay().max(wait.unwrap_or_default()),
+            DeliverError::Closed { .. } | DeliverError::Paused { .. } => self.probe.next_delay(),
         };
         let (attempt, delay_ms) = (self.failures, whole_millis(delay));
         let (source, sink, offset) = (&self.source, &self.sink_name, self.progress.checkpoint.offset().get());

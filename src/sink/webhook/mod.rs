@@ -2,6 +2,7 @@
 //! not even in the receiver's own words.
 
 mod answer;
+mod outcome;
 
 use async_trait::async_trait;
 use reqwest::Client;
