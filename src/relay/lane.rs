@@ -311,8 +311,8 @@ impl Lane {
     /// One attempt, and the wait behind it when it failed.
     async fn attempt(&mut self, events: &[&Event]) -> Result<Attempted, RelayError> {
         let Some(first) = events.first() else { return Ok(Attempted::Delivered) };
-        if self.pause.is_on() && self.rest().await? == Settled::CutShort {
-            return Ok(Attempted::CutShort);
+        if self.pause.is_on() {
+            return self.rest().await;
         }
         self.tries = Some(Tries::counted(self.tries.take(), first.id));
         // Counted before the attempt: a nudge that comes while it fails must not be missed.
@@ -349,12 +349,13 @@ impl Lane {
     }
 
     /// Stands still until a person says otherwise; then everything begins anew.
-    async fn rest(&mut self) -> Result<Settled, RelayError> {
+    async fn rest(&mut self) -> Result<Attempted, RelayError> {
         if self.commit().await? == Settled::CutShort || self.pause.wait().await? == Settled::CutShort {
-            return Ok(Settled::CutShort);
+            return Ok(Attempted::CutShort);
         }
         self.forget_failures().await;
-        Ok(Settled::All)
+        // What was to be attempted may have grown too old meanwhile.
+        Ok(Attempted::Failed)
     }
 
     /// Lets the sink try. What was settled before is committed in time even when it is slow.
