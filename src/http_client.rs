@@ -90,20 +90,6 @@ pub async fn read_body(mut response: Response, cap: usize) -> Result<Vec<u8>, Bo
     Ok(body)
 }
 
-/// The first bytes of a body, at most `cap`, and whether there was more; what breaks off has ended.
-pub async fn read_beginning(mut response: Response, cap: usize) -> (Vec<u8>, bool) {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let room = cap - body.len();
-        if chunk.len() > room {
-            body.extend_from_slice(&chunk[..room]);
-            return (body, true);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    (body, false)
-}
-
 /// `Retry-After` in both its forms (seconds, HTTP date), at most an hour.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();

@@ -13,6 +13,7 @@ mod offset;
 mod output;
 mod peek;
 mod replay;
+mod resume;
 mod run;
 mod sandbox;
 mod secret;
@@ -115,6 +116,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Show how far each sink is and what keeps it
     Status(status::StatusArgs),
+    /// Let a sink go on that is paused because its receiver wanted nothing more
+    Resume(resume::ResumeArgs),
     /// Show what sinks have rejected, send it again, or let it go
     #[command(after_help = dead_letters::NOTES)]
     DeadLetters(dead_letters::DeadLettersArgs),
@@ -184,6 +187,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             with_runtime(async |signals| tap::run(&args, &configure(&cli.global)?, &signals).await)
         }
         Command::Replay(args) => with_runtime(async |_| replay::run(&args, &configure(&cli.global)?).await),
+        Command::Resume(args) => with_runtime(async |_| resume::run(&args, &cli.global).await),
         Command::Handlers(args) => {
             with_runtime(async |signals| handlers::run(&args, &configure(&cli.global)?, &signals).await)
         }

@@ -126,10 +126,20 @@ fn lanes(report: &Report) -> String {
         row.extend([lane.offset, lane.delivered, lane.filtered].map(|number| number.to_string()));
         row.extend(has_expired.then(|| lane.expired.to_string()));
         row.extend(has_buried.then(|| lane.dead_letters.to_string()));
-        row.extend([ago(lane.committed_ms), state(report, &doing(lane), &lane.trouble)]);
+        let state = match paused(lane) {
+            Some(paused) => paused,
+            None => state(report, &doing(lane), &lane.trouble),
+        };
+        row.extend([ago(lane.committed_ms), state]);
         rows.add_row(row);
     }
     aligned(rows)
+}
+
+/// A pause is over only when a person says so, whether a daemon runs or not.
+fn paused(lane: &LaneReport) -> Option<String> {
+    let since_ms = lane.since_ms.filter(|_| lane.state == "paused")?;
+    Some(format!("paused since {}: {}", time(since_ms), lane.trouble))
 }
 
 /// What a lane does while a daemon runs.

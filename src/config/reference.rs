@@ -57,6 +57,7 @@ const REQUIRED_ONLY: &str = r#"
     rate = "50/s"
     batch = {}
     secrets = ["whsec_VGhpcyBpcyBubyBzZWNyZXQsIGV2ZXJ5Ym9keSBoYXMgaXQ="]
+    outcomes = { "409" = "delivered", "404" = "transient" }
     [sinks.tickets]
     type = "webhook"
     url_file = "tickets.url"

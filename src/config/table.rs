@@ -116,6 +116,17 @@ impl Table<'_> {
         all
     }
 
+    /// Every entry as a leaf of the operator's own naming, in the order of their names; what is wrong is noted.
+    pub(super) fn entries<T>(&mut self, mut leaf: impl FnMut(&str, &Value) -> Result<T, String>) -> Vec<T> {
+        let mut all = Vec::new();
+        for (name, value) in std::mem::take(&mut self.entries) {
+            let path = self.path_of(&shown::key(&name));
+            self.findings.ask(&path, Some(&value));
+            all.extend(leaf(&name, &value).map_err(|text| self.findings.report(path, text)).ok());
+        }
+        all
+    }
+
     /// Refuses `keys` where they are given, because of `reason`.
     pub(super) fn refuse(&mut self, keys: &[&str], reason: &str) {
         for key in keys {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::leaf;
 use super::letter::{self, LetterConfig};
+use super::outcomes::{self, OutcomesConfig};
 use super::secret::{self, SecretFiles};
 use super::secret_url::SecretUrl;
 use super::table::Table;
@@ -22,6 +23,7 @@ pub(super) const KEYS: &[&str] = &[
     "batch",
     "breaker",
     "rate",
+    "outcomes",
 ];
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,6 +39,8 @@ pub struct WebhookConfig {
     pub timeout: Duration,
     /// What is posted, and how it is signed.
     pub letter: LetterConfig,
+    /// What its statuses mean where they mean something else.
+    pub outcomes: OutcomesConfig,
 }
 
 /// Reads them; what is wrong is noted.
@@ -48,5 +52,6 @@ pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> Option<Web
     }
     let timeout = table.take("timeout", leaf::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
     let letter = letter::read(table, files);
-    Some(WebhookConfig { url: url?.value, timeout, letter })
+    let outcomes = table.table("outcomes", outcomes::read);
+    Some(WebhookConfig { url: url?.value, timeout, letter, outcomes })
 }

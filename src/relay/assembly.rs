@@ -114,6 +114,7 @@ fn lanes(
             checkpoint: beginning.clone(),
             start_ms: None,
             gaps: adopted.gaps,
+            pause: None,
         });
         // Of one that has only failed so far there is a record, too.
         let is_new = record.checkpoint == beginning && record.start_ms.is_none();

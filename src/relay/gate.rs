@@ -137,7 +137,8 @@ impl Pass {
         }
         state.failures = state.failures.saturating_add(1);
         let delay = match failure {
-            DeliverError::Held { .. } | DeliverError::Closed { .. } => state.probe.next_delay(),
+            DeliverError::Held { wait, .. } => state.probe.next_delay().max(wait.unwrap_or_default()),
+            DeliverError::Closed { .. } | DeliverError::Paused { .. } => state.probe.next_delay(),
             DeliverError::Transient { wait: Some(wait), .. } => {
                 state.retry.next_delay().max(delay).max(*wait)
             }
@@ -289,7 +290,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_sink_that_needs_a_person_is_probed_rarely_or_when_the_person_asks() {
         let gate = gate(flow(8, 10));
-        let (delay, gates) = gate.admit().await.fail(&DeliverError::Held { reason: "no".into() }, SECOND);
+        let (delay, gates) =
+            gate.admit().await.fail(&DeliverError::Held { reason: "no".into(), wait: None }, SECOND);
         assert_eq!(gates, Gates::Closed);
         assert!(delay >= PROBE_MIN * 8 / 10, "{delay:?}");
         let waiting = tokio::spawn({
@@ -305,8 +307,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn rejections_do_not_close_it() {
         let gate = gate(flow(1, 1));
-        let rejected =
-            DeliverError::Rejected { reason: "no".into(), status: Some(422), answer: String::new() };
+        let rejected = DeliverError::Rejected {
+            reason: "no".into(),
+            status: Some(422),
+            answer: String::new(),
+            is_final: false,
+        };
         for _ in 0..5 {
             assert_eq!(gate.admit().await.fail(&rejected, SECOND), (SECOND, Gates::Open));
         }

@@ -19,6 +19,7 @@ use super::gate::{Gate, Gates, Pass};
 use super::graveyard::Graveyard;
 use super::ledger::{End, Ledger};
 use super::opening::Common;
+use super::pause::Pause;
 use super::schedule::{Parcel, ParcelMax, Schedule};
 use super::{RelayError, Until};
 use crate::checkpoint::Checkpoint;
@@ -58,6 +59,7 @@ pub struct Lane {
     gate: Arc<Gate>,
     appetite: Appetite,
     graveyard: Graveyard,
+    pause: Pause,
     clock: PortalClock,
     until: Until,
     signals: Signals,
@@ -134,6 +136,7 @@ impl Lane {
             source: source.to_owned(),
             appetite: Appetite::new(config),
             graveyard: Graveyard::new(&config.name, common.delivery.dead_letters, &common.store),
+            pause: Pause::new(source, &config.name, record.pause.clone(), common),
             ledger: Ledger::new(source, &config.name, record, common),
             condition: Condition::new(source, &config.name, &common.store),
             config: config.clone(),
@@ -254,6 +257,10 @@ impl Lane {
             if round.is_leaving && round.attempts.is_empty() {
                 return Ok(Settled::CutShort);
             }
+            if self.pause.is_on() && round.attempts.is_empty() {
+                round.is_leaving |= self.stand_still().await? == Settled::CutShort;
+                continue;
+            }
             let now = Instant::now();
             let (may_begin, may_rest) = (self.may_begin(&round, now), self.may_rest(&round));
             let (rest, nudges) = (round.rest(now), round.nudges);
@@ -276,14 +283,23 @@ impl Lane {
         Ok(Settled::All)
     }
 
+    /// Until a person says otherwise; then everything begins anew.
+    async fn stand_still(&mut self) -> Result<Settled, RelayError> {
+        if self.ledger.commit().await? == Settled::CutShort || self.pause.wait().await? == Settled::CutShort {
+            return Ok(Settled::CutShort);
+        }
+        self.condition.forget().await;
+        Ok(Settled::All)
+    }
+
     fn may_begin(&self, round: &Round<'_>, now: Instant) -> bool {
-        !round.is_leaving && self.ledger.has_room() && round.schedule.is_ready(now)
+        !round.is_leaving && !self.pause.is_on() && self.ledger.has_room() && round.schedule.is_ready(now)
     }
 
     /// A wait for the disk is the ledger's, and what is under way at a stop comes to its end first.
     fn may_rest(&self, round: &Round<'_>) -> bool {
         let is_draining = round.is_draining && !round.attempts.is_empty();
-        !round.is_leaving && self.ledger.has_room() && !is_draining
+        !round.is_leaving && !self.pause.is_on() && self.ledger.has_room() && !is_draining
     }
 
     fn follow_nudge(&self, round: &mut Round<'_>) {
@@ -329,8 +345,16 @@ impl Lane {
             DeliverError::Closed { reason } => {
                 return Err(RelayError::SinkClosed { sink: self.config.name.clone(), reason });
             }
-            DeliverError::Rejected { reason, status, answer } => {
-                let rejection = Rejection { reason, status, answer };
+            DeliverError::Paused { reason, is_delivered } => {
+                self.pause.begin(&reason).await?;
+                if is_delivered {
+                    self.settle_delivered(&parcel, round);
+                } else {
+                    round.schedule.repeat(parcel, None);
+                }
+            }
+            DeliverError::Rejected { reason, status, answer, is_final } => {
+                let rejection = Rejection { reason, status, answer, is_final };
                 self.judge_rejected(parcel, pass, rejection, round).await;
             }
             failure @ (DeliverError::Transient { .. } | DeliverError::Held { .. }) => {
@@ -367,7 +391,7 @@ impl Lane {
         round: &mut Round<'e>,
     ) {
         parcel.rejections += 1;
-        let is_final = parcel.rejections >= REJECTIONS_MAX;
+        let is_final = rejection.is_final || parcel.rejections >= REJECTIONS_MAX;
         if parcel.events.len() > 1 && (is_final || rejection.status == Some(TOO_LARGE)) {
             let (sink, events, error) = (&self.config.name, parcel.events.len(), &rejection.reason);
             debug!(source = self.source, sink, events, error, "batch rejected: trying half of it");
@@ -387,7 +411,9 @@ impl Lane {
             (Cargo::Queue(_), Some(event)) => {
                 let burial = rejection.into_burial(event, &parcel);
                 if let Some(reason) = self.graveyard.refuses(&burial).await {
-                    return self.wait_after(parcel, pass, &DeliverError::Held { reason }, round).await;
+                    return self
+                        .wait_after(parcel, pass, &DeliverError::Held { reason, wait: None }, round)
+                        .await;
                 }
                 self.ledger.bury(burial);
                 failpoint::reached("buried");
@@ -427,11 +453,14 @@ struct Rejection {
     reason: String,
     status: Option<u16>,
     answer: String,
+    /// One attempt was enough.
+    is_final: bool,
 }
 
 impl Rejection {
     fn into_failure(self) -> DeliverError {
-        DeliverError::Rejected { reason: self.reason, status: self.status, answer: self.answer }
+        let Self { reason, status, answer, is_final } = self;
+        DeliverError::Rejected { reason, status, answer, is_final }
     }
 
     fn into_burial(self, event: &Event, parcel: &Parcel<'_>) -> Burial {

@@ -3,7 +3,8 @@
 //! Reading order: `opening` and `assembly` make a source ready, `source` is its loop. Towards the portal:
 //! `poller` asks, `preparation` is what must hold before it confirms, `pace` its pauses, `tail` what may still
 //! become visible, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `direct` or `journal`,
-//! then `lane` with `fate`, `schedule`, `gate`, `ledger`, `condition`, `graveyard` and `disk`. `callers` is what the sources share of their portals,
+//! then `lane` with `fate`, `schedule`, `gate`, `ledger`, `condition`, `pause`,
+//! `graveyard` and `disk`. `callers` is what the sources share of their portals,
 //! `census` whether any is let in. `replay` is apart from all this: it delivers dead letters.
 //!
 //! Keeps I6: nothing here relies on an orderly end; a stop is a courtesy to the operator.
@@ -27,6 +28,7 @@ mod ledger;
 mod memory;
 mod opening;
 mod pace;
+mod pause;
 mod poller;
 mod preparation;
 mod replay;

@@ -122,10 +122,14 @@ impl Replay {
             let nudges_seen = self.signals.nudge_count();
             let (reason, wait) = match self.deliver(taker, event).await {
                 Ok(()) => return Ok(Outcome::Delivered),
-                Err(DeliverError::Rejected { reason, status, answer }) => {
+                Err(DeliverError::Rejected { reason, status, answer, .. }) => {
                     return Ok(Outcome::Rejected(Rejection { reason, status, answer, attempts }));
                 }
-                Err(DeliverError::Held { reason }) => return Ok(Outcome::Failed(reason)),
+                // It has the event. What else it asks for, its lane will hear with the next one.
+                Err(DeliverError::Paused { is_delivered: true, .. }) => return Ok(Outcome::Delivered),
+                Err(DeliverError::Held { reason, .. } | DeliverError::Paused { reason, .. }) => {
+                    return Ok(Outcome::Failed(reason));
+                }
                 Err(DeliverError::Closed { reason }) => {
                     return Err(RelayError::SinkClosed { sink: sink.to_owned(), reason });
                 }

@@ -288,7 +288,7 @@ fn explain(path: &Path, error: &io::Error) -> DeliverError {
         | ErrorKind::NotADirectory
         | ErrorKind::NotFound
         | ErrorKind::InvalidInput
-        | ErrorKind::ResourceBusy => DeliverError::Held { reason },
+        | ErrorKind::ResourceBusy => DeliverError::Held { reason, wait: None },
         _ => DeliverError::Transient { reason, wait: None },
     }
 }

@@ -43,12 +43,24 @@ pub enum DeliverError {
         status: Option<u16>,
         /// The beginning of its answer, without secrets.
         answer: String,
+        /// It asked not to be sent this event again: one attempt was enough.
+        is_final: bool,
     },
     /// A person must act: keep the event, try again slowly.
     #[error("{reason}")]
     Held {
         /// What happened and what to do, without secrets.
         reason: String,
+        /// How long the destination asked us to stay away, if it did.
+        wait: Option<Duration>,
+    },
+    /// It wants nothing more: no attempt until a person says otherwise.
+    #[error("{reason}")]
+    Paused {
+        /// What happened, without secrets.
+        reason: String,
+        /// It said so while it took the events: they are settled.
+        is_delivered: bool,
     },
     /// The destination is gone for the rest of this process: end it.
     #[error("{reason}")]

@@ -71,6 +71,8 @@ pub struct LaneRecord {
     pub start_ms: Option<i64>,
     /// See [`Progress::gaps`].
     pub gaps: u64,
+    /// Why it is paused, if it is: only a person's word ends that.
+    pub pause: Option<String>,
 }
 
 /// What an operator reads of a lane.
@@ -80,7 +82,7 @@ pub enum LaneState {
     Flowing,
     /// An attempt failed, and is repeated by itself.
     Retrying,
-    /// It needs a person.
+    /// It needs a person, and looks now and then whether one has come.
     Held,
     /// A stop was asked for, and it finishes what is under way.
     Draining,
@@ -123,11 +125,11 @@ impl Store {
             return Err(StoreError::OtherQueue { source_name, known: on_record.identity, now });
         }
         let mut lanes = HashMap::new();
-        for (sink, offset, above, start_ms, gaps) in on_record.lanes {
+        for (sink, offset, above, start_ms, gaps, pause) in on_record.lanes {
             let checkpoint = Offset::try_new(offset).and_then(|offset| Checkpoint::parse(offset, &above));
             let checkpoint = checkpoint
                 .ok_or_else(|| self.damaged(format!("the checkpoint of `{sink}` cannot be read")))?;
-            lanes.insert(sink, LaneRecord { checkpoint, start_ms, gaps });
+            lanes.insert(sink, LaneRecord { checkpoint, start_ms, gaps, pause });
         }
         let offset = |number| Offset::try_new(number).ok_or_else(|| self.damaged("an offset below 1".into()));
         Ok(Adopted {
@@ -243,7 +245,7 @@ impl Store {
         .await
     }
 
-    /// Notes for `status` how a lane is doing; since when it does so is noted as well.
+    /// Notes for `status` how a lane is doing; since when it does so is noted as well. A paused one stays so.
     ///
     /// # Errors
     /// As [`Store::commit`].
@@ -255,7 +257,8 @@ impl Store {
                  VALUES (?1, ?2, 1, ?3, ?4, ?3, ?5, ?6)
                  ON CONFLICT DO UPDATE SET
                      since_ms = iif(state = excluded.state, since_ms, excluded.since_ms),
-                     state = excluded.state, next_ms = excluded.next_ms, trouble = excluded.trouble",
+                     state = excluded.state, next_ms = excluded.next_ms, trouble = excluded.trouble
+                 WHERE state <> 'paused'",
                 params![source, sink, now_ms(), note.state.to_string(), note.next_ms, note.trouble],
             )
         })
@@ -318,8 +321,8 @@ struct OnRecord {
     skew_ms: Option<i64>,
     has_odd_dates: bool,
     gaps: u64,
-    /// Sink, offset, the ids above it, start and gaps.
-    lanes: Vec<(String, u64, String, Option<i64>, u64)>,
+    /// Sink, offset, the ids above it, start, gaps, and why it is paused.
+    lanes: Vec<(String, u64, String, Option<i64>, u64, Option<String>)>,
 }
 
 fn on_record(connection: &mut Connection, source: &str, identity: &str) -> rusqlite::Result<OnRecord> {
@@ -330,16 +333,21 @@ fn on_record(connection: &mut Connection, source: &str, identity: &str) -> rusql
          ON CONFLICT DO UPDATE SET identity = excluded.identity WHERE identity = ''",
         params![source, identity, now_ms()],
     )?;
-    // What troubled an earlier run is history. Without any, nothing is written: a start on a full disk works.
+    // What troubled an earlier run is history, but for a pause. Without any, nothing is written: a start on a full disk works.
     transaction.execute("UPDATE source SET trouble = '' WHERE name = ?1 AND trouble <> ''", [source])?;
     transaction.execute(
         "UPDATE checkpoint SET trouble = '', state = 'flowing', next_ms = NULL
-         WHERE source = ?1 AND (trouble <> '' OR state <> 'flowing')",
+         WHERE source = ?1 AND (trouble <> '' OR state <> 'flowing') AND state <> 'paused'",
         [source],
     )?;
     let lanes = transaction
-        .prepare("SELECT sink, offset, above, start_ms, gaps FROM checkpoint WHERE source = ?1")?
-        .query_map([source], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
+        .prepare(
+            "SELECT sink, offset, above, start_ms, gaps, iif(state = 'paused', trouble, NULL)
+             FROM checkpoint WHERE source = ?1",
+        )?
+        .query_map([source], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+        })?
         .collect::<rusqlite::Result<_>>()?;
     let on_record = transaction.query_row(
         "SELECT identity, confirmed, received, covered_ms, has_odd_dates,

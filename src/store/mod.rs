@@ -1,7 +1,7 @@
 //! The state file: every line of SQL, and the lock that makes it ours alone.
 //!
 //! Keeps I3: a commit is on the disk when it returns (WAL with `synchronous = FULL`). `lanes` holds the
-//! checkpoints, `sources` what is noted of sources, `journal` events on their way, `dead_letters` those that
+//! checkpoints, `pauses` ends their standstill, `sources` what is noted of sources, `journal` events on their way, `dead_letters` those that
 //! have no way. A file that cannot be trusted is never used: `file` and `wal` look at it from outside, `schema`
 //! and `seal` from within, `inspection` at all of it for a person; `backup` copies it.
 
@@ -14,6 +14,7 @@ mod inspection;
 mod journal;
 mod lanes;
 mod lock;
+mod pauses;
 mod report;
 mod rows;
 mod schema;
@@ -37,6 +38,7 @@ pub use inspection::{Finding, Inspection, Soundness, Verdict};
 pub use journal::{Chunk, Fill, Rewound};
 pub use lanes::{Adopted, LaneNote, LaneRecord, LaneState, Progress, Tally};
 use lock::Lock;
+pub use pauses::Resumed;
 pub use report::{GapReport, GraveReport, LaneReport, Report, SourceReport};
 pub use simulation::{LaneView, View};
 pub use sources::{Gap, Health};
@@ -78,7 +80,8 @@ impl Store {
     }
 
     /// Opens the state file for a command that may work beside a running daemon, and keeps nobody from
-    /// starting one: it is for [`Store::keep`] and [`Store::recall`], and leaves checkpoints alone.
+    /// starting one: it is for [`Store::keep`], [`Store::recall`] and [`Store::resume`], and leaves checkpoints
+    /// alone.
     ///
     /// # Errors
     /// As [`Store::open`]; [`StoreError::Locked`] only when an older program runs on it.

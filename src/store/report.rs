@@ -85,7 +85,7 @@ pub struct LaneReport {
     pub buried: u64,
     /// How many of those are still there, as dead letters.
     pub dead_letters: u64,
-    /// `flowing`, `retrying`, `held` or `draining`.
+    /// `flowing`, `retrying`, `held`, `paused` or `draining`.
     pub state: String,
     /// Since when, in Unix milliseconds.
     pub since_ms: Option<i64>,

@@ -157,7 +157,7 @@ async fn a_refusing_receiver_is_held_and_a_nudge_tries_again() {
         receiver.url()
     ));
     let mut relay = setup.run();
-    for status in [403, 401, 404, 410, 302] {
+    for status in [403, 401, 404, 451, 302] {
         let before = receiver.count();
         receiver.answer_always(Some(status));
         portal.record(1, 1).await;

@@ -15,7 +15,7 @@ use crate::waiting::until;
 
 const TRANSIENT: [u16; 9] = [408, 425, 429, 500, 502, 503, 504, 507, 599];
 const REJECTED: [u16; 10] = [400, 406, 411, 413, 414, 415, 422, 431, 501, 505];
-const HELD: [u16; 17] = [300, 301, 302, 307, 308, 401, 402, 403, 404, 405, 407, 409, 410, 418, 421, 451, 499];
+const HELD: [u16; 17] = [300, 301, 302, 307, 308, 401, 402, 403, 404, 405, 407, 409, 418, 421, 451, 499, 600];
 
 async fn table(setup: &Setup) -> String {
     stdout(&finished(&["status"], setup.folder()).await)

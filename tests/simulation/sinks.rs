@@ -43,8 +43,12 @@ impl ScriptedSink {
         {
             let ledger = world.ledgers.sinks.get_mut(self.plan.name).expect("a ledger");
             *ledger.rejections.entry(first).or_default() += 1;
-            let failure =
-                DeliverError::Rejected { reason: "no".into(), status: Some(400), answer: "no".into() };
+            let failure = DeliverError::Rejected {
+                reason: "no".into(),
+                status: Some(400),
+                answer: "no".into(),
+                is_final: false,
+            };
             return Attempt { takes: false, failure: Some(failure), ..fine };
         }
         let transient = |wait| Some(DeliverError::Transient { reason: "not now".into(), wait });
@@ -58,7 +62,7 @@ impl ScriptedSink {
             Some(TroubleKind::Unheard) => Attempt { failure: transient(None), ..fine },
             Some(TroubleKind::Held) => Attempt {
                 takes: false,
-                failure: Some(DeliverError::Held { reason: "locked".into() }),
+                failure: Some(DeliverError::Held { reason: "locked".into(), wait: None }),
                 ..fine
             },
             Some(TroubleKind::Slow) => {

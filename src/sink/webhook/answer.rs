@@ -1,73 +1,94 @@
 //! What a receiver answered: a verdict on the events that were posted, and its words as far as they may be kept.
+//!
+//! The verdict stands with the head of the answer; the rest of it is bounded in bytes and in time, and changes
+//! nothing.
 
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
+use tokio::time::timeout;
 
 use super::DeliverError;
-use crate::config::WebhookConfig;
+use super::outcome::outcome;
+use crate::config::{Outcome, OutcomesConfig, WebhookConfig};
 use crate::foreign_text::{beginning, plain, without, without_torn};
 use crate::http_client;
 
 /// How much of an answer is read, so that the connection can serve again.
 const READ_MAX: usize = 64 * 1024;
 
+/// How long the rest of an answer is read when nobody wants it. A connection that is not done with it by then
+/// costs more than a new one.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// The same when a person will want to know what the receiver said.
+const WORDS_TIME: Duration = Duration::from_secs(3);
+
 /// How much of it a dead letter keeps.
 const ANSWER_MAX: usize = 4 * 1024;
 
-/// What a status says about the event that was posted.
+/// The header by which a receiver asks for less (a proposal to Standard Webhooks, pull request 291).
+const CONTROL: &str = "webhook-delivery";
+
+/// What a receiver asks for beside its status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Verdict {
-    Delivered,
-    /// It may well be taken in a moment.
-    Transient,
-    /// It will never be taken as it is.
-    Rejected,
-    /// Something is wrong with us or the receiver, not with the event.
-    Held,
+struct Control {
+    /// Nothing more at all.
+    disables: bool,
+    /// Not this event again.
+    aborts: bool,
 }
 
-impl Verdict {
-    fn of(status: StatusCode) -> Self {
-        match status.as_u16() {
-            200..=299 => Self::Delivered,
-            400 | 406 | 411 | 413 | 414 | 415 | 422 | 431 | 501 | 505 => Self::Rejected,
-            408 | 425 | 429 | 500..=599 => Self::Transient,
-            _ => Self::Held,
-        }
+impl Control {
+    fn of(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(CONTROL);
+        let words = || values.iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
+        let has = |wanted: &str| words().any(|word| word.trim().eq_ignore_ascii_case(wanted));
+        Self { disables: has("disable"), aborts: has("abort-message") }
     }
 }
 
 /// Reads answers of one receiver.
 pub(super) struct Judge {
     authority: String,
+    outcomes: OutcomesConfig,
     /// What may be secret in the URL.
     secrets: Vec<String>,
 }
 
 impl Judge {
     pub(super) fn new(config: &WebhookConfig) -> Self {
-        Self { authority: config.url.authority(), secrets: config.url.expose_parts() }
+        Self {
+            authority: config.url.authority(),
+            outcomes: config.outcomes.clone(),
+            secrets: config.url.expose_parts(),
+        }
     }
 
     /// What `response` means for the events that were posted.
     pub(super) async fn judge(&self, response: Response) -> Result<(), DeliverError> {
-        let status = response.status();
+        let (status, control) = (response.status(), Control::of(response.headers()));
         let wait = http_client::retry_after(response.headers());
-        // The verdict stands with the status line, whatever becomes of the rest.
-        let (body, is_cut) = http_client::read_beginning(response, READ_MAX).await;
+        let outcome = outcome(status.as_u16(), &self.outcomes);
+        let is_delivered = outcome == Outcome::Delivered;
+        let (body, is_cut) = read(response, if is_delivered { DRAIN_TIME } else { WORDS_TIME }).await;
         let reason = format!("{} answered {status}", self.authority);
-        match Verdict::of(status) {
-            Verdict::Delivered => Ok(()),
-            Verdict::Transient => Err(DeliverError::Transient { reason, wait }),
-            Verdict::Rejected => {
-                let answer = self.presentable(&body, is_cut);
-                Err(DeliverError::Rejected { reason, status: Some(status.as_u16()), answer })
+        if control.disables {
+            let reason = format!("{reason} with `{CONTROL}: disable`");
+            return Err(DeliverError::Paused { reason, is_delivered });
+        }
+        if outcome == Outcome::Rejected || (control.aborts && !is_delivered && outcome != Outcome::Paused) {
+            let (answer, is_final) = (self.presentable(&body, is_cut), control.aborts);
+            return Err(DeliverError::Rejected { reason, status: Some(status.as_u16()), answer, is_final });
+        }
+        match outcome {
+            Outcome::Delivered => Ok(()),
+            Outcome::Paused => Err(DeliverError::Paused { reason, is_delivered }),
+            Outcome::Held => {
+                Err(DeliverError::Held { reason: format!("{reason}: {}", way_out(status)), wait })
             }
-            Verdict::Held if status.is_redirection() => Err(DeliverError::Held {
-                reason: format!("{reason}: redirects are not followed, correct `url`"),
-            }),
-            Verdict::Held => {
-                Err(DeliverError::Held { reason: format!("{reason}: correct the receiver or `url`") })
-            }
+            Outcome::Transient | Outcome::Rejected => Err(DeliverError::Transient { reason, wait }),
         }
     }
 
@@ -80,9 +101,41 @@ impl Judge {
     }
 }
 
+/// What a person can do about a sink that is held.
+fn way_out(status: StatusCode) -> &'static str {
+    if status.is_redirection() {
+        "redirects are not followed, correct `url`"
+    } else {
+        "correct the receiver or `url`"
+    }
+}
+
+/// The first bytes of an answer's body, and whether there was, or would have been, more: what is too long, takes
+/// longer than `time` or breaks off is left where it is, and the connection with it.
+async fn read(mut response: Response, time: Duration) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    let reading = async {
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => {
+                    let room = READ_MAX - body.len();
+                    body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                    if chunk.len() > room {
+                        return false;
+                    }
+                }
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+    };
+    let is_whole = timeout(time, reading).await.unwrap_or(false);
+    (body, !is_whole)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use reqwest::header::HeaderValue;
 
     use super::*;
     use crate::config::{LetterConfig, SecretUrl};
@@ -92,6 +145,7 @@ mod tests {
             url: SecretUrl::parse(url).unwrap(),
             timeout: Duration::from_secs(1),
             letter: LetterConfig::default(),
+            outcomes: OutcomesConfig::default(),
         })
     }
 
@@ -122,5 +176,24 @@ mod tests {
     #[test]
     fn an_answer_that_is_no_text_is_kept_as_far_as_it_is() {
         assert_eq!(judge("http://127.0.0.1/").presentable(b"no\xff \0way\r\n", false), "no\u{fffd}  way  ");
+    }
+
+    #[test]
+    fn a_receiver_asks_for_less_in_any_case_and_among_other_words() {
+        let control = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTROL, HeaderValue::from_static(value));
+            }
+            let Control { disables, aborts } = Control::of(&headers);
+            (disables, aborts)
+        };
+        assert_eq!(control(&["disable"]), (true, false));
+        assert_eq!(control(&[" Disable "]), (true, false));
+        assert_eq!(control(&["abort-message"]), (false, true));
+        assert_eq!(control(&["abort-message, disable"]), (true, true));
+        assert_eq!(control(&["later", "disable"]), (true, false));
+        assert_eq!(control(&["disabled", "do not disable", ""]), (false, false));
+        assert_eq!(control(&[]), (false, false));
     }
 }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
+use crate::blocking;
 use crate::config::{SigningConfig, SigningSecret};
 use crate::shutdown::Signals;
-use crate::sink::blocking;
 
 /// The file is looked at no more often, and a file that was written within this time is left for the next
 /// look: whoever writes it may not be done.
@@ -82,7 +82,7 @@ impl Keyring {
             && let Some(look) = self.due_look()
         {
             let file = file.clone();
-            let found = blocking(move || look.at(&file)).await;
+            let found = blocking::run(move || look.at(&file)).await;
             self.keep(found);
         }
         Arc::clone(&self.kept().secrets)

@@ -5,6 +5,7 @@ mod answer;
 mod cloud_event;
 mod format;
 mod keyring;
+mod outcome;
 mod signature;
 
 use async_trait::async_trait;

@@ -1,0 +1,49 @@
+//! `b24relay resume`: lets a paused sink go on, beside a running daemon or without one.
+
+use clap::Args;
+
+use super::GlobalArgs;
+use super::exit::{Exit, UsageError};
+use super::output::print;
+use crate::store::{Resumed, Store};
+
+const NOTES: &str = "\
+A sink is paused when its receiver answers 410 Gone, or with the header `webhook-delivery: disable`: it wants
+nothing more. Nothing is lost and nothing is sent until this command, whatever restarts meanwhile. A running
+daemon notices within seconds, at once after SIGHUP, and goes on where it was.
+
+Examples:
+  b24relay resume crm
+  b24relay resume crm --source support     for the events of one source only";
+
+#[derive(Debug, Args)]
+#[command(after_help = NOTES)]
+pub struct ResumeArgs {
+    /// The sink's name
+    sink: String,
+    /// Only for the events of this source
+    #[arg(long)]
+    source: Option<String>,
+}
+
+/// Resumes.
+pub async fn run(args: &ResumeArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+    let state = global.state()?;
+    // Looked at first: where there is nothing, nothing is created.
+    Store::report(&state)?;
+    let (sink, source) = (&args.sink, args.source.as_deref());
+    let of = source.map_or_else(String::new, |source| format!(" for `{source}`"));
+    print(&match Store::open_beside(&state)?.resume(sink, source).await? {
+        Resumed::Unknown => {
+            let text =
+                format!("nothing is on record of a sink `{sink}`{of}: `b24relay status` shows the sinks");
+            return Err(UsageError(text).into());
+        }
+        Resumed::Lanes(sources) if sources.is_empty() => format!("`{sink}` is not paused{of}"),
+        Resumed::Lanes(sources) => {
+            let sources: Vec<String> = sources.iter().map(|source| format!("`{source}`")).collect();
+            format!("`{sink}` is resumed for {}", sources.join(", "))
+        }
+    })?;
+    Ok(Exit::Clean)
+}

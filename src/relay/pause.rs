@@ -1,0 +1,146 @@
+//! A lane whose sink wants nothing more: it stands still until a person says otherwise.
+//!
+//! Neither a restart nor SIGHUP makes an attempt: the state file knows of the pause before anything else is
+//! done, and only `b24relay resume` takes it out again.
+
+use std::time::Duration;
+
+use tracing::{debug, error, info};
+
+use super::disk::persist;
+use super::lane::Settled;
+use super::opening::Common;
+use super::{RelayError, Until};
+use crate::config::DeliveryMode;
+use crate::shutdown::{Signals, Wake};
+use crate::store::Store;
+
+/// How often a paused lane looks whether a person has resumed it; that asks nobody but the state file.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The standstill of one lane.
+pub struct Pause {
+    source: String,
+    sink: String,
+    /// Why, and the way out, while it lasts.
+    trouble: Option<String>,
+    is_told: bool,
+    is_durable: bool,
+    mode: DeliveryMode,
+    store: Store,
+    signals: Signals,
+    until: Until,
+}
+
+impl Pause {
+    /// Of the lane from `source` to `sink`; `trouble` is why it was paused when it was last at work, if so.
+    pub fn new(source: &str, sink: &str, trouble: Option<String>, common: &Common) -> Self {
+        Self {
+            source: source.to_owned(),
+            sink: sink.to_owned(),
+            is_durable: trouble.is_some(),
+            trouble,
+            is_told: false,
+            mode: common.delivery.mode,
+            store: common.store.clone(),
+            signals: common.signals.clone(),
+            until: common.until,
+        }
+    }
+
+    /// Whether no attempt may be made before [`Pause::wait`] says so.
+    pub fn is_on(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// The sink wants nothing more, for `reason`: says so, and makes it durable.
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub async fn begin(&mut self, reason: &str) -> Result<(), RelayError> {
+        self.trouble = Some(format!("{reason}; `b24relay resume {}`", self.sink));
+        (self.is_told, self.is_durable) = (false, false);
+        self.tell();
+        self.write().await
+    }
+
+    /// Waits for a person's word. A drain does not wait.
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub async fn wait(&mut self) -> Result<Settled, RelayError> {
+        self.tell();
+        self.write().await?;
+        if !self.is_durable || self.until == Until::Drained {
+            return Ok(Settled::CutShort);
+        }
+        let hold_up = format!("waits for the sink `{0}`, which is paused: `b24relay resume {0}`", self.sink);
+        if self.mode == DeliveryMode::Direct {
+            self.hold_up("", &hold_up).await;
+        }
+        loop {
+            let nudges_seen = self.signals.nudge_count();
+            if self.is_over().await? {
+                break;
+            }
+            if self.signals.pause(LOOK_INTERVAL, nudges_seen).await == Wake::Stopping {
+                return Ok(Settled::CutShort);
+            }
+        }
+        if self.mode == DeliveryMode::Direct {
+            self.hold_up(&hold_up, "").await;
+        }
+        (self.trouble, self.is_told) = (None, false);
+        info!(source = self.source, sink = self.sink, "sink is resumed");
+        Ok(Settled::All)
+    }
+
+    /// Once a pause and once a process.
+    fn tell(&mut self) {
+        if self.is_told {
+            return;
+        }
+        self.is_told = true;
+        let waits = match self.mode {
+            DeliveryMode::Direct => "the sink, and with it its source, as `delivery.mode` is \"direct\"",
+            DeliveryMode::Journal => "the sink alone",
+        };
+        let (source, sink, error) = (&self.source, &self.sink, self.trouble.as_deref().unwrap_or_default());
+        error!(
+            source,
+            sink, waits, error, "sink is paused: nothing is lost, and nothing sent until it is resumed"
+        );
+    }
+
+    /// A stop may come before the disk takes it.
+    async fn write(&mut self) -> Result<(), RelayError> {
+        if self.is_durable {
+            return Ok(());
+        }
+        let (store, source, sink) = (&self.store, &self.source, &self.sink);
+        let trouble = self.trouble.as_deref().unwrap_or_default();
+        let written = persist("pause", &self.signals, self.until, move || store.pause(source, sink, trouble));
+        self.is_durable = written.await?.is_some();
+        Ok(())
+    }
+
+    /// A disk that cannot be read has no word for us.
+    async fn is_over(&self) -> Result<bool, RelayError> {
+        use crate::store::StoreError::Unavailable;
+        match self.store.is_paused(&self.source, &self.sink).await {
+            Ok(is_paused) => Ok(!is_paused),
+            Err(failure @ Unavailable { .. }) => {
+                debug!(source = self.source, sink = self.sink, error = %failure, "cannot look for a resumption");
+                Ok(false)
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Leaves a word for `status`. Only a word: the log has it too.
+    async fn hold_up(&self, before: &str, after: &str) {
+        if let Err(failure) = self.store.note_hold_up(&self.source, before, after).await {
+            debug!(source = self.source, error = %failure, "cannot note what holds the source up");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Paused lanes: a state that only a person's word ends, whatever becomes of the process meanwhile.
+
+use rusqlite::params;
+
+use super::{Store, StoreError};
+use crate::wall_clock::now_ms;
+
+/// What came of a person's word for a sink.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Resumed {
+    /// Nothing is on record of such a sink.
+    Unknown,
+    /// It goes on with these sources; with none when it was not paused.
+    Lanes(Vec<String>),
+}
+
+impl Store {
+    /// Pauses a lane because of `trouble`: no note and no restart changes that, only [`Store::resume`].
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn pause(&self, source: &str, sink: &str, trouble: &str) -> Result<(), StoreError> {
+        let (source, sink, trouble) = (source.to_owned(), sink.to_owned(), trouble.to_owned());
+        self.run(move |connection| {
+            connection.execute(
+                "INSERT INTO checkpoint (source, sink, offset, committed_ms, state, since_ms, trouble)
+                 VALUES (?1, ?2, 1, ?3, 'paused', ?3, ?4)
+                 ON CONFLICT DO UPDATE SET since_ms = iif(state = 'paused', since_ms, excluded.since_ms),
+                     state = 'paused', next_ms = NULL, trouble = excluded.trouble",
+                params![source, sink, now_ms(), trouble],
+            )
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Whether a lane is paused still; somebody beside this process may have resumed it.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn is_paused(&self, source: &str, sink: &str) -> Result<bool, StoreError> {
+        let (source, sink) = (source.to_owned(), sink.to_owned());
+        self.run(move |connection| {
+            connection.query_row(
+                "SELECT EXISTS (SELECT 1 FROM checkpoint WHERE source = ?1 AND sink = ?2 AND state = 'paused')",
+                [source, sink],
+                |row| row.get(0),
+            )
+        })
+        .await
+    }
+
+    /// Lets a sink go on with one source, or with all of them: a person's word. A running daemon looks for it.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn resume(&self, sink: &str, source: Option<&str>) -> Result<Resumed, StoreError> {
+        let (sink, source) = (sink.to_owned(), source.map(str::to_owned));
+        self.run(move |connection| {
+            let lanes = "sink = ?1 AND (?2 IS NULL OR source = ?2)";
+            let is_known: bool = connection.query_row(
+                &format!("SELECT EXISTS (SELECT 1 FROM checkpoint WHERE {lanes})"),
+                params![sink, source],
+                |row| row.get(0),
+            )?;
+            if !is_known {
+                return Ok(Resumed::Unknown);
+            }
+            let mut update = connection.prepare(&format!(
+                "UPDATE checkpoint SET state = 'flowing', since_ms = ?3, next_ms = NULL, trouble = ''
+                 WHERE {lanes} AND state = 'paused' RETURNING source"
+            ))?;
+            let resumed = update.query_map(params![sink, source, now_ms()], |row| row.get(0))?;
+            let mut resumed = resumed.collect::<rusqlite::Result<Vec<String>>>()?;
+            resumed.sort();
+            Ok(Resumed::Lanes(resumed))
+        })
+        .await
+    }
+
+    /// Notes for `status` that a source is kept from polling for the reason `after` instead of `before`; empty is
+    /// none. What its polls say of it meanwhile comes first.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn note_hold_up(&self, source: &str, before: &str, after: &str) -> Result<(), StoreError> {
+        let (source, before, after) = (source.to_owned(), before.to_owned(), after.to_owned());
+        self.run(move |connection| {
+            connection.execute(
+                "UPDATE source SET trouble = ?3 WHERE name = ?1 AND trouble = ?2",
+                [source, before, after],
+            )
+        })
+        .await
+        .map(|_| ())
+    }
+}
