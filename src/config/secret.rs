@@ -121,6 +121,18 @@ fn from_file<T: SecretValue>(text: &str, files: &SecretFiles<'_>) -> Result<T, S
     }
 }
 
+/// The text of the file that `text` names, of at most `largest` bytes: for what is no secret, or is recognised
+/// where it stands in the path's place.
+pub(super) fn text_at(text: &str, files: &SecretFiles<'_>, largest: u64) -> Result<String, String> {
+    let path = file_path(text)?;
+    files.read_up_to(&path, largest).map_err(|unread| unread.naming(&path))
+}
+
+/// The text of the file that `text` names, which is not shown: it may be the secret itself.
+pub(super) fn line_at(text: &str, files: &SecretFiles<'_>) -> Result<String, String> {
+    files.read(&file_path(text)?).map_err(Unread::nameless)
+}
+
 /// The path of a file, and not the secret itself put under the wrong key.
 fn file_path(text: &str) -> Result<PathBuf, String> {
     let is_secret = text.contains("://") || WebhookUrl::parse(&format!("https://{text}")).is_ok();
@@ -142,9 +154,13 @@ enum Unread {
 impl SecretFiles<'_> {
     /// The text of the first file there is, without white space at its end.
     fn read(&self, path: &Path) -> Result<String, Unread> {
+        self.read_up_to(path, LARGEST)
+    }
+
+    fn read_up_to(&self, path: &Path, largest: u64) -> Result<String, Unread> {
         for place in self.places(path) {
-            let text = match read_file(&place) {
-                Ok(bytes) => text_of(bytes),
+            let text = match read_file(&place, largest) {
+                Ok(bytes) => text_of(bytes, largest),
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => Err(format!("could not be read: {error}")),
             };
@@ -194,20 +210,20 @@ impl Unread {
     }
 }
 
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read_file(path: &Path, largest: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(largest + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn text_of(bytes: Vec<u8>) -> Result<String, String> {
-    if bytes.len() as u64 > LARGEST {
-        return Err("is larger than 64 KiB: it must hold the secret only".to_owned());
+fn text_of(bytes: Vec<u8>, largest: u64) -> Result<String, String> {
+    if bytes.len() as u64 > largest {
+        return Err(format!("is larger than {} KiB: it must hold nothing else", largest / 1024));
     }
     let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
     let text = text.trim_end();
     if text.is_empty() {
-        return Err("is empty: it must hold the secret".to_owned());
+        return Err("is empty".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -218,9 +234,9 @@ mod tests {
 
     #[test]
     fn a_secret_file_is_trimmed_at_its_end_and_refused_when_empty_large_or_binary() {
-        assert_eq!(text_of(b"s3cr3t \r\n\n".to_vec()), Ok("s3cr3t".to_owned()));
+        assert_eq!(text_of(b"s3cr3t \r\n\n".to_vec(), LARGEST), Ok("s3cr3t".to_owned()));
         for bytes in [b" \n".to_vec(), vec![b's'; 64 * 1024 + 1], b"s3cr3t\xff".to_vec()] {
-            assert!(!text_of(bytes).unwrap_err().contains("s3cr3t"));
+            assert!(!text_of(bytes, LARGEST).unwrap_err().contains("s3cr3t"));
         }
     }
 

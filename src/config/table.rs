@@ -116,6 +116,20 @@ impl Table<'_> {
         all
     }
 
+    /// Every entry, under a key of the operator's own choice, as far as it is right; what is not is noted.
+    pub(super) fn each<T>(&mut self, mut leaf: impl FnMut(&str, &Value) -> Result<T, String>) -> Vec<T> {
+        let mut all = Vec::new();
+        for (key, value) in std::mem::take(&mut self.entries) {
+            let path = self.path_of(&shown::key(&key));
+            self.findings.ask(&path, Some(&value));
+            match leaf(&key, &value) {
+                Ok(item) => all.push(item),
+                Err(text) => self.findings.report(path, text),
+            }
+        }
+        all
+    }
+
     /// Refuses `keys` where they are given, because of `reason`.
     pub(super) fn refuse(&mut self, keys: &[&str], reason: &str) {
         for key in keys {

@@ -78,7 +78,7 @@ pub fn build(config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, St
     Ok(match &config.target {
         TargetConfig::Stdout(stdout) => Arc::new(stdout::StdoutSink::new(*stdout)),
         TargetConfig::File(file) => Arc::new(file::FileSink::new(file.clone(), signals.clone())),
-        TargetConfig::Webhook(webhook) => Arc::new(webhook::WebhookSink::try_new(webhook.clone())?),
+        TargetConfig::Webhook(webhook) => Arc::new(webhook::WebhookSink::try_new(webhook.as_ref().clone())?),
     })
 }
 

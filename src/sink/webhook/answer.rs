@@ -3,6 +3,7 @@
 use reqwest::{Response, StatusCode};
 
 use super::DeliverError;
+use super::hidden::Hidden;
 use crate::config::WebhookConfig;
 use crate::foreign_text::{beginning, plain, without, without_torn};
 use crate::http_client;
@@ -39,13 +40,12 @@ impl Verdict {
 /// Reads answers of one receiver.
 pub(super) struct Judge {
     authority: String,
-    /// What may be secret in the URL.
-    secrets: Vec<String>,
+    secrets: Hidden,
 }
 
 impl Judge {
-    pub(super) fn new(config: &WebhookConfig) -> Self {
-        Self { authority: config.url.authority(), secrets: config.url.expose_parts() }
+    pub(super) fn new(config: &WebhookConfig, secrets: Hidden) -> Self {
+        Self { authority: config.url.authority(), secrets }
     }
 
     /// What `response` means for the events that were posted.
@@ -71,9 +71,10 @@ impl Judge {
         }
     }
 
-    /// The receiver's words without our URL, as much of them as is kept.
+    /// The receiver's words without our secrets, as much of them as is kept.
     fn presentable(&self, body: &[u8], is_cut: bool) -> String {
-        let secrets = || self.secrets.iter().map(String::as_str);
+        let secrets = self.secrets.expose();
+        let secrets = || secrets.iter().map(String::as_str);
         let text = without(&String::from_utf8_lossy(body), secrets());
         let text = if is_cut { without_torn(&text, secrets()) } else { text };
         beginning(&plain(&text), ANSWER_MAX).to_owned()
@@ -82,13 +83,12 @@ impl Judge {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::config::SecretUrl;
 
     fn judge(url: &str) -> Judge {
-        Judge::new(&WebhookConfig { url: SecretUrl::parse(url).unwrap(), timeout: Duration::from_secs(1) })
+        let config = WebhookConfig::of(SecretUrl::parse(url).unwrap());
+        Judge::new(&config, Hidden::of(&config))
     }
 
     #[test]

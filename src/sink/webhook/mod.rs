@@ -2,20 +2,28 @@
 //! not even in the receiver's own words.
 
 mod answer;
+mod approach;
+mod authorization;
+mod encoding;
+mod hidden;
+mod tokens;
+mod trouble;
 
 use async_trait::async_trait;
-use reqwest::Client;
 use reqwest::header::CONTENT_TYPE;
 
 use super::{DeliverError, Sink};
 use crate::config::WebhookConfig;
 use crate::event::Event;
-use crate::http_client;
 use answer::Judge;
+use approach::Approach;
+use hidden::Hidden;
+
+pub(super) use approach::knock;
 
 /// The `webhook` sink.
 pub struct WebhookSink {
-    client: Client,
+    approach: Approach,
     judge: Judge,
     config: WebhookConfig,
 }
@@ -24,23 +32,21 @@ impl WebhookSink {
     /// # Errors
     /// A text that says why TLS cannot be set up.
     pub fn try_new(config: WebhookConfig) -> Result<Self, String> {
-        let client = http_client::build(config.url.expose(), config.timeout)?;
-        Ok(Self { client, judge: Judge::new(&config), config })
+        let hidden = Hidden::of(&config);
+        let approach = Approach::try_new(&config, &hidden)?;
+        Ok(Self { approach, judge: Judge::new(&config, hidden), config })
     }
 
     async fn post(&self, event: &Event) -> Result<(), DeliverError> {
         let mut body = Vec::new();
         event.write_json(&mut body);
         let request = self
-            .client
+            .approach
+            .client()
             .post(self.config.url.expose().clone())
             .header(CONTENT_TYPE, "application/json")
-            .header("webhook-id", event.queue.stable_id(event.id))
-            .body(body);
-        let response = request.send().await.map_err(|error| {
-            let reason = format!("{}: {}", self.config.url.authority(), http_client::explain(error));
-            DeliverError::Transient { reason, wait: None }
-        })?;
+            .header("webhook-id", event.queue.stable_id(event.id));
+        let response = self.approach.send(request, body).await?;
         self.judge.judge(response).await
     }
 }
