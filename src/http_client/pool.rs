@@ -191,3 +191,66 @@ impl<R, S: Service<R>> Service<R> for Noticed<S> {
         self.0.call(target)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that keeps connections open, and how many there were.
+    async fn server() -> (SocketAddr, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    while stream.read(&mut [0; 4096]).await.is_ok_and(|length| length > 0) {
+                        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                    }
+                });
+            }
+        });
+        (address, count)
+    }
+
+    async fn connections(age_max: Duration) -> usize {
+        let (address, count) = server().await;
+        let url: Url = format!("http://{address}/").parse().unwrap();
+        let mut pool = Pool::try_new(&url, Duration::from_secs(30), Route::default()).unwrap();
+        pool.age_max = age_max;
+        for _ in 0..3 {
+            let request = pool.client().get(url.clone()).build().unwrap();
+            assert_eq!(pool.send(request).await.unwrap().status(), 204);
+        }
+        count.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test]
+    async fn connections_are_used_again_until_they_are_too_old() {
+        assert_eq!(connections(AGE_MAX).await, 1);
+        assert_eq!(connections(Duration::ZERO).await, 3);
+    }
+
+    #[tokio::test]
+    async fn a_pool_for_the_public_internet_does_not_send_elsewhere() {
+        let (address, count) = server().await;
+        for host in ["127.0.0.1", "localhost"] {
+            let url: Url = format!("http://{host}:{}/", address.port()).parse().unwrap();
+            let route = Route { networks: Networks::Public, ..Route::default() };
+            let pool = Pool::try_new(&url, Duration::from_secs(30), route).unwrap();
+            let request = pool.client().get(url.clone()).build().unwrap();
+            assert!(matches!(pool.send(request).await, Err(Failure::NotPublic)), "{host}");
+        }
+        assert_eq!(count.load(Ordering::SeqCst), 0);
+    }
+}

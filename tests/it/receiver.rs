@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
 use futures_util::stream;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -23,6 +24,9 @@ pub struct Delivery {
     pub body: Value,
     /// The body as it came.
     pub text: String,
+    pub bytes: Bytes,
+    pub headers: HeaderMap,
+    pub version: Version,
     pub accepted: bool,
 }
 
@@ -58,7 +62,11 @@ pub struct Receiver {
 
 impl Receiver {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap()).await
+    }
+
+    /// Behind a door of its own kind.
+    pub async fn start_on(listener: impl Listener<Addr = SocketAddr>) -> Self {
         let address = listener.local_addr().unwrap();
         let shared = Shared {
             deliveries: Arc::default(),
@@ -126,11 +134,11 @@ impl Receiver {
     }
 }
 
-async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+async fn take(State(shared): State<Shared>, version: Version, headers: HeaderMap, bytes: Bytes) -> Response {
     let scripted = shared.script.lock().unwrap().pop_front();
     let otherwise = shared.otherwise.lock().unwrap().unwrap_or(200);
-    let text = String::from_utf8_lossy(&body).into_owned();
-    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     let event_id = body["eventId"].as_u64().unwrap_or(0);
     let refused = shared.refusals.lock().unwrap().get(&event_id).cloned();
     let answer = scripted.or(refused).unwrap_or(Answer::Status(otherwise));
@@ -140,6 +148,9 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         webhook_id: headers.get("webhook-id").map_or(String::new(), |id| id.to_str().unwrap().to_owned()),
         body,
         text,
+        bytes,
+        headers,
+        version,
         accepted,
     });
     match answer {

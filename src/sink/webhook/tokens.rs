@@ -232,9 +232,52 @@ fn seconds(value: &serde_json::Value) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
     use serde_json::json;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::config::SecretUrl;
+
+    /// Eight attempts that want a token at the same time, from a server that answers like this; and how often
+    /// it was asked.
+    async fn eight(answer: &'static str) -> (Vec<Result<Shown, Refusal>>, usize) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = SecretUrl::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.read(&mut [0; 4096]).await.unwrap();
+                counted.fetch_add(1, Ordering::SeqCst);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let client_secret = SecretText::new("s3cr3t");
+        let client =
+            ClientConfig { token_url: url.clone(), client_id: "a".into(), client_secret, scope: None };
+        let config = WebhookConfig::of(url);
+        let tokens = Tokens::try_new(&config, &client, Hidden::of(&config)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let outcomes = join_all((0..8).map(|_| tokens.take(None, deadline))).await;
+        (outcomes, count.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn attempts_that_want_a_token_at_once_share_one_and_its_absence_too() {
+        let token = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"access_token\":\"t0k3n\"}";
+        let (outcomes, count) = eight(token).await;
+        let shown = outcomes.into_iter().map(|outcome| outcome.ok().unwrap());
+        let replaceable: Vec<bool> = shown.map(|shown| shown.is_replaceable).collect();
+        assert_eq!((replaceable, count), ([&[false][..], &[true; 7]].concat(), 1));
+        let (outcomes, count) = eight("HTTP/1.1 503 Busy\r\nconnection: close\r\n\r\n").await;
+        assert_eq!((outcomes.iter().filter(|outcome| outcome.is_err()).count(), count), (8, 1));
+    }
 
     #[test]
     fn a_life_is_read_as_number_or_text_and_bounded() {
