@@ -4,6 +4,7 @@
 //! kept in files of their own, and turns the result into a [`Config`].
 
 mod access;
+mod authorization;
 mod bot;
 mod choice;
 mod crosscheck;
@@ -12,12 +13,15 @@ mod document;
 mod environment;
 mod error;
 mod flow;
+mod headers;
 mod leaf;
 mod letter;
 mod load;
 mod logins;
+mod networks;
 mod outcomes;
 mod portals;
+mod proxy;
 mod queues;
 mod read;
 #[cfg(test)]
@@ -32,20 +36,25 @@ mod source;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod webhook;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use authorization::{AuthConfig, ClientConfig};
 pub use error::{ConfigError, Violation};
 pub use flow::{BatchConfig, FlowConfig, OrderingConfig};
 pub use letter::{LetterConfig, LetterFormat};
 pub use load::{Loaded, Overrides, load};
+pub use networks::PrivateNetworks;
 pub use outcomes::{Outcome, OutcomesConfig};
+pub use proxy::ProxyConfig;
 pub use secret_text::SecretText;
 pub use secret_url::{SecretUrl, WebhookUrl};
 pub use signing::{PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX, SigningConfig, SigningKey, SigningSecret};
+pub use tls::{TlsConfig, TlsVersion};
 pub use webhook::WebhookConfig;
 
 /// Everything the relay needs to run.
@@ -331,7 +340,7 @@ pub enum TargetConfig {
     /// `type = "file"`.
     File(FileConfig),
     /// `type = "webhook"`.
-    Webhook(WebhookConfig),
+    Webhook(Box<WebhookConfig>),
 }
 
 /// A `stdout` sink's own keys.
@@ -374,7 +383,7 @@ pub struct RotateConfig {
     pub keep: Option<u16>,
 }
 
-/// A `file` sink's `compress`.
+/// `compress` of a `file` or a `webhook` sink.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CompressConfig {
     /// `"none"`.

@@ -58,10 +58,44 @@ const REQUIRED_ONLY: &str = r#"
     batch = {}
     secrets = ["whsec_VGhpcyBpcyBubyBzZWNyZXQsIGV2ZXJ5Ym9keSBoYXMgaXQ="]
     outcomes = { "409" = "delivered", "404" = "transient" }
+    proxy = "http://proxy.example.com:3128"
+    tls.ca_file = "receivers-ca.pem"
+    tls.client_cert_file = "b24relay.pem"
+    tls.client_key_file = "b24relay.key"
+    tls.min_version = "1.3"
+    auth = { type = "basic", user = "b24relay", password = "SECRET" }
+    headers = { X-Team = "support", X-Api-Key_file = "crm-api.key" }
     [sinks.tickets]
     type = "webhook"
     url_file = "tickets.url"
     secrets_file = "tickets.secrets"
+    proxy_file = "proxy.url"
+    auth = { type = "basic", user = "b24relay", password_file = "tickets.password" }
+    [sinks.ledger]
+    type = "webhook"
+    url = "https://ledger.example.com/b24"
+    auth = { type = "bearer", token = "TOKEN" }
+    [sinks.wiki]
+    type = "webhook"
+    url = "https://wiki.example.com/b24"
+    auth = { type = "bearer", token_file = "wiki.token" }
+    [sinks.erp]
+    type = "webhook"
+    url = "https://erp.example.com/b24"
+    [sinks.erp.auth]
+    type = "oauth2"
+    token_url = "https://login.example.com/oauth2/token"
+    client_id = "b24relay"
+    client_secret = "SECRET"
+    scope = "events.write"
+    [sinks.billing]
+    type = "webhook"
+    url = "https://billing.example.com/b24"
+    [sinks.billing.auth]
+    type = "oauth2"
+    token_url = "https://login.example.com/oauth2/token"
+    client_id = "b24relay"
+    client_secret_file = "billing.secret"
 "#;
 
 fn reference() -> String {
@@ -95,7 +129,18 @@ fn credentials() -> tempfile::TempDir {
         ("concierge.token", "TOKEN\n"),
         ("office.secret", "SECRET\n"),
         ("warehouse.secret", "SECRET\n"),
+        ("proxy.url", "http://b24relay:SECRET@proxy.example.com:3128\n"),
+        ("crm-api.key", "Token SECRET\n"),
+        ("tickets.password", "SECRET\n"),
+        ("wiki.token", "TOKEN\n"),
+        ("billing.secret", "SECRET\n"),
     ] {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    let (certificate, key) = super::tests::certificate();
+    for (name, text) in
+        [("receivers-ca.pem", &certificate), ("b24relay.pem", &certificate), ("b24relay.key", &key)]
+    {
         std::fs::write(directory.path().join(name), text).unwrap();
     }
     directory

@@ -124,7 +124,19 @@ fn from_file<T: SecretValue>(text: &str, files: &SecretFiles<'_>) -> Result<T, S
 
 /// Where the file at the path in `text` is, and what it says; the path is not repeated, it may be a secret.
 pub(super) fn find_file(text: &str, files: &SecretFiles<'_>) -> Result<(PathBuf, String), String> {
-    files.find(&file_path(text)?).map_err(Unread::nameless)
+    files.find(&file_path(text)?, LARGEST).map_err(Unread::nameless)
+}
+
+/// The text of the file that `text` names, of at most `largest` bytes: for what is no secret, or is recognised
+/// where it stands in the path's place.
+pub(super) fn text_at(text: &str, files: &SecretFiles<'_>, largest: u64) -> Result<String, String> {
+    let path = file_path(text)?;
+    files.find(&path, largest).map(|(_, text)| text).map_err(|unread| unread.naming(&path))
+}
+
+/// The text of the file that `text` names, which is not shown: it may be the secret itself.
+pub(super) fn line_at(text: &str, files: &SecretFiles<'_>) -> Result<String, String> {
+    files.read(&file_path(text)?).map_err(Unread::nameless)
 }
 
 /// The path of a file, and not the secret itself put under the wrong key.
@@ -151,14 +163,14 @@ enum Unread {
 impl SecretFiles<'_> {
     /// The text of the first file there is, without white space at its end.
     fn read(&self, path: &Path) -> Result<String, Unread> {
-        self.find(path).map(|(_, text)| text)
+        self.find(path, LARGEST).map(|(_, text)| text)
     }
 
-    /// The same, and where the file is.
-    fn find(&self, path: &Path) -> Result<(PathBuf, String), Unread> {
+    /// The same of at most `largest` bytes, and where the file is.
+    fn find(&self, path: &Path, largest: u64) -> Result<(PathBuf, String), Unread> {
         for place in self.places(path) {
             let text = match File::open(&place) {
-                Ok(file) => read_text(file),
+                Ok(file) => read_up_to(file, largest),
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => Err(unreadable(&error)),
             };
@@ -213,9 +225,13 @@ impl Unread {
 
 /// The text of a file of secrets, without white space at its end, or what is wrong with it.
 pub(super) fn read_text(file: File) -> Result<String, String> {
+    read_up_to(file, LARGEST)
+}
+
+fn read_up_to(file: File, largest: u64) -> Result<String, String> {
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-    text_of(bytes)
+    file.take(largest + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    text_of(bytes, largest)
 }
 
 /// What is said of a file that cannot be read.
@@ -223,14 +239,14 @@ pub(super) fn unreadable(error: &io::Error) -> String {
     format!("could not be read: {error}")
 }
 
-fn text_of(bytes: Vec<u8>) -> Result<String, String> {
-    if bytes.len() as u64 > LARGEST {
-        return Err("is larger than 64 KiB: it must hold the secret only".to_owned());
+fn text_of(bytes: Vec<u8>, largest: u64) -> Result<String, String> {
+    if bytes.len() as u64 > largest {
+        return Err(format!("is larger than {} KiB: it must hold nothing else", largest / 1024));
     }
     let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
     let text = text.trim_end();
     if text.is_empty() {
-        return Err("is empty: it must hold the secret".to_owned());
+        return Err("is empty".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -241,9 +257,9 @@ mod tests {
 
     #[test]
     fn a_secret_file_is_trimmed_at_its_end_and_refused_when_empty_large_or_binary() {
-        assert_eq!(text_of(b"s3cr3t \r\n\n".to_vec()), Ok("s3cr3t".to_owned()));
+        assert_eq!(text_of(b"s3cr3t \r\n\n".to_vec(), LARGEST), Ok("s3cr3t".to_owned()));
         for bytes in [b" \n".to_vec(), vec![b's'; 64 * 1024 + 1], b"s3cr3t\xff".to_vec()] {
-            assert!(!text_of(bytes).unwrap_err().contains("s3cr3t"));
+            assert!(!text_of(bytes, LARGEST).unwrap_err().contains("s3cr3t"));
         }
     }
 

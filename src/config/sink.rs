@@ -62,6 +62,9 @@ impl SinkDraft {
 pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -> SinkDraft {
     let way_out = "set it to `stdout`, `file` or `webhook`";
     let sink_type = table.require("type", way_out, leaf::choice::<SinkType>);
+    let flow = if sink_type == Some(SinkType::Webhook) { flow::read(table) } else { FlowConfig::STRICT };
+    let target = read_target(sink_type, table, files);
+    refuse_single(table, target.as_ref(), &flow);
     SinkDraft {
         name: name.to_owned(),
         sources: table.take("sources", leaf::list),
@@ -69,8 +72,21 @@ pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -
         retry: table.table("retry", read_retry),
         max_event_age: table.take("max_event_age", leaf::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),
         start: table.take("start", leaf::choice).unwrap_or(StartConfig::Oldest),
-        flow: if sink_type == Some(SinkType::Webhook) { flow::read(table) } else { FlowConfig::STRICT },
-        target: read_target(sink_type, table, files),
+        flow,
+        target,
+    }
+}
+
+/// Refuses batches in a format that holds one event.
+fn refuse_single(table: &mut Table<'_>, target: Option<&TargetConfig>, flow: &FlowConfig) {
+    if let Some(TargetConfig::Webhook(webhook)) = target
+        && flow.batch.is_some()
+        && !webhook.letter.format.holds_batches()
+    {
+        table.report(
+            "batch",
+            "is not for a `format` that holds one event: set `cloudevents-batch`, or remove it",
+        );
     }
 }
 
@@ -106,7 +122,9 @@ fn read_target(
     match sink_type? {
         SinkType::Stdout => Some(TargetConfig::Stdout(read_stdout(table))),
         SinkType::File => read_file(table).map(TargetConfig::File),
-        SinkType::Webhook => webhook::read(table, files).map(TargetConfig::Webhook),
+        SinkType::Webhook => {
+            webhook::read(table, files).map(|config| TargetConfig::Webhook(Box::new(config)))
+        }
     }
 }
 
@@ -177,14 +195,20 @@ mod tests {
             Table::read_root(tree, &findings, |table| read("a", table, &SecretFiles { credentials: None }));
             let mut expected: Vec<&str> = [&common[..], keys_of(sink_type)].concat();
             // Tables, by the keys that are in them.
-            expected.retain(|key| !["rotate", "breaker", "batch"].contains(key));
+            expected.retain(|key| !["rotate", "breaker", "batch", "auth", "tls"].contains(key));
             expected.extend(match sink_type {
                 SinkType::Stdout => [].as_slice(),
                 SinkType::File => &["rotate.every", "rotate.keep", "rotate.size"],
-                SinkType::Webhook => &["breaker.failures"],
+                SinkType::Webhook => &[
+                    "breaker.failures",
+                    "tls.ca_file",
+                    "tls.client_cert_file",
+                    "tls.client_key_file",
+                    "tls.min_version",
+                ],
             });
-            // Its keys are the operator's.
-            expected.retain(|key| *key != "outcomes");
+            // Their keys are the operator's.
+            expected.retain(|key| !["outcomes", "headers"].contains(key));
             expected.sort_unstable();
             assert_eq!(findings.asked(), expected);
         }

@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use super::leaf;
+use reqwest::header::HeaderMap;
+
+use super::authorization::{self, AuthConfig};
 use super::letter::{self, LetterConfig};
+use super::networks::{self, PrivateNetworks};
 use super::outcomes::{self, OutcomesConfig};
+use super::proxy::{self, ProxyConfig};
 use super::secret::{self, SecretFiles};
 use super::secret_url::SecretUrl;
 use super::table::Table;
+use super::tls::{self, TlsConfig};
+use super::{CompressConfig, headers, leaf};
 
-/// The keys that only a webhook has.
+/// The keys that only a webhook has; `compress` a file has, too, and `format` stdout.
 pub(super) const KEYS: &[&str] = &[
     "url",
     "url_file",
@@ -24,6 +30,13 @@ pub(super) const KEYS: &[&str] = &[
     "breaker",
     "rate",
     "outcomes",
+    "tls",
+    "proxy",
+    "proxy_file",
+    "auth",
+    "headers",
+    "private_networks",
+    "compress",
 ];
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,6 +54,36 @@ pub struct WebhookConfig {
     pub letter: LetterConfig,
     /// What its statuses mean where they mean something else.
     pub outcomes: OutcomesConfig,
+    /// `tls`.
+    pub tls: TlsConfig,
+    /// `proxy`.
+    pub proxy: ProxyConfig,
+    /// `auth`.
+    pub auth: Option<AuthConfig>,
+    /// `headers`: their values are secrets.
+    pub headers: HeaderMap,
+    /// `private_networks`.
+    pub private_networks: PrivateNetworks,
+    /// `compress`: the body's encoding.
+    pub compress: CompressConfig,
+}
+
+impl WebhookConfig {
+    /// The defaults, for `url`.
+    pub fn of(url: SecretUrl) -> Self {
+        Self {
+            url,
+            timeout: TIMEOUT,
+            letter: LetterConfig::default(),
+            outcomes: OutcomesConfig::default(),
+            tls: TlsConfig::default(),
+            proxy: ProxyConfig::default(),
+            auth: None,
+            headers: HeaderMap::new(),
+            private_networks: PrivateNetworks::default(),
+            compress: CompressConfig::None,
+        }
+    }
 }
 
 /// Reads them; what is wrong is noted.
@@ -53,5 +96,24 @@ pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> Option<Web
     let timeout = table.take("timeout", leaf::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
     let letter = letter::read(table, files);
     let outcomes = table.table("outcomes", outcomes::read);
-    Some(WebhookConfig { url: url?.value, timeout, letter, outcomes })
+    let tls = table.table("tls", |table| tls::read(table, files));
+    let proxy = proxy::read(table, files);
+    let has_auth = table.has("auth");
+    let auth = table.given_table("auth", |table| authorization::read(table, files, is_http_fine)).flatten();
+    let headers = table.table("headers", |table| headers::read(table, files, has_auth));
+    let private_networks = networks::read(table, &proxy);
+    let compress = table.take("compress", leaf::choice).unwrap_or(CompressConfig::None);
+    let url = url?.value;
+    Some(WebhookConfig {
+        url,
+        timeout,
+        letter,
+        outcomes,
+        tls,
+        proxy,
+        auth,
+        headers,
+        private_networks,
+        compress,
+    })
 }

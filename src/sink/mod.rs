@@ -91,7 +91,8 @@ pub fn build(config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, St
         TargetConfig::Stdout(stdout) => Arc::new(stdout::StdoutSink::new(*stdout)),
         TargetConfig::File(file) => Arc::new(file::FileSink::new(file.clone(), signals.clone())),
         TargetConfig::Webhook(webhook) => {
-            Arc::new(webhook::WebhookSink::try_new(webhook.clone(), signals.clone())?)
+            let batch = config.flow.batch;
+            Arc::new(webhook::WebhookSink::try_new(webhook.as_ref().clone(), batch, signals.clone())?)
         }
     })
 }

@@ -5,25 +5,25 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::webhook;
 use crate::blocking;
-use crate::config::{SinkConfig, TargetConfig, WebhookConfig};
-use crate::http_client;
+use crate::config::{SinkConfig, TargetConfig};
 
 /// Whoever asks is a person who waits.
 const TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
-/// Tries to reach the sink that `config` describes; returns what was seen.
+/// Tries to reach the sink that `sink` describes; returns what was seen.
 ///
 /// # Errors
 /// A text that says what stands in the way, without secrets.
-pub async fn reach(config: &SinkConfig) -> Result<String, String> {
-    match &config.target {
+pub async fn reach(sink: &SinkConfig) -> Result<String, String> {
+    match &sink.target {
         TargetConfig::Stdout(_) => Ok("standard output is always there".to_owned()),
         TargetConfig::File(file) => {
             let path = file.path.clone();
             blocking::run(move || reach_file(&path)).await
         }
-        TargetConfig::Webhook(webhook) => reach_webhook(webhook).await,
+        TargetConfig::Webhook(config) => webhook::knock(config, config.timeout.min(TIMEOUT_MAX)).await,
     }
 }
 
@@ -56,16 +56,6 @@ fn nearest_folder(path: &Path) -> PathBuf {
 /// A file without a name, gone when it is closed: permission bits alone do not tell of read-only disks.
 fn try_folder(folder: &Path) -> io::Result<()> {
     tempfile::tempfile_in(folder).map(|_| ())
-}
-
-/// Any answer will do: receivers often know nothing but POST.
-async fn reach_webhook(webhook: &WebhookConfig) -> Result<String, String> {
-    let authority = webhook.url.authority();
-    let client = http_client::build(webhook.url.expose(), webhook.timeout.min(TIMEOUT_MAX))?;
-    match client.head(webhook.url.expose().clone()).send().await {
-        Ok(response) => Ok(format!("{authority} answers a HEAD request with {}", response.status())),
-        Err(error) => Err(format!("{authority}: {}", http_client::explain(error))),
-    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
 use futures_util::stream;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -24,7 +25,9 @@ pub struct Delivery {
     pub body: Value,
     /// The event as it came.
     pub text: String,
+    pub bytes: Bytes,
     pub headers: HeaderMap,
+    pub version: Version,
     pub accepted: bool,
 }
 
@@ -60,7 +63,11 @@ pub struct Receiver {
 
 impl Receiver {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap()).await
+    }
+
+    /// Behind a door of its own kind.
+    pub async fn start_on(listener: impl Listener<Addr = SocketAddr>) -> Self {
         let address = listener.local_addr().unwrap();
         let shared = Shared {
             deliveries: Arc::default(),
@@ -128,10 +135,10 @@ impl Receiver {
     }
 }
 
-async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+async fn take(State(shared): State<Shared>, version: Version, headers: HeaderMap, bytes: Bytes) -> Response {
     let scripted = shared.script.lock().unwrap().pop_front();
     let otherwise = shared.otherwise.lock().unwrap().unwrap_or(200);
-    let text = String::from_utf8_lossy(&body).into_owned();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     let texts: Vec<Box<RawValue>> = serde_json::from_str(&text).unwrap_or_default();
     // Of a batch, each event counts.
     let texts = texts.iter().map(|text| text.get().to_owned()).collect::<Vec<_>>();
@@ -148,7 +155,9 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         webhook_id: webhook_id.to_owned(),
         body,
         text,
-        headers,
+        bytes: bytes.clone(),
+        headers: headers.clone(),
+        version,
         accepted,
     });
     shared.deliveries.lock().unwrap().extend(deliveries);

@@ -13,6 +13,7 @@ use crate::ledger;
 use crate::portal::Portal;
 use crate::process::{Relay, code, finished, stderr};
 use crate::receiver::Receiver;
+use crate::waiting::until;
 
 /// Fast delays, so that a test waits for little.
 const RETRY: &str = r#"retry = { min = "10ms", max = "100ms" }"#;
@@ -111,6 +112,24 @@ impl Setup {
         self.with(&format!(
             "[sinks.crm]\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"1s\"\n{RETRY}\n{keys}"
         ))
+    }
+
+    /// A webhook sink at `url` with lines of its own.
+    pub fn with_webhook(self, name: &str, url: &str, lines: &str) -> Self {
+        self.with(&format!(
+            "[sinks.{name}]\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"5s\"\n{RETRY}\n{lines}"
+        ))
+    }
+
+    /// What keeps a sink from delivering, once there is something.
+    pub async fn trouble_of(&self, sink: &str, state: &str) -> String {
+        let mut lane = Value::Null;
+        until(&format!("`{sink}` is {state}"), async || {
+            lane = self.lane_of(sink).await;
+            lane["state"] == state
+        })
+        .await;
+        lane["trouble"].as_str().unwrap().to_owned()
     }
 
     pub fn folder(&self) -> &Path {

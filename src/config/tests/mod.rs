@@ -5,12 +5,19 @@ mod layers;
 mod letters;
 mod portals;
 mod queues;
+mod reaching;
 mod rules;
 mod secrets;
 
 use super::environment::Environment;
 use super::load::load_from;
 use super::{Config, ConfigError, Loaded, Overrides};
+
+/// A certificate for itself, and its key, as PEM.
+pub(super) fn certificate() -> (String, String) {
+    let certified = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap();
+    (certified.cert.pem(), certified.signing_key.serialize_pem())
+}
 
 /// The part of every secret below that must never be seen.
 const MARK: &str = "s3cr3t";

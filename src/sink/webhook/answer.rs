@@ -10,6 +10,7 @@ use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
 use super::DeliverError;
+use super::hidden::Hidden;
 use super::outcome::outcome;
 use crate::config::{Outcome, OutcomesConfig, WebhookConfig};
 use crate::foreign_text::{beginning, plain, without, without_torn};
@@ -53,17 +54,12 @@ impl Control {
 pub(super) struct Judge {
     authority: String,
     outcomes: OutcomesConfig,
-    /// What may be secret in the URL.
-    secrets: Vec<String>,
+    secrets: Hidden,
 }
 
 impl Judge {
-    pub(super) fn new(config: &WebhookConfig) -> Self {
-        Self {
-            authority: config.url.authority(),
-            outcomes: config.outcomes.clone(),
-            secrets: config.url.expose_parts(),
-        }
+    pub(super) fn new(config: &WebhookConfig, secrets: Hidden) -> Self {
+        Self { authority: config.url.authority(), outcomes: config.outcomes.clone(), secrets }
     }
 
     /// What `response` means for the events that were posted.
@@ -92,9 +88,10 @@ impl Judge {
         }
     }
 
-    /// The receiver's words without our URL, as much of them as is kept.
+    /// The receiver's words without our secrets, as much of them as is kept.
     fn presentable(&self, body: &[u8], is_cut: bool) -> String {
-        let secrets = || self.secrets.iter().map(String::as_str);
+        let secrets = self.secrets.expose();
+        let secrets = || secrets.iter().map(String::as_str);
         let text = without(&String::from_utf8_lossy(body), secrets());
         let text = if is_cut { without_torn(&text, secrets()) } else { text };
         beginning(&plain(&text), ANSWER_MAX).to_owned()
@@ -108,6 +105,11 @@ fn way_out(status: StatusCode) -> &'static str {
     } else {
         "correct the receiver or `url`"
     }
+}
+
+/// Reads the rest of an answer that nobody wants, so that its connection can serve again.
+pub(super) async fn let_go(response: Response) {
+    read(response, DRAIN_TIME).await;
 }
 
 /// The first bytes of an answer's body, and whether there was, or would have been, more: what is too long, takes
@@ -138,15 +140,11 @@ mod tests {
     use reqwest::header::HeaderValue;
 
     use super::*;
-    use crate::config::{LetterConfig, SecretUrl};
+    use crate::config::SecretUrl;
 
     fn judge(url: &str) -> Judge {
-        Judge::new(&WebhookConfig {
-            url: SecretUrl::parse(url).unwrap(),
-            timeout: Duration::from_secs(1),
-            letter: LetterConfig::default(),
-            outcomes: OutcomesConfig::default(),
-        })
+        let config = WebhookConfig::of(SecretUrl::parse(url).unwrap());
+        Judge::new(&config, Hidden::of(&config))
     }
 
     #[test]

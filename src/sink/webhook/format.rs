@@ -16,7 +16,6 @@ pub(super) enum Enclosure<'e> {
     /// One event by itself.
     Single(&'e Event),
     /// Events that travel together, be it one alone.
-    #[cfg_attr(not(test), allow(dead_code, reason = "sinks post one event a request so far"))]
     Batch(&'e [&'e Event]),
 }
 

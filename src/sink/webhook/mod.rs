@@ -2,41 +2,55 @@
 //! not even in the receiver's own words.
 
 mod answer;
+mod approach;
+mod authorization;
 mod cloud_event;
+mod encoding;
 mod format;
+mod hidden;
 mod keyring;
 mod outcome;
 mod signature;
+mod tokens;
+mod trouble;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use reqwest::Client;
 use reqwest::header::CONTENT_TYPE;
 
 use super::{DeliverError, Sink};
-use crate::config::WebhookConfig;
+use crate::config::{BatchConfig, WebhookConfig};
 use crate::event::Event;
-use crate::http_client;
 use crate::shutdown::Signals;
 use answer::Judge;
+use approach::Approach;
 use format::Enclosure;
+use hidden::Hidden;
 use keyring::Keyring;
+
+pub(super) use approach::knock;
 
 /// The `webhook` sink.
 pub struct WebhookSink {
-    client: Client,
+    approach: Approach,
     judge: Judge,
     keyring: Keyring,
+    batch: Option<BatchConfig>,
     config: WebhookConfig,
 }
 
 impl WebhookSink {
     /// # Errors
     /// A text that says why TLS cannot be set up.
-    pub fn try_new(config: WebhookConfig, signals: Signals) -> Result<Self, String> {
-        let client = http_client::build(config.url.expose(), config.timeout)?;
+    pub fn try_new(
+        config: WebhookConfig,
+        batch: Option<BatchConfig>,
+        signals: Signals,
+    ) -> Result<Self, String> {
+        let hidden = Hidden::of(&config);
+        let approach = Approach::try_new(&config, &hidden)?;
         let keyring = Keyring::new(&config.letter.signing, signals);
-        Ok(Self { client, judge: Judge::new(&config), keyring, config })
+        Ok(Self { approach, judge: Judge::new(&config, hidden), keyring, batch, config })
     }
 
     async fn post(&self, enclosure: Enclosure<'_>) -> Result<(), DeliverError> {
@@ -44,26 +58,25 @@ impl WebhookSink {
         let (id, secrets) = (format::message_id(enclosure), self.keyring.secrets().await);
         // The bytes of the body before any coding are what is signed, at every attempt anew.
         let signature = signature::headers(&id, Timestamp::now().as_second(), &letter.body, &secrets);
-        let request = self.client.post(self.config.url.expose().clone());
+        let request = self.approach.client().post(self.config.url.expose().clone());
         let request = request.header(CONTENT_TYPE, letter.content_type);
         let headers = letter.headers.into_iter().chain(signature);
         let request = headers.fold(request, |request, (name, value)| request.header(name, value));
-        let response = request.body(letter.body).send().await.map_err(|error| {
-            let reason = format!("{}: {}", self.config.url.authority(), http_client::explain(error));
-            DeliverError::Transient { reason, wait: None }
-        })?;
+        let response = self.approach.send(request, letter.body).await?;
         self.judge.judge(response).await
     }
 }
 
 #[async_trait]
 impl Sink for WebhookSink {
-    /// One at a time: the receiver sees events in order, and a crash repeats one.
     fn attempt_max(&self) -> usize {
-        1
+        self.batch.map_or(1, |batch| usize::from(batch.events))
     }
 
     async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError> {
+        if self.batch.is_some() {
+            return self.post(Enclosure::Batch(events)).await;
+        }
         for event in events {
             self.post(Enclosure::Single(event)).await?;
         }

@@ -1,12 +1,20 @@
 //! The one way to speak HTTP outwards: bounded in time and size, no redirects, no URL in any error.
 
+mod cause;
+mod networks;
+mod pool;
+
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Response, Url, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, Response, Url, redirect, tls};
+
+pub use cause::cause;
+pub use networks::{NotPublic, is_public};
+pub use pool::{Failure, Pool};
 
 /// How long a connection may take to stand, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,11 +25,66 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// What every request calls itself.
 pub const USER_AGENT: &str = concat!("b24relay/", env!("CARGO_PKG_VERSION"));
 
+/// How long a connection of HTTP/2 may be silent while an answer is waited for, before it is asked whether it
+/// still is one, and how long that may take.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a host is reached. The default is the plain way: the system's authorities, HTTP/1.1, and the proxy that
+/// the environment names.
+#[derive(Clone, Default)]
+pub struct Route {
+    /// Certificates of authorities that count besides the system's.
+    pub authorities: Vec<Certificate>,
+    /// What we show of ourselves when the host asks.
+    pub identity: Option<Identity>,
+    /// The oldest version of TLS that is spoken; without, 1.2.
+    pub tls_min: Option<tls::Version>,
+    /// What stands between.
+    pub via: Via,
+    /// Where it may lead.
+    pub networks: Networks,
+    /// Speak HTTP/2 where it is offered.
+    pub http2: bool,
+    /// How long a connection may be idle; without, 90 seconds.
+    pub idle_max: Option<Duration>,
+}
+
+/// What stands between us and a host.
+#[derive(Clone, Default)]
+pub enum Via {
+    /// The proxy that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name, if any.
+    #[default]
+    Environment,
+    /// Nothing.
+    Nothing,
+    /// This proxy; its user name and password are in the URL.
+    Proxy(Url),
+}
+
+/// Which networks may be entered.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub enum Networks {
+    /// All.
+    #[default]
+    All,
+    /// The public internet. Nothing must stand between: who connects is who can tell.
+    Public,
+}
+
 /// A client for `url`, whose requests end within `timeout`.
 ///
 /// # Errors
 /// A text that says why, when TLS is needed and cannot be set up.
 pub fn build(url: &Url, timeout: Duration) -> Result<Client, String> {
+    build_with(url, timeout, &Route::default())
+}
+
+/// The same by another way than the plain one.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(url: &Url, timeout: Duration, route: &Route) -> Result<Client, String> {
     // Ring needs no cmake to build. A provider that is already there serves as well.
     rustls::crypto::ring::default_provider().install_default().ok();
     #[expect(clippy::disallowed_methods, reason = "this is the place that the rule points to")]
@@ -32,14 +95,45 @@ pub fn build(url: &Url, timeout: Duration) -> Result<Client, String> {
         .redirect(redirect::Policy::none())
         .referer(false)
         .tcp_keepalive(Duration::from_secs(30));
-    // Plain http needs no roots: a machine without any can still talk to itself.
-    let builder = if url.scheme() == "https" { builder } else { builder.tls_certs_only([]) };
-    builder.build().map_err(|error| {
+    let outcome = with_route(builder, url, route).and_then(ClientBuilder::build);
+    outcome.map_err(|error| {
         format!(
             "cannot set up TLS: {}; are CA certificates installed (package ca-certificates)?",
             explain(error)
         )
     })
+}
+
+fn with_route(builder: ClientBuilder, url: &Url, route: &Route) -> Result<ClientBuilder, reqwest::Error> {
+    let is_tls_needed =
+        url.scheme() == "https" || matches!(&route.via, Via::Proxy(proxy) if proxy.scheme() == "https");
+    let builder = with_tls(builder, is_tls_needed, route);
+    let builder = match &route.via {
+        Via::Environment => builder,
+        Via::Nothing => builder.no_proxy(),
+        Via::Proxy(proxy) => builder.proxy(Proxy::all(proxy.clone())?),
+    };
+    let builder = match route.networks {
+        Networks::All => builder,
+        Networks::Public => builder.dns_resolver(networks::PublicResolver),
+    };
+    let builder = if route.http2 {
+        builder.http2_keep_alive_interval(PING_INTERVAL).http2_keep_alive_timeout(PING_TIMEOUT)
+    } else {
+        builder.http1_only()
+    };
+    let builder = builder.connector_layer(pool::Noticing);
+    Ok(route.idle_max.into_iter().fold(builder, ClientBuilder::pool_idle_timeout))
+}
+
+fn with_tls(builder: ClientBuilder, is_needed: bool, route: &Route) -> ClientBuilder {
+    if !is_needed {
+        // Plain http needs no roots: a machine without any can still talk to itself.
+        return builder.tls_certs_only([]);
+    }
+    let builder = builder.tls_certs_merge(route.authorities.iter().cloned());
+    let builder = route.identity.iter().cloned().fold(builder, ClientBuilder::identity);
+    route.tls_min.into_iter().fold(builder, ClientBuilder::tls_version_min)
 }
 
 /// What went wrong, in the words of its first cause and without the URL.

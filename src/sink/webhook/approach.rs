@@ -1,0 +1,154 @@
+//! The way to a receiver, and what is shown on it: TLS, proxy, headers, authorization, encoding.
+//!
+//! What `check` and deliveries do differently is only what they send.
+
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap};
+use reqwest::{Client, Request, RequestBuilder, Response, StatusCode};
+use tokio::time::Instant;
+
+use super::DeliverError;
+use super::answer::let_go;
+use super::authorization::{Authorization, Shown};
+use super::encoding::encode;
+use super::hidden::Hidden;
+use super::trouble::{Trouble, trouble};
+use crate::config::{
+    CompressConfig, PrivateNetworks, ProxyConfig, SecretUrl, TlsConfig, TlsVersion, WebhookConfig,
+};
+use crate::http_client::{self, Networks, Pool, Route, Via};
+
+/// Less than most receivers and what stands before them allow; where it is not, the request is sent again at once.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// See the top of this file.
+pub(super) struct Approach {
+    pool: Pool,
+    authority: String,
+    timeout: Duration,
+    headers: HeaderMap,
+    authorization: Authorization,
+    compress: CompressConfig,
+}
+
+impl Approach {
+    /// # Errors
+    /// A text that says why TLS cannot be set up.
+    pub(super) fn try_new(config: &WebhookConfig, hidden: &Hidden) -> Result<Self, String> {
+        Ok(Self {
+            pool: pool(config, &config.url, config.timeout)?,
+            authority: config.url.authority(),
+            timeout: config.timeout,
+            headers: config.headers.clone(),
+            authorization: Authorization::try_new(config, hidden)?,
+            compress: config.compress,
+        })
+    }
+
+    /// A client to put a request together with.
+    pub(super) fn client(&self) -> Client {
+        self.pool.client()
+    }
+
+    /// Sends `request` with `body`, which has been signed if it is to be, and with all that the receiver wants
+    /// of us besides. A token that the receiver no longer takes is replaced, once.
+    pub(super) async fn send(
+        &self,
+        request: RequestBuilder,
+        body: Vec<u8>,
+    ) -> Result<Response, DeliverError> {
+        let deadline = Instant::now() + self.timeout;
+        let request = self.dress(request, body)?;
+        let shown = self.authorization.show(deadline).await.map_err(DeliverError::from)?;
+        let again = request.try_clone();
+        let response = self.exchange(request, shown.as_ref(), deadline).await?;
+        let (Some(shown), Some(again)) = (shown, again) else { return Ok(response) };
+        if response.status() != StatusCode::UNAUTHORIZED || !shown.is_replaceable {
+            return Ok(response);
+        }
+        let_go(response).await;
+        let shown = self.authorization.replace(&shown, deadline).await.map_err(DeliverError::from)?;
+        self.exchange(again, shown.as_ref(), deadline).await
+    }
+
+    fn dress(&self, request: RequestBuilder, body: Vec<u8>) -> Result<Request, DeliverError> {
+        let passing = |reason: String| DeliverError::Transient { reason, wait: None };
+        let (body, encoding) =
+            encode(body, self.compress).map_err(|error| passing(format!("could not compress: {error}")))?;
+        let request = request.headers(self.headers.clone()).body(body).build();
+        let mut request = request.map_err(|error| passing(http_client::explain(error)))?;
+        request.headers_mut().extend(encoding.map(|encoding| (CONTENT_ENCODING, encoding)));
+        Ok(request)
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Request,
+        shown: Option<&Shown>,
+        deadline: Instant,
+    ) -> Result<Response, DeliverError> {
+        request.headers_mut().extend(shown.map(|shown| (AUTHORIZATION, shown.header.clone())));
+        *request.timeout_mut() = Some(deadline.saturating_duration_since(Instant::now()));
+        let sent = self.pool.send(request).await;
+        sent.map_err(|failure| DeliverError::from(trouble(&self.authority, failure)))
+    }
+}
+
+impl From<Trouble> for DeliverError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Passing(reason) => Self::Transient { reason, wait: None },
+            Trouble::Lasting(reason) => Self::Held { reason, wait: None },
+        }
+    }
+}
+
+/// Connections to `url`, made as `config` says.
+///
+/// # Errors
+/// A text that says why TLS cannot be set up.
+pub(super) fn pool(config: &WebhookConfig, url: &SecretUrl, timeout: Duration) -> Result<Pool, String> {
+    let TlsConfig { authorities, identity, min_version } = config.tls.clone();
+    let networks = match config.private_networks {
+        PrivateNetworks::Allow => Networks::All,
+        PrivateNetworks::Deny => Networks::Public,
+    };
+    let route = Route {
+        authorities,
+        identity,
+        tls_min: min_version.map(TlsVersion::version),
+        via: via(&config.proxy, networks, url),
+        networks,
+        http2: true,
+        idle_max: Some(IDLE_MAX),
+    };
+    Pool::try_new(url.expose(), timeout, route)
+}
+
+/// No proxy of the environment knows the way to this very machine, and none says where it leads.
+fn via(proxy: &ProxyConfig, networks: Networks, url: &SecretUrl) -> Via {
+    match proxy {
+        ProxyConfig::Environment if networks == Networks::Public || url.is_loopback() => Via::Nothing,
+        ProxyConfig::Environment => Via::Environment,
+        ProxyConfig::None => Via::Nothing,
+        ProxyConfig::Url(url) => Via::Proxy(url.clone()),
+    }
+}
+
+/// Asks the receiver for its headers alone: any answer will do, for many know nothing but POST. It is not shown
+/// who we are.
+///
+/// # Errors
+/// A text that says what stands in the way, without secrets.
+pub(in crate::sink) async fn knock(config: &WebhookConfig, timeout: Duration) -> Result<String, String> {
+    let authority = config.url.authority();
+    let pool = pool(config, &config.url, timeout)?;
+    let request = pool.client().head(config.url.expose().clone()).build().map_err(http_client::explain)?;
+    match pool.send(request).await {
+        Ok(response) => Ok(format!("{authority} answers a HEAD request with {}", response.status())),
+        Err(failure) => match trouble(&authority, failure) {
+            Trouble::Passing(reason) | Trouble::Lasting(reason) => Err(reason),
+        },
+    }
+}

@@ -1,0 +1,128 @@
+//! What a receiver may echo and nobody may see: our URL, header values, passwords and tokens.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::config::{AuthConfig, SecretText, WebhookConfig};
+
+/// Shorter words are no secrets, and would be found everywhere.
+const PART_MIN: usize = 4;
+
+/// In a header with several words (`Token 1234...`), shorter ones are not the secret.
+const WORD_MIN: usize = 8;
+
+/// A token that was replaced may still be echoed by an attempt under way.
+const TOKENS_MAX: usize = 4;
+
+/// The secrets of one sink. Clones share them.
+#[derive(Clone)]
+pub(super) struct Hidden {
+    fixed: Arc<[String]>,
+    tokens: Arc<RwLock<VecDeque<String>>>,
+}
+
+impl Hidden {
+    pub(super) fn of(config: &WebhookConfig) -> Self {
+        let headers = config.headers.values().filter_map(|value| value.to_str().ok());
+        let texts = headers.flat_map(with_words).chain(config.auth.iter().flat_map(secrets_of));
+        let mut fixed = config.url.expose_parts();
+        fixed.extend(texts.chain(config.proxy.expose_parts()).flat_map(|text| written(&text)));
+        // A secret within another must not tear it apart.
+        fixed.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        fixed.dedup();
+        Self { fixed: fixed.into(), tokens: Arc::default() }
+    }
+
+    /// Hides a token from now on.
+    pub(super) fn hide(&self, token: &SecretText) {
+        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        if tokens.len() == TOKENS_MAX {
+            tokens.pop_front();
+        }
+        tokens.push_back(token.expose().to_owned());
+    }
+
+    /// All of them, as they may be written.
+    pub(super) fn expose(&self) -> Vec<String> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        tokens.iter().flat_map(|token| written(token)).chain(self.fixed.iter().cloned()).collect()
+    }
+}
+
+fn with_words(text: &str) -> Vec<String> {
+    let words = text.split_whitespace().filter(|word| word.len() >= WORD_MIN);
+    words.chain([text]).map(str::to_owned).collect()
+}
+
+fn secrets_of(auth: &AuthConfig) -> Vec<String> {
+    match auth {
+        AuthConfig::Basic { user, password } => {
+            vec![password.expose().to_owned(), basic(user.expose(), password.expose())]
+        }
+        AuthConfig::Bearer(token) => vec![token.expose().to_owned()],
+        AuthConfig::OAuth2(client) => vec![
+            client.client_secret.expose().to_owned(),
+            basic(&client.client_id, client.client_secret.expose()),
+        ],
+    }
+}
+
+/// What stands behind `Basic` (RFC 7617).
+pub(super) fn basic(user: &str, password: &str) -> String {
+    BASE64_STANDARD.encode(format!("{user}:{password}"))
+}
+
+/// As it is, and as it stands in JSON.
+fn written(text: &str) -> Vec<String> {
+    let json = serde_json::to_string(text).unwrap_or_default();
+    let json = json.trim_matches('"').to_owned();
+    let mut all = vec![text.to_owned(), json.replace('/', "\\/"), json];
+    all.retain(|text| text.chars().count() >= PART_MIN);
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::config::SecretUrl;
+    use crate::foreign_text::without;
+
+    fn hidden(header: &'static str, auth: Option<AuthConfig>) -> Hidden {
+        let headers =
+            HeaderMap::from_iter([(HeaderName::from_static("x-key"), HeaderValue::from_static(header))]);
+        let url = SecretUrl::parse("https://a.example/hook").unwrap();
+        Hidden::of(&WebhookConfig { headers, auth, ..WebhookConfig::of(url) })
+    }
+
+    fn shown(hidden: &Hidden, text: &str) -> String {
+        without(text, hidden.expose().iter().map(String::as_str))
+    }
+
+    #[test]
+    fn every_secret_of_a_sink_is_hidden_in_each_of_its_forms() {
+        let auth = AuthConfig::Basic { user: SecretText::new("me"), password: SecretText::new("s3/cr\"3t") };
+        let hidden = hidden("Token s3cr3tw0rd", Some(auth));
+        let encoded = basic("me", "s3/cr\"3t");
+        for text in ["s3cr3tw0rd", "Token s3cr3tw0rd", "s3/cr\"3t", "s3\\/cr\\\"3t", "s3/cr\\\"3t", &encoded]
+        {
+            assert_eq!(shown(&hidden, &format!("<{text}>")), "<***>", "{text}");
+        }
+        hidden.hide(&SecretText::new("t0k3n"));
+        assert_eq!(shown(&hidden, "Bearer t0k3n"), "Bearer ***");
+    }
+
+    #[test]
+    fn a_token_is_hidden_until_a_few_others_have_come() {
+        let hidden = hidden("abcd", None);
+        for number in 0..=TOKENS_MAX {
+            hidden.hide(&SecretText::new(format!("t0k3n-{number}")));
+        }
+        assert_eq!(shown(&hidden, "t0k3n-0 t0k3n-1 t0k3n-4"), "t0k3n-0 *** ***");
+    }
+}

@@ -1,0 +1,88 @@
+//! Proxies between a webhook sink and its receiver: by the configuration, by the environment, and not at all.
+
+use std::fs;
+
+use crate::portal::Portal;
+use crate::process::{Relay, append, command};
+use crate::proxy::Proxy;
+use crate::receiver::Receiver;
+use crate::setup::Setup;
+use crate::tls_receiver::{Authority, Door, start};
+use crate::waiting::until;
+
+const MARK: &str = "S3CRETpr0xyW0rd";
+
+fn run_with(setup: &Setup, variables: &[(&str, &str)]) -> Relay {
+    let mut command = command();
+    command.arg("run").current_dir(setup.folder()).envs(variables.iter().copied());
+    Relay::start_command(command, setup.folder(), append(&setup.path("out")).into())
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_a_tunnel_and_gets_its_password_but_never_the_events() {
+    let (portal, authority) = (Portal::start().await, Authority::new());
+    let (receiver, url) = start(authority.issue("127.0.0.1", |_| ()), Door::default()).await;
+    let proxy = Proxy::start(receiver.address, None).await;
+    let lines = format!("tls.ca_file = \"ca.pem\"\nproxy = \"http://me:{MARK}@{}\"", proxy.address);
+    let setup = Setup::new().with_source(&portal).with_webhook("crm", &url, &lines);
+    fs::write(setup.path("ca.pem"), authority.pem()).unwrap();
+    portal.record(1, 2).await;
+    setup.drain().await;
+    assert_eq!(receiver.accepted_ids(), portal.ids(1).await);
+    let heads = proxy.heads();
+    assert_eq!(heads.len(), 1, "{heads:?}");
+    assert!(heads[0].starts_with(&format!("CONNECT {}", receiver.address)), "{heads:?}");
+    assert!(heads[0].to_lowercase().contains("proxy-authorization: basic"), "{heads:?}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_us_is_told_from_the_receiver_and_its_password_not_shown() {
+    let (portal, authority) = (Portal::start().await, Authority::new());
+    let (receiver, url) = start(authority.issue("127.0.0.1", |_| ()), Door::default()).await;
+    for (refusal, words) in [
+        ("407 Proxy Authentication Required", "the proxy wants a user name and a password: correct `proxy`"),
+        ("403 Forbidden", "the proxy does not let us through"),
+    ] {
+        let proxy = Proxy::start(receiver.address, Some(refusal)).await;
+        let setup = Setup::new().with_source(&portal).with_webhook("crm", &url, "proxy_file = \"proxy.url\"");
+        fs::write(setup.path("proxy.url"), format!("http://me:{MARK}@{}\n", proxy.address)).unwrap();
+        portal.record(1, 1).await;
+        let mut relay = setup.run();
+        let trouble = setup.trouble_of("crm", "retrying").await;
+        assert!(trouble.contains(words), "no `{words}` in {trouble}");
+        relay.stop().await;
+        assert!(!relay.log().contains(MARK) && !trouble.contains(MARK));
+        assert!(!String::from_utf8_lossy(&fs::read(setup.path("b24relay.db")).unwrap()).contains(MARK));
+    }
+    assert_eq!(receiver.count(), 0);
+}
+
+#[tokio::test]
+async fn the_environments_proxy_is_used_but_to_this_machine_and_where_it_is_switched_off() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let proxy = Proxy::start(receiver.address, None).await;
+    let port = receiver.address.port();
+    let lines = "allow_http = true";
+    let setup = Setup::new()
+        .with_source(&portal)
+        .with_webhook("far", "http://receiver.test/hook", lines)
+        .with_webhook("near", &receiver.url(), lines)
+        .with_webhook("spared", &format!("http://0.0.0.0:{port}/"), lines)
+        .with_webhook(
+            "direct",
+            &format!("http://[::ffff:127.0.0.1]:{port}/"),
+            &format!("{lines}\nproxy = \"none\""),
+        );
+    portal.record(1, 1).await;
+    let address = format!("http://{}", proxy.address);
+    let mut relay = run_with(&setup, &[("HTTP_PROXY", &address), ("NO_PROXY", "0.0.0.0")]);
+    for sink in ["far", "near", "spared", "direct"] {
+        until(sink, async || setup.lane_of(sink).await["delivered"] == 1).await;
+    }
+    relay.stop().await;
+    let portals = format!("http://{}/", portal.sandbox.address());
+    let heads = proxy.heads();
+    let targets: Vec<&str> = heads.iter().filter_map(|head| head.split(' ').nth(1)).collect();
+    let receivers: Vec<&&str> = targets.iter().filter(|target| !target.starts_with(&portals)).collect();
+    assert_eq!(receivers, [&"http://receiver.test/hook"]);
+}
