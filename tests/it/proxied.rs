@@ -20,7 +20,7 @@ fn run_with(setup: &Setup, variables: &[(&str, &str)]) -> Relay {
 
 #[tokio::test]
 async fn a_proxy_is_asked_for_a_tunnel_and_gets_its_password_but_never_the_events() {
-    let (portal, authority) = (Portal::start().await, Authority::new());
+    let (portal, authority) = (Portal::start().await, Authority::new("ours"));
     let (receiver, url) = start(authority.issue("127.0.0.1", |_| ()), Door::default()).await;
     let proxy = Proxy::start(receiver.address, None).await;
     let lines = format!("tls.ca_file = \"ca.pem\"\nproxy = \"http://me:{MARK}@{}\"", proxy.address);
@@ -37,7 +37,7 @@ async fn a_proxy_is_asked_for_a_tunnel_and_gets_its_password_but_never_the_event
 
 #[tokio::test]
 async fn a_proxy_that_refuses_us_is_told_from_the_receiver_and_its_password_not_shown() {
-    let (portal, authority) = (Portal::start().await, Authority::new());
+    let (portal, authority) = (Portal::start().await, Authority::new("ours"));
     let (receiver, url) = start(authority.issue("127.0.0.1", |_| ()), Door::default()).await;
     for (refusal, words) in [
         ("407 Proxy Authentication Required", "the proxy wants a user name and a password: correct `proxy`"),

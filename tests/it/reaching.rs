@@ -32,7 +32,7 @@ async fn trouble(authority: &Authority, url: &str, lines: &str) -> String {
 
 #[tokio::test]
 async fn a_receiver_of_a_known_authority_is_reached_over_http_2_where_it_offers_that() {
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     for (http2, version) in [(true, Version::HTTP_2), (false, Version::HTTP_11)] {
         let portal = Portal::start().await;
         let issued = authority.issue("127.0.0.1", |_| ());
@@ -51,13 +51,15 @@ async fn a_receiver_of_a_known_authority_is_reached_over_http_2_where_it_offers_
 
 #[tokio::test]
 async fn what_is_wrong_with_a_certificate_is_told_and_tried_again() {
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (Authority::new("ours"), Authority::new("theirs"));
+    let namesake = Authority::new("ours");
     let long_ago = |params: &mut rcgen::CertificateParams| {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
     };
     let issued = [
         (other.issue("127.0.0.1", |_| ()), "not from a known authority: set `tls.ca_file`"),
+        (namesake.issue("127.0.0.1", |_| ()), "not from a known authority: set `tls.ca_file`"),
         (authority.issue("other.example", |_| ()), "its certificate is for another name"),
         (authority.issue("127.0.0.1", long_ago), "its certificate has expired"),
     ];
@@ -71,7 +73,7 @@ async fn what_is_wrong_with_a_certificate_is_told_and_tried_again() {
 
 #[tokio::test]
 async fn an_older_tls_than_allowed_is_refused_and_plain_http_is_told_from_it() {
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     let issued = authority.issue("127.0.0.1", |_| ());
     let door = Door { versions: &[&rustls::version::TLS12], ..Door::default() };
     let (receiver, url) = start(issued, door).await;
@@ -93,7 +95,7 @@ async fn an_older_tls_than_allowed_is_refused_and_plain_http_is_told_from_it() {
 
 #[tokio::test]
 async fn a_receiver_that_wants_our_certificate_gets_it_or_its_absence_is_told() {
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (Authority::new("ours"), Authority::new("theirs"));
     let issued = authority.issue("127.0.0.1", |_| ());
     let (receiver, url) = start(issued, Door { callers: Some(&authority), ..Door::default() }).await;
     let words = trouble(&authority, &url, CA).await;
@@ -121,7 +123,7 @@ async fn a_receiver_that_wants_our_certificate_gets_it_or_its_absence_is_told() 
 
 #[tokio::test]
 async fn check_tells_what_is_wrong_with_a_certificate() {
-    let (portal, authority) = (Portal::start().await, Authority::new());
+    let (portal, authority) = (Portal::start().await, Authority::new("ours"));
     let (_receiver, url) = start(authority.issue("127.0.0.1", |_| ()), Door::default()).await;
     let setup = Setup::new().with_source(&portal).with_webhook("crm", &url, "");
     let check = finished(&["check"], setup.folder()).await;

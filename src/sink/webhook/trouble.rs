@@ -52,11 +52,12 @@ const VERSION: &str =
 
 fn certificate_words(error: &CertificateError) -> String {
     use CertificateError::{
-        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
-        Revoked, UnknownIssuer,
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, Revoked, UnknownIssuer,
     };
     match error {
-        UnknownIssuer => {
+        // A signature is bad where another authority has the name of a known one.
+        UnknownIssuer | BadSignature => {
             "its certificate is not from a known authority: set `tls.ca_file` to the certificate of \
                           the authority, or have the receiver send the certificates between"
                 .to_owned()
@@ -89,6 +90,7 @@ fn alert_words(alert: AlertDescription) -> String {
         | AlertDescription::CertificateExpired
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnknownCA
+        | AlertDescription::DecryptError
         | AlertDescription::AccessDenied => {
             format!("it does not accept our certificate (`tls.client_cert_file`): {}", short(&alert))
         }
