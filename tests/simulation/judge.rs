@@ -5,7 +5,7 @@ use b24relay::event::Event;
 use b24relay::store::View;
 
 use crate::ledger::{Ledger, covers};
-use crate::plan::SinkPlan;
+use crate::plan::{EPOCH_MS, SinkPlan};
 use crate::queue::{Fate, Incident, Row};
 use crate::world::{SOURCE, World, now_ms};
 
@@ -86,6 +86,7 @@ impl World {
 
     fn examine_lane(&mut self, name: &'static str, view: &View) {
         let forgives_dates = self.forgives_dates();
+        let portal_now_ms = self.portal_now_ms();
         let ledger = self.ledgers.sinks.get_mut(name).expect("a ledger");
         let Some(lane) = view.lanes.get(name) else {
             if !ledger.is_configured {
@@ -95,6 +96,7 @@ impl World {
             }
             return;
         };
+        judge_start(name, ledger, lane.start_ms, portal_now_ms);
         for (sink, id) in &view.dead_letters {
             if sink == name && ledger.buried.insert(*id) {
                 self.count.rejected += 1;
@@ -178,6 +180,11 @@ impl World {
                 self.ledgers.sinks.values_mut().for_each(|ledger| ledger.excuse(*id));
             }
         }
+    }
+
+    /// What the portal's clock shows, if it goes.
+    fn portal_now_ms(&self) -> i64 {
+        EPOCH_MS + self.plan.portal.ahead_ms + i64::try_from(now_ms()).unwrap()
     }
 
     /// Dates that are off by an hour are found out only by and by.
@@ -303,7 +310,8 @@ impl World {
 impl Ledger {
     /// Whether its filter leaves `row` out, or its start does.
     fn is_filtered(&self, row: &Row) -> bool {
-        self.is_unwanted(row) || (self.plan.starts_now && row.plan.born_ms < self.since_ms + COMMIT_MS)
+        self.is_unwanted(row)
+            || self.start_ms.is_some_and(|start_ms| row.date_ms < start_ms.div_euclid(1000) * 1000)
     }
 
     fn is_unwanted(&self, row: &Row) -> bool {
@@ -320,6 +328,15 @@ impl SinkPlan {
     fn is_unwanted(&self, kind: &str) -> bool {
         self.kinds.as_ref().is_some_and(|kinds| !kinds.contains(&kind))
     }
+}
+
+/// A sink takes either everything, or what happens from a moment on that does not move, and is not to come.
+fn judge_start(name: &str, ledger: &mut Ledger, start_ms: Option<i64>, portal_now_ms: i64) {
+    assert!(start_ms.is_none() || ledger.plan.starts_now, "G5: `{name}` does not get all from the beginning");
+    assert!(ledger.start_ms.is_none() || start_ms == ledger.start_ms, "G5: the start of `{name}` has moved");
+    let ahead_ms = start_ms.map_or(0, |start_ms| start_ms - portal_now_ms);
+    assert!(ahead_ms <= 0, "G5: `{name}` starts {ahead_ms} ms from now only");
+    ledger.start_ms = start_ms;
 }
 
 /// I4: what was settled stays so.

@@ -31,8 +31,8 @@ pub struct Ledger {
     pub plan: SinkPlan,
     /// The life that runs, or ran last, has it.
     pub is_configured: bool,
-    /// When its first life began.
-    pub since_ms: u64,
+    /// Since when it takes events, in Unix milliseconds by the portal's clock, if that matters.
+    pub start_ms: Option<i64>,
     /// What it is owed.
     pub open: BTreeSet<u64>,
     /// What it has, and since when.
@@ -53,12 +53,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// That of a sink whose first life begins at `now_ms`, when it is owed `open`.
-    pub fn new(plan: &SinkPlan, now_ms: u64, open: BTreeSet<u64>, is_tallied: bool) -> Self {
+    /// That of a sink whose first life begins, when it is owed `open`.
+    pub fn new(plan: &SinkPlan, open: BTreeSet<u64>, is_tallied: bool) -> Self {
         Self {
             plan: plan.clone(),
             is_configured: true,
-            since_ms: now_ms,
+            start_ms: None,
             open,
             accepted: BTreeMap::new(),
             credits: BTreeSet::new(),

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use b24relay::checkpoint::Checkpoint;
 use b24relay::config::{
     AccessConfig, DeliveryMode, KindConfig, PollConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig,
     StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
@@ -376,15 +375,10 @@ impl World {
         for plan in sinks {
             if let Some(ledger) = self.ledgers.sinks.get_mut(plan.name) {
                 ledger.is_configured = true;
-                let lane = view.lanes.get(plan.name);
-                if lane.is_none_or(|lane| lane.checkpoint == Checkpoint::at(Offset::START)) {
-                    // It has taken nothing yet, so it begins again.
-                    ledger.since_ms = now_ms();
-                }
                 continue;
             }
             self.count.sinks_returned += u64::from(life > 1);
-            let ledger = Ledger::new(plan, now_ms(), waiting.clone(), life == 1);
+            let ledger = Ledger::new(plan, waiting.clone(), life == 1);
             self.ledgers.sinks.insert(plan.name, ledger);
         }
     }
