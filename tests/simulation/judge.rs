@@ -240,11 +240,32 @@ impl World {
             assert!(ledger.credits.remove(&id), "G2: `{sink}` got {id} again, without any reason");
             return;
         }
+        self.judge_order(sink, id);
+        self.judge_uncommitted(sink);
+    }
+
+    fn judge_order(&self, sink: &'static str, id: u64) {
+        let (ledger, row) = (&self.ledgers.sinks[sink], self.queue.row(id).expect("a row"));
         let before = ledger
             .accepted
             .range(id + 1..)
             .find(|(higher, _)| self.queue.row(**higher).is_some_and(|higher| higher.shown >= row.shown));
         assert!(before.is_none() || !ledger.is_tallied, "G3: `{sink}` got {id} after {before:?}");
+    }
+
+    /// After so many events a commit is due at any moment, not only at the end of a life (G2).
+    fn judge_uncommitted(&mut self, sink: &'static str) {
+        let count = |world: &Self, view: Option<&View>| {
+            let lane = view.and_then(|view| view.lanes.get(sink));
+            world.ledgers.sinks[sink].fresh(lane.map(|lane| &lane.checkpoint)).len()
+        };
+        let greatest = COMMIT_EVENTS - 1 + self.ledgers.sinks[sink].plan.attempt_max;
+        // What was seen on the disk last is nearly always enough, and costs nothing.
+        if count(self, self.ledgers.last.as_ref()) > greatest {
+            let view = self.view();
+            let uncommitted = count(self, Some(&view));
+            assert!(uncommitted <= greatest, "G2: {uncommitted} events of `{sink}` are not committed");
+        }
     }
 
     /// Life `life` is over; `was_crash` when it did not end by itself.
@@ -262,8 +283,7 @@ impl World {
         for (name, ledger) in self.ledgers.sinks.iter_mut().filter(|(_, ledger)| ledger.is_configured) {
             let checkpoint = view.lanes.get(*name).map(|lane| &lane.checkpoint);
             let uncommitted = ledger.uncommitted(checkpoint);
-            let fresh = uncommitted.iter().filter(|(id, _)| !ledger.credits.contains(*id));
-            let fresh: Vec<(u64, u64)> = fresh.map(|(id, at_ms)| (*id, *at_ms)).collect();
+            let fresh = ledger.fresh(checkpoint);
             let greatest = COMMIT_EVENTS - 1 + ledger.plan.attempt_max;
             assert!(fresh.len() <= greatest, "G2: {} events of `{name}` were not committed", fresh.len());
 

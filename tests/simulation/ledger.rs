@@ -77,6 +77,12 @@ impl Ledger {
         accepted.map(|(id, at_ms)| (*id, *at_ms)).collect()
     }
 
+    /// The same without what it may get twice.
+    pub fn fresh(&self, checkpoint: Option<&Checkpoint>) -> Vec<(u64, u64)> {
+        let uncommitted = self.uncommitted(checkpoint).into_iter();
+        uncommitted.filter(|(id, _)| !self.credits.contains(id)).collect()
+    }
+
     /// It is owed `id` no longer.
     pub fn excuse(&mut self, id: u64) {
         if self.open.remove(&id) {
