@@ -188,7 +188,7 @@ impl World {
     }
 
     /// Dates that are off by an hour are found out only by and by.
-    fn forgives_dates(&self) -> bool {
+    pub fn forgives_dates(&self) -> bool {
         self.plan.events.iter().any(|event| event.date_error_ms < -60_000)
     }
 
@@ -214,6 +214,10 @@ impl World {
             .filter(|id| self.queue.row(*id).is_some_and(|row| row.shown.is_none()))
             .collect();
         self.queue.show(ids, life, now_ms());
+        if !has_more && self.ledgers.goal.is_none() {
+            let shown = self.queue.rows().filter(|row| row.shown_in_life == Some(life));
+            self.ledgers.goal = Some(shown.map(|row| row.plan.id).max().unwrap_or(0));
+        }
         self.count.late += fresh.iter().filter(|id| self.queue.is_late(**id)).count() as u64;
         fresh.len() as u64
     }

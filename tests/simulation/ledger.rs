@@ -18,6 +18,8 @@ pub struct Ledgers {
     pub in_memory: BTreeSet<u64>,
     /// Of that, what the running life must have missed.
     pub noticed: BTreeSet<u64>,
+    /// The highest id that the running life knew when it first read the queue to its end.
+    pub goal: Option<u64>,
     /// How many thefts the state file must know of.
     pub thefts_due: u64,
     /// The operator has set the offset once: what is below may be gone, what is above may come again.

@@ -359,6 +359,7 @@ impl World {
     /// A life with `sinks` begins.
     fn enrol(&mut self, sinks: &[SinkPlan], life: u64) {
         self.calls.in_life = 0;
+        self.ledgers.goal = None;
         self.calls.justify(now_ms(), 12);
         self.crash = tokio_util::sync::CancellationToken::new();
         self.fuse = None;
@@ -398,13 +399,18 @@ impl World {
         }
     }
 
-    /// A drain says that all is done: what could be seen before it began has been settled.
+    /// A drain says that all is done: what could be seen before it began has been settled, and nothing more
+    /// can appear below it.
     fn judge_drain(&self) {
         for (name, ledger) in self.ledgers.sinks.iter().filter(|(_, ledger)| ledger.is_configured) {
             let left =
                 ledger.open.iter().find(|id| self.queue.row(**id).is_some_and(|row| row.shown.is_some()));
             assert!(left.is_none(), "a drain left {left:?} to `{name}`");
         }
+        let goal = self.ledgers.goal.unwrap_or(0);
+        let late = self.queue.rows().find(|row| row.plan.id < goal && row.fate == Fate::Unborn);
+        let late = late.filter(|_| !self.forgives_dates()).map(|row| row.plan.id);
+        assert!(late.is_none(), "a drain has seen {goal}, and did not wait for {late:?}");
     }
 
     /// A life ended with `error`.
