@@ -187,22 +187,26 @@ async fn a_portal_that_counts_anew_while_the_relay_runs_is_refused_as_well() {
     assert_delivered(&portal, &setup).await;
 }
 
-/// An event that nobody can see yet, and two of five seconds later; returns the id of the first.
-async fn record_with_a_straggler(portal: &Portal) -> u64 {
+/// An event that nobody can see yet, and two of five seconds later.
+async fn record_with_a_straggler(portal: &Portal) {
     portal.post("events", json!({"user": 1, "count": 1, "hold": true})).await;
     portal.post("clock", json!({"advance_s": 5})).await;
     portal.record(1, 2).await;
-    let ids = portal.ids(1).await;
-    ids[ids.len() - 3]
+}
+
+/// Lets it be seen, behind the first five; returns its id.
+async fn release(portal: &Portal) -> u64 {
+    portal.post("release", json!({})).await;
+    portal.ids(1).await[5]
 }
 
 #[tokio::test]
 async fn an_event_that_shows_too_late_is_no_portal_that_counts_anew() {
     let (portal, setup) = used().await;
     let mut relay = setup.run();
-    let straggler = record_with_a_straggler(&portal).await;
+    record_with_a_straggler(&portal).await;
     until("the later ones are confirmed", async || counts(&portal).await[0] == 7).await;
-    portal.post("release", json!({})).await;
+    let straggler = release(&portal).await;
     relay.until_logged("became visible below what was confirmed").await;
     let polls = portal.polls().await;
     until("it polls on", async || portal.polls().await > polls + 2).await;
@@ -220,10 +224,10 @@ async fn an_event_that_shows_too_late_is_no_portal_that_counts_anew() {
 async fn a_new_event_of_a_portal_that_counts_anew_is_refused_beside_one_that_shows_too_late() {
     let (portal, setup) = used().await;
     let mut relay = setup.run();
-    let straggler = record_with_a_straggler(&portal).await;
+    record_with_a_straggler(&portal).await;
     until("the later ones are confirmed", async || counts(&portal).await[0] == 7).await;
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
-    portal.post("release", json!({})).await;
+    let straggler = release(&portal).await;
     let log = setup.drain().await;
     assert!(log.contains("became visible below what was confirmed"), "{log}");
     // Later than the confirmation, and lower all the same.
