@@ -123,6 +123,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn files_called_like_what_others_put_aside_are_easily_confused() {
+        let are_confused = |one: &str, other: &str| {
+            let (one, other) = (Path::new(one), Path::new(other));
+            let found = are_easily_confused(one, other);
+            assert_eq!(found, are_easily_confused(other, one), "whichever comes first");
+            found
+        };
+        for aside in ["/a/x.jsonl.1", "/a/x.jsonl.1.gz", "/a/x.jsonl-20261121", "/a/x.jsonl.20261121T000000"]
+        {
+            assert!(are_confused("/a/x.jsonl", aside), "{aside}");
+        }
+        for other in
+            ["/a/x.jsonl.old", "/a/x.jsonl-", "/a/x.jsonl.", "/a/x.jsonl1", "/b/x.jsonl.1", "/a/y.jsonl"]
+        {
+            assert!(!are_confused("/a/x.jsonl", other), "{other}");
+        }
+    }
+
+    #[test]
     fn one_file_has_one_whereabouts_however_it_is_spelled() {
         let directory = tempfile::tempdir().unwrap();
         let base = directory.path();

@@ -1,4 +1,9 @@
 //! Whether there is room for another dead letter: at the bound a lane is held, and nothing is lost.
+//!
+//! It is looked for before the commit, not in it: one that was refused there would take with it what the
+//! sink has been delivered since the last, which must not come again. So lanes that bury at the same moment
+//! may get past `dead_letters.max_size` by one event each; the bound keeps a disk from filling up, and does
+//! not need to be met to the byte.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use super::clock::PortalClock;
 use super::gap::Coverage;
 use super::opening::Common;
 use super::pace::{Pace, Polled};
-use super::preparation::Preparation;
+use super::preparation::{Confirmed, Preparation};
 use super::{Ending, Until};
 use crate::config::PollConfig;
 use crate::event::{Batch, Offset};
@@ -49,8 +49,7 @@ pub struct Poller {
     until: Until,
     /// Until the first answer.
     census: Option<Census>,
-    /// The portal has forgotten all below it.
-    confirmed: Offset,
+    confirmed: Confirmed,
     noted: Offset,
     failures: u32,
     /// The last refusal will not heal by waiting.
@@ -77,12 +76,13 @@ impl Poller {
             preparation: Preparation::new(owner),
             pace: Pace::new(*poll),
             clock,
-            coverage,
             store: common.store.clone(),
             signals: common.signals.clone(),
             until: common.until,
             census: Some(common.census.clone()),
-            confirmed,
+            // What was covered then was confirmed before.
+            confirmed: Confirmed { offset: confirmed, at_ms: coverage.covered_ms() },
+            coverage,
             noted: confirmed,
             failures: 0,
             needs_person: false,
@@ -104,7 +104,7 @@ impl Poller {
 
     /// The portal has forgotten all below it.
     pub fn confirmed(&self) -> Offset {
-        self.confirmed
+        self.confirmed.offset
     }
 
     /// What is so now.
@@ -127,7 +127,9 @@ impl Poller {
             answer => answer,
         };
         if let Ok(batch) = &answer {
-            self.confirmed = self.confirmed.max(offset);
+            if offset > self.confirmed.offset {
+                self.confirmed = Confirmed { offset, at_ms: batch.portal_ms };
+            }
             self.needs_person = false;
             if let Some(portal_ms) = batch.portal_ms {
                 self.clock.note(portal_ms);
@@ -244,12 +246,12 @@ impl Poller {
         if self.failures > 0 {
             info!(source = self.name(), failures = self.failures, "the portal answers again");
         }
-        let has_confirmed = (is_idle || self.noted == Offset::START) && self.confirmed > self.noted;
+        let has_confirmed = (is_idle || self.noted == Offset::START) && self.confirmed.offset > self.noted;
         let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL) || has_confirmed;
         if is_due || self.failures > 0 || !self.trouble.is_empty() {
             self.failures = 0;
             self.answer_census(false);
-            self.noted = self.confirmed;
+            self.noted = self.confirmed.offset;
             self.noted_at = Some(Instant::now());
             self.trouble.clear();
             self.note(true).await;
@@ -277,7 +279,7 @@ impl Poller {
         let health = Health {
             has_polled,
             trouble: self.trouble.clone(),
-            confirmed: self.confirmed,
+            confirmed: self.confirmed.offset,
             covered_ms: self.coverage.covered_ms(),
             skew_ms: self.clock.skew_ms(),
         };

@@ -3,13 +3,18 @@
 //! A credential may have changed hands, and a restored portal may count from a lower id: then our offset
 //! would destroy what it does not belong to (PORTAL.md 2.4 and hazard 10). Both are looked for first, and
 //! a poll that has nothing to confirm begins at the queue's beginning, where a lower id would show.
+//!
+//! A lower id may also have become visible later than the lag (hazard 2). Ids are given out in the order of
+//! time, so it is dated before we confirmed what is above it; what a portal that counts anew records is
+//! dated afterwards. In doubt it counts anew: that destroys nothing, and a person is told.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::event::{Batch, EventId, Offset};
+use crate::event::{Batch, Event, EventId, Offset};
 use crate::portal::{CallError, Upstream};
 
 /// How often the portal is asked to record, though it should be doing so: nobody tells when it stopped.
@@ -17,6 +22,9 @@ const SUBSCRIBE_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// When that failed, and polls go on.
 const SUBSCRIBE_RETRY: Duration = Duration::from_secs(300);
+
+/// Events are dated in whole seconds: one may be that much younger than its date says.
+const DATE_RESOLUTION_MS: i64 = 1000;
 
 /// How far the preparations of one source have come.
 pub struct Preparation {
@@ -27,16 +35,27 @@ pub struct Preparation {
     /// `None` before the first time.
     subscribe_at: Option<Instant>,
     is_peeked: bool,
+    /// Of which ids it was told that they came too late.
+    told: BTreeSet<EventId>,
+}
+
+/// What the portal has been told to forget.
+#[derive(Clone, Copy)]
+pub struct Confirmed {
+    /// All below it is gone.
+    pub offset: Offset,
+    /// When it was told so at the latest, by its own clock, if that is known.
+    pub at_ms: Option<i64>,
 }
 
 impl Preparation {
     /// Nothing has been prepared. The queue belongs to `owner`, if it does to any user.
     pub fn new(owner: Option<u64>) -> Self {
-        Self { owner, owner_known: None, subscribe_at: None, is_peeked: false }
+        Self { owner, owner_known: None, subscribe_at: None, is_peeked: false, told: BTreeSet::new() }
     }
 
     /// Does what is still to be done, then polls for up to `limit` events. All below `offset` is settled,
-    /// and all below `confirmed` is gone already. May be given up while it waits.
+    /// and what is `confirmed` is gone already. May be given up while it waits.
     ///
     /// # Errors
     /// What the portal refuses, and what stands against confirming anything.
@@ -44,18 +63,20 @@ impl Preparation {
         &mut self,
         queue: &dyn Upstream,
         offset: Offset,
-        confirmed: Offset,
+        confirmed: Confirmed,
         limit: u16,
     ) -> Result<Batch, CallError> {
         self.complete(queue).await?;
-        if offset > confirmed && !self.is_peeked {
+        if offset > confirmed.offset && !self.is_peeked {
             let highest = queue.highest(limit).await?;
-            refuse_restored(queue, highest, confirmed)?;
+            refuse_restored(queue, highest, confirmed.offset)?;
         }
-        let from = if offset > confirmed { offset } else { Offset::START };
+        let from = if offset > confirmed.offset { offset } else { Offset::START };
         let batch = queue.poll(from, limit).await?;
-        refuse_restored(queue, batch.events.last().map(|event| event.id), confirmed)?;
-        warn_of_lower(queue, &batch, confirmed);
+        if !confirmed.are_late(&batch) {
+            refuse_restored(queue, batch.events.last().map(|event| event.id), confirmed.offset)?;
+        }
+        self.warn_of_lower(queue, &batch, confirmed.offset);
         self.is_peeked = true;
         Ok(batch)
     }
@@ -79,6 +100,17 @@ impl Preparation {
     /// The portal says that it does not record.
     pub fn lose_subscription(&mut self) {
         self.subscribe_at = None;
+    }
+
+    /// The portal counts on, and these came too late for us. They may stay there for a day: told once.
+    fn warn_of_lower(&mut self, queue: &dyn Upstream, batch: &Batch, confirmed: Offset) {
+        let lower = batch.events.iter().map(|event| event.id).filter(|id| !confirmed.wants(*id));
+        let told = std::mem::replace(&mut self.told, lower.collect());
+        let count = self.told.difference(&told).count();
+        if count > 0 {
+            let (source, confirmed) = (&queue.queue().source, confirmed.get());
+            warn!(%source, count, confirmed, "events became visible below what was confirmed: they cannot be delivered any more");
+        }
     }
 
     async fn subscribe(&mut self, queue: &dyn Upstream) -> Result<(), CallError> {
@@ -132,11 +164,14 @@ fn refuse_restored(
     Err(CallError::operator(queue.method(), reason, cure))
 }
 
-/// Where there are higher ids as well, the portal counts on: these came too late for us.
-fn warn_of_lower(queue: &dyn Upstream, batch: &Batch, confirmed: Offset) {
-    let count = batch.events.iter().filter(|event| !confirmed.wants(event.id)).count();
-    if count > 0 {
-        let (source, confirmed) = (&queue.queue().source, confirmed.get());
-        warn!(%source, count, confirmed, "events became visible below what was confirmed: they cannot be delivered any more");
+impl Confirmed {
+    /// Whether all of `batch` became visible too late. A full page may hide what is behind it.
+    fn are_late(self, batch: &Batch) -> bool {
+        let is_late = |event: &Event| {
+            let is_before =
+                |(date_ms, at_ms): (i64, i64)| date_ms.saturating_add(DATE_RESOLUTION_MS) <= at_ms;
+            !self.offset.wants(event.id) && event.date_ms().zip(self.at_ms).is_some_and(is_before)
+        };
+        !batch.has_more && batch.events.iter().all(is_late)
     }
 }

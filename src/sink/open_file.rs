@@ -11,6 +11,9 @@ use super::place::{Identity, create_parents, identity_at, sync_folder};
 use super::tail;
 use crate::failpoint;
 
+/// How often a file may be put aside by others while we open it.
+const OPENINGS_MAX: u32 = 10;
+
 /// See the top of this file.
 pub struct OpenFile {
     pub file: File,
@@ -27,17 +30,33 @@ pub struct Doubt {
 impl OpenFile {
     /// Opens the file at `place`, links followed; creates it and its folders when they are not there.
     pub fn open(place: &Path, mode: u32) -> io::Result<Self> {
-        let is_new = !place.exists();
-        if is_new {
-            create_parents(place)?;
+        for _ in 0..OPENINGS_MAX {
+            let is_new = !place.exists();
+            if is_new {
+                create_parents(place)?;
+            }
+            let file = OpenOptions::new().read(true).append(true).create(true).mode(mode).open(place)?;
+            if let Some(opened) = Self::own(file, place, is_new.then_some(mode))? {
+                return Ok(opened);
+            }
         }
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(mode).open(place)?;
+        Err(io::Error::new(ErrorKind::ResourceBusy, "another process keeps putting it aside"))
+    }
+
+    /// Makes `file`, which `place` has led to, ours alone; one that is new gets its `new_mode`. `None` when
+    /// it was put aside before we had the lock: whoever did that may be compressing it by now.
+    fn own(file: File, place: &Path, new_mode: Option<u32>) -> io::Result<Option<Self>> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
         }
-        lock(&file)?;
-        if is_new {
+        let identity = Identity::of(&metadata);
+        let locked = lock(&file);
+        if identity_at(place)? != Some(identity) {
+            return Ok(None);
+        }
+        locked?;
+        if let Some(mode) = new_mode {
             // The process's umask has had its say; the configuration has the last word.
             file.set_permissions(Permissions::from_mode(mode))?;
         } else if let Some(repair) = tail::repair(&file)? {
@@ -47,7 +66,7 @@ impl OpenFile {
         // here on counts as settled, and so does its name.
         file.sync_data()?;
         sync_folder(place)?;
-        Ok(Self { file, identity: Identity::of(&metadata) })
+        Ok(Some(Self { file, identity }))
     }
 
     /// Appends `bytes` behind `length`, which is all there is, and waits for the disk. When that fails, what
@@ -127,4 +146,43 @@ pub fn open_past(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     file.sync_data()?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(place: &Path) -> OpenFile {
+        OpenFile::open(place, 0o640).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_was_put_aside_before_it_was_locked_is_not_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let (place, aside) = (folder.path().join("events.jsonl"), folder.path().join("events.jsonl.1"));
+        fs::write(&place, "{}\n{\"torn").unwrap();
+        let file = || OpenOptions::new().read(true).append(true).open(&place).unwrap();
+        let (late, later) = (file(), file());
+        fs::rename(&place, &aside).unwrap();
+        assert!(OpenFile::own(late, &place, None).unwrap().is_none(), "nothing is there by now");
+        let other = open(&place);
+        assert!(OpenFile::own(later, &place, None).unwrap().is_none(), "another is there by now");
+        assert_eq!(fs::read(&aside).unwrap(), b"{}\n{\"torn", "whoever has it may be reading it");
+        drop(other);
+        let ours = open(&place);
+        assert_eq!(identity_at(&place).unwrap(), Some(ours.identity));
+    }
+
+    #[test]
+    fn what_is_written_to_a_file_without_a_name_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("events.jsonl");
+        let opened = open(&place);
+        opened.append(b"{}\n", 0).map_err(|(error, _)| error).unwrap();
+        fs::remove_file(&place).unwrap();
+        let (error, doubt) = opened.append(b"{}\n", 3).unwrap_err();
+        assert!(error.to_string().contains("deleted"), "{error}");
+        assert!(doubt.is_none(), "it was cut off again");
+        assert_eq!(opened.file.metadata().unwrap().len(), 3);
+    }
 }

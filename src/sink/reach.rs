@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::place::{folder_of, follow};
 use super::webhook;
 use crate::blocking;
 use crate::config::{SinkConfig, TargetConfig};
@@ -20,8 +21,15 @@ pub async fn reach(sink: &SinkConfig) -> Result<String, String> {
     match &sink.target {
         TargetConfig::Stdout(_) => Ok("standard output is always there".to_owned()),
         TargetConfig::File(file) => {
-            let path = file.path.clone();
-            blocking::run(move || reach_file(&path)).await
+            let (path, is_rotated) = (file.path.clone(), file.rotate.is_some());
+            blocking::run(move || {
+                let reached = reach_file(&path)?;
+                if is_rotated {
+                    reach_rotation(&path)?;
+                }
+                Ok(reached)
+            })
+            .await
         }
         TargetConfig::Webhook(config) => webhook::knock(config, config.timeout.min(TIMEOUT_MAX)).await,
     }
@@ -45,6 +53,19 @@ fn reach_file(path: &Path) -> Result<String, String> {
         }
         Err(error) => Err(format!("cannot look at `{shown}`: {error}")),
     }
+}
+
+/// Whether the file can be put aside, when it is there: that takes its folder as well.
+fn reach_rotation(path: &Path) -> Result<(), String> {
+    let place = follow(path).map_err(|error| format!("cannot look at `{}`: {error}", path.display()))?;
+    let folder = folder_of(&place);
+    if !place.exists() {
+        return Ok(());
+    }
+    try_folder(folder).map_err(|error| {
+        let (path, folder) = (path.display(), folder.display());
+        format!("`{path}` can be written, but not rotated: cannot create files in `{folder}`: {error}")
+    })
 }
 
 /// The lowest folder above `path` that is there already: the sink creates those below it.
@@ -72,6 +93,26 @@ mod tests {
         fs::write(folder.path().join("events.jsonl"), "x\n").unwrap();
         assert!(reach("events.jsonl").unwrap().contains("can be written"));
         assert_eq!(fs::read(folder.path().join("events.jsonl")).unwrap(), b"x\n");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_that_cannot_be_put_aside_is_told_when_it_is_to_be_rotated() {
+        // Writable, in a folder where nobody may create anything.
+        let path = Path::new("/proc/self/comm");
+        assert!(reach_file(path).unwrap().contains("can be written"));
+        assert!(reach_rotation(path).unwrap_err().contains("not rotated"));
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("events.jsonl");
+        std::os::unix::fs::symlink(path, &link).unwrap();
+        assert!(
+            reach_rotation(&link).unwrap_err().contains("not rotated"),
+            "it is the target that is rotated"
+        );
+        let fine = folder.path().join("fine.jsonl");
+        assert_eq!(reach_rotation(&fine), Ok(()));
+        fs::write(&fine, "").unwrap();
+        assert_eq!(reach_rotation(&fine), Ok(()));
     }
 
     #[test]

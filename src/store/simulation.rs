@@ -38,6 +38,8 @@ pub struct LaneView {
     pub checkpoint: Checkpoint,
     /// What became of it.
     pub tally: Tally,
+    /// As [`super::LaneRecord::start_ms`].
+    pub start_ms: Option<i64>,
 }
 
 impl Store {
@@ -65,8 +67,7 @@ impl Store {
 }
 
 fn view(connection: &Connection, source: &str) -> rusqlite::Result<View> {
-    let lanes =
-        "SELECT sink, offset, above, delivered, filtered, expired, buried FROM checkpoint WHERE source = ?1";
+    let lanes = "SELECT sink, offset, above, delivered, filtered, expired, buried, start_ms FROM checkpoint WHERE source = ?1";
     let source_row = "SELECT received, confirmed, stolen FROM source WHERE name = ?1";
     let numbers = rows(connection, source_row, source, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let (received, confirmed, stolen) = numbers.first().copied().unwrap_or((1, 1, 0));
@@ -101,5 +102,5 @@ fn lane(row: &Row<'_>) -> rusqlite::Result<(String, LaneView)> {
     let checkpoint = checkpoint.ok_or(rusqlite::Error::InvalidQuery)?;
     let tally =
         Tally { delivered: row.get(3)?, filtered: row.get(4)?, expired: row.get(5)?, buried: row.get(6)? };
-    Ok((row.get(0)?, LaneView { checkpoint, tally }))
+    Ok((row.get(0)?, LaneView { checkpoint, tally, start_ms: row.get(7)? }))
 }

@@ -186,3 +186,55 @@ async fn a_portal_that_counts_anew_while_the_relay_runs_is_refused_as_well() {
     set_back(&setup).await;
     assert_delivered(&portal, &setup).await;
 }
+
+/// An event that nobody can see yet, and two of five seconds later.
+async fn record_with_a_straggler(portal: &Portal) {
+    portal.post("events", json!({"user": 1, "count": 1, "hold": true})).await;
+    portal.post("clock", json!({"advance_s": 5})).await;
+    portal.record(1, 2).await;
+}
+
+/// Lets it be seen, behind the first five; returns its id.
+async fn release(portal: &Portal) -> u64 {
+    portal.post("release", json!({})).await;
+    portal.ids(1).await[5]
+}
+
+#[tokio::test]
+async fn an_event_that_shows_too_late_is_no_portal_that_counts_anew() {
+    let (portal, setup) = used().await;
+    let mut relay = setup.run();
+    record_with_a_straggler(&portal).await;
+    until("the later ones are confirmed", async || counts(&portal).await[0] == 7).await;
+    let straggler = release(&portal).await;
+    relay.until_logged("became visible below what was confirmed").await;
+    let polls = portal.polls().await;
+    until("it polls on", async || portal.polls().await > polls + 2).await;
+    portal.record(1, 1).await;
+    let last = *portal.ids(1).await.last().unwrap();
+    until("the next is delivered", async || setup.filed_ids().contains(&last)).await;
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+    assert!(!relay.log().contains("ERROR"), "{}", relay.log());
+    assert_eq!(relay.log().matches("became visible below").count(), 1, "told once: {}", relay.log());
+    let others: Vec<u64> = portal.ids(1).await.into_iter().filter(|id| *id != straggler).collect();
+    assert_exactly_once(&setup.filed_ids(), &others);
+}
+
+#[tokio::test]
+async fn a_new_event_of_a_portal_that_counts_anew_is_refused_beside_one_that_shows_too_late() {
+    let (portal, setup) = used().await;
+    let mut relay = setup.run();
+    record_with_a_straggler(&portal).await;
+    until("the later ones are confirmed", async || counts(&portal).await[0] == 7).await;
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+    let straggler = release(&portal).await;
+    let log = setup.drain().await;
+    assert!(log.contains("became visible below what was confirmed"), "{log}");
+    // Later than the confirmation, and lower all the same.
+    portal.post("counter", json!({"next": straggler + 1})).await;
+    portal.record(1, 1).await;
+    let refused = finished(&["run", "--once"], setup.folder()).await;
+    assert_eq!(code(&refused), 77, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("counts anew"), "{}", stderr(&refused));
+    assert_eq!(counts(&portal).await[2], 2, "nothing is destroyed");
+}

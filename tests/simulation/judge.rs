@@ -5,7 +5,7 @@ use b24relay::event::Event;
 use b24relay::store::View;
 
 use crate::ledger::{Ledger, covers};
-use crate::plan::SinkPlan;
+use crate::plan::{EPOCH_MS, SinkPlan};
 use crate::queue::{Fate, Incident, Row};
 use crate::world::{SOURCE, World, now_ms};
 
@@ -86,6 +86,7 @@ impl World {
 
     fn examine_lane(&mut self, name: &'static str, view: &View) {
         let forgives_dates = self.forgives_dates();
+        let portal_now_ms = self.portal_now_ms();
         let ledger = self.ledgers.sinks.get_mut(name).expect("a ledger");
         let Some(lane) = view.lanes.get(name) else {
             if !ledger.is_configured {
@@ -95,6 +96,7 @@ impl World {
             }
             return;
         };
+        judge_start(name, ledger, lane.start_ms, portal_now_ms);
         for (sink, id) in &view.dead_letters {
             if sink == name && ledger.buried.insert(*id) {
                 self.count.rejected += 1;
@@ -180,8 +182,13 @@ impl World {
         }
     }
 
+    /// What the portal's clock shows, if it goes.
+    fn portal_now_ms(&self) -> i64 {
+        EPOCH_MS + self.plan.portal.ahead_ms + i64::try_from(now_ms()).unwrap()
+    }
+
     /// Dates that are off by an hour are found out only by and by.
-    fn forgives_dates(&self) -> bool {
+    pub fn forgives_dates(&self) -> bool {
         self.plan.events.iter().any(|event| event.date_error_ms < -60_000)
     }
 
@@ -207,6 +214,10 @@ impl World {
             .filter(|id| self.queue.row(*id).is_some_and(|row| row.shown.is_none()))
             .collect();
         self.queue.show(ids, life, now_ms());
+        if !has_more && self.ledgers.goal.is_none() {
+            let shown = self.queue.rows().filter(|row| row.shown_in_life == Some(life));
+            self.ledgers.goal = Some(shown.map(|row| row.plan.id).max().unwrap_or(0));
+        }
         self.count.late += fresh.iter().filter(|id| self.queue.is_late(**id)).count() as u64;
         fresh.len() as u64
     }
@@ -233,11 +244,32 @@ impl World {
             assert!(ledger.credits.remove(&id), "G2: `{sink}` got {id} again, without any reason");
             return;
         }
+        self.judge_order(sink, id);
+        self.judge_uncommitted(sink);
+    }
+
+    fn judge_order(&self, sink: &'static str, id: u64) {
+        let (ledger, row) = (&self.ledgers.sinks[sink], self.queue.row(id).expect("a row"));
         let before = ledger
             .accepted
             .range(id + 1..)
             .find(|(higher, _)| self.queue.row(**higher).is_some_and(|higher| higher.shown >= row.shown));
         assert!(before.is_none() || !ledger.is_tallied, "G3: `{sink}` got {id} after {before:?}");
+    }
+
+    /// After so many events a commit is due at any moment, not only at the end of a life (G2).
+    fn judge_uncommitted(&mut self, sink: &'static str) {
+        let count = |world: &Self, view: Option<&View>| {
+            let lane = view.and_then(|view| view.lanes.get(sink));
+            world.ledgers.sinks[sink].fresh(lane.map(|lane| &lane.checkpoint)).len()
+        };
+        let greatest = COMMIT_EVENTS - 1 + self.ledgers.sinks[sink].plan.attempt_max;
+        // What was seen on the disk last is nearly always enough, and costs nothing.
+        if count(self, self.ledgers.last.as_ref()) > greatest {
+            let view = self.view();
+            let uncommitted = count(self, Some(&view));
+            assert!(uncommitted <= greatest, "G2: {uncommitted} events of `{sink}` are not committed");
+        }
     }
 
     /// Life `life` is over; `was_crash` when it did not end by itself.
@@ -255,8 +287,7 @@ impl World {
         for (name, ledger) in self.ledgers.sinks.iter_mut().filter(|(_, ledger)| ledger.is_configured) {
             let checkpoint = view.lanes.get(*name).map(|lane| &lane.checkpoint);
             let uncommitted = ledger.uncommitted(checkpoint);
-            let fresh = uncommitted.iter().filter(|(id, _)| !ledger.credits.contains(*id));
-            let fresh: Vec<(u64, u64)> = fresh.map(|(id, at_ms)| (*id, *at_ms)).collect();
+            let fresh = ledger.fresh(checkpoint);
             let greatest = COMMIT_EVENTS - 1 + ledger.plan.attempt_max;
             assert!(fresh.len() <= greatest, "G2: {} events of `{name}` were not committed", fresh.len());
 
@@ -303,7 +334,8 @@ impl World {
 impl Ledger {
     /// Whether its filter leaves `row` out, or its start does.
     fn is_filtered(&self, row: &Row) -> bool {
-        self.is_unwanted(row) || (self.plan.starts_now && row.plan.born_ms < self.since_ms + COMMIT_MS)
+        self.is_unwanted(row)
+            || self.start_ms.is_some_and(|start_ms| row.date_ms < start_ms.div_euclid(1000) * 1000)
     }
 
     fn is_unwanted(&self, row: &Row) -> bool {
@@ -320,6 +352,15 @@ impl SinkPlan {
     fn is_unwanted(&self, kind: &str) -> bool {
         self.kinds.as_ref().is_some_and(|kinds| !kinds.contains(&kind))
     }
+}
+
+/// A sink takes either everything, or what happens from a moment on that does not move, and is not to come.
+fn judge_start(name: &str, ledger: &mut Ledger, start_ms: Option<i64>, portal_now_ms: i64) {
+    assert!(start_ms.is_none() || ledger.plan.starts_now, "G5: `{name}` does not get all from the beginning");
+    assert!(ledger.start_ms.is_none() || start_ms == ledger.start_ms, "G5: the start of `{name}` has moved");
+    let ahead_ms = start_ms.map_or(0, |start_ms| start_ms - portal_now_ms);
+    assert!(ahead_ms <= 0, "G5: `{name}` starts {ahead_ms} ms from now only");
+    ledger.start_ms = start_ms;
 }
 
 /// I4: what was settled stays so.

@@ -18,6 +18,8 @@ pub struct Ledgers {
     pub in_memory: BTreeSet<u64>,
     /// Of that, what the running life must have missed.
     pub noticed: BTreeSet<u64>,
+    /// The highest id that the running life knew when it first read the queue to its end.
+    pub goal: Option<u64>,
     /// How many thefts the state file must know of.
     pub thefts_due: u64,
     /// The operator has set the offset once: what is below may be gone, what is above may come again.
@@ -31,8 +33,8 @@ pub struct Ledger {
     pub plan: SinkPlan,
     /// The life that runs, or ran last, has it.
     pub is_configured: bool,
-    /// When its first life began.
-    pub since_ms: u64,
+    /// Since when it takes events, in Unix milliseconds by the portal's clock, if that matters.
+    pub start_ms: Option<i64>,
     /// What it is owed.
     pub open: BTreeSet<u64>,
     /// What it has, and since when.
@@ -53,12 +55,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// That of a sink whose first life begins at `now_ms`, when it is owed `open`.
-    pub fn new(plan: &SinkPlan, now_ms: u64, open: BTreeSet<u64>, is_tallied: bool) -> Self {
+    /// That of a sink whose first life begins, when it is owed `open`.
+    pub fn new(plan: &SinkPlan, open: BTreeSet<u64>, is_tallied: bool) -> Self {
         Self {
             plan: plan.clone(),
             is_configured: true,
-            since_ms: now_ms,
+            start_ms: None,
             open,
             accepted: BTreeMap::new(),
             credits: BTreeSet::new(),
@@ -75,6 +77,12 @@ impl Ledger {
     pub fn uncommitted(&self, checkpoint: Option<&Checkpoint>) -> BTreeMap<u64, u64> {
         let accepted = self.accepted.iter().filter(|(id, _)| !covers(checkpoint, **id));
         accepted.map(|(id, at_ms)| (*id, *at_ms)).collect()
+    }
+
+    /// The same without what it may get twice.
+    pub fn fresh(&self, checkpoint: Option<&Checkpoint>) -> Vec<(u64, u64)> {
+        let uncommitted = self.uncommitted(checkpoint).into_iter();
+        uncommitted.filter(|(id, _)| !self.credits.contains(id)).collect()
     }
 
     /// It is owed `id` no longer.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use b24relay::checkpoint::Checkpoint;
 use b24relay::config::{
     AccessConfig, DeliveryMode, FlowConfig, KindConfig, PollConfig, RetryConfig, SinkConfig, SourceConfig,
     StartConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
@@ -360,6 +359,7 @@ impl World {
     /// A life with `sinks` begins.
     fn enrol(&mut self, sinks: &[SinkPlan], life: u64) {
         self.calls.in_life = 0;
+        self.ledgers.goal = None;
         self.calls.justify(now_ms(), 12);
         self.crash = tokio_util::sync::CancellationToken::new();
         self.fuse = None;
@@ -376,15 +376,10 @@ impl World {
         for plan in sinks {
             if let Some(ledger) = self.ledgers.sinks.get_mut(plan.name) {
                 ledger.is_configured = true;
-                let lane = view.lanes.get(plan.name);
-                if lane.is_none_or(|lane| lane.checkpoint == Checkpoint::at(Offset::START)) {
-                    // It has taken nothing yet, so it begins again.
-                    ledger.since_ms = now_ms();
-                }
                 continue;
             }
             self.count.sinks_returned += u64::from(life > 1);
-            let ledger = Ledger::new(plan, now_ms(), waiting.clone(), life == 1);
+            let ledger = Ledger::new(plan, waiting.clone(), life == 1);
             self.ledgers.sinks.insert(plan.name, ledger);
         }
     }
@@ -404,13 +399,18 @@ impl World {
         }
     }
 
-    /// A drain says that all is done: what could be seen before it began has been settled.
+    /// A drain says that all is done: what could be seen before it began has been settled, and nothing more
+    /// can appear below it.
     fn judge_drain(&self) {
         for (name, ledger) in self.ledgers.sinks.iter().filter(|(_, ledger)| ledger.is_configured) {
             let left =
                 ledger.open.iter().find(|id| self.queue.row(**id).is_some_and(|row| row.shown.is_some()));
             assert!(left.is_none(), "a drain left {left:?} to `{name}`");
         }
+        let goal = self.ledgers.goal.unwrap_or(0);
+        let late = self.queue.rows().find(|row| row.plan.id < goal && row.fate == Fate::Unborn);
+        let late = late.filter(|_| !self.forgives_dates()).map(|row| row.plan.id);
+        assert!(late.is_none(), "a drain has seen {goal}, and did not wait for {late:?}");
     }
 
     /// A life ended with `error`.

@@ -22,6 +22,8 @@ pub enum Fate {
 pub struct Row {
     pub plan: EventPlan,
     pub date: String,
+    /// The same in Unix milliseconds.
+    pub date_ms: i64,
     pub data: String,
     pub fate: Fate,
     /// In which answer it came to the engine first.
@@ -157,6 +159,7 @@ impl Row {
         let second = Timestamp::from_second((EPOCH_MS + born_ms).div_euclid(1000)).unwrap();
         Self {
             date: format!("\"{second}\""),
+            date_ms: second.as_millisecond(),
             data: format!(
                 r#"{{"message": {{"id": {}, "text": "\u0041 {}"}} }}"#,
                 event.id * 7,
