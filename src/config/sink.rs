@@ -62,25 +62,24 @@ impl SinkDraft {
 pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -> SinkDraft {
     let way_out = "set it to `stdout`, `file` or `webhook`";
     let sink_type = table.require("type", way_out, leaf::choice::<SinkType>);
-    let flow = if sink_type == Some(SinkType::Webhook) { flow::read(table) } else { FlowConfig::STRICT };
-    let target = read_target(sink_type, table, files);
-    refuse_single(table, target.as_ref(), &flow);
-    SinkDraft {
+    let draft = SinkDraft {
         name: name.to_owned(),
         sources: table.take("sources", leaf::list),
         events: table.take("events", leaf::list).map(|events| upper_case(&events)),
         retry: table.table("retry", read_retry),
         max_event_age: table.take("max_event_age", leaf::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),
         start: table.take("start", leaf::choice).unwrap_or(StartConfig::Oldest),
-        flow,
-        target,
-    }
+        flow: if sink_type == Some(SinkType::Webhook) { flow::read(table) } else { FlowConfig::STRICT },
+        target: read_target(sink_type, table, files),
+    };
+    refuse_single(table, &draft);
+    draft
 }
 
 /// Refuses batches in a format that holds one event.
-fn refuse_single(table: &mut Table<'_>, target: Option<&TargetConfig>, flow: &FlowConfig) {
-    if let Some(TargetConfig::Webhook(webhook)) = target
-        && flow.batch.is_some()
+fn refuse_single(table: &Table<'_>, draft: &SinkDraft) {
+    if let Some(TargetConfig::Webhook(webhook)) = &draft.target
+        && draft.flow.batch.is_some()
         && !webhook.letter.format.holds_batches()
     {
         table.report(

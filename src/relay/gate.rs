@@ -278,10 +278,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_asks_for_time_gets_it_from_everybody() {
         let gate = gate(flow(8, 10));
-        let wait = 30 * SECOND;
+        let (wait, nearly) = (30 * SECOND, 29 * SECOND);
         let pass = gate.admit().await;
         assert_eq!(pass.fail(&transient(Some(wait)), SECOND), (wait, Gates::Closed));
-        tokio::time::advance(wait - SECOND).await;
+        tokio::time::advance(nearly).await;
         assert_eq!(admitted(&gate).len(), 0);
         tokio::time::advance(SECOND).await;
         assert_eq!(admitted(&gate).len(), 1);
@@ -326,6 +326,6 @@ mod tests {
             gate.admit().await.succeed();
         }
         let (took, slack) = (start.elapsed(), RATE_SLACK + SECOND / 50);
-        assert!(took <= 10 * SECOND && took >= 10 * SECOND - slack, "{took:?}");
+        assert!(took <= 10 * SECOND && took + slack >= 10 * SECOND, "{took:?}");
     }
 }

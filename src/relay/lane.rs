@@ -309,7 +309,7 @@ impl Lane {
     }
 
     /// Begins an attempt with what is next.
-    fn begin<'e>(&mut self, pass: Pass, round: &mut Round<'e>) {
+    fn begin(&mut self, pass: Pass, round: &mut Round<'_>) {
         let Some(mut parcel) = round.schedule.take(Instant::now(), round.max) else { return };
         // They may have grown too old while we waited.
         let expired = round.schedule.retain(&mut parcel, |event| self.fate(event) != Fate::Expired);

@@ -121,12 +121,13 @@ impl Replay {
             // Counted before the attempt: a nudge that comes while it fails must not be missed.
             let nudges_seen = self.signals.nudge_count();
             let (reason, wait) = match self.deliver(taker, event).await {
-                Ok(()) => return Ok(Outcome::Delivered),
+                // It has the event, be it the last. What else it asks for, its lane will hear with the next one.
+                Ok(()) | Err(DeliverError::Paused { is_delivered: true, .. }) => {
+                    return Ok(Outcome::Delivered);
+                }
                 Err(DeliverError::Rejected { reason, status, answer, .. }) => {
                     return Ok(Outcome::Rejected(Rejection { reason, status, answer, attempts }));
                 }
-                // It has the event. What else it asks for, its lane will hear with the next one.
-                Err(DeliverError::Paused { is_delivered: true, .. }) => return Ok(Outcome::Delivered),
                 Err(DeliverError::Held { reason, .. } | DeliverError::Paused { reason, .. }) => {
                     return Ok(Outcome::Failed(reason));
                 }

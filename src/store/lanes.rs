@@ -321,9 +321,11 @@ struct OnRecord {
     skew_ms: Option<i64>,
     has_odd_dates: bool,
     gaps: u64,
-    /// Sink, offset, the ids above it, start, gaps, and why it is paused.
-    lanes: Vec<(String, u64, String, Option<i64>, u64, Option<String>)>,
+    lanes: Vec<LaneRow>,
 }
+
+/// Sink, offset, the ids above it, start, gaps, and why it is paused.
+type LaneRow = (String, u64, String, Option<i64>, u64, Option<String>);
 
 fn on_record(connection: &mut Connection, source: &str, identity: &str) -> rusqlite::Result<OnRecord> {
     let transaction = connection.transaction()?;

@@ -273,6 +273,7 @@ fn the_reference_and_every_example_are_right() {
         ("intranet.url", "https://bitrix.intranet.example:8443/rest/1/abc/"),
         ("crm.url", URL),
         ("assistant.token", "token"),
+        ("crm.secrets", "whsec_VGhpcyBpcyBubyBzZWNyZXQsIGV2ZXJ5Ym9keSBoYXMgaXQ="),
         ("office.secret", "secret"),
     ] {
         fs::write(folder.path().join(secret), text).unwrap();

@@ -57,7 +57,7 @@ async fn serve(
         return;
     }
     let host = authority.split(':').next().unwrap_or_default();
-    let address = if host.ends_with(".test") { tests.to_string() } else { authority };
+    let address = if host.rsplit('.').next() == Some("test") { tests.to_string() } else { authority };
     let Ok(mut other) = TcpStream::connect(address).await else { return };
     if is_tunnel {
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.ok();

@@ -9,7 +9,7 @@ use rcgen::date_time_ymd;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use crate::ledger::assert_exactly_once;
+use crate::ledger::assert_once_each;
 use crate::portal::Portal;
 use crate::process::{finished, stderr, stdout};
 use crate::receiver::Receiver;
@@ -44,7 +44,7 @@ async fn a_receiver_of_a_known_authority_is_reached_over_http_2_where_it_offers_
         receiver.take_deliveries();
         portal.record(1, 3).await;
         setup.drain().await;
-        assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
+        assert_once_each(&receiver.accepted_ids(), &portal.ids(1).await);
         assert!(receiver.deliveries().iter().all(|delivery| delivery.version == version));
     }
 }
@@ -134,12 +134,12 @@ async fn check_tells_what_is_wrong_with_a_certificate() {
 #[tokio::test]
 async fn a_receiver_with_an_ipv6_address_is_reached() {
     let portal = Portal::start().await;
-    let receiver = Receiver::start_on(TcpListener::bind("[::1]:0").await.unwrap()).await;
+    let receiver = Receiver::start_on(TcpListener::bind("[::1]:0").await.unwrap());
     assert!(receiver.url().contains("[::1]"));
     let setup = Setup::new().with_source(&portal).with_receiver(&receiver);
     portal.record(1, 2).await;
     setup.drain().await;
-    assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
+    assert_once_each(&receiver.accepted_ids(), &portal.ids(1).await);
 }
 
 #[tokio::test]

@@ -63,11 +63,11 @@ pub struct Receiver {
 
 impl Receiver {
     pub async fn start() -> Self {
-        Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap()).await
+        Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
     /// Behind a door of its own kind.
-    pub async fn start_on(listener: impl Listener<Addr = SocketAddr>) -> Self {
+    pub fn start_on(listener: impl Listener<Addr = SocketAddr>) -> Self {
         let address = listener.local_addr().unwrap();
         let shared = Shared {
             deliveries: Arc::default(),

@@ -89,7 +89,7 @@ pub async fn start(issued: Issued, door: Door<'_>) -> (Receiver, String) {
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let receiver =
-        Receiver::start_on(TlsListener { listener, acceptor: TlsAcceptor::from(Arc::new(config)) }).await;
+        Receiver::start_on(TlsListener { listener, acceptor: TlsAcceptor::from(Arc::new(config)) });
     let url = receiver.url().replace("http://", "https://");
     (receiver, url)
 }

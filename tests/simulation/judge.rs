@@ -1,12 +1,12 @@
 //! The promises, held against everything that happens. A broken one ends the world with a panic.
 
-use b24relay::config::DeliveryMode;
+use b24relay::config::{DeliveryMode, OrderingConfig};
 use b24relay::event::Event;
 use b24relay::store::View;
 
 use crate::ledger::{Ledger, covers};
 use crate::plan::{EPOCH_MS, SinkPlan};
-use crate::queue::{Fate, Incident, Row};
+use crate::queue::{Fate, Incident, Row, chat_of};
 use crate::world::{SOURCE, World, now_ms};
 
 /// A commit is due after so many events.
@@ -250,10 +250,14 @@ impl World {
 
     fn judge_order(&self, sink: &'static str, id: u64) {
         let (ledger, row) = (&self.ledgers.sinks[sink], self.queue.row(id).expect("a row"));
-        let before = ledger
-            .accepted
-            .range(id + 1..)
-            .find(|(higher, _)| self.queue.row(**higher).is_some_and(|higher| higher.shown >= row.shown));
+        let comes_before = |higher: u64| match ledger.plan.flow.ordering {
+            OrderingConfig::Strict => true,
+            OrderingConfig::Chat => chat_of(higher) == chat_of(id),
+            OrderingConfig::None => false,
+        };
+        let before = ledger.accepted.range(id + 1..).find(|(higher, _)| {
+            comes_before(**higher) && self.queue.row(**higher).is_some_and(|higher| higher.shown >= row.shown)
+        });
         assert!(before.is_none() || !ledger.is_tallied, "G3: `{sink}` got {id} after {before:?}");
     }
 
@@ -263,7 +267,7 @@ impl World {
             let lane = view.and_then(|view| view.lanes.get(sink));
             world.ledgers.sinks[sink].fresh(lane.map(|lane| &lane.checkpoint)).len()
         };
-        let greatest = COMMIT_EVENTS - 1 + self.ledgers.sinks[sink].plan.attempt_max;
+        let greatest = COMMIT_EVENTS - 1 + self.ledgers.sinks[sink].plan.in_flight_max();
         // What was seen on the disk last is nearly always enough, and costs nothing.
         if count(self, self.ledgers.last.as_ref()) > greatest {
             let view = self.view();
@@ -288,7 +292,7 @@ impl World {
             let checkpoint = view.lanes.get(*name).map(|lane| &lane.checkpoint);
             let uncommitted = ledger.uncommitted(checkpoint);
             let fresh = ledger.fresh(checkpoint);
-            let greatest = COMMIT_EVENTS - 1 + ledger.plan.attempt_max;
+            let greatest = COMMIT_EVENTS - 1 + ledger.plan.in_flight_max();
             assert!(fresh.len() <= greatest, "G2: {} events of `{name}` were not committed", fresh.len());
 
             // What the disk does not take cannot be committed in time.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use b24relay::config::{
-    AccessConfig, DeliveryMode, FlowConfig, KindConfig, PollConfig, RetryConfig, SinkConfig, SourceConfig,
-    StartConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
+    AccessConfig, DeliveryMode, KindConfig, PollConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig,
+    StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
 };
 use b24relay::event::{Offset, Queue};
 use b24relay::relay::simulation::Life;
@@ -56,7 +56,7 @@ pub async fn run(shared: &Shared) {
         let pause_ms = shared.lock().dice.u64(0..3000);
         sleep(Duration::from_millis(pause_ms)).await;
     }
-    course.rest().await;
+    Box::pin(course.rest()).await;
 }
 
 impl Course {
@@ -466,6 +466,6 @@ fn sink_config(plan: &SinkPlan) -> SinkConfig {
         retry: RetryConfig { min: Duration::from_millis(100), max: plan.retry_max },
         max_event_age: plan.max_age,
         start: if plan.starts_now { StartConfig::Now } else { StartConfig::Oldest },
-        flow: FlowConfig::STRICT,
+        flow: plan.flow,
     }
 }

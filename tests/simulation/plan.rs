@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use b24relay::config::{DeliveryConfig, DeliveryMode};
+use b24relay::config::{BatchConfig, DeliveryConfig, DeliveryMode, FlowConfig, OrderingConfig};
 use fastrand::Rng;
 
 /// The kinds of events there are; sinks filter by them.
@@ -95,6 +95,7 @@ pub struct SinkPlan {
     pub rejects: u64,
     /// It is not there in all lives.
     pub comes_and_goes: bool,
+    pub flow: FlowConfig,
 }
 
 /// A time in which a sink fails.
@@ -266,7 +267,33 @@ impl SinkPlan {
             troubles: draw_troubles(dice, quiet_ms),
             rejects: if attempt_max == 1 && one_in(dice, 3) { dice.u64(2..20) } else { 0 },
             comes_and_goes: number > 0 && one_in(dice, 3),
+            flow: draw_flow(dice, attempt_max),
         }
+    }
+
+    /// How many events are under way at most.
+    pub fn in_flight_max(&self) -> usize {
+        self.attempt_max * usize::from(self.flow.concurrency)
+    }
+}
+
+/// Strict as files are, or as a webhook may be.
+fn draw_flow(dice: &mut Rng, attempt_max: usize) -> FlowConfig {
+    if dice.bool() {
+        return FlowConfig::STRICT;
+    }
+    let ordering = [OrderingConfig::Strict, OrderingConfig::Chat, OrderingConfig::None][dice.usize(..3)];
+    let batch = BatchConfig {
+        events: u16::try_from(attempt_max).expect("a small number"),
+        bytes: [100, 1 << 20][dice.usize(..2)],
+        wait: Duration::from_millis([0, 700][dice.usize(..2)]),
+    };
+    FlowConfig {
+        ordering,
+        concurrency: if ordering == OrderingConfig::Strict { 1 } else { dice.u16(1..=8) },
+        batch: (attempt_max > 1).then_some(batch),
+        breaker_failures: dice.u16(1..=6),
+        interval: one_in(dice, 6).then(|| Duration::from_millis(20)),
     }
 }
 

@@ -52,6 +52,11 @@ pub struct Queue {
     thefts: Vec<(u64, u64)>,
 }
 
+/// In which chat the event `id` happens.
+pub fn chat_of(id: u64) -> u64 {
+    id * 31 % 5
+}
+
 /// Something that happens to the queue by itself.
 pub enum Incident {
     Visible(u64),
@@ -161,8 +166,9 @@ impl Row {
             date: format!("\"{second}\""),
             date_ms: second.as_millisecond(),
             data: format!(
-                r#"{{"message": {{"id": {}, "text": "\u0041 {}"}} }}"#,
+                r#"{{"message": {{"id": {}, "chatId": {}, "text": "\u0041 {}"}} }}"#,
                 event.id * 7,
+                chat_of(event.id),
                 "x".repeat((event.id % 40) as usize)
             ),
             plan: event.clone(),

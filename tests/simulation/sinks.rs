@@ -1,13 +1,16 @@
 //! Sinks that take, fail and reject as the plan says, and keep a ledger of what they took.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use b24relay::config::OrderingConfig;
 use b24relay::event::Event;
 use b24relay::sink::{DeliverError, Sink};
 
 use crate::plan::{SinkPlan, TroubleKind};
+use crate::queue::chat_of;
 use crate::world::{Shared, World, now_ms, pass};
 
 /// How long a sink's own timeout is.
@@ -17,7 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct ScriptedSink {
     shared: Shared,
     plan: SinkPlan,
-    is_busy: AtomicBool,
+    /// The events of the attempts under way.
+    in_flight: Mutex<Vec<Vec<u64>>>,
 }
 
 /// What an attempt will come to.
@@ -30,7 +34,24 @@ struct Attempt {
 
 impl ScriptedSink {
     pub fn new(shared: &Shared, plan: &SinkPlan) -> Self {
-        Self { shared: shared.clone(), plan: plan.clone(), is_busy: AtomicBool::new(false) }
+        Self { shared: shared.clone(), plan: plan.clone(), in_flight: Mutex::default() }
+    }
+
+    /// Holds an attempt against those that are under way.
+    fn begin(&self, ids: &[u64]) {
+        let name = self.plan.name;
+        let mut in_flight = self.in_flight.lock().expect("no panic");
+        let flow = self.plan.flow;
+        assert!(in_flight.len() < usize::from(flow.concurrency), "`{name}` got too many attempts at once");
+        let chats = |ids: &[u64]| ids.iter().map(|id| chat_of(*id)).collect::<BTreeSet<_>>();
+        let under_way = chats(&in_flight.concat());
+        let is_free = match flow.ordering {
+            OrderingConfig::Strict => in_flight.is_empty(),
+            OrderingConfig::Chat => chats(ids).is_disjoint(&under_way),
+            OrderingConfig::None => true,
+        };
+        assert!(is_free, "G3: `{name}` got {ids:?} beside {in_flight:?}");
+        in_flight.push(ids.to_vec());
     }
 
     fn draw(&self, world: &mut World, events: &[&Event]) -> Attempt {
@@ -98,7 +119,7 @@ impl Sink for ScriptedSink {
         let ids: Vec<u64> = events.iter().map(|event| event.id.get()).collect();
         assert!(ids.len() <= self.plan.attempt_max, "`{name}` got {} events at once", ids.len());
         assert!(ids.is_sorted_by(|one, next| one < next), "G3: `{name}` got {ids:?}");
-        assert!(!self.is_busy.swap(true, Ordering::Relaxed), "G3: `{name}` got two attempts at once");
+        self.begin(&ids);
         let attempt = {
             let mut world = self.shared.lock();
             let attempt = self.draw(&mut world, events);
@@ -118,7 +139,7 @@ impl Sink for ScriptedSink {
             world.step();
         }
         pass(attempt.after).await;
-        self.is_busy.store(false, Ordering::Relaxed);
+        self.in_flight.lock().expect("no panic").retain(|other| *other != ids);
         let Some(failure) = attempt.failure else { return Ok(()) };
         let mut world = self.shared.lock();
         world.count.retries += 1;

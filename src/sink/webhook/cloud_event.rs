@@ -117,13 +117,13 @@ mod tests {
         RawValue::from_string(json.to_owned()).unwrap()
     }
 
-    fn event(kind: &str, date: &str, data: &str) -> Event {
+    fn event(kind: &str, date: &str, payload: &str) -> Event {
         Event {
             queue: Arc::new(Queue::new("support", "example.bitrix24.com/user/12")),
             id: EventId::try_new(2001).unwrap(),
             kind: kind.into(),
             date: raw(date),
-            data: raw(data),
+            data: raw(payload),
         }
     }
 

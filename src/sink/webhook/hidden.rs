@@ -97,7 +97,7 @@ mod tests {
         let headers =
             HeaderMap::from_iter([(HeaderName::from_static("x-key"), HeaderValue::from_static(header))]);
         let url = SecretUrl::parse("https://a.example/hook").unwrap();
-        Hidden::of(&WebhookConfig { headers, auth, ..WebhookConfig::of(url) })
+        Hidden::of(&WebhookConfig { auth, headers, ..WebhookConfig::of(url) })
     }
 
     fn shown(hidden: &Hidden, text: &str) -> String {

@@ -253,7 +253,7 @@ mod tests {
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                stream.read(&mut [0; 4096]).await.unwrap();
+                assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
                 counted.fetch_add(1, Ordering::SeqCst);
                 stream.write_all(answer.as_bytes()).await.unwrap();
             }
