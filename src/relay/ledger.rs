@@ -1,8 +1,10 @@
 //! What one lane has settled, and putting that on disk while attempts go on.
 //!
 //! Keeps G2 on our side: a commit is due 100 ms after the first settled event or with half of
-//! [`UNCOMMITTED_MAX`], and with all of it nothing new is attempted before the disk has it.
+//! [`UNCOMMITTED_MAX`], and with all of it, or behind a burial, or while the disk takes its time, nothing new is
+//! attempted before the disk has it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -56,10 +58,12 @@ pub struct Ledger {
     commit: Option<Commit>,
 }
 
-/// A commit under way, and the offset that it puts on disk.
+/// A commit under way.
 struct Commit {
     written: BoxFuture<'static, Result<Option<()>, RelayError>>,
-    offset: Offset,
+    /// What it puts on disk.
+    progress: Arc<Progress>,
+    begun_at: Instant,
 }
 
 impl Ledger {
@@ -143,6 +147,8 @@ impl Ledger {
     pub fn bury(&mut self, burial: Burial) {
         self.settle(burial.event.id, End::Buried);
         self.progress.burials.push(burial);
+        // After a crash the sink may take it: then what comes after it must not be there yet (G3).
+        self.uncommitted = self.uncommitted.max(UNCOMMITTED_MAX);
     }
 
     /// All below `offset` is settled, and nothing more will appear there.
@@ -155,7 +161,8 @@ impl Ledger {
 
     /// Whether more may be attempted before the disk has what is settled.
     pub fn has_room(&self) -> bool {
-        self.uncommitted + self.committing < UNCOMMITTED_MAX
+        let is_late = self.commit.as_ref().is_some_and(|commit| commit.begun_at.elapsed() >= COMMIT_INTERVAL);
+        !is_late && self.uncommitted + self.committing < UNCOMMITTED_MAX
     }
 
     /// Waits until a commit is due and does it; as long as nothing is settled, for ever. Whoever stops
@@ -195,29 +202,42 @@ impl Ledger {
             return;
         }
         self.committing = std::mem::take(&mut self.uncommitted);
-        let progress = self.progress.clone();
+        let progress = Arc::new(self.progress.clone());
         self.progress.tally = Tally::default();
         self.progress.burials.clear();
         let (source, sink, store) = (self.source.clone(), self.sink.clone(), self.store.clone());
-        let (signals, until, offset) = (self.signals.clone(), self.until, progress.checkpoint.offset());
+        let (signals, until, snapshot) = (self.signals.clone(), self.until, Arc::clone(&progress));
         let written = async move {
             failpoint::reached("committing");
-            let commit = || store.commit(&source, &sink, progress.clone());
+            let commit = || store.commit(&source, &sink, snapshot.as_ref().clone());
             persist("checkpoint", &signals, until, commit).await
         };
-        self.commit = Some(Commit { written: written.boxed(), offset });
+        self.commit = Some(Commit { written: written.boxed(), progress, begun_at: Instant::now() });
     }
 
     async fn end_commit(&mut self) -> Result<Settled, RelayError> {
         let Some(commit) = &mut self.commit else { return Ok(Settled::All) };
-        let (written, offset) = (commit.written.as_mut().await, commit.offset);
+        let (written, progress) = (commit.written.as_mut().await, Arc::clone(&commit.progress));
         self.commit = None;
         if written?.is_none() {
+            self.take_back(&progress);
             return Ok(Settled::CutShort);
         }
         failpoint::reached("committed");
-        (self.committed, self.committing) = (offset, 0);
+        (self.committed, self.committing) = (progress.checkpoint.offset(), 0);
         Ok(Settled::All)
+    }
+
+    /// The disk did not take `progress` before a stop: the next commit has it, too.
+    fn take_back(&mut self, progress: &Progress) {
+        self.touch();
+        self.uncommitted += std::mem::take(&mut self.committing);
+        let (tally, earlier) = (&mut self.progress.tally, progress.tally);
+        tally.delivered += earlier.delivered;
+        tally.filtered += earlier.filtered;
+        tally.expired += earlier.expired;
+        tally.buried += earlier.buried;
+        self.progress.burials.splice(0..0, progress.burials.iter().cloned());
     }
 
     fn touch(&mut self) {

@@ -86,7 +86,10 @@ impl Course {
         let (offset, sinks) = {
             let mut world = self.shared.lock();
             world.catch_up(None);
-            world.examine();
+            // No life has got so far that the state knows of the source.
+            if world.examine().lanes.is_empty() {
+                return;
+            }
             let seen = world.queue.rows().filter(|row| row.fate != Fate::Unborn);
             let ids: Vec<u64> = seen.map(|row| row.plan.id).collect();
             let Some(last) = ids.len().checked_sub(1) else { return };
@@ -94,11 +97,8 @@ impl Course {
             (id, world.ledgers.sinks.keys().map(|name| (*name).to_owned()).collect::<Vec<_>>())
         };
         let store = self.shared.lock().store.clone();
-        loop {
-            let at = Offset::try_new(offset).unwrap();
-            if store.set_offset(SOURCE, sinks.clone(), at).await.is_ok() {
-                break;
-            }
+        let at = Offset::try_new(offset).unwrap();
+        while store.set_offset(SOURCE, sinks.clone(), at).await.is_err() {
             sleep(Duration::from_secs(1)).await;
         }
         self.shared.lock().offset_was_set(offset);
