@@ -172,7 +172,8 @@ impl<'e> Schedule<'e> {
         let heads: Vec<usize> = rest.iter().copied().filter(heads).collect();
         self.ready.extend(heads);
         parcel.events.truncate(parcel.places.len());
-        parcel.rejections = 0;
+        // Other events, another request: its attempts count anew.
+        (parcel.tries, parcel.rejections) = (0, 0);
         self.repeat(parcel, None);
     }
 

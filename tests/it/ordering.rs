@@ -140,3 +140,36 @@ async fn a_rejected_event_is_buried_while_the_other_chats_go_on() {
     assert_eq!(setup.buried_ids().await, [ids[0], ids[3]]);
     assert_once_each(&receiver.accepted_ids(), &[ids[1], ids[2], ids[4]]);
 }
+
+/// How many events each request held, in order of arrival.
+fn request_sizes(receiver: &Receiver) -> Vec<usize> {
+    let deliveries = receiver.deliveries();
+    deliveries.chunk_by(|one, next| one.webhook_id == next.webhook_id).map(<[_]>::len).collect()
+}
+
+#[tokio::test]
+async fn a_batch_is_one_request_and_keeps_the_order() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let ids = record_in(&portal, &[1, 2, 3, 1, 2, 3, 1]).await;
+    let keys = "batch = { events = 3 }\nordering = \"strict\"";
+    let setup = Setup::new().with_source(&portal).with_receiver_in(&receiver, keys);
+    setup.drain().await;
+    assert_eq!(request_sizes(&receiver), [3, 3, 1]);
+    assert_exactly_once(&receiver.accepted_ids(), &ids);
+}
+
+#[tokio::test]
+async fn a_rejected_batch_is_halved_until_the_one_to_blame_is_alone() {
+    for (status, tries_of_all) in [(413, 1), (422, 3)] {
+        let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+        let ids = record_in(&portal, &[1; 8]).await;
+        receiver.refuse(&[ids[5]], &Answer::Status(status));
+        let setup = Setup::new().with_source(&portal).with_receiver_in(&receiver, "batch = { events = 8 }");
+        setup.drain().await;
+        assert_eq!(setup.buried_ids().await, [ids[5]]);
+        let others: Vec<u64> = ids.iter().copied().filter(|id| *id != ids[5]).collect();
+        assert_exactly_once(&receiver.accepted_ids(), &others);
+        let whole = receiver.deliveries().iter().filter(|delivery| delivery.event_id == ids[0]).count();
+        assert_eq!(whole, tries_of_all + 1, "{status}: with all others, and then with the half");
+    }
+}
