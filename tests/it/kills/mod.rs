@@ -70,6 +70,7 @@ impl Campaign {
             });
             eprintln!("{sum}");
         }
+        sum.assert_it_was_a_test();
     }
 }
 
@@ -100,6 +101,15 @@ impl Display for Tally {
              {portal_faults} answers of the portal broken; {refused_attempts} attempts refused by the receiver, \
              {retries} retried within the same life; duplicates: file 0, webhook {webhook}, stdout {stdout}"
         )
+    }
+}
+
+impl Tally {
+    /// Without these, nothing was proved.
+    fn assert_it_was_a_test(&self) {
+        let Self { portal_faults, retries, redelivered, repeated_by_webhook, .. } = *self;
+        let hit = portal_faults > 0 && retries > 0 && redelivered > 0 && repeated_by_webhook > 0;
+        assert!(hit, "the trouble hit nothing: {self:?}");
     }
 }
 
