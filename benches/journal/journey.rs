@@ -99,11 +99,11 @@ impl Leg {
     }
 
     pub fn events_per_s(&self) -> f64 {
-        f64::from(self.events) / self.usage.elapsed.as_secs_f64()
+        self.usage.events_per_s(self.events)
     }
 
     pub fn cpu_us_per_event(&self) -> f64 {
-        self.usage.cpu_s * 1e6 / f64::from(self.events)
+        self.usage.cpu_us_per_event(self.events)
     }
 
     pub fn portal_cpu_us_per_event(&self) -> f64 {

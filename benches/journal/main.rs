@@ -23,6 +23,8 @@ mod processes;
 #[path = "../relay/receiver.rs"]
 mod receiver;
 mod report;
+#[path = "../relay/requests.rs"]
+mod requests;
 
 use std::time::Duration;
 

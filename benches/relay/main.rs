@@ -15,6 +15,7 @@ mod median;
 mod processes;
 mod receiver;
 mod report;
+mod requests;
 mod start;
 
 use std::path::PathBuf;

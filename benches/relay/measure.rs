@@ -23,6 +23,18 @@ pub struct Usage {
     pub peak_mib: f64,
 }
 
+impl Usage {
+    /// How many of `events` it got through in a second.
+    pub fn events_per_s(&self, events: u32) -> f64 {
+        f64::from(events) / self.elapsed.as_secs_f64()
+    }
+
+    /// The processor time that each of `events` took.
+    pub fn cpu_us_per_event(&self, events: u32) -> f64 {
+        self.cpu_s * 1e6 / f64::from(events)
+    }
+}
+
 /// Runs `command` to its end.
 pub fn run(mut command: Command) -> Usage {
     let started = Instant::now();

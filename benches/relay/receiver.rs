@@ -1,9 +1,11 @@
 //! A webhook receiver that costs as little as it can: it reads a request and answers 200 at once.
 #![expect(clippy::print_stdout, reason = "its address is its output")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
+
+use crate::requests::body_length;
 
 /// Prints where it listens, then serves until it is killed.
 pub fn serve() {
@@ -22,23 +24,5 @@ fn answer_all(mut stream: TcpStream) {
         body.resize(length, 0);
         requests.read_exact(&mut body).unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
-    }
-}
-
-/// Reads one request's head; `None` when the connection is over.
-fn body_length(requests: &mut BufReader<TcpStream>) -> Option<usize> {
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if requests.read_line(&mut line).unwrap_or(0) == 0 {
-            return None;
-        }
-        match line.split_once(':') {
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.trim().parse().unwrap();
-            }
-            None if line.trim().is_empty() => return Some(length),
-            _ => {}
-        }
     }
 }

@@ -15,6 +15,8 @@ mod median;
 mod processes;
 mod receiver;
 mod report;
+#[path = "../relay/requests.rs"]
+mod requests;
 mod way;
 
 use std::time::Duration;

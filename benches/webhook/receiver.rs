@@ -1,10 +1,12 @@
 //! A receiver that takes its time for every request, and knows when the first came and the last was answered.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::requests::body_length;
 
 /// Serves until the process ends.
 pub struct Receiver {
@@ -63,24 +65,5 @@ fn answer_all(mut stream: TcpStream, log: &Mutex<Log>, latency: Duration) {
         log.requests += 1;
         log.first.get_or_insert(arrived);
         log.last = Some(Instant::now());
-    }
-}
-
-/// Reads one request's head; `None` when the connection is over.
-fn body_length(requests: &mut BufReader<TcpStream>) -> Option<usize> {
-    let mut length = 0;
-    let mut line = String::new();
-    loop {
-        line.clear();
-        if requests.read_line(&mut line).unwrap_or(0) == 0 {
-            return None;
-        }
-        match line.split_once(':') {
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.trim().parse().unwrap();
-            }
-            None if line.trim().is_empty() => return Some(length),
-            _ => {}
-        }
     }
 }

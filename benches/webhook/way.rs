@@ -68,6 +68,6 @@ impl Run {
     }
 
     pub fn cpu_us_per_event(&self) -> f64 {
-        self.usage.cpu_s * 1e6 / f64::from(self.events)
+        self.usage.cpu_us_per_event(self.events)
     }
 }

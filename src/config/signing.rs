@@ -101,6 +101,11 @@ impl SigningSecret {
         Self::parse_lines(&secret::read_text(file).map_err(|rule| format!("the file {rule}"))?)
     }
 
+    /// The secret itself, as it is configured.
+    pub fn expose(&self) -> &str {
+        self.text.expose()
+    }
+
     /// What it signs with.
     pub fn key(&self) -> &SigningKey {
         &self.key

@@ -40,6 +40,10 @@ struct State {
     closed_until: Option<Instant>,
     /// How often it was closed: what began before says nothing new.
     closings: u64,
+    /// The same since the last success.
+    closings_in_a_row: u32,
+    /// It was closed because a person must act.
+    needs_person: bool,
     /// When the rate allows the next attempt.
     slot: Instant,
     retry: Backoff,
@@ -62,6 +66,8 @@ impl Gate {
             failures: 0,
             closed_until: None,
             closings: 0,
+            closings_in_a_row: 0,
+            needs_person: false,
             slot: Instant::now(),
             retry: Backoff::jittered(retry.min, retry.max),
             probe: Backoff::steady(PROBE_MIN.min(retry.max), PROBE_MAX.min(retry.max)),
@@ -88,6 +94,20 @@ impl Gate {
                 Some(at) => tokio::select! { () = changed => {}, () = sleep_until(at) => {} },
                 None => changed.await,
             }
+        }
+    }
+
+    /// Waits until there is no sense in waiting for the sink any longer, for whoever wants an answer: a person
+    /// must act, or it was closed `closings_max` times in a row.
+    pub async fn is_hopeless(&self, closings_max: u32) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.state().is_hopeless(closings_max) {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -119,6 +139,7 @@ impl Pass {
     pub fn succeed(self) {
         let mut state = self.gate.state();
         state.failures = 0;
+        (state.closings_in_a_row, state.needs_person) = (0, false);
         state.closed_until = None;
         state.allowance = usize::from(self.gate.flow.concurrency).min(state.allowance + 1);
         state.retry.reset();
@@ -151,6 +172,8 @@ impl Pass {
         };
         state.closed_until = Some(now + delay);
         state.closings += 1;
+        state.closings_in_a_row += 1;
+        state.needs_person = matches!(failure, DeliverError::Held { .. });
         state.allowance = 1;
         (delay, Gates::Closed)
     }
@@ -175,6 +198,10 @@ impl Drop for Pass {
 }
 
 impl State {
+    fn is_hopeless(&self, closings_max: u32) -> bool {
+        self.needs_person || self.closings_in_a_row >= closings_max
+    }
+
     /// Counts an attempt in, or says until when to wait; without a time it is for another's end.
     fn admit(&mut self, now: Instant, flow: &FlowConfig) -> Result<u64, Option<Instant>> {
         match self.closed_until {
@@ -302,6 +329,21 @@ mod tests {
         assert!(!waiting.is_finished());
         gate.hasten();
         waiting.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_wants_an_answer_need_not_wait_for_ever() {
+        let gate = gate(flow(2, 1));
+        for closings in 1..=3 {
+            assert!(gate.is_hopeless(3).now_or_never().is_none(), "{closings}");
+            let (delay, _) = gate.admit().await.fail(&transient(None), SECOND);
+            tokio::time::advance(delay).await;
+        }
+        assert!(gate.is_hopeless(3).now_or_never().is_some());
+        gate.admit().await.succeed();
+        assert!(gate.is_hopeless(3).now_or_never().is_none());
+        gate.admit().await.fail(&DeliverError::Held { reason: "no".into(), wait: None }, SECOND);
+        assert!(gate.is_hopeless(3).now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]

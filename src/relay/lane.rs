@@ -36,8 +36,8 @@ const REJECTIONS_MAX: u32 = 3;
 /// What is too much for a receiver.
 const TOO_LARGE: u16 = 413;
 
-/// How often an event fails until a drain ends: whoever asked for it wants an answer. A held sink ends it
-/// at once, as its probes are minutes apart.
+/// How often an event fails, or its sink is given up for a while, until a drain ends: whoever asked for it
+/// wants an answer. A held sink ends it at once, as its probes are minutes apart.
 const DRAIN_TRIES_MAX: u32 = 5;
 
 /// When nothing but others can wake a lane.
@@ -263,11 +263,15 @@ impl Lane {
             }
             let now = Instant::now();
             let (may_begin, may_rest) = (self.may_begin(&round, now), self.may_rest(&round));
+            let is_drain = self.until == Until::Drained;
             let (rest, nudges) = (round.rest(now), round.nudges);
             tokio::select! {
                 biased;
                 committed = self.ledger.turn() => round.is_leaving |= committed? == Settled::CutShort,
                 Some(attempt) = round.attempts.next() => self.judge(attempt, &mut round).await?,
+                () = self.gate.is_hopeless(DRAIN_TRIES_MAX), if is_drain && !round.is_leaving => {
+                    round.is_leaving = true;
+                }
                 pass = self.gate.admit(), if may_begin => self.begin(pass, &mut round),
                 wake = self.signals.pause(rest, nudges), if may_rest => match wake {
                     Wake::Elapsed => {}
@@ -443,8 +447,7 @@ impl Lane {
         }
         let offset = self.ledger.checkpoint().offset().get();
         self.condition.fail(failure, tries, delay, offset).await;
-        let is_out_of_patience = tries >= DRAIN_TRIES_MAX || matches!(failure, DeliverError::Held { .. });
-        round.is_leaving |= self.until == Until::Drained && is_out_of_patience;
+        round.is_leaving |= self.until == Until::Drained && tries >= DRAIN_TRIES_MAX;
     }
 }
 

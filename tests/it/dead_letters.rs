@@ -151,7 +151,7 @@ async fn without_its_dead_letter_no_checkpoint_passes_a_rejected_event() {
 async fn no_secret_of_ours_gets_into_a_dead_letter_whatever_the_receiver_says() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     let sink = format!(
-        "[sinks.crm]\ntype = \"webhook\"\nurl = \"{}/{MARK}?token={MARK}q%2Fx\"\nretry = {{ min = \"10ms\", max = \"20ms\" }}",
+        "[sinks.crm]\ntype = \"webhook\"\nurl = \"{}/{MARK}?token={MARK}q%2Fx\"\nretry = {{ min = \"10ms\", max = \"20ms\" }}\nsecrets = [\"whsec_{MARK}AAAAAAAAAAAAAAAAAAAAAAAA\"]",
         receiver.url()
     );
     let setup = Setup::new().with("log.level = \"trace\"").with_source(&portal).with(&sink);
@@ -163,6 +163,7 @@ async fn no_secret_of_ours_gets_into_a_dead_letter_whatever_the_receiver_says() 
         format!("{}{MARK}", "x".repeat(4096 - MARK.len() / 2)),
         format!("{}{MARK}", "x".repeat(65536 - MARK.len() / 2)),
         format!("{MARK}q/x").repeat(6000),
+        format!("{{\"secret\":\"whsec_{MARK}AAAAAAAAAAAAAAAAAAAAAAAA\"}}"),
     ] {
         receiver.script(std::iter::repeat_n(Answer::Body(422, answer), 3));
         portal.record(1, 1).await;

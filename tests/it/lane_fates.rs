@@ -13,14 +13,16 @@ fn counts(lane: &Value) -> [Option<u64>; 3] {
     ["delivered", "filtered", "expired"].map(|count| lane[count].as_u64())
 }
 
+/// A file with these lines, and one that takes all.
+fn beside_a_whole_file(portal: &Portal, lines: &str) -> Setup {
+    let all = "[sinks.all]\ntype = \"file\"\npath = \"all.jsonl\"";
+    Setup::new().with_source(portal).with_file().with(lines).with(all)
+}
+
 #[tokio::test]
 async fn events_that_are_too_old_are_let_go_and_counted() {
     let portal = Portal::start().await;
-    let setup = Setup::new()
-        .with_source(&portal)
-        .with_file()
-        .with("max_event_age = \"1h\"")
-        .with("[sinks.all]\ntype = \"file\"\npath = \"all.jsonl\"");
+    let setup = beside_a_whole_file(&portal, "max_event_age = \"1h\"");
     portal.record(1, 3).await;
     portal.post("clock", json!({"advance_s": 3000})).await;
     portal.record(1, 2).await;
@@ -87,11 +89,7 @@ async fn after_a_restart_age_is_told_by_the_portals_clock_and_not_by_ours() {
 #[tokio::test]
 async fn a_sink_that_starts_now_leaves_out_what_was_before_and_counts_it() {
     let portal = Portal::start().await;
-    let setup = Setup::new()
-        .with_source(&portal)
-        .with_file()
-        .with("start = \"now\"")
-        .with("[sinks.all]\ntype = \"file\"\npath = \"all.jsonl\"");
+    let setup = beside_a_whole_file(&portal, "start = \"now\"");
     portal.record(1, 3).await;
     portal.post("clock", json!({"advance_s": 60})).await;
     let mut relay = setup.run();

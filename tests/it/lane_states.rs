@@ -21,16 +21,6 @@ async fn table(setup: &Setup) -> String {
     stdout(&finished(&["status"], setup.folder()).await)
 }
 
-async fn until_state(setup: &Setup, state: &str) -> Value {
-    let mut lane = Value::Null;
-    until(&format!("the lane is {state}"), async || {
-        lane = setup.lane_of("crm").await;
-        lane["state"] == state
-    })
-    .await;
-    lane
-}
-
 #[tokio::test]
 async fn every_status_has_its_consequence_for_the_event() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
@@ -52,7 +42,7 @@ async fn every_status_has_its_consequence_for_the_event() {
         }
         if HELD.contains(&status) {
             relay.until_logged(&format!("answered {status}")).await;
-            let lane = until_state(&setup, "held").await;
+            let lane = setup.until_crm_is("held").await;
             assert!(lane["trouble"].as_str().unwrap().contains(&status.to_string()), "{lane}");
             assert!(!is_over(first) && !is_over(second));
         } else if TRANSIENT.contains(&status) {
@@ -92,7 +82,7 @@ async fn a_receiver_that_cannot_be_reached_is_tried_again() {
     let setup = Setup::new().with_source(&portal).with(&sink);
     portal.record(1, 1).await;
     let mut relay = setup.run();
-    let lane = until_state(&setup, "retrying").await;
+    let lane = setup.until_crm_is("retrying").await;
     assert!(lane["trouble"].as_str().unwrap().contains("cannot connect"), "{lane}");
     assert_eq!(relay.stop().await, 75, "{}", relay.log());
     assert_eq!(setup.letters(&[]).await, Vec::<Value>::new());
@@ -117,7 +107,7 @@ async fn status_tells_what_a_lane_does_since_when_and_what_comes_next() {
 
     receiver.answer_always(Some(503));
     portal.record(1, 1).await;
-    let lane = until_state(&setup, "retrying").await;
+    let lane = setup.until_crm_is("retrying").await;
     assert!(lane["since_ms"].as_i64() < lane["next_ms"].as_i64(), "{lane}");
     let shown = table(&setup).await;
     for words in ["retrying for", "next in", "answered 503"] {
@@ -126,7 +116,7 @@ async fn status_tells_what_a_lane_does_since_when_and_what_comes_next() {
 
     receiver.answer_always(Some(401));
     relay.signal(Signal::HUP);
-    let lane = until_state(&setup, "held").await;
+    let lane = setup.until_crm_is("held").await;
     let shown = table(&setup).await;
     assert!(shown.contains("held since 20") && shown.contains("answered 401"), "{shown}");
     // Another failure of the same kind is not another beginning.
@@ -134,14 +124,14 @@ async fn status_tells_what_a_lane_does_since_when_and_what_comes_next() {
     relay.signal(Signal::HUP);
     until("another attempt", async || receiver.count() > count).await;
     relay.until_logged("attempt=3").await;
-    assert_eq!(until_state(&setup, "held").await["since_ms"], lane["since_ms"]);
+    assert_eq!(setup.until_crm_is("held").await["since_ms"], lane["since_ms"]);
 
     receiver.script([Answer::Hold]);
     let count = receiver.count();
     relay.signal(Signal::HUP);
     until("an attempt that takes its time", async || receiver.count() > count).await;
     relay.signal(Signal::TERM);
-    until_state(&setup, "draining").await;
+    setup.until_crm_is("draining").await;
     assert!(table(&setup).await.contains("draining"));
     receiver.release();
     assert_eq!(relay.exit_code().await, 0, "{}", relay.log());

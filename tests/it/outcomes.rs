@@ -23,16 +23,6 @@ async fn pair() -> (Portal, Receiver) {
     (Portal::start().await, Receiver::start().await)
 }
 
-async fn until_state(setup: &Setup, state: &str) -> Value {
-    let mut lane = Value::Null;
-    until(&format!("the lane is {state}"), async || {
-        lane = setup.lane_of("crm").await;
-        lane["state"] == state
-    })
-    .await;
-    lane
-}
-
 async fn resume(setup: &Setup, args: &[&str]) -> (i32, String) {
     let resumed = finished(&[&["resume"], args].concat(), setup.folder()).await;
     (code(&resumed), stdout(&resumed) + &stderr(&resumed))
@@ -50,7 +40,7 @@ async fn a_receiver_that_is_gone_gets_nothing_until_a_person_says_otherwise() {
     receiver.answer_always(Some(410));
     portal.record(1, 3).await;
     let mut relay = setup.run();
-    let lane = until_state(&setup, "paused").await;
+    let lane = setup.until_crm_is("paused").await;
     let words = format!("{} answered 410 Gone; `b24relay resume crm`", receiver.address);
     assert_eq!(lane["trouble"], words, "{lane}");
     assert!(lane["since_ms"].is_number() && lane["next_ms"].is_null(), "{lane}");
@@ -74,14 +64,14 @@ async fn a_receiver_that_is_gone_gets_nothing_until_a_person_says_otherwise() {
     let once = finished(&["run", "--once"], setup.folder()).await;
     assert_eq!(code(&once), 75, "{}", stderr(&once));
     assert!(stderr(&once).contains("b24relay resume crm"), "{}", stderr(&once));
-    assert_eq!(until_state(&setup, "paused").await["since_ms"], lane["since_ms"]);
+    assert_eq!(setup.until_crm_is("paused").await["since_ms"], lane["since_ms"]);
 
     let mut relay = setup.run();
     until("it is told", async || relay.log().matches("sink is paused").count() == 4).await;
     assert_eq!(receiver.count(), 1, "nothing but what was answered with 410");
     assert_eq!(resume(&setup, &["crm"]).await, (0, "`crm` is resumed for `support`\n".to_owned()));
     until("all are accepted", async || receiver.accepted_ids().len() == 3).await;
-    assert_eq!(until_state(&setup, "flowing").await["trouble"], "");
+    assert_eq!(setup.until_crm_is("flowing").await["trouble"], "");
     portal.record(1, 1).await;
     until("it goes on", async || receiver.accepted_ids().len() == 4).await;
     until("the source is well", async || setup.status_of("support").await["trouble"] == "").await;
@@ -134,11 +124,11 @@ async fn a_pause_is_over_within_one_life_and_can_come_again() {
     for round in 1..=3 {
         receiver.answer_always(Some(410));
         portal.record(1, 1).await;
-        until_state(&setup, "paused").await;
+        setup.until_crm_is("paused").await;
         receiver.answer_always(None);
         assert_eq!(resume(&setup, &["crm"]).await.0, 0);
         until("it is accepted", async || receiver.accepted_ids().len() == round).await;
-        until_state(&setup, "flowing").await;
+        setup.until_crm_is("flowing").await;
     }
     assert_eq!(relay.log().matches("sink is paused").count(), 3);
     assert_eq!(receiver.count(), 6);
@@ -153,7 +143,7 @@ async fn a_receiver_can_ask_for_a_pause_with_any_status() {
     for (number, status) in [200, 204, 500, 401, 422, 302].into_iter().enumerate() {
         receiver.script([with(status, DISABLE)]);
         portal.record(1, 2).await;
-        let lane = until_state(&setup, "paused").await;
+        let lane = setup.until_crm_is("paused").await;
         assert!(lane["trouble"].as_str().unwrap().contains("with `webhook-delivery: disable`"), "{lane}");
         assert_eq!(resume(&setup, &["crm"]).await.0, 0);
         until("the rest is accepted", async || {
@@ -161,7 +151,7 @@ async fn a_receiver_can_ask_for_a_pause_with_any_status() {
             asked.len() == 2 * (number + 1)
         })
         .await;
-        until_state(&setup, "flowing").await;
+        setup.until_crm_is("flowing").await;
         let ids = portal.ids(1).await;
         let asked: Vec<u64> =
             asked_ids(&receiver).into_iter().filter(|id| ids[2 * number..].contains(id)).collect();
@@ -212,10 +202,10 @@ async fn what_a_status_means_can_be_said_otherwise() {
 
     receiver.answer_always(Some(204));
     portal.record(1, 1).await;
-    assert!(until_state(&setup, "held").await["trouble"].as_str().unwrap().contains("204"));
+    assert!(setup.until_crm_is("held").await["trouble"].as_str().unwrap().contains("204"));
     receiver.answer_always(Some(418));
     relay.signal(Signal::HUP);
-    assert!(until_state(&setup, "paused").await["trouble"].as_str().unwrap().contains("418"));
+    assert!(setup.until_crm_is("paused").await["trouble"].as_str().unwrap().contains("418"));
     receiver.answer_always(None);
     resume(&setup, &["crm"]).await;
     until("the last is delivered", async || setup.lane_of("crm").await["delivered"] == 3).await;

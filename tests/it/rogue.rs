@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::interval;
 
 /// What becomes of the connection once everything is said.
 #[derive(Clone, Copy, Debug)]
@@ -145,8 +145,6 @@ async fn end(mut stream: TcpStream, end: End, shared: &Shared) -> Option<()> {
             stream.read_to_end(&mut rest).await.ok()?;
         }
         End::Reset => {
-            // What was said first shall arrive first.
-            sleep(Duration::from_millis(20)).await;
             stream.set_zero_linger().ok()?;
         }
         End::Flood(bytes) => {
@@ -154,8 +152,9 @@ async fn end(mut stream: TcpStream, end: End, shared: &Shared) -> Option<()> {
             *shared.given_up.lock().unwrap() += 1;
         }
         End::Drip(bytes) => {
+            let mut pace = interval(Duration::from_millis(5));
             for byte in bytes.iter().cycle() {
-                sleep(Duration::from_millis(5)).await;
+                pace.tick().await;
                 if stream.write_all(&[*byte]).await.is_err() {
                     break;
                 }

@@ -164,6 +164,17 @@ impl Setup {
         lanes.into_iter().find(|lane| lane["sink"] == sink && lane["source"] == "support").unwrap_or_default()
     }
 
+    /// Waits until the lane to the sink `crm` is in `state`, and returns what is shown of it then.
+    pub async fn until_crm_is(&self, state: &str) -> Value {
+        let mut lane = Value::Null;
+        until(&format!("the lane is {state}"), async || {
+            lane = self.lane_of("crm").await;
+            lane["state"] == state
+        })
+        .await;
+        lane
+    }
+
     /// What `dead-letters list --json` shows with these filters.
     pub async fn letters(&self, filters: &[&str]) -> Vec<Value> {
         let list = finished(&[&["dead-letters", "list", "--json"], filters].concat(), self.folder()).await;

@@ -1,4 +1,5 @@
-//! What a receiver may echo and nobody may see: our URL, header values, passwords and tokens.
+//! What a receiver may echo and nobody may see: our URL, header values, passwords, tokens and
+//! what deliveries are signed with.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -6,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::config::{AuthConfig, SecretText, WebhookConfig};
+use crate::config::{AuthConfig, SecretText, SigningSecret, WebhookConfig};
 
 /// Shorter words are no secrets, and would be found everywhere.
 const PART_MIN: usize = 4;
@@ -17,11 +18,15 @@ const WORD_MIN: usize = 8;
 /// A token that was replaced may still be echoed by an attempt under way.
 const TOKENS_MAX: usize = 4;
 
+/// The same of signing secrets: those of now and those of before, in both their spellings.
+const SIGNING_MAX: usize = 40;
+
 /// The secrets of one sink. Clones share them.
 #[derive(Clone)]
 pub(super) struct Hidden {
     fixed: Arc<[String]>,
     tokens: Arc<RwLock<VecDeque<String>>>,
+    signing: Arc<RwLock<Vec<String>>>,
 }
 
 impl Hidden {
@@ -33,7 +38,9 @@ impl Hidden {
         // A secret within another must not tear it apart.
         fixed.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         fixed.dedup();
-        Self { fixed: fixed.into(), tokens: Arc::default() }
+        let hidden = Self { fixed: fixed.into(), tokens: Arc::default(), signing: Arc::default() };
+        hidden.hide_signing(&config.letter.signing.secrets);
+        hidden
     }
 
     /// Hides a token from now on.
@@ -45,10 +52,22 @@ impl Hidden {
         tokens.push_back(token.expose().to_owned());
     }
 
+    /// Hides what deliveries are signed with from now on.
+    pub(super) fn hide_signing(&self, secrets: &[SigningSecret]) {
+        let mut hidden = self.signing.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *hidden);
+        hidden.extend(secrets.iter().flat_map(spelled));
+        let before: Vec<_> = before.into_iter().filter(|text| !hidden.contains(text)).collect();
+        hidden.extend(before);
+        hidden.truncate(SIGNING_MAX);
+    }
+
     /// All of them, as they may be written.
     pub(super) fn expose(&self) -> Vec<String> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        tokens.iter().flat_map(|token| written(token)).chain(self.fixed.iter().cloned()).collect()
+        let signing = self.signing.read().unwrap_or_else(PoisonError::into_inner);
+        let changing = tokens.iter().chain(signing.iter()).flat_map(|text| written(text));
+        changing.chain(self.fixed.iter().cloned()).collect()
     }
 }
 
@@ -68,6 +87,12 @@ fn secrets_of(auth: &AuthConfig) -> Vec<String> {
             basic(&client.client_id, client.client_secret.expose()),
         ],
     }
+}
+
+/// With what says its kind, and without.
+fn spelled(secret: &SigningSecret) -> [String; 2] {
+    let text = secret.expose();
+    [text.to_owned(), text.split_once('_').map_or(text, |(_, bare)| bare).to_owned()]
 }
 
 /// What stands behind `Basic` (RFC 7617).
@@ -102,6 +127,18 @@ mod tests {
 
     fn shown(hidden: &Hidden, text: &str) -> String {
         without(text, hidden.expose().iter().map(String::as_str))
+    }
+
+    #[test]
+    fn what_deliveries_are_signed_with_is_hidden_also_after_it_was_replaced() {
+        let hidden = hidden("s3cr3tw0rd", None);
+        let (one, other) = ("b25lIHNlY3JldCBvZiB0aGUgdGVzdHMuLi4=", "b3RoZXIgc2VjcmV0IG9mIHRoZSB0ZXN0cw==");
+        for bare in [one, other] {
+            hidden.hide_signing(&[SigningSecret::parse(&format!("whsec_{bare}")).unwrap()]);
+        }
+        for text in [one, other, &format!("whsec_{one}"), &format!("whsec_{other}")] {
+            assert_eq!(shown(&hidden, &format!("<{text}>")), "<***>", "{text}");
+        }
     }
 
     #[test]

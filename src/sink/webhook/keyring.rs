@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
+use super::hidden::Hidden;
 use crate::blocking;
 use crate::config::{SigningConfig, SigningSecret};
 use crate::shutdown::Signals;
@@ -23,6 +24,8 @@ pub(super) struct Keyring {
     key: String,
     file: Option<PathBuf>,
     signals: Signals,
+    /// Where new secrets are told of before anything is signed with them.
+    hidden: Hidden,
     kept: Mutex<Kept>,
 }
 
@@ -65,7 +68,7 @@ struct Trouble {
 }
 
 impl Keyring {
-    pub(super) fn new(config: &SigningConfig, signals: Signals) -> Self {
+    pub(super) fn new(config: &SigningConfig, hidden: Hidden, signals: Signals) -> Self {
         let kept = Kept {
             secrets: config.secrets.clone().into(),
             looked_at: None,
@@ -73,7 +76,8 @@ impl Keyring {
             seen: None,
             trouble: None,
         };
-        Self { key: config.key.clone(), file: config.file.clone(), signals, kept: Mutex::new(kept) }
+        let (key, file) = (config.key.clone(), config.file.clone());
+        Self { key, file, signals, hidden, kept: Mutex::new(kept) }
     }
 
     /// The secrets of now, the newest first; none when nothing is signed.
@@ -117,6 +121,7 @@ impl Keyring {
                         "deliveries are signed with the secrets of the changed file"
                     );
                 }
+                self.hidden.hide_signing(&secrets);
                 kept.secrets = secrets.into();
                 kept.trouble = None;
             }
@@ -182,6 +187,7 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{SecretUrl, WebhookConfig};
 
     const ONE: &str = "whsec_b25lIHNlY3JldCBvZiB0aGUgdGVzdHMuLi4=";
     const OTHER: &str = "whsec_b3RoZXIgc2VjcmV0IG9mIHRoZSB0ZXN0cw==";
@@ -200,7 +206,9 @@ mod tests {
             let secrets = vec![SigningSecret::parse(ONE).unwrap()];
             let config =
                 SigningConfig { key: "sinks.crm.secrets_file".into(), secrets, file: Some(path.clone()) };
-            let scene = Self { _folder: folder, path, keyring: Keyring::new(&config, Signals::silent()) };
+            let hidden = Hidden::of(&WebhookConfig::of(SecretUrl::parse("https://a.example/").unwrap()));
+            let keyring = Keyring::new(&config, hidden, Signals::silent());
+            let scene = Self { _folder: folder, path, keyring };
             scene.write(ONE, 60);
             scene
         }

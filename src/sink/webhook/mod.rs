@@ -49,7 +49,7 @@ impl WebhookSink {
     ) -> Result<Self, String> {
         let hidden = Hidden::of(&config);
         let approach = Approach::try_new(&config, &hidden)?;
-        let keyring = Keyring::new(&config.letter.signing, signals);
+        let keyring = Keyring::new(&config.letter.signing, hidden.clone(), signals);
         Ok(Self { approach, judge: Judge::new(&config, hidden), keyring, batch, config })
     }
 
