@@ -17,13 +17,13 @@ pub fn introduce(events: u32, rounds: u32, latency: Duration) {
 
 pub fn ways(rounds: &[[Run; Way::ALL.len()]], latency: Duration) {
     println!(
-        "{:<24} {:>9} {:>9} {:>14} {:>9} {:>12}",
+        "{:<26} {:>9} {:>9} {:>14} {:>9} {:>12}",
         "", "events/s", "of ideal", "CPU us/event", "peak MiB", "connections"
     );
     for (index, way) in Way::ALL.iter().enumerate() {
         let of = |figure: &dyn Fn(&Run) -> f64| median(rounds.iter().map(|round| figure(&round[index])));
         println!(
-            "{:<24} {:>9.0} {:>9.2} {:>14.1} {:>9.1} {:>12.0}",
+            "{:<26} {:>9.0} {:>9.2} {:>14.1} {:>9.1} {:>12.0}",
             way.name,
             of(&Run::events_per_s),
             of(&|run| run.share_of_ideal(latency)),
@@ -36,6 +36,6 @@ pub fn ways(rounds: &[[Run; Way::ALL.len()]], latency: Duration) {
     for (index, way) in Way::ALL.iter().enumerate() {
         let share = median(rounds.iter().map(|round| round[index].share_of_ideal(latency)));
         let verdict = if share >= SHARE_MIN { "met" } else { "MISSED" };
-        println!("{:<24} {share:.2} of the ideal, target at least {SHARE_MIN}: {verdict}", way.name);
+        println!("{:<26} {share:.2} of the ideal, target at least {SHARE_MIN}: {verdict}", way.name);
     }
 }

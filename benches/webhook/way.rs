@@ -9,6 +9,8 @@ use crate::receiver::{Log, Receiver};
 /// So many that requests wait for each other rarely.
 const CHATS: &str = "1000";
 
+const BATCHES: &str = "ordering = \"strict\"\nbatch = { events = 100 }";
+
 /// How events are posted.
 #[derive(Clone, Copy)]
 pub struct Way {
@@ -19,6 +21,8 @@ pub struct Way {
     pub concurrency: u32,
     /// How many events a request holds.
     pub batch: u32,
+    /// `delivery.mode`.
+    mode: &'static str,
 }
 
 /// What came of one run.
@@ -30,22 +34,33 @@ pub struct Run {
 }
 
 impl Way {
-    pub const ALL: [Self; 4] = [
-        Self { name: "strict", keys: "ordering = \"strict\"", concurrency: 1, batch: 1 },
-        Self { name: "chat, 10 at once", keys: "concurrency = 10", concurrency: 10, batch: 1 },
-        Self { name: "chat, 50 at once", keys: "concurrency = 50", concurrency: 50, batch: 1 },
-        Self {
-            name: "strict, batches of 100",
-            keys: "ordering = \"strict\"\nbatch = { events = 100 }",
-            concurrency: 1,
-            batch: 100,
-        },
+    /// In direct mode the next page is asked for when all of the last is settled, and nothing is posted meanwhile: the
+    /// portal forgets what lies below. From the journal there is always more to post.
+    pub const ALL: [Self; 6] = [
+        Self::by("strict", "ordering = \"strict\"", [1, 1], "direct"),
+        Self::by("chat, 10 at once", "concurrency = 10", [10, 1], "direct"),
+        Self::by("chat, 50 at once", "concurrency = 50", [50, 1], "direct"),
+        Self::by("chat, 50 at once, journal", "concurrency = 50", [50, 1], "journal"),
+        Self::by("batches of 100", BATCHES, [1, 100], "direct"),
+        Self::by("batches of 100, journal", BATCHES, [1, 100], "journal"),
     ];
+
+    const fn by(
+        name: &'static str,
+        keys: &'static str,
+        [concurrency, batch]: [u32; 2],
+        mode: &'static str,
+    ) -> Self {
+        Self { name, keys, concurrency, batch, mode }
+    }
 
     pub fn run(self, events: u32, latency: Duration) -> Run {
         let (portal, receiver, folder) =
             (Portal::start_with(events, &["--chats", CHATS]), Receiver::start(latency), folder());
-        let sink = format!("[sinks.bench]\ntype = \"webhook\"\nurl = \"{}\"\n{}", receiver.url, self.keys);
+        let sink = format!(
+            "[sinks.bench]\ntype = \"webhook\"\nurl = \"{}\"\n{}\n[delivery]\nmode = \"{}\"",
+            receiver.url, self.keys, self.mode
+        );
         let mut command = relay_with(folder.path(), &portal.url, "confirm_lag = \"0s\"", &sink);
         command.arg("--once");
         let usage = run(command);

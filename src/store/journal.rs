@@ -14,8 +14,8 @@ use crate::checkpoint::Checkpoint;
 use crate::event::{Event, EventId, Offset, Queue};
 use crate::wall_clock::now_ms;
 
-/// The most that one read brings: an ordinary page of the portal.
-const CHUNK_EVENTS_MAX: usize = 1000;
+/// The most that one read brings: enough for a fast sink to seldom come to the end of one.
+const CHUNK_EVENTS_MAX: usize = 5000;
 
 /// And in bytes; one greater event still comes, alone.
 const CHUNK_BYTES_MAX: u64 = 8 * 1024 * 1024;
