@@ -116,6 +116,7 @@ pub async fn run(
     witness: &Witness,
 ) -> Result<Ending, RelayError> {
     let common = common(config, store, signals, until, witness).await?;
+    witness.figures.bound_journal(config.delivery.journal.max_size);
     witness.vitals.expect(config.sources.iter().map(|source| source.name.clone()));
     // Every source is checked before the first one asks its portal for anything.
     let (mut ready, mut waiting) = (Vec::new(), Vec::new());

@@ -58,6 +58,7 @@ struct Inner {
     latencies: Family<Labels<2>, Histogram, fn() -> Histogram>,
     last_success: Family<Labels<2>, Gauge>,
     reloads: Family<Labels<1>, Counter>,
+    journal_max: Gauge,
     lanes: Mutex<BTreeMap<(String, String), Arc<Totals>>>,
 }
 
@@ -88,9 +89,14 @@ impl Default for Figures {
             latencies: Family::new_with_constructor(latencies),
             last_success: Family::default(),
             reloads: Family::default(),
+            journal_max: Gauge::default(),
             lanes: Mutex::default(),
         };
         inner.register();
+        // What has never happened is zero, so that the first time can be seen as a rise.
+        for outcome in ["applied", "refused"] {
+            inner.reloads.get_or_create(&[("outcome", outcome.to_owned())]);
+        }
         Self(Arc::new(inner))
     }
 }
@@ -126,6 +132,7 @@ impl Inner {
             self.last_success.clone(),
         );
         registry.register("config_reloads", "Reloads of the configuration", self.reloads.clone());
+        registry.register("journal_max_bytes", "At which polling stops", self.journal_max.clone());
     }
 }
 
@@ -151,12 +158,17 @@ impl Figures {
         LaneFigures { labels, totals, latencies, last_success: OnceLock::new(), figures: self.clone() }
     }
 
+    /// The journal takes at most so many bytes of events.
+    pub fn bound_journal(&self, bytes: u64) {
+        self.0.journal_max.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// The configuration was reloaded, or the new one was refused.
     pub fn reloaded(&self, outcome: &'static str) {
         self.0.reloads.get_or_create(&[("outcome", outcome.to_owned())]).inc();
     }
 
-    /// The sources that wait for a person.
+    /// Whether `source` waits for a person.
     pub fn needs_person(&self, source: &str) -> bool {
         self.0.needs_person.get(&label("source", source)).is_some_and(|gauge| gauge.get() != 0)
     }

@@ -249,9 +249,8 @@ fn unusable(connection: &Connection, tables: &BTreeSet<&String>) -> rusqlite::Re
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let (name, text): (String, String) = (row.get(0)?, row.get(1)?);
-        if tables.contains(&name)
-            && let Err(error) = trial.execute_batch(&text)
-        {
+        let is_ours = tables.contains(&name) && !name.starts_with("sqlite_");
+        if is_ours && let Err(error) = trial.execute_batch(&text) {
             return Ok(Some(format!("`{name}`: {error}")));
         }
     }

@@ -1,5 +1,8 @@
 //! What is to be seen through `[http]`: health, metrics, status and the page; who may look; and no secret.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use b24relay::http_client;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use rustix::process::Signal;
@@ -118,6 +121,39 @@ async fn both_forms_of_metrics_are_what_their_readers_expect() {
         let is_told =
             |what: &str| stems.iter().flatten().any(|stem| classic.contains(&format!("# {what} {stem} ")));
         assert!(is_told("TYPE") && is_told("HELP"), "{line}");
+    }
+}
+
+/// The names of our metrics in a file of ours.
+fn metrics_named_in(file: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file);
+    let text = std::fs::read_to_string(path).unwrap();
+    let is_part = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    let names = text.match_indices("b24relay_").map(|(at, _)| {
+        let end = text[at + 9..].find(|letter| !is_part(letter)).map_or(text.len(), |length| at + 9 + length);
+        text[at..end].to_owned()
+    });
+    names.collect()
+}
+
+#[tokio::test]
+async fn every_metric_that_a_dashboard_or_an_alert_names_is_there() {
+    let (portal, receiver, setup) = world().await;
+    portal.fault(json!({"kind": "error", "status": 503, "code": "QUERY_LIMIT_EXCEEDED"})).await;
+    receiver.script(std::iter::repeat_n(crate::receiver::Answer::Status(422), 3));
+    portal.record(1, 2).await;
+    let shown = Shown::start(&setup).await;
+    let buried = r#"b24relay_sink_dead_lettered_events_total{source="support",sink="crm"}"#;
+    until("one is buried", async || shown.metric(buried).await == Some(1.0)).await;
+    until("one is delivered", async || receiver.accepted_ids().len() == 1).await;
+    let (_, text) = shown.text("metrics").await;
+    for file in ["prometheus/alerts.yaml", "grafana/b24relay.json"] {
+        let names = metrics_named_in(file);
+        assert!(names.len() > 5, "{file}: {names:?}");
+        for name in names {
+            let is_there = ['{', ' '].iter().any(|end| text.contains(&format!("\n{name}{end}")));
+            assert!(is_there, "{file}: no {name} in:\n{text}");
+        }
     }
 }
 
