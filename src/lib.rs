@@ -25,9 +25,10 @@
 //! - [`sink`]: where events go: standard output, file, webhook.
 //! - [`store`]: the state file.
 //! - [`config`]: what the operator wrote, validated.
+//! - [`service`]: what an operator's tools see: metrics, health, the page.
 //! - [`cli`]: what a person types.
 //! - [`sandbox`]: an emulated portal, for `demo`, tests and development.
-//! - [`http_client`], [`foreign_text`], [`retry`], [`shutdown`], [`telemetry`], [`wall_clock`], [`failpoint`]: one
+//! - [`http_client`], [`foreign_text`], [`retry`], [`shutdown`], [`spelling`], [`telemetry`], [`wall_clock`], [`failpoint`]: one
 //!   thing each, for all of the above.
 
 mod blocking;
@@ -43,8 +44,10 @@ pub mod portal;
 pub mod relay;
 pub mod retry;
 pub mod sandbox;
+pub mod service;
 pub mod shutdown;
 pub mod sink;
+pub mod spelling;
 pub mod store;
 pub mod telemetry;
 pub mod wall_clock;

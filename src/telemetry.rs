@@ -12,9 +12,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
+use crate::service::Troubles;
 
-/// Sends log lines to stderr from now on. Only the first call of a process has an effect.
-pub fn init(config: LogConfig) {
+/// Sends log lines to stderr from now on, and the latest troubles to `troubles` as well. Only the first call of a
+/// process has an effect.
+pub fn init(config: LogConfig, troubles: &Troubles) {
     let filter = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target(env!("CARGO_CRATE_NAME"), Level::from(config.level));
@@ -25,7 +27,8 @@ pub fn init(config: LogConfig) {
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
     };
     // A second subscriber is refused, which is what "only the first call" means.
-    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().ok();
+    let troubles = troubles.clone().with_filter(LevelFilter::WARN);
+    tracing_subscriber::registry().with(layer.with_filter(filter)).with(troubles).try_init().ok();
 }
 
 impl From<LogLevel> for Level {

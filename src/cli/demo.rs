@@ -19,6 +19,7 @@ use crate::config::{
 };
 use crate::relay::{self, Until};
 use crate::sandbox::{QueueStats, Sandbox, SandboxConfig};
+use crate::service::{Troubles, Witness};
 use crate::shutdown::Signals;
 use crate::store::Store;
 use crate::telemetry;
@@ -51,7 +52,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Starts a portal and a relay, and shows what comes through.
 pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     let level = global.log_level.unwrap_or(LogLevel::Warn);
-    telemetry::init(LogConfig { format: global.log_format.unwrap_or(LogFormat::Text), level });
+    telemetry::init(
+        LogConfig { format: global.log_format.unwrap_or(LogFormat::Text), level },
+        &Troubles::default(),
+    );
     let sandbox_config = SandboxConfig { rate: args.rate, ..SandboxConfig::default() };
     let sandbox = Sandbox::start(sandbox_config).await.context("start the emulated portal")?;
     let folder = tempfile::tempdir().context("create a temporary folder")?;
@@ -61,7 +65,7 @@ pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> any
 
     let done = CancellationToken::new();
     let relay = async {
-        let ending = relay::run(&config, &store, signals, Until::Stopped).await;
+        let ending = relay::run(&config, &store, signals, Until::Stopped, &Witness::default()).await;
         done.cancel();
         ending
     };
@@ -104,6 +108,7 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         flow: FlowConfig::STRICT,
     };
     Ok(Config {
+        http: None,
         state: folder.join("b24relay.db"),
         shutdown_grace: Duration::from_secs(5),
         delivery: DeliveryConfig::default(),

@@ -13,6 +13,11 @@ use crate::store::StoreError;
 #[error("{0}")]
 pub struct UsageError(pub String);
 
+/// Something that another process has, for now: leave with 75.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BusyError(pub String);
+
 /// The configuration lacks what a command needs: leave with 78.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -48,6 +53,9 @@ impl Exit {
         }
         if error.is::<UsageError>() {
             return Self::Usage;
+        }
+        if error.is::<BusyError>() {
+            return Self::Temporary;
         }
         if error.is::<std::io::Error>() { Self::Io } else { Self::Internal }
     }

@@ -18,7 +18,6 @@ mod run;
 mod sandbox;
 mod secret;
 mod source;
-mod spelling;
 mod state;
 mod status;
 mod subscription;
@@ -33,7 +32,9 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::config::{self, Config, LogFormat, LogLevel, Overrides};
+use crate::service::Troubles;
 use crate::shutdown::Signals;
+use crate::spelling;
 use crate::telemetry;
 use exit::Exit;
 
@@ -162,9 +163,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
-        Command::Run(args) => {
-            with_runtime(async |signals| run::run(&args, &configure(&cli.global)?, &signals).await)
-        }
+        Command::Run(args) => with_runtime(async |signals| run::run(&args, &cli.global, &signals).await),
         Command::Check(args) => {
             with_runtime(async |signals| check::run(&args, &configure(&cli.global)?, &signals).await)
         }
@@ -207,7 +206,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
 /// Loads the configuration and lets the log begin.
 fn configure(global: &GlobalArgs) -> anyhow::Result<Config> {
     let config = global.load()?;
-    telemetry::init(config.log);
+    telemetry::init(config.log, &Troubles::default());
     Ok(config)
 }
 

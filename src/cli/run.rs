@@ -3,11 +3,13 @@
 use clap::Args;
 use tracing::{info, warn};
 
-use super::exit::{Exit, UsageError};
-use crate::config::Config;
+use super::GlobalArgs;
+use super::exit::{BusyError, Exit, UsageError};
 use crate::relay::{self, Ending, Until};
+use crate::service::{Glimpses, Server, Troubles, View, Witness};
 use crate::shutdown::Signals;
 use crate::store::Store;
+use crate::telemetry;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,7 +33,9 @@ pub struct RunArgs {
 }
 
 /// Polls and delivers until stopped, or with `--once` until every queue is read to its end.
-pub async fn run(args: &RunArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
+    let (config, troubles) = (&global.load()?, Troubles::default());
+    telemetry::init(config.log, &troubles);
     if let Some(sink) = config.sinks.iter().find(|sink| args.forget.contains(&sink.name)) {
         let reason = format!("`--forget {0}`: the sink `{0}` is configured; remove it first", sink.name);
         return Err(UsageError(reason).into());
@@ -43,7 +47,20 @@ pub async fn run(args: &RunArgs, config: &Config, signals: &Signals) -> anyhow::
         let sources = store.forget_sink(sink).await?;
         info!(sink, sources, "sink forgotten, with what it had not got");
     }
-    let ending = relay::run(config, &store, signals, until).await?;
+    let server = match &config.http {
+        // A drain is over before anybody could look.
+        Some(http) if !args.once => Some(Server::listen(http).await.map_err(BusyError)?),
+        _ => None,
+    };
+    let glimpses = Glimpses::new(config.http.as_ref().is_some_and(|http| http.shows_payloads));
+    let witness = Witness { glimpses, ..Witness::default() };
+    let view = View::new(&config.state, &witness, &troubles);
+    let ending = tokio::select! {
+        biased;
+        ending = relay::run(config, &store, signals, until, &witness) => ending?,
+        // It never ends by itself.
+        () = view.show(server) => Ending::CutShort,
+    };
     match ending {
         Ending::Clean => info!("b24relay stopped, everything read is settled"),
         Ending::CutShort => {

@@ -12,6 +12,7 @@ use super::source::{caller, find};
 use crate::config::{Config, SourceConfig};
 use crate::portal::Memory;
 use crate::relay::{self, Callers, Ending, StoreMemory, Until};
+use crate::service::Witness;
 use crate::shutdown::Signals;
 use crate::store::Store;
 
@@ -71,7 +72,7 @@ pub async fn unsubscribe(
     let store = Store::open(&config.state)?;
     if !args.discard {
         config.sources.retain(|other| other.name == source.name);
-        let ending = relay::run(&config, &store, signals, Until::Drained).await?;
+        let ending = relay::run(&config, &store, signals, Until::Drained, &Witness::default()).await?;
         if ending != Ending::Clean {
             print(NOT_DELIVERED)?;
             return Ok(if ending == Ending::Refused { Exit::Refused } else { Exit::Temporary });

@@ -14,6 +14,7 @@ mod environment;
 mod error;
 mod flow;
 mod headers;
+mod http;
 mod leaf;
 mod letter;
 mod load;
@@ -46,6 +47,7 @@ use std::time::Duration;
 pub use authorization::{AuthConfig, ClientConfig};
 pub use error::{ConfigError, Violation};
 pub use flow::{BatchConfig, FlowConfig, OrderingConfig};
+pub use http::HttpConfig;
 pub use letter::{LetterConfig, LetterFormat};
 pub use load::{Loaded, Overrides, load};
 pub use networks::PrivateNetworks;
@@ -68,6 +70,8 @@ pub struct Config {
     pub log: LogConfig,
     /// How events get from the portal to the sinks.
     pub delivery: DeliveryConfig,
+    /// `[http]`; `None` when nobody is to look.
+    pub http: Option<HttpConfig>,
     /// The queues to poll, by name; at least one.
     pub sources: Vec<SourceConfig>,
     /// The destinations, by name; at least one for each source.

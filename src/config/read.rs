@@ -10,7 +10,9 @@ use super::secret::SecretFiles;
 use super::sink::{self, SinkDraft};
 use super::source::{self, SourceDraft};
 use super::table::{Findings, Table};
-use super::{Config, DeliveryConfig, LogConfig, LogFormat, LogLevel, crosscheck, delivery, leaf};
+use super::{
+    Config, DeliveryConfig, HttpConfig, LogConfig, LogFormat, LogLevel, crosscheck, delivery, http, leaf,
+};
 
 const STATE: &str = "/var/lib/b24relay/b24relay.db";
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
@@ -36,6 +38,7 @@ struct Draft {
     shutdown_grace: Duration,
     log: LogConfig,
     delivery: DeliveryConfig,
+    http: Option<HttpConfig>,
     sources: Vec<SourceDraft>,
     sinks: Vec<SinkDraft>,
     portals: Vec<PortalDraft>,
@@ -48,6 +51,7 @@ impl Draft {
             shutdown_grace: self.shutdown_grace,
             log: self.log,
             delivery: self.delivery,
+            http: self.http,
             sources: self
                 .sources
                 .iter()
@@ -64,11 +68,13 @@ fn read_draft(root: &mut Table<'_>, files: &SecretFiles<'_>) -> Draft {
     let grace = root.take("shutdown_grace", leaf::duration(Duration::ZERO, LONGEST_GRACE));
     let log = root.table("log", read_log);
     let delivery = delivery::read(root);
+    let http = root.table("http", |table| http::read(table, files));
     Draft {
         state,
         shutdown_grace: grace.unwrap_or(SHUTDOWN_GRACE),
         log,
         delivery,
+        http,
         sources: root.table("sources", |table| {
             refuse_count(table, MOST_SOURCES, "source: add `[sources.NAME]` with its `webhook_url_file`");
             table.named(|name, table| {

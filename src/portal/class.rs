@@ -25,6 +25,22 @@ pub enum Class {
     TooLarge,
 }
 
+impl Class {
+    /// Its name, for counting.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Retry | Self::RetryBounded => "retry",
+            Self::Rate => "rate",
+            Self::OpWait => "operating_time",
+            Self::Refresh => "token",
+            Self::Unsubscribed => "unsubscribed",
+            Self::Operator => "operator",
+            Self::Bug => "bug",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
 /// A class, and what goes with it when a person has to act.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Verdict {

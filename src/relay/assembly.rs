@@ -12,6 +12,7 @@ use super::gap::Coverage;
 use super::gate::Gate;
 use super::journal::JournalWriter;
 use super::lane::Lane;
+use super::late::Late;
 use super::opening::Common;
 use super::poller::Poller;
 use super::source::{Route, Source};
@@ -81,6 +82,7 @@ pub async fn assemble(
         }
     };
     info!(source = %queue.source, queue = %queue.identity, offset = from.get(), sinks = count, ?mode, "source started");
+    let late = Late::new(&queue, sinks.iter().map(|(config, _)| config), clock.clone(), common);
     let tail = Tail::new(config.confirm_lag, from, known, adopted.has_odd_dates);
     let poller = Poller::new(
         upstream,
@@ -92,7 +94,7 @@ pub async fn assemble(
         common,
     );
     Ok(Opened {
-        source: Source::new(poller, tail, coverage, clock, common),
+        source: Source::new(poller, tail, late, coverage, clock, common),
         route,
         received: adopted.received,
     })

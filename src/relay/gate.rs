@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::config::{FlowConfig, SinkConfig};
 use crate::event::Event;
 use crate::retry::Backoff;
+use crate::service::{Figures, Outcome, SinkFigures};
 use crate::sink::{DeliverError, Sink};
 
 /// How a gate in need of a person lets probes in: one is on the way, and need not find a flood of attempts.
@@ -25,6 +26,7 @@ const RATE_SLACK: Duration = Duration::from_millis(50);
 pub struct Gate {
     sink: Arc<dyn Sink>,
     flow: FlowConfig,
+    figures: SinkFigures,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -57,8 +59,9 @@ pub struct Pass {
 }
 
 impl Gate {
-    /// The gate of `sink`, which `config` describes.
-    pub fn new(sink: Arc<dyn Sink>, config: &SinkConfig) -> Arc<Self> {
+    /// The gate of `sink`, which `config` describes; what comes of its attempts goes into `figures`.
+    pub fn new(sink: Arc<dyn Sink>, config: &SinkConfig, figures: &Figures) -> Arc<Self> {
+        let figures = figures.sink(&config.name);
         let (retry, flow) = (config.retry, config.flow);
         let state = State {
             in_flight: 0,
@@ -72,7 +75,7 @@ impl Gate {
             retry: Backoff::jittered(retry.min, retry.max),
             probe: Backoff::steady(PROBE_MIN.min(retry.max), PROBE_MAX.min(retry.max)),
         };
-        Arc::new(Self { sink, flow, state: Mutex::new(state), changed: Notify::new() })
+        Arc::new(Self { sink, flow, figures, state: Mutex::new(state), changed: Notify::new() })
     }
 
     /// The sink behind it.
@@ -132,7 +135,10 @@ impl Pass {
     /// # Errors
     /// As [`Sink::deliver`].
     pub async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError> {
-        self.gate.sink.deliver(events).await
+        let attempt = Counted::begin(&self.gate.figures);
+        let outcome = self.gate.sink.deliver(events).await;
+        attempt.end(outcome_of(outcome.as_ref().err()));
+        outcome
     }
 
     /// The sink is well: it took the events, or gave a reason of its own why it never will.
@@ -197,6 +203,41 @@ impl Drop for Pass {
     }
 }
 
+/// An attempt as it is counted, also when it is given up.
+struct Counted<'f> {
+    figures: &'f SinkFigures,
+    began: Instant,
+    outcome: Option<Outcome>,
+}
+
+impl<'f> Counted<'f> {
+    fn begin(figures: &'f SinkFigures) -> Self {
+        figures.begin();
+        Self { figures, began: Instant::now(), outcome: None }
+    }
+
+    fn end(mut self, outcome: Option<Outcome>) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.figures.end(self.outcome, self.began.elapsed());
+    }
+}
+
+fn outcome_of(failure: Option<&DeliverError>) -> Option<Outcome> {
+    Some(match failure {
+        None => Outcome::Delivered,
+        Some(DeliverError::Transient { .. }) => Outcome::Transient,
+        Some(DeliverError::Rejected { .. }) => Outcome::Rejected,
+        Some(DeliverError::Held { .. }) => Outcome::Held,
+        Some(DeliverError::Paused { .. }) => Outcome::Paused,
+        Some(DeliverError::Closed { .. }) => return None,
+    })
+}
+
 impl State {
     fn is_hopeless(&self, closings_max: u32) -> bool {
         self.needs_person || self.closings_in_a_row >= closings_max
@@ -244,7 +285,7 @@ mod tests {
             start: StartConfig::Oldest,
             flow,
         };
-        Gate::new(sink::build(&config, &Signals::silent()).unwrap(), &config)
+        Gate::new(sink::build(&config, &Signals::silent()).unwrap(), &config, &Figures::default())
     }
 
     fn flow(concurrency: u16, breaker_failures: u16) -> FlowConfig {

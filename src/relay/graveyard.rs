@@ -32,8 +32,17 @@ impl Graveyard {
         Self { sink: sink.to_owned(), limits, store: store.clone() }
     }
 
-    /// Why there is no room for `burial` now, if there is none; when there is, that is told.
+    /// Why there is no room for `burial` now, if there is none; when there is, the burial is told.
     pub async fn refuses(&self, burial: &Burial) -> Option<String> {
+        let refusal = self.has_no_room(burial).await;
+        if refusal.is_none() {
+            self.tell(burial);
+        }
+        refusal
+    }
+
+    /// Why there is no room for `burial` now, if there is none.
+    pub async fn has_no_room(&self, burial: &Burial) -> Option<String> {
         let graves = match self.store.graves(&self.sink).await {
             Ok(graves) => graves,
             // The commit with the burial in it will wait for the disk.
@@ -47,7 +56,6 @@ impl Graveyard {
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
         let refusal = self.refusal(bytes, age);
         if refusal.is_none() {
-            self.tell(burial);
             self.warn(bytes, age);
         }
         refusal

@@ -26,9 +26,11 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{BatchConfig, SinkConfig};
 use crate::event::{Event, Offset};
 use crate::failpoint;
+use crate::service::LaneFigures;
 use crate::shutdown::{Signals, Wake};
 use crate::sink::DeliverError;
 use crate::store::{Burial, LaneRecord};
+use crate::wall_clock;
 
 /// How often a sink rejects an event before it is buried: a deployment half-way may reject anything.
 const REJECTIONS_MAX: u32 = 3;
@@ -65,6 +67,7 @@ pub struct Lane {
     signals: Signals,
     ledger: Ledger,
     condition: Condition,
+    figures: LaneFigures,
     /// It takes only what happens from its beginning on, and that is still to come.
     is_beginning: bool,
 }
@@ -139,6 +142,7 @@ impl Lane {
             pause: Pause::new(source, &config.name, record.pause.clone(), common),
             ledger: Ledger::new(source, &config.name, record, common),
             condition: Condition::new(source, &config.name, &common.store),
+            figures: common.witness.figures.lane(source, &config.name),
             config: config.clone(),
             gate,
             clock,
@@ -373,9 +377,11 @@ impl Lane {
     }
 
     fn settle_delivered<'e>(&mut self, parcel: &Parcel<'e>, round: &mut Round<'e>) {
+        let (portal_ms, now_ms) = (self.clock.now_ms(), wall_clock::now_ms());
         for event in &parcel.events {
             let (source, sink) = (&self.source, &self.config.name);
             trace!(source, sink, event_id = event.id.get(), "delivered");
+            self.figures.delivered(event, portal_ms, now_ms);
             match round.cargo {
                 Cargo::Queue(_) => self.ledger.settle(event.id, End::Delivered),
                 Cargo::Gap(number) => self.ledger.know_gap(number),

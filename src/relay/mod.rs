@@ -2,7 +2,7 @@
 //!
 //! Reading order: `opening` and `assembly` make a source ready, `source` is its loop. Towards the portal:
 //! `poller` asks, `preparation` is what must hold before it confirms, `pace` its pauses, `tail` what may still
-//! become visible, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `direct` or `journal`,
+//! become visible, `late` what did so too late, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `direct` or `journal`,
 //! then `lane` with `fate`, `schedule`, `gate`, `ledger`, `condition`, `pause`,
 //! `graveyard` and `disk`. `callers` is what the sources share of their portals,
 //! `census` whether any is let in. `replay` is apart from all this: it delivers dead letters.
@@ -24,6 +24,7 @@ mod gate;
 mod graveyard;
 mod journal;
 mod lane;
+mod late;
 mod ledger;
 mod memory;
 mod opening;
@@ -46,6 +47,7 @@ use tracing::info;
 use crate::config::Config;
 use crate::portal::Memory;
 use crate::retry::whole_millis;
+use crate::service::Witness;
 use crate::shutdown::Signals;
 use crate::sink;
 use crate::store::{Store, StoreError};
@@ -111,8 +113,10 @@ pub async fn run(
     store: &Store,
     signals: &Signals,
     until: Until,
+    witness: &Witness,
 ) -> Result<Ending, RelayError> {
-    let common = common(config, store, signals, until).await?;
+    let common = common(config, store, signals, until, witness).await?;
+    witness.vitals.expect(config.sources.iter().map(|source| source.name.clone()));
     // Every source is checked before the first one asks its portal for anything.
     let (mut ready, mut waiting) = (Vec::new(), Vec::new());
     for opening in openings(config, &common)? {
@@ -130,6 +134,7 @@ pub async fn run(
     }
     let grace_is_over = async {
         signals.stop.cancelled().await;
+        witness.vitals.drain();
         info!(grace_ms = whole_millis(config.shutdown_grace), "stopping: finishing what is under way");
         tokio::time::sleep(config.shutdown_grace.max(NOTICE)).await;
     };
@@ -156,6 +161,7 @@ async fn common(
     store: &Store,
     signals: &Signals,
     until: Until,
+    witness: &Witness,
 ) -> Result<Common, RelayError> {
     let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
     let callers = Callers::open(config, &config.sources, &memory).await.map_err(RelayError::Setup)?;
@@ -168,6 +174,7 @@ async fn common(
         store: store.clone(),
         signals: signals.clone(),
         until,
+        witness: witness.clone(),
     })
 }
 
@@ -177,7 +184,7 @@ fn openings(config: &Config, common: &Common) -> Result<Vec<Opening>, RelayError
     for sink in &config.sinks {
         let built = sink::build(sink, &common.signals);
         let built = built.map_err(|reason| RelayError::Setup(format!("sinks.{}: {reason}", sink.name)))?;
-        sinks.push((sink.clone(), Gate::new(built, sink)));
+        sinks.push((sink.clone(), Gate::new(built, sink, &common.witness.figures)));
     }
     let openings = config.sources.iter().map(|source| {
         let takers = sinks.iter().filter(|(sink, _)| sink.takes_source(&source.name)).cloned();

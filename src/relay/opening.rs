@@ -15,6 +15,7 @@ use super::gate::Gate;
 use super::{Ending, RelayError, Until};
 use crate::config::{DeliveryConfig, KindConfig, SinkConfig, SourceConfig};
 use crate::portal::{CallError, EventQueue};
+use crate::service::Witness;
 use crate::shutdown::{Signals, Wake};
 use crate::store::{Health, Store, StoreError};
 
@@ -35,6 +36,7 @@ pub struct Common {
     pub store: Store,
     pub signals: Signals,
     pub until: Until,
+    pub witness: Witness,
 }
 
 /// One source on its way.
@@ -88,6 +90,8 @@ impl Opening {
             if let Err(failure) = self.common.store.note_source(name, health).await {
                 debug!(source = name, error = %failure, "cannot note the source's health");
             }
+            self.common.witness.figures.source(name).need_person(true);
+            self.common.witness.vitals.tried(name);
             if let Some(census) = census.take() {
                 census.refuse();
             }

@@ -15,9 +15,10 @@ use super::pace::{Pace, Polled};
 use super::preparation::{Confirmed, Preparation};
 use super::{Ending, Until};
 use crate::config::PollConfig;
-use crate::event::{Batch, Offset};
+use crate::event::{Batch, Event, Offset};
 use crate::portal::{CallError, Class, Upstream};
 use crate::retry::whole_millis;
+use crate::service::{Pulse, SourceFigures, Vitals};
 use crate::shutdown::{Signals, Wake};
 use crate::store::{Health, Store};
 
@@ -26,6 +27,16 @@ const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often a source that needs a person looks whether somebody has logged in.
 const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The longest that a poll may take before its loop counts as wedged: waiting for its turn among the sources of a
+/// portal, a refresh, a subscription and two looks at the queue are in it.
+const POLL_MAX: Duration = Duration::from_secs(300);
+
+/// The same where requests may take long.
+const POLL_TIMEOUTS: u32 = 6;
+
+/// By how much a pause may be late before the loop counts as wedged.
+const PAUSE_SLACK: Duration = Duration::from_secs(60);
 
 /// How many failed polls in a row end a drain: whoever asked for it wants an answer.
 const DRAIN_FAILURES_MAX: u32 = 5;
@@ -57,6 +68,10 @@ pub struct Poller {
     trouble: String,
     was_strained: bool,
     noted_at: Option<Instant>,
+    figures: SourceFigures,
+    pulse: Pulse,
+    vitals: Vitals,
+    timeout: Duration,
 }
 
 impl Poller {
@@ -71,6 +86,7 @@ impl Poller {
         clock: PortalClock,
         common: &Common,
     ) -> Self {
+        let source = upstream.queue().source.to_string();
         Self {
             upstream,
             preparation: Preparation::new(owner),
@@ -89,6 +105,10 @@ impl Poller {
             trouble: String::new(),
             was_strained: false,
             noted_at: None,
+            figures: common.witness.figures.source(&source),
+            pulse: common.witness.vitals.pulse(&source),
+            vitals: common.witness.vitals.clone(),
+            timeout: poll.timeout,
         }
     }
 
@@ -115,17 +135,16 @@ impl Poller {
     /// Polls from `offset` on, with a refreshed token if need be; the first `again` events have been read
     /// before. `None` when a stop came first.
     pub async fn poll(&mut self, offset: Offset, again: usize) -> Option<Result<Batch, CallError>> {
-        let limit = self.pace.limit(again);
-        let answer = match self.ask(offset, limit).await? {
-            Err(refusal) if refusal.class == Class::Refresh => {
-                // Not beside the stop: a pair issued and not kept would be a login lost.
-                if let Err(refusal) = self.upstream.renew(refusal).await {
-                    return Some(Err(refusal));
-                }
-                self.ask(offset, limit).await?
-            }
-            answer => answer,
-        };
+        let (limit, asked_at) = (self.pace.limit(again), Instant::now());
+        self.pulse.beat(POLL_MAX.max(POLL_TIMEOUTS * self.timeout));
+        let answer = self.ask_twice(offset, limit).await?;
+        // Deliveries take as long as they take.
+        self.pulse.rest();
+        self.vitals.tried(&self.upstream.queue().source);
+        match &answer {
+            Ok(_) => self.figures.answered(asked_at.elapsed()),
+            Err(_) => self.figures.refused(asked_at.elapsed()),
+        }
         if let Ok(batch) = &answer {
             if offset > self.confirmed.offset {
                 self.confirmed = Confirmed { offset, at_ms: batch.portal_ms };
@@ -136,6 +155,28 @@ impl Poller {
             }
         }
         Some(answer)
+    }
+
+    /// Asks, and once more with a refreshed token if need be.
+    async fn ask_twice(&mut self, offset: Offset, limit: u16) -> Option<Result<Batch, CallError>> {
+        match self.ask(offset, limit).await? {
+            Err(refusal) if refusal.class == Class::Refresh => {
+                // Not beside the stop: a pair issued and not kept would be a login lost.
+                if let Err(refusal) = self.upstream.renew(refusal).await {
+                    return Some(Err(refusal));
+                }
+                self.ask(offset, limit).await
+            }
+            answer => Some(answer),
+        }
+    }
+
+    /// These were read for the first time.
+    pub fn received(&mut self, events: &[Event]) {
+        let portal_ms = self.clock.now_ms();
+        for event in events {
+            self.figures.received(event, portal_ms);
+        }
     }
 
     /// Prepares and polls, unless a stop comes first.
@@ -170,6 +211,7 @@ impl Poller {
 
     /// Waits; no longer than it takes to notice a new login where that may be the cure.
     pub async fn pause(&self, mut pause: Duration, since: Moment) -> Wake {
+        self.pulse.beat(pause + PAUSE_SLACK);
         while self.needs_person && pause > LOGIN_INTERVAL {
             match self.signals.pause(LOGIN_INTERVAL, since.nudge_count).await {
                 Wake::Elapsed if self.has_new_login(since.epoch).await => return Wake::Elapsed,
@@ -191,6 +233,8 @@ impl Poller {
         self.learn(refusal).await;
         let verdict = self.pace.after_refusal(refusal.into());
         self.needs_person = verdict.needs_person;
+        self.figures.failed(refusal.class.word());
+        self.figures.need_person(verdict.needs_person);
         let cure = refusal.cure_for(self.name());
         let trouble = if verdict.needs_person { format!("{refusal}; {cure}") } else { refusal.to_string() };
         let is_news = self.trouble != trouble;

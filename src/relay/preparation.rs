@@ -8,7 +8,6 @@
 //! time, so it is dated before we confirmed what is above it; what a portal that counts anew records is
 //! dated afterwards. In doubt it counts anew: that destroys nothing, and a person is told.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -35,8 +34,6 @@ pub struct Preparation {
     /// `None` before the first time.
     subscribe_at: Option<Instant>,
     is_peeked: bool,
-    /// Of which ids it was told that they came too late.
-    told: BTreeSet<EventId>,
 }
 
 /// What the portal has been told to forget.
@@ -51,7 +48,7 @@ pub struct Confirmed {
 impl Preparation {
     /// Nothing has been prepared. The queue belongs to `owner`, if it does to any user.
     pub fn new(owner: Option<u64>) -> Self {
-        Self { owner, owner_known: None, subscribe_at: None, is_peeked: false, told: BTreeSet::new() }
+        Self { owner, owner_known: None, subscribe_at: None, is_peeked: false }
     }
 
     /// Does what is still to be done, then polls for up to `limit` events. All below `offset` is settled,
@@ -76,7 +73,6 @@ impl Preparation {
         if !confirmed.are_late(&batch) {
             refuse_restored(queue, batch.events.last().map(|event| event.id), confirmed.offset)?;
         }
-        self.warn_of_lower(queue, &batch, confirmed.offset);
         self.is_peeked = true;
         Ok(batch)
     }
@@ -100,17 +96,6 @@ impl Preparation {
     /// The portal says that it does not record.
     pub fn lose_subscription(&mut self) {
         self.subscribe_at = None;
-    }
-
-    /// The portal counts on, and these came too late for us. They may stay there for a day: told once.
-    fn warn_of_lower(&mut self, queue: &dyn Upstream, batch: &Batch, confirmed: Offset) {
-        let lower = batch.events.iter().map(|event| event.id).filter(|id| !confirmed.wants(*id));
-        let told = std::mem::replace(&mut self.told, lower.collect());
-        let count = self.told.difference(&told).count();
-        if count > 0 {
-            let (source, confirmed) = (&queue.queue().source, confirmed.get());
-            warn!(%source, count, confirmed, "events became visible below what was confirmed: they cannot be delivered any more");
-        }
     }
 
     async fn subscribe(&mut self, queue: &dyn Upstream) -> Result<(), CallError> {

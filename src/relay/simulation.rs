@@ -12,6 +12,7 @@ use super::opening::{Claims, Common};
 use super::{Callers, RelayError, Until, adopt};
 use crate::config::{DeliveryConfig, SinkConfig, SourceConfig};
 use crate::portal::Upstream;
+use crate::service::Witness;
 use crate::shutdown::Signals;
 use crate::sink::Sink;
 use crate::store::Store;
@@ -55,9 +56,11 @@ impl Life {
             store: self.store.clone(),
             signals: self.signals.clone(),
             until: self.until,
+            witness: Witness::default(),
         };
-        let gates =
-            self.sinks.iter().map(|(config, sink)| (config.clone(), Gate::new(Arc::clone(sink), config)));
+        let gates = self.sinks.iter().map(|(config, sink)| {
+            (config.clone(), Gate::new(Arc::clone(sink), config, &common.witness.figures))
+        });
         let gates: Vec<_> = gates.collect();
         super::assembly::assemble(upstream, Some(OWNER), adopted, &self.source, &gates, &common).await
     }

@@ -16,6 +16,7 @@ use super::disk::persist;
 use super::gap::{Coverage, lament};
 use super::journal::{Feeder, FullNotice, JournalWriter};
 use super::lane::Settled;
+use super::late::{Buried, Late};
 use super::opening::Common;
 use super::pace::Polled;
 use super::poller::Poller;
@@ -24,6 +25,7 @@ use super::{Ending, RelayError, Until};
 use crate::event::{Batch, Event, Offset};
 use crate::failpoint;
 use crate::portal::CallError;
+use crate::service::Glimpses;
 use crate::shutdown::{Signals, Wake};
 use crate::store::{Gap, Store};
 
@@ -47,7 +49,7 @@ enum Step {
     Settled(Polled),
     /// The portal refused, or did not answer.
     Refused(CallError),
-    /// The journal takes no more.
+    /// The state file is to take no more.
     Full(String),
     /// Some of the batch was left: a stop, or a drain out of patience.
     CutShort,
@@ -59,8 +61,10 @@ enum Step {
 pub struct Source {
     poller: Poller,
     tail: Tail,
+    late: Late,
     coverage: Coverage,
     clock: PortalClock,
+    glimpses: Glimpses,
     /// Sinks are told of gaps.
     tells_gaps: bool,
     store: Store,
@@ -73,12 +77,21 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn new(poller: Poller, tail: Tail, coverage: Coverage, clock: PortalClock, common: &Common) -> Self {
+    pub fn new(
+        poller: Poller,
+        tail: Tail,
+        late: Late,
+        coverage: Coverage,
+        clock: PortalClock,
+        common: &Common,
+    ) -> Self {
         Self {
             poller,
             tail,
+            late,
             coverage,
             clock,
+            glimpses: common.witness.glimpses.clone(),
             tells_gaps: common.delivery.gap_events,
             store: common.store.clone(),
             signals: common.signals.clone(),
@@ -220,9 +233,17 @@ impl Source {
         if self.tell_gap(portal_ms, way).await? == Settled::CutShort {
             return Ok(Step::CutShort);
         }
+        // Before anything is remembered of the batch: without room for them it is read again.
+        match self.late.bury(&batch, offset).await? {
+            Buried::All => {}
+            Buried::NoRoom(reason) => return Ok(Step::Full(reason)),
+            Buried::CutShort => return Ok(Step::CutShort),
+        }
         let (has_more, covers_ms) = (batch.has_more, covered_by(&batch, portal_ms));
         self.begin_coverage(&batch, portal_ms);
         let shown = self.tail.read(batch, offset, asked_at, &self.clock);
+        self.poller.received(&shown.fresh);
+        self.glimpses.note(&shown.fresh);
         self.poller.note_answer(shown.fresh.is_empty()).await;
         self.tell(&shown).await;
         let (count, is_strained) = (shown.fresh.len(), self.poller.is_strained());

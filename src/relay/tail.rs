@@ -108,7 +108,7 @@ impl Tail {
         let mut shown = Shown { stolen, ..Shown::default() };
         let (end, has_more) = (batch.next(), batch.has_more);
         for event in batch.events {
-            // What is below the offset came too late: whoever polled has said so.
+            // What is below the offset came too late, and lies with the dead letters.
             if !offset.wants(event.id) || self.seen.contains_key(&event.id) {
                 continue;
             }

@@ -322,6 +322,42 @@ fn event(letter: &Letter, date: String, payload: String) -> Option<Event> {
     })
 }
 
+impl Store {
+    /// Buries, each for a sink, what no lane of `source` will ever come by; what lies there already stays.
+    /// Returns how many were new.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn bury(&self, source: &str, burials: Arc<Vec<(String, Burial)>>) -> Result<usize, StoreError> {
+        let source = source.to_owned();
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            let mut count = 0;
+            for (sink, burial) in burials.iter() {
+                if lies_there(&transaction, sink, burial)? {
+                    continue;
+                }
+                bury(&transaction, sink, burial)?;
+                transaction.execute(
+                    "UPDATE checkpoint SET buried = buried + 1 WHERE source = ?1 AND sink = ?2",
+                    params![source, sink],
+                )?;
+                count += 1;
+            }
+            transaction.commit()?;
+            Ok(count)
+        })
+        .await
+    }
+}
+
+fn lies_there(transaction: &Transaction<'_>, sink: &str, burial: &Burial) -> rusqlite::Result<bool> {
+    let Event { queue, id, .. } = &burial.event;
+    let mut select =
+        transaction.prepare_cached("SELECT 1 FROM dead_letter WHERE sink = ?1 AND queue = ?2 AND id = ?3")?;
+    select.exists(params![sink, queue.identity, id.get()])
+}
+
 /// Within the transaction that passes the event by. One that lies there already is replaced.
 pub(super) fn bury(transaction: &Transaction<'_>, sink: &str, burial: &Burial) -> rusqlite::Result<()> {
     let Burial { event, reason, status, answer, attempts, first_ms } = burial;

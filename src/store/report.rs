@@ -85,6 +85,8 @@ pub struct LaneReport {
     pub buried: u64,
     /// How many of those are still there, as dead letters.
     pub dead_letters: u64,
+    /// How many events the journal holds from its offset on.
+    pub pending: u64,
     /// `flowing`, `retrying`, `held`, `paused` or `draining`.
     pub state: String,
     /// Since when, in Unix milliseconds.
@@ -222,9 +224,10 @@ fn select_lanes(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<La
     let newer = if layout >= 3 {
         "expired, buried, state, since_ms, next_ms, above,
              (SELECT count(*) FROM dead_letter WHERE dead_letter.source = checkpoint.source
-                  AND dead_letter.sink = checkpoint.sink)"
+                  AND dead_letter.sink = checkpoint.sink),
+             (SELECT count(*) FROM journal WHERE journal.source = checkpoint.source AND id >= checkpoint.offset)"
     } else {
-        "0, 0, 'flowing', NULL, NULL, '[]', 0"
+        "0, 0, 'flowing', NULL, NULL, '[]', 0, 0"
     };
     if layout == 0 {
         return Ok(Vec::new());
@@ -249,6 +252,7 @@ fn select_lanes(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<La
             next_ms: row.get(11)?,
             highest: highest(row.get(2)?, &row.get::<_, String>(12)?),
             dead_letters: row.get(13)?,
+            pending: row.get(14)?,
         })
     })?;
     rows.collect()

@@ -236,7 +236,26 @@ pub fn misshapen(connection: &Connection, layout: u32) -> rusqlite::Result<Optio
         return Ok(Some(format!("layout {layout} has {part}, and this file has not")));
     }
     let extra = found.difference(expected).find(|part| tables.contains(&part.table));
-    Ok(extra.map(|part| format!("it says layout {layout}, which has no {part}")))
+    if let Some(part) = extra {
+        return Ok(Some(format!("it says layout {layout}, which has no {part}")));
+    }
+    unusable(connection, &tables)
+}
+
+/// What of the text of `tables` cannot be used: whoever only reads is not told by SQLite.
+fn unusable(connection: &Connection, tables: &BTreeSet<&String>) -> rusqlite::Result<Option<String>> {
+    let trial = Connection::open_in_memory()?;
+    let mut select = connection.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let (name, text): (String, String) = (row.get(0)?, row.get(1)?);
+        if tables.contains(&name)
+            && let Err(error) = trial.execute_batch(&text)
+        {
+            return Ok(Some(format!("`{name}`: {error}")));
+        }
+    }
+    Ok(None)
 }
 
 /// A column or an index.

@@ -71,6 +71,7 @@ pub const STATEMENTS: &[&str] = &[
     "ALTER TABLE checkpoint ADD COLUMN more INTEGER",
     "ALTER TABLE source RENAME TO sources",
     "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)",
+    "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (offset', 'CHECK (offret')",
     "PRAGMA user_version = 0",
     "PRAGMA user_version = 1",
     "PRAGMA user_version = 2",

@@ -158,7 +158,8 @@ async fn a_doubtful_refusal_that_stays_calls_a_person() {
         relay.log().contains("the portal refuses this source")
     })
     .await;
-    assert_eq!(portal.token_requests().await, 6);
+    // A nudge may have come behind the one that called.
+    assert!((6..=8).contains(&portal.token_requests().await));
     relay.signal(Signal::HUP);
     portal.record(1, 3).await;
     until("all is filed", async || setup.filed_count() == 3).await;

@@ -229,7 +229,9 @@ impl Office {
         relay.signal(Signal::HUP);
         let recorded = self.portal.ids(1).await;
         until("the batch is delivered, and its confirmation refused", async || {
-            let has_arrived = self.receiver.accepted_ids().last() == recorded.last();
+            let filed = ids_in(&self.disk().join("archive/events.jsonl"), true);
+            let has_arrived =
+                [self.receiver.accepted_ids(), filed].iter().all(|ids| ids.last() == recorded.last());
             has_arrived && relay.log()[seen.len()..].contains("the portal refuses this source")
         })
         .await;

@@ -201,7 +201,7 @@ async fn release(portal: &Portal) -> u64 {
 }
 
 #[tokio::test]
-async fn an_event_that_shows_too_late_is_no_portal_that_counts_anew() {
+async fn an_event_that_shows_too_late_becomes_a_dead_letter_and_stops_nobody() {
     let (portal, setup) = used().await;
     let mut relay = setup.run();
     record_with_a_straggler(&portal).await;
@@ -218,6 +218,11 @@ async fn an_event_that_shows_too_late_is_no_portal_that_counts_anew() {
     assert_eq!(relay.log().matches("became visible below").count(), 1, "told once: {}", relay.log());
     let others: Vec<u64> = portal.ids(1).await.into_iter().filter(|id| *id != straggler).collect();
     assert_exactly_once(&setup.filed_ids(), &others);
+    assert_eq!(setup.buried_ids().await, [straggler]);
+    let replayed = finished(&["dead-letters", "replay", "--source", "support"], setup.folder()).await;
+    assert_eq!(code(&replayed), 0, "{}", stderr(&replayed));
+    let filed = setup.filed_ids();
+    assert_eq!(filed.iter().filter(|id| **id == straggler).count(), 1, "{filed:?}");
 }
 
 #[tokio::test]

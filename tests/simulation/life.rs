@@ -280,7 +280,7 @@ impl Course {
             self.shared.lock().judge_end(false, now_ms());
             break;
         }
-        self.drain().await;
+        Box::pin(self.drain()).await;
         let mut world = self.shared.lock();
         world.judge_rest();
         world.count.lives += self.life;

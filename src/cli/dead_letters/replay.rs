@@ -12,6 +12,7 @@ use crate::cli::exit::{Exit, SetupError};
 use crate::cli::output::{print, remark};
 use crate::config::{Config, SinkConfig, TargetConfig};
 use crate::relay::{Replay, Replayed};
+use crate::service::Troubles;
 use crate::shutdown::Signals;
 use crate::store::{Letter, Store};
 use crate::telemetry;
@@ -41,7 +42,7 @@ pub struct ReplayArgs {
 /// Replays until all is sent, a sink fails, or a stop is asked for.
 pub async fn run(args: &ReplayArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     let config = global.load()?;
-    telemetry::init(config.log);
+    telemetry::init(config.log, &Troubles::default());
     let (state, filter) = (&config.state, args.filter.filter());
     // Looked at first: where there is nothing, nothing is created.
     if Store::letters_at(state, &filter)?.is_empty() {

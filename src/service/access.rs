@@ -1,0 +1,124 @@
+//! Who may look. Without a token it is whoever is on this machine, and no web page of somebody else's: a
+//! browser is known by the name it asks for.
+
+use std::net::IpAddr;
+
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Uri};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sha2::{Digest as _, Sha256};
+
+use crate::config::SecretText;
+
+/// The rule of one server.
+#[derive(Clone)]
+pub struct Access(Option<SecretText>);
+
+/// What a request may see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Everything.
+    Granted,
+    /// Nothing but a plain word on its health; it may ask again with a token.
+    TokenNeeded,
+    /// The same; it asks for a name that is not ours.
+    WrongName,
+}
+
+impl Access {
+    /// For whoever has `token`; without one, for whoever gets here.
+    pub fn new(token: Option<SecretText>) -> Self {
+        Self(token)
+    }
+
+    /// Judges a request.
+    pub fn judge(&self, headers: &HeaderMap, uri: &Uri) -> Verdict {
+        match &self.0 {
+            Some(token) if presented(headers).is_some_and(|other| is_same(token.expose(), &other)) => {
+                Verdict::Granted
+            }
+            Some(_) => Verdict::TokenNeeded,
+            None if asks_for_us(headers, uri) => Verdict::Granted,
+            None => Verdict::WrongName,
+        }
+    }
+}
+
+/// The token, as it was sent: bearer, or a password with any user.
+fn presented(headers: &HeaderMap) -> Option<String> {
+    let (scheme, value) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(value.trim().to_owned());
+    }
+    let pair = BASE64_STANDARD.decode(value.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    Some(String::from_utf8(pair).ok()?.split_once(':')?.1.to_owned())
+}
+
+/// Takes as long whatever they have in common.
+fn is_same(one: &str, other: &str) -> bool {
+    let [one, other] = [one, other].map(|text| Sha256::digest(text.as_bytes()));
+    one.iter().zip(other).fold(0, |difference, (one, other)| difference | (one ^ other)) == 0
+}
+
+/// A name that anybody can have lead to this machine is not ours.
+fn asks_for_us(headers: &HeaderMap, uri: &Uri) -> bool {
+    let host =
+        headers.get(HOST).and_then(|host| host.to_str().ok()).or(uri.authority().map(Authority::as_str));
+    let Some(host) = host else { return true };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &'static str, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn a_token_opens_as_bearer_and_as_password() {
+        let access = Access::new(Some(SecretText::new("0123456789abcdef")));
+        let basic = BASE64_STANDARD.encode("anybody:0123456789abcdef");
+        for right in
+            ["Bearer 0123456789abcdef".to_owned(), "bearer 0123456789abcdef".into(), format!("Basic {basic}")]
+        {
+            assert_eq!(access.judge(&with("authorization", &right), &Uri::default()), Verdict::Granted);
+        }
+        let user = BASE64_STANDARD.encode("0123456789abcdef:");
+        for wrong in [
+            "Bearer 0123456789abcdeF",
+            "Bearer",
+            "Bearer ",
+            "Basic !",
+            &format!("Basic {user}"),
+            "0123456789abcdef",
+        ] {
+            let verdict = access.judge(&with("authorization", wrong), &Uri::default());
+            assert_eq!(verdict, Verdict::TokenNeeded, "{wrong}");
+        }
+        assert_eq!(access.judge(&HeaderMap::new(), &Uri::default()), Verdict::TokenNeeded);
+    }
+
+    #[test]
+    fn without_a_token_a_foreign_name_is_refused() {
+        let access = Access::new(None);
+        for right in ["localhost", "localhost:8687", "127.0.0.1:8687", "[::1]:8687", "::1"] {
+            assert_eq!(access.judge(&with("host", right), &Uri::default()), Verdict::Granted, "{right}");
+        }
+        for wrong in
+            ["evil.example", "evil.example:8687", "localhost.evil.example", "127.0.0.1.evil.example:80", ""]
+        {
+            assert_eq!(access.judge(&with("host", wrong), &Uri::default()), Verdict::WrongName, "{wrong}");
+        }
+    }
+}

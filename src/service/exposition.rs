@@ -1,0 +1,78 @@
+//! The two forms that Prometheus reads: `OpenMetrics`, and its own older one, which differs in the names of
+//! counters and in the end.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+
+/// The older form.
+pub const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The newer form.
+pub const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Whether whoever says `accept` wants the newer form.
+pub fn wants_open(accept: &str) -> bool {
+    accept.contains("application/openmetrics-text")
+}
+
+/// All of `registries` in the newer form.
+pub fn open(registries: &[&Registry]) -> String {
+    let mut text = body(registries);
+    text.push_str("# EOF\n");
+    text
+}
+
+/// All of `registries` in the older form.
+pub fn classic(registries: &[&Registry]) -> String {
+    let (body, mut text) = (body(registries), String::new());
+    let is_counter = |name: &str| body.contains(&format!("# TYPE {name} counter\n"));
+    for line in body.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("UNIT"), ..) => continue,
+            (Some("#"), Some(what @ ("HELP" | "TYPE")), Some(name), Some(rest)) if is_counter(name) => {
+                text.extend(["# ", what, " ", name, "_total ", rest]);
+            }
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn body(registries: &[&Registry]) -> String {
+    let mut body = String::new();
+    for registry in registries {
+        let mut text = String::new();
+        // Writing to a text cannot fail.
+        let _infallible = encode(&mut text, registry);
+        body.push_str(text.trim_end_matches("# EOF\n"));
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::counter::Counter;
+    use prometheus_client::metrics::gauge::Gauge;
+
+    use super::*;
+
+    #[test]
+    fn both_forms_name_a_counter_as_their_readers_expect() {
+        let mut registry = Registry::default();
+        let counter: Counter = Counter::default();
+        counter.inc();
+        registry.register("polls", "Finished polls", counter);
+        registry.register("up", "Whether it is", Gauge::<i64>::default());
+        let rest = "# HELP up Whether it is.\n# TYPE up gauge\nup 0\n";
+        assert_eq!(
+            open(&[&registry]),
+            format!("# HELP polls Finished polls.\n# TYPE polls counter\npolls_total 1\n{rest}# EOF\n")
+        );
+        assert_eq!(
+            classic(&[&registry]),
+            format!("# HELP polls_total Finished polls.\n# TYPE polls_total counter\npolls_total 1\n{rest}")
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! The verdicts on what there is to see: does it turn, is it ready, and in a word.
+
+use std::sync::Arc;
+
+use super::View;
+use crate::blocking;
+use crate::store::{Report, Store, StoreError};
+
+/// Why the process should be restarted; empty when it should not.
+pub fn wedged(view: &View) -> Vec<String> {
+    let overdue = view.witness.vitals.overdue().into_iter();
+    overdue.map(|source| format!("the poll loop of `{source}` does not turn any more")).collect()
+}
+
+/// Why the process is not ready; empty when it is.
+pub fn unready(view: &View, report: &Report) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if view.witness.vitals.is_draining() {
+        reasons.push("a stop was asked for: finishing what is under way".to_owned());
+    }
+    if !view.witness.vitals.is_up() {
+        reasons.push("starting: not every source was tried yet".to_owned());
+    }
+    let sources = report.sources.iter().filter(|source| view.witness.figures.needs_person(&source.name));
+    reasons.extend(sources.map(|source| format!("source `{}`: {}", source.name, source.trouble)));
+    let lanes = report.lanes.iter().filter(|lane| matches!(lane.state.as_str(), "held" | "paused"));
+    reasons.extend(lanes.map(|lane| {
+        format!("sink `{}` for `{}` is {}: {}", lane.sink, lane.source, lane.state, lane.trouble)
+    }));
+    reasons
+}
+
+/// What the state file says.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn report(view: &View) -> Result<Report, StoreError> {
+    let state = Arc::clone(&view.state);
+    blocking::run(move || Store::report(&state)).await
+}
+
+/// All of it in one line.
+pub async fn in_a_word(view: &View) -> String {
+    if !view.witness.vitals.is_up() {
+        return "starting: not every source was tried yet".to_owned();
+    }
+    match report(view).await {
+        Ok(report) => summary(view, &report),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn summary(view: &View, report: &Report) -> String {
+    let reasons = unready(view, report);
+    let Some(first) = reasons.first() else {
+        let delivered: u64 = report.lanes.iter().map(|lane| lane.delivered).sum();
+        let troubled = report.sources.iter().filter(|source| !source.trouble.is_empty()).count()
+            + report.lanes.iter().filter(|lane| !lane.trouble.is_empty()).count();
+        let (sources, lanes) = (report.sources.len(), report.lanes.len());
+        let trouble = if troubled == 0 { String::new() } else { format!(", {troubled} of them in trouble") };
+        return format!("{sources} sources, {lanes} lanes{trouble}; {delivered} deliveries so far");
+    };
+    match reasons.len() {
+        1 => format!("a person is needed: {first}"),
+        count => format!("a person is needed: {first} (and {} more)", count - 1),
+    }
+}

@@ -1,0 +1,74 @@
+//! What an operator's tools see: liveness, readiness, metrics, a status page, and systemd's view.
+//!
+//! The relay tells a [`Witness`] what happens; the rest of this room only looks. Nothing in here can change what
+//! is delivered, and nothing shows a secret (G7).
+
+mod access;
+mod charts;
+mod exposition;
+mod figures;
+mod glimpses;
+mod health;
+mod history;
+mod metrics;
+mod notify;
+mod page;
+mod process;
+mod server;
+mod troubles;
+mod vitals;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use figures::{Figures, LaneFigures, Outcome, SinkFigures, SourceFigures};
+pub use glimpses::Glimpses;
+pub use notify::Notifier;
+pub use server::Server;
+pub use troubles::Troubles;
+pub use vitals::{Pulse, Vitals};
+
+use history::History;
+
+/// What the relay tells while it runs. Clones share everything.
+#[derive(Clone, Default)]
+pub struct Witness {
+    /// Counts.
+    pub figures: Figures,
+    /// Whether its loops turn.
+    pub vitals: Vitals,
+    /// The latest events, where they are to be shown.
+    pub glimpses: Glimpses,
+}
+
+/// Everything there is to look at. Clones share everything.
+#[derive(Clone)]
+pub struct View {
+    witness: Witness,
+    troubles: Troubles,
+    history: History,
+    state: Arc<Path>,
+}
+
+impl View {
+    /// The view of a relay on the state file at `state`.
+    pub fn new(state: &Path, witness: &Witness, troubles: &Troubles) -> Self {
+        Self {
+            witness: witness.clone(),
+            troubles: troubles.clone(),
+            history: History::default(),
+            state: state.into(),
+        }
+    }
+
+    /// Shows it to whoever asks through `server`, and to the service manager, for ever.
+    pub async fn show(self, server: Option<Server>) {
+        let (view, figures) = (&self, &self.witness.figures);
+        let answer = async {
+            if let Some(server) = server {
+                tokio::join!(server.run(view.clone()), view.history.record(figures));
+            }
+        };
+        tokio::join!(answer, Notifier.run(view));
+    }
+}

@@ -1,0 +1,144 @@
+//! Whether the poll loops turn: each says by when it will be heard of again.
+//!
+//! A portal that does not answer is waited out by a loop that turns; a loop that nothing moves any more is what
+//! a watchdog is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// See the top of this file. Clones share everything.
+#[derive(Clone, Default)]
+pub struct Vitals {
+    loops: Arc<Mutex<BTreeMap<String, Instant>>>,
+    stage: Arc<watch::Sender<Stage>>,
+}
+
+/// How far a process has come.
+#[derive(Clone, Default, Debug)]
+struct Stage {
+    /// The sources that have not been tried yet; `None` before they are known.
+    untried: Option<BTreeSet<String>>,
+    is_draining: bool,
+}
+
+/// One source's part of it; the loop is over when it is dropped.
+pub struct Pulse {
+    source: String,
+    vitals: Vitals,
+}
+
+impl Vitals {
+    /// These are the sources.
+    pub fn expect(&self, sources: impl Iterator<Item = String>) {
+        self.stage.send_modify(|stage| stage.untried = Some(sources.collect()));
+    }
+
+    /// The pulse of the loop of `source`.
+    pub fn pulse(&self, source: &str) -> Pulse {
+        Pulse { source: source.to_owned(), vitals: self.clone() }
+    }
+
+    /// `source` has had an answer, or none.
+    pub fn tried(&self, source: &str) {
+        self.stage
+            .send_if_modified(|stage| stage.untried.as_mut().is_some_and(|untried| untried.remove(source)));
+    }
+
+    /// What is under way is being finished.
+    pub fn drain(&self) {
+        self.stage.send_modify(|stage| stage.is_draining = true);
+    }
+
+    /// Whether it is.
+    pub fn is_draining(&self) -> bool {
+        self.stage.borrow().is_draining
+    }
+
+    /// Whether every source was tried once.
+    pub fn is_up(&self) -> bool {
+        self.stage.borrow().is_up()
+    }
+
+    /// Waits until every source was tried once.
+    pub async fn up(&self) {
+        let mut stage = self.stage.subscribe();
+        // The sender lives as long as we do.
+        stage.wait_for(Stage::is_up).await.ok();
+    }
+
+    /// The sources whose loop should have been heard of by now.
+    pub fn overdue(&self) -> Vec<String> {
+        let now = Instant::now();
+        self.loops().iter().filter(|(_, by)| **by < now).map(|(source, _)| source.clone()).collect()
+    }
+
+    fn loops(&self) -> MutexGuard<'_, BTreeMap<String, Instant>> {
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stage {
+    fn is_up(&self) -> bool {
+        self.untried.as_ref().is_some_and(BTreeSet::is_empty)
+    }
+}
+
+impl Pulse {
+    /// It will be heard of again within `duration`.
+    pub fn beat(&self, duration: Duration) {
+        self.vitals.loops().insert(self.source.clone(), Instant::now() + duration);
+    }
+
+    /// What it waits for now has no end of its own: a sink, or room on a disk.
+    pub fn rest(&self) {
+        self.vitals.loops().remove(&self.source);
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.rest();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_is_overdue_when_it_is_not_heard_of_in_time() {
+        let (vitals, second) = (Vitals::default(), Duration::from_secs(1));
+        let (one, other) = (vitals.pulse("one"), vitals.pulse("other"));
+        one.beat(second);
+        other.beat(3 * second);
+        assert_eq!(vitals.overdue(), [""; 0]);
+        tokio::time::advance(2 * second).await;
+        assert_eq!(vitals.overdue(), ["one"]);
+        tokio::time::advance(2 * second).await;
+        assert_eq!(vitals.overdue(), ["one", "other"]);
+        one.beat(second);
+        other.rest();
+        assert_eq!(vitals.overdue(), [""; 0]);
+        tokio::time::advance(2 * second).await;
+        drop(one);
+        assert_eq!(vitals.overdue(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn it_is_up_when_every_source_was_tried() {
+        let vitals = Vitals::default();
+        assert!(!vitals.is_up());
+        vitals.expect(["one", "other"].map(str::to_owned).into_iter());
+        vitals.tried("one");
+        vitals.tried("one");
+        assert!(!vitals.is_up() && vitals.up().now_or_never().is_none());
+        vitals.tried("other");
+        assert!(vitals.is_up() && vitals.up().now_or_never().is_some());
+    }
+}

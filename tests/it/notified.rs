@@ -1,0 +1,73 @@
+//! What a service manager is told through `NOTIFY_SOCKET`, as systemd does it.
+
+use std::os::unix::net::UnixDatagram;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::portal::Portal;
+use crate::process::{Relay, append, command};
+use crate::setup::Setup;
+use crate::waiting::until;
+
+/// A service manager that only listens.
+struct Manager {
+    told: Arc<Mutex<Vec<String>>>,
+    relay: Relay,
+}
+
+impl Manager {
+    /// Starts the relay of `setup`, to be heard of every `watchdog_us`.
+    fn start(setup: &Setup, watchdog_us: u64) -> Self {
+        let path = setup.path("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let listener = Arc::clone(&told);
+        thread::spawn(move || {
+            let mut message = [0; 4096];
+            while let Ok(length) = socket.recv(&mut message) {
+                let text = String::from_utf8(message[..length].to_vec()).unwrap();
+                listener.lock().unwrap().extend(text.lines().map(str::to_owned));
+            }
+        });
+        let mut run = command();
+        run.arg("run").current_dir(setup.folder());
+        run.env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", watchdog_us.to_string());
+        let relay = Relay::start_command(run, setup.folder(), append(&setup.path("out")).into());
+        Self { told, relay }
+    }
+
+    fn count(&self, line: &str) -> usize {
+        self.told.lock().unwrap().iter().filter(|told| told.starts_with(line)).count()
+    }
+}
+
+#[tokio::test]
+async fn it_is_ready_when_every_source_was_tried_and_not_before() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_user(&portal, "sales", 2, 1000).with_file();
+    portal.fault(json!({"kind": "stall", "seconds": 3, "user": 2, "method": "im.v2.Event.get"})).await;
+    let mut manager = Manager::start(&setup, 100_000);
+    until("the first source polls", async || portal.polls().await > 2).await;
+    until("the watchdog is fed meanwhile", async || manager.count("WATCHDOG=1") > 2).await;
+    assert_eq!(manager.count("READY=1"), 0);
+    until("it is ready", async || manager.count("READY=1") == 1).await;
+    until("it says what goes on", async || manager.count("STATUS=2 sources, 2 lanes") > 0).await;
+    manager.relay.signal(Signal::TERM);
+    until("it says that it stops", async || manager.count("STOPPING=1") == 1).await;
+    assert_eq!(manager.relay.exit_code().await, 0, "{}", manager.relay.log());
+}
+
+#[tokio::test]
+async fn a_portal_out_of_reach_is_no_wedge() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_file();
+    portal.fault(json!({"kind": "close_before", "times": 1_000_000})).await;
+    let mut manager = Manager::start(&setup, 100_000);
+    until("it is ready all the same", async || manager.count("READY=1") == 1).await;
+    let count = manager.count("WATCHDOG=1");
+    until("the watchdog is fed", async || manager.count("WATCHDOG=1") > count + 5).await;
+    manager.relay.stop().await;
+}

@@ -1,0 +1,279 @@
+//! What is to be seen through `[http]`: health, metrics, status and the page; who may look; and no secret.
+
+use b24relay::http_client;
+use reqwest::{Client, Method, Response, StatusCode, Url};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::portal::Portal;
+use crate::process::{Relay, code, finished, stderr};
+use crate::receiver::Receiver;
+use crate::setup::Setup;
+use crate::waiting::{PATIENCE, until};
+
+const TOKEN: &str = "0123456789abcdef-token";
+
+/// A running relay that can be looked at.
+struct Shown {
+    relay: Relay,
+    base: Url,
+    client: Client,
+}
+
+impl Shown {
+    async fn start(setup: &Setup) -> Self {
+        let relay = setup.run();
+        relay.until_logged("metrics and health are at").await;
+        let log = relay.log();
+        let address = log.split("health are at ").nth(1).unwrap().split_whitespace().next().unwrap();
+        let base: Url = address.parse().unwrap();
+        let client = http_client::build(&base, PATIENCE).unwrap();
+        Self { relay, base, client }
+    }
+
+    async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let mut request = self.client.get(self.base.join(path).unwrap());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    async fn text(&self, path: &str) -> (StatusCode, String) {
+        let response = self.ask(path, &[]).await;
+        (response.status(), response.text().await.unwrap())
+    }
+
+    /// The value of a metric with these labels, as it stands in the text.
+    async fn metric(&self, line: &str) -> Option<f64> {
+        let (status, text) = self.text("metrics").await;
+        assert_eq!(status, 200, "{text}");
+        let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        value.map(|value| value.parse().unwrap())
+    }
+}
+
+const LISTEN: &str = "[http]\nlisten = \"127.0.0.1:0\"";
+
+async fn world() -> (Portal, Receiver, Setup) {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let setup = Setup::new().with_source(&portal).with_receiver(&receiver).with(LISTEN);
+    (portal, receiver, setup)
+}
+
+#[tokio::test]
+async fn a_healthy_relay_is_live_ready_and_counts_what_it_does() {
+    let (portal, receiver, setup) = world().await;
+    portal.record(1, 3).await;
+    let mut shown = Shown::start(&setup).await;
+    until("all is delivered", async || receiver.accepted_ids().len() == 3).await;
+    let delivered = r#"b24relay_sink_delivered_events_total{source="support",sink="crm"}"#;
+    until("it is counted", async || shown.metric(delivered).await == Some(3.0)).await;
+    until("it is ready", async || shown.text("readyz").await == (StatusCode::OK, "ok\n".to_owned())).await;
+    assert_eq!(shown.text("livez").await, (StatusCode::OK, "ok\n".to_owned()));
+    for (metric, least) in [
+        (r#"b24relay_source_polls_total{source="support",outcome="answered"}"#, 1.0),
+        (r#"b24relay_sink_attempts_total{sink="crm",outcome="delivered"}"#, 3.0),
+        (r#"b24relay_source_received_events_total{source="support",type="ONIMV2MESSAGEADD"}"#, 1.0),
+        (r#"b24relay_sink_delivery_latency_seconds_count{source="support",sink="crm"}"#, 3.0),
+        (r#"b24relay_source_retention_remaining_seconds{source="support"}"#, 80000.0),
+        ("process_open_fds", 5.0),
+        ("process_resident_memory_bytes", 1e6),
+    ] {
+        let value = shown.metric(metric).await;
+        assert!(value.is_some_and(|value| value >= least), "{metric}: {value:?}");
+    }
+    for metric in [
+        r#"b24relay_source_up{source="support"}"#,
+        r#"b24relay_sink_state{source="support",sink="crm",state="flowing"}"#,
+    ] {
+        assert_eq!(shown.metric(metric).await, Some(1.0), "{metric}");
+    }
+    assert_eq!(shown.metric(r#"b24relay_sink_in_flight_attempts{sink="crm"}"#).await, Some(0.0));
+    let status: Value = serde_json::from_str(&shown.text("status").await.1).unwrap();
+    assert_eq!((&status["lanes"][0]["delivered"], &status["unready"]), (&json!(3), &json!([])), "{status}");
+    assert_eq!(shown.relay.stop().await, 0, "{}", shown.relay.log());
+}
+
+#[tokio::test]
+async fn both_forms_of_metrics_are_what_their_readers_expect() {
+    let (portal, _receiver, setup) = world().await;
+    portal.record(1, 1).await;
+    let shown = Shown::start(&setup).await;
+    let delivered = r#"b24relay_sink_delivered_events_total{source="support",sink="crm"}"#;
+    until("it is counted", async || shown.metric(delivered).await == Some(1.0)).await;
+    let classic = shown.ask("metrics", &[]).await;
+    assert_eq!(classic.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let classic = classic.text().await.unwrap();
+    let open = shown.ask("metrics", &[("accept", "application/openmetrics-text; version=1.0.0")]).await;
+    assert_eq!(open.headers()["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let open = open.text().await.unwrap();
+    assert!(open.ends_with("# EOF\n") && open.matches("# EOF").count() == 1 && !classic.contains("# EOF"));
+    assert!(open.contains("# TYPE b24relay_source_polls counter\n"), "{open}");
+    assert!(classic.contains("# TYPE b24relay_source_polls_total counter\n"), "{classic}");
+    // Every sample belongs to a metric with a type and a help.
+    for line in classic.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let stems = ["", "_bucket", "_sum", "_count"].map(|end| name.strip_suffix(end));
+        let is_told =
+            |what: &str| stems.iter().flatten().any(|stem| classic.contains(&format!("# {what} {stem} ")));
+        assert!(is_told("TYPE") && is_told("HELP"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_held_sink_a_refused_source_and_a_stop_make_it_unready_and_say_why() {
+    let (portal, receiver, setup) = world().await;
+    let mut shown = Shown::start(&setup).await;
+    receiver.answer_always(Some(401));
+    portal.record(1, 1).await;
+    until("a person is needed for the sink", async || {
+        let (status, text) = shown.text("readyz").await;
+        status == StatusCode::SERVICE_UNAVAILABLE && text.contains("sink `crm` for `support` is held")
+    })
+    .await;
+    assert_eq!(shown.text("livez").await.0, StatusCode::OK, "a sink in trouble is no wedge");
+    let held = r#"b24relay_sink_state{source="support",sink="crm",state="held"}"#;
+    assert_eq!(shown.metric(held).await, Some(1.0));
+    receiver.answer_always(None);
+    shown.relay.signal(Signal::HUP);
+    until("it is ready again", async || shown.text("readyz").await.0 == StatusCode::OK).await;
+
+    portal.fault(json!({"kind": "error", "status": 401, "code": "INVALID_CREDENTIALS", "times": 1000})).await;
+    until("a person is needed for the source", async || {
+        shown.text("readyz").await.1.contains("source `support`: INVALID_CREDENTIALS")
+    })
+    .await;
+    assert_eq!(shown.metric(r#"b24relay_source_needs_person{source="support"}"#).await, Some(1.0));
+    assert_eq!(shown.metric(r#"b24relay_source_up{source="support"}"#).await, Some(0.0));
+    let (_, page) = shown.text("").await;
+    assert!(page.contains("a person is needed") && page.contains("INVALID_CREDENTIALS"), "{page}");
+    shown.relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_makes_it_unready_while_it_drains() {
+    let (portal, receiver, setup) = world().await;
+    receiver.script([crate::receiver::Answer::Hold]);
+    portal.record(1, 1).await;
+    let mut shown = Shown::start(&setup).await;
+    until("an attempt is under way", async || receiver.count() == 1).await;
+    let in_flight = r#"b24relay_sink_in_flight_attempts{sink="crm"}"#;
+    assert_eq!(shown.metric(in_flight).await, Some(1.0));
+    shown.relay.signal(Signal::TERM);
+    until("it drains", async || shown.text("readyz").await.1.contains("a stop was asked for")).await;
+    receiver.release();
+    assert_eq!(shown.relay.exit_code().await, 0, "{}", shown.relay.log());
+}
+
+#[tokio::test]
+async fn who_has_no_token_learns_nothing_but_how_it_is() {
+    let (portal, receiver, setup) = world().await;
+    let setup = setup.with(&format!("token = \"{TOKEN}\""));
+    receiver.answer_always(Some(401));
+    portal.record(1, 1).await;
+    let mut shown = Shown::start(&setup).await;
+    until("it is not ready", async || shown.text("readyz").await.0 == StatusCode::SERVICE_UNAVAILABLE).await;
+    let bearer = format!("Bearer {TOKEN}");
+    let authorized = [("authorization", bearer.as_str())];
+    until("the reason is told to who may know", async || {
+        shown.ask("readyz", &authorized).await.text().await.unwrap().contains("sink `crm`")
+    })
+    .await;
+    assert_eq!(shown.text("readyz").await.1, "not ok\n");
+    for path in ["", "metrics", "status", "style.css", "nothing"] {
+        let (status, text) = shown.text(path).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
+        assert!(!text.contains("crm") && !text.contains("support"), "{path}: {text}");
+        let wrong = shown.ask(path, &[("authorization", "Bearer 0123456789abcdef")]).await;
+        assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+    for path in ["", "metrics", "status", "style.css"] {
+        assert_eq!(shown.ask(path, &authorized).await.status(), StatusCode::OK, "{path}");
+    }
+    assert!(!shown.relay.log().contains(TOKEN));
+    shown.relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_web_page_of_somebody_else_cannot_look() {
+    let (_portal, _receiver, setup) = world().await;
+    let shown = Shown::start(&setup).await;
+    for path in ["", "status", "metrics"] {
+        let response = shown.ask(path, &[("host", "evil.example")]).await;
+        assert_eq!(response.status(), StatusCode::MISDIRECTED_REQUEST, "{path}");
+    }
+    let page = shown.ask("", &[]).await;
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'self'"), "{policy}");
+    assert_eq!(page.headers()["x-content-type-options"], "nosniff");
+    assert!(!page.headers().contains_key("access-control-allow-origin"));
+    let refused = shown.client.request(Method::POST, shown.base.clone()).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn what_strangers_write_is_text_on_the_page_and_only_where_it_is_wanted() {
+    const HOSTILE: &str = "</code><script>alert(1)</script><img src=x onerror=alert(2)>";
+    for is_wanted in [false, true] {
+        let (portal, receiver, setup) = world().await;
+        let setup = setup.with(&format!("show_payloads = {is_wanted}"));
+        portal.record_as(json!({"user": 1, "count": 1, "text": HOSTILE})).await;
+        let shown = Shown::start(&setup).await;
+        until("it is delivered", async || receiver.accepted_ids().len() == 1).await;
+        let (_, page) = shown.text("").await;
+        assert_eq!(page.contains("alert(1)"), is_wanted, "{page}");
+        assert_eq!(page.contains("&lt;script&gt;"), is_wanted, "{page}");
+        assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_to_be_seen_anywhere() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let sink = format!(
+        "[sinks.crm]\ntype = \"webhook\"\nurl = \"{}/hook?token=SECRETMARK\"\nsecrets = [\"whsec_SECRETMARKAAAAAAAAAAAAAAAAAAAAAAAA\"]\nheaders = {{ x-key = \"SECRETMARK\" }}",
+        receiver.url()
+    );
+    let setup = Setup::new().with_source(&portal).with(&sink).with(LISTEN);
+    receiver.answer_always(Some(401));
+    portal.record(1, 1).await;
+    let shown = Shown::start(&setup).await;
+    until("it is held", async || shown.text("readyz").await.1.contains("is held")).await;
+    let code = portal.code(1);
+    for path in ["", "metrics", "status", "readyz", "livez"] {
+        let (_, text) = shown.text(path).await;
+        assert!(!text.contains("SECRETMARK") && !text.contains(&code), "{path}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn many_connections_and_slow_ones_keep_nobody_from_anything() {
+    let (portal, receiver, setup) = world().await;
+    let shown = Shown::start(&setup).await;
+    let address = shown.base.socket_addrs(|| None).unwrap()[0];
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    portal.record(1, 2).await;
+    until("deliveries go on", async || receiver.accepted_ids().len() == 2).await;
+    drop(idle);
+    until("it answers again", async || shown.text("livez").await.0 == StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn an_address_in_use_and_an_open_one_without_a_token_are_refused_at_the_start() {
+    let (portal, _receiver) = (Portal::start().await, ());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let setup =
+        Setup::new().with_source(&portal).with_file().with(&format!("[http]\nlisten = \"{address}\""));
+    let refused = finished(&["run"], setup.folder()).await;
+    assert_eq!(code(&refused), 75, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains(&format!("http.listen: cannot listen on {address}")));
+    let open = Setup::new().with_source(&portal).with_file().with("[http]\nlisten = \"0.0.0.0:0\"");
+    let refused = finished(&["run"], open.folder()).await;
+    assert_eq!(code(&refused), 78, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("http.token: is missing"), "{}", stderr(&refused));
+}
