@@ -34,7 +34,7 @@ pub fn text(bytes: &[u8]) {
         return;
     }
     let outcome = load(bytes);
-    let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let lines = bytes.split(|byte| *byte == b'\n').count();
     match &outcome {
         Ok(Loaded { config, .. }) => assert!(!config.sources.is_empty() && !config.sinks.is_empty()),
         Err(ConfigError::Syntax { line, column, message, .. }) => {

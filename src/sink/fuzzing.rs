@@ -65,7 +65,8 @@ fn search(file: &File, bytes: &[u8]) {
     }
     let ours =
         bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.starts_with(prefix.as_bytes()));
-    let Some((line, id)) = ours.filter_map(|line| Some((line, id_of(&line[prefix.len()..])?))).last() else {
+    let Some((line, id)) = ours.filter_map(|line| Some((line, id_of(&line[prefix.len()..])?))).next_back()
+    else {
         return;
     };
     assert!(tails.of(&queue).is_some_and(|tail| tail.holds(id, line)), "the last event there is recognised");
