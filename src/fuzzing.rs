@@ -42,15 +42,44 @@ pub fn assert_hides_the_mark(text: &str) {
     assert!(!text.to_ascii_lowercase().contains(MARK), "shows the secret: {text}");
 }
 
-/// Holds `property` against every seed of `target`, and against every beginning of each.
+/// How many garbled forms of each seed are tried where time is short.
+#[cfg(test)]
+const GARBLED: u64 = 300;
+
+/// Holds `property` against every seed of `target`, every beginning of each, and garbled forms that are the same
+/// in every run.
 #[cfg(test)]
 pub fn hold_against_seeds(target: &str, property: impl Fn(&[u8])) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
-    let mut count = 0;
-    for seed in std::fs::read_dir(folder).unwrap() {
-        let bytes = std::fs::read(seed.unwrap().path()).unwrap();
-        (0..=bytes.len()).for_each(|length| property(&bytes[..length]));
-        count += 1;
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|seed| seed.unwrap().path()).collect();
+    paths.sort();
+    let seeds: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    assert!(!seeds.is_empty(), "{target} has no seeds");
+    for seed in &seeds {
+        (0..=seed.len()).for_each(|length| property(&seed[..length]));
+        for number in 0..GARBLED {
+            property(&garbled(seed, &seeds, &mut fastrand::Rng::with_seed(number)));
+        }
     }
-    assert!(count > 0, "{target} has no seeds");
+}
+
+/// `seed` with a few of its bytes changed, cut out, doubled, or taken from another seed.
+#[cfg(test)]
+fn garbled(seed: &[u8], seeds: &[Vec<u8>], dice: &mut fastrand::Rng) -> Vec<u8> {
+    let mut bytes = seed.to_vec();
+    for _ in 0..dice.usize(1..=4) {
+        let from = dice.usize(0..=bytes.len());
+        let to = dice.usize(from..=bytes.len().min(from + 16));
+        let piece = match dice.u8(0..4) {
+            0 => Vec::new(),
+            1 => bytes[from..to].repeat(2),
+            2 => bytes[from..to].iter().map(|byte| byte ^ (1 << dice.u8(0..8))).collect(),
+            _ => {
+                let other = &seeds[dice.usize(0..seeds.len())];
+                other[dice.usize(0..=other.len())..].iter().take(16).copied().collect()
+            }
+        };
+        bytes.splice(from..to, piece);
+    }
+    bytes
 }
