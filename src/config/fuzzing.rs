@@ -10,9 +10,17 @@ use super::table::Findings;
 use super::{Loaded, Overrides};
 use crate::fuzzing::{MARK, assert_hides_the_mark};
 
+/// What a configuration needs besides.
+const REST: &str = "
+[sources.other]
+webhook_url = \"https://other.example/rest/1/abcdefgh/\"
+[sinks.out]
+type = \"stdout\"
+";
+
 /// Where secrets are written; `@` stands for one.
 const SECRETS: [&str; 10] = [
-    "[sources.a]\nwebhook_url = @\n[sinks.out]\ntype = \"stdout\"",
+    "[sources.a]\nwebhook_url = @",
     "[sources.a]\nwebhook_url = \"https://a.example/rest/1/abcdefgh/\"\nkind = \"bot\"\nbot_id = 7\nbot_token = @",
     "[sources.a.oauth]\nportal = \"https://a.example\"\nclient_id = \"local.1\"\nclient_secret = @",
     "[sinks.a]\ntype = \"webhook\"\nurl = @",
@@ -62,7 +70,7 @@ pub fn secret(bytes: &[u8]) {
         return;
     }
     let value = serde_json::Value::from(format!("{before}{MARK}{after}")).to_string();
-    assert_hides_the_mark(&shown(&load(template.replace('@', &value).as_bytes())));
+    assert_hides_the_mark(&shown(&load_with(template, &value)));
 }
 
 /// Whether what follows `before` is secret: of a URL, scheme and host are not.
@@ -81,6 +89,11 @@ fn load(bytes: &[u8]) -> Result<Loaded, ConfigError> {
     let (findings, file) = (Findings::default(), Path::new("b24relay.toml"));
     let document = document::parse(file, bytes, &findings)?;
     validate(Some(file.to_owned()), document, &Environment::default(), &Overrides::default(), findings)
+}
+
+/// Loads what has `value` where a secret belongs.
+fn load_with(template: &str, value: &str) -> Result<Loaded, ConfigError> {
+    load([&template.replace('@', value), REST].concat().as_bytes())
 }
 
 fn shown(outcome: &Result<Loaded, ConfigError>) -> String {
@@ -110,8 +123,18 @@ mod tests {
         for template in SECRETS {
             let key = template.split(" = @").next().unwrap().split(" = [@").next().unwrap();
             let key = key.rsplit(['\n', ' ']).next().unwrap();
-            let words = shown(&load(template.replace('@', "7").as_bytes()));
+            let words = shown(&load_with(template, "7"));
             assert!(words.contains(&format!(".{key}: must be")), "{key}: {words}");
+        }
+    }
+
+    #[test]
+    fn a_seed_for_each_secret_is_a_good_one() {
+        for (place, template) in SECRETS.iter().enumerate() {
+            let seed = format!("{}/fuzz/seeds/config_secret/{place:02}", env!("CARGO_MANIFEST_DIR"));
+            let seed = std::fs::read_to_string(seed).unwrap();
+            let value = serde_json::Value::from(seed[1..].replacen('@', MARK, 1)).to_string();
+            assert!(load_with(template, &value).is_ok(), "{}", shown(&load_with(template, &value)));
         }
     }
 }
