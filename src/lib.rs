@@ -39,6 +39,9 @@ pub mod config;
 pub mod event;
 pub mod failpoint;
 pub mod foreign_text;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http_client;
 pub mod portal;
 pub mod relay;

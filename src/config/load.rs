@@ -57,10 +57,20 @@ pub(super) fn load_from(
         Some((file, bytes)) => document::parse(file, bytes, &findings)?,
         None => Layer::default(),
     };
+    validate(file.map(|(file, _)| file), document, environment, overrides, findings)
+}
+
+/// What all layers say together: a configuration, or every rule that they break, `findings` included.
+pub(super) fn validate(
+    file: Option<PathBuf>,
+    document: Layer,
+    environment: &Environment,
+    overrides: &Overrides,
+    findings: Findings,
+) -> Result<Loaded, ConfigError> {
     let tree = merge(document, environment, overrides, &findings);
     let files = SecretFiles { credentials: environment.credentials.as_deref() };
     let config = read::read(tree, &files, &findings);
-    let file = file.map(|(file, _)| file);
     let violations = findings.into_violations();
     match config {
         Some(config) if violations.is_empty() => Ok(Loaded { config, file }),

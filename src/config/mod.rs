@@ -13,6 +13,9 @@ mod document;
 mod environment;
 mod error;
 mod flow;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod http;
 mod leaf;

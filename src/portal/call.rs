@@ -306,6 +306,25 @@ impl Caller {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl Caller {
+    /// What an answer means that no network has brought.
+    pub(super) fn judge_aloof<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        answer: crate::fuzzing::Answer<'_>,
+    ) -> Result<Dated<T>, CallError> {
+        let mut url = self.site.address().expose().clone();
+        url.set_path(&format!("/rest/{method}"));
+        if let Credential::Webhook(webhook) = &self.credential {
+            url = webhook.expose_method(method);
+        }
+        let sent = Sent { method, url, is_moved: false, token: None };
+        let received = Received { status: answer.status.as_u16(), headers: answer.headers };
+        self.judge(&sent, &received, answer.body)
+    }
+}
+
 fn moved_to(called: &Url, response: &Response) -> Option<Url> {
     let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
     site::moved(called, location.to_str().ok()?)

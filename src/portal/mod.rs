@@ -13,6 +13,9 @@ pub mod bots;
 mod budget;
 mod call;
 mod class;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grant;
 pub mod handlers;
 mod lenient;

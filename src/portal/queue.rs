@@ -71,26 +71,26 @@ impl EventQueue {
         };
         self.caller.attempt_dated(self.method(), Purpose::Poll, &params).await
     }
+}
 
-    /// Puts a page in order: ascending, each id once, nothing below what was asked for.
-    fn batch(&self, page: Page, offset: Offset, limit: u16) -> Batch {
-        let mut items = page.events.0;
-        let received = items.len();
-        let has_more = page.has_more.unwrap_or(received >= usize::from(limit)) && received > 0;
-        items.sort_by_key(|item| item.id);
-        items.dedup_by_key(|item| item.id);
-        items.retain(|item| offset.wants(item.id));
-        if items.len() < received {
-            let dropped = received - items.len();
-            warn!(source = %self.queue.source, offset = offset.get(), dropped, "portal repeated events within one answer or below the offset");
-        }
-        Batch { events: items.into_iter().map(|item| self.event(item)).collect(), has_more, portal_ms: None }
+/// Puts a page of `queue` in order: ascending, each id once, nothing below what was asked for.
+pub(super) fn batch(queue: &Arc<Queue>, page: Page, offset: Offset, limit: u16) -> Batch {
+    let mut items = page.events.0;
+    let received = items.len();
+    let has_more = page.has_more.unwrap_or(received >= usize::from(limit)) && received > 0;
+    items.sort_by_key(|item| item.id);
+    items.dedup_by_key(|item| item.id);
+    items.retain(|item| offset.wants(item.id));
+    if items.len() < received {
+        let dropped = received - items.len();
+        warn!(source = %queue.source, offset = offset.get(), dropped, "portal repeated events within one answer or below the offset");
     }
+    Batch { events: items.into_iter().map(|item| event(queue, item)).collect(), has_more, portal_ms: None }
+}
 
-    fn event(&self, item: Item) -> Event {
-        let Item { id, kind, date, data } = item;
-        Event { queue: Arc::clone(&self.queue), id, kind, date, data }
-    }
+fn event(queue: &Arc<Queue>, item: Item) -> Event {
+    let Item { id, kind, date, data } = item;
+    Event { queue: Arc::clone(queue), id, kind, date, data }
 }
 
 #[async_trait]
@@ -152,7 +152,7 @@ impl Upstream for EventQueue {
 
     async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {
         let page = self.get(offset, limit).await?;
-        let batch = self.batch(page.result, offset, limit);
+        let batch = batch(&self.queue, page.result, offset, limit);
         Ok(Batch { portal_ms: page.portal_ms, ..batch })
     }
 

@@ -2,6 +2,9 @@
 
 mod compression;
 mod file;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod open_file;
 mod place;
 mod reach;

@@ -50,6 +50,7 @@ mod lane_states;
 mod latecomers;
 mod letters;
 mod login;
+mod manuals;
 mod migrations;
 mod misbehaviour;
 mod notified;

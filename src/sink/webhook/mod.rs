@@ -7,6 +7,8 @@ mod authorization;
 mod cloud_event;
 mod encoding;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod hidden;
 mod keyring;
 mod outcome;

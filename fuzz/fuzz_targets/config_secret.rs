@@ -1,0 +1,6 @@
+//! Whatever is written where a secret belongs.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| b24relay::config::fuzzing::secret(bytes));

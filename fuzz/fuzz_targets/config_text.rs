@@ -1,0 +1,6 @@
+//! Whatever stands in the configuration file.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| b24relay::config::fuzzing::text(bytes));

@@ -1,0 +1,200 @@
+//! The manuals say what the program says: every complaint is quoted, every link leads somewhere.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where alerts, pages and people point to.
+const ANCHORS: [&str; 14] = [
+    "events-stopped",
+    "retention",
+    "sink-held",
+    "sink-retrying",
+    "sink-paused",
+    "dead-letters",
+    "foreign-reader",
+    "subscription-lost",
+    "source-refused",
+    "journal-full",
+    "reload-refused",
+    "state-file",
+    "configuration",
+    "disk",
+];
+
+/// What begins a text that a person reads when something is wrong.
+const COMPLAINTS: [&str; 3] = ["error!(", "warn!(", "#[error("];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The files below `folder` that end with `ending`.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| if path.is_dir() { files(&path, ending) } else { vec![path] });
+    found.filter(|path| path.to_str().unwrap().ends_with(ending)).collect()
+}
+
+/// A program's text up to its unit tests, without its comments.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines();
+    code.filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The string literals of what begins behind an opening bracket, up to where that is closed.
+fn literals(text: &str) -> Vec<String> {
+    let (mut found, mut depth, mut rest) = (Vec::new(), 1, text);
+    while depth > 0 {
+        let at = rest.find(['(', ')', '"']).unwrap();
+        match rest.as_bytes()[at] {
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            _ => {
+                let (literal, length) = literal(&rest[at + 1..]);
+                found.push(literal);
+                rest = &rest[at + 1 + length..];
+                continue;
+            }
+        }
+        rest = &rest[at + 1..];
+    }
+    found
+}
+
+/// What a literal says, and its length with the quote that ends it.
+fn literal(text: &str) -> (String, usize) {
+    let mut said = String::new();
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return (said, at + 1),
+            '\\' => {
+                let (_, escaped) = chars.next().unwrap();
+                if escaped == '\n' {
+                    while chars.next_if(|(_, c)| c.is_whitespace()).is_some() {}
+                } else {
+                    said.push(escaped);
+                }
+            }
+            c => said.push(c),
+        }
+    }
+    unreachable!("a literal ends")
+}
+
+/// The longest part of a text that is always the same.
+fn fixed(text: &str) -> &str {
+    let parts = text.split('{').map(|part| part.split_once('}').map_or(part, |(_, fixed)| fixed));
+    parts.max_by_key(|part| part.len()).unwrap().trim_matches([' ', ',', ';', ':', '(', ')'])
+}
+
+/// What `text` complains of, as far as it is fixed.
+fn complaints(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for begin in COMPLAINTS {
+        for (at, _) in text.match_indices(begin) {
+            let said = literals(&text[at + begin.len()..]);
+            // Of a log line the message comes last, of an error the format first.
+            let said = if begin == "#[error(" { said.first() } else { said.last() };
+            found.extend(said.map(|said| fixed(said).to_owned()).filter(|fixed| fixed.len() >= 8));
+        }
+    }
+    found
+}
+
+/// A manual as one line.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn troubleshooting_quotes_every_complaint_of_the_program() {
+    let manual = flat(&read("docs/troubleshooting.md"));
+    let sources = files(&root().join("src"), ".rs");
+    let sources = sources.iter().filter(|path| !path.starts_with(root().join("src/sandbox")));
+    let said: BTreeSet<String> =
+        sources.flat_map(|path| complaints(&code(&fs::read_to_string(path).unwrap()))).collect();
+    assert!(said.len() > 50, "where are they all? {said:?}");
+    let missing: Vec<_> = said.iter().filter(|said| !manual.contains(flat(said).as_str())).collect();
+    assert!(
+        missing.is_empty(),
+        "docs/troubleshooting.md does not say what to do about these:\n{}",
+        missing.iter().map(|said| said.as_str()).collect::<Vec<_>>().join("\n")
+    );
+}
+
+/// Where a link may lead within `text`: its headings, as forges name them, and what is named by hand.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| {
+        let words = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        words.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect::<String>()
+    });
+    let named = text.split("<a id=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+    headings.chain(named).collect()
+}
+
+/// The targets of the links in `text`.
+fn links(text: &str) -> Vec<&str> {
+    text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect()
+}
+
+#[test]
+fn troubleshooting_has_the_anchors_that_alerts_point_to() {
+    let anchors = anchors(&read("docs/troubleshooting.md"));
+    for anchor in ANCHORS {
+        assert_eq!(anchors.iter().filter(|known| *known == anchor).count(), 1, "#{anchor}: {anchors:?}");
+    }
+}
+
+#[test]
+fn every_link_of_the_manuals_leads_somewhere() {
+    let mut manuals = files(&root().join("docs"), ".md");
+    manuals.extend(
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "fuzz/README.md"]
+            .map(|m| root().join(m)),
+    );
+    let mut broken = Vec::new();
+    for manual in &manuals {
+        let text = fs::read_to_string(manual).unwrap();
+        for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
+            let (file, anchor) =
+                link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let target = if file.is_empty() { manual.clone() } else { manual.parent().unwrap().join(file) };
+            let leads = match anchor {
+                None => target.exists(),
+                Some(anchor) => fs::read_to_string(&target)
+                    .is_ok_and(|text| anchors(&text).iter().any(|known| known == anchor)),
+            };
+            if !leads {
+                broken.push(format!("{}: {link}", manual.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "these links lead nowhere:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn a_complaint_is_found_however_it_is_written() {
+    let text = r#"
+        warn!(%path, %error, "cannot (yet) tidy \"it\"");
+        error!(
+            way_out = "`see there`",
+            "one \
+             and {two} other words"
+        );
+        #[error("the file `{}` is damaged ({detail}): see", path.display())]
+        warn!("{repair}");
+    "#;
+    let found = complaints(text);
+    assert!(found.contains(&"cannot (yet) tidy \"it\"".to_owned()), "{found:?}");
+    assert!(found.contains(&"other words".to_owned()), "{found:?}");
+    assert!(found.contains(&"` is damaged".to_owned()), "{found:?}");
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert_eq!(anchors("## Sink held\n<a id=\"x\"></a>"), ["sink-held", "x"]);
+    assert_eq!(links("[a](b.md#c) and [d](https://e)"), ["b.md#c", "https://e"]);
+}
