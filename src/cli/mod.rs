@@ -8,6 +8,7 @@ mod dead_letters;
 mod demo;
 mod exit;
 mod handlers;
+mod healthcheck;
 mod login;
 mod offset;
 mod output;
@@ -116,6 +117,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Show how far each sink is and what keeps it
     Status(status::StatusArgs),
+    /// Tell whether the daemon does its work: one line and an exit code
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Let a sink go on that is paused because its receiver wanted nothing more
     Resume(resume::ResumeArgs),
     /// Show what sinks have rejected, send it again, or let it go
@@ -179,6 +182,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Offset(args) => with_runtime(async |_| offset::run(&args, &configure(&cli.global)?).await),
         Command::Status(args) => status::run(&args, &cli.global),
+        Command::Healthcheck(args) => healthcheck::run(&args, &cli.global),
         Command::DeadLetters(args) => {
             with_runtime(async |signals| dead_letters::run(&args, &cli.global, &signals).await)
         }
