@@ -12,6 +12,7 @@ mod healthcheck;
 mod login;
 mod offset;
 mod output;
+mod palette;
 mod peek;
 mod replay;
 mod resume;
@@ -25,6 +26,7 @@ mod status;
 mod subscription;
 mod table;
 mod tap;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -181,7 +183,12 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             with_runtime(async |signals| login::run(&args, &configure(&cli.global)?, &signals).await)
         }
         Command::Offset(args) => with_runtime(async |_| offset::run(&args, &configure(&cli.global)?).await),
-        Command::Status(args) => status::run(&args, &cli.global),
+        Command::Status(args) => match args.watch {
+            None => status::run(&args, &cli.global),
+            Some(period) => {
+                with_runtime(async |signals| status::watch(&args, period, &cli.global, &signals).await)
+            }
+        },
         Command::Healthcheck(args) => healthcheck::run(&args, &cli.global),
         Command::DeadLetters(args) => {
             with_runtime(async |signals| dead_letters::run(&args, &cli.global, &signals).await)

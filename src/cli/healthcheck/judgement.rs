@@ -99,11 +99,11 @@ pub struct Finding {
 
 impl Finding {
     /// The daemon does not do its work.
-    pub fn ill(kind: Kind, text: String) -> Self {
-        Self { is_ill: true, kind, source: None, sink: None, text: plain(&text) }
+    pub fn ill(kind: Kind, text: &str) -> Self {
+        Self { is_ill: true, kind, source: None, sink: None, text: plain(text) }
     }
 
-    fn note(kind: Kind, text: String) -> Self {
+    fn note(kind: Kind, text: &str) -> Self {
         Self { is_ill: false, ..Self::ill(kind, text) }
     }
 
@@ -124,7 +124,7 @@ impl Judgement<'_> {
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self.sources().flat_map(|source| self.of_source(source)).collect();
         findings.extend(self.missing());
-        findings.extend(self.lanes().filter_map(|lane| self.of_lane(lane)));
+        findings.extend(self.lanes().filter_map(of_lane));
         findings.sort_by_key(|finding| !finding.is_ill);
         findings
     }
@@ -149,14 +149,14 @@ impl Judgement<'_> {
         let SourceReport { name, trouble, retention_left_s, .. } = source;
         let mut findings = Vec::from_iter(self.stall(source));
         if !trouble.is_empty() {
-            findings.push(Finding::note(Kind::Source, format!("`{name}`: {trouble}")));
+            findings.push(Finding::note(Kind::Source, &format!("`{name}`: {trouble}")));
         }
         if let Some(left_s) = retention_left_s.filter(|left_s| *left_s < RETENTION_LEFT_MIN_S) {
             let text = match left_s {
                 ..=0 => format!("`{name}`: the portal has begun to forget what is not in safety"),
                 _ => format!("`{name}`: the portal forgets what is not in safety in {}", span(left_s)),
             };
-            findings.push(Finding::note(Kind::Retention, text));
+            findings.push(Finding::note(Kind::Retention, &text));
         }
         findings.into_iter().map(|finding| finding.of(name)).collect()
     }
@@ -171,13 +171,13 @@ impl Judgement<'_> {
         if self.is_left_out(source) {
             let text =
                 format!("`{name}` was not polled since the daemon's start: is it no longer configured?");
-            return Some(Finding::note(Kind::Unknown, text));
+            return Some(Finding::note(Kind::Unknown, &text));
         }
         let polled = match source.polled_ms {
             Some(ms) => format!("was last polled {} ago", span(self.now_ms.saturating_sub(ms) / 1000)),
             None => "has never been polled".to_owned(),
         };
-        Some(Finding::ill(Kind::Stalled, format!("`{name}` {polled}, and nothing tells why")))
+        Some(Finding::ill(Kind::Stalled, &format!("`{name}` {polled}, and nothing tells why")))
     }
 
     /// Configured sources that the daemon has left no word of.
@@ -193,9 +193,9 @@ impl Judgement<'_> {
                 let text = format!(
                     "`{name}`: the running daemon knows nothing of it: was it added since the start?"
                 );
-                return Finding::note(Kind::Unknown, text).of(name);
+                return Finding::note(Kind::Unknown, &text).of(name);
             }
-            Finding::ill(Kind::Stalled, format!("`{name}` has never been polled")).of(name)
+            Finding::ill(Kind::Stalled, &format!("`{name}` has never been polled")).of(name)
         };
         missing.map(finding).collect()
     }
@@ -251,14 +251,15 @@ impl Judgement<'_> {
         let is_polled = |source: &SourceReport| started_ms.is_some() && source.polled_ms >= started_ms;
         self.report.sources.iter().any(is_polled)
     }
+}
 
-    fn of_lane(&self, lane: &LaneReport) -> Option<Finding> {
-        let LaneReport { source, sink, state, since_ms, trouble, .. } = lane;
-        if trouble.is_empty() {
-            return None;
-        }
-        let since = since_ms.map_or_else(String::new, |ms| format!(" since {}", time(ms)));
-        let text = format!("`{sink}` of `{source}` is {state}{since}: {trouble}");
-        Some(Finding { sink: Some(sink.clone()), ..Finding::note(Kind::Sink, text).of(source) })
+/// What keeps a sink from taking the events of a source.
+fn of_lane(lane: &LaneReport) -> Option<Finding> {
+    let LaneReport { source, sink, state, since_ms, trouble, .. } = lane;
+    if trouble.is_empty() {
+        return None;
     }
+    let since = since_ms.map_or_else(String::new, |ms| format!(" since {}", time(ms)));
+    let text = format!("`{sink}` of `{source}` is {state}{since}: {trouble}");
+    Some(Finding { sink: Some(sink.clone()), ..Finding::note(Kind::Sink, &text).of(source) })
 }

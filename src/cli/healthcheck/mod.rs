@@ -6,7 +6,7 @@ mod judgement;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -63,11 +63,7 @@ fn stalled_after(text: &str) -> Result<Duration, String> {
 pub fn run(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let (state, expected) = match &global.state {
         Some(state) => (state.clone(), Expected::recorded(args.stalled_after)),
-        None => {
-            let config = global.load()?;
-            let expected = Expected::configured(args.stalled_after, &config);
-            (config.state, expected)
-        }
+        None => configured(args, global)?,
     };
     let health = examine(&state, &expected);
     let is_healthy = !health.findings.iter().any(|finding| finding.is_ill || args.strict);
@@ -79,6 +75,12 @@ pub fn run(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> 
     };
     print(&line)?;
     Ok(if is_healthy { Exit::Clean } else { Exit::Unavailable })
+}
+
+fn configured(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<(PathBuf, Expected)> {
+    let config = global.load()?;
+    let expected = Expected::configured(args.stalled_after, &config);
+    Ok((config.state, expected))
 }
 
 /// What was found out.
@@ -104,12 +106,12 @@ fn examine(state: &Path, expected: &Expected) -> Health {
     match Store::report(state) {
         Ok(report) if report.holder.is_none() => Health::none(not_running(state)),
         Ok(report) => judge(report, expected),
-        Err(error) => Health::none(Finding::ill(Kind::Unreadable, error.to_string())),
+        Err(error) => Health::none(Finding::ill(Kind::Unreadable, &error.to_string())),
     }
 }
 
 fn not_running(state: &Path) -> Finding {
-    Finding::ill(Kind::NotRunning, format!("no daemon runs on `{}`", state.display()))
+    Finding::ill(Kind::NotRunning, &format!("no daemon runs on `{}`", state.display()))
 }
 
 fn judge(report: Report, expected: &Expected) -> Health {
