@@ -10,6 +10,7 @@ mod exit;
 mod handlers;
 mod healthcheck;
 mod login;
+mod man;
 mod offset;
 mod output;
 mod palette;
@@ -143,6 +144,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
+    /// Write the manual pages into a folder
+    Man(man::ManArgs),
 }
 
 /// Runs the command of this process's arguments.
@@ -212,6 +215,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Demo(args) => with_runtime(async |signals| demo::run(&args, &cli.global, &signals).await),
         Command::Secret(args) => secret::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

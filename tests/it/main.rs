@@ -52,6 +52,7 @@ mod lane_states;
 mod latecomers;
 mod letters;
 mod login;
+mod manual;
 mod migrations;
 mod misbehaviour;
 mod oauth;
