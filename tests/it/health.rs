@@ -106,6 +106,20 @@ async fn a_dead_sink_is_told_of_and_is_no_illness_of_the_daemon() {
 }
 
 #[tokio::test]
+async fn a_sink_that_is_tried_in_quick_succession_is_known_to_be_tried_still() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let setup = Setup::new().with_source(&portal).with_receiver(&receiver);
+    receiver.answer_always(Some(503));
+    portal.record(1, 1).await;
+    let mut relay = setup.run();
+    // Its delays are too short for a word each.
+    let first = setup.until_crm_is("retrying").await["next_ms"].as_i64().unwrap();
+    let is_renewed = async || setup.lane_of("crm").await["next_ms"].as_i64().unwrap() > first + 5000;
+    until("its word is renewed", is_renewed).await;
+    relay.stop().await;
+}
+
+#[tokio::test]
 async fn a_portal_that_refuses_is_told_of_and_counts_where_everything_does() {
     let portal = Portal::start().await;
     let setup = Setup::new().with_source(&portal).with_file();
