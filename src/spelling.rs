@@ -1,6 +1,8 @@
 //! Times, ages and sizes as people read them, and as they type them.
 
-use jiff::{Span, SpanRelativeTo, Timestamp};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
 const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
@@ -61,7 +63,17 @@ pub fn moment(text: &str) -> Result<i64, String> {
     })
 }
 
-fn now_ms() -> i64 {
+/// The duration that somebody has typed.
+///
+/// # Errors
+/// A text that says what is expected.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration = text.parse().map_err(|_| "write it like 10s, 2m or 1h".to_owned())?;
+    Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())
+}
+
+/// This machine's clock, in Unix milliseconds.
+pub fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use jiff::SignedDuration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
 use super::output::remark;
+use super::spelling::duration;
 use super::{GlobalArgs, sandbox};
 use crate::config::{
     AccessConfig, Config, DeliveryConfig, FlowConfig, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig,
@@ -42,11 +42,6 @@ pub struct DemoArgs {
     /// Events a second over the whole portal
     #[arg(long, default_value_t = 4.0, value_name = "EVENTS", value_parser = sandbox::rate)]
     rate: f64,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: SignedDuration = text.parse().map_err(|_| "write it like 10s, 2m or 1h".to_owned())?;
-    Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())
 }
 
 /// Starts a portal and a relay, and shows what comes through.

@@ -8,9 +8,12 @@ mod dead_letters;
 mod demo;
 mod exit;
 mod handlers;
+mod healthcheck;
 mod login;
+mod man;
 mod offset;
 mod output;
+mod palette;
 mod peek;
 mod replay;
 mod resume;
@@ -23,6 +26,7 @@ mod status;
 mod subscription;
 mod table;
 mod tap;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -117,6 +121,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Show how far each sink is and what keeps it
     Status(status::StatusArgs),
+    /// Tell whether the daemon does its work: one line and an exit code
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Let a sink go on that is paused because its receiver wanted nothing more
     Resume(resume::ResumeArgs),
     /// Show what sinks have rejected, send it again, or let it go
@@ -139,6 +145,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
+    /// Write the manual pages into a folder
+    Man(man::ManArgs),
 }
 
 /// Runs the command of this process's arguments.
@@ -177,7 +185,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             with_runtime(async |signals| login::run(&args, &configure(&cli.global)?, &signals).await)
         }
         Command::Offset(args) => with_runtime(async |_| offset::run(&args, &configure(&cli.global)?).await),
-        Command::Status(args) => status::run(&args, &cli.global),
+        Command::Status(args) => match args.watch {
+            None => status::run(&args, &cli.global),
+            Some(period) => {
+                with_runtime(async |signals| status::watch(&args, period, &cli.global, &signals).await)
+            }
+        },
+        Command::Healthcheck(args) => healthcheck::run(&args, &cli.global),
         Command::DeadLetters(args) => {
             with_runtime(async |signals| dead_letters::run(&args, &cli.global, &signals).await)
         }
@@ -200,6 +214,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Demo(args) => with_runtime(async |signals| demo::run(&args, &cli.global, &signals).await),
         Command::Secret(args) => secret::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

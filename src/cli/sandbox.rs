@@ -10,6 +10,11 @@ use super::exit::UsageError;
 use super::output::print;
 use crate::sandbox::{Sandbox, SandboxConfig};
 
+const EXAMPLES: &str = "\
+Examples:
+  b24relay sandbox
+  b24relay sandbox --rate 20 --backlog 500 --subscribed    20 events a second, and 500 that wait for each user";
+
 /// Run an emulated Bitrix24 portal on this machine.
 ///
 /// It answers profile, scope, method.get, server.time and im.v2.Event.subscribe, get and unsubscribe
@@ -17,8 +22,7 @@ use crate::sandbox::{Sandbox, SandboxConfig};
 /// OAuth tokens, which may manage its event handlers as well. Nothing leaves this machine and nothing is
 /// kept when it stops. Its control API makes events, breaks answers and turns the clock.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: three users, 20 events per second, 500 events waiting for each user
-  b24relay sandbox --rate 20 --backlog 500 --subscribed")]
+#[command(after_help = EXAMPLES)]
 pub struct SandboxArgs {
     /// Where to listen; a loopback address, port 0 takes a free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8924")]

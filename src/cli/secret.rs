@@ -16,6 +16,7 @@ use crate::config::{PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX};
 const SECRET_LENGTH: usize = 32;
 
 #[derive(Debug, Args)]
+#[command(after_help = NOTES)]
 pub struct SecretArgs {
     #[command(subcommand)]
     action: Action,

@@ -1,17 +1,24 @@
 //! `b24relay status`: what the state file says, beside a running daemon or without one.
 
+use std::path::Path;
+use std::time::Duration;
+
 use clap::Args;
 
 use super::GlobalArgs;
 use super::exit::Exit;
 use super::output::print;
+use super::palette::{Hue, Palette};
 use super::spelling::{age, ago, size, span, time, until};
 use super::table::{aligned, table};
+use super::watch::{self, Between};
+use crate::shutdown::Signals;
 use crate::store::{GraveReport, LaneReport, Report, SourceReport, Store};
 
 const EXAMPLES: &str = "\
 Examples:
   b24relay status
+  b24relay status --watch                                   again every two seconds, in place
   b24relay status --state /var/lib/b24relay/b24relay.db     needs no configuration
   b24relay status --json | jq '.lanes[] | select(.trouble != \"\")'
   b24relay status --json | jq '.sources[] | {name, retention_left_s}'";
@@ -22,32 +29,135 @@ const GAPS_MAX: usize = 3;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct StatusArgs {
-    /// JSON for machines
+    /// JSON for machines; with `--watch` a document a line
     #[arg(long)]
     json: bool,
+    /// Show it again and again until Ctrl-C [default: every 2 seconds]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
+        value_parser = watch::period)]
+    pub watch: Option<Duration>,
 }
 
 /// Prints the report of the state file.
 pub fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
-    let report = Store::report(&state)?;
     if args.json {
-        print(&serde_json::to_string_pretty(&report)?)?;
+        print(&serde_json::to_string_pretty(&Store::report(&state)?)?)?;
     } else {
-        print(&format!("state   {}\n{}", state.display(), told(&report)))?;
+        print(&shown(&state, Palette::of_stdout())?)?;
     }
     Ok(Exit::Clean)
 }
 
-fn told(report: &Report) -> String {
-    let daemon = match &report.holder {
-        Some(holder) => format!("daemon  running: {holder}"),
-        None => "daemon  not running".to_owned(),
-    };
-    let losses: Vec<String> = report.sources.iter().flat_map(losses).collect();
-    let graves: Vec<String> = report.dead_letters.iter().map(grave).collect();
-    let parts = [daemon, sources(report), losses.join("\n"), lanes(report), graves.join("\n")];
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+/// Shows the report every `period` until stopped.
+pub async fn watch(
+    args: &StatusArgs,
+    period: Duration,
+    global: &GlobalArgs,
+    signals: &Signals,
+) -> anyhow::Result<Exit> {
+    let state = global.state()?;
+    if args.json {
+        let look = || Ok(serde_json::to_string(&Store::report(&state)?)?);
+        watch::watch(period, Between::Nothing, signals, look).await?;
+    } else {
+        let palette = Palette::of_stdout();
+        watch::watch(period, Between::BlankLine, signals, || shown(&state, palette)).await?;
+    }
+    Ok(Exit::Clean)
+}
+
+fn shown(state: &Path, palette: Palette) -> anyhow::Result<String> {
+    let view = View { report: &Store::report(state)?, palette };
+    Ok(format!("state   {}\n{}", state.display(), view.told()))
+}
+
+/// A report as people see it.
+struct View<'a> {
+    report: &'a Report,
+    palette: Palette,
+}
+
+impl View<'_> {
+    fn told(&self) -> String {
+        let Report { holder, sources, dead_letters, .. } = self.report;
+        let daemon = match holder {
+            Some(holder) => format!("daemon  {}: {holder}", self.palette.paint(Hue::Green, "running")),
+            None => format!("daemon  {}", self.palette.paint(Hue::Red, "not running")),
+        };
+        let losses: Vec<String> = sources.iter().flat_map(losses).collect();
+        let graves: Vec<String> = dead_letters.iter().map(grave).collect();
+        let parts = [daemon, self.sources(), losses.join("\n"), self.lanes(), graves.join("\n")];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+    }
+
+    fn sources(&self) -> String {
+        let sources = &self.report.sources;
+        let has_journal = sources.iter().any(|source| source.journal_events > 0);
+        let mut header = vec!["SOURCE", "QUEUE", "LAST POLL", "RETENTION LEFT"];
+        header.extend(optional("JOURNAL", has_journal).into_iter().chain(["STATE"]));
+        let mut rows = table(&header);
+        for source in sources {
+            let SourceReport { name, identity, polled_ms, journal_events, journal_bytes, .. } = source;
+            let polled = polled_ms.map_or("never".to_owned(), ago);
+            let journal = format!("{journal_events} events, {}", size(*journal_bytes));
+            let mut row = vec![name.clone(), identity.clone(), polled, retention(source)];
+            row.extend(has_journal.then_some(journal));
+            row.push(self.source_state(&source.trouble));
+            rows.add_row(row);
+        }
+        aligned(rows)
+    }
+
+    fn source_state(&self, trouble: &str) -> String {
+        match (&self.report.holder, trouble.is_empty()) {
+            (None, _) => self.stopped(trouble),
+            (Some(_), true) => self.palette.paint(Hue::Green, "well"),
+            (Some(_), false) => self.palette.paint(Hue::Yellow, trouble),
+        }
+    }
+
+    /// What it was about in the end.
+    fn stopped(&self, trouble: &str) -> String {
+        let stopped = self.palette.paint(Hue::Yellow, "stopped");
+        if trouble.is_empty() { stopped } else { format!("{stopped}; before that: {trouble}") }
+    }
+
+    fn lanes(&self) -> String {
+        let lanes = &self.report.lanes;
+        let has_expired = lanes.iter().any(|lane| lane.expired > 0);
+        let has_buried = lanes.iter().any(|lane| lane.dead_letters > 0);
+        let mut header = vec!["SOURCE", "SINK", "OFFSET", "DELIVERED", "FILTERED"];
+        header.extend(optional("EXPIRED", has_expired));
+        header.extend(optional("DEAD LETTERS", has_buried));
+        header.extend(["LAST COMMIT", "STATE"]);
+        let mut rows = table(&header);
+        for lane in lanes {
+            let mut row = vec![lane.source.clone(), lane.sink.clone()];
+            row.extend([lane.offset, lane.delivered, lane.filtered].map(|number| number.to_string()));
+            row.extend(has_expired.then(|| lane.expired.to_string()));
+            row.extend(has_buried.then(|| lane.dead_letters.to_string()));
+            row.extend([ago(lane.committed_ms), self.lane_state(lane)]);
+            rows.add_row(row);
+        }
+        aligned(rows)
+    }
+
+    fn lane_state(&self, lane: &LaneReport) -> String {
+        match (paused(lane), &self.report.holder) {
+            (Some(paused), _) => self.palette.paint_word(Hue::Red, &paused),
+            (None, None) => self.stopped(&lane.trouble),
+            (None, Some(_)) => self.palette.paint_word(hue(&lane.state), &doing(lane)),
+        }
+    }
+}
+
+fn hue(state: &str) -> Hue {
+    match state {
+        "flowing" => Hue::Green,
+        "held" | "paused" => Hue::Red,
+        _ => Hue::Yellow,
+    }
 }
 
 /// A column that is there only when there is something in it.
@@ -55,38 +165,11 @@ fn optional(header: &'static str, is_there: bool) -> Option<&'static str> {
     is_there.then_some(header)
 }
 
-fn sources(report: &Report) -> String {
-    let sources = &report.sources;
-    let has_journal = sources.iter().any(|source| source.journal_events > 0);
-    let mut header = vec!["SOURCE", "QUEUE", "LAST POLL", "RETENTION LEFT"];
-    header.extend(optional("JOURNAL", has_journal).into_iter().chain(["STATE"]));
-    let mut rows = table(&header);
-    for source in sources {
-        let SourceReport { name, identity, polled_ms, trouble, journal_events, journal_bytes, .. } = source;
-        let polled = polled_ms.map_or("never".to_owned(), ago);
-        let journal = format!("{journal_events} events, {}", size(*journal_bytes));
-        let mut row = vec![name.clone(), identity.clone(), polled, retention(source)];
-        row.extend(has_journal.then_some(journal));
-        row.push(state(report, if trouble.is_empty() { "well" } else { trouble }, trouble));
-        rows.add_row(row);
-    }
-    aligned(rows)
-}
-
 fn retention(source: &SourceReport) -> String {
     match source.retention_left_s {
         None => "-".to_owned(),
         Some(left_s) if left_s <= 0 => "none: events are being lost".to_owned(),
         Some(left_s) => span(left_s),
-    }
-}
-
-/// What it does now; when nobody runs, what it was about in the end.
-fn state(report: &Report, now: &str, trouble: &str) -> String {
-    match &report.holder {
-        Some(_) => now.to_owned(),
-        None if trouble.is_empty() => "stopped".to_owned(),
-        None => format!("stopped; before that: {trouble}"),
     }
 }
 
@@ -110,30 +193,6 @@ fn losses(source: &SourceReport) -> Vec<String> {
         told.push(format!("{name}: and {} older gaps (--json has them)", gaps.len() - GAPS_MAX));
     }
     told
-}
-
-fn lanes(report: &Report) -> String {
-    let lanes = &report.lanes;
-    let has_expired = lanes.iter().any(|lane| lane.expired > 0);
-    let has_buried = lanes.iter().any(|lane| lane.dead_letters > 0);
-    let mut header = vec!["SOURCE", "SINK", "OFFSET", "DELIVERED", "FILTERED"];
-    header.extend(optional("EXPIRED", has_expired));
-    header.extend(optional("DEAD LETTERS", has_buried));
-    header.extend(["LAST COMMIT", "STATE"]);
-    let mut rows = table(&header);
-    for lane in lanes {
-        let mut row = vec![lane.source.clone(), lane.sink.clone()];
-        row.extend([lane.offset, lane.delivered, lane.filtered].map(|number| number.to_string()));
-        row.extend(has_expired.then(|| lane.expired.to_string()));
-        row.extend(has_buried.then(|| lane.dead_letters.to_string()));
-        let state = match paused(lane) {
-            Some(paused) => paused,
-            None => state(report, &doing(lane), &lane.trouble),
-        };
-        row.extend([ago(lane.committed_ms), state]);
-        rows.add_row(row);
-    }
-    aligned(rows)
 }
 
 /// A pause is over only when a person says so, whether a daemon runs or not.

@@ -1,13 +1,13 @@
 //! `b24relay tap`: a source's events as they come, without taking them away from anybody.
 
 use std::collections::HashSet;
-use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use clap::Args;
 
 use super::exit::Exit;
-use super::output::remark;
+use super::output::{Reader, remark, write};
 use super::peek::{PAGE_MAX, Peek};
 use super::source::{callers, find};
 use crate::config::{Config, SourceConfig, StdoutFormat};
@@ -55,13 +55,6 @@ pub struct TapArgs {
     /// Only events of these types
     #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
     types: Vec<String>,
-}
-
-/// Whoever reads standard output.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reader {
-    Reading,
-    Gone,
 }
 
 /// Shows the source's events until stopped, or what is waiting.
@@ -155,15 +148,6 @@ impl View {
 
     fn wants(&self, event: &Event) -> bool {
         self.types.is_empty() || self.types.iter().any(|kind| kind.trim().eq_ignore_ascii_case(&event.kind))
-    }
-}
-
-fn write(lines: &[u8]) -> io::Result<Reader> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(lines).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(Reader::Reading),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
-        Err(error) => Err(error),
     }
 }
 

@@ -24,6 +24,8 @@ mod load;
 mod logins;
 mod networks;
 mod outcomes;
+#[cfg(test)]
+mod page;
 mod portals;
 mod proxy;
 mod queues;

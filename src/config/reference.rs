@@ -13,7 +13,7 @@ use super::table::Findings;
 use super::tests::{environment, errors, load_text};
 
 /// Every key that has a default, left out: what remains is what an operator must say.
-const REQUIRED_ONLY: &str = r#"
+pub const REQUIRED_ONLY: &str = r#"
     [sources.support]
     webhook_url = "https://example.bitrix24.com/rest/1/CODE/"
     [sources.sales]

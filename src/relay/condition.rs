@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::retry::whole_millis;
@@ -12,6 +13,9 @@ use crate::wall_clock;
 /// A state that ends sooner is not worth a write.
 const NOTED_DELAY_MIN: Duration = Duration::from_secs(1);
 
+/// How often a lane that fails leaves word that it still tries, however short its delays are.
+const NOTE_INTERVAL: Duration = Duration::from_secs(10);
+
 /// See the top of this file.
 pub struct Condition {
     source: String,
@@ -21,6 +25,7 @@ pub struct Condition {
     /// Failed attempts since the last one that succeeded.
     failures: u32,
     trouble: String,
+    noted_at: Option<Instant>,
 }
 
 impl Condition {
@@ -32,6 +37,7 @@ impl Condition {
             state: LaneState::Flowing,
             failures: 0,
             trouble: String::new(),
+            noted_at: None,
         }
     }
 
@@ -51,7 +57,8 @@ impl Condition {
         let state = if needs_person { LaneState::Held } else { LaneState::Retrying };
         let is_news = (state, &trouble) != (self.state, &self.trouble);
         self.trouble = trouble;
-        if is_news || delay >= NOTED_DELAY_MIN {
+        let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL);
+        if is_news || is_due || delay >= NOTED_DELAY_MIN {
             self.note(state, Some(wall_clock::now_ms().saturating_add_unsigned(delay_ms))).await;
         }
     }
@@ -80,6 +87,7 @@ impl Condition {
     /// Leaves a word for `status`. Only a word: when the disk does not take it, the log has it too.
     async fn note(&mut self, state: LaneState, next_ms: Option<i64>) {
         self.state = state;
+        self.noted_at = Some(Instant::now());
         let note = LaneNote { state, next_ms, trouble: self.trouble.clone() };
         if let Err(failure) = self.store.note_lane(&self.source, &self.sink, note).await {
             debug!(source = self.source, sink = self.sink, error = %failure, "cannot note the lane's state");

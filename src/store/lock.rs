@@ -77,6 +77,12 @@ impl Lock {
     }
 }
 
+/// Since when it has been held, as its holder has noted, in Unix milliseconds.
+pub fn since_ms(holder: &str) -> Option<i64> {
+    let (_, since) = holder.rsplit_once(" since ")?;
+    since.parse().ok().map(Timestamp::as_millisecond)
+}
+
 fn open(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)

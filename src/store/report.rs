@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::lock::Lock;
+use super::lock::{self, Lock};
 use super::{Gap, StoreError, file, now_ms, schema};
 use crate::checkpoint::Checkpoint;
 use crate::event::{EventId, Offset};
@@ -18,6 +18,8 @@ const LIFETIME_S: i64 = 24 * 3600;
 pub struct Report {
     /// Who runs on it, if anybody does.
     pub holder: Option<String>,
+    /// Since when, in Unix milliseconds, as far as it has said so.
+    pub holder_since_ms: Option<i64>,
     /// The sources by name.
     pub sources: Vec<SourceReport>,
     /// The lanes by source and sink.
@@ -136,8 +138,10 @@ pub fn read(path: &Path) -> Result<Report, StoreError> {
     let select = |connection: &Connection| -> rusqlite::Result<Report> {
         // One moment for all of it.
         let connection = connection.unchecked_transaction()?;
+        let holder = Lock::holder(path);
         Ok(Report {
-            holder: Lock::holder(path),
+            holder_since_ms: holder.as_deref().and_then(lock::since_ms),
+            holder,
             sources: select_sources(&connection, layout)?,
             lanes: select_lanes(&connection, layout)?,
             dead_letters: select_graves(&connection, layout)?,

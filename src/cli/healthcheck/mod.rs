@@ -1,0 +1,139 @@
+//! `b24relay healthcheck`: does the daemon do its work? One line and an exit code, for a container or a person.
+//!
+//! Asks nobody but the state file and its lock, so that it costs nothing and never hangs on a network.
+
+mod judgement;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::GlobalArgs;
+use super::exit::Exit;
+use super::output::print;
+use super::spelling::{duration, now_ms, span};
+use crate::store::{Report, Store};
+use judgement::{Expected, Finding, Judgement, Kind};
+
+const NOTES: &str = "\
+Healthy is a daemon that runs and polls. A portal that does not answer and a sink that is down are not its illness,
+and a restart would not help: they are told in the same line, and count with `--strict` only. So do a refused
+source, a sink that is held or paused, and less than 6 hours until the portal forgets what is not in safety.
+
+With `--state` no configuration is read; then a source that is no longer configured is told of, too.
+
+Examples:
+  b24relay healthcheck
+  b24relay healthcheck --state /var/lib/b24relay/b24relay.db --strict
+  HEALTHCHECK --interval=30s --start-period=30s CMD [\"b24relay\", \"healthcheck\"]     in a Dockerfile
+
+Exit codes: 0 healthy, 69 not healthy, 64 usage, 78 configuration.";
+
+/// The least bound: a healthy source leaves word every ten seconds.
+const STALLED_AFTER_MIN: Duration = Duration::from_secs(1);
+
+/// How many findings the line holds; `--json` has all.
+const TOLD_MAX: usize = 5;
+
+#[derive(Debug, Args)]
+#[command(after_help = NOTES)]
+pub struct HealthcheckArgs {
+    /// How long a source may go without a finished poll, with nothing to explain it [default: 5m, or longer where
+    /// `poll.idle_max` asks for it]
+    #[arg(long, value_name = "DURATION", value_parser = stalled_after)]
+    stalled_after: Option<Duration>,
+    /// Let every trouble count
+    #[arg(long)]
+    strict: bool,
+    /// JSON for machines, in one line
+    #[arg(long)]
+    json: bool,
+}
+
+fn stalled_after(text: &str) -> Result<Duration, String> {
+    let bound = duration(text)?;
+    if bound < STALLED_AFTER_MIN { Err("must be at least 1s".to_owned()) } else { Ok(bound) }
+}
+
+/// Judges what the state file says.
+pub fn run(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+    let (state, expected) = match &global.state {
+        Some(state) => (state.clone(), Expected::recorded(args.stalled_after)),
+        None => configured(args, global)?,
+    };
+    let health = examine(&state, &expected);
+    let is_healthy = !health.findings.iter().any(|finding| finding.is_ill || args.strict);
+    let line = if args.json {
+        json!({ "healthy": is_healthy, "state": state, "daemon": health.daemon, "findings": health.findings })
+            .to_string()
+    } else {
+        told(is_healthy, &health)
+    };
+    print(&line)?;
+    Ok(if is_healthy { Exit::Clean } else { Exit::Unavailable })
+}
+
+fn configured(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<(PathBuf, Expected)> {
+    let config = global.load()?;
+    let expected = Expected::configured(args.stalled_after, &config);
+    Ok((config.state, expected))
+}
+
+/// What was found out.
+struct Health {
+    /// Who runs on the state file.
+    daemon: Option<String>,
+    /// What can be said when nothing is wrong.
+    praise: String,
+    findings: Vec<Finding>,
+}
+
+impl Health {
+    fn none(finding: Finding) -> Self {
+        Self { daemon: None, praise: String::new(), findings: vec![finding] }
+    }
+}
+
+fn examine(state: &Path, expected: &Expected) -> Health {
+    // Before it has run for the first time there is no file yet.
+    if !state.exists() {
+        return Health::none(not_running(state));
+    }
+    match Store::report(state) {
+        Ok(report) if report.holder.is_none() => Health::none(not_running(state)),
+        Ok(report) => judge(report, expected),
+        Err(error) => Health::none(Finding::ill(Kind::Unreadable, &error.to_string())),
+    }
+}
+
+fn not_running(state: &Path) -> Finding {
+    Finding::ill(Kind::NotRunning, &format!("no daemon runs on `{}`", state.display()))
+}
+
+fn judge(report: Report, expected: &Expected) -> Health {
+    let judgement = Judgement { report: &report, expected, now_ms: now_ms() };
+    let (count, findings) = (judgement.sources().count(), judgement.findings());
+    let praise = match (count, judgement.longest_silence_s()) {
+        (1, Some(silence_s)) => format!("1 source, heard of {} ago", span(silence_s)),
+        (_, Some(silence_s)) => format!("{count} sources, each heard of within {}", span(silence_s)),
+        (_, None) => "no source yet".to_owned(),
+    };
+    Health { daemon: report.holder, praise, findings }
+}
+
+fn told(is_healthy: bool, health: &Health) -> String {
+    let mut texts: Vec<String> =
+        health.findings.iter().take(TOLD_MAX).map(|finding| finding.text.clone()).collect();
+    if health.findings.len() > TOLD_MAX {
+        texts.push(format!("and {} more (--json has them)", health.findings.len() - TOLD_MAX));
+    }
+    match (is_healthy, texts.is_empty()) {
+        (true, true) => format!("healthy: {}", health.praise),
+        (true, false) => format!("healthy, but {}", texts.join("; ")),
+        (false, _) => format!("unhealthy: {}", texts.join("; ")),
+    }
+}

@@ -1,0 +1,224 @@
+//! What counts as an illness, what as a note, and what as nothing.
+
+use std::time::Duration;
+
+use super::judgement::{Expected, Finding, Judgement, Kind};
+use super::{Health, told};
+use crate::config::{self, Config};
+use crate::store::{LaneReport, Report, SourceReport};
+
+const NOW_MS: i64 = 1_795_251_600_000;
+const MINUTE_MS: i64 = 60_000;
+
+/// A daemon that has run for an hour.
+fn report(sources: Vec<SourceReport>, lanes: Vec<LaneReport>) -> Report {
+    Report {
+        holder: Some("process 1".into()),
+        holder_since_ms: Some(NOW_MS - 60 * MINUTE_MS),
+        sources,
+        lanes,
+        dead_letters: Vec::new(),
+    }
+}
+
+fn source(name: &str, polled_minutes_ago: i64) -> SourceReport {
+    SourceReport {
+        name: name.into(),
+        identity: String::new(),
+        polled_ms: Some(NOW_MS - polled_minutes_ago * MINUTE_MS),
+        trouble: String::new(),
+        confirmed: 1,
+        losses: 0,
+        received: 1,
+        covered_ms: None,
+        skew_ms: 0,
+        retention_left_s: Some(86_000),
+        stolen: 0,
+        stolen_ms: None,
+        gaps: Vec::new(),
+        journal_events: 0,
+        journal_bytes: 0,
+    }
+}
+
+fn lane(source: &str, sink: &str, state: &str, committed_minutes_ago: i64) -> LaneReport {
+    LaneReport {
+        source: source.into(),
+        sink: sink.into(),
+        offset: 1,
+        highest: 0,
+        committed_ms: NOW_MS - committed_minutes_ago * MINUTE_MS,
+        delivered: 0,
+        filtered: 0,
+        expired: 0,
+        buried: 0,
+        dead_letters: 0,
+        state: state.into(),
+        since_ms: None,
+        next_ms: Some(NOW_MS + MINUTE_MS),
+        trouble: if state == "flowing" { String::new() } else { "answered 503".into() },
+    }
+}
+
+fn config(text: &str) -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b24relay.toml");
+    std::fs::write(&path, format!("state = \"b24relay.db\"\n{text}")).unwrap();
+    let overrides = config::Overrides { config: Some(path), ..config::Overrides::default() };
+    config::load(&overrides).unwrap().config
+}
+
+/// `support` and `sales`, and the sink `crm`.
+fn two_sources() -> Config {
+    config(
+        "[sources.support]\nwebhook_url = \"https://example.bitrix24.com/rest/1/CODE/\"\n\
+         [sources.sales]\nwebhook_url = \"https://example.bitrix24.com/rest/2/CODE/\"\npoll.idle_max = \"5m\"\n\
+         [sinks.crm]\ntype = \"file\"\npath = \"events.jsonl\"",
+    )
+}
+
+fn findings(report: &Report, expected: &Expected) -> Vec<Finding> {
+    Judgement { report, expected, now_ms: NOW_MS }.findings()
+}
+
+/// What is found with no configuration and the default bound: illnesses in upper case.
+fn kinds(report: &Report) -> Vec<String> {
+    kinds_of(&findings(report, &Expected::recorded(None)))
+}
+
+fn kinds_of(findings: &[Finding]) -> Vec<String> {
+    let kind = |finding: &Finding| {
+        let kind = format!("{:?}", finding.kind);
+        if finding.is_ill { kind.to_uppercase() } else { kind }
+    };
+    findings.iter().map(kind).collect()
+}
+
+#[test]
+fn a_silence_that_nothing_explains_is_an_illness() {
+    let silent =
+        |minutes| report(vec![source("support", minutes)], vec![lane("support", "crm", "flowing", 59)]);
+    assert_eq!(kinds(&silent(5)), [""; 0]);
+    assert_eq!(kinds(&silent(6)), ["STALLED"]);
+    let expected = Expected::recorded(Some(Duration::from_secs(600)));
+    assert_eq!(findings(&silent(10), &expected), []);
+    let found = findings(&silent(11), &expected);
+    assert_eq!(found[0].text, "`support` was last polled 11 min ago, and nothing tells why");
+}
+
+#[test]
+fn a_daemon_that_has_just_started_owes_no_poll_yet() {
+    let mut report = report(vec![source("support", 600)], Vec::new());
+    report.holder_since_ms = Some(NOW_MS - 4 * MINUTE_MS);
+    assert_eq!(kinds(&report), [""; 0]);
+    report.holder_since_ms = Some(NOW_MS - 6 * MINUTE_MS);
+    assert_eq!(kinds(&report), ["STALLED"]);
+    // Without a note of its start all that is known is the poll.
+    report.holder_since_ms = None;
+    assert_eq!(kinds(&report), ["STALLED"]);
+    report.sources[0].polled_ms = None;
+    assert_eq!(kinds(&report), ["STALLED"]);
+}
+
+#[test]
+fn a_batch_that_takes_its_time_is_no_illness_while_it_moves() {
+    let lanes = vec![lane("support", "archive", "flowing", 30), lane("support", "crm", "flowing", 1)];
+    assert_eq!(kinds(&report(vec![source("support", 30)], lanes)), [""; 0]);
+}
+
+#[test]
+fn a_sink_in_trouble_explains_a_silence_as_long_as_somebody_tries() {
+    for state in ["retrying", "held", "paused"] {
+        let mut report = report(vec![source("support", 30)], vec![lane("support", "crm", state, 30)]);
+        assert_eq!(kinds(&report), ["Sink"], "{state}");
+        report.lanes[0].next_ms = Some(NOW_MS - 9 * MINUTE_MS);
+        assert_eq!(kinds(&report), ["Sink"], "{state}: an attempt may take so long");
+        report.lanes[0].next_ms = Some(NOW_MS - 11 * MINUTE_MS);
+        let overdue: &[&str] = if state == "paused" { &["Sink"] } else { &["STALLED", "Sink"] };
+        assert_eq!(kinds(&report), overdue, "{state}");
+    }
+    // One of two sources tries for both, and the other waits for it without a word.
+    let lanes = vec![lane("support", "crm", "flowing", 30), lane("sales", "crm", "held", 30)];
+    assert_eq!(kinds(&report(vec![source("support", 30), source("sales", 30)], lanes)), ["Sink"]);
+    // A sink of others explains nothing.
+    let lanes = vec![lane("support", "archive", "flowing", 30), lane("sales", "crm", "held", 30)];
+    let report = report(vec![source("support", 30), source("sales", 30)], lanes);
+    assert_eq!(kinds(&report), ["STALLED", "Sink"]);
+}
+
+#[test]
+fn a_portal_in_trouble_is_a_note() {
+    let mut report = report(vec![source("support", 30)], Vec::new());
+    report.sources[0].trouble = "the portal answered\u{1b} 503".into();
+    assert_eq!(kinds(&report), ["Source"]);
+    assert_eq!(findings(&report, &Expected::recorded(None))[0].text, "`support`: the portal answered  503");
+}
+
+#[test]
+fn the_end_of_retention_is_a_note() {
+    let left = |left_s| {
+        let mut report = report(vec![source("support", 0)], Vec::new());
+        report.sources[0].retention_left_s = Some(left_s);
+        report
+    };
+    assert_eq!(kinds(&left(6 * 3600)), [""; 0]);
+    assert_eq!(kinds(&left(6 * 3600 - 1)), ["Retention"]);
+    let text = |left_s| findings(&left(left_s), &Expected::recorded(None)).remove(0).text;
+    assert_eq!(text(-5), "`support`: the portal has begun to forget what is not in safety");
+    assert_eq!(text(7200), "`support`: the portal forgets what is not in safety in 2 h");
+}
+
+#[test]
+fn what_is_no_longer_configured_is_nothing_with_a_configuration_and_a_note_without_one() {
+    let mut lanes = vec![lane("support", "crm", "flowing", 1), lane("support", "old", "held", 1)];
+    lanes.push(lane("gone", "crm", "held", 500));
+    let mut report = report(vec![source("support", 1), source("sales", 1), source("gone", 500)], lanes);
+    report.sources[2].retention_left_s = None;
+    let expected = Expected::configured(None, &two_sources());
+    assert_eq!(findings(&report, &expected), []);
+    report.lanes.truncate(1);
+    assert_eq!(kinds(&report), ["Unknown"]);
+    // When nothing at all is polled it is no matter of the configuration.
+    report.sources[0].polled_ms = report.sources[2].polled_ms;
+    report.sources[1].polled_ms = report.sources[2].polled_ms;
+    report.lanes.clear();
+    assert_eq!(kinds(&report), ["STALLED", "STALLED", "STALLED"]);
+}
+
+#[test]
+fn a_source_that_the_daemon_has_no_word_of_is_a_note_unless_it_has_none_of_any() {
+    let expected = Expected::configured(None, &two_sources());
+    let mut report = report(vec![source("support", 1)], Vec::new());
+    let found = findings(&report, &expected);
+    assert_eq!((kinds_of(&found), found[0].source.as_deref()), (vec!["Unknown".to_owned()], Some("sales")));
+    report.sources.clear();
+    assert_eq!(kinds_of(&findings(&report, &expected)), ["STALLED", "STALLED"]);
+    report.holder_since_ms = Some(NOW_MS - MINUTE_MS);
+    assert_eq!(findings(&report, &expected), []);
+}
+
+#[test]
+fn a_source_may_be_as_quiet_as_it_is_configured() {
+    // `sales` is polled every five minutes.
+    let report = report(vec![source("support", 1), source("sales", 6)], Vec::new());
+    assert_eq!(kinds(&report), ["STALLED"]);
+    let config = two_sources();
+    assert_eq!(findings(&report, &Expected::configured(None, &config)), []);
+    let said = Expected::configured(Some(Duration::from_secs(300)), &config);
+    assert_eq!(kinds_of(&findings(&report, &said)), ["STALLED"], "what was said outright counts");
+}
+
+#[test]
+fn the_line_has_the_illnesses_first_and_is_of_bounded_length() {
+    let troubled = |name: &str| SourceReport { trouble: "refused".into(), ..source(name, 1) };
+    let mut sources: Vec<SourceReport> = ["a", "b", "c", "d", "e", "f"].map(troubled).into();
+    sources.push(source("z", 30));
+    let findings = findings(&report(sources, Vec::new()), &Expected::recorded(None));
+    assert_eq!(findings[0].kind, Kind::Stalled);
+    let health = Health { daemon: None, praise: String::new(), findings };
+    assert_eq!(
+        told(false, &health),
+        "unhealthy: `z` was last polled 30 min ago, and nothing tells why; `a`: refused; `b`: refused; \
+         `c`: refused; `d`: refused; and 2 more (--json has them)"
+    );
+}

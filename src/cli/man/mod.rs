@@ -1,0 +1,52 @@
+//! `b24relay man`: the manual pages, one for each command, made from what `--help` shows.
+
+mod notes;
+mod page;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Command, CommandFactory as _};
+
+use super::Cli;
+use super::exit::Exit;
+use super::output::print;
+
+const EXAMPLES: &str = "\
+Pages of an older version are replaced; nothing else is touched.
+
+Examples:
+  b24relay man /usr/local/share/man/man1
+  b24relay man man && man -l man/b24relay.1";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ManArgs {
+    /// The folder to write to; made when there is none
+    folder: PathBuf,
+}
+
+/// Writes the pages.
+pub fn run(args: &ManArgs) -> anyhow::Result<Exit> {
+    let folder = &args.folder;
+    fs::create_dir_all(folder).with_context(|| format!("create the folder `{}`", folder.display()))?;
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let count = write(&command, &[], folder)?;
+    print(&format!("{count} pages in `{}`", folder.display()))?;
+    Ok(Exit::Clean)
+}
+
+/// Writes the page of `command`, which `above` lead to, and those of its own commands. Returns their number.
+fn write(command: &Command, above: &[&Command], folder: &Path) -> anyhow::Result<usize> {
+    let path = folder.join(format!("{}.1", page::name(command)));
+    let text = page::page(command, above)?;
+    fs::write(&path, text).with_context(|| format!("write `{}`", path.display()))?;
+    let path_to: Vec<&Command> = above.iter().copied().chain([command]).collect();
+    let mut count = 1;
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+        count += write(inner, &path_to, folder)?;
+    }
+    Ok(count)
+}

@@ -1,0 +1,74 @@
+//! Colours for states, where a person looks at them: green is well, yellow heals by itself, red needs somebody.
+
+use std::io::{IsTerminal as _, stdout};
+
+use anstream::{AutoStream, ColorChoice};
+
+/// What is to be thought of a state.
+#[derive(Clone, Copy)]
+pub enum Hue {
+    Green,
+    Yellow,
+    Red,
+}
+
+/// Whether there are colours.
+#[derive(Clone, Copy)]
+pub enum Palette {
+    Plain,
+    Coloured,
+}
+
+impl Palette {
+    /// On a terminal that knows them, unless `NO_COLOR` or its like is set.
+    pub fn of_stdout() -> Self {
+        let stdout = stdout();
+        if stdout.is_terminal() && AutoStream::choice(&stdout) != ColorChoice::Never {
+            Self::Coloured
+        } else {
+            Self::Plain
+        }
+    }
+
+    /// `text` in `hue`.
+    pub fn paint(self, hue: Hue, text: &str) -> String {
+        let code = match (self, hue) {
+            (Self::Plain, _) => return text.to_owned(),
+            (Self::Coloured, Hue::Green) => 32,
+            (Self::Coloured, Hue::Yellow) => 33,
+            (Self::Coloured, Hue::Red) => 31,
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+
+    /// `text` with its first word in `hue`.
+    pub fn paint_word(self, hue: Hue, text: &str) -> String {
+        let end = text.find([' ', ';', ':']).unwrap_or(text.len());
+        self.paint(hue, &text[..end]) + &text[end..]
+    }
+}
+
+/// How many columns `line` takes, colours aside.
+pub fn width(line: &str) -> usize {
+    let mut is_escape = false;
+    let is_shown = |c: &char| {
+        let was_escape = is_escape;
+        is_escape = *c == '\u{1b}' || (is_escape && *c != 'm');
+        !was_escape && !is_escape
+    };
+    line.chars().filter(is_shown).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_take_no_room() {
+        let painted = Palette::Coloured.paint_word(Hue::Red, "held since noon");
+        assert_eq!(painted, "\u{1b}[31mheld\u{1b}[0m since noon");
+        assert_eq!(width(&painted), "held since noon".len());
+        assert_eq!(Palette::Plain.paint_word(Hue::Red, "held"), "held");
+        assert_eq!(width(""), 0);
+    }
+}

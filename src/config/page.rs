@@ -1,0 +1,335 @@
+//! Makes `docs/configuration.md` of `config/b24relay.toml`, and keeps the two in step.
+//!
+//! That file has every key and its default, and `reference` holds it against what is read; here it is only laid out.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::reference::REQUIRED_ONLY;
+
+const RENEW: &str = "RENEW=1 cargo test --lib configuration_page";
+
+/// Keys that belong to every type of sink say so.
+const OF_ALL: &str = "All sinks: ";
+
+/// Some keys under one header.
+struct Section {
+    /// Such as `sinks.NAME` and `webhook`.
+    name: String,
+    kind: String,
+    /// The heading and text of a group of sections that begins here.
+    group: Option<Vec<String>>,
+    intro: Vec<String>,
+    rows: Vec<Row>,
+}
+
+/// One key, or some that share what is said of them.
+struct Row {
+    keys: Vec<Key>,
+    meaning: Vec<String>,
+}
+
+struct Key {
+    name: String,
+    value: String,
+    /// Where the file has it: `sinks.crm.url`.
+    path: String,
+}
+
+/// The reference, read line by line.
+#[derive(Default)]
+struct Reference {
+    preface: Vec<String>,
+    sections: Vec<Section>,
+    /// What was said since the last key or empty line.
+    comment: Vec<String>,
+    /// The banner that was read last, until a section begins.
+    group: Option<Vec<String>>,
+    is_in_banner: bool,
+    /// The header that is in force, what it said and the names of sinks with their types.
+    header: String,
+    header_comment: Vec<String>,
+    kinds: Vec<(String, String)>,
+    /// The line before was a key of this section, by its place.
+    neighbour: Option<usize>,
+}
+
+impl Reference {
+    fn parse(text: &str) -> Self {
+        let mut reference = Self::default();
+        for line in text.lines() {
+            reference.read(line);
+        }
+        reference
+    }
+
+    fn read(&mut self, line: &str) {
+        let neighbour = self.neighbour.take();
+        if line.starts_with("# ---") {
+            self.is_in_banner = !self.is_in_banner;
+            if !self.is_in_banner {
+                self.group = Some(std::mem::take(&mut self.comment));
+            }
+        } else if let Some(said) = line.strip_prefix("# ").or((line == "#").then_some("")) {
+            self.comment.push(said.to_owned());
+        } else if line.is_empty() {
+            if self.sections.is_empty() && self.preface.is_empty() {
+                self.preface = std::mem::take(&mut self.comment);
+            }
+            self.comment.clear();
+        } else {
+            let line = line.strip_prefix('#').unwrap_or(line);
+            match line.split_once(" = ") {
+                _ if line.starts_with('[') => self.begin(line.trim_matches(['[', ']'])),
+                Some((key, value)) => self.add(key, value, neighbour),
+                None => panic!("neither a comment nor a key: {line}"),
+            }
+        }
+    }
+
+    fn begin(&mut self, header: &str) {
+        header.clone_into(&mut self.header);
+        self.header_comment = std::mem::take(&mut self.comment);
+    }
+
+    fn add(&mut self, key: &str, value: &str, neighbour: Option<usize>) {
+        let sink = self.header.strip_prefix("sinks.").map(|rest| rest.split('.').next().unwrap().to_owned());
+        if let (Some(sink), "type", false) = (&sink, key, self.header.matches('.').count() > 1) {
+            self.kinds.push((sink.clone(), value.trim_matches('"').to_owned()));
+        }
+        let path = if self.header.is_empty() { key.to_owned() } else { format!("{}.{key}", self.header) };
+        let key = Key { name: key.to_owned(), value: value.to_owned(), path };
+        let mut meaning = std::mem::take(&mut self.comment);
+        let is_of_all = meaning.first().is_some_and(|said| said.starts_with(OF_ALL));
+        let name = anonymous(&self.header);
+        let kind = match sink {
+            Some(sink) if name == "sinks.NAME" && !is_of_all => {
+                self.kinds.iter().find(|(other, _)| *other == sink).unwrap().1.clone()
+            }
+            _ => String::new(),
+        };
+        if meaning.is_empty() && self.is_known(&name, &kind, &key.name) {
+            return;
+        }
+        let at = self.section(name, kind);
+        if meaning.is_empty() {
+            if let (Some(neighbour), Some(row)) = (neighbour, self.sections[at].rows.last_mut())
+                && neighbour == at
+            {
+                row.keys.push(key);
+                self.neighbour = Some(at);
+                return;
+            }
+            meaning = std::mem::take(&mut self.sections[at].intro);
+        }
+        self.sections[at].rows.push(Row { keys: vec![key], meaning });
+        self.neighbour = Some(at);
+    }
+
+    fn is_known(&self, name: &str, kind: &str, key: &str) -> bool {
+        let mut sections = self.sections.iter().filter(|section| section.name == name);
+        let has_key =
+            |section: &Section| section.rows.iter().flat_map(|row| &row.keys).any(|known| known.name == key);
+        sections.any(|section| (section.kind == kind || section.kind.is_empty()) && has_key(section))
+    }
+
+    /// Where the section is; a new one gets what its header said.
+    fn section(&mut self, name: String, kind: String) -> usize {
+        let found = self.sections.iter().position(|section| section.name == name && section.kind == kind);
+        found.unwrap_or_else(|| {
+            // What is said of a file is not said of all sinks.
+            let is_general = name == "sinks.NAME" && kind.is_empty();
+            let intro = if is_general { Vec::new() } else { std::mem::take(&mut self.header_comment) };
+            self.sections.push(Section { name, kind, group: self.group.take(), intro, rows: Vec::new() });
+            self.sections.len() - 1
+        })
+    }
+}
+
+/// `sinks.crm.tls` as `sinks.NAME.tls`.
+fn anonymous(header: &str) -> String {
+    if header.starts_with("portals.") {
+        return "portals.\"HOST\"".to_owned();
+    }
+    let mut parts: Vec<&str> = header.split('.').collect();
+    if let ["sources" | "sinks", name, ..] = &mut parts[..] {
+        *name = "NAME";
+    }
+    parts.join(".")
+}
+
+/// The keys that have no default, as `sinks.crm.url`.
+fn required() -> BTreeSet<String> {
+    let mut header = String::new();
+    let mut paths = BTreeSet::new();
+    for line in REQUIRED_ONLY.lines().map(str::trim) {
+        if line.starts_with('[') {
+            header = line.trim_matches(['[', ']']).to_lowercase();
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            let path = format!("{header}.{key}").to_lowercase();
+            for inner in value.trim_matches(['{', '}', ' ']).split(", ") {
+                paths.extend(
+                    inner.split_once(" = ").map(|(inner, _)| format!("{path}.{inner}").to_lowercase()),
+                );
+            }
+            paths.insert(path);
+        }
+    }
+    paths
+}
+
+/// The page.
+fn page(reference: &str) -> String {
+    let (reference, required) = (Reference::parse(reference), required());
+    let mut page = format!(
+        "# Configuration\n\nEvery key, its default and what it does. Made from \
+         [`config/b24relay.toml`](../config/b24relay.toml), which says the same in the form that is used: change that, \
+         then `{RENEW}`.\n"
+    );
+    let is_of_the_file = |text: &&str| !text.starts_with("b24relay: ") && !text.starts_with("How to read");
+    let preface = reference.preface.join("\n");
+    for text in preface.split("\n\n").filter(is_of_the_file) {
+        write!(page, "\n{}\n", escaped(&text.replace('\n', " "))).unwrap();
+    }
+    for section in &reference.sections {
+        if let Some(group) = &section.group {
+            let text = group.join("\n");
+            let (title, text) = text.split_once(": ").unwrap();
+            let mut text = text.to_owned();
+            text[..1].make_ascii_uppercase();
+            write!(page, "\n## {title}\n").unwrap();
+            for text in text.split("\n\n") {
+                write!(page, "\n{}\n", escaped(&text.replace('\n', " "))).unwrap();
+            }
+        }
+        page.push_str(&shown(section, &required));
+    }
+    page
+}
+
+fn shown(section: &Section, required: &BTreeSet<String>) -> String {
+    let title = match (section.name.as_str(), section.kind.as_str()) {
+        ("", _) => "Top level".to_owned(),
+        (name @ "sinks.NAME", "") => format!("`[{name}]` of any type"),
+        (name, "") => format!("`[{name}]`"),
+        (name, kind) => format!("`[{name}]` with `type = \"{kind}\"`"),
+    };
+    let depth = if section.name.contains('.') { "###" } else { "##" };
+    let mut text = format!("\n{depth} {title}\n");
+    if !section.intro.is_empty() {
+        write!(text, "\n{}\n", escaped(&joined(&section.intro))).unwrap();
+    }
+    text.push_str("\n| Key | Default | |\n|---|---|---|\n");
+    for row in &section.rows {
+        let said = joined(&row.meaning);
+        assert!(!said.is_empty(), "nothing is said of `{}`", row.keys[0].path);
+        let (said, default) = without_default(said.trim_start_matches(OF_ALL));
+        let cells = row.keys.iter().map(|key| {
+            let has_none = required.contains(&key.path.to_lowercase());
+            match (&default, has_none) {
+                (Some(default), _) => default.clone(),
+                (None, false) => format!("`{}`", key.value),
+                (None, true) if said.contains("equired") => "required".to_owned(),
+                (None, true) => "none".to_owned(),
+            }
+        });
+        let mut cells: Vec<String> = cells.collect();
+        cells.dedup();
+        let examples = row.keys.iter().filter(|key| required.contains(&key.path.to_lowercase()));
+        let examples: Vec<String> = examples.map(|key| format!("`{}`", key.value)).collect();
+        let gap = if said.contains("<br>") { "<br>" } else { " " };
+        let example = if examples.is_empty() {
+            String::new()
+        } else {
+            format!("{gap}Example: {}", examples.join(", "))
+        };
+        let keys: Vec<String> = row.keys.iter().map(|key| format!("`{}`", key.name)).collect();
+        let (keys, cells) = (keys.join(", "), escaped(&cells.join(", ")));
+        writeln!(text, "| {keys} | {cells} | {}{} |", escaped(&capital(&said)), escaped(&example)).unwrap();
+    }
+    text
+}
+
+/// Lines that were set in stay lines of their own.
+fn joined(lines: &[String]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        let is_list = line.starts_with("  ");
+        text.push_str(match (text.is_empty(), is_list) {
+            (true, _) => "",
+            (false, true) => "<br>",
+            (false, false) if text.ends_with(':') => " ",
+            (false, false) if text.contains("<br>") && !text.contains("<br><br>") => "<br><br>",
+            (false, false) => " ",
+        });
+        text.push_str(&line.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+    text.replace("<br><br>", "<br>")
+}
+
+/// What the text says of the default, taken out of it.
+fn without_default(text: &str) -> (String, Option<String>) {
+    let Some((before, rest)) = text.split_once("Default: ") else { return (text.to_owned(), None) };
+    let (default, behind) = rest.split_once(". ").unwrap_or((rest.trim_end_matches('.'), ""));
+    let left = format!("{} {behind}", before.trim_end_matches("<br>").trim_end());
+    (left.trim().to_owned(), Some(default.to_owned()))
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// What Markdown would take for its own.
+fn escaped(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    let parts = parts.map(|(at, part)| {
+        let part = part.replace('|', "\\|");
+        if at % 2 == 1 { part } else { part.replace('*', "\\*") }
+    });
+    parts.collect::<Vec<_>>().join("`")
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What is at `path`, with `RENEW` set what `made` says.
+#[expect(clippy::disallowed_methods, reason = "no test sets it, whoever renews the page does")]
+fn renewed(path: &Path, made: &str) -> String {
+    if std::env::var_os("RENEW").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, made).unwrap();
+    }
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+#[test]
+fn the_configuration_page_says_what_the_reference_says() {
+    let reference = fs::read_to_string(root().join("config/b24relay.toml")).unwrap();
+    let made = page(&reference);
+    let there = renewed(&root().join("docs/configuration.md"), &made);
+    assert!(there == made, "docs/configuration.md is out of date; renew it with:\n  {RENEW}");
+}
+
+#[test]
+fn the_configuration_page_tells_defaults_from_examples() {
+    let reference = fs::read_to_string(root().join("config/b24relay.toml")).unwrap();
+    let page = page(&reference);
+    for row in [
+        "\n| `shutdown_grace` | `\"30s\"` | ",
+        "\n| `webhook_url` | none | ",
+        "\n| `kind` | `\"user\"` | ",
+        "\n| `concurrency` | 8; 1 where `ordering` is \"strict\" | ",
+        "\n| `events` | all | The types of the events",
+        "\n| `min`, `max` | `\"1s\"`, `\"5m\"` | The delay between attempts",
+        "\n| `path` | required | The file.",
+        "\n| `url_file` | none | The file that holds the address. Replaces `url`. Example: `\"tickets.url\"` |",
+        "\n### `[sinks.NAME]` with `type = \"webhook\"`\n",
+        "<br>\"paused\" it waits,",
+    ] {
+        assert!(page.contains(row), "no {row} in {page}");
+    }
+}
