@@ -95,7 +95,7 @@ impl Default for Figures {
         inner.register();
         // What has never happened is zero, so that the first time can be seen as a rise.
         for outcome in ["applied", "refused"] {
-            inner.reloads.get_or_create(&[("outcome", outcome.to_owned())]);
+            drop(inner.reloads.get_or_create(&[("outcome", outcome.to_owned())]));
         }
         Self(Arc::new(inner))
     }

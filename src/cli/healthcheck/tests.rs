@@ -53,6 +53,7 @@ fn lane(source: &str, sink: &str, state: &str, committed_minutes_ago: i64) -> La
         expired: 0,
         buried: 0,
         dead_letters: 0,
+        pending: 0,
         state: state.into(),
         since_ms: None,
         next_ms: Some(NOW_MS + MINUTE_MS),
