@@ -82,7 +82,8 @@ fn is_secret_behind(before: &str, template: &str) -> bool {
     } else {
         return true;
     };
-    before.split_once("://").is_some_and(|(_, rest)| rest.len() > 1 && rest[1..].contains(ends_of_host))
+    let host = before.split_once("://").map(|(_, rest)| rest.chars());
+    host.is_some_and(|mut rest| rest.next().is_some() && rest.any(|c| ends_of_host.contains(&c)))
 }
 
 fn load(bytes: &[u8]) -> Result<Loaded, ConfigError> {
