@@ -42,6 +42,9 @@ pub const REQUIRED_ONLY: &str = r#"
     bot_id = 12
     oauth.grant = "office"
     [portals."example.bitrix24.com"]
+    [http]
+    listen = "127.0.0.1:8687"
+    token = "0123456789abcdef"
     [sinks.archive]
     type = "file"
     path = "/var/log/b24relay/events.jsonl"
@@ -133,6 +136,7 @@ fn credentials() -> tempfile::TempDir {
         ("crm-api.key", "Token SECRET\n"),
         ("tickets.password", "SECRET\n"),
         ("wiki.token", "TOKEN\n"),
+        ("http.token", "0123456789abcdef\n"),
         ("billing.secret", "SECRET\n"),
     ] {
         std::fs::write(directory.path().join(name), text).unwrap();
@@ -163,6 +167,10 @@ fn anonymous(path: &str) -> String {
     let (host_open, host_close) = ("portals.\"", "\".");
     if let Some((_, key)) = path.strip_prefix(host_open).and_then(|rest| rest.split_once(host_close)) {
         return format!("portals.NAME.{key}");
+    }
+    // There is only one table to show it in.
+    if path == "http.token" {
+        return "http.token_file".to_owned();
     }
     let mut parts: Vec<&str> = path.split('.').collect();
     if let ["sources" | "sinks" | "portals", name, ..] = &mut parts[..] {

@@ -71,8 +71,9 @@ fn asks_for_us(headers: &HeaderMap, uri: &Uri) -> bool {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+    let is_address =
+        |text: &str| text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+    name.eq_ignore_ascii_case("localhost") || is_address(name) || is_address(host)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The two forms that Prometheus reads: `OpenMetrics`, and its own older one, which differs in the names of
-//! counters and in the end.
+//! The two forms that Prometheus reads: `OpenMetrics`, and its own older one, which differs in some names and
+//! in the end.
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -25,13 +25,20 @@ pub fn open(registries: &[&Registry]) -> String {
 /// All of `registries` in the older form.
 pub fn classic(registries: &[&Registry]) -> String {
     let (body, mut text) = (body(registries), String::new());
-    let is_counter = |name: &str| body.contains(&format!("# TYPE {name} counter\n"));
+    let is = |kind: &str, name: &str| body.contains(&format!("# TYPE {name} {kind}\n"));
     for line in body.lines() {
         let mut words = line.splitn(4, ' ');
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some("#"), Some("UNIT"), ..) => continue,
-            (Some("#"), Some(what @ ("HELP" | "TYPE")), Some(name), Some(rest)) if is_counter(name) => {
+            (Some("#"), Some(what @ ("HELP" | "TYPE")), Some(name), Some(rest)) if is("counter", name) => {
                 text.extend(["# ", what, " ", name, "_total ", rest]);
+            }
+            (Some("#"), Some("HELP"), Some(name), Some(rest)) if is("info", name) => {
+                text.extend(["# HELP ", name, "_info ", rest]);
+            }
+            // The older form does not know it.
+            (Some("#"), Some("TYPE"), Some(name), Some("info")) => {
+                text.extend(["# TYPE ", name, "_info gauge"]);
             }
             _ => text.push_str(line),
         }
@@ -55,6 +62,7 @@ fn body(registries: &[&Registry]) -> String {
 mod tests {
     use prometheus_client::metrics::counter::Counter;
     use prometheus_client::metrics::gauge::Gauge;
+    use prometheus_client::metrics::info::Info;
 
     use super::*;
 
@@ -65,14 +73,20 @@ mod tests {
         counter.inc();
         registry.register("polls", "Finished polls", counter);
         registry.register("up", "Whether it is", Gauge::<i64>::default());
+        registry.register("build", "This program", Info::new([("version", "1")]));
         let rest = "# HELP up Whether it is.\n# TYPE up gauge\nup 0\n";
+        let build = "build_info{version=\"1\"} 1\n";
         assert_eq!(
             open(&[&registry]),
-            format!("# HELP polls Finished polls.\n# TYPE polls counter\npolls_total 1\n{rest}# EOF\n")
+            format!(
+                "# HELP polls Finished polls.\n# TYPE polls counter\npolls_total 1\n{rest}# HELP build This program.\n# TYPE build info\n{build}# EOF\n"
+            )
         );
         assert_eq!(
             classic(&[&registry]),
-            format!("# HELP polls_total Finished polls.\n# TYPE polls_total counter\npolls_total 1\n{rest}")
+            format!(
+                "# HELP polls_total Finished polls.\n# TYPE polls_total counter\npolls_total 1\n{rest}# HELP build_info This program.\n# TYPE build_info gauge\n{build}"
+            )
         );
     }
 }

@@ -9,7 +9,7 @@ use crate::event::Event;
 const COUNT_MAX: usize = 10;
 
 /// How many letters are kept of the data of one.
-const LENGTH_MAX: usize = 400;
+const LENGTH_MAX: usize = 2000;
 
 /// One event, as far as it is shown.
 #[derive(Clone, Debug)]

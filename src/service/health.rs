@@ -54,11 +54,13 @@ fn summary(view: &View, report: &Report) -> String {
     let reasons = unready(view, report);
     let Some(first) = reasons.first() else {
         let delivered: u64 = report.lanes.iter().map(|lane| lane.delivered).sum();
-        let troubled = report.sources.iter().filter(|source| !source.trouble.is_empty()).count()
-            + report.lanes.iter().filter(|lane| !lane.trouble.is_empty()).count();
-        let (sources, lanes) = (report.sources.len(), report.lanes.len());
-        let trouble = if troubled == 0 { String::new() } else { format!(", {troubled} of them in trouble") };
-        return format!("{sources} sources, {lanes} lanes{trouble}; {delivered} deliveries so far");
+        let sources = report.sources.iter().filter(|source| !source.trouble.is_empty()).count();
+        let lanes = report.lanes.iter().filter(|lane| !lane.trouble.is_empty()).count();
+        let trouble = match sources + lanes {
+            0 => String::new(),
+            count => format!("; {count} in trouble, which heals by itself: `b24relay status`"),
+        };
+        return format!("{} sources, {delivered} deliveries so far{trouble}", report.sources.len());
     };
     match reasons.len() {
         1 => format!("a person is needed: {first}"),

@@ -29,6 +29,10 @@ pub fn of_report(report: &Report) -> Registry {
     let (letters, bytes) = (Gauges::<1>::default(), Gauges::<1>::default());
     registry.register("dead_letters", "Dead letters by sink", letters.clone());
     registry.register("dead_letter_bytes", "How much they take", bytes.clone());
+    for lane in &report.lanes {
+        let sink = [("sink", lane.sink.clone())];
+        drop((letters.get_or_create(&sink), bytes.get_or_create(&sink)));
+    }
     for grave in &report.dead_letters {
         let sink = [("sink", grave.sink.clone())];
         letters.get_or_create(&sink).set(signed(grave.count));

@@ -43,7 +43,8 @@ impl Notifier {
 
     async fn tell_ready(view: &View) {
         view.witness.vitals.up().await;
-        tell(&[NotifyState::Ready]);
+        let status = health::in_a_word(view).await;
+        tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
     }
 
     async fn tell_status(view: &View) {

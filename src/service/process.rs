@@ -1,5 +1,6 @@
 //! What the operating system says of this process, by the names that every exporter uses.
 
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One moment of this process.
@@ -31,17 +32,26 @@ pub fn read() -> Option<Process> {
         .skip(1)
         .map(|field| field.parse().unwrap_or(0.0))
         .collect();
-    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
-    let uptime_s: f64 = uptime.split_whitespace().next()?.parse().ok()?;
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(Process {
-        started_s: now_s - uptime_s + fields.get(18)? / TICKS_PER_S,
+        started_s: started_s(*fields.get(18)?)?,
         cpu_s: (fields.get(10)? + fields.get(11)?) / TICKS_PER_S,
         resident: resident.split_whitespace().next()?.parse::<u64>().ok()? * KIBIBYTE,
         open_fds: std::fs::read_dir("/proc/self/fd").ok()?.count() as u64,
     })
+}
+
+/// When the process started that did so so many ticks after the machine: worked out once, as the clock may be set.
+fn started_s(ticks: f64) -> Option<f64> {
+    static STARTED_S: OnceLock<f64> = OnceLock::new();
+    if let Some(started_s) = STARTED_S.get() {
+        return Some(*started_s);
+    }
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let uptime_s: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+    Some(*STARTED_S.get_or_init(|| now_s - uptime_s + ticks / TICKS_PER_S))
 }
 
 #[cfg(test)]
