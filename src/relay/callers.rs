@@ -28,20 +28,44 @@ impl Callers {
         sources: impl IntoIterator<Item = &'a SourceConfig>,
         memory: &Arc<dyn Memory>,
     ) -> Result<Self, String> {
+        Self::default().renewed(config, sources, memory).await
+    }
+
+    /// The same for another configuration. A portal and a login that are in both stay what they are: a second
+    /// budget would ask a portal twice as much, and a second grant would lose a login's tokens.
+    ///
+    /// # Errors
+    /// As [`Callers::open`].
+    pub async fn renewed<'a>(
+        &self,
+        config: &Config,
+        sources: impl IntoIterator<Item = &'a SourceConfig>,
+        memory: &Arc<dyn Memory>,
+    ) -> Result<Self, String> {
         let (mut sites, mut grants) = (BTreeMap::new(), BTreeMap::new());
         for source in sources {
             let address = source.portal();
             let authority = address.authority();
             if let Entry::Vacant(place) = sites.entry(authority) {
-                let site = Site::open(address, config.rate_of(place.key()), Arc::clone(memory)).await?;
-                place.insert(Arc::new(site));
+                let rate = config.rate_of(place.key());
+                let known = self.sites.get(place.key()).filter(|site| site.is_at(address, rate));
+                let site = match known {
+                    Some(site) => Arc::clone(site),
+                    None => Arc::new(Site::open(address, rate, Arc::clone(memory)).await?),
+                };
+                place.insert(site);
             }
             if let AccessConfig::OAuth(oauth) = &source.access
                 && let Entry::Vacant(place) = grants.entry(oauth.grant.clone())
             {
-                let grant = Grant::try_new(oauth, Arc::clone(memory))
-                    .map_err(|reason| format!("sources.{}.oauth: {reason}", place.key()))?;
-                place.insert(Arc::new(grant));
+                let known = self.grants.get(place.key()).filter(|grant| grant.is_of(oauth));
+                let grant = match known {
+                    Some(grant) => Arc::clone(grant),
+                    None => Grant::try_new(oauth, Arc::clone(memory))
+                        .map(Arc::new)
+                        .map_err(|reason| format!("sources.{}.oauth: {reason}", place.key()))?,
+                };
+                place.insert(grant);
             }
         }
         Ok(Self { sites, grants })
@@ -100,6 +124,14 @@ impl Callers {
     /// Waits for the end of every refresh that is under way: a pair issued and not kept is a login lost.
     pub async fn rest(&self) {
         for grant in self.grants.values() {
+            grant.rest().await;
+        }
+    }
+
+    /// The same for the logins that `others` do not share, which are used no more.
+    pub async fn rest_but_for(&self, others: &Self) {
+        let is_shared = |grant: &Arc<Grant>| others.grants.values().any(|other| Arc::ptr_eq(grant, other));
+        for grant in self.grants.values().filter(|grant| !is_shared(grant)) {
             grant.rest().await;
         }
     }

@@ -29,6 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "relay",
         &[
+            "blocking",
             "chat",
             "checkpoint",
             "config",
