@@ -86,13 +86,17 @@ impl GlobalArgs {
     }
 
     fn load(&self) -> anyhow::Result<Config> {
-        let overrides = Overrides {
+        Ok(config::load(&self.overrides())?.config)
+    }
+
+    /// What flags say of the configuration.
+    fn overrides(&self) -> Overrides {
+        Overrides {
             config: self.config.clone(),
             state: self.state.clone(),
             log_level: self.log_level,
             log_format: self.log_format,
-        };
-        Ok(config::load(&overrides)?.config)
+        }
     }
 }
 
@@ -162,9 +166,9 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
-        Command::Run(args) => {
-            with_runtime(async |signals| run::run(&args, &configure(&cli.global)?, &signals).await)
-        }
+        Command::Run(args) => with_runtime(async |signals| {
+            run::run(&args, &configure(&cli.global)?, &cli.global.overrides(), &signals).await
+        }),
         Command::Check(args) => {
             with_runtime(async |signals| check::run(&args, &configure(&cli.global)?, &signals).await)
         }

@@ -4,7 +4,7 @@ use clap::Args;
 use tracing::{info, warn};
 
 use super::exit::{Exit, UsageError};
-use crate::config::Config;
+use crate::config::{Config, Overrides};
 use crate::relay::{self, Ending, Until};
 use crate::shutdown::Signals;
 use crate::store::Store;
@@ -17,7 +17,8 @@ Examples:
 
 Signals:
   SIGTERM, SIGINT  finish what is under way (`shutdown_grace`); a second one leaves at once
-  SIGHUP           reopen files (logrotate), try everything that is waiting again at once";
+  SIGHUP           reload the configuration (one with mistakes changes nothing), reopen files
+                   (logrotate), try everything that is waiting again at once";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -31,19 +32,28 @@ pub struct RunArgs {
 }
 
 /// Polls and delivers until stopped, or with `--once` until every queue is read to its end.
-pub async fn run(args: &RunArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+/// Without it, `overrides` say where the configuration is read again at SIGHUP.
+pub async fn run(
+    args: &RunArgs,
+    config: &Config,
+    overrides: &Overrides,
+    signals: &Signals,
+) -> anyhow::Result<Exit> {
     if let Some(sink) = config.sinks.iter().find(|sink| args.forget.contains(&sink.name)) {
         let reason = format!("`--forget {0}`: the sink `{0}` is configured; remove it first", sink.name);
         return Err(UsageError(reason).into());
     }
     let store = Store::open(&config.state)?;
-    let until = if args.once { Until::Drained } else { Until::Stopped };
     info!(version = env!("CARGO_PKG_VERSION"), state = %config.state.display(), "b24relay started");
     for sink in &args.forget {
         let sources = store.forget_sink(sink).await?;
         info!(sink, sources, "sink forgotten, with what it had not got");
     }
-    let ending = relay::run(config, &store, signals, until).await?;
+    let ending = if args.once {
+        relay::run(config, &store, signals, Until::Drained).await?
+    } else {
+        relay::run_reloading(config, &store, signals, overrides).await?
+    };
     match ending {
         Ending::Clean => info!("b24relay stopped, everything read is settled"),
         Ending::CutShort => {
