@@ -248,6 +248,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_file_says_now_makes_no_other_configuration() {
+        let secrets = |text: &str| vec![SigningSecret::parse(text).unwrap()];
+        let other = format!("whsec_{}", SPELLING.encode([7; 32]));
+        let config = |secrets, file: Option<&str>| SigningConfig {
+            key: "sinks.crm.secrets".into(),
+            secrets,
+            file: file.map(PathBuf::from),
+        };
+        assert_eq!(config(secrets(SHARED), Some("a")), config(secrets(&other), Some("a")));
+        assert_ne!(config(secrets(SHARED), Some("a")), config(secrets(SHARED), Some("b")));
+        assert_ne!(config(secrets(SHARED), Some("a")), config(secrets(SHARED), None));
+        assert_ne!(config(secrets(SHARED), None), config(secrets(&other), None));
+        assert_eq!(config(secrets(SHARED), None), config(secrets(SHARED), None));
+    }
+
+    #[test]
     fn a_secret_shows_nothing_of_itself() {
         let secret = SigningSecret::parse(SHARED).unwrap();
         assert_eq!(format!("{secret:?}"), "***");

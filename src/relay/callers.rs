@@ -166,3 +166,50 @@ impl Callers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, load};
+    use crate::relay::NoMemory;
+
+    const LOGIN: &str = "client_id = \"app.1\"\nclient_secret = \"s3cr3t\"";
+
+    fn config(lines: &str) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("b24relay.toml");
+        std::fs::write(&file, format!("{lines}\n[sinks.console]\ntype = \"stdout\"")).unwrap();
+        load(&Overrides { config: Some(file), ..Overrides::default() }).unwrap().config
+    }
+
+    async fn renewed(callers: &Callers, config: &Config) -> Callers {
+        let memory: Arc<dyn Memory> = Arc::new(NoMemory);
+        callers.renewed(config, &config.sources, &memory).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_in_both_configurations_is_shared_on() {
+        let lines = format!(
+            "[sources.one]\nwebhook_url = \"https://a.example/rest/1/code1/\"\n\
+             [sources.two.oauth]\nportal = \"https://b.example/\"\n{LOGIN}"
+        );
+        let before = renewed(&Callers::default(), &config(&lines)).await;
+        let site = |callers: &Callers, portal: &str| Arc::as_ptr(&callers.sites[portal]);
+        let grant = |callers: &Callers| Arc::as_ptr(&callers.grants["two"]);
+
+        // Another code and another pace: neither is the portal's or the login's business.
+        let after = renewed(&before, &config(&lines.replace("code1", "code2"))).await;
+        assert_eq!(site(&before, "a.example"), site(&after, "a.example"));
+        assert_eq!(site(&before, "b.example"), site(&after, "b.example"));
+        assert_eq!(grant(&before), grant(&after));
+
+        let after = renewed(&before, &config(&lines.replace("s3cr3t", "s3cr3t2"))).await;
+        assert_ne!(grant(&before), grant(&after), "another secret is another login");
+        assert_eq!(site(&before, "b.example"), site(&after, "b.example"));
+
+        let faster = format!("[portals.\"a.example\"]\nplan = \"enterprise\"\n{lines}");
+        let after = renewed(&before, &config(&faster)).await;
+        assert_ne!(site(&before, "a.example"), site(&after, "a.example"), "it bears more now");
+        assert_eq!(site(&before, "b.example"), site(&after, "b.example"));
+    }
+}

@@ -128,3 +128,160 @@ fn compare<T: PartialEq>(
         });
     removed.chain(others).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::{DeliveryMode, Overrides, RateConfig, load};
+
+    /// A configuration of these lines.
+    fn config(lines: &str) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("b24relay.toml");
+        std::fs::write(&file, lines).unwrap();
+        load(&Overrides { config: Some(file), ..Overrides::default() }).unwrap().config
+    }
+
+    const SOURCES: &str = "
+        [sources.support]\nwebhook_url = \"https://a.example/rest/1/s3cr3t1/\"
+        [sources.sales]\nwebhook_url = \"https://b.example/rest/2/s3cr3t2/\"";
+    const SINKS: &str = "
+        [sinks.archive]\ntype = \"file\"\npath = \"events.jsonl\"
+        [sinks.crm]\ntype = \"webhook\"\nurl = \"https://crm.example/s3cr3t3\"\nsources = [\"support\"]";
+
+    /// What is told, and which sources are concerned, from the one above to this one.
+    fn changes(after: &str) -> (Vec<String>, Vec<String>) {
+        let plan = Plan::new(&config(&format!("{SOURCES}{SINKS}")), &config(after));
+        let concerned: BTreeSet<_> = plan.ending.union(&plan.beginning).cloned().collect();
+        (plan.changes.iter().map(ToString::to_string).collect(), concerned.into_iter().collect())
+    }
+
+    #[test]
+    fn a_change_is_told_by_its_keys_and_concerns_those_that_it_is_about() {
+        let all = format!("{SOURCES}{SINKS}");
+        for (from, to, told, concerned) in [
+            ("", "", vec![], vec![]),
+            ("s3cr3t1", "s3cr3t4", vec!["sources.support: changed (webhook_url)"], vec!["support"]),
+            ("crm.example", "crm2.example", vec!["sinks.crm: changed (url)"], vec!["support"]),
+            ("s3cr3t3", "s3cr3t4", vec!["sinks.crm: changed (url)"], vec!["support"]),
+            ("events.jsonl", "other.jsonl", vec!["sinks.archive: changed (path)"], vec!["sales", "support"]),
+            ("\"support\"]", "\"sales\"]", vec!["sinks.crm: changed (sources)"], vec!["sales", "support"]),
+            ("\"support\"]", "\"support\", \"sales\"]", vec!["sinks.crm: changed (sources)"], vec!["sales"]),
+            (
+                "[sinks.crm]",
+                "[sinks.crm]\ntimeout = \"9s\"\nconcurrency = 3\nsecrets = [\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]",
+                vec!["sinks.crm: changed (timeout, secrets, concurrency)"],
+                vec!["support"],
+            ),
+            ("[sinks.crm]", "[sinks.desk]", vec!["sinks.crm: removed", "sinks.desk: added"], vec!["support"]),
+            (
+                "[sources.sales]",
+                "[sources.shop]",
+                vec!["sources.sales: removed", "sources.shop: added"],
+                vec!["sales", "shop"],
+            ),
+            (
+                "\n        [sources.support]",
+                "state = \"other.db\"\nshutdown_grace = \"9s\"\n[log]\nlevel = \"debug\"\n[sources.support]",
+                vec![
+                    "state: takes effect at the next start",
+                    "shutdown_grace: changed",
+                    "log.level: takes effect at the next start",
+                ],
+                vec![],
+            ),
+            (
+                "[sources.sales]",
+                "[portals.\"b.example\"]\nplan = \"enterprise\"\n[sources.sales]",
+                vec!["portals: changed"],
+                vec!["sales"],
+            ),
+            (
+                "[sources.sales]",
+                "[delivery]\nmode = \"journal\"\n[sources.sales]",
+                vec!["delivery.mode: changed"],
+                vec!["sales", "support"],
+            ),
+        ] {
+            assert!(all.contains(from), "{from}");
+            assert_eq!(changes(&all.replace(from, to)), to_texts(&told, &concerned), "{from} to {to}");
+        }
+    }
+
+    fn to_texts(told: &[&str], concerned: &[&str]) -> (Vec<String>, Vec<String>) {
+        let texts = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+        (texts(told), texts(concerned))
+    }
+
+    /// Any configuration of up to three sources and sinks.
+    fn any_config() -> impl Strategy<Value = Config> {
+        let source = (any::<bool>(), 0..2u16);
+        let sink = (any::<bool>(), 0..2u32, 0..4u8);
+        let sources = prop::array::uniform3(source);
+        (sources, prop::array::uniform3(sink), any::<bool>(), any::<bool>()).prop_map(
+            |(sources, sinks, is_journal, is_enterprise)| {
+                let mut config = config(&format!("{SOURCES}{SINKS}"));
+                let (source, sink) = (config.sources.remove(0), config.sinks.remove(0));
+                let names = ["one", "two", "three"];
+                config.sources = (0..3)
+                    .filter(|at| sources[*at].0)
+                    .map(|at| {
+                        let mut source = SourceConfig { name: names[at].into(), ..source.clone() };
+                        source.poll.limit += sources[at].1;
+                        source
+                    })
+                    .collect();
+                config.sinks = (0..3)
+                    .filter(|at| sinks[*at].0)
+                    .map(|at| {
+                        let (_, mode, taken) = sinks[at];
+                        let sources = (taken < 3).then(|| vec![names[usize::from(taken)].to_owned()]);
+                        let mut sink = SinkConfig { name: names[at].into(), sources, ..sink.clone() };
+                        sink.retry.min *= mode + 1;
+                        sink
+                    })
+                    .collect();
+                if is_journal {
+                    config.delivery.mode = DeliveryMode::Journal;
+                }
+                if is_enterprise {
+                    config.portals.insert(source.portal().authority(), Some(RateConfig::ENTERPRISE));
+                }
+                config
+            },
+        )
+    }
+
+    /// All that `name` is made of, in words.
+    fn made_of(name: &str, config: &Config) -> Option<String> {
+        let source = config.sources.iter().find(|source| source.name == name)?;
+        let takers: Vec<_> = takers(source, config)
+            .into_iter()
+            .map(|sink| format!("{:?}", SinkConfig { sources: None, ..sink.clone() }))
+            .collect();
+        let rate = config.rate_of(&source.portal().authority());
+        Some(format!("{source:?} {takers:?} {rate:?} {:?}", config.delivery))
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_those_end_and_begin_that_are_made_of_something_else(
+            before in any_config(),
+            after in any_config(),
+        ) {
+            let plan = Plan::new(&before, &after);
+            for name in ["one", "two", "three"] {
+                let (was, is) = (made_of(name, &before), made_of(name, &after));
+                prop_assert_eq!(plan.ending.contains(name), was.is_some() && was != is, "{} ends", name);
+                prop_assert_eq!(plan.beginning.contains(name), is.is_some() && was != is, "{} begins", name);
+            }
+            prop_assert_eq!(plan.changes.is_empty(), before == after);
+            for change in &plan.changes {
+                prop_assert!(!change.to_string().contains("s3cr3t"), "{change}");
+            }
+            prop_assert!(Plan::new(&after, &after).changes.is_empty());
+        }
+    }
+}
