@@ -110,11 +110,12 @@ impl Supervisor {
             match opening.open().await {
                 Ok(outcome) => checked.push(Checked { opening, outcome }),
                 Err(error @ (RelayError::Store(StoreError::OtherQueue { .. }) | RelayError::Setup(_))) => {
+                    let refused = refuse(&error.to_string());
                     // What they hold, those of before are about to need.
                     let made = (checked, sinks);
                     blocking::run(move || drop(made)).await;
                     self.go_back(plan).await?;
-                    return Ok(refuse(&error.to_string()));
+                    return Ok(refused);
                 }
                 Err(error) => {
                     let outcome = Err(opening.wait_out(error)?);
