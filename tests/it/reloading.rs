@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::ledger::{assert_exactly_once, assert_once_each, ids_in};
 use crate::portal::Portal;
-use crate::process::{Relay, code, finished, stderr};
+use crate::process::{Relay, finished, stderr};
 use crate::receiver::{Answer, Receiver};
 use crate::setup::Setup;
 use crate::waiting::until;
