@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use axum::serve::Listener;
 use rustix::process::Signal;
-use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::ledger::{assert_exactly_once, assert_once_each, ids_in};
@@ -329,11 +328,13 @@ async fn a_sink_that_is_behind_cannot_be_removed_in_direct_mode_and_everything_g
 #[tokio::test]
 async fn a_sink_that_is_removed_in_journal_mode_finds_its_events_when_it_is_back() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
-    receiver.answer_always(Some(500));
     let setup = Setup::new().with("[delivery]\nmode = \"journal\"").with_source(&portal).with_file();
     let setup = setup.with_receiver(&receiver);
     portal.record(1, 5).await;
     let mut relay = setup.run();
+    until("the receiver has five", async || receiver.accepted_ids().len() == 5).await;
+    receiver.answer_always(Some(500));
+    portal.record(1, 5).await;
     until_filed(&setup, &portal).await;
     relay.until_logged("attempt failed").await;
     let setup = setup.anew().with("[delivery]\nmode = \"journal\"").with_source(&portal).with_file();
@@ -344,7 +345,7 @@ async fn a_sink_that_is_removed_in_journal_mode_finds_its_events_when_it_is_back
     receiver.answer_always(None);
     let setup = setup.with_receiver(&receiver);
     apply(&relay).await;
-    until("the receiver has all", async || receiver.accepted_ids().len() >= 10).await;
+    until("the receiver has all", async || receiver.accepted_ids().len() >= 15).await;
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
     assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
     assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
