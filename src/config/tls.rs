@@ -43,7 +43,7 @@ impl fmt::Debug for TlsConfig {
             .field("authorities", &self.authorities.len())
             .field("identity", &self.identity.is_some())
             .field("min_version", &self.min_version)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

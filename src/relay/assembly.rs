@@ -44,7 +44,7 @@ impl Opened {
                 return Ok(Ending::CutShort);
             }
         }
-        self.source.run(self.route, self.received).await
+        Box::pin(self.source.run(self.route, self.received)).await
     }
 }
 

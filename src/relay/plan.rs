@@ -70,15 +70,9 @@ impl Plan {
             &before.sources,
             &after.sources,
             |source| &source.name,
-            |one, other| one.difference(other),
+            SourceConfig::difference,
         );
-        let sinks = compare(
-            "sinks",
-            &before.sinks,
-            &after.sinks,
-            |sink| &sink.name,
-            |one, other| one.difference(other),
-        );
+        let sinks = compare("sinks", &before.sinks, &after.sinks, |sink| &sink.name, SinkConfig::difference);
         let changes = top_level(before, after).chain(sources).chain(sinks).collect();
         Self { ending: others(before), beginning: others(after), changes }
     }

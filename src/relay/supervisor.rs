@@ -111,7 +111,7 @@ impl Supervisor {
             self.loops.spawn(async move {
                 let ending = match outcome {
                     Ok(opened) => opened.run().await,
-                    Err(refusal) => opening.run(refusal).await,
+                    Err(refusal) => Box::pin(opening.run(refusal)).await,
                 };
                 (name, ending)
             });
@@ -142,7 +142,9 @@ impl Supervisor {
     /// What ends the process meanwhile.
     pub async fn end(&mut self, names: &BTreeSet<String>) -> Result<(), RelayError> {
         let ending: Vec<Signals> = names.iter().filter_map(|name| self.running.get(name)).cloned().collect();
-        ending.iter().for_each(|signals| signals.stop.cancel());
+        for signals in &ending {
+            signals.stop.cancel();
+        }
         let grace = sleep(self.config.shutdown_grace);
         tokio::pin!(grace);
         let mut is_hurried = false;
@@ -153,7 +155,9 @@ impl Supervisor {
                 () = &mut grace, if !is_hurried => {
                     is_hurried = true;
                     info!("sources are still ending: nothing new is delivered, what is under way comes to its end");
-                    ending.iter().for_each(|signals| signals.hurry.cancel());
+                    for signals in &ending {
+                        signals.hurry.cancel();
+                    }
                 }
             }
         }
