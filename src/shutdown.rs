@@ -1,7 +1,8 @@
 //! Signals become values that whoever waits can look at; nothing is cut in the middle (I7).
 //!
 //! SIGTERM and SIGINT ask for a drain, a second one leaves at once with 128+n. SIGHUP is a nudge:
-//! files are reopened and every retry delay ends early, so a repaired cause is noticed at once.
+//! files are reopened and every retry delay ends early, so a repaired cause is noticed at once; and the
+//! configuration is read again.
 
 use std::io;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub enum Wake {
 pub struct Signals {
     /// Cancelled by the first SIGTERM or SIGINT.
     pub stop: CancellationToken,
+    /// Cancelled behind `stop` when the end is not to wait for more than what is under way.
+    pub hurry: CancellationToken,
     nudges: watch::Receiver<u64>,
     // Keeps the channel open where no signal thread holds the sender.
     _sender: Arc<watch::Sender<u64>>,
@@ -71,7 +74,20 @@ impl Signals {
     }
 
     fn with_sender(sender: Arc<watch::Sender<u64>>) -> Self {
-        Self { stop: CancellationToken::new(), nudges: sender.subscribe(), _sender: sender }
+        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+        Self { stop, hurry, nudges: sender.subscribe(), _sender: sender }
+    }
+
+    /// The same signals for a part of the process that can be stopped alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { stop: self.stop.child_token(), hurry: self.hurry.child_token(), ..self.clone() }
+    }
+
+    /// Waits until there are more nudges than the `seen`.
+    pub async fn nudged(&self, seen: u64) {
+        // The sender is ours as well: it never goes before us.
+        self.nudges.clone().wait_for(|count| *count != seen).await.ok();
     }
 
     /// How many nudges have come so far; a file opened at a lower count wants to be reopened.
@@ -92,13 +108,13 @@ impl Signals {
     }
 }
 
-/// Sleeps, but for a pause of nothing, which tokio's timer would turn into a whole millisecond.
 /// Ends this process as `kill -9` does.
 #[cfg(debug_assertions)]
 pub fn kill_self() {
     signal_hook::low_level::raise(SIGKILL).ok();
 }
 
+/// Sleeps, but for a pause of nothing, which tokio's timer would turn into a whole millisecond.
 async fn elapse(duration: Duration) {
     if !duration.is_zero() {
         tokio::time::sleep(duration).await;

@@ -91,13 +91,17 @@ impl GlobalArgs {
     }
 
     fn load(&self) -> anyhow::Result<Config> {
-        let overrides = Overrides {
+        Ok(config::load(&self.overrides())?.config)
+    }
+
+    /// What flags say of the configuration.
+    fn overrides(&self) -> Overrides {
+        Overrides {
             config: self.config.clone(),
             state: self.state.clone(),
             log_level: self.log_level,
             log_format: self.log_format,
-        };
-        Ok(config::load(&overrides)?.config)
+        }
     }
 }
 

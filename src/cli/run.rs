@@ -19,7 +19,8 @@ Examples:
 
 Signals:
   SIGTERM, SIGINT  finish what is under way (`shutdown_grace`); a second one leaves at once
-  SIGHUP           reopen files (logrotate), try everything that is waiting again at once";
+  SIGHUP           reload the configuration (one with mistakes changes nothing), reopen files
+                   (logrotate), try everything that is waiting again at once";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -33,6 +34,7 @@ pub struct RunArgs {
 }
 
 /// Polls and delivers until stopped, or with `--once` until every queue is read to its end.
+/// Without it, what `global` says of the configuration is heeded again at SIGHUP.
 pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     let (config, troubles) = (&global.load()?, Troubles::default());
     telemetry::init(config.log, &troubles);
@@ -41,7 +43,6 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
         return Err(UsageError(reason).into());
     }
     let store = Store::open(&config.state)?;
-    let until = if args.once { Until::Drained } else { Until::Stopped };
     info!(version = env!("CARGO_PKG_VERSION"), state = %config.state.display(), "b24relay started");
     for sink in &args.forget {
         let sources = store.forget_sink(sink).await?;
@@ -55,9 +56,16 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     let glimpses = Glimpses::new(config.http.as_ref().is_some_and(|http| http.shows_payloads));
     let witness = Witness { glimpses, ..Witness::default() };
     let view = View::new(&config.state, &witness, &troubles);
+    let work = async {
+        if args.once {
+            relay::run(config, &store, signals, Until::Drained, &witness).await
+        } else {
+            relay::run_reloading(config, &store, signals, &global.overrides(), &witness).await
+        }
+    };
     let ending = tokio::select! {
         biased;
-        ending = relay::run(config, &store, signals, until, &witness) => ending?,
+        ending = work => ending?,
         // It never ends by itself.
         () = view.show(server) => Ending::CutShort,
     };

@@ -9,7 +9,7 @@ use super::secret_url::SecretUrl;
 use super::table::Table;
 
 /// `auth`, by its `type`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum AuthConfig {
     /// `"basic"`.
     Basic {
@@ -25,7 +25,7 @@ pub enum AuthConfig {
 }
 
 /// `auth` of type `oauth2`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct ClientConfig {
     /// `token_url`.
     pub token_url: SecretUrl,

@@ -8,7 +8,7 @@ use super::signing::{self, SigningConfig};
 use super::table::Table;
 
 /// What is posted, and how it is signed.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, PartialEq, Default, Debug)]
 pub struct LetterConfig {
     /// `format`.
     pub format: LetterFormat,

@@ -9,6 +9,7 @@ mod bot;
 mod choice;
 mod crosscheck;
 mod delivery;
+mod difference;
 mod document;
 mod environment;
 mod error;
@@ -65,7 +66,7 @@ pub use tls::{TlsConfig, TlsVersion};
 pub use webhook::WebhookConfig;
 
 /// Everything the relay needs to run.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Config {
     /// The state file (SQLite).
     pub state: PathBuf,
@@ -110,7 +111,7 @@ impl RateConfig {
 }
 
 /// `[delivery]`, and the sections that say more of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct DeliveryConfig {
     /// `delivery.mode`.
     pub mode: DeliveryMode,
@@ -134,7 +135,7 @@ pub enum DeliveryMode {
 }
 
 /// `[journal]`: what the state file holds between polling and delivering.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct JournalConfig {
     /// `max_size`, in bytes of events.
     pub max_size: u64,
@@ -145,7 +146,7 @@ pub struct JournalConfig {
 }
 
 /// `[dead_letters]`: how much is kept of what sinks reject.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct DeadLettersConfig {
     /// `max_size`, in bytes, of all sinks together.
     pub max_size: u64,
@@ -155,7 +156,7 @@ pub struct DeadLettersConfig {
 
 /// `[retention]`: from which age of the oldest unconfirmed event a person is told; the portal forgets it
 /// after a day.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RetentionConfig {
     /// `warning`.
     pub warning: Duration,
@@ -164,7 +165,7 @@ pub struct RetentionConfig {
 }
 
 /// `[log]`: what goes to stderr.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct LogConfig {
     /// `log.format`.
     pub format: LogFormat,
@@ -197,7 +198,7 @@ pub enum LogLevel {
 }
 
 /// `[sources.NAME]`: one queue to poll.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct SourceConfig {
     /// NAME: its identity in logs and in the state file.
     pub name: String,
@@ -246,7 +247,7 @@ impl SourceConfig {
 }
 
 /// `sources.NAME.kind`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum KindConfig {
     /// `kind = "user"`: the queue of the user behind the credential.
     User,
@@ -255,7 +256,7 @@ pub enum KindConfig {
 }
 
 /// The keys of a source of kind `bot`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct BotConfig {
     /// `bot_id`; above 0.
     pub id: u64,
@@ -266,7 +267,7 @@ pub struct BotConfig {
 }
 
 /// The credential of a source.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum AccessConfig {
     /// `webhook_url`: address, user and secret in one.
     Webhook(WebhookUrl),
@@ -275,7 +276,7 @@ pub enum AccessConfig {
 }
 
 /// `[sources.NAME.oauth]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct OAuthConfig {
     /// The name of the source whose login this is: its own, or the one that `oauth.grant` names.
     pub grant: String,
@@ -290,7 +291,7 @@ pub struct OAuthConfig {
 }
 
 /// `sources.NAME.poll`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct PollConfig {
     /// The pause after a poll that brought nothing.
     pub idle: Duration,
@@ -305,7 +306,7 @@ pub struct PollConfig {
 }
 
 /// `[sinks.NAME]`: one destination.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct SinkConfig {
     /// NAME: its identity in logs and in the state file.
     pub name: String,
@@ -342,7 +343,7 @@ pub enum StartConfig {
 }
 
 /// `sinks.NAME.type` and the keys that belong to it.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum TargetConfig {
     /// `type = "stdout"`.
     Stdout(StdoutConfig),
@@ -353,7 +354,7 @@ pub enum TargetConfig {
 }
 
 /// A `stdout` sink's own keys.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct StdoutConfig {
     /// `format`.
     pub format: StdoutFormat,
@@ -369,7 +370,7 @@ pub enum StdoutFormat {
 }
 
 /// A `file` sink's own keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct FileConfig {
     /// The file that events are appended to.
     pub path: PathBuf,
@@ -404,7 +405,7 @@ pub enum CompressConfig {
 }
 
 /// `sinks.NAME.retry`: full jitter between zero and a step that doubles from `min` to `max`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RetryConfig {
     /// The first step.
     pub min: Duration,

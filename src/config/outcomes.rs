@@ -39,7 +39,7 @@ impl FromStr for Outcome {
 }
 
 /// What the operator has said of statuses.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, PartialEq, Default, Debug)]
 pub struct OutcomesConfig {
     statuses: BTreeMap<u16, Outcome>,
     /// By their first digit.

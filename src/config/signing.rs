@@ -112,6 +112,14 @@ impl SigningSecret {
     }
 }
 
+/// What a file says now is none of the configuration's: whoever signs looks at it again by itself.
+impl PartialEq for SigningConfig {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same_file = self.file.is_some() && self.file == other.file;
+        self.key == other.key && (is_same_file || (self.file == other.file && self.secrets == other.secrets))
+    }
+}
+
 impl PartialEq for SigningSecret {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
@@ -237,6 +245,22 @@ mod tests {
         assert!(
             SigningSecret::parse_lines(&format!("{SHARED}\n").repeat(11)).unwrap_err().contains("at most 10")
         );
+    }
+
+    #[test]
+    fn what_a_file_says_now_makes_no_other_configuration() {
+        let secrets = |text: &str| vec![SigningSecret::parse(text).unwrap()];
+        let other = format!("whsec_{}", SPELLING.encode([7; 32]));
+        let config = |secrets, file: Option<&str>| SigningConfig {
+            key: "sinks.crm.secrets".into(),
+            secrets,
+            file: file.map(PathBuf::from),
+        };
+        assert_eq!(config(secrets(SHARED), Some("a")), config(secrets(&other), Some("a")));
+        assert_ne!(config(secrets(SHARED), Some("a")), config(secrets(SHARED), Some("b")));
+        assert_ne!(config(secrets(SHARED), Some("a")), config(secrets(SHARED), None));
+        assert_ne!(config(secrets(SHARED), None), config(secrets(&other), None));
+        assert_eq!(config(secrets(SHARED), None), config(secrets(SHARED), None));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::leaf;
 use super::secret::{self, SecretFiles};
+use super::secret_text::SecretText;
 use super::table::Table;
 
 /// A system's whole collection of authorities is a quarter of that.
@@ -26,6 +27,14 @@ pub struct TlsConfig {
     pub identity: Option<Identity>,
     /// `min_version`; TLS 1.2 without.
     pub min_version: Option<TlsVersion>,
+    /// What `ca_file`, `client_cert_file` and `client_key_file` said: all the above was made of it.
+    files: [Option<SecretText>; 3],
+}
+
+impl PartialEq for TlsConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files && self.min_version == other.min_version
+    }
 }
 
 impl fmt::Debug for TlsConfig {
@@ -34,7 +43,7 @@ impl fmt::Debug for TlsConfig {
             .field("authorities", &self.authorities.len())
             .field("identity", &self.identity.is_some())
             .field("min_version", &self.min_version)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,7 +81,10 @@ impl FromStr for TlsVersion {
 /// Reads it; what is wrong is noted.
 pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> TlsConfig {
     let pem = |value: &config::Value| secret::text_at(&leaf::secret(value)?, files, LARGEST);
-    let authorities = table.take("ca_file", |value| authorities(&pem(value)?));
+    let authorities = table.take("ca_file", |value| {
+        let text = pem(value)?;
+        Ok((authorities(&text)?, text))
+    });
     let (has_certificate, has_key) = (table.has("client_cert_file"), table.has("client_key_file"));
     if has_key && !has_certificate {
         table.report("client_key_file", "belongs to a certificate: set `client_cert_file` as well");
@@ -80,6 +92,8 @@ pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> TlsConfig 
     let certificate = table.take("client_cert_file", |value| with_certificate(pem(value)?));
     let key = table.take("client_key_file", |value| with_key(pem(value)?));
     let min_version = table.take("min_version", leaf::choice);
+    let (authorities, authorities_text) = authorities.unzip();
+    let files = [&authorities_text, &certificate, &key].map(|text| text.as_ref().map(SecretText::new));
     let key_place = if has_key { "client_key_file" } else { "client_cert_file" };
     let identity = match (certificate, key) {
         (Some(_), None) if has_key => None,
@@ -88,7 +102,7 @@ pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> TlsConfig 
             .ok(),
         (None, _) => None,
     };
-    TlsConfig { authorities: authorities.unwrap_or_default(), identity, min_version }
+    TlsConfig { authorities: authorities.unwrap_or_default(), identity, min_version, files }
 }
 
 fn authorities(pem: &str) -> Result<Vec<Certificate>, String> {

@@ -44,7 +44,7 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// A `webhook` sink's own keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct WebhookConfig {
     /// Where events are posted.
     pub url: SecretUrl,

@@ -71,6 +71,11 @@ impl Grant {
         &self.config.grant
     }
 
+    /// Whether it is the login that `config` names.
+    pub fn is_of(&self, config: &OAuthConfig) -> bool {
+        self.config == *config
+    }
+
     /// Tries out `tokens` from here on, whoever's they are. Neither they nor what they are refreshed to
     /// gets on record, which may hold somebody else's login that works: see [`keep`].
     pub async fn seed(&self, tokens: Tokens) {

@@ -17,6 +17,7 @@ use crate::config::{RateConfig, SecretUrl};
 pub struct Site {
     /// The address in the configuration: what the portal is known by, whatever it is called now.
     address: SecretUrl,
+    rate: Option<RateConfig>,
     budget: Budget,
     home: Mutex<Home>,
     memory: Arc<dyn Memory>,
@@ -45,7 +46,12 @@ impl Site {
         let home: Option<Url> = home.and_then(|home| home.parse().ok());
         let origin = origin_of(home.as_ref().unwrap_or(address.expose()));
         let home = Mutex::new(Home { origin, is_doubted: false });
-        Ok(Self { address: address.clone(), budget: Budget::new(rate), home, memory })
+        Ok(Self { address: address.clone(), rate, budget: Budget::new(rate), home, memory })
+    }
+
+    /// Whether it is the portal at `address` and bears `rate`; what of the address may be a secret does not matter.
+    pub fn is_at(&self, address: &SecretUrl, rate: Option<RateConfig>) -> bool {
+        self.rate == rate && origin_of(self.address.expose()) == origin_of(address.expose())
     }
 
     /// What it is known by.

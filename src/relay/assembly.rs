@@ -8,10 +8,11 @@ use tracing::{info, warn};
 
 use super::clock::PortalClock;
 use super::direct::Direct;
+use super::disk::persist;
 use super::gap::Coverage;
 use super::gate::Gate;
 use super::journal::JournalWriter;
-use super::lane::Lane;
+use super::lane::{Lane, Settled};
 use super::late::Late;
 use super::opening::Common;
 use super::poller::Poller;
@@ -29,6 +30,8 @@ pub struct Opened {
     pub(super) source: Source,
     route: Route,
     received: Offset,
+    /// Nothing of it is done before the source runs: another one may be refused yet.
+    removals: Vec<Removal>,
 }
 
 impl Opened {
@@ -37,7 +40,12 @@ impl Opened {
     /// # Errors
     /// Only what ends the process.
     pub async fn run(self) -> Result<Ending, RelayError> {
-        self.source.run(self.route, self.received).await
+        for removal in &self.removals {
+            if removal.carry_out().await? == Settled::CutShort {
+                return Ok(Ending::CutShort);
+            }
+        }
+        Box::pin(self.source.run(self.route, self.received)).await
     }
 }
 
@@ -66,9 +74,10 @@ pub async fn assemble(
     let mut known = known(&queue, &checkpoints, received, common).await?;
     // What direct mode has confirmed since stays away for no other reason.
     known.retain(|id| adopted.confirmed.wants(*id));
+    let mut removals = Vec::with_capacity(removed.len());
     for (sink, record) in removed {
         let is_behind = is_behind(&record.checkpoint, &lanes);
-        remove(&queue, &sink, &record.checkpoint, is_behind, common).await?;
+        removals.push(remove(&queue, sink, &record.checkpoint, is_behind, common).await?);
     }
     let coverage = Coverage::new(&queue.source, common.delivery.retention, clock.clone(), adopted.covered_ms);
     let (count, mode) = (lanes.len(), common.delivery.mode);
@@ -97,6 +106,7 @@ pub async fn assemble(
         source: Source::new(poller, tail, late, coverage, clock, common),
         route,
         received: adopted.received,
+        removals,
     })
 }
 
@@ -166,30 +176,65 @@ fn is_behind(checkpoint: &Checkpoint, lanes: &[Lane]) -> Behind {
     if ahead.next().is_some() { Behind::Somebody } else { Behind::Nobody }
 }
 
-/// A sink was removed from the configuration. Without a backlog it is forgotten; with one that is an
-/// operator's decision.
+/// A sink that is no longer configured for a source.
+struct Removal {
+    source: Arc<str>,
+    sink: String,
+    rest: Rest,
+    common: Common,
+}
+
+/// What it has not settled.
+enum Rest {
+    /// Nothing: it is forgotten.
+    Nothing,
+    /// Some events, which the journal keeps.
+    Kept(usize),
+}
+
+/// Without a backlog a removed sink is forgotten; with one that is an operator's decision.
 async fn remove(
     queue: &Arc<Queue>,
-    sink: &str,
+    sink: String,
     checkpoint: &Checkpoint,
     is_behind: Behind,
     common: &Common,
-) -> Result<(), RelayError> {
-    let source = &queue.source;
+) -> Result<Removal, RelayError> {
+    let source = Arc::clone(&queue.source);
     let backlog = common.store.read_journal(queue, checkpoint).await?.events.len();
-    if backlog == 0 && is_behind == Behind::Nobody {
-        info!(%source, sink, "sink is no longer configured: it had settled everything and is forgotten");
-        common.store.forget_lane(source, sink).await?;
-        return Ok(());
-    }
-    let way_out = format!("put it back, or `b24relay run --forget {sink}` lets go of what it has not got");
-    match common.delivery.mode {
-        DeliveryMode::Journal => {
-            warn!(%source, sink, backlog, way_out, "sink is no longer configured: the journal keeps its events");
-            Ok(())
+    let rest = match common.delivery.mode {
+        _ if backlog == 0 && is_behind == Behind::Nobody => Rest::Nothing,
+        DeliveryMode::Journal => Rest::Kept(backlog),
+        DeliveryMode::Direct => {
+            let way_out = way_out(&sink);
+            return Err(RelayError::Setup(format!(
+                "sinks.{sink}: is no longer configured, and has not settled what `{source}` has for it: {way_out}"
+            )));
         }
-        DeliveryMode::Direct => Err(RelayError::Setup(format!(
-            "sinks.{sink}: is no longer configured, and has not settled what `{source}` has for it: {way_out}"
-        ))),
+    };
+    Ok(Removal { source, sink, rest, common: common.clone() })
+}
+
+impl Removal {
+    async fn carry_out(&self) -> Result<Settled, RelayError> {
+        let Self { source, sink, rest, common } = self;
+        match rest {
+            Rest::Nothing => {
+                let forget = || common.store.forget_lane(source, sink);
+                if persist("checkpoint", &common.signals, common.until, forget).await?.is_none() {
+                    return Ok(Settled::CutShort);
+                }
+                info!(%source, sink, "sink is no longer configured: it had settled everything and is forgotten");
+            }
+            Rest::Kept(backlog) => {
+                let way_out = way_out(sink);
+                warn!(%source, sink, backlog, way_out, "sink is no longer configured: the journal keeps its events");
+            }
+        }
+        Ok(Settled::All)
     }
+}
+
+fn way_out(sink: &str) -> String {
+    format!("put it back, or start with `b24relay run --forget {sink}`, which lets go of what it has not got")
 }

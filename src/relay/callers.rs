@@ -28,20 +28,44 @@ impl Callers {
         sources: impl IntoIterator<Item = &'a SourceConfig>,
         memory: &Arc<dyn Memory>,
     ) -> Result<Self, String> {
+        Self::default().renewed(config, sources, memory).await
+    }
+
+    /// The same for another configuration. A portal and a login that are in both stay what they are: a second
+    /// budget would ask a portal twice as much, and a second grant would lose a login's tokens.
+    ///
+    /// # Errors
+    /// As [`Callers::open`].
+    pub async fn renewed<'a>(
+        &self,
+        config: &Config,
+        sources: impl IntoIterator<Item = &'a SourceConfig>,
+        memory: &Arc<dyn Memory>,
+    ) -> Result<Self, String> {
         let (mut sites, mut grants) = (BTreeMap::new(), BTreeMap::new());
         for source in sources {
             let address = source.portal();
             let authority = address.authority();
             if let Entry::Vacant(place) = sites.entry(authority) {
-                let site = Site::open(address, config.rate_of(place.key()), Arc::clone(memory)).await?;
-                place.insert(Arc::new(site));
+                let rate = config.rate_of(place.key());
+                let known = self.sites.get(place.key()).filter(|site| site.is_at(address, rate));
+                let site = match known {
+                    Some(site) => Arc::clone(site),
+                    None => Arc::new(Site::open(address, rate, Arc::clone(memory)).await?),
+                };
+                place.insert(site);
             }
             if let AccessConfig::OAuth(oauth) = &source.access
                 && let Entry::Vacant(place) = grants.entry(oauth.grant.clone())
             {
-                let grant = Grant::try_new(oauth, Arc::clone(memory))
-                    .map_err(|reason| format!("sources.{}.oauth: {reason}", place.key()))?;
-                place.insert(Arc::new(grant));
+                let known = self.grants.get(place.key()).filter(|grant| grant.is_of(oauth));
+                let grant = match known {
+                    Some(grant) => Arc::clone(grant),
+                    None => Grant::try_new(oauth, Arc::clone(memory))
+                        .map(Arc::new)
+                        .map_err(|reason| format!("sources.{}.oauth: {reason}", place.key()))?,
+                };
+                place.insert(grant);
             }
         }
         Ok(Self { sites, grants })
@@ -104,6 +128,14 @@ impl Callers {
         }
     }
 
+    /// The same for the logins that `others` do not share, which are used no more.
+    pub async fn rest_but_for(&self, others: &Self) {
+        let is_shared = |grant: &Arc<Grant>| others.grants.values().any(|other| Arc::ptr_eq(grant, other));
+        for grant in self.grants.values().filter(|grant| !is_shared(grant)) {
+            grant.rest().await;
+        }
+    }
+
     /// Warns where the configured polls of one portal do not fit what it bears.
     pub fn warn_of_stretching(&self, sources: &[SourceConfig]) {
         for (portal, site) in &self.sites {
@@ -132,5 +164,52 @@ impl Callers {
             AccessConfig::Webhook(webhook) => Some(Credential::Webhook(webhook.clone())),
             AccessConfig::OAuth(_) => self.grant(source).cloned().map(Credential::Grant),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, load};
+    use crate::relay::NoMemory;
+
+    const LOGIN: &str = "client_id = \"app.1\"\nclient_secret = \"s3cr3t\"";
+
+    fn config(lines: &str) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("b24relay.toml");
+        std::fs::write(&file, format!("{lines}\n[sinks.console]\ntype = \"stdout\"")).unwrap();
+        load(&Overrides { config: Some(file), ..Overrides::default() }).unwrap().config
+    }
+
+    async fn renewed(callers: &Callers, config: &Config) -> Callers {
+        let memory: Arc<dyn Memory> = Arc::new(NoMemory);
+        callers.renewed(config, &config.sources, &memory).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_in_both_configurations_is_shared_on() {
+        let lines = format!(
+            "[sources.one]\nwebhook_url = \"https://a.example/rest/1/code1/\"\n\
+             [sources.two.oauth]\nportal = \"https://b.example/\"\n{LOGIN}"
+        );
+        let before = renewed(&Callers::default(), &config(&lines)).await;
+        let site = |callers: &Callers, portal: &str| Arc::as_ptr(&callers.sites[portal]);
+        let grant = |callers: &Callers| Arc::as_ptr(&callers.grants["two"]);
+
+        // Another code and another pace: neither is the portal's or the login's business.
+        let after = renewed(&before, &config(&lines.replace("code1", "code2"))).await;
+        assert_eq!(site(&before, "a.example"), site(&after, "a.example"));
+        assert_eq!(site(&before, "b.example"), site(&after, "b.example"));
+        assert_eq!(grant(&before), grant(&after));
+
+        let after = renewed(&before, &config(&lines.replace("s3cr3t", "s3cr3t2"))).await;
+        assert_ne!(grant(&before), grant(&after), "another secret is another login");
+        assert_eq!(site(&before, "b.example"), site(&after, "b.example"));
+
+        let faster = format!("[portals.\"a.example\"]\nplan = \"enterprise\"\n{lines}");
+        let after = renewed(&before, &config(&faster)).await;
+        assert_ne!(site(&before, "a.example"), site(&after, "a.example"), "it bears more now");
+        assert_eq!(site(&before, "b.example"), site(&after, "b.example"));
     }
 }

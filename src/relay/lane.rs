@@ -276,6 +276,7 @@ impl Lane {
                 () = self.gate.is_hopeless(DRAIN_TRIES_MAX), if is_drain && !round.is_leaving => {
                     round.is_leaving = true;
                 }
+                () = self.signals.hurry.cancelled(), if !round.is_leaving => round.is_leaving = true,
                 pass = self.gate.admit(), if may_begin => self.begin(pass, &mut round),
                 wake = self.signals.pause(rest, nudges), if may_rest => match wake {
                     Wake::Elapsed => {}

@@ -1,6 +1,7 @@
 //! The engine: every source polls, every lane settles, every commit comes before the portal forgets.
 //!
-//! Reading order: `opening` and `assembly` make a source ready, `source` is its loop. Towards the portal:
+//! Reading order: `supervisor` has every source run, `plan` and `reload` are what SIGHUP changes; `opening` and
+//! `assembly` make a source ready, `source` is its loop. Towards the portal:
 //! `poller` asks, `preparation` is what must hold before it confirms, `pace` its pauses, `tail` what may still
 //! become visible, `late` what did so too late, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `direct` or `journal`,
 //! then `lane` with `fate`, `schedule`, `gate`, `ledger`, `condition`, `pause`,
@@ -30,34 +31,35 @@ mod memory;
 mod opening;
 mod pace;
 mod pause;
+mod plan;
 mod poller;
 mod preparation;
+mod reload;
 mod replay;
 mod schedule;
 pub mod simulation;
 mod source;
+mod supervisor;
 mod tail;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
 use tracing::info;
 
-use crate::config::Config;
+use crate::config::{Config, Overrides};
 use crate::portal::Memory;
 use crate::retry::whole_millis;
 use crate::service::Witness;
 use crate::shutdown::Signals;
-use crate::sink;
 use crate::store::{Store, StoreError};
 pub use adoption::{adopt, is_same_queue};
 pub use callers::Callers;
 use census::Census;
-use gate::Gate;
 pub use memory::{NoMemory, StoreMemory};
-use opening::{Claims, Common, Opening};
+use opening::{Claims, Common};
 pub use replay::{Replay, Replayed};
+use supervisor::Supervisor;
 
 /// What idle loops need to notice a stop: without any grace at all they are not cut short either.
 const NOTICE: Duration = Duration::from_millis(500);
@@ -115,45 +117,57 @@ pub async fn run(
     until: Until,
     witness: &Witness,
 ) -> Result<Ending, RelayError> {
+    run_through(config, store, signals, until, None, witness).await
+}
+
+/// The same for a daemon that reloads its configuration at SIGHUP, with these `overrides`.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_reloading(
+    config: &Config,
+    store: &Store,
+    signals: &Signals,
+    overrides: &Overrides,
+    witness: &Witness,
+) -> Result<Ending, RelayError> {
+    run_through(config, store, signals, Until::Stopped, Some(overrides), witness).await
+}
+
+async fn run_through(
+    config: &Config,
+    store: &Store,
+    signals: &Signals,
+    until: Until,
+    overrides: Option<&Overrides>,
+    witness: &Witness,
+) -> Result<Ending, RelayError> {
     let common = common(config, store, signals, until, witness).await?;
-    witness.figures.bound_journal(config.delivery.journal.max_size);
-    witness.vitals.expect(config.sources.iter().map(|source| source.name.clone()));
-    // Every source is checked before the first one asks its portal for anything.
-    let (mut ready, mut waiting) = (Vec::new(), Vec::new());
-    for opening in openings(config, &common)? {
-        match opening.open().await? {
-            Ok(source) => ready.push(source),
-            Err(refusal) => waiting.push((opening, refusal)),
-        }
-    }
-    let mut loops = JoinSet::new();
-    for (opening, refusal) in waiting {
-        loops.spawn(opening.run(refusal));
-    }
-    for source in ready {
-        loops.spawn(source.run());
-    }
+    let census = common.census.clone();
+    let mut supervisor = Supervisor::open(config, common).await?;
+    let grace = supervisor.grace.subscribe();
     let grace_is_over = async {
         signals.stop.cancelled().await;
         witness.vitals.drain();
-        info!(grace_ms = whole_millis(config.shutdown_grace), "stopping: finishing what is under way");
-        tokio::time::sleep(config.shutdown_grace.max(NOTICE)).await;
+        let grace = *grace.borrow();
+        info!(grace_ms = whole_millis(grace), "stopping: finishing what is under way");
+        tokio::time::sleep(grace.max(NOTICE)).await;
     };
     // As by a signal: what the journal still holds is none of the portals' business.
     let refused = async {
-        common.census.all_refused().await;
+        census.all_refused().await;
         signals.stop.cancel();
         std::future::pending::<()>().await;
     };
     let ending = tokio::select! {
         biased;
-        ending = join(&mut loops) => ending,
+        ending = supervisor.run(overrides) => ending,
         () = grace_is_over => Ok(Ending::CutShort),
         () = refused => Ok(Ending::Refused),
     };
-    let ending = if common.census.are_all_refused() { ending.map(|_| Ending::Refused) } else { ending };
+    let ending = if census.are_all_refused() { ending.map(|_| Ending::Refused) } else { ending };
     // Whatever the grace: a pair issued and not kept would be a login lost.
-    common.callers.rest().await;
+    supervisor.common.callers.rest().await;
     ending
 }
 
@@ -177,28 +191,4 @@ async fn common(
         until,
         witness: witness.clone(),
     })
-}
-
-/// Every source with the sinks that take its events.
-fn openings(config: &Config, common: &Common) -> Result<Vec<Opening>, RelayError> {
-    let mut sinks = Vec::new();
-    for sink in &config.sinks {
-        let built = sink::build(sink, &common.signals);
-        let built = built.map_err(|reason| RelayError::Setup(format!("sinks.{}: {reason}", sink.name)))?;
-        sinks.push((sink.clone(), Gate::new(built, sink, &common.witness.figures)));
-    }
-    let openings = config.sources.iter().map(|source| {
-        let takers = sinks.iter().filter(|(sink, _)| sink.takes_source(&source.name)).cloned();
-        Opening::new(source.clone(), takers.collect(), common.clone())
-    });
-    Ok(openings.collect())
-}
-
-/// The worst ending of all loops, or the first error.
-async fn join(loops: &mut JoinSet<Result<Ending, RelayError>>) -> Result<Ending, RelayError> {
-    let mut worst = Ending::Clean;
-    while let Some(joined) = loops.join_next().await {
-        worst = worst.max(joined.map_err(|panic| RelayError::Panicked(panic.to_string()))??);
-    }
-    Ok(worst)
 }

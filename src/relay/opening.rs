@@ -1,7 +1,7 @@
 //! From a configured source to one that polls: whose queue it is, and what the state file knows of it.
 //! A source that nobody has logged in for waits here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,13 @@ const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
 /// Which source reads which queue: two readers of one would take each other's events.
 #[derive(Clone, Default)]
 pub struct Claims(Arc<Mutex<HashMap<String, String>>>);
+
+impl Claims {
+    /// The sources called `names` read nothing any more.
+    pub fn release(&self, names: &BTreeSet<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, holder| !names.contains(holder));
+    }
+}
 
 /// What all sources of a run have in common.
 #[derive(Clone)]
@@ -50,6 +57,16 @@ impl Opening {
     /// Of the source of `config`, whose events go to `sinks`.
     pub fn new(config: SourceConfig, sinks: Vec<(SinkConfig, Arc<Gate>)>, common: Common) -> Self {
         Self { config, sinks, common }
+    }
+
+    /// The source's name.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// What stops it.
+    pub fn signals(&self) -> &Signals {
+        &self.common.signals
     }
 
     /// The source, or why it cannot be opened yet.
@@ -116,14 +133,31 @@ impl Opening {
         }
     }
 
-    /// As [`Opening::open`], but another queue than before concerns this source alone: the others run.
-    async fn reopen(&self) -> Result<Result<Opened, CallError>, RelayError> {
+    /// As [`Opening::open`], where others run: what concerns this source alone is waited out.
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub async fn reopen(&self) -> Result<Result<Opened, CallError>, RelayError> {
         match self.open().await {
-            Err(RelayError::Store(error @ StoreError::OtherQueue { .. })) => {
-                Ok(Err(CallError::operator("profile", error.to_string(), "see there")))
-            }
+            Err(error) => self.wait_out(error).map(Err),
             outcome => outcome,
         }
+    }
+
+    /// `error` as a reason to wait, when it concerns this source alone.
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub fn wait_out(&self, error: RelayError) -> Result<CallError, RelayError> {
+        let cure = match &error {
+            RelayError::Store(StoreError::OtherQueue { .. }) | RelayError::Setup(_) => "see there",
+            RelayError::Store(StoreError::Unavailable { .. }) => "mend that: it is tried again by itself",
+            RelayError::Store(_) | RelayError::SinkClosed { .. } | RelayError::Panicked(_) => {
+                return Err(error);
+            }
+        };
+        debug!(source = self.config.name, error = %error, "the source waits");
+        Ok(CallError::operator("profile", error.to_string(), cure))
     }
 
     /// The user whose events are in the queue, if any user's are.

@@ -20,11 +20,16 @@ pub struct Notifier;
 impl Notifier {
     /// Tells it all there is to tell, for ever. Without a service manager it goes nowhere.
     pub async fn run(self, view: &View) {
-        tokio::join!(Self::tell_ready(view), Self::tell_status(view), Self::feed_watchdog(view));
+        tokio::join!(
+            Self::tell_ready(view),
+            Self::tell_status(view),
+            Self::feed_watchdog(view),
+            Self::tell_stopping(view)
+        );
     }
 
     /// The configuration is being loaded anew.
-    pub fn reloading(self) {
+    pub fn reloading(&self) {
         // Newer versions want to know when it began.
         let since = NotifyState::monotonic_usec_now();
         let states: Vec<_> = std::iter::once(NotifyState::Reloading).chain(since).collect();
@@ -32,12 +37,12 @@ impl Notifier {
     }
 
     /// It is loaded, or the old one stays.
-    pub fn reloaded(self) {
+    pub fn reloaded(&self) {
         tell(&[NotifyState::Ready]);
     }
 
-    /// A stop was asked for.
-    pub fn stopping(self) {
+    async fn tell_stopping(view: &View) {
+        view.witness.vitals.draining().await;
         tell(&[NotifyState::Stopping, NotifyState::Status("finishing what is under way")]);
     }
 

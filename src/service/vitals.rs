@@ -48,6 +48,16 @@ impl Vitals {
             .send_if_modified(|stage| stage.untried.as_mut().is_some_and(|untried| untried.remove(source)));
     }
 
+    /// These sources need not be tried any more.
+    pub fn release(&self, sources: &BTreeSet<String>) {
+        self.stage.send_if_modified(|stage| {
+            stage
+                .untried
+                .as_mut()
+                .is_some_and(|untried| sources.iter().filter(|source| untried.remove(*source)).count() > 0)
+        });
+    }
+
     /// What is under way is being finished.
     pub fn drain(&self) {
         self.stage.send_modify(|stage| stage.is_draining = true);
@@ -68,6 +78,12 @@ impl Vitals {
         let mut stage = self.stage.subscribe();
         // The sender lives as long as we do.
         stage.wait_for(Stage::is_up).await.ok();
+    }
+
+    /// Waits until what is under way is being finished.
+    pub async fn draining(&self) {
+        // The sender lives as long as we do.
+        self.stage.subscribe().wait_for(|stage| stage.is_draining).await.ok();
     }
 
     /// The sources whose loop should have been heard of by now.

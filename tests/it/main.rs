@@ -67,6 +67,8 @@ mod proxied;
 mod reaching;
 mod reconfigured;
 mod refusals;
+mod reload_limits;
+mod reloading;
 mod renamed;
 mod replays;
 mod restored;

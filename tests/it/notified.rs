@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::portal::Portal;
 use crate::process::{Relay, append, command};
+use crate::receiver::{Answer, Receiver};
 use crate::setup::Setup;
 use crate::waiting::until;
 
@@ -46,8 +47,9 @@ impl Manager {
 
 #[tokio::test]
 async fn it_is_ready_when_every_source_was_tried_and_not_before() {
-    let portal = Portal::start().await;
-    let setup = Setup::new().with_source(&portal).with_user(&portal, "sales", 2, 1000).with_file();
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let setup = Setup::new().with_source(&portal).with_user(&portal, "sales", 2, 1000);
+    let setup = setup.with_receiver(&receiver);
     portal.fault(json!({"kind": "stall", "seconds": 3, "user": 2, "method": "im.v2.Event.get"})).await;
     let mut manager = Manager::start(&setup, 100_000);
     until("the first source polls", async || portal.polls().await > 2).await;
@@ -55,8 +57,17 @@ async fn it_is_ready_when_every_source_was_tried_and_not_before() {
     assert_eq!(manager.count("READY=1"), 0);
     until("it is ready", async || manager.count("READY=1") == 1).await;
     until("it says what goes on", async || manager.count("STATUS=2 sources, 0 deliveries so far") > 0).await;
+    manager.relay.signal(Signal::HUP);
+    until("it says that it reloads", async || {
+        manager.count("RELOADING=1") == 1 && manager.count("READY=1") == 2
+    })
+    .await;
+    receiver.script([Answer::Hold]);
+    portal.record(1, 1).await;
+    until("an attempt is under way", async || receiver.count() == 1).await;
     manager.relay.signal(Signal::TERM);
     until("it says that it stops", async || manager.count("STOPPING=1") == 1).await;
+    receiver.release();
     assert_eq!(manager.relay.exit_code().await, 0, "{}", manager.relay.log());
 }
 

@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "relay",
         &[
+            "blocking",
             "chat",
             "checkpoint",
             "config",

@@ -109,7 +109,7 @@ impl From<Trouble> for DeliverError {
 /// # Errors
 /// A text that says why TLS cannot be set up.
 pub(super) fn pool(config: &WebhookConfig, url: &SecretUrl, timeout: Duration) -> Result<Pool, String> {
-    let TlsConfig { authorities, identity, min_version } = config.tls.clone();
+    let TlsConfig { authorities, identity, min_version, .. } = config.tls.clone();
     let networks = match config.private_networks {
         PrivateNetworks::Allow => Networks::All,
         PrivateNetworks::Deny => Networks::Public,

@@ -1,0 +1,224 @@
+//! SIGHUP: the configuration is read again and put in force as a whole, or not at all.
+//!
+//! It is checked before anything is touched. Then the sources that it concerns end, as at a stop of the process,
+//! and begin anew with what is on record (I1 to I6 are kept as across a restart); all others run on. When one
+//! of them cannot be opened, for a reason that would end a start, those of before go on with what they had.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tracing::{error, info};
+
+use super::RelayError;
+use super::callers::Callers;
+use super::gate::Gate;
+use super::memory::StoreMemory;
+use super::opening::{Common, Opening};
+use super::plan::Plan;
+use super::supervisor::{Checked, Sinks, Supervisor, build, openings};
+use crate::blocking;
+use crate::config::{self, Config, ConfigError, Overrides, SinkConfig, TargetConfig};
+use crate::portal::Memory;
+use crate::service::{Figures, Notifier};
+use crate::sink::Sink;
+use crate::store::StoreError;
+
+/// How a reload ended.
+enum Outcome {
+    /// The new configuration is in force; so many things are other than before.
+    Applied(usize),
+    /// The one of before still is, and why has been said.
+    Refused,
+    /// The process is coming to its end.
+    Overtaken,
+}
+
+/// What a new configuration needs, made before anything is disturbed.
+struct Preparation {
+    config: Config,
+    callers: Arc<Callers>,
+    /// The sinks that may be impossible to set up.
+    webhooks: BTreeMap<String, Arc<dyn Sink>>,
+}
+
+impl Supervisor {
+    /// Puts the configuration that there is now in force.
+    ///
+    /// # Errors
+    /// What ends the process; a configuration that cannot be used does not.
+    pub async fn reload(&mut self, overrides: &Overrides) -> Result<(), RelayError> {
+        info!("SIGHUP: reading the configuration again");
+        // Before it has said that it is ready, this would say so.
+        let notifier = self.common.witness.vitals.is_up().then_some(Notifier);
+        notifier.inspect(Notifier::reloading);
+        let outcome = self.try_reload(overrides).await?;
+        notifier.inspect(Notifier::reloaded);
+        conclude(&outcome, &self.common.witness.figures);
+        Ok(())
+    }
+
+    async fn try_reload(&mut self, overrides: &Overrides) -> Result<Outcome, RelayError> {
+        let overrides = overrides.clone();
+        let loading = blocking::run(move || config::load(&overrides));
+        let Some(loaded) = self.attend(loading).await? else { return Ok(Outcome::Overtaken) };
+        let mut config = match loaded {
+            Ok(loaded) => loaded.config,
+            Err(error) => {
+                tell_mistakes(&error);
+                return Ok(Outcome::Refused);
+            }
+        };
+        let plan = Plan::new(&self.config, &config);
+        for change in &plan.changes {
+            info!(%change, "the configuration has changed");
+        }
+        // What is kept for life is told again until the next start.
+        config.state.clone_from(&self.config.state);
+        config.log = self.config.log;
+        config.http.clone_from(&self.config.http);
+        let preparation = match self.prepare(config).await {
+            Ok(preparation) => preparation,
+            Err(reason) => return Ok(refuse(&reason)),
+        };
+        if !plan.ending.is_empty() || !plan.beginning.is_empty() {
+            self.common.census.close();
+        }
+        self.end(&plan.ending).await?;
+        if self.common.signals.stop.is_cancelled() {
+            return Ok(Outcome::Overtaken);
+        }
+        self.change_over(preparation, &plan).await
+    }
+
+    /// Makes what `config` needs and what may turn out to be impossible.
+    async fn prepare(&self, config: Config) -> Result<Preparation, String> {
+        let memory: Arc<dyn Memory> = Arc::new(StoreMemory(self.common.store.clone()));
+        let callers = self.common.callers.renewed(&config, &config.sources, &memory).await?;
+        let mut webhooks = BTreeMap::new();
+        for sink in config.sinks.iter().filter(|sink| matches!(sink.target, TargetConfig::Webhook(_))) {
+            if self.gate_of(sink).is_none() {
+                webhooks.insert(sink.name.clone(), build(sink, &self.common.signals)?);
+            }
+        }
+        Ok(Preparation { config, callers: Arc::new(callers), webhooks })
+    }
+
+    /// Lets the sources begin that the plan names, now that those have ended that it names.
+    async fn change_over(&mut self, preparation: Preparation, plan: &Plan) -> Result<Outcome, RelayError> {
+        let Preparation { config, callers, webhooks } = preparation;
+        // What a login of before has not kept yet, the one in its place must find.
+        self.common.callers.rest_but_for(&callers).await;
+        self.common.claims.release(&plan.ending);
+        let sinks = self.sinks_of(&config, webhooks).map_err(RelayError::Setup)?;
+        let common = Common { callers, delivery: config.delivery, ..self.common.clone() };
+        let mut checked = Vec::new();
+        for opening in concerned(openings(&config, &sinks, &common), &plan.beginning) {
+            match opening.open().await {
+                Ok(outcome) => checked.push(Checked { opening, outcome }),
+                Err(error @ (RelayError::Store(StoreError::OtherQueue { .. }) | RelayError::Setup(_))) => {
+                    let refused = refuse(&error.to_string());
+                    // What they hold, those of before are about to need.
+                    let made = (checked, sinks);
+                    blocking::run(move || drop(made)).await;
+                    self.go_back(plan).await?;
+                    return Ok(refused);
+                }
+                Err(error) => {
+                    let outcome = Err(opening.wait_out(error)?);
+                    checked.push(Checked { opening, outcome });
+                }
+            }
+        }
+        self.grace.send_replace(config.shutdown_grace);
+        let witness = &self.common.witness;
+        witness.figures.bound_journal(config.delivery.journal.max_size);
+        witness.vitals.release(&plan.ending);
+        self.config = config;
+        self.common = common;
+        let before = std::mem::replace(&mut self.sinks, sinks);
+        // A file of before may be the file of another sink now: it is closed first.
+        blocking::run(move || drop(before)).await;
+        self.begin(checked);
+        if !plan.changes.is_empty() {
+            self.common.callers.warn_of_stretching(&self.config.sources);
+        }
+        Ok(Outcome::Applied(plan.changes.len()))
+    }
+
+    /// Lets the sources begin again that have ended, with the configuration that is still in force.
+    async fn go_back(&mut self, plan: &Plan) -> Result<(), RelayError> {
+        self.common.claims.release(&plan.beginning);
+        let mut checked = Vec::new();
+        for opening in concerned(openings(&self.config, &self.sinks, &self.common), &plan.ending) {
+            let outcome = opening.reopen().await?;
+            checked.push(Checked { opening, outcome });
+        }
+        self.begin(checked);
+        Ok(())
+    }
+
+    /// The sinks of `config`: what stays as it is keeps its gate, and all that is behind it.
+    fn sinks_of(
+        &self,
+        config: &Config,
+        mut webhooks: BTreeMap<String, Arc<dyn Sink>>,
+    ) -> Result<Sinks, String> {
+        let gate = |sink: &SinkConfig| {
+            if let Some(gate) = self.gate_of(sink) {
+                return Ok((sink.clone(), Arc::clone(gate)));
+            }
+            let built = match webhooks.remove(&sink.name) {
+                Some(built) => built,
+                None => build(sink, &self.common.signals)?,
+            };
+            Ok((sink.clone(), Gate::new(built, sink, &self.common.witness.figures)))
+        };
+        config.sinks.iter().map(gate).collect()
+    }
+
+    /// The gate that leads where `sink` does, if there is one.
+    fn gate_of(&self, sink: &SinkConfig) -> Option<&Arc<Gate>> {
+        let known = self.sinks.iter().find(|(known, _)| known.name == sink.name && known.reaches_as(sink));
+        known.map(|(_, gate)| gate)
+    }
+}
+
+fn concerned(openings: Vec<Opening>, names: &BTreeSet<String>) -> impl Iterator<Item = Opening> {
+    openings.into_iter().filter(|opening| names.contains(opening.name()))
+}
+
+/// All of them, as `check` does.
+fn tell_mistakes(error: &ConfigError) {
+    match error {
+        ConfigError::Invalid { violations, .. } => {
+            for violation in violations {
+                error!(%violation, "the configuration cannot be used");
+            }
+        }
+        ConfigError::NoFile { .. } | ConfigError::Unreadable { .. } | ConfigError::Syntax { .. } => {
+            error!(%error, "the configuration cannot be used");
+        }
+    }
+}
+
+fn refuse(reason: &str) -> Outcome {
+    error!(reason, "the configuration cannot be put in force");
+    Outcome::Refused
+}
+
+/// The one place where every reload comes to its end.
+fn conclude(outcome: &Outcome, figures: &Figures) {
+    match outcome {
+        Outcome::Applied(_) => figures.reloaded("applied"),
+        Outcome::Refused => figures.reloaded("refused"),
+        Outcome::Overtaken => {}
+    }
+    match outcome {
+        Outcome::Applied(0) => info!("configuration reloaded: nothing has changed"),
+        Outcome::Applied(changes) => info!(changes, "configuration reloaded"),
+        Outcome::Refused => {
+            error!("configuration not reloaded: the one of before stays in force, and nothing is lost");
+        }
+        Outcome::Overtaken => info!("configuration not reloaded: b24relay is stopping"),
+    }
+}

@@ -1,0 +1,203 @@
+//! Who is at work: a task for each source, with a stop of its own, so that one can end while the others run on.
+//!
+//! Keeps I7: a source ends by itself, at the end of what is under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep;
+use tracing::info;
+
+use super::assembly::Opened;
+use super::gate::Gate;
+use super::opening::{Common, Opening};
+use super::{Ending, RelayError};
+use crate::config::{Config, Overrides, SinkConfig, SourceConfig};
+use crate::portal::CallError;
+use crate::shutdown::Signals;
+use crate::sink::{self, Sink};
+
+/// Each sink with its gate, which all sources share.
+pub type Sinks = Vec<(SinkConfig, Arc<Gate>)>;
+
+/// A source that was looked at, and why it cannot be polled yet, if so.
+pub struct Checked {
+    pub opening: Opening,
+    pub outcome: Result<Opened, CallError>,
+}
+
+/// See the top of this file.
+pub struct Supervisor {
+    /// What is in force.
+    pub config: Config,
+    pub common: Common,
+    pub sinks: Sinks,
+    loops: JoinSet<(String, Result<Ending, RelayError>)>,
+    /// `shutdown_grace`.
+    pub grace: watch::Sender<Duration>,
+    /// The sources at work, and what stops each alone.
+    running: BTreeMap<String, Signals>,
+    /// How sources ended with the process, the worst of them.
+    ending: Ending,
+    /// The same of those that ended alone, until others are in their place.
+    interim: Ending,
+}
+
+impl Supervisor {
+    /// Opens every source of `config` and lets it run. Each is checked before the first one asks its portal for
+    /// anything.
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub async fn open(config: &Config, common: Common) -> Result<Self, RelayError> {
+        let sinks = config.sinks.iter().map(|sink| {
+            let built = build(sink, &common.signals).map_err(RelayError::Setup)?;
+            Ok((sink.clone(), Gate::new(built, sink, &common.witness.figures)))
+        });
+        let sinks: Sinks = sinks.collect::<Result<_, RelayError>>()?;
+        let witness = &common.witness;
+        witness.figures.bound_journal(config.delivery.journal.max_size);
+        witness.vitals.expect(config.sources.iter().map(|source| source.name.clone()));
+        let mut checked = Vec::new();
+        for opening in openings(config, &sinks, &common) {
+            let outcome = opening.open().await?;
+            checked.push(Checked { opening, outcome });
+        }
+        let mut supervisor = Self {
+            config: config.clone(),
+            common,
+            sinks,
+            loops: JoinSet::new(),
+            grace: watch::Sender::new(config.shutdown_grace),
+            running: BTreeMap::new(),
+            ending: Ending::Clean,
+            interim: Ending::Clean,
+        };
+        supervisor.begin(checked);
+        Ok(supervisor)
+    }
+
+    /// Waits until all sources have ended. Reloads the configuration at SIGHUP, when there are `overrides` to do
+    /// it with.
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub async fn run(&mut self, overrides: Option<&Overrides>) -> Result<Ending, RelayError> {
+        let signals = self.common.signals.clone();
+        // Not how many there are: one may have come after the configuration was read first.
+        let mut seen = 0;
+        while !self.loops.is_empty() {
+            let may_reload = overrides.filter(|_| !signals.stop.is_cancelled());
+            tokio::select! {
+                biased;
+                Some(joined) = self.loops.join_next() => self.note_end(joined)?,
+                () = signals.nudged(seen), if may_reload.is_some() => {
+                    seen = signals.nudge_count();
+                    if let Some(overrides) = may_reload {
+                        self.reload(overrides).await?;
+                    }
+                }
+            }
+        }
+        Ok(self.ending.max(self.interim))
+    }
+
+    /// Lets sources run.
+    pub fn begin(&mut self, checked: Vec<Checked>) {
+        self.interim = Ending::Clean;
+        for Checked { opening, outcome } in checked {
+            let name = opening.name().to_owned();
+            self.running.insert(name.clone(), opening.signals().clone());
+            self.loops.spawn(async move {
+                let ending = match outcome {
+                    Ok(opened) => opened.run().await,
+                    Err(refusal) => Box::pin(opening.run(refusal)).await,
+                };
+                (name, ending)
+            });
+        }
+    }
+
+    /// Does `work` beside the sources; `None` when a stop comes first.
+    ///
+    /// # Errors
+    /// What ends the process meanwhile.
+    pub async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>, RelayError> {
+        let stop = self.common.signals.stop.clone();
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                Some(joined) = self.loops.join_next() => self.note_end(joined)?,
+                () = stop.cancelled() => return Ok(None),
+                outcome = &mut work => return Ok(Some(outcome)),
+            }
+        }
+    }
+
+    /// Ends the sources called `names` and waits for that. Like a stop of the process, it lets what was read be
+    /// delivered for `shutdown_grace`; then nothing new is begun, and what is under way comes to its end.
+    ///
+    /// # Errors
+    /// What ends the process meanwhile.
+    pub async fn end(&mut self, names: &BTreeSet<String>) -> Result<(), RelayError> {
+        let ending: Vec<Signals> = names.iter().filter_map(|name| self.running.get(name)).cloned().collect();
+        for signals in &ending {
+            signals.stop.cancel();
+        }
+        let grace = sleep(self.config.shutdown_grace);
+        tokio::pin!(grace);
+        let mut is_hurried = false;
+        while names.iter().any(|name| self.running.contains_key(name)) {
+            tokio::select! {
+                biased;
+                Some(joined) = self.loops.join_next() => self.note_end(joined)?,
+                () = &mut grace, if !is_hurried => {
+                    is_hurried = true;
+                    info!("sources are still ending: nothing new is delivered, what is under way comes to its end");
+                    for signals in &ending {
+                        signals.hurry.cancel();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note_end(
+        &mut self,
+        joined: Result<(String, Result<Ending, RelayError>), JoinError>,
+    ) -> Result<(), RelayError> {
+        let (name, ending) = joined.map_err(|panic| RelayError::Panicked(panic.to_string()))?;
+        let ending = ending?;
+        let signals = self.running.remove(&name);
+        let is_alone = signals.is_some_and(|signals| signals.stop.is_cancelled());
+        if is_alone && !self.common.signals.stop.is_cancelled() {
+            self.interim = self.interim.max(ending);
+        } else {
+            self.ending = self.ending.max(ending);
+        }
+        Ok(())
+    }
+}
+
+/// Makes the sink of `config`.
+///
+/// # Errors
+/// Says why it cannot be set up.
+pub fn build(config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, String> {
+    sink::build(config, signals).map_err(|reason| format!("sinks.{}: {reason}", config.name))
+}
+
+/// Every source of `config` with those of `sinks` that take its events, and a stop of its own.
+pub fn openings(config: &Config, sinks: &Sinks, common: &Common) -> Vec<Opening> {
+    let opening = |source: &SourceConfig| {
+        let takers = sinks.iter().filter(|(sink, _)| sink.takes_source(&source.name)).cloned();
+        let common = Common { signals: common.signals.child(), ..common.clone() };
+        Opening::new(source.clone(), takers.collect(), common)
+    };
+    config.sources.iter().map(opening).collect()
+}
