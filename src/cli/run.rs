@@ -55,7 +55,7 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     };
     let glimpses = Glimpses::new(config.http.as_ref().is_some_and(|http| http.shows_payloads));
     let witness = Witness { glimpses, ..Witness::default() };
-    let view = View::new(&config.state, &witness, &troubles);
+    let view = View::new(&store, &witness, &troubles);
     let work = async {
         if args.once {
             relay::run(config, &store, signals, Until::Drained, &witness).await

@@ -1,10 +1,7 @@
 //! The verdicts on what there is to see: does it turn, is it ready, and in a word.
 
-use std::sync::Arc;
-
 use super::View;
-use crate::blocking;
-use crate::store::{Report, Store, StoreError};
+use crate::store::{Report, StoreError};
 
 /// Why the process should be restarted; empty when it should not.
 pub fn wedged(view: &View) -> Vec<String> {
@@ -35,8 +32,7 @@ pub fn unready(view: &View, report: &Report) -> Vec<String> {
 /// # Errors
 /// See [`StoreError`].
 pub async fn report(view: &View) -> Result<Report, StoreError> {
-    let state = Arc::clone(&view.state);
-    blocking::run(move || Store::report(&state)).await
+    view.store.look().await
 }
 
 /// All of it in one line.

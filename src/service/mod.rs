@@ -18,9 +18,6 @@ mod server;
 mod troubles;
 mod vitals;
 
-use std::path::Path;
-use std::sync::Arc;
-
 pub use figures::{Figures, LaneFigures, Outcome, SinkFigures, SourceFigures};
 pub use glimpses::Glimpses;
 pub use notify::Notifier;
@@ -28,6 +25,7 @@ pub use server::Server;
 pub use troubles::Troubles;
 pub use vitals::{Pulse, Vitals};
 
+use crate::store::Store;
 use history::History;
 
 /// What the relay tells while it runs. Clones share everything.
@@ -47,17 +45,17 @@ pub struct View {
     witness: Witness,
     troubles: Troubles,
     history: History,
-    state: Arc<Path>,
+    store: Store,
 }
 
 impl View {
-    /// The view of a relay on the state file at `state`.
-    pub fn new(state: &Path, witness: &Witness, troubles: &Troubles) -> Self {
+    /// The view of a relay that runs on `store`.
+    pub fn new(store: &Store, witness: &Witness, troubles: &Troubles) -> Self {
         Self {
             witness: witness.clone(),
             troubles: troubles.clone(),
             history: History::default(),
-            state: state.into(),
+            store: store.clone(),
         }
     }
 

@@ -126,6 +126,10 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
 /// # Errors
 /// See [`StoreError`].
 pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    debug_assert!(
+        !Lock::is_ours(path),
+        "closing the files that are looked at would drop SQLite's locks on them"
+    );
     wal::inspect(path)?;
     refuse_cut(path)?;
     if is_missing(path) {

@@ -111,7 +111,17 @@ impl Store {
         StoreError::Damaged { path: self.path.to_path_buf(), detail }
     }
 
-    /// What the state file at `path` holds, read without the lock and without changing anything.
+    /// What the state file holds that this process runs on.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn look(&self) -> Result<Report, StoreError> {
+        let path = Arc::clone(&self.path);
+        blocking::run(move || report::read_own(&path)).await
+    }
+
+    /// What the state file at `path` holds, read without the lock and without changing anything. Not for the
+    /// process that runs on it: see [`Store::look`].
     ///
     /// # Errors
     /// See [`StoreError`].
