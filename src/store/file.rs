@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::in_use::is_in_use;
 use super::lock::Lock;
 use super::{BUSY_TIMEOUT, StoreError, neighbour, schema, seal, wal};
 use crate::failpoint;
@@ -88,6 +89,10 @@ pub fn sync_folder(path: &Path) -> std::io::Result<()> {
 /// # Errors
 /// [`StoreError::Damaged`].
 pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
+    // It was looked at before it was opened.
+    if is_in_use(path) {
+        return Ok(());
+    }
     let Ok(metadata) = path.metadata() else { return Ok(()) };
     let is_new = || !Lock::was_taken(path) && !neighbour(path, "-wal").exists();
     let detail = match metadata.len() {
@@ -126,10 +131,6 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
 /// # Errors
 /// See [`StoreError`].
 pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
-    debug_assert!(
-        !Lock::is_ours(path),
-        "closing the files that are looked at would drop SQLite's locks on them"
-    );
     wal::inspect(path)?;
     refuse_cut(path)?;
     if is_missing(path) {

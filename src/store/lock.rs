@@ -67,11 +67,6 @@ impl Lock {
         neighbour(state, ".lock").metadata().is_ok_and(|metadata| metadata.len() > 0)
     }
 
-    /// Whether this process holds the lock on `state`.
-    pub fn is_ours(state: &Path) -> bool {
-        Self::holder(state).is_some_and(|holder| holder.starts_with(&format!("process {} ", process::id())))
-    }
-
     /// Who holds the lock on `state` right now, if anybody does.
     pub fn holder(state: &Path) -> Option<String> {
         let mut file = File::open(neighbour(state, SUFFIX)).ok()?;

@@ -10,6 +10,7 @@ mod dead_letters;
 mod error;
 mod file;
 mod folder;
+mod in_use;
 mod inspection;
 mod journal;
 mod lanes;
@@ -34,6 +35,7 @@ use crate::wall_clock::now_ms;
 
 pub use dead_letters::{Burial, Graves, Letter, LetterFilter, LettersLock, OpenLetter, Rejection};
 pub use error::StoreError;
+use in_use::InUse;
 pub use inspection::{Finding, Inspection, Soundness, Verdict};
 pub use journal::{Chunk, Fill, Rewound};
 pub use lanes::{Adopted, LaneNote, LaneRecord, LaneState, Progress, Tally};
@@ -67,6 +69,7 @@ pub struct Store {
     damage: Arc<OnceLock<String>>,
     /// Held by the one process that polls; not by a command beside it.
     _lock: Option<Arc<Lock>>,
+    _in_use: Option<Arc<InUse>>,
 }
 
 impl Store {
@@ -97,13 +100,14 @@ impl Store {
     fn open_with(path: &Path, lock: Option<Arc<Lock>>) -> Result<Self, StoreError> {
         let mut connection = file::open(path)?;
         schema::prepare(&mut connection, path)?;
-        Ok(Self::new(connection, path, Disk::Real, lock))
+        let in_use = Arc::new(InUse::mark(path));
+        Ok(Self { _in_use: Some(in_use), ..Self::new(connection, path, Disk::Real, lock) })
     }
 
     fn new(connection: Connection, path: &Path, disk: Disk, lock: Option<Arc<Lock>>) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let connection = Arc::new(Mutex::new(connection));
-        Self { connection, path: path.into(), disk, damage: Arc::default(), _lock: lock }
+        Self { connection, path: path.into(), disk, damage: Arc::default(), _lock: lock, _in_use: None }
     }
 
     /// Something in the file is not what it must be.
@@ -117,11 +121,10 @@ impl Store {
     /// See [`StoreError`].
     pub async fn look(&self) -> Result<Report, StoreError> {
         let path = Arc::clone(&self.path);
-        blocking::run(move || report::read_own(&path)).await
+        blocking::run(move || report::read(&path)).await
     }
 
-    /// What the state file at `path` holds, read without the lock and without changing anything. Not for the
-    /// process that runs on it: see [`Store::look`].
+    /// What the state file at `path` holds, read without the lock and without changing anything.
     ///
     /// # Errors
     /// See [`StoreError`].

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use serde::Serialize;
 
 use super::lock::{self, Lock};
-use super::{BUSY_TIMEOUT, Gap, StoreError, file, now_ms, schema};
+use super::{Gap, StoreError, file, now_ms, schema};
 use crate::checkpoint::Checkpoint;
 use crate::event::{EventId, Offset};
 
@@ -132,22 +132,9 @@ pub fn open(path: &Path) -> Result<(Connection, u32), StoreError> {
     Ok((connection, layout))
 }
 
-/// Reads the state file of another process, or of none.
+/// Reads the state file.
 pub fn read(path: &Path) -> Result<Report, StoreError> {
     let (connection, layout) = open(path)?;
-    select(&connection, path, layout)
-}
-
-/// Reads the state file that this process runs on. Only SQLite may open it here: closing any other handle would
-/// take away the locks that keep other processes from rebuilding the log's index under us.
-pub fn read_own(path: &Path) -> Result<Report, StoreError> {
-    let fail = |error| StoreError::from_sqlite(path, &error);
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fail)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
-    select(&connection, path, schema::newest())
-}
-
-fn select(connection: &Connection, path: &Path, layout: u32) -> Result<Report, StoreError> {
     let select = |connection: &Connection| -> rusqlite::Result<Report> {
         // One moment for all of it.
         let connection = connection.unchecked_transaction()?;
@@ -160,7 +147,7 @@ fn select(connection: &Connection, path: &Path, layout: u32) -> Result<Report, S
             dead_letters: select_graves(&connection, layout)?,
         })
     };
-    select(connection).map_err(|error| StoreError::from_sqlite(path, &error))
+    select(&connection).map_err(|error| StoreError::from_sqlite(path, &error))
 }
 
 fn select_sources(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<SourceReport>> {

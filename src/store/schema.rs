@@ -239,6 +239,10 @@ pub fn misshapen(connection: &Connection, layout: u32) -> rusqlite::Result<Optio
     if let Some(part) = extra {
         return Ok(Some(format!("it says layout {layout}, which has no {part}")));
     }
+    let encoding: Option<String> = first(connection, "PRAGMA encoding")?;
+    if let Some(other) = encoding.filter(|encoding| encoding != "UTF-8") {
+        return Ok(Some(format!("it says that its texts are {other}")));
+    }
     unusable(connection, &tables)
 }
 

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
+use super::in_use::is_in_use;
 use super::{StoreError, neighbour};
 
 /// The log's header begins with it; its last bit says how checksums read words.
@@ -66,6 +67,10 @@ struct Index {
 /// # Errors
 /// [`StoreError::Damaged`] when it lacks what was committed.
 pub fn inspect(state: &Path) -> Result<Log, StoreError> {
+    // It was looked at before it was opened.
+    if is_in_use(state) {
+        return Ok(Log { frames: 0, bytes: None });
+    }
     let fail = |error| StoreError::from_io(state, "read its `-wal` and `-shm`", &error);
     // In this order: while somebody writes, the log is never behind the index.
     let index = read_index(&neighbour(state, "-shm")).map_err(fail)?;

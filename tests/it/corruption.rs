@@ -139,6 +139,7 @@ pub fn corruptions(count: usize, dice: &mut StdRng) -> Vec<Corruption> {
         HeaderByte(18, 1),
         HeaderByte(19, 1),
         HeaderByte(56, 1),
+        HeaderByte(59, 2),
     ]);
     all.extend([Folder, Remove("-wal"), Remove("-shm"), Remove("")]);
     all.extend([

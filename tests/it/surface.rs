@@ -255,7 +255,7 @@ async fn what_strangers_write_is_text_on_the_page_and_only_where_it_is_wanted() 
     for is_wanted in [false, true] {
         let (portal, receiver, setup) = world().await;
         let setup = setup.with(&format!("show_payloads = {is_wanted}"));
-        portal.record_as(json!({"user": 1, "count": 1, "text": HOSTILE})).await;
+        portal.record_as(json!({"user": 1, "count": 1, "data": {"text": HOSTILE}})).await;
         let shown = Shown::start(&setup).await;
         until("it is delivered", async || receiver.accepted_ids().len() == 1).await;
         let (_, page) = shown.text("").await;
