@@ -65,10 +65,12 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     };
     let ending = tokio::select! {
         biased;
-        ending = work => ending?,
+        ending = work => ending,
         // It never ends by itself.
-        () = view.show(server) => Ending::CutShort,
+        () = view.show(server) => Ok(Ending::CutShort),
     };
+    view.close().await;
+    let ending = ending?;
     match ending {
         Ending::Clean => info!("b24relay stopped, everything read is settled"),
         Ending::CutShort => {

@@ -32,7 +32,7 @@ pub fn unready(view: &View, report: &Report) -> Vec<String> {
 /// # Errors
 /// See [`StoreError`].
 pub async fn report(view: &View) -> Result<Report, StoreError> {
-    view.store.look().await
+    view.lookout.report().await
 }
 
 /// All of it in one line.

@@ -25,7 +25,7 @@ pub use server::Server;
 pub use troubles::Troubles;
 pub use vitals::{Pulse, Vitals};
 
-use crate::store::Store;
+use crate::store::{Lookout, Store};
 use history::History;
 
 /// What the relay tells while it runs. Clones share everything.
@@ -45,7 +45,7 @@ pub struct View {
     witness: Witness,
     troubles: Troubles,
     history: History,
-    store: Store,
+    lookout: Lookout,
 }
 
 impl View {
@@ -55,13 +55,18 @@ impl View {
             witness: witness.clone(),
             troubles: troubles.clone(),
             history: History::default(),
-            store: store.clone(),
+            lookout: store.lookout(),
         }
     }
 
+    /// Waits for the looks at the state file that are under way. There are none after it.
+    pub async fn close(&self) {
+        self.lookout.close().await;
+    }
+
     /// Shows it to whoever asks through `server`, and to the service manager, for ever.
-    pub async fn show(self, server: Option<Server>) {
-        let (view, figures) = (&self, &self.witness.figures);
+    pub async fn show(&self, server: Option<Server>) {
+        let (view, figures) = (self, &self.witness.figures);
         let answer = async {
             if let Some(server) = server {
                 tokio::join!(server.run(view.clone()), view.history.record(figures));

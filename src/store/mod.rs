@@ -15,6 +15,7 @@ mod inspection;
 mod journal;
 mod lanes;
 mod lock;
+mod lookout;
 mod pauses;
 mod report;
 mod rows;
@@ -40,6 +41,7 @@ pub use inspection::{Finding, Inspection, Soundness, Verdict};
 pub use journal::{Chunk, Fill, Rewound};
 pub use lanes::{Adopted, LaneNote, LaneRecord, LaneState, Progress, Tally};
 use lock::Lock;
+pub use lookout::Lookout;
 pub use pauses::Resumed;
 pub use report::{GapReport, GraveReport, LaneReport, Report, SourceReport};
 pub use simulation::{LaneView, View};
@@ -115,13 +117,9 @@ impl Store {
         StoreError::Damaged { path: self.path.to_path_buf(), detail }
     }
 
-    /// What the state file holds that this process runs on.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn look(&self) -> Result<Report, StoreError> {
-        let path = Arc::clone(&self.path);
-        blocking::run(move || report::read(&path)).await
+    /// From where to look at it while this process runs on it.
+    pub fn lookout(&self) -> Lookout {
+        Lookout::new(Arc::clone(&self.path))
     }
 
     /// What the state file at `path` holds, read without the lock and without changing anything.

@@ -1,0 +1,53 @@
+//! Looks at the state file from within the process that runs on it: a few at a time, and none any more when it
+//! is to be closed, as the last one to close it puts the log away.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::{Report, StoreError, report};
+use crate::blocking;
+
+/// How many looks there may be at once; others wait.
+const LOOKS_MAX: u32 = 4;
+
+/// See the top of this file. Clones share everything.
+#[derive(Clone)]
+pub struct Lookout {
+    path: Arc<Path>,
+    permits: Arc<Semaphore>,
+}
+
+impl Lookout {
+    pub(super) fn new(path: Arc<Path>) -> Self {
+        Self { path, permits: Arc::new(Semaphore::new(LOOKS_MAX as usize)) }
+    }
+
+    /// What the state file holds.
+    ///
+    /// # Errors
+    /// As [`super::Store::report`], and when it has been closed.
+    pub async fn report(&self) -> Result<Report, StoreError> {
+        let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
+            let detail = "b24relay is stopping".to_owned();
+            return Err(StoreError::Unavailable { path: self.path.to_path_buf(), detail });
+        };
+        let path = Arc::clone(&self.path);
+        blocking::run(move || {
+            let report = report::read(&path);
+            drop(permit);
+            report
+        })
+        .await
+    }
+
+    /// Waits for the looks under way. There are none after it.
+    pub async fn close(&self) {
+        // Whoever waits in front of us looks first.
+        if let Ok(all) = self.permits.acquire_many(LOOKS_MAX).await {
+            self.permits.close();
+            drop(all);
+        }
+    }
+}
