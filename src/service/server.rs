@@ -57,7 +57,7 @@ impl Server {
         let fail = |error| format!("http.listen: cannot listen on {}: {error}", config.listen);
         let listener = TcpListener::bind(config.listen).await.map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
-        info!(%address, "the page, metrics and health are at http://{address}/");
+        info!("the page, metrics and health are at http://{address}/");
         Ok(Self { listener, access: Access::new(config.token.clone()) })
     }
 

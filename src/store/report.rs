@@ -87,7 +87,7 @@ pub struct LaneReport {
     pub buried: u64,
     /// How many of those are still there, as dead letters.
     pub dead_letters: u64,
-    /// How many events the journal holds from its offset on.
+    /// How many events of the journal it has not settled.
     pub pending: u64,
     /// `flowing`, `retrying`, `held`, `paused` or `draining`.
     pub state: String,
@@ -229,7 +229,8 @@ fn select_lanes(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<La
         "expired, buried, state, since_ms, next_ms, above,
              (SELECT count(*) FROM dead_letter WHERE dead_letter.source = checkpoint.source
                   AND dead_letter.sink = checkpoint.sink),
-             (SELECT count(*) FROM journal WHERE journal.source = checkpoint.source AND id >= checkpoint.offset)"
+             (SELECT count(*) FROM journal WHERE journal.source = checkpoint.source AND id >= checkpoint.offset
+                  AND id NOT IN (SELECT value FROM json_each(checkpoint.above)))"
     } else {
         "0, 0, 'flowing', NULL, NULL, '[]', 0, 0"
     };
