@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use rustix::process::Signal;
 
@@ -11,7 +12,7 @@ use crate::ledger::{assert_exactly_once, ids_in};
 use crate::portal::Portal;
 use crate::process::{Relay, append, command};
 use crate::setup::Setup;
-use crate::waiting::until;
+use crate::waiting::{PATIENCE, until};
 
 /// The ids in both files, one behind the other, every line whole.
 fn ids_of(setup: &Setup, names: &[&str]) -> Vec<u64> {
@@ -238,6 +239,17 @@ impl Disk {
 
     fn saved_ids(&self) -> Vec<u64> {
         ids_in(&self.setup.path("saved/events.jsonl"), true)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // A shell that is killed leaves the relay behind.
+        writeln!(self.shell, "kill -9 $relay; exit").ok();
+        let deadline = Instant::now() + PATIENCE;
+        while self.relay.is_running() && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
     }
 }
 
