@@ -23,6 +23,19 @@ pub enum Outcome {
     Paused,
 }
 
+impl Outcome {
+    /// As it is written in the configuration and shown in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Transient => "transient",
+            Self::Rejected => "rejected",
+            Self::Held => "held",
+            Self::Paused => "paused",
+        }
+    }
+}
+
 impl FromStr for Outcome {
     type Err = &'static str;
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::config::{FlowConfig, SinkConfig};
+use crate::config::{FlowConfig, Outcome, SinkConfig};
 use crate::event::Event;
 use crate::retry::Backoff;
-use crate::service::{Figures, Outcome, SinkFigures};
+use crate::service::{Figures, SinkFigures};
 use crate::sink::{DeliverError, Sink};
 
 /// How a gate in need of a person lets probes in: one is on the way, and need not find a flood of attempts.

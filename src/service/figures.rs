@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::config::Outcome;
 use crate::event::Event;
 
 /// The usual ones for requests, in seconds.
@@ -24,21 +25,6 @@ const LATENCIES: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 3
 const KINDS_MAX: usize = 48;
 
 type Labels<const N: usize> = [(&'static str, String); N];
-
-/// How an attempt ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// The sink has the events.
-    Delivered,
-    /// It may work in a moment.
-    Transient,
-    /// The sink will never take them.
-    Rejected,
-    /// A person must act.
-    Held,
-    /// The sink wants nothing more.
-    Paused,
-}
 
 /// See the top of this file. Clones share everything.
 #[derive(Clone)]
@@ -290,18 +276,6 @@ impl SinkFigures {
         let labels = [("sink", self.sink.clone()), ("outcome", outcome.word().to_owned())];
         self.attempts.get_or_create(&labels).inc();
         self.durations.observe(duration.as_secs_f64());
-    }
-}
-
-impl Outcome {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Transient => "transient",
-            Self::Rejected => "rejected",
-            Self::Held => "held",
-            Self::Paused => "paused",
-        }
     }
 }
 

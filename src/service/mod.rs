@@ -18,7 +18,7 @@ mod server;
 mod troubles;
 mod vitals;
 
-pub use figures::{Figures, LaneFigures, Outcome, SinkFigures, SourceFigures};
+pub use figures::{Figures, LaneFigures, SinkFigures, SourceFigures};
 pub use glimpses::Glimpses;
 pub use notify::Notifier;
 pub use server::Server;

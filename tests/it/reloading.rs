@@ -51,9 +51,10 @@ pub async fn refuse(relay: &Relay) -> String {
 /// Takes `steps` while events come for the first user.
 async fn under_load<T>(portal: &Portal, steps: impl Future<Output = T>) -> T {
     let load = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(2));
         loop {
+            pace.tick().await;
             portal.record(1, 3).await;
-            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
     tokio::select! {
