@@ -4,31 +4,60 @@
 //! and a webhook URL is a secret (G7).
 
 use std::io::{self, IsTerminal as _};
+use std::sync::OnceLock;
 
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
 use crate::service::Troubles;
 
+type Lines = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// What can be changed of the log of this process: there is only one.
+static CONTROLS: OnceLock<Controls> = OnceLock::new();
+
+struct Controls {
+    lines: reload::Handle<Lines, Registry>,
+    filter: reload::Handle<Targets, Registry>,
+}
+
 /// Sends log lines to stderr from now on, and the latest troubles to `troubles` as well. Only the first call of a
 /// process has an effect.
 pub fn init(config: LogConfig, troubles: &Troubles) {
-    let filter = Targets::new()
-        .with_default(LevelFilter::WARN)
-        .with_target(env!("CARGO_CRATE_NAME"), Level::from(config.level));
+    let (lines, lines_handle) = reload::Layer::new(lines(config.format));
+    let (filter, filter_handle) = reload::Layer::new(filter(config.level));
+    let troubles = troubles.clone().with_filter(LevelFilter::WARN);
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter)).with(troubles);
+    // A second subscriber is refused, which is what "only the first call" means.
+    if subscriber.try_init().is_ok() {
+        CONTROLS.set(Controls { lines: lines_handle, filter: filter_handle }).ok();
+    }
+}
+
+/// Writes them as `config` says from now on, if they are written at all.
+pub fn change(config: LogConfig) {
+    if let Some(Controls { lines: current, filter: threshold }) = CONTROLS.get() {
+        // They fail only when there is no subscriber any more.
+        current.reload(lines(config.format)).ok();
+        threshold.reload(filter(config.level)).ok();
+    }
+}
+
+fn lines(format: LogFormat) -> Lines {
     // A log that cannot be written is no reason to die: its own complaint would go to the same place.
     let layer = fmt::layer().with_writer(io::stderr).with_target(false).log_internal_errors(false);
-    let layer = match config.format {
+    match format {
         LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
-    };
-    // A second subscriber is refused, which is what "only the first call" means.
-    let troubles = troubles.clone().with_filter(LevelFilter::WARN);
-    tracing_subscriber::registry().with(layer.with_filter(filter)).with(troubles).try_init().ok();
+    }
+}
+
+fn filter(level: LogLevel) -> Targets {
+    Targets::new().with_default(LevelFilter::WARN).with_target(env!("CARGO_CRATE_NAME"), Level::from(level))
 }
 
 impl From<LogLevel> for Level {

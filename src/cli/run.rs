@@ -6,7 +6,7 @@ use tracing::{info, warn};
 use super::GlobalArgs;
 use super::exit::{BusyError, Exit, UsageError};
 use crate::relay::{self, Ending, Until};
-use crate::service::{Glimpses, Server, Troubles, View, Witness};
+use crate::service::{Troubles, View, Witness};
 use crate::shutdown::Signals;
 use crate::store::Store;
 use crate::telemetry;
@@ -48,13 +48,12 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
         let sources = store.forget_sink(sink).await?;
         info!(sink, sources, "sink forgotten, with what it had not got");
     }
-    let server = match &config.http {
-        // A drain is over before anybody could look.
-        Some(http) if !args.once => Some(Server::listen(http).await.map_err(BusyError)?),
-        _ => None,
-    };
-    let glimpses = Glimpses::new(config.http.as_ref().is_some_and(|http| http.shows_payloads));
-    let witness = Witness { glimpses, ..Witness::default() };
+    let witness = Witness::default();
+    // A drain is over before anybody could look.
+    if !args.once {
+        let server = witness.surface.prepare(config.http.as_ref()).await.map_err(BusyError)?;
+        witness.show_through(server);
+    }
     let view = View::new(&store, &witness, &troubles);
     let work = async {
         if args.once {
@@ -67,7 +66,7 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
         biased;
         ending = work => ending,
         // It never ends by itself.
-        () = view.show(server) => Ok(Ending::CutShort),
+        () = view.show() => Ok(Ending::CutShort),
     };
     view.close().await;
     let ending = ending?;

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::config::{Config, SinkConfig, SourceConfig};
 
 /// What a process keeps as long as it lives.
-const AT_NEXT_START: [&str; 4] = ["state", "log.format", "log.level", "http"];
+const AT_NEXT_START: [&str; 1] = ["state"];
 
 /// See the top of this file.
 #[derive(Default, Debug)]
@@ -182,7 +182,7 @@ mod tests {
                 vec![
                     "state: takes effect at the next start",
                     "shutdown_grace: changed",
-                    "log.level: takes effect at the next start",
+                    "log.level: changed",
                 ],
                 vec![],
             ),

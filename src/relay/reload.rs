@@ -19,9 +19,10 @@ use super::supervisor::{Checked, Sinks, Supervisor, build, openings};
 use crate::blocking;
 use crate::config::{self, Config, ConfigError, Overrides, SinkConfig, TargetConfig};
 use crate::portal::Memory;
-use crate::service::{Figures, Notifier};
+use crate::service::{Figures, Notifier, Server};
 use crate::sink::Sink;
 use crate::store::StoreError;
+use crate::telemetry;
 
 /// How a reload ended.
 enum Outcome {
@@ -39,6 +40,8 @@ struct Preparation {
     callers: Arc<Callers>,
     /// The sinks that may be impossible to set up.
     webhooks: BTreeMap<String, Arc<dyn Sink>>,
+    /// What the relay is looked at through.
+    server: Option<Server>,
 }
 
 impl Supervisor {
@@ -72,10 +75,8 @@ impl Supervisor {
         for change in &plan.changes {
             info!(%change, "the configuration has changed");
         }
-        // What is kept for life is told again until the next start.
+        // It is kept for life, and told again until the next start.
         config.state.clone_from(&self.config.state);
-        config.log = self.config.log;
-        config.http.clone_from(&self.config.http);
         let preparation = match self.prepare(config).await {
             Ok(preparation) => preparation,
             Err(reason) => return Ok(refuse(&reason)),
@@ -100,12 +101,13 @@ impl Supervisor {
                 webhooks.insert(sink.name.clone(), build(sink, &self.common.signals)?);
             }
         }
-        Ok(Preparation { config, callers: Arc::new(callers), webhooks })
+        let server = self.common.witness.surface.prepare(config.http.as_ref()).await?;
+        Ok(Preparation { config, callers: Arc::new(callers), webhooks, server })
     }
 
     /// Lets the sources begin that the plan names, now that those have ended that it names.
     async fn change_over(&mut self, preparation: Preparation, plan: &Plan) -> Result<Outcome, RelayError> {
-        let Preparation { config, callers, webhooks } = preparation;
+        let Preparation { config, callers, webhooks, server } = preparation;
         // What a login of before has not kept yet, the one in its place must find.
         self.common.callers.rest_but_for(&callers).await;
         self.common.claims.release(&plan.ending);
@@ -133,6 +135,8 @@ impl Supervisor {
         let witness = &self.common.witness;
         witness.figures.bound_journal(config.delivery.journal.max_size);
         witness.vitals.release(&plan.ending);
+        witness.show_through(server);
+        telemetry::change(config.log);
         self.config = config;
         self.common = common;
         let before = std::mem::replace(&mut self.sinks, sinks);

@@ -26,37 +26,49 @@ pub struct Glimpse {
 
 /// See the top of this file. Clones share everything.
 #[derive(Clone, Default)]
-pub struct Glimpses(Option<Arc<Mutex<VecDeque<Glimpse>>>>);
+pub struct Glimpses(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    are_shown: bool,
+    latest: VecDeque<Glimpse>,
+}
 
 impl Glimpses {
-    /// They are kept only where they are to be shown.
-    pub fn new(are_shown: bool) -> Self {
-        Self(are_shown.then(Arc::default))
+    /// They are kept only while they are to be shown.
+    pub fn show(&self, are_shown: bool) {
+        let mut kept = self.kept();
+        kept.are_shown = are_shown;
+        if !are_shown {
+            kept.latest.clear();
+        }
     }
 
     /// These were just read.
     pub fn note(&self, events: &[Event]) {
-        let Some(kept) = &self.0 else { return };
-        let mut kept = lock(kept);
+        let mut kept = self.kept();
+        if !kept.are_shown {
+            return;
+        }
         for event in events.iter().rev().take(COUNT_MAX).rev() {
-            kept.push_back(Glimpse {
+            kept.latest.push_back(Glimpse {
                 source: event.queue.source.to_string(),
                 kind: event.kind.clone(),
                 id: event.id.get(),
                 data: event.data.get().chars().take(LENGTH_MAX).collect(),
             });
-            if kept.len() > COUNT_MAX {
-                kept.pop_front();
+            if kept.latest.len() > COUNT_MAX {
+                kept.latest.pop_front();
             }
         }
     }
 
     /// Those that are kept, latest first.
     pub fn latest(&self) -> Vec<Glimpse> {
-        self.0.as_ref().map(|kept| lock(kept).iter().rev().cloned().collect()).unwrap_or_default()
+        self.kept().latest.iter().rev().cloned().collect()
     }
-}
 
-fn lock(kept: &Mutex<VecDeque<Glimpse>>) -> MutexGuard<'_, VecDeque<Glimpse>> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -15,6 +15,7 @@ mod notify;
 mod page;
 mod process;
 mod server;
+mod surface;
 mod troubles;
 mod vitals;
 
@@ -22,6 +23,7 @@ pub use figures::{Figures, LaneFigures, SinkFigures, SourceFigures};
 pub use glimpses::Glimpses;
 pub use notify::Notifier;
 pub use server::Server;
+pub use surface::Surface;
 pub use troubles::Troubles;
 pub use vitals::{Pulse, Vitals};
 
@@ -37,6 +39,16 @@ pub struct Witness {
     pub vitals: Vitals,
     /// The latest events, where they are to be shown.
     pub glimpses: Glimpses,
+    /// Where all of it can be looked at.
+    pub surface: Surface,
+}
+
+impl Witness {
+    /// From now on it is looked at through `server`, if at all.
+    pub fn show_through(&self, server: Option<Server>) {
+        self.glimpses.show(server.as_ref().is_some_and(Server::shows_payloads));
+        self.surface.exchange(server);
+    }
 }
 
 /// Everything there is to look at. Clones share everything.
@@ -64,14 +76,9 @@ impl View {
         self.lookout.close().await;
     }
 
-    /// Shows it to whoever asks through `server`, and to the service manager, for ever.
-    pub async fn show(&self, server: Option<Server>) {
-        let (view, figures) = (self, &self.witness.figures);
-        let answer = async {
-            if let Some(server) = server {
-                tokio::join!(server.run(view.clone()), view.history.record(figures));
-            }
-        };
-        tokio::join!(answer, Notifier.run(view));
+    /// Shows it to whoever asks, and to the service manager, for ever.
+    pub async fn show(&self) {
+        let Witness { figures, surface, .. } = &self.witness;
+        tokio::join!(surface.serve(self), self.history.record(figures), Notifier.run(self));
     }
 }

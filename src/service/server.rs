@@ -19,6 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
@@ -42,10 +43,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A server that listens already.
+/// A server that listens already. Clones listen on the same.
+#[derive(Clone)]
 pub struct Server {
-    listener: TcpListener,
-    access: Access,
+    listener: Arc<TcpListener>,
+    config: HttpConfig,
+}
+
+impl PartialEq for Server {
+    /// The same for whoever asks.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.listener, &other.listener) && self.config == other.config
+    }
 }
 
 impl Server {
@@ -58,15 +67,28 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
         info!("the page, metrics and health are at http://{address}/");
-        Ok(Self { listener, access: Access::new(config.token.clone()) })
+        Ok(Self { listener: Arc::new(listener), config: config.clone() })
     }
 
-    /// Answers, for ever.
+    /// One that listens on the same, if `config` wants that.
+    pub fn renewed(&self, config: &HttpConfig) -> Option<Self> {
+        let listens_there = config.listen == self.config.listen;
+        listens_there.then(|| Self { listener: Arc::clone(&self.listener), config: config.clone() })
+    }
+
+    /// `show_payloads`.
+    pub fn shows_payloads(&self) -> bool {
+        self.config.shows_payloads
+    }
+
+    /// Answers, for ever; connections end with it.
     pub async fn run(self, view: View) {
-        let router = router(view, self.access);
+        let router = router(view, Access::new(self.config.token));
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
         loop {
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+            while connections.try_join_next().is_some() {}
             let (stream, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -76,7 +98,7 @@ impl Server {
                 }
             };
             let router = router.clone();
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 serve(stream, peer, router).await;
                 drop(permit);
             });

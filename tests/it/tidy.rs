@@ -43,6 +43,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "shutdown",
             "sink",
             "store",
+            "telemetry",
             "wall_clock",
         ],
     ),
