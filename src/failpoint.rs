@@ -1,10 +1,25 @@
-//! Places where tests let the process die as by kill -9. Release builds have none of it.
+//! Places where tests let the process die as by kill -9, or a loop hang. Release builds have none of it.
 
 /// Dies here when the environment says `FAILPOINT=NAME` or, for the N-th time that a process comes by,
 /// `FAILPOINT=NAME:N`.
 #[cfg(debug_assertions)]
-#[expect(clippy::disallowed_methods, reason = "no configuration of an operator's")]
 pub fn reached(name: &str) {
+    if is_chosen(name) {
+        crate::shutdown::kill_self();
+    }
+}
+
+/// Never goes on from here when the environment says so.
+#[cfg(debug_assertions)]
+pub async fn stuck(name: &str) {
+    if is_chosen(name) {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(debug_assertions)]
+#[expect(clippy::disallowed_methods, reason = "no configuration of an operator's")]
+fn is_chosen(name: &str) -> bool {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,14 +30,16 @@ pub fn reached(name: &str) {
     });
     static VISITS: AtomicU32 = AtomicU32::new(0);
 
-    if let Some((chosen, visit)) = CHOSEN.as_ref()
-        && chosen == name
-        && VISITS.fetch_add(1, Ordering::Relaxed) + 1 == *visit
-    {
-        crate::shutdown::kill_self();
-    }
+    CHOSEN
+        .as_ref()
+        .is_some_and(|(chosen, visit)| chosen == name && VISITS.fetch_add(1, Ordering::Relaxed) + 1 == *visit)
 }
 
 /// Nothing.
 #[cfg(not(debug_assertions))]
 pub fn reached(_name: &str) {}
+
+/// Nothing.
+#[cfg(not(debug_assertions))]
+#[expect(clippy::unused_async, reason = "as where it does something")]
+pub async fn stuck(_name: &str) {}

@@ -16,6 +16,7 @@ use super::preparation::{Confirmed, Preparation};
 use super::{Ending, Until};
 use crate::config::PollConfig;
 use crate::event::{Batch, Event, Offset};
+use crate::failpoint;
 use crate::portal::{CallError, Class, Upstream};
 use crate::retry::whole_millis;
 use crate::service::{Pulse, SourceFigures, Vitals};
@@ -36,7 +37,7 @@ const POLL_MAX: Duration = Duration::from_secs(300);
 const POLL_TIMEOUTS: u32 = 6;
 
 /// By how much a pause may be late before the loop counts as wedged.
-const PAUSE_SLACK: Duration = Duration::from_secs(60);
+const PAUSE_SLACK: Duration = Duration::from_secs(30);
 
 /// How many failed polls in a row end a drain: whoever asked for it wants an answer.
 const DRAIN_FAILURES_MAX: u32 = 5;
@@ -212,6 +213,7 @@ impl Poller {
     /// Waits; no longer than it takes to notice a new login where that may be the cure.
     pub async fn pause(&self, mut pause: Duration, since: Moment) -> Wake {
         self.pulse.beat(pause + PAUSE_SLACK);
+        failpoint::stuck("pausing").await;
         while self.needs_person && pause > LOGIN_INTERVAL {
             match self.signals.pause(LOGIN_INTERVAL, since.nudge_count).await {
                 Wake::Elapsed if self.has_new_login(since.epoch).await => return Wake::Elapsed,

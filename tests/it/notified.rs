@@ -4,6 +4,8 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use b24relay::http_client;
+use reqwest::Url;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -11,7 +13,7 @@ use crate::portal::Portal;
 use crate::process::{Relay, append, command};
 use crate::receiver::{Answer, Receiver};
 use crate::setup::Setup;
-use crate::waiting::until;
+use crate::waiting::{PATIENCE, until};
 
 /// A service manager that only listens.
 struct Manager {
@@ -22,6 +24,10 @@ struct Manager {
 impl Manager {
     /// Starts the relay of `setup`, to be heard of every `watchdog_us`.
     fn start(setup: &Setup, watchdog_us: u64) -> Self {
+        Self::start_with(setup, watchdog_us, "none")
+    }
+
+    fn start_with(setup: &Setup, watchdog_us: u64, failpoint: &str) -> Self {
         let path = setup.path("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
@@ -36,6 +42,7 @@ impl Manager {
         let mut run = command();
         run.arg("run").current_dir(setup.folder());
         run.env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", watchdog_us.to_string());
+        run.env("FAILPOINT", failpoint);
         let relay = Relay::start_command(run, setup.folder(), append(&setup.path("out")).into());
         Self { told, relay }
     }
@@ -81,4 +88,30 @@ async fn a_portal_out_of_reach_is_no_wedge() {
     let count = manager.count("WATCHDOG=1");
     until("the watchdog is fed", async || manager.count("WATCHDOG=1") > count + 5).await;
     manager.relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_loop_that_hangs_starves_the_watchdog_and_is_told() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_user(&portal, "support", 1, 100).with_user(&portal, "sales", 2, 100);
+    let setup = setup.with_file().with("[http]\nlisten = \"127.0.0.1:0\"");
+    let mut manager = Manager::start_with(&setup, 100_000, "pausing:3");
+    until("it is ready", async || manager.count("READY=1") == 1).await;
+    manager.relay.until_logged("a poll loop does not turn any more: the watchdog is not fed").await;
+    let fed = manager.count("WATCHDOG=1");
+    assert!(fed > 100, "it was fed as long as a pause may take: {fed}");
+    let address = manager.relay.log();
+    let address = address.split("health are at ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let livez = livez_at(address).await;
+    // The other loop turns: one of two is wedged.
+    assert!(livez.starts_with("503") && livez.contains("the poll loop of `s"), "{livez}");
+    assert_eq!(manager.count("WATCHDOG=1"), fed, "it was fed");
+    manager.relay.kill();
+}
+
+async fn livez_at(address: &str) -> String {
+    let url: Url = address.parse().unwrap();
+    let answer = http_client::build(&url, PATIENCE).unwrap().get(url.join("livez").unwrap()).send().await;
+    let answer = answer.unwrap();
+    format!("{} {}", answer.status().as_u16(), answer.text().await.unwrap())
 }
