@@ -3,6 +3,7 @@
 //! Keeps G6: in steady state the portal never refuses us for our rate. Sources take turns, so none can
 //! crowd out another; polls are spread evenly, other calls may come in a burst.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,13 +39,15 @@ pub struct Budget {
     /// Held by whoever is next; tokio hands it on in the order of asking, which is what makes it fair.
     turn: tokio::sync::Mutex<()>,
     meter: Option<Mutex<Meter>>,
+    /// How many turns were taken.
+    turns: AtomicU64,
 }
 
 impl Budget {
     /// A budget for a portal that bears `rate`; without one there is nothing to wait for.
     pub fn new(rate: Option<RateConfig>) -> Self {
         let meter = rate.map(|rate| Mutex::new(Meter::new(rate, Instant::now())));
-        Self { turn: tokio::sync::Mutex::new(()), meter }
+        Self { turn: tokio::sync::Mutex::new(()), meter, turns: AtomicU64::new(0) }
     }
 
     /// Waits for a turn and takes it. May be given up while waiting.
@@ -54,10 +57,16 @@ impl Budget {
         loop {
             let wait = lock(meter).take(purpose, Instant::now());
             match wait {
-                Ok(()) => return,
+                Ok(()) => break,
                 Err(wait) => sleep(wait).await,
             }
         }
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many turns everybody together has taken so far.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// The portal has refused a call for the rate: slow down.

@@ -1,6 +1,7 @@
 //! One call to one portal: turn, request, bounded answer, verdict. URLs and tokens are never shown.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION};
@@ -38,6 +39,24 @@ pub struct Caller {
     credential: Credential,
     operating: Operating,
     hidden: Vec<SecretText>,
+    /// How many calls wait for their turn.
+    queued: AtomicUsize,
+}
+
+/// One call that waits for its turn; it may be given up.
+struct Queued<'c>(&'c AtomicUsize);
+
+impl<'c> Queued<'c> {
+    fn new(queued: &'c AtomicUsize) -> Self {
+        queued.fetch_add(1, Ordering::Relaxed);
+        Self(queued)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A result, and when it was.
@@ -78,7 +97,14 @@ impl Caller {
     /// A text that says why TLS cannot be set up.
     pub fn try_new(site: Arc<Site>, credential: Credential, timeout: Duration) -> Result<Self, String> {
         let client = http_client::build(site.address().expose(), timeout)?;
-        Ok(Self { client, site, credential, operating: Operating::default(), hidden: Vec::new() })
+        Ok(Self {
+            client,
+            site,
+            credential,
+            operating: Operating::default(),
+            hidden: Vec::new(),
+            queued: AtomicUsize::new(0),
+        })
     }
 
     /// Keeps another secret, which goes with the parameters, out of every message.
@@ -135,7 +161,7 @@ impl Caller {
         purpose: Purpose,
         params: &impl Serialize,
     ) -> Result<Dated<T>, CallError> {
-        self.site.admit(purpose).await;
+        self.wait_for_turn(purpose).await;
         let mut sent = self.prepare(method).await?;
         let params = Authorised { auth: sent.token.as_ref().map(SecretText::expose), params };
         let body = serde_json::to_vec(&params).map_err(|error| {
@@ -152,6 +178,17 @@ impl Caller {
         let outcome = self.judge(&sent, &received, &body);
         self.learn(&sent, &outcome).await;
         outcome
+    }
+
+    async fn wait_for_turn(&self, purpose: Purpose) {
+        let queued = Queued::new(&self.queued);
+        self.site.admit(purpose).await;
+        drop(queued);
+    }
+
+    /// While a call waits for its turn at the portal: how many turns everybody together has taken so far.
+    pub fn turns(&self) -> Option<u64> {
+        (self.queued.load(Ordering::Relaxed) > 0).then(|| self.site.turns())
     }
 
     /// Gets another token after `refusal`, or gives the refusal back when there is none to be had: a

@@ -110,6 +110,10 @@ impl Upstream for EventQueue {
         self.reads_user()
     }
 
+    fn turns(&self) -> Option<u64> {
+        self.caller.turns()
+    }
+
     fn is_strained(&self) -> bool {
         self.caller.is_strained(self.method())
     }

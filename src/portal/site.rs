@@ -69,6 +69,11 @@ impl Site {
         self.budget.admit(purpose).await;
     }
 
+    /// How many turns were taken so far.
+    pub fn turns(&self) -> u64 {
+        self.budget.turns()
+    }
+
     /// It has refused a call for the rate.
     pub fn refused_for_rate(&self) {
         self.budget.refused();

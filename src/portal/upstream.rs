@@ -20,6 +20,12 @@ pub trait Upstream: Send + Sync {
     /// Whether the portal fills it only while the user is subscribed.
     fn needs_subscription(&self) -> bool;
 
+    /// While a call waits for its turn among all that call the same portal: how many turns were taken so far. As long
+    /// as there are more of them, it waits for good reason.
+    fn turns(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether polls come near the limit of their operating time.
     fn is_strained(&self) -> bool;
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
 use super::census::Census;
@@ -29,12 +29,15 @@ const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often a source that needs a person looks whether somebody has logged in.
 const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The longest that a poll may take before its loop counts as wedged: waiting for its turn among the sources of a
-/// portal, a refresh, a subscription and two looks at the queue are in it.
+/// The longest that a poll may take before its loop counts as wedged, besides waiting for turns at the portal: a
+/// refresh, a subscription and two looks at the queue are in it.
 const POLL_MAX: Duration = Duration::from_secs(300);
 
 /// The same where requests may take long.
 const POLL_TIMEOUTS: u32 = 6;
+
+/// How often a poll that waits for its turn looks whether others have had theirs.
+const TURNS_INTERVAL: Duration = Duration::from_secs(15);
 
 /// By how much a pause may be late before the loop counts as wedged.
 const PAUSE_SLACK: Duration = Duration::from_secs(30);
@@ -137,7 +140,6 @@ impl Poller {
     /// before. `None` when a stop came first.
     pub async fn poll(&mut self, offset: Offset, again: usize) -> Option<Result<Batch, CallError>> {
         let (limit, asked_at) = (self.pace.limit(again), Instant::now());
-        self.pulse.beat(POLL_MAX.max(POLL_TIMEOUTS * self.timeout));
         let answer = self.ask_twice(offset, limit).await?;
         // Deliveries take as long as they take.
         self.pulse.rest();
@@ -183,10 +185,24 @@ impl Poller {
     /// Prepares and polls, unless a stop comes first.
     async fn ask(&mut self, offset: Offset, limit: u16) -> Option<Result<Batch, CallError>> {
         let (upstream, preparation) = (self.upstream.as_ref(), &mut self.preparation);
+        let bound = POLL_MAX.max(POLL_TIMEOUTS * self.timeout);
+        self.pulse.beat(bound);
+        let turns = async {
+            let mut seen = None;
+            loop {
+                sleep(TURNS_INTERVAL).await;
+                let turns = upstream.turns();
+                if turns.is_some() && turns != seen {
+                    self.pulse.beat(bound);
+                }
+                seen = turns;
+            }
+        };
         tokio::select! {
             biased;
             () = self.signals.stop.cancelled() => None,
             answer = preparation.poll(upstream, offset, self.confirmed, limit) => Some(answer),
+            () = turns => None,
         }
     }
 
@@ -211,17 +227,18 @@ impl Poller {
     }
 
     /// Waits; no longer than it takes to notice a new login where that may be the cure.
-    pub async fn pause(&self, mut pause: Duration, since: Moment) -> Wake {
+    pub async fn pause(&self, pause: Duration, since: Moment) -> Wake {
         self.pulse.beat(pause + PAUSE_SLACK);
         failpoint::stuck("pausing").await;
-        while self.needs_person && pause > LOGIN_INTERVAL {
+        let end = Instant::now() + pause;
+        while self.needs_person && end - Instant::now() > LOGIN_INTERVAL {
             match self.signals.pause(LOGIN_INTERVAL, since.nudge_count).await {
                 Wake::Elapsed if self.has_new_login(since.epoch).await => return Wake::Elapsed,
-                Wake::Elapsed => pause -= LOGIN_INTERVAL,
+                Wake::Elapsed => {}
                 wake @ (Wake::Nudged | Wake::Stopping) => return wake,
             }
         }
-        self.signals.pause(pause, since.nudge_count).await
+        self.signals.pause(end - Instant::now(), since.nudge_count).await
     }
 
     /// Whether there is another login than at `epoch`: on record, or in use by a source that shares it.

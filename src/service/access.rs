@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest as _, Sha256};
@@ -64,8 +64,13 @@ fn is_same(one: &str, other: &str) -> bool {
 
 /// A name that anybody can have lead to this machine is not ours.
 fn asks_for_us(headers: &HeaderMap, uri: &Uri) -> bool {
-    let host =
-        headers.get(HOST).and_then(|host| host.to_str().ok()).or(uri.authority().map(Authority::as_str));
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = match (hosts.next().map(HeaderValue::to_str), hosts.next()) {
+        (Some(Ok(host)), None) => Some(host),
+        (None, _) => uri.authority().map(Authority::as_str),
+        // No text, or two of them.
+        _ => return false,
+    };
     let Some(host) = host else { return true };
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -120,6 +125,13 @@ mod tests {
             ["evil.example", "evil.example:8687", "localhost.evil.example", "127.0.0.1.evil.example:80", ""]
         {
             assert_eq!(access.judge(&with("host", wrong), &Uri::default()), Verdict::WrongName, "{wrong}");
+        }
+        let mut two = with("host", "localhost");
+        two.append("host", HeaderValue::from_static("evil.example"));
+        let mut no_text = HeaderMap::new();
+        no_text.insert("host", HeaderValue::from_bytes(b"\xff\xfe").unwrap());
+        for wrong in [two, no_text] {
+            assert_eq!(access.judge(&wrong, &Uri::default()), Verdict::WrongName, "{wrong:?}");
         }
     }
 }

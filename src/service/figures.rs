@@ -1,6 +1,6 @@
 //! What is counted while the relay runs. What the state file knows is not counted again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -46,6 +46,8 @@ struct Inner {
     reloads: Family<Labels<1>, Counter>,
     journal_max: Gauge,
     lanes: Mutex<BTreeMap<(String, String), Arc<Totals>>>,
+    /// The types of events that were seen so far, by source: one that begins anew does not begin to count them anew.
+    kinds: Mutex<BTreeMap<String, BTreeSet<String>>>,
 }
 
 /// What the charts of a lane are made of.
@@ -77,6 +79,7 @@ impl Default for Figures {
             reloads: Family::default(),
             journal_max: Gauge::default(),
             lanes: Mutex::default(),
+            kinds: Mutex::default(),
         };
         inner.register();
         // What has never happened is zero, so that the first time can be seen as a rise.
@@ -125,7 +128,7 @@ impl Inner {
 impl Figures {
     /// Those of one source.
     pub fn source(&self, source: &str) -> SourceFigures {
-        SourceFigures { source: source.to_owned(), figures: self.clone(), kinds: Vec::new() }
+        SourceFigures { source: source.to_owned(), figures: self.clone() }
     }
 
     /// Those of one sink.
@@ -186,8 +189,6 @@ fn label(name: &'static str, value: &str) -> Labels<1> {
 pub struct SourceFigures {
     source: String,
     figures: Figures,
-    /// The types of events that were seen so far.
-    kinds: Vec<String>,
 }
 
 impl SourceFigures {
@@ -222,7 +223,7 @@ impl SourceFigures {
     }
 
     /// `event` was read when it was `portal_ms` at the portal.
-    pub fn received(&mut self, event: &Event, portal_ms: i64) {
+    pub fn received(&self, event: &Event, portal_ms: i64) {
         let kind = self.kind(&event.kind).to_owned();
         let labels = [("source", self.source.clone()), ("type", kind)];
         let inner = &self.figures.0;
@@ -234,18 +235,26 @@ impl SourceFigures {
     }
 
     /// A type as it may be shown: there are only so many, and they are plain words.
-    fn kind<'k>(&mut self, kind: &'k str) -> &'k str {
+    fn kind<'k>(&self, kind: &'k str) -> &'k str {
         const OTHER: &str = "other";
-        if self.kinds.iter().any(|known| known == kind) {
+        let mut kinds = self.figures.0.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        if kinds.get(&self.source).is_some_and(|known| known.contains(kind)) {
             return kind;
         }
+        let known = kinds.entry(self.source.clone()).or_default();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        if kind.is_empty() || kind.len() > 64 || !kind.bytes().all(is_plain) || self.kinds.len() >= KINDS_MAX
-        {
+        if kind.is_empty() || kind.len() > 64 || !kind.bytes().all(is_plain) || known.len() >= KINDS_MAX {
             return OTHER;
         }
-        self.kinds.push(kind.to_owned());
+        known.insert(kind.to_owned());
         kind
+    }
+}
+
+impl Drop for SourceFigures {
+    /// Nobody waits any more for whom a person would be needed.
+    fn drop(&mut self) {
+        self.figures.0.needs_person.remove(&label("source", &self.source));
     }
 }
 
@@ -310,7 +319,8 @@ mod tests {
 
     #[test]
     fn words_of_strangers_are_few_and_plain() {
-        let mut figures = Figures::default().source("support");
+        let all = Figures::default();
+        let figures = all.source("support");
         assert_eq!(figures.kind("ONIMV2MESSAGEADD"), "ONIMV2MESSAGEADD");
         for hostile in ["", "a\"b", "a\nb", "a b", &"A".repeat(65)] {
             assert_eq!(figures.kind(hostile), "other");
@@ -318,7 +328,8 @@ mod tests {
         for number in 0..1000 {
             figures.kind(&format!("KIND{number}"));
         }
-        assert_eq!(figures.kinds.len(), KINDS_MAX);
-        assert_eq!((figures.kind("NEW"), figures.kind("KIND1")), ("other", "KIND1"));
+        assert_eq!(all.0.kinds.lock().unwrap()["support"].len(), KINDS_MAX);
+        let anew = all.source("support");
+        assert_eq!((anew.kind("NEW"), anew.kind("KIND1")), ("other", "KIND1"), "also after a reload");
     }
 }

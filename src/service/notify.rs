@@ -1,6 +1,9 @@
 //! systemd's view: ready when every source was tried, a word on what goes on, and a watchdog that is fed only
 //! while the poll loops turn.
 
+use std::sync::LazyLock;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -12,6 +15,12 @@ use super::health;
 
 /// How often the word on what goes on is renewed.
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How many messages may wait for a service manager that does not listen; more are left out.
+const MESSAGES_MAX: usize = 64;
+
+/// By how much a start may take longer, each time that this is asked for.
+const EXTENSION: Duration = Duration::from_secs(60);
 
 /// The service manager, if one listens.
 #[derive(Clone, Copy, Default)]
@@ -57,6 +66,11 @@ impl Notifier {
         let mut told = String::new();
         loop {
             ticks.tick().await;
+            if !view.witness.vitals.is_up() {
+                // Many sources of one portal take turns, and each is tried before we are ready.
+                let extension = u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX);
+                tell(&[NotifyState::ExtendTimeoutUsec(extension)]);
+            }
             let status = health::in_a_word(view).await;
             if status != told && !view.witness.vitals.is_draining() {
                 tell(&[NotifyState::Status(&status)]);
@@ -84,8 +98,21 @@ impl Notifier {
     }
 }
 
+/// Without waiting: a service manager that does not listen must hold up nothing here.
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        debug!(%error, "cannot tell the service manager");
+    static MESSAGES: LazyLock<SyncSender<String>> = LazyLock::new(|| {
+        let (sender, receiver) = sync_channel::<String>(MESSAGES_MAX);
+        thread::spawn(move || {
+            for message in receiver {
+                if let Err(error) = sd_notify::notify(&[NotifyState::Custom(&message)]) {
+                    debug!(%error, "cannot tell the service manager");
+                }
+            }
+        });
+        sender
+    });
+    let message: Vec<String> = states.iter().map(ToString::to_string).collect();
+    if MESSAGES.try_send(message.join("\n")).is_err() {
+        debug!("the service manager does not listen: a message is left out");
     }
 }

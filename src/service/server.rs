@@ -1,6 +1,7 @@
 //! The HTTP surface. It answers from what it can see and changes nothing; a limit on everything, as whoever can
 //! reach the port may ask.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
@@ -28,8 +28,9 @@ use super::access::{Access, Verdict};
 use super::{exposition, health, metrics, page};
 use crate::config::HttpConfig;
 
-/// How many connections there may be at once; others wait.
-const CONNECTIONS_MAX: usize = 32;
+/// How many connections there may be at once. For one more the oldest is cut: who only holds on to connections keeps
+/// nobody from being answered.
+const CONNECTIONS_MAX: usize = 64;
 
 /// How long one may be kept, however busy it is.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
@@ -84,11 +85,8 @@ impl Server {
     /// Answers, for ever; connections end with it.
     pub async fn run(self, view: View) {
         let router = router(view, Access::new(self.config.token));
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut connections = JoinSet::new();
+        let (mut connections, mut by_age) = (JoinSet::new(), VecDeque::new());
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-            while connections.try_join_next().is_some() {}
             let (stream, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -97,11 +95,14 @@ impl Server {
                     continue;
                 }
             };
-            let router = router.clone();
-            connections.spawn(async move {
-                serve(stream, peer, router).await;
-                drop(permit);
-            });
+            while connections.try_join_next().is_some() {}
+            by_age.retain(|connection: &AbortHandle| !connection.is_finished());
+            if by_age.len() >= CONNECTIONS_MAX
+                && let Some(oldest) = by_age.pop_front()
+            {
+                oldest.abort();
+            }
+            by_age.push_back(connections.spawn(serve(stream, peer, router.clone())));
         }
     }
 }
