@@ -80,14 +80,18 @@ struct View<'a> {
 
 impl View<'_> {
     fn told(&self) -> String {
-        let Report { holder, sources, dead_letters, .. } = self.report;
+        let Report { holder, trouble, sources, dead_letters, .. } = self.report;
         let daemon = match holder {
             Some(holder) => format!("daemon  {}: {holder}", self.palette.paint(Hue::Green, "running")),
             None => format!("daemon  {}", self.palette.paint(Hue::Red, "not running")),
         };
+        let trouble = trouble
+            .iter()
+            .map(|trouble| format!("nothing goes on until the state can be written: {trouble}"));
+        let trouble: String = trouble.map(|text| self.palette.paint(Hue::Red, &text)).collect();
         let losses: Vec<String> = sources.iter().flat_map(losses).collect();
         let graves: Vec<String> = dead_letters.iter().map(grave).collect();
-        let parts = [daemon, self.sources(), losses.join("\n"), self.lanes(), graves.join("\n")];
+        let parts = [daemon, trouble, self.sources(), losses.join("\n"), self.lanes(), graves.join("\n")];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
     }
 
@@ -103,17 +107,21 @@ impl View<'_> {
             let journal = format!("{journal_events} events, {}", size(*journal_bytes));
             let mut row = vec![name.clone(), identity.clone(), polled, retention(source)];
             row.extend(has_journal.then_some(journal));
-            row.push(self.source_state(&source.trouble));
+            row.push(self.source_state(source));
             rows.add_row(row);
         }
         aligned(rows)
     }
 
-    fn source_state(&self, trouble: &str) -> String {
-        match (&self.report.holder, trouble.is_empty()) {
-            (None, _) => self.stopped(trouble),
-            (Some(_), true) => self.palette.paint(Hue::Green, "well"),
-            (Some(_), false) => self.palette.paint(Hue::Yellow, trouble),
+    fn source_state(&self, source: &SourceReport) -> String {
+        let trouble = &source.trouble;
+        if self.report.holder.is_none() {
+            return self.stopped(trouble);
+        }
+        match self.report.obstacle(source) {
+            Some(sink) => self.palette.paint(Hue::Yellow, &format!("waits for the sink `{sink}`")),
+            None if trouble.is_empty() => self.palette.paint(Hue::Green, "well"),
+            None => self.palette.paint(Hue::Yellow, trouble),
         }
     }
 

@@ -8,7 +8,6 @@ use tracing::{info, warn};
 
 use super::clock::PortalClock;
 use super::direct::Direct;
-use super::disk::persist;
 use super::gap::Coverage;
 use super::gate::Gate;
 use super::journal::JournalWriter;
@@ -221,7 +220,7 @@ impl Removal {
         match rest {
             Rest::Nothing => {
                 let forget = || common.store.forget_lane(source, sink);
-                if persist("checkpoint", &common.signals, common.until, forget).await?.is_none() {
+                if common.disk().persist("checkpoint", forget).await?.is_none() {
                     return Ok(Settled::CutShort);
                 }
                 info!(%source, sink, "sink is no longer configured: it had settled everything and is forgotten");

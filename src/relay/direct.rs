@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::disk::persist;
+use super::RelayError;
+use super::disk::Disk;
 use super::dispatcher::{dispatch, least_checkpoint};
 use super::gap::gap_event;
 use super::lane::{Lane, Settled};
 use super::opening::Common;
-use super::{RelayError, Until};
 use crate::checkpoint::Checkpoint;
 use crate::event::{Event, Offset, Queue};
 use crate::shutdown::Signals;
@@ -20,7 +20,7 @@ pub struct Direct {
     lanes: Vec<Lane>,
     store: Store,
     signals: Signals,
-    until: Until,
+    disk: Disk,
     keep: Duration,
 }
 
@@ -31,7 +31,7 @@ impl Direct {
             lanes,
             store: common.store.clone(),
             signals: common.signals.clone(),
-            until: common.until,
+            disk: common.disk(),
             keep: common.delivery.journal.keep,
         }
     }
@@ -83,8 +83,7 @@ impl Direct {
         let mut read = Checkpoint::at(least);
         loop {
             let (store, queue, done) = (&self.store, &self.queue, &read);
-            let chunk =
-                persist("journal", &self.signals, self.until, move || store.read_journal(queue, done));
+            let chunk = self.disk.persist("journal", move || store.read_journal(queue, done));
             let Some(chunk) = chunk.await? else { return Ok(Settled::CutShort) };
             let end = chunk.events.last().map(|event| event.id.next());
             let complete = end.filter(|_| !chunk.is_last).map_or(received, |end| end.min(received));

@@ -2,41 +2,62 @@
 
 use std::time::Duration;
 
-use tracing::error;
+use tracing::{error, info};
 
 use super::{RelayError, Until};
 use crate::retry::{Backoff, whole_millis};
 use crate::shutdown::{Signals, Wake};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// How many failures in a row end a drain: whoever asked for it wants an answer.
 const DRAIN_ATTEMPTS_MAX: u32 = 5;
 
-/// Repeats `work` until the disk takes it. `None` when a stop, or a drain's patience, came first.
-///
-/// # Errors
-/// What waiting does not heal.
-pub async fn persist<T, F: Future<Output = Result<T, StoreError>> + Send>(
-    what: &str,
-    signals: &Signals,
+/// What must be on disk before anything goes on.
+#[derive(Clone)]
+pub struct Disk {
+    store: Store,
+    signals: Signals,
     until: Until,
-    mut work: impl FnMut() -> F + Send,
-) -> Result<Option<T>, RelayError> {
-    let mut backoff = Backoff::jittered(Duration::from_secs(1), Duration::from_secs(60));
-    let mut attempt = 0;
-    loop {
-        let nudges_seen = signals.nudge_count();
-        let failure = match work().await {
-            Ok(outcome) => return Ok(Some(outcome)),
-            Err(failure @ StoreError::Unavailable { .. }) => failure,
-            Err(failure) => return Err(failure.into()),
-        };
-        attempt += 1;
-        let delay = backoff.next_delay();
-        error!(what, attempt, delay_ms = whole_millis(delay), error = %failure, "cannot write the state, will try again");
-        let is_out_of_patience = until == Until::Drained && attempt >= DRAIN_ATTEMPTS_MAX;
-        if is_out_of_patience || signals.pause(delay, nudges_seen).await == Wake::Stopping {
-            return Ok(None);
+}
+
+impl Disk {
+    /// The disk of `store`, for whoever stops at `signals`.
+    pub fn new(store: &Store, signals: &Signals, until: Until) -> Self {
+        Self { store: store.clone(), signals: signals.clone(), until }
+    }
+
+    /// Repeats `work` until the disk takes it. `None` when a stop, or a drain's patience, came first.
+    ///
+    /// # Errors
+    /// What waiting does not heal.
+    pub async fn persist<T, F: Future<Output = Result<T, StoreError>> + Send>(
+        &self,
+        what: &str,
+        mut work: impl FnMut() -> F + Send,
+    ) -> Result<Option<T>, RelayError> {
+        let mut backoff = Backoff::jittered(Duration::from_secs(1), Duration::from_secs(60));
+        let (mut attempt, mut wait) = (0, None);
+        loop {
+            let nudges_seen = self.signals.nudge_count();
+            let failure = match work().await {
+                Ok(outcome) => {
+                    drop(wait);
+                    if attempt > 0 {
+                        info!(what, attempts = attempt, "the state can be written again");
+                    }
+                    return Ok(Some(outcome));
+                }
+                Err(failure @ StoreError::Unavailable { .. }) => failure,
+                Err(failure) => return Err(failure.into()),
+            };
+            attempt += 1;
+            let delay = backoff.next_delay();
+            error!(what, attempt, delay_ms = whole_millis(delay), error = %failure, "cannot write the state, will try again");
+            wait = Some(self.store.wait(&failure));
+            let is_out_of_patience = self.until == Until::Drained && attempt >= DRAIN_ATTEMPTS_MAX;
+            if is_out_of_patience || self.signals.pause(delay, nudges_seen).await == Wake::Stopping {
+                return Ok(None);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
-use super::disk::persist;
+use super::disk::Disk;
 use super::gap::gap_event;
 use super::lane::{Lane, Settled};
 use super::opening::Common;
@@ -51,6 +51,7 @@ pub struct JournalWriter {
     store: Store,
     signals: Signals,
     until: Until,
+    disk: Disk,
     head: watch::Sender<Head>,
     /// The lanes' sinks.
     sinks: Vec<String>,
@@ -68,6 +69,7 @@ impl JournalWriter {
             store: common.store.clone(),
             signals: common.signals.clone(),
             until: common.until,
+            disk: common.disk(),
             head: watch::Sender::new(head),
             sinks: Vec::new(),
             trimmed_at: None,
@@ -84,6 +86,7 @@ impl JournalWriter {
             store: self.store.clone(),
             signals: self.signals.clone(),
             until: self.until,
+            disk: self.disk.clone(),
             head: self.head.subscribe(),
         }
     }
@@ -114,9 +117,8 @@ impl JournalWriter {
     ) -> Result<Settled, RelayError> {
         let (store, queue, events) = (&self.store, &self.queue, Arc::new(events));
         failpoint::reached("appending");
-        let appended = persist("journal", &self.signals, self.until, move || {
-            store.append(&queue.source, Arc::clone(&events), floor)
-        });
+        let appended =
+            self.disk.persist("journal", move || store.append(&queue.source, Arc::clone(&events), floor));
         if appended.await?.is_none() {
             return Ok(Settled::CutShort);
         }
@@ -213,6 +215,7 @@ pub struct Feeder {
     store: Store,
     signals: Signals,
     until: Until,
+    disk: Disk,
     head: watch::Receiver<Head>,
 }
 
@@ -269,7 +272,7 @@ impl Feeder {
 
     async fn read(&mut self) -> Result<Option<Chunk>, RelayError> {
         let (store, queue, checkpoint) = (&self.store, &self.queue, self.lane.checkpoint());
-        persist("journal", &self.signals, self.until, move || store.read_journal(queue, checkpoint)).await
+        self.disk.persist("journal", move || store.read_journal(queue, checkpoint)).await
     }
 
     async fn announce(&mut self, count: u64) -> Result<Settled, RelayError> {
@@ -277,7 +280,7 @@ impl Feeder {
             return Ok(Settled::All);
         }
         let (store, source, known) = (&self.store, &self.queue.source, self.lane.gaps());
-        let read = persist("journal", &self.signals, self.until, move || store.gaps_after(source, known));
+        let read = self.disk.persist("journal", move || store.gaps_after(source, known));
         let Some(gaps) = read.await? else { return Ok(Settled::CutShort) };
         for gap in gaps {
             let Some(event) = gap_event(&self.queue, &gap) else { continue };

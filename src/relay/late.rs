@@ -9,15 +9,14 @@ use std::sync::Arc;
 
 use tracing::warn;
 
+use super::RelayError;
 use super::clock::PortalClock;
-use super::disk::persist;
+use super::disk::Disk;
 use super::fate::{Appetite, Fate};
 use super::graveyard::Graveyard;
 use super::opening::Common;
-use super::{RelayError, Until};
 use crate::config::SinkConfig;
 use crate::event::{Batch, Event, EventId, Offset, Queue};
-use crate::shutdown::Signals;
 use crate::store::{Burial, Store};
 use crate::wall_clock;
 
@@ -40,8 +39,7 @@ pub struct Late {
     sinks: Vec<Sink>,
     clock: PortalClock,
     store: Store,
-    signals: Signals,
-    until: Until,
+    disk: Disk,
     /// Those that the portal still shows, and that have been dealt with.
     known: BTreeSet<EventId>,
 }
@@ -70,8 +68,7 @@ impl Late {
             sinks: sinks.collect(),
             clock,
             store: common.store.clone(),
-            signals: common.signals.clone(),
-            until: common.until,
+            disk: common.disk(),
             known: BTreeSet::new(),
         }
     }
@@ -101,9 +98,7 @@ impl Late {
             }
         }
         let (store, source, burials) = (&self.store, &self.queue.source, Arc::new(burials));
-        let written = persist("dead letters", &self.signals, self.until, move || {
-            store.bury(source, Arc::clone(&burials))
-        });
+        let written = self.disk.persist("dead letters", move || store.bury(source, Arc::clone(&burials)));
         let Some(letters) = written.await? else { return Ok(Buried::CutShort) };
         let (events, way_out) =
             (news.len(), "`b24relay dead-letters list`; a longer `confirm_lag` waits for them");

@@ -11,14 +11,13 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, pending};
 use tokio::time::{Instant, sleep_until};
 
-use super::disk::persist;
+use super::RelayError;
+use super::disk::Disk;
 use super::lane::Settled;
 use super::opening::Common;
-use super::{RelayError, Until};
 use crate::checkpoint::Checkpoint;
 use crate::event::{EventId, Offset};
 use crate::failpoint;
-use crate::shutdown::Signals;
 use crate::store::{Burial, LaneRecord, Progress, Store, Tally};
 
 /// How many settled events a crash may make a sink see again, besides those under way.
@@ -45,8 +44,7 @@ pub struct Ledger {
     source: String,
     sink: String,
     store: Store,
-    signals: Signals,
-    until: Until,
+    disk: Disk,
     /// What is settled, and what became of it since the commit that was begun last.
     progress: Progress,
     /// How many events a crash would repeat, of those in no commit yet and of those in one under way.
@@ -73,8 +71,7 @@ impl Ledger {
             source: source.to_owned(),
             sink: sink.to_owned(),
             store: common.store.clone(),
-            signals: common.signals.clone(),
-            until: common.until,
+            disk: common.disk(),
             committed: record.checkpoint.offset(),
             progress: Progress {
                 checkpoint: record.checkpoint,
@@ -206,11 +203,11 @@ impl Ledger {
         self.progress.tally = Tally::default();
         self.progress.burials.clear();
         let (source, sink, store) = (self.source.clone(), self.sink.clone(), self.store.clone());
-        let (signals, until, snapshot) = (self.signals.clone(), self.until, Arc::clone(&progress));
+        let (disk, snapshot) = (self.disk.clone(), Arc::clone(&progress));
         let written = async move {
             failpoint::reached("committing");
             let commit = || store.commit(&source, &sink, snapshot.as_ref().clone());
-            persist("checkpoint", &signals, until, commit).await
+            disk.persist("checkpoint", commit).await
         };
         self.commit = Some(Commit { written: written.boxed(), progress, begun_at: Instant::now() });
     }

@@ -11,6 +11,7 @@ use super::adoption::adopt;
 use super::assembly::{Opened, assemble};
 use super::callers::Callers;
 use super::census::Census;
+use super::disk::Disk;
 use super::gate::Gate;
 use super::{Ending, RelayError, Until};
 use crate::config::{DeliveryConfig, KindConfig, SinkConfig, SourceConfig};
@@ -44,6 +45,13 @@ pub struct Common {
     pub signals: Signals,
     pub until: Until,
     pub witness: Witness,
+}
+
+impl Common {
+    /// The way to the state file.
+    pub fn disk(&self) -> Disk {
+        Disk::new(&self.store, &self.signals, self.until)
+    }
 }
 
 /// One source on its way.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info};
 
-use super::disk::persist;
+use super::disk::Disk;
 use super::lane::Settled;
 use super::opening::Common;
 use super::{RelayError, Until};
@@ -30,6 +30,7 @@ pub struct Pause {
     store: Store,
     signals: Signals,
     until: Until,
+    disk: Disk,
 }
 
 impl Pause {
@@ -45,6 +46,7 @@ impl Pause {
             store: common.store.clone(),
             signals: common.signals.clone(),
             until: common.until,
+            disk: common.disk(),
         }
     }
 
@@ -119,7 +121,7 @@ impl Pause {
         }
         let (store, source, sink) = (&self.store, &self.source, &self.sink);
         let trouble = self.trouble.as_deref().unwrap_or_default();
-        let written = persist("pause", &self.signals, self.until, move || store.pause(source, sink, trouble));
+        let written = self.disk.persist("pause", move || store.pause(source, sink, trouble));
         self.is_durable = written.await?.is_some();
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use super::disk::persist;
+use super::disk::Disk;
 use super::{RelayError, Until};
 use crate::config::{RetryConfig, SinkConfig};
 use crate::event::Event;
@@ -59,6 +59,7 @@ enum Outcome {
 pub struct Replay {
     store: Store,
     signals: Signals,
+    disk: Disk,
     takers: HashMap<String, Taker>,
     _lock: LettersLock,
 }
@@ -80,7 +81,8 @@ impl Replay {
                 .map_err(|reason| RelayError::Setup(format!("sinks.{}: {reason}", config.name)))?;
             takers.insert(config.name.clone(), Taker { sink, retry: config.retry, has_failed: false });
         }
-        Ok(Self { store, signals: signals.clone(), takers, _lock: lock })
+        let disk = Disk::new(&store, signals, Until::Drained);
+        Ok(Self { store, signals: signals.clone(), disk, takers, _lock: lock })
     }
 
     /// Sends the event of `letter` again; `None` when a stop was asked for first.
@@ -174,12 +176,15 @@ impl Replay {
         match outcome {
             Outcome::Delivered => {
                 debug!(sink = letter.sink, event_id = letter.event_id, "delivered, no dead letter any more");
-                let removed = self.persist(|| self.store.exhume(letter)).await?;
+                let removed = self.disk.persist("dead letter", || self.store.exhume(letter)).await?;
                 Ok(removed.map_or_else(|| Replayed::Failed(NOT_REMOVED.to_owned()), |()| Replayed::Delivered))
             }
             Outcome::Rejected(rejection) => {
                 let reason = rejection.reason.clone();
-                let noted = self.persist(|| self.store.rebury(letter.number, rejection.clone())).await?;
+                let noted = self
+                    .disk
+                    .persist("dead letter", || self.store.rebury(letter.number, rejection.clone()))
+                    .await?;
                 if noted.is_none() {
                     debug!(number = letter.number, "the new reason could not be noted");
                 }
@@ -187,13 +192,6 @@ impl Replay {
             }
             Outcome::Failed(reason) => Ok(Replayed::Failed(reason)),
         }
-    }
-
-    async fn persist<F: Future<Output = Result<(), crate::store::StoreError>> + Send>(
-        &self,
-        work: impl FnMut() -> F + Send,
-    ) -> Result<Option<()>, RelayError> {
-        persist("dead letter", &self.signals, Until::Drained, work).await
     }
 }
 

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::clock::PortalClock;
 use super::direct::Direct;
-use super::disk::persist;
+use super::disk::Disk;
 use super::gap::{Coverage, lament};
 use super::journal::{Feeder, FullNotice, JournalWriter};
 use super::lane::Settled;
@@ -26,7 +26,7 @@ use crate::event::{Batch, Event, Offset};
 use crate::failpoint;
 use crate::portal::CallError;
 use crate::service::Glimpses;
-use crate::shutdown::{Signals, Wake};
+use crate::shutdown::Wake;
 use crate::store::{Gap, Store};
 
 /// How often a full journal is looked at again.
@@ -68,8 +68,8 @@ pub struct Source {
     /// Sinks are told of gaps.
     tells_gaps: bool,
     store: Store,
-    signals: Signals,
     until: Until,
+    disk: Disk,
     full: FullNotice,
     thefts: u64,
     /// What a drain has to get to.
@@ -94,8 +94,8 @@ impl Source {
             glimpses: common.witness.glimpses.clone(),
             tells_gaps: common.delivery.gap_events,
             store: common.store.clone(),
-            signals: common.signals.clone(),
             until: common.until,
+            disk: common.disk(),
             full: FullNotice::default(),
             thefts: 0,
             goal: None,
@@ -303,7 +303,7 @@ impl Source {
     async fn tell_gap(&mut self, portal_ms: i64, way: &mut Way) -> Result<Settled, RelayError> {
         let Some((from_ms, to_ms)) = self.coverage.gap(portal_ms) else { return Ok(Settled::All) };
         let (store, source) = (&self.store, self.poller.name());
-        let noted = persist("gap", &self.signals, self.until, move || store.note_gap(source, from_ms, to_ms));
+        let noted = self.disk.persist("gap", move || store.note_gap(source, from_ms, to_ms));
         let Some(number) = noted.await? else { return Ok(Settled::CutShort) };
         self.coverage.extend(to_ms);
         let gap = Gap { number, from_ms, to_ms };

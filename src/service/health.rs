@@ -18,6 +18,9 @@ pub fn unready(view: &View, report: &Report) -> Vec<String> {
     if !view.witness.vitals.is_up() {
         reasons.push("starting: not every source was tried yet".to_owned());
     }
+    if let Some(reason) = &report.trouble {
+        reasons.push(format!("nothing goes on until the state can be written: {reason}"));
+    }
     let sources = report.sources.iter().filter(|source| view.witness.figures.needs_person(&source.name));
     reasons.extend(sources.map(|source| format!("source `{}`: {}", source.name, source.trouble)));
     let lanes = report.lanes.iter().filter(|lane| matches!(lane.state.as_str(), "held" | "paused"));
@@ -46,6 +49,10 @@ pub async fn in_a_word(view: &View) -> String {
     }
 }
 
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn summary(view: &View, report: &Report) -> String {
     let reasons = unready(view, report);
     let Some(first) = reasons.first() else {
@@ -56,7 +63,7 @@ fn summary(view: &View, report: &Report) -> String {
             0 => String::new(),
             count => format!("; {count} in trouble, which heals by itself: `b24relay status`"),
         };
-        return format!("{} sources, {delivered} deliveries so far{trouble}", report.sources.len());
+        return format!("{}, {delivered} events delivered{trouble}", counted(report.sources.len(), "source"));
     };
     match reasons.len() {
         1 => format!("a person is needed: {first}"),

@@ -24,6 +24,9 @@ pub fn of_report(report: &Report) -> Registry {
     let mut registry = Registry::with_prefix("b24relay");
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     registry.register("build", "This program", Info::new(version));
+    let writable = Gauge::<i64>::default();
+    writable.set(report.trouble.is_none().into());
+    registry.register("state_writable", "0 while nothing goes on, as the state file takes nothing", writable);
     sources(&mut registry, &report.sources);
     lanes(&mut registry, &report.lanes);
     let (letters, bytes) = (Gauges::<1>::default(), Gauges::<1>::default());

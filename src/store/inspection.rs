@@ -119,7 +119,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     }
     let is_wrong = findings.iter().any(|finding| matches!(finding.verdict, Verdict::Wrong(_)));
     let soundness = if is_wrong { Soundness::Damaged } else { Soundness::Sound };
-    Ok(Inspection { soundness, holder: Lock::holder(path), findings, offsets })
+    Ok(Inspection { soundness, holder: Lock::holder(path).map(|holder| holder.name), findings, offsets })
 }
 
 /// What there is to say of a file that cannot be looked into.
@@ -135,7 +135,12 @@ fn refused(
         other => return Err(other),
     };
     findings.push(Finding::judged(what, "", &[trouble]));
-    Ok(Inspection { soundness, holder: Lock::holder(path), findings, offsets: BTreeMap::new() })
+    Ok(Inspection {
+        soundness,
+        holder: Lock::holder(path).map(|holder| holder.name),
+        findings,
+        offsets: BTreeMap::new(),
+    })
 }
 
 /// The log, and the file with it. With one that cannot be trusted it is the file alone: SQLite would throw

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 use std::{process, thread};
@@ -21,9 +21,25 @@ const LETTERS_SUFFIX: &str = ".letters.lock";
 /// How often a taken lock is tried again: `status` may hold it for a moment.
 const TRIES: u32 = 5;
 
+/// No note is longer, in bytes.
+const NOTE_MAX: u64 = 8192;
+
+/// How many letters of why the state file cannot be written are kept.
+const TROUBLE_MAX: usize = 1000;
+
 /// The right to run on one state file, until dropped.
 pub struct Lock {
-    _file: File,
+    file: File,
+    /// How long the line is that says who holds it.
+    length: u64,
+}
+
+/// Who holds a lock.
+pub struct Holder {
+    /// Its process, and since when.
+    pub name: String,
+    /// Why nothing goes on, if so.
+    pub trouble: Option<String>,
 }
 
 impl Lock {
@@ -51,7 +67,7 @@ impl Lock {
         let mut file =
             open(&neighbour(state, suffix)).map_err(|error| fail("create the lock file", error))?;
         if !try_lock(&file).map_err(|error| fail("take the lock", error))? {
-            return Err(held(holder(&mut file)));
+            return Err(held(read(&mut file).name));
         }
         // Before our note makes a new file one that was used.
         refuse_cut(state)?;
@@ -59,7 +75,21 @@ impl Lock {
             format!("process {} since {}\n", process::id(), Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"));
         // The note is for people; a full disk must not keep us from running.
         file.set_len(0).and_then(|()| file.write_all(note.as_bytes())).ok();
-        Ok(Self { _file: file })
+        let length = u64::try_from(note.len()).unwrap_or_default();
+        Ok(Self { file, length })
+    }
+
+    /// Leaves word of why nothing goes on; none when it is empty. There is room for it where there is room for
+    /// nothing else: it fits beside what is in the file's first block already.
+    pub fn tell(&self, trouble: &str) {
+        let line: String = trouble.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line: String = line.chars().take(TROUBLE_MAX).collect();
+        let told = self
+            .file
+            .set_len(self.length)
+            .and_then(|()| self.file.write_all_at(line.as_bytes(), self.length));
+        // Only a word: the log has it too.
+        told.ok();
     }
 
     /// Whether anybody ever had it, so that there has been a state.
@@ -68,10 +98,10 @@ impl Lock {
     }
 
     /// Who holds the lock on `state` right now, if anybody does.
-    pub fn holder(state: &Path) -> Option<String> {
+    pub fn holder(state: &Path) -> Option<Holder> {
         let mut file = File::open(neighbour(state, SUFFIX)).ok()?;
         match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => Some(holder(&mut file)),
+            Err(TryLockError::WouldBlock) => Some(read(&mut file)),
             _ => None,
         }
     }
@@ -99,11 +129,10 @@ fn try_lock(file: &File) -> std::io::Result<bool> {
     Ok(false)
 }
 
-fn holder(file: &mut File) -> String {
+fn read(file: &mut File) -> Holder {
     let mut note = String::new();
-    let read = file.rewind().and_then(|()| file.take(200).read_to_string(&mut note));
-    match (read, note.trim()) {
-        (Ok(_), note) if !note.is_empty() => note.to_owned(),
-        _ => "another process".to_owned(),
-    }
+    file.rewind().and_then(|()| file.take(NOTE_MAX).read_to_string(&mut note)).ok();
+    let (name, trouble) = note.split_once('\n').unwrap_or((&note, ""));
+    let name = if name.is_empty() { "another process" } else { name };
+    Holder { name: name.to_owned(), trouble: Some(trouble.to_owned()).filter(|trouble| !trouble.is_empty()) }
 }

@@ -23,6 +23,7 @@ mod schema;
 mod seal;
 mod simulation;
 mod sources;
+mod wait;
 mod wal;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ pub use pauses::Resumed;
 pub use report::{GapReport, GraveReport, LaneReport, Report, SourceReport};
 pub use simulation::{LaneView, View};
 pub use sources::{Gap, Health};
+use wait::{Wait, Waits};
 
 /// How long a statement waits for a reader (`status`, a backup) before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,8 +71,8 @@ pub struct Store {
     disk: Disk,
     /// What was found wrong with it since it is open: then nothing is written any more.
     damage: Arc<OnceLock<String>>,
-    /// Held by the one process that polls; not by a command beside it.
-    _lock: Option<Arc<Lock>>,
+    /// With the lock that the one process holds that polls; a command beside it has none.
+    waits: Option<Arc<Waits>>,
     _in_use: Option<Arc<InUse>>,
 }
 
@@ -81,7 +83,7 @@ impl Store {
     /// See [`StoreError`]; whatever is wrong, nothing that was there is overwritten.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = Lock::acquire(path)?;
-        Self::open_with(path, Some(Arc::new(lock)))
+        Self::open_with(path, Some(Waits::new(lock)))
     }
 
     /// Opens the state file for a command that may work beside a running daemon, and keeps nobody from
@@ -99,22 +101,29 @@ impl Store {
         }
     }
 
-    fn open_with(path: &Path, lock: Option<Arc<Lock>>) -> Result<Self, StoreError> {
+    fn open_with(path: &Path, waits: Option<Arc<Waits>>) -> Result<Self, StoreError> {
         let mut connection = file::open(path)?;
         schema::prepare(&mut connection, path)?;
         let in_use = Arc::new(InUse::mark(path));
-        Ok(Self { _in_use: Some(in_use), ..Self::new(connection, path, Disk::Real, lock) })
+        Ok(Self { _in_use: Some(in_use), ..Self::new(connection, path, Disk::Real, waits) })
     }
 
-    fn new(connection: Connection, path: &Path, disk: Disk, lock: Option<Arc<Lock>>) -> Self {
+    fn new(connection: Connection, path: &Path, disk: Disk, waits: Option<Arc<Waits>>) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let connection = Arc::new(Mutex::new(connection));
-        Self { connection, path: path.into(), disk, damage: Arc::default(), _lock: lock, _in_use: None }
+        Self { connection, path: path.into(), disk, damage: Arc::default(), waits, _in_use: None }
     }
 
     /// Something in the file is not what it must be.
     fn damaged(&self, detail: String) -> StoreError {
         StoreError::Damaged { path: self.path.to_path_buf(), detail }
+    }
+
+    /// Somebody waits for the file because of `reason`, until what is returned is dropped: whoever looks at the
+    /// state learns of it.
+    #[must_use]
+    pub fn wait(&self, reason: &StoreError) -> Option<Wait> {
+        self.waits.as_ref().map(|waits| waits.begin(reason.to_string()))
     }
 
     /// From where to look at it while this process runs on it.

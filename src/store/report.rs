@@ -10,6 +10,9 @@ use super::{Gap, StoreError, file, now_ms, schema};
 use crate::checkpoint::Checkpoint;
 use crate::event::{EventId, Offset};
 
+/// A source that polls has left word of it within this time, unless it follows a silence.
+const NOTED_WITHIN_MS: i64 = 30_000;
+
 /// How long the portal keeps an event (PORTAL.md 2.5).
 const LIFETIME_S: i64 = 24 * 3600;
 
@@ -20,12 +23,28 @@ pub struct Report {
     pub holder: Option<String>,
     /// Since when, in Unix milliseconds, as far as it has said so.
     pub holder_since_ms: Option<i64>,
+    /// Why nothing goes on: the state file does not take what must be in it.
+    pub trouble: Option<String>,
     /// The sources by name.
     pub sources: Vec<SourceReport>,
     /// The lanes by source and sink.
     pub lanes: Vec<LaneReport>,
     /// The dead letters by sink.
     pub dead_letters: Vec<GraveReport>,
+}
+
+impl Report {
+    /// The sink that `source` waits for, as it does in direct mode: it has not polled for a while, for no reason of
+    /// its own, and the sink takes nothing.
+    pub fn obstacle(&self, source: &SourceReport) -> Option<&str> {
+        let is_waiting = |lane: &&LaneReport| {
+            let is_stuck = matches!(lane.state.as_str(), "retrying" | "held");
+            lane.source == source.name && is_stuck && lane.since_ms > source.polled_ms
+        };
+        let has_stopped = |ms| now_ms().saturating_sub(ms) > NOTED_WITHIN_MS;
+        let is_silent = source.trouble.is_empty() && source.polled_ms.is_none_or(has_stopped);
+        self.lanes.iter().find(is_waiting).filter(|_| is_silent).map(|lane| lane.sink.as_str())
+    }
 }
 
 /// One source.
@@ -139,9 +158,11 @@ pub fn read(path: &Path) -> Result<Report, StoreError> {
         // One moment for all of it.
         let connection = connection.unchecked_transaction()?;
         let holder = Lock::holder(path);
+        let (holder, trouble) = holder.map_or((None, None), |holder| (Some(holder.name), holder.trouble));
         Ok(Report {
             holder_since_ms: holder.as_deref().and_then(lock::since_ms),
             holder,
+            trouble,
             sources: select_sources(&connection, layout)?,
             lanes: select_lanes(&connection, layout)?,
             dead_letters: select_graves(&connection, layout)?,
@@ -191,7 +212,8 @@ fn select_sources(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<
 
 fn retention_left_s(covered_ms: i64, skew_ms: i64) -> i64 {
     let age_ms = now_ms().saturating_add(skew_ms).saturating_sub(covered_ms);
-    LIFETIME_S.saturating_sub(age_ms.div_euclid(1000))
+    // A clock that was set back makes nothing keep for longer.
+    LIFETIME_S.saturating_sub(age_ms.div_euclid(1000)).min(LIFETIME_S)
 }
 
 fn select_gaps(connection: &Connection, source: &str) -> rusqlite::Result<Vec<GapReport>> {
@@ -229,8 +251,9 @@ fn select_lanes(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<La
         "expired, buried, state, since_ms, next_ms, above,
              (SELECT count(*) FROM dead_letter WHERE dead_letter.source = checkpoint.source
                   AND dead_letter.sink = checkpoint.sink),
-             (SELECT count(*) FROM journal WHERE journal.source = checkpoint.source AND id >= checkpoint.offset
-                  AND id NOT IN (SELECT value FROM json_each(checkpoint.above)))"
+             (SELECT count(*) FROM journal WHERE journal.source = checkpoint.source AND id >= checkpoint.offset)
+                 - (SELECT count(*) FROM json_each(checkpoint.above) JOIN journal
+                     ON journal.source = checkpoint.source AND journal.id = value)"
     } else {
         "0, 0, 'flowing', NULL, NULL, '[]', 0, 0"
     };

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::ledger::assert_exactly_once;
 use crate::portal::Portal;
-use crate::process::{Relay, append, command};
+use crate::process::{Relay, append, code, command, finished, stdout};
 use crate::setup::Setup;
 use crate::waiting::until;
 
@@ -27,6 +27,13 @@ async fn a_state_that_does_not_fit_is_waited_for() {
     portal.record(1, 60).await;
     let mut relay = run_with_files_up_to(192, &setup);
     relay.until_logged("cannot write the state, will try again").await;
+    // Everyone who looks from outside learns of it, though it cannot be left in the state file.
+    let health = finished(&["healthcheck"], setup.folder()).await;
+    assert_eq!(code(&health), 69, "{}", stdout(&health));
+    let status = finished(&["status"], setup.folder()).await;
+    for told in [stdout(&health), stdout(&status)] {
+        assert!(told.contains("nothing goes on until the state can be written: "), "{told}");
+    }
     let confirmed = portal.stats(1).await["confirmed"].as_u64().unwrap();
     assert!(relay.is_running() && confirmed < 60, "{}", relay.log());
     portal.record(1, 5).await;

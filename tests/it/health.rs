@@ -38,7 +38,8 @@ async fn a_daemon_that_polls_is_healthy_and_one_that_is_gone_is_not() {
     let portal = Portal::start().await;
     let setup = Setup::new().with_source(&portal).with_file();
     let gone = format!("unhealthy: no daemon runs on `{}`", "b24relay.db");
-    assert_eq!(checked(&setup, &[]).await, (69, gone.clone()), "before the first start");
+    let never = format!("{gone}: there is no such file");
+    assert_eq!(checked(&setup, &[]).await, (69, never), "before the first start");
 
     let mut relay = setup.run();
     until_delivered(&setup, &portal, "archive").await;

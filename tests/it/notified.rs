@@ -63,7 +63,7 @@ async fn it_is_ready_when_every_source_was_tried_and_not_before() {
     until("the watchdog is fed meanwhile", async || manager.count("WATCHDOG=1") > 2).await;
     assert_eq!(manager.count("READY=1"), 0);
     until("it is ready", async || manager.count("READY=1") == 1).await;
-    until("it says what goes on", async || manager.count("STATUS=2 sources, 0 deliveries so far") > 0).await;
+    until("it says what goes on", async || manager.count("STATUS=2 sources, 0 events delivered") > 0).await;
     manager.relay.signal(Signal::HUP);
     until("it says that it reloads", async || {
         manager.count("RELOADING=1") == 1 && manager.count("READY=1") == 2
@@ -114,4 +114,20 @@ async fn livez_at(address: &str) -> String {
     let answer = http_client::build(&url, PATIENCE).unwrap().get(url.join("livez").unwrap()).send().await;
     let answer = answer.unwrap();
     format!("{} {}", answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_manager_that_does_not_listen_holds_up_nothing() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_file().with("[log]\nlevel = \"debug\"");
+    let path = setup.path("notify");
+    let _deaf = UnixDatagram::bind(&path).unwrap();
+    let mut run = command();
+    run.arg("run").current_dir(setup.folder());
+    run.env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", "30");
+    let mut relay = Relay::start_command(run, setup.folder(), append(&setup.path("out")).into());
+    relay.until_logged("the service manager does not listen: a message is left out").await;
+    portal.record(1, 3).await;
+    until("three are filed", async || setup.filed_count() == 3).await;
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::super::spelling::{span, time};
 use crate::config::Config;
 use crate::foreign_text::plain;
-use crate::store::{LaneReport, Report, SourceReport};
+use crate::store::{GraveReport, LaneReport, Report, SourceReport};
 
 /// How long a source may show no sign of life, unless somebody says otherwise.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
@@ -81,6 +81,10 @@ pub enum Kind {
     Sink,
     /// The portal will soon forget what is not in safety.
     Retention,
+    /// The state file does not take what must be in it.
+    State,
+    /// Events wait for a person's decision.
+    DeadLetters,
 }
 
 /// One thing that is not as it should be.
@@ -124,7 +128,11 @@ impl Judgement<'_> {
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self.sources().flat_map(|source| self.of_source(source)).collect();
         findings.extend(self.missing());
+        findings.extend(self.report.trouble.iter().map(|trouble| {
+            Finding::ill(Kind::State, &format!("nothing goes on until the state can be written: {trouble}"))
+        }));
         findings.extend(self.lanes().filter_map(of_lane));
+        findings.extend(self.report.dead_letters.iter().map(of_grave));
         findings.sort_by_key(|finding| !finding.is_ill);
         findings
     }
@@ -137,6 +145,12 @@ impl Judgement<'_> {
     /// How long the source has been silent that has been so longest.
     pub fn longest_silence_s(&self) -> Option<i64> {
         self.sources().filter_map(|source| self.silence_ms(source)).max().map(|ms| ms.max(0) / 1000)
+    }
+
+    /// Whether there are sources that the running daemon has not polled so far.
+    pub fn is_starting(&self) -> bool {
+        let is_polled = |source: &SourceReport| source.polled_ms >= self.report.holder_since_ms;
+        !self.sources().all(is_polled)
     }
 
     fn lanes(&self) -> impl Iterator<Item = &LaneReport> {
@@ -251,6 +265,14 @@ impl Judgement<'_> {
         let is_polled = |source: &SourceReport| started_ms.is_some() && source.polled_ms >= started_ms;
         self.report.sources.iter().any(is_polled)
     }
+}
+
+/// What was rejected and waits.
+fn of_grave(grave: &GraveReport) -> Finding {
+    let GraveReport { sink, count, .. } = grave;
+    let letters = if *count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") };
+    let text = format!("`{sink}` has {letters}: `b24relay dead-letters list`");
+    Finding { sink: Some(sink.clone()), ..Finding::note(Kind::DeadLetters, &text) }
 }
 
 /// What keeps a sink from taking the events of a source.

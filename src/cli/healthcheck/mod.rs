@@ -100,8 +100,16 @@ impl Health {
 
 fn examine(state: &Path, expected: &Expected) -> Health {
     // Before it has run for the first time there is no file yet.
-    if !state.exists() {
-        return Health::none(not_running(state));
+    match state.try_exists() {
+        Ok(true) => {}
+        Ok(false) => {
+            let text = format!("no daemon runs on `{}`: there is no such file", state.display());
+            return Health::none(Finding::ill(Kind::NotRunning, &text));
+        }
+        Err(error) => {
+            let text = format!("cannot look at the state file `{}`: {error}", state.display());
+            return Health::none(Finding::ill(Kind::Unreadable, &text));
+        }
     }
     match Store::report(state) {
         Ok(report) if report.holder.is_none() => Health::none(not_running(state)),
@@ -118,6 +126,7 @@ fn judge(report: Report, expected: &Expected) -> Health {
     let judgement = Judgement { report: &report, expected, now_ms: now_ms() };
     let (count, findings) = (judgement.sources().count(), judgement.findings());
     let praise = match (count, judgement.longest_silence_s()) {
+        (_, _) if judgement.is_starting() => "starting: not every source has been polled yet".to_owned(),
         (1, Some(silence_s)) => format!("1 source, heard of {} ago", span(silence_s)),
         (_, Some(silence_s)) => format!("{count} sources, each heard of within {}", span(silence_s)),
         (_, None) => "no source yet".to_owned(),

@@ -13,6 +13,7 @@ const MINUTE_MS: i64 = 60_000;
 /// A daemon that has run for an hour.
 fn report(sources: Vec<SourceReport>, lanes: Vec<LaneReport>) -> Report {
     Report {
+        trouble: None,
         holder: Some("process 1".into()),
         holder_since_ms: Some(NOW_MS - 60 * MINUTE_MS),
         sources,

@@ -1,0 +1,77 @@
+//! Word of a state file that does not take what must be in it. It cannot be left there, so it lies in the lock
+//! file, for whoever looks from inside or outside of the process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::lock::Lock;
+
+/// All that wait for one state file.
+pub struct Waits {
+    lock: Lock,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    next: u64,
+    reasons: BTreeMap<u64, String>,
+}
+
+/// One that waits for the state file, until this is dropped.
+pub struct Wait {
+    number: u64,
+    waits: Arc<Waits>,
+}
+
+impl Waits {
+    /// Those of whoever holds `lock`.
+    pub fn new(lock: Lock) -> Arc<Self> {
+        Arc::new(Self { lock, known: Mutex::default() })
+    }
+
+    /// One more waits, for `reason`.
+    pub fn begin(self: &Arc<Self>, reason: String) -> Wait {
+        let mut number = 0;
+        self.change(|known| {
+            number = known.next;
+            known.next += 1;
+            known.reasons.insert(number, reason);
+        });
+        Wait { number, waits: Arc::clone(self) }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Known)) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut known);
+        self.lock.tell(known.reasons.first_key_value().map_or("", |(_, reason)| reason));
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.waits.change(|known| drop(known.reasons.remove(&self.number)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_is_there_as_long_as_anybody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state.db");
+        let waits = Waits::new(Lock::acquire(&state).unwrap());
+        let told = || Lock::holder(&state).unwrap().trouble;
+        assert_eq!(told(), None);
+        let (one, other) = (waits.begin("full".to_owned()), waits.begin("still\nfull".to_owned()));
+        assert_eq!(told().as_deref(), Some("full"));
+        drop(one);
+        assert_eq!(told().as_deref(), Some("still full"));
+        drop(other);
+        assert_eq!(told(), None);
+        drop(waits);
+        assert!(Lock::holder(&state).is_none());
+    }
+}
