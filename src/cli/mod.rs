@@ -82,11 +82,11 @@ struct GlobalArgs {
 }
 
 impl GlobalArgs {
-    /// The state file. One that is named outright needs no configuration, and no right to read its secrets.
+    /// The state file. One that is named outright needs no configuration.
     fn state(&self) -> anyhow::Result<PathBuf> {
         match &self.state {
             Some(state) => Ok(state.clone()),
-            None => Ok(self.load()?.state),
+            None => Ok(config::state_path(&self.overrides())?),
         }
     }
 

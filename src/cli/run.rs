@@ -1,7 +1,7 @@
 //! `b24relay run`: the daemon.
 
 use clap::Args;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::GlobalArgs;
 use super::exit::{BusyError, Exit, UsageError};
@@ -45,8 +45,11 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     let store = Store::open(&config.state)?;
     info!(version = env!("CARGO_PKG_VERSION"), state = %config.state.display(), "b24relay started");
     for sink in &args.forget {
-        let sources = store.forget_sink(sink).await?;
-        info!(sink, sources, "sink forgotten, with what it had not got");
+        match store.forget_sink(sink).await? {
+            // No reason to leave: a unit may say it at every start.
+            0 => warn!(sink, "`--forget`: nothing is on record of such a sink"),
+            sources => info!(sink, sources, "sink forgotten, with what it had not got"),
+        }
     }
     let witness = Witness::default();
     // A drain is over before anybody could look.
@@ -75,7 +78,7 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
         Ending::CutShort => {
             warn!("b24relay stopped before everything was settled; the rest comes again at the next start");
         }
-        Ending::Refused => warn!("b24relay stopped: the portal refused a source"),
+        Ending::Refused => error!("b24relay stopped: the portal refused a source"),
     }
     Ok(ending.into())
 }

@@ -56,12 +56,9 @@ struct BackupArgs {
     file: PathBuf,
 }
 
-/// Checks or copies. A state file named outright needs no configuration, and no right to read its secrets.
+/// Checks or copies.
 pub fn run(args: &StateArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
-    let state = match &global.state {
-        Some(state) => state.clone(),
-        None => global.load()?.state,
-    };
+    let state = global.state()?;
     match &args.action {
         Action::Check(args) => check(args, &state),
         Action::Backup(args) => backup(args, &state),

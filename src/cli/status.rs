@@ -26,6 +26,9 @@ Examples:
 /// How many gaps are told one by one.
 const GAPS_MAX: usize = 3;
 
+/// By how much the portal's clock and this machine's may differ before it is told, as in the log.
+const SKEW_MAX_MS: u64 = 300_000;
+
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct StatusArgs {
@@ -183,16 +186,24 @@ fn retention(source: &SourceReport) -> String {
 
 /// The holes that nobody sees once a source is well again.
 fn losses(source: &SourceReport) -> Vec<String> {
-    let SourceReport { name, losses, stolen, stolen_ms, gaps, .. } = source;
+    let SourceReport { name, losses, stolen, stolen_ms, gaps, skew_ms, .. } = source;
     let mut told = Vec::new();
+    if skew_ms.unsigned_abs() >= SKEW_MAX_MS {
+        let side = if *skew_ms < 0 { "behind" } else { "ahead of" };
+        told.push(format!(
+            "{name}: the portal's clock is {} {side} this machine's",
+            span(skew_ms.abs() / 1000)
+        ));
+    }
     if *losses > 0 {
         let times = if *losses == 1 { "once".to_owned() } else { format!("{losses} times") };
         told.push(format!("{name}: the subscription was lost {times}: events may be missing"));
     }
     if *stolen > 0 {
         let last = stolen_ms.map_or_else(String::new, |ms| format!(" (last {})", ago(ms)));
+        let events = if *stolen == 1 { "event" } else { "events" };
         told.push(format!(
-            "{name}: {stolen} events disappeared before they were confirmed{last}: does another program read this queue?"
+            "{name}: {stolen} {events} disappeared before they were confirmed{last}: does another program read this queue?"
         ));
     }
     let latest = gaps.iter().rev().take(GAPS_MAX);

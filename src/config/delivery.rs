@@ -1,5 +1,6 @@
 //! `[delivery]`, `[journal]`, `[dead_letters]` and `[retention]`, from the tree.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::table::Table;
@@ -12,6 +13,15 @@ const MIB: u64 = 1024 * 1024;
 /// What fits into the smallest is still several pages of ordinary events.
 const SIZES: std::ops::RangeInclusive<u64> = MIB..=1024 * 1024 * MIB;
 const LONGEST_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl fmt::Display for DeliveryMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Journal => "journal",
+        })
+    }
+}
 
 impl Default for DeliveryConfig {
     fn default() -> Self {

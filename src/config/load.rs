@@ -45,6 +45,28 @@ pub fn load(overrides: &Overrides) -> Result<Loaded, ConfigError> {
     load_from(&PLACES.map(PathBuf::from), &Environment::of_process(), overrides)
 }
 
+/// Where the state file is, whatever else the configuration says, right or wrong: who looks at a daemon that runs
+/// needs no more of it, and no right to read its secrets.
+///
+/// # Errors
+/// When there is no usable file, or `state` itself is not right.
+pub fn state_path(overrides: &Overrides) -> Result<PathBuf, ConfigError> {
+    let (environment, findings) = (Environment::of_process(), Findings::default());
+    let file = find(&PLACES.map(PathBuf::from), &environment, overrides)?;
+    let document = match &file {
+        Some((file, bytes)) => document::parse(file, bytes, &findings)?,
+        None => Layer::default(),
+    };
+    let tree = merge(document, &environment, overrides, &findings);
+    let state = read::state(tree, &findings);
+    let violations = findings.into_violations().into_iter().filter(|violation| violation.key == "state");
+    let violations: Vec<_> = violations.collect();
+    if violations.is_empty() {
+        return Ok(state);
+    }
+    Err(ConfigError::Invalid { file: file.map(|(file, _)| file), violations })
+}
+
 /// As [`load`], with the places to look at and the environment given.
 pub(super) fn load_from(
     places: &[PathBuf],

@@ -55,7 +55,7 @@ pub use error::{ConfigError, Violation};
 pub use flow::{BatchConfig, FlowConfig, OrderingConfig};
 pub use http::HttpConfig;
 pub use letter::{LetterConfig, LetterFormat};
-pub use load::{Loaded, Overrides, load};
+pub use load::{Loaded, Overrides, load, state_path};
 pub use networks::PrivateNetworks;
 pub use outcomes::{Outcome, OutcomesConfig};
 pub use proxy::ProxyConfig;

@@ -33,6 +33,15 @@ pub(super) fn read(tree: Value, files: &SecretFiles<'_>, findings: &Findings) ->
     draft.complete()
 }
 
+/// `state` alone in `tree`; all else is noted as unknown.
+pub(super) fn state(tree: Value, findings: &Findings) -> PathBuf {
+    Table::read_root(tree, findings, read_state)
+}
+
+fn read_state(root: &mut Table<'_>) -> PathBuf {
+    root.take("state", leaf::path).unwrap_or_else(|| PathBuf::from(STATE))
+}
+
 struct Draft {
     state: PathBuf,
     shutdown_grace: Duration,
@@ -64,7 +73,7 @@ impl Draft {
 }
 
 fn read_draft(root: &mut Table<'_>, files: &SecretFiles<'_>) -> Draft {
-    let state = root.take("state", leaf::path).unwrap_or_else(|| PathBuf::from(STATE));
+    let state = read_state(root);
     let grace = root.take("shutdown_grace", leaf::duration(Duration::ZERO, LONGEST_GRACE));
     let log = root.table("log", read_log);
     let delivery = delivery::read(root);

@@ -89,7 +89,7 @@ pub async fn assemble(
             (Route::Journal(writer, feeders), received)
         }
     };
-    info!(source = %queue.source, queue = %queue.identity, offset = from.get(), sinks = count, ?mode, "source started");
+    info!(source = %queue.source, queue = %queue.identity, offset = from.get(), sinks = count, %mode, "source started");
     let late = Late::new(&queue, sinks.iter().map(|(config, _)| config), clock.clone(), common);
     let tail = Tail::new(config.confirm_lag, from, known, adopted.has_odd_dates);
     let poller = Poller::new(

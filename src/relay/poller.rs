@@ -42,6 +42,9 @@ const TURNS_INTERVAL: Duration = Duration::from_secs(15);
 /// By how much a pause may be late before the loop counts as wedged.
 const PAUSE_SLACK: Duration = Duration::from_secs(30);
 
+/// By how much the two clocks may differ: receivers refuse signatures that are older, or so much too young.
+const SKEW_MAX: Duration = Duration::from_secs(300);
+
 /// How many failed polls in a row end a drain: whoever asked for it wants an answer.
 const DRAIN_FAILURES_MAX: u32 = 5;
 
@@ -71,6 +74,7 @@ pub struct Poller {
     needs_person: bool,
     trouble: String,
     was_strained: bool,
+    is_skewed: bool,
     noted_at: Option<Instant>,
     figures: SourceFigures,
     pulse: Pulse,
@@ -108,6 +112,7 @@ impl Poller {
             needs_person: false,
             trouble: String::new(),
             was_strained: false,
+            is_skewed: false,
             noted_at: None,
             figures: common.witness.figures.source(&source),
             pulse: common.witness.vitals.pulse(&source),
@@ -155,9 +160,20 @@ impl Poller {
             self.needs_person = false;
             if let Some(portal_ms) = batch.portal_ms {
                 self.clock.note(portal_ms);
+                self.tell_skew();
             }
         }
         Some(answer)
+    }
+
+    /// Once, when the clocks differ by more than a request takes: one of them is wrong.
+    fn tell_skew(&mut self) {
+        let (skew_s, was_skewed) = (self.clock.skew_ms() / 1000, self.is_skewed);
+        self.is_skewed = skew_s.unsigned_abs() >= SKEW_MAX.as_secs();
+        if self.is_skewed && !was_skewed {
+            let way_out = "correct this machine's clock, or ask whose the portal's is";
+            warn!(source = self.name(), skew_s, way_out, "this machine's clock and the portal's differ");
+        }
     }
 
     /// Asks, and once more with a refreshed token if need be.

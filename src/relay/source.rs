@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::clock::PortalClock;
 use super::direct::Direct;
@@ -286,7 +286,7 @@ impl Source {
         self.thefts += 1;
         if self.thefts.is_power_of_two() {
             // The first, then ever more rarely: `status` has the sum.
-            warn!(
+            error!(
                 source,
                 events = shown.stolen,
                 times = self.thefts,

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::in_use::is_in_use;
 use super::lock::Lock;
-use super::{BUSY_TIMEOUT, StoreError, neighbour, schema, seal, wal};
+use super::{BUSY_TIMEOUT, StoreError, folder, neighbour, schema, seal, wal};
 use crate::failpoint;
 
 /// What SQLite may leave beside a file.
@@ -62,7 +62,9 @@ fn fill(draft: &Path) -> rusqlite::Result<()> {
 
 /// A file that its owner alone may read.
 pub fn create_private(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(schema::MODE).open(path)
+    let file = OpenOptions::new().write(true).create_new(true).mode(schema::MODE).open(path)?;
+    folder::hand_over(&file, path)?;
+    Ok(file)
 }
 
 /// Removes the database at `path`, which nobody uses, if there is one.

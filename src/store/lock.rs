@@ -115,7 +115,9 @@ pub fn since_ms(holder: &str) -> Option<i64> {
 
 fn open(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    folder::hand_over(&file, path)?;
+    Ok(file)
 }
 
 fn try_lock(file: &File) -> std::io::Result<bool> {

@@ -110,7 +110,9 @@ fn every_mistake_with_logins_bots_and_portals_is_told_in_the_same_round() {
 
 /// Every command that reads the configuration tells each of these, a line each, and touches nothing.
 fn assert_all_told(setup: &Setup, expected: &[(&str, &str)]) {
-    for args in [CHECK.as_slice(), &["run"], &["run", "--once"], &["status"], &["subscribe", "support"]] {
+    for args in
+        [CHECK.as_slice(), &["run"], &["run", "--once"], &["tap", "support"], &["subscribe", "support"]]
+    {
         let refused = output(args, setup.folder());
         let said = stderr(&refused);
         assert_eq!((code(&refused), stdout(&refused).as_str()), (78, ""), "{args:?}: {said}");

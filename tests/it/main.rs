@@ -55,6 +55,7 @@ mod login;
 mod manual;
 mod migrations;
 mod misbehaviour;
+mod night;
 mod notified;
 mod oauth;
 mod offsets;

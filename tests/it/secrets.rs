@@ -355,12 +355,20 @@ fn wrong_bots_and_logins() -> Vec<String> {
 fn no_complaint_about_the_configuration_shows_it() {
     for text in wrong_configurations() {
         let setup = Setup::new().with(&text);
-        for args in [["check", "--no-network"].as_slice(), &["run", "--log-level", "trace"], &["status"]] {
+        for args in [
+            ["check", "--no-network"].as_slice(),
+            &["run", "--log-level", "trace"],
+            &["subscribe", "support"],
+        ] {
             let refused = output(args, setup.folder());
             assert_eq!(code(&refused), 78, "{args:?} of:\n{text}\n{}{}", stdout(&refused), stderr(&refused));
             assert_output_silent(&format!("{args:?} of:\n{text}"), &refused);
         }
         assert!(stderr(&output(&["run"], setup.folder())).contains("b24relay.toml"));
+        // It looks at the state alone, and the health tells of the mistakes.
+        for args in [["status"], ["healthcheck"]] {
+            assert_output_silent(&format!("{args:?} of:\n{text}"), &output(&args, setup.folder()));
+        }
     }
 }
 

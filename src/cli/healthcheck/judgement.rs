@@ -85,6 +85,8 @@ pub enum Kind {
     State,
     /// Events wait for a person's decision.
     DeadLetters,
+    /// It cannot be used at the next start.
+    Configuration,
 }
 
 /// One thing that is not as it should be.
@@ -107,7 +109,8 @@ impl Finding {
         Self { is_ill: true, kind, source: None, sink: None, text: plain(text) }
     }
 
-    fn note(kind: Kind, text: &str) -> Self {
+    /// It does, but this is not as it should be.
+    pub fn note(kind: Kind, text: &str) -> Self {
         Self { is_ill: false, ..Self::ill(kind, text) }
     }
 

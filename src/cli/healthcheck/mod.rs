@@ -6,7 +6,7 @@ mod judgement;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -16,6 +16,7 @@ use super::GlobalArgs;
 use super::exit::Exit;
 use super::output::print;
 use super::spelling::{duration, now_ms, span};
+use crate::config::{self, ConfigError};
 use crate::store::{Report, Store};
 use judgement::{Expected, Finding, Judgement, Kind};
 
@@ -61,11 +62,13 @@ fn stalled_after(text: &str) -> Result<Duration, String> {
 
 /// Judges what the state file says.
 pub fn run(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
-    let (state, expected) = match &global.state {
-        Some(state) => (state.clone(), Expected::recorded(args.stalled_after)),
+    let state = global.state()?;
+    let (expected, mistake) = match &global.state {
+        Some(_) => (Expected::recorded(args.stalled_after), None),
         None => configured(args, global)?,
     };
-    let health = examine(&state, &expected);
+    let mut health = examine(&state, &expected);
+    health.findings.extend(mistake);
     let is_healthy = !health.findings.iter().any(|finding| finding.is_ill || args.strict);
     let line = if args.json {
         json!({ "healthy": is_healthy, "state": state, "daemon": health.daemon, "findings": health.findings })
@@ -77,10 +80,20 @@ pub fn run(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> 
     Ok(if is_healthy { Exit::Clean } else { Exit::Unavailable })
 }
 
-fn configured(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<(PathBuf, Expected)> {
-    let config = global.load()?;
-    let expected = Expected::configured(args.stalled_after, &config);
-    Ok((config.state, expected))
+/// What the configuration has. A daemon runs on with the one of before when somebody has made a mistake in it.
+fn configured(
+    args: &HealthcheckArgs,
+    global: &GlobalArgs,
+) -> Result<(Expected, Option<Finding>), ConfigError> {
+    match config::load(&global.overrides()) {
+        Ok(loaded) => Ok((Expected::configured(args.stalled_after, &loaded.config), None)),
+        Err(ConfigError::Invalid { .. }) => {
+            let text =
+                "the configuration has mistakes, which end the next start: `b24relay check --no-network`";
+            Ok((Expected::recorded(args.stalled_after), Some(Finding::note(Kind::Configuration, text))))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What was found out.

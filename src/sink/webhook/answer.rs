@@ -102,6 +102,8 @@ impl Judge {
 fn way_out(status: StatusCode) -> &'static str {
     if status.is_redirection() {
         "redirects are not followed, correct `url`"
+    } else if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        "correct `auth`, `headers` or `secrets`, or let the receiver accept them"
     } else {
         "correct the receiver or `url`"
     }

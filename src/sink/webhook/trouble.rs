@@ -74,6 +74,12 @@ fn certificate_words(error: &CertificateError) -> String {
                 .to_owned()
         }
         Revoked => "its certificate was revoked: renew it at the receiver".to_owned(),
+        // It has no name of its own there.
+        other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "it shows an authority's certificate as its own: give it one that is made for its name (with openssl: \
+             `-addext basicConstraints=critical,CA:FALSE`)"
+                .to_owned()
+        }
         other => format!("its certificate is not accepted: {}", short(other)),
     }
 }

@@ -3,6 +3,8 @@
 //! Only this crate's own lines obey `log.level`: what libraries say at finer levels may hold URLs,
 //! and a webhook URL is a secret (G7).
 
+mod stderr;
+
 use std::io::{self, IsTerminal as _};
 use std::sync::OnceLock;
 
@@ -12,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+use self::stderr::Stderr;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 use crate::service::Troubles;
 
@@ -49,7 +52,7 @@ pub fn change(config: LogConfig) {
 
 fn lines(format: LogFormat) -> Lines {
     // A log that cannot be written is no reason to die: its own complaint would go to the same place.
-    let layer = fmt::layer().with_writer(io::stderr).with_target(false).log_internal_errors(false);
+    let layer = fmt::layer().with_writer(Stderr::new()).with_target(false).log_internal_errors(false);
     match format {
         LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),

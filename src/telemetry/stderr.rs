@@ -1,0 +1,64 @@
+//! Where log lines go. To journald each one says how grave it is, so that `journalctl -p warning` finds it.
+
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Standard error, and whether journald reads it.
+pub struct Stderr {
+    is_journal: bool,
+}
+
+/// One line.
+pub struct Line {
+    /// What journald takes off it again (sd-daemon(3)).
+    prefix: &'static str,
+}
+
+impl Stderr {
+    /// As this process was given it.
+    #[expect(clippy::disallowed_methods, reason = "said by the service manager, not by an operator")]
+    pub fn new() -> Self {
+        let journal = std::env::var("JOURNAL_STREAM").ok();
+        let ours = std::fs::metadata("/proc/self/fd/2").ok();
+        let ours = ours.map(|metadata| format!("{}:{}", metadata.dev(), metadata.ino()));
+        // It may have been inherited by somebody whose standard error is another one.
+        Self { is_journal: journal.is_some() && journal == ours }
+    }
+}
+
+impl<'w> MakeWriter<'w> for Stderr {
+    type Writer = Line;
+
+    fn make_writer(&'w self) -> Line {
+        Line { prefix: "" }
+    }
+
+    fn make_writer_for(&'w self, metadata: &Metadata<'_>) -> Line {
+        let prefix = match *metadata.level() {
+            _ if !self.is_journal => "",
+            Level::ERROR => "<3>",
+            Level::WARN => "<4>",
+            Level::INFO => "<6>",
+            Level::DEBUG | Level::TRACE => "<7>",
+        };
+        Line { prefix }
+    }
+}
+
+impl Write for Line {
+    /// As one piece, or lines of other threads come in between.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.prefix.is_empty() {
+            return io::stderr().write(line);
+        }
+        let whole = [self.prefix.as_bytes(), line].concat();
+        io::stderr().write_all(&whole).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
