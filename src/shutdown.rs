@@ -36,14 +36,15 @@ pub struct Signals {
     /// Cancelled behind `stop` when the end is not to wait for more than what is under way.
     pub hurry: CancellationToken,
     nudges: watch::Receiver<u64>,
-    // Keeps the channel open where no signal thread holds the sender.
-    _sender: Arc<watch::Sender<u64>>,
+    nudging: Arc<watch::Sender<u64>>,
 }
 
 impl Signals {
-    /// Signals that come from nobody but the holder of `stop`.
+    /// Signals that come from nobody but whoever holds them.
     pub fn silent() -> Self {
-        Self::with_sender(Arc::new(watch::Sender::new(0)))
+        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let nudging = Arc::new(watch::Sender::new(0));
+        Self { stop, hurry, nudges: nudging.subscribe(), nudging }
     }
 
     /// Listens to the process's signals on a thread of its own.
@@ -57,25 +58,24 @@ impl Signals {
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
             flag::register(signal, Arc::clone(&asked))?;
         }
-        let nudges = Arc::new(watch::Sender::new(0));
-        let signals = Self::with_sender(Arc::clone(&nudges));
-        let stop = signals.stop.clone();
+        let signals = Self::silent();
+        let told = signals.clone();
         let mut arrived = iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in arrived.forever() {
                 if signal == SIGHUP {
-                    nudges.send_modify(|count| *count += 1);
+                    told.nudge();
                 } else {
-                    stop.cancel();
+                    told.stop.cancel();
                 }
             }
         })?;
         Ok(signals)
     }
 
-    fn with_sender(sender: Arc<watch::Sender<u64>>) -> Self {
-        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
-        Self { stop, hurry, nudges: sender.subscribe(), _sender: sender }
+    /// As SIGHUP does.
+    pub fn nudge(&self) {
+        self.nudging.send_modify(|count| *count += 1);
     }
 
     /// The same signals for a part of the process that can be stopped alone.
