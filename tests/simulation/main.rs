@@ -15,11 +15,15 @@ mod count;
 mod judge;
 mod ledger;
 mod life;
+mod operator;
 mod plan;
 mod portal;
 mod queue;
+mod scene;
+mod setting;
 mod sinks;
 mod trial;
+mod turn;
 mod world;
 
 use std::process::ExitCode;

@@ -1,0 +1,179 @@
+//! The surroundings of one process: the configuration file, and the portals and sinks that the engine gets
+//! for what it reads there.
+//!
+//! What is in force is not asked of the engine: it follows from what was read last, from what the sources
+//! were opened with, and from how the reload ended.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use b24relay::config::{Config, ConfigError, SinkConfig, SourceConfig};
+use b24relay::event::Queue;
+use b24relay::portal::Upstream;
+use b24relay::relay::Callers;
+use b24relay::relay::simulation::Surroundings;
+use b24relay::service::Witness;
+use b24relay::shutdown::Signals;
+use b24relay::sink::Sink;
+
+use crate::portal::ScriptedPortal;
+use crate::setting::Setting;
+use crate::sinks::{InFlight, ScriptedSink};
+use crate::world::{Worlds, pass};
+
+/// See the top of this file.
+pub struct Scene {
+    worlds: Worlds,
+    witness: Witness,
+    in_flight: InFlight,
+    state: Mutex<State>,
+}
+
+struct State {
+    in_force: Setting,
+    /// What the file says; `None` for nonsense.
+    written: Option<Setting>,
+    /// The latest reload of something that can be read.
+    reload: Option<Reload>,
+    /// How often the file was read again.
+    reads: u64,
+}
+
+struct Reload {
+    setting: Setting,
+    /// How many had been applied before it.
+    applied: u64,
+    /// The sources that were opened with it.
+    opened: BTreeSet<String>,
+    /// It was given up: sources begin again with what is in force.
+    is_given_up: bool,
+}
+
+impl Scene {
+    /// A process begins with `setting`.
+    pub fn new(worlds: &Worlds, setting: &Setting, witness: &Witness) -> Self {
+        let state = State { in_force: setting.clone(), written: None, reload: None, reads: 0 };
+        Self {
+            worlds: worlds.clone(),
+            witness: witness.clone(),
+            in_flight: InFlight::default(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The operator changes the file; `None` is nonsense.
+    pub fn write(&self, setting: Option<Setting>) {
+        self.state().written = setting;
+    }
+
+    /// What was written last, unless it was nonsense.
+    pub fn written(&self) -> Option<Setting> {
+        self.state().written.clone()
+    }
+
+    /// What the operator sees in force.
+    pub fn in_force(&self) -> Setting {
+        let mut state = self.state();
+        state.settle(self.applied());
+        state.in_force.clone()
+    }
+
+    /// The least time that a stop is given.
+    pub fn least_grace(&self) -> Duration {
+        let state = self.state();
+        let coming = state.reload.as_ref().map(|reload| reload.setting.grace);
+        state.in_force.grace.min(coming.unwrap_or(Duration::MAX))
+    }
+
+    /// The process is over: what became of its reloads is counted.
+    pub fn conclude(&self) {
+        let (applied, refused) = (self.applied(), self.witness.figures.reloads("refused"));
+        let mut world = self.worlds.first().lock();
+        world.count.reloads_applied += applied;
+        world.count.reloads_refused += refused;
+        world.count.reloads_cut += self.state().reads - applied - refused;
+    }
+
+    fn applied(&self) -> u64 {
+        self.witness.figures.reloads("applied")
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Notes how the latest reload has ended, when `applied` have been put in force by now.
+    fn settle(&mut self, applied: u64) {
+        if let Some(reload) = self.reload.take_if(|reload| reload.applied < applied) {
+            self.in_force = reload.setting;
+        }
+    }
+
+    /// With what `source`, called `name`, is being opened.
+    fn setting_for(&mut self, name: &str, source: &SourceConfig, applied: u64) -> Setting {
+        self.settle(applied);
+        let Some(reload) = &mut self.reload else { return self.in_force.clone() };
+        if !self.in_force.concerns(&reload.setting, name) {
+            return self.in_force.clone();
+        }
+        let is_its = reload.setting.config().sources.contains(source);
+        reload.is_given_up |= !is_its || !reload.opened.insert(name.to_owned());
+        if reload.is_given_up { self.in_force.clone() } else { reload.setting.clone() }
+    }
+}
+
+#[async_trait]
+impl Surroundings for Scene {
+    async fn load(&self) -> Result<Config, ConfigError> {
+        let delay = self.worlds.first().lock().delay(50);
+        pass(delay).await;
+        let applied = self.applied();
+        let mut state = self.state();
+        state.settle(applied);
+        state.reads += 1;
+        let Some(setting) = state.written.clone() else {
+            state.reload = None;
+            self.worlds.first().lock().tell("reload: nonsense");
+            return Err(ConfigError::NoFile { looked_at: vec![PathBuf::from("b24relay.toml")] });
+        };
+        let config = setting.config();
+        for shared in self.worlds.all() {
+            let mut world = shared.lock();
+            world.must_begin |= state.in_force.concerns(&setting, world.source);
+            world.tell(format_args!("reload: {}", setting.summary()));
+        }
+        state.reload = Some(Reload { setting, applied, opened: BTreeSet::new(), is_given_up: false });
+        Ok(config)
+    }
+
+    fn upstream(
+        &self,
+        source: &SourceConfig,
+        queue: Arc<Queue>,
+        _callers: &Callers,
+    ) -> Result<Box<dyn Upstream>, String> {
+        let setting = self.state().setting_for(&source.name, source, self.applied());
+        let shared = self.worlds.of(&source.name);
+        let mut world = shared.lock();
+        assert!(
+            world.calls.in_life == 0 || world.must_begin,
+            "`{}` was disturbed by a reload that does not concern it",
+            source.name
+        );
+        world.turn(&setting);
+        drop(world);
+        Ok(Box::new(ScriptedPortal::new(shared, &queue, setting.mode())))
+    }
+
+    fn sink(&self, config: &SinkConfig, _signals: &Signals) -> Result<Arc<dyn Sink>, String> {
+        let state = self.state();
+        let coming = state.reload.as_ref().and_then(|reload| reload.setting.plan_of(config));
+        let plan = coming.or_else(|| state.in_force.plan_of(config)).expect("a sink of ours");
+        Ok(Arc::new(ScriptedSink::new(&self.worlds, plan, &self.in_flight)))
+    }
+}
