@@ -68,6 +68,7 @@ mod reaching;
 mod reconfigured;
 mod refusals;
 mod reload_limits;
+mod reload_names;
 mod reloading;
 mod renamed;
 mod replays;

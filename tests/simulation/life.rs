@@ -17,7 +17,7 @@ use crate::plan::{Plan, one_in};
 use crate::queue::Fate;
 use crate::scene::Scene;
 use crate::setting::{Setting, owner};
-use crate::world::{SOURCES, Shared, World, Worlds, now_ms};
+use crate::world::{SOURCES, Shared, World, Worlds, now_ms, pass};
 
 /// How long everything may take to come to rest once faults are over.
 const REST_MAX: Duration = Duration::from_secs(3600);
@@ -277,7 +277,7 @@ impl Course {
         let ended = tokio::select! {
             biased;
             ended = &mut run => Some(ended),
-            () = self.until_rest() => None,
+            () = self.until_rest(&process) => None,
         };
         assert!(ended.is_none(), "the life ended by itself: {ended:?}");
         process.signals.stop.cancel();
@@ -291,7 +291,8 @@ impl Course {
         self.first().lock().count.lives += self.life;
     }
 
-    async fn until_rest(&self) {
+    async fn until_rest(&self, process: &Process) {
+        self.reload_twice(process).await;
         let deadline = now_ms() + u64::try_from(REST_MAX.as_millis()).unwrap();
         loop {
             sleep(Duration::from_millis(500)).await;
@@ -303,6 +304,22 @@ impl Course {
         }
         // Nothing may come twice.
         sleep(Duration::from_secs(5)).await;
+        assert!(process.scene.is_read(), "a SIGHUP during a reload was overheard");
+    }
+
+    /// The second time while the first one may be under way.
+    async fn reload_twice(&self, process: &Process) {
+        if self.first().lock().plan.reload_ms.is_none() {
+            return;
+        }
+        let mut setting = self.setting.clone();
+        for code in ["another", "secret"] {
+            setting.sources[0].code = code;
+            process.scene.write(Some(setting.clone()));
+            process.signals.nudge();
+            let pause = self.first().lock().delay(60);
+            pass(pause).await;
+        }
     }
 
     async fn drain(&mut self) {

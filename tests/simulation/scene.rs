@@ -22,7 +22,7 @@ use b24relay::sink::Sink;
 use crate::portal::ScriptedPortal;
 use crate::setting::Setting;
 use crate::sinks::{InFlight, ScriptedSink};
-use crate::world::{Worlds, pass};
+use crate::world::{World, Worlds, now_ms, pass};
 
 /// See the top of this file.
 pub struct Scene {
@@ -36,6 +36,8 @@ struct State {
     in_force: Setting,
     /// What the file says; `None` for nonsense.
     written: Option<Setting>,
+    /// It was written, and not read since.
+    is_unread: bool,
     /// The latest reload of something that can be read.
     reload: Option<Reload>,
     /// How often the file was read again.
@@ -44,6 +46,7 @@ struct State {
 
 struct Reload {
     setting: Setting,
+    read_ms: u64,
     /// How many had been applied before it.
     applied: u64,
     /// The sources that were opened with it.
@@ -55,7 +58,8 @@ struct Reload {
 impl Scene {
     /// A process begins with `setting`.
     pub fn new(worlds: &Worlds, setting: &Setting, witness: &Witness) -> Self {
-        let state = State { in_force: setting.clone(), written: None, reload: None, reads: 0 };
+        let state =
+            State { in_force: setting.clone(), written: None, is_unread: false, reload: None, reads: 0 };
         Self {
             worlds: worlds.clone(),
             witness: witness.clone(),
@@ -66,7 +70,13 @@ impl Scene {
 
     /// The operator changes the file; `None` is nonsense.
     pub fn write(&self, setting: Option<Setting>) {
-        self.state().written = setting;
+        let mut state = self.state();
+        (state.written, state.is_unread) = (setting, true);
+    }
+
+    /// Whether the engine knows what was written last.
+    pub fn is_read(&self) -> bool {
+        !self.state().is_unread
     }
 
     /// What was written last, unless it was nonsense.
@@ -77,7 +87,7 @@ impl Scene {
     /// What the operator sees in force.
     pub fn in_force(&self) -> Setting {
         let mut state = self.state();
-        state.settle(self.applied());
+        state.settle(self.applied(), &self.worlds);
         state.in_force.clone()
     }
 
@@ -108,15 +118,15 @@ impl Scene {
 
 impl State {
     /// Notes how the latest reload has ended, when `applied` have been put in force by now.
-    fn settle(&mut self, applied: u64) {
+    fn settle(&mut self, applied: u64, worlds: &Worlds) {
         if let Some(reload) = self.reload.take_if(|reload| reload.applied < applied) {
+            worlds.all().for_each(|shared| judge(&reload, &self.in_force, &shared.lock()));
             self.in_force = reload.setting;
         }
     }
 
     /// With what `source`, called `name`, is being opened.
-    fn setting_for(&mut self, name: &str, source: &SourceConfig, applied: u64) -> Setting {
-        self.settle(applied);
+    fn setting_for(&mut self, name: &str, source: &SourceConfig) -> Setting {
         let Some(reload) = &mut self.reload else { return self.in_force.clone() };
         if !self.in_force.concerns(&reload.setting, name) {
             return self.in_force.clone();
@@ -127,6 +137,20 @@ impl State {
     }
 }
 
+/// A reload was put in force: whom it concerns has begun anew, or is gone.
+fn judge(reload: &Reload, before: &Setting, world: &World) {
+    let source = world.source;
+    if !before.concerns(&reload.setting, source) {
+        return;
+    }
+    if !reload.setting.has(source) {
+        assert!(!world.is_read, "`{source}` is removed, and goes on");
+        return;
+    }
+    let waits = world.disk_failed_ms.is_some_and(|failed_ms| failed_ms >= reload.read_ms);
+    assert!(waits || reload.opened.contains(source), "`{source}` goes on with what is not in force any more");
+}
+
 #[async_trait]
 impl Surroundings for Scene {
     async fn load(&self) -> Result<Config, ConfigError> {
@@ -134,8 +158,9 @@ impl Surroundings for Scene {
         pass(delay).await;
         let applied = self.applied();
         let mut state = self.state();
-        state.settle(applied);
+        state.settle(applied, &self.worlds);
         state.reads += 1;
+        state.is_unread = false;
         let Some(setting) = state.written.clone() else {
             state.reload = None;
             self.worlds.first().lock().tell("reload: nonsense");
@@ -147,7 +172,8 @@ impl Surroundings for Scene {
             world.must_begin |= state.in_force.concerns(&setting, world.source);
             world.tell(format_args!("reload: {}", setting.summary()));
         }
-        state.reload = Some(Reload { setting, applied, opened: BTreeSet::new(), is_given_up: false });
+        state.reload =
+            Some(Reload { setting, read_ms: now_ms(), applied, opened: BTreeSet::new(), is_given_up: false });
         Ok(config)
     }
 
@@ -157,7 +183,11 @@ impl Surroundings for Scene {
         queue: Arc<Queue>,
         _callers: &Callers,
     ) -> Result<Box<dyn Upstream>, String> {
-        let setting = self.state().setting_for(&source.name, source, self.applied());
+        let setting = {
+            let mut state = self.state();
+            state.settle(self.applied(), &self.worlds);
+            state.setting_for(&source.name, source)
+        };
         let shared = self.worlds.of(&source.name);
         let mut world = shared.lock();
         assert!(

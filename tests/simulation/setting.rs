@@ -110,6 +110,12 @@ impl Setting {
             || self.is_enterprise != other.is_enterprise
     }
 
+    /// Whether `source` is there.
+    pub fn has(&self, source: &str) -> bool {
+        let mut sources = self.sources.iter().zip(SOURCES);
+        sources.any(|(setting, name)| name == source && setting.is_there)
+    }
+
     /// For the trace.
     pub fn summary(&self) -> String {
         let sources = self.sources.iter().zip(SOURCES).filter(|(source, _)| source.is_there);
