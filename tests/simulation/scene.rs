@@ -47,12 +47,21 @@ struct State {
 struct Reload {
     setting: Setting,
     read_ms: u64,
-    /// How many had been applied before it.
-    applied: u64,
+    /// How reloads had ended before it.
+    ends: Ends,
+    /// The sources that it ends.
+    ended: BTreeSet<&'static str>,
     /// The sources that were opened with it.
     opened: BTreeSet<String>,
     /// It was given up: sources begin again with what is in force.
     is_given_up: bool,
+}
+
+/// How many reloads have ended how.
+#[derive(Clone, Copy)]
+struct Ends {
+    applied: u64,
+    refused: u64,
 }
 
 impl Scene {
@@ -87,7 +96,7 @@ impl Scene {
     /// What the operator sees in force.
     pub fn in_force(&self) -> Setting {
         let mut state = self.state();
-        state.settle(self.applied(), &self.worlds);
+        state.settle(self.ends(), &self.worlds);
         state.in_force.clone()
     }
 
@@ -100,15 +109,16 @@ impl Scene {
 
     /// The process is over: what became of its reloads is counted.
     pub fn conclude(&self) {
-        let (applied, refused) = (self.applied(), self.witness.figures.reloads("refused"));
+        let Ends { applied, refused } = self.ends();
         let mut world = self.worlds.first().lock();
         world.count.reloads_applied += applied;
         world.count.reloads_refused += refused;
         world.count.reloads_cut += self.state().reads - applied - refused;
     }
 
-    fn applied(&self) -> u64 {
-        self.witness.figures.reloads("applied")
+    fn ends(&self) -> Ends {
+        let count = |outcome| self.witness.figures.reloads(outcome);
+        Ends { applied: count("applied"), refused: count("refused") }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -117,11 +127,16 @@ impl Scene {
 }
 
 impl State {
-    /// Notes how the latest reload has ended, when `applied` have been put in force by now.
-    fn settle(&mut self, applied: u64, worlds: &Worlds) {
-        if let Some(reload) = self.reload.take_if(|reload| reload.applied < applied) {
-            worlds.all().for_each(|shared| judge(&reload, &self.in_force, &shared.lock()));
+    /// Notes how the latest reload has ended, when so many have by now.
+    fn settle(&mut self, ends: Ends, worlds: &Worlds) {
+        let is_over =
+            |reload: &mut Reload| reload.ends.applied < ends.applied || reload.ends.refused < ends.refused;
+        let Some(reload) = self.reload.take_if(is_over) else { return };
+        if reload.ends.applied < ends.applied {
+            worlds.all().for_each(|shared| judge_applied(&reload, &self.in_force, &shared.lock()));
             self.in_force = reload.setting;
+        } else {
+            worlds.all().for_each(|shared| judge_refused(&reload, &shared.lock()));
         }
     }
 
@@ -137,18 +152,32 @@ impl State {
     }
 }
 
-/// A reload was put in force: whom it concerns has begun anew, or is gone.
-fn judge(reload: &Reload, before: &Setting, world: &World) {
+/// It was put in force: whom it concerns has begun anew, or is gone.
+fn judge_applied(reload: &Reload, before: &Setting, world: &World) {
     let source = world.source;
     if !before.concerns(&reload.setting, source) {
         return;
     }
-    if !reload.setting.has(source) {
+    if reload.setting.has(source) {
+        let is_opened = reload.opened.contains(source) || reload.lacks_disk(world);
+        assert!(is_opened, "`{source}` goes on with what is not in force any more");
+    } else {
         assert!(!world.is_read, "`{source}` is removed, and goes on");
-        return;
     }
-    let waits = world.disk_failed_ms.is_some_and(|failed_ms| failed_ms >= reload.read_ms);
-    assert!(waits || reload.opened.contains(source), "`{source}` goes on with what is not in force any more");
+}
+
+/// It was refused: whom it has ended has begun again.
+fn judge_refused(reload: &Reload, world: &World) {
+    let source = world.source;
+    let is_back = !reload.ended.contains(source) || !world.must_begin || reload.lacks_disk(world);
+    assert!(is_back, "`{source}` has ended for a reload that was refused");
+}
+
+impl Reload {
+    /// What cannot be opened for want of a disk waits.
+    fn lacks_disk(&self, world: &World) -> bool {
+        world.disk_failed_ms.is_some_and(|failed_ms| failed_ms >= self.read_ms)
+    }
 }
 
 #[async_trait]
@@ -156,9 +185,9 @@ impl Surroundings for Scene {
     async fn load(&self) -> Result<Config, ConfigError> {
         let delay = self.worlds.first().lock().delay(50);
         pass(delay).await;
-        let applied = self.applied();
+        let ends = self.ends();
         let mut state = self.state();
-        state.settle(applied, &self.worlds);
+        state.settle(ends, &self.worlds);
         state.reads += 1;
         state.is_unread = false;
         let Some(setting) = state.written.clone() else {
@@ -167,13 +196,17 @@ impl Surroundings for Scene {
             return Err(ConfigError::NoFile { looked_at: vec![PathBuf::from("b24relay.toml")] });
         };
         let config = setting.config();
+        let mut ended = BTreeSet::new();
         for shared in self.worlds.all() {
             let mut world = shared.lock();
-            world.must_begin |= state.in_force.concerns(&setting, world.source);
+            if state.in_force.concerns(&setting, world.source) {
+                world.must_begin = true;
+                ended.extend(world.is_read.then_some(world.source));
+            }
             world.tell(format_args!("reload: {}", setting.summary()));
         }
-        state.reload =
-            Some(Reload { setting, read_ms: now_ms(), applied, opened: BTreeSet::new(), is_given_up: false });
+        let (opened, read_ms) = (BTreeSet::new(), now_ms());
+        state.reload = Some(Reload { setting, read_ms, ends, ended, opened, is_given_up: false });
         Ok(config)
     }
 
@@ -185,7 +218,7 @@ impl Surroundings for Scene {
     ) -> Result<Box<dyn Upstream>, String> {
         let setting = {
             let mut state = self.state();
-            state.settle(self.applied(), &self.worlds);
+            state.settle(self.ends(), &self.worlds);
             state.setting_for(&source.name, source)
         };
         let shared = self.worlds.of(&source.name);
@@ -204,6 +237,6 @@ impl Surroundings for Scene {
         let state = self.state();
         let coming = state.reload.as_ref().and_then(|reload| reload.setting.plan_of(config));
         let plan = coming.or_else(|| state.in_force.plan_of(config)).expect("a sink of ours");
-        Ok(Arc::new(ScriptedSink::new(&self.worlds, plan, &self.in_flight)))
+        Ok(Arc::new(ScriptedSink::new(&self.worlds, config, plan, &self.in_flight)))
     }
 }

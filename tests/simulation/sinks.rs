@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use b24relay::config::OrderingConfig;
+use b24relay::config::{OrderingConfig, SinkConfig};
 use b24relay::event::Event;
 use b24relay::sink::{DeliverError, Sink};
 
@@ -23,6 +23,7 @@ pub type InFlight = Arc<Mutex<BTreeMap<&'static str, Vec<(String, Vec<u64>)>>>>;
 /// One sink in one process, or until it is changed.
 pub struct ScriptedSink {
     worlds: Worlds,
+    config: SinkConfig,
     plan: SinkPlan,
     in_flight: InFlight,
 }
@@ -36,8 +37,9 @@ struct Attempt {
 }
 
 impl ScriptedSink {
-    pub fn new(worlds: &Worlds, plan: &SinkPlan, in_flight: &InFlight) -> Self {
-        Self { worlds: worlds.clone(), plan: plan.clone(), in_flight: Arc::clone(in_flight) }
+    pub fn new(worlds: &Worlds, config: &SinkConfig, plan: &SinkPlan, in_flight: &InFlight) -> Self {
+        let config = config.clone();
+        Self { worlds: worlds.clone(), config, plan: plan.clone(), in_flight: Arc::clone(in_flight) }
     }
 
     /// Holds an attempt against those that are under way.
@@ -57,6 +59,18 @@ impl ScriptedSink {
         };
         assert!(is_free, "G3: `{name}` got {ids:?} beside {in_flight:?}");
         in_flight.push((source.to_owned(), ids.to_vec()));
+    }
+
+    /// What leads to it must be as the source was opened with it.
+    fn judge_way(&self, world: &World) {
+        let name = self.plan.name;
+        let setting = world.sinks.iter().find(|sink| sink.name == name);
+        let way = |sink: &SinkConfig| (sink.target.clone(), sink.retry, sink.flow);
+        assert!(
+            setting.map(way) == Some(way(&self.config)),
+            "`{name}` is reached as before a reload: {:?}, and not {setting:?}",
+            self.config
+        );
     }
 
     fn draw(&self, world: &mut World, events: &[&Event]) -> Attempt {
@@ -129,6 +143,7 @@ impl Sink for ScriptedSink {
         self.begin(source, &ids);
         let attempt = {
             let mut world = shared.lock();
+            self.judge_way(&world);
             let attempt = self.draw(&mut world, events);
             world.tell(format_args!("{name}: attempt with {ids:?}"));
             attempt

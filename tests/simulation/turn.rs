@@ -33,6 +33,7 @@ impl World {
         self.calls.in_life = 0;
         self.calls.justify(now_ms(), CALLS_PER_TURN);
         self.ledgers.goal = None;
+        self.sinks = setting.config().sinks;
         let takers = setting.takers(self.source);
         let number = self.life;
         self.tell(format_args!("turn {number}: {}", setting.summary()));

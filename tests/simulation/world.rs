@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use b24relay::config::SinkConfig;
 use b24relay::store::Store;
 use fastrand::Rng;
 use tokio::time::Instant;
@@ -58,6 +59,8 @@ pub struct World {
     pub life: u64,
     /// A reload concerns the source, which has not begun anew since.
     pub must_begin: bool,
+    /// How the sinks are set in the turn that runs.
+    pub sinks: Vec<SinkConfig>,
     /// Somebody of ours reads the queue.
     pub is_read: bool,
 }
@@ -123,6 +126,7 @@ impl World {
             calls: Calls::default(),
             life: 0,
             must_begin: false,
+            sinks: Vec::new(),
             is_read: false,
             plan,
         }
