@@ -185,7 +185,8 @@ impl Course {
             () = sleep(REST_MAX) => panic!("the drain does not end"),
         };
         let stopped_ms = now_ms();
-        let mut was_cut = false;
+        // Every source was refused at the start: that ends like a stop, with what grace there is.
+        let mut was_cut = matches!(ended, Some(Ok(Ending::Refused)));
         let ended = match ended {
             None if exit == Exit::Stop => {
                 process.signals.stop.cancel();

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::plan::{KINDS, Plan, draw_flow, one_in};
 use crate::scene::Scene;
-use crate::setting::{Setting, SourceSetting};
+use crate::setting::{Setting, SourceSetting, owner};
 use crate::world::{SOURCES, Worlds};
 
 /// A nudge ends every pause.
@@ -58,6 +58,8 @@ pub async fn operate(worlds: &Worlds, scene: &Scene, signals: &Signals) {
 /// Something other than `setting`, as a rule.
 fn change(setting: &Setting, plan: Plan, is_known: bool, dice: &mut Rng) -> Setting {
     let mut changed = setting.clone();
+    // What got in force while nobody could look at the state file waits for just that.
+    changed.sources[0].user = owner(0);
     for _ in 0..dice.u64(1..=2) {
         change_once(&mut changed, &plan, is_known, dice);
     }

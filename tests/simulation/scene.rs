@@ -141,13 +141,16 @@ impl State {
     }
 
     /// With what `source`, called `name`, is being opened.
-    fn setting_for(&mut self, name: &str, source: &SourceConfig) -> Setting {
+    fn setting_for(&mut self, name: &str, source: &SourceConfig, worlds: &Worlds) -> Setting {
         let Some(reload) = &mut self.reload else { return self.in_force.clone() };
         if !self.in_force.concerns(&reload.setting, name) {
             return self.in_force.clone();
         }
         let is_its = reload.setting.config().sources.contains(source);
-        reload.is_given_up |= !is_its || !reload.opened.insert(name.to_owned());
+        // They are opened one after the other.
+        let mut earlier = worlds.all().take_while(|shared| shared.lock().source != name);
+        let is_refused = earlier.any(|shared| reload.is_refused(&self.in_force, &shared.lock()));
+        reload.is_given_up |= !is_its || is_refused || !reload.opened.insert(name.to_owned());
         if reload.is_given_up { self.in_force.clone() } else { reload.setting.clone() }
     }
 }
@@ -174,6 +177,13 @@ fn judge_refused(reload: &Reload, world: &World) {
 }
 
 impl Reload {
+    /// Whether the source of `world` should have been opened by now, and was not.
+    fn is_refused(&self, before: &Setting, world: &World) -> bool {
+        let is_open = self.opened.contains(world.source) && world.is_read;
+        let is_due = self.setting.has(world.source) && before.concerns(&self.setting, world.source);
+        is_due && !is_open && !self.lacks_disk(world)
+    }
+
     /// What cannot be opened for want of a disk waits.
     fn lacks_disk(&self, world: &World) -> bool {
         world.disk_failed_ms.is_some_and(|failed_ms| failed_ms >= self.read_ms)
@@ -219,7 +229,7 @@ impl Surroundings for Scene {
         let setting = {
             let mut state = self.state();
             state.settle(self.ends(), &self.worlds);
-            state.setting_for(&source.name, source)
+            state.setting_for(&source.name, source, &self.worlds)
         };
         let shared = self.worlds.of(&source.name);
         let mut world = shared.lock();
