@@ -1,16 +1,31 @@
 //! Work that blocks, away from the runtime's threads.
 
+use std::cell::Cell;
 use std::future::pending;
 use std::panic::resume_unwind;
+
+thread_local! {
+    /// Whether this thread does such work itself, in the simulation of the relay.
+    static IS_DONE_HERE: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Runs `work` to its end; its panic becomes the caller's. Never comes back when the runtime is being shut
 /// down and has let go of what had not begun: then whoever waits here is let go of as well.
 pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    if IS_DONE_HERE.get() {
+        return work();
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(failure) if failure.is_panic() => resume_unwind(failure.into_panic()),
         Err(_) => pending().await,
     }
+}
+
+/// From now on this thread does such work itself and at once: for the simulation of the relay, whose course
+/// no other thread may have a say in.
+pub fn simulate() {
+    IS_DONE_HERE.set(true);
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 use signal_hook::consts::SIGKILL;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, iterator};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// What ended a [`Signals::pause`].
@@ -35,15 +35,21 @@ pub struct Signals {
     pub stop: CancellationToken,
     /// Cancelled behind `stop` when the end is not to wait for more than what is under way.
     pub hurry: CancellationToken,
-    nudges: watch::Receiver<u64>,
-    // Keeps the channel open where no signal thread holds the sender.
-    _sender: Arc<watch::Sender<u64>>,
+    nudges: Arc<Nudges>,
+}
+
+/// How often SIGHUP has come, and who waits for it: woken in the order in which they began to wait.
+#[derive(Default, Debug)]
+struct Nudges {
+    count: AtomicU64,
+    told: Notify,
 }
 
 impl Signals {
-    /// Signals that come from nobody but the holder of `stop`.
+    /// Signals that come from nobody but whoever holds them.
     pub fn silent() -> Self {
-        Self::with_sender(Arc::new(watch::Sender::new(0)))
+        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+        Self { stop, hurry, nudges: Arc::default() }
     }
 
     /// Listens to the process's signals on a thread of its own.
@@ -57,25 +63,25 @@ impl Signals {
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
             flag::register(signal, Arc::clone(&asked))?;
         }
-        let nudges = Arc::new(watch::Sender::new(0));
-        let signals = Self::with_sender(Arc::clone(&nudges));
-        let stop = signals.stop.clone();
+        let signals = Self::silent();
+        let told = signals.clone();
         let mut arrived = iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in arrived.forever() {
                 if signal == SIGHUP {
-                    nudges.send_modify(|count| *count += 1);
+                    told.nudge();
                 } else {
-                    stop.cancel();
+                    told.stop.cancel();
                 }
             }
         })?;
         Ok(signals)
     }
 
-    fn with_sender(sender: Arc<watch::Sender<u64>>) -> Self {
-        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
-        Self { stop, hurry, nudges: sender.subscribe(), _sender: sender }
+    /// As SIGHUP does.
+    pub fn nudge(&self) {
+        self.nudges.count.fetch_add(1, Ordering::SeqCst);
+        self.nudges.told.notify_waiters();
     }
 
     /// The same signals for a part of the process that can be stopped alone.
@@ -86,23 +92,30 @@ impl Signals {
 
     /// Waits until there are more nudges than the `seen`.
     pub async fn nudged(&self, seen: u64) {
-        // The sender is ours as well: it never goes before us.
-        self.nudges.clone().wait_for(|count| *count != seen).await.ok();
+        loop {
+            // Before the look: what comes after it wakes us.
+            let told = self.nudges.told.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            if self.nudge_count() != seen {
+                return;
+            }
+            told.await;
+        }
     }
 
     /// How many nudges have come so far; a file opened at a lower count wants to be reopened.
     pub fn nudge_count(&self) -> u64 {
-        *self.nudges.borrow()
+        self.nudges.count.load(Ordering::SeqCst)
     }
 
     /// Waits politely: until `duration` has passed, a stop is asked for, or there are more nudges than
     /// the `seen` that the caller knew of when it began what it is now waiting about.
     pub async fn pause(&self, duration: Duration, seen: u64) -> Wake {
-        let mut nudges = self.nudges.clone();
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Wake::Stopping,
-            Ok(_) = nudges.wait_for(|count| *count != seen) => Wake::Nudged,
+            () = self.nudged(seen) => Wake::Nudged,
             () = elapse(duration) => Wake::Elapsed,
         }
     }

@@ -1,6 +1,7 @@
 //! The engine: every source polls, every lane settles, every commit comes before the portal forgets.
 //!
-//! Reading order: `supervisor` has every source run, `plan` and `reload` are what SIGHUP changes; `opening` and
+//! Reading order: `supervisor` has every source run, `plan` and `reload` are what SIGHUP changes, `surroundings`
+//! where all that comes from which is not of the engine; `opening` and
 //! `assembly` make a source ready, `source` is its loop. Towards the portal:
 //! `poller` asks, `preparation` is what must hold before it confirms, `pace` its pauses, `tail` what may still
 //! become visible, `late` what did so too late, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `direct` or `journal`,
@@ -40,6 +41,7 @@ mod schedule;
 pub mod simulation;
 mod source;
 mod supervisor;
+mod surroundings;
 mod tail;
 
 use std::sync::Arc;
@@ -59,7 +61,8 @@ use census::Census;
 pub use memory::{NoMemory, StoreMemory};
 use opening::{Claims, Common};
 pub use replay::{Replay, Replayed};
-use supervisor::Supervisor;
+use supervisor::{Hangup, Supervisor};
+use surroundings::{Real, Surroundings};
 
 /// What idle loops need to notice a stop: without any grace at all they are not cut short either.
 const NOTICE: Duration = Duration::from_millis(500);
@@ -117,7 +120,8 @@ pub async fn run(
     until: Until,
     witness: &Witness,
 ) -> Result<Ending, RelayError> {
-    run_through(config, store, signals, until, None, witness).await
+    let common = common(config, store, signals, until, witness, real(&Overrides::default())).await?;
+    run_through(config, common, Hangup::Nudges).await
 }
 
 /// The same for a daemon that reloads its configuration at SIGHUP, with these `overrides`.
@@ -131,19 +135,16 @@ pub async fn run_reloading(
     overrides: &Overrides,
     witness: &Witness,
 ) -> Result<Ending, RelayError> {
-    run_through(config, store, signals, Until::Stopped, Some(overrides), witness).await
+    let common = common(config, store, signals, Until::Stopped, witness, real(overrides)).await?;
+    run_through(config, common, Hangup::Reloads).await
 }
 
-async fn run_through(
-    config: &Config,
-    store: &Store,
-    signals: &Signals,
-    until: Until,
-    overrides: Option<&Overrides>,
-    witness: &Witness,
-) -> Result<Ending, RelayError> {
-    let common = common(config, store, signals, until, witness).await?;
-    let census = common.census.clone();
+fn real(overrides: &Overrides) -> Arc<dyn Surroundings> {
+    Arc::new(Real { overrides: overrides.clone() })
+}
+
+async fn run_through(config: &Config, common: Common, hangup: Hangup) -> Result<Ending, RelayError> {
+    let (census, signals, witness) = (common.census.clone(), common.signals.clone(), common.witness.clone());
     let mut supervisor = Supervisor::open(config, common).await?;
     let grace = supervisor.grace.subscribe();
     let grace_is_over = async {
@@ -161,7 +162,7 @@ async fn run_through(
     };
     let ending = tokio::select! {
         biased;
-        ending = supervisor.run(overrides) => ending,
+        ending = supervisor.run(hangup) => ending,
         () = grace_is_over => Ok(Ending::CutShort),
         () = refused => Ok(Ending::Refused),
     };
@@ -177,6 +178,7 @@ async fn common(
     signals: &Signals,
     until: Until,
     witness: &Witness,
+    surroundings: Arc<dyn Surroundings>,
 ) -> Result<Common, RelayError> {
     let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
     let callers = Callers::open(config, &config.sources, &memory).await.map_err(RelayError::Setup)?;
@@ -190,5 +192,6 @@ async fn common(
         signals: signals.clone(),
         until,
         witness: witness.clone(),
+        surroundings,
     })
 }

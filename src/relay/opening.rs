@@ -13,9 +13,10 @@ use super::callers::Callers;
 use super::census::Census;
 use super::disk::Disk;
 use super::gate::Gate;
+use super::surroundings::Surroundings;
 use super::{Ending, RelayError, Until};
 use crate::config::{DeliveryConfig, KindConfig, SinkConfig, SourceConfig};
-use crate::portal::{CallError, EventQueue};
+use crate::portal::CallError;
 use crate::service::Witness;
 use crate::shutdown::{Signals, Wake};
 use crate::store::{Health, Store, StoreError};
@@ -45,6 +46,7 @@ pub struct Common {
     pub signals: Signals,
     pub until: Until,
     pub witness: Witness,
+    pub surroundings: Arc<dyn Surroundings>,
 }
 
 impl Common {
@@ -94,9 +96,10 @@ impl Opening {
             return Ok(Err(refusal));
         }
         let (queue, adopted) = adopt(&self.common.store, &self.config.name, &identity).await?;
-        let caller = self.common.callers.of(&self.config).map_err(RelayError::Setup)?;
-        let upstream = EventQueue::new(caller, Arc::new(queue), self.config.kind.clone());
-        assemble(Box::new(upstream), owner, adopted, &self.config, &self.sinks, &self.common).await.map(Ok)
+        let Common { surroundings, callers, .. } = &self.common;
+        let upstream = surroundings.upstream(&self.config, Arc::new(queue), callers);
+        let upstream = upstream.map_err(RelayError::Setup)?;
+        assemble(upstream, owner, adopted, &self.config, &self.sinks, &self.common).await.map(Ok)
     }
 
     /// Waits until the source can be opened, then lets it run. `refusal` is why it could not be so far.

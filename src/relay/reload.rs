@@ -17,7 +17,7 @@ use super::opening::{Common, Opening};
 use super::plan::Plan;
 use super::supervisor::{Checked, Sinks, Supervisor, build, openings};
 use crate::blocking;
-use crate::config::{self, Config, ConfigError, Overrides, SinkConfig, TargetConfig};
+use crate::config::{Config, ConfigError, SinkConfig, TargetConfig};
 use crate::portal::Memory;
 use crate::service::{Figures, Notifier, Server};
 use crate::sink::Sink;
@@ -49,28 +49,30 @@ impl Supervisor {
     ///
     /// # Errors
     /// What ends the process; a configuration that cannot be used does not.
-    pub async fn reload(&mut self, overrides: &Overrides) -> Result<(), RelayError> {
+    pub async fn reload(&mut self) -> Result<(), RelayError> {
         info!("SIGHUP: reading the configuration again");
         // Before it has said that it is ready, this would say so.
         let notifier = self.common.witness.vitals.is_up().then_some(Notifier);
         notifier.inspect(Notifier::reloading);
-        let outcome = self.try_reload(overrides).await?;
+        let outcome = self.try_reload().await?;
         notifier.inspect(Notifier::reloaded);
         conclude(&outcome, &self.common.witness.figures);
         Ok(())
     }
 
-    async fn try_reload(&mut self, overrides: &Overrides) -> Result<Outcome, RelayError> {
-        let overrides = overrides.clone();
-        let loading = blocking::run(move || config::load(&overrides));
-        let Some(loaded) = self.attend(loading).await? else { return Ok(Outcome::Overtaken) };
-        let mut config = match loaded {
-            Ok(loaded) => loaded.config,
+    async fn try_reload(&mut self) -> Result<Outcome, RelayError> {
+        let surroundings = Arc::clone(&self.common.surroundings);
+        let Some(loaded) = self.attend(surroundings.load()).await? else { return Ok(Outcome::Overtaken) };
+        match loaded {
+            Ok(config) => self.put_in_force(config).await,
             Err(error) => {
                 tell_mistakes(&error);
-                return Ok(Outcome::Refused);
+                Ok(Outcome::Refused)
             }
-        };
+        }
+    }
+
+    async fn put_in_force(&mut self, mut config: Config) -> Result<Outcome, RelayError> {
         let plan = Plan::new(&self.config, &config);
         for change in &plan.changes {
             info!(%change, "the configuration has changed");
@@ -98,7 +100,7 @@ impl Supervisor {
         let mut webhooks = BTreeMap::new();
         for sink in config.sinks.iter().filter(|sink| matches!(sink.target, TargetConfig::Webhook(_))) {
             if self.gate_of(sink).is_none() {
-                webhooks.insert(sink.name.clone(), build(sink, &self.common.signals)?);
+                webhooks.insert(sink.name.clone(), build(sink, &self.common)?);
             }
         }
         let server = self.common.witness.surface.prepare(config.http.as_ref()).await?;
@@ -173,7 +175,7 @@ impl Supervisor {
             }
             let built = match webhooks.remove(&sink.name) {
                 Some(built) => built,
-                None => build(sink, &self.common.signals)?,
+                None => build(sink, &self.common)?,
             };
             Ok((sink.clone(), Gate::new(built, sink, &self.common.witness.figures)))
         };

@@ -15,13 +15,22 @@ use super::assembly::Opened;
 use super::gate::Gate;
 use super::opening::{Common, Opening};
 use super::{Ending, RelayError};
-use crate::config::{Config, Overrides, SinkConfig, SourceConfig};
+use crate::config::{Config, SinkConfig, SourceConfig};
 use crate::portal::CallError;
 use crate::shutdown::Signals;
-use crate::sink::{self, Sink};
+use crate::sink::Sink;
 
 /// Each sink with its gate, which all sources share.
 pub type Sinks = Vec<(SinkConfig, Arc<Gate>)>;
+
+/// What SIGHUP is to a run, besides a nudge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hangup {
+    /// The word to reload the configuration.
+    Reloads,
+    /// Nothing.
+    Nudges,
+}
 
 /// A source that was looked at, and why it cannot be polled yet, if so.
 pub struct Checked {
@@ -54,7 +63,7 @@ impl Supervisor {
     /// What ends the process.
     pub async fn open(config: &Config, common: Common) -> Result<Self, RelayError> {
         let sinks = config.sinks.iter().map(|sink| {
-            let built = build(sink, &common.signals).map_err(RelayError::Setup)?;
+            let built = build(sink, &common).map_err(RelayError::Setup)?;
             Ok((sink.clone(), Gate::new(built, sink, &common.witness.figures)))
         });
         let sinks: Sinks = sinks.collect::<Result<_, RelayError>>()?;
@@ -80,25 +89,22 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    /// Waits until all sources have ended. Reloads the configuration at SIGHUP, when there are `overrides` to do
-    /// it with.
+    /// Waits until all sources have ended. SIGHUP is to it what `hangup` says.
     ///
     /// # Errors
     /// What ends the process.
-    pub async fn run(&mut self, overrides: Option<&Overrides>) -> Result<Ending, RelayError> {
+    pub async fn run(&mut self, hangup: Hangup) -> Result<Ending, RelayError> {
         let signals = self.common.signals.clone();
         // Not how many there are: one may have come after the configuration was read first.
         let mut seen = 0;
         while !self.loops.is_empty() {
-            let may_reload = overrides.filter(|_| !signals.stop.is_cancelled());
+            let may_reload = hangup == Hangup::Reloads && !signals.stop.is_cancelled();
             tokio::select! {
                 biased;
                 Some(joined) = self.loops.join_next() => self.note_end(joined)?,
-                () = signals.nudged(seen), if may_reload.is_some() => {
+                () = signals.nudged(seen), if may_reload => {
                     seen = signals.nudge_count();
-                    if let Some(overrides) = may_reload {
-                        self.reload(overrides).await?;
-                    }
+                    self.reload().await?;
                 }
             }
         }
@@ -188,8 +194,9 @@ impl Supervisor {
 ///
 /// # Errors
 /// Says why it cannot be set up.
-pub fn build(config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, String> {
-    sink::build(config, signals).map_err(|reason| format!("sinks.{}: {reason}", config.name))
+pub fn build(config: &SinkConfig, common: &Common) -> Result<Arc<dyn Sink>, String> {
+    let built = common.surroundings.sink(config, &common.signals);
+    built.map_err(|reason| format!("sinks.{}: {reason}", config.name))
 }
 
 /// Every source of `config` with those of `sinks` that take its events, and a stop of its own.

@@ -157,6 +157,11 @@ impl Figures {
         self.0.reloads.get_or_create(&[("outcome", outcome.to_owned())]).inc();
     }
 
+    /// How many reloads have come to `outcome`.
+    pub fn reloads(&self, outcome: &'static str) -> u64 {
+        self.0.reloads.get(&[("outcome", outcome.to_owned())]).map_or(0, |count| count.get())
+    }
+
     /// Whether `source` waits for a person.
     pub fn needs_person(&self, source: &str) -> bool {
         self.0.needs_person.get(&label("source", source)).is_some_and(|gauge| gauge.get() != 0)

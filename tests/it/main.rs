@@ -69,6 +69,7 @@ mod reaching;
 mod reconfigured;
 mod refusals;
 mod reload_limits;
+mod reload_names;
 mod reloaded_surface;
 mod reloading;
 mod renamed;

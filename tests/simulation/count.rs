@@ -42,6 +42,11 @@ count! {
     stops: 3_000, "stops";
     drains: 10_000, "drains";
     mode_switches: 1_000, "mode switches";
+    reloads: 5_000, "reloads";
+    reloads_applied: 3_000, "applied";
+    reloads_refused: 1_000, "refused";
+    reloads_cut: 300, "cut short";
+    turns: 30_000, "turns of a source";
     polls: 100_000, "polls";
     refusals: 10_000, "refusals";
     lost_answers: 5_000, "answers lost";

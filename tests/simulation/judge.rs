@@ -7,7 +7,7 @@ use b24relay::store::View;
 use crate::ledger::{Ledger, covers};
 use crate::plan::{EPOCH_MS, SinkPlan};
 use crate::queue::{Fate, Incident, Row, chat_of};
-use crate::world::{SOURCE, World, now_ms};
+use crate::world::{World, now_ms};
 
 /// A commit is due after so many events.
 const COMMIT_EVENTS: usize = 64;
@@ -63,7 +63,7 @@ impl World {
     }
 
     pub fn view(&self) -> View {
-        self.store.view(SOURCE).expect("a state")
+        self.store.view(self.source).expect("a state")
     }
 
     /// Looks at the disk: nothing there moves back (I4), and what is settled has been settled (I1, G5).
@@ -100,9 +100,10 @@ impl World {
         for (sink, id) in &view.dead_letters {
             if sink == name && ledger.buried.insert(*id) {
                 self.count.rejected += 1;
+                // Counted by the first of a batch, which may grow too old on the way.
                 let rejections = ledger.rejections.get(id).copied().unwrap_or(0);
                 assert!(
-                    rejections >= 3 || !ledger.is_tallied,
+                    rejections >= 3 || !ledger.is_tallied || ledger.plan.max_age.is_some(),
                     "`{name}` buried {id} after {rejections} rejections"
                 );
                 ledger.open.remove(id);
@@ -255,8 +256,12 @@ impl World {
             OrderingConfig::Chat => chat_of(higher) == chat_of(id),
             OrderingConfig::None => false,
         };
-        let before = ledger.accepted.range(id + 1..).find(|(higher, _)| {
-            comes_before(**higher) && self.queue.row(**higher).is_some_and(|higher| higher.shown >= row.shown)
+        // Of the millisecond in which it changed nobody can tell.
+        let is_ordered = |at_ms: u64| ledger.ordered_since_ms == 0 || at_ms > ledger.ordered_since_ms;
+        let before = ledger.accepted.range(id + 1..).find(|(higher, at_ms)| {
+            is_ordered(**at_ms)
+                && comes_before(**higher)
+                && self.queue.row(**higher).is_some_and(|higher| higher.shown >= row.shown)
         });
         assert!(before.is_none() || !ledger.is_tallied, "G3: `{sink}` got {id} after {before:?}");
     }
@@ -276,7 +281,7 @@ impl World {
         }
     }
 
-    /// Life `life` is over; `was_crash` when it did not end by itself.
+    /// A turn is over; `was_crash` when it did not end by itself.
     pub fn judge_end(&mut self, was_crash: bool, ended_ms: u64) {
         self.catch_up(None);
         let view = self.examine();

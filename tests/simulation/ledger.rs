@@ -31,8 +31,10 @@ pub struct Ledgers {
 /// One sink's.
 pub struct Ledger {
     pub plan: SinkPlan,
-    /// The life that runs, or ran last, has it.
+    /// The turn that runs, or ran last, has it.
     pub is_configured: bool,
+    /// Since when it has been promised the order that its plan says.
+    pub ordered_since_ms: u64,
     /// Since when it takes events, in Unix milliseconds by the portal's clock, if that matters.
     pub start_ms: Option<i64>,
     /// What it is owed.
@@ -60,6 +62,7 @@ impl Ledger {
         Self {
             plan: plan.clone(),
             is_configured: true,
+            ordered_since_ms: 0,
             start_ms: None,
             open,
             accepted: BTreeMap::new(),

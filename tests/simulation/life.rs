@@ -1,33 +1,32 @@
 //! The lives of one seed: starts, crashes, stops and drains, and what an operator does between them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use b24relay::config::{
-    AccessConfig, DeliveryMode, KindConfig, PollConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig,
-    StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
-};
-use b24relay::event::{Offset, Queue};
-use b24relay::relay::simulation::Life;
+use b24relay::event::Offset;
+use b24relay::relay::simulation::{Life, Surroundings};
 use b24relay::relay::{Ending, RelayError, Until};
+use b24relay::service::Witness;
 use b24relay::shutdown::Signals;
-use b24relay::sink::Sink;
 use b24relay::store::StoreError;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
-use crate::ledger::Ledger;
-use crate::plan::{Plan, SinkPlan, one_in};
-use crate::portal::ScriptedPortal;
+use crate::operator::{operate, other_mode};
+use crate::plan::{Plan, one_in};
 use crate::queue::Fate;
-use crate::sinks::ScriptedSink;
-use crate::world::{SOURCE, Shared, World, now_ms};
+use crate::scene::Scene;
+use crate::setting::{Setting, owner};
+use crate::world::{SOURCES, Shared, World, Worlds, now_ms, pass};
 
 /// How long everything may take to come to rest once faults are over.
 const REST_MAX: Duration = Duration::from_secs(3600);
 
 /// How long a drain may take while nothing fails.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
+
+/// Without any grace a stop is given so long.
+const NOTICE: Duration = Duration::from_millis(500);
 
 /// How a life is to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,31 +38,42 @@ enum Exit {
 
 /// The course of one seed.
 pub struct Course {
-    shared: Shared,
-    queue: Arc<Queue>,
+    worlds: Worlds,
     life: u64,
-    mode: DeliveryMode,
+    /// What the operator has written.
+    setting: Setting,
 }
 
-/// Lets the world of `plan` take its course, and returns what is left of it.
-pub async fn run(shared: &Shared) {
-    let mode = shared.lock().plan.delivery.mode;
-    let queue = Arc::new(Queue::new(SOURCE, "portal.example/user/1"));
-    let mut course = Course { shared: shared.clone(), queue, life: 0, mode };
-    while !shared.lock().is_quiet() {
+/// One process.
+struct Process {
+    life: Life,
+    scene: Arc<Scene>,
+    signals: Signals,
+    crash: CancellationToken,
+}
+
+/// Lets the worlds take their course.
+pub async fn run(worlds: &Worlds) {
+    let setting = Setting::first(&worlds.first().lock().plan);
+    let mut course = Course { worlds: worlds.clone(), life: 0, setting };
+    while !course.first().lock().is_quiet() {
         course.intervene().await;
         course.live().await;
-        let pause_ms = shared.lock().dice.u64(0..3000);
+        let pause_ms = course.first().lock().dice.u64(0..3000);
         sleep(Duration::from_millis(pause_ms)).await;
     }
     Box::pin(course.rest()).await;
 }
 
 impl Course {
+    fn first(&self) -> &Shared {
+        self.worlds.first()
+    }
+
     /// What the operator does between two lives.
     async fn intervene(&mut self) {
         let (switches, sets_offset) = {
-            let mut world = self.shared.lock();
+            let mut world = self.first().lock();
             let world = &mut *world;
             (
                 self.life > 0 && world.plan.switches_mode && world.dice.bool(),
@@ -71,12 +81,11 @@ impl Course {
             )
         };
         if switches {
-            self.shared.lock().count.mode_switches += 1;
-            self.mode = match self.mode {
-                DeliveryMode::Direct => DeliveryMode::Journal,
-                DeliveryMode::Journal => DeliveryMode::Direct,
-            };
+            self.first().lock().count.mode_switches += 1;
+            self.setting.delivery.mode = other_mode(self.setting.mode());
         }
+        // Another user's queue would end a start.
+        self.setting.sources[0].user = owner(0);
         if sets_offset {
             self.set_offset().await;
         }
@@ -84,7 +93,7 @@ impl Course {
 
     async fn set_offset(&self) {
         let (offset, sinks) = {
-            let mut world = self.shared.lock();
+            let mut world = self.first().lock();
             world.catch_up(None);
             // No life has got so far that the state knows of the source.
             if world.examine().lanes.is_empty() {
@@ -96,58 +105,53 @@ impl Course {
             let id = ids[world.dice.usize(0..=last)];
             (id, world.ledgers.sinks.keys().map(|name| (*name).to_owned()).collect::<Vec<_>>())
         };
-        let store = self.shared.lock().store.clone();
+        let store = self.first().lock().store.clone();
         let at = Offset::try_new(offset).unwrap();
-        while store.set_offset(SOURCE, sinks.clone(), at).await.is_err() {
+        while store.set_offset(SOURCES[0], sinks.clone(), at).await.is_err() {
             sleep(Duration::from_secs(1)).await;
         }
-        self.shared.lock().offset_was_set(offset);
+        self.first().lock().offset_was_set(offset);
     }
 
     /// Which sinks the next life has; the operator may have to forget the others.
-    async fn choose_sinks(&self) -> Vec<SinkPlan> {
-        let (chosen, forgotten) = {
-            let mut world = self.shared.lock();
-            let world = &mut *world;
-            let mut chosen = Vec::new();
-            let mut forgotten = Vec::new();
-            for sink in &world.plan.sinks {
-                let ledger = world.ledgers.sinks.get(sink.name);
-                let was_there = ledger.is_some_and(|ledger| ledger.is_configured);
-                let changes = sink.comes_and_goes && world.dice.u64(..100) < world.plan.changes;
-                if was_there != changes || !sink.comes_and_goes {
-                    chosen.push(sink.clone());
-                } else if was_there {
-                    world.count.sinks_removed += 1;
-                    if world.dice.bool() {
-                        forgotten.push(sink.name);
-                    }
+    async fn choose_sinks(&mut self) {
+        let mut forgotten = Vec::new();
+        for sink in self.setting.sinks.iter_mut().filter(|sink| sink.plan.comes_and_goes) {
+            let mut world = self.worlds.first().lock();
+            if world.dice.u64(..100) >= world.plan.changes {
+                continue;
+            }
+            sink.is_there = !sink.is_there;
+            if !sink.is_there {
+                world.count.sinks_removed += 1;
+                if world.dice.bool() {
+                    forgotten.push(sink.plan.name);
                 }
             }
-            (chosen, forgotten)
-        };
+        }
         for sink in forgotten {
             self.forget(sink).await;
         }
-        chosen
     }
 
     async fn forget(&self, sink: &'static str) {
-        let store = self.shared.lock().store.clone();
+        let store = self.first().lock().store.clone();
         while store.forget_sink(sink).await.is_err() {
             sleep(Duration::from_secs(1)).await;
         }
-        let mut world = self.shared.lock();
-        world.tell(format_args!("operator: forgets {sink}"));
-        world.count.sinks_forgotten += 1;
-        world.ledgers.sinks.remove(sink);
-        world.ledgers.last = None;
+        for shared in self.worlds.all() {
+            let mut world = shared.lock();
+            world.tell(format_args!("operator: forgets {sink}"));
+            world.ledgers.sinks.remove(sink);
+            world.ledgers.last = None;
+        }
+        self.first().lock().count.sinks_forgotten += 1;
     }
 
     async fn live(&mut self) {
-        let sinks = self.choose_sinks().await;
+        self.choose_sinks().await;
         let exit = {
-            let mut world = self.shared.lock();
+            let mut world = self.first().lock();
             match world.dice.u64(..10) {
                 0..6 => Exit::Crash,
                 6..8 => Exit::Stop,
@@ -155,76 +159,86 @@ impl Course {
             }
         };
         let until = if exit == Exit::Drain { Until::Drained } else { Until::Stopped };
-        let signals = Signals::silent();
-        let life = self.prepare(&sinks, until, &signals);
+        let process = self.begin(until);
         let duration = {
-            let mut world = self.shared.lock();
+            let mut world = self.first().lock();
             let world = &mut *world;
             world.fuse = one_in(&mut world.dice, 2).then(|| world.dice.u64(1..200));
             let longest_ms = world.plan.life_ms * 2;
-            let number = self.life;
-            world.tell(format_args!(
-                "life {number}: {:?}, sinks {:?}, then {exit:?}",
-                self.mode,
-                names(&sinks)
-            ));
+            world.tell(format_args!("life {}: {}, then {exit:?}", self.life, self.setting.summary()));
             Duration::from_millis(world.dice.u64(0..=longest_ms))
         };
-        self.run_life(&life, exit, duration, &signals).await;
+        self.run_life(&process, exit, duration).await;
+        // A start takes what was written last, but for nonsense.
+        self.setting = process.scene.written().unwrap_or_else(|| process.scene.in_force());
     }
 
-    async fn run_life(&self, life: &Life, exit: Exit, duration: Duration, signals: &Signals) {
-        let portal = ScriptedPortal::new(&self.shared, &self.queue, self.life, self.mode);
-        let crash = self.shared.lock().crash.clone();
-        let mut run = Box::pin(async {
-            match life.open(Box::new(portal)).await {
-                Ok(opened) => opened.run().await,
-                Err(error) => Err(error),
-            }
-        });
-        let is_bounded = exit != Exit::Drain;
+    async fn run_life(&self, process: &Process, exit: Exit, duration: Duration) {
+        let mut run = Box::pin(process.life.run());
+        let is_daemon = exit != Exit::Drain;
         let ended = tokio::select! {
             biased;
-            () = crash.cancelled(), if exit == Exit::Crash => None,
+            () = process.crash.cancelled(), if exit == Exit::Crash => None,
             ended = &mut run => Some(ended),
-            () = sleep(duration), if is_bounded => None,
+            () = sleep(duration), if is_daemon => None,
+            () = operate(&self.worlds, &process.scene, &process.signals), if is_daemon => unreachable!(),
             () = sleep(REST_MAX) => panic!("the drain does not end"),
         };
         let stopped_ms = now_ms();
+        // Every source was refused at the start: that ends like a stop, with what grace there is.
+        let mut was_cut = matches!(ended, Some(Ok(Ending::Refused)));
         let ended = match ended {
             None if exit == Exit::Stop => {
-                signals.stop.cancel();
-                self.shared.lock().tell("operator: stop");
-                let grace_ms = self.shared.lock().dice.u64(0..60_000);
-                timeout(Duration::from_millis(grace_ms), &mut run).await.ok()
+                process.signals.stop.cancel();
+                self.first().lock().tell("operator: stop");
+                let ended = run.as_mut().await;
+                let took = Duration::from_millis(now_ms() - stopped_ms);
+                was_cut = took >= process.scene.least_grace().max(NOTICE);
+                let longest = self.first().lock().plan.longest_stop();
+                assert!(was_cut || took < longest, "the stop takes {took:?}");
+                Some(ended)
             }
             ended => ended,
         };
-        let longest = self.shared.lock().plan.longest_stop();
-        assert!(
-            ended.is_some() || exit != Exit::Stop || Duration::from_millis(now_ms() - stopped_ms) < longest,
-            "the stop takes more than {longest:?}"
-        );
         drop(run);
-        self.conclude(ended, exit, stopped_ms).await;
+        self.bury(process).await;
+        self.conclude(ended, exit, was_cut, stopped_ms).await;
     }
 
-    async fn conclude(&self, ended: Option<Result<Ending, RelayError>>, exit: Exit, stopped_ms: u64) {
+    /// Lets the runtime drop what `process` has left.
+    async fn bury(&self, process: &Process) {
+        while self.worlds.all().any(|shared| shared.lock().is_read) {
+            tokio::task::yield_now().await;
+        }
+        process.scene.conclude();
+    }
+
+    async fn conclude(
+        &self,
+        ended: Option<Result<Ending, RelayError>>,
+        exit: Exit,
+        was_cut: bool,
+        stopped_ms: u64,
+    ) {
+        let was_crash = was_cut || !matches!(ended, Some(Ok(_)));
+        for shared in self.worlds.all() {
+            shared.lock().judge_end(was_crash, stopped_ms);
+        }
         let removed = {
-            let mut world = self.shared.lock();
+            let mut world = self.first().lock();
             world.tell(format_args!("life {} ends: {ended:?}", self.life));
-            let was_crash = !matches!(ended, Some(Ok(_)));
             world.count.crashes += u64::from(was_crash);
-            world.judge_end(was_crash, stopped_ms);
             match ended {
                 Some(Ok(Ending::Clean)) if exit == Exit::Drain => {
                     world.count.drains += 1;
                     world.judge_drain();
                     None
                 }
+                // Every source was refused at the start.
+                Some(Ok(Ending::Refused)) => None,
                 Some(Ok(_)) if exit == Exit::Drain => None,
-                Some(Ok(ending)) => {
-                    assert!(exit == Exit::Stop && ending != Ending::Refused, "the life ended by itself");
+                Some(Ok(_)) => {
+                    assert!(exit == Exit::Stop, "the life ended by itself");
                     world.count.stops += 1;
                     None
                 }
@@ -237,151 +251,129 @@ impl Course {
             }
         };
         if let Some(reason) = removed {
-            let names: Vec<&'static str> = self.shared.lock().ledgers.sinks.keys().copied().collect();
-            let sink = names.into_iter().find(|name| reason.starts_with(&format!("sinks.{name}:")));
-            self.forget(sink.unwrap_or_else(|| panic!("{reason}"))).await;
+            let mut sinks = self.setting.sinks.iter().map(|sink| sink.plan.name);
+            let sink = sinks.find(|name| reason.starts_with(&format!("sinks.{name}:")));
+            match sink {
+                Some(sink) => self.forget(sink).await,
+                // What the portal's address is cannot be read.
+                None => assert!(self.first().lock().disk_failed_ms.is_some(), "{reason}"),
+            }
         }
     }
 
     /// Faults are over: everything must come to rest, a stop must stop, and a drain find nothing.
     async fn rest(&mut self) {
-        loop {
-            let sinks = self.choose_sinks().await;
-            let removed: Vec<&'static str> = {
-                let world = self.shared.lock();
-                let all = world.ledgers.sinks.keys().copied();
-                all.filter(|name| sinks.iter().all(|sink| sink.name != *name)).collect()
-            };
-            for sink in removed {
-                self.forget(sink).await;
+        let has_sales = self.first().lock().plan.has_sales;
+        self.setting.sources[1].is_there = has_sales;
+        self.setting.sources[0].user = owner(0);
+        for number in 0..self.setting.sinks.len() {
+            self.setting.sinks[number].only = None;
+            if !self.setting.sinks[number].is_there {
+                self.forget(self.setting.sinks[number].plan.name).await;
             }
-            let signals = Signals::silent();
-            let life = self.prepare(&sinks, Until::Stopped, &signals);
-            self.shared.lock().tell(format_args!("life {}: {:?}, in peace", self.life, self.mode));
-            let portal = ScriptedPortal::new(&self.shared, &self.queue, self.life, self.mode);
-            let opened = match life.open(Box::new(portal)).await {
-                Ok(opened) => opened,
-                Err(error) => {
-                    self.conclude(Some(Err(error)), Exit::Crash, now_ms()).await;
-                    continue;
-                }
-            };
-            let mut run = Box::pin(opened.run());
-            let ended = tokio::select! {
-                biased;
-                ended = &mut run => Some(ended),
-                () = self.until_rest() => None,
-            };
-            assert!(ended.is_none(), "the life ended by itself: {ended:?}");
-            signals.stop.cancel();
-            let ended = timeout(Duration::from_secs(5), &mut run).await;
-            assert!(matches!(ended, Ok(Ok(Ending::Clean))), "a stop in peace: {ended:?}");
-            drop(run);
-            self.shared.lock().judge_end(false, now_ms());
-            break;
         }
+        let process = self.begin(Until::Stopped);
+        self.first().lock().tell(format_args!("life {}: {}, in peace", self.life, self.setting.summary()));
+        let mut run = Box::pin(process.life.run());
+        let ended = tokio::select! {
+            biased;
+            ended = &mut run => Some(ended),
+            () = self.until_rest(&process) => None,
+        };
+        assert!(ended.is_none(), "the life ended by itself: {ended:?}");
+        process.signals.stop.cancel();
+        let ended = timeout(Duration::from_secs(5), &mut run).await;
+        assert!(matches!(ended, Ok(Ok(Ending::Clean))), "a stop in peace: {ended:?}");
+        drop(run);
+        self.bury(&process).await;
+        self.worlds.all().for_each(|shared| shared.lock().judge_end(false, now_ms()));
         Box::pin(self.drain()).await;
-        let mut world = self.shared.lock();
-        world.judge_rest();
-        world.count.lives += self.life;
+        self.worlds.all().for_each(|shared| shared.lock().judge_rest());
+        self.first().lock().count.lives += self.life;
     }
 
-    async fn until_rest(&self) {
+    async fn until_rest(&self, process: &Process) {
+        self.reload_twice(process).await;
         let deadline = now_ms() + u64::try_from(REST_MAX.as_millis()).unwrap();
         loop {
             sleep(Duration::from_millis(500)).await;
-            let mut world = self.shared.lock();
-            world.catch_up(Some(self.life));
             let is_late = now_ms() >= deadline;
-            if !is_late && (!world.queue.waiting().is_empty() || world.queue.is_anything_unborn()) {
-                continue;
-            }
-            world.examine();
-            let is_open =
-                world.ledgers.sinks.values().any(|ledger| ledger.is_configured && !ledger.open.is_empty());
-            if !is_open && world.queue.waiting().is_empty() && !world.queue.is_anything_unborn() {
+            let rests = self.worlds.all().map(|shared| shared.lock().is_at_rest(is_late));
+            if rests.fold(true, |all, rests| all && rests) {
                 break;
-            }
-            if is_late {
-                let open: Vec<_> =
-                    world.ledgers.sinks.iter().map(|(name, ledger)| (name, &ledger.open)).collect();
-                panic!(
-                    "liveness: still to be settled {open:?}, still at the portal {:?}",
-                    world.queue.waiting()
-                );
             }
         }
         // Nothing may come twice.
         sleep(Duration::from_secs(5)).await;
+        assert!(process.scene.is_read(), "a SIGHUP during a reload was overheard");
+    }
+
+    /// The second time while the first one may be under way.
+    async fn reload_twice(&self, process: &Process) {
+        if self.first().lock().plan.reload_ms.is_none() {
+            return;
+        }
+        let mut setting = self.setting.clone();
+        for code in ["another", "secret"] {
+            setting.sources[0].code = code;
+            process.scene.write(Some(setting.clone()));
+            process.signals.nudge();
+            let pause = self.first().lock().delay(60);
+            pass(pause).await;
+        }
     }
 
     async fn drain(&mut self) {
-        let sinks: Vec<SinkPlan> = {
-            let world = self.shared.lock();
-            let there = world.ledgers.sinks.values().filter(|ledger| ledger.is_configured);
-            there.map(|ledger| ledger.plan.clone()).collect()
-        };
-        let signals = Signals::silent();
-        let life = self.prepare(&sinks, Until::Drained, &signals);
-        let portal = ScriptedPortal::new(&self.shared, &self.queue, self.life, self.mode);
-        let run = async { life.open(Box::new(portal)).await?.run().await };
-        let ended = timeout(DRAIN_MAX, run).await;
+        let process = self.begin(Until::Drained);
+        let ended = timeout(DRAIN_MAX, process.life.run()).await;
         assert!(matches!(ended, Ok(Ok(Ending::Clean))), "a drain of nothing: {ended:?}");
-        let mut world = self.shared.lock();
-        world.count.drains += 1;
-        world.judge_end(false, now_ms());
+        self.bury(&process).await;
+        self.first().lock().count.drains += 1;
+        self.worlds.all().for_each(|shared| shared.lock().judge_end(false, now_ms()));
     }
 
-    /// The next life, and its place in the books.
-    fn prepare(&mut self, sinks: &[SinkPlan], until: Until, signals: &Signals) -> Life {
+    /// The next process.
+    fn begin(&mut self, until: Until) -> Process {
         self.life += 1;
-        let mut world = self.shared.lock();
-        world.catch_up(None);
-        world.enrol(sinks, self.life);
-        let mut delivery = world.plan.delivery;
-        delivery.mode = self.mode;
-        if world.is_quiet() {
-            // Somebody has looked after the dead.
-            delivery.dead_letters.max_size = 1 << 30;
+        if self.first().lock().is_quiet() {
+            // Somebody has looked after the dead, and there is time.
+            self.setting.delivery.dead_letters.max_size = 1 << 30;
+            self.setting.grace = Duration::from_secs(30);
         }
-        let source = source(&world.plan);
-        let store = world.store.clone();
-        drop(world);
-        let sinks = sinks.iter().map(|plan| {
-            let sink: Arc<dyn Sink> = Arc::new(ScriptedSink::new(&self.shared, plan));
-            (sink_config(plan), sink)
-        });
-        Life { source, sinks: sinks.collect(), delivery, store, signals: signals.clone(), until }
+        let (crash, signals, witness) = (CancellationToken::new(), Signals::silent(), Witness::default());
+        self.worlds.all().for_each(|shared| shared.lock().awake(&crash));
+        let scene = Arc::new(Scene::new(&self.worlds, &self.setting, &witness));
+        let life = Life {
+            config: self.setting.config(),
+            surroundings: Arc::clone(&scene) as Arc<dyn Surroundings>,
+            store: self.first().lock().store.clone(),
+            signals: signals.clone(),
+            until,
+            witness,
+        };
+        Process { life, scene, signals, crash }
     }
 }
 
 impl World {
-    /// A life with `sinks` begins.
-    fn enrol(&mut self, sinks: &[SinkPlan], life: u64) {
-        self.calls.in_life = 0;
-        self.ledgers.goal = None;
-        self.calls.justify(now_ms(), 12);
-        self.crash = tokio_util::sync::CancellationToken::new();
-        self.fuse = None;
-        let view = self.view();
-        let received = view.received;
-        let waiting: BTreeSet<u64> = self.queue.waiting().range(received..).copied().collect();
-        for ledger in self.ledgers.sinks.values_mut() {
-            ledger.is_configured = false;
+    /// Whether all that there is has come to rest; it must have when `is_late`.
+    fn is_at_rest(&mut self, is_late: bool) -> bool {
+        self.catch_up(Some(self.life));
+        if !is_late && (!self.queue.waiting().is_empty() || self.queue.is_anything_unborn()) {
+            return false;
         }
-        // Of a sink that has never settled anything nothing is on record.
-        let is_there =
-            |name: &str| view.lanes.contains_key(name) || sinks.iter().any(|sink| sink.name == name);
-        self.ledgers.sinks.retain(|name, _| is_there(name));
-        for plan in sinks {
-            if let Some(ledger) = self.ledgers.sinks.get_mut(plan.name) {
-                ledger.is_configured = true;
-                continue;
-            }
-            self.count.sinks_returned += u64::from(life > 1);
-            let ledger = Ledger::new(plan, waiting.clone(), life == 1);
-            self.ledgers.sinks.insert(plan.name, ledger);
+        self.examine();
+        let is_open =
+            self.ledgers.sinks.values().any(|ledger| ledger.is_configured && !ledger.open.is_empty());
+        if !is_open && self.queue.waiting().is_empty() && !self.queue.is_anything_unborn() {
+            return true;
         }
+        if is_late {
+            let open: Vec<_> = self.ledgers.sinks.iter().map(|(name, ledger)| (name, &ledger.open)).collect();
+            let waiting = self.queue.waiting();
+            panic!("liveness: still to be settled {open:?}, still at the portal {waiting:?}");
+        }
+        false
     }
 
     /// The operator has put all checkpoints at `offset`.
@@ -433,39 +425,5 @@ impl Plan {
             attempt_ms * self.events.len() as u64
         });
         Duration::from_millis(20_000 + slow.max().unwrap_or(0) + 100 * self.disk.latency_ms)
-    }
-}
-
-fn names(sinks: &[SinkPlan]) -> Vec<&'static str> {
-    sinks.iter().map(|sink| sink.name).collect()
-}
-
-fn source(plan: &Plan) -> SourceConfig {
-    let webhook = WebhookUrl::parse("https://portal.example/rest/1/secret/").expect("a webhook");
-    SourceConfig {
-        name: SOURCE.to_owned(),
-        kind: KindConfig::User,
-        access: AccessConfig::Webhook(webhook),
-        poll: PollConfig {
-            idle: plan.idle,
-            idle_max: plan.idle * 6,
-            busy: plan.busy,
-            limit: plan.limit,
-            timeout: Duration::from_secs(30),
-        },
-        confirm_lag: plan.lag,
-    }
-}
-
-fn sink_config(plan: &SinkPlan) -> SinkConfig {
-    SinkConfig {
-        name: plan.name.to_owned(),
-        target: TargetConfig::Stdout(StdoutConfig { format: StdoutFormat::Json }),
-        sources: None,
-        events: plan.kinds.as_ref().map(|kinds| kinds.iter().map(|kind| (*kind).to_owned()).collect()),
-        retry: RetryConfig { min: Duration::from_millis(100), max: plan.retry_max },
-        max_event_age: plan.max_age,
-        start: if plan.starts_now { StartConfig::Now } else { StartConfig::Oldest },
-        flow: plan.flow,
     }
 }

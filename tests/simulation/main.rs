@@ -1,5 +1,6 @@
-//! A simulation of the engine: real lanes, journal, tail and SQLite, in a world where time, disk, portal
-//! and sinks follow a seed. The same seed is the same course of events, to the last line.
+//! A simulation of the engine: the real supervisor, lanes, journal, tail and SQLite, in a world where time,
+//! disk, portal, sinks and the operator's configuration follow a seed. The same seed is the same course of
+//! events, to the last line.
 //!
 //! `cargo test --test simulation` goes through ten thousand seeds; `-- --seed 4711 --trace` repeats one of
 //! them and prints what happened, `-- --seeds 50000 --from 10000` goes through others.
@@ -15,11 +16,15 @@ mod count;
 mod judge;
 mod ledger;
 mod life;
+mod operator;
 mod plan;
 mod portal;
 mod queue;
+mod scene;
+mod setting;
 mod sinks;
 mod trial;
+mod turn;
 mod world;
 
 use std::process::ExitCode;

@@ -35,6 +35,12 @@ pub struct Plan {
     pub life_ms: u64,
     /// How often, in percent, the configuration changes between two lives.
     pub changes: u64,
+    /// How long it is in force within a life, about, until it is reloaded; `None` for always.
+    pub reload_ms: Option<u64>,
+    /// There is a second source, at times.
+    pub has_sales: bool,
+    /// `shutdown_grace`.
+    pub grace: Duration,
 }
 
 /// One event of the queue.
@@ -137,7 +143,7 @@ impl Plan {
         let is_age_fit = !has_odd_dates;
         let late_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
         let sinks = SinkPlan::draw_all(dice, quiet_ms, is_age_fit);
-        Self {
+        let mut plan = Self {
             seed,
             lag,
             limit: [1, 2, 3, 5, 10, 100][dice.usize(..6)],
@@ -153,7 +159,25 @@ impl Plan {
             disk: DiskPlan::draw(dice, quiet_ms),
             life_ms: quiet_ms / dice.u64(1..=8),
             changes: [0, 30, 60][dice.usize(..3)],
+            reload_ms: None,
+            has_sales: false,
+            grace: Duration::from_secs([0, 2, 30, 60][dice.usize(..4)]),
+        };
+        if one_in(dice, 3) {
+            plan.reload_ms = Some(dice.u64(200..=plan.life_ms));
+            plan.has_sales = dice.bool();
         }
+        plan
+    }
+
+    /// What the second source's portal has and does.
+    pub fn draw_sales(&self) -> Self {
+        let mut dice = Rng::with_seed(self.seed ^ 0x5A1E5);
+        let late_ms = u64::try_from(self.lag.as_millis()).unwrap_or(u64::MAX);
+        let mut events = draw_events(&mut dice, self.quiet_ms, late_ms, false);
+        events.truncate(30);
+        let portal = PortalPlan::draw(&mut dice, self.quiet_ms);
+        Self { events, portal, thefts: Vec::new(), ..self.clone() }
     }
 }
 
@@ -280,7 +304,7 @@ impl SinkPlan {
 }
 
 /// Strict as files are, or as a webhook may be.
-fn draw_flow(dice: &mut Rng, attempt_max: usize) -> FlowConfig {
+pub fn draw_flow(dice: &mut Rng, attempt_max: usize) -> FlowConfig {
     if dice.bool() {
         return FlowConfig::STRICT;
     }

@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use b24relay::config::DeliveryMode;
 use b24relay::event::{Batch, Event, EventId, Offset, Queue};
 use b24relay::portal::{CallError, Class, Upstream};
-use b24relay::relay::simulation::OWNER;
 use serde_json::value::RawValue;
 
 use crate::plan::{ClockPlan, EPOCH_MS};
@@ -18,7 +17,7 @@ const METHOD: &str = "im.v2.Event.get";
 /// How often an event lets a portal be asked: after each the pauses begin anew.
 const CALLS_PER_EVENT: u64 = 8;
 
-/// The portal in one life.
+/// The portal in one turn of the source.
 pub struct ScriptedPortal {
     shared: Shared,
     queue: Arc<Queue>,
@@ -38,7 +37,12 @@ enum Outcome {
 }
 
 impl ScriptedPortal {
-    pub fn new(shared: &Shared, queue: &Arc<Queue>, life: u64, mode: DeliveryMode) -> Self {
+    pub fn new(shared: &Shared, queue: &Arc<Queue>, mode: DeliveryMode) -> Self {
+        let life = {
+            let mut world = shared.lock();
+            world.is_read = true;
+            world.life
+        };
         Self { shared: shared.clone(), queue: Arc::clone(queue), life, mode, confirmed: 1.into() }
     }
 
@@ -89,6 +93,12 @@ impl ScriptedPortal {
             date: raw(&row.date),
             data: raw(&row.data),
         }
+    }
+}
+
+impl Drop for ScriptedPortal {
+    fn drop(&mut self) {
+        self.shared.lock().is_read = false;
     }
 }
 
@@ -160,7 +170,7 @@ impl Upstream for ScriptedPortal {
 
     async fn owner(&self) -> Result<u64, CallError> {
         let (outcome, after) = self.begin("profile").await;
-        self.end(outcome, after).await.map(|()| OWNER)
+        self.end(outcome, after).await.map(|()| self.shared.lock().owner)
     }
 
     async fn highest(&self, limit: u16) -> Result<Option<EventId>, CallError> {

@@ -1,27 +1,31 @@
 //! Sinks that take, fail and reject as the plan says, and keep a ledger of what they took.
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use b24relay::config::OrderingConfig;
+use b24relay::config::{OrderingConfig, SinkConfig};
 use b24relay::event::Event;
 use b24relay::sink::{DeliverError, Sink};
 
 use crate::plan::{SinkPlan, TroubleKind};
 use crate::queue::chat_of;
-use crate::world::{Shared, World, now_ms, pass};
+use crate::world::{World, Worlds, now_ms, pass};
 
 /// How long a sink's own timeout is.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One sink in one life.
+/// The events of the attempts under way to each sink, with their source: those to the sink of before a
+/// reload as well.
+pub type InFlight = Arc<Mutex<BTreeMap<&'static str, Vec<(String, Vec<u64>)>>>>;
+
+/// One sink in one process, or until it is changed.
 pub struct ScriptedSink {
-    shared: Shared,
+    worlds: Worlds,
+    config: SinkConfig,
     plan: SinkPlan,
-    /// The events of the attempts under way.
-    in_flight: Mutex<Vec<Vec<u64>>>,
+    in_flight: InFlight,
 }
 
 /// What an attempt will come to.
@@ -33,25 +37,40 @@ struct Attempt {
 }
 
 impl ScriptedSink {
-    pub fn new(shared: &Shared, plan: &SinkPlan) -> Self {
-        Self { shared: shared.clone(), plan: plan.clone(), in_flight: Mutex::default() }
+    pub fn new(worlds: &Worlds, config: &SinkConfig, plan: &SinkPlan, in_flight: &InFlight) -> Self {
+        let config = config.clone();
+        Self { worlds: worlds.clone(), config, plan: plan.clone(), in_flight: Arc::clone(in_flight) }
     }
 
     /// Holds an attempt against those that are under way.
-    fn begin(&self, ids: &[u64]) {
+    fn begin(&self, source: &str, ids: &[u64]) {
         let name = self.plan.name;
         let mut in_flight = self.in_flight.lock().expect("no panic");
+        let in_flight = in_flight.entry(name).or_default();
         let flow = self.plan.flow;
         assert!(in_flight.len() < usize::from(flow.concurrency), "`{name}` got too many attempts at once");
         let chats = |ids: &[u64]| ids.iter().map(|id| chat_of(*id)).collect::<BTreeSet<_>>();
-        let under_way = chats(&in_flight.concat());
+        let mut others = in_flight.iter().filter(|(other, _)| other == source).map(|(_, ids)| ids);
+        let under_way: BTreeSet<u64> = others.clone().flat_map(|ids| chats(ids)).collect();
         let is_free = match flow.ordering {
-            OrderingConfig::Strict => in_flight.is_empty(),
+            OrderingConfig::Strict => others.next().is_none(),
             OrderingConfig::Chat => chats(ids).is_disjoint(&under_way),
             OrderingConfig::None => true,
         };
         assert!(is_free, "G3: `{name}` got {ids:?} beside {in_flight:?}");
-        in_flight.push(ids.to_vec());
+        in_flight.push((source.to_owned(), ids.to_vec()));
+    }
+
+    /// What leads to it must be as the source was opened with it.
+    fn judge_way(&self, world: &World) {
+        let name = self.plan.name;
+        let setting = world.sinks.iter().find(|sink| sink.name == name);
+        let way = |sink: &SinkConfig| (sink.target.clone(), sink.retry, sink.flow);
+        assert!(
+            setting.map(way) == Some(way(&self.config)),
+            "`{name}` is reached as before a reload: {:?}, and not {setting:?}",
+            self.config
+        );
     }
 
     fn draw(&self, world: &mut World, events: &[&Event]) -> Attempt {
@@ -119,16 +138,19 @@ impl Sink for ScriptedSink {
         let ids: Vec<u64> = events.iter().map(|event| event.id.get()).collect();
         assert!(ids.len() <= self.plan.attempt_max, "`{name}` got {} events at once", ids.len());
         assert!(ids.is_sorted_by(|one, next| one < next), "G3: `{name}` got {ids:?}");
-        self.begin(&ids);
+        let source = &*events.first().expect("an event").queue.source;
+        let shared = self.worlds.of(source);
+        self.begin(source, &ids);
         let attempt = {
-            let mut world = self.shared.lock();
+            let mut world = shared.lock();
+            self.judge_way(&world);
             let attempt = self.draw(&mut world, events);
             world.tell(format_args!("{name}: attempt with {ids:?}"));
             attempt
         };
         pass(attempt.before).await;
         if attempt.takes {
-            let mut world = self.shared.lock();
+            let mut world = shared.lock();
             for event in events {
                 world.accept(name, event);
             }
@@ -139,9 +161,11 @@ impl Sink for ScriptedSink {
             world.step();
         }
         pass(attempt.after).await;
-        self.in_flight.lock().expect("no panic").retain(|other| *other != ids);
+        if let Some(in_flight) = self.in_flight.lock().expect("no panic").get_mut(name) {
+            in_flight.retain(|(other, others)| other != source || *others != ids);
+        }
         let Some(failure) = attempt.failure else { return Ok(()) };
-        let mut world = self.shared.lock();
+        let mut world = shared.lock();
         world.count.retries += 1;
         world.tell(format_args!("{name}: {failure:?}"));
         Err(failure)

@@ -10,10 +10,11 @@ use tracing_subscriber::fmt::time::FormatTime;
 use crate::count::Count;
 use crate::life;
 use crate::plan::Plan;
-use crate::world::{Shared, now_ms};
+use crate::world::{Worlds, now_ms};
 
 thread_local! {
-    static LAST_WORDS: RefCell<String> = const { RefCell::new(String::new()) };
+    /// Of the first panic: a promise that is broken in a task ends others as well.
+    static WORDS: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// What a trial came to.
@@ -31,18 +32,27 @@ pub struct Broken {
 
 /// Tries `seed`; with `is_shown` everything is printed as it happens.
 pub fn try_seed(seed: u64, is_shown: bool) -> Trial {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    // A crash is looked at between any two steps of the engine.
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).event_interval(1).build();
     let runtime = runtime.expect("a runtime");
     let plan = Plan::draw(seed);
     if is_shown {
         println!("{plan:#?}");
     }
-    let shared = runtime.block_on(async { Shared::begin(plan) });
-    shared.lock().is_shown = is_shown;
-    let course = catch_unwind(AssertUnwindSafe(|| runtime.block_on(life::run(&shared))));
-    let broken = course.err().map(|_| LAST_WORDS.take());
-    let mut world = shared.lock();
-    Trial { count: world.count, trace: std::mem::take(&mut world.trace), broken }
+    WORDS.take();
+    let worlds = runtime.block_on(async { Worlds::begin(plan, is_shown) });
+    let course = catch_unwind(AssertUnwindSafe(|| runtime.block_on(life::run(&worlds))));
+    let broken = course.err().map(|_| WORDS.take().unwrap_or_default());
+    // What is left of the last process lets go of the worlds.
+    drop(runtime);
+    let (mut count, mut trace) = (Count::default(), Vec::new());
+    for shared in worlds.all() {
+        let mut world = shared.lock();
+        count += world.count;
+        trace.append(&mut world.trace);
+    }
+    Trial { count, trace, broken }
 }
 
 /// Panics are kept, not printed: they are how a world ends.
@@ -53,7 +63,9 @@ pub fn hush() {
         let words =
             payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
         let words = words.unwrap_or("a panic without words");
-        LAST_WORDS.set(format!("{words} ({place})"));
+        WORDS.with_borrow_mut(|first| {
+            first.get_or_insert_with(|| format!("{words} ({place})"));
+        });
     }));
 }
 

@@ -1,10 +1,12 @@
-//! The world of one seed: its time, its dice, what has happened in it, and what is expected of the engine.
+//! The worlds of one seed, one for each source: their time, their dice, what has happened in them, and what
+//! is expected of the engine. Time, disk and sinks are the same in all of them.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use b24relay::config::SinkConfig;
 use b24relay::store::Store;
 use fastrand::Rng;
 use tokio::time::Instant;
@@ -15,21 +17,29 @@ use crate::count::Count;
 use crate::ledger::Ledgers;
 use crate::plan::{EPOCH_MS, Plan};
 use crate::queue::Queue;
+use crate::setting::owner;
 
 thread_local! {
     static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
-    static DISK: RefCell<Option<(Shared, Rng)>> = const { RefCell::new(None) };
+    static DISK: RefCell<Option<(Worlds, Rng)>> = const { RefCell::new(None) };
 }
 
-/// The name of the one source.
-pub const SOURCE: &str = "support";
+/// The names of the sources: the one that is always there, and one that comes and goes.
+pub const SOURCES: [&str; 2] = ["support", "sales"];
 
-/// The world, as the portal, the sinks and the disk share it.
+/// All of them, as [`SOURCES`].
+#[derive(Clone)]
+pub struct Worlds(Arc<[Shared]>);
+
+/// A world, as the portal, the sinks and the disk share it.
 #[derive(Clone)]
 pub struct Shared(Arc<Mutex<World>>);
 
 /// See the top of this file.
 pub struct World {
+    pub source: &'static str,
+    /// The user whose queue it is.
+    pub owner: u64,
     pub plan: Plan,
     pub dice: Rng,
     pub queue: Queue,
@@ -45,35 +55,53 @@ pub struct World {
     pub fuse: Option<u64>,
     pub crash: CancellationToken,
     pub calls: Calls,
+    /// The number of the turn that runs, or ran last.
+    pub life: u64,
+    /// A reload concerns the source, which has not begun anew since.
+    pub must_begin: bool,
+    /// How the sinks are set in the turn that runs.
+    pub sinks: Vec<SinkConfig>,
+    /// Somebody of ours reads the queue.
+    pub is_read: bool,
 }
 
-impl Shared {
-    /// The world that `plan` describes, at its beginning. This thread's clock and disk are its own.
-    pub fn begin(plan: Plan) -> Self {
+impl Worlds {
+    /// The worlds that `plan` describes, at their beginning. This thread's clock and disk are their own.
+    pub fn begin(plan: Plan, is_shown: bool) -> Self {
         BEGAN.set(Some(Instant::now()));
         DISK.set(None);
         b24relay::relay::simulation::simulate_clock(wall_ms);
+        b24relay::relay::simulation::simulate_blocking();
         fastrand::seed(plan.seed);
         let store = Store::simulated(disk).expect("a state in memory");
-        let (dice, disk_dice) = (Rng::with_seed(plan.seed ^ 0xD1CE), Rng::with_seed(plan.seed ^ 0xD15C));
-        let shared = Self(Arc::new(Mutex::new(World {
-            dice,
-            queue: Queue::new(&plan),
-            ledgers: Ledgers::default(),
-            count: Count::default(),
-            store,
-            trace: Vec::new(),
-            is_shown: false,
-            disk_failed_ms: None,
-            fuse: None,
-            crash: CancellationToken::new(),
-            calls: Calls::default(),
-            plan,
-        })));
-        DISK.set(Some((shared.clone(), disk_dice)));
-        shared
+        let disk_dice = Rng::with_seed(plan.seed ^ 0xD15C);
+        let sales = plan.has_sales.then(|| plan.draw_sales());
+        let plans = [Some(plan), sales].into_iter().flatten();
+        let worlds = plans.enumerate().map(|(number, plan)| {
+            Shared(Arc::new(Mutex::new(World::begin(number, plan, store.clone(), is_shown))))
+        });
+        let worlds = Self(worlds.collect());
+        DISK.set(Some((worlds.clone(), disk_dice)));
+        worlds
     }
 
+    /// That of the source that is always there.
+    pub fn first(&self) -> &Shared {
+        &self.0[0]
+    }
+
+    /// That of `source`.
+    pub fn of(&self, source: &str) -> &Shared {
+        let number = SOURCES.iter().position(|name| *name == source).expect("a source of ours");
+        &self.0[number]
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Shared> {
+        self.0.iter()
+    }
+}
+
+impl Shared {
     /// The world, for a moment without any waiting in it.
     pub fn lock(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,9 +109,32 @@ impl Shared {
 }
 
 impl World {
+    fn begin(number: usize, plan: Plan, store: Store, is_shown: bool) -> Self {
+        Self {
+            source: SOURCES[number],
+            owner: owner(number),
+            dice: Rng::with_seed(plan.seed ^ 0xD1CE ^ ((number as u64) << 32)),
+            queue: Queue::new(&plan),
+            ledgers: Ledgers::default(),
+            count: Count::default(),
+            store,
+            trace: Vec::new(),
+            is_shown,
+            disk_failed_ms: None,
+            fuse: None,
+            crash: CancellationToken::new(),
+            calls: Calls::default(),
+            life: 0,
+            must_begin: false,
+            sinks: Vec::new(),
+            is_read: false,
+            plan,
+        }
+    }
+
     /// Writes down what happens.
     pub fn tell(&mut self, what: impl Display) {
-        let line = format!("{:>9.3} {what}", now_ms() as f64 / 1000.0);
+        let line = format!("{:>9.3} {}: {what}", now_ms() as f64 / 1000.0, self.source);
         if self.is_shown {
             println!("{line}");
         }
@@ -133,11 +184,15 @@ fn wall_ms() -> i64 {
 /// How long the state file takes, or why it fails.
 fn disk() -> Result<Duration, String> {
     DISK.with_borrow_mut(|disk| {
-        let Some((shared, dice)) = disk else { return Ok(Duration::ZERO) };
-        let mut world = shared.lock();
+        let Some((worlds, dice)) = disk else { return Ok(Duration::ZERO) };
         let now = now_ms();
-        if world.plan.disk.full.iter().any(|(from, to)| (*from..*to).contains(&now)) {
-            world.disk_failed_ms = Some(now);
+        let is_full =
+            worlds.first().lock().plan.disk.full.iter().any(|(from, to)| (*from..*to).contains(&now));
+        if is_full {
+            worlds.all().for_each(|shared| shared.lock().disk_failed_ms = Some(now));
+        }
+        let mut world = worlds.first().lock();
+        if is_full {
             world.count.disk_failures += 1;
             world.tell("disk: full");
             return Err("the disk is full".to_owned());

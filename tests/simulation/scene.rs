@@ -1,0 +1,252 @@
+//! The surroundings of one process: the configuration file, and the portals and sinks that the engine gets
+//! for what it reads there.
+//!
+//! What is in force is not asked of the engine: it follows from what was read last, from what the sources
+//! were opened with, and from how the reload ended.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use b24relay::config::{Config, ConfigError, SinkConfig, SourceConfig};
+use b24relay::event::Queue;
+use b24relay::portal::Upstream;
+use b24relay::relay::Callers;
+use b24relay::relay::simulation::Surroundings;
+use b24relay::service::Witness;
+use b24relay::shutdown::Signals;
+use b24relay::sink::Sink;
+
+use crate::portal::ScriptedPortal;
+use crate::setting::Setting;
+use crate::sinks::{InFlight, ScriptedSink};
+use crate::world::{World, Worlds, now_ms, pass};
+
+/// See the top of this file.
+pub struct Scene {
+    worlds: Worlds,
+    witness: Witness,
+    in_flight: InFlight,
+    state: Mutex<State>,
+}
+
+struct State {
+    in_force: Setting,
+    /// What the file says; `None` for nonsense.
+    written: Option<Setting>,
+    /// It was written, and not read since.
+    is_unread: bool,
+    /// The latest reload of something that can be read.
+    reload: Option<Reload>,
+    /// How often the file was read again.
+    reads: u64,
+}
+
+struct Reload {
+    setting: Setting,
+    read_ms: u64,
+    /// How reloads had ended before it.
+    ends: Ends,
+    /// The sources that it ends.
+    ended: BTreeSet<&'static str>,
+    /// The sources that were opened with it.
+    opened: BTreeSet<String>,
+    /// It was given up: sources begin again with what is in force.
+    is_given_up: bool,
+}
+
+/// How many reloads have ended how.
+#[derive(Clone, Copy)]
+struct Ends {
+    applied: u64,
+    refused: u64,
+}
+
+impl Scene {
+    /// A process begins with `setting`.
+    pub fn new(worlds: &Worlds, setting: &Setting, witness: &Witness) -> Self {
+        let state =
+            State { in_force: setting.clone(), written: None, is_unread: false, reload: None, reads: 0 };
+        Self {
+            worlds: worlds.clone(),
+            witness: witness.clone(),
+            in_flight: InFlight::default(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The operator changes the file; `None` is nonsense.
+    pub fn write(&self, setting: Option<Setting>) {
+        let mut state = self.state();
+        (state.written, state.is_unread) = (setting, true);
+    }
+
+    /// Whether the engine knows what was written last.
+    pub fn is_read(&self) -> bool {
+        !self.state().is_unread
+    }
+
+    /// What was written last, unless it was nonsense.
+    pub fn written(&self) -> Option<Setting> {
+        self.state().written.clone()
+    }
+
+    /// What the operator sees in force.
+    pub fn in_force(&self) -> Setting {
+        let mut state = self.state();
+        state.settle(self.ends(), &self.worlds);
+        state.in_force.clone()
+    }
+
+    /// The least time that a stop is given.
+    pub fn least_grace(&self) -> Duration {
+        let state = self.state();
+        let coming = state.reload.as_ref().map(|reload| reload.setting.grace);
+        state.in_force.grace.min(coming.unwrap_or(Duration::MAX))
+    }
+
+    /// The process is over: what became of its reloads is counted.
+    pub fn conclude(&self) {
+        let Ends { applied, refused } = self.ends();
+        let mut world = self.worlds.first().lock();
+        world.count.reloads_applied += applied;
+        world.count.reloads_refused += refused;
+        world.count.reloads_cut += self.state().reads - applied - refused;
+    }
+
+    fn ends(&self) -> Ends {
+        let count = |outcome| self.witness.figures.reloads(outcome);
+        Ends { applied: count("applied"), refused: count("refused") }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Notes how the latest reload has ended, when so many have by now.
+    fn settle(&mut self, ends: Ends, worlds: &Worlds) {
+        let is_over =
+            |reload: &mut Reload| reload.ends.applied < ends.applied || reload.ends.refused < ends.refused;
+        let Some(reload) = self.reload.take_if(is_over) else { return };
+        if reload.ends.applied < ends.applied {
+            worlds.all().for_each(|shared| judge_applied(&reload, &self.in_force, &shared.lock()));
+            self.in_force = reload.setting;
+        } else {
+            worlds.all().for_each(|shared| judge_refused(&reload, &shared.lock()));
+        }
+    }
+
+    /// With what `source`, called `name`, is being opened.
+    fn setting_for(&mut self, name: &str, source: &SourceConfig, worlds: &Worlds) -> Setting {
+        let Some(reload) = &mut self.reload else { return self.in_force.clone() };
+        if !self.in_force.concerns(&reload.setting, name) {
+            return self.in_force.clone();
+        }
+        let is_its = reload.setting.config().sources.contains(source);
+        // They are opened one after the other.
+        let mut earlier = worlds.all().take_while(|shared| shared.lock().source != name);
+        let is_refused = earlier.any(|shared| reload.is_refused(&self.in_force, &shared.lock()));
+        reload.is_given_up |= !is_its || is_refused || !reload.opened.insert(name.to_owned());
+        if reload.is_given_up { self.in_force.clone() } else { reload.setting.clone() }
+    }
+}
+
+/// It was put in force: whom it concerns has begun anew, or is gone.
+fn judge_applied(reload: &Reload, before: &Setting, world: &World) {
+    let source = world.source;
+    if !before.concerns(&reload.setting, source) {
+        return;
+    }
+    if reload.setting.has(source) {
+        let is_opened = reload.opened.contains(source) || reload.lacks_disk(world);
+        assert!(is_opened, "`{source}` goes on with what is not in force any more");
+    } else {
+        assert!(!world.is_read, "`{source}` is removed, and goes on");
+    }
+}
+
+/// It was refused: whom it has ended has begun again.
+fn judge_refused(reload: &Reload, world: &World) {
+    let source = world.source;
+    let is_back = !reload.ended.contains(source) || !world.must_begin || reload.lacks_disk(world);
+    assert!(is_back, "`{source}` has ended for a reload that was refused");
+}
+
+impl Reload {
+    /// Whether the source of `world` should have been opened by now, and was not.
+    fn is_refused(&self, before: &Setting, world: &World) -> bool {
+        let is_open = self.opened.contains(world.source) && world.is_read;
+        let is_due = self.setting.has(world.source) && before.concerns(&self.setting, world.source);
+        is_due && !is_open && !self.lacks_disk(world)
+    }
+
+    /// What cannot be opened for want of a disk waits.
+    fn lacks_disk(&self, world: &World) -> bool {
+        world.disk_failed_ms.is_some_and(|failed_ms| failed_ms >= self.read_ms)
+    }
+}
+
+#[async_trait]
+impl Surroundings for Scene {
+    async fn load(&self) -> Result<Config, ConfigError> {
+        let delay = self.worlds.first().lock().delay(50);
+        pass(delay).await;
+        let ends = self.ends();
+        let mut state = self.state();
+        state.settle(ends, &self.worlds);
+        state.reads += 1;
+        state.is_unread = false;
+        let Some(setting) = state.written.clone() else {
+            state.reload = None;
+            self.worlds.first().lock().tell("reload: nonsense");
+            return Err(ConfigError::NoFile { looked_at: vec![PathBuf::from("b24relay.toml")] });
+        };
+        let config = setting.config();
+        let mut ended = BTreeSet::new();
+        for shared in self.worlds.all() {
+            let mut world = shared.lock();
+            if state.in_force.concerns(&setting, world.source) {
+                world.must_begin = true;
+                ended.extend(world.is_read.then_some(world.source));
+            }
+            world.tell(format_args!("reload: {}", setting.summary()));
+        }
+        let (opened, read_ms) = (BTreeSet::new(), now_ms());
+        state.reload = Some(Reload { setting, read_ms, ends, ended, opened, is_given_up: false });
+        Ok(config)
+    }
+
+    fn upstream(
+        &self,
+        source: &SourceConfig,
+        queue: Arc<Queue>,
+        _callers: &Callers,
+    ) -> Result<Box<dyn Upstream>, String> {
+        let setting = {
+            let mut state = self.state();
+            state.settle(self.ends(), &self.worlds);
+            state.setting_for(&source.name, source, &self.worlds)
+        };
+        let shared = self.worlds.of(&source.name);
+        let mut world = shared.lock();
+        assert!(
+            world.calls.in_life == 0 || world.must_begin,
+            "`{}` was disturbed by a reload that does not concern it",
+            source.name
+        );
+        world.turn(&setting);
+        drop(world);
+        Ok(Box::new(ScriptedPortal::new(shared, &queue, setting.mode())))
+    }
+
+    fn sink(&self, config: &SinkConfig, _signals: &Signals) -> Result<Arc<dyn Sink>, String> {
+        let state = self.state();
+        let coming = state.reload.as_ref().and_then(|reload| reload.setting.plan_of(config));
+        let plan = coming.or_else(|| state.in_force.plan_of(config)).expect("a sink of ours");
+        Ok(Arc::new(ScriptedSink::new(&self.worlds, config, plan, &self.in_flight)))
+    }
+}

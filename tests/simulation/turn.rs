@@ -1,0 +1,83 @@
+//! One source's turns: each ends with its process, or with a reload that concerns the source, and the books
+//! are closed and opened again.
+
+use std::collections::BTreeSet;
+
+use b24relay::config::OrderingConfig;
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::Ledger;
+use crate::plan::SinkPlan;
+use crate::setting::Setting;
+use crate::world::{World, now_ms};
+
+/// A start, or a reload, lets the portal be asked for so much more.
+const CALLS_PER_TURN: u64 = 12;
+
+impl World {
+    /// A process begins, which `crash` ends.
+    pub fn awake(&mut self, crash: &CancellationToken) {
+        self.calls.in_life = 0;
+        self.must_begin = false;
+        self.crash = crash.clone();
+        self.fuse = None;
+    }
+
+    /// The source is opened with `setting`: what ran before in this process has come to its end.
+    pub fn turn(&mut self, setting: &Setting) {
+        assert!(!self.is_read, "`{}` begins anew while the one of before still reads", self.source);
+        self.judge_end(false, now_ms());
+        self.life += 1;
+        self.must_begin = false;
+        self.count.turns += 1;
+        self.calls.in_life = 0;
+        self.calls.justify(now_ms(), CALLS_PER_TURN);
+        self.ledgers.goal = None;
+        self.sinks = setting.config().sinks;
+        let takers = setting.takers(self.source);
+        let number = self.life;
+        self.tell(format_args!("turn {number}: {}", setting.summary()));
+        self.enrol(&takers);
+    }
+
+    fn enrol(&mut self, sinks: &[SinkPlan]) {
+        let view = self.view();
+        let received = view.received;
+        let waiting: BTreeSet<u64> = self.queue.waiting().range(received..).copied().collect();
+        for ledger in self.ledgers.sinks.values_mut() {
+            ledger.is_configured = false;
+        }
+        // Of a sink that has never settled anything nothing is on record.
+        let is_there =
+            |name: &str| view.lanes.contains_key(name) || sinks.iter().any(|sink| sink.name == name);
+        self.ledgers.sinks.retain(|name, _| is_there(name));
+        for plan in sinks {
+            if let Some(ledger) = self.ledgers.sinks.get_mut(plan.name) {
+                ledger.adopt(plan);
+                continue;
+            }
+            self.count.sinks_returned += u64::from(self.life > 1);
+            let ledger = Ledger::new(plan, waiting.clone(), self.life == 1);
+            self.ledgers.sinks.insert(plan.name, ledger);
+        }
+    }
+}
+
+impl Ledger {
+    /// From now on it is the sink of `plan`.
+    fn adopt(&mut self, plan: &SinkPlan) {
+        if strictness(plan) > strictness(&self.plan) {
+            self.ordered_since_ms = now_ms();
+        }
+        self.is_configured = true;
+        self.plan = plan.clone();
+    }
+}
+
+fn strictness(plan: &SinkPlan) -> u8 {
+    match plan.flow.ordering {
+        OrderingConfig::None => 0,
+        OrderingConfig::Chat => 1,
+        OrderingConfig::Strict => 2,
+    }
+}
