@@ -3,6 +3,42 @@
 use super::View;
 use crate::store::{Report, StoreError};
 
+/// How it is, in a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Condition {
+    /// A stop was asked for.
+    Stopping,
+    /// Something waits for a person.
+    NeedsPerson,
+    /// Not every source was tried yet.
+    Starting,
+    /// Something is in trouble that heals by itself.
+    Healing,
+    /// Nothing is in trouble.
+    Flowing,
+}
+
+/// How it is.
+pub fn condition(view: &View, report: &Report) -> Condition {
+    let vitals = &view.witness.vitals;
+    if vitals.is_draining() {
+        Condition::Stopping
+    } else if !for_a_person(view, report).is_empty() {
+        Condition::NeedsPerson
+    } else if !vitals.is_up() {
+        Condition::Starting
+    } else if troubled_count(report) > 0 {
+        Condition::Healing
+    } else {
+        Condition::Flowing
+    }
+}
+
+fn troubled_count(report: &Report) -> usize {
+    let sources = report.sources.iter().filter(|source| !source.trouble.is_empty()).count();
+    sources + report.lanes.iter().filter(|lane| !lane.trouble.is_empty()).count()
+}
+
 /// Why the process should be restarted; empty when it should not.
 pub fn wedged(view: &View) -> Vec<String> {
     let overdue = view.witness.vitals.overdue().into_iter();
@@ -18,8 +54,15 @@ pub fn unready(view: &View, report: &Report) -> Vec<String> {
     if !view.witness.vitals.is_up() {
         reasons.push("starting: not every source was tried yet".to_owned());
     }
+    reasons.extend(for_a_person(view, report));
+    reasons
+}
+
+/// What does not heal by itself.
+fn for_a_person(view: &View, report: &Report) -> Vec<String> {
     let sources = report.sources.iter().filter(|source| view.witness.figures.needs_person(&source.name));
-    reasons.extend(sources.map(|source| format!("source `{}`: {}", source.name, source.trouble)));
+    let mut reasons: Vec<String> =
+        sources.map(|source| format!("source `{}`: {}", source.name, source.trouble)).collect();
     let lanes = report.lanes.iter().filter(|lane| matches!(lane.state.as_str(), "held" | "paused"));
     reasons.extend(lanes.map(|lane| {
         format!("sink `{}` for `{}` is {}: {}", lane.sink, lane.source, lane.state, lane.trouble)
@@ -47,12 +90,10 @@ pub async fn in_a_word(view: &View) -> String {
 }
 
 fn summary(view: &View, report: &Report) -> String {
-    let reasons = unready(view, report);
+    let reasons = for_a_person(view, report);
     let Some(first) = reasons.first() else {
         let delivered: u64 = report.lanes.iter().map(|lane| lane.delivered).sum();
-        let sources = report.sources.iter().filter(|source| !source.trouble.is_empty()).count();
-        let lanes = report.lanes.iter().filter(|lane| !lane.trouble.is_empty()).count();
-        let trouble = match sources + lanes {
+        let trouble = match troubled_count(report) {
             0 => String::new(),
             count => format!("; {count} in trouble, which heals by itself: `b24relay status`"),
         };

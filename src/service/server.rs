@@ -45,6 +45,7 @@ const POLICY: &str =
 /// A server that listens already.
 pub struct Server {
     listener: TcpListener,
+    address: SocketAddr,
     access: Access,
 }
 
@@ -58,7 +59,12 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
         info!("the page, metrics and health are at http://{address}/");
-        Ok(Self { listener, access: Access::new(config.token.clone()) })
+        Ok(Self { listener, address, access: Access::new(config.token.clone()) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Answers, for ever.
