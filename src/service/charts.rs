@@ -70,9 +70,11 @@ impl Quantity {
 
     /// The least round value that is not below `most`, and how it is spelled.
     fn scale(&self, most: f64) -> (f64, String) {
-        let unit = self.unit(most);
-        let top = round_up(most / unit.size);
-        (top * unit.size, format!("{}{}", number(top), unit.word))
+        let rounded = |unit: &Unit| round_up(most / unit.size) * unit.size;
+        // 1000 ms are 1 s.
+        let unit = self.unit(rounded(self.unit(most)));
+        let top = rounded(unit);
+        (top, format!("{}{}", number(top / unit.size), unit.word))
     }
 
     fn unit(&self, value: f64) -> &Unit {
@@ -132,9 +134,9 @@ mod tests {
     #[test]
     fn scales_are_round_and_in_units_that_fit() {
         let tops = [0.0, 0.0003, 1.0 / 30.0, 0.9, 1.0, 7.3, 1234.0].map(|most| RATE.scale(most).1);
-        assert_eq!(tops, ["1/min", "2/h", "2/min", "100/min", "1/s", "10/s", "2000/s"]);
+        assert_eq!(tops, ["1/min", "2/h", "2/min", "1/s", "1/s", "10/s", "2000/s"]);
         let tops = [0.0, 0.02, 0.7, 1.1, 119.0, 130.0, 80_000.0].map(|most| LATENCY.scale(most).1);
-        assert_eq!(tops, ["1 s", "20 ms", "1000 ms", "2 s", "200 s", "5 min", "50 h"]);
+        assert_eq!(tops, ["1 s", "20 ms", "1 s", "2 s", "2 min", "5 min", "50 h"]);
         let (top, _) = RATE.scale(1.0 / 30.0);
         assert!((top - 1.0 / 30.0).abs() < 1e-9, "{top}");
     }

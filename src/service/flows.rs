@@ -61,7 +61,11 @@ fn head(view: &View, source: &SourceReport) -> Markup {
 }
 
 fn fact(name: &str, value: &str) -> Markup {
-    html! { div { dt { (name) } dd { (value) } } }
+    fact_that_is("", name, value)
+}
+
+fn fact_that_is(class: &str, name: &str, value: &str) -> Markup {
+    html! { div { dt { (name) } dd class=[(!class.is_empty()).then_some(class)] { (value) } } }
 }
 
 fn retention(left_s: i64) -> String {
@@ -117,7 +121,7 @@ fn one_lane(view: &View, lane: &LaneReport) -> Markup {
                 (fact("Delivered", &count(lane.delivered)))
                 (fact("Left out", &count(lane.filtered + lane.expired)))
                 (fact("Waiting", &waiting))
-                (fact("Dead letters", &count(lane.dead_letters)))
+                (fact_that_is(if lane.dead_letters > 0 { "bad" } else { "" }, "Dead letters", &count(lane.dead_letters)))
             }
             (charts(view, lane))
             @if !lane.trouble.is_empty() { p class="trouble" { (words(&lane.trouble)) } }

@@ -1,7 +1,7 @@
 //! The verdicts on what there is to see: does it turn, is it ready, and in a word.
 
 use super::View;
-use crate::store::{Report, StoreError};
+use crate::store::{LaneReport, Report, SourceReport, StoreError};
 
 /// How it is, in a word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,16 +27,25 @@ pub fn condition(view: &View, report: &Report) -> Condition {
         Condition::NeedsPerson
     } else if !vitals.is_up() {
         Condition::Starting
-    } else if troubled_count(report) > 0 {
+    } else if !troubles(report).is_empty() {
         Condition::Healing
     } else {
         Condition::Flowing
     }
 }
 
-fn troubled_count(report: &Report) -> usize {
-    let sources = report.sources.iter().filter(|source| !source.trouble.is_empty()).count();
-    sources + report.lanes.iter().filter(|lane| !lane.trouble.is_empty()).count()
+/// All that is in trouble.
+pub fn troubles(report: &Report) -> Vec<String> {
+    let sources = report.sources.iter().filter(|source| !source.trouble.is_empty()).map(of_source);
+    sources.chain(report.lanes.iter().filter(|lane| !lane.trouble.is_empty()).map(of_lane)).collect()
+}
+
+fn of_source(source: &SourceReport) -> String {
+    format!("source `{}`: {}", source.name, source.trouble)
+}
+
+fn of_lane(lane: &LaneReport) -> String {
+    format!("sink `{}` for `{}` is {}: {}", lane.sink, lane.source, lane.state, lane.trouble)
 }
 
 /// Why the process should be restarted; empty when it should not.
@@ -61,13 +70,8 @@ pub fn unready(view: &View, report: &Report) -> Vec<String> {
 /// What does not heal by itself.
 fn for_a_person(view: &View, report: &Report) -> Vec<String> {
     let sources = report.sources.iter().filter(|source| view.witness.figures.needs_person(&source.name));
-    let mut reasons: Vec<String> =
-        sources.map(|source| format!("source `{}`: {}", source.name, source.trouble)).collect();
     let lanes = report.lanes.iter().filter(|lane| matches!(lane.state.as_str(), "held" | "paused"));
-    reasons.extend(lanes.map(|lane| {
-        format!("sink `{}` for `{}` is {}: {}", lane.sink, lane.source, lane.state, lane.trouble)
-    }));
-    reasons
+    sources.map(of_source).chain(lanes.map(of_lane)).collect()
 }
 
 /// What the state file says.
@@ -93,7 +97,7 @@ fn summary(view: &View, report: &Report) -> String {
     let reasons = for_a_person(view, report);
     let Some(first) = reasons.first() else {
         let delivered: u64 = report.lanes.iter().map(|lane| lane.delivered).sum();
-        let trouble = match troubled_count(report) {
+        let trouble = match troubles(report).len() {
             0 => String::new(),
             count => format!("; {count} in trouble, which heals by itself: `b24relay status`"),
         };

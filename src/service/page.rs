@@ -22,8 +22,12 @@ pub const STYLE: &str = include_str!("page.css");
 
 /// The page of `report`.
 pub fn page(view: &View, report: &Report) -> Markup {
-    let (headline, class) = headline(health::condition(view, report));
-    let reasons = health::unready(view, report);
+    let condition = health::condition(view, report);
+    let (headline, class) = headline(condition);
+    let reasons = match condition {
+        Condition::Healing => health::troubles(report),
+        _ => health::unready(view, report),
+    };
     let glimpses = view.witness.glimpses.latest();
     html! {
         (DOCTYPE)
@@ -97,8 +101,8 @@ fn graves(graves: &[GraveReport]) -> Markup {
         section {
             h2 { "Dead letters" }
             ul { @for grave in graves { li {
-                strong { (grave.sink) } ": " (flows::count(grave.count)) ", " (size(grave.bytes)) ", the oldest of "
-                (ago(grave.oldest_ms)) ". See " code { "b24relay dead-letters list --sink " (grave.sink) }
+                strong { (grave.sink) } " has rejected " (flows::count(grave.count)) ", the oldest " (ago(grave.oldest_ms))
+                " (" (size(grave.bytes)) "): " code { "b24relay dead-letters list --sink " (grave.sink) }
             } } }
         }
     }

@@ -2,8 +2,9 @@
 //! words, on wide and narrow screens, in light and dark, with scripts and without.
 //!
 //! Needs Chromium and `chromedriver`. Without them these tests are skipped, or fail with `BROWSER_TESTS=required`.
-//! `SCREENSHOTS=DIR cargo test --test it browser` keeps pictures of what they saw; `hour-light.png` is the
-//! `docs/page.png` of the README.
+//! `SCREENSHOTS=DIR cargo test --test it -- browser hour` keeps pictures of what they saw in a folder that is there
+//! already. `docs/page.png` is `hour-light.png` of `hour.rs`, in 256 colours:
+//! `pngquant --force --nofs --output docs/page.png DIR/hour-light.png`.
 
 use std::env;
 use std::path::Path;
@@ -229,7 +230,14 @@ async fn a_sink_in_trouble_is_told_in_words() {
     .await;
     browser.open(shown.base.as_str()).await;
     assert_eq!(title(&browser).await, "in trouble that heals by itself - b24relay");
-    let words = ["in trouble that heals by itself", "retrying", "next attempt in", "answered 503", "warning"];
+    let words = [
+        "in trouble that heals by itself",
+        " is retrying: ",
+        "retrying",
+        "next attempt in",
+        "answered 503",
+        "warning",
+    ];
     assert_seen(&browser, &words).await;
     // Delivered to the file, and waiting for the receiver.
     let waiting =

@@ -3,6 +3,7 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use b24relay::config::HttpConfig;
 use b24relay::event::{Event, EventId, Queue};
@@ -10,6 +11,7 @@ use b24relay::service::{LaneFigures, Server, Troubles, View, Witness};
 use b24relay::store::Store;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::task::yield_now;
 use tokio::time::{advance, pause, resume};
 use tracing::{error, warn};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -21,6 +23,8 @@ use crate::receiver::{Answer, Receiver};
 use crate::setup::Setup;
 use crate::waiting::until;
 use crate::webdriver::Browser;
+
+const PATIENT: &str = "sources = [\"support\"]\nretry = { min = \"1h\", max = \"1h\" }";
 
 /// Where every chart of it goes from left to right.
 const ENDS: &str = "
@@ -49,7 +53,7 @@ async fn state_of(setup: Setup, portal: &Portal, crm: &Receiver, analytics: &Rec
         .with("[delivery]\nmode = \"journal\"")
         .with_file()
         .with_receiver_in(crm, "concurrency = 8")
-        .with_webhook("analytics", &analytics.url(), "sources = [\"support\"]");
+        .with(&format!("[sinks.analytics]\ntype = \"webhook\"\nurl = \"{}\"\n{}", analytics.url(), PATIENT));
     let mut command = command();
     command.arg("run").current_dir(setup.folder()).env("HTTP_PROXY", portal.base_url());
     let mut relay = Relay::start_command(command, setup.folder(), Stdio::null());
@@ -86,12 +90,23 @@ fn deliver(lane: &LaneFigures, count: u64, latency_ms: i64) {
     }
 }
 
+/// Turns the clock, and lets everybody look at it.
+async fn turn(length: Duration) {
+    advance(length).await;
+    for _ in 0..10 {
+        yield_now().await;
+    }
+}
+
 /// A conversation that swells and ebbs, and a receiver that was slow for a while and then gone.
 async fn pass_an_hour(witness: &Witness) {
     let lane = |source, sink| witness.figures.lane(source, sink);
     let lanes =
         [lane("support", "archive"), lane("support", "crm"), lane("sales", "archive"), lane("sales", "crm")];
     let analytics = lane("support", "analytics");
+    turn(Duration::ZERO).await;
+    // A timer may fire a little late.
+    turn(Duration::from_millis(2)).await;
     for step in 0..125_u64 {
         let wave =
             40 + (step * step * 7 + step * 13) % 37 + if (50..80).contains(&step) { 45 } else { step / 4 };
@@ -99,14 +114,11 @@ async fn pass_an_hour(witness: &Witness) {
         let jitter = i64::try_from(step * 29 % 83).unwrap();
         deliver(&lanes[0], wave, 180 + jitter);
         deliver(&lanes[1], wave, 260 + 2 * jitter + slow);
-        let quiet = if step % 5 == 0 { 0 } else { 3 + step * 11 % 8 };
+        let quiet = if (88..100).contains(&step) { 0 } else { 9 + step * step % 5 + step / 20 % 4 * 3 };
         deliver(&lanes[2], quiet, 190 + jitter);
         deliver(&lanes[3], quiet, 280 + jitter);
         deliver(&analytics, if step < 96 { wave } else { 0 }, 300 + jitter + slow / 2);
-        advance(std::time::Duration::from_secs(30)).await;
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
+        turn(Duration::from_secs(30)).await;
     }
 }
 
@@ -117,15 +129,19 @@ fn warned_of() -> Troubles {
         error!(
             source = "support",
             sink = "crm",
-            event = 2001,
-            "rejected for good: answered 422; kept as a dead letter"
+            event_id = 2001,
+            attempts = 3,
+            error = "answered 422 Unprocessable Content",
+            way_out = "`b24relay dead-letters list`",
+            "the sink rejects this event: it becomes a dead letter"
         );
         warn!(
             source = "support",
             sink = "analytics",
-            attempt = 14,
-            delay_ms = 60000,
-            "answered 503; trying again"
+            attempt = 1,
+            delay_ms = 1_800_000,
+            error = "answered 503 Service Unavailable",
+            "attempt failed, will try again"
         );
     });
     troubles

@@ -29,9 +29,10 @@ const DRIVER: &str = "(chromedriver --port=0; echo over: $?) & read -r _; kill -
 const LISTENS: &str = "ChromeDriver was started successfully on port ";
 
 /// Nothing of it leaves this machine, whatever a page asks for.
-const ARGS: [&str; 13] = [
+const ARGS: [&str; 14] = [
     "--headless",
     "--disable-gpu",
+    "--disable-lcd-text",
     "--disable-quic",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
