@@ -20,14 +20,15 @@ use crate::shown::{LISTEN, Shown};
 use crate::waiting::until;
 use crate::webdriver::Browser;
 
-/// Which of the words that are looked for no element shows.
+/// Which of the words that are looked for no element within that shows.
 const UNSEEN: &str = "
-    const all = [...document.querySelectorAll('body *')];
+    const { within, words } = arguments[0];
+    const all = [...document.querySelectorAll(`:is(${within}), :is(${within}) *`)];
     const has = (element, word) => element.textContent.includes(word);
     const innermost = (element, word) => has(element, word) && ![...element.children].some(child => has(child, word));
     const shows = element => { const { width, height } = element.getBoundingClientRect();
         return element.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && width > 0 && height > 0; };
-    return arguments[0].filter(word => !all.some(element => innermost(element, word) && shows(element)));";
+    return words.filter(word => !all.some(element => innermost(element, word) && shows(element)));";
 
 /// What lies beyond the right edge, or is wider than what it is in.
 const OVERFLOWING: &str = "
@@ -106,11 +107,11 @@ pub async fn assert_fits_and_reads(browser: &Browser, name: &str) {
     browser.resize(1280, 800).await;
 }
 
-/// Everything of it is shown.
-pub async fn assert_seen(browser: &Browser, words: &[&str]) {
-    let unseen = browser.ask(UNSEEN, json!(words)).await;
+/// All these words are shown in what `within` selects.
+pub async fn assert_seen(browser: &Browser, within: &str, words: &[&str]) {
+    let unseen = browser.ask(UNSEEN, json!({"within": within, "words": words})).await;
     let text = browser.ask("return document.body.innerText", Value::Null).await;
-    assert_eq!(unseen, json!([]), "{text}");
+    assert_eq!(unseen, json!([]), "{within} in {text}");
 }
 
 async fn title(browser: &Browser) -> Value {
@@ -178,7 +179,7 @@ async fn hostile_words_are_text_on_the_page_and_nothing_else() {
     // The page shows the latest ten.
     let texts = hostile();
     let words: Vec<&str> = texts[2..].iter().map(|(_, text)| text.as_str()).collect();
-    assert_seen(&browser, &words).await;
+    assert_seen(&browser, "body", &words).await;
     assert_fits_and_reads(&browser, "hostile").await;
     assert_eq!(title(&browser).await, "everything flows - b24relay");
 }
@@ -188,7 +189,7 @@ async fn without_show_payloads_no_word_of_a_chat_is_on_the_page() {
     let Some(browser) = Browser::start().await else { return };
     let (_setup, _portal, shown) = among_hostile_words("").await;
     browser.open(shown.base.as_str()).await;
-    assert_seen(&browser, &["everything flows", "12 deliveries"]).await;
+    assert_seen(&browser, "body", &["everything flows", "12 deliveries"]).await;
     let page = browser.ask("return document.documentElement.outerHTML", Value::Null).await;
     for word in ["owned", "evil.example", "gnp.exe", "AAAA", "Latest events"] {
         assert!(!page.as_str().unwrap().contains(word), "{word} in {page}");
@@ -206,11 +207,24 @@ async fn a_look_tells_that_everything_flows() {
     until("all is delivered", async || shown.text("").await.1.contains("6 deliveries")).await;
     browser.open(shown.base.as_str()).await;
     let identity = format!("{}/user/1", portal.sandbox.address());
-    let words = ["everything flows", "1 source, 2 sinks, 6 deliveries", "support", "polling", &identity];
-    assert_seen(&browser, &words).await;
-    assert_seen(&browser, &["Last poll", "0 s ago", "Lag", "Retention left", "Journal", "empty"]).await;
-    assert_seen(&browser, &["archive", "crm", "flowing", "Delivered", "Waiting", "Dead letters"]).await;
-    assert_seen(&browser, &["Rate", "Latency", "1 h ago", "now", "None since the start."]).await;
+    assert_seen(&browser, "header, .verdict", &["1 source, 2 sinks, 6 deliveries", "everything flows"]).await;
+    let facts = [
+        "support",
+        "polling",
+        &identity,
+        "Last poll",
+        " ago",
+        "Lag",
+        " s",
+        "Retention left",
+        "Journal",
+        "empty",
+    ];
+    assert_seen(&browser, ".source", &facts).await;
+    let facts = ["archive", "crm", "flowing", "Delivered", "Left out", "Waiting", "Dead letters"];
+    assert_seen(&browser, ".lane", &facts).await;
+    assert_seen(&browser, ".chart", &["Rate", "Latency", "1 h ago", "now", "0"]).await;
+    assert_seen(&browser, "section", &["None since the start."]).await;
     assert_fits_and_reads(&browser, "flowing").await;
     assert_inert(&browser).await;
 }
@@ -230,15 +244,10 @@ async fn a_sink_in_trouble_is_told_in_words() {
     .await;
     browser.open(shown.base.as_str()).await;
     assert_eq!(title(&browser).await, "in trouble that heals by itself - b24relay");
-    let words = [
-        "in trouble that heals by itself",
-        " is retrying: ",
-        "retrying",
-        "next attempt in",
-        "answered 503",
-        "warning",
-    ];
-    assert_seen(&browser, &words).await;
+    assert_seen(&browser, ".verdict", &["in trouble that heals by itself", " is retrying: ", "answered 503"])
+        .await;
+    assert_seen(&browser, ".lane", &["retrying", "next attempt in", "answered 503"]).await;
+    assert_seen(&browser, ".log", &["warning", "answered 503"]).await;
     // Delivered to the file, and waiting for the receiver.
     let waiting =
         "return [...document.querySelectorAll('.lane')].map(lane => lane.querySelector('h3').innerText
@@ -252,8 +261,9 @@ async fn a_sink_in_trouble_is_told_in_words() {
     until("it is held", async || shown.text("").await.1.contains("a person is needed")).await;
     browser.open(shown.base.as_str()).await;
     assert_eq!(title(&browser).await, "a person is needed - b24relay");
-    let words = ["a person is needed", " is held: ", "held", "next attempt in", "answered 401", "error"];
-    assert_seen(&browser, &words).await;
+    assert_seen(&browser, ".verdict", &["a person is needed", " is held: ", "answered 401"]).await;
+    assert_seen(&browser, ".lane", &["held", "next attempt in", "answered 401"]).await;
+    assert_seen(&browser, ".log", &["error", "answered 401"]).await;
     assert_fits_and_reads(&browser, "held").await;
     assert_inert(&browser).await;
 }
@@ -261,6 +271,7 @@ async fn a_sink_in_trouble_is_told_in_words() {
 #[tokio::test]
 async fn a_refused_source_is_told_in_words_whatever_the_portal_says() {
     const SAID: &str = "<script>document.title='owned'</script><img src=x> \u{202e}`no`";
+    const SHOWN: &str = "<script>document.title='owned'</script><img src=x> \\u202e";
     let Some(browser) = Browser::start().await else { return };
     let (portal, _receiver, setup) = world().await;
     let shown = Shown::start(&setup).await;
@@ -270,13 +281,10 @@ async fn a_refused_source_is_told_in_words_whatever_the_portal_says() {
     until("it is refused", async || shown.text("").await.1.contains("needs a person")).await;
     browser.open(shown.base.as_str()).await;
     assert_eq!(title(&browser).await, "a person is needed - b24relay");
-    let words = ["a person is needed", "needs a person", "INVALID_CREDENTIALS", "error"];
-    assert_seen(&browser, &words).await;
-    assert_seen(
-        &browser,
-        &["<script>document.title='owned'</script><img src=x> \\u202e", "crm", "for its first event"],
-    )
-    .await;
+    assert_seen(&browser, ".verdict", &["a person is needed", "INVALID_CREDENTIALS", SHOWN]).await;
+    assert_seen(&browser, ".source", &["needs a person", "INVALID_CREDENTIALS", SHOWN]).await;
+    assert_seen(&browser, ".lane", &["crm", "for its first event"]).await;
+    assert_seen(&browser, ".log", &["error", "INVALID_CREDENTIALS", SHOWN]).await;
     assert_fits_and_reads(&browser, "refused").await;
     assert_inert(&browser).await;
 }
@@ -299,6 +307,8 @@ async fn the_page_is_whole_without_scripts() {
     assert_eq!(title(&browser).await, "mine", "no page's script is carried out any more");
     browser.open(shown.base.as_str()).await;
     assert_eq!(browser.ask(NUMBERS, Value::Null).await, with_scripts);
+    assert_seen(&browser, ".source, .lane", &["support", "polling", "crm", "flowing", "Delivered", "3"])
+        .await;
     assert_fits_and_reads(&browser, "scriptless").await;
 }
 
@@ -321,7 +331,7 @@ async fn the_page_asks_for_the_token_and_opens_with_it() {
     }
     url.set_password(Some(TOKEN)).unwrap();
     browser.open(url.as_str()).await;
-    assert_seen(&browser, &["everything flows", "support", "crm"]).await;
+    assert_seen(&browser, "body", &["everything flows", "support", "crm"]).await;
     // Its looks need the token, too.
     assert_inert(&browser).await;
     assert_fits_and_reads(&browser, "token").await;

@@ -164,11 +164,8 @@ async fn an_hour_is_drawn_with_its_scales() {
     resume();
 
     browser.open(&url).await;
-    assert_seen(
-        &browser,
-        &["in trouble that heals by itself", "1,284", "b24relay dead-letters list --sink crm"],
-    )
-    .await;
+    assert_seen(&browser, ".verdict, .lane", &["in trouble that heals by itself", "1,284"]).await;
+    assert_seen(&browser, "section", &["b24relay dead-letters list --sink crm"]).await;
     let charts = browser.ask(ENDS, Value::Null).await;
     let charts = charts.as_array().unwrap();
     assert_eq!(charts.len(), 10, "two of each lane: {charts:?}");

@@ -1,4 +1,4 @@
-//! A real browser of one test: Chromium, driven by `chromedriver` over WebDriver. It and all that it wrote are gone
+//! A real browser of one test: Chromium, driven by chromedriver. It and all that it wrote are gone
 //! when the test is over, whatever its end.
 
 use std::env;
@@ -60,6 +60,8 @@ pub struct Browser {
 impl Browser {
     /// A new one, with an empty profile; `None` where there is none, which is told once, and is a failure with
     /// `BROWSER_TESTS=required`.
+    #[expect(clippy::disallowed_methods, reason = "how a script tells these tests that there must be one")]
+    #[expect(clippy::explicit_write, reason = "past what a test's output is captured with")]
     pub async fn start() -> Option<Self> {
         static TOLD: Once = Once::new();
         let turn = TURN.lock().await;
@@ -69,19 +71,15 @@ impl Browser {
                 panic!("no browser: {why}")
             }
             Err(why) => {
-                // Past what a test's output is captured with.
-                TOLD.call_once(|| {
-                    let told = format!(
-                        "\nskipped: the tests of the page need Chromium and chromedriver (Debian: apt-get install \
-                         chromium-driver): {why}"
-                    );
-                    writeln!(io::stderr(), "{told}").unwrap();
-                });
+                let need = "skipped: the tests of the page need Chromium and chromedriver";
+                let way_out = "Debian: apt-get install chromium-driver";
+                TOLD.call_once(|| writeln!(io::stderr(), "\n{need} ({way_out}): {why}").unwrap());
                 None
             }
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "where programs are looked for")]
     async fn try_start(turn: MutexGuard<'static, ()>) -> Result<Self, String> {
         let path = env::var_os("PATH").unwrap_or_default();
         if !env::split_paths(&path).any(|folder| folder.join("chromedriver").is_file()) {
@@ -104,7 +102,8 @@ impl Browser {
         let mut told = String::new();
         until("chromedriver listens", async || {
             told = fs::read_to_string(log).unwrap();
-            told.contains(LISTENS) || told.contains("\nover: ")
+            told.lines()
+                .any(|line| line.starts_with("over: ") || (line.starts_with(LISTENS) && line.ends_with('.')))
         })
         .await;
         let port = told.lines().find_map(|line| line.strip_prefix(LISTENS)?.strip_suffix('.'));
@@ -149,7 +148,7 @@ impl Browser {
         self.order("execute/sync", json!({"script": body, "args": [argument]})).await
     }
 
-    /// A command of the Chrome DevTools protocol.
+    /// A command of the protocol of Chrome's developer tools.
     pub async fn devtools(&self, command: &str, params: Value) -> Value {
         self.order("goog/cdp/execute", json!({"cmd": command, "params": params})).await
     }
