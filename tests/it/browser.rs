@@ -127,18 +127,17 @@ async fn assert_inert(browser: &Browser) {
     assert!(rules.as_u64() > Some(10), "{rules}");
 }
 
-/// What chats may hold, and how it is to be read on the page.
+/// What chats may hold, and how it is to be read on the page; as many as it shows.
 fn hostile() -> Vec<(String, String)> {
     let long = "A".repeat(100_000);
     let same = [
+        // The page shows the latest first: what this would swallow is only the rest.
+        "{{7*7}} ${7*7} &lt;b&gt; <!-- ]]>",
         "<script>document.title='owned'</script>",
         "<img src=x onerror=document.title='owned'>",
-        "</pre></li></ol><svg onload=document.title='owned'>",
-        "'><svg onload=document.title='owned'>",
+        "'></pre></li></ol><svg onload=document.title='owned'>",
         "<a href=javascript:document.title='owned'>a link</a> [URL=javascript:alert(1)]another[/URL]",
-        "<style>body{display:none}</style><base href=//evil.example/><link rel=stylesheet href=//evil.example/x.css>",
-        "<iframe src=//evil.example></iframe><meta http-equiv=refresh content=0;url=//evil.example/>",
-        "{{7*7}} ${7*7} &lt;b&gt; <!-- ]]>",
+        "<style>body{display:none}</style><iframe src=//evil.example></iframe><base href=//evil.example/>",
     ]
     .map(|text| (text.to_owned(), text.to_owned()));
     let spelled = [
@@ -161,7 +160,7 @@ async fn among_hostile_words(keys: &str) -> (Setup, Portal, Shown) {
         portal.record_as(json!({"user": 1, "count": 1, "data": {"text": text}})).await;
     }
     until("all is delivered", async || receiver.accepted_ids().len() == hostile.len()).await;
-    until("it is counted", async || shown.text("").await.1.contains("12 deliveries")).await;
+    until("it is counted", async || shown.text("").await.1.contains("10 deliveries")).await;
     (setup, portal, shown)
 }
 
@@ -169,16 +168,15 @@ async fn among_hostile_words(keys: &str) -> (Setup, Portal, Shown) {
 async fn hostile_words_are_text_on_the_page_and_nothing_else() {
     let Some(browser) = Browser::start().await else { return };
     // This browser would do what it is told.
-    browser.open(&format!("data:text/html,<title>mine</title>{}", hostile()[0].0)).await;
+    browser.open(&format!("data:text/html,<title>mine</title>{}", hostile()[1].0)).await;
     assert_eq!(title(&browser).await, "owned");
     let (_setup, _portal, shown) = among_hostile_words("show_payloads = true").await;
     browser.console().await;
     browser.open(shown.base.as_str()).await;
     assert_eq!(title(&browser).await, "everything flows - b24relay");
     assert_inert(&browser).await;
-    // The page shows the latest ten.
     let texts = hostile();
-    let words: Vec<&str> = texts[2..].iter().map(|(_, text)| text.as_str()).collect();
+    let words: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
     assert_seen(&browser, "body", &words).await;
     assert_fits_and_reads(&browser, "hostile").await;
     assert_eq!(title(&browser).await, "everything flows - b24relay");
@@ -189,7 +187,7 @@ async fn without_show_payloads_no_word_of_a_chat_is_on_the_page() {
     let Some(browser) = Browser::start().await else { return };
     let (_setup, _portal, shown) = among_hostile_words("").await;
     browser.open(shown.base.as_str()).await;
-    assert_seen(&browser, "body", &["everything flows", "12 deliveries"]).await;
+    assert_seen(&browser, "body", &["everything flows", "10 deliveries"]).await;
     let page = browser.ask("return document.documentElement.outerHTML", Value::Null).await;
     for word in ["owned", "evil.example", "gnp.exe", "AAAA", "Latest events"] {
         assert!(!page.as_str().unwrap().contains(word), "{word} in {page}");
@@ -303,7 +301,7 @@ async fn the_page_is_whole_without_scripts() {
         "{with_scripts}"
     );
     browser.devtools("Emulation.setScriptExecutionDisabled", json!({"value": true})).await;
-    browser.open(&format!("data:text/html,<title>mine</title>{}", hostile()[0].0)).await;
+    browser.open(&format!("data:text/html,<title>mine</title>{}", hostile()[1].0)).await;
     assert_eq!(title(&browser).await, "mine", "no page's script is carried out any more");
     browser.open(shown.base.as_str()).await;
     assert_eq!(browser.ask(NUMBERS, Value::Null).await, with_scripts);
