@@ -9,6 +9,9 @@ use super::page::words;
 use crate::spelling::{age, ago, size, span, until};
 use crate::store::{LaneReport, Report, SourceReport};
 
+/// How many gaps are told one by one.
+const GAPS_MAX: usize = 3;
+
 /// All of `report`.
 pub fn flows(view: &View, report: &Report) -> Markup {
     html! {
@@ -36,7 +39,11 @@ fn head(view: &View, source: &SourceReport) -> Markup {
     };
     // By the portal's clock, less than nothing is possible.
     let lag = source.covered_ms.map_or("-".to_owned(), |ms| age(ms.saturating_sub(source.skew_ms)));
-    let retention = source.retention_left_s.map_or("-".to_owned(), retention);
+    let (retention, retention_class) = match source.retention_left_s {
+        None => ("-".to_owned(), ""),
+        Some(..=0) => ("none: events are being lost".to_owned(), "bad"),
+        Some(left_s) => (span(left_s), ""),
+    };
     let journal = match source.journal_events {
         0 => "empty".to_owned(),
         events => format!("{} events, {}", count(events), size(source.journal_bytes)),
@@ -51,11 +58,11 @@ fn head(view: &View, source: &SourceReport) -> Markup {
             dl {
                 (fact("Last poll", &source.polled_ms.map_or("never".to_owned(), ago)))
                 (fact("Lag", &lag))
-                (fact("Retention left", &retention))
+                (fact_that_is(retention_class, "Retention left", &retention))
                 (fact("Journal", &journal))
             }
             @if !source.trouble.is_empty() { p class="trouble" { (words(&source.trouble)) } }
-            @for loss in losses(source) { p class="trouble" { (loss) } }
+            @for loss in losses(source) { p class="trouble" { (words(&loss)) } }
         }
     }
 }
@@ -68,18 +75,28 @@ fn fact_that_is(class: &str, name: &str, value: &str) -> Markup {
     html! { div { dt { (name) } dd class=[(!class.is_empty()).then_some(class)] { (value) } } }
 }
 
-fn retention(left_s: i64) -> String {
-    if left_s <= 0 { "none: events are being lost".to_owned() } else { span(left_s) }
-}
-
+/// The holes that nobody sees once a source is well again.
 fn losses(source: &SourceReport) -> Vec<String> {
-    let counts = [
-        (source.losses, "times the subscription was lost"),
-        (source.stolen, "events disappeared before they were confirmed: another reader?"),
-        (source.gaps.len() as u64, "gaps: events may be lost"),
-    ];
-    let counts = counts.into_iter().filter(|(times, _)| *times > 0);
-    counts.map(|(times, what)| format!("{} {what}", count(times))).collect()
+    let mut told = Vec::new();
+    if source.losses > 0 {
+        told.push(format!(
+            "times the subscription was lost, and events may be missing: {}",
+            count(source.losses)
+        ));
+    }
+    if source.stolen > 0 {
+        let stolen = count(source.stolen);
+        told.push(format!("events that disappeared before they were confirmed: {stolen}; does another program read this queue?"));
+    }
+    let latest = source.gaps.iter().rev().take(GAPS_MAX);
+    told.extend(latest.map(|gap| format!("events from {} to {} may be lost", gap.from, gap.to)));
+    if source.gaps.len() > GAPS_MAX {
+        told.push(format!(
+            "older gaps: {} (`b24relay status --json` has them)",
+            source.gaps.len() - GAPS_MAX
+        ));
+    }
+    told
 }
 
 /// The sinks of `source` that the state file does not know, as there was nothing for them yet.

@@ -157,6 +157,7 @@ async fn a_stop_makes_it_unready_while_it_drains() {
     assert_eq!(shown.metric(in_flight).await, Some(1.0));
     shown.relay.signal(Signal::TERM);
     until("it drains", async || shown.text("readyz").await.1.contains("a stop was asked for")).await;
+    assert!(shown.text("").await.1.contains("<title>stopping - b24relay</title>"));
     receiver.release();
     assert_eq!(shown.relay.exit_code().await, 0, "{}", shown.relay.log());
 }
@@ -221,6 +222,24 @@ async fn what_strangers_write_is_text_on_the_page_and_only_where_it_is_wanted() 
         assert_eq!(page.contains("&lt;script&gt;"), is_wanted, "{page}");
         assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
     }
+}
+
+#[tokio::test]
+async fn what_may_be_lost_is_told_on_the_page_when_all_is_well_again() {
+    let (portal, _receiver, setup) = world().await;
+    portal.record(1, 1).await;
+    setup.drain().await;
+    portal.post("clock", json!({"advance_s": 30 * 3600})).await;
+    let shown = Shown::start(&setup).await;
+    until("the gap is known", async || setup.status_of("support").await["gaps"] != json!([])).await;
+    let gap = setup.status_of("support").await["gaps"][0].clone();
+    let told = format!(
+        "events from {} to {} may be lost",
+        gap["from"].as_str().unwrap(),
+        gap["to"].as_str().unwrap()
+    );
+    let (_, page) = shown.text("").await;
+    assert!(page.contains(&told), "no {told} in {page}");
 }
 
 #[tokio::test]
