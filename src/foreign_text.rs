@@ -5,6 +5,25 @@ pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// `text` with what cannot be seen, or turns around what can, spelled as in JSON (`\u202e`), where it is the same.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_visible(c) {
+            shown.push(c);
+        } else {
+            shown.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    shown
+}
+
+fn is_visible(c: char) -> bool {
+    let is_odd = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    c.is_ascii_whitespace() || !(is_odd || c.is_control())
+}
+
 /// `text` with `***` for each of `secrets`, whatever has become of its letters' case.
 pub fn without<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     let secrets = secrets.into_iter().filter(|secret| !secret.is_empty());
@@ -50,6 +69,12 @@ mod tests {
     fn secrets_and_control_characters_are_gone() {
         let text = plain(&without("see /x/S3cr3t\u{1b}[31m T0KEN\u{9b}", ["s3cr3t", "t0ken", ""]));
         assert_eq!(text, "see /x/*** [31m *** ");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_spelled() {
+        assert_eq!(visible("a\u{202e}b\u{200b}\u{1b}[31m\u{e0041}"), r"a\u202eb\u200b\u001b[31m\udb40\udc41");
+        assert_eq!(visible("жук, 虫\n\t🐞"), "жук, 虫\n\t🐞");
     }
 
     #[test]

@@ -1,7 +1,52 @@
 //! The verdicts on what there is to see: does it turn, is it ready, and in a word.
 
 use super::View;
-use crate::store::{Report, StoreError};
+use crate::store::{LaneReport, Report, SourceReport, StoreError};
+
+/// How it is, in a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Condition {
+    /// A stop was asked for.
+    Stopping,
+    /// Something waits for a person.
+    NeedsPerson,
+    /// Not every source was tried yet.
+    Starting,
+    /// Something is in trouble that heals by itself.
+    Healing,
+    /// Nothing is in trouble.
+    Flowing,
+}
+
+/// How it is.
+pub fn condition(view: &View, report: &Report) -> Condition {
+    let vitals = &view.witness.vitals;
+    if vitals.is_draining() {
+        Condition::Stopping
+    } else if !for_a_person(view, report).is_empty() {
+        Condition::NeedsPerson
+    } else if !vitals.is_up() {
+        Condition::Starting
+    } else if !troubles(report).is_empty() {
+        Condition::Healing
+    } else {
+        Condition::Flowing
+    }
+}
+
+/// All that is in trouble.
+pub fn troubles(report: &Report) -> Vec<String> {
+    let sources = report.sources.iter().filter(|source| !source.trouble.is_empty()).map(of_source);
+    sources.chain(report.lanes.iter().filter(|lane| !lane.trouble.is_empty()).map(of_lane)).collect()
+}
+
+fn of_source(source: &SourceReport) -> String {
+    format!("source `{}`: {}", source.name, source.trouble)
+}
+
+fn of_lane(lane: &LaneReport) -> String {
+    format!("sink `{}` for `{}` is {}: {}", lane.sink, lane.source, lane.state, lane.trouble)
+}
 
 /// Why the process should be restarted; empty when it should not.
 pub fn wedged(view: &View) -> Vec<String> {
@@ -18,16 +63,17 @@ pub fn unready(view: &View, report: &Report) -> Vec<String> {
     if !view.witness.vitals.is_up() {
         reasons.push("starting: not every source was tried yet".to_owned());
     }
-    if let Some(reason) = &report.trouble {
-        reasons.push(format!("nothing goes on until the state can be written: {reason}"));
-    }
-    let sources = report.sources.iter().filter(|source| view.witness.figures.needs_person(&source.name));
-    reasons.extend(sources.map(|source| format!("source `{}`: {}", source.name, source.trouble)));
-    let lanes = report.lanes.iter().filter(|lane| matches!(lane.state.as_str(), "held" | "paused"));
-    reasons.extend(lanes.map(|lane| {
-        format!("sink `{}` for `{}` is {}: {}", lane.sink, lane.source, lane.state, lane.trouble)
-    }));
+    reasons.extend(for_a_person(view, report));
     reasons
+}
+
+/// What does not heal by itself.
+fn for_a_person(view: &View, report: &Report) -> Vec<String> {
+    let sources = report.sources.iter().filter(|source| view.witness.figures.needs_person(&source.name));
+    let lanes = report.lanes.iter().filter(|lane| matches!(lane.state.as_str(), "held" | "paused"));
+    let state = report.trouble.iter();
+    let state = state.map(|reason| format!("nothing goes on until the state can be written: {reason}"));
+    state.chain(sources.map(of_source)).chain(lanes.map(of_lane)).collect()
 }
 
 /// What the state file says.
@@ -54,12 +100,10 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 fn summary(view: &View, report: &Report) -> String {
-    let reasons = unready(view, report);
+    let reasons = for_a_person(view, report);
     let Some(first) = reasons.first() else {
         let delivered: u64 = report.lanes.iter().map(|lane| lane.delivered).sum();
-        let sources = report.sources.iter().filter(|source| !source.trouble.is_empty()).count();
-        let lanes = report.lanes.iter().filter(|lane| !lane.trouble.is_empty()).count();
-        let trouble = match sources + lanes {
+        let trouble = match troubles(report).len() {
             0 => String::new(),
             count => format!("; {count} in trouble, which heals by itself: `b24relay status`"),
         };

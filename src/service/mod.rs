@@ -7,6 +7,7 @@ mod access;
 mod charts;
 mod exposition;
 mod figures;
+mod flows;
 mod glimpses;
 mod health;
 mod history;

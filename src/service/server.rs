@@ -48,6 +48,7 @@ const POLICY: &str =
 #[derive(Clone)]
 pub struct Server {
     listener: Arc<TcpListener>,
+    address: SocketAddr,
     config: HttpConfig,
 }
 
@@ -68,13 +69,18 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
         info!("the page, metrics and health are at http://{address}/");
-        Ok(Self { listener: Arc::new(listener), config: config.clone() })
+        Ok(Self { listener: Arc::new(listener), address, config: config.clone() })
     }
 
     /// One that listens on the same, if `config` wants that.
     pub fn renewed(&self, config: &HttpConfig) -> Option<Self> {
         let listens_there = config.listen == self.config.listen;
-        listens_there.then(|| Self { listener: Arc::clone(&self.listener), config: config.clone() })
+        listens_there.then(|| Self { config: config.clone(), ..self.clone() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// `show_payloads`.

@@ -3,60 +3,18 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use b24relay::http_client;
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::portal::Portal;
-use crate::process::{Relay, code, finished, stderr};
+use crate::process::{code, finished, stderr};
 use crate::receiver::Receiver;
 use crate::setup::Setup;
-use crate::waiting::{PATIENCE, until};
+use crate::shown::{LISTEN, Shown};
+use crate::waiting::until;
 
 const TOKEN: &str = "0123456789abcdef-token";
-
-/// A running relay that can be looked at.
-struct Shown {
-    relay: Relay,
-    base: Url,
-    client: Client,
-}
-
-impl Shown {
-    async fn start(setup: &Setup) -> Self {
-        let relay = setup.run();
-        relay.until_logged("metrics and health are at").await;
-        let log = relay.log();
-        let address = log.split("health are at ").nth(1).unwrap().split_whitespace().next().unwrap();
-        let base: Url = address.parse().unwrap();
-        let client = http_client::build(&base, PATIENCE).unwrap();
-        Self { relay, base, client }
-    }
-
-    async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Response {
-        let mut request = self.client.get(self.base.join(path).unwrap());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request.send().await.unwrap()
-    }
-
-    async fn text(&self, path: &str) -> (StatusCode, String) {
-        let response = self.ask(path, &[]).await;
-        (response.status(), response.text().await.unwrap())
-    }
-
-    /// The value of a metric with these labels, as it stands in the text.
-    async fn metric(&self, line: &str) -> Option<f64> {
-        let (status, text) = self.text("metrics").await;
-        assert_eq!(status, 200, "{text}");
-        let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
-        value.map(|value| value.parse().unwrap())
-    }
-}
-
-const LISTEN: &str = "[http]\nlisten = \"127.0.0.1:0\"";
 
 async fn world() -> (Portal, Receiver, Setup) {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
@@ -199,6 +157,7 @@ async fn a_stop_makes_it_unready_while_it_drains() {
     assert_eq!(shown.metric(in_flight).await, Some(1.0));
     shown.relay.signal(Signal::TERM);
     until("it drains", async || shown.text("readyz").await.1.contains("a stop was asked for")).await;
+    assert!(shown.text("").await.1.contains("<title>stopping - b24relay</title>"));
     receiver.release();
     assert_eq!(shown.relay.exit_code().await, 0, "{}", shown.relay.log());
 }
@@ -263,6 +222,24 @@ async fn what_strangers_write_is_text_on_the_page_and_only_where_it_is_wanted() 
         assert_eq!(page.contains("&lt;script&gt;"), is_wanted, "{page}");
         assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
     }
+}
+
+#[tokio::test]
+async fn what_may_be_lost_is_told_on_the_page_when_all_is_well_again() {
+    let (portal, _receiver, setup) = world().await;
+    portal.record(1, 1).await;
+    setup.drain().await;
+    portal.post("clock", json!({"advance_s": 30 * 3600})).await;
+    let shown = Shown::start(&setup).await;
+    until("the gap is known", async || setup.status_of("support").await["gaps"] != json!([])).await;
+    let gap = setup.status_of("support").await["gaps"][0].clone();
+    let told = format!(
+        "events from {} to {} may be lost",
+        gap["from"].as_str().unwrap(),
+        gap["to"].as_str().unwrap()
+    );
+    let (_, page) = shown.text("").await;
+    assert!(page.contains(&told), "no {told} in {page}");
 }
 
 #[tokio::test]

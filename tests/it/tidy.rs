@@ -47,7 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wall_clock",
         ],
     ),
-    ("service", &["config", "event", "spelling", "store", "wall_clock"]),
+    ("service", &["config", "event", "foreign_text", "spelling", "store", "wall_clock"]),
     ("portal", &["config", "event", "foreign_text", "fuzzing", "http_client"]),
     (
         "sink",
