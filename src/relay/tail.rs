@@ -141,10 +141,13 @@ impl Tail {
         let mut highest_first = self.seen.iter().rev();
         let grown = highest_first.find(|(id, seen)| is_shown(**id) && !is_young(seen));
         self.floor = self.floor.max(grown.map_or(self.floor, |(id, _)| id.next()));
-        // What was read last may have been stolen since: its id is known all the same.
-        let is_end_grown = end.is_none() && asked_at.saturating_duration_since(self.ended_at) >= self.lag;
-        if is_end_grown || self.lag.is_zero() {
-            self.floor = self.floor.max(self.end);
+        // What was read last may have been stolen since: its id is known all the same. An earlier run may have
+        // read further than this poll: what lies between is still to come.
+        let is_end_grown = asked_at.saturating_duration_since(self.ended_at) >= self.lag;
+        match end {
+            None if is_end_grown => self.floor = self.floor.max(self.end),
+            Some(end) if self.lag.is_zero() => self.floor = self.floor.max(end),
+            None | Some(_) => {}
         }
     }
 

@@ -181,3 +181,33 @@ async fn a_stop_during_a_reload_is_a_stop() {
     assert_exactly_once(&old.accepted_ids(), &portal.ids(1).await);
     assert_eq!(new.count(), 0);
 }
+
+#[tokio::test]
+async fn a_smaller_limit_reads_all_that_is_before_what_was_settled_out_of_turn() {
+    for lag in ["0s", "50ms"] {
+        let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+        receiver.answer_always(Some(500));
+        let setup = |setup: Setup, limit: u16| {
+            let setup = setup.with_user(&portal, "support", 1, limit);
+            setup.with_receiver_in(&receiver, "ordering = \"strict\"\nevents = [\"ONIMV2MESSAGEADD\"]")
+        };
+        let first = setup(Setup::new().with_lag(lag), 1000);
+        // The last one is filtered while the first one keeps the others waiting.
+        portal.record_as(json!({"user": 1, "count": 9, "type": "ONIMV2MESSAGEADD"})).await;
+        portal.record_as(json!({"user": 1, "count": 1, "type": "ONIMV2MESSAGEUPDATE"})).await;
+        let mut relay = first.run();
+        relay.until_logged("attempt failed").await;
+
+        let _second = setup(first.anew(), 3);
+        let said = apply(&relay).await;
+        assert!(said.contains("sources.support: changed (poll)"), "{said}");
+        receiver.answer_always(None);
+        portal.record_as(json!({"user": 1, "count": 1, "type": "ONIMV2MESSAGEADD"})).await;
+        let ids = portal.ids(1).await;
+        until("the last one arrives", async || receiver.accepted_ids().last() == ids.last()).await;
+        assert_eq!(relay.stop().await, 0, "{}", relay.log());
+        let wanted: Vec<u64> = ids.iter().copied().filter(|id| *id != ids[9]).collect();
+        assert_exactly_once(&receiver.accepted_ids(), &wanted);
+        portal.assert_nothing_confirmed_unseen(1).await;
+    }
+}

@@ -12,6 +12,9 @@ use crate::world::{World, now_ms};
 /// A commit is due after so many events.
 const COMMIT_EVENTS: usize = 64;
 
+/// After so long at the latest a disk that failed is tried again.
+const DISK_DELAY_MAX_MS: u64 = 60_000;
+
 /// A commit is due after so long.
 const COMMIT_MS: u64 = 100;
 
@@ -300,9 +303,9 @@ impl World {
             let greatest = COMMIT_EVENTS - 1 + ledger.plan.in_flight_max();
             assert!(fresh.len() <= greatest, "G2: {} events of `{name}` were not committed", fresh.len());
 
-            // What the disk does not take cannot be committed in time.
-            let mut fresh =
-                fresh.into_iter().filter(|(_, at_ms)| failed_ms.is_none_or(|failed_ms| failed_ms < *at_ms));
+            // What the disk does not take cannot be committed in time, nor before it is tried again.
+            let is_due = |at_ms: u64| failed_ms.is_none_or(|failed_ms| failed_ms + DISK_DELAY_MAX_MS < at_ms);
+            let mut fresh = fresh.into_iter().filter(|(_, at_ms)| is_due(*at_ms));
             let slack_ms = slack_ms + ledger.plan.latency_ms;
             let old = fresh.find(|(_, at_ms)| !was_crash || at_ms + slack_ms < ended_ms);
             assert!(old.is_none(), "G2: `{name}` has had {old:?}, and it is not committed");

@@ -234,8 +234,8 @@ impl Course {
                     world.judge_drain();
                     None
                 }
-                // Every source was refused at the start.
-                Some(Ok(Ending::Refused)) => None,
+                // Every source was refused at the start, or time was up.
+                Some(Ok(Ending::Refused)) | None => None,
                 Some(Ok(_)) if exit == Exit::Drain => None,
                 Some(Ok(_)) => {
                     assert!(exit == Exit::Stop, "the life ended by itself");
@@ -247,7 +247,6 @@ impl Course {
                     world.judge_error(&error);
                     None
                 }
-                None => None,
             }
         };
         if let Some(reason) = removed {
@@ -298,8 +297,7 @@ impl Course {
         loop {
             sleep(Duration::from_millis(500)).await;
             let is_late = now_ms() >= deadline;
-            let rests = self.worlds.all().map(|shared| shared.lock().is_at_rest(is_late));
-            if rests.fold(true, |all, rests| all && rests) {
+            if self.worlds.all().filter(|shared| !shared.lock().is_at_rest(is_late)).count() == 0 {
                 break;
             }
         }

@@ -43,7 +43,7 @@ pub async fn operate(worlds: &Worlds, scene: &Scene, signals: &Signals) {
             }
             let is_known = world.life > 0;
             let written = (!one_in(&mut world.dice, 12))
-                .then(|| change(&in_force, world.plan.clone(), is_known, &mut world.dice));
+                .then(|| change(&in_force, &world.plan, is_known, &mut world.dice));
             world.tell("operator: reload");
             written
         };
@@ -56,12 +56,12 @@ pub async fn operate(worlds: &Worlds, scene: &Scene, signals: &Signals) {
 }
 
 /// Something other than `setting`, as a rule.
-fn change(setting: &Setting, plan: Plan, is_known: bool, dice: &mut Rng) -> Setting {
+fn change(setting: &Setting, plan: &Plan, is_known: bool, dice: &mut Rng) -> Setting {
     let mut changed = setting.clone();
     // What got in force while nobody could look at the state file waits for just that.
     changed.sources[0].user = owner(0);
     for _ in 0..dice.u64(1..=2) {
-        change_once(&mut changed, &plan, is_known, dice);
+        change_once(&mut changed, plan, is_known, dice);
     }
     changed
 }
@@ -104,7 +104,7 @@ fn change_sink(setting: &mut Setting, plan: &Plan, dice: &mut Rng) {
     match dice.u64(..12) {
         0..4 if number > 0 => sink.is_there = !sink.is_there,
         4 if number > 0 && plan.has_sales => {
-            sink.only = [None, Some(SOURCES[0]), Some(SOURCES[1])][dice.usize(..3)]
+            sink.only = [None, Some(SOURCES[0]), Some(SOURCES[1])][dice.usize(..3)];
         }
         5 => sink.plan.kinds = dice.bool().then(|| KINDS[..dice.usize(1..3)].to_vec()),
         6 => sink.plan.retry_max = Duration::from_secs([1, 10, 60][dice.usize(..3)]),

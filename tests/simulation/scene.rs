@@ -143,6 +143,10 @@ impl State {
     /// With what `source`, called `name`, is being opened.
     fn setting_for(&mut self, name: &str, source: &SourceConfig, worlds: &Worlds) -> Setting {
         let Some(reload) = &mut self.reload else { return self.in_force.clone() };
+        // Whoever waited for the disk opens itself, with what was in force when it was begun.
+        if tokio::task::try_id().is_some() {
+            return self.in_force.clone();
+        }
         if !self.in_force.concerns(&reload.setting, name) {
             return self.in_force.clone();
         }
