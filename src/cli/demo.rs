@@ -46,11 +46,7 @@ pub struct DemoArgs {
 
 /// Starts a portal and a relay, and shows what comes through.
 pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
-    let level = global.log_level.unwrap_or(LogLevel::Warn);
-    telemetry::init(
-        LogConfig { format: global.log_format.unwrap_or(LogFormat::Text), level },
-        &Troubles::default(),
-    );
+    telemetry::init(global.log(LogLevel::Warn), &Troubles::default());
     let sandbox_config = SandboxConfig { rate: args.rate, ..SandboxConfig::default() };
     let sandbox = Sandbox::start(sandbox_config).await.context("start the emulated portal")?;
     let folder = tempfile::tempdir().context("create a temporary folder")?;
@@ -64,10 +60,13 @@ pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> any
         done.cancel();
         ending
     };
-    let (ending, (), ()) =
-        tokio::join!(relay, keep_summing_up(&sandbox, &done), stop_after(args.length, signals, &done));
+    let (ending, (), ()) = tokio::join!(
+        relay,
+        keep_summing_up(&sandbox, &config.state, &done),
+        stop_after(args.length, signals, &done)
+    );
     let ending = ending?;
-    sum_up(&sandbox);
+    sum_up(&sandbox, &config.state)?;
     remark("demo: done; README.md tells how to point b24relay at a real portal");
     Ok(ending.into())
 }
@@ -122,7 +121,8 @@ fn introduce(sandbox: &Sandbox, args: &DemoArgs) {
         sandbox.user_ids().len(),
         args.rate
     ));
-    remark("demo: every event goes to standard output, and only then may the portal forget it");
+    remark("demo: every event goes to standard output, and only then may the portal forget it;");
+    remark("demo: a line begins with the time of the event on the portal, whose clock shows UTC+3");
     match args.length {
         Some(length) => {
             remark(&format!(
@@ -134,24 +134,29 @@ fn introduce(sandbox: &Sandbox, args: &DemoArgs) {
     }
 }
 
-async fn keep_summing_up(sandbox: &Sandbox, done: &CancellationToken) {
+async fn keep_summing_up(sandbox: &Sandbox, state: &Path, done: &CancellationToken) {
     while timeout(SUMMARY_INTERVAL, done.cancelled()).await.is_err() {
-        sum_up(sandbox);
+        // What cannot be read now is read the next time.
+        sum_up(sandbox, state).ok();
     }
 }
 
-/// As the portal saw it: what it may forget was asked for only after it had been delivered.
-fn sum_up(sandbox: &Sandbox) {
-    let stats = sandbox.stats();
-    let total = |count: fn(&QueueStats) -> u64| stats.users.values().map(count).sum::<u64>();
+/// What happened is the portal's to tell, what was delivered the state file's. The portal is looked at first, so that
+/// it has confirmed nothing that the state file does not know to be delivered.
+fn sum_up(sandbox: &Sandbox, state: &Path) -> anyhow::Result<()> {
+    let seen = sandbox.stats();
+    let total = |count: fn(&QueueStats) -> u64| seen.users.values().map(count).sum::<u64>();
+    let (happened, confirmed) = (total(|queue| queue.recorded), total(|queue| queue.confirmed));
+    let delivered: u64 = Store::report(state)?.lanes.iter().map(|lane| lane.delivered).sum();
     remark(&format!(
-        "demo: {} events happened, {} delivered and forgotten by the portal, {} still on its list, {} lost; {} requests",
-        total(|queue| queue.recorded),
-        total(|queue| queue.confirmed),
-        total(|queue| queue.pending),
+        "demo: {happened} events happened: {confirmed} delivered and forgotten by the portal, {} delivered and kept \
+         there for `confirm_lag`, {} not yet read, {} lost; {} requests",
+        delivered.saturating_sub(confirmed),
+        happened.saturating_sub(delivered),
         total(|queue| queue.confirmed_unserved),
-        stats.requests.values().sum::<u64>(),
+        seen.requests.values().sum::<u64>(),
     ));
+    Ok(())
 }
 
 async fn stop_after(length: Option<Duration>, signals: &Signals, done: &CancellationToken) {

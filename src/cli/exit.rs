@@ -106,18 +106,23 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says what ended the process, and what a person can do about it: in the log where there is one, so
-/// that a log of JSON lines ends with a JSON line.
+/// Says what ended the process, and what a person can do about it.
 pub fn complain(error: &anyhow::Error) {
-    let cure = error
-        .downcast_ref::<CallError>()
-        .map(|refusal| refusal.cure.as_ref())
-        .filter(|cure| !cure.is_empty());
-    if tracing::dispatcher::has_been_set() {
-        tracing::error!(error = format!("{error:#}"), cure, "b24relay ends");
-        return;
-    }
     // When nobody reads it, the exit code still tells.
-    let cure = cure.map_or(String::new(), |cure| format!("\nb24relay: {cure}"));
+    let cure = cure(error).map_or(String::new(), |cure| format!("\nb24relay: {cure}"));
     writeln!(io::stderr(), "b24relay: {error:#}{cure}").ok();
+}
+
+/// The same in the log as soon as there is one, so that a log of JSON lines ends with a JSON line.
+pub fn log_end(error: &anyhow::Error) {
+    if tracing::dispatcher::has_been_set() {
+        tracing::error!(error = format!("{error:#}"), cure = cure(error), "b24relay ends");
+    } else {
+        complain(error);
+    }
+}
+
+fn cure(error: &anyhow::Error) -> Option<&str> {
+    let refusal = error.downcast_ref::<CallError>()?;
+    Some(refusal.cure.as_ref()).filter(|cure| !cure.is_empty())
 }

@@ -15,7 +15,7 @@ use crate::portal::{CallError, Caller, Class};
 use crate::shutdown::Signals;
 
 const NOTES: &str = "\
-Handlers belong to an OAuth application, so the source needs `[sources.NAME.oauth]`. Somebody who is no
+Handlers belong to an OAuth application, so the source needs `[sources.NAME.oauth]`. Somebody who is no \
 administrator of the portal sees and removes only what is bound to themselves.
 
 Examples:

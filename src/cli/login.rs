@@ -9,7 +9,6 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use reqwest::Url;
-use tracing::warn;
 
 use super::exit::{Exit, SetupError, UsageError};
 use super::output::{print, remark};
@@ -24,9 +23,9 @@ use crate::store::Store;
 const INPUT_MAX: u64 = 64 * 1024;
 
 const NOTES: &str = "\
-The address that is printed is opened in a browser by the user whose chats are wanted. After he or she
-agrees, the portal sends the browser to the application's redirect address, with `code=...` in it; that
-address, or the code alone, is pasted here. A code lives 30 seconds. The tokens are kept in the state
+The address that is printed is opened in a browser by the user whose chats are wanted. After he or she \
+agrees, the portal sends the browser to the application's redirect address, with `code=...` in it; that \
+address, or the code alone, is pasted here. A code lives 30 seconds. The tokens are kept in the state \
 file; a running daemon picks them up by itself within seconds, at once after SIGHUP.
 
 Examples:
@@ -184,10 +183,10 @@ fn refuse_foreign_application(
 fn warn_of_other_name(tokens: &Tokens, source: &SourceConfig) {
     let named = tokens.client_endpoint.as_ref().map(Url::authority);
     if let Some(portal) = named.filter(|portal| *portal != source.portal().authority()) {
-        warn!(
-            source = source.name,
-            portal, "the portal calls itself by another name: put it into `oauth.portal`"
-        );
+        let name = &source.name;
+        remark(&format!(
+            "b24relay: the portal calls itself by another name, `{portal}`: put it into `sources.{name}.oauth.portal`"
+        ));
     }
 }
 

@@ -35,7 +35,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
-use crate::config::{self, Config, LogFormat, LogLevel, Overrides};
+use crate::config::{self, Config, LogConfig, LogFormat, LogLevel, Overrides};
 use crate::service::Troubles;
 use crate::shutdown::Signals;
 use crate::spelling;
@@ -51,8 +51,8 @@ Examples:
   b24relay status                          how far is each sink?
   b24relay dead-letters list               what has a sink rejected?
 
-Exit codes: 0 clean, 64 usage, 69 unavailable, 70 internal, 74 I/O, 75 temporary (cut short,
-state file in use), 77 credentials refused, 78 configuration.";
+Exit codes: 0 clean, 64 usage, 69 unavailable, 70 internal, 74 I/O, 75 temporary (cut short; \
+state file or port in use), 77 credentials refused, 78 configuration.";
 
 /// Reads a Bitrix24 user's event queue and hands every event to sinks without losing one.
 #[derive(Debug, Parser)]
@@ -73,10 +73,10 @@ struct GlobalArgs {
     /// The state file, instead of the configuration's `state`
     #[arg(long, global = true, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// error, warn, info, debug or trace, instead of `log.level`
+    /// error, warn, info, debug or trace [default: `log.level` where events are delivered, else warn]
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<LogLevel>,
-    /// text or json, instead of `log.format`
+    /// text or json [default: `log.format` for `run`, else text]
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 }
@@ -87,6 +87,15 @@ impl GlobalArgs {
         match &self.state {
             Some(state) => Ok(state.clone()),
             None => Ok(config::state_path(&self.overrides())?),
+        }
+    }
+
+    /// How a person at the keyboard sees what goes on inside, by default from `level` on: what the configuration says is
+    /// meant for whoever collects the daemon's log.
+    fn log(&self, level: LogLevel) -> LogConfig {
+        LogConfig {
+            format: self.log_format.unwrap_or(LogFormat::Text),
+            level: self.log_level.unwrap_or(level),
         }
     }
 
@@ -153,6 +162,13 @@ enum Command {
     Man(man::ManArgs),
 }
 
+impl Command {
+    /// Whether what it writes to stderr is a log, which somebody collects.
+    fn keeps_log(&self) -> bool {
+        matches!(self, Self::Run(_))
+    }
+}
+
 /// Runs the command of this process's arguments.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -164,10 +180,11 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
+    let complain = if cli.command.keeps_log() { exit::log_end } else { exit::complain };
     match dispatch(cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            exit::complain(&error);
+            complain(&error);
             Exit::of(&error).into()
         }
     }
@@ -182,9 +199,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Subscribe(args) => {
             with_runtime(async |_| subscription::subscribe(&args, &configure(&cli.global)?).await)
         }
-        Command::Unsubscribe(args) => with_runtime(async |signals| {
-            subscription::unsubscribe(&args, configure(&cli.global)?, &signals).await
-        }),
+        Command::Unsubscribe(args) => {
+            with_runtime(async |signals| subscription::unsubscribe(&args, &cli.global, &signals).await)
+        }
         Command::Login(args) => {
             with_runtime(async |signals| login::run(&args, &configure(&cli.global)?, &signals).await)
         }
@@ -222,10 +239,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     }
 }
 
-/// Loads the configuration and lets the log begin.
+/// Loads the configuration of a command that is not the daemon, and lets it say what goes wrong meanwhile.
 fn configure(global: &GlobalArgs) -> anyhow::Result<Config> {
     let config = global.load()?;
-    telemetry::init(config.log, &Troubles::default());
+    telemetry::init(global.log(LogLevel::Warn), &Troubles::default());
     Ok(config)
 }
 
@@ -238,3 +255,6 @@ fn with_runtime(command: impl AsyncFnOnce(Signals) -> anyhow::Result<Exit>) -> a
     runtime.shutdown_background();
     exit
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,8 @@ use crate::relay::{Callers, StoreMemory, adopt};
 use crate::store::{LaneReport, Store, StoreError};
 
 pub const NOTES: &str = "\
-An offset is the lowest event id that is still wanted. The portal forgets everything below the least one
-when it is polled next; what it has forgotten does not come back, and what is put behind is delivered again
+An offset is the lowest event id that is still wanted. The portal forgets everything below the least one \
+when it is polled next; what it has forgotten does not come back, and what is put behind is delivered again \
 as far as the portal still has it (24 hours).
 
 Examples:

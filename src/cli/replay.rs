@@ -11,13 +11,13 @@ use crate::config::Config;
 use crate::store::Store;
 
 pub const NOTES: &str = "\
-The journal keeps events for `journal.keep` after all sinks have got them. The sink is put back there, with the
+The journal keeps events for `journal.keep` after all sinks have got them. The sink is put back there, with the \
 daemon stopped, and gets them at the next start, with the ids that they had.
 
 Examples:
-  b24relay replay --sink crm --from 2h                       what the journal received in the last two hours
-  b24relay replay --sink crm --from 2026-11-21T09:00:00Z     what it received since then
-  b24relay replay --sink crm --from 7d --source support      of one source only";
+  b24relay replay --sink crm --from 2h                    what came into the journal since then
+  b24relay replay --sink crm --from 2026-11-21T09:00:00Z  the same, by a time
+  b24relay replay --sink crm --from 7d --source support   of one source only";
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {

@@ -8,8 +8,8 @@ use super::output::print;
 use crate::store::{Resumed, Store};
 
 const NOTES: &str = "\
-A sink is paused when its receiver answers 410 Gone, or with the header `webhook-delivery: disable`: it wants
-nothing more. Nothing is lost and nothing is sent until this command, whatever restarts meanwhile. A running
+A sink is paused when its receiver answers 410 Gone, or with the header `webhook-delivery: disable`: it wants \
+nothing more. Nothing is lost and nothing is sent until this command, whatever restarts meanwhile. A running \
 daemon notices within seconds, at once after SIGHUP, and goes on where it was.
 
 Examples:

@@ -13,7 +13,7 @@ use crate::sandbox::{Sandbox, SandboxConfig};
 const EXAMPLES: &str = "\
 Examples:
   b24relay sandbox
-  b24relay sandbox --rate 20 --backlog 500 --subscribed    20 events a second, and 500 that wait for each user";
+  b24relay sandbox --rate 20 --backlog 500 --subscribed  20 a second, 500 waiting for each user";
 
 /// Run an emulated Bitrix24 portal on this machine.
 ///

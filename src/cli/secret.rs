@@ -29,10 +29,10 @@ enum Action {
 }
 
 const NOTES: &str = "\
-Without --ed25519 sender and receiver share the secret. With it the first line is the secret key, for the
+Without --ed25519 sender and receiver share the secret. With it the first line is the secret key, for the \
 relay, and the second the public key, for the receiver, who can then verify but not sign.
 
-To rotate, put the new secret above the old one in the file of the sink's `secrets_file`: the relay takes it
+To rotate, put the new secret above the old one in the file of the sink's `secrets_file`: the relay takes it \
 up by itself and signs with both. Give the receiver the new one, then remove the old line.
 
 Examples:

@@ -21,7 +21,7 @@ Examples:
   b24relay state check --state /var/backups/b24relay.db        needs no configuration
   b24relay state backup /var/backups/b24relay-$(date +%F).db   from cron, also beside a daemon
 
-To restore: stop the daemon, move the state file away with its `-wal` and `-shm`, copy the backup to its place,
+To restore: stop the daemon, move the state file away with its `-wal` and `-shm`, copy the backup to its place, \
 start. Nothing but that file is needed on another host.
 
 Exit codes of `check`: 0 sound, 74 damaged or unreadable, 78 another program's or a newer version's.";

@@ -107,7 +107,7 @@ impl View<'_> {
         for source in sources {
             let SourceReport { name, identity, polled_ms, journal_events, journal_bytes, .. } = source;
             let polled = polled_ms.map_or("never".to_owned(), ago);
-            let journal = format!("{journal_events} events, {}", size(*journal_bytes));
+            let journal = format!("{}, {}", counted(*journal_events, "event"), size(*journal_bytes));
             let mut row = vec![name.clone(), identity.clone(), polled, retention(source)];
             row.extend(has_journal.then_some(journal));
             row.push(self.source_state(source));
@@ -184,6 +184,10 @@ fn retention(source: &SourceReport) -> String {
     }
 }
 
+fn counted(count: u64, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
 /// The holes that nobody sees once a source is well again.
 fn losses(source: &SourceReport) -> Vec<String> {
     let SourceReport { name, losses, stolen, stolen_ms, gaps, skew_ms, .. } = source;
@@ -201,15 +205,16 @@ fn losses(source: &SourceReport) -> Vec<String> {
     }
     if *stolen > 0 {
         let last = stolen_ms.map_or_else(String::new, |ms| format!(" (last {})", ago(ms)));
-        let events = if *stolen == 1 { "event" } else { "events" };
+        let events = counted(*stolen, "event");
         told.push(format!(
-            "{name}: {stolen} {events} disappeared before they were confirmed{last}: does another program read this queue?"
+            "{name}: {events} disappeared before they were confirmed{last}: does another program read this queue?"
         ));
     }
     let latest = gaps.iter().rev().take(GAPS_MAX);
     told.extend(latest.map(|gap| format!("{name}: events from {} to {} may be lost", gap.from, gap.to)));
     if gaps.len() > GAPS_MAX {
-        told.push(format!("{name}: and {} older gaps (--json has them)", gaps.len() - GAPS_MAX));
+        let older = counted((gaps.len() - GAPS_MAX) as u64, "older gap");
+        told.push(format!("{name}: and {older} (--json has them)"));
     }
     told
 }
@@ -235,10 +240,22 @@ fn doing(lane: &LaneReport) -> String {
 /// The dead letters of one sink, and the way out.
 fn grave(grave: &GraveReport) -> String {
     let GraveReport { sink, count, bytes, oldest_ms } = grave;
-    let letters = if *count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") };
+    let letters = counted(*count, "dead letter");
     format!(
         "{letters} of `{sink}` ({}, the oldest of {}): `b24relay dead-letters list --sink {sink}`",
         size(*bytes),
         ago(*oldest_ms)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_is_no_several_things() {
+        assert_eq!(counted(1, "event"), "1 event");
+        assert_eq!(counted(0, "older gap"), "0 older gaps");
+        assert_eq!(counted(2, "dead letter"), "2 dead letters");
+    }
 }

@@ -6,15 +6,17 @@ use clap::Args;
 use serde::de::IgnoredAny;
 use serde_json::Map;
 
+use super::GlobalArgs;
 use super::exit::{Exit, UsageError};
 use super::output::print;
 use super::source::{caller, find};
 use crate::config::{Config, SourceConfig};
 use crate::portal::Memory;
 use crate::relay::{self, Callers, Ending, StoreMemory, Until};
-use crate::service::Witness;
+use crate::service::{Troubles, Witness};
 use crate::shutdown::Signals;
 use crate::store::Store;
+use crate::telemetry;
 
 const SUBSCRIBE_NOTES: &str = "\
 `b24relay run` subscribes by itself; events are recorded from then on, nothing earlier.
@@ -30,7 +32,7 @@ pub struct SubscribeArgs {
 }
 
 const UNSUBSCRIBE_NOTES: &str = "\
-Ending the subscription destroys what is unread, and ends it for every other reader of the same
+Ending the subscription destroys what is unread, and ends it for every other reader of the same \
 user. So what is waiting is delivered first; when that fails, the subscription stays as it is.
 
 Examples:
@@ -63,9 +65,11 @@ pub async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<
 /// Drains the source into its sinks unless told not to, then unsubscribes its user.
 pub async fn unsubscribe(
     args: &UnsubscribeArgs,
-    mut config: Config,
+    global: &GlobalArgs,
     signals: &Signals,
 ) -> anyhow::Result<Exit> {
+    let mut config = global.load()?;
+    telemetry::init(global.log(config.log.level), &Troubles::default());
     let source = find(&config, &args.source)?.clone();
     refuse_lone_bot(&source)?;
     // Held to the end: a daemon on the same state would subscribe again.

@@ -32,8 +32,8 @@ const OPERATING_UNKNOWN: Duration = Duration::from_secs(60);
 const FAILURES_MAX: u32 = 5;
 
 const NOTES: &str = "\
-Nothing is confirmed: `b24relay run` and every other reader still get every event. An event that
-another reader confirms between two looks is not seen here. Only the oldest 1000 events that are
+Nothing is confirmed: `b24relay run` and every other reader still get every event. An event that \
+another reader confirms between two looks is not seen here. Only the oldest 1000 events that are \
 waiting can be looked at.
 
 Examples:

@@ -283,7 +283,7 @@ async fn check_tells_what_keeps_a_bot_from_being_read() {
             let (code, report) = check(&setup).await;
             assert_eq!(code, 77, "{report:#}");
             let [state, detail, cure] = found(&report, "backlog");
-            assert!(state == "FAIL" && detail.contains(refusal) && !cure.is_empty(), "{report:#}");
+            assert!(state == "fail" && detail.contains(refusal) && !cure.is_empty(), "{report:#}");
             assert_eq!(found(&report, "subscription")[1], "a bot needs none");
             assert!(!cure.contains("SOURCE"), "a cure names the source: {cure}");
         }
@@ -292,6 +292,6 @@ async fn check_tells_what_keeps_a_bot_from_being_read() {
         portal.post("apps", json!({"client_id": CLIENT_ID, "scopes": ["im"]})).await;
         let (code, report) = check(&setup).await;
         let [state, detail, _] = found(&report, "scopes");
-        assert!(code == 77 && state == "FAIL" && detail.contains("lacks `imbot`"), "{report:#}");
+        assert!(code == 77 && state == "fail" && detail.contains("lacks `imbot`"), "{report:#}");
     }
 }

@@ -82,6 +82,36 @@ fn what_it_does_not_know_is_a_usage_error() {
 }
 
 #[test]
+fn a_person_is_told_in_a_line_and_the_log_of_the_daemon_ends_with_a_line_of_its_own() {
+    let setup = anywhere()
+        .with("[log]\nformat = \"json\"\nlevel = \"trace\"")
+        .with("[sources.support]\nwebhook_url = \"https://127.0.0.1:1/rest/1/abc/\"")
+        .with_file();
+    for args in [
+        ["tap", "other", "--once"].as_slice(),
+        &["subscribe", "support"],
+        &["unsubscribe", "other"],
+        &["handlers", "list", "support"],
+        &["bots", "list", "other"],
+        &["login", "support"],
+        &["offset", "show", "support"],
+        &["replay", "--sink", "other", "--from", "1h"],
+        &["resume", "archive"],
+        &["dead-letters", "show", "1"],
+    ] {
+        let ended = output(args, setup.folder());
+        assert_ne!(code(&ended), 0, "{args:?}");
+        let said = stderr(&ended);
+        assert!(said.lines().all(|line| line.starts_with("b24relay: ")), "{args:?}: {said}");
+        assert!(!said.is_empty(), "{args:?}");
+    }
+    let ended = output(&["run", "--forget", "archive"], setup.folder());
+    assert_eq!(code(&ended), 64);
+    let last: Value = serde_json::from_str(stderr(&ended).lines().last().unwrap()).unwrap();
+    assert!(last["error"].as_str().unwrap().contains("the sink `archive` is configured"), "{last}");
+}
+
+#[test]
 fn every_shell_gets_its_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let script = output(&["completions", shell], anywhere().folder());

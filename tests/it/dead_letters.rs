@@ -54,6 +54,9 @@ async fn a_rejected_event_becomes_a_dead_letter_and_holds_up_nobody() {
     let (_, text) = run(&setup, &["show", "2", "--json"]).await;
     assert!(text.contains(payload), "byte for byte as well");
     let letter: Value = serde_json::from_str(&text).unwrap();
+    let (_, told) = run(&setup, &["show", "2"]).await;
+    let date = format!("\ndate         {}\n", letter["date"].as_str().unwrap());
+    assert!(told.contains(&date), "no `{date}` in:\n{told}");
     assert_eq!(
         (&letter["status"], &letter["attempts"], &letter["type"]),
         (&json!(422), &json!(3), &json!("ONIMV2ODD"))

@@ -93,9 +93,11 @@ fn a_page_says_what_the_help_says() {
         assert!(run.contains(words), "no `{words}` in {run}");
     }
     let first = page("b24relay.1");
-    for words in
-        [".TP\n64\nusage\n", ".TP\n75\ntemporary (cut short, state file in use)\n", "b24relay-status(1)"]
-    {
+    for words in [
+        ".TP\n64\nusage\n",
+        ".TP\n75\ntemporary (cut short; state file or port in use)\n",
+        "b24relay-status(1)",
+    ] {
         assert!(first.contains(words), "no `{words}` in {first}");
     }
     let health = page("b24relay-healthcheck.1");

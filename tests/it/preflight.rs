@@ -129,7 +129,7 @@ async fn a_refused_credential_comes_with_its_cure_and_the_rest_is_skipped() {
     assert_eq!(code, 77, "{report:#}");
     assert_eq!(state(&report, "support", "reach"), "ok", "somebody did answer");
     let words = ["INVALID_CREDENTIALS", "create the incoming webhook again"];
-    assert_says(&found(&report, "support", "credential"), "FAIL", &words);
+    assert_says(&found(&report, "support", "credential"), "fail", &words);
     let skipped = ["scopes", "methods", "clock", "subscription", "backlog"];
     assert_eq!(checks_in(&report, "support", "skip"), skipped, "{report:#}");
     assert_eq!(requests(&portal).await, 1, "nothing else is asked");
@@ -153,7 +153,7 @@ async fn what_does_not_answer_as_a_portal_is_out_of_reach() {
         let (code, report) = check(&setup).await;
         assert_eq!(code, 69, "{fault:?}: {report:#}");
         let reach = found(&report, "support", "reach");
-        assert!(reach[0] == "FAIL" && !reach[2].is_empty(), "{fault:?}: {reach:?}");
+        assert!(reach[0] == "fail" && !reach[2].is_empty(), "{fault:?}: {reach:?}");
         assert_eq!(state(&report, "support", "credential"), "skip", "{fault:?}");
     }
 }
@@ -165,7 +165,7 @@ async fn a_portal_that_wants_https_is_a_matter_of_the_configuration() {
     portal.post("portal", json!({"require_https": true})).await;
     let (code, report) = check(&setup).await;
     assert_eq!(code, 78, "{report:#}");
-    assert_says(&found(&report, "support", "credential"), "FAIL", &["INVALID_REQUEST", "https"]);
+    assert_says(&found(&report, "support", "credential"), "fail", &["INVALID_REQUEST", "https"]);
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn a_missing_scope_is_named() {
     portal.post("users/1", json!({"scopes": ["crm", "imbot"]})).await;
     let (code, report) = check(&setup).await;
     assert_eq!(code, 77, "{report:#}");
-    assert_says(&found(&report, "support", "scopes"), "FAIL", &["lacks `im`", "tick the scope `im`"]);
+    assert_says(&found(&report, "support", "scopes"), "fail", &["lacks `im`", "tick the scope `im`"]);
     assert_eq!(checks_in(&report, "support", "skip"), ["methods", "subscription", "backlog"]);
     assert_eq!(portal.polls().await, 0);
 }
@@ -211,7 +211,7 @@ async fn a_webhook_that_answers_for_somebody_else_is_not_used() {
     portal.post("faults", rewrite("profile", "/result/ID", &json!("9"))).await;
     let (code, report) = check(&setup).await;
     assert_eq!(code, 78, "{report:#}");
-    assert_says(&found(&report, "support", "credential"), "FAIL", &["user 9", "/user/1", "create a new one"]);
+    assert_says(&found(&report, "support", "credential"), "fail", &["user 9", "/user/1", "create a new one"]);
 }
 
 #[tokio::test]
@@ -244,7 +244,7 @@ async fn a_refused_look_at_the_queue_is_a_failure_of_its_own() {
         let (code, report) = check(&setup).await;
         assert_eq!(code, expected, "{report:#}");
         let backlog = found(&report, "support", "backlog");
-        assert_says(&backlog, "FAIL", &[refusal]);
+        assert_says(&backlog, "fail", &[refusal]);
         assert!(!backlog[2].is_empty(), "{backlog:?}");
     }
 }
@@ -265,7 +265,7 @@ async fn every_source_is_checked_and_the_worst_one_decides() {
     assert_eq!(names, ["dead", "user1", "user2", "user3", "user4", "user5", "user6"]);
     assert_eq!(
         (state(&report, "dead", "reach"), state(&report, "user3", "credential")),
-        ("FAIL".into(), "FAIL".into())
+        ("fail".into(), "fail".into())
     );
     for user in [1, 2, 4, 5, 6] {
         assert_eq!(state(&report, &format!("user{user}"), "backlog"), "ok", "{report:#}");
@@ -283,9 +283,9 @@ async fn a_sink_out_of_reach_is_told_without_its_address() {
     let checked = finished(&["check", "--json", "--log-level", "trace"], setup.folder()).await;
     let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert_eq!(code(&checked), 69, "{report:#}");
-    assert_says(&found(&report, "folder", "reach"), "FAIL", &["not a regular file", "correct `path`"]);
+    assert_says(&found(&report, "folder", "reach"), "fail", &["not a regular file", "correct `path`"]);
     assert_says(&found(&report, "missing", "reach"), "ok", &["can be created"]);
-    assert_says(&found(&report, "crm", "reach"), "FAIL", &["127.0.0.1:1", "refused", "correct `url`"]);
+    assert_says(&found(&report, "crm", "reach"), "fail", &["127.0.0.1:1", "refused", "correct `url`"]);
     assert!(!format!("{}{}", stdout(&checked), stderr(&checked)).contains("S3CRET"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was created");
 }
@@ -345,10 +345,10 @@ async fn people_get_a_table_with_the_cure_below_the_failure() {
     for words in [
         ["the configuration is right", ""],
         ["support", "reach"],
-        ["scopes", "FAIL"],
+        ["scopes", "fail"],
         ["->", "tick the scope `im`"],
         ["methods", "skip"],
-        ["dead", "FAIL"],
+        ["dead", "fail"],
         ["archive", "ok"],
     ] {
         assert!(has_line(&checked, &words), "no {words:?} in:\n{}", stdout(&checked));

@@ -13,8 +13,10 @@ use crate::ledger::assert_once_each;
 use crate::portal::Portal;
 use crate::process::{finished, stderr, stdout};
 use crate::receiver::Receiver;
+use crate::reloading::apply;
 use crate::setup::Setup;
 use crate::tls_receiver::{Authority, Door, start};
+use crate::waiting::until;
 
 const CA: &str = "tls.ca_file = \"ca.pem\"";
 
@@ -119,6 +121,23 @@ async fn a_receiver_that_wants_our_certificate_gets_it_or_its_absence_is_told() 
     write(authority.issue("me", |_| ()));
     setup.drain().await;
     assert_eq!(receiver.accepted_ids(), portal.ids(1).await);
+}
+
+#[tokio::test]
+async fn a_renewed_file_behind_the_same_path_is_taken_up_at_a_reload() {
+    let (authority, former) = (Authority::new("ours"), Authority::new("former"));
+    let (receiver, url) = start(authority.issue("127.0.0.1", |_| ()), Door::default()).await;
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_webhook("crm", &url, CA);
+    fs::write(setup.path("ca.pem"), former.pem()).unwrap();
+    portal.record(1, 1).await;
+    let mut relay = setup.run();
+    setup.trouble_of("crm", "retrying").await;
+    fs::write(setup.path("ca.pem"), authority.pem()).unwrap();
+    let said = apply(&relay).await;
+    assert!(said.contains("sinks.crm: changed (tls)"), "{said}");
+    until("it is delivered", async || receiver.accepted_ids().len() == 1).await;
+    relay.stop().await;
 }
 
 #[tokio::test]

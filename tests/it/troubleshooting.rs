@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where alerts, pages and people point to.
-const ANCHORS: [&str; 14] = [
+const ANCHORS: [&str; 15] = [
     "events-stopped",
     "retention",
     "sink-held",
@@ -20,10 +20,11 @@ const ANCHORS: [&str; 14] = [
     "state-file",
     "configuration",
     "disk",
+    "clock",
 ];
 
 /// What begins a text that a person reads when something is wrong.
-const COMPLAINTS: [&str; 3] = ["error!(", "warn!(", "#[error("];
+const COMPLAINTS: [&str; 4] = ["error!(", "warn!(", "#[error(", "format!("];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -93,15 +94,28 @@ fn fixed(text: &str) -> &str {
     parts.max_by_key(|part| part.len()).unwrap().trim_matches([' ', ',', ';', ':', '(', ')'])
 }
 
+/// Whether a text that is made in the middle of things says that something failed: most say something else.
+fn says_unable(text: &str) -> bool {
+    text.split(": ").any(|part| part.starts_with("cannot "))
+}
+
 /// What `text` complains of, as far as it is fixed.
 fn complaints(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for begin in COMPLAINTS {
         for (at, _) in text.match_indices(begin) {
-            let said = literals(&text[at + begin.len()..]);
-            // Of a log line the message comes last, of an error the format first.
-            let said = if begin == "#[error(" { said.first() } else { said.last() };
-            found.extend(said.map(|said| fixed(said).to_owned()).filter(|fixed| fixed.len() >= 8));
+            let rest = &text[at + begin.len()..];
+            // Of a log line the message comes last, of an error and a text the format first.
+            let said = match begin {
+                "#[error(" => literals(rest).into_iter().next(),
+                "format!(" => rest
+                    .trim_start()
+                    .strip_prefix('"')
+                    .map(|rest| literal(rest).0)
+                    .filter(|said| says_unable(said)),
+                _ => literals(rest).pop(),
+            };
+            found.extend(said.map(|said| fixed(&said).to_owned()).filter(|fixed| fixed.len() >= 8));
         }
     }
     found
@@ -189,12 +203,15 @@ fn a_complaint_is_found_however_it_is_written() {
         );
         #[error("the file `{}` is damaged ({detail}): see", path.display())]
         warn!("{repair}");
+        Err(format!("some.key: cannot listen on {address}: {error}"))
+        Ok(format!("all is well, which cannot be said often enough"))
     "#;
     let found = complaints(text);
     assert!(found.contains(&"cannot (yet) tidy \"it\"".to_owned()), "{found:?}");
     assert!(found.contains(&"other words".to_owned()), "{found:?}");
     assert!(found.contains(&"` is damaged".to_owned()), "{found:?}");
-    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found.contains(&"some.key: cannot listen on".to_owned()), "{found:?}");
+    assert_eq!(found.len(), 4, "{found:?}");
     assert_eq!(anchors("## Sink held\n<a id=\"x\"></a>"), ["sink-held", "x"]);
     assert_eq!(links("[a](b.md#c) and [d](https://e)"), ["b.md#c", "https://e"]);
 }

@@ -41,7 +41,7 @@ enum BotsCommand {
 }
 
 const LIST_EXAMPLES: &str = "\
-Without --v2 every bot of the portal is shown, whoever made it; with it, only those of this application
+Without --v2 every bot of the portal is shown, whoever made it; with it, only those of this application \
 or token. A wrong token has none, and the portal does not say so.
 
 Examples:
@@ -64,8 +64,8 @@ struct ListArgs {
 }
 
 const UNREGISTER_EXAMPLES: &str = "\
-A secret on the command line is seen by every user of this machine: prefer the files, `-` is standard
-input. The client id of the older API and the token of the newer one are the same secret, and either API
+A secret on the command line is seen by every user of this machine: prefer the files, `-` is standard \
+input. The client id of the older API and the token of the newer one are the same secret, and either API \
 removes a bot of the other. A bot that is already gone is no error.
 
 Examples:

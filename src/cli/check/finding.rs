@@ -19,7 +19,7 @@ pub enum State {
     #[serde(rename = "warn")]
     Warn,
     /// It does not work.
-    #[serde(rename = "FAIL")]
+    #[serde(rename = "fail")]
     Fail,
     /// Not made, because of another one or because it cannot be.
     #[serde(rename = "skip")]
@@ -32,7 +32,7 @@ impl State {
         match self {
             Self::Ok => "ok",
             Self::Warn => "warn",
-            Self::Fail => "FAIL",
+            Self::Fail => "fail",
             Self::Skip => "skip",
         }
     }

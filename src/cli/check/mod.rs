@@ -28,17 +28,17 @@ const AT_ONCE: usize = 4;
 const CONFIGURATION: &str = "configuration";
 
 const NOTES: &str = "\
-Nothing is changed: no event is confirmed, none is sent, no file is created. A check that cannot be
+Nothing is changed: no event is confirmed, none is sent, no file is created. A check that cannot be \
 made because another one failed is skipped.
 
-Exit codes: 0 all is well, warnings included; 78 the configuration is wrong; 77 a credential is
+Exit codes: 0 all is well, warnings included; 78 the configuration is wrong; 77 a credential is \
 refused; 69 something is out of reach. The first of them that applies.
 
 Examples:
   b24relay check
   b24relay check --no-network              the configuration alone: speaks to nobody
   b24relay check --no-network --config /etc/b24relay/b24relay.toml && systemctl restart b24relay
-  b24relay check --json | jq '.sources[].checks[] | select(.state == \"FAIL\")'";
+  b24relay check --json | jq '.sources[].checks[] | select(.state == \"fail\")'";
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]

@@ -16,8 +16,8 @@ use crate::shutdown::Signals;
 use crate::store::Letter;
 
 pub const NOTES: &str = "\
-An event that a sink rejects for good (a webhook that answers 400 or 422, for instance) becomes a dead letter: it
-is kept with the reason, and the sink goes on with the next one. `replay` and `discard` are the ways out. All of
+An event that a sink rejects for good (a webhook that answers 400 or 422, for instance) becomes a dead letter: it \
+is kept with the reason, and the sink goes on with the next one. `replay` and `discard` are the ways out. All of \
 this works beside a running daemon or without one.
 
 Examples:

@@ -18,8 +18,8 @@ use crate::store::{Letter, Store};
 use crate::telemetry;
 
 const EXAMPLES: &str = "\
-Sends the oldest first, one at a time, through the configured sink of that name, with the `id` that the event has
-always had. What the sink takes is no dead letter any more; what it rejects again stays one, with the new
+Sends the oldest first, one at a time, through the configured sink of that name, with the `id` that the event has \
+always had. What the sink takes is no dead letter any more; what it rejects again stays one, with the new \
 reason. A sink that fails otherwise is left alone after some attempts, with all that is left for it.
 
 Exit codes: 0 all delivered, 75 some are left or another replay is at work, 78 a sink is no longer configured.
@@ -42,7 +42,7 @@ pub struct ReplayArgs {
 /// Replays until all is sent, a sink fails, or a stop is asked for.
 pub async fn run(args: &ReplayArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     let config = global.load()?;
-    telemetry::init(config.log, &Troubles::default());
+    telemetry::init(global.log(config.log.level), &Troubles::default());
     let (state, filter) = (&config.state, args.filter.filter());
     // Looked at first: where there is nothing, nothing is created.
     if Store::letters_at(state, &filter)?.is_empty() {

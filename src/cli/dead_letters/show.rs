@@ -150,9 +150,14 @@ fn told(open: &OpenLetter) -> String {
         ("id", letter.stable_id()),
         ("event", letter.event_id.to_string()),
         ("type", filled(&letter.kind)),
-        ("date", plain(event.date.get())),
+        ("date", date(&event.date)),
     ];
     let head: Vec<String> = lines.into_iter().map(|(name, value)| format!("{name:<12} {value}")).collect();
     let payload: Vec<String> = pretty::spread(event.data.get()).lines().map(plain).collect();
     format!("{}\n\n{}", head.join("\n"), payload.join("\n"))
+}
+
+/// As the portal wrote it, without the quotes of JSON where it is a text.
+fn date(date: &RawValue) -> String {
+    serde_json::from_str::<String>(date.get()).map_or_else(|_| plain(date.get()), |text| filled(&text))
 }

@@ -21,8 +21,8 @@ use crate::store::{Report, Store};
 use judgement::{Expected, Finding, Judgement, Kind};
 
 const NOTES: &str = "\
-Healthy is a daemon that runs and polls. A portal that does not answer and a sink that is down are not its illness,
-and a restart would not help: they are told in the same line, and count with `--strict` only. So do a refused
+Healthy is a daemon that runs and polls. A portal that does not answer and a sink that is down are not its illness, \
+and a restart would not help: they are told in the same line, and count with `--strict` only. So do a refused \
 source, a sink that is held or paused, and less than 6 hours until the portal forgets what is not in safety.
 
 With `--state` no configuration is read; then a source that is no longer configured is told of, too.
@@ -30,7 +30,7 @@ With `--state` no configuration is read; then a source that is no longer configu
 Examples:
   b24relay healthcheck
   b24relay healthcheck --state /var/lib/b24relay/b24relay.db --strict
-  HEALTHCHECK --interval=30s --start-period=30s CMD [\"b24relay\", \"healthcheck\"]     in a Dockerfile
+  HEALTHCHECK --interval=30s --start-period=30s CMD [\"b24relay\", \"healthcheck\"]  in a Dockerfile
 
 Exit codes: 0 healthy, 69 not healthy, 64 usage, 78 configuration.";
 

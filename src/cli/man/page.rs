@@ -12,7 +12,7 @@ use super::notes::{Note, parse};
 const ENVIRONMENT: [(&str, &str); 4] = [
     (
         "B24RELAY_...",
-        "Every key of the configuration: `B24RELAY_LOG__LEVEL` is `log.level`. Flags win over the environment, the \
+        "Keys of the configuration: `B24RELAY_LOG__LEVEL` is `log.level`. Flags win over the environment, the \
          environment over the file.",
     ),
     ("CREDENTIALS_DIRECTORY", "Where secrets are looked for whose file is not where the configuration says."),

@@ -1,0 +1,80 @@
+//! What holds for the help of every command.
+
+use clap::{Command, CommandFactory as _};
+
+use super::Cli;
+
+/// The help is wrapped at this width, or at the terminal's where that is narrower.
+const WIDTH: usize = 100;
+
+/// All commands with those below them, each with the words that call it.
+fn commands() -> Vec<(String, Command)> {
+    fn collect(call: &str, command: &Command, all: &mut Vec<(String, Command)>) {
+        all.push((call.to_owned(), command.clone()));
+        for inner in command.get_subcommands() {
+            collect(&format!("{call} {}", inner.get_name()), inner, all);
+        }
+    }
+    let mut all = Vec::new();
+    collect("b24relay", &Cli::command().disable_help_subcommand(true), &mut all);
+    all
+}
+
+/// The lines of `text` that are wrapped twice, or that a terminal breaks: a paragraph must be one line, which is wrapped
+/// where it is shown, and the lines of a block must fit.
+fn ragged(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for part in text.split("\n\n") {
+        let is_block = part.contains(":\n  ");
+        let is_fine = |(at, line): &(usize, &str)| {
+            if is_block { line.chars().count() <= WIDTH } else { *at == 0 }
+        };
+        found.extend(part.lines().enumerate().filter(|line| !is_fine(line)).map(|(_, line)| line));
+    }
+    found
+}
+
+#[test]
+fn no_help_is_wrapped_twice() {
+    let mut found = Vec::new();
+    for (call, command) in commands() {
+        let texts = [command.get_long_about(), command.get_after_help(), command.get_before_help()];
+        for text in texts.into_iter().flatten().map(ToString::to_string) {
+            found.extend(ragged(&text).into_iter().map(|line| format!("{call}: {line}")));
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "one line for each paragraph, {WIDTH} columns for others:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn what_is_ragged_is_found() {
+    assert_eq!(ragged("One.\n\nExamples:\n  b24relay x\n    more"), [""; 0]);
+    assert_eq!(ragged("One\ntwo.\n\nThree."), ["two."]);
+    let long = format!("Examples:\n  {}", "x".repeat(WIDTH - 1));
+    assert_eq!(ragged(&long).len(), 1);
+}
+
+#[test]
+fn the_readme_lists_every_command() {
+    let readme = include_str!("../../README.md");
+    let rows: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("| `b24relay ")).collect();
+    let row = |name: &str| {
+        let is_of = |row: &&&str| row.split([' ', '`']).next() == Some(name);
+        rows.iter().find(is_of).unwrap_or_else(|| panic!("README.md has no row for `b24relay {name}`"))
+    };
+    let listed = Cli::command();
+    for command in listed.get_subcommands() {
+        let usage = row(command.get_name()).split('`').next().unwrap();
+        for inner in command.get_subcommands() {
+            assert!(usage.contains(inner.get_name()), "no `{}` in the row `{usage}`", inner.get_name());
+        }
+    }
+    for row in &rows {
+        let name = row.split([' ', '`']).next().unwrap();
+        assert!(listed.find_subcommand(name).is_some(), "README.md has a row for `{name}`");
+    }
+}
