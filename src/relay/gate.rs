@@ -83,6 +83,11 @@ impl Gate {
         &self.sink
     }
 
+    /// For how long its oldest attempt has been under way; zero when there is none.
+    pub fn longest_attempt(&self) -> Duration {
+        self.figures.longest_attempt()
+    }
+
     /// Waits for the right to make an attempt. Whoever stops waiting has taken nothing.
     pub async fn admit(self: &Arc<Self>) -> Pass {
         loop {
@@ -206,14 +211,14 @@ impl Drop for Pass {
 /// An attempt as it is counted, also when it is given up.
 struct Counted<'f> {
     figures: &'f SinkFigures,
+    number: u64,
     began: Instant,
     outcome: Option<Outcome>,
 }
 
 impl<'f> Counted<'f> {
     fn begin(figures: &'f SinkFigures) -> Self {
-        figures.begin();
-        Self { figures, began: Instant::now(), outcome: None }
+        Self { figures, number: figures.begin(), began: Instant::now(), outcome: None }
     }
 
     fn end(mut self, outcome: Option<Outcome>) {
@@ -223,7 +228,7 @@ impl<'f> Counted<'f> {
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.figures.end(self.outcome, self.began.elapsed());
+        self.figures.end(self.number, self.outcome, self.began.elapsed());
     }
 }
 

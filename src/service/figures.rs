@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::under_way::UnderWay;
 use crate::config::Outcome;
 use crate::event::Event;
 
@@ -48,6 +49,7 @@ struct Inner {
     lanes: Mutex<BTreeMap<(String, String), Arc<Totals>>>,
     /// The types of events that were seen so far, by source: one that begins anew does not begin to count them anew.
     kinds: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    under_way: Mutex<BTreeMap<String, UnderWay>>,
 }
 
 /// What the charts of a lane are made of.
@@ -80,6 +82,7 @@ impl Default for Figures {
             journal_max: Gauge::default(),
             lanes: Mutex::default(),
             kinds: Mutex::default(),
+            under_way: Mutex::default(),
         };
         inner.register();
         // What has never happened is zero, so that the first time can be seen as a rise.
@@ -135,7 +138,17 @@ impl Figures {
     pub fn sink(&self, sink: &str) -> SinkFigures {
         let in_flight = self.0.in_flight.get_or_create_owned(&label("sink", sink));
         let durations = self.0.attempt_durations.get_or_create_owned(&label("sink", sink));
-        SinkFigures { sink: sink.to_owned(), in_flight, durations, attempts: self.0.attempts.clone() }
+        let under_way = self.under_way().entry(sink.to_owned()).or_default().clone();
+        SinkFigures { sink: sink.to_owned(), in_flight, under_way, durations, attempts: self.0.attempts.clone() }
+    }
+
+    /// For how long the oldest attempt of each sink has been under way.
+    pub fn longest_attempts(&self) -> Vec<(String, Duration)> {
+        self.under_way().iter().map(|(sink, under_way)| (sink.clone(), under_way.longest())).collect()
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, BTreeMap<String, UnderWay>> {
+        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those of one sink's way through one source.
@@ -272,20 +285,28 @@ fn seconds(millis: i64) -> f64 {
 #[derive(Clone)]
 pub struct SinkFigures {
     sink: String,
+    under_way: UnderWay,
     in_flight: Gauge,
     durations: Histogram,
     attempts: Family<Labels<2>, Counter>,
 }
 
 impl SinkFigures {
-    /// An attempt begins.
-    pub fn begin(&self) {
-        self.in_flight.inc();
+    /// For how long its oldest attempt has been under way.
+    pub fn longest_attempt(&self) -> Duration {
+        self.under_way.longest()
     }
 
-    /// It came to its end; without an outcome it was given up.
-    pub fn end(&self, outcome: Option<Outcome>, duration: Duration) {
+    /// An attempt begins; returns its number.
+    pub fn begin(&self) -> u64 {
+        self.in_flight.inc();
+        self.under_way.begin()
+    }
+
+    /// The attempt of this number came to its end; without an outcome it was given up.
+    pub fn end(&self, number: u64, outcome: Option<Outcome>, duration: Duration) {
         self.in_flight.dec();
+        self.under_way.end(number);
         let Some(outcome) = outcome else { return };
         let labels = [("sink", self.sink.clone()), ("outcome", outcome.word().to_owned())];
         self.attempts.get_or_create(&labels).inc();

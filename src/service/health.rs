@@ -1,7 +1,13 @@
 //! The verdicts on what there is to see: does it turn, is it ready, and in a word.
 
+use std::time::Duration;
+
 use super::View;
+use crate::spelling::span;
 use crate::store::{LaneReport, Report, SourceReport, StoreError};
+
+/// A receiver's timeout is five minutes at most, with a token to be fetched first; standard output and files have none.
+const ATTEMPT_MAX: Duration = Duration::from_secs(600);
 
 /// How it is, in a word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,15 +79,24 @@ fn for_a_person(view: &View, report: &Report) -> Vec<String> {
     let lanes = report.lanes.iter().filter(|lane| matches!(lane.state.as_str(), "held" | "paused"));
     let state = report.trouble.iter();
     let state = state.map(|reason| format!("nothing goes on until the state can be written: {reason}"));
-    state.chain(sources.map(of_source)).chain(lanes.map(of_lane)).collect()
+    state.chain(sources.map(of_source)).chain(lanes.map(of_lane)).chain(hanging(view)).collect()
 }
 
-/// What the state file says.
+/// The sinks with an attempt that has been under way for longer than any that ends by itself.
+fn hanging(view: &View) -> impl Iterator<Item = String> {
+    let longest = view.witness.figures.longest_attempts().into_iter();
+    longest.filter(|(_, duration)| *duration > ATTEMPT_MAX).map(|(sink, duration)| {
+        let length = span(duration.as_secs().try_into().unwrap_or(i64::MAX));
+        format!("sink `{sink}` hangs: an attempt has been under way for {length}")
+    })
+}
+
+/// What the state file says of what is in force.
 ///
 /// # Errors
 /// See [`StoreError`].
 pub async fn report(view: &View) -> Result<Report, StoreError> {
-    view.lookout.report().await
+    Ok(view.witness.roster.sift(view.lookout.report().await?))
 }
 
 /// All of it in one line.

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::figures::Figures;
 use super::process;
 use crate::store::{LaneReport, Report, SourceReport};
 
@@ -19,9 +20,18 @@ type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 type Seconds<const N: usize> = Family<Labels<N>, Gauge<f64, AtomicU64>>;
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
-/// The metrics of `report`.
-pub fn of_report(report: &Report) -> Registry {
+/// The metrics of `report`, and of the attempts under way.
+pub fn of_report(report: &Report, figures: &Figures) -> Registry {
     let mut registry = Registry::with_prefix("b24relay");
+    let attempts = Seconds::<1>::default();
+    registry.register(
+        "sink_oldest_attempt_seconds",
+        "For how long the oldest attempt has been under way, else 0",
+        attempts.clone(),
+    );
+    for (sink, duration) in figures.longest_attempts() {
+        attempts.get_or_create(&[("sink", sink)]).set(duration.as_secs_f64());
+    }
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     registry.register("build", "This program", Info::new(version));
     let writable = Gauge::<i64>::default();

@@ -15,14 +15,17 @@ mod metrics;
 mod notify;
 mod page;
 mod process;
+mod roster;
 mod server;
 mod surface;
 mod troubles;
+mod under_way;
 mod vitals;
 
 pub use figures::{Figures, LaneFigures, SinkFigures, SourceFigures};
 pub use glimpses::Glimpses;
 pub use notify::Notifier;
+pub use roster::Roster;
 pub use server::Server;
 pub use surface::Surface;
 pub use troubles::Troubles;
@@ -38,6 +41,8 @@ pub struct Witness {
     pub figures: Figures,
     /// Whether its loops turn.
     pub vitals: Vitals,
+    /// What is in force.
+    pub roster: Roster,
     /// The latest events, where they are to be shown.
     pub glimpses: Glimpses,
     /// Where all of it can be looked at.

@@ -223,7 +223,7 @@ async fn show_status(State(view): State<View>) -> Response {
 async fn show_metrics(State(view): State<View>, request: Request) -> Response {
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let of_report = match health::report(&view).await {
-        Ok(report) => metrics::of_report(&report),
+        Ok(report) => metrics::of_report(&report, &view.witness.figures),
         Err(error) => return plain(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     };
     let of_process = metrics::of_process();

@@ -1,0 +1,62 @@
+//! A sink's attempts that are under way: one that hangs is in no trouble that it knows of.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// See the top of this file. Clones share everything.
+#[derive(Clone, Default)]
+pub struct UnderWay(Arc<Mutex<Begun>>);
+
+#[derive(Default)]
+struct Begun {
+    count: u64,
+    at: BTreeMap<u64, Instant>,
+}
+
+impl UnderWay {
+    /// One begins; returns its number.
+    pub fn begin(&self) -> u64 {
+        let mut begun = self.begun();
+        begun.count += 1;
+        let number = begun.count;
+        begun.at.insert(number, Instant::now());
+        number
+    }
+
+    /// That one has ended.
+    pub fn end(&self, number: u64) {
+        self.begun().at.remove(&number);
+    }
+
+    /// For how long the oldest has been under way; zero when there is none.
+    pub fn longest(&self) -> Duration {
+        self.begun().at.first_key_value().map(|(_, at)| at.elapsed()).unwrap_or_default()
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Begun> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_counts() {
+        let (under_way, second) = (UnderWay::default(), Duration::from_secs(1));
+        assert_eq!(under_way.longest(), Duration::ZERO);
+        let one = under_way.begin();
+        tokio::time::advance(second).await;
+        let other = under_way.begin();
+        assert_eq!(under_way.longest(), second);
+        under_way.end(one);
+        tokio::time::advance(second).await;
+        assert_eq!(under_way.longest(), second);
+        under_way.end(other);
+        assert_eq!(under_way.longest(), Duration::ZERO);
+    }
+}
