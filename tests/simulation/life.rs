@@ -316,6 +316,7 @@ impl Course {
             setting.sources[0].code = code;
             process.scene.write(Some(setting.clone()));
             process.signals.nudge();
+            self.first().lock().count.reloads += 1;
             let pause = self.first().lock().delay(60);
             pass(pause).await;
         }

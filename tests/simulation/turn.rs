@@ -66,7 +66,8 @@ impl World {
 impl Ledger {
     /// From now on it is the sink of `plan`.
     fn adopt(&mut self, plan: &SinkPlan) {
-        if strictness(plan) > strictness(&self.plan) {
+        // What a filter left out, and a crash took out of the books, another one may let through later.
+        if strictness(plan) > strictness(&self.plan) || plan.kinds != self.plan.kinds {
             self.ordered_since_ms = now_ms();
         }
         self.is_configured = true;
