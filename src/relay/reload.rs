@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use tracing::{error, info};
 
 use super::RelayError;
@@ -23,6 +25,9 @@ use crate::service::{Figures, Notifier, Server};
 use crate::sink::Sink;
 use crate::store::StoreError;
 use crate::telemetry;
+
+/// How long reading the configuration may take, with its secret files.
+const LOADING_MAX: Duration = Duration::from_secs(30);
 
 /// How a reload ended.
 enum Outcome {
@@ -62,10 +67,14 @@ impl Supervisor {
 
     async fn try_reload(&mut self) -> Result<Outcome, RelayError> {
         let surroundings = Arc::clone(&self.common.surroundings);
-        let Some(loaded) = self.attend(surroundings.load()).await? else { return Ok(Outcome::Overtaken) };
+        let loading = timeout(LOADING_MAX, surroundings.load());
+        let Some(loaded) = self.attend(loading).await? else { return Ok(Outcome::Overtaken) };
         match loaded {
-            Ok(config) => self.put_in_force(config).await,
-            Err(error) => {
+            Ok(Ok(config)) => self.put_in_force(config).await,
+            Err(_elapsed) => {
+                Ok(refuse("it cannot be read in time: is it a pipe, or on a disk that is gone?"))
+            }
+            Ok(Err(error)) => {
                 tell_mistakes(&error);
                 Ok(Outcome::Refused)
             }
@@ -83,6 +92,9 @@ impl Supervisor {
             Ok(preparation) => preparation,
             Err(reason) => return Ok(refuse(&reason)),
         };
+        if let Some(reason) = self.hanging(&plan.ending) {
+            return Ok(refuse(&reason));
+        }
         if !plan.ending.is_empty() || !plan.beginning.is_empty() {
             self.common.census.close();
         }
@@ -137,6 +149,7 @@ impl Supervisor {
         let witness = &self.common.witness;
         witness.figures.bound_journal(config.delivery.journal.max_size);
         witness.vitals.release(&plan.ending);
+        witness.roster.enter(&config);
         witness.show_through(server);
         telemetry::change(config.log);
         self.config = config;
@@ -145,6 +158,7 @@ impl Supervisor {
         // A file of before may be the file of another sink now: it is closed first.
         blocking::run(move || drop(before)).await;
         self.begin(checked);
+        self.tell_left_behind(Some(&plan.ending)).await;
         if !plan.changes.is_empty() {
             self.common.callers.warn_of_stretching(&self.config.sources);
         }

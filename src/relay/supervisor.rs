@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::sleep;
-use tracing::info;
+use tokio::time::{Instant, interval_at, sleep};
+use tracing::{error, info, warn};
 
 use super::assembly::Opened;
 use super::gate::Gate;
 use super::opening::{Common, Opening};
 use super::{Ending, RelayError};
-use crate::config::{Config, SinkConfig, SourceConfig};
+use crate::config::{Config, SinkConfig, SourceConfig, TargetConfig};
 use crate::portal::CallError;
 use crate::shutdown::Signals;
 use crate::sink::Sink;
@@ -31,6 +31,13 @@ pub enum Hangup {
     /// Nothing.
     Nudges,
 }
+
+/// How often it is told that sources do not end.
+const LATE: Duration = Duration::from_secs(60);
+
+/// For how long an attempt may be under way that has no end of its own, before a reload that would have to wait for
+/// it is refused.
+const HANGS_AFTER: Duration = Duration::from_secs(30);
 
 /// A source that was looked at, and why it cannot be polled yet, if so.
 pub struct Checked {
@@ -69,6 +76,7 @@ impl Supervisor {
         let sinks: Sinks = sinks.collect::<Result<_, RelayError>>()?;
         let witness = &common.witness;
         witness.figures.bound_journal(config.delivery.journal.max_size);
+        witness.roster.enter(config);
         witness.vitals.expect(config.sources.iter().map(|source| source.name.clone()));
         let mut checked = Vec::new();
         for opening in openings(config, &sinks, &common) {
@@ -86,6 +94,7 @@ impl Supervisor {
             interim: Ending::Clean,
         };
         supervisor.begin(checked);
+        supervisor.tell_left_behind(None).await;
         Ok(supervisor)
     }
 
@@ -109,6 +118,21 @@ impl Supervisor {
             }
         }
         Ok(self.ending.max(self.interim))
+    }
+
+    /// Says which sources have events in the journal though they are configured no longer; of those of `gone` alone,
+    /// where it is given. Only a word: a state file that cannot be looked at is told of elsewhere.
+    pub async fn tell_left_behind(&self, gone: Option<&BTreeSet<String>>) {
+        let Ok(report) = self.common.store.lookout().report().await else { return };
+        let is_configured = |name: &String| self.config.sources.iter().any(|source| source.name == *name);
+        for source in report.sources.iter().filter(|source| source.journal_events > 0) {
+            if is_configured(&source.name) || gone.is_some_and(|gone| !gone.contains(&source.name)) {
+                continue;
+            }
+            let (source, events) = (&source.name, source.journal_events);
+            let way_out = "put it back under this name, and they are delivered";
+            warn!(source, events, way_out, "source is no longer configured: the journal keeps its events");
+        }
     }
 
     /// Lets sources run.
@@ -157,6 +181,7 @@ impl Supervisor {
         let grace = sleep(self.config.shutdown_grace);
         tokio::pin!(grace);
         let mut is_hurried = false;
+        let mut late = interval_at(Instant::now() + self.config.shutdown_grace + LATE, LATE);
         while names.iter().any(|name| self.running.contains_key(name)) {
             tokio::select! {
                 biased;
@@ -168,9 +193,28 @@ impl Supervisor {
                         signals.hurry.cancel();
                     }
                 }
+                _ = late.tick() => {
+                    let running = names.iter().filter(|name| self.running.contains_key(*name));
+                    let sources = running.map(String::as_str).collect::<Vec<_>>().join(", ");
+                    error!(sources, "a reload waits for attempts under way: these sources are not polled before they end");
+                }
             }
         }
         Ok(())
+    }
+
+    /// Why the sources called `names` cannot be ended: a sink that takes from them hangs, and has no timeout.
+    pub fn hanging(&self, names: &BTreeSet<String>) -> Option<String> {
+        let has_timeout = |sink: &SinkConfig| matches!(sink.target, TargetConfig::Webhook(_));
+        let concerned = self.sinks.iter().filter(|(sink, _)| !has_timeout(sink));
+        let mut concerned = concerned.filter(|(sink, _)| names.iter().any(|name| sink.takes_source(name)));
+        let (sink, gate) = concerned.find(|(_, gate)| gate.longest_attempt() > HANGS_AFTER)?;
+        Some(format!(
+            "sinks.{}: an attempt has been under way for {} s, and the sources that it takes from cannot end before it \
+             does: see who reads it, or whether its disk is there, and reload again",
+            sink.name,
+            gate.longest_attempt().as_secs()
+        ))
     }
 
     fn note_end(

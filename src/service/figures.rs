@@ -139,7 +139,13 @@ impl Figures {
         let in_flight = self.0.in_flight.get_or_create_owned(&label("sink", sink));
         let durations = self.0.attempt_durations.get_or_create_owned(&label("sink", sink));
         let under_way = self.under_way().entry(sink.to_owned()).or_default().clone();
-        SinkFigures { sink: sink.to_owned(), in_flight, under_way, durations, attempts: self.0.attempts.clone() }
+        SinkFigures {
+            sink: sink.to_owned(),
+            in_flight,
+            under_way,
+            durations,
+            attempts: self.0.attempts.clone(),
+        }
     }
 
     /// For how long the oldest attempt of each sink has been under way.

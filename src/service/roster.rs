@@ -29,7 +29,9 @@ impl Roster {
         let lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lanes) = lanes.as_ref() {
             report.sources.retain(|source| lanes.contains_key(&source.name));
-            report.lanes.retain(|lane| lanes.get(&lane.source).is_some_and(|sinks| sinks.contains(&lane.sink)));
+            report
+                .lanes
+                .retain(|lane| lanes.get(&lane.source).is_some_and(|sinks| sinks.contains(&lane.sink)));
         }
         report
     }

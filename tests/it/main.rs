@@ -8,6 +8,7 @@ mod books;
 mod corruption;
 mod disk;
 mod ledger;
+mod left_behind;
 mod logins;
 mod portal;
 mod process;

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where alerts, pages and people point to.
-const ANCHORS: [&str; 15] = [
+const ANCHORS: [&str; 16] = [
     "events-stopped",
     "retention",
     "sink-held",
     "sink-retrying",
+    "sink-hangs",
     "sink-paused",
     "dead-letters",
     "foreign-reader",
