@@ -96,6 +96,7 @@ async fn a_sink_that_hangs_holds_up_the_reload_and_nothing_else() {
     until("the file has what comes", async || second.filed_count() == 45).await;
 
     let reading = std::thread::spawn(move || std::io::copy(&mut { reader }, &mut std::io::sink()));
+    until("the other one has all", async || second.lane_of("console").await["delivered"] == 45).await;
     apply(&relay).await;
     portal.record(1, 5).await;
     until("the file has the rest", async || second.filed_count() == 50).await;

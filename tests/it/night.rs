@@ -106,3 +106,24 @@ async fn clocks_that_differ_are_told_once() {
     .await;
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
 }
+
+#[tokio::test]
+async fn check_says_whether_the_state_file_can_be_used() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_file();
+    let check = async |state: &str| {
+        let looked = finished(&["check", "--state", state], setup.folder()).await;
+        (code(&looked), stdout(&looked))
+    };
+    let (first, said) = check("b24relay.db").await;
+    assert!(first == 0 && said.contains("is made at the first start"), "{said}");
+    assert!(!setup.path("b24relay.db").exists(), "a check makes nothing");
+    let mut relay = setup.run();
+    until("it runs", async || check("b24relay.db").await.1.contains("in use by process")).await;
+    relay.stop().await;
+    std::fs::write(setup.path("foreign.db"), "no database").unwrap();
+    for (state, told) in [("foreign.db/b.db", "cannot look at it"), ("foreign.db", "cut off")] {
+        let (left, said) = check(state).await;
+        assert!(left == 74 && said.contains(told), "{state}: {left}: {said}");
+    }
+}

@@ -6,6 +6,9 @@ mod account;
 mod finding;
 mod queue;
 mod source;
+mod state;
+
+use std::slice;
 
 use clap::Args;
 use futures_util::stream::{self, StreamExt as _};
@@ -31,7 +34,7 @@ const NOTES: &str = "\
 Nothing is changed: no event is confirmed, none is sent, no file is created. A check that cannot be \
 made because another one failed is skipped.
 
-Exit codes: 0 all is well, warnings included; 78 the configuration is wrong; 77 a credential is \
+Exit codes: 0 all is well, warnings included; 78 the configuration is wrong; 74 the state file cannot be used; 77 a credential is \
 refused; 69 something is out of reach. The first of them that applies.
 
 Examples:
@@ -54,6 +57,7 @@ pub struct CheckArgs {
 /// What was found.
 #[derive(Serialize)]
 struct Report {
+    state: Subject,
     sources: Vec<Subject>,
     sinks: Vec<Subject>,
 }
@@ -88,10 +92,18 @@ pub async fn run(args: &CheckArgs, config: &Config, signals: &Signals) -> anyhow
     } else {
         print(&configuration(config))?;
         if !args.no_network {
-            print(&format!("\n{}\n\n{}", listed("SOURCE", &report.sources), listed("SINK", &report.sinks)))?;
+            let tables = [
+                ("STATE FILE", slice::from_ref(&report.state)),
+                ("SOURCE", &report.sources),
+                ("SINK", &report.sinks),
+            ];
+            for (heading, subjects) in tables {
+                print(&format!("\n{}", listed(heading, subjects)))?;
+            }
         }
     }
-    Ok(finding::worst(report.sources.iter().chain(&report.sinks).flat_map(|subject| &subject.checks)))
+    let subjects = [&report.state].into_iter().chain(&report.sources).chain(&report.sinks);
+    Ok(finding::worst(subjects.flat_map(|subject| &subject.checks)))
 }
 
 /// What can be said without asking anybody.
@@ -99,13 +111,15 @@ fn stated(config: &Config) -> Report {
     let source = |source: &SourceConfig| Subject::stated(&source.name, access(source));
     let sink = |sink: &SinkConfig| Subject::stated(&sink.name, target(&sink.target));
     Report {
+        state: Subject::stated(&config.state.display().to_string(), String::new()),
         sources: config.sources.iter().map(source).collect(),
         sinks: config.sinks.iter().map(sink).collect(),
     }
 }
 
 async fn examine(config: &Config, callers: &Callers) -> Report {
-    let Report { sources, sinks } = stated(config);
+    let Report { state, sources, sinks } = stated(config);
+    let state = state.with([state::examine(&config.state)]);
     let sources = sources.into_iter().zip(&config.sources).map(|(subject, config_of)| async {
         subject.with(source::examine(config, callers, config_of).await)
     });
@@ -116,7 +130,7 @@ async fn examine(config: &Config, callers: &Callers) -> Report {
     let sources = stream::iter(sources).buffered(AT_ONCE).collect();
     let sinks = stream::iter(sinks).buffered(AT_ONCE).collect();
     let (sources, sinks) = tokio::join!(sources, sinks);
-    Report { sources, sinks }
+    Report { state, sources, sinks }
 }
 
 async fn reached(sink: &SinkConfig) -> Finding {
