@@ -109,6 +109,7 @@ impl Opening {
     pub async fn run(self, mut refusal: CallError) -> Result<Ending, RelayError> {
         let name = &self.config.name;
         let mut census = Some(self.common.census.clone());
+        let figures = self.common.witness.figures.source(name);
         loop {
             let cure = refusal.cure_for(name);
             error!(source = name, error = %refusal, cure, "the source cannot be polled");
@@ -118,7 +119,7 @@ impl Opening {
             if let Err(failure) = self.common.store.note_source(name, health).await {
                 debug!(source = name, error = %failure, "cannot note the source's health");
             }
-            self.common.witness.figures.source(name).need_person(true);
+            figures.need_person(true);
             self.common.witness.vitals.tried(name);
             if let Some(census) = census.take() {
                 census.refuse();
@@ -136,6 +137,7 @@ impl Opening {
                     Ok(mut opened) => {
                         info!(source = name, "the source can be polled now");
                         opened.source.leave_census();
+                        drop(figures);
                         return opened.run().await;
                     }
                     Err(other) => refusal = other,

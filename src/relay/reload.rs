@@ -158,7 +158,7 @@ impl Supervisor {
         // A file of before may be the file of another sink now: it is closed first.
         blocking::run(move || drop(before)).await;
         self.begin(checked);
-        self.tell_left_behind(Some(&plan.ending)).await;
+        self.tell_left_behind().await;
         if !plan.changes.is_empty() {
             self.common.callers.warn_of_stretching(&self.config.sources);
         }

@@ -19,6 +19,7 @@ use crate::config::{Config, SinkConfig, SourceConfig, TargetConfig};
 use crate::portal::CallError;
 use crate::shutdown::Signals;
 use crate::sink::Sink;
+use crate::store::SourceReport;
 
 /// Each sink with its gate, which all sources share.
 pub type Sinks = Vec<(SinkConfig, Arc<Gate>)>;
@@ -94,7 +95,7 @@ impl Supervisor {
             interim: Ending::Clean,
         };
         supervisor.begin(checked);
-        supervisor.tell_left_behind(None).await;
+        supervisor.tell_left_behind().await;
         Ok(supervisor)
     }
 
@@ -120,18 +121,20 @@ impl Supervisor {
         Ok(self.ending.max(self.interim))
     }
 
-    /// Says which sources have events in the journal though they are configured no longer; of those of `gone` alone,
-    /// where it is given. Only a word: a state file that cannot be looked at is told of elsewhere.
-    pub async fn tell_left_behind(&self, gone: Option<&BTreeSet<String>>) {
+    /// Says for which sources the journal has events that some sink has not got, though they are configured no longer.
+    /// Only a word: a state file that cannot be looked at is told of elsewhere.
+    pub async fn tell_left_behind(&self) {
         let Ok(report) = self.common.store.lookout().report().await else { return };
-        let is_configured = |name: &String| self.config.sources.iter().any(|source| source.name == *name);
-        for source in report.sources.iter().filter(|source| source.journal_events > 0) {
-            if is_configured(&source.name) || gone.is_some_and(|gone| !gone.contains(&source.name)) {
-                continue;
+        for SourceReport { name: source, .. } in report.sources {
+            let lanes = report.lanes.iter().filter(|lane| lane.source == source);
+            let events = lanes.map(|lane| lane.pending).max().unwrap_or_default();
+            if events > 0 && self.config.sources.iter().all(|other| other.name != source) {
+                let way_out = "put it back under this name, and they are delivered";
+                warn!(
+                    source,
+                    events, way_out, "source is no longer configured: the journal keeps its events"
+                );
             }
-            let (source, events) = (&source.name, source.journal_events);
-            let way_out = "put it back under this name, and they are delivered";
-            warn!(source, events, way_out, "source is no longer configured: the journal keeps its events");
         }
     }
 

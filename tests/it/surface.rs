@@ -147,6 +147,20 @@ async fn a_held_sink_a_refused_source_and_a_stop_make_it_unready_and_say_why() {
 }
 
 #[tokio::test]
+async fn a_source_that_nobody_has_logged_in_for_needs_a_person() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_login(&portal, "office").with_file().with(LISTEN);
+    let mut shown = Shown::start(&setup).await;
+    until("a person is needed", async || shown.text("readyz").await.1.contains("source `office`")).await;
+    let needed = r#"b24relay_source_needs_person{source="office"}"#;
+    assert_eq!(shown.metric(needed).await, Some(1.0));
+    setup.log_in(&portal, "office", 2).await;
+    until("nobody is", async || shown.text("readyz").await.0 == StatusCode::OK).await;
+    assert_eq!(shown.metric(needed).await, Some(0.0));
+    shown.relay.stop().await;
+}
+
+#[tokio::test]
 async fn a_stop_makes_it_unready_while_it_drains() {
     let (portal, receiver, setup) = world().await;
     receiver.script([crate::receiver::Answer::Hold]);
