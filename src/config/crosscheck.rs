@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::portals::{self, PortalDraft};
@@ -9,6 +11,9 @@ use super::sink::SinkDraft;
 use super::source::SourceDraft;
 use super::table::Findings;
 use super::{TargetConfig, logins, queues, shown};
+
+/// As many links as the kernel follows.
+const LINKS_MAX: usize = 40;
 
 /// Notes every rule that sources, sinks, portals and the state file break together.
 pub(super) fn check(
@@ -69,11 +74,15 @@ fn refuse_shared_stdout(sinks: &[SinkDraft], findings: &Findings) {
 fn refuse_shared_files(state: &Path, sinks: &[SinkDraft], findings: &Findings) {
     let mut owners: BTreeMap<PathBuf, String> =
         state_files(state).into_iter().map(|file| (whereabouts(&file), "`state`".to_owned())).collect();
+    // A hard link gives one file two paths.
+    let mut inodes: BTreeMap<(u64, u64), String> =
+        owners.iter().filter_map(|(file, owner)| Some((inode(file)?, owner.clone()))).collect();
     for sink in sinks {
         let Some(TargetConfig::File(file)) = &sink.target else { continue };
         let place = whereabouts(&file.path);
         let name = shown::key(&sink.name);
-        if let Some(owner) = owners.get(&place) {
+        let inode = inode(&place);
+        if let Some(owner) = owners.get(&place).or_else(|| inodes.get(&inode?)) {
             let text = format!("this file belongs to {owner} already: give each its own");
             findings.report(format!("sinks.{name}.path"), text);
         } else if let Some((_, owner)) = owners.iter().find(|(other, _)| are_easily_confused(other, &place)) {
@@ -82,6 +91,7 @@ fn refuse_shared_files(state: &Path, sinks: &[SinkDraft], findings: &Findings) {
             );
             findings.report(format!("sinks.{name}.path"), text);
         } else {
+            inodes.extend(inode.map(|inode| (inode, format!("`sinks.{name}`"))));
             owners.insert(place, format!("`sinks.{name}`"));
         }
     }
@@ -96,7 +106,7 @@ fn are_easily_confused(one: &Path, other: &Path) -> bool {
 
 /// The state file and the neighbours that SQLite and the lock keep beside it.
 fn state_files(state: &Path) -> Vec<PathBuf> {
-    ["", "-wal", "-shm", "-journal", ".lock"]
+    ["", "-wal", "-shm", "-journal", ".lock", ".letters.lock"]
         .iter()
         .map(|suffix| {
             let mut file = OsString::from(state);
@@ -106,16 +116,28 @@ fn state_files(state: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Device and inode of the file that `path` leads to, if there is one.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
 /// One spelling for all paths that lead to one file, as far as its directory exists by now.
 fn whereabouts(path: &Path) -> PathBuf {
-    if let Ok(place) = path.canonicalize() {
-        return place;
+    let mut place = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        if let Ok(place) = place.canonicalize() {
+            return place;
+        }
+        let absolute = std::path::absolute(&place).unwrap_or(place);
+        let spelled = match (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
+            (Some(Ok(directory)), Some(name)) => directory.join(name),
+            _ => return absolute,
+        };
+        // A link whose target does not exist yet leads to the file that will be created.
+        let Ok(target) = fs::read_link(&spelled) else { return spelled };
+        place = spelled.parent().map_or(target.clone(), |directory| directory.join(&target));
     }
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    match (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
-        (Some(Ok(directory)), Some(name)) => directory.join(name),
-        _ => absolute,
-    }
+    place
 }
 
 #[cfg(test)]
@@ -150,5 +172,9 @@ mod tests {
         let places = ["a/x", "a/./x", "a/../a/x", "b/x"].map(|path| whereabouts(&base.join(path)));
         assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
         assert_eq!(whereabouts(Path::new("absent/x")), whereabouts(Path::new("./absent/x")));
+        std::os::unix::fs::symlink("a/x", base.join("later")).unwrap();
+        assert_eq!(whereabouts(&base.join("later")), places[0], "the link's target is not there yet");
+        std::os::unix::fs::symlink("round", base.join("round")).unwrap();
+        whereabouts(&base.join("round"));
     }
 }

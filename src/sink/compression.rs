@@ -3,17 +3,19 @@
 //! At every moment the events are in a whole file under a name of ours: the plain one goes only when the
 //! compressed one is on the disk, and a crash in between is put right before anything is read.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use rustix::fs::OFlags;
+use tempfile::NamedTempFile;
 use tracing::warn;
 
-use super::place::sync_folder;
-use super::rotation::{Naming, Past};
+use super::place::{folder_of, is_own, open_own, sync_folder};
+use super::rotation::{Past, UNFINISHED};
 use crate::config::CompressConfig;
 use crate::failpoint;
 
@@ -99,15 +101,10 @@ impl Format {
 
 /// Replaces the plain file at `path` by a compressed one, which is then of the same age and for the same people.
 pub fn compress(path: &Path, format: Format) -> io::Result<()> {
-    let unfinished = Naming::unfinished(path, format);
-    let written = write_compressed(path, &unfinished, format);
-    if written.is_err() {
-        // A full disk has better use for the room; when even this fails, the next start does it.
-        fs::remove_file(&unfinished).ok();
-    }
-    written?;
+    // Deleted again when anything fails: a full disk has better use for the room.
+    let compressed = write_compressed(path, format)?;
     failpoint::reached("compressed");
-    fs::rename(&unfinished, format.beside(path))?;
+    compressed.persist_noclobber(format.beside(path))?;
     failpoint::reached("compression_renamed");
     sync_folder(path)?;
     failpoint::reached("compression_synced");
@@ -116,17 +113,22 @@ pub fn compress(path: &Path, format: Format) -> io::Result<()> {
     sync_folder(path)
 }
 
-fn write_compressed(path: &Path, unfinished: &Path, format: Format) -> io::Result<()> {
-    let plain = File::open(path)?;
+/// Writes to a new file with a random name, so that no other user can have prepared it.
+fn write_compressed(path: &Path, format: Format) -> io::Result<NamedTempFile> {
+    let plain = open_own(path, OFlags::RDONLY)?;
     let metadata = plain.metadata()?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    let compressed =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(unfinished)?;
+    let name = format.beside(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let unfinished = tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        .suffix(UNFINISHED)
+        .tempfile_in(folder_of(path))?;
+    let compressed = unfinished.as_file();
     failpoint::reached("compressing");
-    format.copy(&plain, &compressed)?;
-    compressed.set_permissions(Permissions::from_mode(mode))?;
+    format.copy(&plain, compressed)?;
+    compressed.set_permissions(Permissions::from_mode(metadata.permissions().mode() & 0o777))?;
     compressed.set_modified(metadata.modified()?)?;
-    compressed.sync_all()
+    compressed.sync_all()?;
+    Ok(unfinished)
 }
 
 /// Puts right what a crash left of compressing: the halves go, and so do plain files that are there in a
@@ -143,7 +145,7 @@ pub fn settle(past: &mut Past) {
 /// Whether the plain file at `path` was there in a compressed form, too, and was deleted.
 fn is_double(path: &Path) -> bool {
     let twins = Format::ALL.map(|format| (format, format.beside(path)));
-    let Some((format, twin)) = twins.into_iter().find(|(_, twin)| twin.exists()) else { return false };
+    let Some((format, twin)) = twins.into_iter().find(|(_, twin)| is_own_at(twin)) else { return false };
     let deleted = holds_the_same(path, &twin, format).and_then(|is_same| {
         if is_same {
             // The compressed one may have its name in memory only.
@@ -166,10 +168,13 @@ fn is_double(path: &Path) -> bool {
     }
 }
 
+fn is_own_at(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| is_own(&metadata))
+}
+
 fn holds_the_same(plain: &Path, compressed: &Path, format: Format) -> io::Result<bool> {
-    let (plain, compressed) = (File::open(plain)?, File::open(compressed)?);
+    let (plain, compressed) = (open_own(plain, OFlags::RDONLY)?, open_own(compressed, OFlags::RDONLY)?);
     let mut plain = BufReader::with_capacity(BUFFER, plain);
-    plain.seek(SeekFrom::Start(0))?;
     let mut unpacked = format.reader(&compressed)?;
     loop {
         let (left, right) = (
@@ -199,6 +204,7 @@ fn is_damage(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rotation::Naming;
     use super::*;
 
     fn past_of(place: &Path) -> Past {
@@ -238,7 +244,8 @@ mod tests {
             fs::write(&path, "one\ntwo\n").unwrap();
             compress(&path, format).unwrap();
             let compressed = fs::read(format.beside(&path)).unwrap();
-            let unfinished = Naming::unfinished(&path, format);
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let unfinished = folder.path().join(format!(".{name}{}.aB3xYz.part", format.suffix()));
             for (plain, twin, is_left) in [
                 ("one\ntwo\n", &compressed[..], false),
                 ("one\ntwo\nthree\n", &compressed[..], true),

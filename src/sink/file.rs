@@ -15,8 +15,8 @@ use tracing::{debug, error, info, warn};
 
 use super::compression::{self, Format};
 use super::open_file::{Doubt, OpenFile, open_outside, open_past};
-use super::place::{follow, identity_at, sync_folder};
-use super::rotation::{self, Naming};
+use super::place::{cautions, follow, identity_at, sync_folder};
+use super::rotation::{self, Naming, Turn};
 use super::tail::{Tail, Tails};
 use super::tidying::{Rules, Tidier};
 use super::{DeliverError, Sink};
@@ -41,14 +41,13 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    /// Looks at what was rotated before beside the start, and leaves it to the first attempt to complain.
+    /// Looks at the folder on another thread, so that a disk that hangs does not delay the start. Errors are left to the
+    /// first attempt.
     pub fn new(config: FileConfig, signals: Signals) -> Self {
-        let (is_rotated, tidier) = (config.rotate.is_some(), Tidier::default());
+        let tidier = Tidier::default();
         let writer = Arc::new(Mutex::new(Writer::new(config, tidier.clone())));
-        if is_rotated {
-            let writer = Arc::clone(&writer);
-            tidier.begin_with(move || writer.lock().unwrap_or_else(PoisonError::into_inner).prepare());
-        }
+        let prepared = Arc::clone(&writer);
+        tidier.begin_with(move || prepared.lock().unwrap_or_else(PoisonError::into_inner).prepare());
         Self { signals, writer, tidier }
     }
 }
@@ -121,6 +120,8 @@ struct Writer {
     /// What was there before this process; not looked for yet without.
     tails: Option<Tails>,
     doubt: Option<Doubt>,
+    /// The last turn of a rotated file, from before the first one was compressed by this process.
+    last_turn: Option<Turn>,
     tidier: Tidier,
     /// Rotating failed, which has been said.
     is_stuck: bool,
@@ -128,11 +129,27 @@ struct Writer {
 
 impl Writer {
     fn new(config: FileConfig, tidier: Tidier) -> Self {
-        Self { config, opened: None, nudge_count: 0, tails: None, doubt: None, tidier, is_stuck: false }
+        Self {
+            config,
+            opened: None,
+            nudge_count: 0,
+            tails: None,
+            doubt: None,
+            last_turn: None,
+            tidier,
+            is_stuck: false,
+        }
     }
 
-    /// Opens what a run before has left, so that nothing is there twice for longer than need be.
+    /// Warns about other users, and opens what a run before has left, so that nothing is there twice for longer
+    /// than need be.
     fn prepare(&mut self) {
+        for caution in cautions(&self.config.path) {
+            warn!(path = %self.config.path.display(), "{caution}");
+        }
+        if self.config.rotate.is_none() {
+            return;
+        }
         let path = follow(&self.config.path);
         let past = path.and_then(|place| Ok((place.exists(), Naming::try_new(&place)?.list()?)));
         if past.is_ok_and(|(is_there, past)| is_there || !past.ours.is_empty()) && self.search().is_err() {
@@ -196,7 +213,7 @@ impl Writer {
         tails.search(&self.opened()?.file)?;
         // A name that makes no others is refused when there is something to rotate.
         if let Ok(naming) = Naming::try_new(&follow(&self.config.path)?) {
-            search_past(&naming, &mut tails)?;
+            self.last_turn = search_past(&naming, &mut tails)?;
             self.tidy(naming);
         }
         self.tails = Some(tails);
@@ -218,10 +235,11 @@ impl Writer {
         }
         let place = follow(&self.config.path)?;
         let path = place.display();
-        let rotated = Naming::try_new(&place).and_then(|naming| Ok((naming.rotate()?, naming)));
+        let rotated = Naming::try_new(&place).and_then(|naming| Ok((naming.rotate(self.last_turn)?, naming)));
         match rotated {
             Ok((rotated, naming)) => {
-                debug!(%path, rotated = %rotated.display(), "file rotated");
+                debug!(%path, rotated = %rotated.path.display(), "file rotated");
+                self.last_turn = Some(rotated.turn);
                 self.is_stuck = false;
                 // From here on nothing goes into the old one, whatever fails: it may be being compressed.
                 self.opened = None;
@@ -255,9 +273,18 @@ impl Writer {
 /// How a file of before is opened.
 type Open = fn(&Path) -> io::Result<File>;
 
-/// Adds what lies beside the file to `tails`, the newest first, and puts right what a crash left there.
-fn search_past(naming: &Naming, tails: &mut Tails) -> io::Result<()> {
+/// Adds what lies beside the file to `tails`, the newest first, and puts right what a crash left there. Returns the
+/// turn of the last rotated file.
+fn search_past(naming: &Naming, tails: &mut Tails) -> io::Result<Option<Turn>> {
     let mut past = naming.list()?;
+    let last_turn = past.ours.last().map(|rotated| rotated.turn);
+    if let Some(path) = past.foreign.first() {
+        warn!(
+            path = %path.display(),
+            count = past.foreign.len(),
+            "ignoring what has the name of a rotated file and is not a regular file of this user"
+        );
+    }
     compression::settle(&mut past);
     let ours = past.ours.into_iter().rev().map(|rotated| (rotated.path, open_past as Open));
     let outside = past.outside.into_iter().map(|path| (path, open_outside as Open));
@@ -276,7 +303,7 @@ fn search_past(naming: &Naming, tails: &mut Tails) -> io::Result<()> {
             warn!(path = %path.display(), %error, "cannot look for events in a rotated file");
         }
     }
-    Ok(())
+    Ok(last_turn)
 }
 
 fn explain(path: &Path, error: &io::Error) -> DeliverError {

@@ -1,13 +1,14 @@
 //! A file that is open for appending: ours alone, ending with a whole line, its name and content on the disk.
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use tracing::warn;
 
-use super::place::{Identity, create_parents, identity_at, sync_folder};
+use super::place::{Identity, create_parents, identity_at, open_own, refuse_planted, sync_folder};
 use super::tail;
 use crate::failpoint;
 
@@ -50,6 +51,7 @@ impl OpenFile {
         if !metadata.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
         }
+        refuse_planted(place, &metadata)?;
         let identity = Identity::of(&metadata);
         let locked = lock(&file);
         if identity_at(place)? != Some(identity) {
@@ -117,7 +119,7 @@ fn lock(file: &File) -> io::Result<()> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(io::Error::new(
             ErrorKind::ResourceBusy,
-            "another process writes to it, such as a running b24relay: stop that one first",
+            "another process or another sink writes to it, such as a second b24relay: stop that one first",
         )),
         // Some network file systems know no locks.
         Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => Err(error),
@@ -125,12 +127,11 @@ fn lock(file: &File) -> io::Result<()> {
     }
 }
 
-/// Makes sure that what is read from a file that was put aside is on the disk, and that it ends with a whole
-/// line when it was put aside by somebody else after a crash.
+/// Opens a file that another program put aside, for reading. Its content is on the disk then, and it ends with a
+/// whole line: a crash may have come before it was put aside.
 pub fn open_outside(path: &Path) -> io::Result<File> {
-    if let Ok(file) = OpenOptions::new().read(true).append(true).open(path)
+    if let Ok(file) = open_own(path, OFlags::RDWR | OFlags::APPEND)
         && lock(&file).is_ok()
-        && file.metadata()?.is_file()
         && tail::cut_torn(&file)?
     {
         warn!(path = %path.display(), "cut off a torn last line, its event will be written again");
@@ -138,18 +139,17 @@ pub fn open_outside(path: &Path) -> io::Result<File> {
     open_past(path)
 }
 
-/// Opens a file that was put aside, to read it.
+/// Opens a file that was put aside, for reading. Its content is on the disk then.
 pub fn open_past(path: &Path) -> io::Result<File> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let file = File::open(path)?;
+    let file = open_own(path, OFlags::RDONLY)?;
     file.sync_data()?;
     Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn open(place: &Path) -> OpenFile {

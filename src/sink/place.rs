@@ -1,9 +1,15 @@
-//! Where a file really is: links followed, folders created, names made durable, one file told from another.
+//! Where a file really is, and whose it is: links followed, folders created, names made durable.
+//!
+//! Other users may be able to write to the folder. What they put there is never followed, opened, deleted or
+//! taken for ours: only a regular file of this process's user is.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::process::{getegid, geteuid};
 
 /// As many as the kernel follows.
 const LINKS_MAX: usize = 40;
@@ -32,11 +38,17 @@ pub fn identity_at(path: &Path) -> io::Result<Option<Identity>> {
 
 /// Where `path` leads to, whether something is there or not: what is written and rotated is the target
 /// of a link, never the link.
+///
+/// # Errors
+/// [`ErrorKind::PermissionDenied`] for a link that somebody else put there.
 pub fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut place = path.to_owned();
     for _ in 0..LINKS_MAX {
         match fs::read_link(&place) {
-            Ok(target) => place = folder_of(&place).join(target),
+            Ok(target) => {
+                refuse_planted(&place, &fs::symlink_metadata(&place)?)?;
+                place = folder_of(&place).join(target);
+            }
             // The kernel's word for "not a link".
             Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => {
                 return Ok(place);
@@ -68,4 +80,77 @@ pub fn create_parents(path: &Path) -> io::Result<()> {
 /// Makes what happened to the name `path` durable, in the folder that holds it.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
+}
+
+/// Renames a file, and never replaces another one.
+///
+/// # Errors
+/// [`ErrorKind::AlreadyExists`] when something has the name `to`.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some file systems cannot do both in one step.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if fs::symlink_metadata(to).is_err() => {
+            fs::rename(from, to)
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Whether this is a regular file of this process's user.
+pub fn is_own(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.uid() == geteuid().as_raw()
+}
+
+/// Opens a regular file of this process's user, without following a link or waiting for the other end of a pipe.
+pub fn open_own(path: &Path, access: OFlags) -> io::Result<File> {
+    let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if is_own(&file.metadata()?) {
+        Ok(file)
+    } else {
+        Err(io::Error::new(ErrorKind::PermissionDenied, "not a regular file of this user"))
+    }
+}
+
+/// Refuses what is at `path` when it belongs to a third party: neither to this user, nor to root, nor to the owner
+/// of the folder. In a folder that many may write to, somebody may have put it there to receive the events, or
+/// to have another file overwritten.
+pub fn refuse_planted(path: &Path, metadata: &Metadata) -> io::Result<()> {
+    let folder = fs::metadata(folder_of(path))?.uid();
+    let owner = metadata.uid();
+    if [geteuid().as_raw(), 0, folder].contains(&owner) {
+        return Ok(());
+    }
+    let kind = if metadata.is_symlink() { "a link" } else { "a file" };
+    let text = format!("`{}` is {kind} of user {owner}: delete it, or choose another `path`", path.display());
+    Err(io::Error::new(ErrorKind::PermissionDenied, text))
+}
+
+/// What an operator should know about who else can get at the file: an empty list when nobody can.
+pub fn cautions(path: &Path) -> Vec<String> {
+    let Ok(place) = follow(path) else { return Vec::new() };
+    let mut cautions = Vec::new();
+    let folder = folder_of(&place);
+    if fs::metadata(folder).is_ok_and(|metadata| is_shared(&metadata)) {
+        cautions.push(format!(
+            "other users can write to the folder `{}`, so they can replace or delete the file: use a folder of your own",
+            folder.display()
+        ));
+    }
+    let us = geteuid().as_raw();
+    if let Some(owner) = fs::metadata(&place).ok().map(|metadata| metadata.uid()).filter(|owner| *owner != us)
+    {
+        cautions.push(format!(
+            "the file `{}` belongs to user {owner}, who can read every event; this process is user {us}",
+            place.display()
+        ));
+    }
+    cautions
+}
+
+/// Whether users other than this one and root can write to the folder.
+fn is_shared(folder: &Metadata) -> bool {
+    let (mode, owner, group) = (folder.permissions().mode(), folder.uid(), folder.gid());
+    let is_for_group = mode & 0o020 != 0 && group != getegid().as_raw() && group != 0;
+    mode & 0o002 != 0 || is_for_group || ![geteuid().as_raw(), 0].contains(&owner)
 }

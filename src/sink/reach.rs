@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::place::{folder_of, follow};
+use super::place::{self, folder_of, follow};
 use super::webhook;
 use crate::blocking;
 use crate::config::{SinkConfig, TargetConfig};
@@ -35,8 +35,19 @@ pub async fn reach(sink: &SinkConfig) -> Result<String, String> {
     }
 }
 
+/// What the operator should know of a sink that can be reached: other users who can get at its file.
+pub async fn cautions(sink: &SinkConfig) -> Vec<String> {
+    let TargetConfig::File(file) = &sink.target else { return Vec::new() };
+    let path = file.path.clone();
+    blocking::run(move || place::cautions(&path)).await
+}
+
 fn reach_file(path: &Path) -> Result<String, String> {
     let shown = path.display();
+    let place = follow(path).map_err(|error| format!("cannot write `{shown}`: {error}"))?;
+    if let Ok(found) = fs::metadata(&place) {
+        place::refuse_planted(&place, &found).map_err(|error| format!("cannot write `{shown}`: {error}"))?;
+    }
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => Err(format!("`{shown}` is not a regular file")),
         Ok(_) => match OpenOptions::new().read(true).append(true).open(path) {

@@ -12,7 +12,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::compression::Format;
-use super::place::folder_of;
+use super::place::{folder_of, is_own, rename_new};
 use crate::config::RotateConfig;
 use crate::failpoint;
 
@@ -20,6 +20,12 @@ use crate::failpoint;
 const NUMBER_MAX: u32 = 999_999;
 
 const STAMP: &str = "%Y%m%dT%H%M%SZ";
+
+/// How many names of a rotated file are tried: another user may have taken some of them.
+const NAMES_MAX: u32 = 100;
+
+/// How the name of a file ends that is being compressed.
+pub const UNFINISHED: &str = ".part";
 
 /// Whether a file of `length` bytes, last written at `written`, is put aside before `count` more bytes go in.
 pub fn is_due(config: RotateConfig, length: u64, written: SystemTime, now: SystemTime, count: u64) -> bool {
@@ -124,30 +130,38 @@ impl Naming {
         }
     }
 
-    /// The name of a file that is being compressed; matched by no pattern for the finished ones.
-    pub fn unfinished(path: &Path, format: Format) -> PathBuf {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        folder_of(path).join(format!(".{name}{}.part", format.suffix()))
-    }
-
+    /// Whether a file of this name is what a crash left of compressing: `.NAME.gz.RANDOM.part`. Files that an older
+    /// version left have no random part.
     fn is_unfinished(&self, name: &str) -> bool {
-        let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".part"));
-        whole.and_then(|whole| self.read(whole)).is_some_and(|(_, format)| format.is_some())
+        let Some(name) = name.strip_prefix('.').and_then(|name| name.strip_suffix(UNFINISHED)) else {
+            return false;
+        };
+        let whole = name.rsplit_once('.').map_or(name, |(whole, _random)| whole);
+        [name, whole].iter().filter_map(|name| self.read(name)).any(|(_, format)| format.is_some())
     }
 
-    /// What lies beside the file.
+    /// What lies beside the file. Only regular files of this process's user count: anybody who can write to the
+    /// folder can create such names.
     pub fn list(&self) -> io::Result<Past> {
         let mut past = Past::default();
         for entry in fs::read_dir(folder_of(&self.place))? {
             let entry = entry?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
-            if let Some((turn, format)) = self.read(name) {
-                past.ours.push(Rotated { path: entry.path(), turn, format });
-            } else if self.is_unfinished(name) {
-                past.unfinished.push(entry.path());
-            } else if self.is_outside(name) {
-                past.outside.push(entry.path());
+            let rotated = self.read(name);
+            let (is_unfinished, is_outside) = (self.is_unfinished(name), self.is_outside(name));
+            if rotated.is_none() && !is_unfinished && !is_outside {
+                continue;
+            }
+            let path = entry.path();
+            if !entry.metadata().is_ok_and(|metadata| is_own(&metadata)) {
+                past.foreign.push(path);
+            } else if let Some((turn, format)) = rotated {
+                past.ours.push(Rotated { path, turn, format });
+            } else if is_unfinished {
+                past.unfinished.push(path);
+            } else {
+                past.outside.push(path);
             }
         }
         past.ours.sort_by_key(|rotated| rotated.turn);
@@ -156,21 +170,34 @@ impl Naming {
 
     /// Puts the file aside, or fails and leaves it where it is. Returns what it is called now, which is not on
     /// the disk yet.
-    pub fn rotate(&self) -> io::Result<PathBuf> {
-        let last = self.list()?.ours.last().map(|rotated| rotated.turn);
-        let turn = Turn::behind(last, Timestamp::now().as_second());
-        let name = self.spell(turn).ok_or_else(|| {
-            io::Error::new(
-                ErrorKind::InvalidInput,
-                "no name is left behind the last rotated file: move it away",
-            )
-        })?;
-        let path = folder_of(&self.place).join(name);
+    ///
+    /// `last` is the last turn that this process knows of: a file that is being compressed meanwhile changes its name,
+    /// and a listing may show neither of the two.
+    pub fn rotate(&self, last: Option<Turn>) -> io::Result<Rotated> {
+        let mut last = self.list()?.ours.last().map(|rotated| rotated.turn).max(last);
         failpoint::reached("rotating");
-        // The name is behind all that were there, and the lock keeps other writers of such names away.
-        fs::rename(&self.place, &path)?;
-        failpoint::reached("rotated");
-        Ok(path)
+        for _ in 0..NAMES_MAX {
+            let turn = Turn::behind(last, Timestamp::now().as_second());
+            let name = self.spell(turn).ok_or_else(|| {
+                io::Error::new(
+                    ErrorKind::InvalidInput,
+                    "no name is left behind the last rotated file: move it away",
+                )
+            })?;
+            let path = folder_of(&self.place).join(name);
+            match rename_new(&self.place, &path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => last = Some(turn),
+                outcome => {
+                    outcome?;
+                    failpoint::reached("rotated");
+                    return Ok(Rotated { path, turn, format: None });
+                }
+            }
+        }
+        Err(io::Error::new(
+            ErrorKind::AlreadyExists,
+            "other users' files have all the names for rotated files",
+        ))
     }
 }
 
@@ -183,6 +210,8 @@ pub struct Past {
     pub outside: Vec<PathBuf>,
     /// What a crash left of compressing.
     pub unfinished: Vec<PathBuf>,
+    /// Called like one of the above, and left alone: not a regular file of ours.
+    pub foreign: Vec<PathBuf>,
 }
 
 #[cfg(test)]
@@ -232,6 +261,7 @@ mod tests {
             assert_eq!(naming.read(name), None, "{name}");
         }
         assert!(naming.is_unfinished(".events-20261121T093000Z-000001.jsonl.gz.part"));
+        assert!(naming.is_unfinished(".events-20261121T093000Z-000001.jsonl.gz.aB3xYz.part"));
         assert!(!naming.is_unfinished(".events-20261121T093000Z-000001.jsonl.part"));
         for name in ["events.jsonl.1", "events.jsonl.12.gz", "events.jsonl-20261121"] {
             assert!(naming.is_outside(name), "{name}");

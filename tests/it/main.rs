@@ -17,6 +17,7 @@ mod receiver;
 mod recording;
 mod rogue;
 mod setup;
+mod shared_folder;
 mod shown;
 mod terminal;
 mod tidy;

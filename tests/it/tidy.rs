@@ -217,8 +217,29 @@ fn no_room_is_named_for_nothing() {
     assert_none("banned names", &banned.map(|source| source.path.clone()).collect::<Vec<_>>());
 }
 
+/// A tag can be moved to other code; a commit cannot.
+fn unpinned_actions(workflow: &str) -> Vec<&str> {
+    let used = workflow.lines().filter_map(|line| line.split_once("uses:")).map(|(_, action)| action.trim());
+    used.filter(|action| {
+        let commit = action.split('@').nth(1).and_then(|version| version.split(' ').next()).unwrap_or_default();
+        commit.len() != 40 || !commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+    .collect()
+}
+
+#[test]
+fn workflow_actions_are_pinned_by_commit() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let workflow = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(unpinned_actions(&workflow), [""; 0], "{}", path.display());
+    }
+}
+
 #[test]
 fn the_rules_themselves_can_fail() {
+    assert_eq!(unpinned_actions("- uses: a/b@v4\n- run: x\n  uses: a/c@main"), ["a/b@v4", "a/c@main"]);
     assert_eq!(
         rooms_named("use crate::{sink, store::Store};\nuse crate::portal::Class;"),
         ["sink", "store", "portal"]

@@ -123,10 +123,9 @@ async fn examine(config: &Config, callers: &Callers) -> Report {
     let sources = sources.into_iter().zip(&config.sources).map(|(subject, config_of)| async {
         subject.with(source::examine(config, callers, config_of).await)
     });
-    let sinks = sinks
-        .into_iter()
-        .zip(&config.sinks)
-        .map(|(subject, config_of)| async { subject.with([reached(config_of).await]) });
+    let sinks = sinks.into_iter().zip(&config.sinks).map(|(subject, config_of)| async {
+        subject.with([reached(config_of).await]).with(exposure(config_of).await)
+    });
     let sources = stream::iter(sources).buffered(AT_ONCE).collect();
     let sinks = stream::iter(sinks).buffered(AT_ONCE).collect();
     let (sources, sinks) = tokio::join!(sources, sinks);
@@ -148,6 +147,12 @@ async fn reached(sink: &SinkConfig) -> Finding {
             Finding::fail(REACH, Exit::Unavailable, detail, cure)
         }
     }
+}
+
+/// Who else can get at what the sink writes; empty when nobody can.
+async fn exposure(sink: &SinkConfig) -> Vec<Finding> {
+    let cautions = sink::cautions(sink).await;
+    cautions.into_iter().map(|caution| Finding::warn("exposure", caution, "")).collect()
 }
 
 impl Subject {
