@@ -174,10 +174,14 @@ impl Naming {
     /// `last` is the last turn that this process knows of: a file that is being compressed meanwhile changes its name,
     /// and a listing may show neither of the two.
     pub fn rotate(&self, last: Option<Turn>) -> io::Result<Rotated> {
-        let mut last = self.list()?.ours.last().map(|rotated| rotated.turn).max(last);
+        let listed = self.list()?.ours.last().map(|rotated| rotated.turn);
+        let now = Timestamp::now().as_second();
+        // When no name is left behind the last one, somebody may have moved it away meanwhile.
+        let has_name = |last| self.spell(Turn::behind(last, now)).is_some();
+        let mut last = Some(listed.max(last)).filter(|last| has_name(*last)).unwrap_or(listed);
         failpoint::reached("rotating");
         for _ in 0..NAMES_MAX {
-            let turn = Turn::behind(last, Timestamp::now().as_second());
+            let turn = Turn::behind(last, now);
             let name = self.spell(turn).ok_or_else(|| {
                 io::Error::new(
                     ErrorKind::InvalidInput,

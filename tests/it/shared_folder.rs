@@ -140,8 +140,11 @@ async fn a_file_that_a_stranger_put_there_receives_no_event() {
         let said = String::from_utf8_lossy(&checked.stdout).into_owned();
         assert!(code(&checked) == 69 && said.contains(word), "{said}{}", stderr(&checked));
         let mut relay = setup.run();
-        let trouble = setup.trouble_of("archive", "held").await;
-        assert!(trouble.contains(word), "{trouble}");
+        until(&format!("the sink is held: {word}"), async || {
+            let lane = setup.lane_of("archive").await;
+            lane["state"] == "held" && lane["trouble"].as_str().is_some_and(|trouble| trouble.contains(word))
+        })
+        .await;
         assert_eq!(fs::read_to_string(&path).unwrap(), PRECIOUS);
         assert_eq!(relay.stop().await, 75, "{}", relay.log());
         fs::remove_file(&path).unwrap();

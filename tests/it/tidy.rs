@@ -221,7 +221,8 @@ fn no_room_is_named_for_nothing() {
 fn unpinned_actions(workflow: &str) -> Vec<&str> {
     let used = workflow.lines().filter_map(|line| line.split_once("uses:")).map(|(_, action)| action.trim());
     used.filter(|action| {
-        let commit = action.split('@').nth(1).and_then(|version| version.split(' ').next()).unwrap_or_default();
+        let commit =
+            action.split('@').nth(1).and_then(|version| version.split(' ').next()).unwrap_or_default();
         commit.len() != 40 || !commit.bytes().all(|byte| byte.is_ascii_hexdigit())
     })
     .collect()
