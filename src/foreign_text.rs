@@ -18,7 +18,8 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
-fn is_visible(c: char) -> bool {
+/// Whether a reader sees that `c` is there, and it turns nothing around.
+pub fn is_visible(c: char) -> bool {
     let is_odd = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
     c.is_ascii_whitespace() || !(is_odd || c.is_control())

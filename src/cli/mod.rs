@@ -35,7 +35,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
-use crate::config::{self, Config, LogConfig, LogFormat, LogLevel, Overrides};
+use crate::config::{self, Config, Loaded, LogConfig, LogFormat, LogLevel, Overrides};
 use crate::service::Troubles;
 use crate::shutdown::Signals;
 use crate::spelling;
@@ -194,7 +194,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Run(args) => with_runtime(async |signals| run::run(&args, &cli.global, &signals).await),
         Command::Check(args) => {
-            with_runtime(async |signals| check::run(&args, &configure(&cli.global)?, &signals).await)
+            with_runtime(async |signals| check::run(&args, &configure_fully(&cli.global)?, &signals).await)
         }
         Command::Subscribe(args) => {
             with_runtime(async |_| subscription::subscribe(&args, &configure(&cli.global)?).await)
@@ -241,9 +241,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
 
 /// Loads the configuration of a command that is not the daemon, and lets it say what goes wrong meanwhile.
 fn configure(global: &GlobalArgs) -> anyhow::Result<Config> {
-    let config = global.load()?;
+    Ok(configure_fully(global)?.config)
+}
+
+/// The same, with where it comes from.
+fn configure_fully(global: &GlobalArgs) -> anyhow::Result<Loaded> {
+    let loaded = config::load(&global.overrides())?;
     telemetry::init(global.log(LogLevel::Warn), &Troubles::default());
-    Ok(config)
+    Ok(loaded)
 }
 
 /// Signals are listened to before anything else is done: one that comes early must not kill.

@@ -2,10 +2,12 @@
 
 use super::OAuthConfig;
 use super::leaf;
-use super::secret::{self, Secret, SecretFiles};
+use super::secret::{self, Secret};
+use super::secret_file::SecretFiles;
 use super::secret_text::SecretText;
-use super::secret_url::{SecretUrl, WebhookUrl};
+use super::secret_url::SecretUrl;
 use super::table::Table;
+use super::webhook_url::{WebhookUrl, is_example_portal};
 
 /// The keys that only a login of one's own has.
 const LOGIN_KEYS: [&str; 5] = ["portal", "client_id", "client_secret", "client_secret_file", "server"];
@@ -69,10 +71,15 @@ impl AccessDraft {
 }
 
 /// Reads the credential of the source in `table`; what is wrong is noted.
-pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> AccessDraft {
+pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
     let has_webhook = table.has("webhook_url") || table.has("webhook_url_file");
     let has_oauth = table.has("oauth");
-    let webhook = secret::take_given(table, ["webhook_url", "webhook_url_file"], files);
+    let webhook = secret::take_given::<WebhookUrl>(table, ["webhook_url", "webhook_url_file"], files);
+    if let Some(Secret { key, value }) = &webhook
+        && let Some(example) = value.example()
+    {
+        table.report(*key, format!("is a placeholder, {example}: set it to the URL that the portal shows for the incoming webhook"));
+    }
     let oauth = table.given_table("oauth", |table| read_oauth(table, files));
     match (has_webhook, has_oauth) {
         (true, false) => return AccessDraft::Webhook(webhook),
@@ -89,7 +96,7 @@ pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> AccessDraf
     AccessDraft::Unclear
 }
 
-fn read_oauth(table: &mut Table<'_>, files: &SecretFiles<'_>) -> AccessDraft {
+fn read_oauth(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
     let is_grant = table.has("grant");
     let grant = table.take("grant", leaf::word);
     if is_grant {
@@ -99,8 +106,15 @@ fn read_oauth(table: &mut Table<'_>, files: &SecretFiles<'_>) -> AccessDraft {
         );
         return AccessDraft::Grant(grant);
     }
+    let portal = table.require("portal", "set it to the portal's address, `https://HOST`", origin);
+    if portal.as_ref().is_some_and(is_example_portal) {
+        table.report(
+            "portal",
+            "is a placeholder, the host of the examples: set it to the portal's own address",
+        );
+    }
     AccessDraft::Login(LoginDraft {
-        portal: table.require("portal", "set it to the portal's address, `https://HOST`", origin),
+        portal,
         client_id: table.require(
             "client_id",
             "set it to the application's, as the portal shows it",

@@ -3,8 +3,9 @@
 use std::str::FromStr;
 
 use super::leaf;
-use super::secret::{self, SecretFiles};
-use super::secret_text::SecretText;
+use super::secret;
+use super::secret_file::SecretFiles;
+use super::secret_text::{SecretText, Token};
 use super::secret_url::SecretUrl;
 use super::table::Table;
 
@@ -74,7 +75,7 @@ impl FromStr for AuthType {
 }
 
 /// Reads it; what is wrong is noted.
-pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>, is_http_fine: bool) -> Option<AuthConfig> {
+pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles, is_http_fine: bool) -> Option<AuthConfig> {
     let way_out = "set it to `basic`, `bearer` or `oauth2`";
     let auth_type = table.require("type", way_out, leaf::choice::<AuthType>);
     for other in AuthType::ALL.into_iter().filter(|other| Some(*other) != auth_type) {
@@ -91,13 +92,13 @@ pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>, is_http_fine:
     match auth_type? {
         AuthType::Basic => read_basic(table, files),
         AuthType::Bearer => {
-            Some(AuthConfig::Bearer(secret::take(table, ["token", "token_file"], files)?.value))
+            Some(AuthConfig::Bearer(secret::take::<Token>(table, ["token", "token_file"], files)?.value.0))
         }
         AuthType::OAuth2 => read_oauth2(table, files, is_http_fine),
     }
 }
 
-fn read_basic(table: &mut Table<'_>, files: &SecretFiles<'_>) -> Option<AuthConfig> {
+fn read_basic(table: &mut Table<'_>, files: &SecretFiles) -> Option<AuthConfig> {
     let user = table.require("user", "set it to the user's name", |value| {
         let user = leaf::word(value)?;
         if user.contains(':') {
@@ -109,7 +110,7 @@ fn read_basic(table: &mut Table<'_>, files: &SecretFiles<'_>) -> Option<AuthConf
     Some(AuthConfig::Basic { user: user?, password: password?.value })
 }
 
-fn read_oauth2(table: &mut Table<'_>, files: &SecretFiles<'_>, is_http_fine: bool) -> Option<AuthConfig> {
+fn read_oauth2(table: &mut Table<'_>, files: &SecretFiles, is_http_fine: bool) -> Option<AuthConfig> {
     let token_url = table.require("token_url", "set it to where the server hands out tokens", |value| {
         SecretUrl::parse(&leaf::word(value)?).map_err(str::to_owned)
     });

@@ -2,8 +2,9 @@
 
 use super::access::AccessDraft;
 use super::choice::SourceKind;
-use super::secret::{self, SecretFiles};
-use super::secret_text::SecretText;
+use super::secret;
+use super::secret_file::SecretFiles;
+use super::secret_text::{SecretText, Token};
 use super::table::Table;
 use super::{BotConfig, KindConfig, leaf};
 
@@ -42,7 +43,7 @@ impl KindDraft {
 }
 
 /// Reads whose queue the source in `table` is; what is wrong is noted.
-pub(super) fn read(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles<'_>) -> KindDraft {
+pub(super) fn read(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> KindDraft {
     let is_given = table.has("kind");
     match table.take("kind", leaf::choice).or((!is_given).then_some(SourceKind::User)) {
         Some(SourceKind::User) => {
@@ -60,7 +61,7 @@ pub(super) fn read(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFi
     }
 }
 
-fn read_bot(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles<'_>) -> BotDraft {
+fn read_bot(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> BotDraft {
     let way_out = "set it to the bot's id, which the portal gave when the bot was registered";
     BotDraft {
         id: table.require("bot_id", way_out, leaf::id),
@@ -70,9 +71,9 @@ fn read_bot(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles<'_>
 }
 
 /// Only behind a webhook a bot needs its token (PORTAL.md 3.1).
-fn read_token(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles<'_>) -> Option<SecretText> {
+fn read_token(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> Option<SecretText> {
     let token = match access {
-        AccessDraft::Webhook(_) => secret::take(table, TOKEN_KEYS, files),
+        AccessDraft::Webhook(_) => secret::take::<Token>(table, TOKEN_KEYS, files),
         AccessDraft::Unclear => secret::take_given(table, TOKEN_KEYS, files),
         AccessDraft::Login(_) | AccessDraft::Grant(_) => {
             table.refuse(
@@ -83,5 +84,5 @@ fn read_token(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles<'
             None
         }
     };
-    token.map(|secret| secret.value)
+    token.map(|secret| secret.value.0)
 }

@@ -1,6 +1,6 @@
 //! The file as typed: read with a limit, parsed, turned into a layer whose values know their line.
 //!
-//! The text may hold secrets, so no error repeats any of it.
+//! The text may hold secrets, so no error repeats any of it but what `syntax` finds harmless.
 
 use std::io::Read as _;
 use std::ops::Range;
@@ -10,8 +10,8 @@ use config::{Map, Source, Value, ValueKind};
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::error::ConfigError;
-use super::shown;
 use super::table::Findings;
+use super::{shown, syntax};
 
 /// More than any real configuration, little enough to hold in memory.
 const LARGEST: u64 = 1024 * 1024;
@@ -43,10 +43,7 @@ pub(super) fn read(file: &Path) -> std::io::Result<Vec<u8>> {
 /// Parses the bytes of `file`. Keys at the top that cannot be ours are noted and left out.
 pub(super) fn parse(file: &Path, bytes: &[u8], findings: &Findings) -> Result<Layer, ConfigError> {
     let lines = Lines::of(bytes);
-    let syntax = |offset: usize, message: &str| {
-        let (line, column) = lines.position(bytes, offset);
-        ConfigError::Syntax { file: file.to_owned(), line, column, message: message.to_owned() }
-    };
+    let syntax = |offset: usize, message: &str| syntax::error(file, bytes, offset, message);
     let text = str::from_utf8(bytes).map_err(|error| syntax(error.valid_up_to(), "is not UTF-8"))?;
     let document = DeTable::parse(text)
         .map_err(|error| syntax(error.span().map_or(0, |span| span.start), error.message()))?;
@@ -65,16 +62,22 @@ fn is_bare(key: &str, findings: &Findings) -> bool {
 }
 
 /// Where each line starts.
-struct Lines(Vec<usize>);
+pub(super) struct Lines(Vec<usize>);
 
 impl Lines {
-    fn of(bytes: &[u8]) -> Self {
+    pub(super) fn of(bytes: &[u8]) -> Self {
         let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         Self(std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect())
     }
 
+    /// The bytes of a line, which is counted from 1.
+    pub(super) fn text<'b>(&self, bytes: &'b [u8], line: usize) -> &'b [u8] {
+        let end = self.0.get(line).copied().unwrap_or(bytes.len());
+        &bytes[self.0[line - 1]..end]
+    }
+
     /// Line and column of `offset`, counted from 1, the column in characters.
-    fn position(&self, bytes: &[u8], offset: usize) -> (usize, usize) {
+    pub(super) fn position(&self, bytes: &[u8], offset: usize) -> (usize, usize) {
         let line = self.0.partition_point(|start| *start <= offset);
         let start = self.0[line - 1];
         let before = &bytes[start..offset.min(bytes.len())];

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::table::Findings;
+use super::variable_names::{is_of_kubernetes, respelled};
 
 /// The origin that `config` gives to every value of this layer.
 pub(super) const ORIGIN: &str = "the environment";
 
-const PREFIX: &str = "B24RELAY_";
+/// What the name of every variable of ours begins with.
+pub(super) const PREFIX: &str = "B24RELAY_";
 
 /// In bytes; every real name is shorter, and `config` would nest a table for each part of it.
 const LONGEST_NAME: usize = 256;
@@ -43,7 +45,7 @@ impl Environment {
 
     /// Adds one variable, if it is ours; `None` stands for a value that is not UTF-8.
     pub(super) fn add(&mut self, name: &str, value: Option<String>) {
-        if !name.starts_with(PREFIX) {
+        if !name.starts_with(PREFIX) || is_of_kubernetes(name) {
             return;
         }
         match value.filter(|_| is_plain(name)) {
@@ -56,6 +58,15 @@ impl Environment {
     pub(super) fn defines_sources(&self) -> bool {
         let is_source = |name: &str| name.to_ascii_uppercase().starts_with("B24RELAY_SOURCES__");
         self.variables.iter().any(|(name, value)| is_source(name) && !value.is_empty())
+    }
+
+    /// Variables with an `_` too few or too many, each with what was meant, in the order of their names.
+    pub(super) fn misspelled(&self) -> Vec<(String, String)> {
+        let given = self.variables.iter().filter(|(_, value)| !value.is_empty());
+        let mut found: Vec<_> =
+            given.filter_map(|(name, _)| Some((name.clone(), respelled(name)?))).collect();
+        found.sort();
+        found
     }
 
     /// The layer to merge; values stay texts. Variables that cannot be used are noted.
@@ -78,6 +89,30 @@ impl Environment {
 /// The variable that sets `key`.
 pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase().replace('"', "").replace('.', "__"))
+}
+
+/// Refuses a path that a shell would have expanded; nothing does that to a path in a configuration.
+pub(super) fn refuse_shorthand(path: &str) -> Result<(), String> {
+    let home = home();
+    let rest = ["~", "$HOME", "${HOME}"].iter().find_map(|short| path.strip_prefix(short));
+    match rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+        Some(rest) => {
+            let home = home.map_or_else(|| "/home/USER".to_owned(), |home| home.display().to_string());
+            Err(format!(
+                "only a shell knows where `~` and `$HOME` are: write `{}{rest}`",
+                home.trim_end_matches('/')
+            ))
+        }
+        None if path.starts_with(['~', '$']) && path.contains('/') => {
+            Err("begins with what only a shell can expand: write the full path, from `/` on".to_owned())
+        }
+        None => Ok(()),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the environment is read here, and nowhere else")]
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }
 
 /// Whether `config` takes the name as a short path of keys, without an index.

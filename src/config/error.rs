@@ -9,12 +9,15 @@ pub enum ConfigError {
     /// Nothing is configured at all: point to `b24relay demo` and the reference file.
     #[error(
         "no configuration found: looked at {}; name one with `--config FILE`, start from the reference in \
-         `config/b24relay.toml`, or try `b24relay demo`, which needs none",
-        quoted(looked_at)
+         `config/b24relay.toml`, or try `b24relay demo`, which needs none{}",
+        quoted(looked_at),
+        corrected(misspelled)
     )]
     NoFile {
         /// The places, in order.
         looked_at: Vec<PathBuf>,
+        /// Variables that would have made a configuration, and how they must be spelled.
+        misspelled: Vec<(String, String)>,
     },
     /// The file is not there or cannot be read: check path and permissions.
     #[error("could not read the configuration `{}`: {reason}", file.display())]
@@ -24,8 +27,8 @@ pub enum ConfigError {
         /// What the system says.
         reason: String,
     },
-    /// The file is not TOML: go to the line. The line itself is not shown, it may hold a secret.
-    #[error("`{}` is not valid TOML: line {line}, column {column}: {message}", file.display())]
+    /// The file is not TOML: go to the line.
+    #[error("`{}` is not valid TOML: line {line}, column {column}: {message}{}", file.display(), below(excerpt.as_deref()))]
     Syntax {
         /// The file.
         file: PathBuf,
@@ -33,8 +36,10 @@ pub enum ConfigError {
         line: usize,
         /// In characters, counted from 1.
         column: usize,
-        /// What the parser says.
+        /// What the parser says, or what is meant by it.
         message: String,
+        /// The line with a caret below the place; `None` when it may hold a secret.
+        excerpt: Option<String>,
     },
     /// The configuration breaks rules: show all of them.
     #[error("{}", listed(file.as_deref(), violations))]
@@ -64,9 +69,20 @@ impl fmt::Display for Violation {
     }
 }
 
+fn below(excerpt: Option<&str>) -> String {
+    excerpt.map_or_else(String::new, |excerpt| format!("\n{excerpt}"))
+}
+
 fn quoted(paths: &[PathBuf]) -> String {
     let paths: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
     paths.join(" and ")
+}
+
+fn corrected(misspelled: &[(String, String)]) -> String {
+    let lines = misspelled.iter().map(|(name, meant)| {
+        format!("\n`{name}` is set, but two `_` separate the parts of a key: did you mean `{meant}`?")
+    });
+    lines.collect()
 }
 
 fn listed(file: Option<&Path>, violations: &[Violation]) -> String {

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::leaf;
-use super::secret::{self, SecretFiles};
+use super::secret_file::{SecretFiles, Shows};
+use super::secret_line;
 use super::table::Table;
 
 /// More is a mistake, and would be refused by most receivers.
@@ -34,7 +35,7 @@ const OURS: [&str; 15] = [
 const OUR_BEGINNINGS: [&str; 2] = ["webhook-", "ce-"];
 
 /// Reads them; what is wrong is noted. With `has_auth` there is an `Authorization` already.
-pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>, has_auth: bool) -> HeaderMap {
+pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles, has_auth: bool) -> HeaderMap {
     let count = table.len();
     if count > MOST {
         table.report_self(format!("there must be at most {MOST}, not {count}"));
@@ -47,7 +48,12 @@ pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>, has_auth: boo
             return Err(format!("is given twice, also as `{other}`: keep one"));
         }
         let text = leaf::secret(value)?;
-        let text = if is_file { secret::line_at(&text, files)? } else { text };
+        let text = if is_file {
+            files.line(&text, Shows::PathForCertain)?.0
+        } else {
+            files.note_inline(value);
+            text
+        };
         Ok((name, header_value(&text)?))
     });
     given.into_iter().collect()
@@ -68,7 +74,8 @@ fn header_name(name: &str, has_auth: bool) -> Result<HeaderName, String> {
 
 /// The value, which is never shown.
 pub(super) fn header_value(text: &str) -> Result<HeaderValue, String> {
-    let text = text.trim();
+    let text = secret_line::of_value(text);
+    secret_line::refuse_invisible(text)?;
     let is_plain = |byte: u8| (0x20..0x7f).contains(&byte);
     if text.is_empty() || !text.bytes().all(is_plain) {
         return Err("must be one line of plain ASCII".to_owned());

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use config::Value;
 
 use super::leaf;
-use super::secret::{self, SecretFiles};
-use super::secret_text::SecretText;
+use super::secret::{self, Secret};
+use super::secret_file::SecretFiles;
+use super::secret_text::{SecretText, Token};
 use super::table::Table;
 
 /// A shorter one can be guessed.
@@ -24,9 +25,10 @@ pub struct HttpConfig {
 }
 
 /// Reads it; what is wrong is noted.
-pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> Option<HttpConfig> {
+pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<HttpConfig> {
     let listen = table.take("listen", address);
-    let token = secret::take_given::<SecretText>(table, ["token", "token_file"], files);
+    let token = secret::take_given::<Token>(table, ["token", "token_file"], files);
+    let token = token.map(|token| Secret { key: token.key, value: token.value.0 });
     let shows_payloads = table.take("show_payloads", leaf::boolean).unwrap_or(false);
     if let Some(token) = &token
         && token.value.expose().len() < TOKEN_MIN

@@ -11,7 +11,7 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
-use super::shown;
+use super::{environment, secret_line, shown, table};
 
 /// A text that is not empty.
 pub(super) fn text(value: &Value) -> Result<String, String> {
@@ -25,10 +25,10 @@ pub(super) fn text(value: &Value) -> Result<String, String> {
 /// One word, never shown: the secret that goes with it is easily put in its place.
 pub(super) fn word(value: &Value) -> Result<String, String> {
     let text = secret(value)?;
-    if text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
-        return Err("must be one line without white space".to_owned());
-    }
-    Ok(text)
+    let text = secret_line::of_value(&text);
+    secret_line::refuse_invisible(text)?;
+    secret_line::refuse_blanks(text)?;
+    Ok(text.to_owned())
 }
 
 /// A text that is not empty and never shown.
@@ -46,17 +46,49 @@ pub(super) fn path(value: &Value) -> Result<PathBuf, String> {
     if text.contains(char::is_control) {
         return Err(format!("must be a path, not {}", shown::text(&text)));
     }
+    secret_line::refuse_invisible(&text)?;
+    environment::refuse_shorthand(&text)?;
     Ok(PathBuf::from(text))
 }
 
 /// One of the words that `T` knows.
 pub(super) fn choice<T: FromStr<Err = &'static str>>(value: &Value) -> Result<T, String> {
     match &value.kind {
-        ValueKind::String(text) => {
-            text.parse().map_err(|rule| format!("{rule}, not {}", shown::value(value)))
-        }
+        ValueKind::String(text) => text.parse().map_err(|rule: &str| {
+            let hint = meant(text, rule).map_or_else(String::new, |word| format!(": did you mean `{word}`?"));
+            format!("{rule}, not {}{hint}", shown::value(value))
+        }),
         _ => Err(format!("must be a text in quotes, not {}", shown::value(value))),
     }
+}
+
+/// What others call what a word of ours means.
+const SYNONYMS: [(&str, &str); 17] = [
+    ("http", "webhook"),
+    ("https", "webhook"),
+    ("url", "webhook"),
+    ("hook", "webhook"),
+    ("post", "webhook"),
+    ("console", "stdout"),
+    ("print", "stdout"),
+    ("terminal", "stdout"),
+    ("jsonl", "file"),
+    ("path", "file"),
+    ("warning", "warn"),
+    ("verbose", "debug"),
+    ("plain", "text"),
+    ("gz", "gzip"),
+    ("zst", "zstd"),
+    ("free", "standard"),
+    ("latest", "now"),
+];
+
+/// The word of those in backticks of `rule` that was meant by `text`.
+fn meant<'r>(text: &str, rule: &'r str) -> Option<&'r str> {
+    let words: Vec<&str> = rule.split('`').skip(1).step_by(2).collect();
+    let text = text.trim().to_lowercase();
+    let synonym = SYNONYMS.iter().find(|(other, word)| *other == text && words.contains(word));
+    synonym.map(|(_, word)| *word).or_else(|| table::nearest(&text, &words))
 }
 
 /// `true` or `false`.

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::leaf;
-use super::secret::SecretFiles;
+use super::secret_file::SecretFiles;
 use super::signing::{self, SigningConfig};
 use super::table::Table;
 
@@ -58,7 +58,7 @@ impl FromStr for LetterFormat {
 }
 
 /// Reads the keys of it; what is wrong is noted.
-pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> LetterConfig {
+pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles) -> LetterConfig {
     LetterConfig {
         format: table.take("format", leaf::choice).unwrap_or_default(),
         signing: signing::read(table, files),

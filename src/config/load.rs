@@ -8,7 +8,7 @@ use config::{Map, Value, ValueKind};
 use super::document::{self, Layer};
 use super::environment::Environment;
 use super::error::ConfigError;
-use super::secret::SecretFiles;
+use super::secret_file::SecretFiles;
 use super::table::Findings;
 use super::{Config, LogFormat, LogLevel, read};
 
@@ -35,6 +35,8 @@ pub struct Loaded {
     pub config: Config,
     /// The file it was read from; without one, all of it comes from the environment and flags.
     pub file: Option<PathBuf>,
+    /// The files that hold secrets; the configuration is among them if it does.
+    pub secret_files: Vec<PathBuf>,
 }
 
 /// Loads the configuration of this process.
@@ -91,11 +93,14 @@ pub(super) fn validate(
     findings: Findings,
 ) -> Result<Loaded, ConfigError> {
     let tree = merge(document, environment, overrides, &findings);
-    let files = SecretFiles { credentials: environment.credentials.as_deref() };
+    let files = SecretFiles::new(file.as_deref(), environment.credentials.as_deref());
     let config = read::read(tree, &files, &findings);
     let violations = findings.into_violations();
     match config {
-        Some(config) if violations.is_empty() => Ok(Loaded { config, file }),
+        Some(config) if violations.is_empty() => {
+            let secret_files = files.into_found(file.as_deref());
+            Ok(Loaded { config, file, secret_files })
+        }
         _ => Err(ConfigError::Invalid { file, violations }),
     }
 }
@@ -121,7 +126,7 @@ fn find(
     if environment.defines_sources() {
         return Ok(None);
     }
-    Err(ConfigError::NoFile { looked_at: places.to_vec() })
+    Err(ConfigError::NoFile { looked_at: places.to_vec(), misspelled: environment.misspelled() })
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> ConfigError {

@@ -34,17 +34,22 @@ mod read;
 #[cfg(test)]
 mod reference;
 mod secret;
+mod secret_file;
+mod secret_line;
 mod secret_text;
 mod secret_url;
 mod shown;
 mod signing;
 mod sink;
 mod source;
+mod syntax;
 mod table;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod variable_names;
 mod webhook;
+mod webhook_url;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -60,10 +65,11 @@ pub use networks::PrivateNetworks;
 pub use outcomes::{Outcome, OutcomesConfig};
 pub use proxy::ProxyConfig;
 pub use secret_text::SecretText;
-pub use secret_url::{SecretUrl, WebhookUrl};
+pub use secret_url::SecretUrl;
 pub use signing::{PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX, SigningConfig, SigningKey, SigningSecret};
 pub use tls::{TlsConfig, TlsVersion};
 pub use webhook::WebhookConfig;
+pub use webhook_url::WebhookUrl;
 
 /// Everything the relay needs to run.
 #[derive(Clone, PartialEq, Debug)]

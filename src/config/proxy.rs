@@ -5,7 +5,8 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-use super::secret::{self, SecretFiles, SecretValue};
+use super::secret::{self, SecretValue};
+use super::secret_file::{SecretFiles, Shows};
 use super::table::Table;
 
 /// `proxy`. Shows scheme and host only.
@@ -40,7 +41,7 @@ impl fmt::Debug for ProxyConfig {
 }
 
 impl SecretValue for ProxyConfig {
-    const IS_PATH_SHOWN: bool = true;
+    const SHOWS: Shows = Shows::Path;
 
     fn parse(text: &str) -> Result<Self, &'static str> {
         const SHAPE: &str =
@@ -58,7 +59,7 @@ impl SecretValue for ProxyConfig {
 }
 
 /// Reads it; what is wrong is noted.
-pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> ProxyConfig {
+pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles) -> ProxyConfig {
     let given = secret::take_given(table, ["proxy", "proxy_file"], files);
     given.map(|given| given.value).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use config::Value;
 
 use super::portals::{self, PortalDraft};
-use super::secret::SecretFiles;
+use super::secret_file::SecretFiles;
 use super::sink::{self, SinkDraft};
 use super::source::{self, SourceDraft};
 use super::table::{Findings, Table};
@@ -27,7 +27,7 @@ const MOST_PORTALS: usize = MOST_SOURCES;
 
 /// The configuration in `tree`. What is wrong is noted in `findings`; with nothing noted there,
 /// the outcome is complete.
-pub(super) fn read(tree: Value, files: &SecretFiles<'_>, findings: &Findings) -> Option<Config> {
+pub(super) fn read(tree: Value, files: &SecretFiles, findings: &Findings) -> Option<Config> {
     let draft = Table::read_root(tree, findings, |root| read_draft(root, files));
     crosscheck::check(&draft.state, &draft.sources, &draft.sinks, &draft.portals, findings);
     draft.complete()
@@ -72,7 +72,7 @@ impl Draft {
     }
 }
 
-fn read_draft(root: &mut Table<'_>, files: &SecretFiles<'_>) -> Draft {
+fn read_draft(root: &mut Table<'_>, files: &SecretFiles) -> Draft {
     let state = read_state(root);
     let grace = root.take("shutdown_grace", leaf::duration(Duration::ZERO, LONGEST_GRACE));
     let log = root.table("log", read_log);

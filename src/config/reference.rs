@@ -7,7 +7,7 @@ use config::{Value, ValueKind};
 
 use super::document;
 use super::read;
-use super::secret::SecretFiles;
+use super::secret_file::SecretFiles;
 use super::shown;
 use super::table::Findings;
 use super::tests::{environment, errors, load_text};
@@ -102,7 +102,12 @@ pub const REQUIRED_ONLY: &str = r#"
 "#;
 
 fn reference() -> String {
-    std::fs::read_to_string(folder().join("b24relay.toml")).unwrap()
+    filled_in(&std::fs::read_to_string(folder().join("b24relay.toml")).unwrap())
+}
+
+/// As an operator does it: what stands for a portal and a code is replaced.
+fn filled_in(text: &str) -> String {
+    text.replace("example.bitrix24.", "acme.bitrix24.").replace("/CODE/", "/abc123/")
 }
 
 fn folder() -> PathBuf {
@@ -139,7 +144,7 @@ fn credentials() -> tempfile::TempDir {
         ("http.token", "0123456789abcdef\n"),
         ("billing.secret", "SECRET\n"),
     ] {
-        std::fs::write(directory.path().join(name), text).unwrap();
+        std::fs::write(directory.path().join(name), filled_in(text)).unwrap();
     }
     let (certificate, key) = super::tests::certificate();
     for (name, text) in
@@ -179,6 +184,14 @@ fn anonymous(path: &str) -> String {
     parts.join(".")
 }
 
+/// Every key that is read, as `sinks.NAME.url`.
+pub(super) fn keys() -> BTreeSet<String> {
+    let layer = document::parse(Path::new("b24relay.toml"), switched_on().as_bytes(), &Findings::default());
+    let mut keys = BTreeSet::new();
+    keys_of("", &Value::new(None, ValueKind::Table(layer.unwrap().0)), &mut keys);
+    keys
+}
+
 #[test]
 fn the_reference_loads_as_it_stands() {
     let loaded = load_text(reference(), &environment(&[])).unwrap();
@@ -191,11 +204,10 @@ fn the_reference_lists_exactly_the_keys_that_are_read() {
     let findings = Findings::default();
     let layer = document::parse(Path::new("b24relay.toml"), text.as_bytes(), &findings).unwrap();
     let tree = Value::new(None, ValueKind::Table(layer.0));
-    let mut listed = BTreeSet::new();
-    keys_of("", &tree, &mut listed);
+    let listed = keys();
 
     let directory = credentials();
-    let files = SecretFiles { credentials: Some(directory.path()) };
+    let files = SecretFiles::new(None, Some(directory.path()));
     assert!(read::read(tree, &files, &findings).is_some());
     let read: BTreeSet<String> = findings.asked().iter().map(|key| anonymous(key)).collect();
     assert_eq!(findings.into_violations(), []);
@@ -208,7 +220,7 @@ fn the_reference_shows_the_defaults() {
     let mut environment = environment(&[]);
     environment.credentials = Some(directory.path().to_owned());
     let shown = load_text(switched_on(), &environment).unwrap().config;
-    let defaults = load_text(REQUIRED_ONLY, &environment).unwrap().config;
+    let defaults = load_text(filled_in(REQUIRED_ONLY), &environment).unwrap().config;
     assert_eq!(format!("{shown:#?}"), format!("{defaults:#?}"));
 }
 
@@ -216,10 +228,10 @@ fn the_reference_shows_the_defaults() {
 fn every_example_loads() {
     let directory = credentials();
     let mut environment = environment(&[
-        ("B24RELAY_SOURCES__SUPPORT__WEBHOOK_URL", "https://example.bitrix24.com/rest/7/CODE/"),
-        ("B24RELAY_SOURCES__SALES__WEBHOOK_URL", "https://example.bitrix24.com/rest/12/CODE/"),
+        ("B24RELAY_SOURCES__SUPPORT__WEBHOOK_URL", "https://acme.bitrix24.com/rest/7/abc123/"),
+        ("B24RELAY_SOURCES__SALES__WEBHOOK_URL", "https://acme.bitrix24.com/rest/12/abc123/"),
     ]);
-    let two_users = std::fs::read_to_string(folder().join("examples/two-users.toml")).unwrap();
+    let two_users = filled_in(&std::fs::read_to_string(folder().join("examples/two-users.toml")).unwrap());
     assert_eq!(load_text(&two_users, &environment).unwrap().config.sources.len(), 2);
 
     environment = super::tests::environment(&[]);
@@ -231,7 +243,7 @@ fn every_example_loads() {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap();
-        let text = text.replace("/etc/b24relay/support.url", "support.url");
+        let text = filled_in(&text).replace("/etc/b24relay/support.url", "support.url");
         assert_eq!(errors(&text, &environment), Vec::<String>::new(), "{}", path.display());
         count += 1;
     }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// A secret of a kind that never has quotation marks of its own, such as a bearer token (RFC 6750).
+pub(super) struct Token(pub(super) SecretText);
+
 /// A secret text. `Display` and `Debug` show `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretText(String);

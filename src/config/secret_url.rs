@@ -18,10 +18,10 @@ impl SecretUrl {
     /// # Errors
     /// Says what is wrong without repeating the text, which may be a secret.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let url = Url::parse(text).map_err(|_| "is not a URL")?;
-        if !matches!(url.scheme(), "http" | "https") {
+        if !has_scheme(text) {
             return Err("must start with https://");
         }
+        let url = Url::parse(text).map_err(|_| "is not a URL: see its host, and its port if it has one")?;
         if !url.has_host() {
             return Err("has no host");
         }
@@ -47,6 +47,16 @@ impl SecretUrl {
             return Err("must be https://HOST alone, without a path or a `?` part");
         }
         Ok(url)
+    }
+
+    /// A URL that was parsed and refused nothing.
+    pub(super) fn of(url: Url) -> Self {
+        Self(url)
+    }
+
+    /// The URL itself, to be made into another.
+    pub(super) fn into_url(self) -> Url {
+        self.0
     }
 
     /// The URL itself, for the request alone.
@@ -94,6 +104,12 @@ impl SecretUrl {
     }
 }
 
+fn has_scheme(text: &str) -> bool {
+    ["https:", "http:"]
+        .iter()
+        .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+}
+
 impl fmt::Display for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}/***", self.0.scheme(), self.authority())
@@ -106,111 +122,9 @@ impl fmt::Debug for SecretUrl {
     }
 }
 
-/// An incoming webhook, `https://HOST/rest/USER_ID/CODE/` (PORTAL.md 1.1): address and credential
-/// in one. Shows itself as `https://HOST/rest/USER_ID/***`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WebhookUrl {
-    base: SecretUrl,
-    user_id: u64,
-    code: String,
-}
-
-impl WebhookUrl {
-    /// Parses the URL that the portal shows when the webhook is created, with or without the final slash.
-    ///
-    /// # Errors
-    /// Says what is wrong without repeating the text, which is a secret.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        const SHAPE: &str = "must look like https://HOST/rest/USER_ID/CODE/";
-        let mut url = SecretUrl::parse(text)?.0;
-        if url.query().is_some() {
-            return Err("must not hold a `?` part");
-        }
-        let (user_id, code) = {
-            let parts: Vec<&str> = url.path().trim_end_matches('/').split('/').collect();
-            let ["", "rest", user_id, code] = parts[..] else { return Err(SHAPE) };
-            (user_id.parse().map_err(|_| SHAPE)?, code.to_owned())
-        };
-        if code.is_empty() || user_id == 0 {
-            return Err(SHAPE);
-        }
-        url.set_path(&format!("/rest/{user_id}/{code}/"));
-        Ok(Self { base: SecretUrl(url), user_id, code })
-    }
-
-    /// The address of one method, for the request alone.
-    pub fn expose_method(&self, method: &str) -> Url {
-        let mut url = self.base.0.clone();
-        url.set_path(&format!("{}{method}", url.path()));
-        url
-    }
-
-    /// The secret part, for removing it from texts of foreign origin.
-    pub fn expose_code(&self) -> &str {
-        &self.code
-    }
-
-    /// The address without its secret part.
-    pub fn url(&self) -> &SecretUrl {
-        &self.base
-    }
-
-    /// The user whose it is.
-    pub fn user_id(&self) -> u64 {
-        self.user_id
-    }
-
-    /// The queue it reads: portal and user (PORTAL.md 2.4), as recorded in the state file.
-    pub fn identity(&self) -> String {
-        format!("{}/user/{}", self.base.authority(), self.user_id)
-    }
-}
-
-impl fmt::Display for WebhookUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}/rest/{}/***", self.base.0.scheme(), self.base.authority(), self.user_id)
-    }
-}
-
-impl fmt::Debug for WebhookUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_webhook_url_is_taken_apart_and_hides_its_code() {
-        for text in ["https://a.example/rest/12/s3cr3t", "https://a.example/rest/12/s3cr3t/"] {
-            let url = WebhookUrl::parse(text).unwrap();
-            assert_eq!(url.identity(), "a.example/user/12");
-            assert_eq!(url.expose_method("profile").as_str(), "https://a.example/rest/12/s3cr3t/profile");
-            assert_eq!(
-                format!("{url} {url:?}"),
-                "https://a.example/rest/12/*** https://a.example/rest/12/***"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_no_webhook_url_is_refused_without_repeating_it() {
-        for text in [
-            "s3cr3t",
-            "ftp://a.example/rest/12/s3cr3t/",
-            "https://a.example/rest/12/",
-            "https://a.example/rest/0/s3cr3t/",
-            "https://a.example/rest/abc/s3cr3t/",
-            "https://a.example/rest/12/s3cr3t/profile",
-            "https://a.example/rest/12/s3cr3t/?a=1",
-            "https://a.example/rest/12/s3cr3t/#a",
-            "https://me:s3cr3t@a.example/rest/12/s3cr3t/",
-        ] {
-            assert!(!WebhookUrl::parse(text).unwrap_err().contains("s3cr3t"), "{text}");
-        }
-    }
 
     #[test]
     fn every_part_that_may_be_secret_is_known_in_every_spelling() {

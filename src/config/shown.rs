@@ -1,5 +1,7 @@
 //! How keys and values are repeated in violations: on one line, not too long, and never a URL.
 
+use std::path::PathBuf;
+
 use config::{Value, ValueKind};
 
 /// The value in backticks, or what it is when it has no short form.
@@ -29,6 +31,12 @@ pub(super) fn escaped(text: &str) -> String {
         short.push('…');
     }
     if short.contains(char::is_control) { short.escape_debug().to_string() } else { short }
+}
+
+/// Paths in backticks.
+pub(super) fn paths(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+    paths.join(", ")
 }
 
 /// Whether a text is a URL, or a webhook's address that lost its scheme.

@@ -14,10 +14,11 @@ use ring::hmac;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use super::leaf;
-use super::secret::{self, SecretFiles};
+use super::secret_file::{self, SecretFiles};
 use super::secret_text::SecretText;
 use super::shown;
 use super::table::Table;
+use super::{secret, secret_line};
 
 /// What a secret that both sides share begins with.
 pub const SHARED_PREFIX: &str = "whsec_";
@@ -81,11 +82,22 @@ impl SigningSecret {
         Ok(Self { text: SecretText::new(text), key: Arc::new(key) })
     }
 
+    /// One of several, as it was typed.
+    fn of_list(text: &str) -> Result<Self, String> {
+        Self::parse(secret::of_list(text)?).map_err(str::to_owned)
+    }
+
     /// Parses the text of a file: a secret a line, the newest first.
     fn parse_lines(text: &str) -> Result<Vec<Self>, String> {
-        let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
+        let lines = secret_line::lines_of_file(text);
+        if lines.is_empty() {
+            return Err("the file holds no secret, only comments".to_owned());
+        }
         let secrets: Vec<Self> = lines
-            .map(|(at, line)| Self::parse(line).map_err(|rule| format!("line {} of the file {rule}", at + 1)))
+            .into_iter()
+            .map(|(number, line)| {
+                Self::of_list(line).map_err(|rule| format!("line {number} of the file {rule}"))
+            })
             .collect::<Result<_, _>>()?;
         if secrets.len() > SECRETS_MAX {
             return Err(format!("the file must hold at most {SECRETS_MAX} secrets, one a line"));
@@ -98,7 +110,7 @@ impl SigningSecret {
     /// # Errors
     /// Says what is wrong without repeating anything.
     pub fn read(file: File) -> Result<Vec<Self>, String> {
-        Self::parse_lines(&secret::read_text(file).map_err(|rule| format!("the file {rule}"))?)
+        Self::parse_lines(&secret_file::read_text(file).map_err(|rule| format!("the file {rule}"))?)
     }
 
     /// The secret itself, as it is configured.
@@ -156,13 +168,16 @@ fn parse_pair(text: &str) -> Result<Ed25519KeyPair, &'static str> {
 }
 
 /// Reads `secrets` or `secrets_file`; what is wrong is noted.
-pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> SigningConfig {
+pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles) -> SigningConfig {
     if table.has("secrets") && table.has("secrets_file") {
         table.report("secrets_file", "must not be given together with `secrets`: keep one");
     }
-    let secrets = table.take("secrets", list);
+    let secrets = table.take("secrets", |value| {
+        files.note_inline(value);
+        list(value)
+    });
     let file = table.take("secrets_file", |value| {
-        let (place, text) = secret::find_file(&leaf::secret(value)?, files)?;
+        let (place, text) = files.secrets(&leaf::secret(value)?)?;
         Ok((place, SigningSecret::parse_lines(&text)?))
     });
     match (secrets, file) {
@@ -178,7 +193,7 @@ pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> SigningCon
 fn list(value: &Value) -> Result<Vec<SigningSecret>, String> {
     let texts = match &value.kind {
         ValueKind::Array(items) => items.iter().map(leaf::secret).collect::<Result<Vec<_>, _>>()?,
-        ValueKind::String(_) => leaf::secret(value)?.split(',').map(|text| text.trim().to_owned()).collect(),
+        ValueKind::String(_) => leaf::secret(value)?.split(',').map(str::to_owned).collect(),
         _ => {
             return Err(format!("must be a list such as [\"whsec_...\"], not {}", shown::kind(value)));
         }
@@ -188,7 +203,7 @@ fn list(value: &Value) -> Result<Vec<SigningSecret>, String> {
     }
     let numbered = (1..).zip(&texts);
     let parsed = numbered.map(|(at, text)| {
-        SigningSecret::parse(text).map_err(|rule| format!("secret {at} of the list {rule}"))
+        SigningSecret::of_list(text).map_err(|rule| format!("secret {at} of the list {rule}"))
     });
     parsed.collect()
 }

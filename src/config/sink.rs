@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::choice::SinkType;
-use super::secret::SecretFiles;
+use super::secret_file::SecretFiles;
 use super::table::Table;
 use super::{
     CompressConfig, FileConfig, FlowConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig, StdoutConfig,
@@ -59,7 +59,7 @@ impl SinkDraft {
 }
 
 /// Reads one sink; what is wrong is noted.
-pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -> SinkDraft {
+pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> SinkDraft {
     let way_out = "set it to `stdout`, `file` or `webhook`";
     let sink_type = table.require("type", way_out, leaf::choice::<SinkType>);
     let draft = SinkDraft {
@@ -109,7 +109,7 @@ fn read_retry(table: &mut Table<'_>) -> RetryConfig {
 fn read_target(
     sink_type: Option<SinkType>,
     table: &mut Table<'_>,
-    files: &SecretFiles<'_>,
+    files: &SecretFiles,
 ) -> Option<TargetConfig> {
     let foreign = SinkType::ALL.into_iter().filter(|other| Some(*other) != sink_type);
     for other in foreign {
@@ -191,7 +191,7 @@ mod tests {
                 None,
                 config::Map::from([("type".to_owned(), config::Value::from(sink_type.to_string()))]),
             );
-            Table::read_root(tree, &findings, |table| read("a", table, &SecretFiles { credentials: None }));
+            Table::read_root(tree, &findings, |table| read("a", table, &SecretFiles::default()));
             let mut expected: Vec<&str> = [&common[..], keys_of(sink_type)].concat();
             // Tables, by the keys that are in them.
             expected.retain(|key| !["rotate", "breaker", "batch", "auth", "tls"].contains(key));

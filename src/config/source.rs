@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::access::{self, AccessDraft, LoginDraft};
 use super::bot::{self, KindDraft};
-use super::secret::{self, SecretFiles};
+use super::secret;
+use super::secret_file::SecretFiles;
 use super::secret_url::SecretUrl;
 use super::table::Table;
 use super::{AccessConfig, PollConfig, SourceConfig, leaf};
@@ -77,7 +78,7 @@ impl SourceDraft {
 }
 
 /// Reads one source; what is wrong is noted.
-pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles<'_>) -> SourceDraft {
+pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> SourceDraft {
     let access = access::read(table, files);
     let is_http_fine = table.take("allow_http", leaf::boolean).unwrap_or(false);
     for (key, url) in access.addresses().into_iter().filter(|_| !is_http_fine) {

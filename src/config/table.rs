@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use config::{Value, ValueKind};
 
-use super::environment;
 use super::error::Violation;
 use super::shown;
+use super::{environment, variable_names};
 
 /// What reading brought to light, shared by all tables of one tree.
 #[derive(Default, Debug)]
@@ -173,7 +173,9 @@ impl Table<'_> {
             return Some(Table::open(path, value, findings, read));
         }
         findings.ask(&path, Some(&value));
-        findings.report(path, format!("must be a table, not {}", shown::kind(&value)));
+        let respelled = variable(&path, &value).and_then(|variable| variable_names::respelled(&variable));
+        let hint = respelled.map_or_else(String::new, |name| format!(": {}", did_you_mean(&name)));
+        findings.report(path, format!("must be a table, not {}{hint}", shown::kind(&value)));
         None
     }
 
@@ -193,15 +195,16 @@ impl Table<'_> {
     fn close(self) {
         for (key, value) in &self.entries {
             let path = self.path_of(&shown::key(key));
-            let text = format!("unknown key, {}", self.suggestion(key));
-            let place = place(&path, value);
+            let (place, variable) = (place(&path, value), variable(&path, value));
+            let respelled = variable.and_then(|variable| variable_names::respelled(&variable));
+            let suggestion = respelled.map_or_else(|| self.suggestion(key), |name| did_you_mean(&name));
+            let text = format!("unknown key, {suggestion}");
             self.findings.violations.borrow_mut().push(Violation { key: path, text, place });
         }
     }
 
     fn suggestion(&self, key: &str) -> String {
-        nearest(key, &self.known)
-            .map_or_else(|| self.valid_keys(), |nearest| format!("did you mean `{nearest}`?"))
+        nearest(key, &self.known).map_or_else(|| self.valid_keys(), did_you_mean)
     }
 
     fn valid_keys(&self) -> String {
@@ -215,11 +218,28 @@ impl Table<'_> {
     }
 }
 
-fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+fn did_you_mean(name: &str) -> String {
+    format!("did you mean `{name}`?")
+}
+
+/// The candidate that `key` is most like, if any is like it.
+pub(super) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     const CLOSE: f64 = 0.85;
     let likeness = |candidate: &str| strsim::jaro_winkler(&key.to_lowercase(), candidate);
     let best = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     (likeness(best) >= CLOSE).then_some(best)
+}
+
+/// The first variable that set something of a value, if any did.
+fn variable(path: &str, value: &Value) -> Option<String> {
+    match (value.origin(), &value.kind) {
+        (Some(environment::ORIGIN), _) => Some(environment::variable(path)),
+        (_, ValueKind::Table(entries)) => {
+            let entries: BTreeMap<_, _> = entries.iter().collect();
+            entries.into_iter().find_map(|(key, value)| variable(&format!("{path}.{key}"), value))
+        }
+        _ => None,
+    }
 }
 
 /// Where a value was written. A table that only variables make up has no place of its own: then it is

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::leaf;
-use super::secret::{self, SecretFiles};
+use super::secret_file::SecretFiles;
 use super::secret_text::SecretText;
 use super::table::Table;
 
@@ -79,8 +79,9 @@ impl FromStr for TlsVersion {
 }
 
 /// Reads it; what is wrong is noted.
-pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> TlsConfig {
-    let pem = |value: &config::Value| secret::text_at(&leaf::secret(value)?, files, LARGEST);
+pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles) -> TlsConfig {
+    let pem = |value: &config::Value| files.public_text(&leaf::secret(value)?, LARGEST);
+    let private_pem = |value: &config::Value| files.private_text(&leaf::secret(value)?, LARGEST);
     let authorities = table.take("ca_file", |value| {
         let text = pem(value)?;
         Ok((authorities(&text)?, text))
@@ -90,7 +91,7 @@ pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> TlsConfig 
         table.report("client_key_file", "belongs to a certificate: set `client_cert_file` as well");
     }
     let certificate = table.take("client_cert_file", |value| with_certificate(pem(value)?));
-    let key = table.take("client_key_file", |value| with_key(pem(value)?));
+    let key = table.take("client_key_file", |value| with_key(private_pem(value)?));
     let min_version = table.take("min_version", leaf::choice);
     let (authorities, authorities_text) = authorities.unzip();
     let files = [&authorities_text, &certificate, &key].map(|text| text.as_ref().map(SecretText::new));

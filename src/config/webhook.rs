@@ -9,7 +9,8 @@ use super::letter::{self, LetterConfig};
 use super::networks::{self, PrivateNetworks};
 use super::outcomes::{self, OutcomesConfig};
 use super::proxy::{self, ProxyConfig};
-use super::secret::{self, SecretFiles};
+use super::secret;
+use super::secret_file::SecretFiles;
 use super::secret_url::SecretUrl;
 use super::table::Table;
 use super::tls::{self, TlsConfig};
@@ -87,7 +88,7 @@ impl WebhookConfig {
 }
 
 /// Reads them; what is wrong is noted.
-pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles<'_>) -> Option<WebhookConfig> {
+pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<WebhookConfig> {
     let url = secret::take::<SecretUrl>(table, ["url", "url_file"], files);
     let is_http_fine = table.take("allow_http", leaf::boolean).unwrap_or(false);
     if let Some(url) = url.as_ref().filter(|_| !is_http_fine) {

@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 
 use super::finding::{Finding, State};
 use crate::cli::exit::Exit;
-use crate::config::{KindConfig, SourceConfig};
-use crate::portal::{CallError, Caller, account};
+use crate::config::{BotConfig, KindConfig, SourceConfig};
+use crate::portal::{CallError, Caller, account, bots};
 
 pub const REACH: &str = "reach";
 pub const CREDENTIAL: &str = "credential";
@@ -13,6 +13,7 @@ pub const APPLICATION: &str = "application";
 pub const SCOPES: &str = "scopes";
 pub const METHODS: &str = "methods";
 pub const CLOCK: &str = "clock";
+pub const BOT: &str = "bot";
 
 /// A greater difference of the clocks is told: dates in events and logs cannot be compared any more.
 const SKEW_MAX: SignedDuration = SignedDuration::from_secs(30);
@@ -129,6 +130,24 @@ pub async fn methods(source: &SourceConfig, caller: &Caller) -> Finding {
     }
     let cure = "not final, a portal remembers such a no for up to 7 days: if polling fails as well, update the portal";
     Finding::warn(METHODS, lacking.join(", "), cure)
+}
+
+/// Whether the bot gets to see what is said in group chats (PORTAL.md N6).
+pub async fn bot(bot: &BotConfig, caller: &Caller) -> Finding {
+    let listed = match bots::list_v2(caller, bot.token.as_ref()).await {
+        Ok(listed) => listed,
+        Err(refusal) => return Finding::skip(BOT, format!("the portal does not say what it is: {refusal}")),
+    };
+    let Some(found) = listed.iter().find(|other| other.id == bot.id) else {
+        return Finding::skip(BOT, "the portal does not list it among those of this application or token");
+    };
+    if found.kind.eq_ignore_ascii_case("bot") {
+        let detail =
+            "it is of type `bot`: from group chats it gets only messages that mention it, and commands";
+        let hint = "where it must see every message, register it as `personal` or `supervisor`; else nothing is to be done";
+        return Finding::warn(BOT, detail, hint);
+    }
+    Finding::ok(BOT, format!("of type `{}`", found.kind))
 }
 
 /// The portal's clock against ours.

@@ -88,7 +88,7 @@ fn exit_of(refusal: &CallError) -> Exit {
 
 /// The worst of all, by what an operator has to mend first.
 pub fn worst<'a>(findings: impl Iterator<Item = &'a Finding>) -> Exit {
-    const ORDER: [Exit; 4] = [Exit::Config, Exit::Io, Exit::Refused, Exit::Unavailable];
+    const ORDER: [Exit; 5] = [Exit::Config, Exit::Io, Exit::Refused, Exit::Unavailable, Exit::Temporary];
     let exits: Vec<Exit> = findings.map(|finding| finding.exit).collect();
     ORDER.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Clean)
 }

@@ -4,7 +4,9 @@
 
 mod account;
 mod finding;
+mod machine;
 mod queue;
+mod record;
 mod source;
 mod state;
 
@@ -18,7 +20,8 @@ use super::exit::Exit;
 use super::output::{print, remark};
 use super::source::callers;
 use super::table::{aligned, table};
-use crate::config::{AccessConfig, Config, SinkConfig, SourceConfig, TargetConfig};
+use crate::blocking;
+use crate::config::{AccessConfig, Config, Loaded, SinkConfig, SourceConfig, TargetConfig};
 use crate::foreign_text::plain;
 use crate::relay::Callers;
 use crate::shutdown::Signals;
@@ -35,7 +38,7 @@ Nothing is changed: no event is confirmed, none is sent, no file is created. A c
 made because another one failed is skipped.
 
 Exit codes: 0 all is well, warnings included; 78 the configuration is wrong; 74 the state file cannot be used; 77 a credential is \
-refused; 69 something is out of reach. The first of them that applies.
+refused; 69 something is out of reach; 75 the port of `[http]` is taken. The first of them that applies.
 
 Examples:
   b24relay check
@@ -57,7 +60,10 @@ pub struct CheckArgs {
 /// What was found.
 #[derive(Serialize)]
 struct Report {
+    configuration: Subject,
     state: Subject,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<Subject>,
     sources: Vec<Subject>,
     sinks: Vec<Subject>,
 }
@@ -69,16 +75,17 @@ struct Subject {
     checks: Vec<Finding>,
 }
 
-/// Checks what `config` names, unless told not to, and says what came of it.
-pub async fn run(args: &CheckArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+/// Checks what the configuration names, unless told not to, and says what came of it.
+pub async fn run(args: &CheckArgs, loaded: &Loaded, signals: &Signals) -> anyhow::Result<Exit> {
+    let config = &loaded.config;
     let report = if args.no_network {
-        stated(config)
+        stated(loaded)
     } else {
         let callers = callers(config, &config.sources).await?;
         let report = tokio::select! {
             biased;
             () = signals.stop.cancelled() => None,
-            report = examine(config, &callers) => Some(report),
+            report = examine(loaded, &callers, signals) => Some(report),
         };
         callers.rest().await;
         let Some(report) = report else {
@@ -91,49 +98,85 @@ pub async fn run(args: &CheckArgs, config: &Config, signals: &Signals) -> anyhow
         print(&serde_json::to_string_pretty(&report)?)?;
     } else {
         print(&configuration(config))?;
-        if !args.no_network {
-            let tables = [
-                ("STATE FILE", slice::from_ref(&report.state)),
-                ("SOURCE", &report.sources),
-                ("SINK", &report.sinks),
-            ];
-            for (heading, subjects) in tables {
+        for (heading, subjects) in report.tables() {
+            if subjects.iter().any(Subject::was_checked) {
                 print(&format!("\n{}", listed(heading, subjects)))?;
             }
         }
     }
-    let subjects = [&report.state].into_iter().chain(&report.sources).chain(&report.sinks);
+    let subjects = report.tables().into_iter().flat_map(|(_, subjects)| subjects);
     Ok(finding::worst(subjects.flat_map(|subject| &subject.checks)))
 }
 
+impl Report {
+    /// Its parts, each with a heading.
+    fn tables(&self) -> [(&'static str, &[Subject]); 5] {
+        [
+            ("CONFIGURATION", slice::from_ref(&self.configuration)),
+            ("STATE FILE", slice::from_ref(&self.state)),
+            ("HTTP", self.http.as_slice()),
+            ("SOURCE", &self.sources),
+            ("SINK", &self.sinks),
+        ]
+    }
+}
+
 /// What can be said without asking anybody.
-fn stated(config: &Config) -> Report {
+fn stated(loaded: &Loaded) -> Report {
+    let config = &loaded.config;
+    let file =
+        loaded.file.as_ref().map_or_else(|| "environment".to_owned(), |file| file.display().to_string());
     let source = |source: &SourceConfig| Subject::stated(&source.name, access(source));
     let sink = |sink: &SinkConfig| Subject::stated(&sink.name, target(&sink.target));
     Report {
+        configuration: Subject::stated(&file, String::new()).with(machine::secrets(&loaded.secret_files)),
         state: Subject::stated(&config.state.display().to_string(), String::new()),
+        http: config.http.as_ref().map(|http| Subject::stated(&http.listen.to_string(), String::new())),
         sources: config.sources.iter().map(source).collect(),
         sinks: config.sinks.iter().map(sink).collect(),
     }
 }
 
-async fn examine(config: &Config, callers: &Callers) -> Report {
-    let Report { state, sources, sinks } = stated(config);
-    let state = state.with([state::examine(&config.state)]);
+async fn examine(loaded: &Loaded, callers: &Callers, signals: &Signals) -> Report {
+    let config = &loaded.config;
+    let Report { configuration, state, http, sources, sinks } = stated(loaded);
+    let path = config.state.clone();
+    let (finding, on_record) = blocking::run(move || state::examine(&path)).await;
+    let (state, on_record) = (state.with([finding]), on_record.as_ref());
+    let http = match (http, &config.http) {
+        (Some(subject), Some(http)) => {
+            let daemon = on_record.and_then(|report| report.holder.as_deref());
+            Some(subject.with([machine::listen(http.listen, daemon).await]))
+        }
+        (_, None) | (None, _) => None,
+    };
     let sources = sources.into_iter().zip(&config.sources).map(|(subject, config_of)| async {
-        subject.with(source::examine(config, callers, config_of).await)
+        subject.with(source::examine(config, callers, on_record, config_of).await)
     });
     let sinks = sinks.into_iter().zip(&config.sinks).map(|(subject, config_of)| async {
-        subject.with([reached(config_of).await]).with(exposure(config_of).await)
+        subject.with([reached(config_of, signals).await]).with(exposure(config_of).await)
     });
     let sources = stream::iter(sources).buffered(AT_ONCE).collect();
     let sinks = stream::iter(sinks).buffered(AT_ONCE).collect();
     let (sources, sinks) = tokio::join!(sources, sinks);
-    Report { state, sources, sinks }
+    Report { configuration, state, http, sources, sinks }
 }
 
-async fn reached(sink: &SinkConfig) -> Finding {
+async fn reached(sink: &SinkConfig, signals: &Signals) -> Finding {
     const REACH: &str = "reach";
+    match &sink.target {
+        TargetConfig::File(file) => {
+            if let Some(finding) = machine::stream(&file.path) {
+                return finding;
+            }
+        }
+        TargetConfig::Webhook(_) => {
+            if let Err(reason) = sink::build(sink, signals) {
+                return Finding::fail(REACH, Exit::Config, format!("sinks.{}: {reason}", sink.name), "");
+            }
+        }
+        TargetConfig::Stdout(_) => {}
+    }
     match sink::reach(sink).await {
         Ok(detail) => Finding::ok(REACH, detail),
         Err(detail) => {
@@ -158,6 +201,11 @@ async fn exposure(sink: &SinkConfig) -> Vec<Finding> {
 impl Subject {
     fn stated(name: &str, detail: String) -> Self {
         Self { name: name.to_owned(), checks: vec![Finding::ok(CONFIGURATION, detail)] }
+    }
+
+    /// Whether there is more to show than what was configured.
+    fn was_checked(&self) -> bool {
+        self.checks.iter().any(|finding| finding.check != CONFIGURATION)
     }
 
     fn with(mut self, findings: impl IntoIterator<Item = Finding>) -> Self {

@@ -4,15 +4,26 @@ use super::account::{
     self, APPLICATION, CLOCK, CREDENTIAL, METHODS, REACH, SCOPES, has_passed, skipped_after,
 };
 use super::finding::{Finding, State};
-use super::queue;
+use super::{queue, record};
 use crate::cli::exit::Exit;
-use crate::config::{Config, SourceConfig};
+use crate::config::{Config, KindConfig, SourceConfig};
 use crate::portal::Caller;
 use crate::relay::Callers;
+use crate::store::Report;
 
 /// Everything that `source`'s portal can be asked without changing anything there.
-pub async fn examine(config: &Config, callers: &Callers, source: &SourceConfig) -> Vec<Finding> {
-    let mut findings = examined(config, callers, source).await;
+pub async fn examine(
+    config: &Config,
+    callers: &Callers,
+    on_record: Option<&Report>,
+    source: &SourceConfig,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(report) = on_record {
+        findings.extend(record::queue(config, report, callers, source).await);
+        findings.extend(record::removed(config, report, source));
+    }
+    findings.extend(examined(config, callers, source).await);
     for finding in &mut findings {
         finding.cure = finding.cure.replace("SOURCE", &source.name);
     }
@@ -57,6 +68,9 @@ async fn ask(config: &Config, source: &SourceConfig, caller: Caller) -> Vec<Find
     });
     findings.push(account::clock(&caller).await);
     findings.push(queue::rate(config, source));
+    if let KindConfig::Bot(bot) = &source.kind {
+        findings.push(account::bot(bot, &caller).await);
+    }
     findings.extend(if may_read {
         queue::look(source, caller).await
     } else {

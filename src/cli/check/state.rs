@@ -1,34 +1,88 @@
 //! Could a daemon work with the state file? Looked at only, as everything here is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
 use super::finding::Finding;
 use crate::cli::exit::Exit;
-use crate::store::{Report, Store};
+use crate::store::{self, Inspection, Report, Soundness, Store, StoreError};
 
 const FILE: &str = "file";
 
-/// Looks at the state file at `path`, or at where it would be made.
-pub fn examine(path: &Path) -> Finding {
+/// Looks at the state file at `path`, or at where it would be made; also returns what is in it, if it can be used.
+pub fn examine(path: &Path) -> (Finding, Option<Report>) {
+    // As the mount of a single file begins.
+    let is_empty = path.metadata().is_ok_and(|found| found.is_file() && found.len() == 0);
     match path.try_exists() {
+        Ok(true) if is_empty && Store::report(path).is_err_and(|error| is_missing(&error)) => {
+            (to_be_made(path), None)
+        }
         Ok(true) => existing(path),
-        Ok(false) => to_be_made(path),
-        Err(error) => fail(format!("cannot look at it: {error}")),
+        // A link to a file that is not there.
+        Ok(false) if path.is_symlink() => (fail("it is a link that leads nowhere".to_owned()), None),
+        Ok(false) => (to_be_made(path), None),
+        Err(error) => (fail(format!("cannot look at it: {error}")), None),
     }
 }
 
-fn existing(path: &Path) -> Finding {
-    match Store::report(path) {
-        Ok(Report { trouble: Some(trouble), .. }) => fail(format!("takes nothing at the moment: {trouble}")),
-        Ok(Report { holder: Some(holder), .. }) => Finding::ok(FILE, format!("in use by {holder}")),
-        Ok(_) if access(path, Access::READ_OK | Access::WRITE_OK).is_err() => {
-            fail("this user may not write to it".to_owned())
-        }
-        Ok(_) => Finding::ok(FILE, "can be used"),
-        Err(error) => Finding::fail(FILE, Exit::Io, error.to_string(), ""),
+/// As `run` sees an empty file that nobody has worked with.
+fn is_missing(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable { .. })
+}
+
+fn existing(path: &Path) -> (Finding, Option<Report>) {
+    let report = match Store::report(path) {
+        Ok(report) => report,
+        Err(error) => return (refused(error), None),
+    };
+    let finding = match &report {
+        Report { trouble: Some(trouble), .. } => fail(format!("takes nothing at the moment: {trouble}")),
+        // Who runs on it has looked at all of it.
+        Report { holder: Some(holder), .. } => Finding::ok(FILE, format!("in use by {holder}")),
+        Report { .. } => usable(path),
+    };
+    (finding, Some(report))
+}
+
+/// What the next start would find.
+fn usable(path: &Path) -> Finding {
+    let lock = beside(path, ".lock");
+    if access(path, Access::READ_OK | Access::WRITE_OK).is_err() {
+        return fail("this user may not write to it".to_owned());
     }
+    if lock.exists() && access(&lock, Access::READ_OK | Access::WRITE_OK).is_err() {
+        return fail(format!("this user may not write to its lock file `{}`", lock.display()));
+    }
+    let folder =
+        path.canonicalize().ok().and_then(|place| Some(place.parent()?.to_owned())).unwrap_or_default();
+    if access(&folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        return fail(format!("this user may not write to its folder `{}`", folder.display()));
+    }
+    let Inspection { soundness, findings, .. } = match Store::inspect(path) {
+        Ok(inspection) => inspection,
+        Err(error) => return refused(error),
+    };
+    let exit = match soundness {
+        Soundness::Sound => return Finding::ok(FILE, "can be used"),
+        Soundness::Damaged => Exit::Io,
+        Soundness::Foreign => Exit::Config,
+    };
+    let wrong: Vec<String> = findings.into_iter().filter_map(store::Finding::trouble).collect();
+    let hint = "`b24relay state check` shows what is left and what to do";
+    Finding::fail(FILE, exit, format!("it is damaged: {}", wrong.join("; ")), hint)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// With the code that `run` would leave with.
+fn refused(error: StoreError) -> Finding {
+    let detail = error.to_string();
+    Finding::fail(FILE, Exit::of(&error.into()), detail, "")
 }
 
 fn to_be_made(path: &Path) -> Finding {
