@@ -1,5 +1,7 @@
 //! `b24relay handlers`: the push handlers that an application has bound before it moved to the relay.
 
+use std::io::{self, Read as _};
+
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
@@ -37,6 +39,9 @@ enum HandlersCommand {
     Unbind(UnbindArgs),
 }
 
+/// No URL is longer, in bytes.
+const LINE_MAX: u64 = 16 * 1024;
+
 const LIST_EXAMPLES: &str = "\
 Examples:
   b24relay handlers list support
@@ -53,12 +58,14 @@ struct ListArgs {
 }
 
 const UNBIND_EXAMPLES: &str = "\
-Shows what matches, asks, and says how many handlers are gone.
+Shows what matches, asks, and says how many handlers are gone. A URL that holds a secret is read from standard input \
+with `--handler -`: every user of this machine can see a command line.
 
 Examples:
   b24relay handlers unbind support --event ONIMBOTMESSAGEADD --dry-run
   b24relay handlers unbind support --event ONIMBOTMESSAGEADD --yes
-  b24relay handlers unbind support --event ONTASKADD --handler 'https://old.example.com/b24?k=1'
+  b24relay handlers unbind support --event ONTASKADD --handler https://old.example.com/b24
+  pass show b24/old-handler | b24relay handlers unbind support --event ONTASKADD --handler - --yes
   b24relay handlers unbind support --event ONTASKADD --event-type offline";
 
 #[derive(Debug, Args)]
@@ -69,8 +76,8 @@ struct UnbindArgs {
     /// The event, in any letter case
     #[arg(long)]
     event: String,
-    /// Only the handler with exactly this URL
-    #[arg(long, value_name = "URL")]
+    /// Only the handler with exactly this URL, `-` reads it from standard input
+    #[arg(long, value_name = "URL", value_parser = given_or_read)]
     handler: Option<String>,
     /// Only what was bound for this user; 0 is what was bound for nobody in particular
     #[arg(long, value_name = "USER")]
@@ -80,6 +87,16 @@ struct UnbindArgs {
     event_type: Option<EventTypeArg>,
     #[command(flatten)]
     consent: ConsentArgs,
+}
+
+/// The text itself, or the line on standard input when it is `-`.
+fn given_or_read(text: &str) -> io::Result<String> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
+    let mut line = String::new();
+    io::stdin().take(LINE_MAX).read_to_string(&mut line)?;
+    Ok(line.trim().to_owned())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

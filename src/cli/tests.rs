@@ -50,6 +50,24 @@ fn no_help_is_wrapped_twice() {
     );
 }
 
+/// Every user of a machine can see what its processes were started with.
+#[test]
+fn no_flag_takes_a_secret() {
+    let is_secret = |name: &str| {
+        ["token", "secret", "password", "client", "key", "code"].iter().any(|word| name.contains(word))
+    };
+    let mut found = Vec::new();
+    for (call, command) in commands() {
+        for flag in command.get_arguments().filter(|flag| flag.get_action().takes_values()) {
+            let is_file = flag.get_value_names().is_some_and(|names| names.iter().all(|name| name == "FILE"));
+            if is_secret(flag.get_id().as_str()) && !is_file {
+                found.push(format!("{call} --{}", flag.get_id()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "these take a secret: {found:?}");
+}
+
 #[test]
 fn what_is_ragged_is_found() {
     assert_eq!(ragged("One.\n\nExamples:\n  b24relay x\n    more"), [""; 0]);

@@ -7,7 +7,7 @@ use super::secret_text::{SecretText, Token};
 use super::secret_url::SecretUrl;
 use super::table::Table;
 use super::webhook_url::WebhookUrl;
-use super::{environment, leaf, secret_line};
+use super::{environment, leaf, secret_file, secret_line};
 
 /// What can be a secret.
 pub(super) trait SecretValue: Sized {
@@ -157,6 +157,13 @@ fn plain(text: &str, quotes: Option<Quotes>) -> Result<&str, String> {
     }
     secret_line::refuse_invisible(text)?;
     Ok(text)
+}
+
+/// The token in the bytes of a file.
+pub(super) fn token_of_file(bytes: Vec<u8>) -> Result<SecretText, String> {
+    let text = secret_file::text_of(bytes)?;
+    let Token(token) = parsed(secret_line::of_file(&text)?, Some(Quotes::Slip), "")?;
+    Ok(token)
 }
 
 /// One secret of a list.

@@ -208,7 +208,7 @@ pub(super) fn read_text(file: File) -> Result<String, String> {
 fn read_up_to(file: File, largest: u64) -> Result<String, String> {
     let mut bytes = Vec::new();
     file.take(largest + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-    text_of(bytes, largest)
+    text_up_to(bytes, largest)
 }
 
 /// What is said of a file that cannot be read.
@@ -216,7 +216,12 @@ fn unreadable(error: &io::Error) -> String {
     format!("could not be read: {error}")
 }
 
-fn text_of(bytes: Vec<u8>, largest: u64) -> Result<String, String> {
+/// The text of a file of secrets, of which these are all bytes.
+pub(super) fn text_of(bytes: Vec<u8>) -> Result<String, String> {
+    text_up_to(bytes, LARGEST)
+}
+
+fn text_up_to(bytes: Vec<u8>, largest: u64) -> Result<String, String> {
     if bytes.len() as u64 > largest {
         return Err(format!("is larger than {} KiB: it must hold nothing else", largest / 1024));
     }
@@ -241,11 +246,11 @@ mod tests {
 
     #[test]
     fn a_secret_file_is_refused_when_empty_large_or_binary() {
-        assert_eq!(text_of(b"s3cr3t\r\n".to_vec(), LARGEST), Ok("s3cr3t\r\n".to_owned()));
+        assert_eq!(text_of(b"s3cr3t\r\n".to_vec()), Ok("s3cr3t\r\n".to_owned()));
         for bytes in
             [b" \n".to_vec(), vec![b's'; 64 * 1024 + 1], b"s3cr3t\xff".to_vec(), b"\xff\xfes\0".to_vec()]
         {
-            assert!(!text_of(bytes, LARGEST).unwrap_err().contains("s3cr3t"));
+            assert!(!text_of(bytes).unwrap_err().contains("s3cr3t"));
         }
     }
 

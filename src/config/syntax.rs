@@ -9,7 +9,7 @@ use super::secret_file::is_utf16;
 
 /// Keys whose values are never secret; a line of any other key is not shown. None of them is the end of a key that
 /// holds a secret: a line that was cut in two must not pass for one of these.
-const HARMLESS_KEYS: [&str; 50] = [
+const HARMLESS_KEYS: [&str; 49] = [
     "batch",
     "bot_id",
     "breaker",
@@ -34,7 +34,7 @@ const HARMLESS_KEYS: [&str; 50] = [
     "max",
     "max_age",
     "max_event_age",
-    "max_events",
+    "bytes",
     "max_size",
     "min",
     "min_version",
@@ -56,7 +56,6 @@ const HARMLESS_KEYS: [&str; 50] = [
     "state",
     "timeout",
     "type",
-    "wait",
     "warning",
     "with_user_events",
     "hold",
@@ -144,12 +143,13 @@ fn hint(text: &str, column: usize, message: &str) -> Option<String> {
                 Some("the text has no quote at its end".to_owned()).filter(|_| message.contains("string"))
             }
             Some('[' | '{') => None,
+            Some(_) if ["true", "false"].iter().any(|word| value.eq_ignore_ascii_case(word)) => {
+                Some("`true` and `false` are written in small letters".to_owned())
+            }
             Some(_) => Some("texts need quotes, as in `level = \"info\"`".to_owned()),
         };
     }
-    if message.starts_with("key with no value") && text[at.min(text.len())..].starts_with(':')
-        || text[..at].ends_with(':')
-    {
+    if message.starts_with("key with no value") && text[..at].trim_end().ends_with(':') {
         return Some("a key and its value are joined by `=`, not by `:`".to_owned());
     }
     if message.contains("unicode") || message.contains("escape") {

@@ -36,7 +36,7 @@ const SOURCE_KEYS: [&str; 24] = [
 ];
 
 /// The same of a sink.
-const SINK_KEYS: [&str; 47] = [
+const SINK_KEYS: [&str; 46] = [
     "ALLOW_HTTP",
     "AUTH__CLIENT_ID",
     "AUTH__CLIENT_SECRET",
@@ -49,9 +49,8 @@ const SINK_KEYS: [&str; 47] = [
     "AUTH__TOKEN_URL",
     "AUTH__TYPE",
     "AUTH__USER",
-    "BATCH__MAX_EVENTS",
-    "BATCH__MAX_SIZE",
-    "BATCH__WAIT",
+    "BATCH__BYTES",
+    "BATCH__EVENTS",
     "BREAKER__FAILURES",
     "COMPRESS",
     "CONCURRENCY",

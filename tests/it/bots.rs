@@ -29,7 +29,8 @@ async fn requests(portal: &Portal) -> u64 {
 
 fn setup(portal: &Portal) -> Setup {
     let setup = Setup::new().with_source(portal).with_file();
-    std::fs::write(setup.path("bot.secret"), format!("{SECRET}\n")).unwrap();
+    std::fs::write(setup.path("bot.secret"), format!("\u{feff}{SECRET}\r\n")).unwrap();
+    std::fs::write(setup.path("other.secret"), "another\n").unwrap();
     setup
 }
 
@@ -98,7 +99,7 @@ async fn a_webhook_without_the_secret_is_not_tried() {
         (["list", "support", "--v2"].as_slice(), "--bot-token-file"),
         (&["unregister", "support", "--bot-id", "39", "--yes"], "--client-id-file"),
         (&["unregister", "support", "--bot-id", "39", "--v2", "--yes"], "--bot-token-file"),
-        (&["unregister", "support", "--bot-id", "39", "--client-id", SECRET], "--yes"),
+        (&["unregister", "support", "--bot-id", "39", "--client-id-file", "bot.secret"], "--yes"),
     ] {
         let refused = bots(&setup, args).await;
         assert_eq!((code(&refused), stdout(&refused).as_str()), (64, ""), "{args:?}");
@@ -227,7 +228,7 @@ async fn more_bots_than_a_page_holds_are_all_listed() {
                 .all(|bot| bot["name"].as_str().unwrap().starts_with("Bot "))
         );
     }
-    let none = bots(&setup, &["list", "support", "--v2", "--bot-token", "another"]).await;
+    let none = bots(&setup, &["list", "support", "--v2", "--bot-token-file", "other.secret"]).await;
     assert!(stdout(&none).contains("a wrong one has none"), "{}", stdout(&none));
 }
 
@@ -259,7 +260,9 @@ async fn the_bot_of_somebody_else_stays() {
     let setup = setup(&portal);
     let ids = registered(&portal).await;
     let id = ids[0].to_string();
-    for api in [["--client-id", "another"].as_slice(), &["--v2", "--bot-token", "another"]] {
+    for api in
+        [["--client-id-file", "other.secret"].as_slice(), &["--v2", "--bot-token-file", "other.secret"]]
+    {
         let refused =
             bots(&setup, &[&["unregister", "support", "--bot-id", &id, "--yes"], api].concat()).await;
         assert_eq!(code(&refused), 77, "{}", stderr(&refused));

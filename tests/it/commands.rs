@@ -69,7 +69,7 @@ fn what_it_does_not_know_is_a_usage_error() {
         &["handlers", "unbind", "support", "--event", "X", "--event-type", "both"],
         &["bots", "unregister", "support"],
         &["bots", "unregister", "support", "--bot-id", "0"],
-        &["bots", "list", "support", "--bot-token", "t"],
+        &["bots", "list", "support", "--bot-token-file", "t"],
         &["run", "--log-level", "loud"],
         &["completions", "cmd"],
         &["demo", "--for", "soon"],

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "blocking",
             "config",
             "event",
             "foreign_text",
@@ -55,7 +56,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("store", &["blocking", "checkpoint", "event", "failpoint", "wall_clock"]),
     ("sandbox", &[]),
-    ("config", &["fuzzing"]),
+    ("config", &["foreign_text", "fuzzing"]),
     ("fuzzing", &[]),
     ("telemetry", &["config", "service"]),
     ("http_client", &[]),

@@ -64,8 +64,7 @@ struct ListArgs {
 }
 
 const UNREGISTER_EXAMPLES: &str = "\
-A secret on the command line is seen by every user of this machine: prefer the files, `-` is standard \
-input. The client id of the older API and the token of the newer one are the same secret, and either API \
+A secret is read from a file, `-` is standard input: every user of this machine can see a command line. The client id of the older API and the token of the newer one are the same secret, and either API \
 removes a bot of the other. A bot that is already gone is no error.
 
 Examples:
@@ -81,10 +80,7 @@ struct UnregisterArgs {
     /// The bot's user id
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
     bot_id: u64,
-    /// The `CLIENT_ID` that the bot was registered with; a webhook needs it
-    #[arg(long, value_name = "SECRET", value_parser = secret::parse, conflicts_with_all = ["v2", "client_id_file"])]
-    client_id: Option<SecretText>,
-    /// The same from a file, `-` for standard input
+    /// A file with the `CLIENT_ID` that the bot was registered with, `-` for standard input; a webhook needs it
     #[arg(long, value_name = "FILE", conflicts_with = "v2")]
     client_id_file: Option<PathBuf>,
     /// Ask the newer API
@@ -98,10 +94,7 @@ struct UnregisterArgs {
 
 #[derive(Debug, Args)]
 struct TokenArgs {
-    /// The bot's token; a webhook needs it
-    #[arg(long, value_name = "SECRET", value_parser = secret::parse, requires = "v2", conflicts_with = "bot_token_file")]
-    bot_token: Option<SecretText>,
-    /// The same from a file, `-` for standard input
+    /// A file with the bot's token, `-` for standard input; a webhook needs it
     #[arg(long, value_name = "FILE", requires = "v2")]
     bot_token_file: Option<PathBuf>,
 }
@@ -155,13 +148,13 @@ async fn unregister(args: &UnregisterArgs, config: &Config, signals: &Signals) -
 
 impl UnregisterArgs {
     fn client_id(&self, source: &SourceConfig) -> anyhow::Result<Option<SecretText>> {
-        secret::choose(source, self.client_id.as_ref(), self.client_id_file.as_deref(), "--client-id-file")
+        secret::choose(source, self.client_id_file.as_deref(), "--client-id-file")
     }
 }
 
 impl TokenArgs {
     fn secret(&self, source: &SourceConfig) -> anyhow::Result<Option<SecretText>> {
-        secret::choose(source, self.bot_token.as_ref(), self.bot_token_file.as_deref(), "--bot-token-file")
+        secret::choose(source, self.bot_token_file.as_deref(), "--bot-token-file")
     }
 }
 

@@ -1,6 +1,5 @@
 //! The secret that a bot was registered with, from wherever the operator keeps it.
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -13,19 +12,8 @@ use crate::config::{KindConfig, SecretText, SourceConfig};
 /// More than any token or client id; what is longer is the wrong file.
 const SECRET_MAX: u64 = 1024;
 
-/// A secret as typed.
-#[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
-pub fn parse(text: &str) -> Result<SecretText, Infallible> {
-    Ok(SecretText::new(text))
-}
-
-/// The secret given, else the one of a source that is a bot; an application needs none.
-pub fn choose(
-    source: &SourceConfig,
-    given: Option<&SecretText>,
-    file: Option<&Path>,
-    flag: &str,
-) -> anyhow::Result<Option<SecretText>> {
+/// The secret in the file, else the one of a source that is a bot; an application needs none.
+pub fn choose(source: &SourceConfig, file: Option<&Path>, flag: &str) -> anyhow::Result<Option<SecretText>> {
     if let Some(file) = file {
         return read_secret(file).map(Some);
     }
@@ -33,28 +21,25 @@ pub fn choose(
         KindConfig::User => None,
         KindConfig::Bot(bot) => bot.token.as_ref(),
     };
-    let secret = given.or(own).cloned();
-    if secret.is_none() && source.webhook().is_some() {
+    if own.is_none() && source.webhook().is_some() {
         let text = format!(
             "with a webhook the portal wants the secret that the bot was registered with: give {flag} FILE"
         );
         return Err(UsageError(text).into());
     }
-    Ok(secret)
+    Ok(own.cloned())
 }
 
 fn read_secret(file: &Path) -> anyhow::Result<SecretText> {
     let is_stdin = file == Path::new("-");
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let opened: io::Result<Box<dyn Read>> =
         if is_stdin { Ok(Box::new(io::stdin())) } else { File::open(file).map(|file| Box::new(file) as _) };
     opened
-        .and_then(|reader| reader.take(SECRET_MAX + 1).read_to_string(&mut text))
+        .and_then(|reader| reader.take(SECRET_MAX + 1).read_to_end(&mut bytes))
         .with_context(|| format!("read the secret from `{}`", file.display()))?;
-    let secret = text.trim();
-    if secret.is_empty() || secret.len() as u64 > SECRET_MAX || secret.contains(char::is_whitespace) {
-        let text = format!("`{}` must hold the secret and nothing else", file.display());
-        return Err(UsageError(text).into());
+    if bytes.len() as u64 > SECRET_MAX {
+        return Err(UsageError(format!("`{}` must hold the secret and nothing else", file.display())).into());
     }
-    Ok(SecretText::new(secret))
+    SecretText::read(bytes).map_err(|rule| UsageError(format!("`{}` {rule}", file.display())).into())
 }

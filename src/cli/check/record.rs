@@ -27,6 +27,31 @@ pub async fn queue(
     Some(Finding::fail(QUEUE, Exit::Config, error.to_string(), ""))
 }
 
+/// Whether another source reads the same user's queue by another login: `run` leaves all but one of them out.
+pub async fn shared(config: &Config, callers: &Callers, source: &SourceConfig) -> Option<Finding> {
+    let own = user_queue(callers, source).await?;
+    for other in config.sources.iter().take_while(|other| other.name != source.name) {
+        if user_queue(callers, other).await.as_ref() == Some(&own) {
+            let detail = format!(
+                "the source `{}` reads the queue `{own}` already, they would take each other's events",
+                other.name
+            );
+            return Some(Finding::fail(
+                QUEUE,
+                Exit::Refused,
+                detail,
+                "remove one of them, or log in as another user",
+            ));
+        }
+    }
+    None
+}
+
+async fn user_queue(callers: &Callers, source: &SourceConfig) -> Option<String> {
+    let user = if source.reads_user() { callers.user_id(source).await.ok()? } else { return None };
+    Some(format!("{}/user/{user}", source.portal().authority()))
+}
+
 async fn has_moved(config: &Config, known: &str, now: &str) -> bool {
     match Store::open_beside(&config.state) {
         Ok(store) => is_same_queue(&store, known, now).await,

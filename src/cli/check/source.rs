@@ -23,6 +23,7 @@ pub async fn examine(
         findings.extend(record::queue(config, report, callers, source).await);
         findings.extend(record::removed(config, report, source));
     }
+    findings.extend(record::shared(config, callers, source).await);
     findings.extend(examined(config, callers, source).await);
     for finding in &mut findings {
         finding.cure = finding.cure.replace("SOURCE", &source.name);

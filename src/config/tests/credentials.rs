@@ -77,7 +77,7 @@ fn the_addresses_of_a_login_are_refused_with_the_way_out() {
         ("https://a.example/rest/", "must be https://HOST alone, without a path or a `?` part"),
         ("https://a.example?x=1", "must be https://HOST alone, without a path"),
         ("https://me@a.example", "must not hold a user name or password"),
-        (" https://a.example", "must be one line without white space"),
+        ("https://a.example /", "has white space U+0020 as character 18"),
         ("", "must not be empty"),
         (
             "http://a.example",
@@ -115,8 +115,8 @@ fn plain_http_to_a_login_is_for_this_machine_or_by_permission_of_its_source() {
 fn a_client_id_is_one_word() {
     for (id, expected) in [
         ("''", "must not be empty"),
-        ("'local 1'", "must be one line without white space"),
-        ("\"local.1\\n\"", "must be one line without white space"),
+        ("'local 1'", "has white space U+0020 as character 6"),
+        ("\"local\\n.1\"", "has a control character U+000A as character 6"),
         ("5", "must be a text in quotes, not a number"),
     ] {
         let text = format!("portal = 'https://a.example'\nclient_id = {id}\nclient_secret = 'x'");

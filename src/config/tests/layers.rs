@@ -60,14 +60,14 @@ fn the_environment_alone_is_enough_and_reads_texts_as_what_the_key_wants() {
 
 #[test]
 fn a_violation_of_the_environment_or_a_flag_names_it() {
-    let variables = environment(&[("B24RELAY_SINKS__OUT__RETRY__MIN", "5"), ("B24RELAY_SERVICE_HOST", "x")]);
+    let variables = environment(&[("B24RELAY_SINKS__OUT__RETRY__MIN", "5"), ("B24RELAY_SERVICE", "x")]);
     let errors = errors(SMALL, &variables);
     assert!(
         errors[0].ends_with("write \"5s\" for 5 seconds (set by `B24RELAY_SINKS__OUT__RETRY__MIN`)"),
         "{errors:?}"
     );
-    assert!(errors[1].starts_with("service_host: unknown key"), "{errors:?}");
-    assert!(errors[1].ends_with("(set by `B24RELAY_SERVICE_HOST`)"), "{errors:?}");
+    assert!(errors[1].starts_with("service: unknown key"), "{errors:?}");
+    assert!(errors[1].ends_with("(set by `B24RELAY_SERVICE`)"), "{errors:?}");
     let errors = super::errors(SMALL, &environment(&[("B24RELAY_SOURCES____URL", "x")]));
     assert!(errors[0].starts_with("\"sources..url\": unknown key"), "{errors:?}");
     assert!(errors[0].ends_with("(set by `B24RELAY_SOURCES____URL`)"), "{errors:?}");

@@ -78,7 +78,7 @@ fn a_wrong_secret_is_named_by_its_place_with_the_way_out() {
     let path = folder.path().join("b.secrets");
     let text = webhook(&format!("secrets_file = '{}'", path.display()));
     for (content, expected) in [
-        ("\n".to_owned(), "the file is empty"),
+        ("\n".to_owned(), "b.secrets` is empty"),
         (format!("{ONE}\nwhpk_x\n"), "line 2 of the file is the public key"),
         (
             "x".to_owned(),

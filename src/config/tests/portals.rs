@@ -94,7 +94,7 @@ fn a_portal_that_no_source_uses_is_told_with_those_in_use() {
         "@a.example",
         "a.example?",
     ] {
-        let expected = "portals.\"***\": must be a host alone, as in `portals.\"example.bitrix24.com\"`, without scheme and path; in use:";
+        let expected = "portals.\"***\": must be a host alone, as in `portals.\"acme.bitrix24.com\"`, without scheme and path; in use:";
         assert_refused(&host(url), &[expected]);
     }
     assert_refused(&host(""), &["portals.\"\": must be a host alone"]);
@@ -103,9 +103,12 @@ fn a_portal_that_no_source_uses_is_told_with_those_in_use() {
 #[test]
 fn a_portal_is_no_stranger_while_a_source_cannot_be_read() {
     let text = portal("").replace("https://a.example", "s3cr3t");
-    assert_refused(&text, &["sources.a.webhook_url: is not a URL"]);
+    assert_refused(&text, &["sources.a.webhook_url: must start with https://"]);
     let text = text.replace("\"a.example\"", "\"https://a.example\"");
-    assert_refused(&text, &["sources.a.webhook_url: is not a URL", "portals.\"***\": must be a host alone"]);
+    assert_refused(
+        &text,
+        &["sources.a.webhook_url: must start with https://", "portals.\"***\": must be a host alone"],
+    );
 }
 
 #[test]

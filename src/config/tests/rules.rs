@@ -37,7 +37,7 @@ events = []
             "delivery.mode: must be `direct` or `journal`, not `relayed` (line 7)",
             "sources.B: the name must be 1 to 64 of the characters a-z, 0-9, `_` and `-`",
             "sources.B.webhook_url: must be a text in quotes, not a number (line 12)",
-            "sources.a.webhook_url: must look like https://HOST/rest/USER_ID/CODE/ (line 9)",
+            "sources.a.webhook_url: has no code behind the user id: it must look like https://HOST/rest/USER_ID/CODE/ (line 9)",
             "sources.a.poll.busy: must be a duration with its unit, such as \"30s\" or \"500ms\", not `-1s` (line 10)",
             "sources.a.poll.limit: must be a whole number from 1 to 1000, not `5000` (line 10)",
             "sources.a.poll.timeout: must be a duration with its unit, such as \"30s\" or \"500ms\", not a date",

@@ -6,13 +6,54 @@ use crate::config::ConfigError;
 #[test]
 fn a_syntax_error_says_where_and_never_shows_the_line() {
     let text = "[sources.a]\nwebhook_url = \"https://a.example/rest/1/s3cr3t/\nx = 1\n";
-    let ConfigError::Syntax { line, column, message, .. } = load_text(text, &environment(&[])).unwrap_err()
+    let ConfigError::Syntax { line, column, message, excerpt, .. } =
+        load_text(text, &environment(&[])).unwrap_err()
     else {
         panic!("not a syntax error")
     };
-    assert_eq!((line, column), (2, 48), "{message}");
+    assert_eq!((line, column, excerpt), (2, 48, None), "{message}");
     let error = load_text(b"a = 1\nb = \"\xff\"", &environment(&[])).unwrap_err().to_string();
     assert!(error.ends_with("is not valid TOML: line 2, column 6: is not UTF-8"), "{error}");
+}
+
+#[test]
+fn a_syntax_error_shows_the_line_where_it_holds_no_secret_and_says_what_is_meant() {
+    for (text, message, excerpt) in [
+        ("[log]\nlevel = info\n", "texts need quotes", Some("2 | level = info\n  |         ^")),
+        ("state = /var/lib/x.db\n", "texts need quotes", Some("1 | state = /var/lib/x.db\n  |         ^")),
+        (
+            "[sources.a]\npoll = { idle = 5s } # s3cr3t\n",
+            "texts need quotes",
+            Some("2 | poll = { idle = 5s }\n  |                 ^"),
+        ),
+        (
+            "[http]\nlisten = 127.0.0.1:8687\n",
+            "texts need quotes",
+            Some("2 | listen = 127.0.0.1:8687\n  |               ^"),
+        ),
+        ("state = \u{201c}x\u{201d}\n", "plain quotes", Some("1 | state = \u{201c}x\u{201d}\n  |         ^")),
+        ("state = \"x\n", "no quote at its end", Some("1 | state = \"x\n  |           ^")),
+        ("state: \"x\"\n", "joined by `=`", None),
+        ("[sources.a]\nwebhook_url = s3cr3t\n", "texts need quotes", None),
+        ("[sources.a]\nbot_token = s3cr3t\n", "texts need quotes", None),
+        (
+            "[log]\nlevel = \"info\"\n\nlevel = \"warn\"\n",
+            "duplicate key `level`: line 2 has it",
+            Some("4 | level = \"warn\"\n  | ^"),
+        ),
+        ("[sinks.a]\nurl = \"s3cr3t\"\nurl = \"s3cr3t\"\n", "duplicate key `url`: line 2 has it", None),
+        (
+            "[sinks.a]\n[sinks.b]\n[sinks.a]\n",
+            "duplicate key `a`: line 1 has it",
+            Some("3 | [sinks.a]\n  |        ^"),
+        ),
+    ] {
+        let error = load_text(text, &environment(&[])).unwrap_err().to_string();
+        let (said, shown) =
+            error.split_once('\n').map_or((error.as_str(), None), |(said, shown)| (said, Some(shown)));
+        assert!(said.contains(message) && !error.contains(MARK), "{text}\n{error}");
+        assert_eq!(shown, excerpt, "{text}");
+    }
 }
 
 /// Damages a good file at every place in several ways, and looks for the mark in what is said of it.
