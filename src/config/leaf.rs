@@ -63,7 +63,7 @@ pub(super) fn choice<T: FromStr<Err = &'static str>>(value: &Value) -> Result<T,
 }
 
 /// What others call what a word of ours means.
-const SYNONYMS: [(&str, &str); 17] = [
+const SYNONYMS: [(&str, &str); 16] = [
     ("http", "webhook"),
     ("https", "webhook"),
     ("url", "webhook"),
@@ -79,7 +79,6 @@ const SYNONYMS: [(&str, &str); 17] = [
     ("plain", "text"),
     ("gz", "gzip"),
     ("zst", "zstd"),
-    ("free", "standard"),
     ("latest", "now"),
 ];
 

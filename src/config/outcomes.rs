@@ -122,7 +122,7 @@ mod tests {
 
     fn text(outcomes: &str) -> String {
         format!(
-            "[sources.support]\nwebhook_url = \"https://acme.bitrix24.com/rest/1/CODE/\"\n[sinks.crm]\n\
+            "[sources.support]\nwebhook_url = \"https://acme.bitrix24.com/rest/1/abc123/\"\n[sinks.crm]\n\
              type = \"webhook\"\nurl = \"https://crm.example.com/\"\noutcomes = {outcomes}"
         )
     }

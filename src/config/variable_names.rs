@@ -36,7 +36,7 @@ const SOURCE_KEYS: [&str; 24] = [
 ];
 
 /// The same of a sink.
-const SINK_KEYS: [&str; 46] = [
+const SINK_KEYS: [&str; 47] = [
     "ALLOW_HTTP",
     "AUTH__CLIENT_ID",
     "AUTH__CLIENT_SECRET",
@@ -51,6 +51,7 @@ const SINK_KEYS: [&str; 46] = [
     "AUTH__USER",
     "BATCH__BYTES",
     "BATCH__EVENTS",
+    "BATCH__WAIT",
     "BREAKER__FAILURES",
     "COMPRESS",
     "CONCURRENCY",

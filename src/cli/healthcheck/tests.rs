@@ -73,8 +73,8 @@ fn config(text: &str) -> Config {
 /// `support` and `sales`, and the sink `crm`.
 fn two_sources() -> Config {
     config(
-        "[sources.support]\nwebhook_url = \"https://example.bitrix24.com/rest/1/CODE/\"\n\
-         [sources.sales]\nwebhook_url = \"https://example.bitrix24.com/rest/2/CODE/\"\npoll.idle_max = \"5m\"\n\
+        "[sources.support]\nwebhook_url = \"https://acme.bitrix24.com/rest/1/abc123/\"\n\
+         [sources.sales]\nwebhook_url = \"https://acme.bitrix24.com/rest/2/abc123/\"\npoll.idle_max = \"5m\"\n\
          [sinks.crm]\ntype = \"file\"\npath = \"events.jsonl\"",
     )
 }

@@ -94,7 +94,7 @@ fn a_portal_that_no_source_uses_is_told_with_those_in_use() {
         "@a.example",
         "a.example?",
     ] {
-        let expected = "portals.\"***\": must be a host alone, as in `portals.\"acme.bitrix24.com\"`, without scheme and path; in use:";
+        let expected = "portals.\"***\": must be a host alone, as in `portals.\"example.bitrix24.com\"`, without scheme and path; in use:";
         assert_refused(&host(url), &[expected]);
     }
     assert_refused(&host(""), &["portals.\"\": must be a host alone"]);

@@ -146,10 +146,7 @@ fn headers_are_the_operators_own_and_their_values_never_shown() {
         assert_refused(&format!("headers = {{ {name} = \"s3cr3t\" }}"), &[&expected]);
     }
     assert_refused("headers = { \"a b\" = \"s3cr3t\" }", &["is not the name of a header"]);
-    assert_refused(
-        "headers = { X-A = \"s3cr3t\\nX-B: 1\" }",
-        &["has a control character U+000A as character 7"],
-    );
+    assert_refused("headers = { X-A = \"s3cr3t\\nX-B: 1\" }", &["must be one line of plain ASCII"]);
     assert_refused(
         "headers = { X-A_file = \"/absent/s3cr3t\" }",
         &["there is no such file (its name is not shown"],
