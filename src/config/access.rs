@@ -78,7 +78,7 @@ pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
     if let Some(Secret { key, value }) = &webhook
         && let Some(example) = value.example()
     {
-        table.report(*key, format!("is a placeholder, {example}: set it to the URL that the portal shows for the incoming webhook"));
+        table.report(key, format!("is a placeholder, {example}: set it to the URL that the portal shows for the incoming webhook"));
     }
     let oauth = table.given_table("oauth", |table| read_oauth(table, files));
     match (has_webhook, has_oauth) {

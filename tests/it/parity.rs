@@ -307,7 +307,7 @@ async fn a_bot_that_hears_only_what_is_said_to_it_is_a_warning() {
 async fn a_file_beside_the_configuration_is_found_from_any_folder() {
     let (portal, elsewhere) = (Portal::start().await, tempfile::tempdir().unwrap());
     let setup = Setup::new().with("[sources.support]\nwebhook_url_file = \"support.url\"").with_stdout();
-    let mut check = || {
+    let check = || {
         let mut check = command();
         check
             .args(["check", "--no-network", "--config"])

@@ -55,9 +55,8 @@ fn is_for_all(file: &Path) -> bool {
 
 /// Whether the daemon could listen on `address`; `is_running` when it runs already, and may do so.
 pub async fn listen(address: SocketAddr, daemon: Option<&str>) -> Finding {
-    let error = match TcpListener::bind(address).await {
-        Ok(_) => return Finding::ok(LISTEN, format!("{address} is free")),
-        Err(error) => error,
+    let Err(error) = TcpListener::bind(address).await else {
+        return Finding::ok(LISTEN, format!("{address} is free"));
     };
     if let Some(daemon) = daemon.filter(|_| error.kind() == ErrorKind::AddrInUse)
         && is_ours(address).await
