@@ -66,7 +66,10 @@ pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> any
         stop_after(args.length, signals, &done)
     );
     let ending = ending?;
-    sum_up(&sandbox, &config.state)?;
+    if sum_up(&sandbox, &config.state)? == 0 {
+        remark("demo: no event was shown");
+        return Ok(Exit::Unavailable);
+    }
     remark("demo: done; README.md tells how to point b24relay at a real portal");
     Ok(ending.into())
 }
@@ -142,8 +145,8 @@ async fn keep_summing_up(sandbox: &Sandbox, state: &Path, done: &CancellationTok
 }
 
 /// What happened is the portal's to tell, what was delivered the state file's. The portal is looked at first, so that
-/// it has confirmed nothing that the state file does not know to be delivered.
-fn sum_up(sandbox: &Sandbox, state: &Path) -> anyhow::Result<()> {
+/// it has confirmed nothing that the state file does not know to be delivered. Returns how many events were delivered.
+fn sum_up(sandbox: &Sandbox, state: &Path) -> anyhow::Result<u64> {
     let seen = sandbox.stats();
     let total = |count: fn(&QueueStats) -> u64| seen.users.values().map(count).sum::<u64>();
     let (happened, confirmed) = (total(|queue| queue.recorded), total(|queue| queue.confirmed));
@@ -156,7 +159,7 @@ fn sum_up(sandbox: &Sandbox, state: &Path) -> anyhow::Result<()> {
         total(|queue| queue.confirmed_unserved),
         seen.requests.values().sum::<u64>(),
     ));
-    Ok(())
+    Ok(delivered)
 }
 
 async fn stop_after(length: Option<Duration>, signals: &Signals, done: &CancellationToken) {

@@ -54,7 +54,7 @@ pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow
     let oauth = own_login(source)?;
     let store = if args.new_queue { Store::open(&config.state)? } else { Store::open_beside(&config.state)? };
     let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
-    let callers = Callers::open(config, [source], &memory).await.map_err(anyhow::Error::msg)?;
+    let callers = Callers::open(config, [source], &memory).await.map_err(SetupError)?;
     let grant = callers.grant(source).context("the source has no login")?;
     let tokens = match &args.tokens {
         Some(file) => read_tokens(file, oauth)?,
@@ -62,7 +62,7 @@ pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow
     };
     refuse_foreign_application(&tokens, source, oauth)?;
     grant.seed(tokens).await;
-    let caller = callers.of(source).map_err(anyhow::Error::msg)?;
+    let caller = callers.of(source).map_err(SetupError)?;
     let profile = account::profile(&caller).await?;
     let scopes = account::scopes(&caller).await?;
     let mut tokens = current(grant).await?;
@@ -121,7 +121,7 @@ async fn exchange(oauth: &OAuthConfig, signals: &Signals) -> anyhow::Result<Toke
         line = line => line??,
     };
     let code = code_in(&line, &state)?;
-    let authorization = Authorization::try_new(oauth).map_err(anyhow::Error::msg)?;
+    let authorization = Authorization::try_new(oauth).map_err(SetupError)?;
     Ok(authorization.ask(Claim::Code(&code), None).await?)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Client, Url};
+use reqwest::Url;
 use serde::de::IgnoredAny;
 
 use super::answer::Opened;
@@ -11,7 +11,7 @@ use super::class::{Class, Cure, Row, Verdict};
 use super::refusal::{CallError, presentable};
 use super::tokens::Tokens;
 use crate::config::OAuthConfig;
-use crate::http_client::{self, BodyError};
+use crate::http_client::{self, BodyError, Pool, Route};
 
 /// What the errors here call the request.
 pub const METHOD: &str = "oauth/token";
@@ -60,7 +60,7 @@ pub enum Claim<'a> {
 
 /// The authorization server, for one application.
 pub struct Authorization {
-    client: Client,
+    pool: Pool,
     config: OAuthConfig,
 }
 
@@ -74,8 +74,8 @@ impl Authorization {
             .server
             .as_ref()
             .map_or_else(|| default_server(&config.portal.authority()), |server| server.expose().clone());
-        let client = http_client::build(&server, TIMEOUT)?;
-        Ok(Self { client, config: config.clone() })
+        let pool = Pool::try_new(&server, TIMEOUT, Route::default())?;
+        Ok(Self { pool, config: config.clone() })
     }
 
     /// Asks for a pair; `before` is the one that it replaces.
@@ -89,13 +89,16 @@ impl Authorization {
 
     async fn exchange(&self, claim: Claim<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
         let request = self
-            .client
+            .pool
+            .client()
             .post(self.endpoint(before))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
-            .body(self.form(claim));
-        let sent = request.send().await;
-        let response = sent.map_err(|error| CallError::retry(METHOD, http_client::explain(error)))?;
+            .body(self.form(claim))
+            .build();
+        let request = request.map_err(|error| CallError::retry(METHOD, http_client::explain(error)))?;
+        let sent = self.pool.send(request).await;
+        let response = sent.map_err(|failure| CallError::retry(METHOD, failure.explain()))?;
         let status = response.status().as_u16();
         let wait = http_client::retry_after(response.headers());
         let body = http_client::read_body(response, BODY_MAX).await.map_err(|error| match error {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION};
-use reqwest::{Client, Response, Url};
+use reqwest::{Response, Url};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -16,8 +16,8 @@ use super::grant::Grant;
 use super::operating::Operating;
 use super::refusal::{CallError, presentable};
 use super::site::{self, Site};
-use crate::config::{SecretText, WebhookUrl};
-use crate::http_client::{self, BodyError};
+use crate::config::{SecretText, SecretUrl, WebhookUrl};
+use crate::http_client::{self, BodyError, Failure, Pool, Route};
 
 /// The greatest answer that is read. A page of 1000 ordinary events is 1 to 3 MB; a greater one is
 /// asked for in smaller parts instead.
@@ -34,7 +34,7 @@ pub enum Credential {
 
 /// Calls methods of one portal with one credential, over one pool of connections.
 pub struct Caller {
-    client: Client,
+    pool: Pool,
     site: Arc<Site>,
     credential: Credential,
     operating: Operating,
@@ -96,9 +96,9 @@ impl Caller {
     /// # Errors
     /// A text that says why TLS cannot be set up.
     pub fn try_new(site: Arc<Site>, credential: Credential, timeout: Duration) -> Result<Self, String> {
-        let client = http_client::build(site.address().expose(), timeout)?;
+        let pool = Pool::try_new(site.address().expose(), timeout, Route::default())?;
         Ok(Self {
-            client,
+            pool,
             site,
             credential,
             operating: Operating::default(),
@@ -232,13 +232,17 @@ impl Caller {
     }
 
     async fn send(&self, sent: &Sent, body: Vec<u8>) -> Result<Response, CallError> {
-        let request = self.client.post(sent.url.clone());
+        let request = self.pool.client().post(sent.url.clone());
         let request = request.header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json");
-        request.body(body).send().await.map_err(|error| {
-            if error.is_connect() {
+        let request = request.body(body).build();
+        let request = request.map_err(|error| {
+            self.failed(sent, Verdict::new(Class::Bug, Cure::NONE), http_client::explain(error))
+        })?;
+        self.pool.send(request).await.map_err(|failure| {
+            if matches!(&failure, Failure::Failed(error, _) if error.is_connect()) {
                 self.site.doubt_home();
             }
-            self.failed(sent, of_transport(&error), http_client::explain(error))
+            self.failed(sent, of_transport(&failure), failure.explain())
         })
     }
 
@@ -362,6 +366,15 @@ impl Caller {
     }
 }
 
+/// The proxy on the way to the portal at `address`, in words.
+///
+/// # Errors
+/// Names a variable of the environment that cannot be used, and what to do about it.
+pub fn proxy_to(address: &SecretUrl) -> Result<Option<String>, String> {
+    let proxy = http_client::proxy_to(address.expose(), &Route::default().via)?;
+    Ok(proxy.map(|proxy| proxy.to_string()))
+}
+
 fn moved_to(called: &Url, response: &Response) -> Option<Url> {
     let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
     site::moved(called, location.to_str().ok()?)
@@ -382,7 +395,8 @@ fn verdict_without_json(status: u16, body: &[u8]) -> Verdict {
     }
 }
 
-fn of_transport(error: &reqwest::Error) -> Verdict {
+fn of_transport(failure: &Failure) -> Verdict {
+    let Failure::Failed(error, _) = failure else { return Verdict::new(Class::Retry, Cure::NONE) };
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if cause.to_string().contains("certificate") {

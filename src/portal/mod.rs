@@ -29,7 +29,7 @@ mod upstream;
 
 pub use authorization::{Authorization, Claim, authorize_url};
 pub use budget::Purpose;
-pub use call::{Caller, Credential};
+pub use call::{Caller, Credential, proxy_to};
 pub use class::Class;
 pub use grant::{Grant, keep};
 pub use memory::Memory;
