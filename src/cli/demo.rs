@@ -15,7 +15,7 @@ use super::spelling::duration;
 use super::{GlobalArgs, sandbox};
 use crate::config::{
     AccessConfig, Config, DeliveryConfig, FlowConfig, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig,
-    RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
+    PortalConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
 };
 use crate::relay::{self, Until};
 use crate::sandbox::{QueueStats, Sandbox, SandboxConfig};
@@ -113,7 +113,7 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         sources: sandbox.user_ids().into_iter().map(source).collect::<anyhow::Result<_>>()?,
         sinks: vec![console],
         // The portal is ours alone.
-        portals: BTreeMap::from([(sandbox.address().to_string(), None)]),
+        portals: BTreeMap::from([(sandbox.address().to_string(), PortalConfig::with_rate(None))]),
     })
 }
 

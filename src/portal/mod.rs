@@ -26,8 +26,9 @@ mod refusal;
 mod site;
 mod tokens;
 mod upstream;
+mod vendor;
 
-pub use authorization::{Authorization, Claim, authorize_url};
+pub use authorization::{Attempt, Authorization, Claim, authorize_url};
 pub use budget::Purpose;
 pub use call::{Caller, Credential, proxy_to};
 pub use class::Class;
