@@ -15,7 +15,8 @@ use super::spelling::duration;
 use super::{GlobalArgs, sandbox};
 use crate::config::{
     AccessConfig, Config, DeliveryConfig, FlowConfig, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig,
-    PortalConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
+    PortalConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
+    TargetConfig, WebhookUrl,
 };
 use crate::relay::{self, Until};
 use crate::sandbox::{QueueStats, Sandbox, SandboxConfig};

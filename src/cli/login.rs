@@ -1,20 +1,20 @@
 //! `b24relay login`: somebody lets an OAuth application read his or her queue (PORTAL.md 5.1).
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::collections::HashMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use reqwest::Url;
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::exit::{Exit, SetupError, UsageError};
 use super::output::{print, remark};
 use super::source::find;
 use crate::config::{AccessConfig, Config, OAuthConfig, SourceConfig};
-use crate::portal::{Authorization, Claim, Grant, Memory, Tokens, account, authorize_url, keep};
+use crate::portal::{Attempt, Authorization, Claim, Grant, Memory, Tokens, account, authorize_url, keep};
 use crate::relay::{Callers, StoreMemory, is_same_queue};
 use crate::shutdown::Signals;
 use crate::store::Store;
@@ -241,7 +241,8 @@ mod tests {
         ] {
             assert_eq!(code(pasted), Ok("abc+123".to_owned()), "{pasted}");
         }
-        for pasted in ["abc123", "https://app.example/x?code=abc123", "code=abc123", "two words", "http://x"] {
+        for pasted in ["abc123", "https://app.example/x?code=abc123", "code=abc123", "two words", "http://x"]
+        {
             assert!(code(pasted).unwrap_err().contains("no `state`"), "{pasted}");
         }
         assert!(code("https://app.example/x?code=abc123&state=other").unwrap_err().contains("another login"));

@@ -40,8 +40,12 @@ pub async fn run(args: &PortalArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
     let known: Vec<String> = Store::report(&state)?.moves.into_iter().map(|moved| moved.portal).collect();
     if !Store::open(&state)?.forget(&home_key(host)).await? {
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        return Err(UsageError(format!("no new address of `{host}` is remembered; of these it is: {known}")).into());
+        return Err(
+            UsageError(format!("no new address of `{host}` is remembered; of these it is: {known}")).into()
+        );
     }
-    print(&format!("the new address of `{host}` is forgotten: it is called at its configured address again"))?;
+    print(&format!(
+        "the new address of `{host}` is forgotten: it is called at its configured address again"
+    ))?;
     Ok(Exit::Clean)
 }

@@ -95,7 +95,15 @@ impl View<'_> {
         let losses: Vec<String> = sources.iter().flat_map(losses).collect();
         let graves: Vec<String> = dead_letters.iter().map(grave).collect();
         let moves: Vec<String> = moves.iter().map(moved).collect();
-        let parts = [daemon, trouble, self.sources(), moves.join("\n"), losses.join("\n"), self.lanes(), graves.join("\n")];
+        let parts = [
+            daemon,
+            trouble,
+            self.sources(),
+            moves.join("\n"),
+            losses.join("\n"),
+            self.lanes(),
+            graves.join("\n"),
+        ];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
     }
 

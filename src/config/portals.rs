@@ -42,7 +42,8 @@ pub(super) fn read(host: &str, table: &mut Table<'_>) -> PortalDraft {
     let moved_to = table.take("moved_to", leaf::text).filter(|new| {
         let is_host = plain(new).is_some_and(|plain| plain == *new && new != host);
         if !is_host {
-            let text = "must be the portal's new host alone, as in `new.bitrix24.com`, without scheme and path";
+            let text =
+                "must be the portal's new host alone, as in `new.bitrix24.com`, without scheme and path";
             table.report("moved_to", text);
         }
         is_host

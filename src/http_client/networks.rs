@@ -191,11 +191,25 @@ mod tests {
 
     #[test]
     fn an_address_or_a_name_of_a_platform_is_refused_however_it_is_written() {
-        for host in
-            ["127.0.0.1", "127.1", "2130706433", "0x7f.1", "[::1]", "[::ffff:7f00:1]", "169.254.169.254",
-            "168.63.129.16", "0xa83f8110", "metadata.google.internal", "METADATA.google.internal.", "metadata",
-            "instance-data", "localhost", "printer.local", "metadata.goog", "[64:ff9b::a9fe:a9fe]"]
-        {
+        for host in [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f.1",
+            "[::1]",
+            "[::ffff:7f00:1]",
+            "169.254.169.254",
+            "168.63.129.16",
+            "0xa83f8110",
+            "metadata.google.internal",
+            "METADATA.google.internal.",
+            "metadata",
+            "instance-data",
+            "localhost",
+            "printer.local",
+            "metadata.goog",
+            "[64:ff9b::a9fe:a9fe]",
+        ] {
             let url = format!("http://{host}:8080/x").parse().unwrap();
             assert_eq!(refuse_by_name(&url), Err(NotPublic), "{host}");
         }

@@ -65,11 +65,9 @@ impl Rules {
     #[expect(clippy::disallowed_methods, reason = "the proxy variables are read here, and nowhere else")]
     pub(super) fn of(via: &Via) -> Self {
         match via {
-            Via::Environment => {
-                Self::Environment(Arc::new(Variables::read(|name| {
-                    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-                })))
-            }
+            Via::Environment => Self::Environment(Arc::new(Variables::read(|name| {
+                std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+            }))),
             Via::Nothing => Self::Nothing,
             Via::Proxy(url) => Self::Fixed(NamedProxy { url: url.clone(), origin: OWN_KEY }),
         }
@@ -141,7 +139,7 @@ impl Variables {
     }
 
     fn is_exempt(&self, url: &Url) -> bool {
-        let is_matched = url.as_str().parse().is_ok_and(|uri| self.exemptions.intercept(&uri).is_some());
+        let is_matched = address(url).parse().is_ok_and(|uri| self.exemptions.intercept(&uri).is_some());
         is_this_machine(url) || !is_matched
     }
 }
@@ -190,10 +188,22 @@ mod tests {
 
     #[test]
     fn this_machine_is_never_reached_through_a_proxy() {
-        let variables = [("ALL_PROXY", "socks5://p:1"), ("http_proxy", "nonsense://"), ("HTTPS_PROXY", "http://p:1")];
+        let variables =
+            [("ALL_PROXY", "socks5://p:1"), ("http_proxy", "nonsense://"), ("HTTPS_PROXY", "http://p:1")];
         for host in [
-            "localhost", "LOCALHOST", "localhost.", "a.localhost", "127.0.0.1", "127.9.9.9", "127.1", "0x7f.1",
-            "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:9]", "0.0.0.0", "[::]",
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "a.localhost",
+            "127.0.0.1",
+            "127.9.9.9",
+            "127.1",
+            "0x7f.1",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:9]",
+            "0.0.0.0",
+            "[::]",
         ] {
             for scheme in ["http", "https"] {
                 assert_eq!(decided(&variables, &format!("{scheme}://{host}:8080/x")), Ok(None), "{host}");
@@ -205,10 +215,16 @@ mod tests {
     fn the_proxy_is_named_with_its_variable_and_without_its_password() {
         let named = |text: &str| Ok(Some(text.to_owned()));
         let both = [("HTTPS_PROXY", "http://me:s3cr3t@proxy.test:3128/"), ("all_proxy", "other.test:8080")];
-        assert_eq!(decided(&both, "https://a.test/"), named("the proxy http://proxy.test:3128 (`HTTPS_PROXY`)"));
+        assert_eq!(
+            decided(&both, "https://a.test/"),
+            named("the proxy http://proxy.test:3128 (`HTTPS_PROXY`)")
+        );
         assert_eq!(decided(&both, "http://a.test/"), named("the proxy http://other.test:8080 (`all_proxy`)"));
         let empty = [("HTTPS_PROXY", " "), ("https_proxy", "https://proxy.test")];
-        assert_eq!(decided(&empty, "https://a.test/"), named("the proxy https://proxy.test:443 (`https_proxy`)"));
+        assert_eq!(
+            decided(&empty, "https://a.test/"),
+            named("the proxy https://proxy.test:443 (`https_proxy`)")
+        );
         assert_eq!(decided(&empty, "http://a.test/"), Ok(None));
     }
 
@@ -235,8 +251,14 @@ mod tests {
     #[test]
     fn a_variable_that_cannot_be_used_is_an_error_only_where_it_applies() {
         for value in [
-            "socks5://me:s3cr3t@proxy.test:1080", "socks5h://proxy.test", "ftp://proxy.test", "http://",
-            "http://me:s3cr3t/x@proxy.test:1", "me:s3cr3t@", "http://me:s3#cr3t@proxy.test", "not a proxy",
+            "socks5://me:s3cr3t@proxy.test:1080",
+            "socks5h://proxy.test",
+            "ftp://proxy.test",
+            "http://",
+            "http://me:s3cr3t/x@proxy.test:1",
+            "me:s3cr3t@",
+            "http://me:s3#cr3t@proxy.test",
+            "not a proxy",
         ] {
             let variables = [("ALL_PROXY", value), ("NO_PROXY", "spared.test")];
             let error = decided(&variables, "https://a.test/").unwrap_err();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::Url;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 

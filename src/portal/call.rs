@@ -168,7 +168,8 @@ impl Caller {
             CallError::new(method, Verdict::new(Class::Bug, Cure::NONE), error.to_string())
         })?;
         let mut response = self.send(&sent, body.clone()).await?;
-        if let Some(Redirect::Followed(target)) = self.redirect(&sent, response.status(), response.headers()) {
+        if let Some(Redirect::Followed(target)) = self.redirect(&sent, response.status(), response.headers())
+        {
             (sent.url, sent.is_moved) = (target, true);
             response = self.send(&sent, body).await?;
         }
@@ -302,7 +303,8 @@ impl Caller {
         code: &str,
     ) -> CallError {
         let description = envelope.description();
-        let verdict = class::of_error(code, received.status.as_u16(), &description, envelope.sessid.is_some());
+        let verdict =
+            class::of_error(code, received.status.as_u16(), &description, envelope.sessid.is_some());
         let [code, description] = [code, &description].map(|text| presentable(text, self.secrets(sent)));
         let separator = if description.is_empty() { "" } else { ": " };
         let reason = format!("{code} (HTTP {}){separator}{description}", received.status.as_u16());

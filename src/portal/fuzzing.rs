@@ -57,8 +57,9 @@ fn caller() -> &'static Caller {
             let address = SecretUrl::parse("https://portal.example/")?;
             let webhook = WebhookUrl::parse(&format!("https://portal.example/rest/12/{MARK}/"))?;
             let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|_| "no runtime")?;
-            let site =
-                runtime.block_on(Site::open(&address, PortalConfig::with_rate(None), Arc::new(Forgetful))).map_err(|_| "no site")?;
+            let site = runtime
+                .block_on(Site::open(&address, PortalConfig::with_rate(None), Arc::new(Forgetful)))
+                .map_err(|_| "no site")?;
             Caller::try_new(Arc::new(site), Credential::Webhook(webhook), Duration::from_secs(1))
                 .map_err(|_| "no caller")
         };

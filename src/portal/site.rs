@@ -89,7 +89,9 @@ impl Site {
     pub async fn tell_move(&self) {
         let Some(moved_to) = self.moved_to() else { return };
         let portal = self.address.authority();
-        let hint = format!("put the new address into the configuration, or stop and run `b24relay portal forget {portal}`");
+        let hint = format!(
+            "put the new address into the configuration, or stop and run `b24relay portal forget {portal}`"
+        );
         warn!(portal, moved_to, hint, "the portal is called at the address it has moved to");
         let home = self.home().origin.clone();
         self.remember(&portal, &home).await;
@@ -132,7 +134,9 @@ impl Site {
                  ask the portal's administrator"
             )
         } else {
-            format!("use the portal's https address: a redirect by plain http is followed on this machine only (to {host})")
+            format!(
+                "use the portal's https address: a redirect by plain http is followed on this machine only (to {host})"
+            )
         }
     }
 
@@ -328,7 +332,11 @@ mod tests {
         for (host, expected) in
             [("new.example", "followed"), ("new.example:8443", "refused"), ("xnew.example", "refused")]
         {
-            assert_eq!(outcome("https://old.example", Some("new.example"), &to(host)).await, expected, "{host}");
+            assert_eq!(
+                outcome("https://old.example", Some("new.example"), &to(host)).await,
+                expected,
+                "{host}"
+            );
         }
         let site = open("https://old.example/rest/", Some("new.example"), Arc::new(NoMemory)).await;
         assert_eq!(site.moved_to().as_deref(), Some("new.example"), "it is called there without a redirect");
@@ -346,7 +354,11 @@ mod tests {
             ("old.bitrix24.com", "new.bitrix24.com", "refused"),
         ] {
             let location = format!("http://{target}{CALL}");
-            assert_eq!(outcome(&format!("http://{called}"), None, &location).await, expected, "{called} {target}");
+            assert_eq!(
+                outcome(&format!("http://{called}"), None, &location).await,
+                expected,
+                "{called} {target}"
+            );
         }
     }
 
@@ -367,7 +379,8 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_the_authorization_server_names_is_checked_too() {
         let site = open("https://old.bitrix24.com/", None, Arc::new(Remembers(""))).await;
-        for url in ["https://evil.example/rest/", "http://new.bitrix24.com/rest/", "https://127.0.0.1/rest/"] {
+        for url in ["https://evil.example/rest/", "http://new.bitrix24.com/rest/", "https://127.0.0.1/rest/"]
+        {
             site.settle(&url.parse().unwrap()).await;
             assert_eq!(site.moved_to(), None, "{url}");
         }

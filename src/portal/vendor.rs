@@ -39,13 +39,30 @@ mod tests {
     #[test]
     fn only_the_vendors_own_domains_are_its_cloud() {
         let is_cloud = |host: &str| is_cloud_portal(&format!("https://{host}/rest/").parse().unwrap());
-        for host in ["a.bitrix24.com", "A.Bitrix24.RU", "b24-x1.bitrix24.com.br", "a.bitrix24.de.", "a.bitrix24.kz:8443"] {
+        for host in [
+            "a.bitrix24.com",
+            "A.Bitrix24.RU",
+            "b24-x1.bitrix24.com.br",
+            "a.bitrix24.de.",
+            "a.bitrix24.kz:8443",
+        ] {
             assert!(is_cloud(host), "{host}");
         }
         for host in [
-            "bitrix24.evil.com", "evilbitrix24.com", "a.bitrix24.com.evil.com", "a.bitrix24.xyz", "a.bitrix24.site",
-            "a.bitrix24.com-evil.com", "bitrix24com", "a.bitrix24.com.uk", "a.bitrix.info", "10.0.0.1",
-            "a.xn--bitrix24-1fg.com", "evil.com#.bitrix24.com", "evil.com?.bitrix24.com", "evil.com/.bitrix24.com",
+            "bitrix24.evil.com",
+            "evilbitrix24.com",
+            "a.bitrix24.com.evil.com",
+            "a.bitrix24.xyz",
+            "a.bitrix24.site",
+            "a.bitrix24.com-evil.com",
+            "bitrix24com",
+            "a.bitrix24.com.uk",
+            "a.bitrix.info",
+            "10.0.0.1",
+            "a.xn--bitrix24-1fg.com",
+            "evil.com#.bitrix24.com",
+            "evil.com?.bitrix24.com",
+            "evil.com/.bitrix24.com",
             "a.bitrix24.com@evil.com",
         ] {
             assert!(!is_cloud(host), "{host}");

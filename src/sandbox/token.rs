@@ -96,6 +96,7 @@ impl Tokens {
     /// A pair for a code, which works once; `None` when it is unknown, used, expired or another's.
     pub fn redeem(&mut self, app: &App, code: &str, now_s: i64) -> Option<Pair> {
         self.codes.get(code).filter(|grant| grant.client_id == app.client_id)?;
+        self.challenges.remove(code);
         let grant = self.codes.remove(code).filter(|grant| now_s < grant.ends_s)?;
         Some(self.issue(app, grant.user, now_s))
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use b24relay::config::{
     AccessConfig, Config, DeliveryConfig, DeliveryMode, KindConfig, LogConfig, LogFormat, LogLevel,
-    PollConfig, PortalConfig, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
-    TargetConfig, WebhookUrl,
+    PollConfig, PortalConfig, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig,
+    StdoutFormat, TargetConfig, WebhookUrl,
 };
 
 use crate::plan::{Plan, SinkPlan};

@@ -190,7 +190,8 @@ fn configuration(report: &Report) -> String {
     lines.extend(stated("source", &report.sources));
     lines.extend(stated("sink", &report.sinks));
     let mut subjects = report.sources.iter().chain(&report.sinks);
-    let is_right = !subjects.any(|subject| subject.configuration().any(|finding| finding.state == State::Fail));
+    let is_right =
+        !subjects.any(|subject| subject.configuration().any(|finding| finding.state == State::Fail));
     lines.extend(is_right.then(|| "the configuration is right".to_owned()));
     lines.join("\n")
 }

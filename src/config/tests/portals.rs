@@ -140,13 +140,19 @@ fn the_environment_reaches_a_host_without_dots_and_leaves_the_others_alone() {
 
 #[test]
 fn a_new_address_is_a_host_alone_and_another_one() {
-    let moved_to = |text: &str| config_of(&portal(&format!("moved_to = '{text}'"))).portal("a.example").moved_to;
+    let moved_to =
+        |text: &str| config_of(&portal(&format!("moved_to = '{text}'"))).portal("a.example").moved_to;
     for host in ["b.example", "b.example:8443", "10.0.0.7"] {
         assert_eq!(moved_to(host), Some(host.to_owned()));
     }
-    for text in ["https://b.example", "b.example/rest/1/s3cr3t/", "a.example", "B.example", "me:s3cr3t@b.example", ""] {
+    for text in
+        ["https://b.example", "b.example/rest/1/s3cr3t/", "a.example", "B.example", "me:s3cr3t@b.example", ""]
+    {
         let errors = errors(&portal(&format!("moved_to = '{text}'")), &environment(&[]));
-        assert!(errors[0].starts_with("portals.\"a.example\".moved_to: must be the portal's new host"), "{errors:?}");
+        assert!(
+            errors[0].starts_with("portals.\"a.example\".moved_to: must be the portal's new host"),
+            "{errors:?}"
+        );
         assert!(!errors[0].contains("s3cr3t"), "{errors:?}");
     }
 }
