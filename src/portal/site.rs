@@ -255,7 +255,9 @@ fn with_authority(origin: &Url, authority: &str) -> Option<Url> {
 fn moved(called: &Url, location: &str) -> Option<Url> {
     let target = called.join(location).ok()?;
     let is_elsewhere = (target.host(), target.port()) != (called.host(), called.port());
-    let same = with_host_of(called.clone(), &target);
+    let mut same = called.clone();
+    same.set_host(target.host_str()).ok()?;
+    same.set_port(target.port()).ok()?;
     (is_elsewhere && same == target).then_some(target)
 }
 
