@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::assert_exactly_once;
 use crate::portal::Portal;
-use crate::process::{Relay, code, finished, stderr};
+use crate::process::{Relay, code, finished, stderr, stdout};
 use crate::setup::Setup;
 use crate::waiting::until;
 
