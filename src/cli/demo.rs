@@ -15,7 +15,8 @@ use super::spelling::duration;
 use super::{GlobalArgs, sandbox};
 use crate::config::{
     AccessConfig, Config, DeliveryConfig, FlowConfig, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig,
-    RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
+    PortalConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
+    TargetConfig, WebhookUrl,
 };
 use crate::relay::{self, Until};
 use crate::sandbox::{QueueStats, Sandbox, SandboxConfig};
@@ -66,7 +67,10 @@ pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> any
         stop_after(args.length, signals, &done)
     );
     let ending = ending?;
-    sum_up(&sandbox, &config.state)?;
+    if sum_up(&sandbox, &config.state)? == 0 {
+        remark("demo: no event was shown");
+        return Ok(Exit::Unavailable);
+    }
     remark("demo: done; README.md tells how to point b24relay at a real portal");
     Ok(ending.into())
 }
@@ -110,7 +114,7 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         sources: sandbox.user_ids().into_iter().map(source).collect::<anyhow::Result<_>>()?,
         sinks: vec![console],
         // The portal is ours alone.
-        portals: BTreeMap::from([(sandbox.address().to_string(), None)]),
+        portals: BTreeMap::from([(sandbox.address().to_string(), PortalConfig::with_rate(None))]),
     })
 }
 
@@ -142,8 +146,8 @@ async fn keep_summing_up(sandbox: &Sandbox, state: &Path, done: &CancellationTok
 }
 
 /// What happened is the portal's to tell, what was delivered the state file's. The portal is looked at first, so that
-/// it has confirmed nothing that the state file does not know to be delivered.
-fn sum_up(sandbox: &Sandbox, state: &Path) -> anyhow::Result<()> {
+/// it has confirmed nothing that the state file does not know to be delivered. Returns how many events were delivered.
+fn sum_up(sandbox: &Sandbox, state: &Path) -> anyhow::Result<u64> {
     let seen = sandbox.stats();
     let total = |count: fn(&QueueStats) -> u64| seen.users.values().map(count).sum::<u64>();
     let (happened, confirmed) = (total(|queue| queue.recorded), total(|queue| queue.confirmed));
@@ -156,7 +160,7 @@ fn sum_up(sandbox: &Sandbox, state: &Path) -> anyhow::Result<()> {
         total(|queue| queue.confirmed_unserved),
         seen.requests.values().sum::<u64>(),
     ));
-    Ok(())
+    Ok(delivered)
 }
 
 async fn stop_after(length: Option<Duration>, signals: &Signals, done: &CancellationToken) {

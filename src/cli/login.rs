@@ -1,20 +1,20 @@
 //! `b24relay login`: somebody lets an OAuth application read his or her queue (PORTAL.md 5.1).
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::collections::HashMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use reqwest::Url;
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::exit::{Exit, SetupError, UsageError};
 use super::output::{print, remark};
 use super::source::find;
 use crate::config::{AccessConfig, Config, OAuthConfig, SourceConfig};
-use crate::portal::{Authorization, Claim, Grant, Memory, Tokens, account, authorize_url, keep};
+use crate::portal::{Attempt, Authorization, Claim, Grant, Memory, Tokens, account, authorize_url, keep};
 use crate::relay::{Callers, StoreMemory, is_same_queue};
 use crate::shutdown::Signals;
 use crate::store::Store;
@@ -24,8 +24,8 @@ const INPUT_MAX: u64 = 64 * 1024;
 
 const NOTES: &str = "\
 The address that is printed is opened in a browser by the user whose chats are wanted. After he or she \
-agrees, the portal sends the browser to the application's redirect address, with `code=...` in it; that \
-address, or the code alone, is pasted here. A code lives 30 seconds. The tokens are kept in the state \
+agrees, the portal sends the browser to the application's redirect address, with `code=...` and `state=...` in it; \
+paste that whole address here. A code lives 30 seconds. The tokens are kept in the state \
 file; a running daemon picks them up by itself within seconds, at once after SIGHUP.
 
 Examples:
@@ -54,7 +54,7 @@ pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow
     let oauth = own_login(source)?;
     let store = if args.new_queue { Store::open(&config.state)? } else { Store::open_beside(&config.state)? };
     let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
-    let callers = Callers::open(config, [source], &memory).await.map_err(anyhow::Error::msg)?;
+    let callers = Callers::open(config, [source], &memory).await.map_err(SetupError)?;
     let grant = callers.grant(source).context("the source has no login")?;
     let tokens = match &args.tokens {
         Some(file) => read_tokens(file, oauth)?,
@@ -62,7 +62,7 @@ pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow
     };
     refuse_foreign_application(&tokens, source, oauth)?;
     grant.seed(tokens).await;
-    let caller = callers.of(source).map_err(anyhow::Error::msg)?;
+    let caller = callers.of(source).map_err(SetupError)?;
     let profile = account::profile(&caller).await?;
     let scopes = account::scopes(&caller).await?;
     let mut tokens = current(grant).await?;
@@ -105,11 +105,14 @@ fn own_login(source: &SourceConfig) -> anyhow::Result<&OAuthConfig> {
 
 /// By way of the browser.
 async fn exchange(oauth: &OAuthConfig, signals: &Signals) -> anyhow::Result<Tokens> {
-    let state = format!("{:016x}", RandomState::new().build_hasher().finish());
+    let mut random = [0; 64];
+    let filled = SystemRandom::new().fill(&mut random);
+    filled.map_err(|_| anyhow!("the operating system has no random bytes to give"))?;
+    let attempt = Attempt::new(&random);
     remark("Open this address in a browser, as the user whose chats are wanted:\n");
-    print(authorize_url(oauth, &state).as_str())?;
+    print(authorize_url(oauth, &attempt).as_str())?;
     remark(
-        "\nThen paste the address that the browser was sent to, or the `code` in it (it lives 30 seconds):",
+        "\nThen paste the whole address that the browser was sent to (the `code` in it lives 30 seconds):",
     );
     let line = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
@@ -120,30 +123,43 @@ async fn exchange(oauth: &OAuthConfig, signals: &Signals) -> anyhow::Result<Toke
         () = signals.stop.cancelled() => String::new(),
         line = line => line??,
     };
-    let code = code_in(&line, &state)?;
-    let authorization = Authorization::try_new(oauth).map_err(anyhow::Error::msg)?;
-    Ok(authorization.ask(Claim::Code(&code), None).await?)
+    let code = code_in(&line, &attempt.state)?;
+    let authorization = Authorization::try_new(oauth).map_err(SetupError)?;
+    Ok(authorization.ask(Claim::Code(&code, &attempt), None).await?)
 }
 
-/// The code in what was pasted.
+/// The code in what was pasted: an address or its query, which must bring the `state` of this login.
 fn code_in(pasted: &str, state: &str) -> Result<String, UsageError> {
     let pasted = pasted.trim();
-    let Ok(url) = Url::parse(pasted) else {
-        let is_code = !pasted.is_empty() && !pasted.contains(char::is_whitespace);
-        return if is_code {
-            Ok(pasted.to_owned())
-        } else {
-            Err(UsageError("no code was pasted: run the command again".to_owned()))
-        };
-    };
-    let value =
-        |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-    if value("state").is_some_and(|given| given != state) {
-        let text = "that address answers another login (its `state` differs): open the address above, and paste where that one leads";
-        return Err(UsageError(text.to_owned()));
+    if pasted.is_empty() {
+        return Err(UsageError("no code was pasted: run the command again".to_owned()));
     }
-    value("code")
-        .ok_or_else(|| UsageError("there is no `code` in that address: was the login agreed to?".to_owned()))
+    let query = Url::parse(pasted).ok().and_then(|url| url.query().map(str::to_owned));
+    let query = query.unwrap_or_else(|| pasted.trim_start_matches('?').to_owned());
+    let values: HashMap<_, _> = form_urlencoded(&query);
+    match (values.get("code"), values.get("state")) {
+        (Some(code), Some(given)) if given == state && !code.is_empty() => Ok(code.clone()),
+        (_, Some(given)) if given != state => {
+            let text = "that address answers another login (its `state` differs): open the address above, and paste where that one leads";
+            Err(UsageError(text.to_owned()))
+        }
+        (None, Some(_)) => {
+            Err(UsageError("there is no `code` in that address: was the login agreed to?".to_owned()))
+        }
+        _ if values.contains_key("error") => {
+            Err(UsageError("there is no `code` in that address: was the login agreed to?".to_owned()))
+        }
+        _ => {
+            let text = "there is no `state` in what was pasted, so it may answer another login: run the command again, and \
+                        paste the whole address that the browser was sent to";
+            Err(UsageError(text.to_owned()))
+        }
+    }
+}
+
+fn form_urlencoded(query: &str) -> HashMap<String, String> {
+    let url = Url::parse(&format!("http://localhost/?{query}"));
+    url.iter().flat_map(Url::query_pairs).map(|(key, value)| (key.into_owned(), value.into_owned())).collect()
 }
 
 fn read_tokens(file: &Path, oauth: &OAuthConfig) -> anyhow::Result<Tokens> {
@@ -216,14 +232,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_found_alone_and_in_an_address() {
+    fn a_code_is_taken_only_with_the_state_of_this_login() {
         let code = |pasted| code_in(pasted, "0a1b").map_err(|error| error.to_string());
-        assert_eq!(code(" abc123 \n"), Ok("abc123".to_owned()));
-        assert_eq!(code("https://app.example/x?code=abc123&state=0a1b&domain=p"), Ok("abc123".to_owned()));
-        assert_eq!(code("https://app.example/x?code=abc123"), Ok("abc123".to_owned()));
+        for pasted in [
+            "https://app.example/x?code=abc%2B123&state=0a1b&domain=p",
+            " ?state=0a1b&code=abc%2B123 \n",
+            "code=abc%2B123&state=0a1b",
+        ] {
+            assert_eq!(code(pasted), Ok("abc+123".to_owned()), "{pasted}");
+        }
+        for pasted in ["abc123", "https://app.example/x?code=abc123", "code=abc123", "two words", "http://x"]
+        {
+            assert!(code(pasted).unwrap_err().contains("no `state`"), "{pasted}");
+        }
         assert!(code("https://app.example/x?code=abc123&state=other").unwrap_err().contains("another login"));
+        assert!(code("https://app.example/x?code=abc123&state=").unwrap_err().contains("another login"));
         assert!(code("https://app.example/x?error=access_denied").unwrap_err().contains("agreed"));
-        for nothing in ["", "\n", "two words"] {
+        assert!(code("https://app.example/x?error=access_denied&state=0a1b").unwrap_err().contains("agreed"));
+        for nothing in ["", "\n"] {
             assert!(code(nothing).unwrap_err().contains("no code"));
         }
     }

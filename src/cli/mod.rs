@@ -15,6 +15,7 @@ mod offset;
 mod output;
 mod palette;
 mod peek;
+mod portal;
 mod replay;
 mod resume;
 mod run;
@@ -129,6 +130,9 @@ enum Command {
     /// Show where each sink stands in a source's queue, or put it elsewhere
     #[command(after_help = offset::NOTES)]
     Offset(offset::OffsetArgs),
+    /// Forget where a portal has moved to
+    #[command(after_help = portal::NOTES)]
+    Portal(portal::PortalArgs),
     /// Let a sink have again what the journal keeps
     #[command(after_help = replay::NOTES)]
     Replay(replay::ReplayArgs),
@@ -206,6 +210,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             with_runtime(async |signals| login::run(&args, &configure(&cli.global)?, &signals).await)
         }
         Command::Offset(args) => with_runtime(async |_| offset::run(&args, &configure(&cli.global)?).await),
+        Command::Portal(args) => with_runtime(async |_| portal::run(&args, &cli.global).await),
         Command::Status(args) => match args.watch {
             None => status::run(&args, &cli.global),
             Some(period) => {

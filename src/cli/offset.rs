@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::exit::{Exit, UsageError};
+use super::exit::{Exit, SetupError, UsageError};
 use super::output::print;
 use super::source::find;
 use super::table::{aligned, table};
@@ -125,6 +125,6 @@ async fn set(args: &SetArgs, config: &Config) -> anyhow::Result<()> {
 /// The queue that the source reads with the credential it has now. With OAuth that is the last login's.
 async fn identity(config: &Config, source: &SourceConfig, store: &Store) -> anyhow::Result<String> {
     let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
-    let callers = Callers::open(config, [source], &memory).await.map_err(anyhow::Error::msg)?;
+    let callers = Callers::open(config, [source], &memory).await.map_err(SetupError)?;
     Ok(callers.identity(source).await?)
 }

@@ -28,7 +28,7 @@ pub async fn callers<'a>(
     sources: impl IntoIterator<Item = &'a SourceConfig> + Clone,
 ) -> anyhow::Result<Callers> {
     let memory = memory(config, sources.clone())?;
-    Callers::open(config, sources, &memory).await.map_err(|reason| SetupError(reason).into())
+    Ok(Callers::open(config, sources, &memory).await.map_err(SetupError)?)
 }
 
 /// Calls the portal with the source's credential.
@@ -36,7 +36,7 @@ pub async fn callers<'a>(
 /// # Errors
 /// As [`callers`].
 pub async fn caller(config: &Config, source: &SourceConfig) -> anyhow::Result<Caller> {
-    callers(config, [source]).await?.of(source).map_err(|reason| SetupError(reason).into())
+    Ok(callers(config, [source]).await?.of(source).map_err(SetupError)?)
 }
 
 /// A login is in the state file. With webhooks it only tells whether a portal has moved, which the portal

@@ -13,7 +13,7 @@ use super::spelling::{age, ago, size, span, time, until};
 use super::table::{aligned, table};
 use super::watch::{self, Between};
 use crate::shutdown::Signals;
-use crate::store::{GraveReport, LaneReport, Report, SourceReport, Store};
+use crate::store::{GraveReport, LaneReport, MoveReport, Report, SourceReport, Store};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,7 +83,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn told(&self) -> String {
-        let Report { holder, trouble, sources, dead_letters, .. } = self.report;
+        let Report { holder, trouble, sources, dead_letters, moves, .. } = self.report;
         let daemon = match holder {
             Some(holder) => format!("daemon  {}: {holder}", self.palette.paint(Hue::Green, "running")),
             None => format!("daemon  {}", self.palette.paint(Hue::Red, "not running")),
@@ -94,7 +94,16 @@ impl View<'_> {
         let trouble: String = trouble.map(|text| self.palette.paint(Hue::Red, &text)).collect();
         let losses: Vec<String> = sources.iter().flat_map(losses).collect();
         let graves: Vec<String> = dead_letters.iter().map(grave).collect();
-        let parts = [daemon, trouble, self.sources(), losses.join("\n"), self.lanes(), graves.join("\n")];
+        let moves: Vec<String> = moves.iter().map(moved).collect();
+        let parts = [
+            daemon,
+            trouble,
+            self.sources(),
+            moves.join("\n"),
+            losses.join("\n"),
+            self.lanes(),
+            graves.join("\n"),
+        ];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
     }
 
@@ -235,6 +244,12 @@ fn doing(lane: &LaneReport) -> String {
         _ if trouble.is_empty() => state.clone(),
         _ => format!("{state}: {trouble}"),
     }
+}
+
+/// A portal that has moved, and the way back.
+fn moved(moved: &MoveReport) -> String {
+    let MoveReport { portal, moved_to } = moved;
+    format!("{portal} has moved to {moved_to}: `b24relay portal forget {portal}` forgets it")
 }
 
 /// The dead letters of one sink, and the way out.

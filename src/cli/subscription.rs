@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::Map;
 
 use super::GlobalArgs;
-use super::exit::{Exit, UsageError};
+use super::exit::{Exit, SetupError, UsageError};
 use super::output::print;
 use super::source::{caller, find};
 use crate::config::{Config, SourceConfig};
@@ -83,8 +83,8 @@ pub async fn unsubscribe(
         }
     }
     let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store));
-    let callers = Callers::open(&config, [&source], &memory).await.map_err(anyhow::Error::msg)?;
-    let caller = callers.of(&source).map_err(anyhow::Error::msg)?;
+    let callers = Callers::open(&config, [&source], &memory).await.map_err(SetupError)?;
+    let caller = callers.of(&source).map_err(SetupError)?;
     caller.call::<IgnoredAny>("im.v2.Event.unsubscribe", &Map::new()).await?;
     print(&format!("unsubscribed: the portal records no more events for {}", reader(&source)))?;
     Ok(Exit::Clean)

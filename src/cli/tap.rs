@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::exit::Exit;
+use super::exit::{Exit, SetupError};
 use super::output::{Reader, remark, write};
 use super::peek::{PAGE_MAX, Peek};
 use super::source::{callers, find};
@@ -79,7 +79,7 @@ async fn follow(
 ) -> anyhow::Result<()> {
     let mut patience = Patience::new(args.once);
     let identity = callers.identity(source).await?;
-    let caller = callers.of(source).map_err(anyhow::Error::msg)?;
+    let caller = callers.of(source).map_err(SetupError)?;
     let mut peek = Peek::new(source, &identity, caller);
     let mut view = View::new(args);
     loop {

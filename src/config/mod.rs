@@ -88,15 +88,41 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// The destinations, by name; at least one for each source.
     pub sinks: Vec<SinkConfig>,
-    /// `[portals."HOST"]`: what the portals bear that are not of the ordinary plan, by authority (host,
-    /// with the port when it is not the scheme's own); `None` for one without a limit.
-    pub portals: BTreeMap<String, Option<RateConfig>>,
+    /// `[portals."HOST"]`, by authority (host, with the port when it is not the scheme's own).
+    pub portals: BTreeMap<String, PortalConfig>,
 }
 
 impl Config {
     /// What the portal at `authority` bears; `None` when it has no limit.
     pub fn rate_of(&self, authority: &str) -> Option<RateConfig> {
-        self.portals.get(authority).copied().unwrap_or(Some(RateConfig::STANDARD))
+        self.portal(authority).rate
+    }
+
+    /// What is known of the portal at `authority`.
+    pub fn portal(&self, authority: &str) -> PortalConfig {
+        self.portals.get(authority).cloned().unwrap_or_default()
+    }
+}
+
+/// One portal; the default is one of the ordinary plan.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PortalConfig {
+    /// Its rate limit, if it has one.
+    pub rate: Option<RateConfig>,
+    /// The authority at which it is called instead.
+    pub moved_to: Option<String>,
+}
+
+impl PortalConfig {
+    /// A portal that has not moved.
+    pub fn with_rate(rate: Option<RateConfig>) -> Self {
+        Self { rate, moved_to: None }
+    }
+}
+
+impl Default for PortalConfig {
+    fn default() -> Self {
+        Self::with_rate(Some(RateConfig::STANDARD))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `[portals."HOST"]`, from the tree: what a portal bears that is not of the ordinary plan.
+//! `[portals."HOST"]`, from the tree: the rate limit of a portal that is not of the ordinary plan, and its new address.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -7,7 +7,7 @@ use super::choice::Plan;
 use super::secret_url::SecretUrl;
 use super::source::SourceDraft;
 use super::table::{Findings, Table};
-use super::{RateConfig, leaf, shown};
+use super::{PortalConfig, RateConfig, leaf, shown};
 
 /// Requests at once. The plans have 50 and 250: the bounds are there to catch a slip.
 const BURST: RangeInclusive<f64> = 1.0..=1000.0;
@@ -17,13 +17,13 @@ const PER_SECOND: RangeInclusive<f64> = 0.1..=100.0;
 /// A portal as far as it could be read.
 pub(super) struct PortalDraft {
     host: String,
-    rate: Option<RateConfig>,
+    config: PortalConfig,
 }
 
 impl PortalDraft {
     /// As an entry of `Config::portals`.
-    pub(super) fn complete(self) -> (String, Option<RateConfig>) {
-        (self.host, self.rate)
+    pub(super) fn complete(self) -> (String, PortalConfig) {
+        (self.host, self.config)
     }
 }
 
@@ -39,7 +39,16 @@ pub(super) fn read(host: &str, table: &mut Table<'_>) -> PortalDraft {
             None
         }
     };
-    PortalDraft { host: host.to_owned(), rate }
+    let moved_to = table.take("moved_to", leaf::text).filter(|new| {
+        let is_host = plain(new).is_some_and(|plain| plain == *new && new != host);
+        if !is_host {
+            let text =
+                "must be the portal's new host alone, as in `new.bitrix24.com`, without scheme and path";
+            table.report("moved_to", text);
+        }
+        is_host
+    });
+    PortalDraft { host: host.to_owned(), config: PortalConfig { rate, moved_to } }
 }
 
 /// The figures of the plan, unless there are others.

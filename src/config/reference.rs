@@ -42,6 +42,7 @@ pub const REQUIRED_ONLY: &str = r#"
     bot_id = 12
     oauth.grant = "office"
     [portals."example.bitrix24.com"]
+    moved_to = "new.bitrix24.com"
     [http]
     listen = "127.0.0.1:8687"
     token = "0123456789abcdef"

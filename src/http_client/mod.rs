@@ -3,24 +3,23 @@
 mod cause;
 mod networks;
 mod pool;
+mod proxy;
+mod retry_after;
 
 use std::error::Error;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, Response, Url, redirect, tls};
 
 pub use cause::cause;
-pub use networks::{NotPublic, is_public};
-pub use pool::{Failure, Pool};
+pub use networks::{NotPublic, address, is_public, is_this_machine, is_within};
+pub use pool::{Failure, Pool, through};
+use proxy::Rules;
+pub use proxy::{NamedProxy, Via, proxy_to};
+pub use retry_after::{date_ms, retry_after};
 
 /// How long a connection may take to stand, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The longest a `Retry-After` is obeyed: a typo at the other end must not silence us for a day.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// What every request calls itself.
 pub const USER_AGENT: &str = concat!("b24relay/", env!("CARGO_PKG_VERSION"));
@@ -40,7 +39,7 @@ pub struct Route {
     pub identity: Option<Identity>,
     /// The oldest version of TLS that is spoken; without, 1.2.
     pub tls_min: Option<tls::Version>,
-    /// What stands between.
+    /// The proxy on the way.
     pub via: Via,
     /// Where it may lead.
     pub networks: Networks,
@@ -48,18 +47,6 @@ pub struct Route {
     pub http2: bool,
     /// How long a connection may be idle; without, 90 seconds.
     pub idle_max: Option<Duration>,
-}
-
-/// What stands between us and a host.
-#[derive(Clone, Default)]
-pub enum Via {
-    /// The proxy that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name, if any.
-    #[default]
-    Environment,
-    /// Nothing.
-    Nothing,
-    /// This proxy; its user name and password are in the URL.
-    Proxy(Url),
 }
 
 /// Which networks may be entered.
@@ -72,19 +59,20 @@ pub enum Networks {
     Public,
 }
 
-/// A client for `url`, whose requests end within `timeout`.
+/// A client for `url` by the plain way, whose requests end within `timeout`. For more than a few requests, see
+/// [`Pool`].
 ///
 /// # Errors
-/// A text that says why, when TLS is needed and cannot be set up.
+/// As [`Pool::try_new`].
 pub fn build(url: &Url, timeout: Duration) -> Result<Client, String> {
-    build_with(url, timeout, &Route::default())
+    build_with(url, timeout, &Route::default(), &Rules::of(&Via::Environment))
 }
 
-/// The same by another way than the plain one.
+/// A client for `url`, whose requests end within `timeout`, by `route` and the proxy that `rules` name.
 ///
 /// # Errors
-/// As [`build`].
-pub fn build_with(url: &Url, timeout: Duration, route: &Route) -> Result<Client, String> {
+/// A text that says why, when TLS is needed and cannot be set up, or which proxy cannot be used.
+fn build_with(url: &Url, timeout: Duration, route: &Route, rules: &Rules) -> Result<Client, String> {
     // Ring needs no cmake to build. A provider that is already there serves as well.
     rustls::crypto::ring::default_provider().install_default().ok();
     #[expect(clippy::disallowed_methods, reason = "this is the place that the rule points to")]
@@ -95,8 +83,13 @@ pub fn build_with(url: &Url, timeout: Duration, route: &Route) -> Result<Client,
         .redirect(redirect::Policy::none())
         .referer(false)
         .tcp_keepalive(Duration::from_secs(30));
-    let outcome = with_route(builder, url, route).and_then(ClientBuilder::build);
-    outcome.map_err(|error| {
+    let proxy = rules.proxy_to(url)?;
+    let is_tls_needed =
+        url.scheme() == "https" || proxy.is_some_and(|proxy| proxy.expose().scheme() == "https");
+    let builder = with_tls(builder, is_tls_needed, route);
+    let rules = rules.clone();
+    let proxy = Proxy::custom(move |url| Some(rules.proxy_to(url).ok()??.expose().clone()));
+    with_route(builder, route).proxy(proxy).build().map_err(|error| {
         format!(
             "cannot set up TLS: {}; are CA certificates installed (package ca-certificates)?",
             explain(error)
@@ -104,15 +97,7 @@ pub fn build_with(url: &Url, timeout: Duration, route: &Route) -> Result<Client,
     })
 }
 
-fn with_route(builder: ClientBuilder, url: &Url, route: &Route) -> Result<ClientBuilder, reqwest::Error> {
-    let is_tls_needed =
-        url.scheme() == "https" || matches!(&route.via, Via::Proxy(proxy) if proxy.scheme() == "https");
-    let builder = with_tls(builder, is_tls_needed, route);
-    let builder = match &route.via {
-        Via::Environment => builder,
-        Via::Nothing => builder.no_proxy(),
-        Via::Proxy(proxy) => builder.proxy(Proxy::all(proxy.clone())?),
-    };
+fn with_route(builder: ClientBuilder, route: &Route) -> ClientBuilder {
     let builder = match route.networks {
         Networks::All => builder,
         Networks::Public => builder.dns_resolver(networks::PublicResolver),
@@ -123,7 +108,7 @@ fn with_route(builder: ClientBuilder, url: &Url, route: &Route) -> Result<Client
         builder.http1_only()
     };
     let builder = builder.connector_layer(pool::Noticing);
-    Ok(route.idle_max.into_iter().fold(builder, ClientBuilder::pool_idle_timeout))
+    route.idle_max.into_iter().fold(builder, ClientBuilder::pool_idle_timeout)
 }
 
 fn with_tls(builder: ClientBuilder, is_needed: bool, route: &Route) -> ClientBuilder {
@@ -182,51 +167,4 @@ pub async fn read_body(mut response: Response, cap: usize) -> Result<Vec<u8>, Bo
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-/// `Retry-After` in both its forms (seconds, HTTP date), at most an hour.
-pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let delay = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => until(text)?,
-    };
-    Some(delay.min(RETRY_AFTER_MAX))
-}
-
-/// `Date`: the other end's clock, in Unix milliseconds.
-pub fn date_ms(headers: &HeaderMap) -> Option<i64> {
-    let at: Timestamp = timestamp(headers.get(DATE)?.to_str().ok()?)?;
-    Some(at.as_millisecond())
-}
-
-fn timestamp(date: &str) -> Option<Timestamp> {
-    rfc2822::DateTimeParser::new().parse_timestamp(date).ok()
-}
-
-fn until(date: &str) -> Option<Duration> {
-    let at = timestamp(date)?;
-    Some(SystemTime::from(at).duration_since(SystemTime::now()).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use reqwest::header::HeaderValue;
-
-    use super::*;
-
-    fn given(text: &str) -> Option<Duration> {
-        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
-        retry_after(&headers)
-    }
-
-    #[test]
-    fn retry_after_is_read_in_both_forms_and_bounded() {
-        assert_eq!(given("7"), Some(Duration::from_secs(7)));
-        assert_eq!(given("86400"), Some(RETRY_AFTER_MAX));
-        assert_eq!(given("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(given("Fri, 01 Jan 2100 00:00:00 GMT"), Some(RETRY_AFTER_MAX));
-        assert_eq!(given("-1"), None);
-        assert_eq!(given("soon"), None);
-    }
 }

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::Url;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Client, Url};
 use serde::de::IgnoredAny;
+use sha2::{Digest as _, Sha256};
 
 use super::answer::Opened;
 use super::class::{Class, Cure, Row, Verdict};
 use super::refusal::{CallError, presentable};
 use super::tokens::Tokens;
 use crate::config::OAuthConfig;
-use crate::http_client::{self, BodyError};
+use crate::http_client::{self, BodyError, Pool, Route};
 
 /// What the errors here call the request.
 pub const METHOD: &str = "oauth/token";
@@ -52,15 +55,37 @@ const CODES: &[Row] = &[
 /// What a pair is asked for with.
 #[derive(Clone, Copy)]
 pub enum Claim<'a> {
-    /// The code that the portal handed out after somebody agreed.
-    Code(&'a str),
+    /// The code that the portal handed out after somebody agreed, and whose login that was.
+    Code(&'a str, &'a Attempt),
     /// The refresh token of the pair before.
     Refresh(&'a str),
 }
 
+/// One login by way of the browser. What it starts with cannot be guessed, so that no other login's answer is taken
+/// for its own.
+#[derive(Debug)]
+pub struct Attempt {
+    /// Comes back with the code.
+    pub state: String,
+    /// Goes with the code, which is worth nothing without it where the server knows PKCE (RFC 7636).
+    verifier: String,
+}
+
+impl Attempt {
+    /// From random bytes.
+    pub fn new(random: &[u8; 64]) -> Self {
+        let (state, verifier) = random.split_at(32);
+        Self { state: URL_SAFE_NO_PAD.encode(state), verifier: URL_SAFE_NO_PAD.encode(verifier) }
+    }
+
+    fn challenge(&self) -> String {
+        URL_SAFE_NO_PAD.encode(Sha256::digest(&self.verifier))
+    }
+}
+
 /// The authorization server, for one application.
 pub struct Authorization {
-    client: Client,
+    pool: Pool,
     config: OAuthConfig,
 }
 
@@ -74,8 +99,8 @@ impl Authorization {
             .server
             .as_ref()
             .map_or_else(|| default_server(&config.portal.authority()), |server| server.expose().clone());
-        let client = http_client::build(&server, TIMEOUT)?;
-        Ok(Self { client, config: config.clone() })
+        let pool = Pool::try_new(&server, TIMEOUT, Route::default())?;
+        Ok(Self { pool, config: config.clone() })
     }
 
     /// Asks for a pair; `before` is the one that it replaces.
@@ -89,13 +114,16 @@ impl Authorization {
 
     async fn exchange(&self, claim: Claim<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
         let request = self
-            .client
+            .pool
+            .client()
             .post(self.endpoint(before))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
-            .body(self.form(claim));
-        let sent = request.send().await;
-        let response = sent.map_err(|error| CallError::retry(METHOD, http_client::explain(error)))?;
+            .body(self.form(claim))
+            .build();
+        let request = request.map_err(|error| CallError::retry(METHOD, http_client::explain(error)))?;
+        let sent = self.pool.send(request).await;
+        let response = sent.map_err(|failure| CallError::retry(METHOD, failure.explain()))?;
         let status = response.status().as_u16();
         let wait = http_client::retry_after(response.headers());
         let body = http_client::read_body(response, BODY_MAX).await.map_err(|error| match error {
@@ -152,9 +180,9 @@ impl Authorization {
 
     fn form(&self, claim: Claim<'_>) -> String {
         let OAuthConfig { client_id, client_secret, .. } = &self.config;
-        let (grant_type, key, value) = match claim {
-            Claim::Code(code) => ("authorization_code", "code", code),
-            Claim::Refresh(token) => ("refresh_token", "refresh_token", token),
+        let (grant_type, key, value, verifier) = match claim {
+            Claim::Code(code, attempt) => ("authorization_code", "code", code, Some(&attempt.verifier)),
+            Claim::Refresh(token) => ("refresh_token", "refresh_token", token, None),
         };
         // A URL's query is the form's encoding.
         let mut url = default_server("");
@@ -162,21 +190,26 @@ impl Authorization {
             .append_pair("grant_type", grant_type)
             .append_pair("client_id", client_id)
             .append_pair("client_secret", client_secret.expose())
-            .append_pair(key, value);
+            .append_pair(key, value)
+            .extend_pairs(verifier.map(|verifier| ("code_verifier", verifier)));
         url.query().unwrap_or_default().to_owned()
     }
 
     fn secrets<'a>(&'a self, claim: Claim<'a>, before: Option<&'a Tokens>) -> [&'a str; 3] {
-        let (Claim::Code(given) | Claim::Refresh(given)) = claim;
+        let (Claim::Code(given, _) | Claim::Refresh(given)) = claim;
         [self.config.client_secret.expose(), given, before.map_or("", |tokens| tokens.access.expose())]
     }
 }
 
 /// The address where somebody agrees in a browser that the application may act for him or her.
-pub fn authorize_url(config: &OAuthConfig, state: &str) -> Url {
+pub fn authorize_url(config: &OAuthConfig, attempt: &Attempt) -> Url {
     let mut url = config.portal.expose().clone();
     url.set_path("/oauth/authorize/");
-    url.query_pairs_mut().append_pair("client_id", &config.client_id).append_pair("state", state);
+    url.query_pairs_mut()
+        .append_pair("client_id", &config.client_id)
+        .append_pair("code_challenge", &attempt.challenge())
+        .append_pair("code_challenge_method", "S256")
+        .append_pair("state", &attempt.state);
     url
 }
 
@@ -253,10 +286,28 @@ mod tests {
     }
 
     #[test]
+    fn a_login_sends_the_challenge_to_the_browser_and_the_verifier_with_the_code() {
+        // The example of RFC 7636, appendix B.
+        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let attempt = Attempt { state: "s".into(), verifier: verifier.into() };
+        let authorization = authorization("https://a.bitrix24.com/");
+        let url = authorize_url(&authorization.config, &attempt);
+        assert_eq!(
+            url.as_str(),
+            "https://a.bitrix24.com/oauth/authorize/?client_id=app\
+             &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256&state=s"
+        );
+        let form = authorization.form(Claim::Code("c", &attempt));
+        assert!(form.ends_with(&format!("&code=c&code_verifier={verifier}")), "{form}");
+        let [one, other] = [Attempt::new(&[1; 64]), Attempt::new(&[2; 64])];
+        assert!(one.state != other.state && one.verifier != other.verifier && one.verifier.len() == 43);
+    }
+
+    #[test]
     fn every_error_has_its_class() {
         let authorization = authorization("https://a.bitrix24.com/");
         let class = |status, body: &str| {
-            authorization.judge(Claim::Code("c"), None, status, body.as_bytes()).unwrap_err().class
+            authorization.judge(Claim::Refresh("c"), None, status, body.as_bytes()).unwrap_err().class
         };
         for (status, code, expected) in [
             (400, "invalid_request", Class::Bug),

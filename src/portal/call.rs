@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION};
-use reqwest::{Client, Response, Url};
+use reqwest::{Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -15,9 +15,9 @@ use super::class::{self, Class, Cure, Verdict};
 use super::grant::Grant;
 use super::operating::Operating;
 use super::refusal::{CallError, presentable};
-use super::site::{self, Site};
-use crate::config::{SecretText, WebhookUrl};
-use crate::http_client::{self, BodyError};
+use super::site::{Redirect, Site};
+use crate::config::{SecretText, SecretUrl, WebhookUrl};
+use crate::http_client::{self, BodyError, Failure, Pool, Route};
 
 /// The greatest answer that is read. A page of 1000 ordinary events is 1 to 3 MB; a greater one is
 /// asked for in smaller parts instead.
@@ -34,7 +34,7 @@ pub enum Credential {
 
 /// Calls methods of one portal with one credential, over one pool of connections.
 pub struct Caller {
-    client: Client,
+    pool: Pool,
     site: Arc<Site>,
     credential: Credential,
     operating: Operating,
@@ -77,7 +77,7 @@ struct Sent {
 
 /// What came back, but for the body.
 struct Received {
-    status: u16,
+    status: StatusCode,
     headers: HeaderMap,
 }
 
@@ -96,9 +96,9 @@ impl Caller {
     /// # Errors
     /// A text that says why TLS cannot be set up.
     pub fn try_new(site: Arc<Site>, credential: Credential, timeout: Duration) -> Result<Self, String> {
-        let client = http_client::build(site.address().expose(), timeout)?;
+        let pool = Pool::try_new(site.address().expose(), timeout, Route::default())?;
         Ok(Self {
-            client,
+            pool,
             site,
             credential,
             operating: Operating::default(),
@@ -168,11 +168,12 @@ impl Caller {
             CallError::new(method, Verdict::new(Class::Bug, Cure::NONE), error.to_string())
         })?;
         let mut response = self.send(&sent, body.clone()).await?;
-        if let Some(target) = moved_to(&sent.url, &response) {
+        if let Some(Redirect::Followed(target)) = self.redirect(&sent, response.status(), response.headers())
+        {
             (sent.url, sent.is_moved) = (target, true);
             response = self.send(&sent, body).await?;
         }
-        let received = Received { status: response.status().as_u16(), headers: response.headers().clone() };
+        let received = Received { status: response.status(), headers: response.headers().clone() };
         let body =
             read_body(response).await.map_err(|(verdict, reason)| self.failed(&sent, verdict, reason))?;
         let outcome = self.judge(&sent, &received, &body);
@@ -232,13 +233,17 @@ impl Caller {
     }
 
     async fn send(&self, sent: &Sent, body: Vec<u8>) -> Result<Response, CallError> {
-        let request = self.client.post(sent.url.clone());
+        let request = self.pool.client().post(sent.url.clone());
         let request = request.header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json");
-        request.body(body).send().await.map_err(|error| {
-            if error.is_connect() {
+        let request = request.body(body).build();
+        let request = request.map_err(|error| {
+            self.failed(sent, Verdict::new(Class::Bug, Cure::NONE), http_client::explain(error))
+        })?;
+        self.pool.send(request).await.map_err(|failure| {
+            if matches!(&failure, Failure::Failed(error, _) if error.is_connect()) {
                 self.site.doubt_home();
             }
-            self.failed(sent, of_transport(&error), http_client::explain(error))
+            self.failed(sent, of_transport(&failure), failure.explain())
         })
     }
 
@@ -273,7 +278,7 @@ impl Caller {
         if let Some((used_s, reset_in)) = envelope.operating() {
             self.operating.note(sent.method, used_s, reset_in);
         }
-        if !(200..300).contains(&received.status) {
+        if !received.status.is_success() {
             return Err(without_json());
         }
         let malformed = |reason| {
@@ -298,10 +303,11 @@ impl Caller {
         code: &str,
     ) -> CallError {
         let description = envelope.description();
-        let verdict = class::of_error(code, received.status, &description, envelope.sessid.is_some());
+        let verdict =
+            class::of_error(code, received.status.as_u16(), &description, envelope.sessid.is_some());
         let [code, description] = [code, &description].map(|text| presentable(text, self.secrets(sent)));
         let separator = if description.is_empty() { "" } else { ": " };
-        let reason = format!("{code} (HTTP {}){separator}{description}", received.status);
+        let reason = format!("{code} (HTTP {}){separator}{description}", received.status.as_u16());
         let wait = match verdict.class {
             Class::OpWait => self.operating.reset_in(sent.method),
             _ => http_client::retry_after(&received.headers),
@@ -310,7 +316,7 @@ impl Caller {
     }
 
     fn without_json(&self, sent: &Sent, received: &Received, body: &[u8]) -> CallError {
-        let status = received.status;
+        let status = received.status.as_u16();
         let content = if body.is_empty() { "an empty answer" } else { "an answer that is not JSON" };
         let location = received.headers.get(LOCATION).filter(|_| (300..400).contains(&status));
         let reason = match location.and_then(|to| sent.url.join(to.to_str().ok()?).ok()) {
@@ -322,7 +328,17 @@ impl Caller {
             None => format!("{content} (HTTP {status})"),
         };
         let wait = http_client::retry_after(&received.headers);
-        self.failed(sent, verdict_without_json(status, body), reason).with_wait(wait)
+        let error = self.failed(sent, verdict_without_json(status, body), reason).with_wait(wait);
+        match self.redirect(sent, received.status, &received.headers) {
+            Some(Redirect::Refused(target)) => error.advising_anew(self.site.hint(target.authority())),
+            Some(Redirect::Followed(_) | Redirect::Other) | None => error,
+        }
+    }
+
+    /// Where an answer with `status` and `headers` sends the call.
+    fn redirect(&self, sent: &Sent, status: StatusCode, headers: &HeaderMap) -> Option<Redirect> {
+        let location = headers.get(LOCATION).filter(|_| status.is_redirection())?;
+        Some(self.site.redirect(&sent.url, location.to_str().ok()?))
     }
 
     fn failed(&self, sent: &Sent, verdict: Verdict, reason: String) -> CallError {
@@ -357,14 +373,18 @@ impl Caller {
             url = webhook.expose_method(method);
         }
         let sent = Sent { method, url, is_moved: false, token: None };
-        let received = Received { status: answer.status.as_u16(), headers: answer.headers };
+        let received = Received { status: answer.status, headers: answer.headers };
         self.judge(&sent, &received, answer.body)
     }
 }
 
-fn moved_to(called: &Url, response: &Response) -> Option<Url> {
-    let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
-    site::moved(called, location.to_str().ok()?)
+/// The proxy on the way to the portal at `address`, in words.
+///
+/// # Errors
+/// Names a variable of the environment that cannot be used, and what to do about it.
+pub fn proxy_to(address: &SecretUrl) -> Result<Option<String>, String> {
+    let proxy = http_client::proxy_to(address.expose(), &Route::default().via)?;
+    Ok(proxy.map(|proxy| proxy.to_string()))
 }
 
 fn verdict_without_json(status: u16, body: &[u8]) -> Verdict {
@@ -382,7 +402,8 @@ fn verdict_without_json(status: u16, body: &[u8]) -> Verdict {
     }
 }
 
-fn of_transport(error: &reqwest::Error) -> Verdict {
+fn of_transport(failure: &Failure) -> Verdict {
+    let Failure::Failed(error, _) = failure else { return Verdict::new(Class::Retry, Cure::NONE) };
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if cause.to_string().contains("certificate") {

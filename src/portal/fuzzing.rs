@@ -13,7 +13,7 @@ use super::memory::Memory;
 use super::queue;
 use super::refusal::CallError;
 use super::site::Site;
-use crate::config::{SecretUrl, WebhookUrl};
+use crate::config::{PortalConfig, SecretUrl, WebhookUrl};
 use crate::event::{Event, Offset, Queue};
 use crate::fuzzing::{Answer, MARK, assert_hides_the_mark};
 
@@ -57,8 +57,9 @@ fn caller() -> &'static Caller {
             let address = SecretUrl::parse("https://portal.example/")?;
             let webhook = WebhookUrl::parse(&format!("https://portal.example/rest/12/{MARK}/"))?;
             let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|_| "no runtime")?;
-            let site =
-                runtime.block_on(Site::open(&address, None, Arc::new(Forgetful))).map_err(|_| "no site")?;
+            let site = runtime
+                .block_on(Site::open(&address, PortalConfig::with_rate(None), Arc::new(Forgetful)))
+                .map_err(|_| "no site")?;
             Caller::try_new(Arc::new(site), Credential::Webhook(webhook), Duration::from_secs(1))
                 .map_err(|_| "no caller")
         };

@@ -26,10 +26,11 @@ mod refusal;
 mod site;
 mod tokens;
 mod upstream;
+mod vendor;
 
-pub use authorization::{Authorization, Claim, authorize_url};
+pub use authorization::{Attempt, Authorization, Claim, authorize_url};
 pub use budget::Purpose;
-pub use call::{Caller, Credential};
+pub use call::{Caller, Credential, proxy_to};
 pub use class::Class;
 pub use grant::{Grant, keep};
 pub use memory::Memory;

@@ -90,6 +90,11 @@ impl CallError {
         Self { class, cure: cure.into(), ..self }
     }
 
+    /// The same refusal with another advice.
+    pub(super) fn advising_anew(self, cure: String) -> Self {
+        Self { cure: cure.into(), ..self }
+    }
+
     /// What a person can do, with the name of the `source` put in.
     pub fn cure_for(&self, source: &str) -> String {
         self.cure.replace("SOURCE", source)

@@ -1,9 +1,9 @@
 //! One portal as all its sources share it: where it lives now, and how much it may be asked.
 //!
-//! A cloud portal that was renamed sends its callers on (PORTAL.md 1.5). The new address is followed
-//! only where nothing but the host differs, and remembered once the portal has answered there.
+//! A cloud portal that was renamed sends its callers on (PORTAL.md 1.5). The new address is followed only where
+//! nothing but the host differs and the vendor or a person vouches for it ([`Site::may_be_at`]), and remembered
+//! once the portal has answered there.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::Url;
@@ -11,13 +11,15 @@ use tracing::warn;
 
 use super::budget::{Budget, Purpose};
 use super::memory::Memory;
-use crate::config::{RateConfig, SecretUrl};
+use super::vendor::is_cloud_portal;
+use crate::config::{PortalConfig, SecretUrl};
+use crate::http_client::is_this_machine;
 
 /// See the top of this file.
 pub struct Site {
     /// The address in the configuration: what the portal is known by, whatever it is called now.
     address: SecretUrl,
-    rate: Option<RateConfig>,
+    config: PortalConfig,
     budget: Budget,
     home: Mutex<Home>,
     memory: Arc<dyn Memory>,
@@ -31,27 +33,116 @@ struct Home {
     is_doubted: bool,
 }
 
+/// Where an answer sends a call.
+pub enum Redirect {
+    /// To the same portal at another host: the same call goes there.
+    Followed(Url),
+    /// The same, but nobody vouches for that host.
+    Refused(Url),
+    /// To something else than the call.
+    Other,
+}
+
 impl Site {
-    /// The portal at `address`, which bears `rate`.
+    /// The portal at `address`, of which `config` tells more.
     ///
     /// # Errors
     /// Says why its remembered address cannot be read.
     pub async fn open(
         address: &SecretUrl,
-        rate: Option<RateConfig>,
+        config: PortalConfig,
         memory: Arc<dyn Memory>,
     ) -> Result<Self, String> {
-        let home = memory.recall(&home_key(&address.authority())).await?;
+        let remembered = memory.recall(&home_key(&address.authority())).await?;
         // What is no address any more is as good as forgotten: the portal will send us on again.
-        let home: Option<Url> = home.and_then(|home| home.parse().ok());
-        let origin = origin_of(home.as_ref().unwrap_or(address.expose()));
-        let home = Mutex::new(Home { origin, is_doubted: false });
-        Ok(Self { address: address.clone(), rate, budget: Budget::new(rate), home, memory })
+        let remembered: Option<Url> = remembered.and_then(|home| home.parse().ok());
+        let origin = origin_of(address.expose());
+        let home = Mutex::new(Home { origin: origin.clone(), is_doubted: false });
+        let site = Self { address: address.clone(), budget: Budget::new(config.rate), config, home, memory };
+        let named = site.config.moved_to.as_ref().and_then(|host| with_authority(&origin, host));
+        let home = match remembered.filter(|home| *home != origin) {
+            Some(home) if site.may_be_at(&home) => Some(home),
+            Some(home) => {
+                site.warn_of_stranger("the state file", &home);
+                named
+            }
+            None => named,
+        };
+        if let Some(home) = home {
+            site.home().origin = origin_of(&home);
+        }
+        Ok(site)
     }
 
-    /// Whether it is the portal at `address` and bears `rate`; what of the address may be a secret does not matter.
-    pub fn is_at(&self, address: &SecretUrl, rate: Option<RateConfig>) -> bool {
-        self.rate == rate && origin_of(self.address.expose()) == origin_of(address.expose())
+    /// Whether it is the portal at `address` with `config`; what of the address may be a secret does not matter.
+    pub fn is_at(&self, address: &SecretUrl, config: &PortalConfig) -> bool {
+        self.config == *config && origin_of(self.address.expose()) == origin_of(address.expose())
+    }
+
+    /// Where it is called instead of the configured address.
+    pub fn moved_to(&self) -> Option<String> {
+        let home = self.home();
+        (home.origin != origin_of(self.address.expose())).then(|| home.origin.authority().to_owned())
+    }
+
+    /// Tells of a portal that is called elsewhere, and remembers it: the configuration may have said so.
+    pub async fn tell_move(&self) {
+        let Some(moved_to) = self.moved_to() else { return };
+        let portal = self.address.authority();
+        let hint = format!(
+            "put the new address into the configuration, or stop and run `b24relay portal forget {portal}`"
+        );
+        warn!(portal, moved_to, hint, "the portal is called at the address it has moved to");
+        let home = self.home().origin.clone();
+        self.remember(&portal, &home).await;
+    }
+
+    async fn remember(&self, portal: &str, home: &Url) {
+        if let Err(error) = self.memory.keep(&home_key(portal), home.as_str()).await {
+            warn!(portal, error, "cannot remember the portal's new address");
+        }
+    }
+
+    /// Whether the portal may be at `url`: a cloud portal anywhere in the vendor's cloud, by https; every portal where
+    /// the configuration says; one on this machine on this machine.
+    fn may_be_at(&self, url: &Url) -> bool {
+        let address = self.address.expose();
+        if url.authority() == address.authority() || is_this_machine(address) && is_this_machine(url) {
+            return true;
+        }
+        let is_named = self.config.moved_to.as_deref() == Some(url.authority());
+        let are_secure = [address, url].iter().all(|url| url.scheme() == "https");
+        are_secure && (is_named || is_cloud_portal(address) && is_cloud_portal(url))
+    }
+
+    /// Where a call to `called` goes that the portal has sent to `location`. Whether it is the same portal, its
+    /// answer will tell.
+    pub fn redirect(&self, called: &Url, location: &str) -> Redirect {
+        match moved(called, location) {
+            Some(target) if self.may_be_at(&target) => Redirect::Followed(target),
+            Some(target) => Redirect::Refused(target),
+            None => Redirect::Other,
+        }
+    }
+
+    /// What a person can do when the portal is not called at `host`.
+    pub fn hint(&self, host: &str) -> String {
+        let portal = self.address.authority();
+        if self.address.expose().scheme() == "https" {
+            format!(
+                "if the portal has moved to {host}, set `moved_to = \"{host}\"` in `[portals.\"{portal}\"]`; if not, \
+                 ask the portal's administrator"
+            )
+        } else {
+            format!(
+                "use the portal's https address: a redirect by plain http is followed on this machine only (to {host})"
+            )
+        }
+    }
+
+    fn warn_of_stranger(&self, named_by: &str, url: &Url) {
+        let (portal, refused, hint) = (self.address.authority(), url.authority(), self.hint(url.authority()));
+        warn!(portal, refused, named_by, hint, "an address of the portal is not used: nobody vouches for it");
     }
 
     /// What it is known by.
@@ -91,8 +182,13 @@ impl Site {
         self.home().is_doubted = true;
     }
 
-    /// The portal has answered at `url`: it lives at that host, for all its sources, until it moves again.
+    /// The portal has answered at `url`, or its authorization server names it: it lives at that host, for all its
+    /// sources, until it moves again. Unless nobody vouches for that host.
     pub async fn settle(&self, url: &Url) {
+        if !self.may_be_at(url) {
+            self.warn_of_stranger("the authorization server", url);
+            return;
+        }
         let home = with_host_of(origin_of(self.address.expose()), url);
         let is_known = self.home().enter(&home);
         if is_known {
@@ -108,9 +204,7 @@ impl Site {
                 "the portal has another address now, which is used from here on: put it into the configuration"
             );
         }
-        if let Err(error) = self.memory.keep(&home_key(&portal), home.as_str()).await {
-            warn!(portal, error, "cannot remember the portal's new address");
-        }
+        self.remember(&portal, &home).await;
     }
 
     /// Whether the next good answer tells where the portal lives.
@@ -152,75 +246,145 @@ fn with_host_of(mut url: Url, other: &Url) -> Url {
     url
 }
 
-/// Where a call to `called` is to be repeated when the portal has sent it to `location`: there, if that is
-/// `called` with nothing but another host, https and out on the network; or on this machine when the
-/// caller is there already, as with the sandbox. Whether it is the same portal, its answer will tell.
-pub fn moved(called: &Url, location: &str) -> Option<Url> {
+/// The same portal at `authority`.
+fn with_authority(origin: &Url, authority: &str) -> Option<Url> {
+    format!("{}://{authority}/", origin.scheme()).parse().ok()
+}
+
+/// The target of a redirect that is `called` with nothing but another host.
+fn moved(called: &Url, location: &str) -> Option<Url> {
     let target = called.join(location).ok()?;
     let is_elsewhere = (target.host(), target.port()) != (called.host(), called.port());
     let mut same = called.clone();
     same.set_host(target.host_str()).ok()?;
     same.set_port(target.port()).ok()?;
-    let is_trusted = match called.scheme() {
-        "https" => !is_private(&target),
-        _ => is_private(called) && is_private(&target),
-    };
-    (is_elsewhere && is_trusted && same == target).then_some(target)
-}
-
-/// Whether a host is an address inside somebody's network, by its literal form.
-fn is_private(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-        Ok(IpAddr::V4(ip)) => {
-            ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()
-        }
-        Ok(IpAddr::V6(ip)) => {
-            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified()
-        }
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    }
+    (is_elsewhere && same == target).then_some(target)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::NoMemory;
 
-    fn follows(called: &str, location: &str) -> bool {
-        moved(&called.parse().unwrap(), location).is_some()
-    }
+    struct Remembers(&'static str);
 
-    #[test]
-    fn only_the_same_call_on_another_https_host_is_followed() {
-        const CALLED: &str = "https://old.bitrix24.com/rest/1/code/im.v2.Event.get";
-        for (location, expected) in [
-            ("https://new.bitrix24.com/rest/1/code/im.v2.Event.get", true),
-            ("https://new.bitrix24.com:8443/rest/1/code/im.v2.Event.get", true),
-            ("//new.bitrix24.com/rest/1/code/im.v2.Event.get", true),
-            ("http://new.bitrix24.com/rest/1/code/im.v2.Event.get", false),
-            ("https://new.bitrix24.com/rest/1/code/", false),
-            ("https://new.bitrix24.com/auth/?back=/rest/1/code/im.v2.Event.get", false),
-            ("https://new.bitrix24.com/rest/1/code/im.v2.Event.get?x=1", false),
-            ("https://me:pw@new.bitrix24.com/rest/1/code/im.v2.Event.get", false),
-            ("https://127.0.0.1/rest/1/code/im.v2.Event.get", false),
-            ("https://10.0.0.7/rest/1/code/im.v2.Event.get", false),
-            ("https://[::1]/rest/1/code/im.v2.Event.get", false),
-            ("https://[::ffff:192.168.0.1]/rest/1/code/im.v2.Event.get", false),
-            ("https://169.254.169.254/rest/1/code/im.v2.Event.get", false),
-            ("https://localhost/rest/1/code/im.v2.Event.get", false),
-            ("/login/", false),
-            (CALLED, false),
-            ("", false),
-        ] {
-            assert_eq!(follows(CALLED, location), expected, "{location}");
+    #[async_trait::async_trait]
+    impl Memory for Remembers {
+        async fn recall(&self, _key: &str) -> Result<Option<String>, String> {
+            Ok(Some(self.0.to_owned()))
+        }
+
+        async fn keep(&self, _key: &str, _value: &str) -> Result<(), String> {
+            panic!("nothing is to be kept")
         }
     }
 
-    #[test]
-    fn on_this_machine_plain_http_is_followed_on_this_machine_only() {
-        const CALLED: &str = "http://127.0.0.1:8924/rest/profile";
-        assert!(follows(CALLED, "http://127.0.0.1:9000/rest/profile"));
-        assert!(!follows(CALLED, "http://example.com/rest/profile"));
-        assert!(!follows("http://example.com/rest/profile", "http://127.0.0.1:9000/rest/profile"));
+    async fn open(address: &str, moved_to: Option<&str>, memory: Arc<dyn Memory>) -> Site {
+        let config = PortalConfig { moved_to: moved_to.map(str::to_owned), ..PortalConfig::default() };
+        Site::open(&SecretUrl::parse(address).unwrap(), config, memory).await.unwrap()
+    }
+
+    /// What becomes of a redirect of `CALL` at `host` to `location`: `followed`, `refused` or `other`.
+    async fn outcome(host: &str, moved_to: Option<&str>, location: &str) -> &'static str {
+        let site = open(host, moved_to, Arc::new(NoMemory)).await;
+        let called = format!("{host}{CALL}").parse().unwrap();
+        match site.redirect(&called, location) {
+            Redirect::Followed(_) => "followed",
+            Redirect::Refused(_) => "refused",
+            Redirect::Other => "other",
+        }
+    }
+
+    const CALL: &str = "/rest/1/code/im.v2.Event.get";
+
+    #[tokio::test]
+    async fn a_cloud_portal_is_followed_within_the_vendors_domains_only() {
+        const OLD: &str = "https://old.bitrix24.com";
+        for (location, expected) in [
+            (format!("https://new.bitrix24.com{CALL}"), "followed"),
+            (format!("https://new.bitrix24.eu{CALL}"), "followed"),
+            (format!("https://new.bitrix24.com:8443{CALL}"), "followed"),
+            (format!("//new.bitrix24.com{CALL}"), "followed"),
+            (format!("https://bitrix24.evil.com{CALL}"), "refused"),
+            (format!("https://evilbitrix24.com{CALL}"), "refused"),
+            (format!("https://new.bitrix24.com.evil.com{CALL}"), "refused"),
+            (format!("https://portal.example{CALL}"), "refused"),
+            (format!("https://127.0.0.1{CALL}"), "refused"),
+            (format!("https://10.0.0.7{CALL}"), "refused"),
+            (format!("https://[::ffff:192.168.0.1]{CALL}"), "refused"),
+            (format!("https://localhost{CALL}"), "refused"),
+            (format!("http://new.bitrix24.com{CALL}"), "other"),
+            ("https://new.bitrix24.com/rest/1/code/".to_owned(), "other"),
+            (format!("https://new.bitrix24.com/auth/?back={CALL}"), "other"),
+            (format!("https://new.bitrix24.com{CALL}?x=1"), "other"),
+            (format!("https://me:pw@new.bitrix24.com{CALL}"), "other"),
+            ("/login/".to_owned(), "other"),
+            (format!("{OLD}{CALL}"), "other"),
+            (String::new(), "other"),
+        ] {
+            assert_eq!(outcome(OLD, None, &location).await, expected, "{location}");
+        }
+        let cloud = format!("https://new.bitrix24.com{CALL}");
+        assert_eq!(outcome("https://portal.example", None, &cloud).await, "refused");
+    }
+
+    #[tokio::test]
+    async fn a_person_may_name_the_new_host_and_no_other_is_followed() {
+        let to = |host: &str| format!("https://{host}{CALL}");
+        for (host, expected) in
+            [("new.example", "followed"), ("new.example:8443", "refused"), ("xnew.example", "refused")]
+        {
+            assert_eq!(
+                outcome("https://old.example", Some("new.example"), &to(host)).await,
+                expected,
+                "{host}"
+            );
+        }
+        let site = open("https://old.example/rest/", Some("new.example"), Arc::new(NoMemory)).await;
+        assert_eq!(site.moved_to().as_deref(), Some("new.example"), "it is called there without a redirect");
+    }
+
+    #[tokio::test]
+    async fn plain_http_is_followed_from_this_machine_to_this_machine_only() {
+        for (called, target, expected) in [
+            ("127.0.0.1:8924", "127.0.0.1:9000", "followed"),
+            ("localhost:8924", "[::1]:9000", "followed"),
+            ("127.0.0.1:8924", "10.0.0.7", "refused"),
+            ("127.0.0.1:8924", "example.com", "refused"),
+            ("10.0.0.7", "10.0.0.8", "refused"),
+            ("10.0.0.7", "127.0.0.1", "refused"),
+            ("old.bitrix24.com", "new.bitrix24.com", "refused"),
+        ] {
+            let location = format!("http://{target}{CALL}");
+            assert_eq!(
+                outcome(&format!("http://{called}"), None, &location).await,
+                expected,
+                "{called} {target}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_remembered_is_checked_like_a_redirect() {
+        for (home, expected) in [
+            ("https://new.bitrix24.com/", Some("new.bitrix24.com")),
+            ("https://bitrix24.evil.com/", None),
+            ("http://new.bitrix24.com/", None),
+            ("https://10.0.0.7/", None),
+            ("no address", None),
+        ] {
+            let site = open("https://old.bitrix24.com/", None, Arc::new(Remembers(home))).await;
+            assert_eq!(site.moved_to().as_deref(), expected, "{home}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_the_authorization_server_names_is_checked_too() {
+        let site = open("https://old.bitrix24.com/", None, Arc::new(Remembers(""))).await;
+        for url in ["https://evil.example/rest/", "http://new.bitrix24.com/rest/", "https://127.0.0.1/rest/"]
+        {
+            site.settle(&url.parse().unwrap()).await;
+            assert_eq!(site.moved_to(), None, "{url}");
+        }
     }
 }

@@ -47,11 +47,11 @@ impl Callers {
             let address = source.portal();
             let authority = address.authority();
             if let Entry::Vacant(place) = sites.entry(authority) {
-                let rate = config.rate_of(place.key());
-                let known = self.sites.get(place.key()).filter(|site| site.is_at(address, rate));
+                let portal = config.portal(place.key());
+                let known = self.sites.get(place.key()).filter(|site| site.is_at(address, &portal));
                 let site = match known {
                     Some(site) => Arc::clone(site),
-                    None => Arc::new(Site::open(address, rate, Arc::clone(memory)).await?),
+                    None => Arc::new(Site::open(address, portal, Arc::clone(memory)).await?),
                 };
                 place.insert(site);
             }
@@ -133,6 +133,13 @@ impl Callers {
         let is_shared = |grant: &Arc<Grant>| others.grants.values().any(|other| Arc::ptr_eq(grant, other));
         for grant in self.grants.values().filter(|grant| !is_shared(grant)) {
             grant.rest().await;
+        }
+    }
+
+    /// Tells which portals are called at another address than the configured one.
+    pub async fn tell_moves(&self) {
+        for site in self.sites.values() {
+            site.tell_move().await;
         }
     }
 

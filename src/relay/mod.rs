@@ -183,6 +183,7 @@ async fn common(
     let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
     let callers = Callers::open(config, &config.sources, &memory).await.map_err(RelayError::Setup)?;
     callers.warn_of_stretching(&config.sources);
+    callers.tell_moves().await;
     Ok(Common {
         callers: Arc::new(callers),
         claims: Claims::default(),

@@ -128,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::{DeliveryMode, Overrides, RateConfig, load};
+    use crate::config::{DeliveryMode, Overrides, PortalConfig, RateConfig, load};
 
     /// A configuration of these lines.
     fn config(lines: &str) -> Config {
@@ -241,7 +241,8 @@ mod tests {
                     config.delivery.mode = DeliveryMode::Journal;
                 }
                 if is_enterprise {
-                    config.portals.insert(source.portal().authority(), Some(RateConfig::ENTERPRISE));
+                    let faster = PortalConfig::with_rate(Some(RateConfig::ENTERPRISE));
+                    config.portals.insert(source.portal().authority(), faster);
                 }
                 config
             },

@@ -48,6 +48,9 @@ impl Portal {
         let (grant_type, secret) = GrantType::read(parameters)?;
         let app = self.authenticate(parameters)?.clone();
         let pair = match grant_type {
+            GrantType::Code if !self.tokens.is_proven(secret, parameters.text("code_verifier")) => {
+                Err(Refusal::invalid_grant())
+            }
             GrantType::Code => {
                 self.tokens.redeem(&app, secret, now_s).ok_or_else(Refusal::bad_verification_code)
             }

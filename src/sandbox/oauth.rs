@@ -41,6 +41,8 @@ struct Agreement {
     state: Option<String>,
     /// Who sits at the browser; the first user unless told otherwise.
     user: Option<u64>,
+    /// By S256, the only method that there is.
+    code_challenge: Option<String>,
 }
 
 /// Every user agrees at once, so the browser goes straight back to the application.
@@ -51,6 +53,9 @@ async fn authorize(State(shared): State<Arc<Shared>>, Query(agreement): Query<Ag
         Ok(agreed) => agreed,
         Err(reason) => return landing::refused(reason),
     };
+    if let Some(challenge) = agreement.code_challenge {
+        portal.tokens.challenge(&code, challenge);
+    }
     let address = shared.address.to_string();
     let brought = [
         ("code", code),

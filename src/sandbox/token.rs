@@ -3,6 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
 use super::apps::App;
 use super::dice::Dice;
 
@@ -41,6 +45,8 @@ pub struct Pair {
 pub struct Tokens {
     dice: Dice,
     codes: BTreeMap<String, Grant>,
+    /// What the exchange of a code must bring the verifier of (RFC 7636, S256).
+    challenges: BTreeMap<String, String>,
     access: BTreeMap<String, Grant>,
     refresh: BTreeMap<String, Grant>,
 }
@@ -48,7 +54,13 @@ pub struct Tokens {
 impl Tokens {
     /// Nothing handed out yet.
     pub fn new(dice: Dice) -> Self {
-        Self { dice, codes: BTreeMap::new(), access: BTreeMap::new(), refresh: BTreeMap::new() }
+        Self {
+            dice,
+            codes: BTreeMap::new(),
+            challenges: BTreeMap::new(),
+            access: BTreeMap::new(),
+            refresh: BTreeMap::new(),
+        }
     }
 
     /// The grant behind an access token, expired or not.
@@ -69,9 +81,22 @@ impl Tokens {
         code
     }
 
+    /// Ties `code` to the verifier of `challenge`.
+    pub fn challenge(&mut self, code: &str, challenge: String) {
+        self.challenges.insert(code.to_owned(), challenge);
+    }
+
+    /// Whether `verifier` is that of the challenge that `code` was asked for with, if with any.
+    pub fn is_proven(&self, code: &str, verifier: Option<&str>) -> bool {
+        self.challenges.get(code).is_none_or(|challenge| {
+            verifier.is_some_and(|verifier| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) == *challenge)
+        })
+    }
+
     /// A pair for a code, which works once; `None` when it is unknown, used, expired or another's.
     pub fn redeem(&mut self, app: &App, code: &str, now_s: i64) -> Option<Pair> {
         self.codes.get(code).filter(|grant| grant.client_id == app.client_id)?;
+        self.challenges.remove(code);
         let grant = self.codes.remove(code).filter(|grant| now_s < grant.ends_s)?;
         Some(self.issue(app, grant.user, now_s))
     }

@@ -24,7 +24,7 @@ use crate::config::{SinkConfig, TargetConfig};
 use crate::event::Event;
 use crate::shutdown::Signals;
 
-pub use reach::{cautions, reach};
+pub use reach::{cautions, proxy_to, reach};
 
 /// Why an attempt did not deliver. Matched on by the lane.
 #[derive(Debug, thiserror::Error)]

@@ -42,6 +42,17 @@ pub async fn cautions(sink: &SinkConfig) -> Vec<String> {
     blocking::run(move || place::cautions(&path)).await
 }
 
+/// The proxy on the way to the sink, in words.
+///
+/// # Errors
+/// Names a variable of the environment that cannot be used, and what to do about it.
+pub fn proxy_to(sink: &SinkConfig) -> Result<Option<String>, String> {
+    match &sink.target {
+        TargetConfig::Stdout(_) | TargetConfig::File(_) => Ok(None),
+        TargetConfig::Webhook(config) => Ok(webhook::proxy_to(config)?.map(|proxy| proxy.to_string())),
+    }
+}
+
 fn reach_file(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let place = follow(path).map_err(|error| format!("cannot write `{shown}`: {error}"))?;

@@ -44,7 +44,7 @@ pub use lanes::{Adopted, LaneNote, LaneRecord, LaneState, Progress, Tally};
 use lock::Lock;
 pub use lookout::Lookout;
 pub use pauses::Resumed;
-pub use report::{GapReport, GraveReport, LaneReport, Report, SourceReport};
+pub use report::{GapReport, GraveReport, LaneReport, MoveReport, Report, SourceReport};
 pub use simulation::{LaneView, View};
 pub use sources::{Gap, Health};
 use wait::{Wait, Waits};
@@ -172,6 +172,17 @@ impl Store {
         })
         .await
         .map(|_| ())
+    }
+
+    /// Forgets what was kept under `key`; says whether there was anything.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn forget(&self, key: &str) -> Result<bool, StoreError> {
+        let key = key.to_owned();
+        self.run(move |connection| connection.execute("DELETE FROM memory WHERE key = ?1", [key]))
+            .await
+            .map(|count| count > 0)
     }
 
     /// What was kept under `key`, by whichever process.

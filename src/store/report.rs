@@ -31,6 +31,8 @@ pub struct Report {
     pub lanes: Vec<LaneReport>,
     /// The dead letters by sink.
     pub dead_letters: Vec<GraveReport>,
+    /// The portals that were seen moving.
+    pub moves: Vec<MoveReport>,
 }
 
 impl Report {
@@ -131,6 +133,15 @@ pub struct GapReport {
     pub to_ms: i64,
 }
 
+/// A portal that was seen moving.
+#[derive(Debug, Serialize)]
+pub struct MoveReport {
+    /// Its host in the configuration.
+    pub portal: String,
+    /// Its address now.
+    pub moved_to: String,
+}
+
 /// The dead letters of one sink, whether it is configured or not.
 #[derive(Debug, Serialize)]
 pub struct GraveReport {
@@ -166,9 +177,23 @@ pub fn read(path: &Path) -> Result<Report, StoreError> {
             sources: select_sources(&connection, layout)?,
             lanes: select_lanes(&connection, layout)?,
             dead_letters: select_graves(&connection, layout)?,
+            moves: select_moves(&connection, layout)?,
         })
     };
     select(&connection).map_err(|error| StoreError::from_sqlite(path, &error))
+}
+
+/// Those that went back to where they were have not moved.
+fn select_moves(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<MoveReport>> {
+    if layout == 0 {
+        return Ok(Vec::new());
+    }
+    let mut select = connection.prepare(
+        "SELECT substr(key, 6), rtrim(substr(value, instr(value, '//') + 2), '/') FROM memory
+         WHERE substr(key, 1, 5) = 'home/' ORDER BY key",
+    )?;
+    let rows = select.query_map([], |row| Ok(MoveReport { portal: row.get(0)?, moved_to: row.get(1)? }))?;
+    rows.filter(|row| row.as_ref().map_or(true, |moved| moved.portal != moved.moved_to)).collect()
 }
 
 fn select_sources(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<SourceReport>> {

@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use serde_json::{Value, json};
 
 use crate::ledger::assert_exactly_once;
-use crate::logins::code_in;
+use crate::logins::{answer_with, code_in};
 use crate::portal::Portal;
 use crate::process::{Relay, code, command, finished, finished_command, stderr, stdout};
 use crate::setup::Setup;
@@ -33,14 +33,14 @@ fn assert_refused(output: &Output, expected: i32, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_pasted_code_and_a_pasted_address_log_in() {
+async fn a_pasted_address_and_its_query_log_in() {
     for is_address in [false, true] {
         let (portal, setup) = office().await;
         portal.record(2, 5).await;
         let output = setup
             .paste("office", async |url| {
                 let location = portal.agree(url, 2).await;
-                if is_address { location } else { code_in(&location) }
+                if is_address { location } else { location.split_once('?').unwrap().1.to_owned() }
             })
             .await;
         assert_eq!(code(&output), 0, "{}", stderr(&output));
@@ -66,6 +66,8 @@ async fn the_answer_to_another_login_is_not_exchanged() {
     assert_refused(&output, 64, &["another login"]);
     let nothing = setup.paste("office", async |_| String::new()).await;
     assert_refused(&nothing, 64, &["no code"]);
+    let alone = setup.paste("office", async |url| code_in(&portal.agree(url, 1).await)).await;
+    assert_refused(&alone, 64, &["no `state`", "paste the whole address"]);
     assert_eq!(portal.token_requests().await, 0);
     assert_eq!(drain(&setup).await, 77, "nobody has logged in");
 }
@@ -76,12 +78,13 @@ async fn a_code_is_good_once_and_not_for_long() {
     let mut used = String::new();
     let first = setup
         .paste("office", async |url| {
-            used = code_in(&portal.agree(url, 1).await);
-            used.clone()
+            let location = portal.agree(url, 1).await;
+            used = code_in(&location);
+            location
         })
         .await;
     assert_eq!(code(&first), 0, "{}", stderr(&first));
-    let again = setup.paste("office", async |_| used).await;
+    let again = setup.paste("office", async |url| answer_with(&used, url)).await;
     assert_refused(&again, 77, &["bad_verification_code", "`b24relay login office` again"]);
     let late = setup
         .paste("office", async |url| {
@@ -95,18 +98,31 @@ async fn a_code_is_good_once_and_not_for_long() {
 }
 
 #[tokio::test]
+async fn a_code_that_was_stolen_from_a_login_is_worth_nothing_without_that_login() {
+    let (portal, setup) = office().await;
+    let mut stolen = String::new();
+    let refused = setup.paste("office", async |url| {
+        stolen = code_in(&portal.agree(url, 1).await);
+        "no answer".to_owned()
+    });
+    assert_refused(&refused.await, 64, &["no `state`"]);
+    let other = setup.paste("office", async |url| answer_with(&stolen, url)).await;
+    assert_refused(&other, 77, &["invalid_grant"]);
+}
+
+#[tokio::test]
 async fn a_wrong_application_is_told_with_the_way_out() {
     let (portal, setup) = office().await;
     let right = fs::read_to_string(setup.path("b24relay.toml")).unwrap();
     let (id, secret) = (portal.sandbox.client_id(), portal.sandbox.client_secret());
     for (from, to, words) in [(&id, "local.nobody", "wrong_client"), (&secret, "another", "invalid_client")] {
         fs::write(setup.path("b24relay.toml"), right.replace(from.as_str(), to)).unwrap();
-        let refused = setup.paste("office", async |_| "abc".to_owned()).await;
+        let refused = setup.paste("office", async |url| answer_with("abc", url)).await;
         assert_refused(&refused, 77, &[words, "`client_id`, `client_secret` and `server`"]);
     }
     fs::write(setup.path("b24relay.toml"), right).unwrap();
     portal.set_app(json!({"installed": false})).await;
-    let refused = setup.paste("office", async |_| "abc".to_owned()).await;
+    let refused = setup.paste("office", async |url| answer_with("abc", url)).await;
     assert_refused(&refused, 77, &["NOT_INSTALLED", "install the application"]);
 }
 

@@ -315,3 +315,9 @@ impl Office {
         assert_eq!(self.relay.stop().await, 0, "{}", self.relay.log());
     }
 }
+
+/// The address that a browser would be sent to with `code`, as the answer to the login at `url`.
+pub fn answer_with(code: &str, url: &str) -> String {
+    let state = url.rsplit_once("state=").unwrap().1;
+    format!("https://app.example/landed?code={code}&state={state}")
+}

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::portal::Portal;
-use crate::process::{Relay, append, command};
+use crate::process::{Relay, append, code, command, finished_command, stderr, stdout};
 use crate::proxy::Proxy;
 use crate::receiver::Receiver;
 use crate::setup::Setup;
@@ -80,9 +80,70 @@ async fn the_environments_proxy_is_used_but_to_this_machine_and_where_it_is_swit
         until(sink, async || setup.lane_of(sink).await["delivered"] == 1).await;
     }
     relay.stop().await;
-    let portals = format!("http://{}/", portal.sandbox.address());
     let heads = proxy.heads();
     let targets: Vec<&str> = heads.iter().filter_map(|head| head.split(' ').nth(1)).collect();
-    let receivers: Vec<&&str> = targets.iter().filter(|target| !target.starts_with(&portals)).collect();
-    assert_eq!(receivers, [&"http://receiver.test/hook"]);
+    assert_eq!(targets, ["http://receiver.test/hook"], "neither the portal nor another receiver");
+}
+
+async fn finished_with(setup: &Setup, args: &[&str], variables: &[(&str, &str)]) -> std::process::Output {
+    let mut command = command();
+    command.args(args).current_dir(setup.folder()).envs(variables.iter().copied());
+    finished_command(command).await
+}
+
+#[tokio::test]
+async fn a_proxy_of_the_environment_is_named_with_its_variable_in_errors_and_by_check() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_webhook("far", "https://receiver.test/hook", "");
+    portal.record(1, 1).await;
+    let address = format!("http://me:{MARK}@127.0.0.1:1");
+    let variables = [("https_proxy", address.as_str())];
+    let named = "through the proxy http://127.0.0.1:1 (`https_proxy`)";
+    let mut relay = run_with(&setup, &variables);
+    let trouble = setup.trouble_of("far", "retrying").await;
+    assert!(trouble.contains("cannot connect") && trouble.contains(named), "{trouble}");
+    relay.stop().await;
+    let checked = finished_with(&setup, &["check"], &variables).await;
+    assert_eq!(code(&checked), 69, "{}", stdout(&checked));
+    // Beside the configuration, and in why it cannot be reached.
+    assert_eq!(stdout(&checked).matches(named).count(), 2, "{}", stdout(&checked));
+    assert!(!stdout(&checked).contains(MARK) && !relay.log().contains(MARK));
+}
+
+#[tokio::test]
+async fn a_proxy_variable_that_cannot_be_used_is_an_error_at_the_start_where_it_applies() {
+    let portal = Portal::start().await;
+    portal.record(1, 1).await;
+    let near = || Setup::new().with_source(&portal).with_file();
+    let value = format!("socks5://me:{MARK}@proxy.test:1080");
+    let variables = [("ALL_PROXY", value.as_str())];
+    let setup = near().with_webhook("far", "https://receiver.test/hook", "");
+    for args in [&["run", "--once"] as &[&str], &["check"], &["check", "--no-network"]] {
+        let refused = finished_with(&setup, args, &variables).await;
+        let said = format!("{}{}", stdout(&refused), stderr(&refused));
+        assert_eq!(code(&refused), 78, "{args:?}: {said}");
+        for words in
+            ["`ALL_PROXY` is `socks5://***@proxy.test:1080`, a SOCKS proxy", "`receiver.test` to `NO_PROXY`"]
+        {
+            assert!(said.contains(words), "no `{words}` in {said}");
+        }
+        assert!(!said.contains(MARK) && !said.contains("the configuration is right"), "{said}");
+    }
+    assert_eq!(portal.polls().await, 0, "nothing was begun");
+    let far = "[sources.far]\nwebhook_url = \"https://portal.test/rest/1/abc/\"";
+    let refused = finished_with(&near().with(far), &["run", "--once"], &variables).await;
+    assert_eq!(code(&refused), 78, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("sources.far") && stderr(&refused).contains("`ALL_PROXY`"));
+    let drained = finished_with(&near(), &["run", "--once"], &variables).await;
+    assert_eq!(code(&drained), 0, "to this machine no proxy is used: {}", stderr(&drained));
+    let shown = finished_with(&near(), &["demo", "--for", "3s", "--rate", "50"], &variables).await;
+    assert_eq!(code(&shown), 0, "{}", stderr(&shown));
+}
+
+#[tokio::test]
+async fn a_demo_that_shows_no_event_is_a_failure() {
+    let setup = Setup::new();
+    let empty = finished_with(&setup, &["demo", "--for", "1ms", "--rate", "0.001"], &[]).await;
+    assert_eq!(code(&empty), 69, "{}", stderr(&empty));
+    assert!(stderr(&empty).contains("no event was shown"), "{}", stderr(&empty));
 }

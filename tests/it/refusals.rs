@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use b24relay::config::{KindConfig, WebhookUrl};
+use b24relay::config::{KindConfig, PortalConfig, WebhookUrl};
 use b24relay::event::{Offset, Queue};
 use b24relay::portal::{CallError, Caller, Class, Credential, EventQueue, Site, Upstream as _};
 use b24relay::relay::NoMemory;
@@ -87,7 +87,8 @@ impl Reader {
     async fn of(url: &str, timeout: Duration) -> Self {
         let webhook = WebhookUrl::parse(url).unwrap();
         let (code, identity) = (webhook.expose_code().to_owned(), webhook.identity());
-        let site = Site::open(webhook.url(), None, Arc::new(NoMemory)).await.unwrap();
+        let site =
+            Site::open(webhook.url(), PortalConfig::with_rate(None), Arc::new(NoMemory)).await.unwrap();
         let caller = Caller::try_new(Arc::new(site), Credential::Webhook(webhook), timeout).unwrap();
         let queue = Arc::new(Queue::new("support", &identity));
         Self { queue: EventQueue::new(caller, queue, KindConfig::User), code }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::assert_exactly_once;
 use crate::portal::Portal;
-use crate::process::{Relay, code, finished, stderr};
+use crate::process::{Relay, code, finished, stderr, stdout};
 use crate::setup::Setup;
 use crate::waiting::until;
 
@@ -303,4 +303,57 @@ async fn another_portal_under_the_same_name_is_still_refused() {
     let refused = finished(&["run"], setup.folder()).await;
     assert_eq!(code(&refused), 78, "{}", stderr(&refused));
     assert_eq!(other.polls().await, 0);
+}
+
+#[tokio::test]
+async fn a_new_address_is_told_at_every_start_and_can_be_forgotten() {
+    let mut tenants = Tenants::begin().await;
+    let old = tenants.portal.sandbox.address().to_string();
+    let address = tenants.moves(json!({})).await;
+    tenants.go_on().await;
+    tenants.restart();
+    tenants.relay.until_logged("the portal is called at the address it has moved to").await;
+    let moved = format!("{old} has moved to {address}");
+    let folder = tenants.setup.folder();
+    let shown = stdout(&finished(&["status"], folder).await);
+    assert!(shown.contains(&moved), "{shown}");
+    let checked = stdout(&finished(&["check"], folder).await);
+    assert!(checked.contains(&format!("{old} has moved and is called at {address}")), "{checked}");
+
+    let forget = ["portal", "forget", &old];
+    assert_eq!(code(&finished(&forget, folder).await), 75, "the daemon runs");
+    assert_eq!(tenants.relay.stop().await, 0);
+    let unknown = finished(&["portal", "forget", "nowhere.example"], folder).await;
+    assert_eq!(code(&unknown), 64, "{}", stderr(&unknown));
+    assert!(stderr(&unknown).contains(&old), "{}", stderr(&unknown));
+    let forgotten = finished(&forget, folder).await;
+    assert_eq!(code(&forgotten), 0, "{}", stderr(&forgotten));
+    assert!(!stdout(&finished(&["status"], folder).await).contains("has moved"));
+    let redirected = tenants.redirected().await;
+    tenants.relay = tenants.setup.run();
+    tenants.go_on().await;
+    assert!(tenants.redirected().await > redirected, "the configured address was not asked");
+    tenants.end().await;
+}
+
+#[tokio::test]
+async fn a_redirect_off_this_machine_is_refused_with_the_host_and_the_way_out() {
+    let mut tenants = Tenants::begin().await;
+    let own = format!("{}im.v2.Event.get", tenants.portal.webhook_url(1));
+    let path = own.split_once("/rest/").unwrap().1;
+    for host in ["10.0.0.7", "bitrix24.evil.com", "new.bitrix24.com"] {
+        let location = format!("http://{host}/rest/{path}");
+        tenants
+            .portal
+            .fault(json!({"kind": "redirect", "status": 302, "location": location, "user": 1}))
+            .await;
+        tenants.relay.until_logged(&format!("followed on this machine only (to {host})")).await;
+        tenants.relay.signal(Signal::HUP);
+        tenants.go_on().await;
+    }
+    assert_eq!(tenants.found_count(), 0, "{}", tenants.relay.log());
+    assert!(tenants.parked_count() >= 3);
+    tenants.restart();
+    tenants.go_on().await;
+    tenants.end().await;
 }

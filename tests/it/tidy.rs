@@ -77,7 +77,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["src/store/"]),
     ("backoff::", &["src/retry.rs"]),
     ("signal_hook::", &["src/shutdown.rs"]),
-    ("std::env", &["src/config/", "src/failpoint.rs", "src/telemetry/stderr.rs"]),
+    ("std::env", &["src/config/", "src/failpoint.rs", "src/http_client/proxy.rs", "src/telemetry/stderr.rs"]),
     ("axum::", &["src/sandbox/", "src/service/"]),
 ];
 

@@ -12,7 +12,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::ledger::assert_exactly_once;
-use crate::logins::code_in;
+use crate::logins::{answer_with, code_in};
 use crate::portal::Portal;
 use crate::process::{Relay, code, finished, stderr};
 use crate::setup::Setup;
@@ -145,7 +145,7 @@ impl Scene {
             self.outputs.push(output);
         }
         let used = self.codes[0].clone();
-        self.outputs.push(self.setup.paste("office", async |_| used).await);
+        self.outputs.push(self.setup.paste("office", async |url| answer_with(&used, url)).await);
     }
 
     /// Lets every refresh go wrong once in each way.

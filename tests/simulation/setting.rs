@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use b24relay::config::{
     AccessConfig, Config, DeliveryConfig, DeliveryMode, KindConfig, LogConfig, LogFormat, LogLevel,
-    PollConfig, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
-    TargetConfig, WebhookUrl,
+    PollConfig, PortalConfig, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig,
+    StdoutFormat, TargetConfig, WebhookUrl,
 };
 
 use crate::plan::{Plan, SinkPlan};
@@ -75,7 +75,7 @@ impl Setting {
 
     /// The same in other words.
     pub fn config(&self) -> Config {
-        let rate = (String::from("portal.example"), Some(RateConfig::ENTERPRISE));
+        let rate = (String::from("portal.example"), PortalConfig::with_rate(Some(RateConfig::ENTERPRISE)));
         let sources = self.sources.iter().zip(SOURCES).filter(|(source, _)| source.is_there);
         Config {
             state: "b24relay.db".into(),

@@ -32,6 +32,15 @@ pub async fn identify(source: &SourceConfig, owner: Option<u64>, caller: &Caller
     }
 }
 
+/// Whether the portal is called elsewhere than at the configured address.
+pub fn address(source: &SourceConfig, caller: &Caller) -> Option<Finding> {
+    let (portal, moved_to) = (source.portal().authority(), caller.site().moved_to()?);
+    let cure = format!(
+        "put the new address into the configuration, or stop and run `b24relay portal forget {portal}`"
+    );
+    Some(Finding::warn("address", format!("{portal} has moved and is called at {moved_to}"), cure))
+}
+
 /// Why a check was not made.
 pub fn skipped_after(check: &str) -> String {
     format!("`{check}` failed")

@@ -21,11 +21,11 @@ use super::output::{print, remark};
 use super::source::callers;
 use super::table::{aligned, table};
 use crate::blocking;
-use crate::config::{AccessConfig, Config, Loaded, SinkConfig, SourceConfig, TargetConfig};
+use crate::config::{AccessConfig, Loaded, SinkConfig, SourceConfig, TargetConfig};
 use crate::foreign_text::plain;
 use crate::relay::Callers;
 use crate::shutdown::Signals;
-use crate::sink;
+use crate::{portal, sink};
 use finding::{Finding, State};
 
 /// How many sources or sinks are checked at once: many may share one portal's rate.
@@ -97,7 +97,7 @@ pub async fn run(args: &CheckArgs, loaded: &Loaded, signals: &Signals) -> anyhow
     if args.json {
         print(&serde_json::to_string_pretty(&report)?)?;
     } else {
-        print(&configuration(config))?;
+        print(&configuration(&report))?;
         for (heading, subjects) in report.tables() {
             if subjects.iter().any(Subject::was_checked) {
                 print(&format!("\n{}", listed(heading, subjects)))?;
@@ -126,12 +126,15 @@ fn stated(loaded: &Loaded) -> Report {
     let config = &loaded.config;
     let file =
         loaded.file.as_ref().map_or_else(|| "environment".to_owned(), |file| file.display().to_string());
-    let source = |source: &SourceConfig| Subject::stated(&source.name, access(source));
-    let sink = |sink: &SinkConfig| Subject::stated(&sink.name, target(&sink.target));
+    let source = |source: &SourceConfig| {
+        Subject::stated(&source.name, access(source), portal::proxy_to(source.portal()))
+    };
+    let sink = |sink: &SinkConfig| Subject::stated(&sink.name, target(&sink.target), sink::proxy_to(sink));
+    let local = |name: &str| Subject::stated(name, String::new(), Ok(None));
     Report {
-        configuration: Subject::stated(&file, String::new()).with(machine::secrets(&loaded.secret_files)),
-        state: Subject::stated(&config.state.display().to_string(), String::new()),
-        http: config.http.as_ref().map(|http| Subject::stated(&http.listen.to_string(), String::new())),
+        configuration: local(&file).with(machine::secrets(&loaded.secret_files)),
+        state: local(&config.state.display().to_string()),
+        http: config.http.as_ref().map(|http| local(&http.listen.to_string())),
         sources: config.sources.iter().map(source).collect(),
         sinks: config.sinks.iter().map(sink).collect(),
     }
@@ -199,8 +202,18 @@ async fn exposure(sink: &SinkConfig) -> Vec<Finding> {
 }
 
 impl Subject {
-    fn stated(name: &str, detail: String) -> Self {
-        Self { name: name.to_owned(), checks: vec![Finding::ok(CONFIGURATION, detail)] }
+    /// What the configuration says of it; `proxy` is on the way there.
+    fn stated(name: &str, detail: String, proxy: Result<Option<String>, String>) -> Self {
+        let finding = match proxy {
+            Ok(None) => Finding::ok(CONFIGURATION, detail),
+            Ok(Some(proxy)) => Finding::ok(CONFIGURATION, format!("{detail} through {proxy}")),
+            Err(error) => Finding::fail(CONFIGURATION, Exit::Config, format!("{detail}: {error}"), ""),
+        };
+        Self { name: name.to_owned(), checks: vec![finding] }
+    }
+
+    fn configuration(&self) -> impl Iterator<Item = &Finding> {
+        self.checks.iter().filter(|finding| finding.check == CONFIGURATION)
     }
 
     /// Whether there is more to show than what was configured.
@@ -214,12 +227,21 @@ impl Subject {
     }
 }
 
-/// The configuration in a few lines: having been loaded, it is right.
-fn configuration(config: &Config) -> String {
-    let mut lines = vec![format!("state {}", config.state.display())];
-    lines.extend(config.sources.iter().map(|source| format!("source {}: {}", source.name, access(source))));
-    lines.extend(config.sinks.iter().map(|sink| format!("sink {}: {}", sink.name, target(&sink.target))));
-    lines.push("the configuration is right".to_owned());
+/// The configuration in a few lines: having been loaded, it is right but for what the environment adds.
+fn configuration(report: &Report) -> String {
+    let mut lines = vec![format!("state {}", report.state.name)];
+    let stated = |kind: &str, subjects: &[Subject]| -> Vec<String> {
+        let lines = subjects.iter().flat_map(|subject| {
+            subject.configuration().map(move |finding| format!("{kind} {}: {}", subject.name, finding.detail))
+        });
+        lines.collect()
+    };
+    lines.extend(stated("source", &report.sources));
+    lines.extend(stated("sink", &report.sinks));
+    let mut subjects = report.sources.iter().chain(&report.sinks);
+    let is_right =
+        !subjects.any(|subject| subject.configuration().any(|finding| finding.state == State::Fail));
+    lines.extend(is_right.then(|| "the configuration is right".to_owned()));
     lines.join("\n")
 }
 

@@ -44,6 +44,7 @@ async fn examined(config: &Config, callers: &Callers, source: &SourceConfig) -> 
     };
     let owner = owner(callers, source).await;
     let mut findings = Vec::from(account::identify(source, owner, &caller).await);
+    findings.extend(account::address(source, &caller));
     match findings.iter().find(|finding| finding.state == State::Fail).map(|failure| failure.check) {
         Some(failed) => findings.extend(unasked(config, source, failed)),
         None => findings.extend(ask(config, source, caller).await),

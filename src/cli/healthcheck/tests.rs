@@ -19,6 +19,7 @@ fn report(sources: Vec<SourceReport>, lanes: Vec<LaneReport>) -> Report {
         sources,
         lanes,
         dead_letters: Vec::new(),
+        moves: Vec::new(),
     }
 }
 

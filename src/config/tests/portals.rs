@@ -39,7 +39,7 @@ fn figures_out_of_bounds_are_refused_with_the_host_in_quotes() {
             "portals.\"a.example\".plan: must be `standard`, `enterprise` or `self-hosted`, not `free` (line 7)",
             "portals.\"a.example\".burst: must be a number from 1 to 1000, not `0` (line 8)",
             "portals.\"a.example\".rate: must be a number from 0.1 to 100, not `0.09` (line 9)",
-            "portals.\"a.example\".limit: unknown key, valid here: `plan`, `burst`, `rate` (line 10)",
+            "portals.\"a.example\".limit: unknown key, valid here: `plan`, `burst`, `rate`, `moved_to` (line 10)",
         ],
     );
     for rate in ["nan", "inf", "-1", "100.5", "'nan'", "'many'", "''", "true", "[2]", "9223372036854775808"] {
@@ -139,4 +139,23 @@ fn the_environment_reaches_a_host_without_dots_and_leaves_the_others_alone() {
     );
     let config = load_text(portal("rate = 1"), &environment(&variables[1..])).unwrap().config;
     assert_eq!(config.rate_of("a.example").unwrap().per_second.to_string(), "1");
+}
+
+#[test]
+fn a_new_address_is_a_host_alone_and_another_one() {
+    let moved_to =
+        |text: &str| config_of(&portal(&format!("moved_to = '{text}'"))).portal("a.example").moved_to;
+    for host in ["b.example", "b.example:8443", "10.0.0.7"] {
+        assert_eq!(moved_to(host), Some(host.to_owned()));
+    }
+    for text in
+        ["https://b.example", "b.example/rest/1/s3cr3t/", "a.example", "B.example", "me:s3cr3t@b.example"]
+    {
+        let errors = errors(&portal(&format!("moved_to = '{text}'")), &environment(&[]));
+        assert!(
+            errors[0].starts_with("portals.\"a.example\".moved_to: must be the portal's new host"),
+            "{errors:?}"
+        );
+        assert!(!errors[0].contains("s3cr3t"), "{errors:?}");
+    }
 }

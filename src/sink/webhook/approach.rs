@@ -17,7 +17,7 @@ use super::trouble::{Trouble, trouble};
 use crate::config::{
     CompressConfig, PrivateNetworks, ProxyConfig, SecretUrl, TlsConfig, TlsVersion, WebhookConfig,
 };
-use crate::http_client::{self, Networks, Pool, Route, Via};
+use crate::http_client::{self, NamedProxy, Networks, Pool, Route, Via};
 
 /// Less than most receivers and what stands before them allow; where it is not, the request is sent again at once.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -110,30 +110,41 @@ impl From<Trouble> for DeliverError {
 /// A text that says why TLS cannot be set up.
 pub(super) fn pool(config: &WebhookConfig, url: &SecretUrl, timeout: Duration) -> Result<Pool, String> {
     let TlsConfig { authorities, identity, min_version, .. } = config.tls.clone();
-    let networks = match config.private_networks {
-        PrivateNetworks::Allow => Networks::All,
-        PrivateNetworks::Deny => Networks::Public,
-    };
     let route = Route {
         authorities,
         identity,
         tls_min: min_version.map(TlsVersion::version),
-        via: via(&config.proxy, networks, url),
-        networks,
+        via: via(config),
+        networks: networks(config),
         http2: true,
         idle_max: Some(IDLE_MAX),
     };
     Pool::try_new(url.expose(), timeout, route)
 }
 
-/// No proxy of the environment knows the way to this very machine, and none says where it leads.
-fn via(proxy: &ProxyConfig, networks: Networks, url: &SecretUrl) -> Via {
-    match proxy {
-        ProxyConfig::Environment if networks == Networks::Public || url.is_loopback() => Via::Nothing,
+fn networks(config: &WebhookConfig) -> Networks {
+    match config.private_networks {
+        PrivateNetworks::Allow => Networks::All,
+        PrivateNetworks::Deny => Networks::Public,
+    }
+}
+
+/// A proxy of the environment does not tell where it leads, so it is not used where that must be known.
+fn via(config: &WebhookConfig) -> Via {
+    match &config.proxy {
+        ProxyConfig::Environment if networks(config) == Networks::Public => Via::Nothing,
         ProxyConfig::Environment => Via::Environment,
         ProxyConfig::None => Via::Nothing,
         ProxyConfig::Url(url) => Via::Proxy(url.clone()),
     }
+}
+
+/// The proxy on the way to the receiver.
+///
+/// # Errors
+/// Names a variable of the environment that cannot be used, and what to do about it.
+pub(in crate::sink) fn proxy_to(config: &WebhookConfig) -> Result<Option<NamedProxy>, String> {
+    http_client::proxy_to(config.url.expose(), &via(config))
 }
 
 /// Asks the receiver for its headers alone: any answer will do, for many know nothing but POST. It is not shown
@@ -146,7 +157,10 @@ pub(in crate::sink) async fn knock(config: &WebhookConfig, timeout: Duration) ->
     let pool = pool(config, &config.url, timeout)?;
     let request = pool.client().head(config.url.expose().clone()).build().map_err(http_client::explain)?;
     match pool.send(request).await {
-        Ok(response) => Ok(format!("{authority} answers a HEAD request with {}", response.status())),
+        Ok(response) => {
+            let words = format!("{authority} answers a HEAD request with {}", response.status());
+            Ok(http_client::through(words, pool.proxy().as_ref()))
+        }
         Err(failure) => match trouble(&authority, failure) {
             Trouble::Passing(reason) | Trouble::Lasting(reason) => Err(reason),
         },

@@ -30,7 +30,7 @@ use format::Enclosure;
 use hidden::Hidden;
 use keyring::Keyring;
 
-pub(super) use approach::knock;
+pub(super) use approach::{knock, proxy_to};
 
 /// The `webhook` sink.
 pub struct WebhookSink {

@@ -3,7 +3,7 @@
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 use crate::foreign_text::{beginning, plain};
-use crate::http_client::{self, Failure};
+use crate::http_client::{self, Failure, NamedProxy};
 
 /// Long enough for what TLS says of itself.
 const WORDS_MAX: usize = 200;
@@ -19,19 +19,21 @@ pub(super) enum Trouble {
 
 /// Why the host called `authority` did not answer.
 pub(super) fn trouble(authority: &str, failure: Failure) -> Trouble {
-    let error = match failure {
+    let (error, proxy) = match failure {
         Failure::NotPublic => {
             return Trouble::Lasting(format!(
                 "{authority} is not on the public internet, and `private_networks = \"deny\"` leads nowhere else: \
                  correct the address, or allow private networks"
             ));
         }
-        Failure::Failed(error) => error,
+        Failure::Proxy(reason) => return Trouble::Lasting(reason),
+        Failure::StrayBytes(_) => return Trouble::Passing(format!("{authority}: {}", failure.explain())),
+        Failure::Failed(error, proxy) => (error, proxy),
     };
     let cause = http_client::cause::<TlsError>(&error);
-    let words = cause.map(tls_words).or_else(|| tunnel_words(&error));
+    let words = cause.map(tls_words).or_else(|| tunnel_words(&error, proxy.as_ref()));
     let words = words.unwrap_or_else(|| http_client::explain(error));
-    Trouble::Passing(format!("{authority}: {words}"))
+    Trouble::Passing(format!("{authority}: {}", http_client::through(words, proxy.as_ref())))
 }
 
 fn tls_words(error: &TlsError) -> String {
@@ -111,12 +113,13 @@ fn alert_words(alert: AlertDescription) -> String {
 }
 
 /// What the library says of a proxy that leads nowhere, in our words; it has no type for that.
-fn tunnel_words(error: &reqwest::Error) -> Option<String> {
+fn tunnel_words(error: &reqwest::Error, proxy: Option<&NamedProxy>) -> Option<String> {
+    let origin = proxy.map_or("proxy", NamedProxy::origin);
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         let text = error.to_string();
         if text.contains("proxy authorization required") {
-            return Some("the proxy wants a user name and a password: correct `proxy`".to_owned());
+            return Some(format!("the proxy wants a user name and a password: correct `{origin}`"));
         }
         if text.contains("tunnel error: unsuccessful") {
             return Some("the proxy does not let us through to it".to_owned());

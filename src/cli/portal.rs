@@ -1,0 +1,51 @@
+//! `b24relay portal`: what is remembered of a portal that has moved.
+
+use clap::{Args, Subcommand};
+
+use super::GlobalArgs;
+use super::exit::{Exit, UsageError};
+use super::output::print;
+use crate::portal::home_key;
+use crate::store::Store;
+
+pub const NOTES: &str = "\
+A cloud portal that is renamed sends its callers to its new host, which is remembered in the state file and used from \
+then on; `b24relay status` lists it.
+
+Examples:
+  b24relay portal forget old.bitrix24.com      call the portal at its configured address again";
+
+#[derive(Debug, Args)]
+pub struct PortalArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Forget the new address of a portal that has moved; the daemon must be stopped
+    Forget(ForgetArgs),
+}
+
+#[derive(Debug, Args)]
+struct ForgetArgs {
+    /// The portal's host as the configuration has it
+    host: String,
+}
+
+/// Forgets.
+pub async fn run(args: &PortalArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+    let Action::Forget(ForgetArgs { host }) = &args.action;
+    let state = global.state()?;
+    let known: Vec<String> = Store::report(&state)?.moves.into_iter().map(|moved| moved.portal).collect();
+    if !Store::open(&state)?.forget(&home_key(host)).await? {
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        return Err(
+            UsageError(format!("no new address of `{host}` is remembered; of these it is: {known}")).into()
+        );
+    }
+    print(&format!(
+        "the new address of `{host}` is forgotten: it is called at its configured address again"
+    ))?;
+    Ok(Exit::Clean)
+}
