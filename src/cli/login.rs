@@ -121,7 +121,7 @@ async fn exchange(oauth: &OAuthConfig, signals: &Signals) -> anyhow::Result<Toke
         line = line => line??,
     };
     let code = code_in(&line, &state)?;
-    let authorization = Authorization::try_new(oauth).map_err(anyhow::Error::msg)?;
+    let authorization = Authorization::new(oauth);
     Ok(authorization.ask(Claim::Code(&code), None).await?)
 }
 

@@ -1,5 +1,6 @@
 //! What is spoken to the authorization server (PORTAL.md 5). The only place `client_secret` is sent to.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
@@ -32,6 +33,7 @@ const REGIONS: [&str; 8] = [".ru", ".am", ".az", ".ge", ".kz", ".kg", ".uz", ".b
 
 const LOGIN: &str = "log in again: `b24relay login SOURCE`";
 const SECRET: &str = "check `client_id`, `client_secret` and `server` against the application's card";
+const NO_CLIENT: &str = "correct that: b24relay tries again by itself";
 const REPORT: &str = "this looks like a defect of b24relay: please report it";
 const SCOPE: &str = "correct the scopes in the application's card, then `b24relay login SOURCE`";
 
@@ -60,22 +62,15 @@ pub enum Claim<'a> {
 
 /// The authorization server, for one application.
 pub struct Authorization {
-    client: Client,
+    /// Made when it is needed first, and again when it could not be: a daemon waits for that.
+    client: OnceLock<Client>,
     config: OAuthConfig,
 }
 
 impl Authorization {
     /// The server that `config` leads to.
-    ///
-    /// # Errors
-    /// Says why TLS cannot be set up.
-    pub fn try_new(config: &OAuthConfig) -> Result<Self, String> {
-        let server = config
-            .server
-            .as_ref()
-            .map_or_else(|| default_server(&config.portal.authority()), |server| server.expose().clone());
-        let client = http_client::build(&server, TIMEOUT)?;
-        Ok(Self { client, config: config.clone() })
+    pub fn new(config: &OAuthConfig) -> Self {
+        Self { client: OnceLock::new(), config: config.clone() }
     }
 
     /// Asks for a pair; `before` is the one that it replaces.
@@ -89,7 +84,7 @@ impl Authorization {
 
     async fn exchange(&self, claim: Claim<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
         let request = self
-            .client
+            .client()?
             .post(self.endpoint(before))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
@@ -105,6 +100,17 @@ impl Authorization {
             BodyError::Broken(reason) => CallError::retry(METHOD, reason),
         })?;
         self.judge(claim, before, status, &body).map_err(|error| error.with_wait(wait))
+    }
+
+    fn client(&self) -> Result<&Client, CallError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let server = self.config.server.as_ref().map(|server| server.expose().clone());
+        let server = server.unwrap_or_else(|| default_server(&self.config.portal.authority()));
+        let client = http_client::build(&server, TIMEOUT);
+        let client = client.map_err(|reason| CallError::operator(METHOD, reason, NO_CLIENT))?;
+        Ok(self.client.get_or_init(|| client))
     }
 
     fn judge(
@@ -216,7 +222,7 @@ mod tests {
             client_secret: SecretText::new("s3 cr&t"),
             server: None,
         };
-        Authorization::try_new(&config).unwrap()
+        Authorization::new(&config)
     }
 
     fn tokens(server: &str) -> Tokens {
