@@ -3,6 +3,7 @@
 mod cause;
 mod networks;
 mod pool;
+mod trouble;
 
 use std::error::Error;
 use std::time::{Duration, SystemTime};
@@ -10,11 +11,14 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, Response, Url, redirect, tls};
+use reqwest::{
+    Certificate, Client, ClientBuilder, Identity, Proxy, Response, StatusCode, Url, redirect, tls,
+};
 
 pub use cause::cause;
 pub use networks::{NotPublic, is_public};
 pub use pool::{Failure, Pool};
+pub use trouble::{Obstacle, Peer, Trouble, trouble};
 
 /// How long a connection may take to stand, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -184,6 +188,12 @@ pub async fn read_body(mut response: Response, cap: usize) -> Result<Vec<u8>, Bo
     Ok(body)
 }
 
+/// A status for people: with its name, where it has one.
+pub fn status_words(status: StatusCode) -> String {
+    let name = status.canonical_reason().map(|name| format!(" {name}"));
+    format!("{}{}", status.as_u16(), name.unwrap_or_default())
+}
+
 /// `Retry-After` in both its forms (seconds, HTTP date), at most an hour.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -218,6 +228,12 @@ mod tests {
     fn given(text: &str) -> Option<Duration> {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
         retry_after(&headers)
+    }
+
+    #[test]
+    fn a_status_without_a_name_is_its_number() {
+        let words = |status| status_words(StatusCode::from_u16(status).unwrap());
+        assert_eq!((words(503).as_str(), words(520).as_str()), ("503 Service Unavailable", "520"));
     }
 
     #[test]

@@ -146,7 +146,10 @@ pub(in crate::sink) async fn knock(config: &WebhookConfig, timeout: Duration) ->
     let pool = pool(config, &config.url, timeout)?;
     let request = pool.client().head(config.url.expose().clone()).build().map_err(http_client::explain)?;
     match pool.send(request).await {
-        Ok(response) => Ok(format!("{authority} answers a HEAD request with {}", response.status())),
+        Ok(response) => {
+            let status = http_client::status_words(response.status());
+            Ok(format!("{authority} answers a HEAD request with {status}"))
+        }
         Err(failure) => match trouble(&authority, failure) {
             Trouble::Passing(reason) | Trouble::Lasting(reason) => Err(reason),
         },
