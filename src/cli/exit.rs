@@ -62,9 +62,9 @@ impl Exit {
 
     fn of_relay(error: &RelayError) -> Self {
         match error {
-            RelayError::SinkClosed { .. } => Self::Io,
+            RelayError::SinkClosed { .. } | RelayError::NoMemory(_) => Self::Io,
             RelayError::Store(error) => Self::of_store(error),
-            RelayError::Setup(_) => Self::Config,
+            RelayError::Setup(_) | RelayError::NoClient(_) => Self::Config,
             RelayError::Panicked(_) => Self::Internal,
         }
     }
@@ -81,6 +81,8 @@ impl Exit {
 
     fn of_call(error: &CallError) -> Self {
         match error.class {
+            // A page, a redirect or a certificate says nothing about the credential.
+            Class::Operator if !error.is_refusal() && !error.is_ours() => Self::Unavailable,
             Class::Operator | Class::Refresh | Class::Unsubscribed => Self::Refused,
             Class::Bug => Self::Internal,
             Class::Retry | Class::RetryBounded | Class::Rate | Class::OpWait | Class::TooLarge => {

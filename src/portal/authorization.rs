@@ -1,20 +1,22 @@
 //! What is spoken to the authorization server (PORTAL.md 5). The only place `client_secret` is sent to.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Url;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
 use super::answer::Opened;
-use super::class::{Class, Cure, Row, Verdict};
-use super::refusal::{CallError, presentable};
+use super::class::{self, Class, Cure, Row, Verdict};
+use super::intermediary;
+use super::refusal::{CallError, presentable, spell};
 use super::tokens::Tokens;
 use crate::config::OAuthConfig;
-use crate::http_client::{self, BodyError, Pool, Route};
+use crate::http_client::{self, BodyError, Failure, Peer, Pool, Route};
 
 /// What the errors here call the request.
 pub const METHOD: &str = "oauth/token";
@@ -35,6 +37,7 @@ const REGIONS: [&str; 8] = [".ru", ".am", ".az", ".ge", ".kz", ".kg", ".uz", ".b
 
 const LOGIN: &str = "log in again: `b24relay login SOURCE`";
 const SECRET: &str = "check `client_id`, `client_secret` and `server` against the application's card";
+const NO_CLIENT: &str = "correct that: b24relay tries again by itself";
 const REPORT: &str = "this looks like a defect of b24relay: please report it";
 const SCOPE: &str = "correct the scopes in the application's card, then `b24relay login SOURCE`";
 
@@ -48,7 +51,7 @@ const CODES: &[Row] = &[
     Row("BAD_VERIFICATION_CODE", Class::Operator, 1, Cure::same("a code lives 30 seconds and works once: start `b24relay login SOURCE` again")),
     Row("INVALID_SCOPE", Class::Operator, 1, Cure::same(SCOPE)),
     Row("INSUFFICIENT_SCOPE", Class::Operator, 1, Cure::same(SCOPE)),
-    Row("PAYMENT_REQUIRED", Class::Operator, 15, Cure::same("the portal's subscription has ended: see to its payment")),
+    Row("PAYMENT_REQUIRED", Class::Operator, 15, Cure::same("the application's trial or paid period is over: renew it on the portal")),
     Row("NOT_INSTALLED", Class::Operator, 5, Cure::same("install the application on the portal again, then `b24relay login SOURCE`")),
 ];
 
@@ -85,22 +88,15 @@ impl Attempt {
 
 /// The authorization server, for one application.
 pub struct Authorization {
-    pool: Pool,
+    /// Made when it is needed first, and again when it could not be: a daemon waits for that.
+    pool: OnceLock<Pool>,
     config: OAuthConfig,
 }
 
 impl Authorization {
     /// The server that `config` leads to.
-    ///
-    /// # Errors
-    /// Says why TLS cannot be set up.
-    pub fn try_new(config: &OAuthConfig) -> Result<Self, String> {
-        let server = config
-            .server
-            .as_ref()
-            .map_or_else(|| default_server(&config.portal.authority()), |server| server.expose().clone());
-        let pool = Pool::try_new(&server, TIMEOUT, Route::default())?;
-        Ok(Self { pool, config: config.clone() })
+    pub fn new(config: &OAuthConfig) -> Self {
+        Self { pool: OnceLock::new(), config: config.clone() }
     }
 
     /// Asks for a pair; `before` is the one that it replaces.
@@ -114,7 +110,7 @@ impl Authorization {
 
     async fn exchange(&self, claim: Claim<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
         let request = self
-            .pool
+            .pool()?
             .client()
             .post(self.endpoint(before))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -122,17 +118,28 @@ impl Authorization {
             .body(self.form(claim))
             .build();
         let request = request.map_err(|error| CallError::retry(METHOD, http_client::explain(error)))?;
-        let sent = self.pool.send(request).await;
-        let response = sent.map_err(|failure| CallError::retry(METHOD, failure.explain()))?;
-        let status = response.status().as_u16();
-        let wait = http_client::retry_after(response.headers());
+        let sent = self.pool()?.send(request).await;
+        let response = sent.map_err(unanswered)?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let wait = http_client::retry_after(&headers);
         let body = http_client::read_body(response, BODY_MAX).await.map_err(|error| match error {
             BodyError::TooLarge => {
                 CallError::retry(METHOD, "the answer is far greater than a pair of tokens")
             }
             BodyError::Broken(reason) => CallError::retry(METHOD, reason),
         })?;
-        self.judge(claim, before, status, &body).map_err(|error| error.with_wait(wait))
+        self.judge(claim, before, status, &headers, &body).map_err(|error| error.with_wait(wait))
+    }
+
+    fn pool(&self) -> Result<&Pool, CallError> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool);
+        }
+        let server = self.config.server.as_ref().map(|server| server.expose().clone());
+        let server = server.unwrap_or_else(|| default_server(&self.config.portal.authority()));
+        let pool = Pool::try_new(&server, TIMEOUT, Route::default());
+        let pool = pool.map_err(|reason| CallError::operator(METHOD, reason, NO_CLIENT))?;
+        Ok(self.pool.get_or_init(|| pool))
     }
 
     fn judge(
@@ -140,25 +147,28 @@ impl Authorization {
         claim: Claim<'_>,
         before: Option<&Tokens>,
         status: u16,
+        headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Tokens, CallError> {
         let Ok(envelope) = Opened::<IgnoredAny>::parse(body) else {
-            return Err(CallError::new(
-                METHOD,
-                of_status(status),
-                format!("an answer that is not JSON (HTTP {status})"),
-            ));
+            let called = self.endpoint(before);
+            let reason = intermediary::describe("the authorization server's", &called, status, headers, body);
+            let reason = presentable(&reason, self.secrets(claim, before));
+            return Err(CallError::new(METHOD, of_page(status), reason));
         };
         if let Some(code) = envelope.code() {
             let verdict = Row::find(CODES, &code).unwrap_or(of_status(status));
             let [code, description] =
                 [&code, &envelope.description()].map(|text| presentable(text, self.secrets(claim, before)));
-            let separator = if description.is_empty() { "" } else { ": " };
-            let reason = format!("{code} (HTTP {status}){separator}{description}");
-            return Err(CallError::new(METHOD, verdict, reason).with_code(&code));
+            let reason = spell(&code, status, &description);
+            return Err(CallError::new(METHOD, verdict, reason).with_code(code));
         }
         if !(200..300).contains(&status) {
-            return Err(CallError::new(METHOD, of_status(status), format!("HTTP {status}")));
+            return Err(CallError::new(
+                METHOD,
+                of_page(status),
+                format!("an answer without a token (HTTP {status})"),
+            ));
         }
         let text = String::from_utf8_lossy(body);
         Tokens::parse(text.trim_start_matches('\u{feff}'), &self.config.client_id)
@@ -224,6 +234,24 @@ fn of_status(status: u16) -> Verdict {
     }
 }
 
+/// The same for an answer that is not the server's own.
+fn of_page(status: u16) -> Verdict {
+    match status {
+        404 => Verdict::soon(Class::Operator, of_status(status).cure),
+        429 | 503 => of_status(status),
+        // One such page alone calls nobody: the login is as good as it was.
+        _ => match class::of_status(status) {
+            verdict if verdict.class == Class::Operator => Verdict { class: Class::RetryBounded, ..verdict },
+            verdict => verdict,
+        },
+    }
+}
+
+fn unanswered(failure: Failure) -> CallError {
+    let trouble = http_client::trouble(failure, Peer::AuthorizationServer);
+    CallError::new(METHOD, intermediary::verdict(&trouble), trouble.what).with_cure(trouble.advice)
+}
+
 fn is_vendors(url: &Url) -> bool {
     [INTERNATIONAL, REGIONAL]
         .iter()
@@ -249,7 +277,7 @@ mod tests {
             client_secret: SecretText::new("s3 cr&t"),
             server: None,
         };
-        Authorization::try_new(&config).unwrap()
+        Authorization::new(&config)
     }
 
     fn tokens(server: &str) -> Tokens {
@@ -280,7 +308,8 @@ mod tests {
             "grant_type=refresh_token&client_id=app&client_secret=s3+cr%26t&refresh_token=r%3D1"
         );
         let body = br#"{"error":"invalid_grant","error_description":"s3 cr&t r-1 is wrong"}"#;
-        let error = authorization.judge(Claim::Refresh("r-1"), None, 400, body).unwrap_err();
+        let error =
+            authorization.judge(Claim::Refresh("r-1"), None, 400, &HeaderMap::new(), body).unwrap_err();
         assert_eq!(error.to_string(), "`oauth/token`: invalid_grant (HTTP 400): *** *** is wrong");
         assert_eq!(error.class, Class::Operator);
     }
@@ -307,7 +336,9 @@ mod tests {
     fn every_error_has_its_class() {
         let authorization = authorization("https://a.bitrix24.com/");
         let class = |status, body: &str| {
-            authorization.judge(Claim::Refresh("c"), None, status, body.as_bytes()).unwrap_err().class
+            let judged =
+                authorization.judge(Claim::Refresh("c"), None, status, &HeaderMap::new(), body.as_bytes());
+            judged.unwrap_err().class
         };
         for (status, code, expected) in [
             (400, "invalid_request", Class::Bug),
@@ -330,6 +361,8 @@ mod tests {
             (404, "{}", Class::Operator),
             (502, "<html>", Class::Retry),
             (503, "", Class::Retry),
+            (302, "", Class::RetryBounded),
+            (403, "<html>", Class::RetryBounded),
             (200, "<html>", Class::RetryBounded),
             (200, r#"{"access_token":"#, Class::RetryBounded),
             (200, r#"{"access_token":"a"}"#, Class::Retry),

@@ -3,9 +3,9 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::logins::{BOT, Office};
+use crate::logins::{BOT, Office, is_parked};
 use crate::portal::Portal;
-use crate::process::{Relay, code, finished, stderr};
+use crate::process::{code, finished, stderr};
 use crate::setup::Setup;
 use crate::waiting::until;
 
@@ -100,6 +100,27 @@ async fn what_befalls_a_refresh_is_waited_out() {
 }
 
 #[tokio::test]
+async fn a_page_in_the_authorization_servers_place_ends_no_daemon_at_its_start() {
+    let mut office = Office::open().await;
+    assert_eq!(office.relay.stop().await, 0);
+    office.portal.token_fault(json!({"kind": "html", "status": 403, "times": 1_000_000})).await;
+    office.portal.expire().await;
+    office.relay = office.setup.run();
+    let page = "`oauth/token`: a web page instead of the authorization server's answer (HTTP 403, text/html)";
+    office.relay.until_logged(page).await;
+    until("it is parked", async || {
+        office.relay.signal(Signal::HUP);
+        office.relay.log().lines().any(|line| is_parked(line) && line.contains(page))
+    })
+    .await;
+    assert!(office.relay.is_running(), "{}", office.relay.log());
+    office.portal.control(reqwest::Method::DELETE, "faults", Value::Null).await;
+    office.until_healed().await;
+    office.record_and_await("the server is back").await;
+    office.end().await;
+}
+
+#[tokio::test]
 async fn a_lost_answer_without_grace_parks_the_source_and_asks_no_more() {
     let office = Office::open().await;
     office.portal.token_fault(json!({"kind": "close_after"})).await;
@@ -128,7 +149,7 @@ async fn every_refusal_of_the_authorization_server_says_what_to_do() {
         (200, "wrong_client", "`client_id`, `client_secret` and `server`"),
         (403, "invalid_scope", "correct the scopes in the application's card, then `b24relay login office`"),
         (401, "insufficient_scope", "correct the scopes"),
-        (401, "PAYMENT_REQUIRED", "see to its payment"),
+        (401, "PAYMENT_REQUIRED", "paid period is over"),
         (401, "NOT_INSTALLED", "install the application on the portal again, then `b24relay login office`"),
     ] {
         let fault = json!({"kind": "error", "status": status, "code": error});
@@ -271,12 +292,11 @@ async fn a_kill_between_refresh_and_record_without_grace_calls_for_a_login() {
     let mut office = Office::open().await;
     office.kill_in_refresh().await;
     let asked = office.portal.token_requests().await;
-    office.relay = Relay::start(office.setup.folder(), &[]);
-    assert_eq!(office.relay.exit_code().await, 77, "{}", office.relay.log());
-    assert!(office.relay.log().contains("log in again: `b24relay login office`"), "{}", office.relay.log());
-    assert_eq!(office.portal.token_requests().await, asked + 1);
-    office.setup.log_in(&office.portal, "office", 1).await;
     office.relay = office.setup.run();
+    office.relay.until_logged("log in again: `b24relay login office`").await;
+    assert_eq!(office.portal.token_requests().await, asked + 1);
+    // It goes on by itself, with no restart.
+    office.setup.log_in(&office.portal, "office", 1).await;
     office.await_all("the new login").await;
     office.end().await;
 }
