@@ -207,7 +207,10 @@ impl Surroundings for Scene {
         let Some(setting) = state.written.clone() else {
             state.reload = None;
             self.worlds.first().lock().tell("reload: nonsense");
-            return Err(ConfigError::NoFile { looked_at: vec![PathBuf::from("b24relay.toml")] });
+            return Err(ConfigError::NoFile {
+                looked_at: vec![PathBuf::from("b24relay.toml")],
+                misspelled: Vec::new(),
+            });
         };
         let config = setting.config();
         let mut ended = BTreeSet::new();
