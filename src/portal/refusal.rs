@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::class::{Class, Cure, Verdict};
 use crate::config::SecretText;
-use crate::foreign_text::{plain, without};
+use crate::foreign_text::shown;
 
 /// How much of a portal's own words goes into a message, in characters.
 const TEXT_MAX: usize = 300;
@@ -131,7 +131,7 @@ impl std::error::Error for CallError {}
 
 /// Foreign text made fit for a log line: no secret, no control characters, no mark-up, no novel.
 pub(super) fn presentable<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
-    plain(&without(&text.replace("<br>", " "), secrets)).chars().take(TEXT_MAX).collect()
+    shown(&text.replace("<br>", " "), secrets, usize::MAX).chars().take(TEXT_MAX).collect()
 }
 
 #[cfg(test)]
