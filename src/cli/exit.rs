@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::foreign_text::visible;
 use crate::portal::{CallError, Class};
 use crate::relay::{Ending, RelayError};
 use crate::store::StoreError;
@@ -110,7 +111,7 @@ impl From<Exit> for ExitCode {
 pub fn complain(error: &anyhow::Error) {
     // When nobody reads it, the exit code still tells.
     let cure = cure(error).map_or(String::new(), |cure| format!("\nb24relay: {cure}"));
-    writeln!(io::stderr(), "b24relay: {error:#}{cure}").ok();
+    writeln!(io::stderr(), "b24relay: {}", visible(&format!("{error:#}{cure}"))).ok();
 }
 
 /// The same in the log as soon as there is one, so that a log of JSON lines ends with a JSON line.

@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::foreign_text::visible_json;
+
 /// Standard error, and whether journald reads it.
 pub struct Stderr {
     is_journal: bool,
@@ -49,12 +51,14 @@ impl<'w> MakeWriter<'w> for Stderr {
 }
 
 impl Write for Line {
-    /// As one piece, or lines of other threads come in between.
+    /// As one piece, or lines of other threads come in between. ASCII's control characters are escaped already.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.prefix.is_empty() {
+        let text = String::from_utf8_lossy(line);
+        let shown = visible_json(&text);
+        if self.prefix.is_empty() && shown.len() == line.len() {
             return io::stderr().write(line);
         }
-        let whole = [self.prefix.as_bytes(), line].concat();
+        let whole = [self.prefix.as_bytes(), shown.as_bytes()].concat();
         io::stderr().write_all(&whole).map(|()| line.len())
     }
 

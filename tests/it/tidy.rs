@@ -58,7 +58,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sandbox", &[]),
     ("config", &["foreign_text", "fuzzing"]),
     ("fuzzing", &[]),
-    ("telemetry", &["config", "service"]),
+    ("telemetry", &["config", "foreign_text", "service"]),
     ("http_client", &[]),
     ("foreign_text", &[]),
     ("retry", &[]),
@@ -68,7 +68,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("chat", &["event"]),
     ("checkpoint", &["event"]),
     ("failpoint", &["shutdown"]),
-    ("event", &[]),
+    ("event", &["foreign_text"]),
     ("wall_clock", &[]),
 ];
 
