@@ -1,6 +1,7 @@
 //! The vocabulary: [`Event`], [`EventId`], [`Offset`], [`Batch`]. No I/O, no async.
 //!
-//! Keeps I5: `data` passes through byte for byte; rendering copies the portal's own bytes.
+//! Keeps I5: `data` passes through byte for byte; rendering copies the portal's own bytes. In what stands around it,
+//! characters that some readers take for the end of a line are escaped.
 
 use std::fmt;
 use std::io::Write as _;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
+
+use crate::foreign_text::visible_json;
 
 /// The portal's number of one event: counted over the whole portal, ascending, never reused
 /// (PORTAL.md 2.2). At least 1 and at most `i64::MAX`.
@@ -98,7 +101,7 @@ impl Queue {
         let mut tag = [0; 8];
         tag.copy_from_slice(&digest[..8]);
         let stable_prefix = format!("b24_{:016x}_", u64::from_be_bytes(tag));
-        let source_json = serde_json::Value::from(source).to_string();
+        let source_json = visible_json(&serde_json::Value::from(source).to_string()).into_owned();
         Self { source: source.into(), identity: identity.into(), stable_prefix, source_json }
     }
 
@@ -158,8 +161,9 @@ impl Event {
             r#"{{"id":"{}{id}","source":{},"eventId":{id},"type":"#,
             queue.stable_prefix, queue.source_json
         );
-        let _infallible = serde_json::to_writer(&mut *json, &self.kind);
-        let _infallible = write!(json, r#","date":{},"data":"#, self.date.get());
+        let kind = serde_json::Value::from(self.kind.as_str()).to_string();
+        let (kind, date) = (visible_json(&kind), visible_json(self.date.get()));
+        let _infallible = write!(json, r#"{kind},"date":{date},"data":"#);
         json.extend_from_slice(self.data.get().as_bytes());
         json.push(b'}');
     }
@@ -204,6 +208,26 @@ mod tests {
         let line = String::from_utf8(line).unwrap();
         assert!(line.ends_with("\"data\":{\"a\": 1.50, \"b\":\"\\u0041\\/\"}}\n"), "{line}");
         assert!(line.starts_with(r#"{"id":"b24_"#), "{line}");
+    }
+
+    #[test]
+    fn around_the_data_nothing_ends_a_line_and_the_data_is_left_alone() {
+        const BREAKS: &str = "\u{85}\u{2028}\u{2029}\u{202e}";
+        let event = Event {
+            queue: Arc::new(Queue::new(BREAKS, BREAKS)),
+            kind: BREAKS.into(),
+            date: RawValue::from_string(format!("\"{BREAKS}\"")).unwrap(),
+            ..event(&format!("\"{BREAKS}\""))
+        };
+        let mut line = Vec::new();
+        event.write_line(&mut line);
+        let line = String::from_utf8(line).unwrap();
+        let data = format!("\"data\":\"{BREAKS}\"}}\n");
+        assert!(line.strip_suffix(&data).is_some_and(str::is_ascii), "{line}");
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        for key in ["source", "type", "date", "data"] {
+            assert_eq!(line[key], BREAKS, "{key}");
+        }
     }
 
     #[test]

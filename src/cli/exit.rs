@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::foreign_text::visible;
 use crate::portal::{CallError, Class};
 use crate::relay::{Ending, RelayError};
 use crate::stdio::stderr;
@@ -110,7 +111,7 @@ impl From<Exit> for ExitCode {
 
 /// Says what ended the process, and what a person can do about it. When nobody reads it, the exit code still tells.
 pub fn complain(error: &anyhow::Error) {
-    stderr::write(&complaint(error));
+    stderr::write(&visible(&complaint(error)));
 }
 
 /// The same in the log as soon as there is one, so that a log of JSON lines ends with a JSON line. Waits for nobody.

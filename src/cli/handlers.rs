@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::consent::ConsentArgs;
 use super::exit::{Exit, SetupError, UsageError};
-use super::output::print;
+use super::output::{print, print_json};
 use super::source::{caller, find};
 use super::table::{aligned, filled, table};
 use crate::config::{Config, SecretText, SourceConfig};
@@ -117,7 +117,7 @@ async fn list(args: &ListArgs, config: &Config) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     let bound = bound(source, &application(config, source).await?).await?;
     if args.json {
-        print(&serde_json::to_string_pretty(&json!({ "handlers": bound }))?)?;
+        print_json(&json!({ "handlers": bound }))?;
     } else if bound.is_empty() {
         print("no handlers are bound")?;
     } else {

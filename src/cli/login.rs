@@ -14,6 +14,7 @@ use super::exit::{Exit, SetupError, UsageError};
 use super::output::{print, remark};
 use super::source::find;
 use crate::config::{AccessConfig, Config, OAuthConfig, SourceConfig};
+use crate::foreign_text::shown;
 use crate::portal::{Attempt, Authorization, Claim, Grant, Memory, Tokens, account, authorize_url, keep};
 use crate::relay::{Callers, StoreMemory, is_same_queue};
 use crate::shutdown::Signals;
@@ -21,6 +22,9 @@ use crate::store::Store;
 
 /// A pair of tokens is far smaller.
 const INPUT_MAX: u64 = 64 * 1024;
+
+/// How much of a foreign name is shown, in bytes.
+const NAME_MAX: usize = 200;
 
 const NOTES: &str = "\
 The address that is printed is opened in a browser by the user whose chats are wanted. After he or she \
@@ -190,7 +194,7 @@ fn refuse_foreign_application(
     if tokens.client_id == oauth.client_id {
         return Ok(());
     }
-    let (name, owner) = (&source.name, &tokens.client_id);
+    let (name, owner) = (&source.name, shown(&tokens.client_id, secrets(tokens, oauth), NAME_MAX));
     Err(SetupError(format!("sources.{name}.oauth.client_id: the tokens belong to the application {owner}")))
 }
 
@@ -199,11 +203,16 @@ fn refuse_foreign_application(
 fn warn_of_other_name(tokens: &Tokens, source: &SourceConfig) {
     let named = tokens.client_endpoint.as_ref().map(Url::authority);
     if let Some(portal) = named.filter(|portal| *portal != source.portal().authority()) {
+        let portal = shown(portal, [tokens.access.expose(), tokens.refresh.expose()], NAME_MAX);
         let name = &source.name;
         remark(&format!(
             "b24relay: the portal calls itself by another name, `{portal}`: put it into `sources.{name}.oauth.portal`"
         ));
     }
+}
+
+fn secrets<'a>(tokens: &'a Tokens, oauth: &'a OAuthConfig) -> [&'a str; 3] {
+    [tokens.access.expose(), tokens.refresh.expose(), oauth.client_secret.expose()]
 }
 
 /// The offsets on record belong to one user's queue.

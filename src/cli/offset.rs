@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::exit::{Exit, SetupError, UsageError};
-use super::output::print;
+use super::output::{print, print_json};
 use super::source::find;
 use super::table::{aligned, table};
 use crate::config::{Config, SourceConfig};
@@ -86,7 +86,7 @@ fn show(args: &ShowArgs, config: &Config) -> anyhow::Result<()> {
         let offsets: Vec<_> =
             lanes.iter().map(|lane| json!({ "sink": lane.sink, "offset": lane.offset })).collect();
         let shown = json!({ "source": known.name, "queue": known.identity, "confirmed": known.confirmed, "sinks": offsets });
-        print(&serde_json::to_string_pretty(&shown)?)?;
+        print_json(&shown)?;
         return Ok(());
     }
     let mut offsets = table(&["SINK", "OFFSET"]);

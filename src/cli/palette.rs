@@ -4,6 +4,8 @@ use std::io::{IsTerminal as _, stdout};
 
 use anstream::{AutoStream, ColorChoice};
 
+use crate::foreign_text::visible;
+
 /// What is to be thought of a state.
 #[derive(Clone, Copy)]
 pub enum Hue {
@@ -38,7 +40,8 @@ impl Palette {
             (Self::Coloured, Hue::Yellow) => 33,
             (Self::Coloured, Hue::Red) => 31,
         };
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        // What is painted may be foreign text; what paints is not.
+        format!("\u{1b}[{code}m{}\u{1b}[0m", visible(text))
     }
 
     /// `text` with its first word in `hue`.
@@ -46,6 +49,18 @@ impl Palette {
         let end = text.find([' ', ';', ':']).unwrap_or(text.len());
         self.paint(hue, &text[..end]) + &text[end..]
     }
+}
+
+/// [`visible`] for all of `text` but the palette's own escape sequences.
+pub fn visible_in_colour(text: &str) -> String {
+    const OURS: [&str; 4] = ["\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[0m"];
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((at, ours)) = OURS.iter().filter_map(|ours| Some((rest.find(ours)?, ours))).min() {
+        shown.push_str(&visible(&rest[..at]));
+        shown.push_str(ours);
+        rest = &rest[at + ours.len()..];
+    }
+    shown + &visible(rest)
 }
 
 /// How many columns `line` takes, colours aside.
@@ -62,6 +77,12 @@ pub fn width(line: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_escape_sequence_but_a_colour_reaches_a_terminal() {
+        let text = format!("a\u{1b}[2J\r{}\u{202e}", Palette::Coloured.paint(Hue::Red, "b\u{1b}[32mc"));
+        assert_eq!(visible_in_colour(&text), "a\\u001b[2J\\u000d\u{1b}[31mb\\u001b[32mc\u{1b}[0m\\u202e");
+    }
 
     #[test]
     fn colours_take_no_room() {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::GlobalArgs;
 use super::exit::Exit;
-use super::output::{print, remark};
+use super::output::{print, print_json, remark};
 use super::table::{aligned, table};
 use crate::foreign_text::plain;
 use crate::store::{Inspection, Soundness, Store, Verdict};
@@ -70,7 +70,7 @@ fn check(args: &CheckArgs, state: &Path) -> anyhow::Result<Exit> {
     let way_out = way_out(&inspection, state);
     if args.json {
         let shown = json!({ "state": state, "inspection": inspection, "way_out": way_out });
-        print(&serde_json::to_string_pretty(&shown)?)?;
+        print_json(&shown)?;
     } else {
         print(&format!("{}{}", shown(&inspection, state), way_out.unwrap_or_default()))?;
     }

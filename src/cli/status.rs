@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::GlobalArgs;
 use super::exit::Exit;
-use super::output::print;
+use super::output::{print, print_json};
 use super::palette::{Hue, Palette};
 use super::spelling::{age, ago, size, span, time, until};
 use super::table::{aligned, table};
@@ -45,7 +45,7 @@ pub struct StatusArgs {
 pub fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
     if args.json {
-        print(&serde_json::to_string_pretty(&Store::report(&state)?)?)?;
+        print_json(&Store::report(&state)?)?;
     } else {
         print(&shown(&state, Palette::of_stdout())?)?;
     }

@@ -2,17 +2,29 @@
 
 use comfy_table::{Table, presets};
 
+use super::palette::visible_in_colour;
 use crate::foreign_text::plain;
 
+/// Rows under a header. What is foreign in a cell breaks no line and moves no cursor.
+pub struct Rows(Table);
+
+impl Rows {
+    pub fn add_row(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
+        let cells =
+            cells.into_iter().map(|cell| visible_in_colour(&cell.as_ref().replace(['\n', '\t'], " ")));
+        self.0.add_row(cells);
+    }
+}
+
 /// An empty table under `header`.
-pub fn table(header: &[&str]) -> Table {
+pub fn table(header: &[&str]) -> Rows {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
-    table
+    Rows(table)
 }
 
 /// The table's lines.
-pub fn aligned(mut table: Table) -> String {
+pub fn aligned(Rows(mut table): Rows) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

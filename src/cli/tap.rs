@@ -127,14 +127,11 @@ impl View {
     fn show(&mut self, page: &Batch) -> io::Result<Reader> {
         let mut lines = Vec::new();
         for event in page.events.iter().filter(|event| !self.seen.contains(&event.id) && self.wants(event)) {
-            match self.format {
-                StdoutFormat::Json => event.write_line(&mut lines),
-                StdoutFormat::Text => readable::write_line(event, &mut lines),
-            }
+            readable::write_as(self.format, event, &mut lines);
         }
         let is_full = page.has_more || page.events.len() >= usize::from(PAGE_MAX);
         self.seen = page.events.iter().map(|event| event.id).collect();
-        let reader = write(&lines)?;
+        let reader = write(&if io::stdout().is_terminal() { readable::for_terminal(&lines) } else { lines })?;
         if is_full && !self.was_full {
             remark(&format!(
                 "tap: {} events and more are waiting: only the oldest {PAGE_MAX} can be looked at until a reader \

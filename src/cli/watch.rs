@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use terminal_size::{Height, Width, terminal_size_of};
 
-use super::output::{Reader, write};
-use super::palette::width;
+use super::output::{Reader, json_for_stdout, write};
+use super::palette::{visible_in_colour, width};
 use super::spelling::{now_ms, time};
 use crate::shutdown::{Signals, Wake};
 
@@ -51,6 +51,10 @@ pub async fn watch(
     loop {
         let nudges_seen = signals.nudge_count();
         let report = look()?;
+        let report = match between {
+            Between::BlankLine => visible_in_colour(&report),
+            Between::Nothing => json_for_stdout(&report).into_owned(),
+        };
         let shown = match between {
             _ if is_drawn => {
                 let foot = format!("{}, again every {} s; Ctrl-C ends", time(now_ms()), period.as_secs_f64());

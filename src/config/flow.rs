@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::leaf;
+use super::shown;
 use super::table::Table;
 
 const CONCURRENCY: u16 = 8;
@@ -99,7 +100,8 @@ fn read_batch(table: &mut Table<'_>) -> Option<BatchConfig> {
 /// The time between two attempts at a rate such as `50/s`, `600/m` or `100/h`.
 fn interval(text: &str) -> Result<Duration, String> {
     let rule = format!(
-        "must be attempts in a second, minute or hour, such as \"50/s\", \"600/m\" or \"100/h\", at most {RATE_MAX}, not `{text}`"
+        "must be attempts in a second, minute or hour, such as \"50/s\", \"600/m\" or \"100/h\", at most {RATE_MAX}, not {}",
+        shown::text(text)
     );
     let (count, unit) = text.split_once('/').ok_or_else(|| rule.clone())?;
     let unit = match unit.trim() {

@@ -142,7 +142,7 @@ fn credentials() -> tempfile::TempDir {
         ("crm-api.key", "Token SECRET\n"),
         ("tickets.password", "SECRET\n"),
         ("wiki.token", "TOKEN\n"),
-        ("http.token", "0123456789abcdef\n"),
+        ("http.token", "9f86d081884c7d65\n"),
         ("billing.secret", "SECRET\n"),
     ] {
         std::fs::write(directory.path().join(name), filled_in(text)).unwrap();

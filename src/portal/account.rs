@@ -3,6 +3,7 @@
 //!
 //! Each function is one call, and fails as [`Caller::call`] does.
 
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
@@ -66,7 +67,8 @@ pub async fn profile(caller: &Caller) -> Result<Profile, CallError> {
         last: String,
     }
     let Wire { id, admin, first, last } = caller.call("profile", &Map::new()).await?;
-    Ok(Profile { user_id: id, name: format!("{first} {last}").trim().to_owned(), is_admin: admin })
+    let name = caller.presentable(format!("{first} {last}").trim()).await;
+    Ok(Profile { user_id: id, name, is_admin: admin })
 }
 
 /// `scope`: what the credential may do, such as `im`.
@@ -76,7 +78,8 @@ pub async fn profile(caller: &Caller) -> Result<Profile, CallError> {
 pub async fn scopes(caller: &Caller) -> Result<Vec<String>, CallError> {
     #[derive(Deserialize)]
     struct Wire(#[serde(deserialize_with = "lenient::rows")] Vec<String>);
-    caller.call("scope", &Map::new()).await.map(|Wire(scopes)| scopes)
+    let Wire(scopes) = caller.call("scope", &Map::new()).await?;
+    Ok(join_all(scopes.iter().map(|scope| caller.presentable(scope))).await)
 }
 
 /// `method.get`: whether `method` can be called. A false is not final.
@@ -123,8 +126,10 @@ pub async fn app(caller: &Caller) -> Result<App, CallError> {
         App(App),
         Empty([(); 0]),
     }
-    Ok(match caller.call("app.info", &Map::new()).await? {
+    let app = match caller.call("app.info", &Map::new()).await? {
         Wire::App(app) => app,
         Wire::Empty([]) => App::default(),
-    })
+    };
+    let (status, licence) = (caller.presentable(&app.status).await, caller.presentable(&app.licence).await);
+    Ok(App { status, licence, ..app })
 }

@@ -3,6 +3,7 @@
 //! The `CLIENT_ID` of the first and the `botToken` of the second are one secret by two names: either
 //! API removes a bot of the other. No error shows it.
 
+use futures_util::future::join_all;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -42,7 +43,7 @@ pub struct Bot {
 /// As [`Caller::call`].
 pub async fn list(caller: &Caller) -> Result<Vec<Bot>, CallError> {
     let Listed(bots) = caller.call("imbot.bot.list", &Map::new()).await?;
-    Ok(bots.into_iter().map(Bot::from).collect())
+    Ok(presentable(bots.into_iter().map(Bot::from), caller).await)
 }
 
 /// `imbot.v2.Bot.list`: this application's or this token's bots. A wrong token has none, and that is no
@@ -56,7 +57,7 @@ pub async fn list_v2(caller: &Caller, token: Option<&SecretText>) -> Result<Vec<
         let params = ListParams { token: expose(token), limit: PAGE_LIMIT, offset: bots.len() };
         let page: Page = caller.call("imbot.v2.Bot.list", &params).await?;
         let (count, has_next) = (page.bots.len(), page.has_next);
-        bots.extend(page.into_bots());
+        bots.extend(presentable(page.into_bots(), caller).await);
         if !has_next || count == 0 {
             break;
         }
@@ -81,6 +82,16 @@ pub async fn unregister(caller: &Caller, id: u64, client_id: Option<&SecretText>
 pub async fn unregister_v2(caller: &Caller, id: u64, token: Option<&SecretText>) -> Result<(), CallError> {
     let params = UnregisterV2Params { id, token: expose(token) };
     caller.call("imbot.v2.Bot.unregister", &params).await.map(|IgnoredAny| ())
+}
+
+async fn presentable(bots: impl IntoIterator<Item = Bot>, caller: &Caller) -> Vec<Bot> {
+    let presentable = |bot: Bot| async move {
+        let [code, name] = [caller.presentable(&bot.code).await, caller.presentable(&bot.name).await];
+        let [kind, event_mode] =
+            [caller.presentable(&bot.kind).await, caller.presentable(&bot.event_mode).await];
+        Bot { code, name, kind, event_mode, ..bot }
+    };
+    join_all(bots.into_iter().map(presentable)).await
 }
 
 fn expose(secret: Option<&SecretText>) -> Option<&str> {

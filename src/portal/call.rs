@@ -115,6 +115,17 @@ impl Caller {
         self
     }
 
+    /// A name or word of the portal's, fit to be shown: short, on one line, without a secret of this caller.
+    pub async fn presentable(&self, text: &str) -> String {
+        let tokens = match &self.credential {
+            Credential::Webhook(_) => None,
+            Credential::Grant(grant) => grant.tokens().await,
+        };
+        let tokens = tokens.iter().flat_map(|tokens| [&tokens.access, &tokens.refresh]);
+        let secrets = self.own_secrets().chain(tokens.map(SecretText::expose));
+        presentable(text, secrets)
+    }
+
     /// The portal that is called.
     pub fn site(&self) -> &Site {
         &self.site
@@ -353,12 +364,15 @@ impl Caller {
     }
 
     fn secrets<'a>(&'a self, sent: &'a Sent) -> impl Iterator<Item = &'a str> {
+        self.own_secrets().chain(sent.token.as_ref().map(SecretText::expose))
+    }
+
+    fn own_secrets(&self) -> impl Iterator<Item = &str> {
         let code = match &self.credential {
             Credential::Webhook(webhook) => Some(webhook.expose_code()),
             Credential::Grant(_) => None,
         };
-        let texts = self.hidden.iter().chain(&sent.token).map(SecretText::expose);
-        code.into_iter().chain(texts)
+        code.into_iter().chain(self.hidden.iter().map(SecretText::expose))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::class::{Class, Cure, Verdict};
 use crate::config::SecretText;
-use crate::foreign_text::{plain, without};
+use crate::foreign_text::shown;
 
 /// How much of a portal's own words goes into a message, in characters.
 const TEXT_MAX: usize = 300;
@@ -159,7 +159,7 @@ fn is_nameless(code: &str) -> bool {
 
 /// Foreign text made fit for a log line: no secret, no control characters, no mark-up, no novel.
 pub(super) fn presentable<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
-    let text = plain(&without(&without_markup(text), secrets));
+    let text = shown(&without_markup(text), secrets, usize::MAX);
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     words.chars().take(TEXT_MAX).collect()
 }

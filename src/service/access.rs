@@ -23,6 +23,8 @@ pub enum Verdict {
     Granted,
     /// Nothing but a plain word on its health; it may ask again with a token.
     TokenNeeded,
+    /// The same; it has a token, and not ours.
+    WrongToken,
     /// The same; it asks for a name that is not ours.
     WrongName,
 }
@@ -36,10 +38,11 @@ impl Access {
     /// Judges a request.
     pub fn judge(&self, headers: &HeaderMap, uri: &Uri) -> Verdict {
         match &self.0 {
+            Some(_) if !headers.contains_key(AUTHORIZATION) => Verdict::TokenNeeded,
             Some(token) if presented(headers).is_some_and(|other| is_same(token.expose(), &other)) => {
                 Verdict::Granted
             }
-            Some(_) => Verdict::TokenNeeded,
+            Some(_) => Verdict::WrongToken,
             None if asks_for_us(headers, uri) => Verdict::Granted,
             None => Verdict::WrongName,
         }
@@ -110,7 +113,7 @@ mod tests {
             "0123456789abcdef",
         ] {
             let verdict = access.judge(&with("authorization", wrong), &Uri::default());
-            assert_eq!(verdict, Verdict::TokenNeeded, "{wrong}");
+            assert_eq!(verdict, Verdict::WrongToken, "{wrong}");
         }
         assert_eq!(access.judge(&HeaderMap::new(), &Uri::default()), Verdict::TokenNeeded);
     }

@@ -46,6 +46,7 @@ struct Inner {
     last_success: Family<Labels<2>, Gauge>,
     reloads: Family<Labels<1>, Counter>,
     journal_max: Gauge,
+    wrong_tokens: Counter,
     lanes: Mutex<BTreeMap<(String, String), Arc<Totals>>>,
     /// The types of events that were seen so far, by source: one that begins anew does not begin to count them anew.
     kinds: Mutex<BTreeMap<String, BTreeSet<String>>>,
@@ -80,6 +81,7 @@ impl Default for Figures {
             last_success: Family::default(),
             reloads: Family::default(),
             journal_max: Gauge::default(),
+            wrong_tokens: Counter::default(),
             lanes: Mutex::default(),
             kinds: Mutex::default(),
             under_way: Mutex::default(),
@@ -125,10 +127,20 @@ impl Inner {
         );
         registry.register("config_reloads", "Reloads of the configuration", self.reloads.clone());
         registry.register("journal_max_bytes", "At which polling stops", self.journal_max.clone());
+        registry.register(
+            "http_wrong_tokens",
+            "Requests to `[http]` with a wrong token",
+            self.wrong_tokens.clone(),
+        );
     }
 }
 
 impl Figures {
+    /// A request to `[http]` had a wrong token; how many have had one by now.
+    pub fn wrong_token(&self) -> u64 {
+        self.0.wrong_tokens.inc() + 1
+    }
+
     /// Those of one source.
     pub fn source(&self, source: &str) -> SourceFigures {
         SourceFigures { source: source.to_owned(), figures: self.clone() }

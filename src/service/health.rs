@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::View;
+use crate::foreign_text::plain;
 use crate::spelling::span;
 use crate::store::{LaneReport, Report, SourceReport, StoreError};
 
@@ -104,10 +105,11 @@ pub async fn in_a_word(view: &View) -> String {
     if !view.witness.vitals.is_up() {
         return "starting: not every source was tried yet".to_owned();
     }
-    match report(view).await {
+    // A line break would begin another message to the service manager.
+    plain(&match report(view).await {
         Ok(report) => summary(view, &report),
         Err(error) => error.to_string(),
-    }
+    })
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -9,6 +9,7 @@ mod exposition;
 mod figures;
 mod flows;
 mod glimpses;
+mod guesses;
 mod health;
 mod history;
 mod metrics;

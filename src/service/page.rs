@@ -1,5 +1,5 @@
 //! The page: what flows where, at a glance. It is whole without a script; what strangers wrote is text in it,
-//! and never anything else.
+//! and never anything else. What cannot be seen of it is spelled by the server.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,6 @@ use super::flows;
 use super::glimpses::Glimpse;
 use super::health::{self, Condition};
 use super::troubles::Trouble;
-use crate::foreign_text::visible;
 use crate::spelling::{ago, size, time};
 use crate::store::{GraveReport, Report};
 
@@ -90,7 +89,7 @@ fn verdict(headline: &str, class: &str, reasons: &[String]) -> Markup {
 /// A sentence as people read it, with what stands in backticks set apart.
 pub fn words(text: &str) -> Markup {
     html! {
-        @for (index, part) in visible(text).split('`').enumerate() {
+        @for (index, part) in text.split('`').enumerate() {
             @if index % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
@@ -113,8 +112,8 @@ fn events(glimpses: &[Glimpse]) -> Markup {
         section {
             h2 { "Latest events" }
             ol class="events" { @for glimpse in glimpses { li {
-                p { strong { (glimpse.source) } " " (glimpse.id) " " code { (visible(&glimpse.kind)) } }
-                pre { (visible(&glimpse.data)) }
+                p { strong { (glimpse.source) } " " (glimpse.id) " " code { (glimpse.kind) } }
+                pre { (glimpse.data) }
             } } }
         }
     }

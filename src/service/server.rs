@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE,
 };
@@ -21,12 +21,14 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::View;
 use super::access::{Access, Verdict};
+use super::guesses::Guesses;
 use super::{exposition, health, metrics, page};
 use crate::config::HttpConfig;
+use crate::foreign_text::{plain as on_one_line, visible, visible_json};
 
 /// How many connections there may be at once. For one more the oldest is cut: who only holds on to connections keeps
 /// nobody from being answered.
@@ -69,6 +71,9 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
         info!("the page, metrics and health are at http://{address}/");
+        if config.is_exposed() {
+            warn!(%address, "`http.listen` speaks plain http to other machines: put a proxy with TLS before it, or listen on 127.0.0.1");
+        }
         Ok(Self { listener: Arc::new(listener), address, config: config.clone() })
     }
 
@@ -108,7 +113,8 @@ impl Server {
             {
                 oldest.abort();
             }
-            by_age.push_back(connections.spawn(serve(stream, peer, router.clone())));
+            let router = router.clone().layer(Extension(peer));
+            by_age.push_back(connections.spawn(serve(stream, peer, router)));
         }
     }
 }
@@ -123,7 +129,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router) {
 }
 
 fn router(view: View, access: Access) -> Router {
-    let gate = Gate { view: view.clone(), access };
+    let gate = Gate { view: view.clone(), access, guesses: Guesses::default() };
     Router::new()
         .route("/", routing::get(show_page))
         .route(
@@ -140,11 +146,20 @@ fn router(view: View, access: Access) -> Router {
 struct Gate {
     view: View,
     access: Access,
+    guesses: Guesses,
 }
 
 /// Who asks for health gets an answer; everything else is for those who may look.
-async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+async fn admit(
+    State(gate): State<Gate>,
+    Extension(peer): Extension<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
     let verdict = gate.access.judge(request.headers(), request.uri());
+    if verdict == Verdict::WrongToken {
+        gate.guesses.slow_down(peer, &gate.view.witness.figures).await;
+    }
     let mut response = match (request.uri().path(), verdict) {
         _ if !matches!(*request.method(), Method::GET | Method::HEAD) => {
             plain(StatusCode::METHOD_NOT_ALLOWED, "only to be looked at")
@@ -155,7 +170,7 @@ async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Respon
             Err(error) => told(&[error.to_string()], verdict),
         },
         (_, Verdict::Granted) => next.run(request).await,
-        (_, Verdict::TokenNeeded) => {
+        (_, Verdict::TokenNeeded | Verdict::WrongToken) => {
             let mut response = plain(StatusCode::UNAUTHORIZED, "a token is needed: `http.token`");
             let realm = HeaderValue::from_static("Basic realm=\"b24relay: any user, the token as password\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, realm);
@@ -175,6 +190,8 @@ fn harden(response: &mut Response) {
     let headers = [
         (CONTENT_SECURITY_POLICY, POLICY),
         (CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (HeaderName::from_static("x-content-type-options"), "nosniff"),
         (HeaderName::from_static("referrer-policy"), "no-referrer"),
         (HeaderName::from_static("x-frame-options"), "DENY"),
@@ -187,7 +204,10 @@ fn harden(response: &mut Response) {
 fn told(reasons: &[String], verdict: Verdict) -> Response {
     match (reasons, verdict) {
         ([], _) => plain(StatusCode::OK, "ok"),
-        (_, Verdict::Granted) => plain(StatusCode::SERVICE_UNAVAILABLE, &reasons.join("\n")),
+        (_, Verdict::Granted) => {
+            let lines: Vec<String> = reasons.iter().map(|reason| on_one_line(reason)).collect();
+            plain(StatusCode::SERVICE_UNAVAILABLE, &lines.join("\n"))
+        }
         _ => plain(StatusCode::SERVICE_UNAVAILABLE, "not ok"),
     }
 }
@@ -202,7 +222,10 @@ fn with_type(kind: &'static str, body: String) -> Response {
 
 async fn show_page(State(view): State<View>) -> Response {
     match health::report(&view).await {
-        Ok(report) => with_type("text/html; charset=utf-8", page::page(&view, &report).into_string()),
+        Ok(report) => {
+            let page = page::page(&view, &report).into_string();
+            with_type("text/html; charset=utf-8", visible(&page))
+        }
         Err(error) => plain(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
@@ -217,7 +240,7 @@ async fn show_status(State(view): State<View>) -> Response {
     shown["version"] = json!(env!("CARGO_PKG_VERSION"));
     shown["unready"] = json!(reasons);
     shown["wedged"] = json!(health::wedged(&view));
-    with_type("application/json", shown.to_string())
+    with_type("application/json", visible_json(&shown.to_string()).into_owned())
 }
 
 async fn show_metrics(State(view): State<View>, request: Request) -> Response {

@@ -1,15 +1,20 @@
-//! An event as one short line for people in a terminal. Chat text is foreign text: it is cleaned of
-//! control characters and cut, and whatever is missing is simply left out.
+//! An event as one line on standard output: as JSON, or short for people in a terminal. In a short line all foreign
+//! text is cleaned and cut, and whatever is missing is left out.
 
 use std::io::Write as _;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::config::StdoutFormat;
 use crate::event::Event;
+use crate::foreign_text::{beginning, plain, visible_json};
 
 /// How much of a chat text is shown, in characters.
 const TEXT_MAX: usize = 80;
+
+/// How much of one is looked at, in bytes.
+const INPUT_MAX: usize = 4096;
 
 /// The parts of `data` worth showing. Each may be missing, or of another type.
 #[derive(Default, Deserialize)]
@@ -25,10 +30,25 @@ struct Data {
 }
 
 /// Appends `event` as one line.
-pub fn write_line(event: &Event, line: &mut Vec<u8>) {
+pub fn write_as(format: StdoutFormat, event: &Event, line: &mut Vec<u8>) {
+    match format {
+        StdoutFormat::Json => event.write_line(line),
+        StdoutFormat::Text => write_line(event, line),
+    }
+}
+
+/// `lines` without what a terminal would obey or hide. JSON means the same afterwards.
+pub fn for_terminal(lines: &[u8]) -> Vec<u8> {
+    visible_json(&String::from_utf8_lossy(lines)).into_owned().into_bytes()
+}
+
+fn write_line(event: &Event, line: &mut Vec<u8>) {
     let data: Data = serde_json::from_str(event.data.get()).unwrap_or_default();
     let when: String = serde_json::from_str(event.date.get()).unwrap_or_default();
-    let time = when.get(11..19).unwrap_or("--:--:--");
+    let time = when
+        .get(11..19)
+        .filter(|time| time.bytes().all(|byte| byte.is_ascii_graphic()))
+        .unwrap_or("--:--:--");
     let verb = event.kind.strip_prefix("ONIMV2").unwrap_or(&event.kind);
     let is_private = data.chat["type"] == "private";
     let unnamed = if is_private { "(private)" } else { filled(&data.chat["dialogId"]).unwrap_or_default() };
@@ -61,7 +81,8 @@ fn filled(value: &Value) -> Option<&str> {
 }
 
 fn clean(text: &str, max: usize) -> String {
-    let mut shown: String = text.chars().take(max).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = plain(beginning(text, INPUT_MAX));
+    let mut shown: String = text.chars().take(max).collect();
     if text.chars().nth(max).is_some() {
         shown.pop();
         shown.push('…');
@@ -78,17 +99,24 @@ mod tests {
     use super::*;
     use crate::event::{EventId, Queue};
 
-    fn line(kind: &str, data: &str) -> String {
-        let event = Event {
+    fn event(kind: &str, data: &str) -> Event {
+        Event {
             queue: Arc::new(Queue::new("support", "a.example/user/1")),
             id: EventId::try_new(2001).unwrap(),
             kind: kind.into(),
             date: RawValue::from_string(r#""2026-08-20T09:15:02+03:00""#.into()).unwrap(),
             data: RawValue::from_string(data.into()).unwrap(),
-        };
+        }
+    }
+
+    fn written(event: &Event) -> String {
         let mut line = Vec::new();
-        write_line(&event, &mut line);
+        write_as(StdoutFormat::Text, event, &mut line);
         String::from_utf8(line).unwrap()
+    }
+
+    fn line(kind: &str, data: &str) -> String {
+        written(&event(kind, data))
     }
 
     #[test]
@@ -102,9 +130,22 @@ mod tests {
 
     #[test]
     fn hostile_text_cannot_move_the_cursor_or_flood_the_screen() {
-        let text = format!(r#"{{"message":{{"text":"\u001b[2J{}"}},"user":[]}}"#, "я".repeat(20_000));
-        let line = line("X", &text);
-        assert!(!line.contains('\u{1b}') && line.chars().count() < 200, "{line}");
+        let hostile = "\\u001b[2J\\u202e\\u200b\\u0085\u{2066}\u{feff}";
+        let long = "я".repeat(20_000);
+        let text = format!(
+            r#"{{"message":{{"text":"{hostile}{long}"}},"chat":{{"name":"{hostile}"}},"user":{{"name":"{hostile}"}}}}"#
+        );
+        let date = RawValue::from_string(format!("\"2026-08-20T{hostile}\"")).unwrap();
+        for date in [date, RawValue::from_string(r#""2026-08-20T\u001b]0;x\u0007""#.into()).unwrap()] {
+            let line = written(&Event {
+                date,
+                ..event(&format!("ONIMV2{}", hostile.replace("\\u001b", "\u{1b}")), &text)
+            });
+            let is_hostile =
+                |c: char| c.is_control() || matches!(c, '\u{200b}' | '\u{202e}' | '\u{2066}' | '\u{feff}');
+            assert!(!line.trim_end().contains(is_hostile) && line.chars().count() < 200, "{line:?}");
+            assert!(line.starts_with("--:--:-- "), "{line:?}");
+        }
     }
 
     #[test]

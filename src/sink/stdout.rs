@@ -1,12 +1,12 @@
 //! Standard output: a line an event, flushed before it counts as delivered.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IsTerminal as _};
 
 use async_trait::async_trait;
 
 use super::{DeliverError, Sink, readable};
 use crate::blocking;
-use crate::config::{StdoutConfig, StdoutFormat};
+use crate::config::StdoutConfig;
 use crate::event::Event;
 use crate::stdio;
 
@@ -31,11 +31,9 @@ impl Sink for StdoutSink {
     async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError> {
         let mut lines = Vec::new();
         for event in events {
-            match self.config.format {
-                StdoutFormat::Json => event.write_line(&mut lines),
-                StdoutFormat::Text => readable::write_line(event, &mut lines),
-            }
+            readable::write_as(self.config.format, event, &mut lines);
         }
+        let lines = if io::stdout().is_terminal() { readable::for_terminal(&lines) } else { lines };
         // Repeating after an error could tear a line in two, so every error is the end of it.
         blocking::run(move || stdio::write_all(io::stdout(), &lines))
             .await

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::foreign_text::visible_json;
 use crate::stdio::stderr;
 
 /// Standard error, and whether journald reads it.
@@ -51,9 +52,10 @@ impl<'w> MakeWriter<'w> for Stderr {
 }
 
 impl Write for Line {
-    /// The formatter hands over a whole line.
+    /// The formatter hands over a whole line, in which ASCII's control characters are escaped already.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        stderr::log([self.prefix.as_bytes(), line].concat());
+        let text = String::from_utf8_lossy(line);
+        stderr::log([self.prefix.as_bytes(), visible_json(&text).as_bytes()].concat());
         Ok(line.len())
     }
 

@@ -9,7 +9,7 @@
 use std::env;
 use std::path::Path;
 
-use reqwest::StatusCode;
+use reqwest::{StatusCode, Url};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ const NUMBERS: &str = "
     const told = [...document.querySelectorAll('.verdict h2, .sum, .lane .state, .lane dt, .lane dd')];
     return told.map(element => element.innerText);";
 
-const TOKEN: &str = "0123456789abcdef-token";
+const TOKEN: &str = "A9d81f02c77be4-token";
 
 async fn world() -> (Portal, Receiver, Setup) {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
@@ -153,8 +153,8 @@ fn hostile() -> Vec<(String, String)> {
 /// Delivers all of it to a relay whose `[http]` has these keys.
 async fn among_hostile_words(keys: &str) -> (Setup, Portal, Shown) {
     let (portal, receiver, setup) = world().await;
-    let setup = setup.with(keys);
-    let shown = Shown::start(&setup).await;
+    let setup = setup.with(keys).with(&format!("token = \"{TOKEN}\""));
+    let shown = Shown::start_with(&setup, TOKEN).await;
     let hostile = hostile();
     for (text, _) in &hostile {
         portal.record_as(json!({"user": 1, "count": 1, "data": {"text": text}})).await;
@@ -162,6 +162,14 @@ async fn among_hostile_words(keys: &str) -> (Setup, Portal, Shown) {
     until("all is delivered", async || receiver.accepted_ids().len() == hostile.len()).await;
     until("it is counted", async || shown.text("").await.1.contains("10 deliveries")).await;
     (setup, portal, shown)
+}
+
+/// The page's address for a browser that has the token.
+fn with_token(shown: &Shown) -> Url {
+    let mut url = shown.base.clone();
+    url.set_username("anybody").unwrap();
+    url.set_password(Some(TOKEN)).unwrap();
+    url
 }
 
 #[tokio::test]
@@ -172,7 +180,7 @@ async fn hostile_words_are_text_on_the_page_and_nothing_else() {
     assert_eq!(title(&browser).await, "owned");
     let (_setup, _portal, shown) = among_hostile_words("show_payloads = true").await;
     browser.console().await;
-    browser.open(shown.base.as_str()).await;
+    browser.open(with_token(&shown).as_str()).await;
     assert_eq!(title(&browser).await, "everything flows - b24relay");
     assert_inert(&browser).await;
     let texts = hostile();
@@ -186,7 +194,7 @@ async fn hostile_words_are_text_on_the_page_and_nothing_else() {
 async fn without_show_payloads_no_word_of_a_chat_is_on_the_page() {
     let Some(browser) = Browser::start().await else { return };
     let (_setup, _portal, shown) = among_hostile_words("").await;
-    browser.open(shown.base.as_str()).await;
+    browser.open(with_token(&shown).as_str()).await;
     assert_seen(&browser, "body", &["everything flows", "10 deliveries"]).await;
     let page = browser.ask("return document.documentElement.outerHTML", Value::Null).await;
     for word in ["owned", "evil.example", "gnp.exe", "AAAA", "Latest events"] {
@@ -269,7 +277,7 @@ async fn a_sink_in_trouble_is_told_in_words() {
 #[tokio::test]
 async fn a_refused_source_is_told_in_words_whatever_the_portal_says() {
     const SAID: &str = "<script>document.title='owned'</script><img src=x> \u{202e}`no`";
-    const SHOWN: &str = "<script>document.title='owned'</script><img src=x> \\u202e";
+    const SHOWN: &str = "<script>document.title='owned'</script><img src=x> no";
     let Some(browser) = Browser::start().await else { return };
     let (portal, _receiver, setup) = world().await;
     let shown = Shown::start(&setup).await;

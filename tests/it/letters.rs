@@ -240,6 +240,16 @@ async fn a_binary_cloud_event_is_read_by_the_official_library() {
 }
 
 #[tokio::test]
+async fn the_headers_of_a_binary_cloud_event_are_not_signed() {
+    let (deliveries, _) = delivered("cloudevents-binary", &odd()).await;
+    let mut forged = deliveries[0].clone();
+    forged.headers.insert("ce-type", HeaderValue::from_static("com.bitrix24.FORGED"));
+    assert!(verifies(NEW, &forged), "the manual warns of it");
+    forged.bytes = format!("{} ", forged.text).into();
+    assert!(!verifies(NEW, &forged), "the body is signed");
+}
+
+#[tokio::test]
 async fn a_batch_of_cloud_events_is_read_by_the_official_library() {
     let (deliveries, _) = delivered("cloudevents-batch", &odd()).await;
     for delivery in &deliveries {

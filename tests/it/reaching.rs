@@ -74,6 +74,21 @@ async fn what_is_wrong_with_a_certificate_is_told_and_tried_again() {
 }
 
 #[tokio::test]
+async fn a_portal_with_a_certificate_of_nobody_is_not_spoken_to() {
+    let (receiver, url) = start(Authority::new("nobody").issue("127.0.0.1", |_| ()), Door::default()).await;
+    let portal: reqwest::Url = url.parse().unwrap();
+    let source = format!("[sources.support]\nwebhook_url = \"https://{}/rest/1/c0de/\"", portal.authority());
+    let setup = Setup::new().with(&source).with_file();
+    for args in [&["check"][..], &["tap", "support", "--once"]] {
+        let refused = finished(args, setup.folder()).await;
+        assert_eq!(crate::process::code(&refused), 69, "{args:?}: {}", stderr(&refused));
+        let told = format!("{}{}", stdout(&refused), stderr(&refused));
+        assert!(told.contains("certificate"), "{args:?}: {told}");
+    }
+    assert_eq!(receiver.count(), 0);
+}
+
+#[tokio::test]
 async fn an_older_tls_than_allowed_is_refused_and_plain_http_is_told_from_it() {
     let authority = Authority::new("ours");
     let issued = authority.issue("127.0.0.1", |_| ());

@@ -14,21 +14,31 @@ pub struct Shown {
     pub relay: Relay,
     pub base: Url,
     pub client: Client,
+    /// Goes with each request that brings none of its own.
+    token: Option<&'static str>,
 }
 
 impl Shown {
+    /// One whose `http.token` is `token`.
+    pub async fn start_with(setup: &Setup, token: &'static str) -> Self {
+        Self { token: Some(token), ..Self::start(setup).await }
+    }
+
     pub async fn start(setup: &Setup) -> Self {
         let relay = setup.run();
         relay.until_logged("metrics and health are at").await;
         let log = relay.log();
-        let address = log.split("health are at ").nth(1).unwrap().split_whitespace().next().unwrap();
+        let address = log.split("health are at ").nth(1).unwrap().split([' ', '\n', '"']).next().unwrap();
         let base: Url = address.parse().unwrap();
         let client = http_client::build(&base, PATIENCE).unwrap();
-        Self { relay, base, client }
+        Self { relay, base, client, token: None }
     }
 
     pub async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Response {
         let mut request = self.client.get(self.base.join(path).unwrap());
+        if let Some(token) = self.token.filter(|_| headers.iter().all(|(name, _)| *name != "authorization")) {
+            request = request.bearer_auth(token);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

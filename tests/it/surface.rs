@@ -14,7 +14,7 @@ use crate::setup::Setup;
 use crate::shown::{LISTEN, Shown};
 use crate::waiting::until;
 
-const TOKEN: &str = "0123456789abcdef-token";
+const TOKEN: &str = "A9d81f02c77be4-token";
 
 async fn world() -> (Portal, Receiver, Setup) {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
@@ -158,7 +158,7 @@ async fn a_source_that_nobody_has_logged_in_for_needs_a_person() {
     assert_eq!(shown.metric(needed).await, Some(1.0));
     setup.log_in(&portal, "office", 2).await;
     until("nobody is", async || shown.text("readyz").await.0 == StatusCode::OK).await;
-    assert_eq!(shown.metric(needed).await, Some(0.0));
+    until("that is counted", async || shown.metric(needed).await == Some(0.0)).await;
     shown.relay.stop().await;
 }
 
@@ -197,8 +197,15 @@ async fn who_has_no_token_learns_nothing_but_how_it_is() {
         let (status, text) = shown.text(path).await;
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
         assert!(!text.contains("crm") && !text.contains("support"), "{path}: {text}");
+    }
+    for path in ["", "metrics", "status", "readyz"] {
         let wrong = shown.ask(path, &[("authorization", "Bearer 0123456789abcdef")]).await;
-        assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED, "{path}");
+        assert!(
+            matches!(wrong.status(), StatusCode::UNAUTHORIZED | StatusCode::SERVICE_UNAVAILABLE),
+            "{path}"
+        );
+        let text = wrong.text().await.unwrap();
+        assert!(!text.contains("crm") && !text.contains("support"), "{path}: {text}");
     }
     for path in ["", "metrics", "status", "style.css"] {
         assert_eq!(shown.ask(path, &authorized).await.status(), StatusCode::OK, "{path}");
@@ -218,7 +225,17 @@ async fn a_web_page_of_somebody_else_cannot_look() {
     let page = shown.ask("", &[]).await;
     let policy = page.headers()["content-security-policy"].to_str().unwrap();
     assert!(policy.starts_with("default-src 'none'; style-src 'self'"), "{policy}");
-    assert_eq!(page.headers()["x-content-type-options"], "nosniff");
+    assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+    ] {
+        assert_eq!(page.headers()[name], value, "{name}");
+    }
     assert!(!page.headers().contains_key("access-control-allow-origin"));
     let refused = shown.client.request(Method::POST, shown.base.clone()).send().await.unwrap();
     assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
@@ -229,9 +246,9 @@ async fn what_strangers_write_is_text_on_the_page_and_only_where_it_is_wanted() 
     const HOSTILE: &str = "</code><script>alert(1)</script><img src=x onerror=alert(2)>";
     for is_wanted in [false, true] {
         let (portal, receiver, setup) = world().await;
-        let setup = setup.with(&format!("show_payloads = {is_wanted}"));
+        let setup = setup.with(&format!("show_payloads = {is_wanted}\ntoken = \"{TOKEN}\""));
         portal.record_as(json!({"user": 1, "count": 1, "data": {"text": HOSTILE}})).await;
-        let shown = Shown::start(&setup).await;
+        let shown = Shown::start_with(&setup, TOKEN).await;
         until("it is delivered", async || receiver.accepted_ids().len() == 1).await;
         let (_, page) = shown.text("").await;
         assert_eq!(page.contains("alert(1)"), is_wanted, "{page}");
@@ -308,4 +325,67 @@ async fn an_address_in_use_and_an_open_one_without_a_token_are_refused_at_the_st
     let refused = finished(&["run"], open.folder()).await;
     assert_eq!(code(&refused), 78, "{}", stderr(&refused));
     assert!(stderr(&refused).contains("http.token: is missing"), "{}", stderr(&refused));
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_counted_and_logged_once_a_minute_and_the_right_one_does_not_wait_for_them() {
+    let (_portal, _receiver, setup) = world().await;
+    let setup = setup.with(&format!("token = \"{TOKEN}\""));
+    let shown = Shown::start_with(&setup, TOKEN).await;
+    let wrong = [("authorization", "Bearer 9f86d081884c7d659a2feaa0c55ad015")];
+    let metric = "b24relay_http_wrong_tokens_total";
+    assert_eq!(shown.metric(metric).await, Some(0.0));
+    // They are over only when each has been answered, one after the other.
+    let guesses = futures_util::future::join_all((0..40).map(|_| shown.ask("status", &wrong)));
+    tokio::select! {
+        biased;
+        _ = guesses => panic!("who has the token waited for who has not"),
+        () = until("all are counted", async || shown.metric(metric).await == Some(40.0)) => {}
+    }
+    let log = shown.relay.log();
+    assert_eq!(log.matches("had a wrong token").count(), 1, "{log}");
+    assert!(!log.contains("9f86d081"), "{log}");
+}
+
+#[tokio::test]
+async fn a_token_that_is_missing_or_weak_is_refused_with_the_way_to_a_good_one() {
+    let portal = Portal::start().await;
+    let setup = |keys: &str| Setup::new().with_source(&portal).with_file().with(&format!("{LISTEN}\n{keys}"));
+    for (keys, words) in [
+        ("show_payloads = true", "http.show_payloads: needs `token` or `token_file`"),
+        ("token = \"short\"", "http.token: is easy to guess"),
+        ("token = \"passwordpassword1\"", "http.token: is easy to guess"),
+        ("token = \"0123456789abcdef\"", "http.token: is easy to guess"),
+    ] {
+        let setup = setup(keys);
+        for command in [&["run", "--once"][..], &["check", "--no-network"]] {
+            let refused = finished(command, setup.folder()).await;
+            assert_eq!(code(&refused), 78, "{keys}: {}", stderr(&refused));
+            for words in [words, "`b24relay secret new` makes one"] {
+                assert!(stderr(&refused).contains(words), "{keys}: {}", stderr(&refused));
+            }
+            assert!(!stderr(&refused).contains("passwordpassword1"), "{}", stderr(&refused));
+        }
+    }
+    let made = finished(&["secret", "new"], setup("").folder()).await;
+    let keys = format!("show_payloads = true\ntoken = \"{}\"", crate::process::stdout(&made).trim());
+    let accepted = finished(&["check", "--no-network"], setup(&keys).folder()).await;
+    assert_eq!(code(&accepted), 0, "{}", stderr(&accepted));
+}
+
+#[tokio::test]
+async fn a_listener_that_other_machines_reach_without_tls_is_warned_of() {
+    let (_portal, _receiver, setup) = world().await;
+    let shown = Shown::start(&setup).await;
+    assert!(!shown.relay.log().contains("plain http"), "{}", shown.relay.log());
+    let portal = Portal::start().await;
+    let keys = format!("[http]\nlisten = \"0.0.0.0:0\"\ntoken = \"{TOKEN}\"");
+    let setup = Setup::new().with_source(&portal).with_file().with(&keys);
+    let check = finished(&["check", "--no-network"], setup.folder()).await;
+    assert_eq!(code(&check), 0, "{}", stderr(&check));
+    let told = crate::process::stdout(&check);
+    assert!(told.contains("warn") && told.contains("-> put a proxy with TLS before it"), "{told}");
+    let mut relay = setup.run();
+    relay.until_logged("`http.listen` speaks plain http to other machines").await;
+    relay.stop().await;
 }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -27,6 +27,7 @@ pub fn pair() -> (OwnedFd, OwnedFd) {
 pub struct Terminal {
     written: Arc<Mutex<Vec<u8>>>,
     slave: OwnedFd,
+    reader: JoinHandle<()>,
 }
 
 impl Terminal {
@@ -37,13 +38,13 @@ impl Terminal {
         let written = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&written);
         // Ends when the last one who could write is gone.
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let (mut master, mut bytes) = (File::from(master), [0; 4096]);
             while let Ok(count @ 1..) = master.read(&mut bytes) {
                 kept.lock().unwrap().extend_from_slice(&bytes[..count]);
             }
         });
-        Self { written, slave }
+        Self { written, slave, reader }
     }
 
     /// Starts a command whose standard output it is.
@@ -51,6 +52,13 @@ impl Terminal {
         let mut command = command();
         command.args(args).current_dir(folder).env("TERM", "xterm").envs(environment.iter().copied());
         Relay::start_command(command, folder, Stdio::from(self.slave.try_clone().unwrap()))
+    }
+
+    /// The same, once nobody writes to it any more.
+    pub fn ended(self) -> String {
+        drop(self.slave);
+        self.reader.join().unwrap();
+        String::from_utf8_lossy(&self.written.lock().unwrap()).replace("\r\n", "\n")
     }
 
     /// All that was written, with the line ends that the command wrote.

@@ -69,7 +69,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sandbox", &[]),
     ("config", &["foreign_text", "fuzzing"]),
     ("fuzzing", &[]),
-    ("telemetry", &["config", "service", "stdio"]),
+    ("telemetry", &["config", "foreign_text", "service", "stdio"]),
     ("http_client", &[]),
     ("foreign_text", &[]),
     ("retry", &[]),
@@ -80,7 +80,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("chat", &["event"]),
     ("checkpoint", &["event"]),
     ("failpoint", &["shutdown"]),
-    ("event", &[]),
+    ("event", &["foreign_text"]),
     ("wall_clock", &[]),
 ];
 

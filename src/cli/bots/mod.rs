@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::consent::ConsentArgs;
 use super::exit::Exit;
-use super::output::{print, remark};
+use super::output::{print, print_json, remark};
 use super::source::{caller, find};
 use super::table::{aligned, filled, table};
 use crate::config::{Config, SecretText, SourceConfig};
@@ -113,7 +113,7 @@ async fn list(args: &ListArgs, config: &Config) -> anyhow::Result<Exit> {
     let caller = caller(config, source).await?.hiding(token.clone());
     let bots = Api::new(args.v2, token).list(&caller).await?;
     if args.json {
-        print(&serde_json::to_string_pretty(&json!({ "bots": bots }))?)?;
+        print_json(&json!({ "bots": bots }))?;
     } else if bots.is_empty() {
         print(if args.v2 { "no bots of this token (a wrong one has none either)" } else { "no bots" })?;
     } else {

@@ -4,6 +4,7 @@
 
 mod account;
 mod finding;
+mod http;
 mod machine;
 mod queue;
 mod record;
@@ -17,7 +18,7 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::output::{print, remark};
+use super::output::{print, print_json, remark};
 use super::source::callers;
 use super::table::{aligned, table};
 use crate::blocking;
@@ -95,7 +96,7 @@ pub async fn run(args: &CheckArgs, loaded: &Loaded, signals: &Signals) -> anyhow
         report
     };
     if args.json {
-        print(&serde_json::to_string_pretty(&report)?)?;
+        print_json(&report)?;
     } else {
         print(&configuration(&report))?;
         for (heading, subjects) in report.tables() {
@@ -134,7 +135,7 @@ fn stated(loaded: &Loaded) -> Report {
     Report {
         configuration: local(&file).with(machine::secrets(&loaded.secret_files)),
         state: local(&config.state.display().to_string()),
-        http: config.http.as_ref().map(|http| local(&http.listen.to_string())),
+        http: config.http.as_ref().map(|http| local(&http.listen.to_string()).with(http::tls(http))),
         sources: config.sources.iter().map(source).collect(),
         sinks: config.sinks.iter().map(sink).collect(),
     }

@@ -8,10 +8,10 @@ use super::filter::FilterArgs;
 use super::{counted, listed, pretty};
 use crate::cli::GlobalArgs;
 use crate::cli::exit::{Exit, UsageError};
-use crate::cli::output::print;
+use crate::cli::output::{print, print_json, print_raw_json};
 use crate::cli::spelling::{size, time};
 use crate::cli::table::filled;
-use crate::foreign_text::plain;
+use crate::foreign_text::{plain, visible};
 use crate::store::{Letter, OpenLetter, Store};
 
 const LIST_EXAMPLES: &str = "\
@@ -104,7 +104,7 @@ pub fn list(args: &ListArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let letters = Store::letters_at(&global.state()?, &args.filter.filter())?;
     if args.json {
         let letters: Vec<_> = letters.iter().map(|letter| Written::of(letter, None)).collect();
-        print(&serde_json::to_string_pretty(&serde_json::json!({ "dead_letters": letters }))?)?;
+        print_json(&serde_json::json!({ "dead_letters": letters }))?;
     } else if letters.is_empty() {
         print("no dead letters")?;
     } else {
@@ -123,10 +123,10 @@ pub fn show(args: &ShowArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
         return Err(UsageError(reason).into());
     };
     if args.raw {
-        print(open.event.data.get())?;
+        print_raw_json(open.event.data.get())?;
     } else if args.json {
         let content = Content { answer: &open.answer, date: &open.event.date, data: &open.event.data };
-        print(&serde_json::to_string_pretty(&Written::of(&open.letter, Some(content)))?)?;
+        print_json(&Written::of(&open.letter, Some(content)))?;
     } else {
         print(&told(&open))?;
     }
@@ -153,7 +153,7 @@ fn told(open: &OpenLetter) -> String {
         ("date", date(&event.date)),
     ];
     let head: Vec<String> = lines.into_iter().map(|(name, value)| format!("{name:<12} {value}")).collect();
-    let payload: Vec<String> = pretty::spread(event.data.get()).lines().map(plain).collect();
+    let payload: Vec<String> = pretty::spread(event.data.get()).lines().map(visible).collect();
     format!("{}\n\n{}", head.join("\n"), payload.join("\n"))
 }
 

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::GlobalArgs;
 use super::exit::Exit;
-use super::output::print;
+use super::output::{print, print_raw_json};
 use super::spelling::{duration, now_ms, span};
 use crate::config::{self, ConfigError};
 use crate::store::{Report, Store};
@@ -70,13 +70,12 @@ pub fn run(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> 
     let mut health = examine(&state, &expected);
     health.findings.extend(mistake);
     let is_healthy = !health.findings.iter().any(|finding| finding.is_ill || args.strict);
-    let line = if args.json {
-        json!({ "healthy": is_healthy, "state": state, "daemon": health.daemon, "findings": health.findings })
-            .to_string()
+    if args.json {
+        let line = json!({ "healthy": is_healthy, "state": state, "daemon": health.daemon, "findings": health.findings });
+        print_raw_json(&line.to_string())?;
     } else {
-        told(is_healthy, &health)
-    };
-    print(&line)?;
+        print(&told(is_healthy, &health))?;
+    }
     Ok(if is_healthy { Exit::Clean } else { Exit::Unavailable })
 }
 

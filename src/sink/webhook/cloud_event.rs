@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::event::Event;
+use crate::foreign_text::visible_json;
 
 /// What a header's name begins with where the attribute's does not.
 const HEADER_PREFIX: &str = "ce-";
@@ -30,8 +31,9 @@ pub(super) fn write_json(event: &Event, json: &mut Vec<u8>) {
     json.push(b'{');
     for (name, value) in attributes(event) {
         let name = name.trim_start_matches(HEADER_PREFIX);
+        let value = Value::from(value).to_string();
         // Writing to a Vec cannot fail.
-        let _infallible = write!(json, r#""{name}":{},"#, Value::from(value));
+        let _infallible = write!(json, r#""{name}":{},"#, visible_json(&value));
     }
     let _infallible = write!(json, r#""datacontenttype":"application/json","data":{}}}"#, event.data.get());
 }

@@ -1,5 +1,5 @@
-//! What a receiver may echo and nobody may see: our URL, header values, passwords, tokens and
-//! what deliveries are signed with.
+//! The secrets of a webhook sink, which `foreign_text` removes from the receiver's answers: our URL, header values,
+//! passwords, tokens and what deliveries are signed with.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,7 +18,7 @@ const WORD_MIN: usize = 8;
 /// A token that was replaced may still be echoed by an attempt under way.
 const TOKENS_MAX: usize = 4;
 
-/// The same of signing secrets: those of now and those of before, in both their spellings.
+/// The current signing secrets and the previous ones, each with and without its prefix.
 const SIGNING_MAX: usize = 40;
 
 /// The secrets of one sink. Clones share them.
@@ -33,11 +33,8 @@ impl Hidden {
     pub(super) fn of(config: &WebhookConfig) -> Self {
         let headers = config.headers.values().filter_map(|value| value.to_str().ok());
         let texts = headers.flat_map(with_words).chain(config.auth.iter().flat_map(secrets_of));
-        let mut fixed = config.url.expose_parts();
-        fixed.extend(texts.chain(config.proxy.expose_parts()).flat_map(|text| written(&text)));
-        // A secret within another must not tear it apart.
-        fixed.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
-        fixed.dedup();
+        let parts = config.url.expose_parts().into_iter().chain(config.proxy.expose_parts());
+        let fixed: Vec<String> = parts.chain(texts).filter(|text| is_secret(text)).collect();
         let hidden = Self { fixed: fixed.into(), tokens: Arc::default(), signing: Arc::default() };
         hidden.hide_signing(&config.letter.signing.secrets);
         hidden
@@ -62,12 +59,12 @@ impl Hidden {
         hidden.truncate(SIGNING_MAX);
     }
 
-    /// All of them, as they may be written.
+    /// All of them.
     pub(super) fn expose(&self) -> Vec<String> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
         let signing = self.signing.read().unwrap_or_else(PoisonError::into_inner);
-        let changing = tokens.iter().chain(signing.iter()).flat_map(|text| written(text));
-        changing.chain(self.fixed.iter().cloned()).collect()
+        let changing = tokens.iter().chain(signing.iter()).filter(|text| is_secret(text));
+        changing.chain(self.fixed.iter()).cloned().collect()
     }
 }
 
@@ -89,7 +86,7 @@ fn secrets_of(auth: &AuthConfig) -> Vec<String> {
     }
 }
 
-/// With what says its kind, and without.
+/// With and without the `whsec_` prefix.
 fn spelled(secret: &SigningSecret) -> [String; 2] {
     let text = secret.expose();
     [text.to_owned(), text.split_once('_').map_or(text, |(_, bare)| bare).to_owned()]
@@ -100,14 +97,8 @@ pub(super) fn basic(user: &str, password: &str) -> String {
     BASE64_STANDARD.encode(format!("{user}:{password}"))
 }
 
-/// As it is, and as it stands in JSON.
-fn written(text: &str) -> Vec<String> {
-    let json = serde_json::to_string(text).unwrap_or_default();
-    let json = json.trim_matches('"').to_owned();
-    let mut all = vec![text.to_owned(), json.replace('/', "\\/"), json];
-    all.retain(|text| text.chars().count() >= PART_MIN);
-    all.dedup();
-    all
+fn is_secret(text: &str) -> bool {
+    text.chars().count() >= PART_MIN
 }
 
 #[cfg(test)]
