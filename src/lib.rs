@@ -28,8 +28,8 @@
 //! - [`service`]: what an operator's tools see: metrics, health, the page.
 //! - [`cli`]: what a person types.
 //! - [`sandbox`]: an emulated portal, for `demo`, tests and development.
-//! - [`http_client`], [`foreign_text`], [`retry`], [`shutdown`], [`spelling`], [`telemetry`], [`wall_clock`], [`failpoint`]: one
-//!   thing each, for all of the above.
+//! - [`http_client`], [`foreign_text`], [`retry`], [`shutdown`], [`spelling`], [`stdio`], [`telemetry`], [`wall_clock`],
+//!   [`failpoint`]: one thing each, for all of the above.
 
 mod blocking;
 pub mod chat;
@@ -51,6 +51,7 @@ pub mod service;
 pub mod shutdown;
 pub mod sink;
 pub mod spelling;
+pub mod stdio;
 pub mod store;
 pub mod telemetry;
 pub mod wall_clock;

@@ -1,12 +1,13 @@
 //! Asking before something is destroyed.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
 use clap::Args;
 
 use super::exit::UsageError;
 use super::output::{print, remark};
 use crate::shutdown::Signals;
+use crate::stdio::stderr;
 
 #[derive(Debug, Args)]
 pub struct ConsentArgs {
@@ -45,9 +46,7 @@ impl ConsentArgs {
 
 /// Asks on the terminal. Silence, a stop, and anything but a yes is a no.
 async fn asked(question: &str, signals: &Signals) -> io::Result<bool> {
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).ok();
-    drop(stderr);
+    stderr::write(&format!("{question} [y/N] "));
     // A reader that waits for ever keeps nobody: the runtime does not wait for it.
     let answered = tokio::task::spawn_blocking(|| {
         let mut answer = String::new();

@@ -1,11 +1,11 @@
 //! Exit codes (sysexits), and the last line on stderr.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::portal::{CallError, Class};
 use crate::relay::{Ending, RelayError};
+use crate::stdio::stderr;
 use crate::store::StoreError;
 
 /// What was asked for does not exist: leave with 64.
@@ -106,20 +106,23 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says what ended the process, and what a person can do about it.
+/// Says what ended the process, and what a person can do about it. When nobody reads it, the exit code still tells.
 pub fn complain(error: &anyhow::Error) {
-    // When nobody reads it, the exit code still tells.
-    let cure = cure(error).map_or(String::new(), |cure| format!("\nb24relay: {cure}"));
-    writeln!(io::stderr(), "b24relay: {error:#}{cure}").ok();
+    stderr::write(&complaint(error));
 }
 
-/// The same in the log as soon as there is one, so that a log of JSON lines ends with a JSON line.
+/// The same in the log as soon as there is one, so that a log of JSON lines ends with a JSON line. Waits for nobody.
 pub fn log_end(error: &anyhow::Error) {
     if tracing::dispatcher::has_been_set() {
         tracing::error!(error = format!("{error:#}"), cure = cure(error), "b24relay ends");
     } else {
-        complain(error);
+        stderr::log(complaint(error).into());
     }
+}
+
+fn complaint(error: &anyhow::Error) -> String {
+    let cure = cure(error).map_or(String::new(), |cure| format!("\nb24relay: {cure}"));
+    format!("b24relay: {error:#}{cure}\n")
 }
 
 fn cure(error: &anyhow::Error) -> Option<&str> {

@@ -34,12 +34,14 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::runtime::Runtime;
 
 use crate::config::{self, Config, Loaded, LogConfig, LogFormat, LogLevel, Overrides};
 use crate::service::Troubles;
 use crate::shutdown::Signals;
 use crate::spelling;
+use crate::stdio::stderr;
 use crate::telemetry;
 use exit::Exit;
 
@@ -179,19 +181,26 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Clean };
-            // Help that nobody reads to its end is no failure.
-            error.print().ok();
+            output::explain(&error);
             return exit.into();
         }
     };
+    forbid_core_dumps();
     let complain = if cli.command.keeps_log() { exit::log_end } else { exit::complain };
-    match dispatch(cli) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            complain(&error);
-            Exit::of(&error).into()
-        }
-    }
+    let exit = dispatch(cli).unwrap_or_else(|error| {
+        complain(&error);
+        Exit::of(&error)
+    });
+    stderr::finish();
+    exit.into()
+}
+
+/// A core dump holds secrets, and so does the memory that a debugger of the same user reads. The limit alone does not
+/// do: the kernel hands a dump to a program such as systemd-coredump whatever it is.
+fn forbid_core_dumps() {
+    // Neither is refused by any kernel that runs this; and if one did, nothing else would depend on it.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok();
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {

@@ -1,7 +1,13 @@
 //! What a command answers, to standard output, and what it remarks, to stderr. A reader who has seen
 //! enough is no error.
 
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
+
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+use clap::builder::StyledStr;
+
+use crate::stdio::{self, stderr};
 
 /// Whoever reads standard output.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,8 +21,7 @@ pub enum Reader {
 /// # Errors
 /// When standard output cannot be written, but for a closed pipe.
 pub fn write(bytes: &[u8]) -> io::Result<Reader> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+    match stdio::write_all(io::stdout(), bytes) {
         Ok(()) => Ok(Reader::Reading),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
         Err(error) => Err(error),
@@ -33,5 +38,23 @@ pub fn print(text: &str) -> io::Result<()> {
 
 /// Says `text` to whoever watches; when nobody does, nothing is lost.
 pub fn remark(text: &str) {
-    writeln!(io::stderr(), "{text}").ok();
+    stderr::write(&format!("{text}\n"));
+}
+
+/// Shows the help that somebody asked for on standard output, and what is wrong with the arguments on standard error.
+pub fn explain(error: &clap::Error) {
+    let text = error.render();
+    if error.use_stderr() {
+        stderr::write(&coloured(&text, &io::stderr()));
+    } else {
+        // Help that nobody reads to its end is no failure.
+        write(coloured(&text, &io::stdout()).as_bytes()).ok();
+    }
+}
+
+fn coloured(text: &StyledStr, stream: &impl RawStream) -> String {
+    match AutoStream::choice(stream) {
+        ColorChoice::Never => text.to_string(),
+        _ => text.ansi().to_string(),
+    }
 }

@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 
 use super::figures::Figures;
 use super::process;
+use crate::stdio::stderr;
 use crate::store::{LaneReport, Report, SourceReport};
 
 /// The states that a lane can be in, as `status` names them.
@@ -37,6 +38,9 @@ pub fn of_report(report: &Report, figures: &Figures) -> Registry {
     let writable = Gauge::<i64>::default();
     writable.set(report.trouble.is_none().into());
     registry.register("state_writable", "0 while nothing goes on, as the state file takes nothing", writable);
+    let dropped = Counter::<u64>::default();
+    dropped.inc_by(stderr::dropped_lines());
+    registry.register("log_dropped_lines", "Log lines that nobody took from standard error", dropped);
     sources(&mut registry, &report.sources);
     lanes(&mut registry, &report.lanes);
     let (letters, bytes) = (Gauges::<1>::default(), Gauges::<1>::default());

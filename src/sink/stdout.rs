@@ -1,6 +1,6 @@
 //! Standard output: a line an event, flushed before it counts as delivered.
 
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 
 use async_trait::async_trait;
 
@@ -8,6 +8,7 @@ use super::{DeliverError, Sink, readable};
 use crate::blocking;
 use crate::config::{StdoutConfig, StdoutFormat};
 use crate::event::Event;
+use crate::stdio;
 
 /// The `stdout` sink.
 pub struct StdoutSink {
@@ -36,25 +37,10 @@ impl Sink for StdoutSink {
             }
         }
         // Repeating after an error could tear a line in two, so every error is the end of it.
-        blocking::run(move || write(&lines))
+        blocking::run(move || stdio::write_all(io::stdout(), &lines))
             .await
             .map_err(|error| DeliverError::Closed { reason: explain(&error) })
     }
-}
-
-fn write(mut lines: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    while !lines.is_empty() {
-        match stdout.write(lines) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => lines = &lines[count..],
-            // A terminal shared with a program that made it non-blocking.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    stdout.flush()
 }
 
 fn explain(error: &io::Error) -> String {

@@ -3,18 +3,21 @@
 //! Only this crate's own lines obey `log.level`: what libraries say at finer levels may hold URLs,
 //! and a webhook URL is a secret (G7).
 
-mod stderr;
+mod line;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal as _};
+use std::panic::{self, PanicHookInfo};
 use std::sync::OnceLock;
+use std::thread;
 
-use tracing::Level;
+use tracing::{Level, error};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use self::stderr::Stderr;
+use self::line::Stderr;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 use crate::service::Troubles;
 
@@ -38,7 +41,24 @@ pub fn init(config: LogConfig, troubles: &Troubles) {
     // A second subscriber is refused, which is what "only the first call" means.
     if subscriber.try_init().is_ok() {
         CONTROLS.set(Controls { lines: lines_handle, filter: filter_handle }).ok();
+        panic::set_hook(Box::new(log_panic));
     }
+}
+
+/// The standard library's own hook would write to standard error itself, and wait for its reader.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let reason = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    error!(
+        thread = thread::current().name(),
+        place = panic.location().map(ToString::to_string),
+        reason,
+        backtrace,
+        "a thread panicked: this is a defect, please report it"
+    );
 }
 
 /// Writes them as `config` says from now on, if they are written at all.

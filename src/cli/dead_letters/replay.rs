@@ -1,7 +1,7 @@
 //! `b24relay dead-letters replay`: delivers what was rejected again.
 
 use std::collections::BTreeSet;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
 use clap::Args;
 
@@ -14,6 +14,7 @@ use crate::config::{Config, SinkConfig, TargetConfig};
 use crate::relay::{Replay, Replayed};
 use crate::service::Troubles;
 use crate::shutdown::Signals;
+use crate::stdio::stderr;
 use crate::store::{Letter, Store};
 use crate::telemetry;
 
@@ -129,9 +130,7 @@ impl Progress {
         if self.is_terminal {
             let width = self.shown.max(line.len());
             self.shown = line.len();
-            let mut stderr = io::stderr().lock();
-            // Only for whoever watches: when it cannot be shown, nothing is lost.
-            write!(stderr, "\r{line:width$}").and_then(|()| stderr.flush()).ok();
+            stderr::write(&format!("\r{line:width$}"));
         } else if self.delivered > 0 && self.delivered.is_multiple_of(LINE_LETTERS) {
             remark(&line);
         }

@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::stdio::stderr;
+
 /// Standard error, and whether journald reads it.
 pub struct Stderr {
     is_journal: bool,
@@ -49,16 +51,13 @@ impl<'w> MakeWriter<'w> for Stderr {
 }
 
 impl Write for Line {
-    /// As one piece, or lines of other threads come in between.
+    /// The formatter hands over a whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.prefix.is_empty() {
-            return io::stderr().write(line);
-        }
-        let whole = [self.prefix.as_bytes(), line].concat();
-        io::stderr().write_all(&whole).map(|()| line.len())
+        stderr::log([self.prefix.as_bytes(), line].concat());
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }

@@ -2,20 +2,27 @@
 //!
 //! SIGTERM and SIGINT ask for a drain, a second one leaves at once with 128+n. SIGHUP is a nudge:
 //! files are reopened and every retry delay ends early, so a repaired cause is noticed at once; and the
-//! configuration is read again.
+//! configuration is read again. SIGHUP because the terminal was closed asks for a drain, too.
+
+mod terminal;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[cfg(debug_assertions)]
 use signal_hook::consts::SIGKILL;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::{flag, iterator};
+use signal_hook::{iterator, low_level};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use self::terminal::Terminal;
+
+/// Signals that come so close together are one: timeout(1) and shells signal a process and then its group.
+const ONE_STOP: Duration = Duration::from_millis(500);
 
 /// What ended a [`Signals::pause`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,25 +64,34 @@ impl Signals {
     /// # Errors
     /// When the operating system refuses a handler or the thread.
     pub fn install() -> io::Result<Self> {
-        let asked = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT] {
-            // In this order: the first signal finds the flag down and raises it, the second leaves.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
-            flag::register(signal, Arc::clone(&asked))?;
-        }
+        // Before SIGHUP is listened to: whether it was ignored decides.
+        let terminal = Terminal::of_this_process().map(Arc::new);
+        let arrived = iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let signals = Self::silent();
+        if let Some(terminal) = terminal.clone() {
+            let stop = signals.stop.clone();
+            thread::Builder::new().name("terminal".into()).spawn(move || terminal.watch(&stop))?;
+        }
         let told = signals.clone();
-        let mut arrived = iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-        thread::Builder::new().name("signals".into()).spawn(move || {
-            for signal in arrived.forever() {
-                if signal == SIGHUP {
-                    told.nudge();
-                } else {
-                    told.stop.cancel();
-                }
-            }
-        })?;
+        thread::Builder::new().name("signals".into()).spawn(move || told.listen(arrived, terminal.as_deref()))?;
         Ok(signals)
+    }
+
+    fn listen(&self, mut arrived: iterator::Signals, terminal: Option<&Terminal>) {
+        let mut stopped_at: Option<Instant> = None;
+        for signal in arrived.forever() {
+            if signal != SIGHUP {
+                if stopped_at.is_some_and(|at| at.elapsed() >= ONE_STOP) {
+                    low_level::exit(128 + signal);
+                }
+                stopped_at.get_or_insert_with(Instant::now);
+                self.stop.cancel();
+            } else if terminal.is_some_and(Terminal::hang_up) {
+                self.stop.cancel();
+            } else {
+                self.nudge();
+            }
+        }
     }
 
     /// As SIGHUP does.
@@ -124,7 +140,7 @@ impl Signals {
 /// Ends this process as `kill -9` does.
 #[cfg(debug_assertions)]
 pub fn kill_self() {
-    signal_hook::low_level::raise(SIGKILL).ok();
+    low_level::raise(SIGKILL).ok();
 }
 
 /// Sleeps, but for a pause of nothing, which tokio's timer would turn into a whole millisecond.
