@@ -18,9 +18,11 @@ Examples:
   b24relay run --forget crm                the sink `crm` is gone for good, with what it has not got
 
 Signals:
-  SIGTERM, SIGINT  finish what is under way (`shutdown_grace`); a second one leaves at once
+  SIGTERM, SIGINT  finish what is under way (`shutdown_grace`); a second one, at least 500 ms later,
+                   leaves at once
   SIGHUP           reload the configuration (one with mistakes changes nothing), reopen files
-                   (logrotate), try everything that is waiting again at once";
+                   (logrotate), try everything that is waiting again at once; when it comes because
+                   the terminal was closed, stop as on SIGTERM (not under nohup)";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

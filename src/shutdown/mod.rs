@@ -73,7 +73,9 @@ impl Signals {
             thread::Builder::new().name("terminal".into()).spawn(move || terminal.watch(&stop))?;
         }
         let told = signals.clone();
-        thread::Builder::new().name("signals".into()).spawn(move || told.listen(arrived, terminal.as_deref()))?;
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || told.listen(arrived, terminal.as_deref()))?;
         Ok(signals)
     }
 

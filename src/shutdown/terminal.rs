@@ -61,7 +61,8 @@ impl Terminal {
     }
 
     fn look(&self, note: impl FnOnce(&mut Seen)) -> Seen {
-        let is_lost = || fs::read_to_string("/proc/self/stat").is_ok_and(|stat| is_controlled(&stat) == Some(false));
+        let is_lost =
+            || fs::read_to_string("/proc/self/stat").is_ok_and(|stat| is_controlled(&stat) == Some(false));
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.lost_at.is_none() && is_lost() {
             seen.lost_at = Some(Instant::now());

@@ -77,8 +77,7 @@ impl State {
 impl Queue {
     /// An empty one.
     pub const fn new() -> Self {
-        let state =
-            State { lines: VecDeque::new(), bytes: 0, busy_since: None, unreported: 0, dropped: 0 };
+        let state = State { lines: VecDeque::new(), bytes: 0, busy_since: None, unreported: 0, dropped: 0 };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 

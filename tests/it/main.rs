@@ -91,6 +91,7 @@ mod soak;
 mod stale;
 mod state_commands;
 mod state_file;
+mod stdio;
 mod subscription;
 mod surface;
 mod tail;

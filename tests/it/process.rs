@@ -87,10 +87,10 @@ impl Relay {
         Self::start_command(command, folder, stdout)
     }
 
-    /// Starts `b24relay run` in `folder` with its log going to `stderr`.
-    pub fn start_deaf(folder: &Path, stderr: Stdio) -> Self {
-        let child = command().arg("run").current_dir(folder).stdout(Stdio::null()).stderr(stderr).spawn();
-        Self { child: child.unwrap(), stderr: folder.join("err") }
+    /// Starts a prepared command whose log goes to `stderr`, where [`Relay::log`] does not see it.
+    pub fn start_logging_to(mut command: Command, folder: &Path, stderr: Stdio) -> Self {
+        let child = command.stderr(stderr).spawn().unwrap();
+        Self { child, stderr: folder.join("err") }
     }
 
     /// Starts a prepared command, writing to `err` in `folder`.

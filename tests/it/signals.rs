@@ -1,15 +1,17 @@
 //! How a run comes to its end when it is told to, and what a nudge does.
 
-use std::process::Stdio;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::ledger::{assert_at_least_once, assert_exactly_once, ids_in};
 use crate::portal::Portal;
-use crate::process::Relay;
+use crate::process::{Relay, command};
 use crate::receiver::{Answer, Receiver};
 use crate::setup::Setup;
+use crate::terminal::pair;
 use crate::waiting::until;
 
 /// A webhook sink whose delays outlast every test: what ends one early was not its end.
@@ -104,9 +106,75 @@ async fn a_second_signal_leaves_at_once_and_says_which_it_was() {
         relay.signal(signal);
         relay.until_logged("stopping").await;
         assert!(relay.is_running(), "{}", relay.log());
-        relay.signal(signal);
+        until("it leaves", async || {
+            let is_running = relay.is_running();
+            if is_running {
+                relay.signal(signal);
+            }
+            !is_running
+        })
+        .await;
         assert_eq!(relay.exit_code().await, code, "{}", relay.log());
     }
+}
+
+#[tokio::test]
+async fn signals_that_come_together_are_one_stop() {
+    let (portal, receiver, _setup, mut relay) = held_in_the_middle("10m", Answer::Hold).await;
+    // As timeout(1) does, to the process and then to its group.
+    for signal in [Signal::TERM, Signal::TERM, Signal::INT] {
+        relay.signal(signal);
+    }
+    relay.until_logged("stopping").await;
+    receiver.release();
+    assert_eq!(relay.exit_code().await, 0, "{}", relay.log());
+    assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
+}
+
+/// A relay that its terminal controls, started by `launcher`, and that terminal.
+async fn on_a_terminal(launcher: &[&str]) -> (Portal, Setup, Relay, OwnedFd) {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_file();
+    let (terminal, slave) = pair();
+    let relay = env!("CARGO_BIN_EXE_b24relay");
+    let mut run = Command::new("setsid");
+    run.args(["--ctty"]).args(launcher).args([relay, "run"]);
+    run.env_clear().env("PATH", "/usr/bin:/bin").current_dir(setup.folder()).stdin(slave);
+    let relay = Relay::start_command(run, setup.folder(), Stdio::null());
+    relay.until_logged("source started").await;
+    (portal, setup, relay, terminal)
+}
+
+#[tokio::test]
+async fn a_closed_terminal_ends_the_run_that_was_started_on_it() {
+    let shell = ["sh", "-c", "\"$@\"; true", "sh"];
+    for launcher in [&[][..], &shell] {
+        let (portal, setup, mut relay, terminal) = on_a_terminal(launcher).await;
+        portal.record(1, 3).await;
+        until("all three are filed", async || setup.filed_count() == 3).await;
+        drop(terminal);
+        relay.until_logged("b24relay stopped, everything read is settled").await;
+        relay.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn a_nudge_is_no_closed_terminal() {
+    let (_portal, _setup, mut relay, terminal) = on_a_terminal(&[]).await;
+    relay.signal(Signal::HUP);
+    relay.until_logged("configuration reloaded").await;
+    assert!(relay.is_running(), "{}", relay.log());
+    drop(terminal);
+    assert_eq!(relay.exit_code().await, 0, "{}", relay.log());
+}
+
+#[tokio::test]
+async fn a_run_under_nohup_outlives_its_terminal_and_still_reloads() {
+    let (_portal, _setup, mut relay, terminal) = on_a_terminal(&["nohup"]).await;
+    drop(terminal);
+    relay.until_logged("configuration reloaded").await;
+    assert!(relay.is_running(), "{}", relay.log());
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
 }
 
 #[tokio::test]
@@ -202,7 +270,9 @@ async fn a_log_that_nobody_takes_does_not_stop_the_relay() {
     portal.record(1, 3).await;
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let mut relay = Relay::start_deaf(setup.folder(), writer.into());
+    let mut run = command();
+    run.arg("run").current_dir(setup.folder());
+    let mut relay = Relay::start_logging_to(run, setup.folder(), writer.into());
     until("all three are filed", async || setup.filed_count() == 3).await;
     assert_eq!(relay.stop().await, 0);
     assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);

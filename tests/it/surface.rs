@@ -50,7 +50,9 @@ async fn a_healthy_relay_is_live_ready_and_counts_what_it_does() {
     ] {
         assert_eq!(shown.metric(metric).await, Some(1.0), "{metric}");
     }
-    assert_eq!(shown.metric(r#"b24relay_sink_in_flight_attempts{sink="crm"}"#).await, Some(0.0));
+    for metric in [r#"b24relay_sink_in_flight_attempts{sink="crm"}"#, "b24relay_log_dropped_lines_total"] {
+        assert_eq!(shown.metric(metric).await, Some(0.0), "{metric}");
+    }
     let status: Value = serde_json::from_str(&shown.text("status").await.1).unwrap();
     assert_eq!((&status["lanes"][0]["delivered"], &status["unready"]), (&json!(3), &json!([])), "{status}");
     assert_eq!(shown.relay.stop().await, 0, "{}", shown.relay.log());

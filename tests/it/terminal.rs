@@ -14,6 +14,16 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::process::{Relay, command};
 
+/// A terminal's two sides. It is closed with the first of them; programs have the second.
+pub fn pair() -> (OwnedFd, OwnedFd) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    (master, slave)
+}
+
 pub struct Terminal {
     written: Arc<Mutex<Vec<u8>>>,
     slave: OwnedFd,
@@ -21,13 +31,9 @@ pub struct Terminal {
 
 impl Terminal {
     pub fn open(rows: u16, columns: u16) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
+        let (master, slave) = pair();
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&master, size).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let slave = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
         let written = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&written);
         // Ends when the last one who could write is gone.

@@ -53,7 +53,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("portal", &["config", "event", "foreign_text", "fuzzing", "http_client"]),
     (
         "sink",
-        &["blocking", "config", "event", "failpoint", "foreign_text", "fuzzing", "http_client", "shutdown", "stdio"],
+        &[
+            "blocking",
+            "config",
+            "event",
+            "failpoint",
+            "foreign_text",
+            "fuzzing",
+            "http_client",
+            "shutdown",
+            "stdio",
+        ],
     ),
     ("store", &["blocking", "checkpoint", "event", "failpoint", "wall_clock"]),
     ("sandbox", &[]),
