@@ -56,15 +56,15 @@ impl Portal {
             Some(Method::Batch) => Err(Refusal::not_in_batch()),
             // Within a batch this error has no text (PORTAL.md 6).
             Some(method) if !caller.may(method) => Err(Refusal::new(401, "insufficient_scope", "")),
-            Some(method) => self.perform(method, caller, &parameters, situation),
+            Some(method) => method.run(self, caller, &parameters, situation),
         };
         self.part(outcome, situation)
     }
 
-    fn part(&self, outcome: Result<(Outcome, Effort), Refusal>, situation: Situation) -> Executed {
+    fn part(&self, outcome: Result<Outcome, Refusal>, situation: Situation) -> Executed {
         let now = self.clock.now();
-        let effort = outcome.as_ref().map_or(Effort::none(situation.now_s), |(_, effort)| *effort);
-        let outcome = outcome.map(|(outcome, _)| outcome);
+        // Its time is the batch's.
+        let effort = Effort::none(situation.now_s);
         // The origin stands in the headers of the whole batch only.
         Executed {
             outcome,

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::bot_fields;
-use super::bot_payload::{self, BotHappening, BotShape};
+use super::bot_payload::{self, BotHappening, BotShape, ShortShape};
 use super::bots::{Bot, Owner};
 use super::caller::{Auth, Caller};
 use super::method::{Method, Outcome, Situation};
@@ -31,16 +31,16 @@ impl Portal {
         situation: Situation,
     ) -> Result<Outcome, Refusal> {
         match method {
-            Method::BotRegister => self.register_bot(caller, parameters).map(Outcome::Value),
-            Method::BotList => self.list_bots(caller, parameters).map(Outcome::Value),
-            Method::BotGet => self.show_bot(caller, parameters).map(Outcome::Value),
+            Method::BotRegister => self.register_bot(caller, parameters).map(Outcome::Written),
+            Method::BotList => self.list_bots(caller, parameters).map(Outcome::Written),
+            Method::BotGet => self.show_bot(caller, parameters).map(Outcome::Written),
             Method::BotUnregister => self.unregister_bot(caller, parameters, situation).map(Outcome::Value),
             Method::BotUnregisterV1 => {
                 self.unregister_bot_v1(caller, parameters, situation).map(Outcome::Value)
             }
             Method::BotListV1 => Ok(Outcome::Value(self.list_bots_v1())),
             Method::RevisionGet => {
-                Ok(Outcome::Value(json!({ "rest": 33, "web": 130, "mobile": 23, "desktop": 6 })))
+                Ok(Outcome::Written(r#"{"rest":36,"web":130,"mobile":23,"desktop":6}"#.into()))
             }
             _ => self.read_bot_events(caller, parameters, situation),
         }
@@ -69,12 +69,18 @@ impl Portal {
 
     fn check_user_events(&self, caller: &Caller) -> Result<(), Refusal> {
         if !caller.may(Method::Get) {
-            return Err(refuse("SCOPE_ERROR", "Scope error"));
+            return Err(refuse("SCOPE_ERROR", "Scope 'im' is required to fetch user events"));
         }
         // Nobody is let in here without a user, so this one comes from the fault script at most.
-        let account = self.accounts.get(&caller.user).ok_or_else(|| refuse("AUTH_ERROR", "Auth error"))?;
+        let account = self
+            .accounts
+            .get(&caller.user)
+            .ok_or_else(|| refuse("AUTH_ERROR", "Authorization required for user events"))?;
         if !account.queue.is_subscribed() {
-            return Err(refuse("USER_NOT_SUBSCRIBED", "User not subscribed"));
+            return Err(refuse(
+                "USER_NOT_SUBSCRIBED",
+                "User is not subscribed. Call im.v2.Event.subscribe first",
+            ));
         }
         Ok(())
     }
@@ -92,7 +98,7 @@ impl Portal {
     }
 
     /// The same code from the same owner gives the bot that is there, unchanged.
-    fn register_bot(&mut self, caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
+    fn register_bot(&mut self, caller: &Caller, parameters: &Parameters) -> Result<String, Refusal> {
         let fields = parameters.get("fields").ok_or_else(|| Refusal::missing_value("fields"))?;
         let fields = fields.as_object().ok_or_else(|| Refusal::mistyped("fields", fields, "array"))?;
         let token = fields.get("botToken").and_then(Value::as_str).filter(|token| !token.is_empty());
@@ -118,22 +124,18 @@ impl Portal {
     }
 
     /// Only the bots of this application or token: with a wrong token there are none.
-    fn list_bots(&self, caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
+    fn list_bots(&self, caller: &Caller, parameters: &Parameters) -> Result<String, Refusal> {
         let limit = usize::try_from(parameters.integer("limit", 50)?.max(1)).unwrap_or(1);
         let offset = usize::try_from(parameters.integer("offset", 0)?).unwrap_or(0);
         let owner = owner(caller, secret(parameters))?;
         let kind = parameters.get("filter").and_then(|filter| filter.get("type")).and_then(Value::as_str);
         let bots = self.bots.owned_by(&owner).filter(|bot| kind.is_none_or(|kind| kind == bot.profile.kind));
         let bots: Vec<&Bot> = bots.skip(offset).take(limit).collect();
-        Ok(json!({
-            "bots": bots.iter().map(|bot| BotShape::of(bot)).collect::<Vec<_>>(),
-            "users": bots.iter().map(|bot| bot_payload::user(bot)).collect::<Vec<_>>(),
-            "hasNextPage": bots.len() >= limit,
-        }))
+        Ok(bot_payload::list(&bots, bots.len() >= limit))
     }
 
     /// Everything for the owner, the short form for anybody else.
-    fn show_bot(&self, caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
+    fn show_bot(&self, caller: &Caller, parameters: &Parameters) -> Result<String, Refusal> {
         let id = bot_id(parameters)?;
         let owner = owner(caller, secret(parameters))?;
         let bot = match (id, parameters.text("code")) {
@@ -143,9 +145,10 @@ impl Portal {
         };
         let bot = bot.ok_or_else(not_found)?;
         if bot.owner == owner {
-            return Ok(described(bot));
+            Ok(described(bot))
+        } else {
+            Ok(bot_payload::described(&ShortShape::of(bot), bot))
         }
-        Ok(json!({ "bot": bot_payload::short_form(bot), "users": [bot_payload::user(bot)] }))
     }
 
     fn unregister_bot(
@@ -228,8 +231,8 @@ fn bot_id(parameters: &Parameters) -> Result<Option<u64>, Refusal> {
     Ok(u64::try_from(id).ok().filter(|id| *id > 0))
 }
 
-fn described(bot: &Bot) -> Value {
-    json!({ "bot": BotShape::of(bot), "users": [bot_payload::user(bot)] })
+fn described(bot: &Bot) -> String {
+    bot_payload::described(&BotShape::of(bot), bot)
 }
 
 fn not_found() -> Refusal {

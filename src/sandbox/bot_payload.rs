@@ -1,11 +1,10 @@
-//! The `ONIMBOTV2*` events of a bot that fetches: the shapes of `payload`, and `bot` in full form before
-//! them (PORTAL.md 3.1).
+//! The `ONIMBOTV2*` events of a bot that fetches: the shapes of `payload`, and `bot` in full form behind
+//! them (PORTAL.md 3.1, N9); and bots as methods return them, with their members in the server's order.
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use super::bots::{Bot, EventMode, Owner};
-use super::payload;
+use super::bots::{Bot, EventMode};
+use super::payload::{self, Loaded};
 use super::php_json;
 use super::scene::{Happening, Scene};
 
@@ -62,22 +61,26 @@ impl BotHappening {
 }
 
 /// The JSON of `data` of `scene`, as `bot` gets it. Its reactions always say which way they went.
-pub fn render(happening: BotHappening, scene: &Scene, bot: &Bot) -> String {
-    let shape = php_json::render(&BotShape::of(bot));
+pub fn render(happening: BotHappening, scene: &Scene, bot: &Bot, loaded: Loaded) -> String {
     let action = if scene.withdrawn { "delete" } else { "add" };
-    let chat = || payload::render(scene, bot.id, Some(action));
-    match happening {
-        BotHappening::Delete => farewell(bot),
-        BotHappening::Chat(_) => before(&format!(r#""bot":{shape}"#), &chat()),
+    let chat = |loaded| payload::render(scene, bot.id, Some(action), loaded);
+    let data = match happening {
+        BotHappening::Delete => return farewell(bot),
+        BotHappening::Chat(_) => chat(loaded),
         BotHappening::Context => {
-            let context = r#"{"entityId":164,"entityType":"task","source":"link"}"#;
-            before(&format!(r#""bot":{shape},"context":{context}"#), &chat())
+            let context = r#""context":{"entityId":164,"entityType":"task","source":"link"}"#;
+            // Behind `dialogId`, which holds no such text.
+            chat(loaded).replacen(r#","chat":"#, &format!(r#",{context},"chat":"#), 1)
         }
         BotHappening::Command => {
+            // The server does not look for the chat of a command that was written in a private one.
+            let loaded = if scene.room.private { Loaded::Nothing } else { loaded };
             let command = php_json::render(&Command::of(&scene.message.text));
-            before(&format!(r#""bot":{shape},"command":{command}"#), &chat())
+            format!(r#"{{"command":{command},{}"#, &chat(loaded)[1..])
         }
-    }
+    };
+    let shape = php_json::render(&BotShape::of(bot));
+    format!(r#"{},"bot":{shape}}}"#, data.strip_suffix('}').unwrap_or(&data))
 }
 
 /// The JSON of `data` of the event that tells a bot of its end.
@@ -85,9 +88,17 @@ pub fn farewell(bot: &Bot) -> String {
     format!(r#"{{"bot":{}}}"#, php_json::render(&BotShape::of(bot)))
 }
 
-/// `object` with `members` in front of its own.
-fn before(members: &str, object: &str) -> String {
-    format!("{{{members},{}", object.strip_prefix('{').unwrap_or(object))
+/// `shape` of `bot`, and the account behind it.
+pub fn described(shape: &impl Serialize, bot: &Bot) -> String {
+    format!(r#"{{"bot":{},"users":[{}]}}"#, php_json::render(shape), php_json::render(&BotUser::of(bot)))
+}
+
+/// A page of bots.
+pub fn list(bots: &[&Bot], has_next_page: bool) -> String {
+    let shapes: Vec<BotShape> = bots.iter().map(|bot| BotShape::of(bot)).collect();
+    let users: Vec<BotUser> = bots.iter().map(|bot| BotUser::of(bot)).collect();
+    let (shapes, users) = (php_json::render(&shapes), php_json::render(&users));
+    format!(r#"{{"bots":{shapes},"users":{users},"hasNextPage":{has_next_page}}}"#)
 }
 
 /// A bot as its owner sees it.
@@ -104,9 +115,6 @@ pub struct BotShape<'a> {
     background_id: Option<&'a str>,
     language: &'static str,
     module_id: &'static str,
-    /// Still sent at revision 33. What stands there for a bot that a webhook registered is not known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    app_id: Option<&'a str>,
     event_mode: EventMode,
     count_message: u32,
     count_command: u32,
@@ -128,10 +136,6 @@ impl<'a> BotShape<'a> {
             background_id: profile.background_id.as_deref(),
             language: "ru",
             module_id: "rest",
-            app_id: match &bot.owner {
-                Owner::App(client_id) => Some(client_id),
-                Owner::Token(_) => None,
-            },
             event_mode: profile.event_mode,
             count_message: 0,
             count_command: 0,
@@ -142,46 +146,91 @@ impl<'a> BotShape<'a> {
 }
 
 /// A bot as strangers see it.
-pub fn short_form(bot: &Bot) -> Value {
-    let profile = &bot.profile;
-    json!({
-        "id": bot.id,
-        "code": profile.code,
-        "type": profile.kind,
-        "isHidden": profile.is_hidden,
-        "isSupportOpenline": profile.is_support_openline,
-        "isReactionsEnabled": profile.is_reactions_enabled,
-        "backgroundId": profile.background_id,
-    })
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShortShape<'a> {
+    id: u64,
+    code: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    is_hidden: bool,
+    is_support_openline: bool,
+    is_reactions_enabled: bool,
+    background_id: Option<&'a str>,
+}
+
+impl<'a> ShortShape<'a> {
+    /// What there is to say of `bot`.
+    pub fn of(bot: &'a Bot) -> Self {
+        let profile = &bot.profile;
+        Self {
+            id: bot.id,
+            code: &profile.code,
+            kind: &profile.kind,
+            is_hidden: profile.is_hidden,
+            is_support_openline: profile.is_support_openline,
+            is_reactions_enabled: profile.is_reactions_enabled,
+            background_id: profile.background_id.as_deref(),
+        }
+    }
 }
 
 /// The account behind a bot, as methods return it beside the bot.
-pub fn user(bot: &Bot) -> Value {
-    let profile = &bot.profile;
-    let name = format!("{} {}", profile.name, profile.last_name);
-    json!({
-        "id": bot.id,
-        "active": true,
-        "name": name.trim(),
-        "firstName": profile.name,
-        "lastName": profile.last_name,
-        "workPosition": profile.work_position,
-        "color": "#df532d",
-        "avatar": "",
-        "gender": "M",
-        "birthday": "",
-        "extranet": false,
-        "bot": true,
-        "connector": false,
-        "externalAuthId": "bot",
-        "status": "online",
-        "idle": false,
-        "lastActivityDate": false,
-        "absent": false,
-        "departments": [1],
-        "phones": false,
-        "type": "bot",
-    })
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the wire's shape")]
+struct BotUser<'a> {
+    id: u64,
+    active: bool,
+    name: String,
+    first_name: &'a str,
+    last_name: &'a str,
+    work_position: &'a str,
+    color: &'static str,
+    avatar: &'static str,
+    gender: &'static str,
+    birthday: &'static str,
+    extranet: bool,
+    bot: bool,
+    connector: bool,
+    external_auth_id: &'static str,
+    status: &'static str,
+    idle: bool,
+    last_activity_date: bool,
+    absent: bool,
+    departments: [u64; 1],
+    phones: bool,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+impl<'a> BotUser<'a> {
+    fn of(bot: &'a Bot) -> Self {
+        let profile = &bot.profile;
+        Self {
+            id: bot.id,
+            active: true,
+            name: format!("{} {}", profile.name, profile.last_name).trim().to_owned(),
+            first_name: &profile.name,
+            last_name: &profile.last_name,
+            work_position: &profile.work_position,
+            color: "#df532d",
+            avatar: "",
+            gender: "M",
+            birthday: "",
+            extranet: false,
+            bot: true,
+            connector: false,
+            external_auth_id: "bot",
+            status: "online",
+            idle: false,
+            last_activity_date: false,
+            absent: false,
+            departments: [1],
+            phones: false,
+            kind: "bot",
+        }
+    }
 }
 
 /// A command as it was typed.
@@ -205,9 +254,12 @@ impl<'a> Command<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bots::{Bots, Profile};
+    use serde_json::{Value, json};
+
+    use super::super::bots::{Bots, Owner, Profile};
     use super::super::chatter::Chatter;
     use super::super::dice::Dice;
+    use super::super::rewrite::Members;
     use super::*;
 
     const TYPES: [(&str, &[&str]); 8] = [
@@ -221,34 +273,44 @@ mod tests {
         ("ONIMBOTV2REACTIONCHANGE", &["reaction", "action", "message", "chat", "user", "language"]),
     ];
 
-    fn rendered(name: &str, text: Option<&str>) -> Value {
+    fn written(name: &str, text: Option<&str>, chat: Option<u64>) -> String {
         let mut bots = Bots::new(1);
         bots.add(456, Owner::App("local.1".into()), Profile::new("support", "Support"));
-        let mut chatter = Chatter::new(1, 1, Dice::new(1, 1));
-        let room = chatter.room_of_bot(456, None);
+        let mut chatter = Chatter::new(1, 3, Dice::new(1, 1));
+        let room = chatter.room_of_bot(456, chat);
         let happening = BotHappening::from_wire(name).unwrap();
         assert_eq!(happening.wire_name(), name);
         let mut scene = chatter.stage(room, happening.in_chat(), 0);
         if let Some(text) = text {
             scene.message.text = text.into();
         }
-        let data = render(happening, &scene, bots.get(456).unwrap());
-        assert!(data.starts_with(r#"{"bot":{"id":456,"code":"support","type":"bot","#), "{data}");
-        serde_json::from_str(&data).unwrap()
+        render(happening, &scene, bots.get(456).unwrap(), Loaded::Whole)
+    }
+
+    fn rendered(name: &str, text: Option<&str>) -> Value {
+        serde_json::from_str(&written(name, text, None)).unwrap()
     }
 
     #[test]
-    fn every_type_has_its_members_and_the_bot() {
+    fn every_type_has_its_members_in_the_servers_order_and_the_bot_last() {
         for (name, members) in TYPES {
-            let data = rendered(name, None);
-            let mut names: Vec<_> = data.as_object().unwrap().keys().map(String::as_str).collect();
-            let mut expected: Vec<_> = members.iter().copied().chain(["bot"]).collect();
-            names.sort_unstable();
-            expected.sort_unstable();
+            let data = written(name, None, None);
+            let Members(written) = serde_json::from_str(&data).unwrap();
+            let names: Vec<_> = written.iter().map(|(name, _)| name.as_str()).collect();
+            let expected: Vec<_> = members.iter().copied().chain(["bot"]).collect();
             assert_eq!(names, expected, "{name}");
-            assert_eq!(data["bot"]["eventMode"], "fetch");
-            assert_eq!(data["bot"]["appId"], "local.1");
+            let bot = written.last().unwrap().1.get();
+            assert!(bot.starts_with(r#"{"id":456,"code":"support","type":"bot","#), "{bot}");
+            assert!(bot.contains(r#""eventMode":"fetch""#) && !bot.contains("appId"), "{bot}");
         }
+    }
+
+    #[test]
+    fn a_command_in_a_private_chat_comes_without_the_chat() {
+        // The third chat is private.
+        let data = written("ONIMBOTV2COMMANDADD", None, Some(320));
+        assert!(data.contains(r#","chat":[],"#), "{data}");
+        assert!(!written("ONIMBOTV2COMMANDADD", None, Some(318)).contains(r#","chat":[],"#));
     }
 
     #[test]

@@ -35,7 +35,7 @@ async fn respond(breakage: Breakage, errand: &Errand, shared: &Shared) -> Respon
         Breakage::Raw { status, content_type, body } => {
             page(status, content_type.as_deref().unwrap_or("application/json"), body)
         }
-        Breakage::Html { status } => page(status, "text/html; charset=utf-8", html(status)),
+        Breakage::Html { status } => html_answer(status).map(Body::from),
         Breakage::Empty { status } => page(status, "text/html; charset=utf-8", String::new()),
         Breakage::Redirect { status, location } => redirect(status, &location),
         Breakage::CloseBefore {} => wire::closed(),
@@ -91,6 +91,14 @@ fn page(status: StatusCode, content_type: &str, body: String) -> Response<Body> 
         response.headers_mut().insert(CONTENT_TYPE, content_type);
     }
     response
+}
+
+/// The page of a front end that is overloaded.
+pub fn html_answer(status: StatusCode) -> Answer {
+    let mut answer = Response::new(html(status).into());
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    answer
 }
 
 fn html(status: StatusCode) -> String {

@@ -76,7 +76,7 @@ impl Portal {
         let account = self.accounts.get(&user).filter(|account| account.code == code);
         let account = account.ok_or_else(Refusal::invalid_credentials)?;
         if !has_scope(&account.scopes, method) {
-            return Err(Refusal::insufficient_scope());
+            return Err(Refusal::insufficient_scope("webhook token"));
         }
         self.admit_user(user, Auth::Webhook { code: code.into() }, account.scopes.clone())
     }
@@ -94,7 +94,7 @@ impl Portal {
             return Err(Refusal::expired_token());
         }
         if !has_scope(&app.scopes, method) {
-            return Err(Refusal::insufficient_scope());
+            return Err(Refusal::insufficient_scope("access token"));
         }
         self.admit_user(grant.user, Auth::App { client_id: app.client_id.clone() }, app.scopes.clone())
     }

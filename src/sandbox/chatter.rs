@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::dice::Dice;
-use super::people::Person;
+use super::people::{OUTSIDERS, Person};
 use super::phrases;
 use super::room::Room;
-use super::scene::{Forward, Happening, Message, Scene};
+use super::scene::{Extra, Forward, Happening, Message, Scene};
 
 /// How many colleagues there are besides the owners of the webhooks.
 const COLLEAGUES: u64 = 6;
@@ -130,7 +130,9 @@ impl Chatter {
         let id = self.next_message_id;
         self.next_message_id += 1 + self.dice.below(3) as u64;
         let system = !room.private && self.dice.once_in(25);
-        let author = (!system).then(|| self.dice.pick(&room.members).copied()).flatten();
+        let outside = !room.private && self.dice.once_in(12);
+        let writers: &[u64] = if outside { &OUTSIDERS } else { &room.members };
+        let author = (!system).then(|| self.dice.pick(writers).copied()).flatten();
         let text = if system {
             format!("{} изменил(а) название чата", Person::of(room.owner()).name())
         } else {
@@ -138,7 +140,18 @@ impl Chatter {
         };
         let uuid = (!system && self.dice.once_in(2)).then(|| self.uuid());
         let forward = (!system && self.dice.once_in(30)).then(|| self.forward());
-        Message { id, chat: room.id, author, created_s: now_s, text, uuid, forward, edited: false }
+        let extra = if system { Extra::None } else { self.extra(id) };
+        Message { id, chat: room.id, author, created_s: now_s, text, uuid, forward, extra, edited: false }
+    }
+
+    fn extra(&mut self, message: u64) -> Extra {
+        match self.dice.below(40) {
+            0..=2 => Extra::File(5_000 + self.dice.below(1_000) as u64),
+            3 => Extra::Attach,
+            4 => Extra::Keyboard,
+            5..=7 => Extra::Reply(message.saturating_sub(1)),
+            _ => Extra::None,
+        }
     }
 
     fn uuid(&mut self) -> String {

@@ -24,14 +24,24 @@ use super::switches::Switches;
 pub type Answer = Response<Bytes>;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
+/// What PHP prints of a mistake in a file that somebody has edited.
+const NOISE_BEFORE: &[u8] = b"<br />\n<b>Warning</b>:  Undefined variable $arResult in \
+    <b>/home/bitrix/www/bitrix/php_interface/init.php</b> on line <b>12</b><br />\n";
+
+/// What a template prints at the end of every page.
+const NOISE_AFTER: &[u8] = b"\n<!-- 0.0312 s, 14 queries -->\n";
+
 const JSON: &str = "application/json; charset=utf-8";
 
 /// What the portal answers to a call.
 pub fn answer(executed: &Executed) -> Answer {
-    let (status, body) = match &executed.outcome {
+    let (status, mut body) = match &executed.outcome {
         Ok(outcome) => (StatusCode::OK, success(outcome, executed)),
         Err(refusal) => failure(refusal, executed),
     };
+    if executed.switches.noise_after {
+        body.extend_from_slice(NOISE_AFTER);
+    }
     let mut answer = json(status, body.into());
     add_headers(answer.headers_mut(), executed);
     answer
@@ -54,12 +64,15 @@ pub fn json(status: StatusCode, body: Bytes) -> Answer {
 /// `Date` follows the portal's clock, and the cloud tells its effort.
 fn add_headers(headers: &mut HeaderMap, executed: &Executed) {
     let seconds = executed.finished.duration_since(executed.started).as_secs_f64();
-    let effort = HeaderValue::try_from(format!("{seconds:.6}"));
+    let seconds = |share: f64| HeaderValue::try_from(format!("{:.10}", seconds * share)).ok();
     let owner = HeaderValue::try_from(&executed.origin);
     headers.extend(date(executed.finished));
+    // About what the processes of a real portal are seen to take of the whole.
     let named = [
         (HeaderName::from_static("x-bitrix-rest-application"), owner.ok()),
-        (HeaderName::from_static("x-bitrix-rest-time"), effort.ok()),
+        (HeaderName::from_static("x-bitrix-rest-time"), seconds(1.0)),
+        (HeaderName::from_static("x-bitrix-rest-user-time"), seconds(0.5)),
+        (HeaderName::from_static("x-bitrix-rest-system-time"), seconds(0.25)),
     ];
     headers.extend(named.into_iter().filter_map(|(name, value)| Some((name, value?))));
 }
@@ -79,7 +92,9 @@ fn failure(refusal: &Refusal, executed: &Executed) -> (StatusCode, Vec<u8>) {
 fn success(outcome: &Outcome, executed: &Executed) -> Vec<u8> {
     let mut body = match outcome {
         Outcome::Page(page) => opening(executed, page::size_hint(page)),
-        Outcome::List(_) | Outcome::Value(_) | Outcome::Batch(_) => opening(executed, 0),
+        Outcome::List(_) | Outcome::Value(_) | Outcome::Written(_) | Outcome::Batch(_) => {
+            opening(executed, 0)
+        }
     };
     body.extend_from_slice(b"{\"result\":");
     write_outcome(&mut body, outcome, &executed.switches);
@@ -108,6 +123,7 @@ pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome, switches: &Switches)
         Outcome::List(Listing { rows: value, .. }) | Outcome::Value(value) => {
             body.extend_from_slice(php_json::render(value).as_bytes());
         }
+        Outcome::Written(json) => body.extend_from_slice(json.as_bytes()),
         Outcome::Batch(parts) => batch_page::write(body, parts),
     }
 }
@@ -119,11 +135,14 @@ pub fn result(outcome: &Outcome, switches: &Switches) -> Value {
     serde_json::from_slice(&body).unwrap_or_default()
 }
 
-/// Room for the body, and a byte order mark if the portal's files were edited badly.
+/// Room for the body, and what stands before it if the portal's files were edited badly.
 fn opening(executed: &Executed, size: usize) -> Vec<u8> {
     let mut body = Vec::with_capacity(size + 512);
     if executed.switches.bom {
         body.extend_from_slice(BOM);
+    }
+    if executed.switches.noise_before {
+        body.extend_from_slice(NOISE_BEFORE);
     }
     body
 }

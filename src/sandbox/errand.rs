@@ -1,5 +1,8 @@
 //! What somebody asks the sandbox for, and the fault script may break: a call of a method, or tokens.
 
+use axum::http::StatusCode;
+
+use super::breakage;
 use super::call::Call;
 use super::envelope::{self, Answer};
 use super::method::{Method, Outcome};
@@ -61,7 +64,12 @@ impl Errand {
             Self::Call(call) => call,
             Self::Token(parameters) => return oauth::answer(parameters, shared),
         };
-        let mut executed = shared.portal().execute(call, passage);
+        let mut portal = shared.portal();
+        if portal.switches.html {
+            return breakage::html_answer(StatusCode::OK);
+        }
+        let mut executed = portal.execute(call, passage);
+        drop(portal);
         if let Ok(Outcome::Page(page)) = &mut executed.outcome {
             bend(page);
         }

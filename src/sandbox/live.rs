@@ -60,6 +60,6 @@ impl Portal {
     /// The payload of `scene` for `reader`, as this portal renders it.
     pub fn payload(&self, scene: &Scene, reader: u64) -> String {
         let action = if scene.withdrawn { "delete" } else { "add" };
-        payload::render(scene, reader, self.switches.reaction_action.then_some(action))
+        payload::render(scene, reader, self.switches.reaction_action.then_some(action), self.switches.loaded)
     }
 }

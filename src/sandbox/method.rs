@@ -105,7 +105,7 @@ impl Method {
                 portal.queue_of(caller.user)?.unsubscribe(farewell);
                 Outcome::Value(json!(true))
             }
-            Self::Profile => Outcome::Value(preflight::profile(caller)),
+            Self::Profile => Outcome::Written(preflight::profile(caller)),
             Self::Scope => Outcome::Value(json!(caller.scopes)),
             Self::Availability => Outcome::Value(preflight::availability(caller, parameters)?),
             Self::ServerTime => Outcome::Value(json!(iso(now_s))),
@@ -147,8 +147,10 @@ pub enum Outcome {
     Page(Page),
     /// Part of a list.
     List(Listing),
-    /// Anything small.
+    /// Anything small whose members may come in any order.
     Value(Value),
+    /// JSON whose members come in the server's order.
+    Written(String),
     /// What came of each call of a batch.
     Batch(Vec<Part>),
 }

@@ -94,17 +94,16 @@ impl Portal {
         situation: Situation,
     ) -> Result<(Outcome, Effort), Refusal> {
         let (auth, now_s) = (&caller.auth, situation.now_s);
-        // The calls within a batch are counted, the batch is not.
-        if method == Method::Batch {
-            return Ok((method.run(self, caller, parameters, situation)?, Effort::none(now_s)));
-        }
         let limit_s = self.switches.operating_limit_s;
         if limit_s.is_some_and(|limit_s| !self.operating.admits(auth, method, limit_s, now_s)) {
             self.count_blocked();
             return Err(Refusal::operation_time_limit());
         }
         let outcome = method.run(self, caller, parameters, situation);
-        self.operating.count(auth, method, self.switches.execution_s, now_s);
+        // A batch takes as long as the calls in it, which are not counted themselves.
+        let calls = if let Ok(Outcome::Batch(parts)) = &outcome { parts.len() } else { 1 };
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        self.operating.count(auth, method, self.switches.execution_s * f64::from(calls), now_s);
         Ok((outcome?, self.operating.spent(auth, method, now_s)))
     }
 }

@@ -152,7 +152,9 @@ impl Portal {
 
     fn render(&self, order: &Order, happening: BotHappening, scene: &Scene) -> String {
         match order.bot.map(|bot| self.bots.get(bot)) {
-            Some(bot) => bot.map_or_else(String::new, |bot| bot_payload::render(happening, scene, bot)),
+            Some(bot) => bot.map_or_else(String::new, |bot| {
+                bot_payload::render(happening, scene, bot, self.switches.loaded)
+            }),
             None => self.payload(scene, order.user),
         }
     }

@@ -1,22 +1,46 @@
 //! The shapes of `data` as the server really sends them (PORTAL.md 2.8, the right-hand column).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::clock::iso;
-use super::people::Person;
+use super::people::{Kind, Person};
 use super::php_json;
 use super::room::Room;
-use super::scene::{Forward, Happening, Message, Scene};
+use super::scene::{Extra, Forward, Happening, Message, Scene};
 
 /// An empty PHP array: `[]`, also where an object is documented.
 type EmptyArray = [(); 0];
 
+/// What the server could load when it wrote an event. In its place stands what it knows (PORTAL.md 2.8).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Loaded {
+    /// All of it.
+    Whole,
+    /// Ids: `"chat":{"id":318}`, and the same of the message and the user.
+    Ids,
+    /// Not even the chat's id: `"chat":[]`.
+    Nothing,
+}
+
 /// The JSON of `data` of `scene`, as `recipient` gets it. `reaction_action` tells reactions being set
 /// from those being taken back, as the docs promise; the code sends `""` for both (PORTAL.md 2.7).
-pub fn render(scene: &Scene, recipient: u64, reaction_action: Option<&str>) -> String {
-    let chat = ChatShape::of(&scene.room, recipient);
-    let user = scene.actor.as_ref().map_or(UserShape::Nobody([]), |actor| UserShape::Person(actor.into()));
-    let message = MessageShape::from(&scene.message);
+pub fn render(scene: &Scene, recipient: u64, reaction_action: Option<&str>, loaded: Loaded) -> String {
+    let chat = match loaded {
+        Loaded::Whole => Entity::Whole(Box::new(ChatShape::of(&scene.room, recipient))),
+        Loaded::Ids => Entity::Id { id: scene.room.id },
+        Loaded::Nothing => Entity::Nothing([]),
+    };
+    let user = match &scene.actor {
+        None => Entity::Nothing([]),
+        Some(actor) if loaded == Loaded::Ids => Entity::Id { id: actor.id },
+        Some(actor) => Entity::Whole(actor.into()),
+    };
+    let message = match loaded {
+        Loaded::Ids => Entity::Id { id: scene.message.id },
+        Loaded::Whole | Loaded::Nothing => Entity::Whole(Box::new(MessageShape::from(&scene.message))),
+    };
     let language = "ru";
     match scene.happening {
         Happening::Add | Happening::Update => {
@@ -38,9 +62,9 @@ pub fn render(scene: &Scene, recipient: u64, reaction_action: Option<&str>) -> S
 
 #[derive(Serialize)]
 struct MessageData<'a> {
-    message: MessageShape<'a>,
-    chat: ChatShape<'a>,
-    user: UserShape,
+    message: Entity<MessageShape<'a>>,
+    chat: Entity<ChatShape<'a>>,
+    user: Entity<PersonShape>,
     language: &'static str,
 }
 
@@ -48,8 +72,8 @@ struct MessageData<'a> {
 #[serde(rename_all = "camelCase")]
 struct DeleteData<'a> {
     message_id: u64,
-    chat: ChatShape<'a>,
-    user: UserShape,
+    chat: Entity<ChatShape<'a>>,
+    user: Entity<PersonShape>,
     language: &'static str,
 }
 
@@ -57,9 +81,9 @@ struct DeleteData<'a> {
 struct ReactionData<'a> {
     reaction: &'a str,
     action: &'a str,
-    message: MessageShape<'a>,
-    chat: ChatShape<'a>,
-    user: UserShape,
+    message: Entity<MessageShape<'a>>,
+    chat: Entity<ChatShape<'a>>,
+    user: Entity<PersonShape>,
     language: &'static str,
 }
 
@@ -67,8 +91,8 @@ struct ReactionData<'a> {
 #[serde(rename_all = "camelCase")]
 struct JoinData<'a> {
     dialog_id: String,
-    chat: ChatShape<'a>,
-    user: UserShape,
+    chat: Entity<ChatShape<'a>>,
+    user: Entity<PersonShape>,
     language: &'static str,
 }
 
@@ -91,14 +115,48 @@ struct MessageShape<'a> {
     author_id_again: u64,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Params {
-    Empty(EmptyArray),
-    Edited {
-        #[serde(rename = "IS_EDITED")]
-        is_edited: &'static str,
-    },
+/// `params`: PHP's empty array, or an object.
+struct Params(Vec<(&'static str, Value)>);
+
+impl Params {
+    fn of(message: &Message) -> Self {
+        let extra = match message.extra {
+            Extra::None => None,
+            Extra::File(id) => Some(("FILE_ID", json!([id]))),
+            Extra::Attach => Some((
+                "ATTACH",
+                json!([{
+                    "ID": message.id,
+                    "BLOCKS": [{ "LINK": [{ "NAME": "Build 114", "LINK": "https://ci.example.com/114" }] }],
+                    "DESCRIPTION": "",
+                    "COLOR": "#2fc6f6",
+                }]),
+            )),
+            Extra::Keyboard => Some((
+                "KEYBOARD",
+                json!([{
+                    "BOT_ID": 20_001,
+                    "COMMAND": "deploy",
+                    "COMMAND_PARAMS": "114",
+                    "TEXT": "Deploy",
+                    "DISPLAY": "LINE",
+                    "BLOCK": "Y",
+                    "DISABLED": "N",
+                }]),
+            )),
+            Extra::Reply(id) => Some(("REPLY_ID", json!(id))),
+        };
+        Self(message.edited.then(|| ("IS_EDITED", json!("Y"))).into_iter().chain(extra).collect())
+    }
+}
+
+impl Serialize for Params {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.is_empty() {
+            return EmptyArray::default().serialize(serializer);
+        }
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 impl<'a> From<&'a Message> for MessageShape<'a> {
@@ -113,7 +171,7 @@ impl<'a> From<&'a Message> for MessageShape<'a> {
             is_system: message.author.is_none(),
             uuid: message.uuid.as_deref(),
             forward: message.forward.as_ref(),
-            params: if message.edited { Params::Edited { is_edited: "Y" } } else { Params::Empty([]) },
+            params: Params::of(message),
             viewed_by_others: message.edited,
             chat_id_again: message.chat,
             author_id_again: author_id,
@@ -131,7 +189,7 @@ struct ChatShape<'a> {
     kind: &'static str,
     message_type: &'static str,
     owner: u64,
-    color: &'static str,
+    color: Option<&'static str>,
     avatar: &'static str,
     description: &'static str,
     extranet: bool,
@@ -142,10 +200,10 @@ struct ChatShape<'a> {
     entity_data2: &'static str,
     entity_data3: &'static str,
     entity_link: EntityLink,
-    disk_folder_id: u64,
+    disk_folder_id: Option<u64>,
     permissions: Permissions,
-    parent_chat_id: u64,
-    parent_message_id: u64,
+    parent_chat_id: Option<u64>,
+    parent_message_id: Option<u64>,
     is_new: bool,
     text_field_enabled: &'static str,
     background_id: Option<u64>,
@@ -172,25 +230,36 @@ struct Permissions {
 
 impl<'a> ChatShape<'a> {
     fn of(room: &'a Room, recipient: u64) -> Self {
+        let is_line = room.kind == "lines";
+        // A thread hangs below a message of another chat; elsewhere the server writes 0 or null.
+        let parent = match room.kind {
+            "thread" => (Some(room.id.saturating_sub(1)), Some(70_001)),
+            "open" | "channel" => (None, None),
+            _ => (Some(0), Some(0)),
+        };
         Self {
             id: room.id,
             dialog_id: room.dialog_id(recipient),
             name: if room.private { "" } else { &room.name },
-            kind: if room.private { "private" } else { "chat" },
-            message_type: if room.private { "P" } else { "C" },
+            kind: room.kind,
+            message_type: room.message_type,
             owner: room.owner(),
-            color: room.color,
+            color: (!is_line && room.kind != "copilot").then_some(room.color),
             avatar: "",
             description: "",
-            extranet: false,
-            contains_collaber: false,
-            entity_type: "",
-            entity_id: "",
+            extranet: room.kind == "collab",
+            contains_collaber: room.kind == "collab",
+            entity_type: if is_line { "LINES" } else { "" },
+            entity_id: if is_line { "livechat|1|64|12" } else { "" },
             entity_data1: "",
             entity_data2: "",
             entity_data3: "",
             entity_link: EntityLink { kind: "", url: "", id: "" },
-            disk_folder_id: if room.private { 0 } else { room.id + 59 },
+            disk_folder_id: match room.kind {
+                "private" => Some(0),
+                "lines" | "copilot" => None,
+                _ => Some(room.id + 59),
+            },
             permissions: Permissions {
                 manage_users_add: "member",
                 manage_users_delete: "manager",
@@ -199,8 +268,8 @@ impl<'a> ChatShape<'a> {
                 manage_messages: "member",
                 can_post: "member",
             },
-            parent_chat_id: 0,
-            parent_message_id: 0,
+            parent_chat_id: parent.0,
+            parent_message_id: parent.1,
             is_new: false,
             text_field_enabled: "Y",
             background_id: None,
@@ -208,12 +277,13 @@ impl<'a> ChatShape<'a> {
     }
 }
 
-/// `user`, or `[]` where nobody acted.
+/// A message, chat or user, or what the server has in its place.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum UserShape {
-    Nobody(EmptyArray),
-    Person(Box<PersonShape>),
+enum Entity<T> {
+    Nothing(EmptyArray),
+    Id { id: u64 },
+    Whole(Box<T>),
 }
 
 #[derive(Serialize)]
@@ -240,7 +310,7 @@ struct PersonShape {
     mobile_last_date: bool,
     desktop_last_date: bool,
     absent: bool,
-    departments: [u64; 1],
+    departments: Vec<u64>,
     phones: bool,
     website: &'static str,
     email: String,
@@ -261,21 +331,28 @@ impl From<&Person> for Box<PersonShape> {
             avatar: "",
             gender: person.gender,
             birthday: "",
-            extranet: false,
-            bot: false,
+            extranet: person.kind == Kind::Extranet,
+            bot: person.kind == Kind::Bot,
             connector: false,
-            external_auth_id: "default",
+            external_auth_id: if person.kind == Kind::Bot { "bot" } else { "default" },
             status: "online",
             idle: false,
             last_activity_date: false,
             mobile_last_date: false,
             desktop_last_date: false,
             absent: false,
-            departments: [person.department],
+            departments: if person.kind == Kind::Extranet { Vec::new() } else { vec![person.department] },
             phones: false,
             website: "",
-            email: format!("user{}@example.com", person.id),
-            kind: "user",
+            email: match person.kind {
+                Kind::Bot => String::new(),
+                Kind::User | Kind::Extranet => format!("user{}@example.com", person.id),
+            },
+            kind: match person.kind {
+                Kind::User => "user",
+                Kind::Extranet => "extranet",
+                Kind::Bot => "bot",
+            },
         })
     }
 }

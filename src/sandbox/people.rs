@@ -17,7 +17,24 @@ pub struct Person {
     pub department: u64,
     /// The colour of their avatar.
     pub color: &'static str,
+    /// What kind of account it is.
+    pub kind: Kind,
 }
+
+/// The kinds of accounts, which writers are told apart by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// An employee.
+    User,
+    /// A guest from outside, without a department.
+    Extranet,
+    /// A program.
+    Bot,
+}
+
+/// A bot of somebody else, and a guest: they write in group chats and read nothing. Above the ids of all users and of
+/// the portal's own bots.
+pub const OUTSIDERS: [u64; 2] = [20_001, 20_002];
 
 /// Women and men take turns; Cyrillic and Latin names stand side by side as in real portals.
 const WOMEN: [(&str, &str); 8] = [
@@ -47,6 +64,17 @@ const COLORS: [&str; 6] = ["#8474c8", "#4ba984", "#df532d", "#64a513", "#3e99ce"
 impl Person {
     /// The person behind a user id; the same id is always the same person.
     pub fn of(id: u64) -> Self {
+        let employee = Self::employee(id);
+        match OUTSIDERS.iter().position(|outsider| *outsider == id) {
+            Some(0) => {
+                Self { first_name: "Release", last_name: "bot", position: "", kind: Kind::Bot, ..employee }
+            }
+            Some(_) => Self { position: "", kind: Kind::Extranet, ..employee },
+            None => employee,
+        }
+    }
+
+    fn employee(id: u64) -> Self {
         let (women, turn) = (id % 2 == 1, id / 2);
         let names = if women { &WOMEN } else { &MEN };
         Self {
@@ -58,6 +86,7 @@ impl Person {
             position: turned(&POSITIONS, id),
             department: 1 + id % 4,
             color: turned(&COLORS, id),
+            kind: Kind::User,
         }
     }
 

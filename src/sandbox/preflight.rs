@@ -1,28 +1,44 @@
 //! What a reader asks before it polls: whose credential it is and what it may do (PORTAL.md 1.4).
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::caller::{Auth, Caller};
 use super::method::Method;
 use super::parameter::Parameters;
 use super::people::Person;
+use super::php_json;
 use super::refusal::Refusal;
 
 /// The plan that answers give as the portal's licence.
 const LICENCE: &str = "demo";
 
+/// The members of `profile`, in the server's order.
+#[derive(Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+struct Profile {
+    id: String,
+    admin: bool,
+    name: &'static str,
+    last_name: &'static str,
+    personal_gender: &'static str,
+    personal_photo: &'static str,
+    time_zone: &'static str,
+    time_zone_offset: i32,
+}
+
 /// `profile`: the acting user.
-pub fn profile(caller: &Caller) -> Value {
+pub fn profile(caller: &Caller) -> String {
     let person = Person::of(caller.user);
-    json!({
-        "ID": caller.user.to_string(),
-        "ADMIN": caller.is_admin,
-        "NAME": person.first_name,
-        "LAST_NAME": person.last_name,
-        "PERSONAL_GENDER": person.gender,
-        "PERSONAL_PHOTO": "",
-        "TIME_ZONE": "",
-        "TIME_ZONE_OFFSET": 0,
+    php_json::render(&Profile {
+        id: caller.user.to_string(),
+        admin: caller.is_admin,
+        name: person.first_name,
+        last_name: person.last_name,
+        personal_gender: person.gender,
+        personal_photo: "",
+        time_zone: "",
+        time_zone_offset: 0,
     })
 }
 

@@ -175,10 +175,10 @@ impl Refusal {
         Self::bare(400, "bad_verification_code")
     }
 
-    /// The credential lacks the method's scope.
-    pub fn insufficient_scope() -> Self {
-        let text = "The request requires higher privileges than provided by the webhook token";
-        Self::new(401, "insufficient_scope", text)
+    /// The credential, a webhook or an access token, lacks the method's scope.
+    pub fn insufficient_scope(credential: &str) -> Self {
+        let text = format!("The request requires higher privileges than provided by the {credential}");
+        Self::new(401, "insufficient_scope", &text)
     }
 
     /// The acting user was dismissed.

@@ -22,6 +22,17 @@ const NAMES: [&str; 10] = [
 ];
 const COLORS: [&str; 4] = ["#4ba984", "#3e99ce", "#df532d", "#8474c8"];
 
+/// The types of group chats, and what `messageType` calls them (PORTAL.md 2.8).
+const KINDS: [(&str, &str); 7] = [
+    ("chat", "C"),
+    ("open", "O"),
+    ("lines", "L"),
+    ("channel", "N"),
+    ("copilot", "A"),
+    ("collab", "B"),
+    ("thread", "T"),
+];
+
 /// A chat. Two people make it private where `private` says so.
 #[derive(Clone, Debug)]
 pub struct Room {
@@ -31,6 +42,10 @@ pub struct Room {
     pub name: String,
     /// Between two people, without a name.
     pub private: bool,
+    /// Its type as the wire has it.
+    pub kind: &'static str,
+    /// The letter for its type.
+    pub message_type: &'static str,
     /// Who reads along, the owner first.
     pub members: Vec<u64>,
     /// The colour of its avatar.
@@ -53,7 +68,8 @@ impl Room {
             let window = (0..width).map(|step| 1 + (index * width + step) % users);
             window.chain([people]).collect()
         };
-        Self { private, members, ..Self::group(id, index) }
+        let group = Self { members, ..Self::group(id, index) };
+        if private { Self { private, kind: "private", message_type: "P", ..group } } else { group }
     }
 
     /// A group chat that exists because somebody named its id.
@@ -63,7 +79,8 @@ impl Room {
 
     fn group(id: u64, turn: u64) -> Self {
         let (name, color) = (turned(&NAMES, turn), turned(&COLORS, turn));
-        Self { id, name: name.into(), private: false, members: Vec::new(), color }
+        let (kind, message_type) = turned(&KINDS, turn);
+        Self { id, name: name.into(), private: false, kind, message_type, members: Vec::new(), color }
     }
 
     /// Who created it.

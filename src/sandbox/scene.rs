@@ -59,8 +59,25 @@ pub struct Message {
     pub uuid: Option<String>,
     /// Where it was taken from.
     pub forward: Option<Forward>,
+    /// What it has besides its text.
+    pub extra: Extra,
     /// Its text was changed.
     pub edited: bool,
+}
+
+/// What a message has besides its text, in `params`.
+#[derive(Clone, Copy, Debug)]
+pub enum Extra {
+    /// Nothing.
+    None,
+    /// A file, by its id on the disk.
+    File(u64),
+    /// A block with a link.
+    Attach,
+    /// Buttons of a bot.
+    Keyboard,
+    /// It answers the message with this id.
+    Reply(u64),
 }
 
 /// Where a forwarded message comes from.

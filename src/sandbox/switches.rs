@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bucket::BucketSize;
+use super::payload::Loaded;
 use super::writing::Lateness;
 
 /// The portal's switches. Their names are the keys of `POST /sandbox/portal`.
@@ -26,6 +27,14 @@ pub struct Switches {
     pub operating: bool,
     /// A byte order mark stands before the body.
     pub bom: bool,
+    /// A PHP warning stands before the body, as on a portal that displays errors.
+    pub noise_before: bool,
+    /// Something that a template printed stands behind the body.
+    pub noise_after: bool,
+    /// Every call is answered with an HTML page and status 200, and none is carried out.
+    pub html: bool,
+    /// What the payloads of events recorded from now on hold of message, chat and user.
+    pub loaded: Loaded,
     /// `eventId` and `nextOffset` are strings.
     pub ids_as_strings: bool,
     /// `nextOffset` of an empty page is null.
@@ -63,6 +72,10 @@ impl Default for Switches {
             time_as_strings: false,
             operating: true,
             bom: false,
+            noise_before: false,
+            noise_after: false,
+            html: false,
+            loaded: Loaded::Whole,
             ids_as_strings: false,
             null_next_offset: false,
             legacy_last_event_id: false,

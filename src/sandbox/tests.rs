@@ -376,3 +376,89 @@ async fn faults_that_bend_the_answer() {
     bench.fault(json!({"kind": "rewrite", "pointer": "/result/nextOffset", "value": null})).await;
     assert_eq!(bench.call(GET, json!({})).await.1["result"].get("nextOffset"), Some(&Value::Null));
 }
+
+#[tokio::test]
+async fn answers_can_be_noisy_or_no_json_at_all() {
+    let bench = Bench::subscribed().await;
+    let text = async || {
+        let response = bench.send("profile", json!({})).await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    bench.control("portal", json!({"noise_before": true, "noise_after": true})).await;
+    let (status, noisy) = text().await;
+    assert_eq!(status, 200);
+    assert!(
+        noisy.starts_with("<br />\n<b>Warning</b>:") && noisy.contains(r#"{"result":{"ID":"1","ADMIN":"#)
+    );
+    assert!(noisy.ends_with("-->\n"), "{noisy}");
+    bench.control("portal", json!({"noise_before": false, "noise_after": false, "html": true})).await;
+    bench.control("events", json!({"user": 1})).await;
+    let (status, html) = text().await;
+    assert!(status == 200 && html.starts_with("<!DOCTYPE html>"), "{html}");
+    bench.send("im.v2.Event.get", json!({"offset": u32::MAX})).await.unwrap();
+    bench.control("portal", json!({"html": false})).await;
+    assert_eq!(bench.sandbox.stats().users[&1].pending, 1, "no call is carried out meanwhile");
+}
+
+#[tokio::test]
+async fn what_the_server_cannot_load_is_an_id_or_nothing() {
+    let bench = Bench::subscribed().await;
+    let data = async |loaded: &str| {
+        bench.control("portal", json!({"loaded": loaded})).await;
+        let order = json!({"user": 1, "chat": 320, "type": "ONIMV2MESSAGEADD"});
+        let id = bench.control("events", order).await["first"].clone();
+        let page = bench.call("im.v2.Event.get", json!({"offset": id})).await.1;
+        page["result"]["events"][0]["data"].clone()
+    };
+    let whole = data("whole").await;
+    assert_eq!((&whole["chat"]["id"], &whole["chat"]["type"]), (&json!(320), &json!("private")));
+    let ids = data("ids").await;
+    assert_eq!(ids["chat"], json!({"id": 320}));
+    assert!(ids["message"].as_object().unwrap().len() == 1 && ids["user"].as_object().unwrap().len() == 1);
+    assert_eq!(data("nothing").await["chat"], json!([]));
+}
+
+#[tokio::test]
+async fn payloads_are_as_various_as_those_of_a_portal() {
+    let config = SandboxConfig { subscribed: true, chats: 20, ..SandboxConfig::default() };
+    let payloads = async || {
+        let bench = Bench::new(config.clone()).await;
+        bench.control("events", json!({"user": 1, "count": 900})).await;
+        let page = bench.call("im.v2.Event.get", json!({"limit": 1000})).await.1;
+        let events = page["result"]["events"].as_array().unwrap().clone();
+        events.into_iter().map(|event| (event["type"].clone(), event["data"].clone())).collect::<Vec<_>>()
+    };
+    let all = payloads().await;
+    let has = |pointer: &str, value: Value| {
+        assert!(all.iter().any(|(_, data)| data.pointer(pointer) == Some(&value)), "{pointer}: {value}");
+    };
+    for kind in ["private", "chat", "open", "lines", "channel", "copilot", "collab", "thread"] {
+        has("/chat/type", json!(kind));
+    }
+    for kind in ["user", "bot", "extranet"] {
+        has("/user/type", json!(kind));
+    }
+    for pointer in ["/chat/color", "/chat/diskFolderId", "/chat/parentChatId", "/chat/parentMessageId"] {
+        has(pointer, Value::Null);
+    }
+    for param in ["FILE_ID", "ATTACH", "KEYBOARD", "REPLY_ID", "IS_EDITED"] {
+        let pointer = format!("/message/params/{param}");
+        assert!(all.iter().any(|(_, data)| data.pointer(&pointer).is_some()), "{param}");
+    }
+    let without_dates = |payloads: &[(Value, Value)]| {
+        let texts = payloads.iter().map(|(kind, data)| {
+            (
+                kind.clone(),
+                data.pointer("/message/params").cloned(),
+                data["user"].clone(),
+                data["chat"].clone(),
+            )
+        });
+        texts.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        without_dates(&payloads().await),
+        without_dates(&all),
+        "the same seed gives the same payloads"
+    );
+}

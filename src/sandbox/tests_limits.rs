@@ -137,14 +137,15 @@ async fn a_batch_carries_fifty_calls() {
 }
 
 #[tokio::test]
-async fn the_calls_of_a_batch_spend_their_own_operating_time() {
+async fn a_batch_spends_the_time_of_its_calls_and_they_spend_none() {
     let bench = Bench::subscribed().await;
-    bench.control("portal", json!({"operating_limit_s": 1, "execution_s": 2})).await;
-    let cmd = json!({"cmd": ["profile", "server.time", "profile"]});
-    let result = bench.call("batch", cmd).await.1["result"].clone();
-    assert_eq!(result["result_time"][0]["operating"], 2.0);
-    assert_eq!(result["result_error"]["2"]["error"], "OPERATION_TIME_LIMIT");
-    assert_eq!(bench.call("batch", json!({})).await.0, StatusCode::OK, "the batch itself is not counted");
+    bench.control("portal", json!({"operating_limit_s": 3, "execution_s": 2})).await;
+    let cmd = json!({"cmd": ["profile", "scope"]});
+    let json = bench.call("batch", cmd.clone()).await.1;
+    assert_eq!(json["result"]["result_time"][0]["operating"], 0);
+    assert_eq!(json["time"]["operating"], 4.0);
+    assert_eq!(bench.call("batch", cmd).await.0, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(bench.call("profile", json!({})).await.0, StatusCode::OK, "called alone it has spent nothing");
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter, Read as _, Write 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use rustix::io::ioctl_fionbio;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::ledger::assert_exactly_once;
 use crate::portal::Portal;
-use crate::process::{Relay, command};
+use crate::process::{Relay, command, finished, stderr};
 use crate::setup::Setup;
 use crate::waiting::until;
 
@@ -51,6 +51,15 @@ fn read_counting(reader: PipeReader, lines: Arc<AtomicUsize>) -> JoinHandle<Vec<
     })
 }
 
+/// Reads to the end, line by line.
+fn read_into(reader: PipeReader, log: Arc<Mutex<String>>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        for line in BufReader::new(reader).lines() {
+            log.lock().unwrap().push_str(&(line.unwrap() + "\n"));
+        }
+    })
+}
+
 /// `b24relay` with `args`, whose log goes to `stderr`.
 fn start(folder: &Path, args: &[&str], stderr: PipeWriter) -> Relay {
     let mut run = command();
@@ -77,17 +86,17 @@ async fn a_log_that_nobody_reads_delays_no_delivery_and_no_stop() {
     until("all is filed", async || (0..SINKS).all(|sink| filed(sink).lines().count() == EVENTS)).await;
 
     // The reader is back: what was kept is whole, and it learns how much is missing.
-    let mut read = BufReader::new(reader).lines().map(Result::unwrap);
-    let notice = tokio::task::spawn_blocking(move || {
-        let notice = read.by_ref().find(|line| line.contains("log lines were dropped")).unwrap();
-        (notice, read)
-    });
-    let (notice, read) = notice.await.unwrap();
-    assert!(notice.contains("lines="), "{notice}");
-    relay.signal(Signal::TERM);
-    let rest: Vec<String> = tokio::task::spawn_blocking(|| read.collect()).await.unwrap();
-    assert_eq!(relay.exit_code().await, 0);
-    assert!(rest.last().unwrap().contains("b24relay stopped"), "the last line comes: {rest:?}");
+    let log = Arc::new(Mutex::new(String::new()));
+    let reading = read_into(reader, Arc::clone(&log));
+    until("it is told of a gap", async || log.lock().unwrap().contains("log lines were dropped")).await;
+    assert_eq!(relay.stop().await, 0);
+    reading.join().unwrap();
+    let log = log.lock().unwrap();
+    let notice = log.lines().find(|line| line.contains("log lines were dropped")).unwrap();
+    let dropped: usize = notice.rsplit_once("lines=").unwrap().1.parse().unwrap();
+    let delivered = log.lines().filter(|line| line.contains(" delivered ")).count();
+    assert!(dropped > 0 && delivered + dropped >= SINKS * EVENTS, "{delivered} and {dropped}");
+    assert!(log.lines().last().unwrap().contains("b24relay stopped"), "the last line comes, too");
 }
 
 #[tokio::test]
@@ -99,6 +108,15 @@ async fn a_stop_does_not_wait_for_a_log_that_nobody_reads() {
     let mut relay = start(setup.folder(), &["run"], writer);
     until("all three are filed", async || setup.filed_count() == 3).await;
     assert_eq!(relay.stop().await, 0);
+}
+
+#[tokio::test]
+async fn an_end_by_an_error_says_why() {
+    let setup = Setup::new().with("surplus = 1");
+    for _ in 0..10 {
+        let output = finished(&["run"], setup.folder()).await;
+        assert!(stderr(&output).contains("surplus"), "{output:?}");
+    }
 }
 
 #[tokio::test]
