@@ -141,9 +141,10 @@ async fn a_log_that_does_not_block_loses_no_line_and_tears_none() {
     let setup = Setup::new().with_source(&portal).with_file();
     portal.record(1, 3000).await;
     let (reader, writer) = non_blocking_pipe();
+    let mut relay = start(setup.folder(), &["--log-level", "trace", "--log-format", "json", "run"], writer);
+    until("all is filed", async || setup.filed_count() == 3000).await;
     let lines = Arc::default();
     let reading = read_counting(reader, Arc::clone(&lines));
-    let mut relay = start(setup.folder(), &["--log-level", "trace", "--log-format", "json", "run"], writer);
     // How long an end waits for a slow reader is another matter.
     until("all is read", async || lines.load(Ordering::Relaxed) > 3000).await;
     assert_eq!(relay.stop().await, 0);
