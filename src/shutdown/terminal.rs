@@ -80,7 +80,7 @@ impl Seen {
     }
 }
 
-/// Whether `/proc/PID/stat` has a controlling terminal in it (proc_pid_stat(5), `tty_nr`).
+/// Whether `/proc/PID/stat` has a controlling terminal in it (`tty_nr` of `proc_pid_stat(5)`).
 fn is_controlled(stat: &str) -> Option<bool> {
     // The name may hold anything, and ends at the last parenthesis.
     let terminal = stat.rsplit_once(')')?.1.split_whitespace().nth(4)?;

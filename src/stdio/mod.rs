@@ -62,7 +62,7 @@ mod tests {
     fn a_reader_that_goes_away_ends_the_wait() {
         let (reader, writer) = pipe().unwrap();
         ioctl_fionbio(&writer, true).unwrap();
-        let writing = thread::spawn(move || write_all(writer, &[0; 1 << 20]));
+        let writing = thread::spawn(move || write_all(writer, &vec![0; 1 << 20]));
         drop(reader);
         assert_eq!(writing.join().unwrap().unwrap_err().kind(), ErrorKind::BrokenPipe);
     }
