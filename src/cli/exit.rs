@@ -73,9 +73,10 @@ impl Exit {
     fn of_store(error: &StoreError) -> Self {
         match error {
             StoreError::Locked { .. } | StoreError::Replaying { .. } => Self::Temporary,
-            StoreError::Newer { .. } | StoreError::Foreign { .. } | StoreError::OtherQueue { .. } => {
-                Self::Config
-            }
+            StoreError::Newer { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::Misplaced { .. }
+            | StoreError::OtherQueue { .. } => Self::Config,
             StoreError::Damaged { .. } | StoreError::Unavailable { .. } | StoreError::Copy { .. } => Self::Io,
         }
     }

@@ -27,6 +27,18 @@ pub enum ConfigError {
         /// What the system says.
         reason: String,
     },
+    /// Root did not name it, and somebody else may have written it: name it.
+    #[error(
+        "`{0}` is not used, because this is root and {reason}: if it is the right configuration, name it with \
+         `--config {0}`",
+        file.display()
+    )]
+    Untrusted {
+        /// The file.
+        file: PathBuf,
+        /// How somebody else may have written it.
+        reason: String,
+    },
     /// The file is not TOML: go to the line.
     #[error("`{}` is not valid TOML: line {line}, column {column}: {message}{}", file.display(), below(excerpt.as_deref()))]
     Syntax {

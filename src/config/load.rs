@@ -1,9 +1,12 @@
 //! From layers to a [`Config`]: finds the file, merges defaults < file < environment < flags, reads the result.
 
-use std::io::ErrorKind;
+use std::fs::Metadata;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use config::{Map, Value, ValueKind};
+use rustix::process::geteuid;
 
 use super::document::{self, Layer};
 use super::environment::Environment;
@@ -14,6 +17,9 @@ use super::{Config, LogFormat, LogLevel, read};
 
 /// Where the file is looked for when no flag names one, in this order.
 const PLACES: [&str; 2] = ["./b24relay.toml", "/etc/b24relay/b24relay.toml"];
+
+/// A folder with this bit lets nobody replace the files of others.
+const STICKY: u32 = 0o1000;
 
 /// What flags say; they win over everything.
 #[derive(Clone, Default, Debug)]
@@ -117,6 +123,7 @@ fn find(
             .map_err(|error| unreadable(file, &error));
     }
     for place in places {
+        refuse_planted(place)?;
         match document::read(place) {
             Ok(bytes) => return Ok(Some((place.clone(), bytes))),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -127,6 +134,42 @@ fn find(
         return Ok(None);
     }
     Err(ConfigError::NoFile { looked_at: places.to_vec(), misspelled: environment.misspelled() })
+}
+
+/// Refuses to let root use a file of the working directory that another user may have put there.
+fn refuse_planted(place: &Path) -> Result<(), ConfigError> {
+    if place.is_absolute() || !geteuid().is_root() {
+        return Ok(());
+    }
+    match planted(place) {
+        Ok(None) => Ok(()),
+        Ok(Some(reason)) => Err(ConfigError::Untrusted { file: place.to_owned(), reason }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unreadable(place, &error)),
+    }
+}
+
+/// How another user than root may have put `file` there, if that is possible.
+fn planted(file: &Path) -> io::Result<Option<String>> {
+    let link = file.symlink_metadata()?;
+    let (target, folder) = (file.metadata()?, file.parent().unwrap_or(file).metadata()?);
+    let stranger = |owned: &Metadata| (owned.uid() != 0).then_some(owned.uid());
+    Ok(if let Some(user) = stranger(&folder) {
+        Some(format!("its folder belongs to the user {user}"))
+    } else if let Some(user) = stranger(&link).or(stranger(&target)) {
+        Some(format!("it belongs to the user {user}"))
+    } else if is_open_to_others(&target) {
+        Some("others than root may write to it".to_owned())
+    } else if is_open_to_others(&folder) && folder.mode() & STICKY == 0 {
+        Some("others than root may write to its folder".to_owned())
+    } else {
+        None
+    })
+}
+
+fn is_open_to_others(metadata: &Metadata) -> bool {
+    let of_group = if metadata.gid() == 0 { 0 } else { 0o020 };
+    metadata.mode() & (of_group | 0o002) != 0
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> ConfigError {

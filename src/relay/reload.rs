@@ -211,7 +211,10 @@ fn tell_mistakes(error: &ConfigError) {
                 error!(%violation, "the configuration cannot be used");
             }
         }
-        ConfigError::NoFile { .. } | ConfigError::Unreadable { .. } | ConfigError::Syntax { .. } => {
+        ConfigError::NoFile { .. }
+        | ConfigError::Unreadable { .. }
+        | ConfigError::Untrusted { .. }
+        | ConfigError::Syntax { .. } => {
             error!(%error, "the configuration cannot be used");
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Keeps I2: the offset sent upstream is never above the least committed checkpoint of the source's lanes
 //! (direct mode) or what the journal holds (journal mode), nor above the lowest id beside which others may
-//! still become visible. A stop is looked at only while waiting for the portal or for time to pass (I7).
+//! still become visible. Nothing is confirmed while the state file is not where it was opened. A stop is looked at only while waiting for the portal or for time to pass (I7).
 
 use std::time::Duration;
 
@@ -205,6 +205,10 @@ impl Source {
             return Ok(Step::Full(reason));
         }
         self.full.over(self.poller.name());
+        let store = &self.store;
+        if self.disk.persist("state", move || store.verify()).await?.is_none() {
+            return Ok(Step::CutShort);
+        }
         let asked_at = Instant::now();
         failpoint::reached("confirming");
         let batch = match self.poller.poll(offset, self.tail.count_from(offset)).await {

@@ -12,15 +12,21 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::inspection::Finding;
-use super::{StoreError, file, first, neighbour, rows, schema, seal};
+use super::{StoreError, file, first, folder, neighbour, place, rows, schema, seal};
 
 /// Pages of one step; between two of them progress is told.
 const STEP_PAGES: i32 = 1024;
 
 /// See [`super::Store::backup`].
+///
+/// The source is read with the rights of its owner, the copy belongs to whoever makes it.
 pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> Result<u64, StoreError> {
-    let source = file::open_to_read(path)?;
-    schema::identify(&source, path)?;
+    let source = place::visit(path, |state| {
+        let source = file::open_to_read(state)?;
+        schema::identify(&source, state)?;
+        Ok(source)
+    })?;
+    let target = &place::follow_folder(target).map_err(|error| refused(target, &error.to_string()))?;
     // Reserves the name; until the copy is complete it is no state that anybody would take for one.
     file::create_private(target).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => refused(target, "there is something of that name already"),
@@ -49,7 +55,8 @@ fn fill(
     file::remove(draft)
         .and_then(|()| file::create_private(draft))
         .map_err(|error| refused(draft, &error.to_string()))?;
-    let mut copy = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(fail)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let mut copy = Connection::open_with_flags(draft, flags).map_err(fail)?;
     // The read transaction begins with the first read, and holds the moment for all steps.
     source.execute_batch("BEGIN").map_err(fail)?;
     let _: Option<i64> = first(source, "PRAGMA schema_version").map_err(fail)?;
@@ -81,7 +88,7 @@ fn name(draft: &Path, target: &Path) -> Result<u64, StoreError> {
         let copy = File::open(draft)?;
         copy.sync_all()?;
         std::fs::rename(draft, target)?;
-        file::sync_folder(target)?;
+        folder::sync_name(target)?;
         Ok(copy.metadata()?.len())
     };
     named().map_err(|error: std::io::Error| refused(target, &error.to_string()))

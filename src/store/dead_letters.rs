@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use serde_json::value::RawValue;
 
 use super::lock::Lock;
-use super::{Store, StoreError, now_ms, report};
+use super::{Store, StoreError, now_ms, place, report};
 use crate::event::{Event, EventId, Queue};
 
 /// What precedes the columns of [`OpenLetter`].
@@ -161,7 +161,7 @@ impl Store {
     /// # Errors
     /// As [`Store::report`].
     pub fn letters_at(path: &Path, filter: &LetterFilter) -> Result<Vec<Letter>, StoreError> {
-        let (connection, layout) = report::open(path)?;
+        let (connection, layout) = place::visit(path, report::open)?;
         if layout < 3 {
             return Ok(Vec::new());
         }
@@ -173,7 +173,7 @@ impl Store {
     /// # Errors
     /// As [`Store::report`], and [`StoreError::Damaged`] when its event cannot be read.
     pub fn letter_at(path: &Path, number: u64) -> Result<Option<OpenLetter>, StoreError> {
-        let (connection, layout) = report::open(path)?;
+        let (connection, layout) = place::visit(path, report::open)?;
         if layout < 3 {
             return Ok(None);
         }
@@ -186,7 +186,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Replaying`] when another process has it.
     pub fn lock_letters(path: &Path) -> Result<LettersLock, StoreError> {
-        Ok(LettersLock { _lock: Lock::acquire_letters(path)? })
+        Ok(LettersLock { _lock: place::visit(path, Lock::acquire_letters)? })
     }
 
     /// The dead letter with this number, if it is still there.

@@ -45,6 +45,16 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// Its log and its lock would lie elsewhere: leave with 78.
+    #[error(
+        "`{}` is mounted as a single file: its `-wal` and its lock would lie outside of that mount, and be lost with \
+         the container; mount the folder that holds the state file instead",
+        path.display()
+    )]
+    Misplaced {
+        /// What is a mount of its own.
+        path: PathBuf,
+    },
     /// It cannot be trusted: leave with 74.
     #[error(
         "the state file `{}` is damaged ({detail}): `b24relay state check` shows what is left and what to do: restore a \

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::in_use::is_in_use;
 use super::lock::Lock;
-use super::{BUSY_TIMEOUT, StoreError, folder, neighbour, schema, seal, wal};
+use super::{BUSY_TIMEOUT, StoreError, folder, neighbour, place, schema, seal, wal};
 use crate::failpoint;
 
 /// What SQLite may leave beside a file.
@@ -23,9 +23,11 @@ const PAGE_MIN: u64 = 512;
 /// when it is complete, so that an empty file is never one that we have left.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`]; whatever is there already is left alone.
+/// [`StoreError::Unavailable`], and [`StoreError::Damaged`] when what lies beside it contradicts it; whatever is
+/// there already is left alone.
 pub fn create(path: &Path) -> Result<(), StoreError> {
     let fail = |doing, error| StoreError::from_io(path, doing, &error);
+    wal::inspect(path)?;
     if !is_missing(path) {
         return Ok(());
     }
@@ -34,16 +36,9 @@ pub fn create(path: &Path) -> Result<(), StoreError> {
     create_private(&draft).map_err(|error| fail("create it", error))?;
     fill(&draft).map_err(|error| StoreError::from_sqlite(path, &error))?;
     failpoint::reached("creating");
-    match std::fs::rename(&draft, path) {
-        // The mount of a single file keeps its place: what a kill leaves of a copy is found to be damaged.
-        Err(error) if error.kind() == ErrorKind::ResourceBusy => {
-            std::fs::copy(&draft, path).and_then(|_| remove(&draft))
-        }
-        renamed => renamed,
-    }
-    .map_err(|error| fail("name it", error))?;
+    std::fs::rename(&draft, path).map_err(|error| fail("name it", error))?;
     failpoint::reached("created");
-    sync_folder(path).map_err(|error| fail("write its folder to disk", error))
+    folder::sync_name(path).map_err(|error| fail("write its folder to disk", error))
 }
 
 /// Whether there is nothing at `path`, or an empty file.
@@ -55,16 +50,15 @@ fn is_missing(path: &Path) -> bool {
 }
 
 fn fill(draft: &Path) -> rusqlite::Result<()> {
-    let mut connection = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let mut connection = Connection::open_with_flags(draft, flags)?;
     seal::teach(&connection)?;
     schema::migrate(&mut connection, 0)
 }
 
-/// A file that its owner alone may read.
+/// A new file that its owner alone may read. A link at `path` is not followed: it counts as a file that is there.
 pub fn create_private(path: &Path) -> std::io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(schema::MODE).open(path)?;
-    folder::hand_over(&file, path)?;
-    Ok(file)
+    OpenOptions::new().write(true).create_new(true).mode(schema::MODE).open(path)
 }
 
 /// Removes the database at `path`, which nobody uses, if there is one.
@@ -78,15 +72,8 @@ pub fn remove(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Makes durable which files the folder of `path` has.
-pub fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
 /// What is no page long is no database, and SQLite would take it for an empty one and delete its log. An
-/// empty file is a new one when it was made for us, as a container's mount needs it, and not when somebody
-/// has worked with it before. A header of a version that there is not would make it one that nobody may write.
+/// empty file is a new one when it was made for us, and not when somebody has worked with it before. A header of a version that there is not would make it one that nobody may write.
 ///
 /// # Errors
 /// [`StoreError::Damaged`].
@@ -112,19 +99,17 @@ pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
 /// (<https://www.sqlite.org/fileformat.html>, 1.3.3).
 fn has_odd_version(path: &Path) -> bool {
     let mut header = [0; 20];
-    let is_read = File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok();
+    let is_read = place::open_to_read(path, "").and_then(|mut file| file.read_exact(&mut header)).is_ok();
     is_read
         && header.starts_with(b"SQLite format 3\0")
         && header[18..].iter().any(|version| !matches!(version, 1 | 2))
 }
 
-/// Opens the file to write to it.
+/// Opens the file that [`create`] has looked at, to write to it.
 ///
 /// # Errors
 /// See [`StoreError`].
 pub fn open(path: &Path) -> Result<Connection, StoreError> {
-    wal::inspect(path)?;
-    create(path)?;
     connect(path, path, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
@@ -177,7 +162,8 @@ fn connect(path: &Path, address: &Path, flags: OpenFlags) -> Result<Connection, 
         });
     }
     refuse_cut(path)?;
-    let connection = Connection::open_with_flags(address, flags).map_err(fail)?;
+    let connection =
+        Connection::open_with_flags(address, flags | OpenFlags::SQLITE_OPEN_NOFOLLOW).map_err(fail)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
     seal::teach(&connection).map_err(fail)?;
     Ok(connection)

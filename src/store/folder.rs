@@ -2,8 +2,17 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::Path;
+
+/// The folder that holds the name `path`.
+pub fn of(path: &Path) -> &Path {
+    or_here(path.parent().unwrap_or(path))
+}
+
+/// A folder as a path that can be opened: the empty one is the working directory.
+pub fn or_here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+}
 
 /// Creates the missing folders down to `folder`, each one's name on the disk before it is used.
 pub fn create(folder: &Path) -> io::Result<()> {
@@ -17,19 +26,7 @@ pub fn create(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives a file that root has just made to the owner of its folder: a command that is typed as root must not keep the
-/// daemon, who is another user, from its own state.
-pub fn hand_over(file: &File, path: &Path) -> io::Result<()> {
-    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (ours, theirs) = (file.metadata()?, above.metadata()?);
-    if ours.uid() == 0 && theirs.uid() != 0 {
-        fchown(file, Some(theirs.uid()), Some(theirs.gid()))?;
-    }
-    Ok(())
-}
-
-/// Makes the name of `folder` durable in the one that holds it.
-fn sync_name(folder: &Path) -> io::Result<()> {
-    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(above)?.sync_all()
+/// Makes the name `path` durable in the folder that holds it.
+pub fn sync_name(path: &Path) -> io::Result<()> {
+    File::open(of(path))?.sync_all()
 }

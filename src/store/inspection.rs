@@ -90,16 +90,17 @@ impl Finding {
 /// Looks at everything.
 pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     let mut findings = vec![permissions(path)];
+    let holder = Lock::holder(path).map(|holder| holder.name);
     let (log, connection) = match open(path) {
         Ok(opened) => opened,
-        Err(refusal) => return refused("file", refusal, findings, path),
+        Err(refusal) => return refused("file", refusal, findings, holder),
     };
     findings.push(log);
     // One moment for all that is compared: a daemon may be writing.
     connection.execute_batch("BEGIN").map_err(|error| StoreError::from_sqlite(path, &error))?;
     let layout = match schema::identify(&connection, path) {
         Ok(layout) => layout,
-        Err(refusal) => return refused("whose it is", refusal, findings, path),
+        Err(refusal) => return refused("whose it is", refusal, findings, holder),
     };
     findings.push(Finding::ok("whose it is", "b24relay's"));
     findings.push(this_layout(layout));
@@ -119,7 +120,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     }
     let is_wrong = findings.iter().any(|finding| matches!(finding.verdict, Verdict::Wrong(_)));
     let soundness = if is_wrong { Soundness::Damaged } else { Soundness::Sound };
-    Ok(Inspection { soundness, holder: Lock::holder(path).map(|holder| holder.name), findings, offsets })
+    Ok(Inspection { soundness, holder, findings, offsets })
 }
 
 /// What there is to say of a file that cannot be looked into.
@@ -127,7 +128,7 @@ fn refused(
     what: &str,
     refusal: StoreError,
     mut findings: Vec<Finding>,
-    path: &Path,
+    holder: Option<String>,
 ) -> Result<Inspection, StoreError> {
     let (soundness, trouble) = match refusal {
         StoreError::Damaged { detail, .. } => (Soundness::Damaged, detail),
@@ -135,12 +136,7 @@ fn refused(
         other => return Err(other),
     };
     findings.push(Finding::judged(what, "", &[trouble]));
-    Ok(Inspection {
-        soundness,
-        holder: Lock::holder(path).map(|holder| holder.name),
-        findings,
-        offsets: BTreeMap::new(),
-    })
+    Ok(Inspection { soundness, holder, findings, offsets: BTreeMap::new() })
 }
 
 /// The log, and the file with it. With one that cannot be trusted it is the file alone: SQLite would throw

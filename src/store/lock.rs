@@ -1,22 +1,27 @@
-//! One daemon per state file: a lock that the kernel holds and gives up with the process.
+//! One daemon per state file: a lock that the kernel holds and releases with the process.
 //!
-//! It lies on a file of its own beside the state file: closing any handle of the state file itself
-//! would drop SQLite's own locks on it.
+//! It lies on a file of its own beside the state file, which says who holds it. Whoever deletes that file
+//! meets the second lock, on the state file itself ([`Guard`]).
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Seek as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{process, thread};
 
 use jiff::Timestamp;
 
-use super::{StoreError, file::refuse_cut, folder, neighbour};
+use super::guard::{self, Guard};
+use super::{StoreError, file::refuse_cut, identity, neighbour, place};
 
 /// What is appended to the name of the state file.
 const SUFFIX: &str = ".lock";
 const LETTERS_SUFFIX: &str = ".letters.lock";
+
+/// Its owner alone may write to it.
+const MODE: u32 = 0o600;
 
 /// How often a taken lock is tried again: `status` may hold it for a moment.
 const TRIES: u32 = 5;
@@ -29,9 +34,11 @@ const TROUBLE_MAX: usize = 1000;
 
 /// The right to run on one state file, until dropped.
 pub struct Lock {
-    file: File,
-    /// How long the line is that says who holds it.
-    length: u64,
+    state: PathBuf,
+    suffix: &'static str,
+    /// Says who holds it.
+    note: String,
+    file: Mutex<File>,
 }
 
 /// Who holds a lock.
@@ -43,7 +50,7 @@ pub struct Holder {
 }
 
 impl Lock {
-    /// Takes the lock and writes down who holds it.
+    /// Takes the lock on the state file at `state`, which has no links in it, and notes who holds it.
     pub fn acquire(state: &Path) -> Result<Self, StoreError> {
         let held = |holder| StoreError::Locked { path: state.to_owned(), holder };
         Self::acquire_on(state, SUFFIX, held)
@@ -57,26 +64,20 @@ impl Lock {
 
     fn acquire_on(
         state: &Path,
-        suffix: &str,
+        suffix: &'static str,
         held: impl FnOnce(String) -> StoreError,
     ) -> Result<Self, StoreError> {
         let fail = |doing, error| StoreError::from_io(state, doing, &error);
-        if let Some(above) = state.parent() {
-            folder::create(above).map_err(|error| fail("create its folder", error))?;
-        }
-        let mut file =
-            open(&neighbour(state, suffix)).map_err(|error| fail("create the lock file", error))?;
-        if !try_lock(&file).map_err(|error| fail("take the lock", error))? {
+        let mut file = open(state, suffix).map_err(|error| fail("open its lock file", error))?;
+        if !is_locked(&file).map_err(|error| fail("take the lock", error))? {
             return Err(held(read(&mut file).name));
         }
         // Before our note makes a new file one that was used.
         refuse_cut(state)?;
         let note =
             format!("process {} since {}\n", process::id(), Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"));
-        // The note is for people; a full disk must not keep us from running.
-        file.set_len(0).and_then(|()| file.write_all(note.as_bytes())).ok();
-        let length = u64::try_from(note.len()).unwrap_or_default();
-        Ok(Self { file, length })
+        write(&file, &note);
+        Ok(Self { state: state.to_owned(), suffix, note, file: Mutex::new(file) })
     }
 
     /// Leaves word of why nothing goes on; none when it is empty. There is room for it where there is room for
@@ -84,25 +85,49 @@ impl Lock {
     pub fn tell(&self, trouble: &str) {
         let line: String = trouble.split_whitespace().collect::<Vec<_>>().join(" ");
         let line: String = line.chars().take(TROUBLE_MAX).collect();
-        let told = self
-            .file
-            .set_len(self.length)
-            .and_then(|()| self.file.write_all_at(line.as_bytes(), self.length));
+        let (file, length) = (self.file(), self.note.len() as u64);
+        let told = file.set_len(length).and_then(|()| file.write_all_at(line.as_bytes(), length));
         // Only a word: the log has it too.
         told.ok();
     }
 
-    /// Whether anybody ever had it, so that there has been a state.
-    pub fn was_taken(state: &Path) -> bool {
-        neighbour(state, ".lock").metadata().is_ok_and(|metadata| metadata.len() > 0)
+    /// Makes the lock file anew when somebody has removed or replaced it.
+    ///
+    /// # Errors
+    /// When that is not possible, or another process holds the lock on the file that is there now.
+    pub fn restore(&self) -> io::Result<()> {
+        let ours = self.file().metadata()?;
+        if identity::at(&neighbour(&self.state, self.suffix))? == Some(identity::of(&ours)) {
+            return Ok(());
+        }
+        let file = open(&self.state, self.suffix)?;
+        if !is_locked(&file)? {
+            return Err(io::Error::other(
+                "its lock file was replaced, and another process holds the new one",
+            ));
+        }
+        write(&file, &self.note);
+        *self.file() = file;
+        Ok(())
     }
 
-    /// Who holds the lock on `state` right now, if anybody does.
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anybody ever had it, so that there has been a state.
+    pub fn was_taken(state: &Path) -> bool {
+        neighbour(state, SUFFIX).metadata().is_ok_and(|metadata| metadata.len() > 0)
+    }
+
+    /// Who holds the lock on `state` right now, if anybody does. To be asked before SQLite has the file open.
     pub fn holder(state: &Path) -> Option<Holder> {
-        let mut file = File::open(neighbour(state, SUFFIX)).ok()?;
+        let unknown =
+            || Guard::is_held(state).then(|| Holder { name: guard::HOLDER.to_owned(), trouble: None });
+        let Ok(mut file) = place::open_to_read(state, SUFFIX) else { return unknown() };
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(read(&mut file)),
-            _ => None,
+            _ => unknown(),
         }
     }
 }
@@ -113,14 +138,31 @@ pub fn since_ms(holder: &str) -> Option<i64> {
     since.parse().ok().map(Timestamp::as_millisecond)
 }
 
-fn open(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    folder::hand_over(&file, path)?;
-    Ok(file)
+/// Opens the lock file, or makes it.
+fn open(state: &Path, suffix: &str) -> io::Result<File> {
+    let options = || OpenOptions::new().read(true).write(true).mode(MODE).clone();
+    loop {
+        let file = match place::open(state, suffix, &mut options()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                place::open(state, suffix, options().create_new(true))
+            }
+            file => file,
+        };
+        match file {
+            // Another process came between.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            file => return file,
+        }
+    }
 }
 
-fn try_lock(file: &File) -> std::io::Result<bool> {
+/// The note is for people; a full disk must not keep us from running.
+fn write(file: &File, note: &str) {
+    file.set_len(0).and_then(|()| file.write_all_at(note.as_bytes(), 0)).ok();
+}
+
+/// Takes the kernel's lock on `file`; `false` when another process keeps it.
+pub fn is_locked(file: &File) -> io::Result<bool> {
     for _ in 0..TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(true),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::database::Files;
 use super::{Report, StoreError, report};
 use crate::blocking;
 
@@ -16,12 +17,13 @@ const LOOKS_MAX: u32 = 4;
 #[derive(Clone)]
 pub struct Lookout {
     path: Arc<Path>,
+    files: Option<Arc<Files>>,
     permits: Arc<Semaphore>,
 }
 
 impl Lookout {
-    pub(super) fn new(path: Arc<Path>) -> Self {
-        Self { path, permits: Arc::new(Semaphore::new(LOOKS_MAX as usize)) }
+    pub(super) fn new(path: Arc<Path>, files: Option<Arc<Files>>) -> Self {
+        Self { path, files, permits: Arc::new(Semaphore::new(LOOKS_MAX as usize)) }
     }
 
     /// What the state file holds.
@@ -33,9 +35,10 @@ impl Lookout {
             let detail = "b24relay is stopping".to_owned();
             return Err(StoreError::Unavailable { path: self.path.to_path_buf(), detail });
         };
-        let path = Arc::clone(&self.path);
+        let (path, files) = (Arc::clone(&self.path), self.files.clone());
         blocking::run(move || {
-            let report = report::read(&path);
+            // What lies there instead is another state.
+            let report = files.map_or(Ok(()), |files| files.verify()).and_then(|()| report::read(&path));
             drop(permit);
             report
         })

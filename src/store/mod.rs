@@ -1,22 +1,29 @@
 //! The state file: every line of SQL, and the lock that makes it ours alone.
 //!
-//! Keeps I3: a commit is on the disk when it returns (WAL with `synchronous = FULL`). `lanes` holds the
+//! Keeps I3: a commit is on the disk when it returns (WAL with `synchronous = FULL`). `place` finds the one file that a
+//! path leads to, `owner` works with its owner's rights, `lock` and `guard` keep a second daemon away, `database` checks that
+//! the file stays where it was opened. `lanes` holds the
 //! checkpoints, `pauses` ends their standstill, `sources` what is noted of sources, `journal` events on their way, `dead_letters` those that
 //! have no way. A file that cannot be trusted is never used: `file` and `wal` look at it from outside, `schema`
 //! and `seal` from within, `inspection` at all of it for a person; `backup` copies it.
 
 mod backup;
+mod database;
 mod dead_letters;
 mod error;
 mod file;
 mod folder;
+mod guard;
+mod identity;
 mod in_use;
 mod inspection;
 mod journal;
 mod lanes;
 mod lock;
 mod lookout;
+mod owner;
 mod pauses;
+mod place;
 mod report;
 mod rows;
 mod schema;
@@ -35,9 +42,10 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::blocking;
 use crate::wall_clock::now_ms;
 
+use database::{Database, Files};
 pub use dead_letters::{Burial, Graves, Letter, LetterFilter, LettersLock, OpenLetter, Rejection};
 pub use error::StoreError;
-use in_use::InUse;
+use guard::Guard;
 pub use inspection::{Finding, Inspection, Soundness, Verdict};
 pub use journal::{Chunk, Fill, Rewound};
 pub use lanes::{Adopted, LaneNote, LaneRecord, LaneState, Progress, Tally};
@@ -56,24 +64,32 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS: usize = 32;
 
 /// Where the state lies.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Disk {
-    Real,
+    Real(Arc<Files>),
     /// Nowhere; how long an access takes, or why it fails.
     Simulated(fn() -> Result<Duration, String>),
+}
+
+impl Disk {
+    fn files(&self) -> Option<Arc<Files>> {
+        match self {
+            Self::Real(files) => Some(Arc::clone(files)),
+            Self::Simulated(_) => None,
+        }
+    }
 }
 
 /// The state file, open. Cheap to clone; work is done off the runtime's threads.
 #[derive(Clone)]
 pub struct Store {
-    connection: Arc<Mutex<Connection>>,
+    database: Arc<Mutex<Database>>,
     path: Arc<Path>,
     disk: Disk,
     /// What was found wrong with it since it is open: then nothing is written any more.
     damage: Arc<OnceLock<String>>,
     /// With the lock that the one process holds that polls; a command beside it has none.
     waits: Option<Arc<Waits>>,
-    _in_use: Option<Arc<InUse>>,
 }
 
 impl Store {
@@ -82,8 +98,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`]; whatever is wrong, nothing that was there is overwritten.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let lock = Lock::acquire(path)?;
-        Self::open_with(path, Some(Waits::new(lock)))
+        visit_made(path, |state| Self::open_with(state, Some(Waits::new(Lock::acquire(state)?))))
     }
 
     /// Opens the state file for a command that may work beside a running daemon, and keeps nobody from
@@ -93,25 +108,39 @@ impl Store {
     /// # Errors
     /// As [`Store::open`]; [`StoreError::Locked`] only when an older program runs on it.
     pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
-        match Lock::acquire(path) {
+        visit_made(path, |state| match Lock::acquire(state) {
             // Held for the moment in which the layout may change.
-            Ok(_lock) => Self::open_with(path, None),
-            Err(StoreError::Locked { .. }) if file::is_current(path)? => Self::open_with(path, None),
+            Ok(_lock) => Self::open_with(state, None),
+            Err(StoreError::Locked { .. }) if file::is_current(state)? => Self::open_with(state, None),
             Err(error) => Err(error),
-        }
+        })
     }
 
     fn open_with(path: &Path, waits: Option<Arc<Waits>>) -> Result<Self, StoreError> {
+        file::create(path)?;
+        let guard = waits.as_ref().map(|_| Guard::acquire(path)).transpose()?;
         let mut connection = file::open(path)?;
         schema::prepare(&mut connection, path)?;
-        let in_use = Arc::new(InUse::mark(path));
-        Ok(Self { _in_use: Some(in_use), ..Self::new(connection, path, Disk::Real, waits) })
+        let files = Arc::new(Files::of(path, guard, waits.clone())?);
+        Ok(Self::new(connection, path, Disk::Real(files), waits))
     }
 
     fn new(connection: Connection, path: &Path, disk: Disk, waits: Option<Arc<Waits>>) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let connection = Arc::new(Mutex::new(connection));
-        Self { connection, path: path.into(), disk, damage: Arc::default(), waits, _in_use: None }
+        let database = Database { connection, _files: disk.files() };
+        let database = Arc::new(Mutex::new(database));
+        Self { database, path: path.into(), disk, damage: Arc::default(), waits }
+    }
+
+    /// Checks that the state file is still where it was opened, before the portal is let forget what is in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] while it is not.
+    pub async fn verify(&self) -> Result<(), StoreError> {
+        match self.disk.files() {
+            Some(files) => blocking::run(move || files.verify()).await,
+            None => Ok(()),
+        }
     }
 
     /// Something in the file is not what it must be.
@@ -128,7 +157,15 @@ impl Store {
 
     /// From where to look at it while this process runs on it.
     pub fn lookout(&self) -> Lookout {
-        Lookout::new(Arc::clone(&self.path))
+        Lookout::new(Arc::clone(&self.path), self.disk.files())
+    }
+
+    /// Where the state file is that `path` leads to, whether it exists yet or not.
+    ///
+    /// # Errors
+    /// When that is no place for a state file; see [`StoreError`].
+    pub fn locate(path: &Path) -> Result<PathBuf, StoreError> {
+        place::visit(path, |state| Ok(state.to_owned()))
     }
 
     /// What the state file at `path` holds, read without the lock and without changing anything.
@@ -136,7 +173,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn report(path: &Path) -> Result<Report, StoreError> {
-        report::read(path)
+        place::visit(path, report::read)
     }
 
     /// Looks at all of the state file at `path`, without the lock and without changing anything.
@@ -144,7 +181,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]; what is wrong otherwise is a finding.
     pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
-        inspection::inspect(path)
+        place::visit(path, inspection::inspect)
     }
 
     /// Copies the state file at `path` to `target` as it is at one moment, beside a running daemon or without
@@ -207,12 +244,13 @@ impl Store {
         if let Some(detail) = self.damage.get() {
             return Err(self.damaged(detail.clone()));
         }
-        let (connection, path) = (Arc::clone(&self.connection), Arc::clone(&self.path));
-        let damage = Arc::clone(&self.damage);
+        let (database, path) = (Arc::clone(&self.database), Arc::clone(&self.path));
+        let (damage, files) = (Arc::clone(&self.damage), self.disk.files());
         let work = move || {
             // A panic in `work` leaves no half-done transaction behind: SQLite rolls it back.
-            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&mut connection).map_err(|error| {
+            let mut database = database.lock().unwrap_or_else(PoisonError::into_inner);
+            files.map_or(Ok(()), |files| files.verify())?;
+            work(&mut database.connection).map_err(|error| {
                 let error = StoreError::from_sqlite(&path, &error);
                 if let StoreError::Damaged { detail, .. } = &error {
                     damage.get_or_init(|| detail.clone());
@@ -229,6 +267,15 @@ impl Store {
         }
         blocking::run(work).await
     }
+}
+
+/// As [`place::visit`], and the folders above it are made.
+fn visit_made<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    owner::as_owner(path, || {
+        let above = place::follow(path).and_then(|state| folder::create(folder::of(&state)));
+        above.map_err(|error| StoreError::from_io(path, "create its folder", &error))?;
+        work(&place::resolve(path)?)
+    })
 }
 
 /// A neighbour of the state file: its path with `suffix` appended.

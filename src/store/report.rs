@@ -164,11 +164,11 @@ pub fn open(path: &Path) -> Result<(Connection, u32), StoreError> {
 
 /// Reads the state file.
 pub fn read(path: &Path) -> Result<Report, StoreError> {
+    let holder = Lock::holder(path);
     let (connection, layout) = open(path)?;
     let select = |connection: &Connection| -> rusqlite::Result<Report> {
         // One moment for all of it.
         let connection = connection.unchecked_transaction()?;
-        let holder = Lock::holder(path);
         let (holder, trouble) = holder.map_or((None, None), |holder| (Some(holder.name), holder.trouble));
         Ok(Report {
             holder_since_ms: holder.as_deref().and_then(lock::since_ms),

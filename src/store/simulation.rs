@@ -61,8 +61,8 @@ impl Store {
     /// # Errors
     /// As [`Store::commit`].
     pub fn view(&self, source: &str) -> Result<View, StoreError> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        view(&connection, source).map_err(|error| StoreError::from_sqlite(&self.path, &error))
+        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        view(&database.connection, source).map_err(|error| StoreError::from_sqlite(&self.path, &error))
     }
 }
 

@@ -30,6 +30,11 @@ impl Waits {
         Arc::new(Self { lock, known: Mutex::default() })
     }
 
+    /// The lock that they have.
+    pub fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
     /// One more waits, for `reason`.
     pub fn begin(self: &Arc<Self>, reason: String) -> Wait {
         let mut number = 0;

@@ -6,12 +6,11 @@
 //! committed; and more than one commit behind a broken frame, as each is on the disk before the next begins.
 //! The formats are those of <https://www.sqlite.org/walformat.html>.
 
-use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use super::in_use::is_in_use;
-use super::{StoreError, neighbour};
+use super::{StoreError, neighbour, place};
 
 /// The log's header begins with it; its last bit says how checksums read words.
 const MAGIC: u32 = 0x377f_0682;
@@ -73,13 +72,12 @@ pub fn inspect(state: &Path) -> Result<Log, StoreError> {
     }
     let fail = |error| StoreError::from_io(state, "read its `-wal` and `-shm`", &error);
     // In this order: while somebody writes, the log is never behind the index.
-    let index = read_index(&neighbour(state, "-shm")).map_err(fail)?;
-    let path = neighbour(state, "-wal");
-    let scan = read_log(&path).map_err(fail)?;
+    let index = read_index(state).map_err(fail)?;
+    let scan = read_log(state).map_err(fail)?;
     if let Some(detail) = contradiction(index.as_ref(), scan.as_ref()) {
         return Err(StoreError::Damaged { path: state.to_owned(), detail: detail.to_owned() });
     }
-    let bytes = path.metadata().ok().map(|metadata| metadata.len());
+    let bytes = neighbour(state, "-wal").metadata().ok().map(|metadata| metadata.len());
     if bytes.is_some_and(|bytes| bytes > 0) && matches!(state.try_exists(), Ok(false)) {
         let detail = "it is gone, and its `-wal` is still there".to_owned();
         return Err(StoreError::Damaged { path: state.to_owned(), detail });
@@ -108,8 +106,8 @@ fn contradiction(index: Option<&Index>, scan: Option<&Scan>) -> Option<&'static 
 }
 
 /// `None` when there is no log, or one whose header is not whole.
-fn read_log(path: &Path) -> io::Result<Option<Scan>> {
-    let file = match File::open(path) {
+fn read_log(state: &Path) -> io::Result<Option<Scan>> {
+    let file = match place::open_to_read(state, "-wal") {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
@@ -147,8 +145,8 @@ fn scan(file: &mut impl Read, page_size: usize, salts: Salts, mut sum: Sum) -> i
 }
 
 /// `None` when there is no index, or none that says anything.
-fn read_index(path: &Path) -> io::Result<Option<Index>> {
-    let mut file = match File::open(path) {
+fn read_index(state: &Path) -> io::Result<Option<Index>> {
+    let mut file = match place::open_to_read(state, "-shm") {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file?,
     };

@@ -170,7 +170,7 @@ async fn a_kill_at_any_step_of_its_making_is_made_good_by_the_next_start() {
         portal.record(1, 3).await;
         let setup = Setup::new().with_source(&portal).with_file();
         let state = setup.path("b24relay.db");
-        // An empty file, as the mount of a container needs it, is a new one as well.
+        // An empty file that was made for it is a new one as well.
         if failpoint.ends_with('1') {
             std::fs::write(&state, "").unwrap();
         }

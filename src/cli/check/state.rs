@@ -12,15 +12,19 @@ const FILE: &str = "file";
 
 /// Looks at the state file at `path`, or at where it would be made; also returns what is in it, if it can be used.
 pub fn examine(path: &Path) -> (Finding, Option<Report>) {
-    // As the mount of a single file begins.
+    match Store::locate(path) {
+        Ok(place) => examine_at(&place),
+        Err(error) => (refused(error), None),
+    }
+}
+
+fn examine_at(path: &Path) -> (Finding, Option<Report>) {
     let is_empty = path.metadata().is_ok_and(|found| found.is_file() && found.len() == 0);
     match path.try_exists() {
         Ok(true) if is_empty && Store::report(path).is_err_and(|error| is_missing(&error)) => {
             (to_be_made(path), None)
         }
         Ok(true) => existing(path),
-        // A link to a file that is not there.
-        Ok(false) if path.is_symlink() => (fail("it is a link that leads nowhere".to_owned()), None),
         Ok(false) => (to_be_made(path), None),
         Err(error) => (fail(format!("cannot look at it: {error}")), None),
     }
@@ -54,9 +58,8 @@ fn usable(path: &Path) -> Finding {
     if lock.exists() && access(&lock, Access::READ_OK | Access::WRITE_OK).is_err() {
         return fail(format!("this user may not write to its lock file `{}`", lock.display()));
     }
-    let folder =
-        path.canonicalize().ok().and_then(|place| Some(place.parent()?.to_owned())).unwrap_or_default();
-    if access(&folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+    let folder = path.parent().unwrap_or(path);
+    if access(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         return fail(format!("this user may not write to its folder `{}`", folder.display()));
     }
     let Inspection { soundness, findings, .. } = match Store::inspect(path) {

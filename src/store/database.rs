@@ -1,0 +1,94 @@
+//! The open state file: SQLite's connection, and the files that it has open.
+//!
+//! What is written to a file that was moved or deleted would not be found at the next start. So before each use
+//! the paths must still lead to the files that were opened.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::guard::Guard;
+use super::identity::{self, Identity};
+use super::in_use::InUse;
+use super::wait::Waits;
+use super::{StoreError, neighbour};
+
+/// A connection, and what must be held until it is closed: fields are dropped in this order.
+pub struct Database {
+    pub connection: Connection,
+    /// None for a state that is in memory.
+    pub _files: Option<Arc<Files>>,
+}
+
+/// The files of one connection.
+pub struct Files {
+    path: PathBuf,
+    /// SQLite's files beside it, by suffix.
+    beside: Vec<(&'static str, Identity)>,
+    /// The state file as it was opened.
+    identity: Identity,
+    /// With the lock of the one process that polls; a command beside it has neither.
+    guard: Option<Guard>,
+    waits: Option<Arc<Waits>>,
+    _in_use: InUse,
+}
+
+impl Files {
+    /// The files of a connection that has been used to the file at `path`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when they are gone already.
+    pub fn of(path: &Path, guard: Option<Guard>, waits: Option<Arc<Waits>>) -> Result<Self, StoreError> {
+        let fail = |error| StoreError::from_io(path, "look at it", &error);
+        let mut beside = Vec::new();
+        for suffix in ["-wal", "-shm"] {
+            let found = identity::at(&neighbour(path, suffix)).map_err(fail)?;
+            beside.extend(found.map(|identity| (suffix, identity)));
+        }
+        let identity = identity::of(&path.metadata().map_err(fail)?);
+        Ok(Self { path: path.to_owned(), beside, identity, guard, waits, _in_use: InUse::mark(path) })
+    }
+
+    /// Checks that the paths still lead to the files that are open, and makes a removed lock file anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: it is over when the files are back.
+    pub fn verify(&self) -> Result<(), StoreError> {
+        let identity = self.identity().map_err(|error| self.unavailable("look at it", &error))?;
+        for (suffix, identity) in [("", identity)].into_iter().chain(self.beside.iter().copied()) {
+            let file = neighbour(&self.path, suffix);
+            let found = identity::at(&file).map_err(|error| self.unavailable("look at it", &error))?;
+            if found != Some(identity) {
+                return Err(self.moved(&file));
+            }
+        }
+        match self.waits.as_ref().map_or(Ok(()), |waits| waits.lock().restore()) {
+            Err(error) if !self.guard.as_ref().is_some_and(Guard::is_sufficient) => {
+                Err(self.unavailable("make its lock file anew", &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn identity(&self) -> io::Result<Identity> {
+        match &self.guard {
+            Some(guard) => Ok(identity::of(&guard.file().metadata()?)),
+            None => Ok(self.identity),
+        }
+    }
+
+    fn unavailable(&self, doing: &str, error: &io::Error) -> StoreError {
+        StoreError::from_io(&self.path, doing, error)
+    }
+
+    fn moved(&self, file: &Path) -> StoreError {
+        let detail = format!(
+            "`{}` was moved, deleted or replaced while this process has it open, and nothing is confirmed until it is back: \
+             put it back; if that is not possible, stop this process with SIGTERM and start it again",
+            file.display()
+        );
+        StoreError::Unavailable { path: self.path.clone(), detail }
+    }
+}

@@ -1,0 +1,73 @@
+//! The second lock of a daemon, on the state file itself: nobody can replace that one without it being another file.
+//!
+//! It is a lock of the kind that SQLite does not use (`flock`). Closing any handle of the state file would drop
+//! SQLite's own locks, which POSIX keeps by process: so it is taken before SQLite opens the file, and released after
+//! SQLite has closed it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+
+use rustix::fs::fstatfs;
+
+use super::in_use::is_in_use;
+use super::{StoreError, lock, place};
+
+/// Who holds it: that stood in the lock file.
+pub const HOLDER: &str = "another process, whose lock file was removed";
+
+/// File systems that make one kind of lock of both, so that we would lock out SQLite: NFS, SMB 1 to 3, 9P.
+const NETWORKS: [i64; 4] = [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
+
+/// See the top of this file.
+pub struct Guard {
+    file: File,
+    is_locked: bool,
+}
+
+impl Guard {
+    /// Takes the lock on the state file at `state`, which exists.
+    pub fn acquire(state: &Path) -> Result<Self, StoreError> {
+        let locked = || StoreError::Locked { path: state.to_owned(), holder: HOLDER.to_owned() };
+        // Opening it once more would drop the locks of SQLite in this process.
+        if is_in_use(state) {
+            return Err(locked());
+        }
+        match Self::try_acquire(state) {
+            Ok(guard) => guard.ok_or_else(locked),
+            Err(error) => Err(StoreError::from_io(state, "take the lock on it", &error)),
+        }
+    }
+
+    fn try_acquire(state: &Path) -> io::Result<Option<Self>> {
+        // To write: in a container that is what makes it a file of its own.
+        let file = place::open(state, "", OpenOptions::new().read(true).write(true))?;
+        let is_locked = may_be_locked(&file);
+        Ok((!is_locked || lock::is_locked(&file)?).then_some(Self { file, is_locked }))
+    }
+
+    /// Whether it keeps a second daemon away, whatever becomes of the lock file.
+    pub fn is_sufficient(&self) -> bool {
+        self.is_locked
+    }
+
+    /// Whether another process holds it.
+    pub fn is_held(state: &Path) -> bool {
+        if is_in_use(state) {
+            return false;
+        }
+        let Ok(file) = place::open_to_read(state, "") else { return false };
+        may_be_locked(&file) && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
+    /// The file that is locked.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+fn may_be_locked(file: &File) -> bool {
+    #[allow(clippy::useless_conversion, reason = "it is 32 bits wide on some machines")]
+    let kind = fstatfs(file).map(|found| i64::from(found.f_type) & 0xffff_ffff);
+    kind.is_ok_and(|kind| !NETWORKS.contains(&kind))
+}
