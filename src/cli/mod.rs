@@ -16,6 +16,7 @@ mod output;
 mod palette;
 mod peek;
 mod portal;
+mod refused;
 mod replay;
 mod resume;
 mod run;

@@ -16,6 +16,7 @@ use super::grant::Grant;
 use super::operating::Operating;
 use super::refusal::{CallError, presentable};
 use super::site::{Redirect, Site};
+use super::tries::Tries;
 use crate::config::{SecretText, SecretUrl, WebhookUrl};
 use crate::http_client::{self, BodyError, Failure, Pool, Route};
 
@@ -119,12 +120,26 @@ impl Caller {
         &self.site
     }
 
-    /// Calls `method` for a result of the shape of `T`, and once more with a refreshed token when the
-    /// first one is refused as too old.
+    /// Calls `method` for a result of the shape of `T`, as a command does: a few times when the refusal passes by itself.
     ///
     /// # Errors
     /// Every refusal and every symptom of PORTAL.md section 6, classified.
     pub async fn call<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: &impl Serialize,
+    ) -> Result<T, CallError> {
+        let mut tries = Tries::new();
+        loop {
+            match self.call_once(method, params).await {
+                Err(refusal) => tries.pause_after(refusal).await?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Calls `method`, and once more with a refreshed token when the first one is refused as too old.
+    async fn call_once<T: DeserializeOwned>(
         &self,
         method: &'static str,
         params: &impl Serialize,
