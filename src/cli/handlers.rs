@@ -142,11 +142,11 @@ async fn unbind(args: &UnbindArgs, config: &Config, signals: &Signals) -> anyhow
         )?;
         return Ok(Exit::Clean);
     }
-    print(&listed(matching.iter().copied()))?;
-    let question = match matching.len() {
-        1 => "remove this handler?".to_owned(),
-        count => format!("remove these {count} handlers?"),
+    let (count, question) = match matching.len() {
+        1 => ("1 handler matches".to_owned(), "remove this handler?".to_owned()),
+        count => (format!("{count} handlers match"), format!("remove these {count} handlers?")),
     };
+    print(&format!("{}\n\n{count}", listed(matching.iter().copied())))?;
     if !args.consent.is_given(&question, signals).await? {
         return Ok(Exit::Clean);
     }

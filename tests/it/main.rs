@@ -3,8 +3,10 @@
 #![allow(clippy::similar_names, reason = "what is compared has like names")]
 #![allow(missing_docs, reason = "a test's name is its documentation")]
 
+mod agreement;
 mod application;
 mod books;
+mod consent;
 mod corruption;
 mod disk;
 mod ledger;
