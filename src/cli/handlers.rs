@@ -240,7 +240,7 @@ const ADMINISTRATOR: &str = "log in as an administrator of the portal: others ma
 
 const PLAN: &str = "the portal's subscription does not include this feature (handlers with a connector need a plan of their \
                     own): change the plan; another login does not help";
-const EVENT: &str = "is the name of the event right, and has the application its scope?";
+const EVENT: &str = "is the name right, and has the application its scope?";
 const OLD_PORTAL: &str = "the portal does not know the method: update the portal";
 
 fn explained(source: &SourceConfig, refusal: CallError) -> CallError {

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::consent::ConsentArgs;
 use super::output::{print, remark};
 use super::peek::{PAGE_MAX, Peek};
-use crate::checkpoint::Checkpoint;
 use crate::config::{Config, SourceConfig};
 use crate::event::{Batch, Event, EventId, Offset};
 use crate::portal::CallError;
@@ -128,7 +127,7 @@ pub async fn known(
         None => Undelivered::default(),
     };
     for sink in config.sinks.iter().filter(|sink| sink.takes_source(&source.name)) {
-        known.lanes.entry(sink.name.clone()).or_insert_with(|| Checkpoint::at(Offset::START));
+        known.begin(&sink.name);
     }
     Ok(known)
 }

@@ -16,7 +16,7 @@ use super::grant::Grant;
 use super::operating::Operating;
 use super::refusal::{CallError, presentable};
 use super::site::{Redirect, Site};
-use super::tries::Tries;
+use super::tries::{TRIES_MAX, Tries};
 use crate::config::{SecretText, SecretUrl, WebhookUrl};
 use crate::http_client::{self, BodyError, Failure, Pool, Route};
 
@@ -40,6 +40,8 @@ pub struct Caller {
     credential: Credential,
     operating: Operating,
     hidden: Vec<SecretText>,
+    /// How often [`Caller::call`] makes a call at most.
+    tries: u32,
     /// How many calls wait for their turn.
     queued: AtomicUsize,
 }
@@ -104,6 +106,7 @@ impl Caller {
             credential,
             operating: Operating::default(),
             hidden: Vec::new(),
+            tries: TRIES_MAX,
             queued: AtomicUsize::new(0),
         })
     }
@@ -113,6 +116,12 @@ impl Caller {
     pub fn hiding(mut self, secrets: impl IntoIterator<Item = SecretText>) -> Self {
         self.hidden.extend(secrets);
         self
+    }
+
+    /// Makes every call once: for somebody who wants to see what happens now.
+    #[must_use]
+    pub fn once(self) -> Self {
+        Self { tries: 1, ..self }
     }
 
     /// The portal that is called.
@@ -129,7 +138,7 @@ impl Caller {
         method: &'static str,
         params: &impl Serialize,
     ) -> Result<T, CallError> {
-        let mut tries = Tries::new();
+        let mut tries = Tries::of(self.tries);
         loop {
             match self.call_once(method, params).await {
                 Err(refusal) => tries.pause_after(refusal).await?,

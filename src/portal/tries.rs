@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::info;
 
 use super::class::Class;
 use super::refusal::CallError;
 use crate::retry::{Backoff, whole_millis};
 
 /// A person waits for the answer, so few tries.
-const TRIES_MAX: u32 = 3;
+pub const TRIES_MAX: u32 = 3;
 
 /// The pauses between them: the portal forgets two requests in a second.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -28,7 +28,12 @@ pub struct Tries {
 impl Tries {
     /// All of them.
     pub fn new() -> Self {
-        Self { left: TRIES_MAX - 1, backoff: Backoff::jittered(PAUSE_MIN, PAUSE_MAX) }
+        Self::of(TRIES_MAX)
+    }
+
+    /// So many, 1 or more.
+    pub fn of(max: u32) -> Self {
+        Self { left: max.saturating_sub(1), backoff: Backoff::jittered(PAUSE_MIN, PAUSE_MAX) }
     }
 
     /// Pauses before the next try.
@@ -37,7 +42,7 @@ impl Tries {
     /// `refusal` itself when there is none: enough tries were made, or another one would not help.
     pub async fn pause_after(&mut self, refusal: CallError) -> Result<(), CallError> {
         let Some(pause) = self.pause(&refusal) else { return Err(refusal) };
-        warn!(error = %refusal, again_in_ms = whole_millis(pause), "portal call failed, trying again");
+        info!(error = %refusal, again_in_ms = whole_millis(pause), "portal call failed, trying again");
         sleep(pause).await;
         Ok(())
     }

@@ -18,6 +18,11 @@ pub struct Undelivered {
 }
 
 impl Undelivered {
+    /// A sink that is not on record has got nothing.
+    pub fn begin(&mut self, sink: &str) {
+        self.lanes.entry(sink.to_owned()).or_insert_with(|| Checkpoint::at(Offset::START));
+    }
+
     /// Whether any of the sinks has not settled `id`.
     pub fn lacks(&self, id: EventId) -> bool {
         self.lanes.values().any(|checkpoint| !checkpoint.covers(id))

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::application::{CLIENT_ID, log_in, oauth_table};
+use crate::application::{log_in, oauth_table};
 use crate::portal::Portal;
 use crate::process::{code, finished, stderr, stdout};
 use crate::setup::Setup;
@@ -118,7 +118,7 @@ async fn what_passes_is_tried_three_times_and_what_stays_is_tried_once() {
         let fault = json!({"kind": "error", "status": status, "code": refusal, "times": times,
                            "method": "im.v2.Event.subscribe"});
         portal.post("faults", fault).await;
-        let subscribed = finished(&["subscribe", "app"], setup.folder()).await;
+        let subscribed = finished(&["subscribe", "app", "--log-level", "info"], setup.folder()).await;
         assert_eq!(code(&subscribed), expected, "{refusal}: {}", stderr(&subscribed));
         assert_eq!(portal.requests_of("im.v2.Event.subscribe").await - before, tries, "{refusal}");
         assert_eq!(stderr(&subscribed).matches("trying again").count() + 1, usize::try_from(tries).unwrap());
@@ -127,7 +127,7 @@ async fn what_passes_is_tried_three_times_and_what_stays_is_tried_once() {
     let fault = json!({"kind": "error", "status": 503, "code": "QUERY_LIMIT_EXCEEDED", "times": 1000,
                        "headers": {"Retry-After": "3600"}});
     portal.post("faults", fault).await;
-    let refused = finished(&["subscribe", "app"], setup.folder()).await;
+    let refused = finished(&["subscribe", "app", "--log-level", "info"], setup.folder()).await;
     assert_eq!(code(&refused), 69);
     assert!(!stderr(&refused).contains("trying again"), "an hour is no pause: {}", stderr(&refused));
 }

@@ -49,7 +49,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("service", &["config", "event", "foreign_text", "spelling", "store", "wall_clock"]),
-    ("portal", &["config", "event", "foreign_text", "fuzzing", "http_client"]),
+    ("portal", &["config", "event", "foreign_text", "fuzzing", "http_client", "retry"]),
     (
         "sink",
         &["blocking", "config", "event", "failpoint", "foreign_text", "fuzzing", "http_client", "shutdown"],

@@ -71,8 +71,8 @@ impl Api {
         let code = refusal.code().unwrap_or_default().to_ascii_uppercase();
         let advice = match (code.as_str(), verb) {
             ("ACCESS_DENIED", Verb::Unregister) if !self.v2 && !is_about_plan(&refusal) => CLIENT_ID,
-            ("BOT_TOKEN_NOT_SPECIFIED" | "CLIENT_ID_NOT_SPECIFIED", _) if self.v2 => TOKEN,
-            ("CLIENT_ID_NOT_SPECIFIED", _) => CLIENT_ID,
+            ("CLIENT_ID_NOT_SPECIFIED", Verb::Unregister) if !self.v2 => CLIENT_ID,
+            ("BOT_TOKEN_NOT_SPECIFIED" | "CLIENT_ID_NOT_SPECIFIED", _) => TOKEN,
             ("APP_ID_ERROR" | "BOT_OWNERSHIP_ERROR", _) => OWNER,
             ("WRONG_REQUEST" | "BOT_UNREGISTER_FAILED", Verb::Unregister) => BY_HAND,
             ("WRONG_AUTH_TYPE", _) => {
