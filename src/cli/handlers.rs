@@ -314,8 +314,11 @@ mod tests {
         let keyed = ("crm".to_owned(), EventType::Offline, None);
         let all = [online(&small, None), online(&large, None), offline.clone(), keyed.clone()];
         assert_eq!(unbindings(&[]), all);
-        assert_eq!(unbindings(&["--connector", "crm"]), [keyed.clone()]);
-        assert_eq!(unbindings(&["--connector", "", "--event-type", "offline"]), [offline.clone()]);
+        assert_eq!(unbindings(&["--connector", "crm"]), std::slice::from_ref(&keyed));
+        assert_eq!(
+            unbindings(&["--connector", "", "--event-type", "offline"]),
+            std::slice::from_ref(&offline)
+        );
         assert_eq!(unbindings(&["--handler", &small]), [online(&small, None)]);
         assert_eq!(unbindings(&["--handler", "https://a.example/"]), []);
         assert_eq!(unbindings(&["--event-type", "offline"]), [offline, keyed]);

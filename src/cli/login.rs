@@ -106,7 +106,7 @@ async fn is_forgetting_wanted(
     }
     let loss = Loss::of_journal(&source.name, &store.undelivered(&source.name).await?, None);
     let what = format!("of the queue that `{}` has read so far will not be delivered", source.name);
-    loss.is_accepted(&args.consent, &what, "forget them?", signals).await
+    loss.ask(&args.consent, &what, "forget them?", signals).await
 }
 
 /// The login that belongs to this very source.

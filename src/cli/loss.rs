@@ -76,7 +76,7 @@ impl Loss {
     /// # Errors
     /// With a dry run, why the portal could not be asked: it cannot say how many events go. A usage error where
     /// nobody can be asked.
-    pub async fn is_accepted(
+    pub async fn ask(
         self,
         consent: &ConsentArgs,
         what: &str,
@@ -86,14 +86,14 @@ impl Loss {
         if self.is_none() && !consent.is_dry_run() {
             return Ok(true);
         }
-        self.is_accepted_always(consent, what, question, signals).await
+        self.ask_anyway(consent, what, question, signals).await
     }
 
     /// The same for what is meant to destroy: the question comes even where nothing goes now.
     ///
     /// # Errors
-    /// As [`Loss::is_accepted`].
-    pub async fn is_accepted_always(
+    /// As [`Loss::ask`].
+    pub async fn ask_anyway(
         self,
         consent: &ConsentArgs,
         what: &str,

@@ -128,7 +128,7 @@ async fn set(args: &SetArgs, config: &Config, signals: &Signals) -> anyhow::Resu
         None => loss,
     };
     let what = format!("of `{}` will not be delivered to the sinks that have not got them", source.name);
-    if !loss.is_accepted(&args.consent, &what, "skip them?", signals).await? {
+    if !loss.ask(&args.consent, &what, "skip them?", signals).await? {
         return Ok(Exit::Clean);
     }
     let store = match store.take() {

@@ -28,7 +28,7 @@ impl Peek {
     /// # Errors
     /// As [`Caller::call`].
     pub async fn page(&mut self) -> Result<Batch, CallError> {
-        let mut tries = Tries::new();
+        let mut tries = Tries::default();
         loop {
             match self.look().await {
                 Err(refusal) => tries.pause_after(refusal).await?,

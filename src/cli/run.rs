@@ -116,7 +116,7 @@ async fn is_forgetting_wanted(
     }
     let names: Vec<String> = args.forget.iter().map(|sink| format!("`{sink}`")).collect();
     let what = format!("have not been delivered to {} and will not be", names.join(", "));
-    loss.is_accepted(&args.consent, &what, "forget them?", signals).await
+    loss.ask(&args.consent, &what, "forget them?", signals).await
 }
 
 /// What `sink` has not got of `source`.

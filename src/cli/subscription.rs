@@ -90,7 +90,7 @@ pub async fn unsubscribe(
         } else {
             ("wait at the portal and are delivered before the subscription ends", "")
         };
-        if !loss.is_accepted_always(&args.consent, what, question, signals).await? {
+        if !loss.ask_anyway(&args.consent, what, question, signals).await? {
             return Ok(Exit::Clean);
         }
     } else {

@@ -162,7 +162,7 @@ enum Patience {
 impl Patience {
     fn new(once: bool) -> Self {
         if once {
-            return Self::Looking(Tries::new());
+            return Self::Looking(Tries::default());
         }
         Self::Following { backoff: Backoff::jittered(DELAY_MIN, DELAY_MAX), failures: 0 }
     }

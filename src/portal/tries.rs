@@ -25,12 +25,14 @@ pub struct Tries {
     backoff: Backoff,
 }
 
-impl Tries {
+impl Default for Tries {
     /// All of them.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self::of(TRIES_MAX)
     }
+}
 
+impl Tries {
     /// So many, 1 or more.
     pub fn of(max: u32) -> Self {
         Self { left: max.saturating_sub(1), backoff: Backoff::jittered(PAUSE_MIN, PAUSE_MAX) }
@@ -87,7 +89,7 @@ mod tests {
     }
 
     fn pauses(refusal: &CallError) -> usize {
-        let mut tries = Tries::new();
+        let mut tries = Tries::default();
         std::iter::from_fn(|| tries.pause(refusal)).take(100).count()
     }
 
@@ -105,7 +107,7 @@ mod tests {
         let soon = Some(Duration::from_secs(3));
         assert_eq!(pauses(&refusal(Class::OpWait, "OPERATION_TIME_LIMIT", soon)), 2);
         assert!(
-            Tries::new()
+            Tries::default()
                 .pause(&refusal(Class::Rate, "X", soon))
                 .is_some_and(|pause| pause >= Duration::from_secs(3))
         );
