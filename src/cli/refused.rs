@@ -10,11 +10,10 @@ use super::spelling::span;
 use crate::portal::{CallError, Class};
 
 /// The codes that say more than their class does.
-const BY_CODE: [(&str, Exit); 9] = [
+const BY_CODE: [(&str, Exit); 8] = [
     // A mistake in the command line.
     ("ERROR_EVENT_NOT_FOUND", Exit::Usage),
-    // A mistake in the configuration: the other kind of credential, or an address without https.
-    ("WRONG_AUTH_TYPE", Exit::Config),
+    // A mistake in the configuration: an address without https.
     ("INVALID_REQUEST", Exit::Config),
     // A bot's secret is missing or is another one's.
     ("BOT_TOKEN_NOT_SPECIFIED", Exit::Refused),

@@ -34,7 +34,7 @@ const REFUSALS: [(u16, &str, i32, &str); 14] = [
     (401, "ERROR_OAUTH", 77, "install the application"),
     (403, "WRONG_LICENSE", 77, "subscription"),
     (404, "ERROR_METHOD_NOT_FOUND", 77, ""),
-    (403, "WRONG_AUTH_TYPE", 78, ""),
+    (403, "WRONG_AUTH_TYPE", 77, ""),
     (401, "INVALID_REQUEST", 78, "https"),
     (400, "ERROR_ARGUMENT", 70, "please report it"),
     (400, "ERROR_EVENT_NOT_FOUND", 64, ""),

@@ -177,7 +177,7 @@ async fn every_refusal_comes_with_what_to_do() {
         ("BOT_UNREGISTER_FAILED", 69, "administrator"),
         ("BOT_TOKEN_NOT_SPECIFIED", 77, "--bot-token-file"),
         ("insufficient_scope", 77, "`imbot`"),
-        ("WRONG_AUTH_TYPE", 78, "credential"),
+        ("WRONG_AUTH_TYPE", 77, "credential"),
         ("ERROR_METHOD_NOT_FOUND", 77, "--v2"),
         ("NEVER_SEEN", 69, "NEVER_SEEN"),
     ] {

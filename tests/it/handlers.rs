@@ -139,7 +139,7 @@ async fn a_refusal_is_explained_and_shows_no_handler() {
     let setup = logged_in(&portal, 1).await;
     bind(&portal, "ONTASKADD", OLD, 0).await;
     for (status, refusal, expected, words) in [
-        (403, "WRONG_AUTH_TYPE", 78, "[sources.app.oauth]"),
+        (403, "WRONG_AUTH_TYPE", 77, "[sources.app.oauth]"),
         (403, "ACCESS_DENIED", 77, "administrator"),
         (400, "ERROR_EVENT_NOT_FOUND", 64, "is the name right"),
         (503, "QUERY_LIMIT_EXCEEDED", 69, "QUERY_LIMIT_EXCEEDED"),
@@ -182,7 +182,7 @@ async fn every_documented_refusal_has_its_exit_code() {
     let unbind = ["unbind", "app", "--event", "ONTASKADD", "--yes"];
     for (method, args) in [("event.unbind", unbind.as_slice()), ("event.get", &["list", "app"])] {
         for (status, refusal, expected, words) in [
-            (403, "WRONG_AUTH_TYPE", 78, "`b24relay login app`"),
+            (403, "WRONG_AUTH_TYPE", 77, "`b24relay login app`"),
             (403, "ACCESS_DENIED", 77, "log in as an administrator"),
             (403, "WRONG_LICENSE", 77, "subscription"),
             (400, "ERROR_ARGUMENT", 70, "please report it"),
