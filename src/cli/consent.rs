@@ -9,6 +9,9 @@ use super::output::{print, remark};
 use crate::shutdown::Signals;
 use crate::stdio::stderr;
 
+const NOBODY: &str =
+    "there is no terminal to ask on: give --yes to go ahead, or --dry-run to see what would go";
+
 #[derive(Debug, Args)]
 pub struct ConsentArgs {
     /// Do not ask first
@@ -20,14 +23,28 @@ pub struct ConsentArgs {
 }
 
 impl ConsentArgs {
+    /// Whether nothing is to be changed.
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// Whether any of the flags is given.
+    pub fn is_given_at_all(&self) -> bool {
+        self.yes || self.dry_run
+    }
+
     /// Refuses a run that would have to ask where nobody can answer, before anything else is done.
     pub fn require_somebody(&self) -> Result<(), UsageError> {
-        if self.yes || self.dry_run || io::stdin().is_terminal() {
-            return Ok(());
-        }
-        let text =
-            "there is no terminal to ask on: give --yes to go ahead, or --dry-run to see what would go";
-        Err(UsageError(text.to_owned()))
+        if self.can_be_asked() { Ok(()) } else { Err(UsageError(NOBODY.to_owned())) }
+    }
+
+    /// The same where it is known `what` would go.
+    pub fn require_somebody_for(&self, what: &str) -> Result<(), UsageError> {
+        if self.can_be_asked() { Ok(()) } else { Err(UsageError(format!("{what}: {NOBODY}"))) }
+    }
+
+    fn can_be_asked(&self) -> bool {
+        self.yes || self.dry_run || io::stdin().is_terminal()
     }
 
     /// Whether to go ahead with what `question` asks. When not, that is said.

@@ -1,10 +1,12 @@
 //! Exit codes (sysexits), and the last line on stderr.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
+use super::refused;
 use crate::config::ConfigError;
 use crate::foreign_text::visible;
-use crate::portal::{CallError, Class};
+use crate::portal::CallError;
 use crate::relay::{Ending, RelayError};
 use crate::stdio::stderr;
 use crate::store::StoreError;
@@ -50,7 +52,7 @@ impl Exit {
             return Self::of_store(error);
         }
         if let Some(error) = error.downcast_ref::<CallError>() {
-            return Self::of_call(error);
+            return refused::exit(error);
         }
         if error.is::<UsageError>() {
             return Self::Usage;
@@ -80,18 +82,6 @@ impl Exit {
             StoreError::Damaged { .. } | StoreError::Unavailable { .. } | StoreError::Copy { .. } => Self::Io,
         }
     }
-
-    fn of_call(error: &CallError) -> Self {
-        match error.class {
-            // A page, a redirect or a certificate says nothing about the credential.
-            Class::Operator if !error.is_refusal() && !error.is_ours() => Self::Unavailable,
-            Class::Operator | Class::Refresh | Class::Unsubscribed => Self::Refused,
-            Class::Bug => Self::Internal,
-            Class::Retry | Class::RetryBounded | Class::Rate | Class::OpWait | Class::TooLarge => {
-                Self::Unavailable
-            }
-        }
-    }
 }
 
 impl From<Ending> for Exit {
@@ -118,18 +108,17 @@ pub fn complain(error: &anyhow::Error) {
 /// The same in the log as soon as there is one, so that a log of JSON lines ends with a JSON line. Waits for nobody.
 pub fn log_end(error: &anyhow::Error) {
     if tracing::dispatcher::has_been_set() {
-        tracing::error!(error = format!("{error:#}"), cure = cure(error), "b24relay ends");
+        tracing::error!(error = format!("{error:#}"), cure = hint(error).as_deref(), "b24relay ends");
     } else {
         stderr::log(complaint(error).into());
     }
 }
 
 fn complaint(error: &anyhow::Error) -> String {
-    let cure = cure(error).map_or(String::new(), |cure| format!("\nb24relay: {cure}"));
-    format!("b24relay: {error:#}{cure}\n")
+    let hint = hint(error).map_or(String::new(), |hint| format!("\nb24relay: {hint}"));
+    format!("b24relay: {error:#}{hint}\n")
 }
 
-fn cure(error: &anyhow::Error) -> Option<&str> {
-    let refusal = error.downcast_ref::<CallError>()?;
-    Some(refusal.cure.as_ref()).filter(|cure| !cure.is_empty())
+fn hint(error: &anyhow::Error) -> Option<Cow<'_, str>> {
+    error.downcast_ref::<CallError>().map(refused::hint)
 }

@@ -7,13 +7,14 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::consent::ConsentArgs;
-use super::exit::{Exit, SetupError, UsageError};
+use super::exit::{Exit, SetupError};
 use super::output::{print, print_json};
+use super::refused::is_about_plan;
 use super::source::{caller, find};
 use super::table::{aligned, filled, table};
 use crate::config::{Config, SecretText, SourceConfig};
 use crate::portal::handlers::{self, EventType, Handler, Unbinding};
-use crate::portal::{CallError, Caller, Class};
+use crate::portal::{CallError, Caller};
 use crate::shutdown::Signals;
 
 const NOTES: &str = "\
@@ -82,6 +83,9 @@ struct UnbindArgs {
     /// Only what was bound for this user; 0 is what was bound for nobody in particular
     #[arg(long, value_name = "USER")]
     auth_type: Option<u64>,
+    /// Only the offline handler with this key (`connector_id`); an empty one means those without a key
+    #[arg(long, value_name = "CONNECTOR")]
+    connector: Option<String>,
     /// Only what the portal pushes, or only what it keeps to be fetched
     #[arg(long, value_name = "TYPE")]
     event_type: Option<EventTypeArg>,
@@ -138,11 +142,11 @@ async fn unbind(args: &UnbindArgs, config: &Config, signals: &Signals) -> anyhow
         )?;
         return Ok(Exit::Clean);
     }
-    print(&listed(matching.iter().copied()))?;
-    let question = match matching.len() {
-        1 => "remove this handler?".to_owned(),
-        count => format!("remove these {count} handlers?"),
+    let (count, question) = match matching.len() {
+        1 => ("1 handler matches".to_owned(), "remove this handler?".to_owned()),
+        count => (format!("{count} handlers match"), format!("remove these {count} handlers?")),
     };
+    print(&format!("{}\n\n{count}", listed(matching.iter().copied())))?;
     if !args.consent.is_given(&question, signals).await? {
         return Ok(Exit::Clean);
     }
@@ -157,6 +161,10 @@ async fn remove(source: &SourceConfig, caller: &Caller, unbindings: &[Unbinding]
         match handlers::unbind(caller, unbinding).await {
             Ok(removed) => count += removed,
             Err(refusal) => {
+                // With nothing removed, the refusal says all there is to say.
+                if count == 0 {
+                    return Err(explained(source, refusal).into());
+                }
                 print(&removed(count))?;
                 return Err(explained(source, refusal)).context("not everything was removed");
             }
@@ -180,6 +188,7 @@ impl UnbindArgs {
         bound.event.eq_ignore_ascii_case(self.event.trim())
             && self.handler.as_ref().is_none_or(|url| *url == bound.handler)
             && self.event_type.is_none_or(|wanted| wanted == event_type)
+            && self.connector.as_ref().is_none_or(|connector| *connector == bound.connector_id)
             && self.auth_type.is_none_or(|user| !bound.offline && bound.auth_type.unwrap_or(0) == user)
     }
 
@@ -187,9 +196,15 @@ impl UnbindArgs {
     /// user is named.
     fn unbindings(&self, matching: &[&Handler]) -> Vec<Unbinding> {
         let mut unbindings = Vec::new();
-        for Handler { event, handler, offline, .. } in matching.iter().copied().cloned() {
+        for Handler { event, handler, connector_id, offline, .. } in matching.iter().copied().cloned() {
             let event_type = if offline { EventType::Offline } else { EventType::Online };
-            let unbinding = Unbinding { event, handler, auth_type: self.auth_type, event_type };
+            let unbinding = Unbinding {
+                event,
+                handler,
+                auth_type: self.auth_type,
+                auth_connector: connector_id,
+                event_type,
+            };
             if !unbindings.contains(&unbinding) {
                 unbindings.push(unbinding);
             }
@@ -217,30 +232,35 @@ fn needs_oauth(source: &SourceConfig) -> SetupError {
 }
 
 async fn bound(source: &SourceConfig, caller: &Caller) -> anyhow::Result<Vec<Handler>> {
-    handlers::list(caller).await.map_err(|refusal| explained(source, refusal))
+    handlers::list(caller).await.map_err(|refusal| explained(source, refusal).into())
 }
 
 const ADMINISTRATOR: &str = "log in as an administrator of the portal: others may touch neither offline handlers nor \
                              those of other users";
 
-fn explained(source: &SourceConfig, refusal: CallError) -> anyhow::Error {
+const PLAN: &str = "the portal's subscription does not include this feature (handlers with a connector need a plan of their \
+                    own): change the plan; another login does not help";
+const EVENT: &str = "is the name right, and has the application its scope?";
+const OLD_PORTAL: &str = "the portal does not know the method: update the portal";
+
+fn explained(source: &SourceConfig, refusal: CallError) -> CallError {
     let code = refusal.code().unwrap_or_default().to_ascii_uppercase();
     match code.as_str() {
-        "WRONG_AUTH_TYPE" => needs_oauth(source).into(),
-        "ERROR_EVENT_NOT_FOUND" => {
-            UsageError(format!("{refusal}: is the name right, and has the application its scope?")).into()
-        }
-        "ACCESS_DENIED" => refusal.advising(Class::Operator, ADMINISTRATOR).into(),
-        _ => refusal.into(),
+        "WRONG_AUTH_TYPE" => refusal.advising(needs_oauth(source).0),
+        "ERROR_EVENT_NOT_FOUND" => refusal.advising(EVENT),
+        "ERROR_METHOD_NOT_FOUND" => refusal.advising(OLD_PORTAL),
+        "WRONG_LICENSE" => refusal.advising(PLAN),
+        "ACCESS_DENIED" if !is_about_plan(&refusal) => refusal.advising(ADMINISTRATOR),
+        _ => refusal,
     }
 }
 
 fn listed<'a>(bound: impl Iterator<Item = &'a Handler>) -> String {
-    let mut rows = table(&["EVENT", "TYPE", "USER", "HANDLER"]);
-    for Handler { event, handler, auth_type, offline } in bound {
+    let mut rows = table(&["EVENT", "TYPE", "USER", "CONNECTOR", "HANDLER"]);
+    for Handler { event, handler, auth_type, connector_id, offline } in bound {
         let event_type = if *offline { "offline" } else { "online" };
         let user = auth_type.map_or_else(|| "-".to_owned(), |user| user.to_string());
-        rows.add_row([filled(event).as_str(), event_type, &user, &filled(handler)]);
+        rows.add_row([filled(event).as_str(), event_type, &user, &filled(connector_id), &filled(handler)]);
     }
     aligned(rows)
 }
@@ -264,6 +284,7 @@ mod tests {
             event: "ONTASKADD".into(),
             handler: handler.into(),
             auth_type,
+            connector_id: String::new(),
             offline: false,
         };
         vec![
@@ -271,6 +292,7 @@ mod tests {
             online("https://a.example/?k=1", Some(7)),
             online("https://a.example/?K=1", None),
             Handler { offline: true, ..online("", None) },
+            Handler { offline: true, connector_id: "crm".into(), ..online("", None) },
             Handler { event: "ONTASKUPDATE".into(), ..online("https://a.example/?k=1", None) },
         ]
     }
@@ -278,7 +300,9 @@ mod tests {
     fn unbindings(given: &[&str]) -> Vec<(String, EventType, Option<u64>)> {
         let (args, bound) = (args(given), bound());
         let matching: Vec<&Handler> = bound.iter().filter(|handler| args.means(handler)).collect();
-        let told = |unbinding: Unbinding| (unbinding.handler, unbinding.event_type, unbinding.auth_type);
+        let told = |unbinding: Unbinding| {
+            (unbinding.handler + &unbinding.auth_connector, unbinding.event_type, unbinding.auth_type)
+        };
         args.unbindings(&matching).into_iter().map(told).collect()
     }
 
@@ -287,10 +311,17 @@ mod tests {
         let (small, large) = ("https://a.example/?k=1".to_owned(), "https://a.example/?K=1".to_owned());
         let online = |url: &String, user| (url.clone(), EventType::Online, user);
         let offline = (String::new(), EventType::Offline, None);
-        assert_eq!(unbindings(&[]), [online(&small, None), online(&large, None), offline.clone()]);
+        let keyed = ("crm".to_owned(), EventType::Offline, None);
+        let all = [online(&small, None), online(&large, None), offline.clone(), keyed.clone()];
+        assert_eq!(unbindings(&[]), all);
+        assert_eq!(unbindings(&["--connector", "crm"]), std::slice::from_ref(&keyed));
+        assert_eq!(
+            unbindings(&["--connector", "", "--event-type", "offline"]),
+            std::slice::from_ref(&offline)
+        );
         assert_eq!(unbindings(&["--handler", &small]), [online(&small, None)]);
         assert_eq!(unbindings(&["--handler", "https://a.example/"]), []);
-        assert_eq!(unbindings(&["--event-type", "offline"]), [offline]);
+        assert_eq!(unbindings(&["--event-type", "offline"]), [offline, keyed]);
         assert_eq!(unbindings(&["--auth-type", "7"]), [online(&small, Some(7))]);
         assert_eq!(unbindings(&["--auth-type", "0"]), [online(&small, Some(0)), online(&large, Some(0))]);
     }

@@ -10,7 +10,9 @@ use clap::Args;
 use reqwest::Url;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use super::consent::ConsentArgs;
 use super::exit::{Exit, SetupError, UsageError};
+use super::loss::Loss;
 use super::output::{print, remark};
 use super::source::find;
 use crate::config::{AccessConfig, Config, OAuthConfig, SourceConfig};
@@ -50,6 +52,8 @@ pub struct LoginArgs {
     /// stopped
     #[arg(long)]
     new_queue: bool,
+    #[command(flatten)]
+    consent: ConsentArgs,
 }
 
 /// Gets a pair of tokens, shows whose it is, and keeps it.
@@ -57,6 +61,9 @@ pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow
     let source = find(config, &args.source)?;
     let oauth = own_login(source)?;
     let store = if args.new_queue { Store::open(&config.state)? } else { Store::open_beside(&config.state)? };
+    if !is_forgetting_wanted(args, source, &store, signals).await? {
+        return Ok(Exit::Clean);
+    }
     let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
     let callers = Callers::open(config, [source], &memory).await.map_err(SetupError)?;
     let grant = callers.grant(source).context("the source has no login")?;
@@ -86,6 +93,24 @@ pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow
         );
     }
     Ok(Exit::Clean)
+}
+
+/// Another queue takes the place of the one so far: says how many events in the journal go with it, and asks.
+async fn is_forgetting_wanted(
+    args: &LoginArgs,
+    source: &SourceConfig,
+    store: &Store,
+    signals: &Signals,
+) -> anyhow::Result<bool> {
+    if !args.new_queue && args.consent.is_given_at_all() {
+        return Err(UsageError("`--yes` and `--dry-run` are for `--new-queue` alone".to_owned()).into());
+    }
+    if !args.new_queue {
+        return Ok(true);
+    }
+    let loss = Loss::of_journal(&source.name, &store.undelivered(&source.name).await?, None);
+    let what = format!("of the queue that `{}` has read so far will not be delivered", source.name);
+    loss.ask(&args.consent, &what, "forget them?", signals).await
 }
 
 /// The login that belongs to this very source.

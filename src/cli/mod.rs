@@ -10,12 +10,14 @@ mod exit;
 mod handlers;
 mod healthcheck;
 mod login;
+mod loss;
 mod man;
 mod offset;
 mod output;
 mod palette;
 mod peek;
 mod portal;
+mod refused;
 mod replay;
 mod resume;
 mod run;
@@ -218,7 +220,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Login(args) => {
             with_runtime(async |signals| login::run(&args, &configure(&cli.global)?, &signals).await)
         }
-        Command::Offset(args) => with_runtime(async |_| offset::run(&args, &configure(&cli.global)?).await),
+        Command::Offset(args) => {
+            with_runtime(async |signals| offset::run(&args, &configure(&cli.global)?, &signals).await)
+        }
         Command::Portal(args) => with_runtime(async |_| portal::run(&args, &cli.global).await),
         Command::Status(args) => match args.watch {
             None => status::run(&args, &cli.global),

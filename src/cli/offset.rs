@@ -5,25 +5,31 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::consent::ConsentArgs;
 use super::exit::{Exit, SetupError, UsageError};
+use super::loss::{self, Loss};
 use super::output::{print, print_json};
 use super::source::find;
 use super::table::{aligned, table};
 use crate::config::{Config, SourceConfig};
 use crate::event::Offset;
 use crate::portal::Memory;
-use crate::relay::{Callers, StoreMemory, adopt};
-use crate::store::{LaneReport, Store, StoreError};
+use crate::relay::{Callers, NoMemory, StoreMemory, adopt, is_same_queue};
+use crate::shutdown::Signals;
+use crate::store::{LaneReport, Store};
 
 pub const NOTES: &str = "\
 An offset is the lowest event id that is still wanted. The portal forgets everything below the least one \
 when it is polled next; what it has forgotten does not come back, and what is put behind is delivered again \
 as far as the portal still has it (24 hours).
 
+A move forward past events that some sink has not got says how many they are, and asks.
+
 Examples:
   b24relay offset show support
   b24relay offset set support 1                the portal was restored: begin with what it has
   b24relay offset set support 90400            deliver again from event 90400 on
+  b24relay offset set support 90500 --dry-run  how many events would be skipped?
   b24relay offset set support 1 --new-queue    the source reads another user's queue from now on";
 
 #[derive(Debug, Args)]
@@ -59,6 +65,8 @@ struct SetArgs {
     /// Forget which queue the source has read so far: its credential belongs to another user now
     #[arg(long)]
     new_queue: bool,
+    #[command(flatten)]
+    consent: ConsentArgs,
 }
 
 fn offset(text: &str) -> Result<Offset, String> {
@@ -67,15 +75,14 @@ fn offset(text: &str) -> Result<Offset, String> {
 }
 
 /// Shows or sets.
-pub async fn run(args: &OffsetArgs, config: &Config) -> anyhow::Result<Exit> {
+pub async fn run(args: &OffsetArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     match &args.action {
-        Action::Show(args) => show(args, config)?,
-        Action::Set(args) => set(args, config).await?,
+        Action::Show(args) => show(args, config),
+        Action::Set(args) => set(args, config, signals).await,
     }
-    Ok(Exit::Clean)
 }
 
-fn show(args: &ShowArgs, config: &Config) -> anyhow::Result<()> {
+fn show(args: &ShowArgs, config: &Config) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     let report = Store::report(&config.state)?;
     let known = report.sources.into_iter().find(|known| known.name == source.name);
@@ -87,7 +94,7 @@ fn show(args: &ShowArgs, config: &Config) -> anyhow::Result<()> {
             lanes.iter().map(|lane| json!({ "sink": lane.sink, "offset": lane.offset })).collect();
         let shown = json!({ "source": known.name, "queue": known.identity, "confirmed": known.confirmed, "sinks": offsets });
         print_json(&shown)?;
-        return Ok(());
+        return Ok(Exit::Clean);
     }
     let mut offsets = table(&["SINK", "OFFSET"]);
     for lane in &lanes {
@@ -99,32 +106,93 @@ fn show(args: &ShowArgs, config: &Config) -> anyhow::Result<()> {
         known.confirmed,
         aligned(offsets)
     ))?;
-    Ok(())
+    Ok(Exit::Clean)
 }
 
-async fn set(args: &SetArgs, config: &Config) -> anyhow::Result<()> {
+async fn set(args: &SetArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
-    let store = Store::open(&config.state)?;
-    let identity = identity(config, source, &store).await?;
-    let queue = match adopt(&store, &source.name, &identity).await {
-        Err(StoreError::OtherQueue { .. }) if args.new_queue => {
-            store.forget_queue(&source.name).await?;
-            adopt(&store, &source.name, &identity).await?.0
-        }
-        adopted => adopted?.0,
+    // Before anything is agreed to, nothing is created.
+    let mut store = config.state.exists().then(|| Store::open(&config.state)).transpose()?;
+    let callers = callers(config, source, store.as_ref()).await?;
+    let identity = callers.identity(source).await?;
+    let is_other = match &store {
+        Some(store) => reads_other(config, store, source, &identity).await?,
+        None => false,
     };
+    if let Some(store) = store.as_ref().filter(|_| is_other && !args.new_queue) {
+        adopt(store, &source.name, &identity).await?;
+    }
+    let loss = loss(args, config, source, &callers, store.as_ref().filter(|_| !is_other)).await?;
+    let loss = match store.as_ref().filter(|_| is_other) {
+        Some(store) => forgotten(source, store, loss).await?,
+        None => loss,
+    };
+    let what = format!("of `{}` will not be delivered to the sinks that have not got them", source.name);
+    if !loss.ask(&args.consent, &what, "skip them?", signals).await? {
+        return Ok(Exit::Clean);
+    }
+    let store = match store.take() {
+        Some(store) => store,
+        None => Store::open(&config.state)?,
+    };
+    if is_other {
+        store.forget_queue(&source.name).await?;
+    }
+    let queue = adopt(&store, &source.name, &identity).await?.0;
     let sinks = config.sinks.iter().filter(|sink| sink.takes_source(&source.name));
     store.set_offset(&source.name, sinks.map(|sink| sink.name.clone()).collect(), args.offset).await?;
     print(&format!(
         "all sinks of `{}` stand at offset {} of the queue `{}`",
         source.name, args.offset, queue.identity
     ))?;
-    Ok(())
+    Ok(Exit::Clean)
 }
 
-/// The queue that the source reads with the credential it has now. With OAuth that is the last login's.
-async fn identity(config: &Config, source: &SourceConfig, store: &Store) -> anyhow::Result<String> {
-    let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
-    let callers = Callers::open(config, [source], &memory).await.map_err(SetupError)?;
-    Ok(callers.identity(source).await?)
+/// What some sink has not got and lies below the new offset. A move back takes nothing away, and asks nobody.
+async fn loss(
+    args: &SetArgs,
+    config: &Config,
+    source: &SourceConfig,
+    callers: &Callers,
+    store: Option<&Store>,
+) -> anyhow::Result<Loss> {
+    let known = loss::known(config, source, store).await?;
+    if known.lanes.values().all(|checkpoint| checkpoint.offset() >= args.offset) {
+        return Ok(Loss::default());
+    }
+    let end = Some(args.offset);
+    let mut loss = Loss::of_journal(&source.name, &known, end);
+    loss.add_page(loss::page(source, callers).await, end, |event| known.lacks(event.id));
+    Ok(loss)
+}
+
+/// `loss`, and what the journal holds of the queue that is forgotten.
+async fn forgotten(source: &SourceConfig, store: &Store, mut loss: Loss) -> anyhow::Result<Loss> {
+    loss.add(Loss::of_journal(&source.name, &store.undelivered(&source.name).await?, None));
+    Ok(loss)
+}
+
+/// Whether the credential opens another queue than the one on record.
+async fn reads_other(
+    config: &Config,
+    store: &Store,
+    source: &SourceConfig,
+    identity: &str,
+) -> anyhow::Result<bool> {
+    let report = Store::report(&config.state)?;
+    let known =
+        report.sources.into_iter().find(|known| known.name == source.name && !known.identity.is_empty());
+    Ok(match known {
+        Some(known) => known.identity != identity && !is_same_queue(store, &known.identity, identity).await,
+        None => false,
+    })
+}
+
+/// The callers with the credential that the source has now. With OAuth that is the last login's.
+async fn callers(config: &Config, source: &SourceConfig, store: Option<&Store>) -> anyhow::Result<Callers> {
+    let memory: Arc<dyn Memory> = match store {
+        Some(store) => Arc::new(StoreMemory(store.clone())),
+        None => Arc::new(NoMemory),
+    };
+    Ok(Callers::open(config, [source], &memory).await.map_err(SetupError)?)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::SourceConfig;
 use crate::event::{Batch, Offset, Queue};
-use crate::portal::{CallError, Caller, Class, EventQueue, Upstream as _};
+use crate::portal::{CallError, Caller, Class, EventQueue, Tries, Upstream as _};
 
 /// The most events that one look can show (PORTAL.md 2.1). What lies behind them can only be seen by
 /// confirming them.
@@ -28,6 +28,20 @@ impl Peek {
     /// # Errors
     /// As [`Caller::call`].
     pub async fn page(&mut self) -> Result<Batch, CallError> {
+        let mut tries = Tries::default();
+        loop {
+            match self.look().await {
+                Err(refusal) => tries.pause_after(refusal).await?,
+                page => return page,
+            }
+        }
+    }
+
+    /// The same, tried once.
+    ///
+    /// # Errors
+    /// As [`Caller::attempt`].
+    pub async fn look(&mut self) -> Result<Batch, CallError> {
         let mut has_renewed = false;
         loop {
             match self.queue.poll(Offset::START, self.limit).await {

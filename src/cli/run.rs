@@ -1,11 +1,17 @@
 //! `b24relay run`: the daemon.
 
+use std::sync::Arc;
+
 use clap::Args;
 use tracing::{error, info, warn};
 
 use super::GlobalArgs;
-use super::exit::{BusyError, Exit, UsageError};
-use crate::relay::{self, Ending, Until};
+use super::consent::ConsentArgs;
+use super::exit::{BusyError, Exit, SetupError, UsageError};
+use super::loss::{self, Loss};
+use crate::config::Config;
+use crate::portal::Memory;
+use crate::relay::{self, Callers, Ending, StoreMemory, Until};
 use crate::service::{Troubles, View, Witness};
 use crate::shutdown::Signals;
 use crate::store::Store;
@@ -15,7 +21,8 @@ const EXAMPLES: &str = "\
 Examples:
   b24relay run --config /etc/b24relay/b24relay.toml
   b24relay run --once --log-format json    from cron: deliver what is waiting, then leave
-  b24relay run --forget crm                the sink `crm` is gone for good, with what it has not got
+  b24relay run --forget crm --dry-run      how many events has the removed sink `crm` not got?
+  b24relay run --forget crm --yes          the sink `crm` is gone for good, with what it has not got
 
 Signals:
   SIGTERM, SIGINT  finish what is under way (`shutdown_grace`); a second one, at least 500 ms later,
@@ -30,9 +37,11 @@ pub struct RunArgs {
     /// Deliver what is waiting in every queue, then leave
     #[arg(long)]
     once: bool,
-    /// Let go of what a sink has not got that is no longer configured; may be given again
+    /// Discard what a sink that is no longer configured has not got; asks first; may be given again
     #[arg(long, value_name = "SINK")]
     forget: Vec<String>,
+    #[command(flatten)]
+    consent: ConsentArgs,
 }
 
 /// Polls and delivers until stopped, or with `--once` until every queue is read to its end.
@@ -44,7 +53,14 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
         let reason = format!("`--forget {0}`: the sink `{0}` is configured; remove it first", sink.name);
         return Err(UsageError(reason).into());
     }
+    if args.forget.is_empty() && args.consent.is_given_at_all() {
+        let reason = "`--yes` and `--dry-run` are for `--forget SINK` alone";
+        return Err(UsageError(reason.to_owned()).into());
+    }
     let store = Store::open(&config.state)?;
+    if !args.forget.is_empty() && !is_forgetting_wanted(args, config, &store, signals).await? {
+        return Ok(Exit::Clean);
+    }
     info!(version = env!("CARGO_PKG_VERSION"), state = %config.state.display(), "b24relay started");
     for sink in &args.forget {
         match store.forget_sink(sink).await? {
@@ -83,4 +99,41 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
         Ending::Refused => error!("b24relay stopped: a source cannot be polled"),
     }
     Ok(ending.into())
+}
+
+/// Says how many events go with the sinks that are to be forgotten, and asks.
+async fn is_forgetting_wanted(
+    args: &RunArgs,
+    config: &Config,
+    store: &Store,
+    signals: &Signals,
+) -> anyhow::Result<bool> {
+    let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
+    let callers = Callers::open(config, &config.sources, &memory).await.map_err(SetupError)?;
+    let mut loss = Loss::default();
+    for sink in &args.forget {
+        for source in store.sources_of(sink).await? {
+            loss.add(left_by(sink, &source, config, store, &callers).await?);
+        }
+    }
+    let names: Vec<String> = args.forget.iter().map(|sink| format!("`{sink}`")).collect();
+    let what = format!("have not been delivered to {} and will not be", names.join(", "));
+    loss.ask(&args.consent, &what, "forget them?", signals).await
+}
+
+/// What `sink` has not got of `source`.
+async fn left_by(
+    sink: &str,
+    source: &str,
+    config: &Config,
+    store: &Store,
+    callers: &Callers,
+) -> anyhow::Result<Loss> {
+    let mut known = store.undelivered(source).await?;
+    known.lanes.retain(|other, _| other == sink);
+    let mut loss = Loss::of_journal(source, &known, None);
+    if let Some(source) = config.sources.iter().find(|other| other.name == source) {
+        loss.add_page(loss::page(source, callers).await, None, |event| known.lacks(event.id));
+    }
+    Ok(loss)
 }

@@ -7,10 +7,13 @@ use serde::de::IgnoredAny;
 use serde_json::Map;
 
 use super::GlobalArgs;
+use super::consent::ConsentArgs;
 use super::exit::{Exit, SetupError, UsageError};
+use super::loss::{self, Loss};
 use super::output::print;
 use super::source::{caller, find};
 use crate::config::{Config, SourceConfig};
+use crate::event::Event;
 use crate::portal::Memory;
 use crate::relay::{self, Callers, Ending, StoreMemory, Until};
 use crate::service::{Troubles, Witness};
@@ -37,7 +40,9 @@ user. So what is waiting is delivered first; when that fails, the subscription s
 
 Examples:
   b24relay unsubscribe support
-  b24relay unsubscribe support --discard   the unread events are not wanted";
+  b24relay unsubscribe support --dry-run         how many events would be delivered first?
+  b24relay unsubscribe support --discard         the unread events are not wanted: asks
+  b24relay unsubscribe support --discard --yes   the same without a question";
 
 const NOT_DELIVERED: &str =
     "not unsubscribed: some events could not be delivered; try again, or give them up with --discard";
@@ -47,9 +52,11 @@ const NOT_DELIVERED: &str =
 pub struct UnsubscribeArgs {
     /// The source's name in the configuration
     source: String,
-    /// Do not deliver first: let the portal destroy what is unread
+    /// Do not deliver first: let the portal destroy what is unread. Asks first
     #[arg(long)]
     discard: bool,
+    #[command(flatten)]
+    consent: ConsentArgs,
 }
 
 /// Subscribes the source's user.
@@ -74,7 +81,19 @@ pub async fn unsubscribe(
     refuse_lone_bot(&source)?;
     // Held to the end: a daemon on the same state would subscribe again.
     let store = Store::open(&config.state)?;
-    if !args.discard {
+    let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
+    let callers = Callers::open(&config, [&source], &memory).await.map_err(SetupError)?;
+    if args.consent.is_dry_run() || args.discard {
+        let loss = unread(&config, &source, &callers, &store).await?;
+        let (what, question) = if args.discard {
+            ("wait at the portal: they are not delivered, and the portal destroys them", "discard them?")
+        } else {
+            ("wait at the portal and are delivered before the subscription ends", "")
+        };
+        if !loss.ask_anyway(&args.consent, what, question, signals).await? {
+            return Ok(Exit::Clean);
+        }
+    } else {
         config.sources.retain(|other| other.name == source.name);
         let ending = relay::run(&config, &store, signals, Until::Drained, &Witness::default()).await?;
         if ending != Ending::Clean {
@@ -82,12 +101,28 @@ pub async fn unsubscribe(
             return Ok(if ending == Ending::Refused { Exit::Refused } else { Exit::Temporary });
         }
     }
-    let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store));
-    let callers = Callers::open(&config, [&source], &memory).await.map_err(SetupError)?;
     let caller = callers.of(&source).map_err(SetupError)?;
     caller.call::<IgnoredAny>("im.v2.Event.unsubscribe", &Map::new()).await?;
     print(&format!("unsubscribed: the portal records no more events for {}", reader(&source)))?;
     Ok(Exit::Clean)
+}
+
+/// What the portal destroys when the subscription ends, and no sink and no journal has.
+async fn unread(
+    config: &Config,
+    source: &SourceConfig,
+    callers: &Callers,
+    store: &Store,
+) -> anyhow::Result<Loss> {
+    let known = loss::known(config, source, Some(store)).await?;
+    let page = loss::page(source, callers).await?;
+    let mut loss = Loss::default();
+    // The events of a bot stay.
+    let is_lost = |event: &Event| {
+        !event.kind.starts_with("ONIMBOTV2") && known.lacks(event.id) && !known.journal.contains(&event.id)
+    };
+    loss.add_page(Ok(page), None, is_lost);
+    Ok(loss)
 }
 
 /// A bot needs no subscription, and the one of the user behind its credential is another reader's.

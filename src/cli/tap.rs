@@ -12,7 +12,7 @@ use super::peek::{PAGE_MAX, Peek};
 use super::source::{callers, find};
 use crate::config::{Config, SourceConfig, StdoutFormat};
 use crate::event::{Batch, Event, EventId};
-use crate::portal::{CallError, Class};
+use crate::portal::{CallError, Class, Tries};
 use crate::relay::Callers;
 use crate::retry::Backoff;
 use crate::shutdown::{Signals, Wake};
@@ -28,7 +28,7 @@ const DELAY_MAX: Duration = Duration::from_secs(60);
 /// How long to stay away when the portal's operating time is used up and it has not said for how long.
 const OPERATING_UNKNOWN: Duration = Duration::from_secs(60);
 
-/// How many refusals in a row end a single look, and how many doubtful ones the following.
+/// How many doubtful refusals in a row end the following.
 const FAILURES_MAX: u32 = 5;
 
 const NOTES: &str = "\
@@ -84,7 +84,7 @@ async fn follow(
     let mut view = View::new(args);
     loop {
         let nudges_seen = signals.nudge_count();
-        match peek.page().await {
+        match peek.look().await {
             Err(refusal) => {
                 patience.wait_out(refusal, signals).await?;
                 continue;
@@ -149,39 +149,45 @@ impl View {
 }
 
 /// Waits refusals out, as long as waiting can help.
-struct Patience {
-    backoff: Backoff,
-    failures: u32,
-    once: bool,
+enum Patience {
+    /// Of somebody who wants a single look: that of every command.
+    Looking(Tries),
+    /// Of somebody who follows.
+    Following { backoff: Backoff, failures: u32 },
 }
 
 impl Patience {
     fn new(once: bool) -> Self {
-        Self { backoff: Backoff::jittered(DELAY_MIN, DELAY_MAX), failures: 0, once }
+        if once {
+            return Self::Looking(Tries::default());
+        }
+        Self::Following { backoff: Backoff::jittered(DELAY_MIN, DELAY_MAX), failures: 0 }
     }
 
     fn restore(&mut self) {
-        self.backoff.reset();
-        self.failures = 0;
+        if let Self::Following { backoff, failures } = self {
+            backoff.reset();
+            *failures = 0;
+        }
     }
 
     async fn wait_out(&mut self, refusal: CallError, signals: &Signals) -> Result<(), CallError> {
-        self.failures += 1;
-        if !heals(refusal.class) || (self.is_bounded(refusal.class) && self.failures >= FAILURES_MAX) {
-            return Err(refusal);
-        }
-        let asked = match refusal.class {
-            Class::OpWait => refusal.wait.unwrap_or(OPERATING_UNKNOWN),
-            _ => refusal.wait.unwrap_or_default(),
+        let delay = match self {
+            Self::Looking(tries) => tries.pause(&refusal),
+            Self::Following { backoff, failures } => {
+                *failures += 1;
+                let is_enough = refusal.class == Class::RetryBounded && *failures >= FAILURES_MAX;
+                let asked = match refusal.class {
+                    Class::OpWait => refusal.wait.unwrap_or(OPERATING_UNKNOWN),
+                    _ => refusal.wait.unwrap_or_default(),
+                };
+                (heals(refusal.class) && !is_enough).then(|| backoff.next_delay().max(asked))
+            }
         };
-        let delay = self.backoff.next_delay().max(asked);
+        let Some(delay) = delay else { return Err(refusal) };
         remark(&format!("tap: {refusal}; again in {:.1} s", delay.as_secs_f64()));
         signals.pause(delay, signals.nudge_count()).await;
         Ok(())
-    }
-
-    fn is_bounded(&self, class: Class) -> bool {
-        self.once || class == Class::RetryBounded
     }
 }
 

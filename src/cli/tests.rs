@@ -96,3 +96,84 @@ fn the_readme_lists_every_command() {
         assert!(listed.find_subcommand(name).is_some(), "README.md has a row for `{name}`");
     }
 }
+
+/// The commands that can destroy, and with which flag, if one is needed: each asks first.
+const DESTROYING: [(&str, &str); 8] = [
+    ("run", "forget"),
+    ("login", "new_queue"),
+    ("unsubscribe", "discard"),
+    ("offset set", "offset"),
+    ("offset set", "new_queue"),
+    ("dead-letters discard", ""),
+    ("handlers unbind", ""),
+    ("bots unregister", ""),
+];
+
+/// The commands that cannot, whatever flags they are given. `replay` and `dead-letters replay` deliver again, `resume`
+/// goes on, `subscribe` begins, `state backup` and `man` write files of their own.
+const SPARING: [&str; 20] = [
+    "check",
+    "subscribe",
+    "offset show",
+    "replay",
+    "status",
+    "healthcheck",
+    "resume",
+    "dead-letters list",
+    "dead-letters show",
+    "dead-letters replay",
+    "state check",
+    "state backup",
+    "tap",
+    "handlers list",
+    "bots list",
+    "secret new",
+    "sandbox",
+    "demo",
+    "completions",
+    "man",
+];
+
+/// The flags of commands that can destroy which destroy nothing by themselves.
+const HARMLESS: [&str; 16] = [
+    "once",
+    "tokens",
+    "source",
+    "bot_id",
+    "client_id",
+    "client_id_file",
+    "v2",
+    "bot_token",
+    "bot_token_file",
+    "event",
+    "handler",
+    "auth_type",
+    "event_type",
+    "connector",
+    "yes",
+    "dry_run",
+];
+
+#[test]
+fn every_command_that_can_destroy_asks_and_a_new_command_must_say_which_it_is() {
+    for (call, command) in commands().iter().filter(|(_, command)| !command.has_subcommands()) {
+        let call = call.strip_prefix("b24relay ").unwrap();
+        let destroys = DESTROYING.iter().any(|(other, _)| *other == call);
+        assert_ne!(destroys, SPARING.contains(&call), "can `{call}` destroy? Put it into one of the lists");
+        let ids: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+        for flag in ["yes", "dry_run"] {
+            assert_eq!(
+                ids.contains(&flag),
+                destroys,
+                "`{call}` and `{flag}`: what can destroy uses `ConsentArgs`"
+            );
+        }
+        for id in ids.iter().filter(|_| destroys) {
+            let is_known = HARMLESS.contains(id)
+                || DESTROYING.contains(&(call, *id))
+                || DESTROYING.contains(&(call, ""))
+                || ["config", "state", "log_level", "log_format", "help", "version"].contains(id);
+            assert!(is_known, "can `{call} --{id}` destroy? Put it into one of the lists");
+        }
+    }
+}

@@ -17,6 +17,7 @@ use super::intermediary;
 use super::operating::Operating;
 use super::refusal::{CallError, presentable, spell};
 use super::site::{Redirect, Site};
+use super::tries::{TRIES_MAX, Tries};
 use crate::config::{SecretText, SecretUrl, WebhookUrl};
 use crate::http_client::{self, BodyError, Failure, Peer, Pool, Route};
 
@@ -40,6 +41,8 @@ pub struct Caller {
     credential: Credential,
     operating: Operating,
     hidden: Vec<SecretText>,
+    /// How often [`Caller::call`] makes a call at most.
+    tries: u32,
     /// How many calls wait for their turn.
     queued: AtomicUsize,
 }
@@ -104,6 +107,7 @@ impl Caller {
             credential,
             operating: Operating::default(),
             hidden: Vec::new(),
+            tries: TRIES_MAX,
             queued: AtomicUsize::new(0),
         })
     }
@@ -126,17 +130,37 @@ impl Caller {
         presentable(text, secrets)
     }
 
+    /// Makes every call once: for somebody who wants to see what happens now.
+    #[must_use]
+    pub fn once(self) -> Self {
+        Self { tries: 1, ..self }
+    }
+
     /// The portal that is called.
     pub fn site(&self) -> &Site {
         &self.site
     }
 
-    /// Calls `method` for a result of the shape of `T`, and once more with a refreshed token when the
-    /// first one is refused as too old.
+    /// Calls `method` for a result of the shape of `T`, as a command does: a few times when the refusal passes by itself.
     ///
     /// # Errors
     /// Every refusal and every symptom of PORTAL.md section 6, classified.
     pub async fn call<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: &impl Serialize,
+    ) -> Result<T, CallError> {
+        let mut tries = Tries::of(self.tries);
+        loop {
+            match self.call_once(method, params).await {
+                Err(refusal) => tries.pause_after(refusal).await?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Calls `method`, and once more with a refreshed token when the first one is refused as too old.
+    async fn call_once<T: DeserializeOwned>(
         &self,
         method: &'static str,
         params: &impl Serialize,

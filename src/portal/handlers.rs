@@ -21,6 +21,9 @@ pub struct Handler {
     /// As whom the portal calls it: a user, 0 for whoever caused the event.
     #[serde(default, deserialize_with = "lenient::maybe_number")]
     pub auth_type: Option<u64>,
+    /// The key (`auth_connector`) that an offline one was bound with; empty without one.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub connector_id: String,
     /// Kept for `event.offline.get` and not sent anywhere.
     #[serde(default, deserialize_with = "lenient::flag")]
     pub offline: bool,
@@ -47,6 +50,9 @@ pub struct Unbinding {
     /// Only those bound with it. A number on the wire: the portal compares strictly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_type: Option<u64>,
+    /// The key it was bound with: without it the portal removes those only that have none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub auth_connector: String,
     /// Which of the two kinds.
     pub event_type: EventType,
 }
@@ -91,18 +97,24 @@ mod tests {
         let handlers = read(
             r#"[{"event":"ONTASKADD","handler":"https://a.example/?x=1","auth_type":"0","offline":0},
                 {"event":"ONTASKADD","handler":"https://a.example/","auth_type":7,"offline":"0"},
-                {"event":"ONTASKADD","connector_id":"","offline":"1"}]"#,
+                {"event":"ONTASKADD","connector_id":"","offline":"1"},
+                {"event":"ONTASKADD","connector_id":"crm","offline":1},
+                {"event":"ONTASKADD","connector_id":null,"offline":1}]"#,
         );
         let told: Vec<_> = handlers
             .iter()
-            .map(|handler| (handler.handler.as_str(), handler.auth_type, handler.offline))
+            .map(|Handler { handler, auth_type, connector_id, offline, .. }| {
+                (handler.as_str(), *auth_type, connector_id.as_str(), *offline)
+            })
             .collect();
         assert_eq!(
             told,
             [
-                ("https://a.example/?x=1", Some(0), false),
-                ("https://a.example/", Some(7), false),
-                ("", None, true)
+                ("https://a.example/?x=1", Some(0), "", false),
+                ("https://a.example/", Some(7), "", false),
+                ("", None, "", true),
+                ("", None, "crm", true),
+                ("", None, "", true),
             ]
         );
         assert_eq!(read(r#"{"0":{"event":"ONTASKADD"}}"#)[0].event, "ONTASKADD");
@@ -114,6 +126,7 @@ mod tests {
             event: "ONTASKADD".into(),
             handler: "https://a.example/".into(),
             auth_type: None,
+            auth_connector: String::new(),
             event_type: EventType::Online,
         };
         assert_eq!(
@@ -123,12 +136,13 @@ mod tests {
         let offline = Unbinding {
             handler: String::new(),
             auth_type: Some(7),
+            auth_connector: "crm".into(),
             event_type: EventType::Offline,
             ..online
         };
         assert_eq!(
             serde_json::to_string(&offline).unwrap(),
-            r#"{"event":"ONTASKADD","auth_type":7,"event_type":"offline"}"#
+            r#"{"event":"ONTASKADD","auth_type":7,"auth_connector":"crm","event_type":"offline"}"#
         );
     }
 

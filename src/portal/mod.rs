@@ -4,7 +4,8 @@
 //! knows the wire's shapes, `class` turns every refusal and symptom into what the caller does next, `intermediary` names what answered instead of a portal.
 //! `site` and `budget` are what all sources of one portal share, `grant` is what all users of one
 //! OAuth login share; `authorization` and `tokens` are behind it. `memory` outlives the process.
-//! `account`, `handlers` and `bots` are what the commands ask beside the queue; `lenient` reads it.
+//! `account`, `handlers` and `bots` are what the commands ask beside the queue; `lenient` reads it, and `tries` says how
+//! often they ask.
 
 pub mod account;
 mod answer;
@@ -26,6 +27,7 @@ mod queue;
 mod refusal;
 mod site;
 mod tokens;
+mod tries;
 mod upstream;
 mod vendor;
 
@@ -39,4 +41,5 @@ pub use queue::EventQueue;
 pub use refusal::CallError;
 pub use site::{Site, home_key};
 pub use tokens::Tokens;
+pub use tries::Tries;
 pub use upstream::Upstream;

@@ -95,10 +95,10 @@ impl CallError {
         self
     }
 
-    /// The same refusal where it is known better what it calls for.
+    /// The same refusal where it is known better what a person can do.
     #[must_use]
-    pub fn advising(self, class: Class, cure: &'static str) -> Self {
-        Self { class, cure: cure.into(), ..self }
+    pub fn advising(self, cure: impl Into<Cow<'static, str>>) -> Self {
+        Self { cure: cure.into(), ..self }
     }
 
     /// The same refusal with another advice.

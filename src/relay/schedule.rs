@@ -1,13 +1,15 @@
 //! Which events of a lane may be attempted now, and which together. Pure.
 //!
 //! Keeps G3: an event is not attempted while one that must come before it is unsettled, which is every
-//! earlier one (`strict`), every earlier one of its chat (`chat`), or none (`none`).
+//! earlier one (`strict`), every earlier one of its chat (`chat`), or none (`none`). An event that belongs to every
+//! chat waits for all earlier ones, and all later ones wait for it: the schedule is cut into stretches there, and a
+//! stretch begins when all before it is settled.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use tokio::time::Instant;
 
-use crate::chat::Chat;
+use crate::chat;
 use crate::config::{OrderingConfig, RetryConfig};
 use crate::event::{Event, EventId};
 use crate::retry::Backoff;
@@ -38,6 +40,14 @@ pub struct ParcelMax {
     pub bytes: u64,
 }
 
+/// Events that wait for all before them.
+struct Stretch {
+    /// The place of the first.
+    start: usize,
+    /// The places that wait for nothing else.
+    heads: Vec<usize>,
+}
+
 /// See the top of this file.
 pub struct Schedule<'e> {
     events: Vec<&'e Event>,
@@ -45,6 +55,8 @@ pub struct Schedule<'e> {
     next: Vec<Option<usize>>,
     /// Places that wait for nothing.
     ready: BTreeSet<usize>,
+    /// The stretches that have not begun.
+    later: VecDeque<Stretch>,
     /// Parcels that failed.
     failed: Vec<Parcel<'e>>,
     /// By place.
@@ -68,14 +80,20 @@ impl<'e> Parcel<'e> {
 impl<'e> Schedule<'e> {
     /// A schedule of `events`, ascending.
     pub fn new(events: Vec<&'e Event>, ordering: OrderingConfig, retry: RetryConfig) -> Self {
-        let next = followers(&events, ordering);
-        let mut waits = vec![false; events.len()];
-        for place in next.iter().flatten() {
-            waits[*place] = true;
-        }
-        let ready = (0..events.len()).filter(|place| !waits[*place]).collect();
+        let (next, later) = plan(&events, ordering);
         let is_settled = vec![false; events.len()];
-        Self { events, next, ready, failed: Vec::new(), is_settled, lowest: 0, retry }
+        let mut schedule = Self {
+            events,
+            next,
+            ready: BTreeSet::new(),
+            later,
+            failed: Vec::new(),
+            is_settled,
+            lowest: 0,
+            retry,
+        };
+        schedule.advance();
+        schedule
     }
 
     /// The lowest id that is not settled; `None` when everything is.
@@ -209,29 +227,37 @@ impl<'e> Schedule<'e> {
         while self.is_settled.get(self.lowest).is_some_and(|is_settled| *is_settled) {
             self.lowest += 1;
         }
+        while self.later.front().is_some_and(|stretch| stretch.start <= self.lowest) {
+            self.ready.extend(self.later.pop_front().into_iter().flat_map(|stretch| stretch.heads));
+        }
     }
 }
 
-/// By place: the place of the event that waits for it.
-fn followers(events: &[&Event], ordering: OrderingConfig) -> Vec<Option<usize>> {
+/// By place the place of the event that waits for it, and the stretches.
+fn plan(events: &[&Event], ordering: OrderingConfig) -> (Vec<Option<usize>>, VecDeque<Stretch>) {
+    let groups: Vec<Option<usize>> = match ordering {
+        OrderingConfig::None => (0..events.len()).map(Some).collect(),
+        OrderingConfig::Strict => vec![Some(0); events.len()],
+        OrderingConfig::Chat => chat::group(events),
+    };
     let mut next = vec![None; events.len()];
-    match ordering {
-        OrderingConfig::None => {}
-        OrderingConfig::Strict => {
-            for (place, next) in next.iter_mut().enumerate() {
-                *next = Some(place + 1).filter(|next| *next < events.len());
-            }
-        }
-        OrderingConfig::Chat => {
-            let mut last = HashMap::new();
-            for (place, event) in events.iter().enumerate() {
-                if let Some(before) = last.insert(Chat::of(event), place) {
-                    next[before] = Some(place);
-                }
-            }
+    let (mut stretches, mut heads, mut start) = (VecDeque::new(), Vec::new(), 0);
+    let mut last = HashMap::new();
+    for (place, group) in groups.into_iter().enumerate() {
+        let Some(group) = group else {
+            stretches.push_back(Stretch { start, heads: std::mem::take(&mut heads) });
+            stretches.push_back(Stretch { start: place, heads: vec![place] });
+            last.clear();
+            start = place + 1;
+            continue;
+        };
+        match last.insert(group, place) {
+            Some(before) => next[before] = Some(place),
+            None => heads.push(place),
         }
     }
-    next
+    stretches.push_back(Stretch { start, heads });
+    (next, stretches)
 }
 
 #[cfg(test)]
@@ -263,16 +289,26 @@ mod tests {
         before < place
             && match ordering {
                 OrderingConfig::Strict => true,
-                OrderingConfig::Chat => chats[before] == chats[place],
+                OrderingConfig::Chat => {
+                    chats[before] == chats[place] || [before, place].iter().any(|at| is_end(chats[*at]))
+                }
                 OrderingConfig::None => false,
             }
+    }
+
+    /// Whether the event of this chat is the end of a bot, which belongs to every chat.
+    fn is_end(chat: u8) -> bool {
+        chat == 4
     }
 
     fn check(ordering: OrderingConfig, chats: &[u8], max: ParcelMax, steps: &[(u8, u8)]) {
         let events: Vec<Event> = chats
             .iter()
             .zip(1..)
-            .map(|(chat, id)| event(id, format!(r#"{{"chat":{{"id":{chat}}}}}"#)))
+            .map(|(chat, id)| Event {
+                kind: if is_end(*chat) { "ONIMBOTV2DELETE" } else { "ONIMV2MESSAGEADD" }.into(),
+                ..event(id, format!(r#"{{"chat":{{"id":{}}}}}"#, chat + 1))
+            })
             .collect();
         let mut schedule = Schedule::new(events.iter().collect(), ordering, RETRY);
         let start = Instant::now();

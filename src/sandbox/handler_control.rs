@@ -45,6 +45,8 @@ struct Binding {
     auth_type: u64,
     #[serde(default)]
     event_type: EventType,
+    #[serde(default)]
+    connector: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -66,7 +68,7 @@ async fn add_handler(State(shared): Shares, body: Bytes) -> Reply {
     find(&portal, &binding.client_id)?;
     let delivery = match binding.event_type {
         EventType::Online => Delivery::Online { url: binding.handler, user: binding.auth_type },
-        EventType::Offline => Delivery::Offline { connector: String::new() },
+        EventType::Offline => Delivery::Offline { connector: binding.connector },
     };
     let event = binding.event.to_ascii_uppercase();
     let handler = Handler { client_id: binding.client_id, event, delivery };

@@ -1,6 +1,7 @@
-//! An event as one line on standard output: as JSON, or short for people in a terminal. In a short line all foreign
-//! text is cleaned and cut, and whatever is missing is left out.
+//! An event as one line on standard output: as JSON, or short for people in a terminal. In a short line control
+//! characters become spaces, invisible characters are spelled, long text is cut, and what is missing is left out.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use serde::Deserialize;
@@ -8,7 +9,13 @@ use serde_json::Value;
 
 use crate::config::StdoutFormat;
 use crate::event::Event;
-use crate::foreign_text::{beginning, plain, visible_json};
+use crate::foreign_text::{visible, visible_json};
+
+/// The width of the column of types: that of the longest one known, `BOT REACTIONCHANGE`.
+const TYPE_WIDTH: usize = 18;
+
+/// How much of a type is shown, in characters: all that the portal stores.
+const TYPE_MAX: usize = 50;
 
 /// How much of a chat text is shown, in characters.
 const TEXT_MAX: usize = 80;
@@ -49,7 +56,6 @@ fn write_line(event: &Event, line: &mut Vec<u8>) {
         .get(11..19)
         .filter(|time| time.bytes().all(|byte| byte.is_ascii_graphic()))
         .unwrap_or("--:--:--");
-    let verb = event.kind.strip_prefix("ONIMV2").unwrap_or(&event.kind);
     let is_private = data.chat["type"] == "private";
     let unnamed = if is_private { "(private)" } else { filled(&data.chat["dialogId"]).unwrap_or_default() };
     let chat = filled(&data.chat["name"]).unwrap_or(unnamed);
@@ -57,14 +63,20 @@ fn write_line(event: &Event, line: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _infallible = writeln!(
         line,
-        "{time} {:<12} {:>8}  {:<14} {:<20} {:<16} {}",
+        "{time} {:<12} {:>8}  {:<TYPE_WIDTH$} {:<20} {:<16} {}",
         clean(&event.queue.source, 12),
         event.id,
-        clean(verb, 14),
+        clean(&kind(event), TYPE_MAX),
         clean(chat, 20),
         clean(user, 16),
         clean(&what(&data), TEXT_MAX),
     );
+}
+
+/// The type without what all types of a queue begin with.
+fn kind(event: &Event) -> Cow<'_, str> {
+    let bot = event.kind.strip_prefix("ONIMBOTV2").map(|kind| format!("BOT {kind}").into());
+    bot.unwrap_or_else(|| event.kind.strip_prefix("ONIMV2").unwrap_or(&event.kind).into())
 }
 
 fn what(data: &Data) -> String {
@@ -80,14 +92,14 @@ fn filled(value: &Value) -> Option<&str> {
     value.as_str().filter(|text| !text.is_empty())
 }
 
+/// At most `max` characters of `text`.
 fn clean(text: &str, max: usize) -> String {
-    let text = plain(beginning(text, INPUT_MAX));
-    let mut shown: String = text.chars().take(max).collect();
-    if text.chars().nth(max).is_some() {
-        shown.pop();
-        shown.push('…');
+    let beginning = text.chars().take(max + 1).map(|c| if c.is_control() { ' ' } else { c });
+    let shown = visible(&beginning.collect::<String>());
+    if shown.chars().nth(max).is_none() {
+        return shown;
     }
-    shown
+    shown.chars().take(max - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -146,6 +158,32 @@ mod tests {
             assert!(!line.trim_end().contains(is_hostile) && line.chars().count() < 200, "{line:?}");
             assert!(line.starts_with("--:--:-- "), "{line:?}");
         }
+    }
+
+    #[test]
+    fn the_types_of_a_bot_s_events_are_told_apart() {
+        for (kind, shown) in [
+            ("ONIMBOTV2MESSAGEADD", " BOT MESSAGEADD "),
+            ("ONIMBOTV2MESSAGEUPDATE", " BOT MESSAGEUPDATE "),
+            ("ONIMBOTV2MESSAGEDELETE", " BOT MESSAGEDELETE "),
+            ("ONIMBOTV2DELETE", " BOT DELETE "),
+            ("ONIMV2MESSAGEDELETE", " MESSAGEDELETE "),
+            ("ONIMV3SOMETHINGVERYLONGANDNEWADD", " ONIMV3SOMETHINGVERYLONGANDNEWADD "),
+        ] {
+            let line = line(kind, "{}");
+            assert!(line.contains(shown), "no `{shown}` in: {line}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_spelled() {
+        let data =
+            r#"{"message":{"text":"a\u202eb\u200bc"},"chat":{"name":"d\u2066e"},"user":{"name":"f\ufeffg"}}"#;
+        let line = line("ONIMV2MESSAGEADD", data);
+        for shown in [r"a\u202eb\u200bc", r"d\u2066e", r"f\ufeffg"] {
+            assert!(line.contains(shown), "no `{shown}` in: {line}");
+        }
+        assert!(line.chars().count() < 200, "{line}");
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod schema;
 mod seal;
 mod simulation;
 mod sources;
+mod undelivered;
 mod wait;
 mod wal;
 
@@ -55,6 +56,7 @@ pub use pauses::Resumed;
 pub use report::{GapReport, GraveReport, LaneReport, MoveReport, Report, SourceReport};
 pub use simulation::{LaneView, View};
 pub use sources::{Gap, Health};
+pub use undelivered::Undelivered;
 use wait::{Wait, Waits};
 
 /// How long a statement waits for a reader (`status`, a backup) before it gives up.

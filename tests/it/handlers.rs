@@ -81,7 +81,8 @@ async fn what_is_bound_is_listed() {
     }
     let listed: Value =
         serde_json::from_slice(&handlers(&setup, &["list", "app", "--json"]).await.stdout).unwrap();
-    let first = json!({"event": "ONIMBOTMESSAGEADD", "handler": OLD, "auth_type": 7, "offline": false});
+    let first = json!({"event": "ONIMBOTMESSAGEADD", "handler": OLD, "auth_type": 7, "connector_id": "",
+                       "offline": false});
     assert_eq!(listed["handlers"][0], first);
     assert_eq!(listed["handlers"][1]["offline"], true);
 }
@@ -114,18 +115,38 @@ async fn only_what_matches_goes_and_the_count_is_told() {
 }
 
 #[tokio::test]
+async fn an_offline_handler_with_a_connector_is_shown_and_removed() {
+    let portal = Portal::start().await;
+    let setup = logged_in(&portal, 1).await;
+    bind_offline(&portal, "ONTASKADD").await;
+    for connector in ["crm", "erp"] {
+        let bound = json!({"event": "ONTASKADD", "event_type": "offline", "connector": connector});
+        portal.post("handlers", bound).await;
+    }
+    let table = stdout(&handlers(&setup, &["list", "app"]).await);
+    assert!(table.contains("CONNECTOR") && table.contains("crm") && table.contains("erp"), "{table}");
+    let unbind = ["unbind", "app", "--event", "ONTASKADD", "--yes"];
+    let one = handlers(&setup, &[unbind.as_slice(), &["--connector", "crm"]].concat()).await;
+    assert_eq!((code(&one), bound_count(&portal).await), (0, 2), "{}{}", stdout(&one), stderr(&one));
+    let rest = handlers(&setup, &unbind).await;
+    assert!(stdout(&rest).ends_with("2 handlers removed\n"), "{}", stdout(&rest));
+    assert_eq!(bound_count(&portal).await, 0);
+}
+
+#[tokio::test]
 async fn a_refusal_is_explained_and_shows_no_handler() {
     let portal = Portal::start().await;
     let setup = logged_in(&portal, 1).await;
     bind(&portal, "ONTASKADD", OLD, 0).await;
     for (status, refusal, expected, words) in [
-        (403, "WRONG_AUTH_TYPE", 78, "[sources.app.oauth]"),
+        (403, "WRONG_AUTH_TYPE", 77, "[sources.app.oauth]"),
         (403, "ACCESS_DENIED", 77, "administrator"),
         (400, "ERROR_EVENT_NOT_FOUND", 64, "is the name right"),
         (503, "QUERY_LIMIT_EXCEEDED", 69, "QUERY_LIMIT_EXCEEDED"),
+        (403, "WRONG_LICENSE", 77, "another login does not help"),
     ] {
         let text = format!("cannot unbind {OLD}");
-        let fault = json!({"kind": "error", "method": "event.unbind", "status": status, "code": refusal, "description": text});
+        let fault = json!({"kind": "error", "method": "event.unbind", "status": status, "code": refusal, "description": text, "times": 3});
         portal.post("faults", fault).await;
         let refused =
             handlers(&setup, &["unbind", "app", "--event", "ONTASKADD", "--yes", "--log-level", "trace"])
@@ -133,6 +154,8 @@ async fn a_refusal_is_explained_and_shows_no_handler() {
         assert_eq!(code(&refused), expected, "{refusal}: {}", stderr(&refused));
         assert!(stderr(&refused).contains(words), "{refusal}: {}", stderr(&refused));
         assert!(!stderr(&refused).contains("S3CRET"), "a log shows no handler: {}", stderr(&refused));
+        assert!(!stdout(&refused).contains("0 handlers removed"), "{}", stdout(&refused));
+        portal.control(Method::DELETE, "faults", Value::Null).await;
     }
     assert_eq!(bound_count(&portal).await, 1);
 }
@@ -159,7 +182,7 @@ async fn every_documented_refusal_has_its_exit_code() {
     let unbind = ["unbind", "app", "--event", "ONTASKADD", "--yes"];
     for (method, args) in [("event.unbind", unbind.as_slice()), ("event.get", &["list", "app"])] {
         for (status, refusal, expected, words) in [
-            (403, "WRONG_AUTH_TYPE", 78, "`b24relay login app`"),
+            (403, "WRONG_AUTH_TYPE", 77, "`b24relay login app`"),
             (403, "ACCESS_DENIED", 77, "log in as an administrator"),
             (403, "WRONG_LICENSE", 77, "subscription"),
             (400, "ERROR_ARGUMENT", 70, "please report it"),
@@ -172,8 +195,9 @@ async fn every_documented_refusal_has_its_exit_code() {
             (404, "ERROR_METHOD_NOT_FOUND", 77, "ERROR_METHOD_NOT_FOUND"),
         ] {
             let extra = if refusal == "ERROR_ARGUMENT" { json!({"argument": "EVENT"}) } else { json!({}) };
-            let fault =
-                json!({"kind": "error", "method": method, "status": status, "code": refusal, "extra": extra});
+            let times = if refusal == "ERROR_CORE" { 3 } else { 1 };
+            let fault = json!({"kind": "error", "method": method, "status": status, "code": refusal, "extra": extra,
+                               "times": times});
             portal.post("faults", fault).await;
             let refused = handlers(&setup, args).await;
             assert_eq!(code(&refused), expected, "{method} {refusal}: {}", stderr(&refused));

@@ -220,7 +220,7 @@ async fn forgetting_a_removed_sink_lets_go_of_its_backlog() {
         let configured = finished(&["run", "--once", "--forget", "archive"], setup.folder()).await;
         assert_eq!(code(&configured), 64, "{}", stderr(&configured));
         for _ in 0..2 {
-            let forgot = finished(&["run", "--once", "--forget", "crm"], setup.folder()).await;
+            let forgot = finished(&["run", "--once", "--forget", "crm", "--yes"], setup.folder()).await;
             assert_eq!(code(&forgot), 0, "{}", stderr(&forgot));
         }
         let log = setup.drain().await;

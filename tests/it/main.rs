@@ -3,8 +3,10 @@
 #![allow(clippy::similar_names, reason = "what is compared has like names")]
 #![allow(missing_docs, reason = "a test's name is its documentation")]
 
+mod agreement;
 mod application;
 mod books;
+mod consent;
 mod corruption;
 mod disk;
 mod ledger;
@@ -95,8 +97,8 @@ mod soak;
 mod stale;
 mod state_commands;
 mod state_file;
-mod stdio;
 mod state_place;
+mod stdio;
 mod subscription;
 mod surface;
 mod tail;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::bot_sources::{Access, portal_with_bot, with_helper};
 use crate::ledger::{assert_exactly_once, assert_once_each};
 use crate::portal::Portal;
 use crate::process::Relay;
@@ -191,4 +192,26 @@ async fn a_drain_gives_up_a_sink_that_needs_a_person_for_all_sources_at_once() {
     let mut relay = Relay::start(setup.folder(), &["--once"]);
     assert_eq!(relay.exit_code().await, 75, "{}", relay.log());
     assert!((1..=3).contains(&receiver.count()), "{} requests", receiver.count());
+}
+
+#[tokio::test]
+async fn the_end_of_a_bot_waits_for_all_its_chats_and_later_events_wait_for_it() {
+    let (portal, bot) = portal_with_bot(Access::Webhook).await;
+    let receiver = Receiver::start().await;
+    for (kind, chat) in [("MESSAGEADD", 1), ("MESSAGEADD", 2), ("DELETE", 1), ("MESSAGEADD", 3)] {
+        let kind = format!("ONIMBOTV2{kind}");
+        portal.record_as(json!({"bot": bot, "count": 1, "chat": chat, "type": kind})).await;
+    }
+    let ids = portal.bot_ids(bot).await;
+    receiver.refuse(&[ids[0]], &Answer::Status(503));
+    let setup = Setup::new().with_unlimited(&portal).with_receiver_in(&receiver, "");
+    let setup = with_helper(setup, &portal, bot, Access::Webhook, "").await;
+    let mut relay = setup.run();
+    let tries = || receiver.deliveries().iter().filter(|delivery| delivery.event_id == ids[0]).count();
+    until("the first chat is tried again and again", async || tries() > 3).await;
+    until("the other chat is through", async || receiver.accepted_ids() == [ids[1]]).await;
+    receiver.refuse(&[], &Answer::Status(200));
+    until("all are through", async || receiver.accepted_ids().len() == 4).await;
+    relay.stop().await;
+    assert_eq!(receiver.accepted_ids(), [ids[1], ids[0], ids[2], ids[3]]);
 }

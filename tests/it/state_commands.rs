@@ -110,7 +110,7 @@ async fn the_way_out_that_is_told_carries_an_offset_over() {
     let way = format!("`b24relay offset set support {offset}`");
     assert!(shown.contains(&way), "no `{way}` in:\n{shown}");
     fs::rename(setup.path(STATE), setup.path("damaged.db")).unwrap();
-    let set = finished(&["offset", "set", "support", &offset.to_string()], setup.folder()).await;
+    let set = finished(&["offset", "set", "support", &offset.to_string(), "--yes"], setup.folder()).await;
     assert_eq!(code(&set), 0, "{}", stderr(&set));
     portal.record(1, 2).await;
     setup.drain().await;

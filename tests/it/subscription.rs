@@ -135,7 +135,7 @@ async fn unsubscribe_discards_only_when_told_to() {
     let setup = Setup::new().with_source(&portal).with_receiver(&receiver);
     receiver.answer_always(Some(500));
     portal.record(1, 5).await;
-    let unsubscribed = finished(&["unsubscribe", "support", "--discard"], setup.folder()).await;
+    let unsubscribed = finished(&["unsubscribe", "support", "--discard", "--yes"], setup.folder()).await;
     assert_eq!(code(&unsubscribed), 0, "{}", stderr(&unsubscribed));
     let stats = portal.stats(1).await;
     assert_eq!((&stats["unsubscribes"], &stats["purged"]), (&json!(1), &json!(5)), "{stats}");

@@ -50,7 +50,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("service", &["config", "event", "foreign_text", "spelling", "stdio", "store", "wall_clock"]),
-    ("portal", &["config", "event", "foreign_text", "fuzzing", "http_client"]),
+    ("portal", &["config", "event", "foreign_text", "fuzzing", "http_client", "retry"]),
     (
         "sink",
         &[

@@ -1,8 +1,9 @@
 //! Either generation of the portal's bot methods, and what to do about their refusals.
 
+use crate::cli::refused::is_about_plan;
 use crate::config::SecretText;
 use crate::portal::bots::{self, Bot};
-use crate::portal::{CallError, Caller, Class};
+use crate::portal::{CallError, Caller};
 
 /// The API that is asked, and the secret for it.
 pub struct Api {
@@ -16,6 +17,12 @@ pub enum Outcome {
     WasGone,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    List,
+    Unregister,
+}
+
 impl Api {
     pub fn new(v2: bool, secret: Option<SecretText>) -> Self {
         Self { v2, secret }
@@ -27,7 +34,7 @@ impl Api {
         } else {
             bots::list(caller).await
         };
-        listed.map_err(advised)
+        listed.map_err(|refusal| self.advised(refusal, Verb::List))
     }
 
     pub async fn unregister(&self, caller: &Caller, id: u64) -> Result<Outcome, CallError> {
@@ -39,7 +46,7 @@ impl Api {
         match removed {
             Ok(()) => Ok(Outcome::Removed),
             Err(refusal) if is_one_of(&refusal, &GONE) => Ok(Outcome::WasGone),
-            Err(refusal) => Err(advised(refusal)),
+            Err(refusal) => Err(self.advised(refusal, Verb::Unregister)),
         }
     }
 }
@@ -48,45 +55,35 @@ impl Api {
 const GONE: [&str; 2] = ["BOT_ID_ERROR", "BOT_NOT_FOUND"];
 
 const SCOPE: &str =
-    "the credential lacks the scope `imbot`: tick it on the portal, in the webhook or the application";
+    "the credential lacks the scope `imbot`: tick it in the portal, in the webhook or in the application";
 const TOKEN: &str = "give the bot's token with --bot-token-file";
+const CLIENT_ID: &str = "give the CLIENT_ID that the bot was registered with (--client-id-file); if it was given, the user \
+                         behind the credential lacks the right";
 const OWNER: &str =
-    "the bot belongs to another application, or to another secret: give the one it was registered with";
-const BY_HAND: &str = "the portal does not let go of this bot: ask an administrator to remove it there";
+    "the bot belongs to another application or has another secret: give the one it was registered with";
+const BY_HAND: &str = "the portal does not remove this bot: ask an administrator to remove it there";
+const OTHER_API: &str = "this portal does not know the method, or the credential lacks the scope `imbot`: tick the scope, or try \
+                         the other API (with or without --v2)";
 
-/// What to do about a refusal of these methods (PORTAL.md 3.2, 3.3).
-const ADVICE: &[(&str, Class, &str)] = &[
-    (
-        "WRONG_AUTH_TYPE",
-        Class::Operator,
-        "this method wants a webhook or an application: check the source's credential",
-    ),
-    (
-        "ACCESS_DENIED",
-        Class::Operator,
-        "give the bot's CLIENT_ID with --client-id-file; when that was not missing, the portal's plan or the \
-         account's rights do not suffice",
-    ),
-    ("APP_ID_ERROR", Class::Operator, OWNER),
-    ("BOT_OWNERSHIP_ERROR", Class::Operator, OWNER),
-    ("WRONG_REQUEST", Class::Operator, BY_HAND),
-    ("BOT_UNREGISTER_FAILED", Class::RetryBounded, BY_HAND),
-    ("BOT_TOKEN_NOT_SPECIFIED", Class::Operator, TOKEN),
-    ("CLIENT_ID_NOT_SPECIFIED", Class::Operator, TOKEN),
-    ("BOT_ID_REQUIRED", Class::Operator, "give the bot's user id with --bot-id"),
-    ("INSUFFICIENT_SCOPE", Class::Operator, SCOPE),
-    ("SCOPE_ERROR", Class::Operator, SCOPE),
-    (
-        "ERROR_METHOD_NOT_FOUND",
-        Class::Operator,
-        "this portal does not know the method: try the other API, with or without --v2",
-    ),
-];
-
-fn advised(refusal: CallError) -> CallError {
-    match ADVICE.iter().find(|(code, ..)| is_one_of(&refusal, &[code])) {
-        Some((_, class, cure)) => refusal.advising(*class, cure),
-        None => refusal,
+impl Api {
+    /// The refusal with what to do about it (PORTAL.md 3.2, 3.3), where these methods give it a meaning of their own.
+    fn advised(&self, refusal: CallError, verb: Verb) -> CallError {
+        let code = refusal.code().unwrap_or_default().to_ascii_uppercase();
+        let advice = match (code.as_str(), verb) {
+            ("ACCESS_DENIED", Verb::Unregister) if !self.v2 && !is_about_plan(&refusal) => CLIENT_ID,
+            ("CLIENT_ID_NOT_SPECIFIED", Verb::Unregister) if !self.v2 => CLIENT_ID,
+            ("BOT_TOKEN_NOT_SPECIFIED" | "CLIENT_ID_NOT_SPECIFIED", _) => TOKEN,
+            ("APP_ID_ERROR" | "BOT_OWNERSHIP_ERROR", _) => OWNER,
+            ("WRONG_REQUEST" | "BOT_UNREGISTER_FAILED", Verb::Unregister) => BY_HAND,
+            ("WRONG_AUTH_TYPE", _) => {
+                "this method needs a webhook or an application: check the source's credential"
+            }
+            ("BOT_ID_REQUIRED", Verb::Unregister) => "give the bot's user id with --bot-id",
+            ("INSUFFICIENT_SCOPE" | "SCOPE_ERROR", _) => SCOPE,
+            ("ERROR_METHOD_NOT_FOUND", _) => OTHER_API,
+            _ => return refusal,
+        };
+        refusal.advising(advice)
     }
 }
 

@@ -134,7 +134,7 @@ async fn unregister(args: &UnregisterArgs, config: &Config, signals: &Signals) -
         || format!("bot {id}, which the portal does not list"),
         |bot| format!("bot {id} ({}, code {})", filled(&bot.name), filled(&bot.code)),
     );
-    print(&bot)?;
+    print(&format!("{bot}\n\n1 bot to unregister"))?;
     remark("its private chats are deleted with it, for everybody and for good");
     if !args.consent.is_given("unregister this bot?", signals).await? {
         return Ok(Exit::Clean);

@@ -3,11 +3,8 @@
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
-use crate::portal::{CallError, Class};
-
-/// Said where the portal's table has nothing that a person could do.
-const LOOK_AGAIN: &str =
-    "it may pass by itself: see that the portal is up and reached from here, then check again";
+use crate::cli::refused;
+use crate::portal::CallError;
 
 /// How a check ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -70,25 +67,21 @@ impl Finding {
 
     /// The portal said no, or nothing.
     pub fn refused(check: &'static str, refusal: &CallError) -> Self {
-        let cure = if refusal.cure.is_empty() { LOOK_AGAIN.to_owned() } else { refusal.cure.to_string() };
-        Self::fail(check, exit_of(refusal), refusal.to_string(), cure)
-    }
-}
-
-/// A wrong request is a wrong address in practice: the portal wants https, or is no such portal.
-fn exit_of(refusal: &CallError) -> Exit {
-    if matches!(refusal.class, Class::Operator | Class::Refresh | Class::Unsubscribed) {
-        Exit::Refused
-    } else if refusal.class == Class::Bug {
-        Exit::Config
-    } else {
-        Exit::Unavailable
+        Self::fail(check, refused::exit(refusal), refusal.to_string(), refused::hint(refusal))
     }
 }
 
 /// The worst of all, by what an operator has to mend first.
 pub fn worst<'a>(findings: impl Iterator<Item = &'a Finding>) -> Exit {
-    const ORDER: [Exit; 5] = [Exit::Config, Exit::Io, Exit::Refused, Exit::Unavailable, Exit::Temporary];
+    const ORDER: [Exit; 7] = [
+        Exit::Config,
+        Exit::Io,
+        Exit::Internal,
+        Exit::Refused,
+        Exit::Usage,
+        Exit::Unavailable,
+        Exit::Temporary,
+    ];
     let exits: Vec<Exit> = findings.map(|finding| finding.exit).collect();
     ORDER.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Clean)
 }

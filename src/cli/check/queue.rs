@@ -42,7 +42,7 @@ pub fn rate(config: &Config, source: &SourceConfig) -> Finding {
 /// Subscription and backlog: two findings of one look at the queue.
 pub async fn look(source: &SourceConfig, caller: Caller) -> [Finding; 2] {
     let identity = source.identity().unwrap_or_default();
-    let page = Peek::new(source, &identity, caller).page().await;
+    let page = Peek::new(source, &identity, caller).look().await;
     [subscription(source, page.as_ref().err()), page.as_ref().map_or_else(waiting_for, backlog)]
 }
 

@@ -33,7 +33,7 @@ pub async fn examine(
 
 async fn examined(config: &Config, callers: &Callers, source: &SourceConfig) -> Vec<Finding> {
     let caller = match callers.of(source) {
-        Ok(caller) => caller,
+        Ok(caller) => caller.once(),
         Err(error) => {
             let cure = "correct the source's credential, or this machine's CA certificates";
             let mut findings = vec![Finding::fail(REACH, Exit::Config, error, cure)];

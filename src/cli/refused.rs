@@ -1,0 +1,80 @@
+//! What a refusal by the portal means for any command: how the command ends, and what a person can do.
+//!
+//! A command that knows better what to do puts its own advice into the refusal ([`CallError::advising`]). How it ends
+//! is decided here alone, so that one refusal has one exit code, whichever command meets it.
+
+use std::borrow::Cow;
+
+use super::exit::Exit;
+use super::spelling::span;
+use crate::portal::{CallError, Class};
+
+/// The codes that say more than their class does.
+const BY_CODE: [(&str, Exit); 8] = [
+    // A mistake in the command line.
+    ("ERROR_EVENT_NOT_FOUND", Exit::Usage),
+    // A mistake in the configuration: an address without https.
+    ("INVALID_REQUEST", Exit::Config),
+    // A bot's secret is missing or is another one's.
+    ("BOT_TOKEN_NOT_SPECIFIED", Exit::Refused),
+    ("CLIENT_ID_NOT_SPECIFIED", Exit::Refused),
+    ("BOT_ID_REQUIRED", Exit::Refused),
+    ("BOT_ID_ERROR", Exit::Refused),
+    ("APP_ID_ERROR", Exit::Refused),
+    // The portal does not want to.
+    ("WRONG_REQUEST", Exit::Refused),
+];
+
+const BUSY: &str = "the portal refuses calls because there were too many: run the command again in a minute. The daemon \
+                    and other applications behind the same address share the limit";
+const OUT_OF_REACH: &str = "run the command again in a few minutes. If it fails again, check that the portal is up and \
+                            that this machine reaches it";
+
+/// How long the portal blocks a method at most, in seconds (PORTAL.md 7).
+const OPERATING_MAX: u64 = 600;
+
+/// How a command ends.
+pub fn exit(refusal: &CallError) -> Exit {
+    let code = refusal.code().unwrap_or_default();
+    let known = BY_CODE.iter().find(|(known, _)| known.eq_ignore_ascii_case(code));
+    known.map_or_else(|| by_class(refusal), |(_, exit)| *exit)
+}
+
+fn by_class(refusal: &CallError) -> Exit {
+    match refusal.class {
+        // A page, a redirect or a certificate says nothing about the credential.
+        Class::Operator if !refusal.is_refusal() && !refusal.is_ours() => Exit::Unavailable,
+        Class::Operator | Class::Refresh | Class::Unsubscribed => Exit::Refused,
+        Class::Bug => Exit::Internal,
+        Class::Retry | Class::RetryBounded | Class::Rate | Class::OpWait | Class::TooLarge => {
+            Exit::Unavailable
+        }
+    }
+}
+
+/// What a person can do.
+pub fn hint(refusal: &CallError) -> Cow<'_, str> {
+    if !refusal.cure.is_empty() {
+        return refusal.cure.as_ref().into();
+    }
+    match refusal.class {
+        Class::Rate => BUSY.into(),
+        Class::OpWait => {
+            let seconds = refusal.wait.map_or(OPERATING_MAX, |wait| wait.as_secs() + 1);
+            let wait = span(seconds.try_into().unwrap_or(i64::MAX));
+            let text = "the portal blocks this method for a while because its calls took too long";
+            format!("{text}: run the command again in {wait}").into()
+        }
+        _ => OUT_OF_REACH.into(),
+    }
+}
+
+/// Whether the portal says that its plan does not allow the call: no other login or right would help.
+pub fn is_about_plan(refusal: &CallError) -> bool {
+    let code = refusal.code().unwrap_or_default();
+    if ["WRONG_LICENSE", "PAYMENT_REQUIRED"].iter().any(|plan| plan.eq_ignore_ascii_case(code)) {
+        return true;
+    }
+    let text = refusal.to_string().to_lowercase();
+    ["subscription", "commercial", "license", "licence", "tariff"].iter().any(|word| text.contains(word))
+}
