@@ -209,7 +209,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Login(args) => {
             with_runtime(async |signals| login::run(&args, &configure(&cli.global)?, &signals).await)
         }
-        Command::Offset(args) => with_runtime(async |_| offset::run(&args, &configure(&cli.global)?).await),
+        Command::Offset(args) => {
+            with_runtime(async |signals| offset::run(&args, &configure(&cli.global)?, &signals).await)
+        }
         Command::Portal(args) => with_runtime(async |_| portal::run(&args, &cli.global).await),
         Command::Status(args) => match args.watch {
             None => status::run(&args, &cli.global),

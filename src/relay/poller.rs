@@ -15,7 +15,7 @@ use super::pace::{Pace, Polled};
 use super::preparation::{Confirmed, Preparation};
 use super::{Ending, Until};
 use crate::config::PollConfig;
-use crate::event::{Batch, Event, Offset};
+use crate::event::{Batch, Event, OddEvents, Offset, Queue};
 use crate::failpoint;
 use crate::portal::{CallError, Class, Upstream};
 use crate::retry::whole_millis;
@@ -80,6 +80,8 @@ pub struct Poller {
     pulse: Pulse,
     vitals: Vitals,
     timeout: Duration,
+    /// How many skips of unreadable events were known at the last poll that showed such an event.
+    skips: usize,
 }
 
 impl Poller {
@@ -118,12 +120,18 @@ impl Poller {
             pulse: common.witness.vitals.pulse(&source),
             vitals: common.witness.vitals.clone(),
             timeout: poll.timeout,
+            skips: 0,
         }
     }
 
     /// Its first answer has been counted as a refusal already.
     pub fn leave_census(&mut self) {
         self.census = None;
+    }
+
+    /// The queue that it polls.
+    pub fn queue(&self) -> &Queue {
+        self.upstream.queue()
     }
 
     /// The source's name.
@@ -134,6 +142,12 @@ impl Poller {
     /// The portal has forgotten all below it.
     pub fn confirmed(&self) -> Offset {
         self.confirmed.offset
+    }
+
+    /// The refusal that `odd`, in the answer to a poll from `offset` on, comes to; `skips` is how many were known.
+    pub fn odd(&mut self, odd: &OddEvents, offset: Offset, skips: usize) -> CallError {
+        self.skips = skips;
+        CallError::odd(self.upstream.method(), odd, offset)
     }
 
     /// What is so now.
@@ -150,8 +164,8 @@ impl Poller {
         self.pulse.rest();
         self.vitals.tried(&self.upstream.queue().source);
         match &answer {
-            Ok(_) => self.figures.answered(asked_at.elapsed()),
-            Err(_) => self.figures.refused(asked_at.elapsed()),
+            Ok(batch) if batch.odd.is_empty() => self.figures.answered(asked_at.elapsed()),
+            Ok(_) | Err(_) => self.figures.refused(asked_at.elapsed()),
         }
         if let Ok(batch) = &answer {
             if offset > self.confirmed.offset {
@@ -249,7 +263,9 @@ impl Poller {
         let end = Instant::now() + pause;
         while self.needs_person && end - Instant::now() > LOGIN_INTERVAL {
             match self.signals.pause(LOGIN_INTERVAL, since.nudge_count).await {
-                Wake::Elapsed if self.has_new_login(since.epoch).await => return Wake::Elapsed,
+                Wake::Elapsed if self.has_new_login(since.epoch).await || self.has_new_skip().await => {
+                    return Wake::Elapsed;
+                }
                 Wake::Elapsed => {}
                 wake @ (Wake::Nudged | Wake::Stopping) => return wake,
             }
@@ -262,6 +278,11 @@ impl Poller {
         self.upstream.epoch() != epoch || self.upstream.is_superseded().await
     }
 
+    /// Whether a person has skipped an unreadable event since.
+    async fn has_new_skip(&self) -> bool {
+        self.store.skips(self.name()).await.is_ok_and(|skips| skips.len() > self.skips)
+    }
+
     /// Says what went wrong and how long to wait; a drain may end here instead.
     pub async fn after_refusal(&mut self, refusal: &CallError) -> Result<Duration, Ending> {
         self.failures += 1;
@@ -271,7 +292,8 @@ impl Poller {
         self.figures.failed(refusal.class.word());
         self.figures.need_person(verdict.needs_person);
         let cure = refusal.cure_for(self.name());
-        let trouble = if verdict.needs_person { format!("{refusal}; {cure}") } else { refusal.to_string() };
+        let gist = refusal.gist();
+        let trouble = if verdict.needs_person { format!("{gist}; {cure}") } else { gist };
         let is_news = self.trouble != trouble;
         let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
         if verdict.needs_person {
@@ -322,6 +344,7 @@ impl Poller {
     /// Notes a poll that was answered; one that brought nothing has time for what was confirmed. The
     /// first thing ever confirmed is noted at once: without it a portal that counts anew looks like ours.
     pub async fn note_answer(&mut self, is_idle: bool) {
+        self.figures.need_person(false);
         if self.failures > 0 {
             info!(source = self.name(), failures = self.failures, "the portal answers again");
         }

@@ -1,7 +1,7 @@
 //! The state file: every line of SQL, and the lock that makes it ours alone.
 //!
 //! Keeps I3: a commit is on the disk when it returns (WAL with `synchronous = FULL`). `lanes` holds the
-//! checkpoints, `pauses` ends their standstill, `sources` what is noted of sources, `journal` events on their way, `dead_letters` those that
+//! checkpoints, `pauses` ends their standstill, `sources` what is noted of sources, `skips` the events that a person has given up, `journal` events on their way, `dead_letters` those that
 //! have no way. A file that cannot be trusted is never used: `file` and `wal` look at it from outside, `schema`
 //! and `seal` from within, `inspection` at all of it for a person; `backup` copies it.
 
@@ -22,6 +22,7 @@ mod rows;
 mod schema;
 mod seal;
 mod simulation;
+mod skips;
 mod sources;
 mod wait;
 mod wal;
@@ -46,6 +47,7 @@ pub use lookout::Lookout;
 pub use pauses::Resumed;
 pub use report::{GapReport, GraveReport, LaneReport, MoveReport, Report, SourceReport};
 pub use simulation::{LaneView, View};
+pub use skips::Skip;
 pub use sources::{Gap, Health};
 use wait::{Wait, Waits};
 

@@ -200,7 +200,7 @@ impl Upstream for ScriptedPortal {
         let fresh = world.judge_answer(&page.ids, page.has_more, confirmed, self.life);
         world.calls.justify(now_ms(), fresh * CALLS_PER_EVENT);
         let events = page.ids.iter().map(|id| self.event(&world, *id)).collect();
-        Ok(Batch { events, has_more: page.has_more, portal_ms })
+        Ok(Batch { events, has_more: page.has_more, portal_ms, ..Batch::default() })
     }
 
     async fn renew(&self, refusal: CallError) -> Result<(), CallError> {

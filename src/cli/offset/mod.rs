@@ -1,5 +1,7 @@
 //! `b24relay offset`: where each sink stands in a source's queue, and putting it elsewhere.
 
+mod skip;
+
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -13,6 +15,7 @@ use crate::config::{Config, SourceConfig};
 use crate::event::Offset;
 use crate::portal::Memory;
 use crate::relay::{Callers, StoreMemory, adopt};
+use crate::shutdown::Signals;
 use crate::store::{LaneReport, Store, StoreError};
 
 pub const NOTES: &str = "\
@@ -24,7 +27,9 @@ Examples:
   b24relay offset show support
   b24relay offset set support 1                the portal was restored: begin with what it has
   b24relay offset set support 90400            deliver again from event 90400 on
-  b24relay offset set support 1 --new-queue    the source reads another user's queue from now on";
+  b24relay offset set support 1 --new-queue    the source reads another user's queue from now on
+  b24relay offset skip support --after 2004 --before 2006
+                                               give up the unreadable event between these two";
 
 #[derive(Debug, Args)]
 pub struct OffsetArgs {
@@ -38,6 +43,8 @@ enum Action {
     Show(ShowArgs),
     /// Put all sinks of a source at an offset; the daemon must be stopped
     Set(SetArgs),
+    /// Give up an event that cannot be read, so that the source goes on behind it; works beside the daemon
+    Skip(skip::SkipArgs),
 }
 
 #[derive(Debug, Args)]
@@ -66,11 +73,12 @@ fn offset(text: &str) -> Result<Offset, String> {
     number.ok_or_else(|| format!("must be a whole number from 1 to {}", i64::MAX))
 }
 
-/// Shows or sets.
-pub async fn run(args: &OffsetArgs, config: &Config) -> anyhow::Result<Exit> {
+/// Shows, sets or skips.
+pub async fn run(args: &OffsetArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     match &args.action {
         Action::Show(args) => show(args, config)?,
         Action::Set(args) => set(args, config).await?,
+        Action::Skip(args) => skip::run(args, config, signals).await?,
     }
     Ok(Exit::Clean)
 }
