@@ -127,7 +127,9 @@ pub fn refusal_in(body: &[u8]) -> Option<String> {
 /// Where in `body` one whole answer lies.
 fn object_in(body: &[u8]) -> Option<Range<usize>> {
     let beginnings = body.iter().enumerate().filter(|(_, byte)| **byte == b'{').map(|(at, _)| at);
-    beginnings.take(BEGINNINGS_MAX).find_map(|start| {
+    // What is inside other JSON is no answer of its own, whether that is whole or torn.
+    let is_inside = |start: usize| matches!(body[..start].trim_ascii_end().last(), Some(b'[' | b',' | b':'));
+    beginnings.take(BEGINNINGS_MAX).filter(|start| !is_inside(*start)).find_map(|start| {
         let mut values = serde_json::Deserializer::from_slice(&body[start..]).into_iter::<IgnoredAny>();
         values.next()?.ok()?;
         let range = start..start + values.byte_offset();
@@ -180,7 +182,15 @@ mod tests {
 
     #[test]
     fn a_page_a_torn_object_and_foreign_json_are_no_json_with_text_around_it() {
-        for body in ["<html>{\"a\":1}</html>", r#"{"result":{"events":["#, "[]", r#"{"result":1"#, "{{{{{{"] {
+        for body in [
+            "<html>{\"a\":1}</html>",
+            r#"{"result":{"events":["#,
+            "[]",
+            r#"{"result":1"#,
+            "{{{{{{",
+            r#"[{}, {"error":"A"}]"#,
+            r#"{"result": {"error":"A"}, "ti"#,
+        ] {
             assert_eq!(form(body.as_bytes()), Form::NotJson, "{body}");
         }
         assert_eq!(form(b" \r\n"), Form::Empty);

@@ -147,6 +147,8 @@ impl Poller {
     /// The refusal that `odd`, in the answer to a poll from `offset` on, comes to; `skips` is how many were known.
     pub fn odd(&mut self, odd: &OddEvents, offset: Offset, skips: usize) -> CallError {
         self.skips = skips;
+        // The portal has let us in.
+        self.census = None;
         CallError::odd(self.upstream.method(), odd, offset)
     }
 

@@ -289,9 +289,7 @@ async fn an_answer_that_did_not_arrive_whole_is_asked_for_again() {
         (json!({"kind": "wrong_length"}), Class::Retry),
         (json!({"kind": "gzip_cut"}), Class::Retry),
     ];
-    for cut in
-        ["{", "{\"error\":\"INVALID_CREDE", "{\"result\":{\"events\":[{\"eventId\":12"]
-    {
+    for cut in ["{", "{\"error\":\"INVALID_CREDE", "{\"result\":{\"events\":[{\"eventId\":12"] {
         for status in [200, 500, 502, 504] {
             cases.push((body(status, cut), Class::Retry));
         }

@@ -13,8 +13,8 @@ use crate::cli::source::{callers, find};
 use crate::config::{Config, SourceConfig};
 use crate::event::{Batch, Event, OddEvents};
 use crate::shutdown::Signals;
+use crate::spelling::now_ms;
 use crate::store::{Report, Skip, SourceReport, Store};
-use crate::wall_clock::now_ms;
 
 #[derive(Debug, Args)]
 pub struct SkipArgs {
