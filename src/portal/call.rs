@@ -345,7 +345,8 @@ impl Caller {
         };
         let wait = http_client::retry_after(&received.headers);
         let evidence = presentable(&form.evidence(&received.headers, body), self.secrets(sent));
-        let error = self.failed(sent, form.verdict(status, body), reason).with_wait(wait).with_evidence(evidence);
+        let error =
+            self.failed(sent, form.verdict(status, body), reason).with_wait(wait).with_evidence(evidence);
         match self.redirect(sent, received.status, &received.headers) {
             Some(Redirect::Refused(target)) => error.advising_anew(self.site.hint(target.authority())),
             Some(Redirect::Followed(_) | Redirect::Other) | None => error,

@@ -80,8 +80,8 @@ pub struct Poller {
     pulse: Pulse,
     vitals: Vitals,
     timeout: Duration,
-    /// How many skips of unreadable events were known at the last poll that showed such an event.
-    skips: usize,
+    /// How many skips of unreadable events were known, if such an event is what stopped the last poll.
+    skips: Option<usize>,
 }
 
 impl Poller {
@@ -120,7 +120,7 @@ impl Poller {
             pulse: common.witness.vitals.pulse(&source),
             vitals: common.witness.vitals.clone(),
             timeout: poll.timeout,
-            skips: 0,
+            skips: None,
         }
     }
 
@@ -146,7 +146,7 @@ impl Poller {
 
     /// The refusal that `odd`, in the answer to a poll from `offset` on, comes to; `skips` is how many were known.
     pub fn odd(&mut self, odd: &OddEvents, offset: Offset, skips: usize) -> CallError {
-        self.skips = skips;
+        self.skips = Some(skips);
         // The portal has let us in.
         self.census = None;
         CallError::odd(self.upstream.method(), odd, offset)
@@ -161,6 +161,7 @@ impl Poller {
     /// before. `None` when a stop came first.
     pub async fn poll(&mut self, offset: Offset, again: usize) -> Option<Result<Batch, CallError>> {
         let (limit, asked_at) = (self.pace.limit(again), Instant::now());
+        self.skips = None;
         let answer = self.ask_twice(offset, limit).await?;
         // Deliveries take as long as they take.
         self.pulse.rest();
@@ -282,7 +283,8 @@ impl Poller {
 
     /// Whether a person has skipped an unreadable event since.
     async fn has_new_skip(&self) -> bool {
-        self.store.skips(self.name()).await.is_ok_and(|skips| skips.len() > self.skips)
+        let Some(known) = self.skips else { return false };
+        self.store.skips(self.name()).await.is_ok_and(|skips| skips.len() > known)
     }
 
     /// Says what went wrong and how long to wait; a drain may end here instead.

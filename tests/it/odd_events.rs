@@ -196,7 +196,7 @@ async fn a_skip_passes_what_a_person_has_named_and_nothing_else() {
 async fn a_skip_outlives_restarts_and_ends_when_the_offset_is_set() {
     let (queue, url) = Queue::open([1, 3]).await;
     queue.put((2, "{\"eventId\":\"two\"}"));
-    let setup = setup(&url, "5m");
+    let setup = setup(&url, "60s");
     let (code, said) = skip(&setup, "--after 1 --before 3 --yes").await;
     assert!(code != 0 && !setup.path("b24relay.db").exists(), "before the first run: {said}");
     let mut relay = setup.run();
