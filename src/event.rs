@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -169,11 +170,45 @@ impl Event {
     }
 }
 
+/// Events side by side in one page that cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OddEvents {
+    /// The last good event before them in the page.
+    pub after: Option<EventId>,
+    /// The first good one after them.
+    pub before: Option<EventId>,
+    /// How many there are.
+    pub count: usize,
+    /// What is wrong with the first of them, without what is in it.
+    pub reason: String,
+    /// Where the first of them lies in the answer, in bytes.
+    pub place: Range<usize>,
+}
+
+impl OddEvents {
+    /// The last id before them in the answer to a poll from `offset` on: all below that is done.
+    pub fn last_good(&self, offset: Offset) -> u64 {
+        self.after.map_or(offset.get() - 1, EventId::get)
+    }
+
+    /// Where they lie and what is wrong, in words.
+    pub fn told(&self) -> String {
+        let after = self.after.map_or("at the beginning".to_owned(), |id| format!("after event {id}"));
+        let before = self.before.map_or("at the end".to_owned(), |id| format!("before event {id}"));
+        let several = if self.count > 1 { format!(", the first of {}", self.count) } else { String::new() };
+        format!("{after}, {before}: {}{several}", self.reason)
+    }
+}
+
 /// The events of one poll, in order of their ids.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Ascending and unique by id.
     pub events: Vec<Event>,
+    /// What else is in the page and cannot be read, in its order.
+    pub odd: Vec<OddEvents>,
+    /// The batch is only what lies below this offset: an odd event follows.
+    pub cut_at: Option<Offset>,
     /// The portal says that more is waiting.
     pub has_more: bool,
     /// The portal's clock when it answered, in Unix milliseconds, as far as the answer tells.
@@ -184,6 +219,13 @@ impl Batch {
     /// The offset behind the last event, or `None` for an empty batch.
     pub fn next(&self) -> Option<Offset> {
         self.events.last().map(|event| event.id.next())
+    }
+
+    /// Leaves only what lies before `odd` in the answer to a poll from `offset` on.
+    pub fn cut_before(&mut self, odd: &OddEvents, offset: Offset) {
+        let cut_at = odd.after.map_or(offset, EventId::next);
+        self.events.retain(|event| odd.after.is_some_and(|after| event.id <= after));
+        (self.cut_at, self.has_more) = (Some(cut_at), true);
     }
 }
 

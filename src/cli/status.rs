@@ -220,7 +220,7 @@ fn losses(source: &SourceReport) -> Vec<String> {
         ));
     }
     let latest = gaps.iter().rev().take(GAPS_MAX);
-    told.extend(latest.map(|gap| format!("{name}: events from {} to {} may be lost", gap.from, gap.to)));
+    told.extend(latest.map(|gap| format!("{name}: {}", gap.told())));
     if gaps.len() > GAPS_MAX {
         let older = counted((gaps.len() - GAPS_MAX) as u64, "older gap");
         told.push(format!("{name}: and {older} (--json has them)"));

@@ -11,7 +11,7 @@ use super::output::{Reader, remark, write};
 use super::peek::{PAGE_MAX, Peek};
 use super::source::{callers, find};
 use crate::config::{Config, SourceConfig, StdoutFormat};
-use crate::event::{Batch, Event, EventId};
+use crate::event::{Batch, Event, EventId, OddEvents};
 use crate::portal::{CallError, Class, Tries};
 use crate::relay::Callers;
 use crate::retry::Backoff;
@@ -91,6 +91,7 @@ async fn follow(
             }
             Ok(page) => {
                 patience.restore();
+                view.tell_odd(&page);
                 if view.show(&page)? == Reader::Gone {
                     return Ok(());
                 }
@@ -113,6 +114,8 @@ struct View {
     /// The ids of the page before: whatever is not among them any more does not come again.
     seen: HashSet<EventId>,
     was_full: bool,
+    /// What of the page before could not be read.
+    odd: Vec<String>,
 }
 
 impl View {
@@ -120,7 +123,16 @@ impl View {
         let is_terminal = io::stdout().is_terminal();
         let otherwise = if is_terminal { StdoutFormat::Text } else { StdoutFormat::Json };
         let format = args.format.unwrap_or(otherwise);
-        Self { format, types: args.types.clone(), seen: HashSet::new(), was_full: false }
+        Self { format, types: args.types.clone(), seen: HashSet::new(), was_full: false, odd: Vec::new() }
+    }
+
+    /// Says what of `page` cannot be shown, when that is news.
+    fn tell_odd(&mut self, page: &Batch) {
+        let told = page.odd.iter().map(OddEvents::told).collect::<Vec<_>>();
+        for odd in told.iter().filter(|odd| !self.odd.contains(odd)) {
+            remark(&format!("cannot be read: {odd}"));
+        }
+        self.odd = told;
     }
 
     /// Prints what is new of `page`.

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::event::EventId;
+use crate::event::{EventId, OddEvents};
 
 /// Any answer. An `error` key makes it a refusal, whatever else is there and whatever its value.
 #[derive(Deserialize)]
@@ -32,7 +33,7 @@ pub struct Envelope<'a, T> {
 pub type Opened<'a, T> = Envelope<'a, Result<T, serde_json::Error>>;
 
 impl<'a, T: DeserializeOwned> Opened<'a, T> {
-    /// Reads an answer, a byte order mark and white space around it forgiven.
+    /// Reads an answer, byte order marks and white space around it forgiven.
     ///
     /// A page is megabytes, so this goes over a result of the right shape once. Any other is gone over
     /// again, for what is around it.
@@ -40,8 +41,8 @@ impl<'a, T: DeserializeOwned> Opened<'a, T> {
     /// # Errors
     /// When it is not one whole JSON object.
     pub fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
-        let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-        if !body.trim_ascii_start().starts_with(b"{") {
+        let body = without_marks(body);
+        if !body.starts_with(b"{") {
             // A list would be taken for the values of the keys, in their order.
             return Err(de::Error::custom("not an object"));
         }
@@ -115,6 +116,12 @@ impl<'a, T> Envelope<'a, T> {
     }
 }
 
+/// Without what each file of a portal's code may print that was saved with a byte order mark.
+fn without_marks(body: &[u8]) -> &[u8] {
+    let body = body.trim_ascii_start();
+    body.strip_prefix(b"\xEF\xBB\xBF").map_or(body, without_marks)
+}
+
 /// A JSON string's content, or the JSON itself.
 fn text(raw: &str) -> String {
     serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned())
@@ -133,9 +140,12 @@ pub struct Page {
     pub events: Items,
     #[serde(default, rename = "hasMore", deserialize_with = "lenient_bool")]
     pub has_more: Option<bool>,
+    /// Those of its events that cannot be read, in their order; see `odd`.
+    #[serde(skip)]
+    pub odd: Vec<OddEvents>,
 }
 
-/// `events`: a list; PHP writes an empty one also as `{}`.
+/// `events`: a list. PHP writes one as an object when its keys have holes, and an empty one as `{}`.
 pub struct Items(pub Vec<Item>);
 
 impl<'de> Deserialize<'de> for Items {
@@ -148,16 +158,23 @@ impl<'de> Deserialize<'de> for Items {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items, A::Error> {
                 let mut items = Vec::new();
-                while let Some(item) = list.next_element()? {
+                while let Some(AsObject(item)) = list.next_element()? {
                     items.push(item);
                 }
                 Ok(Items(items))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Items, A::Error> {
-                match map.next_key::<IgnoredAny>()? {
-                    None => Ok(Items(Vec::new())),
-                    Some(_) => Err(de::Error::invalid_type(de::Unexpected::Map, &self)),
+                let (mut items, mut last) = (Vec::new(), None);
+                while let Some((key, AsObject(item))) = map.next_entry::<String, _>()? {
+                    let place: Option<u64> = key.parse().ok();
+                    // Other keys, or others in order, are something else than a list with holes.
+                    if place <= last {
+                        return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+                    }
+                    last = place;
+                    items.push(item);
                 }
+                Ok(Items(items))
             }
         }
         deserializer.deserialize_any(ItemsVisitor)
@@ -178,6 +195,25 @@ pub struct Item {
     pub data: Box<RawValue>,
 }
 
+/// An event written as an object: a list would be taken for the values of its keys, in their order.
+struct AsObject(Item);
+
+impl<'de> Deserialize<'de> for AsObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = AsObject;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AsObject, A::Error> {
+                Item::deserialize(MapAccessDeserializer::new(map)).map(AsObject)
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
 fn null() -> Box<RawValue> {
     RawValue::NULL.to_owned()
 }
@@ -188,7 +224,7 @@ fn lenient_string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
 }
 
 /// A whole number, or a string of digits.
-fn event_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventId, D::Error> {
+pub fn event_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventId, D::Error> {
     struct IdVisitor;
     impl Visitor<'_> for IdVisitor {
         type Value = EventId;
@@ -239,7 +275,9 @@ mod tests {
         ] {
             assert_eq!(code(body).as_deref(), Some(expected), "{body}");
         }
-        assert_eq!(code("\u{feff} \n{\"result\":null} "), None);
+        for before in ["\u{feff} \n", " \u{feff}\u{feff}\n\u{feff}"] {
+            assert_eq!(code(&format!("{before}{{\"result\":null}} ")), None);
+        }
     }
 
     #[test]
@@ -276,6 +314,14 @@ mod tests {
         }
         assert!(page(r#"{"events":[{"type":"A"}]}"#).is_err());
         assert!(page(r#"{"events":null}"#).is_err());
+        // A list of events that lacks the second.
+        assert_eq!(page(r#"{"events":{"0":{"eventId":1},"2":{"eventId":3}}}"#).unwrap(), (2, None));
+        for object in
+            [r#"{"a":{"eventId":1}}"#, r#"{"2":{"eventId":1},"0":{"eventId":3}}"#, r#"{"":{"eventId":1}}"#]
+        {
+            assert!(page(&format!(r#"{{"events":{object}}}"#)).is_err(), "{object}");
+        }
+        assert!(page(r#"{"events":[[5]]}"#).is_err(), "a list is no event");
         assert!(page("{}").is_err());
     }
 }

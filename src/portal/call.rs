@@ -18,6 +18,7 @@ use super::operating::Operating;
 use super::refusal::{CallError, presentable, spell};
 use super::site::{Redirect, Site};
 use super::tries::{TRIES_MAX, Tries};
+use super::unreadable::{self, Form};
 use crate::config::{SecretText, SecretUrl, WebhookUrl};
 use crate::http_client::{self, BodyError, Failure, Peer, Pool, Route};
 
@@ -69,6 +70,9 @@ pub struct Dated<T> {
     /// The portal's clock, in Unix milliseconds, as far as the answer tells: `time`, else `Date`.
     pub portal_ms: Option<i64>,
 }
+
+/// How an answer is read; the second parameter is room for what is not in the body as it is.
+pub type Read<T> = for<'a> fn(&'a [u8], &'a mut Vec<u8>) -> Result<Opened<'a, T>, serde_json::Error>;
 
 /// What was sent, but for the body.
 struct Sent {
@@ -184,18 +188,20 @@ impl Caller {
         purpose: Purpose,
         params: &impl Serialize,
     ) -> Result<T, CallError> {
-        self.attempt_dated(method, purpose, params).await.map(|dated| dated.result)
+        let read: Read<T> = |body, _| Opened::parse(body);
+        self.attempt_reading(method, purpose, params, read).await.map(|dated| dated.result)
     }
 
-    /// The same with the portal's clock.
+    /// The same with the portal's clock, and with an answer that is read by `read`.
     ///
     /// # Errors
     /// As [`Caller::call`].
-    pub async fn attempt_dated<T: DeserializeOwned>(
+    pub async fn attempt_reading<T>(
         &self,
         method: &'static str,
         purpose: Purpose,
         params: &impl Serialize,
+        read: Read<T>,
     ) -> Result<Dated<T>, CallError> {
         self.wait_for_turn(purpose).await;
         let mut sent = self.prepare(method).await?;
@@ -210,11 +216,11 @@ impl Caller {
             response = self.send(&sent, body).await?;
         }
         let received = Received { status: response.status(), headers: response.headers().clone() };
-        let body =
-            read_body(response).await.map_err(|(verdict, reason)| self.failed(&sent, verdict, reason))?;
-        let outcome = self.judge(&sent, &received, &body);
+        let body = read_body(response).await;
+        let body = body.map_err(|(verdict, reason)| self.failed(&sent, verdict, reason).blaming_size())?;
+        let outcome = self.judge(&sent, &received, &body, read);
         self.learn(&sent, &outcome).await;
-        outcome
+        outcome.map_err(CallError::blaming_size)
     }
 
     async fn wait_for_turn(&self, purpose: Purpose) {
@@ -276,10 +282,12 @@ impl Caller {
             self.failed(sent, Verdict::new(Class::Bug, Cure::NONE), http_client::explain(error))
         })?;
         self.pool.send(request).await.map_err(|failure| {
-            if matches!(&failure, Failure::Failed(error, _) if error.is_connect()) {
+            let is_connect = matches!(&failure, Failure::Failed(error, _) if error.is_connect());
+            if is_connect {
                 self.site.doubt_home();
             }
-            self.unanswered(sent, failure)
+            let failed = self.unanswered(sent, failure);
+            if is_connect { failed } else { failed.blaming_size() }
         })
     }
 
@@ -300,14 +308,16 @@ impl Caller {
         }
     }
 
-    fn judge<T: DeserializeOwned>(
+    fn judge<T>(
         &self,
         sent: &Sent,
         received: &Received,
         body: &[u8],
+        read: Read<T>,
     ) -> Result<Dated<T>, CallError> {
         let without_json = || self.without_json(sent, received, body);
-        let Ok(envelope) = Opened::parse(body) else { return Err(without_json()) };
+        let mut room = Vec::new();
+        let Ok(envelope) = read(body, &mut room) else { return Err(without_json()) };
         if let Some(code) = envelope.code() {
             return Err(self.refusal(sent, received, &envelope, &code));
         }
@@ -351,13 +361,25 @@ impl Caller {
     }
 
     fn without_json(&self, sent: &Sent, received: &Received, body: &[u8]) -> CallError {
+        if let Some(object) = unreadable::refusal_in(body)
+            && let Ok(envelope) = Opened::<IgnoredAny>::parse(object.as_bytes())
+            && let Some(code) = envelope.code()
+        {
+            return self.refusal(sent, received, &envelope, &code);
+        }
         let (status, headers) = (received.status.as_u16(), &received.headers);
-        let reason = intermediary::describe("the portal's", &sent.url, status, headers, body);
+        let form = Form::of(headers, body);
+        let reason = match form.words().filter(|_| received.status.is_success()) {
+            Some(words) => format!("{words} (HTTP {status})"),
+            None => intermediary::describe("the portal's", &sent.url, status, headers, body),
+        };
         let reason = presentable(&reason, self.secrets(sent));
         let wait = http_client::retry_after(&received.headers);
-        let error = self.failed(sent, verdict_without_json(status, body), reason).with_wait(wait);
+        let evidence = presentable(&form.evidence(&received.headers, body), self.secrets(sent));
+        let error =
+            self.failed(sent, form.verdict(status, body), reason).with_wait(wait).with_evidence(evidence);
         match self.redirect(sent, received.status, &received.headers) {
-            Some(Redirect::Refused(target)) => error.advising_anew(self.site.hint(target.authority())),
+            Some(Redirect::Refused(target)) => error.advising(self.site.hint(target.authority())),
             Some(Redirect::Followed(_) | Redirect::Other) | None => error,
         }
     }
@@ -403,10 +425,11 @@ impl Caller {
 #[cfg(any(test, fuzzing))]
 impl Caller {
     /// What an answer means that no network has brought.
-    pub(super) fn judge_aloof<T: DeserializeOwned>(
+    pub(super) fn judge_aloof<T>(
         &self,
         method: &'static str,
         answer: crate::fuzzing::Answer<'_>,
+        read: Read<T>,
     ) -> Result<Dated<T>, CallError> {
         let mut url = self.site.address().expose().clone();
         url.set_path(&format!("/rest/{method}"));
@@ -415,7 +438,7 @@ impl Caller {
         }
         let sent = Sent { method, url, is_moved: false, token: None };
         let received = Received { status: answer.status, headers: answer.headers };
-        self.judge(&sent, &received, answer.body)
+        self.judge(&sent, &received, answer.body, read)
     }
 }
 
@@ -428,21 +451,6 @@ pub fn proxy_to(address: &SecretUrl) -> Result<Option<String>, String> {
     Ok(proxy.map(|proxy| proxy.to_string()))
 }
 
-fn verdict_without_json(status: u16, body: &[u8]) -> Verdict {
-    let is_page = body.trim_ascii_start().starts_with(b"<");
-    let is_object = body.trim_ascii_start().starts_with(b"{");
-    let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
-    match class::of_status(status) {
-        // A success cut short or garbled on its way: nothing is known, so nothing has changed.
-        _ if status == 200 && !is_page && !is_json => Verdict::new(Class::Retry, Cure::NONE),
-        // So was a refusal, whose code may be one that passes: no person is called for the first of them.
-        verdict if verdict.class == Class::Operator && is_object && !is_json => {
-            Verdict { class: Class::RetryBounded, ..verdict }
-        }
-        verdict => verdict,
-    }
-}
-
 async fn read_body(response: Response) -> Result<Vec<u8>, (Verdict, String)> {
     http_client::read_body(response, BODY_MAX).await.map_err(|error| match error {
         BodyError::TooLarge => {
@@ -452,7 +460,7 @@ async fn read_body(response: Response) -> Result<Vec<u8>, (Verdict, String)> {
                 format!("the answer is greater than {} MiB", BODY_MAX >> 20),
             )
         }
-        BodyError::Broken(reason) => (Verdict::new(Class::Retry, Cure::NONE), reason),
+        BodyError::Broken(reason) => (unreadable::broken(&reason), reason),
     })
 }
 

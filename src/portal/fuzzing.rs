@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::answer::{Items, Page};
 use super::call::{Caller, Credential, Dated};
 use super::memory::Memory;
+use super::odd::read_page;
 use super::queue;
 use super::refusal::CallError;
 use super::site::Site;
@@ -27,7 +28,7 @@ const LIMIT: u16 = 1000;
 pub fn answer(bytes: &[u8]) -> Vec<Event> {
     let Some(answer) = Answer::read(bytes) else { return Vec::new() };
     let is_success = answer.status.is_success();
-    match caller().judge_aloof::<Page>(METHOD, answer) {
+    match caller().judge_aloof::<Page>(METHOD, answer, read_page) {
         Ok(page) => {
             assert!(is_success, "an answer without success was accepted");
             accepted(page)

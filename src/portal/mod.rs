@@ -1,7 +1,8 @@
 //! All that is spoken to Bitrix24: one call, what its answer means, and the queue behind it.
 //!
 //! Reading order: [`upstream`](Upstream) is what the relay asks for, [`queue`](EventQueue) answers it, `call` carries one request, `answer`
-//! knows the wire's shapes, `class` turns every refusal and symptom into what the caller does next, `intermediary` names what answered instead of a portal.
+//! knows the wire's shapes, `odd` (by `scan`) pages with an event that cannot be read, `unreadable` answers without JSON, `class` turns every
+//! refusal and symptom into what the caller does next, `intermediary` names what answered instead of a portal.
 //! `site` and `budget` are what all sources of one portal share, `grant` is what all users of one
 //! OAuth login share; `authorization` and `tokens` are behind it. `memory` outlives the process.
 //! `account`, `handlers` and `bots` are what the commands ask beside the queue; `lenient` reads it, and `tries` says how
@@ -22,12 +23,15 @@ pub mod handlers;
 mod intermediary;
 mod lenient;
 mod memory;
+mod odd;
 mod operating;
 mod queue;
 mod refusal;
+mod scan;
 mod site;
 mod tokens;
 mod tries;
+mod unreadable;
 mod upstream;
 mod vendor;
 

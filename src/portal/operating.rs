@@ -28,19 +28,26 @@ impl Operating {
         }
     }
 
-    /// How long until the oldest bucket of `method` drops out, as far as that is known.
+    /// How long until the oldest bucket of `method` drops out, where our own calls have used up the limit. When
+    /// others have, nobody knows when theirs drop out.
     pub fn reset_in(&self, method: &str) -> Option<Duration> {
-        let reading = *self.readings().get(method)?;
+        let reading = self.readings().get(method).copied().filter(Reading::is_strained)?;
         Some(reading.reset_at.saturating_duration_since(Instant::now()))
     }
 
     /// Whether `method` comes near its limit.
     pub fn is_strained(&self, method: &str) -> bool {
-        self.readings().get(method).is_some_and(|reading| reading.used_s > LIMIT_S * STRAINED)
+        self.readings().get(method).is_some_and(Reading::is_strained)
     }
 
     fn readings(&self) -> MutexGuard<'_, HashMap<&'static str, Reading>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reading {
+    fn is_strained(&self) -> bool {
+        self.used_s > LIMIT_S * STRAINED
     }
 }
 
@@ -55,7 +62,7 @@ mod tests {
         operating.note("b", 335.0, Duration::from_secs(100));
         assert_eq!(["a", "b", "c"].map(|method| operating.is_strained(method)), [true, false, false]);
         assert!(operating.reset_in("a").is_some_and(|left| left > Duration::from_secs(90)));
-        assert_eq!(operating.reset_in("c"), None);
+        assert_eq!(["b", "c"].map(|method| operating.reset_in(method)), [None, None], "others used it up");
         operating.note("a", 3.0, Duration::ZERO);
         assert!(!operating.is_strained("a"));
     }

@@ -12,6 +12,7 @@ use super::answer::{Item, Page};
 use super::budget::Purpose;
 use super::call::{Caller, Dated};
 use super::grant::Grant;
+use super::odd::read_page;
 use super::refusal::CallError;
 use super::upstream::Upstream;
 use crate::config::KindConfig;
@@ -69,23 +70,25 @@ impl EventQueue {
             bot_token: bot.and_then(|bot| Some(bot.token.as_ref()?.expose())),
             with_user_events: bot.map(|bot| bot.with_user_events),
         };
-        self.caller.attempt_dated(self.method(), Purpose::Poll, &params).await
+        self.caller.attempt_reading(self.method(), Purpose::Poll, &params, read_page).await
     }
 }
 
 /// Puts a page of `queue` in order: ascending, each id once, nothing below what was asked for.
 pub(super) fn batch(queue: &Arc<Queue>, page: Page, offset: Offset, limit: u16) -> Batch {
     let mut items = page.events.0;
-    let received = items.len();
+    let received = items.len() + page.odd.iter().map(|odd| odd.count).sum::<usize>();
+    let readable = items.len();
     let has_more = page.has_more.unwrap_or(received >= usize::from(limit)) && received > 0;
     items.sort_by_key(|item| item.id);
     items.dedup_by_key(|item| item.id);
     items.retain(|item| offset.wants(item.id));
-    if items.len() < received {
-        let dropped = received - items.len();
+    if items.len() < readable {
+        let dropped = readable - items.len();
         warn!(source = %queue.source, offset = offset.get(), dropped, "portal repeated events within one answer or below the offset");
     }
-    Batch { events: items.into_iter().map(|item| event(queue, item)).collect(), has_more, portal_ms: None }
+    let events = items.into_iter().map(|item| event(queue, item)).collect();
+    Batch { events, has_more, odd: page.odd, ..Batch::default() }
 }
 
 fn event(queue: &Arc<Queue>, item: Item) -> Event {
@@ -151,7 +154,11 @@ impl Upstream for EventQueue {
 
     async fn highest(&self, limit: u16) -> Result<Option<EventId>, CallError> {
         let page = self.get(Offset::START, limit).await?.result;
-        Ok(page.events.0.iter().map(|item| item.id).max())
+        match (page.events.0.iter().map(|item| item.id).max(), page.odd.first()) {
+            // Whatever its id is, it must not be confirmed.
+            (None, Some(odd)) => Err(CallError::odd(self.method(), odd, Offset::START)),
+            (highest, _) => Ok(highest),
+        }
     }
 
     async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {

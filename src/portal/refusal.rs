@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::class::{Class, Cure, Verdict};
 use crate::config::SecretText;
+use crate::event::{OddEvents, Offset};
 use crate::foreign_text::shown;
 
 /// How much of a portal's own words goes into a message, in characters.
@@ -33,6 +34,8 @@ pub struct CallError {
     pub probe: Duration,
     /// What a person can do; empty when nobody needs to.
     pub cure: Cow<'static, str>,
+    /// Fewer events in an answer may help: the portal was reached, and something became of its answer.
+    pub may_be_size: bool,
     method: &'static str,
     // Boxed, so that every result of a call stays small.
     details: Box<Details>,
@@ -41,6 +44,7 @@ pub struct CallError {
 #[derive(Clone, Debug)]
 struct Details {
     reason: String,
+    evidence: String,
     code: Option<String>,
     spent: Option<SecretText>,
     is_ours: bool,
@@ -50,8 +54,15 @@ impl CallError {
     /// A refusal of `method` by `verdict`, with the cure for a webhook.
     pub(super) fn new(method: &'static str, verdict: Verdict, reason: impl Into<String>) -> Self {
         let Verdict { class, probe, cure: Cure { webhook, .. } } = verdict;
-        let details = Box::new(Details { reason: reason.into(), code: None, spent: None, is_ours: false });
-        Self { class, wait: None, probe, cure: webhook.into(), method, details }
+        let details = Details {
+            reason: reason.into(),
+            evidence: String::new(),
+            code: None,
+            spent: None,
+            is_ours: false,
+        };
+        let cure = webhook.into();
+        Self { class, wait: None, probe, cure, may_be_size: false, method, details: Box::new(details) }
     }
 
     /// Something that only a person can put right, found out by ourselves while doing `method`.
@@ -63,6 +74,31 @@ impl CallError {
         let mut error = Self::new(method, Verdict::new(Class::Operator, Cure::NONE), reason);
         error.details.is_ours = true;
         Self { cure: cure.into(), ..error }
+    }
+
+    /// Events that cannot be read stand in the way, in the answer to a poll from `offset` on.
+    pub fn odd(method: &'static str, odd: &OddEvents, offset: Offset) -> Self {
+        let OddEvents { count, reason, place, .. } = odd;
+        let after = odd.last_good(offset);
+        let next = odd.before.map_or("before the next event".to_owned(), |id| format!("before event {id}"));
+        let several = if *count > 1 { format!(", the first of {count} such events") } else { String::new() };
+        let reason = format!("{reason} (after event {after}, {next}{several}): nothing behind it is read");
+        let cure = match odd.before {
+            Some(before) => {
+                let count = if *count > 1 { format!(" --count {count}") } else { String::new() };
+                format!(
+                    "look into the portal's event log; if this event can never be read, lose it and go on: \
+                     `b24relay offset skip SOURCE --after {after} --before {before}{count}`"
+                )
+            }
+            None => {
+                "look into the portal's event log; once a good event follows, this text says how to skip it"
+                    .to_owned()
+            }
+        };
+        let error = Self::new(method, Verdict::new(Class::RetryBounded, Cure::NONE), reason);
+        let evidence = format!("bytes {} to {} of the answer", place.start, place.end);
+        Self { cure: cure.into(), ..error.with_evidence(evidence) }
     }
 
     /// Something that passes by itself.
@@ -85,6 +121,17 @@ impl CallError {
         Self { wait, ..self }
     }
 
+    /// What helps to find the cause, and may differ each time.
+    pub(super) fn with_evidence(mut self, evidence: String) -> Self {
+        self.details.evidence = evidence;
+        self
+    }
+
+    /// See [`CallError::may_be_size`].
+    pub(super) fn blaming_size(self) -> Self {
+        Self { may_be_size: true, ..self }
+    }
+
     pub(super) fn with_code(mut self, code: String) -> Self {
         self.details.code = Some(code);
         self
@@ -98,11 +145,6 @@ impl CallError {
     /// The same refusal where it is known better what a person can do.
     #[must_use]
     pub fn advising(self, cure: impl Into<Cow<'static, str>>) -> Self {
-        Self { cure: cure.into(), ..self }
-    }
-
-    /// The same refusal with another advice.
-    pub(super) fn advising_anew(self, cure: String) -> Self {
         Self { cure: cure.into(), ..self }
     }
 
@@ -126,6 +168,11 @@ impl CallError {
         self.code().is_some_and(|code| !is_nameless(code))
     }
 
+    /// What happened, without what may differ from one time to the next.
+    pub fn gist(&self) -> String {
+        format!("`{}`: {}", self.method, self.details.reason)
+    }
+
     /// What was called.
     pub(super) fn method(&self) -> &'static str {
         self.method
@@ -139,7 +186,11 @@ impl CallError {
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`: {}", self.method, self.details.reason)
+        f.write_str(&self.gist())?;
+        match self.details.evidence.as_str() {
+            "" => Ok(()),
+            evidence => write!(f, "; {evidence}"),
+        }
     }
 }
 

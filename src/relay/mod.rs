@@ -4,7 +4,7 @@
 //! where all that comes from which is not of the engine; `opening` and
 //! `assembly` make a source ready, `source` is its loop. Towards the portal:
 //! `poller` asks, `preparation` is what must hold before it confirms, `pace` its pauses, `tail` what may still
-//! become visible, `late` what did so too late, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `direct` or `journal`,
+//! become visible, `late` what did so too late, `odd` what cannot be read, `page_limit` how much is asked for at once, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `direct` or `journal`,
 //! then `lane` with `fate`, `schedule`, `gate`, `ledger`, `condition`, `pause`,
 //! `graveyard` and `disk`. `callers` is what the sources share of their portals. `replay` is apart from all this:
 //! it delivers dead letters.
@@ -29,8 +29,10 @@ mod lane;
 mod late;
 mod ledger;
 mod memory;
+mod odd;
 mod opening;
 mod pace;
+mod page_limit;
 mod pause;
 mod plan;
 mod poller;

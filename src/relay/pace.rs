@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::page_limit::PageLimit;
 use crate::config::PollConfig;
 use crate::portal::{CallError, Class};
 use crate::retry::Backoff;
@@ -51,11 +52,14 @@ pub struct Refusal {
     pub wait: Option<Duration>,
     /// How soon the first slow probe comes.
     pub probe: Duration,
+    /// Whether fewer events in an answer may help.
+    pub may_be_size: bool,
 }
 
 impl From<&CallError> for Refusal {
     fn from(error: &CallError) -> Self {
-        Self { class: error.class, wait: error.wait, probe: error.probe }
+        let CallError { class, wait, probe, may_be_size, .. } = *error;
+        Self { class, wait, probe, may_be_size }
     }
 }
 
@@ -71,7 +75,7 @@ pub struct Verdict {
 /// The pauses of one source.
 pub struct Pace {
     poll: PollConfig,
-    limit: u16,
+    limit: PageLimit,
     /// The pause after the next poll that brings nothing.
     idle: Duration,
     silence: Duration,
@@ -87,7 +91,7 @@ impl Pace {
         let seconds = Duration::from_secs;
         Self {
             poll,
-            limit: poll.limit,
+            limit: PageLimit::new(poll.limit),
             idle: FIRST_IDLE.min(poll.idle),
             silence: Duration::ZERO,
             retry: Backoff::jittered(seconds(1), seconds(60)),
@@ -100,12 +104,11 @@ impl Pace {
 
     /// How many events the next poll may ask for, when the first `again` of them have been read before.
     pub fn limit(&self, again: usize) -> u16 {
-        if self.limit < self.poll.limit {
-            // An answer was too large.
-            return self.limit;
+        if self.limit.is_reduced() {
+            return self.limit.get();
         }
         let again = u16::try_from(again).unwrap_or(PAGE_MAX);
-        self.limit.saturating_add(again).min(PAGE_MAX)
+        self.limit.get().saturating_add(again).min(PAGE_MAX)
     }
 
     /// The pause after a poll that was answered.
@@ -114,9 +117,7 @@ impl Pace {
         self.rate.reset();
         self.probe.reset();
         self.doubtful = 0;
-        // After an answer that was too large: back up at once, for a long backlog read in small parts
-        // would not be through before the portal's 24 hours are over.
-        self.limit = self.limit.saturating_mul(2).min(self.poll.limit);
+        self.limit.arrived(polled.has_more);
         let pause = if polled.has_more {
             self.poll.busy
         } else if polled.count > 0 {
@@ -143,6 +144,9 @@ impl Pace {
     /// The pause after a refusal or no answer at all.
     pub fn after_refusal(&mut self, refusal: Refusal) -> Verdict {
         let asked = refusal.wait.unwrap_or_default();
+        if refusal.may_be_size && matches!(refusal.class, Class::Retry | Class::RetryBounded) {
+            self.limit.failed();
+        }
         let (delay, needs_person) = match refusal.class {
             Class::Retry => (self.retry.next_delay().max(asked), false),
             Class::Rate => (self.rate.next_delay().max(asked), false),
@@ -151,8 +155,8 @@ impl Pace {
                 (self.retry.next_delay().max(asked), false)
             }
             Class::Unsubscribed if self.is_first_of(1) => (self.retry.next_delay(), false),
-            Class::TooLarge if self.limit > 1 => {
-                self.limit /= 2;
+            Class::TooLarge if self.limit.get() > 1 => {
+                self.limit.halve();
                 (self.retry.next_delay(), false)
             }
             // A token refreshed in vain and a request that is wrong stay so: these need a person.
@@ -221,7 +225,7 @@ mod tests {
     }
 
     fn of(class: Class) -> Refusal {
-        Refusal { class, wait: None, probe: 60 * SECOND }
+        Refusal { class, wait: None, probe: 60 * SECOND, may_be_size: false }
     }
 
     fn events(count: usize) -> Polled {
@@ -329,16 +333,28 @@ mod tests {
     }
 
     #[test]
-    fn too_large_an_answer_is_halved_down_to_one_event_and_grows_again() {
+    fn one_event_alone_that_is_too_large_needs_a_person() {
         let mut pace = pace();
-        for limit in [500, 250, 125, 62, 31, 15, 7, 3, 1] {
+        while pace.limit(0) > 1 {
             assert!(!pace.after_refusal(of(Class::TooLarge)).needs_person);
-            assert_eq!(pace.limit(0), limit);
         }
-        assert!(pace.after_refusal(of(Class::TooLarge)).needs_person, "one event alone is too large");
-        for limit in [2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000] {
-            pace.after_poll(MORE);
-            assert_eq!(pace.limit(0), limit);
+        assert!(pace.after_refusal(of(Class::TooLarge)).needs_person);
+    }
+
+    #[test]
+    fn answers_that_do_not_arrive_make_the_page_smaller_and_a_portal_out_of_reach_does_not() {
+        for (class, may_be_size, limit) in [
+            (Class::Retry, true, 250),
+            (Class::RetryBounded, true, 250),
+            (Class::Retry, false, 1000),
+            (Class::Rate, true, 1000),
+            (Class::Operator, true, 1000),
+        ] {
+            let mut pace = pace();
+            for _ in 0..4 {
+                pace.after_refusal(Refusal { may_be_size, ..of(class) });
+            }
+            assert_eq!(pace.limit(0), limit, "{class:?} {may_be_size}");
         }
     }
 }

@@ -14,7 +14,7 @@ use super::pace::{Pace, Polled};
 use super::preparation::{Confirmed, Preparation};
 use super::{Ending, Until};
 use crate::config::PollConfig;
-use crate::event::{Batch, Event, Offset};
+use crate::event::{Batch, Event, OddEvents, Offset, Queue};
 use crate::failpoint;
 use crate::portal::{CallError, Class, Upstream};
 use crate::retry::whole_millis;
@@ -77,6 +77,8 @@ pub struct Poller {
     pulse: Pulse,
     vitals: Vitals,
     timeout: Duration,
+    /// How many skips of unreadable events were known, if such an event is what stopped the last poll.
+    skips: Option<usize>,
 }
 
 impl Poller {
@@ -114,7 +116,13 @@ impl Poller {
             pulse: common.witness.vitals.pulse(&source),
             vitals: common.witness.vitals.clone(),
             timeout: poll.timeout,
+            skips: None,
         }
+    }
+
+    /// The queue that it polls.
+    pub fn queue(&self) -> &Queue {
+        self.upstream.queue()
     }
 
     /// The source's name.
@@ -127,6 +135,12 @@ impl Poller {
         self.confirmed.offset
     }
 
+    /// The refusal that `odd`, in the answer to a poll from `offset` on, comes to; `skips` is how many were known.
+    pub fn odd(&mut self, odd: &OddEvents, offset: Offset, skips: usize) -> CallError {
+        self.skips = Some(skips);
+        CallError::odd(self.upstream.method(), odd, offset)
+    }
+
     /// What is so now.
     pub fn moment(&self) -> Moment {
         Moment { nudge_count: self.signals.nudge_count(), epoch: self.upstream.epoch() }
@@ -136,12 +150,13 @@ impl Poller {
     /// before. `None` when a stop came first.
     pub async fn poll(&mut self, offset: Offset, again: usize) -> Option<Result<Batch, CallError>> {
         let (limit, asked_at) = (self.pace.limit(again), Instant::now());
+        self.skips = None;
         let answer = self.ask_twice(offset, limit).await?;
         // Deliveries take as long as they take.
         self.pulse.rest();
         match &answer {
-            Ok(_) => self.figures.answered(asked_at.elapsed()),
-            Err(_) => self.figures.refused(asked_at.elapsed()),
+            Ok(batch) if batch.odd.is_empty() => self.figures.answered(asked_at.elapsed()),
+            Ok(_) | Err(_) => self.figures.refused(asked_at.elapsed()),
         }
         if let Ok(batch) = &answer {
             self.vitals.tried(&self.upstream.queue().source);
@@ -240,7 +255,9 @@ impl Poller {
         let end = Instant::now() + pause;
         while self.needs_person && end - Instant::now() > LOGIN_INTERVAL {
             match self.signals.pause(LOGIN_INTERVAL, since.nudge_count).await {
-                Wake::Elapsed if self.has_new_login(since.epoch).await => return Wake::Elapsed,
+                Wake::Elapsed if self.has_new_login(since.epoch).await || self.has_new_skip().await => {
+                    return Wake::Elapsed;
+                }
                 Wake::Elapsed => {}
                 wake @ (Wake::Nudged | Wake::Stopping) => return wake,
             }
@@ -253,6 +270,12 @@ impl Poller {
         self.upstream.epoch() != epoch || self.upstream.is_superseded().await
     }
 
+    /// Whether a person has skipped an unreadable event since.
+    async fn has_new_skip(&self) -> bool {
+        let Some(known) = self.skips else { return false };
+        self.store.skips(self.name()).await.is_ok_and(|skips| skips.len() > known)
+    }
+
     /// Says what went wrong and how long to wait; a drain may end here instead.
     pub async fn after_refusal(&mut self, refusal: &CallError) -> Result<Duration, Ending> {
         self.failures += 1;
@@ -262,7 +285,8 @@ impl Poller {
         self.figures.failed(refusal.class.word());
         self.figures.need_person(verdict.needs_person);
         let cure = refusal.cure_for(self.name());
-        let trouble = if verdict.needs_person { format!("{refusal}; {cure}") } else { refusal.to_string() };
+        let gist = refusal.gist();
+        let trouble = if verdict.needs_person { format!("{gist}; {cure}") } else { gist };
         let is_news = self.trouble != trouble;
         let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
         if verdict.needs_person && refusal.is_refusal() {
@@ -306,6 +330,7 @@ impl Poller {
     /// Notes a poll that was answered; one that brought nothing has time for what was confirmed. The
     /// first thing ever confirmed is noted at once: without it a portal that counts anew looks like ours.
     pub async fn note_answer(&mut self, is_idle: bool) {
+        self.figures.need_person(false);
         if self.failures > 0 {
             info!(source = self.name(), failures = self.failures, "the portal answers again");
         }

@@ -17,6 +17,7 @@ use super::gap::{Coverage, lament};
 use super::journal::{Feeder, FullNotice, JournalWriter};
 use super::lane::Settled;
 use super::late::{Buried, Late};
+use super::odd::OddGuard;
 use super::opening::Common;
 use super::pace::Polled;
 use super::poller::Poller;
@@ -62,6 +63,7 @@ pub struct Source {
     poller: Poller,
     tail: Tail,
     late: Late,
+    odd: OddGuard,
     coverage: Coverage,
     clock: PortalClock,
     glimpses: Glimpses,
@@ -85,10 +87,12 @@ impl Source {
         clock: PortalClock,
         common: &Common,
     ) -> Self {
+        let odd = OddGuard::new(&poller.queue().source, &common.store);
         Self {
             poller,
             tail,
             late,
+            odd,
             coverage,
             clock,
             glimpses: common.witness.glimpses.clone(),
@@ -220,16 +224,21 @@ impl Source {
         self.take(batch, offset, asked_at, way).await
     }
 
-    /// Brings what the portal answered into safety.
+    /// Brings what the portal answered into safety, as far as it can be read.
     async fn take(
         &mut self,
-        batch: Batch,
+        mut batch: Batch,
         offset: Offset,
         asked_at: Instant,
         way: &mut Way,
     ) -> Result<Step, RelayError> {
         let portal_ms = self.clock.now_ms();
         if self.tell_gap(portal_ms, way).await? == Settled::CutShort {
+            return Ok(Step::CutShort);
+        }
+        self.begin_coverage(&batch, portal_ms);
+        let cut = self.odd.cut(&mut batch, offset).await?;
+        if self.tell_skips(&cut.gaps, way).await? == Settled::CutShort {
             return Ok(Step::CutShort);
         }
         // Before anything is remembered of the batch: without room for them it is read again.
@@ -239,11 +248,12 @@ impl Source {
             Buried::CutShort => return Ok(Step::CutShort),
         }
         let (has_more, covers_ms) = (batch.has_more, covered_by(&batch, portal_ms));
-        self.begin_coverage(&batch, portal_ms);
         let shown = self.tail.read(batch, offset, asked_at, &self.clock);
         self.poller.received(&shown.fresh);
         self.glimpses.note(&shown.fresh);
-        self.poller.note_answer(shown.fresh.is_empty()).await;
+        if cut.at.is_none() {
+            self.poller.note_answer(shown.fresh.is_empty()).await;
+        }
         self.tell(&shown).await;
         let (count, is_strained) = (shown.fresh.len(), self.poller.is_strained());
         debug!(source = self.poller.name(), offset = offset.get(), events = count, has_more, "polled");
@@ -253,7 +263,10 @@ impl Source {
                 if let Some(covers_ms) = covers_ms {
                     self.coverage.extend(covers_ms);
                 }
-                Step::Settled(Polled { count, has_more, is_strained })
+                match cut.at {
+                    Some(odd) => Step::Refused(self.poller.odd(&odd, offset, cut.skips)),
+                    None => Step::Settled(Polled { count, has_more, is_strained }),
+                }
             }
             Settled::CutShort => Step::CutShort,
         })
@@ -261,7 +274,8 @@ impl Source {
 
     /// Before anything was ever read: the oldest event that waits, or the present.
     fn begin_coverage(&self, batch: &Batch, portal_ms: i64) {
-        if self.coverage.covered_ms().is_none() {
+        let is_unknown = batch.events.is_empty() && !batch.odd.is_empty();
+        if self.coverage.covered_ms().is_none() && !is_unknown {
             let oldest = batch.events.first().and_then(Event::date_ms);
             self.coverage.extend(oldest.unwrap_or(portal_ms).min(portal_ms));
         }
@@ -307,16 +321,21 @@ impl Source {
         self.coverage.extend(to_ms);
         let gap = Gap { number, from_ms, to_ms };
         lament(source, &gap);
-        if !self.tells_gaps {
-            return Ok(Settled::All);
-        }
-        match way {
-            Way::Direct(direct) => direct.announce(&gap).await,
-            Way::Journal(writer) => {
-                writer.announce(number);
-                Ok(Settled::All)
+        if self.tells_gaps { way.announce(&gap).await } else { Ok(Settled::All) }
+    }
+
+    /// The same of gaps that a person has put on record.
+    async fn tell_skips(&self, numbers: &[u64], way: &mut Way) -> Result<Settled, RelayError> {
+        let Some(first) = numbers.first().filter(|_| self.tells_gaps) else { return Ok(Settled::All) };
+        let (store, source, before) = (&self.store, self.poller.name(), first.saturating_sub(1));
+        let read = self.disk.persist("gap", move || store.gaps_after(source, before));
+        let Some(gaps) = read.await? else { return Ok(Settled::CutShort) };
+        for gap in gaps.iter().filter(|gap| numbers.contains(&gap.number)) {
+            if way.announce(gap).await? == Settled::CutShort {
+                return Ok(Settled::CutShort);
             }
         }
+        Ok(Settled::All)
     }
 }
 
@@ -343,6 +362,16 @@ impl Way {
         match self {
             Self::Direct(direct) => direct.take(&events, floor, confirmed).await,
             Self::Journal(writer) => writer.append(events, floor, confirmed).await,
+        }
+    }
+
+    async fn announce(&mut self, gap: &Gap) -> Result<Settled, RelayError> {
+        match self {
+            Self::Direct(direct) => direct.announce(gap).await,
+            Self::Journal(writer) => {
+                writer.announce(gap.number);
+                Ok(Settled::All)
+            }
         }
     }
 

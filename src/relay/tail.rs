@@ -115,7 +115,7 @@ impl Tail {
             let date_ms = event.date_ms();
             shown.are_dates_odd |= self.contradicts(date_ms, portal_ms);
             // Without having seen the queue empty, its end is where the young ones are.
-            let is_reliable = has_more || self.emptied_at.is_some();
+            let is_reliable = has_more && batch.cut_at.is_none() || self.emptied_at.is_some();
             if !self.lag.is_zero() {
                 let date_ms = date_ms.filter(|_| is_reliable);
                 self.seen.insert(event.id, Seen { at: Instant::now(), date_ms });
@@ -128,7 +128,7 @@ impl Tail {
             self.end = end.unwrap_or(self.end);
             self.ended_at = Instant::now();
         }
-        self.raise(end.filter(|_| has_more), asked_at, clock.at(asked_at));
+        self.raise(batch.cut_at.or(end.filter(|_| has_more)), asked_at, clock.at(asked_at));
         self.emptied_at = if has_more { None } else { Some(asked_at) };
         shown
     }

@@ -7,7 +7,7 @@ use super::charts::{LATENCY, RATE};
 use super::history::STEP;
 use super::page::words;
 use crate::spelling::{age, ago, size, span, until};
-use crate::store::{LaneReport, Report, SourceReport};
+use crate::store::{GapReport, LaneReport, Report, SourceReport};
 
 /// How many gaps are told one by one.
 const GAPS_MAX: usize = 3;
@@ -89,7 +89,7 @@ fn losses(source: &SourceReport) -> Vec<String> {
         told.push(format!("events that disappeared before they were confirmed: {stolen}; does another program read this queue?"));
     }
     let latest = source.gaps.iter().rev().take(GAPS_MAX);
-    told.extend(latest.map(|gap| format!("events from {} to {} may be lost", gap.from, gap.to)));
+    told.extend(latest.map(GapReport::told));
     if source.gaps.len() > GAPS_MAX {
         told.push(format!(
             "older gaps: {} (`b24relay status --json` has them)",

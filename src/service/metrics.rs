@@ -61,7 +61,7 @@ pub fn of_report(report: &Report, figures: &Figures) -> Registry {
 fn sources(registry: &mut Registry, sources: &[SourceReport]) {
     let [up, events, bytes] = [(); 3].map(|()| Gauges::<1>::default());
     let [success, oldest, left] = [(); 3].map(|()| Seconds::<1>::default());
-    let [gaps, losses, stolen] = [(); 3].map(|()| Counters::<1>::default());
+    let [gaps, skipped, losses, stolen] = [(); 4].map(|()| Counters::<1>::default());
     let offsets = Gauges::<2>::default();
     registry.register("source_up", "1 when nothing keeps it from polling", up.clone());
     registry.register(
@@ -81,6 +81,11 @@ fn sources(registry: &mut Registry, sources: &[SourceReport]) {
     );
     registry.register("source_offset", "What is stored, and what the portal has forgotten", offsets.clone());
     registry.register("source_gaps", "Stretches of time whose events may be lost", gaps.clone());
+    registry.register(
+        "source_skipped_events",
+        "Unreadable events that a person has given up",
+        skipped.clone(),
+    );
     registry.register("source_subscriptions_lost", "Times the portal had stopped recording", losses.clone());
     registry.register(
         "source_stolen_events",
@@ -107,6 +112,8 @@ fn sources(registry: &mut Registry, sources: &[SourceReport]) {
             offsets.get_or_create(&labels).set(signed(offset));
         }
         gaps.get_or_create(&source).inc_by(report.gaps.len() as u64);
+        let given_up = report.gaps.iter().filter_map(|gap| gap.skipped.as_ref());
+        skipped.get_or_create(&source).inc_by(given_up.map(|skip| skip.count as u64).sum());
         losses.get_or_create(&source).inc_by(report.losses);
         stolen.get_or_create(&source).inc_by(report.stolen);
         events.get_or_create(&source).set(signed(report.journal_events));

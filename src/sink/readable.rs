@@ -20,9 +20,6 @@ const TYPE_MAX: usize = 50;
 /// How much of a chat text is shown, in characters.
 const TEXT_MAX: usize = 80;
 
-/// How much of one is looked at, in bytes.
-const INPUT_MAX: usize = 4096;
-
 /// The parts of `data` worth showing. Each may be missing, or of another type.
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -8,7 +8,7 @@ use std::fmt;
 use rusqlite::{Connection, Transaction, params};
 
 use super::dead_letters::{self, Burial};
-use super::{Store, StoreError};
+use super::{Store, StoreError, skips};
 use crate::checkpoint::Checkpoint;
 use crate::event::{Offset, Queue};
 use crate::wall_clock::now_ms;
@@ -171,6 +171,7 @@ impl Store {
                 transaction.execute(&format!("DELETE FROM {table} WHERE source = ?1"), [&source])?;
             }
             transaction.execute("DELETE FROM source WHERE name = ?1", [&source])?;
+            skips::forget(&transaction, &source)?;
             transaction.commit()
         })
         .await
@@ -224,6 +225,7 @@ impl Store {
                  WHERE name = ?1",
                 [&source],
             )?;
+            skips::end(&transaction, &source)?;
             // The portal may have counted anew: what it has once forgotten says nothing any more.
             transaction.execute(
                 "UPDATE source SET confirmed = 1, received = 1, trouble = '' WHERE name = ?1",

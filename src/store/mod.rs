@@ -3,7 +3,7 @@
 //! Keeps I3: a commit is on the disk when it returns (WAL with `synchronous = FULL`). `place` finds the one file that a
 //! path leads to, `owner` works with its owner's rights, `lock` and `guard` keep a second daemon away, `database` checks that
 //! the file stays where it was opened. `lanes` holds the
-//! checkpoints, `pauses` ends their standstill, `sources` what is noted of sources, `journal` events on their way, `dead_letters` those that
+//! checkpoints, `pauses` ends their standstill, `sources` what is noted of sources, `skips` the events that a person has given up, `journal` events on their way, `dead_letters` those that
 //! have no way. A file that cannot be trusted is never used: `file` and `wal` look at it from outside, `schema`
 //! and `seal` from within, `inspection` at all of it for a person; `backup` copies it.
 
@@ -29,6 +29,7 @@ mod rows;
 mod schema;
 mod seal;
 mod simulation;
+mod skips;
 mod sources;
 mod undelivered;
 mod wait;
@@ -55,6 +56,7 @@ pub use lookout::Lookout;
 pub use pauses::Resumed;
 pub use report::{GapReport, GraveReport, LaneReport, MoveReport, Report, SourceReport};
 pub use simulation::{LaneView, View};
+pub use skips::Skip;
 pub use sources::{Gap, Health};
 pub use undelivered::Undelivered;
 use wait::{Wait, Waits};

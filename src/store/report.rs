@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::lock::{self, Lock};
-use super::{Gap, StoreError, file, now_ms, schema};
+use super::{Gap, Skip, StoreError, file, now_ms, schema, skips};
 use crate::checkpoint::Checkpoint;
 use crate::event::{EventId, Offset};
 
@@ -131,6 +131,18 @@ pub struct GapReport {
     pub from_ms: i64,
     /// See `from_ms`.
     pub to_ms: i64,
+    /// What of it a person has given up, if it is such a gap.
+    pub skipped: Option<Skip>,
+}
+
+impl GapReport {
+    /// What is lost.
+    pub fn told(&self) -> String {
+        match &self.skipped {
+            Some(skip) => format!("{}: skipped by a person", skip.told()),
+            None => format!("events from {} to {} may be lost", self.from, self.to),
+        }
+    }
 }
 
 /// A portal that was seen moving.
@@ -242,12 +254,14 @@ fn retention_left_s(covered_ms: i64, skew_ms: i64) -> i64 {
 }
 
 fn select_gaps(connection: &Connection, source: &str) -> rusqlite::Result<Vec<GapReport>> {
+    let skips = skips::select(connection, source)?;
     let mut select = connection
         .prepare_cached("SELECT number, from_ms, to_ms FROM gap WHERE source = ?1 ORDER BY number")?;
     let rows = select.query_map([source], |row| {
         let gap = Gap { number: row.get(0)?, from_ms: row.get(1)?, to_ms: row.get(2)? };
         let [from, to] = gap.spelled();
-        Ok(GapReport { from, to, from_ms: gap.from_ms, to_ms: gap.to_ms })
+        let skipped = skips.iter().find(|skip| skip.gap == gap.number).cloned();
+        Ok(GapReport { from, to, from_ms: gap.from_ms, to_ms: gap.to_ms, skipped })
     })?;
     rows.collect()
 }

@@ -127,7 +127,7 @@ const TABLES: &[Table] = &[
     },
     Table {
         name: "memory",
-        what: "logins and addresses",
+        what: "logins, addresses and skips",
         row: "key",
         shown: Shown::Whole("SELECT count(*) FROM memory"),
         rules: &[("seal = seal(key, value)", NOT_AS_WRITTEN)],

@@ -179,18 +179,34 @@ async fn a_source_whose_operating_time_runs_short_slows_down_alone() {
     assert_all_filed_once(&portal, &setup, 2).await;
 }
 
+/// How long the source waits after its operating time was used up, according to the log.
+async fn pause_of(relay: &Relay) -> u64 {
+    relay.until_logged("OPERATION_TIME_LIMIT (HTTP 429)").await;
+    let log = relay.log();
+    let line = log.lines().find(|line| line.contains("OPERATION_TIME_LIMIT")).unwrap();
+    assert!(line.contains("source=\"user1\""), "{line}");
+    line.split_once("delay_ms=").unwrap().1.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_limit_that_others_have_used_up_is_looked_at_again_every_minute() {
+    // Our own calls have used less than the limit that every portal grants.
+    let (_portal, _setup, relay) = strained_pair(Some(100)).await;
+    assert_eq!(pause_of(&relay).await, 60_000);
+}
+
 #[tokio::test]
 async fn a_source_whose_operating_time_is_used_up_waits_for_the_reset_alone() {
     let blocked = async |portal: &Portal| {
         portal.control(Method::GET, "stats", Value::Null).await["blocked"].as_u64().unwrap()
     };
-    let (portal, setup, mut relay) = strained_pair(Some(100)).await;
-    relay.until_logged("OPERATION_TIME_LIMIT (HTTP 429)").await;
-    let log = relay.log();
-    let line = log.lines().find(|line| line.contains("OPERATION_TIME_LIMIT")).unwrap();
+    let (portal, setup, mut relay) = strained_pair(Some(350)).await;
+    // Six calls of a minute each; the seventh is refused.
+    until("six answers", async || answers(&relay, "user1") >= 6).await;
+    let_the_other_go_on(&portal, &relay).await;
     // The portal has said when: ten minutes after the first call, which is the longest pause as well.
-    let delay_ms: u64 = line.split_once("delay_ms=").unwrap().1.split(' ').next().unwrap().parse().unwrap();
-    assert!(line.contains("source=\"user1\"") && (500_000..=600_000).contains(&delay_ms), "{line}");
+    let delay_ms = pause_of(&relay).await;
+    assert!((500_000..=600_000).contains(&delay_ms), "{delay_ms}");
 
     portal.record(1, 5).await;
     portal.record(2, 5).await;

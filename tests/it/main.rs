@@ -69,6 +69,7 @@ mod misbehaviour;
 mod night;
 mod notified;
 mod oauth;
+mod odd_events;
 mod offsets;
 mod ordering;
 mod outcomes;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where alerts, pages and people point to.
-const ANCHORS: [&str; 16] = [
+const ANCHORS: [&str; 17] = [
     "events-stopped",
     "retention",
     "sink-held",
@@ -16,6 +16,7 @@ const ANCHORS: [&str; 16] = [
     "foreign-reader",
     "subscription-lost",
     "source-refused",
+    "unreadable-event",
     "journal-full",
     "reload-refused",
     "state-file",

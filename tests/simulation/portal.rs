@@ -103,7 +103,9 @@ impl Drop for ScriptedPortal {
 }
 
 fn refusal(class: Class) -> CallError {
-    CallError::operator(METHOD, "as the script says", "").advising(class, "wait")
+    let mut refusal = CallError::operator(METHOD, "as the script says", "wait");
+    refusal.class = class;
+    refusal
 }
 
 fn draw(world: &mut World) -> Outcome {
@@ -200,7 +202,7 @@ impl Upstream for ScriptedPortal {
         let fresh = world.judge_answer(&page.ids, page.has_more, confirmed, self.life);
         world.calls.justify(now_ms(), fresh * CALLS_PER_EVENT);
         let events = page.ids.iter().map(|id| self.event(&world, *id)).collect();
-        Ok(Batch { events, has_more: page.has_more, portal_ms })
+        Ok(Batch { events, has_more: page.has_more, portal_ms, ..Batch::default() })
     }
 
     async fn renew(&self, refusal: CallError) -> Result<(), CallError> {

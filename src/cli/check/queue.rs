@@ -90,6 +90,10 @@ fn waiting_for(refusal: &CallError) -> Finding {
 }
 
 fn backlog(page: &Batch) -> Finding {
+    if let Some(odd) = page.odd.first() {
+        let cure = "`b24relay run` delivers what lies before it, then says how to skip it";
+        return Finding::warn(BACKLOG, format!("an event cannot be read {}", odd.told()), cure);
+    }
     let Some(oldest) = page.events.first() else {
         return Finding::ok(BACKLOG, "nothing is waiting");
     };

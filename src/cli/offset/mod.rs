@@ -1,5 +1,7 @@
 //! `b24relay offset`: where each sink stands in a source's queue, and putting it elsewhere.
 
+mod skip;
+
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -30,7 +32,9 @@ Examples:
   b24relay offset set support 1                the portal was restored: begin with what it has
   b24relay offset set support 90400            deliver again from event 90400 on
   b24relay offset set support 90500 --dry-run  how many events would be skipped?
-  b24relay offset set support 1 --new-queue    the source reads another user's queue from now on";
+  b24relay offset set support 1 --new-queue    the source reads another user's queue from now on
+  b24relay offset skip support --after 2004 --before 2006
+                                               give up the unreadable event between these two";
 
 #[derive(Debug, Args)]
 pub struct OffsetArgs {
@@ -44,6 +48,8 @@ enum Action {
     Show(ShowArgs),
     /// Put all sinks of a source at an offset; the daemon must be stopped
     Set(SetArgs),
+    /// Give up an event that cannot be read, so that the source goes on behind it; works beside the daemon
+    Skip(skip::SkipArgs),
 }
 
 #[derive(Debug, Args)]
@@ -74,11 +80,15 @@ fn offset(text: &str) -> Result<Offset, String> {
     number.ok_or_else(|| format!("must be a whole number from 1 to {}", i64::MAX))
 }
 
-/// Shows or sets.
+/// Shows, sets or skips.
 pub async fn run(args: &OffsetArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     match &args.action {
         Action::Show(args) => show(args, config),
         Action::Set(args) => set(args, config, signals).await,
+        Action::Skip(args) => {
+            skip::run(args, config, signals).await?;
+            Ok(Exit::Clean)
+        }
     }
 }
 

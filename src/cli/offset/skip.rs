@@ -1,0 +1,136 @@
+//! `b24relay offset skip`: a person gives up events that cannot be read, so that what follows them is delivered.
+//!
+//! It lets the source pass from one good event to the next one and no further: both are named, and both must be the
+//! neighbours of the events that the portal shows now.
+
+use clap::Args;
+
+use crate::cli::consent::ConsentArgs;
+use crate::cli::exit::UsageError;
+use crate::cli::output::print;
+use crate::cli::peek::Peek;
+use crate::cli::source::{callers, find};
+use crate::config::{Config, SourceConfig};
+use crate::event::{Batch, Event, OddEvents};
+use crate::shutdown::Signals;
+use crate::spelling::now_ms;
+use crate::store::{Report, Skip, SourceReport, Store};
+
+#[derive(Debug, Args)]
+pub struct SkipArgs {
+    /// The source's name in the configuration
+    source: String,
+    /// The last good event before the unreadable one, as the source's error names it; 0 if there is none
+    #[arg(long, value_name = "ID")]
+    after: u64,
+    /// The first good event after it
+    #[arg(long, value_name = "ID")]
+    before: u64,
+    /// How many unreadable events lie between them
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    count: usize,
+    #[command(flatten)]
+    consent: ConsentArgs,
+}
+
+/// Records the skip, once the portal shows the same and a person agrees. The daemon passes at its next poll.
+pub async fn run(args: &SkipArgs, config: &Config, signals: &Signals) -> anyhow::Result<()> {
+    let source = find(config, &args.source)?;
+    args.consent.require_somebody()?;
+    let report = Store::report(&config.state)?;
+    let known = known(&report, source)?;
+    let page = peek(config, source, known).await?;
+    let odd = args.chosen(&page)?;
+    args.check_beginning(&odd, &report, known)?;
+    let skip = args.skip();
+    let said = Store::open_beside(&config.state)?.skips(&source.name).await?;
+    if said.iter().any(|other| other.covers(&odd)) {
+        return Ok(print(&format!("{} of `{}`: skipped already", skip.told(), source.name))?);
+    }
+    print(&format!("{}: {}", skip.told(), odd.reason))?;
+    let question = format!("Lose {} of `{}` for good?", skip.told(), source.name);
+    if !args.consent.is_given(&question, signals).await? {
+        return Ok(());
+    }
+    let (from_ms, to_ms) = args.times(&page);
+    let gap = Store::open_beside(&config.state)?.note_skip(&source.name, skip, from_ms, to_ms).await?;
+    print(&format!(
+        "recorded as gap {gap} of `{}`: `b24relay run` goes on behind it at its next poll; SIGHUP makes it poll at once",
+        source.name
+    ))?;
+    Ok(())
+}
+
+fn known<'r>(report: &'r Report, source: &SourceConfig) -> Result<&'r SourceReport, UsageError> {
+    let known = report.sources.iter().find(|known| known.name == source.name);
+    known.filter(|known| !known.identity.is_empty()).ok_or_else(|| {
+        UsageError(format!("`{}` has not been polled yet: start `b24relay run` first", source.name))
+    })
+}
+
+/// What the portal shows, once it is the queue that the state file knows.
+async fn peek(config: &Config, source: &SourceConfig, known: &SourceReport) -> anyhow::Result<Batch> {
+    let callers = callers(config, [source]).await?;
+    let identity = callers.identity(source).await?;
+    if identity != known.identity {
+        let text = format!(
+            "the credential of `{}` belongs to the queue `{identity}`, and the state file is about `{}`",
+            source.name, known.identity
+        );
+        return Err(UsageError(text).into());
+    }
+    let caller = callers.of(source).map_err(anyhow::Error::msg)?;
+    let page = Peek::new(source, &identity, caller).page().await;
+    callers.rest().await;
+    Ok(page?)
+}
+
+impl SkipArgs {
+    fn skip(&self) -> Skip {
+        let Self { after, before, count, .. } = *self;
+        Skip { after, before, count, gap: 0, said_ms: 0, is_over: false }
+    }
+
+    /// The unreadable events that the portal shows between the two that are named.
+    fn chosen(&self, page: &Batch) -> Result<OddEvents, UsageError> {
+        let shown: Vec<String> = page.odd.iter().map(OddEvents::told).collect();
+        let shown = if shown.is_empty() { "none".to_owned() } else { shown.join("; ") };
+        let is_named = |odd: &&OddEvents| self.skip().covers(odd);
+        page.odd.iter().find(is_named).cloned().ok_or_else(|| {
+            UsageError(format!(
+                "the portal does not show {} with nothing else between them. Unreadable events that it shows: {shown}",
+                self.skip().told()
+            ))
+        })
+    }
+
+    /// Where nothing is before them any more, the state file must know what was.
+    fn check_beginning(
+        &self,
+        odd: &OddEvents,
+        report: &Report,
+        known: &SourceReport,
+    ) -> Result<(), UsageError> {
+        let lanes = || report.lanes.iter().filter(|lane| lane.source == known.name);
+        let done =
+            lanes().map(|lane| lane.offset).min().unwrap_or(1).max(known.received).max(known.confirmed) - 1;
+        let highest = lanes().map(|lane| lane.highest).max().unwrap_or(0);
+        if odd.after.is_some() || [0, done, highest].contains(&self.after) {
+            return Ok(());
+        }
+        let text = format!(
+            "the last event before it is not {} but {}, as the state file says",
+            self.after,
+            done.max(highest)
+        );
+        Err(UsageError(text))
+    }
+
+    /// When the neighbours were recorded, as far as their dates tell.
+    fn times(&self, page: &Batch) -> (i64, i64) {
+        let date_ms =
+            |id: u64| page.events.iter().find(|event| event.id.get() == id).and_then(Event::date_ms);
+        let to_ms = date_ms(self.before).unwrap_or_else(now_ms);
+        (date_ms(self.after).unwrap_or(to_ms).min(to_ms), to_ms)
+    }
+}

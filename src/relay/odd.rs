@@ -1,0 +1,77 @@
+//! Events that cannot be read: what lies before them is read, what lies behind them waits until the portal shows
+//! them whole or a person has skipped them.
+//!
+//! Keeps I2 for them: the batch is cut before the first one, so the offset stays at or below it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tracing::{debug, warn};
+
+use super::RelayError;
+use crate::event::{Batch, OddEvents, Offset};
+use crate::store::{Skip, Store, StoreError};
+
+/// See the top of this file.
+pub struct OddGuard {
+    source: Arc<str>,
+    store: Store,
+    /// The gaps of the skips that were passed and told of.
+    told: BTreeSet<u64>,
+}
+
+/// What is left of a batch.
+#[derive(Default)]
+pub struct Cut {
+    /// The odd events before which it ends, if any.
+    pub at: Option<OddEvents>,
+    /// The gaps that are passed in it for the first time, ascending.
+    pub gaps: Vec<u64>,
+    /// How many skips were known.
+    pub skips: usize,
+}
+
+impl OddGuard {
+    pub fn new(source: &Arc<str>, store: &Store) -> Self {
+        Self { source: Arc::clone(source), store: store.clone(), told: BTreeSet::new() }
+    }
+
+    /// Leaves of `batch`, the answer to a poll from `offset` on, what lies before the first odd event that nobody has
+    /// skipped.
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub async fn cut(&mut self, batch: &mut Batch, offset: Offset) -> Result<Cut, RelayError> {
+        if batch.odd.is_empty() {
+            return Ok(Cut::default());
+        }
+        let skips = self.skips().await?;
+        let mut cut = Cut { skips: skips.len(), ..Cut::default() };
+        for odd in std::mem::take(&mut batch.odd) {
+            let Some(skip) = skips.iter().find(|skip| skip.covers(&odd)) else {
+                batch.cut_before(&odd, offset);
+                cut.at = Some(odd);
+                break;
+            };
+            if self.told.insert(skip.gap) {
+                let (source, gap, skipped) = (&self.source, skip.gap, skip.told());
+                warn!(%source, gap, skipped, "events that cannot be read are skipped, as a person has ordered");
+                cut.gaps.push(skip.gap);
+            }
+        }
+        cut.gaps.sort_unstable();
+        Ok(cut)
+    }
+
+    /// A disk that cannot be read knows of none: then nothing is skipped.
+    async fn skips(&self) -> Result<Vec<Skip>, RelayError> {
+        match self.store.skips(&self.source).await {
+            Ok(skips) => Ok(skips),
+            Err(failure @ StoreError::Unavailable { .. }) => {
+                debug!(source = %self.source, error = %failure, "cannot look for skipped events");
+                Ok(Vec::new())
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Events that cannot be read and that a person has given up: what may be passed, and the gap that it leaves.
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::{Store, StoreError};
+use crate::event::OddEvents;
+use crate::wall_clock::now_ms;
+
+/// A person's word that the events between two good ones are lost.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Skip {
+    /// The last good event before them; 0 at the beginning of the queue.
+    pub after: u64,
+    /// The first good event after them.
+    pub before: u64,
+    /// How many they are.
+    pub count: usize,
+    /// The number of the gap that records it.
+    #[serde(default)]
+    pub gap: u64,
+    /// When it was said, in Unix milliseconds.
+    #[serde(default)]
+    pub said_ms: i64,
+    /// An offset was set since: the same ids may mean other events now.
+    #[serde(default)]
+    pub is_over: bool,
+}
+
+impl Skip {
+    /// Whether it speaks of `odd`.
+    pub fn covers(&self, odd: &OddEvents) -> bool {
+        let is_after = odd.after.is_none_or(|after| after.get() == self.after);
+        let is_before = odd.before.is_some_and(|before| before.get() == self.before);
+        !self.is_over && is_after && is_before && odd.count == self.count
+    }
+
+    /// What it lets pass, in words.
+    pub fn told(&self) -> String {
+        let Self { after, before, count, .. } = self;
+        let events =
+            if *count == 1 { "1 unreadable event".to_owned() } else { format!("{count} unreadable events") };
+        format!("{events} after event {after} and before event {before}")
+    }
+}
+
+impl Store {
+    /// Records `skip` and its gap, which lies between these times; returns the number of the gap.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn note_skip(
+        &self,
+        source: &str,
+        skip: Skip,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let source = source.to_owned();
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            let gap: u64 = transaction.query_row(
+                "INSERT INTO gap (source, number, from_ms, to_ms, noted_ms)
+                 VALUES (?1, (SELECT ifnull(max(number), 0) + 1 FROM gap WHERE source = ?1), ?2, ?3, ?4)
+                 RETURNING number",
+                params![source, from_ms, to_ms, now_ms()],
+                |row| row.get(0),
+            )?;
+            let mut skips = select(&transaction, &source)?;
+            skips.push(Skip { gap, said_ms: now_ms(), ..skip });
+            write(&transaction, &source, &skips)?;
+            transaction.commit()?;
+            Ok(gap)
+        })
+        .await
+    }
+
+    /// All skips of `source`, in order.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn skips(&self, source: &str) -> Result<Vec<Skip>, StoreError> {
+        let source = source.to_owned();
+        self.run(move |connection| select(connection, &source)).await
+    }
+}
+
+/// The skips of `source` as they are on record.
+pub fn select(connection: &Connection, source: &str) -> rusqlite::Result<Vec<Skip>> {
+    let select = "SELECT value FROM memory WHERE key = ?1";
+    let text: Option<String> = connection.query_row(select, [key(source)], |row| row.get(0)).optional()?;
+    let skips = text.map(|text| serde_json::from_str(&text)).transpose();
+    skips.map(Option::unwrap_or_default).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+    })
+}
+
+/// What was said so far lets nothing pass any more: the source's offset was set.
+pub fn end(transaction: &Transaction<'_>, source: &str) -> rusqlite::Result<()> {
+    let mut skips = select(transaction, source)?;
+    if skips.is_empty() {
+        return Ok(());
+    }
+    skips.iter_mut().for_each(|skip| skip.is_over = true);
+    write(transaction, source, &skips)
+}
+
+/// The source reads another queue now: nothing is left of them.
+pub fn forget(transaction: &Transaction<'_>, source: &str) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM memory WHERE key = ?1", [key(source)]).map(|_| ())
+}
+
+fn write(transaction: &Transaction<'_>, source: &str, skips: &[Skip]) -> rusqlite::Result<()> {
+    let text = serde_json::to_string(skips)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    transaction
+        .execute(
+            "INSERT INTO memory (key, value, kept_ms) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET value = excluded.value, kept_ms = excluded.kept_ms",
+            params![key(source), text, now_ms()],
+        )
+        .map(|_| ())
+}
+
+fn key(source: &str) -> String {
+    format!("skips/{source}")
+}
