@@ -185,7 +185,7 @@ pub fn read(path: &Path) -> Result<Report, StoreError> {
 
 /// Those that went back to where they were have not moved.
 fn select_moves(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<MoveReport>> {
-    if layout == 0 {
+    if layout < 2 {
         return Ok(Vec::new());
     }
     let mut select = connection.prepare(
