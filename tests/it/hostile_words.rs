@@ -222,7 +222,7 @@ async fn what_a_portal_answers_to_commands_is_tame() {
 
     let refusal = json!({"kind": "error", "status": 400, "code": HOSTILE, "description": hostile(), "method": "oauth/token"});
     portal.post("faults", refusal).await;
-    let refused = setup.paste("office", async |_| "abc".to_owned()).await;
+    let refused = setup.paste("office", async |url| portal.agree(url, 1).await).await;
     assert_output_tame("a login that is refused", &refused);
 }
 
