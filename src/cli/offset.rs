@@ -194,5 +194,5 @@ async fn callers(config: &Config, source: &SourceConfig, store: Option<&Store>) 
         Some(store) => Arc::new(StoreMemory(store.clone())),
         None => Arc::new(NoMemory),
     };
-    Callers::open(config, [source], &memory).await.map_err(SetupError)
+    Ok(Callers::open(config, [source], &memory).await.map_err(SetupError)?)
 }
