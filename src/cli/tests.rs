@@ -111,10 +111,11 @@ const DESTROYING: [(&str, &str); 8] = [
 
 /// The commands that cannot, whatever flags they are given. `replay` and `dead-letters replay` deliver again, `resume`
 /// goes on, `subscribe` begins, `state backup` and `man` write files of their own.
-const SPARING: [&str; 20] = [
+const SPARING: [&str; 21] = [
     "check",
     "subscribe",
     "offset show",
+    "portal forget",
     "replay",
     "status",
     "healthcheck",

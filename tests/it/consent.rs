@@ -130,7 +130,8 @@ async fn scene(command: &str) -> Scene {
             let bot = portal.post("bots", json!({"code": "helper", "name": "Helper", "token": SECRET})).await;
             let id = bot["id"].to_string();
             let setup = plain(&portal);
-            let args = ["bots", "unregister", "support", "--bot-id", &id, "--client-id", SECRET];
+            std::fs::write(setup.path("bot.secret"), SECRET).unwrap();
+            let args = ["bots", "unregister", "support", "--bot-id", &id, "--client-id-file", "bot.secret"];
             Scene::new(portal, setup, &args, "1 bot")
         }
         other => panic!("`{other}` can destroy and has no scene here: add one"),
