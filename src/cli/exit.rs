@@ -62,9 +62,9 @@ impl Exit {
 
     fn of_relay(error: &RelayError) -> Self {
         match error {
-            RelayError::SinkClosed { .. } => Self::Io,
+            RelayError::SinkClosed { .. } | RelayError::NoMemory(_) => Self::Io,
             RelayError::Store(error) => Self::of_store(error),
-            RelayError::Setup(_) => Self::Config,
+            RelayError::Setup(_) | RelayError::NoClient(_) => Self::Config,
             RelayError::Panicked(_) => Self::Internal,
         }
     }

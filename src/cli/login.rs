@@ -124,7 +124,7 @@ async fn exchange(oauth: &OAuthConfig, signals: &Signals) -> anyhow::Result<Toke
         line = line => line??,
     };
     let code = code_in(&line, &attempt.state)?;
-    let authorization = Authorization::try_new(oauth).map_err(SetupError)?;
+    let authorization = Authorization::new(oauth);
     Ok(authorization.ask(Claim::Code(&code, &attempt), None).await?)
 }
 

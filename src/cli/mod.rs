@@ -53,7 +53,7 @@ Examples:
   b24relay dead-letters list               what has a sink rejected?
 
 Exit codes: 0 clean, 64 usage, 69 unavailable, 70 internal, 74 I/O, 75 temporary (cut short; \
-state file or port in use), 77 credentials refused, 78 configuration.";
+state file or port in use), 77 credentials refused (not `run`, which keeps trying), 78 configuration.";
 
 /// Reads a Bitrix24 user's event queue and hands every event to sinks without losing one.
 #[derive(Debug, Parser)]

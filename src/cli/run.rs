@@ -78,7 +78,7 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
         Ending::CutShort => {
             warn!("b24relay stopped before everything was settled; the rest comes again at the next start");
         }
-        Ending::Refused => error!("b24relay stopped: the portal refused a source"),
+        Ending::Refused => error!("b24relay stopped: a source cannot be polled"),
     }
     Ok(ending.into())
 }

@@ -1,5 +1,6 @@
 //! What is spoken to the authorization server (PORTAL.md 5). The only place `client_secret` is sent to.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -35,6 +36,7 @@ const REGIONS: [&str; 8] = [".ru", ".am", ".az", ".ge", ".kz", ".kg", ".uz", ".b
 
 const LOGIN: &str = "log in again: `b24relay login SOURCE`";
 const SECRET: &str = "check `client_id`, `client_secret` and `server` against the application's card";
+const NO_CLIENT: &str = "correct that: b24relay tries again by itself";
 const REPORT: &str = "this looks like a defect of b24relay: please report it";
 const SCOPE: &str = "correct the scopes in the application's card, then `b24relay login SOURCE`";
 
@@ -85,22 +87,15 @@ impl Attempt {
 
 /// The authorization server, for one application.
 pub struct Authorization {
-    pool: Pool,
+    /// Made when it is needed first, and again when it could not be: a daemon waits for that.
+    pool: OnceLock<Pool>,
     config: OAuthConfig,
 }
 
 impl Authorization {
     /// The server that `config` leads to.
-    ///
-    /// # Errors
-    /// Says why TLS cannot be set up.
-    pub fn try_new(config: &OAuthConfig) -> Result<Self, String> {
-        let server = config
-            .server
-            .as_ref()
-            .map_or_else(|| default_server(&config.portal.authority()), |server| server.expose().clone());
-        let pool = Pool::try_new(&server, TIMEOUT, Route::default())?;
-        Ok(Self { pool, config: config.clone() })
+    pub fn new(config: &OAuthConfig) -> Self {
+        Self { pool: OnceLock::new(), config: config.clone() }
     }
 
     /// Asks for a pair; `before` is the one that it replaces.
@@ -114,7 +109,7 @@ impl Authorization {
 
     async fn exchange(&self, claim: Claim<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
         let request = self
-            .pool
+            .pool()?
             .client()
             .post(self.endpoint(before))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -122,7 +117,7 @@ impl Authorization {
             .body(self.form(claim))
             .build();
         let request = request.map_err(|error| CallError::retry(METHOD, http_client::explain(error)))?;
-        let sent = self.pool.send(request).await;
+        let sent = self.pool()?.send(request).await;
         let response = sent.map_err(|failure| CallError::retry(METHOD, failure.explain()))?;
         let status = response.status().as_u16();
         let wait = http_client::retry_after(response.headers());
@@ -133,6 +128,17 @@ impl Authorization {
             BodyError::Broken(reason) => CallError::retry(METHOD, reason),
         })?;
         self.judge(claim, before, status, &body).map_err(|error| error.with_wait(wait))
+    }
+
+    fn pool(&self) -> Result<&Pool, CallError> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool);
+        }
+        let server = self.config.server.as_ref().map(|server| server.expose().clone());
+        let server = server.unwrap_or_else(|| default_server(&self.config.portal.authority()));
+        let pool = Pool::try_new(&server, TIMEOUT, Route::default());
+        let pool = pool.map_err(|reason| CallError::operator(METHOD, reason, NO_CLIENT))?;
+        Ok(self.pool.get_or_init(|| pool))
     }
 
     fn judge(
@@ -249,7 +255,7 @@ mod tests {
             client_secret: SecretText::new("s3 cr&t"),
             server: None,
         };
-        Authorization::try_new(&config).unwrap()
+        Authorization::new(&config)
     }
 
     fn tokens(server: &str) -> Tokens {

@@ -52,18 +52,14 @@ struct State {
 
 impl Grant {
     /// The login that `config` names.
-    ///
-    /// # Errors
-    /// Says why TLS cannot be set up.
-    pub fn try_new(config: &OAuthConfig, memory: Arc<dyn Memory>) -> Result<Self, String> {
-        let authorization = Authorization::try_new(config)?;
-        Ok(Self {
+    pub fn new(config: &OAuthConfig, memory: Arc<dyn Memory>) -> Self {
+        Self {
             config: config.clone(),
-            authorization,
+            authorization: Authorization::new(config),
             memory,
             state: Arc::default(),
             epoch: AtomicU64::new(0),
-        })
+        }
     }
 
     /// Whose login it is: the name of a source.

@@ -22,7 +22,7 @@ impl Callers {
     /// All sites and grants of `sources`.
     ///
     /// # Errors
-    /// Says what cannot be set up.
+    /// Says why the state file cannot be read.
     pub async fn open<'a>(
         config: &Config,
         sources: impl IntoIterator<Item = &'a SourceConfig>,
@@ -61,9 +61,7 @@ impl Callers {
                 let known = self.grants.get(place.key()).filter(|grant| grant.is_of(oauth));
                 let grant = match known {
                     Some(grant) => Arc::clone(grant),
-                    None => Grant::try_new(oauth, Arc::clone(memory))
-                        .map(Arc::new)
-                        .map_err(|reason| format!("sources.{}.oauth: {reason}", place.key()))?,
+                    None => Arc::new(Grant::new(oauth, Arc::clone(memory))),
                 };
                 place.insert(grant);
             }

@@ -6,15 +6,15 @@
 //! `poller` asks, `preparation` is what must hold before it confirms, `pace` its pauses, `tail` what may still
 //! become visible, `late` what did so too late, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `direct` or `journal`,
 //! then `lane` with `fate`, `schedule`, `gate`, `ledger`, `condition`, `pause`,
-//! `graveyard` and `disk`. `callers` is what the sources share of their portals,
-//! `census` whether any is let in. `replay` is apart from all this: it delivers dead letters.
+//! `graveyard` and `disk`. `callers` is what the sources share of their portals. `replay` is apart from all this:
+//! it delivers dead letters.
 //!
-//! Keeps I6: nothing here relies on an orderly end; a stop is a courtesy to the operator.
+//! Keeps I6: nothing here relies on an orderly end; a stop is a courtesy to the operator. Keeps G9: no answer of a
+//! portal or a receiver ends a daemon, at its start or later; what is refused is parked and tried again.
 
 mod adoption;
 mod assembly;
 mod callers;
-mod census;
 mod clock;
 mod condition;
 mod direct;
@@ -57,7 +57,6 @@ use crate::shutdown::Signals;
 use crate::store::{Store, StoreError};
 pub use adoption::{adopt, is_same_queue};
 pub use callers::Callers;
-use census::Census;
 pub use memory::{NoMemory, StoreMemory};
 use opening::{Claims, Common};
 pub use replay::{Replay, Replayed};
@@ -83,7 +82,7 @@ pub enum Ending {
     Clean,
     /// Some events were left for the next run: they are still in the portal's queue.
     CutShort,
-    /// The portal refused a source in a way that needs a person.
+    /// The portal refused a source in a way that needs a person. Only a drain ends so.
     Refused,
 }
 
@@ -101,9 +100,15 @@ pub enum RelayError {
     /// The state file: leave with the code of its own error.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Something could not be set up: leave with 78.
+    /// The configuration cannot be used: leave with 78.
     #[error("{0}")]
     Setup(String),
+    /// A source has no way to call its portal: a drain leaves with 78, a daemon parks the source.
+    #[error("{0}")]
+    NoClient(String),
+    /// What is remembered of a portal cannot be read from the state file: leave with 74.
+    #[error("{0}")]
+    NoMemory(String),
     /// A defect: leave with 70.
     #[error("a task panicked: {0}")]
     Panicked(String),
@@ -144,7 +149,7 @@ fn real(overrides: &Overrides) -> Arc<dyn Surroundings> {
 }
 
 async fn run_through(config: &Config, common: Common, hangup: Hangup) -> Result<Ending, RelayError> {
-    let (census, signals, witness) = (common.census.clone(), common.signals.clone(), common.witness.clone());
+    let (signals, witness) = (common.signals.clone(), common.witness.clone());
     let mut supervisor = Supervisor::open(config, common).await?;
     let grace = supervisor.grace.subscribe();
     let grace_is_over = async {
@@ -154,19 +159,11 @@ async fn run_through(config: &Config, common: Common, hangup: Hangup) -> Result<
         info!(grace_ms = whole_millis(grace), "stopping: finishing what is under way");
         tokio::time::sleep(grace.max(NOTICE)).await;
     };
-    // As by a signal: what the journal still holds is none of the portals' business.
-    let refused = async {
-        census.all_refused().await;
-        signals.stop.cancel();
-        std::future::pending::<()>().await;
-    };
     let ending = tokio::select! {
         biased;
         ending = supervisor.run(hangup) => ending,
         () = grace_is_over => Ok(Ending::CutShort),
-        () = refused => Ok(Ending::Refused),
     };
-    let ending = if census.are_all_refused() { ending.map(|_| Ending::Refused) } else { ending };
     // Whatever the grace: a pair issued and not kept would be a login lost.
     supervisor.common.callers.rest().await;
     ending
@@ -181,13 +178,12 @@ async fn common(
     surroundings: Arc<dyn Surroundings>,
 ) -> Result<Common, RelayError> {
     let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
-    let callers = Callers::open(config, &config.sources, &memory).await.map_err(RelayError::Setup)?;
+    let callers = Callers::open(config, &config.sources, &memory).await.map_err(RelayError::NoMemory)?;
     callers.warn_of_stretching(&config.sources);
     callers.tell_moves().await;
     Ok(Common {
         callers: Arc::new(callers),
         claims: Claims::default(),
-        census: Census::new(config.sources.len()),
         delivery: config.delivery,
         store: store.clone(),
         signals: signals.clone(),

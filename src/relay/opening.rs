@@ -10,12 +10,11 @@ use tracing::{debug, error, info};
 use super::adoption::adopt;
 use super::assembly::{Opened, assemble};
 use super::callers::Callers;
-use super::census::Census;
 use super::disk::Disk;
 use super::gate::Gate;
 use super::surroundings::Surroundings;
 use super::{Ending, RelayError, Until};
-use crate::config::{DeliveryConfig, KindConfig, SinkConfig, SourceConfig};
+use crate::config::{AccessConfig, DeliveryConfig, KindConfig, SinkConfig, SourceConfig};
 use crate::portal::CallError;
 use crate::service::Witness;
 use crate::shutdown::{Signals, Wake};
@@ -40,7 +39,6 @@ impl Claims {
 pub struct Common {
     pub callers: Arc<Callers>,
     pub claims: Claims,
-    pub census: Census,
     pub delivery: DeliveryConfig,
     pub store: Store,
     pub signals: Signals,
@@ -98,7 +96,7 @@ impl Opening {
         let (queue, adopted) = adopt(&self.common.store, &self.config.name, &identity).await?;
         let Common { surroundings, callers, .. } = &self.common;
         let upstream = surroundings.upstream(&self.config, Arc::new(queue), callers);
-        let upstream = upstream.map_err(RelayError::Setup)?;
+        let upstream = upstream.map_err(RelayError::NoClient)?;
         assemble(upstream, owner, adopted, &self.config, &self.sinks, &self.common).await.map(Ok)
     }
 
@@ -108,7 +106,6 @@ impl Opening {
     /// As [`Opening::open`].
     pub async fn run(self, mut refusal: CallError) -> Result<Ending, RelayError> {
         let name = &self.config.name;
-        let mut census = Some(self.common.census.clone());
         let figures = self.common.witness.figures.source(name);
         loop {
             let cure = refusal.cure_for(name);
@@ -121,9 +118,6 @@ impl Opening {
             }
             figures.need_person(true);
             self.common.witness.vitals.tried(name);
-            if let Some(census) = census.take() {
-                census.refuse();
-            }
             if self.common.until == Until::Drained {
                 return Ok(Ending::Refused);
             }
@@ -134,15 +128,42 @@ impl Opening {
                     return Ok(Ending::Clean);
                 }
                 match self.reopen().await? {
-                    Ok(mut opened) => {
+                    Ok(opened) => {
                         info!(source = name, "the source can be polled now");
-                        opened.source.leave_census();
                         drop(figures);
                         return opened.run().await;
                     }
                     Err(other) => refusal = other,
                 }
             }
+        }
+    }
+
+    /// As [`Opening::open`], at a start: whose queue a credential opens parks a daemon's source, and so does a TLS
+    /// that cannot be set up. A drain says so and ends.
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub async fn open_first(&self) -> Result<Result<Opened, CallError>, RelayError> {
+        match self.open().await {
+            Err(error @ (RelayError::NoClient(_) | RelayError::Store(StoreError::OtherQueue { .. })))
+                if self.common.until == Until::Stopped =>
+            {
+                self.wait_out(error).map(Err)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether `error` is a mistake in the configuration, for which a reload is refused. Whose queue a login opens is
+    /// none: the authorization server has said so.
+    pub fn is_mistaken(&self, error: &RelayError) -> bool {
+        match error {
+            RelayError::Setup(_) => true,
+            RelayError::Store(StoreError::OtherQueue { .. }) => {
+                matches!(self.config.access, AccessConfig::Webhook(_))
+            }
+            _ => false,
         }
     }
 
@@ -163,11 +184,16 @@ impl Opening {
     /// What ends the process.
     pub fn wait_out(&self, error: RelayError) -> Result<CallError, RelayError> {
         let cure = match &error {
-            RelayError::Store(StoreError::OtherQueue { .. }) | RelayError::Setup(_) => "see there",
-            RelayError::Store(StoreError::Unavailable { .. }) => "mend that: it is tried again by itself",
-            RelayError::Store(_) | RelayError::SinkClosed { .. } | RelayError::Panicked(_) => {
-                return Err(error);
+            RelayError::Store(StoreError::OtherQueue { .. }) | RelayError::Setup(_) => {
+                "b24relay looks again every 5 seconds"
             }
+            RelayError::NoClient(_) | RelayError::Store(StoreError::Unavailable { .. }) => {
+                "correct that: b24relay tries again every 5 seconds"
+            }
+            RelayError::Store(_)
+            | RelayError::NoMemory(_)
+            | RelayError::SinkClosed { .. }
+            | RelayError::Panicked(_) => return Err(error),
         };
         debug!(source = self.config.name, error = %error, "the source waits");
         Ok(CallError::operator("profile", error.to_string(), cure))

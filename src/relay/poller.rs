@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
-use super::census::Census;
 use super::clock::PortalClock;
 use super::gap::Coverage;
 use super::opening::Common;
@@ -65,8 +64,6 @@ pub struct Poller {
     store: Store,
     signals: Signals,
     until: Until,
-    /// Until the first answer.
-    census: Option<Census>,
     confirmed: Confirmed,
     noted: Offset,
     failures: u32,
@@ -103,7 +100,6 @@ impl Poller {
             store: common.store.clone(),
             signals: common.signals.clone(),
             until: common.until,
-            census: Some(common.census.clone()),
             // What was covered then was confirmed before.
             confirmed: Confirmed { offset: confirmed, at_ms: coverage.covered_ms() },
             coverage,
@@ -119,11 +115,6 @@ impl Poller {
             vitals: common.witness.vitals.clone(),
             timeout: poll.timeout,
         }
-    }
-
-    /// Its first answer has been counted as a refusal already.
-    pub fn leave_census(&mut self) {
-        self.census = None;
     }
 
     /// The source's name.
@@ -148,12 +139,12 @@ impl Poller {
         let answer = self.ask_twice(offset, limit).await?;
         // Deliveries take as long as they take.
         self.pulse.rest();
-        self.vitals.tried(&self.upstream.queue().source);
         match &answer {
             Ok(_) => self.figures.answered(asked_at.elapsed()),
             Err(_) => self.figures.refused(asked_at.elapsed()),
         }
         if let Ok(batch) = &answer {
+            self.vitals.tried(&self.upstream.queue().source);
             if offset > self.confirmed.offset {
                 self.confirmed = Confirmed { offset, at_ms: batch.portal_ms };
             }
@@ -283,8 +274,8 @@ impl Poller {
         if is_news {
             self.note_trouble(&trouble).await;
         }
-        // Not before all is said: it may be the last word of the process.
-        self.answer_census(verdict.needs_person);
+        // After the note, so that whoever reads `status` when we are ready finds the refusal there.
+        self.vitals.tried(self.name());
         match self.until {
             Until::Drained if verdict.needs_person => Err(Ending::Refused),
             Until::Drained if self.failures >= DRAIN_FAILURES_MAX => Err(Ending::CutShort),
@@ -310,15 +301,6 @@ impl Poller {
         }
     }
 
-    /// The first answer of all tells whether the portal lets us in.
-    fn answer_census(&mut self, is_refused: bool) {
-        if let Some(census) = self.census.take_if(|_| is_refused || self.failures == 0)
-            && is_refused
-        {
-            census.refuse();
-        }
-    }
-
     /// Notes a poll that was answered; one that brought nothing has time for what was confirmed. The
     /// first thing ever confirmed is noted at once: without it a portal that counts anew looks like ours.
     pub async fn note_answer(&mut self, is_idle: bool) {
@@ -329,7 +311,6 @@ impl Poller {
         let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL) || has_confirmed;
         if is_due || self.failures > 0 || !self.trouble.is_empty() {
             self.failures = 0;
-            self.answer_census(false);
             self.noted = self.confirmed.offset;
             self.noted_at = Some(Instant::now());
             self.trouble.clear();

@@ -23,7 +23,6 @@ use crate::config::{Config, ConfigError, SinkConfig, TargetConfig};
 use crate::portal::Memory;
 use crate::service::{Figures, Notifier, Server};
 use crate::sink::Sink;
-use crate::store::StoreError;
 use crate::telemetry;
 
 /// How long reading the configuration may take, with its secret files.
@@ -95,9 +94,6 @@ impl Supervisor {
         if let Some(reason) = self.hanging(&plan.ending) {
             return Ok(refuse(&reason));
         }
-        if !plan.ending.is_empty() || !plan.beginning.is_empty() {
-            self.common.census.close();
-        }
         self.end(&plan.ending).await?;
         if self.common.signals.stop.is_cancelled() {
             return Ok(Outcome::Overtaken);
@@ -131,7 +127,7 @@ impl Supervisor {
         for opening in concerned(openings(&config, &sinks, &common), &plan.beginning) {
             match opening.open().await {
                 Ok(outcome) => checked.push(Checked { opening, outcome }),
-                Err(error @ (RelayError::Store(StoreError::OtherQueue { .. }) | RelayError::Setup(_))) => {
+                Err(error) if opening.is_mistaken(&error) => {
                     let refused = refuse(&error.to_string());
                     // What they hold, those of before are about to need.
                     let made = (checked, sinks);

@@ -102,11 +102,6 @@ impl Source {
         }
     }
 
-    /// Its first answer has been counted as a refusal already.
-    pub fn leave_census(&mut self) {
-        self.poller.leave_census();
-    }
-
     /// Polls, and lets events take `route`, until the run is over. All below `received` has been in the
     /// journal.
     ///

@@ -81,7 +81,7 @@ impl Supervisor {
         witness.vitals.expect(config.sources.iter().map(|source| source.name.clone()));
         let mut checked = Vec::new();
         for opening in openings(config, &sinks, &common) {
-            let outcome = opening.open().await?;
+            let outcome = opening.open_first().await?;
             checked.push(Checked { opening, outcome });
         }
         let mut supervisor = Self {

@@ -127,7 +127,7 @@ async fn what_only_a_fault_can_bring_parks_the_source_too() {
 }
 
 #[tokio::test]
-async fn a_bot_refused_at_the_start_ends_a_run_that_has_nothing_else() {
+async fn a_bot_refused_at_the_start_ends_a_drain_and_no_daemon() {
     for (refusal, cure) in
         [("BOT_NOT_FOUND", "register it again"), ("BOT_OWNERSHIP_ERROR", "correct `bot_token`")]
     {
@@ -135,12 +135,12 @@ async fn a_bot_refused_at_the_start_ends_a_run_that_has_nothing_else() {
         let setup = with_helper(Setup::new().with_file(), &portal, bot, Access::Webhook, "").await;
         record(&portal, bot, 3).await;
         strike(&portal, &setup, bot, Access::Webhook, refusal).await;
-        for args in [["run"].as_slice(), &["run", "--once"], &["tap", "helper", "--once"]] {
-            let refused = finished(args, setup.folder()).await;
-            assert_eq!(code(&refused), 77, "{args:?}: {}", stderr(&refused));
-            assert!(stderr(&refused).contains(refusal) && stderr(&refused).contains(cure));
-            assert!(!stderr(&refused).contains(TOKEN), "{}", stderr(&refused));
-        }
+        let said = setup.assert_refused(77, &[refusal, cure]).await;
+        assert!(!said.contains(TOKEN), "{said}");
+        let tap = finished(&["tap", "helper", "--once"], setup.folder()).await;
+        assert_eq!(code(&tap), 77, "{}", stderr(&tap));
+        assert!(stderr(&tap).contains(refusal) && stderr(&tap).contains(cure));
+        assert!(!stderr(&tap).contains(TOKEN), "{}", stderr(&tap));
     }
 }
 

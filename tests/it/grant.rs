@@ -62,7 +62,7 @@ impl Bench {
             server: Some(address),
         };
         let disk = Arc::new(Disk::default());
-        let grant = Arc::new(Grant::try_new(&config, Arc::clone(&disk) as Arc<dyn Memory>).unwrap());
+        let grant = Arc::new(Grant::new(&config, Arc::clone(&disk) as Arc<dyn Memory>));
         let bench = Self { portal, config, disk, grant };
         bench.log_in(1).await;
         bench

@@ -29,13 +29,11 @@ async fn until_all_filed(portal: &Portal, setup: &Setup) {
 }
 
 #[tokio::test]
-async fn without_any_login_the_daemon_leaves_and_says_how_to_get_one() {
+async fn without_any_login_the_daemon_waits_and_says_how_to_get_one() {
     let portal = Portal::start().await;
     let setup = Setup::new().with_login(&portal, "office").with_bot("porter", "office").with_file();
-    let mut relay = setup.run();
-    assert_eq!(relay.exit_code().await, 77);
-    assert!(relay.log().contains("run `b24relay login office`"), "{}", relay.log());
-    assert!(!relay.log().contains("login porter"), "{}", relay.log());
+    let log = setup.assert_refused(77, &["run `b24relay login office`"]).await;
+    assert!(!log.contains("login porter"), "{log}");
     assert_eq!((portal.token_requests().await, portal.requests("profile").await), (0, 0));
 }
 

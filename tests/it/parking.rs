@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::assert_exactly_once;
 use crate::portal::Portal;
-use crate::process::{Relay, code, finished, stderr, stdout};
+use crate::process::{Relay, finished, stdout};
 use crate::setup::Setup;
 use crate::waiting::until;
 
@@ -218,47 +218,67 @@ async fn a_lost_subscription_is_healed_once_and_then_a_matter_for_a_person() {
     pair.end().await;
 }
 
-/// Starts a portal and breaks it; returns what a run that is refused must say.
-async fn assert_leaves(spoil: impl AsyncFn(&Portal, Setup) -> Setup, words: &[&str]) {
+/// Starts a portal and breaks it: a drain ends and says `words`, a daemon says them and stays, and goes on by itself
+/// after `mend`.
+async fn assert_parked(
+    spoil: impl AsyncFn(&Portal, Setup) -> Setup,
+    words: &[&str],
+    mend: impl AsyncFn(&Portal),
+) {
     let portal = Portal::start().await;
     portal.record(1, 3).await;
     let setup = spoil(&portal, Setup::new()).await.with_file();
-    for args in [["run"].as_slice(), &["run", "--once"]] {
-        let refused = finished(args, setup.folder()).await;
-        let said = stderr(&refused);
-        assert_eq!(code(&refused), 77, "{said}");
-        for word in words {
-            assert!(said.contains(word), "no `{word}` in: {said}");
-        }
-        assert!(!said.contains(&portal.code(1)) && !said.contains("wr0ngc0de"), "{said}");
-    }
+    let said = setup.assert_refused(77, words).await;
+    assert!(!said.contains(&portal.code(1)) && !said.contains("wr0ngc0de"), "{said}");
     assert_eq!(portal.stats(1).await["confirmed"], 0);
+
+    let mut relay = setup.run();
+    let parked =
+        async || setup.status_of("support").await["trouble"].as_str().unwrap_or_default().contains(words[0]);
+    until("it is parked again", parked).await;
+    mend(&portal).await;
+    until("it goes on by itself", async || {
+        relay.signal(Signal::HUP);
+        setup.filed_count() == 3
+    })
+    .await;
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+    assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
 }
 
 #[tokio::test]
-async fn a_daemon_whose_every_source_is_refused_at_its_start_leaves_with_77() {
-    assert_leaves(
+async fn a_daemon_whose_every_source_is_refused_at_its_start_stays_and_goes_on_by_itself() {
+    assert_parked(
         async |portal, setup| {
             portal.post("portal", json!({"closed": true})).await;
             setup.with_source(portal).with_user(portal, "sales", 2, 1000)
         },
         &["PORTAL_DELETED", "closed or gone", "source=\"support\"", "source=\"sales\""],
+        async |portal| {
+            portal.post("portal", json!({"closed": false})).await;
+        },
     )
     .await;
-    assert_leaves(
+    assert_parked(
         async |portal, setup| {
             let url = portal.webhook_url(1).replace(&portal.code(1), "wr0ngc0de");
-            setup.with(&format!("[sources.support]\nwebhook_url = \"{url}\""))
+            setup.with_unlimited(portal).with(&format!("[sources.support]\nwebhook_url = \"{url}\""))
         },
         &["INVALID_CREDENTIALS", "create the incoming webhook again"],
+        async |portal| {
+            portal.post("users/1", json!({"code": "wr0ngc0de"})).await;
+        },
     )
     .await;
-    assert_leaves(
+    assert_parked(
         async |portal, setup| {
             portal.post("users/1", json!({"scopes": ["crm"]})).await;
             setup.with_source(portal)
         },
         &["insufficient_scope", "tick the scopes"],
+        async |portal| {
+            portal.post("users/1", json!({"scopes": ["im"]})).await;
+        },
     )
     .await;
 }

@@ -300,8 +300,7 @@ async fn another_portal_under_the_same_name_is_still_refused() {
     tenants.go_on().await;
     assert_eq!(tenants.relay.stop().await, 0);
     let setup = setup_of(tenants.setup.anew(), &other);
-    let refused = finished(&["run"], setup.folder()).await;
-    assert_eq!(code(&refused), 78, "{}", stderr(&refused));
+    setup.assert_refused(78, &["has read the queue"]).await;
     assert_eq!(other.polls().await, 0);
 }
 

@@ -10,7 +10,7 @@ use crate::process::{code, finished, stderr};
 use crate::receiver::{Answer, Receiver};
 use crate::setup::Setup;
 use crate::waiting::until;
-use crate::whose_queue::{RUNS, counts, used};
+use crate::whose_queue::{counts, used};
 
 /// The portal is restored from a backup: it counts from 5 on, and has three new events.
 async fn restore(portal: &Portal) -> Vec<u64> {
@@ -37,14 +37,7 @@ async fn assert_delivered(portal: &Portal, setup: &Setup) {
 /// Asserts that no run touches the restored portal, that the way out is told, and that it is one.
 async fn assert_refused_until_set(portal: &Portal, setup: &Setup, before: Vec<u64>, low: &[u64]) {
     let confirmed = counts(portal).await[0];
-    for args in RUNS {
-        let refused = finished(args, setup.folder()).await;
-        let said = stderr(&refused);
-        assert_eq!(code(&refused), 77, "{args:?}: {said}");
-        for words in ["counts anew", "`b24relay offset set support 1`"] {
-            assert!(said.contains(words), "no `{words}` in: {said}");
-        }
-    }
+    setup.assert_refused(77, &["counts anew", "`b24relay offset set support 1`"]).await;
     assert_eq!(counts(portal).await, [confirmed, 0, 3], "nothing is destroyed");
 
     set_back(setup).await;

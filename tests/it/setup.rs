@@ -144,6 +144,29 @@ impl Setup {
         Relay::start(self.folder(), &[])
     }
 
+    /// Starts a daemon that logs all of `words` and stays; returns its log.
+    pub async fn assert_stays(&self, words: &[&str]) -> String {
+        std::fs::remove_file(self.path("err")).ok();
+        let mut relay = self.run();
+        for word in words {
+            relay.until_logged(word).await;
+        }
+        assert!(relay.is_running(), "{}", relay.log());
+        assert_eq!(relay.stop().await, 0, "{}", relay.log());
+        relay.log()
+    }
+
+    /// Asserts that a refusal ends a drain with `code`, and a daemon never, and that both log all of `words`.
+    pub async fn assert_refused(&self, code_expected: i32, words: &[&str]) -> String {
+        let log = self.assert_stays(words).await;
+        let once = finished(&["run", "--once"], self.folder()).await;
+        assert_eq!(code(&once), code_expected, "{}", stderr(&once));
+        for word in words {
+            assert!(stderr(&once).contains(word), "no `{word}` in: {}", stderr(&once));
+        }
+        log + &stderr(&once)
+    }
+
     /// What `status --json` shows of a source.
     pub async fn status_of(&self, source: &str) -> Value {
         if !self.path("b24relay.db").exists() {
