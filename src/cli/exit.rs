@@ -81,6 +81,8 @@ impl Exit {
 
     fn of_call(error: &CallError) -> Self {
         match error.class {
+            // A page, a redirect or a certificate says nothing about the credential.
+            Class::Operator if !error.is_refusal() && !error.is_ours() => Self::Unavailable,
             Class::Operator | Class::Refresh | Class::Unsubscribed => Self::Refused,
             Class::Bug => Self::Internal,
             Class::Retry | Class::RetryBounded | Class::Rate | Class::OpWait | Class::TooLarge => {

@@ -5,11 +5,14 @@ mod networks;
 mod pool;
 mod proxy;
 mod retry_after;
+mod trouble;
 
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, Response, Url, redirect, tls};
+use reqwest::{
+    Certificate, Client, ClientBuilder, Identity, Proxy, Response, StatusCode, Url, redirect, tls,
+};
 
 pub use cause::cause;
 pub use networks::{NotPublic, address, is_public, is_this_machine, is_within};
@@ -17,6 +20,7 @@ pub use pool::{Failure, Pool, through};
 use proxy::Rules;
 pub use proxy::{NamedProxy, Via, proxy_to};
 pub use retry_after::{date_ms, retry_after};
+pub use trouble::{Obstacle, Peer, Trouble, trouble};
 
 /// How long a connection may take to stand, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -167,4 +171,21 @@ pub async fn read_body(mut response: Response, cap: usize) -> Result<Vec<u8>, Bo
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// A status for people: with its name, where it has one.
+pub fn status_words(status: StatusCode) -> String {
+    let name = status.canonical_reason().map(|name| format!(" {name}"));
+    format!("{}{}", status.as_u16(), name.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_without_a_name_is_its_number() {
+        let words = |status| status_words(StatusCode::from_u16(status).unwrap());
+        assert_eq!((words(503).as_str(), words(520).as_str()), ("503 Service Unavailable", "520"));
+    }
 }

@@ -6,16 +6,17 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Url;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
 use super::answer::Opened;
-use super::class::{Class, Cure, Row, Verdict};
-use super::refusal::{CallError, presentable};
+use super::class::{self, Class, Cure, Row, Verdict};
+use super::intermediary;
+use super::refusal::{CallError, presentable, spell};
 use super::tokens::Tokens;
 use crate::config::OAuthConfig;
-use crate::http_client::{self, BodyError, Pool, Route};
+use crate::http_client::{self, BodyError, Failure, Peer, Pool, Route};
 
 /// What the errors here call the request.
 pub const METHOD: &str = "oauth/token";
@@ -50,7 +51,7 @@ const CODES: &[Row] = &[
     Row("BAD_VERIFICATION_CODE", Class::Operator, 1, Cure::same("a code lives 30 seconds and works once: start `b24relay login SOURCE` again")),
     Row("INVALID_SCOPE", Class::Operator, 1, Cure::same(SCOPE)),
     Row("INSUFFICIENT_SCOPE", Class::Operator, 1, Cure::same(SCOPE)),
-    Row("PAYMENT_REQUIRED", Class::Operator, 15, Cure::same("the portal's subscription has ended: see to its payment")),
+    Row("PAYMENT_REQUIRED", Class::Operator, 15, Cure::same("the application's trial or paid period is over: renew it on the portal")),
     Row("NOT_INSTALLED", Class::Operator, 5, Cure::same("install the application on the portal again, then `b24relay login SOURCE`")),
 ];
 
@@ -117,17 +118,16 @@ impl Authorization {
             .body(self.form(claim))
             .build();
         let request = request.map_err(|error| CallError::retry(METHOD, http_client::explain(error)))?;
-        let sent = self.pool()?.send(request).await;
-        let response = sent.map_err(|failure| CallError::retry(METHOD, failure.explain()))?;
-        let status = response.status().as_u16();
-        let wait = http_client::retry_after(response.headers());
+        let response = self.pool()?.send(request).await.map_err(unanswered)?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let wait = http_client::retry_after(&headers);
         let body = http_client::read_body(response, BODY_MAX).await.map_err(|error| match error {
             BodyError::TooLarge => {
                 CallError::retry(METHOD, "the answer is far greater than a pair of tokens")
             }
             BodyError::Broken(reason) => CallError::retry(METHOD, reason),
         })?;
-        self.judge(claim, before, status, &body).map_err(|error| error.with_wait(wait))
+        self.judge(claim, before, status, &headers, &body).map_err(|error| error.with_wait(wait))
     }
 
     fn pool(&self) -> Result<&Pool, CallError> {
@@ -146,25 +146,28 @@ impl Authorization {
         claim: Claim<'_>,
         before: Option<&Tokens>,
         status: u16,
+        headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Tokens, CallError> {
         let Ok(envelope) = Opened::<IgnoredAny>::parse(body) else {
-            return Err(CallError::new(
-                METHOD,
-                of_status(status),
-                format!("an answer that is not JSON (HTTP {status})"),
-            ));
+            let called = self.endpoint(before);
+            let reason = intermediary::describe("the authorization server's", &called, status, headers, body);
+            let reason = presentable(&reason, self.secrets(claim, before));
+            return Err(CallError::new(METHOD, of_page(status), reason));
         };
         if let Some(code) = envelope.code() {
             let verdict = Row::find(CODES, &code).unwrap_or(of_status(status));
             let [code, description] =
                 [&code, &envelope.description()].map(|text| presentable(text, self.secrets(claim, before)));
-            let separator = if description.is_empty() { "" } else { ": " };
-            let reason = format!("{code} (HTTP {status}){separator}{description}");
-            return Err(CallError::new(METHOD, verdict, reason).with_code(&code));
+            let reason = spell(&code, status, &description);
+            return Err(CallError::new(METHOD, verdict, reason).with_code(code));
         }
         if !(200..300).contains(&status) {
-            return Err(CallError::new(METHOD, of_status(status), format!("HTTP {status}")));
+            return Err(CallError::new(
+                METHOD,
+                of_page(status),
+                format!("an answer without a token (HTTP {status})"),
+            ));
         }
         let text = String::from_utf8_lossy(body);
         Tokens::parse(text.trim_start_matches('\u{feff}'), &self.config.client_id)
@@ -230,6 +233,24 @@ fn of_status(status: u16) -> Verdict {
     }
 }
 
+/// The same for an answer that is not the server's own.
+fn of_page(status: u16) -> Verdict {
+    match status {
+        404 => Verdict::soon(Class::Operator, of_status(status).cure),
+        429 | 503 => of_status(status),
+        // One such page alone calls nobody: the login is as good as it was.
+        _ => match class::of_status(status) {
+            verdict if verdict.class == Class::Operator => Verdict { class: Class::RetryBounded, ..verdict },
+            verdict => verdict,
+        },
+    }
+}
+
+fn unanswered(failure: Failure) -> CallError {
+    let trouble = http_client::trouble(failure, Peer::AuthorizationServer);
+    CallError::new(METHOD, intermediary::verdict(&trouble), trouble.what).with_cure(trouble.advice)
+}
+
 fn is_vendors(url: &Url) -> bool {
     [INTERNATIONAL, REGIONAL]
         .iter()
@@ -286,7 +307,8 @@ mod tests {
             "grant_type=refresh_token&client_id=app&client_secret=s3+cr%26t&refresh_token=r%3D1"
         );
         let body = br#"{"error":"invalid_grant","error_description":"s3 cr&t r-1 is wrong"}"#;
-        let error = authorization.judge(Claim::Refresh("r-1"), None, 400, body).unwrap_err();
+        let error =
+            authorization.judge(Claim::Refresh("r-1"), None, 400, &HeaderMap::new(), body).unwrap_err();
         assert_eq!(error.to_string(), "`oauth/token`: invalid_grant (HTTP 400): *** *** is wrong");
         assert_eq!(error.class, Class::Operator);
     }
@@ -313,7 +335,10 @@ mod tests {
     fn every_error_has_its_class() {
         let authorization = authorization("https://a.bitrix24.com/");
         let class = |status, body: &str| {
-            authorization.judge(Claim::Refresh("c"), None, status, body.as_bytes()).unwrap_err().class
+            authorization
+                .judge(Claim::Refresh("c"), None, status, &HeaderMap::new(), body.as_bytes())
+                .unwrap_err()
+                .class
         };
         for (status, code, expected) in [
             (400, "invalid_request", Class::Bug),
@@ -336,6 +361,8 @@ mod tests {
             (404, "{}", Class::Operator),
             (502, "<html>", Class::Retry),
             (503, "", Class::Retry),
+            (302, "", Class::RetryBounded),
+            (403, "<html>", Class::RetryBounded),
             (200, "<html>", Class::RetryBounded),
             (200, r#"{"access_token":"#, Class::RetryBounded),
             (200, r#"{"access_token":"a"}"#, Class::Retry),

@@ -13,11 +13,12 @@ use super::answer::Opened;
 use super::budget::Purpose;
 use super::class::{self, Class, Cure, Verdict};
 use super::grant::Grant;
+use super::intermediary;
 use super::operating::Operating;
-use super::refusal::{CallError, presentable};
+use super::refusal::{CallError, presentable, spell};
 use super::site::{Redirect, Site};
 use crate::config::{SecretText, SecretUrl, WebhookUrl};
-use crate::http_client::{self, BodyError, Failure, Pool, Route};
+use crate::http_client::{self, BodyError, Failure, Peer, Pool, Route};
 
 /// The greatest answer that is read. A page of 1000 ordinary events is 1 to 3 MB; a greater one is
 /// asked for in smaller parts instead.
@@ -243,7 +244,7 @@ impl Caller {
             if matches!(&failure, Failure::Failed(error, _) if error.is_connect()) {
                 self.site.doubt_home();
             }
-            self.failed(sent, of_transport(&failure), failure.explain())
+            self.unanswered(sent, failure)
         })
     }
 
@@ -306,27 +307,18 @@ impl Caller {
         let verdict =
             class::of_error(code, received.status.as_u16(), &description, envelope.sessid.is_some());
         let [code, description] = [code, &description].map(|text| presentable(text, self.secrets(sent)));
-        let separator = if description.is_empty() { "" } else { ": " };
-        let reason = format!("{code} (HTTP {}){separator}{description}", received.status.as_u16());
+        let reason = spell(&code, received.status.as_u16(), &description);
         let wait = match verdict.class {
             Class::OpWait => self.operating.reset_in(sent.method),
             _ => http_client::retry_after(&received.headers),
         };
-        self.failed(sent, verdict, reason).with_wait(wait).with_code(&code).with_spent(sent.token.clone())
+        self.failed(sent, verdict, reason).with_wait(wait).with_code(code).with_spent(sent.token.clone())
     }
 
     fn without_json(&self, sent: &Sent, received: &Received, body: &[u8]) -> CallError {
-        let status = received.status.as_u16();
-        let content = if body.is_empty() { "an empty answer" } else { "an answer that is not JSON" };
-        let location = received.headers.get(LOCATION).filter(|_| (300..400).contains(&status));
-        let reason = match location.and_then(|to| sent.url.join(to.to_str().ok()?).ok()) {
-            // The path of the new address holds the secret as well.
-            Some(to) => {
-                let host = presentable(to.host_str().unwrap_or("?"), self.secrets(sent));
-                format!("sent on to {}://{host}, which is not followed (HTTP {status})", to.scheme())
-            }
-            None => format!("{content} (HTTP {status})"),
-        };
+        let (status, headers) = (received.status.as_u16(), &received.headers);
+        let reason = intermediary::describe("the portal's", &sent.url, status, headers, body);
+        let reason = presentable(&reason, self.secrets(sent));
         let wait = http_client::retry_after(&received.headers);
         let error = self.failed(sent, verdict_without_json(status, body), reason).with_wait(wait);
         match self.redirect(sent, received.status, &received.headers) {
@@ -339,6 +331,17 @@ impl Caller {
     fn redirect(&self, sent: &Sent, status: StatusCode, headers: &HeaderMap) -> Option<Redirect> {
         let location = headers.get(LOCATION).filter(|_| status.is_redirection())?;
         Some(self.site.redirect(&sent.url, location.to_str().ok()?))
+    }
+
+    fn unanswered(&self, sent: &Sent, failure: Failure) -> CallError {
+        let trouble = http_client::trouble(failure, Peer::Portal);
+        let verdict = intermediary::verdict(&trouble);
+        let host = sent.url.host_str().unwrap_or("?");
+        let reason = match trouble.advice.as_str() {
+            "" => trouble.what,
+            _ => format!("{host}: {}", trouble.what),
+        };
+        self.failed(sent, verdict, reason).with_cure(trouble.advice)
     }
 
     fn failed(&self, sent: &Sent, verdict: Verdict, reason: String) -> CallError {
@@ -400,19 +403,6 @@ fn verdict_without_json(status: u16, body: &[u8]) -> Verdict {
         }
         verdict => verdict,
     }
-}
-
-fn of_transport(failure: &Failure) -> Verdict {
-    let Failure::Failed(error, _) = failure else { return Verdict::new(Class::Retry, Cure::NONE) };
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.to_string().contains("certificate") {
-            let cure = Cure::same("check the portal's certificate and this machine's CA certificates");
-            return Verdict::new(Class::RetryBounded, cure);
-        }
-        source = cause.source();
-    }
-    Verdict::new(Class::Retry, Cure::NONE)
 }
 
 async fn read_body(response: Response) -> Result<Vec<u8>, (Verdict, String)> {

@@ -57,6 +57,11 @@ impl Verdict {
     pub const fn new(class: Class, cure: Cure) -> Self {
         Self { class, probe: PROBE, cure }
     }
+
+    /// The same for what did not come from a portal: at a boot or in maintenance it is often over within seconds.
+    pub const fn soon(class: Class, cure: Cure) -> Self {
+        Self { class, probe: PROBE_SOON, cure }
+    }
 }
 
 /// What a person can do, in the words for either kind of credential.
@@ -81,6 +86,9 @@ impl Cure {
 /// When nothing else is said: after a minute.
 const PROBE: Duration = minutes(1);
 
+/// Where no portal has answered.
+const PROBE_SOON: Duration = Duration::from_secs(5);
+
 const fn minutes(count: u64) -> Duration {
     Duration::from_secs(60 * count)
 }
@@ -99,7 +107,7 @@ impl Row {
 const NONE: Cure = Cure::NONE;
 const LOOK: Cure = Cure::same("look at the portal's answer above, then at the portal's own logs");
 const AUTHORISE: Cure = Cure {
-    webhook: "create the incoming webhook again (portal: Developer resources, scope `im`) and put its URL into the source",
+    webhook: "edit the incoming webhook (portal: Developer resources, Integrations, Edit), which gives it a new secret, or, if it is gone, create the incoming webhook again (scope `im`); then put its URL into the source",
     oauth: "log in again: `b24relay login SOURCE`",
 };
 const SCOPE: Cure = Cure {
@@ -115,6 +123,14 @@ const PLAN: Cure =
 const REPORT: Cure =
     Cure::same("this looks like a defect of b24relay or an unknown portal version: please report it");
 const REINSTALL: Cure = Cure::same("install the application on the portal again");
+const METHOD: Cure = Cure {
+    webhook: "edit the incoming webhook and tick the scopes it lacks (`im`, for bots `imbot`), and check that its URL has the form https://PORTAL/rest/USER/CODE/; if both are right, the portal is too old for event queues (`im.v2.Event.*`): update it",
+    oauth: "tick the scopes it lacks in the application's card (`im`, for bots `imbot`), then `b24relay login SOURCE`, and check `portal`; if both are right, the portal is too old for event queues (`im.v2.Event.*`): update it",
+};
+const PAYMENT: Cure = Cure {
+    webhook: "the portal's paid period is over: renew its subscription",
+    oauth: "the application's trial or paid period is over: renew it on the portal, or see to the portal's subscription",
+};
 const OLD_PORTAL: Cure = Cure::same("the portal is too old for event queues (`im.v2.Event.*`): update it");
 const BROKEN: Cure = Cure::same("the portal is broken: ask its administrator");
 const BOT_KEYS: Cure = Cure::same("complete the bot's keys: `bot_id`, and with a webhook `bot_token`");
@@ -135,7 +151,7 @@ const CODES: &[Row] = &[
     Row("APPLICATION_NOT_FOUND", Class::Operator, 1, REINSTALL),
     Row("ERROR_OAUTH", Class::Operator, 1, REINSTALL),
     Row("NOT_INSTALLED", Class::Operator, 1, REINSTALL),
-    Row("PAYMENT_REQUIRED", Class::Operator, 15, PLAN),
+    Row("PAYMENT_REQUIRED", Class::Operator, 15, PAYMENT),
     Row("CONNECTION_ERROR", Class::Retry, 1, NONE),
     Row("METHOD_CONFIRM_WAITING", Class::Operator, 2, Cure::same("an administrator of the portal must approve the call")),
     Row("METHOD_CONFIRM_DENIED", Class::Operator, 15, Cure::same("an administrator of the portal refused the call")),
@@ -144,7 +160,7 @@ const CODES: &[Row] = &[
     Row("WRONG_LICENSE", Class::Operator, 15, PLAN),
     Row("ALLOWED_ONLY_INTRANET_USER", Class::Operator, 1, Cure::same("the user must not be an extranet user")),
     Row("INVALID_REQUEST", Class::Bug, 1, Cure::same("the portal wants https: check the URL, and that a proxy before the portal hands the scheme on")),
-    Row("ERROR_METHOD_NOT_FOUND", Class::Operator, 60, OLD_PORTAL),
+    Row("ERROR_METHOD_NOT_FOUND", Class::Operator, 15, METHOD),
     Row("PORTAL_DELETED", Class::Operator, 5, Cure::same("the portal is closed or gone; polling goes on by itself when it is back")),
     Row("ERROR_BATCH_METHOD_NOT_ALLOWED", Class::Bug, 1, REPORT),
     Row("ERROR_BATCH_LENGTH_EXCEEDED", Class::Bug, 1, REPORT),
@@ -194,12 +210,25 @@ pub fn of_status(status: u16) -> Verdict {
         // A gateway that is overwhelmed is treated as if it had named the limit.
         429 | 503 => (Class::Rate, ""),
         500..=599 | 408 => (Class::Retry, ""),
-        300..=399 => (Class::Operator, "check the address: the portal sends its callers elsewhere"),
-        401 | 403 => (Class::Operator, "a firewall or a closed portal answered: ask its administrator"),
-        404 => (Class::Operator, "check the address: no portal answered there"),
-        _ => (Class::RetryBounded, "something else than the portal answered: a login or maintenance page?"),
+        300..=399 => (
+            Class::Operator,
+            "a login page of the network or a maintenance page? b24relay goes on by itself when it is gone; if it stays, check the address: only a portal's redirect to its new name is followed",
+        ),
+        401 | 403 => (
+            Class::Operator,
+            "a firewall, a proxy or a closed portal answered: ask its administrator; b24relay goes on by itself when that is over",
+        ),
+        404 => (
+            Class::Operator,
+            "a web server or balancer without the portal? b24relay goes on by itself when it is back; if it stays, check the address",
+        ),
+        407 => (Class::Operator, "correct the user name and the password of the proxy in the environment"),
+        _ => (
+            Class::RetryBounded,
+            "something else than the portal answered: a login or maintenance page? b24relay goes on by itself when that is over",
+        ),
     };
-    Verdict::new(class, Cure::same(cure))
+    Verdict::soon(class, Cure::same(cure))
 }
 
 #[cfg(test)]

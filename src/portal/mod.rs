@@ -1,7 +1,7 @@
 //! All that is spoken to Bitrix24: one call, what its answer means, and the queue behind it.
 //!
 //! Reading order: [`upstream`](Upstream) is what the relay asks for, [`queue`](EventQueue) answers it, `call` carries one request, `answer`
-//! knows the wire's shapes, `class` turns every refusal and symptom into what the caller does next.
+//! knows the wire's shapes, `class` turns every refusal and symptom into what the caller does next, `intermediary` names what answered instead of a portal.
 //! `site` and `budget` are what all sources of one portal share, `grant` is what all users of one
 //! OAuth login share; `authorization` and `tokens` are behind it. `memory` outlives the process.
 //! `account`, `handlers` and `bots` are what the commands ask beside the queue; `lenient` reads it.
@@ -18,6 +18,7 @@ mod class;
 pub mod fuzzing;
 mod grant;
 pub mod handlers;
+mod intermediary;
 mod lenient;
 mod memory;
 mod operating;

@@ -59,7 +59,7 @@ impl CallError {
         Self::new(method, Verdict::new(Class::Retry, Cure::NONE), reason)
     }
 
-    pub(super) fn with_cure(self, cure: &'static str) -> Self {
+    pub(super) fn with_cure(self, cure: impl Into<Cow<'static, str>>) -> Self {
         Self { cure: cure.into(), ..self }
     }
 
@@ -74,8 +74,8 @@ impl CallError {
         Self { wait, ..self }
     }
 
-    pub(super) fn with_code(mut self, code: &str) -> Self {
-        self.details.code = Some(code.to_owned());
+    pub(super) fn with_code(mut self, code: String) -> Self {
+        self.details.code = Some(code);
         self
     }
 
@@ -110,6 +110,11 @@ impl CallError {
         self.details.code.as_deref()
     }
 
+    /// Whether the server refused the call and said why, by a code of its own.
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some_and(|code| !is_nameless(code))
+    }
+
     /// What was called.
     pub(super) fn method(&self) -> &'static str {
         self.method
@@ -129,9 +134,55 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
+/// A refusal as one sentence; both texts are presentable.
+pub(super) fn spell(code: &str, status: u16, description: &str) -> String {
+    let code = if is_nameless(code) { "an error without a code" } else { code };
+    let separator = if description.is_empty() { "" } else { ": " };
+    format!("{code} (HTTP {status}){separator}{description}")
+}
+
+/// Whether an `error` key holds nothing that names an error.
+fn is_nameless(code: &str) -> bool {
+    matches!(code, "" | "null" | "false" | "true" | "[]" | "{}")
+}
+
 /// Foreign text made fit for a log line: no secret, no control characters, no mark-up, no novel.
 pub(super) fn presentable<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
-    plain(&without(&text.replace("<br>", " "), secrets)).chars().take(TEXT_MAX).collect()
+    let text = plain(&without(&without_markup(text), secrets));
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.chars().take(TEXT_MAX).collect()
+}
+
+/// `text` with a space for each HTML tag, and with the characters that HTML spells.
+fn without_markup(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('<') {
+        let (before, tag) = rest.split_at(start);
+        shown.push_str(before);
+        let is_tag = tag[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!');
+        match tag.find('>').filter(|_| is_tag) {
+            Some(end) => {
+                shown.push(' ');
+                rest = &tag[end + 1..];
+            }
+            None => {
+                shown.push('<');
+                rest = &tag[1..];
+            }
+        }
+    }
+    shown.push_str(rest);
+    const SPELLED: [(&str, &str); 7] = [
+        ("&nbsp;", " "),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#039;", "'"),
+        ("&#39;", "'"),
+        ("&amp;", "&"),
+    ];
+    SPELLED.iter().fold(shown, |shown, (spelled, character)| shown.replace(spelled, character))
 }
 
 #[cfg(test)]
@@ -146,5 +197,34 @@ mod tests {
         );
         assert_eq!(text, "see https://a.example/rest/1/***/x [31m *** now");
         assert_eq!(presentable(&"ы".repeat(1000), []).chars().count(), TEXT_MAX);
+    }
+
+    #[test]
+    fn html_and_codes_without_a_name_read_as_a_sentence() {
+        for (code, description, expected) in [
+            (
+                "",
+                "<br>\n<b>Mysql</b> query error:<br />(1205)",
+                "an error without a code (HTTP 400): Mysql query error: (1205)",
+            ),
+            ("null", "", "an error without a code (HTTP 400)"),
+            (
+                "[]",
+                "a &quot;b&quot; &lt;c&gt;&nbsp;&amp; d",
+                "an error without a code (HTTP 400): a \"b\" <c> & d",
+            ),
+            (
+                "ACCESS_DENIED",
+                "1 < 2 and <a href=\"s3cr3t\">more</a>",
+                "ACCESS_DENIED (HTTP 400): 1 < 2 and more",
+            ),
+            ("0", "<", "0 (HTTP 400): <"),
+        ] {
+            let secrets = ["s3cr3t"];
+            let [code, description] = [code, description].map(|text| presentable(text, secrets));
+            assert_eq!(spell(&code, 400, &description), expected);
+        }
+        // What mark-up hides is found, and what it tears apart is not put together.
+        assert_eq!(presentable("a&amp;b s3c<b>r3t", ["a&b"]), "*** s3c r3t");
     }
 }

@@ -181,10 +181,18 @@ impl Pace {
 }
 
 /// Slow probes: the first after `min`, then ever more rarely up to a quarter of an hour, or to four times
-/// `min` but no more than an hour where it begins later.
+/// `min` but no more than an hour where it begins later. Where it begins within the first minute, no portal has
+/// answered, and up to five minutes are rare enough.
 fn probe(min: Duration) -> Backoff {
     const QUARTER: Duration = Duration::from_secs(900);
-    let max = if min < QUARTER { QUARTER } else { (min * 4).min(Duration::from_secs(3600)) };
+    const MINUTE: Duration = Duration::from_secs(60);
+    let max = if min < MINUTE {
+        5 * MINUTE
+    } else if min < QUARTER {
+        QUARTER
+    } else {
+        (min * 4).min(Duration::from_secs(3600))
+    };
     Backoff::steady(min, max)
 }
 
@@ -284,7 +292,7 @@ mod tests {
 
     #[test]
     fn probes_begin_when_the_refusal_says_and_stay_slow() {
-        for (first, last) in [(60, 900), (300, 900), (900, 3600), (3600, 3600)] {
+        for (first, last) in [(5, 300), (60, 900), (300, 900), (900, 3600), (3600, 3600)] {
             let mut pace = pace();
             let refusal = Refusal { probe: first * SECOND, ..of(Class::Operator) };
             let delays: Vec<f64> = (0..8).map(|_| pace.after_refusal(refusal).delay.as_secs_f64()).collect();

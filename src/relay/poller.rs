@@ -265,8 +265,10 @@ impl Poller {
         let trouble = if verdict.needs_person { format!("{refusal}; {cure}") } else { refusal.to_string() };
         let is_news = self.trouble != trouble;
         let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
-        if verdict.needs_person {
+        if verdict.needs_person && refusal.is_refusal() {
             error!(source, attempt, delay_ms, error = %refusal, cure, "the portal refuses this source");
+        } else if verdict.needs_person {
+            error!(source, attempt, delay_ms, error = %refusal, cure, "the source cannot be polled");
         } else if is_news || attempt.is_power_of_two() {
             // The first of its kind, then ever more rarely: `attempt` counts what is left out.
             warn!(source, attempt, delay_ms, error = %refusal, "poll failed, will try again");

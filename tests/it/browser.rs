@@ -269,7 +269,8 @@ async fn a_sink_in_trouble_is_told_in_words() {
 #[tokio::test]
 async fn a_refused_source_is_told_in_words_whatever_the_portal_says() {
     // Mark-up itself is left out.
-    const SAID: &str = "<br>&lt;script&gt;document.title='owned'&lt;/script&gt;&lt;img src=x&gt; \u{202e}`no`";
+    const SAID: &str =
+        "<br>&lt;script&gt;document.title='owned'&lt;/script&gt;&lt;img src=x&gt; \u{202e}`no`";
     const SHOWN: &str = "<script>document.title='owned'</script><img src=x> \\u202e";
     let Some(browser) = Browser::start().await else { return };
     let (portal, _receiver, setup) = world().await;

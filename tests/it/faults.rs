@@ -6,6 +6,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::ledger::assert_exactly_once;
+use crate::logins::is_parked;
 use crate::portal::Portal;
 use crate::process::Relay;
 use crate::setup::Setup;
@@ -55,11 +56,10 @@ impl Ordeal {
 
     /// As [`Ordeal::survives`] for what only a person can mend: mended, and told so by SIGHUP.
     async fn is_parked_by(&self, fault: Value, words: &str) {
-        let parked = "the portal refuses this source";
-        let before = self.relay.log().matches(parked).count();
+        let parked = || self.relay.log().lines().filter(|line| is_parked(line)).count();
+        let before = parked();
         self.throw(&fault).await;
-        until(&format!("parked by {fault}"), async || self.relay.log().matches(parked).count() == before + 1)
-            .await;
+        until(&format!("parked by {fault}"), async || parked() > before).await;
         assert!(self.relay.log().contains(words), "no `{words}` in:\n{}", self.relay.log());
         self.relay.signal(Signal::HUP);
         self.until_all_filed(&fault.to_string()).await;
@@ -143,17 +143,19 @@ async fn refusals_that_need_a_person_park_the_source_until_it_heals() {
         (401, "OVERLOAD_LIMIT", "ask its support"),
         (401, "ACCESS_DENIED", "subscription"),
         (403, "PORTAL_DELETED", "closed or gone"),
-        (404, "ERROR_METHOD_NOT_FOUND", "too old"),
+        (404, "ERROR_METHOD_NOT_FOUND", "tick the scopes it lacks"),
         (401, "INVALID_REQUEST", "https"),
     ] {
         ordeal.is_parked_by(json!({"kind": "error", "status": status, "code": code}), words).await;
     }
-    for (status, words) in [(401, "firewall"), (403, "firewall"), (404, "no portal answered there")] {
+    for (status, words) in
+        [(401, "firewall"), (403, "firewall"), (404, "a web server or balancer without the portal")]
+    {
         ordeal.is_parked_by(json!({"kind": "html", "status": status}), words).await;
     }
     for location in ["http://127.0.0.1:9/login", "https://new.example/rest/1/x/im.v2.Event.get", "/auth/"] {
         let redirect = json!({"kind": "redirect", "status": 302, "location": location});
-        ordeal.is_parked_by(redirect, "sent on").await;
+        ordeal.is_parked_by(redirect, "a redirect to").await;
     }
     ordeal.end().await;
 }

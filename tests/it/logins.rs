@@ -237,7 +237,7 @@ impl Office {
     }
 
     fn parked_count(&self) -> usize {
-        self.relay.log().matches("the portal refuses this source").count()
+        self.relay.log().lines().filter(|line| is_parked(line)).count()
     }
 
     /// Waits until each of the two was refused `round` times in a way that needs a person.
@@ -245,7 +245,7 @@ impl Office {
         until("both are parked", async || {
             ["source=\"office\"", "source=\"porter\""].iter().all(|source| {
                 let log = self.relay.log();
-                let lines = log.lines().filter(|line| line.contains("the portal refuses this source"));
+                let lines = log.lines().filter(|line| is_parked(line));
                 lines.filter(|line| line.contains(source)).count() >= round
             })
         })
@@ -320,4 +320,9 @@ impl Office {
 pub fn answer_with(code: &str, url: &str) -> String {
     let state = url.rsplit_once("state=").unwrap().1;
     format!("https://app.example/landed?code={code}&state={state}")
+}
+
+/// Whether a line of the log says that a source needs a person.
+pub fn is_parked(line: &str) -> bool {
+    ["the portal refuses this source", "the source cannot be polled"].iter().any(|words| line.contains(words))
 }

@@ -58,6 +58,7 @@ mod lane_states;
 mod latecomers;
 mod letters;
 mod login;
+mod maintenance;
 mod manual;
 mod migrations;
 mod misbehaviour;

@@ -128,7 +128,7 @@ async fn every_refusal_of_the_authorization_server_says_what_to_do() {
         (200, "wrong_client", "`client_id`, `client_secret` and `server`"),
         (403, "invalid_scope", "correct the scopes in the application's card, then `b24relay login office`"),
         (401, "insufficient_scope", "correct the scopes"),
-        (401, "PAYMENT_REQUIRED", "see to its payment"),
+        (401, "PAYMENT_REQUIRED", "paid period is over"),
         (401, "NOT_INSTALLED", "install the application on the portal again, then `b24relay login office`"),
     ] {
         let fault = json!({"kind": "error", "status": status, "code": error});

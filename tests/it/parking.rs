@@ -5,12 +5,11 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::ledger::assert_exactly_once;
+use crate::logins::is_parked;
 use crate::portal::Portal;
 use crate::process::{Relay, finished, stdout};
 use crate::setup::Setup;
 use crate::waiting::until;
-
-const PARKED: &str = "the portal refuses this source";
 
 /// `support` reads user 1, `sales` user 2; each has a file of its own.
 fn two_sources(portal: &Portal) -> Setup {
@@ -51,7 +50,7 @@ impl Pair {
     }
 
     fn parked_count(&self) -> usize {
-        self.relay.log().matches(PARKED).count()
+        self.relay.log().lines().filter(|line| is_parked(line)).count()
     }
 
     async fn until_parked(&self, count: usize) {
@@ -61,7 +60,7 @@ impl Pair {
     /// The first line about a parking beyond the first `count`.
     fn parked_line(&self, count: usize) -> String {
         let log = self.relay.log();
-        log.lines().filter(|line| line.contains(PARKED)).nth(count).unwrap().to_owned()
+        log.lines().filter(|line| is_parked(line)).nth(count).unwrap().to_owned()
     }
 
     /// What keeps a source from polling, according to `status --json`.
@@ -121,11 +120,19 @@ async fn one_source_is_parked_with_reason_and_cure_while_the_other_goes_on() {
         (error(401, "OVERLOAD_LIMIT"), "OVERLOAD_LIMIT (HTTP 401)", "ask its support"),
         (error(401, "expired_token"), "expired_token (HTTP 401)", "create the incoming webhook"),
         (error(401, "INVALID_REQUEST"), "INVALID_REQUEST (HTTP 401)", "https"),
-        (error(404, "ERROR_METHOD_NOT_FOUND"), "ERROR_METHOD_NOT_FOUND (HTTP 404)", "too old"),
-        (json!({"kind": "html", "status": 403}), "not JSON (HTTP 403)", "firewall"),
+        (
+            error(404, "ERROR_METHOD_NOT_FOUND"),
+            "ERROR_METHOD_NOT_FOUND (HTTP 404)",
+            "tick the scopes it lacks",
+        ),
+        (
+            json!({"kind": "html", "status": 403}),
+            "a web page instead of the portal's answer (HTTP 403, text/html)",
+            "firewall",
+        ),
         (
             json!({"kind": "redirect", "status": 302, "location": "https://portal.example/login/"}),
-            "sent on to https://portal.example",
+            "a redirect to https://portal.example (not followed)",
             "check the address",
         ),
     ] {
@@ -233,6 +240,7 @@ async fn assert_parked(
     assert_eq!(portal.stats(1).await["confirmed"], 0);
 
     let mut relay = setup.run();
+    relay.until_logged("b24relay started").await;
     let parked =
         async || setup.status_of("support").await["trouble"].as_str().unwrap_or_default().contains(words[0]);
     until("it is parked again", parked).await;

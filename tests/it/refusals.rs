@@ -337,10 +337,13 @@ async fn nobody_follows_a_redirect_that_is_no_rename() {
 async fn a_portal_that_cannot_be_reached_is_tried_again() {
     let portal = Portal::start().await;
     let encrypted = portal.webhook_url(1).replace("http://", "https://");
-    for (what, url) in [("nobody listens", "http://127.0.0.1:1/rest/1/s3cr3t/"), ("no TLS there", &encrypted)]
-    {
+    for (what, url, class) in [
+        ("nobody listens", "http://127.0.0.1:1/rest/1/s3cr3t/", Class::Retry),
+        // As a captive portal does; when it stays, the address is wrong.
+        ("no TLS there", &encrypted, Class::RetryBounded),
+    ] {
         let refusal = Reader::of(url, PATIENCE).await.refusal(what).await;
-        assert_eq!(refusal.class, Class::Retry, "{what}: {refusal}");
+        assert_eq!(refusal.class, class, "{what}: {refusal}");
     }
     portal.fault(json!({"kind": "stall", "seconds": 3600})).await;
     let hasty = Reader::of(&portal.webhook_url(1), Duration::from_millis(200)).await;
@@ -365,7 +368,7 @@ async fn probes_and_pauses_are_those_of_the_table() {
     let interview = Interview::begin().await;
     for (code, minutes) in [
         ("OVERLOAD_LIMIT", 15..=60),
-        ("ERROR_METHOD_NOT_FOUND", 60..=60),
+        ("ERROR_METHOD_NOT_FOUND", 15..=60),
         ("PORTAL_DELETED", 5..=15),
         ("METHOD_CONFIRM_WAITING", 1..=5),
         ("PAYMENT_REQUIRED", 15..=60),
@@ -373,6 +376,12 @@ async fn probes_and_pauses_are_those_of_the_table() {
         interview.portal.fault(error(401, code)).await;
         let probe = interview.reader.refusal(code).await.probe.as_secs();
         assert!(minutes.contains(&(probe / 60)), "{code}: after {probe} s");
+    }
+    // A page is no refusal of a portal, and often over within seconds.
+    for status in [200, 302, 401, 402, 403, 404, 405, 451] {
+        interview.portal.fault(json!({"kind": "html", "status": status})).await;
+        let probe = interview.reader.refusal("a page").await.probe;
+        assert_eq!(probe, Duration::from_secs(5), "{status}");
     }
     for fault in [error(503, "QUERY_LIMIT_EXCEEDED"), error(500, "X"), json!({"kind": "html", "status": 503})]
     {

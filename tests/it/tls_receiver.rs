@@ -70,6 +70,16 @@ impl Default for Door<'_> {
 
 /// A receiver on this machine that shows `issued`, and its URL.
 pub async fn start(issued: Issued, door: Door<'_>) -> (Receiver, String) {
+    let config = config(issued, &door);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let receiver =
+        Receiver::start_on(TlsListener { listener, acceptor: TlsAcceptor::from(Arc::new(config)) });
+    let url = receiver.url().replace("http://", "https://");
+    (receiver, url)
+}
+
+/// What a server needs that shows `issued`.
+pub fn config(issued: Issued, door: &Door<'_>) -> ServerConfig {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(door.versions).unwrap();
@@ -87,11 +97,7 @@ pub async fn start(issued: Issued, door: Door<'_>) -> (Receiver, String) {
     if door.http2 {
         config.alpn_protocols.insert(0, b"h2".to_vec());
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let receiver =
-        Receiver::start_on(TlsListener { listener, acceptor: TlsAcceptor::from(Arc::new(config)) });
-    let url = receiver.url().replace("http://", "https://");
-    (receiver, url)
+    config
 }
 
 struct TlsListener {

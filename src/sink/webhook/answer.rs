@@ -69,7 +69,7 @@ impl Judge {
         let outcome = outcome(status.as_u16(), &self.outcomes);
         let is_delivered = outcome == Outcome::Delivered;
         let (body, is_cut) = read(response, if is_delivered { DRAIN_TIME } else { WORDS_TIME }).await;
-        let reason = format!("{} answered {status}", self.authority);
+        let reason = format!("{} answered {}", self.authority, http_client::status_words(status));
         if control.disables {
             let reason = format!("{reason} with `{CONTROL}: disable`");
             return Err(DeliverError::Paused { reason, is_delivered });

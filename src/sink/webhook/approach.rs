@@ -158,7 +158,8 @@ pub(in crate::sink) async fn knock(config: &WebhookConfig, timeout: Duration) ->
     let request = pool.client().head(config.url.expose().clone()).build().map_err(http_client::explain)?;
     match pool.send(request).await {
         Ok(response) => {
-            let words = format!("{authority} answers a HEAD request with {}", response.status());
+            let status = http_client::status_words(response.status());
+            let words = format!("{authority} answers a HEAD request with {status}");
             Ok(http_client::through(words, pool.proxy().as_ref()))
         }
         Err(failure) => match trouble(&authority, failure) {

@@ -187,7 +187,7 @@ impl Tokens {
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Refusal {
         let refused: Refused = serde_json::from_slice(body).unwrap_or_default();
         let known = CODES.iter().find(|(code, _)| *code == refused.error);
-        let reason = format!("no token: {} answered {status}", self.authority);
+        let reason = format!("no token: {} answered {}", self.authority, http_client::status_words(status));
         let is_passing = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
         let trouble = match known {
             _ if is_passing => Trouble::Passing(reason),

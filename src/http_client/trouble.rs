@@ -1,0 +1,315 @@
+//! Why a host gave no answer, in words that say what to do: one table for receivers, portals and authorization
+//! servers.
+
+use jiff::Timestamp;
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, Error as TlsError};
+
+use super::{Failure, NamedProxy, cause, explain, through};
+
+/// Long enough for what TLS says of itself, in characters.
+const WORDS_MAX: usize = 200;
+
+/// Who was called: the advice names other keys and other people for each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Peer {
+    /// What a webhook sink posts to.
+    Receiver,
+    /// A Bitrix24 portal.
+    Portal,
+    /// What hands out its tokens.
+    AuthorizationServer,
+}
+
+/// What stands in the way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Obstacle {
+    /// The host is out of reach, or the connection broke.
+    Network,
+    /// What is configured on this machine leads nowhere.
+    Setting,
+    /// A proxy on the way refused us.
+    Proxy,
+    /// TLS could not be agreed on.
+    Tls,
+    /// The host's certificate is not accepted.
+    Certificate,
+}
+
+/// See the top of this file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trouble {
+    /// What stands in the way.
+    pub obstacle: Obstacle,
+    /// What happened.
+    pub what: String,
+    /// What a person can do; empty when it may pass by itself.
+    pub advice: String,
+}
+
+impl Trouble {
+    fn new(obstacle: Obstacle, what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { obstacle, what: what.into(), advice: advice.into() }
+    }
+
+    /// Both in one sentence.
+    pub fn sentence(self) -> String {
+        let Self { what, advice, .. } = self;
+        if advice.is_empty() { what } else { format!("{what}: {advice}") }
+    }
+}
+
+/// Why `peer` gave no answer. The words name neither a URL nor the host.
+pub fn trouble(failure: Failure, peer: Peer) -> Trouble {
+    let (error, proxy) = match failure {
+        Failure::Proxy(reason) => {
+            return Trouble::new(Obstacle::Setting, reason, "then restart b24relay");
+        }
+        Failure::NotPublic => {
+            return Trouble::new(Obstacle::Setting, failure.explain(), "correct the address");
+        }
+        Failure::StrayBytes(_) => return Trouble::new(Obstacle::Network, failure.explain(), ""),
+        Failure::Failed(error, proxy) => (error, proxy),
+    };
+    let known = cause::<TlsError>(&error).map(|error| of_tls(error, peer));
+    let known = known.or_else(|| of_tunnel(&error, peer, proxy.as_ref()));
+    let trouble = known.unwrap_or_else(|| Trouble::new(Obstacle::Network, explain(error), ""));
+    let Trouble { obstacle, what, advice } = trouble;
+    // Behind the sentence.
+    if advice.is_empty() {
+        Trouble { obstacle, what: through(what, proxy.as_ref()), advice }
+    } else {
+        Trouble { obstacle, what, advice: through(advice, proxy.as_ref()) }
+    }
+}
+
+impl Peer {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Receiver => "receiver",
+            Self::Portal => "portal",
+            Self::AuthorizationServer => "authorization server",
+        }
+    }
+
+    fn trusted_by(self) -> &'static str {
+        match self {
+            Self::Receiver => "set `tls.ca_file` to the certificate of the authority",
+            Self::Portal | Self::AuthorizationServer => {
+                "add the certificate of the authority to those of this machine (`update-ca-certificates`)"
+            }
+        }
+    }
+
+    fn older_tls(self) -> &'static str {
+        match self {
+            Self::Receiver => "bring it up to date, or lower `tls.min_version`",
+            Self::Portal | Self::AuthorizationServer => {
+                "bring it up to date: b24relay needs TLS 1.2 or later"
+            }
+        }
+    }
+
+    fn client_certificate(self) -> &'static str {
+        match self {
+            Self::Receiver => "set `tls.client_cert_file` and `tls.client_key_file`",
+            Self::Portal | Self::AuthorizationServer => {
+                "b24relay has none for it: let it accept calls without one"
+            }
+        }
+    }
+}
+
+fn of_tls(error: &TlsError, peer: Peer) -> Trouble {
+    match error {
+        TlsError::InvalidCertificate(error) => {
+            let (what, advice) = of_certificate(error, peer);
+            Trouble::new(Obstacle::Certificate, what, advice)
+        }
+        TlsError::AlertReceived(alert) => of_alert(*alert, peer),
+        TlsError::PeerIncompatible(_) => too_old(peer),
+        TlsError::InvalidMessage(_) => Trouble::new(
+            Obstacle::Tls,
+            "it does not speak TLS there",
+            "correct the port, or https at the beginning of the address",
+        ),
+        other => Trouble::new(
+            Obstacle::Tls,
+            format!("TLS could not be agreed on: {}", short(other)),
+            format!("look at the TLS settings of the {}", peer.word()),
+        ),
+    }
+}
+
+fn too_old(peer: Peer) -> Trouble {
+    Trouble::new(Obstacle::Tls, "it speaks no version of TLS that we do", peer.older_tls())
+}
+
+fn of_certificate(error: &CertificateError, peer: Peer) -> (String, String) {
+    use CertificateError::{
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, Revoked, UnknownIssuer,
+    };
+    let whose = peer.word();
+    match error {
+        // A signature is bad where another authority has the name of a known one.
+        UnknownIssuer | BadSignature => (
+            "its certificate is not from a known authority".to_owned(),
+            format!("{}, or have the {whose} send the intermediate certificates", peer.trusted_by()),
+        ),
+        Expired => ("its certificate has expired".to_owned(), renew(whose)),
+        ExpiredContext { time, not_after } => {
+            let clocks = clocks("until", *not_after, *time);
+            (format!("its certificate has expired ({clocks})"), renew(whose))
+        }
+        NotValidYet => ("its certificate is not valid yet".to_owned(), set_clock(whose)),
+        NotValidYetContext { time, not_before } => {
+            let clocks = clocks("from", *not_before, *time);
+            (format!("its certificate is not valid yet ({clocks})"), set_clock(whose))
+        }
+        NotValidForName | NotValidForNameContext { .. } => (
+            "its certificate is for another name".to_owned(),
+            "correct the host of the address, or the certificate".to_owned(),
+        ),
+        Revoked => ("its certificate was revoked".to_owned(), format!("renew it at the {whose}")),
+        // It has no name of its own there.
+        other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
+            "it shows an authority's certificate as its own".to_owned(),
+            "give it one that is made for its name (with openssl: `-addext basicConstraints=critical,CA:FALSE`)"
+                .to_owned(),
+        ),
+        other => {
+            (format!("its certificate is not accepted: {}", short(other)), format!("renew it at the {whose}"))
+        }
+    }
+}
+
+fn renew(whose: &str) -> String {
+    format!("renew it at the {whose}, or correct this machine's clock if that is wrong")
+}
+
+fn set_clock(whose: &str) -> String {
+    format!(
+        "this machine's clock may be wrong: correct it (`timedatectl`), or the certificate at the {whose}"
+    )
+}
+
+/// Both times, so that whoever reads them sees which one is wrong.
+fn clocks(bound: &str, valid: UnixTime, now: UnixTime) -> String {
+    let [valid, now] = [valid, now].map(|time| {
+        let second =
+            i64::try_from(time.as_secs()).ok().and_then(|second| Timestamp::from_second(second).ok());
+        second.map_or_else(|| format!("second {}", time.as_secs()), |second| second.to_string())
+    });
+    format!("valid {bound} {valid}; this machine's clock says {now}")
+}
+
+fn of_alert(alert: AlertDescription, peer: Peer) -> Trouble {
+    let (what, advice) = match alert {
+        AlertDescription::CertificateRequired => {
+            ("it wants a client certificate".to_owned(), peer.client_certificate().to_owned())
+        }
+        AlertDescription::ProtocolVersion => return too_old(peer),
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::DecryptError
+        | AlertDescription::AccessDenied => (
+            format!("it does not accept our certificate ({})", alert_name(alert)),
+            peer.client_certificate().to_owned(),
+        ),
+        // What TLS 1.2 says when a certificate of ours is missing, among other things.
+        AlertDescription::HandshakeFailure => (
+            "it has ended the handshake".to_owned(),
+            format!(
+                "it may want other versions or ciphers of TLS, or a client certificate: {}",
+                peer.client_certificate()
+            ),
+        ),
+        other => (
+            format!("it has refused TLS ({})", alert_name(other)),
+            format!("look at the TLS settings of the {}", peer.word()),
+        ),
+    };
+    Trouble::new(Obstacle::Tls, what, advice)
+}
+
+fn alert_name(alert: AlertDescription) -> String {
+    format!("alert {}", u8::from(alert))
+}
+
+/// What the library says of a proxy that leads nowhere, in our words; it has no type for that.
+fn of_tunnel(error: &reqwest::Error, peer: Peer, proxy: Option<&NamedProxy>) -> Option<Trouble> {
+    let origin = proxy.map_or("proxy", NamedProxy::origin);
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if text.contains("proxy authorization required") {
+            let advice = format!("correct `{origin}`");
+            return Some(Trouble::new(Obstacle::Proxy, "the proxy wants a user name and a password", advice));
+        }
+        if text.contains("tunnel error: unsuccessful") {
+            let advice = format!("let the proxy reach the {}, or correct `{origin}`", peer.word());
+            return Some(Trouble::new(Obstacle::Proxy, "the proxy does not let us through to it", advice));
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn short(words: &impl ToString) -> String {
+    let words = words.to_string();
+    words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const PEERS: [Peer; 3] = [Peer::Receiver, Peer::Portal, Peer::AuthorizationServer];
+
+    fn at(second: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(second))
+    }
+
+    #[test]
+    fn a_certificate_out_of_its_time_is_told_with_both_times_and_a_doubt_about_the_clock() {
+        for peer in PEERS {
+            let early = CertificateError::NotValidYetContext { time: at(0), not_before: at(1_700_000_000) };
+            let late =
+                CertificateError::ExpiredContext { time: at(1_800_000_000), not_after: at(1_700_000_000) };
+            for (error, bound, now) in [
+                (early, "valid from 2023-11-14T22:13:20Z", "1970-01-01T00:00:00Z"),
+                (late, "valid until 2023-11-14T22:13:20Z", "2027-01-15T08:00:00Z"),
+            ] {
+                let told = of_tls(&TlsError::InvalidCertificate(error), peer);
+                assert!(told.what.contains(bound) && told.what.contains(now), "{told:?}");
+                assert!(told.advice.contains("this machine's clock"), "{told:?}");
+                assert_eq!(told.obstacle, Obstacle::Certificate);
+            }
+        }
+    }
+
+    #[test]
+    fn everything_about_tls_has_an_advice_that_names_no_key_of_others() {
+        use CertificateError::{BadEncoding, NotValidForName, Revoked, UnknownIssuer};
+        let certificates =
+            [BadEncoding, NotValidForName, Revoked, UnknownIssuer].map(TlsError::InvalidCertificate);
+        let alerts = (0..=255).map(|alert| TlsError::AlertReceived(AlertDescription::from(alert)));
+        let others = [TlsError::DecryptError, TlsError::General("x".into())];
+        for error in certificates.into_iter().chain(alerts).chain(others) {
+            for peer in PEERS {
+                let told = of_tls(&error, peer);
+                assert!(!told.what.is_empty() && !told.advice.is_empty(), "{error:?}");
+                let sentence = told.sentence();
+                assert!(!sentence.contains("Some(") && !sentence.contains("Unknown("), "{sentence}");
+                assert!(peer == Peer::Receiver || !sentence.contains("`tls."), "{sentence}");
+            }
+        }
+    }
+}
