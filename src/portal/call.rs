@@ -284,7 +284,7 @@ impl Caller {
         }
         let malformed = |reason| {
             let cure = Cure::same("the portal's answer has an unknown form: is it up to date?");
-            self.failed(sent, Verdict::new(Class::RetryBounded, cure), reason)
+            self.failed(sent, Verdict::soon(Class::RetryBounded, cure), reason)
         };
         let finished_ms = envelope.finished_ms();
         let result =

@@ -127,7 +127,7 @@ pub fn gap_event(queue: &Queue, gap: &Gap) -> Option<Event> {
 
 /// Says that events may be lost.
 pub fn lament(source: &str, gap: &Gap) {
-    let ([from, to], hours) = (gap.spelled(), (gap.to_ms - gap.from_ms) / 3_600_000);
+    let ([from, to], hours) = (gap.spelled(), gap.to_ms.saturating_sub(gap.from_ms) / 3_600_000);
     error!(
         source,
         from, to, hours, "nothing was read for more than 24 hours: events of this time may be lost"

@@ -211,6 +211,10 @@ impl Front {
 
 fn run_trusting(setup: &Setup, authority: &Authority, variables: &[(&str, &str)]) -> Relay {
     fs::write(setup.path("ca.pem"), authority.pem()).unwrap();
+    run_encrypted(setup, variables)
+}
+
+fn run_encrypted(setup: &Setup, variables: &[(&str, &str)]) -> Relay {
     let mut run = command();
     run.arg("run").current_dir(setup.folder()).env("SSL_CERT_FILE", setup.path("ca.pem"));
     run.envs(variables.iter().copied());
@@ -259,6 +263,25 @@ async fn a_portals_certificate_is_told_of_with_both_clocks_and_waited_for() {
         assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
     }))
     .await;
+}
+
+#[tokio::test]
+async fn a_machine_whose_certificates_are_not_there_yet_is_waited_for() {
+    let authority = Authority::new("ours");
+    let portal = Portal::start().await;
+    let front = Front::before(&portal, authority.issue("127.0.0.1", |_| ())).await;
+    let login = format!(
+        "[sources.office.oauth]\nportal = \"https://{0}\"\nserver = \"https://{0}\"\nclient_id = \"a\"\nclient_secret = \"b\"",
+        front.address
+    );
+    let setup = Setup::new().with(&front.source(&portal)).with(&login).with_file();
+    portal.record(1, 3).await;
+    let mut relay = run_encrypted(&setup, &[]);
+    until("it is told", async || trouble_of(&setup).await.contains("cannot set up TLS")).await;
+    assert!(relay.is_running() && relay.log().contains(UNREACHED), "{}", relay.log());
+    fs::write(setup.path("ca.pem"), authority.pem()).unwrap();
+    until("it goes on by itself", async || setup.filed_count() == 3).await;
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
 }
 
 #[tokio::test]

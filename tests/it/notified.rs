@@ -79,6 +79,21 @@ async fn it_is_ready_when_every_source_was_tried_and_not_before() {
 }
 
 #[tokio::test]
+async fn it_is_ready_though_every_source_is_refused_and_says_so_at_once() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_file();
+    portal.post("faults", json!({"kind": "html", "status": 404, "times": 1_000_000})).await;
+    let mut manager = Manager::start(&setup, 100_000);
+    until("it is ready", async || manager.count("READY=1") == 1).await;
+    let told = manager.told.lock().unwrap().clone();
+    let ready = told.iter().position(|line| line == "READY=1").unwrap();
+    let words =
+        "STATUS=a person is needed: source `support`: `profile`: a web page instead of the portal's answer";
+    assert!(told[ready + 1].starts_with(words), "{told:?}");
+    assert_eq!(manager.relay.stop().await, 0, "{}", manager.relay.log());
+}
+
+#[tokio::test]
 async fn a_portal_out_of_reach_is_no_wedge() {
     let portal = Portal::start().await;
     let setup = Setup::new().with_source(&portal).with_file();

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::logins::{BOT, Office};
+use crate::logins::{BOT, Office, is_parked};
 use crate::portal::Portal;
 use crate::process::{code, finished, stderr};
 use crate::setup::Setup;
@@ -96,6 +96,27 @@ async fn what_befalls_a_refresh_is_waited_out() {
         assert_eq!(asked, 2, "the one that failed and the one that did not: {fault}");
     }
     assert!(!office.relay.log().contains(" ERROR "), "{}", office.relay.log());
+    office.end().await;
+}
+
+#[tokio::test]
+async fn a_page_in_the_authorization_servers_place_ends_no_daemon_at_its_start() {
+    let mut office = Office::open().await;
+    assert_eq!(office.relay.stop().await, 0);
+    office.portal.token_fault(json!({"kind": "html", "status": 403, "times": 1_000_000})).await;
+    office.portal.expire().await;
+    office.relay = office.setup.run();
+    let page = "`oauth/token`: a web page instead of the authorization server's answer (HTTP 403, text/html)";
+    office.relay.until_logged(page).await;
+    until("it is parked", async || {
+        office.relay.signal(Signal::HUP);
+        office.relay.log().lines().any(|line| is_parked(line) && line.contains(page))
+    })
+    .await;
+    assert!(office.relay.is_running(), "{}", office.relay.log());
+    office.portal.control(reqwest::Method::DELETE, "faults", Value::Null).await;
+    office.until_healed().await;
+    office.record_and_await("the server is back").await;
     office.end().await;
 }
 
