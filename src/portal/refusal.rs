@@ -11,6 +11,17 @@ use crate::foreign_text::{plain, without};
 /// How much of a portal's own words goes into a message, in characters.
 const TEXT_MAX: usize = 300;
 
+/// Characters as HTML spells them; the last one's are no beginning of another.
+const SPELLED: [(&str, &str); 7] = [
+    ("&nbsp;", " "),
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", "\""),
+    ("&#039;", "'"),
+    ("&#39;", "'"),
+    ("&amp;", "&"),
+];
+
 /// A call that brought no result. Shows the method, the reason and the HTTP status.
 #[derive(Clone, Debug)]
 pub struct CallError {
@@ -161,27 +172,15 @@ fn without_markup(text: &str) -> String {
         let (before, tag) = rest.split_at(start);
         shown.push_str(before);
         let is_tag = tag[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!');
-        match tag.find('>').filter(|_| is_tag) {
-            Some(end) => {
-                shown.push(' ');
-                rest = &tag[end + 1..];
-            }
-            None => {
-                shown.push('<');
-                rest = &tag[1..];
-            }
+        if let Some(end) = tag.find('>').filter(|_| is_tag) {
+            shown.push(' ');
+            rest = &tag[end + 1..];
+        } else {
+            shown.push('<');
+            rest = &tag[1..];
         }
     }
     shown.push_str(rest);
-    const SPELLED: [(&str, &str); 7] = [
-        ("&nbsp;", " "),
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", "\""),
-        ("&#039;", "'"),
-        ("&#39;", "'"),
-        ("&amp;", "&"),
-    ];
     SPELLED.iter().fold(shown, |shown, (spelled, character)| shown.replace(spelled, character))
 }
 
