@@ -26,6 +26,8 @@ pub enum Peer {
 pub enum Obstacle {
     /// The host is out of reach, or the connection broke.
     Network,
+    /// What is configured on this machine leads nowhere.
+    Setting,
     /// A proxy on the way refused us.
     Proxy,
     /// TLS could not be agreed on.
@@ -57,20 +59,28 @@ impl Trouble {
     }
 }
 
-/// Why `peer` gave no answer. The words name neither a URL nor a host.
+/// Why `peer` gave no answer. The words name neither a URL nor the host.
 pub fn trouble(failure: Failure, peer: Peer) -> Trouble {
     let (error, proxy) = match failure {
-        Failure::Failed(error, proxy) => (error, proxy),
-        Failure::Proxy(reason) => return Trouble::new(Obstacle::Proxy, reason, ""),
-        Failure::NotPublic | Failure::StrayBytes(_) => {
-            return Trouble::new(Obstacle::Network, failure.explain(), "");
+        Failure::Proxy(reason) => {
+            return Trouble::new(Obstacle::Setting, reason, "then restart b24relay");
         }
+        Failure::NotPublic => {
+            return Trouble::new(Obstacle::Setting, failure.explain(), "correct the address");
+        }
+        Failure::StrayBytes(_) => return Trouble::new(Obstacle::Network, failure.explain(), ""),
+        Failure::Failed(error, proxy) => (error, proxy),
     };
-    let proxy = proxy.as_ref();
-    let known =
-        cause::<TlsError>(&error).map(|error| of_tls(error, peer)).or_else(|| of_tunnel(&error, peer, proxy));
+    let known = cause::<TlsError>(&error).map(|error| of_tls(error, peer));
+    let known = known.or_else(|| of_tunnel(&error, peer, proxy.as_ref()));
     let trouble = known.unwrap_or_else(|| Trouble::new(Obstacle::Network, explain(error), ""));
-    Trouble { what: through(trouble.what, proxy), ..trouble }
+    let Trouble { obstacle, what, advice } = trouble;
+    // Behind the sentence.
+    if advice.is_empty() {
+        Trouble { obstacle, what: through(what, proxy.as_ref()), advice }
+    } else {
+        Trouble { obstacle, what, advice: through(advice, proxy.as_ref()) }
+    }
 }
 
 impl Peer {

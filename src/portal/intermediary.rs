@@ -45,7 +45,7 @@ pub fn verdict(trouble: &Trouble) -> Verdict {
         Obstacle::Network => Verdict::new(Class::Retry, Cure::NONE),
         // A balancer or a proxy that is just starting says so, too.
         Obstacle::Proxy | Obstacle::Tls => Verdict::soon(Class::RetryBounded, Cure::NONE),
-        Obstacle::Certificate => Verdict::soon(Class::Operator, Cure::NONE),
+        Obstacle::Certificate | Obstacle::Setting => Verdict::soon(Class::Operator, Cure::NONE),
     }
 }
 
