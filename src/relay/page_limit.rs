@@ -94,9 +94,9 @@ mod tests {
         let poll = |_| {
             let asked = limit.get();
             if asked > bearable {
-                limit.halve()
+                limit.halve();
             } else {
-                limit.arrived(true)
+                limit.arrived(true);
             }
             asked
         };

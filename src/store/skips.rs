@@ -101,7 +101,9 @@ pub fn end(transaction: &Transaction<'_>, source: &str) -> rusqlite::Result<()> 
     if skips.is_empty() {
         return Ok(());
     }
-    skips.iter_mut().for_each(|skip| skip.is_over = true);
+    for skip in &mut skips {
+        skip.is_over = true;
+    }
     write(transaction, source, &skips)
 }
 

@@ -38,9 +38,10 @@ impl Queue {
     async fn open(ids: impl IntoIterator<Item = u64>) -> (Self, String) {
         let queue = Self::default();
         ids.into_iter().for_each(|id| queue.put(good(id)));
-        let router = Router::new().route("/rest/1/code/{method}", post(answer)).with_state(queue.clone());
+        let router =
+            Router::new().route("/rest/1/a1b2c3d4e5/{method}", post(answer)).with_state(queue.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/rest/1/code/", listener.local_addr().unwrap());
+        let url = format!("http://{}/rest/1/a1b2c3d4e5/", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
         (queue, url)
     }
@@ -214,6 +215,7 @@ async fn a_skip_outlives_restarts_and_ends_when_the_offset_is_set() {
     let set = finished(&["offset", "set", "support", "1"], setup.folder()).await;
     assert!(set.status.success(), "{}", stderr(&set));
     let relay = setup.run();
+    until("it has started again", async || relay.log().matches("source started").count() == 4).await;
     until_a_person_is_called(&relay, "--after 1 --before 3").await;
 }
 

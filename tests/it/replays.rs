@@ -248,7 +248,7 @@ async fn a_sink_that_became_a_file_takes_them_once_its_daemon_lets_go() {
     let mut relay = setup.run();
     until("later ones are filed", async || setup.filed_count() == 2).await;
     let (exit, said) = replay(&setup, &[]).await;
-    assert!(exit == 75 && said.contains("such as a running b24relay: stop that one first"), "{exit}: {said}");
+    assert!(exit == 75 && said.contains("such as a second b24relay: stop that one first"), "{exit}: {said}");
     assert_eq!(setup.buried_ids().await, ids);
     assert_eq!(relay.stop().await, 0);
     for failpoint in ["replayed:1", "replayed:2", "exhumed:1"] {
