@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::ledger::assert_exactly_once;
+use crate::logins::is_parked;
 use crate::portal::Portal;
 use crate::process::{Relay, code, finished, stderr, stdout};
 use crate::setup::Setup;
@@ -14,7 +15,6 @@ use crate::waiting::until;
 
 const FOUND: &str = "the portal has another address now";
 const BACK: &str = "the portal is back at the address in the configuration";
-const PARKED: &str = "the portal refuses this source";
 
 /// Two sources of one portal, and where it was configured to be.
 struct Tenants {
@@ -57,7 +57,7 @@ impl Tenants {
     }
 
     fn parked_count(&self) -> usize {
-        self.relay.log().matches(PARKED).count()
+        self.relay.log().lines().filter(|line| is_parked(line)).count()
     }
 
     fn restart(&mut self) {
