@@ -98,12 +98,13 @@ fn the_readme_lists_every_command() {
 }
 
 /// The commands that can destroy, and with which flag, if one is needed: each asks first.
-const DESTROYING: [(&str, &str); 8] = [
+const DESTROYING: [(&str, &str); 9] = [
     ("run", "forget"),
     ("login", "new_queue"),
     ("unsubscribe", "discard"),
     ("offset set", "offset"),
     ("offset set", "new_queue"),
+    ("offset skip", ""),
     ("dead-letters discard", ""),
     ("handlers unbind", ""),
     ("bots unregister", ""),

@@ -45,7 +45,7 @@ pub const REQUIRED_ONLY: &str = r#"
     moved_to = "new.bitrix24.com"
     [http]
     listen = "127.0.0.1:8687"
-    token = "0123456789abcdef"
+    token = "9f86d081884c7d65"
     [sinks.archive]
     type = "file"
     path = "/var/log/b24relay/events.jsonl"

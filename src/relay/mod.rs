@@ -52,7 +52,7 @@ use std::time::Duration;
 use tracing::info;
 
 use crate::config::{Config, Overrides};
-use crate::portal::Memory;
+use crate::portal::{Memory, proxy_to};
 use crate::retry::whole_millis;
 use crate::service::Witness;
 use crate::shutdown::Signals;
@@ -179,6 +179,7 @@ async fn common(
     witness: &Witness,
     surroundings: Arc<dyn Surroundings>,
 ) -> Result<Common, RelayError> {
+    refuse_unusable_proxies(config)?;
     let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
     let callers = Callers::open(config, &config.sources, &memory).await.map_err(RelayError::NoMemory)?;
     callers.warn_of_stretching(&config.sources);
@@ -193,4 +194,13 @@ async fn common(
         witness: witness.clone(),
         surroundings,
     })
+}
+
+/// A variable of the environment that names no usable proxy is a mistake in the configuration: no portal has a say in it.
+fn refuse_unusable_proxies(config: &Config) -> Result<(), RelayError> {
+    for source in &config.sources {
+        let usable = proxy_to(source.portal());
+        usable.map_err(|reason| RelayError::Setup(format!("sources.{}: {reason}", source.name)))?;
+    }
+    Ok(())
 }

@@ -139,15 +139,15 @@ impl Opening {
         }
     }
 
-    /// As [`Opening::open`], at a start: whose queue a credential opens parks a daemon's source, and so does a TLS
-    /// that cannot be set up. A drain says so and ends.
+    /// As [`Opening::open`], at a start: a login that opens another queue parks a daemon's source, and so does a TLS that
+    /// cannot be set up. A drain ends with the error, and so does a mistake in the configuration.
     ///
     /// # Errors
     /// What ends the process.
     pub async fn open_first(&self) -> Result<Result<Opened, CallError>, RelayError> {
         match self.open().await {
             Err(error @ (RelayError::NoClient(_) | RelayError::Store(StoreError::OtherQueue { .. })))
-                if self.common.until == Until::Stopped =>
+                if self.common.until == Until::Stopped && !self.is_mistaken(&error) =>
             {
                 self.wait_out(error).map(Err)
             }

@@ -276,7 +276,9 @@ async fn a_sink_in_trouble_is_told_in_words() {
 
 #[tokio::test]
 async fn a_refused_source_is_told_in_words_whatever_the_portal_says() {
-    const SAID: &str = "<script>document.title='owned'</script><img src=x> \u{202e}`no`";
+    // Mark-up itself is left out of a portal's words; what HTML spells is shown as text.
+    const SAID: &str =
+        "<br>&lt;script&gt;document.title='owned'&lt;/script&gt;&lt;img src=x&gt; \u{202e}`no`";
     const SHOWN: &str = "<script>document.title='owned'</script><img src=x> no";
     let Some(browser) = Browser::start().await else { return };
     let (portal, _receiver, setup) = world().await;

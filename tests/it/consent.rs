@@ -159,7 +159,8 @@ fn commands_that_ask() -> BTreeSet<String> {
 async fn what_can_destroy_asks_and_a_dry_run_says_how_much_would_go() {
     let commands = commands_that_ask();
     assert!(commands.len() >= 7, "{commands:?}");
-    for command in &commands {
+    // `odd_events` has a portal with an event to skip, and tries the same there.
+    for command in commands.iter().filter(|command| *command != "offset-skip") {
         let scene = scene(command).await;
         let before = scene.everything().await;
 

@@ -256,7 +256,7 @@ async fn an_answer_without_an_end_is_cut_off() {
             tokio::spawn(answer_without_an_end(stream));
         }
     });
-    let url = format!("http://{address}/rest/1/code/");
+    let url = format!("http://{address}/rest/1/a1b2c3d4e5/");
     let setup = Setup::new().with(&format!("[sources.support]\nwebhook_url = \"{url}\"")).with_file();
     let mut relay = setup.run();
     relay.until_logged("greater than 16 MiB").await;

@@ -348,12 +348,13 @@ async fn no_encoding_of_a_secret_gets_through_the_program() {
         let check = finished(&["check", "--json"], setup.folder()).await;
         assert_silent("check", &format!("{}{}", stdout(&check), stderr(&check)));
         assert!(stdout(&check).contains("***"), "{}", stdout(&check));
-        receiver.script(std::iter::repeat_n(Answer::Body(422, format!("<{encoding}>")), 3));
+        receiver.script(std::iter::repeat_n(Answer::Body(422, format!("<{encoding}>")), 8));
         portal.record(1, 1).await;
         let run = finished(&["run", "--once"], setup.folder()).await;
         assert_silent("the log", &stderr(&run));
         let letters = setup.letters(&[]).await;
-        let number = letters.last().unwrap()["number"].to_string();
+        let number =
+            letters.last().unwrap_or_else(|| panic!("{encoding:?}: {}", stderr(&run)))["number"].to_string();
         let shown = finished(&["dead-letters", "show", &number, "--json"], setup.folder()).await;
         let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
         let answer = shown["answer"].as_str().unwrap();

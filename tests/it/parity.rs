@@ -148,7 +148,7 @@ async fn states(portal: &Portal) -> Vec<Row> {
 /// What is wrong with what others have.
 fn surroundings(portal: &Portal, revoked: &Portal, taken: &TcpListener) -> Vec<Row> {
     let listening = sound(portal).with(&format!("[http]\nlisten = \"{}\"", taken.local_addr().unwrap()));
-    let elsewhere = sound(portal).with("[http]\nlisten = \"192.0.2.1:80\"\ntoken = \"0123456789abcdef\"");
+    let elsewhere = sound(portal).with("[http]\nlisten = \"192.0.2.1:80\"\ntoken = \"9f86d081884c7d65\"");
     vec![
         row("a taken port", listening, 75, &["http.listen: cannot listen on", "in use"]),
         row("somebody else's address", elsewhere, 75, &["http.listen: cannot listen on 192.0.2.1:80"]),

@@ -58,7 +58,7 @@ async fn nothing_of_a_secret_is_logged_whatever_changes() {
 
     // And stands where it does not belong.
     let setup = setup.anew().with(&format!(
-        "state = \"{MARK}\"\n[sources.support]\nwebhook_url = \"{MARK}\"\n{MARK} = 1\n\
+        "state = \"other.db\"\n[sources.support]\nwebhook_url = \"{MARK}\"\n{MARK} = 1\n\
          [sinks.crm]\ntype = \"{MARK}\"\nurl = 7\nsources = [\"{MARK}\"]"
     ));
     // A state twice is no TOML at all.

@@ -275,12 +275,12 @@ fn wrong_configurations() -> Vec<String> {
         format!("webhook_url_file = \"{url}\""),
         format!("webhook_url_file = \"a.example/rest/1/{MARK}\""),
         format!("webhook_url = \"http://a.example/rest/1/{MARK}/\""),
-        format!("webhook_url = \"https://a.example/rest/1/{MARK}/profile\""),
+        format!("webhook_url = \"https://a.example/rest/1/{MARK}/profile/extra\""),
         format!("webhook_url = \"https://a.example/{MARK}\""),
         format!("webhook_url = \"https://me:{MARK}@a.example/rest/1/{MARK}/\""),
         format!("webhook_url = \"https://a.example/rest/{MARK}/{MARK}/\""),
         format!("webhook_url = \"https://a.example/rest/1/{MARK}/?{MARK}\""),
-        format!("webhook_url = \" {url}\""),
+        format!("webhook_url = \"{url} x\""),
         format!("webhook_url = \"a.example/rest/1/{MARK}/\""),
         format!("webhook_ulr = \"{url}\""),
         format!("\"{url}\" = 1"),
@@ -378,7 +378,7 @@ fn no_complaint_about_a_variable_or_a_secret_file_shows_it() {
     fs::write(setup.path("support.toml"), format!("https://a.example/rest/1/{MARK}/ {MARK}\nx")).unwrap();
     let url = format!("https://a.example/rest/1/{MARK}/");
     for (variable, value) in [
-        ("B24RELAY_SOURCES__SUPPORT__WEBHOOK_URL", format!("{url}profile")),
+        ("B24RELAY_SOURCES__SUPPORT__WEBHOOK_URL", format!("{url}profile/extra")),
         ("B24RELAY_SOURCES__SUPPORT__WEBHOOK_URL", MARK.to_owned()),
         ("B24RELAY_SOURCES__SUPPORT__WEBHOOK_URL_FILE", url.clone()),
         ("B24RELAY_SOURCES__SUPPORT__WEBHOOK_URL_FILE", "support.toml".to_owned()),

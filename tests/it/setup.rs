@@ -167,6 +167,17 @@ impl Setup {
         log + &stderr(&once)
     }
 
+    /// Asserts that a mistake in the configuration ends a daemon as well as a drain with 78, and that both log `words`.
+    pub async fn assert_mistaken(&self, words: &[&str]) {
+        for args in [["run"].as_slice(), &["run", "--once"]] {
+            let ended = finished(args, self.folder()).await;
+            assert_eq!(code(&ended), 78, "{args:?}: {}", stderr(&ended));
+            for word in words {
+                assert!(stderr(&ended).contains(word), "no `{word}` in: {}", stderr(&ended));
+            }
+        }
+    }
+
     /// What `status --json` shows of a source.
     pub async fn status_of(&self, source: &str) -> Value {
         if !self.path("b24relay.db").exists() {

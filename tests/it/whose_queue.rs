@@ -109,7 +109,7 @@ async fn another_user_s_webhook_names_the_command_that_settles_it() {
     let setup = setup.anew().with_user(&portal, "support", 2, 1000).with_file();
     portal.record(2, 4).await;
     let polls = portal.polls().await;
-    setup.assert_refused(78, &["`b24relay offset set support 1 --new-queue`"]).await;
+    setup.assert_mistaken(&["`b24relay offset set support 1 --new-queue`"]).await;
     let refused = finished(&["offset", "set", "support", "1"], setup.folder()).await;
     assert_eq!(code(&refused), 78, "{}", stderr(&refused));
     assert!(stderr(&refused).contains("`b24relay offset set support 1 --new-queue`"));
