@@ -23,7 +23,10 @@ async fn a_proxy_is_asked_for_a_tunnel_and_gets_its_password_but_never_the_event
     let (portal, authority) = (Portal::start().await, Authority::new("ours"));
     let (receiver, url) = start(authority.issue("127.0.0.1", |_| ()), Door::default()).await;
     let proxy = Proxy::start(receiver.address, None).await;
-    let lines = format!("tls.ca_file = \"ca.pem\"\nproxy = \"http://me:{MARK}@{}\"", proxy.address);
+    let lines = format!(
+        "ordering = \"strict\"\ntls.ca_file = \"ca.pem\"\nproxy = \"http://me:{MARK}@{}\"",
+        proxy.address
+    );
     let setup = Setup::new().with_source(&portal).with_webhook("crm", &url, &lines);
     fs::write(setup.path("ca.pem"), authority.pem()).unwrap();
     portal.record(1, 2).await;
