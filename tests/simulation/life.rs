@@ -242,7 +242,7 @@ impl Course {
                     world.count.stops += 1;
                     None
                 }
-                Some(Err(RelayError::Setup(reason))) => Some(reason),
+                Some(Err(RelayError::Setup(reason) | RelayError::NoMemory(reason))) => Some(reason),
                 Some(Err(error)) => {
                     world.judge_error(&error);
                     None
