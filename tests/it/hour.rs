@@ -34,7 +34,7 @@ const ENDS: &str = "
 
 /// A portal of a real name: the sandbox answers in its place, as the proxy on the way there.
 fn source(name: &str, portal: &Portal, user: u64) -> String {
-    let url = portal.webhook_url(user).replace(&portal.sandbox.address().to_string(), "example.bitrix24.com");
+    let url = portal.webhook_url(user).replace(&portal.sandbox.address().to_string(), "acme.bitrix24.com");
     format!("[sources.{name}]\nwebhook_url = \"{url}\"\nallow_http = true\nconfirm_lag = \"50ms\"")
 }
 
@@ -45,7 +45,7 @@ async fn state_of(setup: Setup, portal: &Portal, crm: &Receiver, analytics: &Rec
     let ids = portal.ids(1).await;
     crm.refuse(&ids[700..702], &Answer::Status(422));
     analytics.answer_always(Some(503));
-    let plan = "[portals.\"example.bitrix24.com\"]\nplan = \"self-hosted\"";
+    let plan = "[portals.\"acme.bitrix24.com\"]\nplan = \"self-hosted\"";
     let setup = setup
         .with(&source("support", portal, 1))
         .with(&source("sales", portal, 2))
@@ -78,7 +78,7 @@ async fn state_of(setup: Setup, portal: &Portal, crm: &Receiver, analytics: &Rec
 fn deliver(lane: &LaneFigures, count: u64, latency_ms: i64) {
     let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
     let event = Event {
-        queue: Arc::new(Queue::new("support", "example.bitrix24.com/user/12")),
+        queue: Arc::new(Queue::new("support", "acme.bitrix24.com/user/12")),
         id: EventId::try_new(1).unwrap(),
         kind: "ONIMV2MESSAGEADD".to_owned(),
         date: raw("\"2026-11-21T09:00:00Z\""),

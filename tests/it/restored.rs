@@ -199,6 +199,9 @@ async fn an_event_that_shows_too_late_becomes_a_dead_letter_and_stops_nobody() {
     let mut relay = setup.run();
     record_with_a_straggler(&portal).await;
     until("the later ones are confirmed", async || counts(&portal).await[0] == 7).await;
+    // What the portal has done, the relay must have heard: a poll that confirms once more would not show it.
+    let polls = portal.polls().await;
+    until("it polls on after that", async || portal.polls().await > polls + 2).await;
     let straggler = release(&portal).await;
     relay.until_logged("became visible below what was confirmed").await;
     let polls = portal.polls().await;
@@ -224,6 +227,9 @@ async fn a_new_event_of_a_portal_that_counts_anew_is_refused_beside_one_that_sho
     let mut relay = setup.run();
     record_with_a_straggler(&portal).await;
     until("the later ones are confirmed", async || counts(&portal).await[0] == 7).await;
+    // The next start has nothing to confirm then, so that it looks before it confirms.
+    let polls = portal.polls().await;
+    until("it polls on", async || portal.polls().await > polls + 2).await;
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
     let straggler = release(&portal).await;
     let log = setup.drain().await;
