@@ -96,6 +96,16 @@ async fn until_a_person_is_called(relay: &Relay, words: &str) {
     .await;
 }
 
+/// Has the source look again and again until what it has read is confirmed below `offset`: a look within
+/// `confirm_lag` confirms nothing yet, and a parked source looks ever more rarely by itself.
+async fn until_confirmed(relay: &Relay, queue: &Queue, offset: u64) {
+    until(&format!("what lies before {offset} is forgotten: {}", relay.log()), async || {
+        relay.signal(Signal::HUP);
+        queue.offset() == offset
+    })
+    .await;
+}
+
 async fn until_filed(setup: &Setup, ids: &[u64]) {
     until(&format!("{ids:?} are filed"), async || setup.filed_count() >= ids.len()).await;
     assert_eq!(setup.filed_ids(), ids);
@@ -128,7 +138,7 @@ async fn what_lies_before_an_odd_event_is_delivered_and_what_heals_goes_on_by_it
         assert_eq!(setup.filed_ids(), [1, 2]);
         let trouble = setup.status_of("support").await["trouble"].as_str().unwrap().to_owned();
         assert!(trouble.contains(reason) && trouble.contains("--after 2 --before 4"), "{trouble}");
-        until("what lies before it is forgotten", async || queue.offset() == 3).await;
+        until_confirmed(&relay, &queue, 3).await;
 
         queue.put(good(3));
         relay.signal(Signal::HUP);
@@ -163,7 +173,7 @@ async fn a_skip_passes_what_a_person_has_named_and_nothing_else() {
     assert_eq!(setup.status_of("support").await["gaps"], json!([]), "nothing has changed yet");
 
     // What lies before it is forgotten by now, so the portal shows nothing before it.
-    until("what lies before it is forgotten", async || queue.offset() == 3).await;
+    until_confirmed(&relay, &queue, 3).await;
     for _ in 0..2 {
         let (code, said) = skip(&setup, "--after 2 --before 5 --count 2 --yes").await;
         assert_eq!(code, 0, "{said}");
