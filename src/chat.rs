@@ -12,13 +12,23 @@ const BOT_DELETED: &str = "ONIMBOTV2DELETE";
 
 /// One of the names of a chat (PORTAL.md 2.8, 3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Name<'e> {
+enum Name<T> {
     /// The chat's id, or the `chat5` of a dialog.
     Id(u64),
     /// Another `dialogId`: in a private chat the id of the other user.
-    Dialog(&'e str),
+    Dialog(T),
     /// The event names no chat. All such events count as one chat.
     None,
+}
+
+impl Name<&str> {
+    fn into_owned(self) -> Name<String> {
+        match self {
+            Self::Id(id) => Name::Id(id),
+            Self::Dialog(dialog) => Name::Dialog(dialog.to_owned()),
+            Self::None => Name::None,
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -50,61 +60,70 @@ struct MessageData<'e> {
     old_chat_id: Option<&'e RawValue>,
 }
 
-/// The chat of each of `events` as a number of our own; `None` where an event belongs to every chat.
+/// Which events belong to one chat, as far as they have been seen: numbers of our own, joined when an event shows that two
+/// of them are one chat.
 ///
 /// One event may call a chat by its id and another by the other user, as a bot's commands do. An event that gives both
 /// names makes them one chat.
-pub fn group(events: &[&Event]) -> Vec<Option<usize>> {
-    let mut groups = Groups::default();
-    let numbers: Vec<_> = events
-        .iter()
-        .map(|event| (!event.kind.eq_ignore_ascii_case(BOT_DELETED)).then(|| groups.join(names(event))))
-        .collect();
-    numbers.into_iter().map(|number| number.map(|number| groups.root(number))).collect()
-}
-
-/// Numbers that are joined when an event shows that they are one chat.
-#[derive(Default)]
-struct Groups<'e> {
-    numbers: HashMap<Name<'e>, usize>,
+#[derive(Default, Debug)]
+pub struct Chats {
+    numbers: HashMap<Name<String>, usize>,
     /// By number: one that it has been joined to, or the number itself.
     parents: Vec<usize>,
 }
 
-impl<'e> Groups<'e> {
-    /// The number of the chat that has these two names.
-    fn join(&mut self, [one, other]: [Name<'e>; 2]) -> usize {
-        let (one, other) = (self.number(one), self.number(other));
-        self.parents[one] = other;
-        other
-    }
+/// The chat of an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Chat {
+    /// It belongs to every chat.
+    Every,
+    /// It belongs to this one; the other number was another chat so far.
+    Of(usize, Option<usize>),
+}
 
-    fn number(&mut self, name: Name<'e>) -> usize {
-        let next = self.parents.len();
-        let number = *self.numbers.entry(name).or_insert(next);
-        if number == next {
-            self.parents.push(next);
+impl Chats {
+    /// The chat of `event`.
+    pub fn of(&mut self, event: &Event) -> Chat {
+        if event.kind.eq_ignore_ascii_case(BOT_DELETED) {
+            return Chat::Every;
         }
-        self.root(number)
+        let [one, other] = names(event).map(|name| self.number(name));
+        self.parents[one] = other;
+        Chat::Of(other, (one != other).then_some(one))
     }
 
-    fn root(&mut self, mut number: usize) -> usize {
+    /// How many names are known.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// What a chat's number has become.
+    pub fn root(&mut self, mut number: usize) -> usize {
         while self.parents[number] != number {
             self.parents[number] = self.parents[self.parents[number]];
             number = self.parents[number];
         }
         number
     }
+
+    fn number(&mut self, name: Name<&str>) -> usize {
+        let next = self.parents.len();
+        let number = *self.numbers.entry(name.into_owned()).or_insert(next);
+        if number == next {
+            self.parents.push(next);
+        }
+        self.root(number)
+    }
 }
 
 /// What an event calls its chat. The same name twice where it gives one only.
-fn names(event: &Event) -> [Name<'_>; 2] {
+fn names(event: &Event) -> [Name<&str>; 2] {
     let data: Data<'_> = read(Some(&event.data));
     let (chat, message): (ChatData<'_>, MessageData<'_>) = (read(data.chat), read(data.message));
     let ids = [chat.id, message.chat_id, message.old_chat_id].into_iter().flatten().map(bare);
     let dialogs = [data.dialog, chat.dialog].into_iter().flatten().map(bare);
     let names = ids.map(id_of).chain(dialogs.map(dialog_of)).filter(|name| *name != Name::None);
-    let names: Vec<Name<'_>> = names.collect();
+    let names: Vec<Name<&str>> = names.collect();
     let id = names.iter().copied().find(|name| matches!(name, Name::Id(_)));
     let dialog = names.iter().copied().find(|name| matches!(name, Name::Dialog(_)));
     let id = id.or(dialog).unwrap_or(Name::None);
@@ -121,11 +140,11 @@ fn bare(json: &RawValue) -> &str {
     json.get().trim_matches('"').trim()
 }
 
-fn id_of(id: &str) -> Name<'_> {
+fn id_of(id: &str) -> Name<&str> {
     id.parse().ok().filter(|id| *id > 0).map_or(Name::None, Name::Id)
 }
 
-fn dialog_of(dialog: &str) -> Name<'_> {
+fn dialog_of(dialog: &str) -> Name<&str> {
     match dialog.strip_prefix("chat").map(id_of) {
         Some(Name::Id(id)) => Name::Id(id),
         _ if dialog.starts_with(['{', '[']) || ["", "0", "null", "false", "true"].contains(&dialog) => {

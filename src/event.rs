@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use crate::checkpoint::Seq;
 use crate::foreign_text::visible_json;
 
 /// The portal's number of one event: counted over the whole portal, ascending, never reused
@@ -106,6 +107,15 @@ impl Queue {
         Self { source: source.into(), identity: identity.into(), stable_prefix, source_json }
     }
 
+    /// The same queue in another life of its portal's counter: a portal that was restored gives numbers out again,
+    /// and its events must not be taken for those of before.
+    pub fn of_generation(source: &str, identity: &str, generation: u32) -> Self {
+        if generation <= 1 {
+            return Self::new(source, identity);
+        }
+        Self::new(source, &format!("{identity}/generation/{generation}"))
+    }
+
     /// The event's stable id: the same in every retry, replay and sink, for ever (G2). No dots,
     /// as Standard Webhooks 1.0 demands of a `webhook-id`.
     pub fn stable_id(&self, id: EventId) -> String {
@@ -168,6 +178,15 @@ impl Event {
         json.extend_from_slice(self.data.get().as_bytes());
         json.push(b'}');
     }
+}
+
+/// An event and its place in the journal.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its sequence number.
+    pub seq: Seq,
+    /// The event.
+    pub event: Event,
 }
 
 /// Events side by side in one page that cannot be read.

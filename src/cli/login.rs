@@ -108,7 +108,7 @@ async fn is_forgetting_wanted(
     if !args.new_queue {
         return Ok(true);
     }
-    let loss = Loss::of_journal(&source.name, &store.undelivered(&source.name).await?, None);
+    let loss = Loss::of_journal(&source.name, &store.undelivered(&source.name).await?, None, |_| true);
     let what = format!("of the queue that `{}` has read so far will not be delivered", source.name);
     loss.ask(&args.consent, &what, "forget them?", signals).await
 }

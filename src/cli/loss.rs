@@ -23,10 +23,15 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// Of the journal's events of `source`, those below `end` that some sink has not got.
-    pub fn of_journal(source: &str, known: &Undelivered, end: Option<Offset>) -> Self {
-        let is_meant = |id: &EventId| end.is_none_or(|end| !end.wants(*id)) && known.lacks(*id);
-        let ids = known.journal.iter().copied().filter(is_meant);
+    /// Of the journal's events of `source`, those below `end` that a sink which `is_concerned` has not got.
+    pub fn of_journal(
+        source: &str,
+        known: &Undelivered,
+        end: Option<Offset>,
+        is_concerned: impl Fn(&str) -> bool,
+    ) -> Self {
+        let is_meant = |id: &EventId| end.is_none_or(|end| !end.wants(*id));
+        let ids = known.lacking(is_concerned).filter(is_meant);
         Self { ids: ids.map(|id| (source.to_owned(), id)).collect(), ..Self::default() }
     }
 

@@ -48,7 +48,7 @@ pub async fn run(args: &ReplayArgs, config: &Config) -> anyhow::Result<Exit> {
     }
     let mut sources = table(&["SOURCE", "FROM EVENT", "EVENTS"]);
     for rewound in rewound {
-        sources.add_row([rewound.source, rewound.offset.to_string(), rewound.events.to_string()]);
+        sources.add_row([rewound.source, rewound.seq.to_string(), rewound.events.to_string()]);
     }
     print(&format!("{}\n\n`{}` gets them at the next start", aligned(sources), args.sink))?;
     Ok(Exit::Clean)

@@ -147,14 +147,14 @@ impl View<'_> {
         let lanes = &self.report.lanes;
         let has_expired = lanes.iter().any(|lane| lane.expired > 0);
         let has_buried = lanes.iter().any(|lane| lane.dead_letters > 0);
-        let mut header = vec!["SOURCE", "SINK", "OFFSET", "DELIVERED", "FILTERED"];
+        let mut header = vec!["SOURCE", "SINK", "PENDING", "DELIVERED", "FILTERED"];
         header.extend(optional("EXPIRED", has_expired));
         header.extend(optional("DEAD LETTERS", has_buried));
         header.extend(["LAST COMMIT", "STATE"]);
         let mut rows = table(&header);
         for lane in lanes {
             let mut row = vec![lane.source.clone(), lane.sink.clone()];
-            row.extend([lane.offset, lane.delivered, lane.filtered].map(|number| number.to_string()));
+            row.extend([lane.pending, lane.delivered, lane.filtered].map(|number| number.to_string()));
             row.extend(has_expired.then(|| lane.expired.to_string()));
             row.extend(has_buried.then(|| lane.dead_letters.to_string()));
             row.extend([ago(lane.committed_ms), self.lane_state(lane)]);

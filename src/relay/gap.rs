@@ -4,13 +4,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
 use tracing::{error, warn};
 
 use super::clock::PortalClock;
 use crate::config::RetentionConfig;
-use crate::event::{Event, EventId, Queue};
 use crate::retry::whole_millis;
 use crate::store::Gap;
 
@@ -19,9 +16,6 @@ const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// How often the age of the oldest unconfirmed event is looked at.
 const WATCH_INTERVAL: Duration = Duration::from_secs(30);
-
-/// The `type` of the event that tells sinks of a gap.
-const GAP_KIND: &str = "B24RELAY_GAP";
 
 /// Up to when a source has everything.
 #[derive(Clone)]
@@ -106,23 +100,10 @@ impl Coverage {
                 warn!(%source, age_s, left_s, "events have been waiting for long: the portal forgets them after 24 hours; `b24relay status` says what is in their way");
             }
             Urgency::Error => {
-                error!(%source, age_s, left_s, "the portal will soon forget events that no sink has: mend what `b24relay status` shows, or set `delivery.mode = \"journal\"`");
+                error!(%source, age_s, left_s, "the portal will soon forget events that no sink has: mend what `b24relay status` shows, or set `delivery.hold` to a time");
             }
         }
     }
-}
-
-/// The event that tells sinks of `gap`. It has a queue of its own, so its ids are none of the portal's.
-pub fn gap_event(queue: &Queue, gap: &Gap) -> Option<Event> {
-    let [from, to] = gap.spelled();
-    let raw = |value: serde_json::Value| to_raw_value(&value).unwrap_or_else(|_| RawValue::NULL.to_owned());
-    Some(Event {
-        queue: Arc::new(Queue::new(&queue.source, &format!("{}/gap", queue.identity))),
-        id: EventId::try_new(gap.number)?,
-        kind: GAP_KIND.to_owned(),
-        date: raw(json!(to)),
-        data: raw(json!({ "from": from, "to": to })),
-    })
 }
 
 /// Says that events may be lost.

@@ -1,138 +1,196 @@
-//! Journal mode: events are confirmed once they are in the journal, and each lane reads it at its own pace.
+//! The journal of one source: what polls bring is made durable here, and read by the lanes at their own pace.
 //!
-//! Keeps I3: an append is on the disk before the portal is asked for anything later. [`JournalWriter`] is
-//! the polling side, [`Feeder`] the side of one lane.
+//! Keeps I3: an append is on the disk before the portal is asked for anything later. [`Journal`] is the polling
+//! side, [`Reader`] that of one lane: at the head it reads from memory, behind it from the state file.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::RelayError;
 use super::disk::Disk;
-use super::gap::gap_event;
-use super::lane::{Lane, Settled};
 use super::opening::Common;
-use super::{Ending, RelayError, Until};
+use super::settled::Settled;
+use crate::checkpoint::Seq;
 use crate::config::JournalConfig;
-use crate::event::{Event, Offset, Queue};
+use crate::event::{Entry, Event, Queue};
 use crate::failpoint;
-use crate::shutdown::Signals;
-use crate::store::{Chunk, Fill, Store};
+use crate::store::{Append, Reading, Store};
 use crate::wall_clock;
 
 /// How often settled events are deleted.
 const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often in a row: each time takes ten thousand events, and polling waits meanwhile.
-const TRIMS_MAX: u32 = 100;
+/// How often in a row: polling waits meanwhile.
+const TRIMS_MAX: u32 = 20;
 
 /// From which share of the bounds on a person is told, in percent.
 const WARNING_PERCENT: u64 = 80;
 
+/// What an event takes in memory besides its payload, about.
+const ENTRY_BYTES: usize = 300;
+
 /// What the lanes need to know of the journal's end.
 #[derive(Clone, Debug)]
-pub struct Head {
-    /// Nothing else will ever be appended below it.
-    floor: Offset,
-    /// What the portal has forgotten.
-    confirmed: Offset,
-    /// How many gaps sinks are to be told of.
-    gaps: u64,
-    /// Nothing else will be appended at all.
+struct Head {
+    /// The sequence number of the next event.
+    end: Seq,
+    /// The last events, without holes up to the end.
+    recent: VecDeque<Arc<Entry>>,
+    recent_bytes: usize,
+    /// Nothing else will be appended.
     is_final: bool,
 }
 
+/// How far one lane has got, as the disk knows it.
+struct Follower {
+    sink: String,
+    committed: watch::Receiver<Seq>,
+}
+
 /// The polling side of one source's journal.
-pub struct JournalWriter {
+pub struct Journal {
     queue: Arc<Queue>,
     limits: JournalConfig,
+    /// How many bytes the source may have in the journal.
+    share: u64,
+    /// How many bytes of events may be in memory for the lanes.
+    memory: usize,
     store: Store,
-    signals: Signals,
-    until: Until,
     disk: Disk,
     head: watch::Sender<Head>,
-    /// The lanes' sinks.
-    sinks: Vec<String>,
+    followers: Vec<Follower>,
+    /// Up to where the sinks have got that are no longer configured, if there are any: what is behind stays.
+    removed: Option<Seq>,
+    bytes: u64,
     trimmed_at: Option<Instant>,
     is_nearly_full: bool,
 }
 
-impl JournalWriter {
-    /// A writer that has all below `received`; of the source's gaps, sinks are to know `gaps`.
-    pub fn new(queue: &Arc<Queue>, received: Offset, gaps: u64, common: &Common) -> Self {
-        let head = Head { floor: received, confirmed: Offset::START, gaps, is_final: false };
+impl Journal {
+    /// The journal of `queue`, which takes `bytes` and ends before `end`. What is behind `removed` is for sinks that are
+    /// no longer configured.
+    pub fn new(queue: &Arc<Queue>, end: Seq, bytes: u64, removed: Option<Seq>, common: &Common) -> Self {
+        let head = Head { end, recent: VecDeque::new(), recent_bytes: 0, is_final: false };
         Self {
             queue: Arc::clone(queue),
             limits: common.delivery.journal,
+            share: common.shares.journal,
+            memory: common.shares.memory,
             store: common.store.clone(),
-            signals: common.signals.clone(),
-            until: common.until,
             disk: common.disk(),
             head: watch::Sender::new(head),
-            sinks: Vec::new(),
+            followers: Vec::new(),
+            removed,
+            bytes,
             trimmed_at: None,
             is_nearly_full: false,
         }
     }
 
-    /// The other side, for `lane`.
-    pub fn feeder(&mut self, lane: Lane) -> Feeder {
-        self.sinks.push(lane.sink_name().to_owned());
-        Feeder {
+    /// The side of the lane of `sink`, whose commits can be seen at `committed`.
+    pub fn reader(&mut self, sink: &str, committed: watch::Receiver<Seq>) -> Reader {
+        let cursor = *committed.borrow();
+        self.followers.push(Follower { sink: sink.to_owned(), committed });
+        Reader {
             queue: Arc::clone(&self.queue),
-            lane,
             store: self.store.clone(),
-            signals: self.signals.clone(),
-            until: self.until,
             disk: self.disk.clone(),
             head: self.head.subscribe(),
+            cursor,
+            memory: self.memory,
         }
     }
 
-    /// Makes durable that nothing else will appear below `floor`, and returns from where to poll; `None`
-    /// when a stop came first.
-    ///
-    /// # Errors
-    /// What ends the process.
-    pub async fn raise(&mut self, floor: Offset, confirmed: Offset) -> Result<Option<Offset>, RelayError> {
-        let received = self.head.borrow().floor;
-        if floor > received && self.append(Vec::new(), floor, confirmed).await? == Settled::CutShort {
-            return Ok(None);
-        }
-        self.trim().await;
-        Ok(Some(floor.max(received)))
+    /// The sequence number of the next event.
+    pub fn end(&self) -> Seq {
+        self.head.borrow().end
     }
 
-    /// Makes `events` durable, and that nothing else will appear below `floor`.
+    /// Every configured sink has what lies before it.
+    pub fn delivered(&self) -> Seq {
+        let committed = self.followers.iter().map(|follower| *follower.committed.borrow());
+        committed.min().unwrap_or_else(|| self.end())
+    }
+
+    /// The sink that is furthest behind, if any is.
+    pub fn last_sink(&self) -> Option<&str> {
+        let last = self.followers.iter().min_by_key(|follower| *follower.committed.borrow())?;
+        (*last.committed.borrow() < self.end()).then_some(last.sink.as_str())
+    }
+
+    /// Waits until every configured sink has everything.
+    pub async fn wait_delivered(&self) {
+        let end = self.end();
+        for follower in &self.followers {
+            // A lane that is gone has ended the run.
+            let mut committed = follower.committed.clone();
+            if committed.wait_for(|committed| *committed >= end).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Makes `events` durable, and how far the source has read with them.
     ///
     /// # Errors
     /// What ends the process.
-    pub async fn append(
-        &mut self,
-        events: Vec<Event>,
-        floor: Offset,
-        confirmed: Offset,
-    ) -> Result<Settled, RelayError> {
-        let (store, queue, events) = (&self.store, &self.queue, Arc::new(events));
+    pub async fn append(&mut self, events: Vec<Event>, reading: &Reading) -> Result<Settled, RelayError> {
+        let generation = reading.generation;
+        let queue = match generation {
+            1 => Arc::clone(&self.queue),
+            _ => Arc::new(Queue::of_generation(&self.queue.source, &self.queue.identity, generation)),
+        };
+        let events: Vec<Event> =
+            events.into_iter().map(|event| Event { queue: Arc::clone(&queue), ..event }).collect();
+        let append = Arc::new(Append { events, reading: reading.clone() });
         failpoint::reached("appending");
-        let appended =
-            self.disk.persist("journal", move || store.append(&queue.source, Arc::clone(&events), floor));
-        if appended.await?.is_none() {
-            return Ok(Settled::CutShort);
-        }
+        let (store, source) = (&self.store, &self.queue.source);
+        let appended = self.disk.persist("journal", || store.append(source, Arc::clone(&append)));
+        let Some(bytes) = appended.await? else { return Ok(Settled::CutShort) };
         failpoint::reached("appended");
-        self.head.send_modify(|head| {
-            head.floor = head.floor.max(floor);
-            head.confirmed = confirmed;
-        });
+        self.bytes += bytes;
+        let events = Arc::try_unwrap(append).map_or_else(|shared| shared.events.clone(), |append| append.events);
+        self.publish(events, reading.next);
         Ok(Settled::All)
     }
 
-    /// Has the lanes tell their sinks of the first `count` gaps.
-    pub fn announce(&self, count: u64) {
-        self.head.send_modify(|head| head.gaps = count);
+    /// Appends what sinks are to be told that is in no queue of the portal, unless it was told before.
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub async fn tell_gap(&mut self, number: u64) -> Result<Settled, RelayError> {
+        let (store, source, queue) = (&self.store, &self.queue.source, &self.queue);
+        let told = self.disk.persist("gap", || store.tell_gap(queue, number));
+        let Some(told) = told.await? else { return Ok(Settled::CutShort) };
+        debug!(%source, number, "gap told");
+        if let Some((event, bytes)) = told {
+            self.bytes += bytes;
+            self.publish(vec![event], self.end().next());
+        }
+        Ok(Settled::All)
+    }
+
+    /// Lets the lanes have what is durable.
+    fn publish(&self, events: Vec<Event>, end: Seq) {
+        let memory = self.memory;
+        self.head.send_modify(|head| {
+            let first = head.end;
+            for (place, event) in events.into_iter().enumerate() {
+                let entry = Entry { seq: first.plus(place), event };
+                head.recent_bytes += size(&entry);
+                head.recent.push_back(Arc::new(entry));
+            }
+            head.end = end;
+            while head.recent_bytes > memory {
+                let Some(oldest) = head.recent.pop_front() else { break };
+                head.recent_bytes -= size(&oldest);
+            }
+        });
     }
 
     /// Nothing more will come: the lanes may leave when they have settled all there is.
@@ -140,35 +198,21 @@ impl JournalWriter {
         self.head.send_modify(|head| head.is_final = true);
     }
 
-    /// Why nothing more fits, if so.
-    pub async fn is_full(&mut self) -> Option<String> {
-        let fill = match self.store.journal_fill(&self.queue.source).await {
-            Ok(fill) => fill,
-            // The append will wait for the disk.
-            Err(failure) => {
-                debug!(source = %self.queue.source, error = %failure, "cannot look at the journal");
-                return None;
-            }
-        };
-        self.judge(fill)?;
-        let backlog = self.make_room().await.unwrap_or(fill);
-        self.judge(backlog)
-    }
-
-    /// What is merely kept gives way. What is settled but young is not in the way: only polls let it go.
-    async fn make_room(&self) -> Option<Fill> {
-        self.trim_to(Duration::ZERO).await;
-        self.store.journal_backlog(&self.queue.source, &self.sinks).await.ok()
-    }
-
-    fn judge(&mut self, fill: Fill) -> Option<String> {
-        let (bytes, max) = (fill.bytes, self.limits.max_size);
-        let age_ms = fill.oldest_ms.map_or(0, |oldest_ms| wall_clock::now_ms().saturating_sub(oldest_ms));
+    /// Why nothing more fits, if so. What lies before `open` is gone from the portal.
+    pub async fn is_full(&mut self, open: Seq) -> Option<String> {
+        if self.bytes >= self.share {
+            // What is merely kept gives way.
+            self.trim_to(open, Duration::ZERO).await;
+        }
+        let (bytes, max) = (self.bytes, self.share);
+        let needed = self.needed();
+        let oldest_ms = if needed < self.end() { self.received_ms(needed).await } else { None };
+        let age_ms = oldest_ms.map_or(0, |oldest_ms| wall_clock::now_ms().saturating_sub(oldest_ms));
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
         let way_out = "mend the sink that `b24relay status` shows behind the others, remove it from the configuration and `run --forget` it, or raise the bound";
         if bytes >= max {
             return Some(format!(
-                "the journal is full ({bytes} bytes, `journal.max_size` is {max}): {way_out}"
+                "the journal is full ({bytes} bytes, the source's share of `journal.max_size` is {max}): {way_out}"
             ));
         }
         if age > self.limits.max_age {
@@ -185,20 +229,26 @@ impl JournalWriter {
         None
     }
 
-    async fn trim(&mut self) {
+    /// Deletes what every sink has and the portal has let go of, when it has been kept for long enough.
+    pub async fn trim(&mut self, open: Seq) {
         if self.trimmed_at.is_some_and(|at| at.elapsed() < TRIM_INTERVAL) {
             return;
         }
         self.trimmed_at = Some(Instant::now());
-        self.trim_to(self.limits.keep).await;
+        self.trim_to(open, self.limits.keep).await;
     }
 
-    /// Deletes settled events that have been kept for `keep`.
-    async fn trim_to(&self, keep: Duration) {
+    /// The first event that some sink has not got, a removed one included.
+    fn needed(&self) -> Seq {
+        self.removed.map_or(self.delivered(), |removed| removed.min(self.delivered()))
+    }
+
+    async fn trim_to(&mut self, open: Seq, keep: Duration) {
+        let below = self.needed().min(open);
         for _ in 0..TRIMS_MAX {
-            match self.store.trim_journal(&self.queue.source, &self.sinks, keep).await {
-                Ok(0) => break,
-                Ok(_) => {}
+            match self.store.trim_journal(&self.queue.source, below, keep).await {
+                Ok((0, _)) => break,
+                Ok((_, bytes)) => self.bytes = self.bytes.saturating_sub(bytes),
                 Err(failure) => {
                     debug!(source = %self.queue.source, error = %failure, "cannot trim the journal");
                     break;
@@ -206,115 +256,103 @@ impl JournalWriter {
             }
         }
     }
+
+    /// A state file that cannot be read says nothing: the append will wait for the disk.
+    async fn received_ms(&self, seq: Seq) -> Option<i64> {
+        match self.store.received_ms(&self.queue.source, seq).await {
+            Ok(received_ms) => received_ms,
+            Err(failure) => {
+                debug!(source = %self.queue.source, error = %failure, "cannot look at the journal");
+                None
+            }
+        }
+    }
+}
+
+/// What an entry takes in memory, about.
+pub fn size(entry: &Entry) -> usize {
+    entry.event.data.get().len() + ENTRY_BYTES
 }
 
 /// One lane's side of its source's journal.
-pub struct Feeder {
+pub struct Reader {
     queue: Arc<Queue>,
-    lane: Lane,
     store: Store,
-    signals: Signals,
-    until: Until,
     disk: Disk,
     head: watch::Receiver<Head>,
+    /// The next event to be read.
+    cursor: Seq,
+    /// How many bytes one look at the file brings, about.
+    memory: usize,
 }
 
-impl Feeder {
-    /// Has the lane settle what the journal holds and will hold, until the run is over.
+impl Reader {
+    /// Whether there is something that was not read.
+    pub fn has_more(&self) -> bool {
+        self.cursor < self.head.borrow().end
+    }
+
+    /// Whether nothing else will ever come.
+    pub fn is_final(&self) -> bool {
+        let head = self.head.borrow();
+        head.is_final && self.cursor >= head.end
+    }
+
+    /// How many bytes of events the lane may hold, about.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Reads from `cursor` on next.
+    pub fn go_back_to(&mut self, cursor: Seq) {
+        self.cursor = self.cursor.min(cursor);
+    }
+
+    /// The next events; `None` when a stop came while the disk could not be read.
     ///
     /// # Errors
     /// What ends the process.
-    pub async fn run(mut self) -> Result<Ending, RelayError> {
-        loop {
-            let Some((head, chunk)) = self.read_enough().await? else { return Ok(self.cut_short()) };
-            if self.announce(head.gaps).await? == Settled::CutShort {
-                return Ok(self.cut_short());
-            }
-            let before = self.lane.checkpoint().clone();
-            let complete = complete(&chunk, head.floor);
-            if self.lane.settle(&chunk.events, complete, head.confirmed).await? == Settled::CutShort {
-                return Ok(self.cut_short());
-            }
-            if self.signals.stop.is_cancelled() {
-                return Ok(if chunk.is_last { Ending::Clean } else { self.cut_short() });
-            }
-            if !chunk.is_last && *self.lane.checkpoint() != before {
-                continue;
-            }
-            if chunk.is_last && head.is_final {
-                return Ok(Ending::Clean);
-            }
-            self.wait().await;
-        }
+    pub async fn read(&mut self) -> Result<Option<Vec<Arc<Entry>>>, RelayError> {
+        let recent = self.recent();
+        let entries = match recent {
+            Some(entries) => entries,
+            None => match self.read_file().await? {
+                Some(entries) => entries,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(entries))
     }
 
-    /// What is to be settled next, and what the head was before it was read: as many events as the sink wants
-    /// to have at once, or what there is after it has waited for them.
-    async fn read_enough(&mut self) -> Result<Option<(Head, Chunk)>, RelayError> {
-        let (count, wait) = self.lane.batch().map_or((1, Duration::ZERO), |batch| (batch.events, batch.wait));
-        let deadline = Instant::now() + wait;
-        loop {
-            // Looked at before reading: what is appended meanwhile wakes us again.
-            let head = self.head.borrow_and_update().clone();
-            let Some(chunk) = self.read().await? else { return Ok(None) };
-            let is_enough = !chunk.is_last || chunk.events.len() >= usize::from(count);
-            if chunk.events.is_empty() || is_enough || head.is_final || Instant::now() >= deadline {
-                return Ok(Some((head, chunk)));
-            }
-            tokio::select! {
-                biased;
-                () = self.signals.stop.cancelled() => return Ok(Some((head, chunk))),
-                () = sleep_until(deadline) => {}
-                changed = self.head.changed() => if changed.is_err() { return Ok(Some((head, chunk))) },
-            }
+    /// From memory, as far as it reaches back.
+    fn recent(&mut self) -> Option<Vec<Arc<Entry>>> {
+        let head = self.head.borrow_and_update();
+        let first = head.recent.front().map_or(head.end, |first| first.seq);
+        if self.cursor < first {
+            return None;
         }
+        let skipped = usize::try_from(self.cursor.since(first)).unwrap_or(usize::MAX);
+        let entries = head.recent.iter().skip(skipped).cloned().collect();
+        self.cursor = self.cursor.max(head.end);
+        Some(entries)
     }
 
-    async fn read(&mut self) -> Result<Option<Chunk>, RelayError> {
-        let (store, queue, checkpoint) = (&self.store, &self.queue, self.lane.checkpoint());
-        self.disk.persist("journal", move || store.read_journal(queue, checkpoint)).await
+    async fn read_file(&mut self) -> Result<Option<Vec<Arc<Entry>>>, RelayError> {
+        let (store, queue, cursor, memory) = (&self.store, &self.queue, self.cursor, self.memory);
+        let read = self.disk.persist("journal", || store.read_journal(queue, cursor, memory));
+        let Some((entries, end)) = read.await? else { return Ok(None) };
+        // Never beyond what was published: the rest would come twice.
+        let published = self.head.borrow().end;
+        self.cursor = if end > cursor { end.min(published) } else { published };
+        Ok(Some(entries.into_iter().filter(|entry| entry.seq < published).map(Arc::new).collect()))
     }
 
-    async fn announce(&mut self, count: u64) -> Result<Settled, RelayError> {
-        if self.lane.gaps() >= count {
-            return Ok(Settled::All);
+    /// Waits until something was appended since the last look, or the end has come.
+    pub async fn changed(&mut self) {
+        // The journal is gone when the poll loop has failed, which ends the run.
+        if self.head.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
-        let (store, source, known) = (&self.store, &self.queue.source, self.lane.gaps());
-        let read = self.disk.persist("journal", move || store.gaps_after(source, known));
-        let Some(gaps) = read.await? else { return Ok(Settled::CutShort) };
-        for gap in gaps {
-            let Some(event) = gap_event(&self.queue, &gap) else { continue };
-            if self.lane.announce(&event, gap.number).await? == Settled::CutShort {
-                return Ok(Settled::CutShort);
-            }
-        }
-        Ok(Settled::All)
-    }
-
-    /// Until something is appended, or a stop is asked for.
-    async fn wait(&mut self) {
-        tokio::select! {
-            biased;
-            () = self.signals.stop.cancelled() => {}
-            // The writer is gone when the poll loop has failed, which ends the run.
-            changed = self.head.changed() => if changed.is_err() { self.signals.stop.cancelled().await },
-        }
-    }
-
-    /// What is left is in the journal, so a daemon has nothing to regret; a drain was to leave nothing.
-    fn cut_short(&self) -> Ending {
-        match self.until {
-            Until::Stopped => Ending::Clean,
-            Until::Drained => Ending::CutShort,
-        }
-    }
-}
-
-/// Below which offset `chunk` is all there will ever be, when nothing else is appended below `floor`.
-fn complete(chunk: &Chunk, floor: Offset) -> Offset {
-    match chunk.events.last() {
-        Some(last) if !chunk.is_last => last.id.next().min(floor),
-        _ => floor,
     }
 }
 

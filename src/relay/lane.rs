@@ -1,4 +1,4 @@
-//! One sink's way through one source's events: attempt, settle, commit.
+//! One sink's way through one source's journal: read, attempt, settle, commit.
 //!
 //! Keeps I1 (the checkpoint covers only what the sink holds, what its filter left out, and dead letters
 //! that are in the same commit) and I7 (a stop is looked at while nothing is under way, never in an attempt).
@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, trace};
 
 use super::clock::PortalClock;
@@ -17,19 +17,21 @@ use super::condition::Condition;
 use super::fate::{Appetite, Fate};
 use super::gate::{Gate, Gates, Pass};
 use super::graveyard::Graveyard;
+use super::journal::Reader;
 use super::ledger::{End, Ledger};
 use super::opening::Common;
 use super::pause::Pause;
-use super::schedule::{Parcel, ParcelMax, Schedule};
-use super::{RelayError, Until};
+use super::schedule::{Parcel, ParcelMax, Purpose, Schedule};
+use super::settled::Settled;
+use super::{Ending, RelayError, Until};
 use crate::checkpoint::Checkpoint;
-use crate::config::{BatchConfig, SinkConfig};
-use crate::event::{Event, Offset};
+use crate::config::{OrderingConfig, SinkConfig};
+use crate::event::{Entry, Event};
 use crate::failpoint;
 use crate::service::LaneFigures;
 use crate::shutdown::{Signals, Wake};
 use crate::sink::DeliverError;
-use crate::store::{Burial, LaneRecord};
+use crate::store::{Burial, GAP_KIND, Inherited, LaneRecord};
 use crate::wall_clock;
 
 /// How often a sink rejects an event before it is buried: a deployment half-way may reject anything.
@@ -45,14 +47,8 @@ const DRAIN_TRIES_MAX: u32 = 5;
 /// When nothing but others can wake a lane.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Whether a lane came to the end of its events.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Settled {
-    /// It did, and that is committed.
-    All,
-    /// A stop, or the end of a drain's patience, left some of it for another time.
-    CutShort,
-}
+/// How many events one look into the journal may settle without any attempt before others have their turn.
+const LOOKS_MAX: usize = 8;
 
 /// See the top of this file.
 pub struct Lane {
@@ -68,25 +64,15 @@ pub struct Lane {
     ledger: Ledger,
     condition: Condition,
     figures: LaneFigures,
+    reader: Reader,
+    inherited: Option<Inherited>,
     /// It takes only what happens from its beginning on, and that is still to come.
     is_beginning: bool,
-}
-
-/// What the events of a round are.
-#[derive(Clone, Copy)]
-enum Cargo {
-    /// Of the queue; nothing else will ever appear below the offset.
-    Queue(Offset),
-    /// Word of the gap of this number.
-    Gap(u64),
-}
-
-/// The way through some events.
-struct Round<'e> {
-    cargo: Cargo,
-    schedule: Schedule<'e>,
-    attempts: FuturesUnordered<BoxFuture<'e, Attempt<'e>>>,
+    schedule: Schedule,
+    attempts: FuturesUnordered<BoxFuture<'static, Attempt>>,
     max: ParcelMax,
+    /// Since when events are gathered for a batch that is not full.
+    gathered_since: Option<Instant>,
     /// How many nudges have been followed.
     nudges: u64,
     /// A stop was asked for while attempts were under way.
@@ -96,200 +82,227 @@ struct Round<'e> {
 }
 
 /// An attempt that has come to its end.
-struct Attempt<'e> {
-    parcel: Parcel<'e>,
+struct Attempt {
+    parcel: Parcel,
     pass: Pass,
     outcome: Result<(), DeliverError>,
     /// How many nudges there were when it began: a later one is about it.
     nudges: u64,
 }
 
-impl<'e> Round<'e> {
-    fn new(events: Vec<&'e Event>, cargo: Cargo, lane: &Lane) -> Self {
-        let (flow, retry) = (lane.config.flow, lane.config.retry);
-        let bytes = flow.batch.map_or(u64::MAX, |batch| batch.bytes);
+/// A lane on its way, before it has its side of the journal.
+pub struct LaneStart {
+    /// The sink.
+    pub config: SinkConfig,
+    /// The way to it.
+    pub gate: Arc<Gate>,
+    /// What is on record.
+    pub record: LaneRecord,
+    /// Nothing has ever been settled.
+    pub is_new: bool,
+}
+
+impl Lane {
+    /// The lane from `source` as `start` says; `reader` makes its side of the journal from where it stands.
+    pub fn new(
+        source: &str,
+        start: LaneStart,
+        common: &Common,
+        clock: PortalClock,
+        reader: impl FnOnce(&str, &Ledger) -> Reader,
+    ) -> Self {
+        let LaneStart { config, gate, record, is_new } = start;
+        let appetite = Appetite::new(&config);
+        let (pause, inherited) = (record.pause.clone(), record.inherited.clone());
+        let ledger = Ledger::new(source, &config.name, record, common);
+        let bytes = config.flow.batch.map_or(u64::MAX, |batch| batch.bytes);
         Self {
-            cargo,
-            schedule: Schedule::new(events, flow.ordering, retry),
+            source: source.to_owned(),
+            graveyard: Graveyard::new(&config.name, common.delivery.dead_letters, &common.store),
+            pause: Pause::new(source, &config.name, pause, common),
+            condition: Condition::new(source, &config.name, &common.store),
+            figures: common.witness.figures.lane(source, &config.name),
+            reader: reader(&config.name, &ledger),
+            ledger,
+            inherited,
+            clock,
+            until: common.until,
+            signals: common.signals.clone(),
+            is_beginning: is_new && appetite.starts_now(),
+            appetite,
+            schedule: Schedule::new(config.flow.ordering, config.retry),
             attempts: FuturesUnordered::new(),
-            max: ParcelMax { events: lane.gate.sink().attempt_max(), bytes },
-            nudges: lane.signals.nudge_count(),
+            max: ParcelMax { events: gate.sink().attempt_max(), bytes },
+            gathered_since: None,
+            nudges: common.signals.nudge_count(),
             is_draining: false,
             is_leaving: false,
+            config,
+            gate,
         }
+    }
+
+    /// Has the sink settle what the journal holds and will hold, until the run is over.
+    ///
+    /// # Errors
+    /// Only what ends the process; a failing sink is tried again until it takes the events.
+    pub async fn run(mut self) -> Result<Ending, RelayError> {
+        let settled = loop {
+            if self.is_leaving && self.attempts.is_empty() {
+                break Settled::CutShort;
+            }
+            if self.fill().await? == Settled::CutShort {
+                self.is_leaving = true;
+                continue;
+            }
+            if self.schedule.is_empty() && self.has_ended() {
+                break Settled::All;
+            }
+            if self.pause.is_on() && self.attempts.is_empty() && !self.schedule.is_empty() {
+                self.is_leaving |= self.stand_still().await? == Settled::CutShort;
+                continue;
+            }
+            self.turn().await?;
+        };
+        let committed = self.ledger.commit().await?;
+        let (source, sink) = (&self.source, &self.config.name);
+        debug!(source, sink, next = self.checkpoint().next().get(), ?settled, "lane at its end");
+        Ok(match (self.until, settled, committed) {
+            (_, Settled::All, Settled::All) => Ending::Clean,
+            // What is left is in the journal, so a daemon has nothing to regret; a drain was to leave nothing.
+            (Until::Stopped, _, Settled::All) => Ending::Clean,
+            (Until::Stopped | Until::Drained, ..) => Ending::CutShort,
+        })
+    }
+
+    /// Whether nothing more is to be read.
+    fn has_ended(&self) -> bool {
+        self.reader.is_final() || self.signals.stop.is_cancelled()
+    }
+
+    fn checkpoint(&self) -> &Checkpoint {
+        self.ledger.checkpoint()
+    }
+
+    /// Waits for the next thing to happen, and follows it.
+    async fn turn(&mut self) -> Result<(), RelayError> {
+        let now = Instant::now();
+        let (may_begin, may_rest) = (self.may_begin(now), self.may_rest());
+        let (is_drain, may_read) = (self.until == Until::Drained, self.wants_more());
+        let (rest, nudges) = (self.rest(now), self.nudges);
+        let gathered_at = self.gathered_at(now);
+        tokio::select! {
+            biased;
+            committed = self.ledger.turn() => self.is_leaving |= committed? == Settled::CutShort,
+            Some(attempt) = self.attempts.next() => self.judge(attempt).await?,
+            () = self.gate.is_hopeless(DRAIN_TRIES_MAX), if is_drain && !self.is_leaving => {
+                self.is_leaving = true;
+            }
+            () = self.signals.hurry.cancelled(), if !self.is_leaving => self.is_leaving = true,
+            pass = self.gate.admit(), if may_begin => self.begin(pass),
+            () = self.reader.changed(), if may_read => {}
+            () = sleep_until(gathered_at), if gathered_at > now => {}
+            wake = self.signals.pause(rest, nudges), if may_rest => match wake {
+                Wake::Elapsed => {}
+                Wake::Nudged => self.follow_nudge(),
+                Wake::Stopping if self.attempts.is_empty() => self.is_leaving = true,
+                Wake::Stopping => {
+                    self.is_draining = true;
+                    self.condition.drain().await;
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// When there are enough events for a batch, or they have waited for long enough.
+    fn gathered_at(&mut self, now: Instant) -> Instant {
+        let fresh = self.schedule.fresh_count();
+        let Some(batch) = self.config.flow.batch.filter(|_| fresh > 0) else {
+            self.gathered_since = None;
+            return now;
+        };
+        let is_end = self.reader.is_final() || self.signals.stop.is_cancelled();
+        if fresh >= usize::from(batch.events) || self.reader.has_more() || is_end {
+            return now;
+        }
+        *self.gathered_since.get_or_insert(now) + batch.wait
     }
 
     /// How long nothing becomes ready by itself. For what is ready already, the gate wakes us.
     fn rest(&self, now: Instant) -> Duration {
         self.schedule.ready_after(now).map_or(LONG, |at| at.saturating_duration_since(now))
     }
-}
 
-impl Lane {
-    /// A lane that goes on where `record` ends; one that has none begins.
-    pub fn new(
-        source: &str,
-        config: &SinkConfig,
-        gate: Arc<Gate>,
-        record: LaneRecord,
-        common: &Common,
-        clock: PortalClock,
-    ) -> Self {
-        Self {
-            source: source.to_owned(),
-            appetite: Appetite::new(config),
-            graveyard: Graveyard::new(&config.name, common.delivery.dead_letters, &common.store),
-            pause: Pause::new(source, &config.name, record.pause.clone(), common),
-            ledger: Ledger::new(source, &config.name, record, common),
-            condition: Condition::new(source, &config.name, &common.store),
-            figures: common.witness.figures.lane(source, &config.name),
-            config: config.clone(),
-            gate,
-            clock,
-            until: common.until,
-            signals: common.signals.clone(),
-            is_beginning: false,
+    /// Whether there is room for more events.
+    fn wants_more(&self) -> bool {
+        let is_full = self.schedule.bytes() >= self.reader.memory();
+        !self.is_leaving && !self.signals.stop.is_cancelled() && self.schedule.is_open() && !is_full
+    }
+
+    /// Reads on, as far as there is room.
+    async fn fill(&mut self) -> Result<Settled, RelayError> {
+        self.make_room();
+        for _ in 0..LOOKS_MAX {
+            if !self.wants_more() || !self.reader.has_more() || self.begin_lane().await? == Settled::CutShort {
+                break;
+            }
+            let Some(entries) = self.reader.read().await? else { return Ok(Settled::CutShort) };
+            self.sort(entries);
         }
+        Ok(Settled::All)
     }
 
-    /// The same for a sink that has taken nothing of the source yet: it may want only what is to come.
-    #[must_use]
-    pub fn beginning(mut self) -> Self {
-        self.is_beginning = self.appetite.starts_now();
-        self
-    }
-
-    /// The sink's name.
-    pub fn sink_name(&self) -> &str {
-        &self.config.name
-    }
-
-    /// How many events the sink wants to have at once, if more than one.
-    pub fn batch(&self) -> Option<BatchConfig> {
-        self.config.flow.batch
-    }
-
-    /// The offset of the checkpoint on disk.
-    pub fn committed(&self) -> Offset {
-        self.ledger.committed()
-    }
-
-    /// The checkpoint.
-    pub fn checkpoint(&self) -> &Checkpoint {
-        self.ledger.checkpoint()
-    }
-
-    /// How many of the source's gaps the sink knows of.
-    pub fn gaps(&self) -> u64 {
-        self.ledger.gaps()
-    }
-
-    /// Settles what of `events`, ascending, is not settled yet, and commits. Nothing else will ever appear
-    /// below `complete`; all below `confirmed` is what the portal has forgotten.
-    ///
-    /// # Errors
-    /// Only what ends the process; a failing sink is tried again until it takes the events.
-    pub async fn settle(
-        &mut self,
-        events: &[Event],
-        complete: Offset,
-        confirmed: Offset,
-    ) -> Result<Settled, RelayError> {
-        self.ledger.confirm(confirmed);
-        if self.begins(events) && self.ledger.commit().await? == Settled::CutShort {
-            return Ok(Settled::CutShort);
-        }
-        let wanted = self.pass_by(events);
-        let settled = self.go_round(wanted, Cargo::Queue(complete)).await?;
-        if settled == Settled::All {
-            self.ledger.raise(complete);
-        }
-        let (source, sink) = (&self.source, &self.config.name);
-        debug!(source, sink, events = events.len(), offset = complete.get(), ?settled, "batch at its end");
-        Ok(if self.ledger.commit().await? == Settled::All { settled } else { Settled::CutShort })
-    }
-
-    /// Tells the sink of something that is not in the queue; `number` is that of the gap it is about.
-    ///
-    /// # Errors
-    /// As [`Lane::settle`].
-    pub async fn announce(&mut self, event: &Event, number: u64) -> Result<Settled, RelayError> {
-        if number <= self.ledger.gaps() {
+    /// A lane that takes only what is to come begins when the portal has told the time, as that is what events are
+    /// dated by; there may be events before.
+    async fn begin_lane(&mut self) -> Result<Settled, RelayError> {
+        if !std::mem::take(&mut self.is_beginning) {
             return Ok(Settled::All);
         }
-        let settled = self.go_round(vec![event], Cargo::Gap(number)).await?;
-        Ok(if self.ledger.commit().await? == Settled::All { settled } else { Settled::CutShort })
+        self.ledger.begin(self.clock.now_ms());
+        self.ledger.commit().await
     }
 
-    /// Whether its beginning is now: when the portal has told the time, as that is what events are dated by.
-    fn begins(&mut self, events: &[Event]) -> bool {
-        let begins = self.is_beginning && (self.clock.is_told() || !events.is_empty());
-        if begins {
-            self.is_beginning = false;
-            self.ledger.begin(self.clock.now_ms());
+    /// Where what failed holds up all that there is room for, others are read behind it.
+    fn make_room(&mut self) {
+        if self.schedule.must_read_again() {
+            self.reader.go_back_to(self.ledger.checkpoint().next());
         }
-        begins
+        let is_full = self.schedule.bytes() >= self.reader.memory();
+        let is_chat = self.config.flow.ordering == OrderingConfig::Chat;
+        if is_full && is_chat && !self.schedule.has_ready() && self.attempts.is_empty() {
+            self.schedule.set_aside();
+        }
     }
 
-    /// Settles what nobody needs to be troubled with, and returns the rest.
-    fn pass_by<'e>(&mut self, events: &'e [Event]) -> Vec<&'e Event> {
-        let mut wanted = Vec::with_capacity(events.len());
-        for event in events {
-            if self.ledger.checkpoint().covers(event.id) {
+    /// Settles what nobody needs to be troubled with, and schedules the rest.
+    fn sort(&mut self, entries: Vec<Arc<Entry>>) {
+        for entry in entries {
+            if self.checkpoint().covers(entry.seq) || self.schedule.holds(entry.seq) {
+                continue;
+            }
+            let event = &entry.event;
+            if self.inherited.as_ref().is_some_and(|inherited| inherited.covers(event.id)) {
+                self.ledger.settle(entry.seq, End::Known);
                 continue;
             }
             match self.fate(event) {
-                Fate::Wanted => wanted.push(event),
-                Fate::Filtered => self.ledger.settle(event.id, End::Filtered),
-                Fate::Expired => self.ledger.settle(event.id, End::Expired),
+                Fate::Filtered => self.ledger.settle(entry.seq, End::Filtered),
+                Fate::Expired if !self.schedule.waits_behind_failure(&entry) => {
+                    self.ledger.settle(entry.seq, End::Expired);
+                }
+                Fate::Wanted | Fate::Expired => self.schedule.push(entry),
             }
         }
-        wanted
     }
+
 
     fn fate(&self, event: &Event) -> Fate {
-        self.appetite.fate(event, self.ledger.start_ms(), &self.clock)
-    }
-
-    /// Attempts until `events` are settled, or somebody stops us while we wait.
-    async fn go_round(&mut self, events: Vec<&Event>, cargo: Cargo) -> Result<Settled, RelayError> {
-        let mut round = Round::new(events, cargo, self);
-        while let Some(lowest) = round.schedule.lowest() {
-            if let Cargo::Queue(complete) = cargo {
-                self.ledger.raise(lowest.as_offset().min(complete));
-            }
-            if round.is_leaving && round.attempts.is_empty() {
-                return Ok(Settled::CutShort);
-            }
-            if self.pause.is_on() && round.attempts.is_empty() {
-                round.is_leaving |= self.stand_still().await? == Settled::CutShort;
-                continue;
-            }
-            let now = Instant::now();
-            let (may_begin, may_rest) = (self.may_begin(&round, now), self.may_rest(&round));
-            let is_drain = self.until == Until::Drained;
-            let (rest, nudges) = (round.rest(now), round.nudges);
-            tokio::select! {
-                biased;
-                committed = self.ledger.turn() => round.is_leaving |= committed? == Settled::CutShort,
-                Some(attempt) = round.attempts.next() => self.judge(attempt, &mut round).await?,
-                () = self.gate.is_hopeless(DRAIN_TRIES_MAX), if is_drain && !round.is_leaving => {
-                    round.is_leaving = true;
-                }
-                () = self.signals.hurry.cancelled(), if !round.is_leaving => round.is_leaving = true,
-                pass = self.gate.admit(), if may_begin => self.begin(pass, &mut round),
-                wake = self.signals.pause(rest, nudges), if may_rest => match wake {
-                    Wake::Elapsed => {}
-                    Wake::Nudged => self.follow_nudge(&mut round),
-                    Wake::Stopping if round.attempts.is_empty() => round.is_leaving = true,
-                    Wake::Stopping => {
-                        round.is_draining = true;
-                        self.condition.drain().await;
-                    }
-                },
-            }
+        // Whatever a sink takes, it is to know what it may have missed.
+        if event.kind == GAP_KIND {
+            return Fate::Wanted;
         }
-        Ok(Settled::All)
+        self.appetite.fate(event, self.ledger.start_ms(), &self.clock)
     }
 
     /// Until a person says otherwise; then everything begins anew.
@@ -301,31 +314,42 @@ impl Lane {
         Ok(Settled::All)
     }
 
-    fn may_begin(&self, round: &Round<'_>, now: Instant) -> bool {
-        !round.is_leaving && !self.pause.is_on() && self.ledger.has_room() && round.schedule.is_ready(now)
+    fn may_begin(&mut self, now: Instant) -> bool {
+        !self.is_leaving
+            && !self.pause.is_on()
+            && self.ledger.has_room()
+            && self.schedule.is_ready(now, Purpose::Delivery)
+            && self.gathered_at(now) <= now
     }
 
     /// A wait for the disk is the ledger's, and what is under way at a stop comes to its end first.
-    fn may_rest(&self, round: &Round<'_>) -> bool {
-        let is_draining = round.is_draining && !round.attempts.is_empty();
-        !round.is_leaving && !self.pause.is_on() && self.ledger.has_room() && !is_draining
+    fn may_rest(&self) -> bool {
+        let is_draining = self.is_draining && !self.attempts.is_empty();
+        !self.is_leaving && !self.pause.is_on() && self.ledger.has_room() && !is_draining
     }
 
-    fn follow_nudge(&self, round: &mut Round<'_>) {
-        round.nudges = self.signals.nudge_count();
-        round.schedule.hasten();
+    fn follow_nudge(&mut self) {
+        self.nudges = self.signals.nudge_count();
+        self.schedule.hasten();
         self.gate.hasten();
     }
 
     /// Begins an attempt with what is next.
-    fn begin(&mut self, pass: Pass, round: &mut Round<'_>) {
-        let Some(mut parcel) = round.schedule.take(Instant::now(), round.max) else { return };
-        // They may have grown too old while we waited.
-        let expired = round.schedule.retain(&mut parcel, |event| self.fate(event) != Fate::Expired);
-        for event in expired {
-            self.ledger.settle(event.id, End::Expired);
+    fn begin(&mut self, pass: Pass) {
+        self.gathered_since = None;
+        let Some(mut parcel) = self.schedule.take(Instant::now(), self.max, Purpose::Delivery) else { return };
+        // They may have grown too old while we waited, but not while they waited behind another event's failure.
+        if parcel.tries > 0 || !parcel.has_waited {
+            let (appetite, start_ms, clock) = (&self.appetite, self.ledger.start_ms(), &self.clock);
+            let is_expired = |event: &Event| {
+                event.kind != GAP_KIND && appetite.fate(event, start_ms, clock) == Fate::Expired
+            };
+            for expired in self.schedule.retain(&mut parcel, |event| !is_expired(event)) {
+                self.ledger.settle(expired.seq, End::Expired);
+            }
         }
-        if parcel.events.is_empty() {
+        if parcel.entries.is_empty() {
+            self.schedule.settle(&parcel);
             return;
         }
         parcel.tries += 1;
@@ -333,19 +357,19 @@ impl Lane {
         let nudges = self.signals.nudge_count();
         let attempt = async move {
             failpoint::reached("attempting");
-            let outcome = pass.deliver(&parcel.events).await;
+            let outcome = pass.deliver(&parcel.events()).await;
             Attempt { parcel, pass, outcome, nudges }
         };
-        round.attempts.push(attempt.boxed());
+        self.attempts.push(attempt.boxed());
     }
 
-    async fn judge<'e>(&mut self, attempt: Attempt<'e>, round: &mut Round<'e>) -> Result<(), RelayError> {
+    async fn judge(&mut self, attempt: Attempt) -> Result<(), RelayError> {
         let Attempt { parcel, pass, outcome, nudges } = attempt;
         let Err(failure) = outcome else {
             failpoint::reached("answered");
             pass.succeed();
-            self.settle_delivered(&parcel, round);
-            if !round.schedule.has_failed() {
+            self.settle_delivered(&parcel);
+            if !self.schedule.has_failed() {
                 self.condition.recover().await;
             }
             return Ok(());
@@ -357,104 +381,85 @@ impl Lane {
             DeliverError::Paused { reason, is_delivered } => {
                 self.pause.begin(&reason).await?;
                 if is_delivered {
-                    self.settle_delivered(&parcel, round);
+                    self.settle_delivered(&parcel);
                 } else {
-                    round.schedule.repeat(parcel, None);
+                    self.schedule.repeat(parcel, None);
                 }
             }
             DeliverError::Rejected { reason, status, answer, is_final } => {
                 let rejection = Rejection { reason, status, answer, is_final };
-                self.judge_rejected(parcel, pass, rejection, round).await;
+                self.judge_rejected(parcel, pass, rejection).await;
             }
             failure @ (DeliverError::Transient { .. } | DeliverError::Held { .. }) => {
-                self.wait_after(parcel, pass, &failure, round).await;
+                self.wait_after(parcel, pass, &failure).await;
                 // One that came meanwhile was about this attempt.
                 if self.signals.nudge_count() != nudges {
-                    self.follow_nudge(round);
+                    self.follow_nudge();
                 }
             }
         }
         Ok(())
     }
 
-    fn settle_delivered<'e>(&mut self, parcel: &Parcel<'e>, round: &mut Round<'e>) {
+    fn settle_delivered(&mut self, parcel: &Parcel) {
         let (portal_ms, now_ms) = (self.clock.now_ms(), wall_clock::now_ms());
-        for event in &parcel.events {
+        for Entry { seq, event } in parcel.entries.iter().map(AsRef::as_ref) {
             let (source, sink) = (&self.source, &self.config.name);
             trace!(source, sink, event_id = event.id.get(), "delivered");
             self.figures.delivered(event, portal_ms, now_ms);
-            match round.cargo {
-                Cargo::Queue(_) => self.ledger.settle(event.id, End::Delivered),
-                Cargo::Gap(number) => self.ledger.know_gap(number),
-            }
+            self.ledger.settle(*seq, End::Delivered);
         }
-        round.schedule.settle(parcel);
+        self.schedule.settle(parcel);
+        // After a rejection ever more at once.
+        self.max.events = self.max.events.saturating_mul(2).min(self.gate.sink().attempt_max());
         failpoint::reached("settled");
     }
 
     /// A parcel is halved until the event that the sink will never take is alone; that one is buried when it
     /// was rejected often enough.
-    async fn judge_rejected<'e>(
-        &mut self,
-        mut parcel: Parcel<'e>,
-        pass: Pass,
-        rejection: Rejection,
-        round: &mut Round<'e>,
-    ) {
+    async fn judge_rejected(&mut self, mut parcel: Parcel, pass: Pass, rejection: Rejection) {
         parcel.rejections += 1;
         let is_final = rejection.is_final || parcel.rejections >= REJECTIONS_MAX;
-        if parcel.events.len() > 1 && (is_final || rejection.status == Some(TOO_LARGE)) {
-            let (sink, events, error) = (&self.config.name, parcel.events.len(), &rejection.reason);
+        if parcel.entries.len() > 1 && (is_final || rejection.status == Some(TOO_LARGE)) {
+            let (sink, events, error) = (&self.config.name, parcel.entries.len(), &rejection.reason);
             debug!(source = self.source, sink, events, error, "batch rejected: trying half of it");
             pass.succeed();
-            round.max.events = parcel.events.len().div_ceil(2);
-            round.schedule.halve(parcel);
+            self.max.events = parcel.entries.len().div_ceil(2);
+            self.schedule.halve(parcel);
             return;
         }
         if !is_final {
             let failure = rejection.into_failure();
-            return self.wait_after(parcel, pass, &failure, round).await;
+            return self.wait_after(parcel, pass, &failure).await;
         }
-        match (round.cargo, parcel.first()) {
-            // The gap is in the log and in `status`: the sink does without.
-            (Cargo::Gap(number), _) => self.ledger.know_gap(number),
-            (Cargo::Queue(_), None) => {}
-            (Cargo::Queue(_), Some(event)) => {
-                let burial = rejection.into_burial(event, &parcel);
-                if let Some(reason) = self.graveyard.refuses(&burial).await {
-                    return self
-                        .wait_after(parcel, pass, &DeliverError::Held { reason, wait: None }, round)
-                        .await;
-                }
-                self.ledger.bury(burial);
-                failpoint::reached("buried");
+        if let Some(entry) = parcel.first() {
+            let (seq, burial) = (entry.seq, rejection.into_burial(&entry.event, &parcel));
+            if let Some(reason) = self.graveyard.refuses(&burial).await {
+                let held = DeliverError::Held { reason, wait: None };
+                return self.wait_after(parcel, pass, &held).await;
             }
+            self.ledger.bury(seq, burial);
+            failpoint::reached("buried");
         }
         pass.succeed();
-        round.schedule.settle(&parcel);
-        if !round.schedule.has_failed() {
+        self.schedule.settle(&parcel);
+        if !self.schedule.has_failed() {
             self.condition.forget().await;
         }
     }
 
     /// Says what went wrong, and puts `parcel` back for another attempt.
-    async fn wait_after<'e>(
-        &mut self,
-        mut parcel: Parcel<'e>,
-        pass: Pass,
-        failure: &DeliverError,
-        round: &mut Round<'e>,
-    ) {
+    async fn wait_after(&mut self, mut parcel: Parcel, pass: Pass, failure: &DeliverError) {
         let (own_delay, tries) = (parcel.backoff.next_delay(), parcel.tries);
         let (delay, gates) = pass.fail(failure, own_delay);
         let ready_at = (gates == Gates::Open).then(|| Instant::now() + delay);
-        round.schedule.repeat(parcel, ready_at);
+        self.schedule.repeat(parcel, ready_at);
         if gates == Gates::ClosedBefore {
             return;
         }
-        let offset = self.ledger.checkpoint().offset().get();
-        self.condition.fail(failure, tries, delay, offset).await;
-        round.is_leaving |= self.until == Until::Drained && tries >= DRAIN_TRIES_MAX;
+        let next = self.checkpoint().next().get();
+        self.condition.fail(failure, tries, delay, next).await;
+        self.is_leaving |= self.until == Until::Drained && tries >= DRAIN_TRIES_MAX;
     }
 }
 
@@ -473,7 +478,7 @@ impl Rejection {
         DeliverError::Rejected { reason, status, answer, is_final }
     }
 
-    fn into_burial(self, event: &Event, parcel: &Parcel<'_>) -> Burial {
+    fn into_burial(self, event: &Event, parcel: &Parcel) -> Burial {
         Burial {
             event: event.clone(),
             reason: self.reason,

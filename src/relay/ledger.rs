@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, pending};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::RelayError;
 use super::disk::Disk;
-use super::lane::Settled;
 use super::opening::Common;
-use crate::checkpoint::Checkpoint;
-use crate::event::{EventId, Offset};
+use super::settled::Settled;
+use crate::checkpoint::{Checkpoint, Seq};
 use crate::failpoint;
 use crate::store::{Burial, LaneRecord, Progress, Store, Tally};
 
@@ -37,6 +37,8 @@ pub enum End {
     Expired,
     /// It is a dead letter.
     Buried,
+    /// The sink had it before the journal did.
+    Known,
 }
 
 /// See the top of this file.
@@ -52,7 +54,8 @@ pub struct Ledger {
     committing: u64,
     /// When the oldest progress was made that is in no commit.
     touched_at: Option<Instant>,
-    committed: Offset,
+    /// The first event that is not settled, as the disk knows it.
+    committed: watch::Sender<Seq>,
     commit: Option<Commit>,
 }
 
@@ -72,14 +75,13 @@ impl Ledger {
             sink: sink.to_owned(),
             store: common.store.clone(),
             disk: common.disk(),
-            committed: record.checkpoint.offset(),
+            committed: watch::Sender::new(record.checkpoint.next()),
             progress: Progress {
                 checkpoint: record.checkpoint,
                 tally: Tally::default(),
                 burials: Vec::new(),
-                confirmed: Offset::START,
+                mark: None,
                 start_ms: record.start_ms,
-                gaps: record.gaps,
             },
             uncommitted: 0,
             committing: 0,
@@ -93,19 +95,14 @@ impl Ledger {
         &self.progress.checkpoint
     }
 
-    /// The offset of the checkpoint on disk.
-    pub fn committed(&self) -> Offset {
-        self.committed
+    /// Where the checkpoint on disk can be seen.
+    pub fn committed(&self) -> watch::Receiver<Seq> {
+        self.committed.subscribe()
     }
 
     /// See [`Progress::start_ms`].
     pub fn start_ms(&self) -> Option<i64> {
         self.progress.start_ms
-    }
-
-    /// See [`Progress::gaps`].
-    pub fn gaps(&self) -> u64 {
-        self.progress.gaps
     }
 
     /// Events of before `now_ms` are none of the lane's business.
@@ -114,46 +111,35 @@ impl Ledger {
         self.touch();
     }
 
-    /// The sink knows of the source's first `number` gaps.
-    pub fn know_gap(&mut self, number: u64) {
-        self.progress.gaps = number;
-        self.touch();
+    /// What the sink wants to be told at the next start, in the commit of what it has taken with it.
+    pub fn mark(&mut self, mark: Option<String>) {
+        if mark.is_some() {
+            self.progress.mark = mark;
+        }
     }
 
-    /// The portal has forgotten all below `offset`.
-    pub fn confirm(&mut self, offset: Offset) {
-        self.progress.confirmed = self.progress.confirmed.max(offset);
-    }
-
-    /// The event `id` is settled.
-    pub fn settle(&mut self, id: EventId, end: End) {
+    /// The event at `seq` is settled.
+    pub fn settle(&mut self, seq: Seq, end: End) {
         self.touch();
-        self.progress.checkpoint.settle(id);
+        self.progress.checkpoint.settle(seq);
         let tally = &mut self.progress.tally;
         let count = match end {
             End::Delivered => &mut tally.delivered,
             End::Filtered => &mut tally.filtered,
             End::Expired => &mut tally.expired,
             End::Buried => &mut tally.buried,
+            End::Known => return,
         };
         *count += 1;
         self.uncommitted += u64::from(matches!(end, End::Delivered | End::Buried));
     }
 
-    /// The event of `burial` is settled, in the commit that stores it (I1).
-    pub fn bury(&mut self, burial: Burial) {
-        self.settle(burial.event.id, End::Buried);
+    /// The event of `burial`, at `seq`, is settled in the commit that stores it (I1).
+    pub fn bury(&mut self, seq: Seq, burial: Burial) {
+        self.settle(seq, End::Buried);
         self.progress.burials.push(burial);
         // After a crash the sink may take it: then what comes after it must not be there yet (G3).
         self.uncommitted = self.uncommitted.max(UNCOMMITTED_MAX);
-    }
-
-    /// All below `offset` is settled, and nothing more will appear there.
-    pub fn raise(&mut self, offset: Offset) {
-        if offset > self.progress.checkpoint.offset() {
-            self.touch();
-            self.progress.checkpoint.raise(offset);
-        }
     }
 
     /// Whether more may be attempted before the disk has what is settled.
@@ -221,7 +207,8 @@ impl Ledger {
             return Ok(Settled::CutShort);
         }
         failpoint::reached("committed");
-        (self.committed, self.committing) = (progress.checkpoint.offset(), 0);
+        self.committing = 0;
+        self.committed.send_replace(progress.checkpoint.next());
         Ok(Settled::All)
     }
 

@@ -3,8 +3,7 @@
 //! Reading order: `supervisor` has every source run, `plan` and `reload` are what SIGHUP changes, `surroundings`
 //! where all that comes from which is not of the engine; `opening` and
 //! `assembly` make a source ready, `source` is its loop. Towards the portal:
-//! `poller` asks, `preparation` is what must hold before it confirms, `pace` its pauses, `tail` what may still
-//! become visible, `late` what did so too late, `odd` what cannot be read, `page_limit` how much is asked for at once, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `direct` or `journal`,
+//! `poller` asks, `preparation` is what must hold before it confirms, `pace` its pauses, `window` what was read and is not confirmed, `odd` what cannot be read, `page_limit` how much is asked for at once, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `journal`,
 //! then `lane` with `fate`, `schedule`, `gate`, `ledger`, `condition`, `pause`,
 //! `graveyard` and `disk`. `callers` is what the sources share of their portals. `replay` is apart from all this:
 //! it delivers dead letters.
@@ -17,16 +16,13 @@ mod assembly;
 mod callers;
 mod clock;
 mod condition;
-mod direct;
 mod disk;
-mod dispatcher;
 mod fate;
 mod gap;
 mod gate;
 mod graveyard;
 mod journal;
 mod lane;
-mod late;
 mod ledger;
 mod memory;
 mod odd;
@@ -40,11 +36,12 @@ mod preparation;
 mod reload;
 mod replay;
 mod schedule;
+mod settled;
 pub mod simulation;
 mod source;
 mod supervisor;
 mod surroundings;
-mod tail;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +57,7 @@ use crate::store::{Store, StoreError};
 pub use adoption::{adopt, is_same_queue};
 pub use callers::Callers;
 pub use memory::{NoMemory, StoreMemory};
-use opening::{Claims, Common};
+use opening::{Claims, Common, Shares};
 pub use replay::{Replay, Replayed};
 use supervisor::{Hangup, Supervisor};
 use surroundings::{Real, Surroundings};
@@ -188,6 +185,7 @@ async fn common(
         callers: Arc::new(callers),
         claims: Claims::default(),
         delivery: config.delivery,
+        shares: Shares::of(config),
         store: store.clone(),
         signals: signals.clone(),
         until,

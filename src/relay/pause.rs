@@ -8,10 +8,10 @@ use std::time::Duration;
 use tracing::{debug, error, info};
 
 use super::disk::Disk;
-use super::lane::Settled;
 use super::opening::Common;
+use super::settled::Settled;
 use super::{RelayError, Until};
-use crate::config::DeliveryMode;
+use crate::config::Hold;
 use crate::shutdown::{Signals, Wake};
 use crate::store::Store;
 
@@ -26,7 +26,7 @@ pub struct Pause {
     trouble: Option<String>,
     is_told: bool,
     is_durable: bool,
-    mode: DeliveryMode,
+    hold: Hold,
     store: Store,
     signals: Signals,
     until: Until,
@@ -42,7 +42,7 @@ impl Pause {
             is_durable: trouble.is_some(),
             trouble,
             is_told: false,
-            mode: common.delivery.mode,
+            hold: common.delivery.hold,
             store: common.store.clone(),
             signals: common.signals.clone(),
             until: common.until,
@@ -77,7 +77,7 @@ impl Pause {
             return Ok(Settled::CutShort);
         }
         let hold_up = format!("waits for the sink `{0}`, which is paused: `b24relay resume {0}`", self.sink);
-        if self.mode == DeliveryMode::Direct {
+        if self.hold == Hold::Forever {
             self.hold_up("", &hold_up).await;
         }
         loop {
@@ -89,7 +89,7 @@ impl Pause {
                 return Ok(Settled::CutShort);
             }
         }
-        if self.mode == DeliveryMode::Direct {
+        if self.hold == Hold::Forever {
             self.hold_up(&hold_up, "").await;
         }
         (self.trouble, self.is_told) = (None, false);
@@ -103,9 +103,9 @@ impl Pause {
             return;
         }
         self.is_told = true;
-        let waits = match self.mode {
-            DeliveryMode::Direct => "the sink, and with it its source, as `delivery.mode` is \"direct\"",
-            DeliveryMode::Journal => "the sink alone",
+        let waits = match self.hold {
+            Hold::Forever => "the sink, and with it its source, as `delivery.hold` is \"forever\"",
+            Hold::For(_) => "the sink alone",
         };
         let (source, sink, error) = (&self.source, &self.sink, self.trouble.as_deref().unwrap_or_default());
         error!(

@@ -11,7 +11,7 @@ use super::clock::PortalClock;
 use super::gap::Coverage;
 use super::opening::Common;
 use super::pace::{Pace, Polled};
-use super::preparation::{Confirmed, Preparation};
+use super::preparation::Preparation;
 use super::{Ending, Until};
 use crate::config::PollConfig;
 use crate::event::{Batch, Event, OddEvents, Offset, Queue};
@@ -64,8 +64,6 @@ pub struct Poller {
     store: Store,
     signals: Signals,
     until: Until,
-    confirmed: Confirmed,
-    noted: Offset,
     failures: u32,
     /// The last refusal will not heal by waiting.
     needs_person: bool,
@@ -82,12 +80,10 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// A poller of a queue that belongs to `owner`, if to any user, and of which the portal has forgotten all
-    /// below `confirmed`.
+    /// A poller of a queue that belongs to `owner`, if to any user.
     pub fn new(
         upstream: Box<dyn Upstream>,
         owner: Option<u64>,
-        confirmed: Offset,
         poll: &PollConfig,
         coverage: Coverage,
         clock: PortalClock,
@@ -102,10 +98,7 @@ impl Poller {
             store: common.store.clone(),
             signals: common.signals.clone(),
             until: common.until,
-            // What was covered then was confirmed before.
-            confirmed: Confirmed { offset: confirmed, at_ms: coverage.covered_ms() },
             coverage,
-            noted: confirmed,
             failures: 0,
             needs_person: false,
             trouble: String::new(),
@@ -130,9 +123,19 @@ impl Poller {
         &self.upstream.queue().source
     }
 
-    /// The portal has forgotten all below it.
-    pub fn confirmed(&self) -> Offset {
-        self.confirmed.offset
+    /// How many events a poll asks for.
+    pub fn page(&self) -> u16 {
+        self.pace.page()
+    }
+
+    /// Nothing is asked for a while, and nothing is late.
+    pub fn rest(&self) {
+        self.pulse.rest();
+    }
+
+    /// Notes which sink polling waits for.
+    pub async fn note_blocked(&mut self, sink: &str) {
+        self.note_trouble(&format!("waits for the sink `{sink}`")).await;
     }
 
     /// The refusal that `odd`, in the answer to a poll from `offset` on, comes to; `skips` is how many were known.
@@ -160,9 +163,6 @@ impl Poller {
         }
         if let Ok(batch) = &answer {
             self.vitals.tried(&self.upstream.queue().source);
-            if offset > self.confirmed.offset {
-                self.confirmed = Confirmed { offset, at_ms: batch.portal_ms };
-            }
             self.needs_person = false;
             if let Some(portal_ms) = batch.portal_ms {
                 self.clock.note(portal_ms);
@@ -223,7 +223,7 @@ impl Poller {
         tokio::select! {
             biased;
             () = self.signals.stop.cancelled() => None,
-            answer = preparation.poll(upstream, offset, self.confirmed, limit) => Some(answer),
+            answer = preparation.poll(upstream, offset, limit) => Some(answer),
             () = turns => None,
         }
     }
@@ -327,18 +327,15 @@ impl Poller {
         }
     }
 
-    /// Notes a poll that was answered; one that brought nothing has time for what was confirmed. The
-    /// first thing ever confirmed is noted at once: without it a portal that counts anew looks like ours.
-    pub async fn note_answer(&mut self, is_idle: bool) {
+    /// Notes a poll that was answered.
+    pub async fn note_answer(&mut self) {
         self.figures.need_person(false);
         if self.failures > 0 {
             info!(source = self.name(), failures = self.failures, "the portal answers again");
         }
-        let has_confirmed = (is_idle || self.noted == Offset::START) && self.confirmed.offset > self.noted;
-        let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL) || has_confirmed;
+        let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL);
         if is_due || self.failures > 0 || !self.trouble.is_empty() {
             self.failures = 0;
-            self.noted = self.confirmed.offset;
             self.noted_at = Some(Instant::now());
             self.trouble.clear();
             self.note(true).await;
@@ -366,7 +363,6 @@ impl Poller {
         let health = Health {
             has_polled,
             trouble: self.trouble.clone(),
-            confirmed: self.confirmed.offset,
             covered_ms: self.coverage.covered_ms(),
             skew_ms: self.clock.skew_ms(),
         };

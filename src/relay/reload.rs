@@ -15,7 +15,7 @@ use super::RelayError;
 use super::callers::Callers;
 use super::gate::Gate;
 use super::memory::StoreMemory;
-use super::opening::{Common, Opening};
+use super::opening::{Common, Opening, Shares};
 use super::plan::Plan;
 use super::supervisor::{Checked, Sinks, Supervisor, build, openings};
 use crate::blocking;
@@ -122,7 +122,8 @@ impl Supervisor {
         self.common.callers.rest_but_for(&callers).await;
         self.common.claims.release(&plan.ending);
         let sinks = self.sinks_of(&config, webhooks).map_err(RelayError::Setup)?;
-        let common = Common { callers, delivery: config.delivery, ..self.common.clone() };
+        let (delivery, shares) = (config.delivery, Shares::of(&config));
+        let common = Common { callers, delivery, shares, ..self.common.clone() };
         let mut checked = Vec::new();
         for opening in concerned(openings(&config, &sinks, &common), &plan.beginning) {
             match opening.open().await {

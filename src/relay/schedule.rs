@@ -2,23 +2,35 @@
 //!
 //! Keeps G3: an event is not attempted while one that must come before it is unsettled, which is every
 //! earlier one (`strict`), every earlier one of its chat (`chat`), or none (`none`). An event that belongs to every
-//! chat waits for all earlier ones, and all later ones wait for it: the schedule is cut into stretches there, and a
-//! stretch begins when all before it is settled.
+//! chat waits for all earlier ones, and all later ones wait for it.
+//!
+//! A chat whose event fails holds up no other: events are added all the time, and where those that wait behind a failed
+//! one fill the memory they are set aside, to be read again when it is settled.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::chat;
+use crate::chat::{Chat, Chats};
+use crate::checkpoint::Seq;
 use crate::config::{OrderingConfig, RetryConfig};
-use crate::event::{Event, EventId};
+use crate::event::{Entry, Event};
 use crate::retry::Backoff;
 use crate::wall_clock;
 
+use super::journal::size;
+
+/// The chat of an event that belongs to every chat.
+const EVERY: usize = usize::MAX;
+
+/// So many names of chats are remembered, at least, before those are forgotten of which no event waits.
+const NAMES_MAX: usize = 4096;
+
 /// The events of one attempt, ascending, and what became of earlier attempts with them.
-pub struct Parcel<'e> {
+pub struct Parcel {
     /// What is to be delivered; never empty while it is attempted.
-    pub events: Vec<&'e Event>,
+    pub entries: Vec<Arc<Entry>>,
     /// How often it was attempted.
     pub tries: u32,
     /// How often it was rejected.
@@ -27,8 +39,14 @@ pub struct Parcel<'e> {
     pub first_ms: i64,
     /// The delays between its attempts.
     pub backoff: Backoff,
-    places: Vec<usize>,
+    /// How many attempts of the sink had succeeded when it failed last.
+    pub successes: Option<u64>,
+    /// It waited behind an event that failed.
+    pub has_waited: bool,
+    chats: BTreeSet<usize>,
     ready_at: Option<Instant>,
+    /// The number of its last failure.
+    failure: u64,
 }
 
 /// How much one parcel holds.
@@ -40,36 +58,58 @@ pub struct ParcelMax {
     pub bytes: u64,
 }
 
-/// Events that wait for all before them.
-struct Stretch {
-    /// The place of the first.
-    start: usize,
-    /// The places that wait for nothing else.
-    heads: Vec<usize>,
+/// What an attempt is made for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// The events.
+    Delivery,
+    /// To see whether the sink is well again: with an event that is not the one that failed last, if there is one.
+    Probe,
+}
+
+/// The events of one chat that were not taken yet.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Arc<Entry>>,
+    /// How many parcels hold earlier ones.
+    busy: usize,
+    /// One of these has failed.
+    has_failed: bool,
+    /// Events behind them were let go of, to be read again.
+    is_set_aside: bool,
 }
 
 /// See the top of this file.
-pub struct Schedule<'e> {
-    events: Vec<&'e Event>,
-    /// By place: the place of the event that waits for it.
-    next: Vec<Option<usize>>,
-    /// Places that wait for nothing.
-    ready: BTreeSet<usize>,
-    /// The stretches that have not begun.
-    later: VecDeque<Stretch>,
-    /// Parcels that failed.
-    failed: Vec<Parcel<'e>>,
-    /// By place.
-    is_settled: Vec<bool>,
-    /// Everything before it is settled.
-    lowest: usize,
+pub struct Schedule {
+    ordering: OrderingConfig,
     retry: RetryConfig,
+    chats: Chats,
+    queues: HashMap<usize, Queue>,
+    /// The first events of chats of which no parcel holds any.
+    ready: BTreeMap<Seq, usize>,
+    /// An event that belongs to every chat, and waits for all others.
+    barrier: Option<Arc<Entry>>,
+    /// Parcels that failed.
+    failed: Vec<Parcel>,
+    failures: u64,
+    /// What is not settled and not set aside.
+    loaded: BTreeSet<Seq>,
+    bytes: usize,
+    /// How many events no parcel holds.
+    fresh: usize,
+    /// A chat is free that was set aside.
+    must_read_again: bool,
 }
 
-impl<'e> Parcel<'e> {
+impl Parcel {
     /// The event that is settled first.
-    pub fn first(&self) -> Option<&'e Event> {
-        self.events.first().copied()
+    pub fn first(&self) -> Option<&Arc<Entry>> {
+        self.entries.first()
+    }
+
+    /// The events, for the sink.
+    pub fn events(&self) -> Vec<&Event> {
+        self.entries.iter().map(|entry| &entry.event).collect()
     }
 
     fn is_ready(&self, now: Instant) -> bool {
@@ -77,28 +117,67 @@ impl<'e> Parcel<'e> {
     }
 }
 
-impl<'e> Schedule<'e> {
-    /// A schedule of `events`, ascending.
-    pub fn new(events: Vec<&'e Event>, ordering: OrderingConfig, retry: RetryConfig) -> Self {
-        let (next, later) = plan(&events, ordering);
-        let is_settled = vec![false; events.len()];
-        let mut schedule = Self {
-            events,
-            next,
-            ready: BTreeSet::new(),
-            later,
-            failed: Vec::new(),
-            is_settled,
-            lowest: 0,
+impl Schedule {
+    /// A schedule without any events.
+    pub fn new(ordering: OrderingConfig, retry: RetryConfig) -> Self {
+        Self {
+            ordering,
             retry,
-        };
-        schedule.advance();
-        schedule
+            chats: Chats::default(),
+            queues: HashMap::new(),
+            ready: BTreeMap::new(),
+            barrier: None,
+            failed: Vec::new(),
+            failures: 0,
+            loaded: BTreeSet::new(),
+            bytes: 0,
+            fresh: 0,
+            must_read_again: false,
+        }
     }
 
-    /// The lowest id that is not settled; `None` when everything is.
-    pub fn lowest(&self) -> Option<EventId> {
-        self.events.get(self.lowest).map(|event| event.id)
+    /// Adds an event that comes behind all others of its chat.
+    pub fn push(&mut self, entry: Arc<Entry>) {
+        let Some(chat) = self.chat_of(&entry) else {
+            self.load(&entry);
+            self.barrier = Some(entry);
+            return self.pass_barrier();
+        };
+        let queue = self.queues.entry(chat).or_default();
+        if queue.is_set_aside {
+            return;
+        }
+        if queue.busy == 0 && queue.waiting.is_empty() {
+            self.ready.insert(entry.seq, chat);
+        }
+        queue.waiting.push_back(Arc::clone(&entry));
+        self.load(&entry);
+    }
+
+    /// Whether it holds the event at `seq`.
+    pub fn holds(&self, seq: Seq) -> bool {
+        self.loaded.contains(&seq)
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.loaded.is_empty()
+    }
+
+    /// How many bytes of events it holds, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether events may be added.
+    pub fn is_open(&self) -> bool {
+        self.barrier.is_none()
+    }
+
+    /// Whether the event of `entry` waits behind one of its chat that has failed.
+    pub fn waits_behind_failure(&mut self, entry: &Entry) -> bool {
+        let chat = self.chat_of(entry);
+        chat.and_then(|chat| self.queues.get(&chat)).is_some_and(|queue| queue.has_failed)
     }
 
     /// Whether a parcel waits to be repeated.
@@ -106,9 +185,20 @@ impl<'e> Schedule<'e> {
         !self.failed.is_empty()
     }
 
+    /// How many events no attempt was made with.
+    pub fn fresh_count(&self) -> usize {
+        self.fresh
+    }
+
+    /// Whether one of these may be attempted.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Whether there is something to attempt at `now`.
-    pub fn is_ready(&self, now: Instant) -> bool {
-        !self.ready.is_empty() || self.failed.iter().any(|parcel| parcel.is_ready(now))
+    pub fn is_ready(&self, now: Instant, purpose: Purpose) -> bool {
+        let is_probe = purpose == Purpose::Probe;
+        !self.ready.is_empty() || self.failed.iter().any(|parcel| is_probe || parcel.is_ready(now))
     }
 
     /// When the next of the failed parcels becomes ready that is not ready at `now`.
@@ -116,12 +206,20 @@ impl<'e> Schedule<'e> {
         self.failed.iter().filter_map(|parcel| parcel.ready_at).filter(|at| *at > now).min()
     }
 
-    /// The lowest of what is to be attempted at `now`.
-    pub fn take(&mut self, now: Instant, max: ParcelMax) -> Option<Parcel<'e>> {
+    /// The lowest of what is to be attempted at `now`; for a probe, what has failed longest ago or never.
+    pub fn take(&mut self, now: Instant, max: ParcelMax, purpose: Purpose) -> Option<Parcel> {
+        let fresh = self.ready.first_key_value().map(|(seq, _)| *seq);
+        if purpose == Purpose::Probe {
+            if fresh.is_some() {
+                return Some(self.compose(max));
+            }
+            let oldest = (0..self.failed.len()).min_by_key(|index| self.failed[*index].failure)?;
+            return Some(self.failed.swap_remove(oldest));
+        }
         let failed = self.failed.iter().enumerate().filter(|(_, parcel)| parcel.is_ready(now));
-        let failed = failed.map(|(index, parcel)| (parcel.places.first().copied(), index)).min();
-        match (failed, self.ready.first().copied()) {
-            (Some((place, index)), fresh) if fresh.is_none() || place < fresh => {
+        let failed = failed.filter_map(|(index, parcel)| Some((parcel.first()?.seq, index))).min();
+        match (failed, fresh) {
+            (Some((seq, index)), fresh) if fresh.is_none_or(|fresh| seq < fresh) => {
                 Some(self.failed.swap_remove(index))
             }
             (_, Some(_)) => Some(self.compose(max)),
@@ -137,127 +235,209 @@ impl<'e> Schedule<'e> {
     }
 
     /// `parcel` is to be attempted again, but not before `ready_at`.
-    pub fn repeat(&mut self, mut parcel: Parcel<'e>, ready_at: Option<Instant>) {
-        parcel.ready_at = ready_at;
+    pub fn repeat(&mut self, mut parcel: Parcel, ready_at: Option<Instant>) {
+        self.failures += 1;
+        (parcel.ready_at, parcel.failure) = (ready_at, self.failures);
+        for chat in parcel.chats.clone() {
+            let chat = self.root(chat);
+            if let Some(queue) = self.queues.get_mut(&chat) {
+                queue.has_failed = true;
+            }
+        }
         self.failed.push(parcel);
     }
 
     /// All of `parcel` is settled.
-    pub fn settle(&mut self, parcel: &Parcel<'e>) {
-        for place in &parcel.places {
-            self.is_settled[*place] = true;
-            self.ready.extend(self.next[*place].filter(|next| parcel.places.binary_search(next).is_err()));
+    pub fn settle(&mut self, parcel: &Parcel) {
+        for entry in &parcel.entries {
+            self.unload(entry);
         }
-        self.advance();
+        for chat in &parcel.chats {
+            self.free(*chat);
+        }
+        self.pass_barrier();
     }
 
     /// Lets go of what of `parcel` `is_wanted` leaves out, which is settled with that; returns it.
-    pub fn retain(
-        &mut self,
-        parcel: &mut Parcel<'e>,
-        is_wanted: impl Fn(&'e Event) -> bool,
-    ) -> Vec<&'e Event> {
-        if parcel.events.iter().all(|event| is_wanted(event)) {
-            return Vec::new();
+    pub fn retain(&mut self, parcel: &mut Parcel, is_wanted: impl Fn(&Event) -> bool) -> Vec<Arc<Entry>> {
+        let (kept, dropped): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut parcel.entries).into_iter().partition(|entry| is_wanted(&entry.event));
+        parcel.entries = kept;
+        for entry in &dropped {
+            self.unload(entry);
         }
-        let (mut kept, mut dropped) = (Vec::new(), Vec::new());
-        for place in &parcel.places {
-            if is_wanted(self.events[*place]) {
-                kept.push(*place);
-                continue;
-            }
-            dropped.push(self.events[*place]);
-            self.is_settled[*place] = true;
-            let follower = self.next[*place];
-            // What waited for it waits for what it has waited for itself.
-            match kept.iter().find(|before| self.next[**before] == Some(*place)) {
-                Some(before) => self.next[*before] = follower,
-                None => self.ready.extend(follower.filter(|next| parcel.places.binary_search(next).is_err())),
-            }
-        }
-        parcel.events = kept.iter().map(|place| self.events[*place]).collect();
-        parcel.places = kept;
-        self.advance();
         dropped
     }
 
     /// The first half of `parcel` is attempted by itself, the other half anew.
-    pub fn halve(&mut self, mut parcel: Parcel<'e>) {
-        let rest = parcel.places.split_off(parcel.places.len().div_ceil(2));
-        let heads = |place: &usize| {
-            !parcel.places.iter().chain(&rest).any(|before| self.next[*before] == Some(*place))
-        };
-        let heads: Vec<usize> = rest.iter().copied().filter(heads).collect();
-        self.ready.extend(heads);
-        parcel.events.truncate(parcel.places.len());
+    pub fn halve(&mut self, mut parcel: Parcel) {
+        let rest = parcel.entries.split_off(parcel.entries.len().div_ceil(2));
+        let chats = std::mem::take(&mut parcel.chats);
+        for entry in rest.into_iter().rev() {
+            let chat = self.known_chat_of(&entry);
+            self.queues.entry(chat).or_default().waiting.push_front(entry);
+            self.fresh += 1;
+        }
+        let kept: BTreeSet<usize> = parcel.entries.clone().iter().map(|entry| self.known_chat_of(entry)).collect();
+        for chat in &kept {
+            self.queues.entry(*chat).or_default().busy += 1;
+        }
+        for chat in chats {
+            self.free(chat);
+        }
+        parcel.chats = kept;
         // Other events, another request: its attempts count anew.
         (parcel.tries, parcel.rejections) = (0, 0);
-        self.repeat(parcel, None);
+        parcel.ready_at = None;
+        self.failed.push(parcel);
     }
 
-    fn compose(&mut self, max: ParcelMax) -> Parcel<'e> {
-        let (mut places, mut bytes) = (Vec::new(), 0);
-        while let Some(place) = self.ready.first().copied() {
-            bytes += self.events[place].data.get().len() as u64;
-            if !places.is_empty() && (places.len() >= max.events || bytes > max.bytes) {
+    /// Lets go of what waits behind failed events, when nothing else is left to attempt: it is read again later.
+    pub fn set_aside(&mut self) {
+        let failed: Vec<usize> = self.failed.iter().flat_map(|parcel| parcel.chats.iter().copied()).collect();
+        for chat in failed {
+            let chat = self.root(chat);
+            let Some(queue) = self.queues.get_mut(&chat) else { continue };
+            queue.is_set_aside = true;
+            for entry in std::mem::take(&mut queue.waiting) {
+                self.fresh -= 1;
+                self.unload(&entry);
+            }
+        }
+    }
+
+    /// Whether what was set aside is to be read again; asked once.
+    pub fn must_read_again(&mut self) -> bool {
+        std::mem::take(&mut self.must_read_again)
+    }
+
+    fn compose(&mut self, max: ParcelMax) -> Parcel {
+        let (mut entries, mut chats, mut bytes) = (Vec::<Arc<Entry>>::new(), BTreeSet::new(), 0);
+        let mut has_waited = false;
+        while let Some((seq, chat)) = self.ready.first_key_value().map(|(seq, chat)| (*seq, *chat)) {
+            let Some(queue) = self.queues.get_mut(&chat) else { break };
+            let Some(entry) = queue.waiting.front() else { break };
+            bytes += entry.event.data.get().len() as u64;
+            if !entries.is_empty() && (entries.len() >= max.events || bytes > max.bytes) {
                 break;
             }
-            self.ready.remove(&place);
-            places.push(place);
+            self.ready.remove(&seq);
+            entries.extend(queue.waiting.pop_front());
+            self.fresh -= 1;
+            has_waited |= queue.has_failed;
+            queue.busy += usize::from(chats.insert(chat));
             // In one parcel with it, what comes after it need not wait.
-            self.ready.extend(self.next[place]);
+            if let Some(next) = queue.waiting.front() {
+                self.ready.insert(next.seq, chat);
+            }
         }
-        for place in &places {
-            if let Some(next) = &self.next[*place] {
-                self.ready.remove(next);
+        for chat in &chats {
+            if let Some(next) = self.queues.get(chat).and_then(|queue| queue.waiting.front()) {
+                self.ready.remove(&next.seq);
             }
         }
         Parcel {
-            events: places.iter().map(|place| self.events[*place]).collect(),
+            entries,
             tries: 0,
             rejections: 0,
             first_ms: wall_clock::now_ms(),
             backoff: Backoff::jittered(self.retry.min, self.retry.max),
-            places,
+            successes: None,
+            has_waited,
+            chats,
             ready_at: None,
+            failure: 0,
         }
     }
 
-    fn advance(&mut self) {
-        while self.is_settled.get(self.lowest).is_some_and(|is_settled| *is_settled) {
-            self.lowest += 1;
+    /// One parcel less holds events of `chat`.
+    fn free(&mut self, chat: usize) {
+        let chat = self.root(chat);
+        let Some(queue) = self.queues.get_mut(&chat) else { return };
+        queue.busy = queue.busy.saturating_sub(1);
+        if queue.busy > 0 {
+            return;
         }
-        while self.later.front().is_some_and(|stretch| stretch.start <= self.lowest) {
-            self.ready.extend(self.later.pop_front().into_iter().flat_map(|stretch| stretch.heads));
+        self.must_read_again |= std::mem::take(&mut queue.is_set_aside);
+        match queue.waiting.front() {
+            Some(next) => {
+                self.ready.insert(next.seq, chat);
+            }
+            None => {
+                self.queues.remove(&chat);
+            }
         }
     }
-}
 
-/// By place the place of the event that waits for it, and the stretches.
-fn plan(events: &[&Event], ordering: OrderingConfig) -> (Vec<Option<usize>>, VecDeque<Stretch>) {
-    let groups: Vec<Option<usize>> = match ordering {
-        OrderingConfig::None => (0..events.len()).map(Some).collect(),
-        OrderingConfig::Strict => vec![Some(0); events.len()],
-        OrderingConfig::Chat => chat::group(events),
-    };
-    let mut next = vec![None; events.len()];
-    let (mut stretches, mut heads, mut start) = (VecDeque::new(), Vec::new(), 0);
-    let mut last = HashMap::new();
-    for (place, group) in groups.into_iter().enumerate() {
-        let Some(group) = group else {
-            stretches.push_back(Stretch { start, heads: std::mem::take(&mut heads) });
-            stretches.push_back(Stretch { start: place, heads: vec![place] });
-            last.clear();
-            start = place + 1;
-            continue;
-        };
-        match last.insert(group, place) {
-            Some(before) => next[before] = Some(place),
-            None => heads.push(place),
+    /// The event that belongs to every chat has its turn when all others are settled.
+    fn pass_barrier(&mut self) {
+        if self.loaded.is_empty() && self.chats.len() > NAMES_MAX && self.queues.is_empty() {
+            self.chats = Chats::default();
+        }
+        if self.loaded.len() == 1
+            && let Some(entry) = self.barrier.take()
+        {
+            self.ready.insert(entry.seq, EVERY);
+            self.queues.entry(EVERY).or_default().waiting.push_back(entry);
         }
     }
-    stretches.push_back(Stretch { start, heads });
-    (next, stretches)
+
+    fn load(&mut self, entry: &Entry) {
+        self.fresh += 1;
+        self.loaded.insert(entry.seq);
+        self.bytes += size(entry);
+    }
+
+    fn unload(&mut self, entry: &Entry) {
+        self.loaded.remove(&entry.seq);
+        self.bytes = self.bytes.saturating_sub(size(entry));
+    }
+
+    /// The chat of an event; `None` when it belongs to every chat.
+    fn chat_of(&mut self, entry: &Entry) -> Option<usize> {
+        match self.ordering {
+            // Each is a chat of its own.
+            OrderingConfig::None => usize::try_from(entry.seq.get()).ok(),
+            OrderingConfig::Strict => Some(0),
+            OrderingConfig::Chat => match self.chats.of(&entry.event) {
+                Chat::Every => None,
+                Chat::Of(chat, joined) => {
+                    if let Some(other) = joined {
+                        self.join(other, chat);
+                    }
+                    Some(chat)
+                }
+            },
+        }
+    }
+
+    fn known_chat_of(&mut self, entry: &Entry) -> usize {
+        self.chat_of(entry).unwrap_or(EVERY)
+    }
+
+    /// The events of `other` are of `chat`, as an event has shown.
+    fn join(&mut self, other: usize, chat: usize) {
+        let Some(other) = self.queues.remove(&other) else { return };
+        let queue = self.queues.entry(chat).or_default();
+        for entry in queue.waiting.iter().chain(&other.waiting) {
+            self.ready.remove(&entry.seq);
+        }
+        queue.waiting.extend(other.waiting);
+        queue.waiting.make_contiguous().sort_by_key(|entry| entry.seq);
+        queue.busy += other.busy;
+        queue.has_failed |= other.has_failed;
+        queue.is_set_aside |= other.is_set_aside;
+        if let Some(next) = queue.waiting.front().filter(|_| queue.busy == 0) {
+            self.ready.insert(next.seq, chat);
+        }
+    }
+
+    fn root(&mut self, chat: usize) -> usize {
+        match self.ordering {
+            OrderingConfig::Chat if chat != EVERY => self.chats.root(chat),
+            _ => chat,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,33 +1,33 @@
-//! One queue's loop: poll, settle or journal, pause.
+//! One queue's loop: poll, journal, pause; its lanes go their own way beside it.
 //!
-//! Keeps I2: the offset sent upstream is never above the least committed checkpoint of the source's lanes
-//! (direct mode) or what the journal holds (journal mode), nor above the lowest id beside which others may
-//! still become visible. Nothing is confirmed while the state file is not where it was opened. A stop is looked at only while waiting for the portal or for time to pass (I7).
+//! Keeps I2: the offset sent upstream is that of the confirm window, made of what the journal holds. Nothing is confirmed
+//! while the state file is not where it was opened. A stop is looked at only while waiting for the portal, for the sinks
+//! or for time to pass (I7).
 
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
 use super::clock::PortalClock;
-use super::direct::Direct;
 use super::disk::Disk;
 use super::gap::{Coverage, lament};
-use super::journal::{Feeder, FullNotice, JournalWriter};
-use super::lane::Settled;
-use super::late::{Buried, Late};
+use super::journal::{FullNotice, Journal};
+use super::lane::Lane;
 use super::odd::OddGuard;
 use super::opening::Common;
 use super::pace::Polled;
 use super::poller::Poller;
-use super::tail::{Shown, Tail};
+use super::settled::Settled;
+use super::window::{Shown, Window};
 use super::{Ending, RelayError, Until};
-use crate::event::{Batch, Event, Offset};
+use crate::config::Hold;
+use crate::event::{Batch, Event, EventId, Offset};
 use crate::failpoint;
 use crate::portal::CallError;
 use crate::service::Glimpses;
-use crate::shutdown::Wake;
+use crate::shutdown::{Signals, Wake};
 use crate::store::{Gap, Store};
 
 /// How often a full journal is looked at again.
@@ -36,23 +36,18 @@ const FULL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the end of the queue is looked at again before a drain is over.
 const DRAIN_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
-/// Where events go from here.
-pub enum Route {
-    /// To the lanes, which settle them before the next poll.
-    Direct(Direct),
-    /// Into the journal, which the lanes read.
-    Journal(JournalWriter, Vec<Feeder>),
-}
+/// After so long it is told which sink polling waits for.
+const TOLD_AFTER: Duration = Duration::from_secs(5);
 
 /// What one step of the loop came to.
 enum Step {
-    /// The portal answered, and what it sent is settled or in the journal.
+    /// The portal answered, and what it sent is in the journal.
     Settled(Polled),
     /// The portal refused, or did not answer.
     Refused(CallError),
     /// The state file is to take no more.
     Full(String),
-    /// Some of the batch was left: a stop, or a drain out of patience.
+    /// A stop, or a drain out of patience, came before the disk took what was read.
     CutShort,
     /// A stop came while we waited for the portal; whatever it was about to send is still there.
     Stopped,
@@ -61,28 +56,33 @@ enum Step {
 /// See the top of this file.
 pub struct Source {
     poller: Poller,
-    tail: Tail,
-    late: Late,
+    journal: Journal,
+    window: Window,
     odd: OddGuard,
     coverage: Coverage,
     clock: PortalClock,
     glimpses: Glimpses,
     /// Sinks are told of gaps.
     tells_gaps: bool,
+    /// Gaps that they are to be told of first.
+    untold: Vec<u64>,
+    hold: Hold,
     store: Store,
+    signals: Signals,
     until: Until,
     disk: Disk,
     full: FullNotice,
     thefts: u64,
-    /// What a drain has to get to.
-    goal: Option<Offset>,
+    /// The highest event that a drain has to get to, when it has seen the queue's end.
+    goal: Option<Option<EventId>>,
 }
 
 impl Source {
     pub fn new(
         poller: Poller,
-        tail: Tail,
-        late: Late,
+        journal: Journal,
+        window: Window,
+        untold: Vec<u64>,
         coverage: Coverage,
         clock: PortalClock,
         common: &Common,
@@ -90,14 +90,17 @@ impl Source {
         let odd = OddGuard::new(&poller.queue().source, &common.store);
         Self {
             poller,
-            tail,
-            late,
+            journal,
+            window,
             odd,
             coverage,
             clock,
             glimpses: common.witness.glimpses.clone(),
             tells_gaps: common.delivery.gap_events,
+            untold,
+            hold: common.delivery.hold,
             store: common.store.clone(),
+            signals: common.signals.clone(),
             until: common.until,
             disk: common.disk(),
             full: FullNotice::default(),
@@ -106,25 +109,16 @@ impl Source {
         }
     }
 
-    /// Polls, and lets events take `route`, until the run is over. All below `received` has been in the
-    /// journal.
+    /// Polls, and lets `lanes` run, until the run is over.
     ///
     /// # Errors
     /// Only what ends the process.
-    pub async fn run(self, route: Route, received: Offset) -> Result<Ending, RelayError> {
+    pub async fn run(self, lanes: Vec<Lane>) -> Result<Ending, RelayError> {
         let coverage = self.coverage.clone();
         let ending = async {
-            match route {
-                Route::Direct(mut direct) => match direct.drain_journal(received).await? {
-                    Settled::All => self.poll_on(Way::Direct(direct)).await,
-                    Settled::CutShort => Ok(self.stopped()),
-                },
-                Route::Journal(writer, feeders) => {
-                    let lanes = try_join_all(feeders.into_iter().map(Feeder::run));
-                    let (ending, lanes) = tokio::try_join!(self.poll_on(Way::Journal(writer)), lanes)?;
-                    Ok(lanes.into_iter().fold(ending, Ending::max))
-                }
-            }
+            let lanes = try_join_all(lanes.into_iter().map(Lane::run));
+            let (ending, lanes) = tokio::try_join!(self.poll_on(), lanes)?;
+            Ok(lanes.into_iter().fold(ending, Ending::max))
         };
         tokio::select! {
             biased;
@@ -133,62 +127,92 @@ impl Source {
         }
     }
 
-    async fn poll_on(mut self, mut way: Way) -> Result<Ending, RelayError> {
-        let ending = loop {
+    async fn poll_on(mut self) -> Result<Ending, RelayError> {
+        let gaps = std::mem::take(&mut self.untold);
+        let ending = if self.tell_sinks(&gaps).await? == Settled::CutShort {
+            Ending::CutShort
+        } else {
+            self.poll_until_over().await?
+        };
+        self.poller.note_end().await;
+        self.journal.finish();
+        Ok(ending)
+    }
+
+    async fn poll_until_over(&mut self) -> Result<Ending, RelayError> {
+        loop {
             let moment = self.poller.moment();
-            let pause = match self.step(&mut way).await? {
+            if self.wait_for_sinks().await == Wake::Stopping {
+                return Ok(self.stopped());
+            }
+            let pause = match self.step().await? {
                 Step::Settled(polled) if self.until == Until::Drained && !polled.has_more => {
-                    match self.drained(&mut way).await? {
-                        Some(ending) => break ending,
-                        None => self.tail.rises_in().max(DRAIN_INTERVAL_MIN),
+                    if self.is_drained() {
+                        return Ok(Ending::Clean);
+                    }
+                    self.window.rises_in().max(DRAIN_INTERVAL_MIN)
+                }
+                Step::Settled(polled) => self.pause_after(polled),
+                Step::Refused(refusal) => {
+                    self.window.doubt();
+                    match self.poller.after_refusal(&refusal).await {
+                        Ok(delay) => delay,
+                        Err(ending) => return Ok(ending),
                     }
                 }
-                Step::Settled(polled) => {
-                    self.goal = None;
-                    self.pause_after(polled)
-                }
-                Step::Refused(refusal) => match self.poller.after_refusal(&refusal).await {
-                    Ok(delay) => delay,
-                    Err(ending) => break ending,
-                },
                 Step::Full(reason) => {
                     self.full.full(self.poller.name(), &reason);
                     self.poller.note_trouble(&reason).await;
                     if self.until == Until::Drained {
-                        break Ending::CutShort;
+                        return Ok(Ending::CutShort);
                     }
                     FULL_INTERVAL
                 }
-                Step::CutShort => break Ending::CutShort,
-                Step::Stopped => break self.stopped(),
+                Step::CutShort => return Ok(Ending::CutShort),
+                Step::Stopped => return Ok(self.stopped()),
             };
             if self.poller.pause(pause, moment).await == Wake::Stopping {
-                break self.stopped();
+                return Ok(self.stopped());
             }
-        };
-        self.poller.note_end().await;
-        if let Way::Journal(writer) = &way {
-            writer.finish();
         }
-        Ok(ending)
+    }
+
+    /// With `hold = "forever"` nothing is asked of the portal before every sink has what was read.
+    async fn wait_for_sinks(&mut self) -> Wake {
+        if self.hold != Hold::Forever || self.journal.last_sink().is_none() {
+            return Wake::Elapsed;
+        }
+        self.poller.rest();
+        tokio::select! {
+            biased;
+            () = self.signals.stop.cancelled() => return Wake::Stopping,
+            () = self.journal.wait_delivered() => return Wake::Elapsed,
+            () = sleep(TOLD_AFTER) => {}
+        }
+        loop {
+            let Some(sink) = self.journal.last_sink().map(str::to_owned) else { return Wake::Elapsed };
+            self.poller.note_blocked(&sink).await;
+            tokio::select! {
+                biased;
+                () = self.signals.stop.cancelled() => return Wake::Stopping,
+                () = self.journal.wait_delivered() => {}
+                () = sleep(TOLD_AFTER) => {}
+            }
+        }
     }
 
     /// A poll that could bring nothing new is not repeated before it can.
     fn pause_after(&mut self, polled: Polled) -> Duration {
+        self.goal = None;
         let pause = self.poller.pause_after(polled);
-        if polled.has_more && polled.count == 0 { pause.max(self.tail.rises_in()) } else { pause }
+        if polled.has_more && polled.count == 0 { pause.max(self.window.rises_in()) } else { pause }
     }
 
     /// Whether nothing more can appear before what the first poll that read to the end has shown: later
     /// ones are for the next run, or a busy queue would never be drained.
-    async fn drained(&mut self, way: &mut Way) -> Result<Option<Ending>, RelayError> {
-        let goal = *self.goal.get_or_insert(self.tail.end());
-        let floor = self.tail.floor();
-        if floor < goal {
-            return Ok(None);
-        }
-        let raised = way.raise(floor, self.poller.confirmed()).await?;
-        Ok(Some(raised.map_or(Ending::CutShort, |_| Ending::Clean)))
+    fn is_drained(&mut self) -> bool {
+        let goal = *self.goal.get_or_insert(self.window.highest());
+        self.window.has_grown_to(goal)
     }
 
     /// A stop between batches: clean for a daemon, but not the end that a drain was asked for.
@@ -199,13 +223,10 @@ impl Source {
         }
     }
 
-    async fn step(&mut self, way: &mut Way) -> Result<Step, RelayError> {
-        // A drain at the queue's end looks for latecomers only: it has no need to confirm anything.
-        let floor = if self.goal.is_some() { Offset::START } else { self.tail.floor() };
-        let Some(offset) = way.raise(floor, self.poller.confirmed()).await? else {
-            return Ok(Step::CutShort);
-        };
-        if let Some(reason) = way.is_full().await {
+    async fn step(&mut self) -> Result<Step, RelayError> {
+        let open = self.window.open();
+        self.journal.trim(open).await;
+        if let Some(reason) = self.journal.is_full(open).await {
             return Ok(Step::Full(reason));
         }
         self.full.over(self.poller.name());
@@ -213,62 +234,63 @@ impl Source {
         if self.disk.persist("state", move || store.verify()).await?.is_none() {
             return Ok(Step::CutShort);
         }
+        // A drain at the queue's end looks for latecomers only: it has no need to confirm anything.
+        let offset = match self.goal {
+            Some(_) => Offset::START,
+            None => self.window.offset(self.journal.delivered(), self.poller.page()),
+        };
         let asked_at = Instant::now();
+        self.window.send(offset);
         failpoint::reached("confirming");
-        let batch = match self.poller.poll(offset, self.tail.count_from(offset)).await {
+        let batch = match self.poller.poll(offset, self.window.count_from(offset)).await {
             Some(Ok(batch)) => batch,
             Some(Err(refusal)) => return Ok(Step::Refused(refusal)),
             None => return Ok(Step::Stopped),
         };
         failpoint::reached("received");
-        self.take(batch, offset, asked_at, way).await
+        self.take(batch, offset, asked_at).await
     }
 
-    /// Brings what the portal answered into safety, as far as it can be read.
+    /// Brings what the portal answered into the journal, as far as it can be read.
     async fn take(
         &mut self,
         mut batch: Batch,
         offset: Offset,
         asked_at: Instant,
-        way: &mut Way,
     ) -> Result<Step, RelayError> {
         let portal_ms = self.clock.now_ms();
-        if self.tell_gap(portal_ms, way).await? == Settled::CutShort {
+        if self.note_gap(portal_ms).await? == Settled::CutShort {
             return Ok(Step::CutShort);
         }
         self.begin_coverage(&batch, portal_ms);
-        let cut = self.odd.cut(&mut batch, offset).await?;
-        if self.tell_skips(&cut.gaps, way).await? == Settled::CutShort {
+        let done = offset.max(self.window.reading().confirmed);
+        let cut = self.odd.cut(&mut batch, done).await?;
+        if self.tell_sinks(&cut.gaps).await? == Settled::CutShort {
             return Ok(Step::CutShort);
         }
-        // Before anything is remembered of the batch: without room for them it is read again.
-        match self.late.bury(&batch, offset).await? {
-            Buried::All => {}
-            Buried::NoRoom(reason) => return Ok(Step::Full(reason)),
-            Buried::CutShort => return Ok(Step::CutShort),
-        }
         let (has_more, covers_ms) = (batch.has_more, covered_by(&batch, portal_ms));
-        let shown = self.tail.read(batch, offset, asked_at, &self.clock);
+        let before = self.window.reading().clone();
+        let mut shown = self.window.read(batch, offset, asked_at, &self.clock);
         self.poller.received(&shown.fresh);
         self.glimpses.note(&shown.fresh);
         if cut.at.is_none() {
-            self.poller.note_answer(shown.fresh.is_empty()).await;
+            self.poller.note_answer().await;
         }
         self.tell(&shown).await;
         let (count, is_strained) = (shown.fresh.len(), self.poller.is_strained());
         debug!(source = self.poller.name(), offset = offset.get(), events = count, has_more, "polled");
-        let floor = self.tail.floor();
-        Ok(match way.take(shown.fresh, floor, self.poller.confirmed()).await? {
-            Settled::All => {
-                if let Some(covers_ms) = covers_ms {
-                    self.coverage.extend(covers_ms);
-                }
-                match cut.at {
-                    Some(odd) => Step::Refused(self.poller.odd(&odd, offset, cut.skips)),
-                    None => Step::Settled(Polled { count, has_more, is_strained }),
-                }
+        if *self.window.reading() != before {
+            let fresh = std::mem::take(&mut shown.fresh);
+            if self.journal.append(fresh, self.window.reading()).await? == Settled::CutShort {
+                return Ok(Step::CutShort);
             }
-            Settled::CutShort => Step::CutShort,
+        }
+        if let Some(covers_ms) = covers_ms {
+            self.coverage.extend(covers_ms);
+        }
+        Ok(match cut.at {
+            Some(odd) => Step::Refused(self.poller.odd(&odd, done, cut.skips)),
+            None => Step::Settled(Polled { count, has_more, is_strained }),
         })
     }
 
@@ -281,9 +303,20 @@ impl Source {
         }
     }
 
-    /// What the end of the queue gave away.
+    /// What the answer gave away.
     async fn tell(&mut self, shown: &Shown) {
         let source = self.poller.name();
+        if let Some(proof) = &shown.restored {
+            let (generation, events) = (self.window.reading().generation, shown.fresh.len());
+            error!(
+                source,
+                proof,
+                generation,
+                events,
+                "the portal was restored or moved, and counts its events anew: all that it has is delivered; events from \
+                 between its backup and now may be missing there"
+            );
+        }
         if shown.are_dates_odd {
             warn!(
                 source,
@@ -313,73 +346,25 @@ impl Source {
     }
 
     /// Puts a gap on record before anything of after it goes on.
-    async fn tell_gap(&mut self, portal_ms: i64, way: &mut Way) -> Result<Settled, RelayError> {
+    async fn note_gap(&mut self, portal_ms: i64) -> Result<Settled, RelayError> {
         let Some((from_ms, to_ms)) = self.coverage.gap(portal_ms) else { return Ok(Settled::All) };
-        let (store, source) = (&self.store, self.poller.name());
-        let noted = self.disk.persist("gap", move || store.note_gap(source, from_ms, to_ms));
+        let (store, source, tells) = (&self.store, self.poller.name(), self.tells_gaps);
+        let noted = self.disk.persist("gap", move || store.note_gap(source, from_ms, to_ms, tells));
         let Some(number) = noted.await? else { return Ok(Settled::CutShort) };
         self.coverage.extend(to_ms);
-        let gap = Gap { number, from_ms, to_ms };
-        lament(source, &gap);
-        if self.tells_gaps { way.announce(&gap).await } else { Ok(Settled::All) }
+        lament(source, &Gap { number, from_ms, to_ms });
+        self.tell_sinks(&[number]).await
     }
 
-    /// The same of gaps that a person has put on record.
-    async fn tell_skips(&self, numbers: &[u64], way: &mut Way) -> Result<Settled, RelayError> {
-        let Some(first) = numbers.first().filter(|_| self.tells_gaps) else { return Ok(Settled::All) };
-        let (store, source, before) = (&self.store, self.poller.name(), first.saturating_sub(1));
-        let read = self.disk.persist("gap", move || store.gaps_after(source, before));
-        let Some(gaps) = read.await? else { return Ok(Settled::CutShort) };
-        for gap in gaps.iter().filter(|gap| numbers.contains(&gap.number)) {
-            if way.announce(gap).await? == Settled::CutShort {
+    /// Tells the sinks of gaps, in their turn.
+    async fn tell_sinks(&mut self, gaps: &[u64]) -> Result<Settled, RelayError> {
+        for number in gaps.iter().filter(|_| self.tells_gaps) {
+            if self.journal.tell_gap(*number).await? == Settled::CutShort {
                 return Ok(Settled::CutShort);
             }
+            self.window.go_on_at(self.journal.end());
         }
         Ok(Settled::All)
-    }
-}
-
-/// A [`Route`] whose lanes run elsewhere.
-enum Way {
-    Direct(Direct),
-    Journal(JournalWriter),
-}
-
-impl Way {
-    async fn raise(&mut self, floor: Offset, confirmed: Offset) -> Result<Option<Offset>, RelayError> {
-        match self {
-            Self::Direct(direct) => direct.raise(floor, confirmed).await,
-            Self::Journal(writer) => writer.raise(floor, confirmed).await,
-        }
-    }
-
-    async fn take(
-        &mut self,
-        events: Vec<Event>,
-        floor: Offset,
-        confirmed: Offset,
-    ) -> Result<Settled, RelayError> {
-        match self {
-            Self::Direct(direct) => direct.take(&events, floor, confirmed).await,
-            Self::Journal(writer) => writer.append(events, floor, confirmed).await,
-        }
-    }
-
-    async fn announce(&mut self, gap: &Gap) -> Result<Settled, RelayError> {
-        match self {
-            Self::Direct(direct) => direct.announce(gap).await,
-            Self::Journal(writer) => {
-                writer.announce(gap.number);
-                Ok(Settled::All)
-            }
-        }
-    }
-
-    async fn is_full(&mut self) -> Option<String> {
-        match self {
-            Self::Direct(_) => None,
-            Self::Journal(writer) => writer.is_full().await,
-        }
     }
 }
 

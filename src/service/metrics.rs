@@ -59,10 +59,9 @@ pub fn of_report(report: &Report, figures: &Figures) -> Registry {
 }
 
 fn sources(registry: &mut Registry, sources: &[SourceReport]) {
-    let [up, events, bytes] = [(); 3].map(|()| Gauges::<1>::default());
+    let [up, events, bytes, confirmed] = [(); 4].map(|()| Gauges::<1>::default());
     let [success, oldest, left] = [(); 3].map(|()| Seconds::<1>::default());
     let [gaps, skipped, losses, stolen] = [(); 4].map(|()| Counters::<1>::default());
-    let offsets = Gauges::<2>::default();
     registry.register("source_up", "1 when nothing keeps it from polling", up.clone());
     registry.register(
         "source_last_success_timestamp_seconds",
@@ -79,7 +78,7 @@ fn sources(registry: &mut Registry, sources: &[SourceReport]) {
         "Until the portal forgets what is not in safety",
         left.clone(),
     );
-    registry.register("source_offset", "What is stored, and what the portal has forgotten", offsets.clone());
+    registry.register("source_confirmed_id", "The portal has been told to forget all below it", confirmed.clone());
     registry.register("source_gaps", "Stretches of time whose events may be lost", gaps.clone());
     registry.register(
         "source_skipped_events",
@@ -106,11 +105,7 @@ fn sources(registry: &mut Registry, sources: &[SourceReport]) {
         if let Some(left_s) = report.retention_left_s {
             left.get_or_create(&source).set(seconds(left_s.saturating_mul(1000)));
         }
-        let kinds = [("stored", report.received), ("confirmed", report.confirmed)];
-        for (kind, offset) in kinds {
-            let labels = [("source", report.name.clone()), ("kind", kind.to_owned())];
-            offsets.get_or_create(&labels).set(signed(offset));
-        }
+        confirmed.get_or_create(&source).set(signed(report.confirmed));
         gaps.get_or_create(&source).inc_by(report.gaps.len() as u64);
         let given_up = report.gaps.iter().filter_map(|gap| gap.skipped.as_ref());
         skipped.get_or_create(&source).inc_by(given_up.map(|skip| skip.count as u64).sum());
@@ -124,12 +119,12 @@ fn sources(registry: &mut Registry, sources: &[SourceReport]) {
 fn lanes(registry: &mut Registry, lanes: &[LaneReport]) {
     let [delivered, buried] = [(); 2].map(|()| Counters::<2>::default());
     let (discarded, states) = (Counters::<3>::default(), Gauges::<3>::default());
-    let [offset, pending] = [(); 2].map(|()| Gauges::<2>::default());
+    let [settled, pending] = [(); 2].map(|()| Gauges::<2>::default());
     registry.register("sink_delivered_events", "Delivered events", delivered.clone());
     registry.register("sink_dead_lettered_events", "Rejected events", buried.clone());
     registry.register("sink_discarded_events", "Events that the sink did not want", discarded.clone());
     registry.register("sink_state", "1 for the state that it is in", states.clone());
-    registry.register("sink_offset", "All below it is settled", offset.clone());
+    registry.register("sink_settled_events", "Events of the journal that it has settled without a hole", settled.clone());
     registry.register("sink_pending_events", "Events in the journal that it has not got", pending.clone());
     for lane in lanes {
         let labels = || [("source", lane.source.clone()), ("sink", lane.sink.clone())];
@@ -141,7 +136,7 @@ fn lanes(registry: &mut Registry, lanes: &[LaneReport]) {
         buried.get_or_create(&labels()).inc_by(lane.buried);
         discarded.get_or_create(&with("reason", "filtered")).inc_by(lane.filtered);
         discarded.get_or_create(&with("reason", "expired")).inc_by(lane.expired);
-        offset.get_or_create(&labels()).set(signed(lane.offset));
+        settled.get_or_create(&labels()).set(signed(lane.next.saturating_sub(1)));
         pending.get_or_create(&labels()).set(signed(lane.pending));
         for state in LANE_STATES {
             states.get_or_create(&with("state", state)).set((lane.state == state).into());

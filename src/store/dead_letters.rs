@@ -145,7 +145,7 @@ impl Store {
     /// As [`Store::commit`].
     pub async fn graves(&self, sink: &str) -> Result<Graves, StoreError> {
         let sink = sink.to_owned();
-        self.run(move |connection| {
+        self.read(move |connection| {
             connection.query_row(
                 "SELECT ifnull(sum(bytes), 0), min(buried_ms) FILTER (WHERE sink = ?1) FROM dead_letter",
                 [sink],
@@ -161,10 +161,7 @@ impl Store {
     /// # Errors
     /// As [`Store::report`].
     pub fn letters_at(path: &Path, filter: &LetterFilter) -> Result<Vec<Letter>, StoreError> {
-        let (connection, layout) = place::visit(path, report::open)?;
-        if layout < 3 {
-            return Ok(Vec::new());
-        }
+        let connection = place::visit(path, report::open)?;
         select(&connection, filter).map_err(|error| StoreError::from_sqlite(path, &error))
     }
 
@@ -173,10 +170,7 @@ impl Store {
     /// # Errors
     /// As [`Store::report`], and [`StoreError::Damaged`] when its event cannot be read.
     pub fn letter_at(path: &Path, number: u64) -> Result<Option<OpenLetter>, StoreError> {
-        let (connection, layout) = place::visit(path, report::open)?;
-        if layout < 3 {
-            return Ok(None);
-        }
+        let connection = place::visit(path, report::open)?;
         let found = open(&connection, number).map_err(|error| StoreError::from_sqlite(path, &error))?;
         found.transpose().map_err(|detail| StoreError::Damaged { path: path.to_owned(), detail })
     }
@@ -194,7 +188,7 @@ impl Store {
     /// # Errors
     /// As [`Store::letter_at`].
     pub async fn letter(&self, number: u64) -> Result<Option<OpenLetter>, StoreError> {
-        let found = self.run(move |connection| open(connection, number)).await?;
+        let found = self.read(move |connection| open(connection, number)).await?;
         found.transpose().map_err(|detail| self.damaged(detail))
     }
 
@@ -320,42 +314,6 @@ fn event(letter: &Letter, date: String, payload: String) -> Option<Event> {
         date: RawValue::from_string(date).ok()?,
         data: RawValue::from_string(payload).ok()?,
     })
-}
-
-impl Store {
-    /// Buries, each for a sink, what no lane of `source` will ever come by; what lies there already stays.
-    /// Returns how many were new.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub async fn bury(&self, source: &str, burials: Arc<Vec<(String, Burial)>>) -> Result<usize, StoreError> {
-        let source = source.to_owned();
-        self.run(move |connection| {
-            let transaction = connection.transaction()?;
-            let mut count = 0;
-            for (sink, burial) in burials.iter() {
-                if lies_there(&transaction, sink, burial)? {
-                    continue;
-                }
-                bury(&transaction, sink, burial)?;
-                transaction.execute(
-                    "UPDATE checkpoint SET buried = buried + 1 WHERE source = ?1 AND sink = ?2",
-                    params![source, sink],
-                )?;
-                count += 1;
-            }
-            transaction.commit()?;
-            Ok(count)
-        })
-        .await
-    }
-}
-
-fn lies_there(transaction: &Transaction<'_>, sink: &str, burial: &Burial) -> rusqlite::Result<bool> {
-    let Event { queue, id, .. } = &burial.event;
-    let mut select =
-        transaction.prepare_cached("SELECT 1 FROM dead_letter WHERE sink = ?1 AND queue = ?2 AND id = ?3")?;
-    select.exists(params![sink, queue.identity, id.get()])
 }
 
 /// Within the transaction that passes the event by. One that lies there already is replaced.

@@ -127,6 +127,14 @@ pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     connect(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
+/// Opens another connection to the file that this process has open and has looked at, to read beside it.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    connect(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
 /// Whether the file has the newest layout already, so that a second process may work with it.
 ///
 /// # Errors

@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rusqlite::Connection;
-use rusqlite::backup::Backup;
 use serde::Serialize;
 
 use super::lock::Lock;
@@ -106,7 +105,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     findings.push(this_layout(layout));
     findings.extend(structure(&connection, layout));
     let mut offsets = BTreeMap::new();
-    match newest(&connection, layout) {
+    match schema::brought_to_newest(&connection, layout) {
         Ok(brought) => {
             let connection = brought.as_ref().unwrap_or(&connection);
             let seals = seal::broken(connection).unwrap_or_else(|error| Some(error.to_string()));
@@ -203,16 +202,4 @@ fn lines(connection: &Connection, sql: &str) -> Vec<String> {
         connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
     };
     select().unwrap_or_else(|error| vec![error.to_string()])
-}
-
-/// A copy in memory with the newest layout, when the file has an older one: those have no journal.
-fn newest(connection: &Connection, layout: u32) -> rusqlite::Result<Option<Connection>> {
-    if layout == schema::newest() {
-        return Ok(None);
-    }
-    let mut copy = Connection::open_in_memory()?;
-    seal::teach(&copy)?;
-    Backup::new(connection, &mut copy)?.step(-1)?;
-    schema::migrate(&mut copy, layout)?;
-    Ok(Some(copy))
 }

@@ -1,38 +1,75 @@
-//! The journal: events between polling and the lanes, so that the portal may forget them (journal mode).
+//! The journal: what polls brought, in the order in which the portal showed it, between polling and the lanes.
 //!
-//! Keeps I3: an append is on the disk when it returns. Events leave only when every lane of their source
-//! has settled them, a removed sink's lane included.
+//! One row is a record batch: up to [`BATCH_EVENTS_MAX`] events side by side with their ids, and their bytes as they
+//! came. So what is written follows polls and not events. Keeps I3: an append is on the disk when it returns, and with
+//! it how far the source has read. Batches leave only when every lane of their source is past them, a removed sink's
+//! lane included. No statement here reads more of the journal than it returns or deletes.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde_json::value::RawValue;
 
-use super::{Store, StoreError};
-use crate::checkpoint::Checkpoint;
-use crate::event::{Event, EventId, Offset, Queue};
+use super::{Gap, Store, StoreError};
+use crate::checkpoint::Seq;
+use crate::event::{Entry, Event, EventId, Offset, Queue};
 use crate::wall_clock::now_ms;
 
-/// The most that one read brings: enough for a fast sink to seldom come to the end of one.
-const CHUNK_EVENTS_MAX: usize = 5000;
+/// The most events of one row.
+const BATCH_EVENTS_MAX: usize = 1000;
 
-/// And in bytes; one greater event still comes, alone.
-const CHUNK_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// And bytes; one greater event still makes a row of its own.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
 
-/// How many events one trim deletes: others wait for the file meanwhile.
-const TRIM_MAX: u32 = 10_000;
+/// How many rows one trim deletes: commits wait for it meanwhile.
+const TRIM_ROWS: usize = 64;
 
-/// What a row takes besides its texts, about.
-const ROW_BYTES: usize = 64;
+/// The generation of rows that tell of gaps: they are of no queue of the portal.
+const OF_GAPS: u32 = 0;
 
-/// A stretch of the journal.
+/// What an event takes besides its texts, about.
+const EVENT_BYTES: usize = 40;
+
+/// How far a source has read its queue.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reading {
+    /// Which life of the portal's counter it is, from 1 on.
+    pub generation: u32,
+    /// The sequence number of the next event.
+    pub next: Seq,
+    /// All events before it are gone from the portal; those behind may still be there.
+    pub open: Seq,
+    /// The portal has been told to forget all below it.
+    pub confirmed: Offset,
+    /// What is below it is settled, though the journal never had it: from an older layout, or because a person said so.
+    pub floor: Offset,
+    /// The last events that were read, to tell a portal that was restored: `[[id, date in ms or null, hash], ...]`.
+    pub marks: String,
+}
+
+impl Reading {
+    /// Of a queue that was never read.
+    pub fn beginning() -> Self {
+        Self {
+            generation: 1,
+            next: Seq::FIRST,
+            open: Seq::FIRST,
+            confirmed: Offset::START,
+            floor: Offset::START,
+            marks: "[]".to_owned(),
+        }
+    }
+}
+
+/// What a poll brought, and how far the source has read with it.
 #[derive(Debug)]
-pub struct Chunk {
-    /// Ascending by id.
+pub struct Append {
+    /// All of the reading's generation; they come directly before its `next`.
     pub events: Vec<Event>,
-    /// There was nothing behind it.
-    pub is_last: bool,
+    /// How far the source has read.
+    pub reading: Reading,
 }
 
 /// Where a sink was put back to.
@@ -40,171 +77,178 @@ pub struct Chunk {
 pub struct Rewound {
     /// In which source.
     pub source: String,
-    /// The first event that it gets again.
-    pub offset: u64,
+    /// The sequence number of the first event that it gets again.
+    pub seq: u64,
     /// How many events it gets, those that it has never had among them.
     pub events: u64,
 }
 
-/// How full the journal is.
-#[derive(Clone, Copy, Debug)]
-pub struct Fill {
-    /// Of all sources.
-    pub bytes: u64,
-    /// When the source's oldest event that some sink has not settled was received, in Unix milliseconds.
-    pub oldest_ms: Option<i64>,
+/// A row, before it is written or after it was read.
+struct Row {
+    first: Seq,
+    count: usize,
+    ids: String,
+    body: Vec<u8>,
 }
 
-/// One row, as it stands there.
-struct Row {
-    id: u64,
-    kind: String,
-    date: String,
-    data: String,
+/// What a row holds of the events that it was read for.
+struct Found {
+    row: Row,
+    generation: u32,
     /// It is as it was written.
     is_sealed: bool,
 }
 
 impl Store {
-    /// Makes `events` durable, but for those that are there already, and that all below `received` is:
-    /// whatever of it was ever visible.
+    /// Makes what a poll brought durable. Returns how many bytes the journal has grown by.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub async fn append(
-        &self,
-        source: &str,
-        events: Arc<Vec<Event>>,
-        received: Offset,
-    ) -> Result<(), StoreError> {
+    pub async fn append(&self, source: &str, append: Arc<Append>) -> Result<u64, StoreError> {
         let source = source.to_owned();
         self.run(move |connection| {
             let transaction = connection.transaction()?;
-            let mut appended = 0;
-            {
-                let mut insert = transaction.prepare_cached(
-                    "INSERT INTO journal (source, id, received_ms, bytes, kind, date, data, seal)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, seal(?1, ?2, ?5, ?6, ?7)) ON CONFLICT DO NOTHING",
-                )?;
-                let now = now_ms();
-                for event in events.iter() {
-                    let (date, payload) = (event.date.get(), event.data.get());
-                    let bytes = event.kind.len() + date.len() + payload.len() + ROW_BYTES;
-                    let row = params![source, event.id.get(), now, bytes, event.kind, date, payload];
-                    if insert.execute(row)? > 0 {
-                        appended += bytes;
-                    }
-                }
+            let Append { events, reading } = append.as_ref();
+            let mut first = Seq::try_new(reading.next.get() - events.len() as u64).unwrap_or(Seq::FIRST);
+            let (mut rest, mut bytes) = (&events[..], 0);
+            while !rest.is_empty() {
+                let (row, others) = Row::of(first, rest);
+                bytes += insert(&transaction, &source, reading.generation, &row)?;
+                (first, rest) = (first.plus(row.count), others);
             }
-            transaction
-                .prepare_cached(
-                    "UPDATE source SET received = max(received, ?2), journal_bytes = journal_bytes + ?3 WHERE name = ?1",
-                )?
-                .execute(params![source, received.get(), appended])?;
-            transaction.commit()
+            write_reading(&transaction, &source, reading, bytes)?;
+            transaction.commit()?;
+            Ok(bytes)
         })
         .await
     }
 
-    /// The events of `queue` that `checkpoint` does not cover, as many as make a chunk.
+    /// The events of `queue`, in whichever generation, from `from` on, of rows up to about `bytes`; and the sequence number
+    /// behind the last of these rows.
     ///
     /// # Errors
-    /// As [`Store::commit`], and [`StoreError::Damaged`] when a row is no event.
+    /// As [`Store::commit`], and [`StoreError::Damaged`] when a row is not as it was written.
     pub async fn read_journal(
         &self,
         queue: &Arc<Queue>,
-        checkpoint: &Checkpoint,
-    ) -> Result<Chunk, StoreError> {
-        let (source, checkpoint) = (queue.source.to_string(), checkpoint.clone());
-        let (rows, is_last) = self
-            .run(move |connection| {
-                let mut select = connection.prepare_cached(
-                    "SELECT id, bytes, kind, date, data, seal = seal(source, id, kind, date, data)
-                     FROM journal WHERE source = ?1 AND id >= ?2 ORDER BY id",
-                )?;
-                let mut found = select.query(params![source, checkpoint.offset().get()])?;
-                let (mut rows, mut bytes) = (Vec::new(), 0);
-                while let Some(row) = found.next()? {
-                    let id: u64 = row.get(0)?;
-                    if EventId::try_new(id).is_some_and(|id| checkpoint.covers(id)) {
-                        continue;
-                    }
-                    bytes += row.get::<_, u64>(1)?;
-                    if rows.len() == CHUNK_EVENTS_MAX || (bytes > CHUNK_BYTES_MAX && !rows.is_empty()) {
-                        return Ok((rows, false));
-                    }
-                    let is_sealed = row.get(5)?;
-                    // What is damaged need not even be text.
-                    let text = |column| if is_sealed { row.get(column) } else { Ok(String::new()) };
-                    rows.push(Row { id, kind: text(2)?, date: text(3)?, data: text(4)?, is_sealed });
-                }
-                Ok((rows, true))
-            })
-            .await?;
-        let events = rows.into_iter().map(|row| {
-            let id = row.id;
-            row.event(queue)
-                .ok_or_else(|| self.damaged(format!("event {id} of the journal is not as it was written")))
-        });
-        Ok(Chunk { events: events.collect::<Result<_, _>>()?, is_last })
+        from: Seq,
+        bytes: usize,
+    ) -> Result<(Vec<Entry>, Seq), StoreError> {
+        let source = queue.source.to_string();
+        let found = self.read(move |connection| select(connection, &source, from, bytes)).await?;
+        let (mut entries, mut end) = (Vec::new(), from);
+        for Found { row, generation, is_sealed } in found {
+            let queue = match generation {
+                OF_GAPS => Arc::new(gap_queue(queue)),
+                1 => Arc::clone(queue),
+                _ => Arc::new(Queue::of_generation(&queue.source, &queue.identity, generation)),
+            };
+            let damaged = || self.damaged(format!("event {} of the journal is not as it was written", row.first));
+            let decoded = if is_sealed { row.decode(&queue, from) } else { None };
+            entries.extend(decoded.ok_or_else(damaged)?);
+            end = row.first.plus(row.count);
+        }
+        Ok((entries, end))
     }
 
-    /// Deletes what every lane of the source has settled and what has been kept for `keep`; some of it, if
-    /// it is much. While one of `sinks` has no checkpoint yet it may still want everything. Returns how many
-    /// events.
+    /// Appends the event that tells sinks of the gap `number` of `queue`, unless that was done before. Returns it, and how
+    /// many bytes the journal has grown by.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn tell_gap(&self, queue: &Arc<Queue>, number: u64) -> Result<Option<(Event, u64)>, StoreError> {
+        let queue = Arc::clone(queue);
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            let untold = transaction
+                .prepare(
+                    "SELECT from_ms, to_ms, next_seq FROM gap JOIN source ON name = source
+                     WHERE source = ?1 AND number = ?2 AND NOT is_told",
+                )?
+                .query_row(params![queue.source, number], |row| {
+                    let gap = Gap { number, from_ms: row.get(0)?, to_ms: row.get(1)? };
+                    Ok((gap, row.get::<_, u64>(2)?))
+                })
+                .optional()?;
+            let Some((gap, next)) = untold else { return Ok(None) };
+            let first = Seq::try_new(next).ok_or(rusqlite::Error::InvalidQuery)?;
+            let event = gap.event(Arc::new(gap_queue(&queue))).ok_or(rusqlite::Error::InvalidQuery)?;
+            let (row, _) = Row::of(first, std::slice::from_ref(&event));
+            let bytes = insert(&transaction, &queue.source, OF_GAPS, &row)?;
+            transaction.execute(
+                "UPDATE source SET next_seq = ?2, journal_bytes = journal_bytes + ?3 WHERE name = ?1",
+                params![queue.source, first.next().get(), bytes],
+            )?;
+            transaction.execute(
+                "UPDATE gap SET is_told = 1 WHERE source = ?1 AND number = ?2",
+                params![queue.source, number],
+            )?;
+            transaction.commit()?;
+            Ok(Some((event, bytes)))
+        })
+        .await
+    }
+
+    /// Deletes rows that lie before `below` and that have been kept for `keep`; some of them, if there are many. Returns
+    /// how many rows and bytes.
     ///
     /// # Errors
     /// As [`Store::commit`].
     pub async fn trim_journal(
         &self,
         source: &str,
-        sinks: &[String],
+        below: Seq,
         keep: Duration,
-    ) -> Result<usize, StoreError> {
-        let settled = "id < (SELECT min(offset) FROM checkpoint WHERE source = ?1)";
-        self.delete(source, sinks.to_owned(), keep, settled).await
+    ) -> Result<(usize, u64), StoreError> {
+        let source = source.to_owned();
+        let kept_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            let (mut rows, mut bytes, mut end) = (0, 0u64, None);
+            let now = now_ms();
+            {
+                let mut select = transaction.prepare_cached(
+                    "SELECT first, count, received_ms, bytes FROM batch WHERE source = ?1 ORDER BY first",
+                )?;
+                let mut found = select.query([&source])?;
+                while let Some(row) = found.next()? {
+                    let (first, count, received_ms): (u64, u64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                    // One received while this machine's clock was ahead has been kept for long enough.
+                    let is_kept = received_ms > now.saturating_sub(kept_ms) && received_ms <= now;
+                    if first + count > below.get() || is_kept || rows == TRIM_ROWS {
+                        break;
+                    }
+                    (rows, bytes, end) = (rows + 1, bytes + row.get::<_, u64>(3)?, Some(first));
+                }
+            }
+            let Some(end) = end else { return Ok((0, 0)) };
+            transaction
+                .prepare_cached("DELETE FROM batch WHERE source = ?1 AND first <= ?2")?
+                .execute(params![source, end])?;
+            transaction
+                .prepare_cached("UPDATE source SET journal_bytes = max(journal_bytes - ?2, 0) WHERE name = ?1")?
+                .execute(params![source, bytes])?;
+            transaction.commit()?;
+            Ok((rows, bytes))
+        })
+        .await
     }
 
-    /// Deletes what has been kept for `keep`, when every lane has settled all there is; some of it, if it
-    /// is much. Returns how many events.
+    /// When the event at `seq`, or the next one that is there, was received, in Unix milliseconds.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub async fn empty_journal(&self, source: &str, keep: Duration) -> Result<usize, StoreError> {
-        self.delete(source, Vec::new(), keep, "TRUE").await
-    }
-
-    async fn delete(
-        &self,
-        source: &str,
-        sinks: Vec<String>,
-        keep: Duration,
-        which: &str,
-    ) -> Result<usize, StoreError> {
+    pub async fn received_ms(&self, source: &str, seq: Seq) -> Result<Option<i64>, StoreError> {
         let source = source.to_owned();
-        let kept_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-        let settled = format!(
-            "rowid IN (SELECT rowid FROM journal WHERE source = ?1 AND received_ms <= ?2 AND {which}
-             ORDER BY id LIMIT ?3)"
-        );
-        self.run(move |connection| {
-            let transaction = connection.transaction()?;
-            if !all_begun(&transaction, &source, &sinks)? {
-                return Ok(0);
-            }
-            let freed: Option<u64> = transaction
-                .prepare_cached(&format!("SELECT sum(bytes) FROM journal WHERE {settled}"))?
-                .query_row(params![source, now_ms().saturating_sub(kept_ms), TRIM_MAX], |row| row.get(0))?;
-            let Some(freed) = freed else { return Ok(0) };
-            let deleted = transaction
-                .prepare_cached(&format!("DELETE FROM journal WHERE {settled}"))?
-                .execute(params![source, now_ms().saturating_sub(kept_ms), TRIM_MAX])?;
-            transaction.execute(
-                "UPDATE source SET journal_bytes = max(journal_bytes - ?2, 0) WHERE name = ?1",
-                params![source, freed],
-            )?;
-            transaction.commit()?;
-            Ok(deleted)
+        self.read(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT received_ms FROM batch WHERE source = ?1
+                     AND first >= ifnull((SELECT max(first) FROM batch WHERE source = ?1 AND first <= ?2), 0)
+                     AND first + count > ?2 ORDER BY first LIMIT 1",
+                )?
+                .query_row(params![source, seq.get()], |row| row.get(0))
+                .optional()
         })
         .await
     }
@@ -225,22 +269,22 @@ impl Store {
             let transaction = connection.transaction()?;
             let rewound: Vec<Rewound> = transaction
                 .prepare(
-                    "SELECT source, min(id), (SELECT count(*) FROM journal AS all_of_them
-                         WHERE all_of_them.source = kept.source AND all_of_them.id >= min(kept.id))
-                     FROM journal AS kept
+                    "SELECT source, min(first), source.next_seq - min(first)
+                     FROM batch JOIN source ON source.name = batch.source
                      WHERE received_ms >= ?1 AND source IN
-                         (SELECT source FROM checkpoint WHERE sink = ?2 AND source = ifnull(?3, source))
+                         (SELECT source FROM lane WHERE sink = ?2 AND source = ifnull(?3, source))
                      GROUP BY source ORDER BY source",
                 )?
                 .query_map(params![from_ms, sink, source], |row| {
-                    Ok(Rewound { source: row.get(0)?, offset: row.get(1)?, events: row.get(2)? })
+                    Ok(Rewound { source: row.get(0)?, seq: row.get(1)?, events: row.get(2)? })
                 })?
                 .collect::<rusqlite::Result<_>>()?;
-            for Rewound { source, offset, .. } in &rewound {
+            for Rewound { source, seq, .. } in &rewound {
                 transaction.execute(
-                    "UPDATE checkpoint SET offset = min(offset, ?3), above = '[]', committed_ms = ?4
+                    "UPDATE lane SET next = min(next, ?3), above = iif(next > ?3, '[]', above), mark = '',
+                         inherited = '', committed_ms = ?4
                      WHERE source = ?1 AND sink = ?2",
-                    params![source, sink, offset, now_ms()],
+                    params![source, sink, seq, now_ms()],
                 )?;
             }
             transaction.commit()?;
@@ -248,72 +292,170 @@ impl Store {
         })
         .await
     }
-
-    /// How full the journal is of what some lane has not settled; what young events stay for, besides, are
-    /// a few pages. While one of `sinks` has no checkpoint yet, all of it counts.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub async fn journal_backlog(&self, source: &str, sinks: &[String]) -> Result<Fill, StoreError> {
-        let (source, sinks) = (source.to_owned(), sinks.to_owned());
-        self.run(move |connection| {
-            let has_begun = all_begun(connection, &source, &sinks)?;
-            connection.query_row(
-                "SELECT ifnull(sum(bytes), 0), min(received_ms) FILTER (WHERE source = ?2) FROM journal
-                 WHERE NOT ?1 OR EXISTS (
-                     SELECT 1 FROM checkpoint WHERE checkpoint.source = journal.source
-                     AND checkpoint.offset <= journal.id
-                     AND journal.id NOT IN (SELECT value FROM json_each(checkpoint.above)))",
-                params![has_begun, source],
-                |row| Ok(Fill { bytes: row.get(0)?, oldest_ms: row.get(1)? }),
-            )
-        })
-        .await
-    }
-
-    /// How full the journal is.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub async fn journal_fill(&self, source: &str) -> Result<Fill, StoreError> {
-        let source = source.to_owned();
-        self.run(move |connection| {
-            let bytes = connection
-                .prepare_cached("SELECT ifnull(sum(journal_bytes), 0) FROM source")?
-                .query_row([], |row| row.get(0))?;
-            let oldest_ms = connection
-                .prepare_cached(
-                    "SELECT received_ms FROM journal WHERE source = ?1
-                     AND id >= (SELECT min(offset) FROM checkpoint WHERE source = ?1) ORDER BY id LIMIT 1",
-                )?
-                .query_row([source], |row| row.get(0))
-                .optional()?;
-            Ok(Fill { bytes, oldest_ms })
-        })
-        .await
-    }
 }
 
-/// Whether each of `sinks` has a checkpoint.
-fn all_begun(connection: &Connection, source: &str, sinks: &[String]) -> rusqlite::Result<bool> {
-    let mut select = connection.prepare_cached("SELECT 1 FROM checkpoint WHERE source = ?1 AND sink = ?2")?;
-    for sink in sinks {
-        if !select.exists(params![source, sink])? {
-            return Ok(false);
+/// The queue of what sinks are told of the gaps of `queue`: its ids are none of the portal's.
+fn gap_queue(queue: &Queue) -> Queue {
+    Queue::new(&queue.source, &format!("{}/gap", queue.identity))
+}
+
+/// Writes how far the source has read.
+fn write_reading(
+    transaction: &Transaction<'_>,
+    source: &str,
+    reading: &Reading,
+    bytes: u64,
+) -> rusqlite::Result<()> {
+    let Reading { generation, next, open, confirmed, floor, marks } = reading;
+    transaction
+        .prepare_cached(
+            "UPDATE source SET generation = ?2, next_seq = ?3, open_seq = ?4, confirmed = ?5, floor = ?6,
+                 marks = ?7, journal_bytes = journal_bytes + ?8 WHERE name = ?1",
+        )?
+        .execute(params![source, generation, next.get(), open.get(), confirmed.get(), floor.get(), marks, bytes])
+        .map(|_| ())
+}
+
+/// What was written already, by an attempt whose answer got lost, is the same. Returns how much is new.
+fn insert(transaction: &Transaction<'_>, source: &str, generation: u32, row: &Row) -> rusqlite::Result<u64> {
+    let Row { first, count, ids, body } = row;
+    let bytes = (body.len() + count * EVENT_BYTES) as u64;
+    let inserted = transaction
+        .prepare_cached(
+            "INSERT INTO batch (source, first, count, generation, received_ms, bytes, ids, body, seal)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, seal(?1, ?2, ?3, ?4, ?7, ?8)) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![source, first.get(), count, generation, now_ms(), bytes, ids, body])?;
+    Ok(if inserted > 0 { bytes } else { 0 })
+}
+
+fn select(connection: &mut Connection, source: &str, from: Seq, bytes: usize) -> rusqlite::Result<Vec<Found>> {
+    let mut select = connection.prepare_cached(
+        "SELECT first, count, generation, ids, body, seal = seal(source, first, count, generation, ids, body)
+         FROM batch WHERE source = ?1
+         AND first >= ifnull((SELECT max(first) FROM batch WHERE source = ?1 AND first <= ?2), 0)
+         ORDER BY first",
+    )?;
+    let mut rows = select.query(params![source, from.get()])?;
+    let (mut found, mut size) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let (first, count): (u64, usize) = (row.get(0)?, row.get(1)?);
+        if first + count as u64 <= from.get() {
+            continue;
         }
+        size += row.get_ref(4)?.as_blob()?.len();
+        if size > bytes && !found.is_empty() {
+            break;
+        }
+        let is_sealed = row.get(5)?;
+        // What is damaged need not even be text.
+        let ids = if is_sealed { row.get(3)? } else { String::new() };
+        let first = Seq::try_new(first).ok_or(rusqlite::Error::InvalidQuery)?;
+        found.push(Found {
+            row: Row { first, count, ids, body: row.get(4)? },
+            generation: row.get(2)?,
+            is_sealed,
+        });
     }
-    Ok(true)
+    Ok(found)
 }
 
 impl Row {
-    fn event(self, queue: &Arc<Queue>) -> Option<Event> {
-        self.is_sealed.then_some(())?;
-        Some(Event {
+    /// As many of `events`, the first of which is at `first`, as make a row; and the others.
+    fn of(first: Seq, events: &[Event]) -> (Self, &[Event]) {
+        let (mut ids, mut body) = (Vec::new(), Vec::new());
+        for event in events.iter().take(BATCH_EVENTS_MAX) {
+            let (kind, date, payload) = (event.kind.as_str(), event.date.get(), event.data.get());
+            if !ids.is_empty() && body.len() + payload.len() > BATCH_BYTES_MAX {
+                break;
+            }
+            ids.push(event.id.get());
+            // Writing to a Vec cannot fail.
+            let _infallible = writeln!(body, "{} {} {}", kind.len(), date.len(), payload.len());
+            body.extend([kind, date, payload].into_iter().flat_map(str::bytes));
+        }
+        let (count, ids_text) = (ids.len(), serde_json::to_string(&ids).unwrap_or_default());
+        (Self { first, count, ids: ids_text, body }, &events[count..])
+    }
+
+    /// The events from `from` on; `None` when it is no row.
+    fn decode(&self, queue: &Arc<Queue>, from: Seq) -> Option<Vec<Entry>> {
+        let ids: Vec<u64> = serde_json::from_str(&self.ids).ok()?;
+        if ids.len() != self.count {
+            return None;
+        }
+        let (mut rest, mut entries) = (&self.body[..], Vec::new());
+        for (place, id) in ids.into_iter().enumerate() {
+            let header = rest.iter().position(|byte| *byte == b'\n')?;
+            let lengths = std::str::from_utf8(&rest[..header]).ok()?;
+            rest = &rest[header + 1..];
+            let mut texts = lengths.split(' ').map(|length| {
+                let (text, others) = rest.split_at_checked(length.parse().ok()?)?;
+                rest = others;
+                std::str::from_utf8(text).ok()
+            });
+            let (kind, date, payload) = (texts.next()??, texts.next()??, texts.next()??);
+            let seq = self.first.plus(place);
+            if seq < from {
+                continue;
+            }
+            let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
+            let event = Event {
+                queue: Arc::clone(queue),
+                id: EventId::try_new(id)?,
+                kind: kind.to_owned(),
+                date: raw(date)?,
+                data: raw(payload)?,
+            };
+            entries.push(Entry { seq, event });
+        }
+        Some(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(queue: &Arc<Queue>, id: u64, size: usize) -> Event {
+        Event {
             queue: Arc::clone(queue),
-            id: EventId::try_new(self.id)?,
-            kind: self.kind,
-            date: RawValue::from_string(self.date).ok()?,
-            data: RawValue::from_string(self.data).ok()?,
-        })
+            id: EventId::try_new(id).unwrap(),
+            kind: "ONIMV2MESSAGEADD".into(),
+            date: RawValue::from_string("\"2025-01-15T10:30:00+02:00\"".into()).unwrap(),
+            data: RawValue::from_string(format!("{{\n\"text\": \"{}\"}}", "ы".repeat(size))).unwrap(),
+        }
+    }
+
+    #[test]
+    fn rows_hold_what_they_were_made_of_byte_for_byte() {
+        let queue = Arc::new(Queue::new("support", "example.bitrix24.com/user/12"));
+        let events: Vec<Event> =
+            [(9, 1), (4, 200_000), (5, 0), (7, 300_000)].map(|(id, size)| event(&queue, id, size)).into();
+        let (mut rest, mut first, mut found, mut rows) = (&events[..], Seq::FIRST, Vec::new(), 0);
+        while !rest.is_empty() {
+            let (row, others) = Row::of(first, rest);
+            found.extend(row.decode(&queue, Seq::FIRST).unwrap());
+            assert_eq!(row.decode(&queue, first.next()).unwrap().len(), row.count - 1);
+            (first, rest, rows) = (first.plus(row.count), others, rows + 1);
+        }
+        assert_eq!(rows, 3);
+        assert_eq!(found.len(), events.len());
+        for (number, (entry, event)) in (1..).zip(found.iter().zip(&events)) {
+            assert_eq!((entry.seq.get(), entry.event.id), (number, event.id));
+            assert_eq!(entry.event.data.get(), event.data.get());
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_cut_is_none() {
+        let queue = Arc::new(Queue::new("support", "example.bitrix24.com/user/12"));
+        let events = [event(&queue, 1, 3), event(&queue, 2, 3)];
+        let (row, _) = Row::of(Seq::FIRST, &events);
+        for length in 0..row.body.len() {
+            let body = row.body[..length].to_owned();
+            let cut = Row { ids: row.ids.clone(), body, ..row };
+            assert!(cut.decode(&queue, Seq::FIRST).is_none(), "{length}");
+        }
     }
 }

@@ -1,16 +1,17 @@
 //! What lanes know of themselves after a restart: checkpoints, counts, states.
 //!
-//! Keeps I4: a checkpoint never moves back but by [`Store::set_offset`]; the update refuses it, as damage.
+//! Keeps I4: a checkpoint never moves back but by [`Store::rewind`]; the update refuses it, as damage.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use rusqlite::{Connection, Transaction, params};
 
 use super::dead_letters::{self, Burial};
+use super::journal::Reading;
 use super::{Store, StoreError, skips};
-use crate::checkpoint::Checkpoint;
-use crate::event::{Offset, Queue};
+use crate::checkpoint::{Checkpoint, Seq};
+use crate::event::{EventId, Offset, Queue};
 use crate::wall_clock::now_ms;
 
 /// What a commit makes durable of one lane.
@@ -22,12 +23,10 @@ pub struct Progress {
     pub tally: Tally,
     /// Those that the sink will never take; they are in the tally as well.
     pub burials: Vec<Burial>,
-    /// What the portal has been told to forget up to now.
-    pub confirmed: Offset,
+    /// What the sink wants to be told at the next start, if anything.
+    pub mark: Option<String>,
     /// Events of before are none of this lane's business, in Unix milliseconds by the portal's clock.
     pub start_ms: Option<i64>,
-    /// How many of the source's gaps the sink has been told of.
-    pub gaps: u64,
 }
 
 /// Numbers of settled events, by what became of them.
@@ -48,18 +47,20 @@ pub struct Tally {
 pub struct Adopted {
     /// Each sink that has a checkpoint.
     pub lanes: HashMap<String, LaneRecord>,
-    /// The portal has forgotten all below it: nothing there can come again.
-    pub confirmed: Offset,
-    /// All below it has been in the journal.
-    pub received: Offset,
-    /// All events of before are settled or in the journal, in Unix milliseconds by the portal's clock.
+    /// How far the source has read.
+    pub reading: Reading,
+    /// The oldest event of the journal, or the next one.
+    pub first: Seq,
+    /// The gaps that sinks were to be told of, and have not been.
+    pub untold: Vec<u64>,
+    /// How much the source's journal takes.
+    pub journal_bytes: u64,
+    /// All events of before are in the journal, in Unix milliseconds by the portal's clock.
     pub covered_ms: Option<i64>,
     /// By how much the portal's clock was ahead of this machine's, in milliseconds, if it has told the time.
     pub skew_ms: Option<i64>,
     /// The portal's dates were seen to contradict its clock.
     pub has_odd_dates: bool,
-    /// How many gaps there have been.
-    pub gaps: u64,
 }
 
 /// What the state file knows of a lane.
@@ -69,10 +70,37 @@ pub struct LaneRecord {
     pub checkpoint: Checkpoint,
     /// See [`Progress::start_ms`].
     pub start_ms: Option<i64>,
-    /// See [`Progress::gaps`].
-    pub gaps: u64,
+    /// See [`Progress::mark`].
+    pub mark: Option<String>,
+    /// What it had settled of the portal's queue when the journal did not hold it yet (layouts 1 to 3).
+    pub inherited: Option<Inherited>,
     /// Why it is paused, if it is: only a person's word ends that.
     pub pause: Option<String>,
+}
+
+/// What a lane had settled by the portal's ids.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Inherited {
+    offset: u64,
+    above: BTreeSet<u64>,
+}
+
+impl Inherited {
+    /// From its text: the offset below which all was settled, and the ids above it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (offset, above) = serde_json::from_str(text).ok()?;
+        Some(Self { offset, above })
+    }
+
+    /// Whether the event was settled.
+    pub fn covers(&self, id: EventId) -> bool {
+        id.get() < self.offset || self.above.contains(&id.get())
+    }
+
+    /// Whether the portal has forgotten all that it speaks of.
+    fn is_over(&self, confirmed: Offset) -> bool {
+        confirmed.get() >= self.offset && self.above.iter().all(|id| *id < confirmed.get())
+    }
 }
 
 /// What an operator reads of a lane.
@@ -124,22 +152,35 @@ impl Store {
             let (source_name, now) = (queue.source.to_string(), queue.identity.to_string());
             return Err(StoreError::OtherQueue { source_name, known: on_record.identity, now });
         }
+        let damaged = |what: &str| self.damaged(format!("{what} cannot be read"));
+        let offset = |number| Offset::try_new(number).ok_or_else(|| damaged("an offset"));
+        let seq = |number| Seq::try_new(number).ok_or_else(|| damaged("a sequence number"));
+        let [generation, next, open, confirmed, floor] = on_record.numbers;
+        let reading = Reading {
+            generation: u32::try_from(generation).map_err(|_| damaged("the generation"))?,
+            next: seq(next)?,
+            open: seq(open)?,
+            confirmed: offset(confirmed)?,
+            floor: offset(floor)?,
+            marks: on_record.marks,
+        };
         let mut lanes = HashMap::new();
-        for (sink, offset, above, start_ms, gaps, pause) in on_record.lanes {
-            let checkpoint = Offset::try_new(offset).and_then(|offset| Checkpoint::parse(offset, &above));
-            let checkpoint = checkpoint
-                .ok_or_else(|| self.damaged(format!("the checkpoint of `{sink}` cannot be read")))?;
-            lanes.insert(sink, LaneRecord { checkpoint, start_ms, gaps, pause });
+        for LaneRow { sink, next, above, start_ms, mark, inherited, pause } in on_record.lanes {
+            let checkpoint = Seq::try_new(next).and_then(|next| Checkpoint::parse(next, &above));
+            let checkpoint = checkpoint.ok_or_else(|| damaged(&format!("the checkpoint of `{sink}`")))?;
+            let mark = Some(mark).filter(|mark| !mark.is_empty());
+            let inherited = Inherited::parse(&inherited).filter(|of| !of.is_over(reading.confirmed));
+            lanes.insert(sink, LaneRecord { checkpoint, start_ms, mark, inherited, pause });
         }
-        let offset = |number| Offset::try_new(number).ok_or_else(|| self.damaged("an offset below 1".into()));
         Ok(Adopted {
             lanes,
-            confirmed: offset(on_record.confirmed)?,
-            received: offset(on_record.received)?,
+            first: seq(on_record.first)?,
+            reading,
+            untold: on_record.untold,
+            journal_bytes: on_record.journal_bytes,
             covered_ms: on_record.covered_ms,
             skew_ms: on_record.skew_ms,
             has_odd_dates: on_record.has_odd_dates,
-            gaps: on_record.gaps,
         })
     }
 
@@ -167,7 +208,7 @@ impl Store {
         let source = source.to_owned();
         self.run(move |connection| {
             let transaction = connection.transaction()?;
-            for table in ["checkpoint", "journal", "gap"] {
+            for table in ["lane", "batch", "gap"] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE source = ?1"), [&source])?;
             }
             transaction.execute("DELETE FROM source WHERE name = ?1", [&source])?;
@@ -184,7 +225,7 @@ impl Store {
     /// As [`Store::commit`].
     pub async fn forget_sink(&self, sink: &str) -> Result<usize, StoreError> {
         let sink = sink.to_owned();
-        self.run(move |connection| connection.execute("DELETE FROM checkpoint WHERE sink = ?1", [sink])).await
+        self.run(move |connection| connection.execute("DELETE FROM lane WHERE sink = ?1", [sink])).await
     }
 
     /// Forgets that `source` ever had `sink`.
@@ -194,14 +235,15 @@ impl Store {
     pub async fn forget_lane(&self, source: &str, sink: &str) -> Result<(), StoreError> {
         let (source, sink) = (source.to_owned(), sink.to_owned());
         self.run(move |connection| {
-            connection.execute("DELETE FROM checkpoint WHERE source = ?1 AND sink = ?2", [source, sink])
+            connection.execute("DELETE FROM lane WHERE source = ?1 AND sink = ?2", [source, sink])
         })
         .await
         .map(|_| ())
     }
 
-    /// Puts the checkpoints of a source's sinks at `offset`, forward or back: an operator's decision
-    /// (I4). The source must have been adopted; `sinks` are those that get one if they have none yet.
+    /// Puts a source and all its sinks at `offset` of the portal's queue, forward or back: an operator's decision (I4).
+    /// What the portal still has from there on is delivered, again if need be; what lies below is given up, in the
+    /// journal as well. The source must have been adopted; `sinks` are those that get a checkpoint if they have none yet.
     ///
     /// # Errors
     /// As [`Store::commit`].
@@ -214,34 +256,32 @@ impl Store {
         let source = source.to_owned();
         self.run(move |connection| {
             let transaction = connection.transaction()?;
-            // Settled events must not be taken for those that will come under the same ids.
-            transaction.execute(
-                "DELETE FROM journal WHERE source = ?1
-                 AND id < (SELECT min(offset) FROM checkpoint WHERE source = ?1)",
-                [&source],
-            )?;
-            transaction.execute(
-                "UPDATE source SET journal_bytes = (SELECT ifnull(sum(bytes), 0) FROM journal WHERE source = name)
-                 WHERE name = ?1",
-                [&source],
-            )?;
             skips::end(&transaction, &source)?;
-            // The portal may have counted anew: what it has once forgotten says nothing any more.
-            transaction.execute(
-                "UPDATE source SET confirmed = 1, received = 1, trouble = '' WHERE name = ?1",
-                [&source],
-            )?;
-            transaction.execute(
-                "UPDATE checkpoint SET offset = ?2, above = '[]', committed_ms = ?3 WHERE source = ?1",
-                params![source, offset.get(), now_ms()],
-            )?;
             for sink in sinks {
                 transaction.execute(
-                    "INSERT INTO checkpoint (source, sink, offset, committed_ms) VALUES (?1, ?2, ?3, ?4)
+                    "INSERT INTO lane (source, sink, next, committed_ms) VALUES (?1, ?2, 1, ?3)
                      ON CONFLICT DO NOTHING",
-                    params![source, sink, offset.get(), now_ms()],
+                    params![source, sink, now_ms()],
                 )?;
             }
+            let lanes: Vec<(String, u64)> = transaction
+                .prepare(
+                    "SELECT sink, min(next, open_seq) FROM lane JOIN source ON name = source WHERE source = ?1",
+                )?
+                .query_map([&source], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            for (sink, from) in lanes {
+                transaction.execute(
+                    "UPDATE lane SET next = ?3, above = '[]', inherited = '', mark = '', committed_ms = ?4
+                     WHERE source = ?1 AND sink = ?2",
+                    params![source, sink, first_wanted(&transaction, &source, from, offset)?, now_ms()],
+                )?;
+            }
+            // What the portal has once forgotten says nothing any more: it may show all of it again.
+            transaction.execute(
+                "UPDATE source SET confirmed = 1, floor = ?2, trouble = '' WHERE name = ?1",
+                params![source, offset.get()],
+            )?;
             transaction.commit()
         })
         .await
@@ -255,7 +295,7 @@ impl Store {
         let (source, sink) = (source.to_owned(), sink.to_owned());
         self.run(move |connection| {
             connection.execute(
-                "INSERT INTO checkpoint (source, sink, offset, committed_ms, state, since_ms, next_ms, trouble)
+                "INSERT INTO lane (source, sink, next, committed_ms, state, since_ms, next_ms, trouble)
                  VALUES (?1, ?2, 1, ?3, ?4, ?3, ?5, ?6)
                  ON CONFLICT DO UPDATE SET
                      since_ms = iif(state = excluded.state, since_ms, excluded.since_ms),
@@ -275,23 +315,23 @@ fn commit(
     sink: &str,
     progress: &Progress,
 ) -> rusqlite::Result<()> {
-    let Progress { checkpoint, tally, burials, confirmed, start_ms, gaps } = progress;
+    let Progress { checkpoint, tally, burials, mark, start_ms } = progress;
     let changed = transaction
         .prepare_cached(
-            "INSERT INTO checkpoint (source, sink, offset, above, committed_ms, delivered, filtered, expired,
-                 buried, start_ms, gaps)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+            "INSERT INTO lane (source, sink, next, above, committed_ms, delivered, filtered, expired, buried, start_ms,
+                 mark)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ifnull(?11, ''))
              ON CONFLICT DO UPDATE SET
-                 offset = excluded.offset, above = excluded.above, committed_ms = excluded.committed_ms,
+                 next = excluded.next, above = excluded.above, committed_ms = excluded.committed_ms,
                  delivered = delivered + excluded.delivered, filtered = filtered + excluded.filtered,
                  expired = expired + excluded.expired, buried = buried + excluded.buried,
-                 start_ms = excluded.start_ms, gaps = excluded.gaps
-             WHERE excluded.offset >= checkpoint.offset",
+                 start_ms = excluded.start_ms, mark = ifnull(?11, mark)
+             WHERE excluded.next >= lane.next",
         )?
         .execute(params![
             source,
             sink,
-            checkpoint.offset().get(),
+            checkpoint.next().get(),
             checkpoint.above_text(),
             now_ms(),
             tally.delivered,
@@ -299,7 +339,7 @@ fn commit(
             tally.expired,
             tally.buried,
             start_ms,
-            gaps
+            mark
         ])?;
     if changed == 0 {
         // Somebody else has moved it: what is settled here would be on no record.
@@ -308,26 +348,55 @@ fn commit(
     for burial in burials {
         dead_letters::bury(transaction, sink, burial)?;
     }
-    transaction
-        .prepare_cached("UPDATE source SET confirmed = ?2 WHERE name = ?1 AND confirmed < ?2")?
-        .execute(params![source, confirmed.get()])?;
     Ok(())
+}
+
+/// The first event of the journal from `from` on that the portal has numbered `offset` or higher, or the one that comes
+/// next.
+fn first_wanted(
+    transaction: &Transaction<'_>,
+    source: &str,
+    from: u64,
+    offset: Offset,
+) -> rusqlite::Result<u64> {
+    let mut select = transaction
+        .prepare("SELECT first, ids FROM batch WHERE source = ?1 AND first + count > ?2 ORDER BY first")?;
+    let mut rows = select.query(params![source, from])?;
+    while let Some(row) = rows.next()? {
+        let (first, ids): (u64, String) = (row.get(0)?, row.get(1)?);
+        let ids: Vec<u64> = serde_json::from_str(&ids).unwrap_or_default();
+        let wanted = (first..).zip(ids).find(|(seq, id)| *seq >= from && *id >= offset.get());
+        if let Some((seq, _)) = wanted {
+            return Ok(seq);
+        }
+    }
+    transaction.query_row("SELECT next_seq FROM source WHERE name = ?1", [source], |row| row.get(0))
 }
 
 /// A source's rows.
 struct OnRecord {
     identity: String,
-    confirmed: u64,
-    received: u64,
+    /// Generation, the next sequence number, the first open one, what is confirmed, and the floor.
+    numbers: [u64; 5],
+    marks: String,
+    first: u64,
+    journal_bytes: u64,
     covered_ms: Option<i64>,
     skew_ms: Option<i64>,
     has_odd_dates: bool,
-    gaps: u64,
+    untold: Vec<u64>,
     lanes: Vec<LaneRow>,
 }
 
-/// Sink, offset, the ids above it, start, gaps, and why it is paused.
-type LaneRow = (String, u64, String, Option<i64>, u64, Option<String>);
+struct LaneRow {
+    sink: String,
+    next: u64,
+    above: String,
+    start_ms: Option<i64>,
+    mark: String,
+    inherited: String,
+    pause: Option<String>,
+}
 
 fn on_record(connection: &mut Connection, source: &str, identity: &str) -> rusqlite::Result<OnRecord> {
     let transaction = connection.transaction()?;
@@ -340,33 +409,48 @@ fn on_record(connection: &mut Connection, source: &str, identity: &str) -> rusql
     // What troubled an earlier run is history, but for a pause. Without any, nothing is written: a start on a full disk works.
     transaction.execute("UPDATE source SET trouble = '' WHERE name = ?1 AND trouble <> ''", [source])?;
     transaction.execute(
-        "UPDATE checkpoint SET trouble = '', state = 'flowing', next_ms = NULL
+        "UPDATE lane SET trouble = '', state = 'flowing', next_ms = NULL
          WHERE source = ?1 AND (trouble <> '' OR state <> 'flowing') AND state <> 'paused'",
         [source],
     )?;
     let lanes = transaction
         .prepare(
-            "SELECT sink, offset, above, start_ms, gaps, iif(state = 'paused', trouble, NULL)
-             FROM checkpoint WHERE source = ?1",
+            "SELECT sink, next, above, start_ms, mark, inherited, iif(state = 'paused', trouble, NULL)
+             FROM lane WHERE source = ?1",
         )?
         .query_map([source], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+            Ok(LaneRow {
+                sink: row.get(0)?,
+                next: row.get(1)?,
+                above: row.get(2)?,
+                start_ms: row.get(3)?,
+                mark: row.get(4)?,
+                inherited: row.get(5)?,
+                pause: row.get(6)?,
+            })
         })?
         .collect::<rusqlite::Result<_>>()?;
+    let untold = transaction
+        .prepare("SELECT number FROM gap WHERE source = ?1 AND NOT is_told ORDER BY number")?
+        .query_map([source], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
     let on_record = transaction.query_row(
-        "SELECT identity, confirmed, received, covered_ms, has_odd_dates,
-             (SELECT ifnull(max(number), 0) FROM gap WHERE source = name), iif(covered_ms IS NULL, NULL, skew_ms)
+        "SELECT identity, generation, next_seq, open_seq, confirmed, floor, marks, journal_bytes, covered_ms,
+             iif(covered_ms IS NULL, NULL, skew_ms), has_odd_dates,
+             ifnull((SELECT min(first) FROM batch WHERE source = name), next_seq)
          FROM source WHERE name = ?1",
         [source],
         |row| {
             Ok(OnRecord {
                 identity: row.get(0)?,
-                confirmed: row.get(1)?,
-                received: row.get(2)?,
-                covered_ms: row.get(3)?,
-                has_odd_dates: row.get(4)?,
-                gaps: row.get(5)?,
-                skew_ms: row.get(6)?,
+                numbers: [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?],
+                marks: row.get(6)?,
+                journal_bytes: row.get(7)?,
+                covered_ms: row.get(8)?,
+                skew_ms: row.get(9)?,
+                has_odd_dates: row.get(10)?,
+                first: row.get(11)?,
+                untold,
                 lanes,
             })
         },

@@ -49,20 +49,23 @@ pub use dead_letters::{Burial, Graves, Letter, LetterFilter, LettersLock, OpenLe
 pub use error::StoreError;
 use guard::Guard;
 pub use inspection::{Finding, Inspection, Soundness, Verdict};
-pub use journal::{Chunk, Fill, Rewound};
-pub use lanes::{Adopted, LaneNote, LaneRecord, LaneState, Progress, Tally};
+pub use journal::{Append, Reading, Rewound};
+pub use lanes::{Adopted, Inherited, LaneNote, LaneRecord, LaneState, Progress, Tally};
 use lock::Lock;
 pub use lookout::Lookout;
 pub use pauses::Resumed;
 pub use report::{GapReport, GraveReport, LaneReport, MoveReport, Report, SourceReport};
 pub use simulation::{LaneView, View};
 pub use skips::Skip;
-pub use sources::{Gap, Health};
+pub use sources::{GAP_KIND, Gap, Health};
 pub use undelivered::Undelivered;
 use wait::{Wait, Waits};
 
 /// How long a statement waits for a reader (`status`, a backup) before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many idle connections that only read stay open.
+const READERS_MAX: usize = 4;
 
 /// Statements that stay prepared: more than there are in the paths of every event.
 const STATEMENTS: usize = 32;
@@ -87,6 +90,8 @@ impl Disk {
 /// The state file, open. Cheap to clone; work is done off the runtime's threads.
 #[derive(Clone)]
 pub struct Store {
+    /// Connections that only read, and that nobody uses now. Closed first: the last one to be closed puts the log away.
+    readers: Arc<Mutex<Vec<Connection>>>,
     database: Arc<Mutex<Database>>,
     path: Arc<Path>,
     disk: Disk,
@@ -133,7 +138,8 @@ impl Store {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let database = Database { connection, _files: disk.files() };
         let database = Arc::new(Mutex::new(database));
-        Self { database, path: path.into(), disk, damage: Arc::default(), waits }
+        let readers = Arc::default();
+        Self { database, readers, path: path.into(), disk, damage: Arc::default(), waits }
     }
 
     /// Checks that the state file is still where it was opened, before the portal is let forget what is in it.
@@ -232,7 +238,7 @@ impl Store {
     /// As [`Store::commit`].
     pub async fn recall(&self, key: &str) -> Result<Option<String>, StoreError> {
         let key = key.to_owned();
-        self.run(move |connection| {
+        self.read(move |connection| {
             connection
                 .query_row("SELECT value FROM memory WHERE key = ?1", [key], |row| row.get(0))
                 .optional()
@@ -240,28 +246,68 @@ impl Store {
         .await
     }
 
-    /// Runs `work`; on a thread that may block, when there is a disk.
+    /// Runs `work`, which may write; on a thread that may block, when there is a disk.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let store = self.clone();
+        self.visit(move || {
+            // A panic in `work` leaves no half-done transaction behind: SQLite rolls it back.
+            let mut database = store.database.lock().unwrap_or_else(PoisonError::into_inner);
+            store.use_connection(&mut database.connection, work)
+        })
+        .await
+    }
+
+    /// Runs `work`, which only reads, beside whoever writes.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if let Disk::Simulated(_) = self.disk {
+            return self.run(work).await;
+        }
+        let store = self.clone();
+        self.visit(move || {
+            let idle = store.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => file::open_reader(&store.path)?,
+            };
+            let outcome = store.use_connection(&mut connection, work);
+            let mut readers = store.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            if outcome.is_ok() && readers.len() < READERS_MAX {
+                readers.push(connection);
+            }
+            outcome
+        })
+        .await
+    }
+
+    fn use_connection<T>(
+        &self,
+        connection: &mut Connection,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.disk.files().map_or(Ok(()), |files| files.verify())?;
+        work(connection).map_err(|error| {
+            let error = StoreError::from_sqlite(&self.path, &error);
+            if let StoreError::Damaged { detail, .. } = &error {
+                self.damage.get_or_init(|| detail.clone());
+            }
+            error
+        })
+    }
+
+    /// Does `work` unless the file was found damaged; as slowly as the script says, when there is no disk.
+    async fn visit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         if let Some(detail) = self.damage.get() {
             return Err(self.damaged(detail.clone()));
         }
-        let (database, path) = (Arc::clone(&self.database), Arc::clone(&self.path));
-        let (damage, files) = (Arc::clone(&self.damage), self.disk.files());
-        let work = move || {
-            // A panic in `work` leaves no half-done transaction behind: SQLite rolls it back.
-            let mut database = database.lock().unwrap_or_else(PoisonError::into_inner);
-            files.map_or(Ok(()), |files| files.verify())?;
-            work(&mut database.connection).map_err(|error| {
-                let error = StoreError::from_sqlite(&path, &error);
-                if let StoreError::Damaged { detail, .. } = &error {
-                    damage.get_or_init(|| detail.clone());
-                }
-                error
-            })
-        };
         if let Disk::Simulated(script) = self.disk {
             let unavailable = |detail| StoreError::Unavailable { path: self.path.to_path_buf(), detail };
             tokio::time::sleep(script().map_err(unavailable)?).await;

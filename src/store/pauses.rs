@@ -23,7 +23,7 @@ impl Store {
         let (source, sink, trouble) = (source.to_owned(), sink.to_owned(), trouble.to_owned());
         self.run(move |connection| {
             connection.execute(
-                "INSERT INTO checkpoint (source, sink, offset, committed_ms, state, since_ms, trouble)
+                "INSERT INTO lane (source, sink, next, committed_ms, state, since_ms, trouble)
                  VALUES (?1, ?2, 1, ?3, 'paused', ?3, ?4)
                  ON CONFLICT DO UPDATE SET since_ms = iif(state = 'paused', since_ms, excluded.since_ms),
                      state = 'paused', next_ms = NULL, trouble = excluded.trouble",
@@ -40,9 +40,9 @@ impl Store {
     /// As [`Store::commit`].
     pub async fn is_paused(&self, source: &str, sink: &str) -> Result<bool, StoreError> {
         let (source, sink) = (source.to_owned(), sink.to_owned());
-        self.run(move |connection| {
+        self.read(move |connection| {
             connection.query_row(
-                "SELECT EXISTS (SELECT 1 FROM checkpoint WHERE source = ?1 AND sink = ?2 AND state = 'paused')",
+                "SELECT EXISTS (SELECT 1 FROM lane WHERE source = ?1 AND sink = ?2 AND state = 'paused')",
                 [source, sink],
                 |row| row.get(0),
             )
@@ -59,7 +59,7 @@ impl Store {
         self.run(move |connection| {
             let lanes = "sink = ?1 AND (?2 IS NULL OR source = ?2)";
             let is_known: bool = connection.query_row(
-                &format!("SELECT EXISTS (SELECT 1 FROM checkpoint WHERE {lanes})"),
+                &format!("SELECT EXISTS (SELECT 1 FROM lane WHERE {lanes})"),
                 params![sink, source],
                 |row| row.get(0),
             )?;
@@ -67,7 +67,7 @@ impl Store {
                 return Ok(Resumed::Unknown);
             }
             let mut update = connection.prepare(&format!(
-                "UPDATE checkpoint SET state = 'flowing', since_ms = ?3, next_ms = NULL, trouble = ''
+                "UPDATE lane SET state = 'flowing', since_ms = ?3, next_ms = NULL, trouble = ''
                  WHERE {lanes} AND state = 'paused' RETURNING source"
             ))?;
             let resumed = update.query_map(params![sink, source, now_ms()], |row| row.get(0))?;

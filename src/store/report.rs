@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use super::lock::{self, Lock};
 use super::{Gap, Skip, StoreError, file, now_ms, schema, skips};
-use crate::checkpoint::Checkpoint;
-use crate::event::{EventId, Offset};
+use crate::checkpoint::{Checkpoint, Seq};
 
 /// A source that polls has left word of it within this time, unless it follows a silence.
 const NOTED_WITHIN_MS: i64 = 30_000;
@@ -64,8 +63,10 @@ pub struct SourceReport {
     pub confirmed: u64,
     /// How often the portal had stopped recording without our doing, as far as it can be seen.
     pub losses: u64,
-    /// All below it has been in the journal.
-    pub received: u64,
+    /// Which life of the portal's counter it reads: a portal that was restored begins the next.
+    pub generation: u64,
+    /// The sequence number of the next event.
+    pub next: u64,
     /// All events of before are settled or in the journal, in Unix milliseconds by the portal's clock.
     pub covered_ms: Option<i64>,
     /// By how much the portal's clock is ahead of this machine's, in milliseconds.
@@ -92,10 +93,8 @@ pub struct LaneReport {
     pub source: String,
     /// The sink's name.
     pub sink: String,
-    /// Its checkpoint: all below is settled.
-    pub offset: u64,
-    /// The highest id that is settled; above the offset it may not be alone in being so.
-    pub highest: u64,
+    /// Its checkpoint: all before this sequence number is settled.
+    pub next: u64,
     /// When that was committed, in Unix milliseconds.
     pub committed_ms: i64,
     /// How many events it has delivered so far.
@@ -108,7 +107,7 @@ pub struct LaneReport {
     pub buried: u64,
     /// How many of those are still there, as dead letters.
     pub dead_letters: u64,
-    /// How many events of the journal it has not settled.
+    /// How many events that the source has read it has not settled.
     pub pending: u64,
     /// `flowing`, `retrying`, `held`, `paused` or `draining`.
     pub state: String,
@@ -167,17 +166,19 @@ pub struct GraveReport {
     pub oldest_ms: i64,
 }
 
-/// Opens the state file for looking at it, and says which layout it has: 0 for an empty one.
-pub fn open(path: &Path) -> Result<(Connection, u32), StoreError> {
+/// Opens the state file for looking at it. One of an older layout is brought to the newest in memory: looking must not
+/// change the file.
+pub fn open(path: &Path) -> Result<Connection, StoreError> {
     let connection = file::open_to_read(path)?;
     let layout = schema::inspect_lightly(&connection, path)?;
-    Ok((connection, layout))
+    let brought = schema::brought_to_newest(&connection, layout);
+    Ok(brought.map_err(|error| StoreError::from_sqlite(path, &error))?.unwrap_or(connection))
 }
 
 /// Reads the state file.
 pub fn read(path: &Path) -> Result<Report, StoreError> {
     let holder = Lock::holder(path);
-    let (connection, layout) = open(path)?;
+    let connection = open(path)?;
     let select = |connection: &Connection| -> rusqlite::Result<Report> {
         // One moment for all of it.
         let connection = connection.unchecked_transaction()?;
@@ -186,20 +187,17 @@ pub fn read(path: &Path) -> Result<Report, StoreError> {
             holder_since_ms: holder.as_deref().and_then(lock::since_ms),
             holder,
             trouble,
-            sources: select_sources(&connection, layout)?,
-            lanes: select_lanes(&connection, layout)?,
-            dead_letters: select_graves(&connection, layout)?,
-            moves: select_moves(&connection, layout)?,
+            sources: select_sources(&connection)?,
+            lanes: select_lanes(&connection)?,
+            dead_letters: select_graves(&connection)?,
+            moves: select_moves(&connection)?,
         })
     };
     select(&connection).map_err(|error| StoreError::from_sqlite(path, &error))
 }
 
 /// Those that went back to where they were have not moved.
-fn select_moves(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<MoveReport>> {
-    if layout < 2 {
-        return Ok(Vec::new());
-    }
+fn select_moves(connection: &Connection) -> rusqlite::Result<Vec<MoveReport>> {
     let mut select = connection.prepare(
         "SELECT substr(key, 6), rtrim(substr(value, instr(value, '//') + 2), '/') FROM memory
          WHERE substr(key, 1, 5) = 'home/' ORDER BY key",
@@ -208,40 +206,33 @@ fn select_moves(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<Mo
     rows.filter(|row| row.as_ref().map_or(true, |moved| moved.portal != moved.moved_to)).collect()
 }
 
-fn select_sources(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<SourceReport>> {
-    // Looking must not change the file, so one that was not brought to the newest layout yet is read as it is.
-    let confirmed = if layout >= 2 { "confirmed, losses" } else { "1, 0" };
-    let newer = if layout >= 3 {
-        "received, covered_ms, skew_ms, stolen, stolen_ms, journal_bytes,
-             (SELECT count(*) FROM journal WHERE source = name)"
-    } else {
-        "1, NULL, 0, 0, NULL, 0, 0"
-    };
-    if layout == 0 {
-        return Ok(Vec::new());
-    }
-    let mut select = connection.prepare(&format!(
-        "SELECT name, identity, polled_ms, trouble, {confirmed}, {newer} FROM source ORDER BY name"
-    ))?;
+fn select_sources(connection: &Connection) -> rusqlite::Result<Vec<SourceReport>> {
+    let mut select = connection.prepare(
+        "SELECT name, identity, polled_ms, trouble, confirmed, losses, generation, next_seq, covered_ms, skew_ms,
+             stolen, stolen_ms, journal_bytes,
+             next_seq - ifnull((SELECT min(first) FROM batch WHERE source = name), next_seq)
+         FROM source ORDER BY name",
+    )?;
     let rows = select.query_map([], |row| {
         let name: String = row.get(0)?;
-        let (covered_ms, skew_ms): (Option<i64>, i64) = (row.get(7)?, row.get(8)?);
+        let (covered_ms, skew_ms): (Option<i64>, i64) = (row.get(8)?, row.get(9)?);
         Ok(SourceReport {
-            gaps: if layout >= 3 { select_gaps(connection, &name)? } else { Vec::new() },
+            gaps: select_gaps(connection, &name)?,
             name,
             identity: row.get(1)?,
             polled_ms: row.get(2)?,
             trouble: row.get(3)?,
             confirmed: row.get(4)?,
             losses: row.get(5)?,
-            received: row.get(6)?,
+            generation: row.get(6)?,
+            next: row.get(7)?,
             covered_ms,
             skew_ms,
             retention_left_s: covered_ms.map(|covered_ms| retention_left_s(covered_ms, skew_ms)),
-            stolen: row.get(9)?,
-            stolen_ms: row.get(10)?,
-            journal_bytes: row.get(11)?,
-            journal_events: row.get(12)?,
+            stolen: row.get(10)?,
+            stolen_ms: row.get(11)?,
+            journal_bytes: row.get(12)?,
+            journal_events: row.get(13)?,
         })
     })?;
     rows.collect()
@@ -266,10 +257,7 @@ fn select_gaps(connection: &Connection, source: &str) -> rusqlite::Result<Vec<Ga
     rows.collect()
 }
 
-fn select_graves(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<GraveReport>> {
-    if layout < 3 {
-        return Ok(Vec::new());
-    }
+fn select_graves(connection: &Connection) -> rusqlite::Result<Vec<GraveReport>> {
     let mut select = connection.prepare(
         "SELECT sink, count(*), sum(bytes), min(buried_ms) FROM dead_letter GROUP BY sink ORDER BY sink",
     )?;
@@ -279,35 +267,18 @@ fn select_graves(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<G
     rows.collect()
 }
 
-fn highest(offset: u64, above: &str) -> u64 {
-    let checkpoint = Offset::try_new(offset).and_then(|offset| Checkpoint::parse(offset, above));
-    let last = checkpoint.and_then(|checkpoint| checkpoint.above().last());
-    last.map_or(offset.saturating_sub(1), EventId::get)
-}
-
-fn select_lanes(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<LaneReport>> {
-    let newer = if layout >= 3 {
-        "expired, buried, state, since_ms, next_ms, above,
-             (SELECT count(*) FROM dead_letter WHERE dead_letter.source = checkpoint.source
-                  AND dead_letter.sink = checkpoint.sink),
-             (SELECT count(*) FROM journal WHERE journal.source = checkpoint.source AND id >= checkpoint.offset)
-                 - (SELECT count(*) FROM json_each(checkpoint.above) JOIN journal
-                     ON journal.source = checkpoint.source AND journal.id = value)"
-    } else {
-        "0, 0, 'flowing', NULL, NULL, '[]', 0, 0"
-    };
-    if layout == 0 {
-        return Ok(Vec::new());
-    }
-    let mut select = connection.prepare(&format!(
-        "SELECT source, sink, offset, committed_ms, delivered, filtered, trouble, {newer}
-         FROM checkpoint ORDER BY source, sink"
-    ))?;
+fn select_lanes(connection: &Connection) -> rusqlite::Result<Vec<LaneReport>> {
+    let mut select = connection.prepare(
+        "SELECT source, sink, next, committed_ms, delivered, filtered, lane.trouble, expired, buried, state, since_ms,
+             next_ms, above, next_seq,
+             (SELECT count(*) FROM dead_letter WHERE dead_letter.source = lane.source AND dead_letter.sink = lane.sink)
+         FROM lane JOIN source ON name = source ORDER BY source, sink",
+    )?;
     let rows = select.query_map([], |row| {
         Ok(LaneReport {
             source: row.get(0)?,
             sink: row.get(1)?,
-            offset: row.get(2)?,
+            next: row.get(2)?,
             committed_ms: row.get(3)?,
             delivered: row.get(4)?,
             filtered: row.get(5)?,
@@ -317,10 +288,15 @@ fn select_lanes(connection: &Connection, layout: u32) -> rusqlite::Result<Vec<La
             state: row.get(9)?,
             since_ms: row.get(10)?,
             next_ms: row.get(11)?,
-            highest: highest(row.get(2)?, &row.get::<_, String>(12)?),
-            dead_letters: row.get(13)?,
-            pending: row.get(14)?,
+            pending: pending(row.get(2)?, &row.get::<_, String>(12)?, row.get(13)?),
+            dead_letters: row.get(14)?,
         })
     })?;
     rows.collect()
+}
+
+/// How many events before `end` a lane has not settled.
+fn pending(next: u64, above: &str, end: u64) -> u64 {
+    let checkpoint = Seq::try_new(next).and_then(|next| Checkpoint::parse(next, above));
+    checkpoint.zip(Seq::try_new(end)).map_or(0, |(checkpoint, end)| checkpoint.pending(end))
 }

@@ -1,7 +1,6 @@
 //! Every row's own rules, and those between tables: what SQLite cannot know of the state file.
 //!
-//! Only what must hold is a rule: a lane may lie before `received` or behind it, and a sink that is new
-//! begins below what is confirmed.
+//! Only what must hold is a rule.
 
 use std::collections::BTreeMap;
 
@@ -40,62 +39,55 @@ const TABLES: &[Table] = &[
         row: "name",
         shown: Shown::Rows(
             "iif(identity = '', 'no queue yet', identity) || ', confirmed below ' || confirmed
-             || iif(received > 1, ', received below ' || received, '')",
+             || ', ' || (next_seq - 1) || ' events read' || iif(generation > 1, ', generation ' || generation, '')",
         ),
         rules: &[
             (
-                "seal = seal(name, identity, confirmed, received, covered_ms, has_odd_dates, journal_bytes)",
+                "seal = seal(name, identity, generation, next_seq, open_seq, confirmed, floor, marks, covered_ms,
+                     has_odd_dates, journal_bytes)",
                 NOT_AS_WRITTEN,
             ),
-            ("confirmed >= 1 AND received >= 1", "an offset below 1"),
+            ("confirmed >= 1 AND floor >= 1", "an offset below 1"),
+            ("open_seq BETWEEN 1 AND next_seq", "it says that more is confirmed than was read"),
             (
-                "journal_bytes = (SELECT ifnull(sum(bytes), 0) FROM journal WHERE source = name)",
+                "journal_bytes = (SELECT ifnull(sum(bytes), 0) FROM batch WHERE source = name)",
                 "the size on record is not that of its journal",
             ),
         ],
     },
     Table {
-        name: "checkpoint",
+        name: "lane",
         what: "checkpoint",
         row: "source || ' -> ' || sink",
         shown: Shown::Rows(
-            "'offset ' || offset
-             || iif(json_valid(above) AND above <> '[]', ', ' || json_array_length(above) || ' above', '')
-             || ', delivered ' || delivered",
+            "(next - 1) || ' events settled'
+             || iif(json_valid(above) AND above <> '[]', ', and more above', '') || ', delivered ' || delivered",
         ),
         rules: &[
-            ("seal = seal(source, sink, offset, above, start_ms, gaps)", NOT_AS_WRITTEN),
-            ("offset >= 1", "an offset below 1"),
+            ("seal = seal(source, sink, next, above, start_ms, mark, inherited)", NOT_AS_WRITTEN),
+            (
+                "next BETWEEN 1 AND (SELECT next_seq FROM source WHERE name = source)",
+                "it lies behind what was read",
+            ),
             (
                 "CASE WHEN json_valid(above) THEN json_type(above) = 'array' AND NOT EXISTS (
-                     SELECT 1 FROM json_each(above) WHERE type <> 'integer' OR value < offset
-                         OR value >= 9223372036854775807) END",
-                "what is settled above the offset is no list of ids",
-            ),
-            // Far beyond what a lag of any length brings about.
-            ("octet_length(above) < 10000000", "an absurd number of ids above the offset"),
-            (
-                "gaps BETWEEN 0 AND (SELECT count(*) FROM gap WHERE gap.source = checkpoint.source)",
-                "it knows of gaps that there are not",
+                     SELECT 1 FROM json_each(above) WHERE type <> 'array' OR value ->> 0 >= value ->> 1) END",
+                "what is settled above it is no list of ranges",
             ),
         ],
     },
     Table {
-        name: "journal",
+        name: "batch",
         what: "journal",
-        row: "source || ' ' || id",
+        row: "source || ' ' || first",
         shown: Shown::Whole(
-            "SELECT count(*) || ' events, ' || ifnull(sum(bytes), 0) || ' bytes' FROM journal",
+            "SELECT ifnull(sum(count), 0) || ' events, ' || ifnull(sum(bytes), 0) || ' bytes' FROM batch",
         ),
         rules: &[
-            ("seal = seal(source, id, kind, date, data)", NOT_AS_WRITTEN),
-            ("id >= 1", "an id below 1"),
-            ("json_valid(date) AND json_valid(data)", "no event"),
-            // As `journal::ROW_BYTES` has it.
-            (
-                "bytes = 64 + octet_length(kind) + octet_length(date) + octet_length(data)",
-                "the size on record is not its own",
-            ),
+            ("seal = seal(source, first, count, generation, ids, body)", NOT_AS_WRITTEN),
+            ("json_valid(ids) AND json_array_length(ids) = count", "it does not say which events it holds"),
+            // As `journal::EVENT_BYTES` has it.
+            ("bytes = octet_length(body) + 40 * count", "the size on record is not its own"),
         ],
     },
     Table {
@@ -152,12 +144,12 @@ pub fn findings(connection: &Connection) -> Vec<Finding> {
     findings
 }
 
-/// Where each source can go on with a new state file: the least offset of its sinks, when all of them can be
-/// believed.
+/// Where each source can go on with a new state file: what the portal was told to forget, when that can be believed.
 pub fn offsets(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
     let mut select = connection.prepare(
-        "SELECT source, min(offset) FROM checkpoint GROUP BY source
-         HAVING min(seal = seal(source, sink, offset, above, start_ms, gaps))",
+        "SELECT name, confirmed FROM source
+         WHERE seal = seal(name, identity, generation, next_seq, open_seq, confirmed, floor, marks, covered_ms,
+             has_odd_dates, journal_bytes)",
     )?;
     select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }

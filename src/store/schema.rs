@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use rusqlite::Connection;
+use rusqlite::backup::Backup;
 
 use super::{StoreError, first, neighbour, seal};
 use crate::failpoint;
@@ -123,6 +124,83 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (source, number)
     ) STRICT, WITHOUT ROWID;
 ",
+    // The journal by sequence number. What the journal held is numbered in the order of the portal's ids, an event a row;
+    // what a lane had settled of the portal's queue it inherits.
+    "
+    ALTER TABLE source ADD COLUMN generation INTEGER NOT NULL DEFAULT 1 CHECK (generation >= 1);
+    ALTER TABLE source ADD COLUMN next_seq INTEGER NOT NULL DEFAULT 1 CHECK (next_seq >= 1);
+    ALTER TABLE source ADD COLUMN open_seq INTEGER NOT NULL DEFAULT 1 CHECK (open_seq >= 1);
+    ALTER TABLE source ADD COLUMN floor INTEGER NOT NULL DEFAULT 1 CHECK (floor >= 1);
+    ALTER TABLE source ADD COLUMN marks TEXT NOT NULL DEFAULT '[]';
+    CREATE TABLE batch (
+        source      TEXT NOT NULL REFERENCES source (name),
+        first       INTEGER NOT NULL CHECK (first >= 1),
+        count       INTEGER NOT NULL CHECK (count >= 1),
+        generation  INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL,
+        bytes       INTEGER NOT NULL,
+        seal        INTEGER NOT NULL,
+        ids         TEXT NOT NULL,
+        body        BLOB NOT NULL,
+        UNIQUE (source, first)
+    ) STRICT;
+    INSERT INTO batch (source, first, count, generation, received_ms, bytes, seal, ids, body)
+        SELECT source, seq, 1, 1, received_ms, octet_length(body) + 40, seal(source, seq, 1, 1, ids, body), ids, body
+        FROM (
+            SELECT source, row_number() OVER (PARTITION BY source ORDER BY id) AS seq, received_ms,
+                '[' || id || ']' AS ids,
+                CAST(printf('%d %d %d', octet_length(kind), octet_length(date), octet_length(data)) || char(10)
+                    || kind || date || data AS BLOB) AS body
+            FROM journal
+        );
+    UPDATE source SET
+        next_seq = 1 + (SELECT count(*) FROM batch WHERE batch.source = name),
+        journal_bytes = (SELECT ifnull(sum(bytes), 0) FROM batch WHERE batch.source = name),
+        floor = max(received, ifnull((SELECT min(offset) FROM checkpoint WHERE checkpoint.source = name), 1));
+    CREATE TABLE lane (
+        source       TEXT NOT NULL REFERENCES source (name),
+        sink         TEXT NOT NULL,
+        next         INTEGER NOT NULL CHECK (next >= 1),
+        above        TEXT NOT NULL DEFAULT '[]',
+        committed_ms INTEGER NOT NULL,
+        delivered    INTEGER NOT NULL DEFAULT 0,
+        filtered     INTEGER NOT NULL DEFAULT 0,
+        expired      INTEGER NOT NULL DEFAULT 0,
+        buried       INTEGER NOT NULL DEFAULT 0,
+        state        TEXT NOT NULL DEFAULT 'flowing',
+        since_ms     INTEGER,
+        next_ms      INTEGER,
+        trouble      TEXT NOT NULL DEFAULT '',
+        start_ms     INTEGER,
+        mark         TEXT NOT NULL DEFAULT '',
+        inherited    TEXT NOT NULL DEFAULT '',
+        seal         INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (source, sink)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO lane (source, sink, next, above, committed_ms, delivered, filtered, expired, buried, state, since_ms,
+            next_ms, trouble, start_ms, inherited)
+        SELECT source, sink,
+            1 + (SELECT count(*) FROM journal WHERE journal.source = checkpoint.source AND id < offset),
+            (SELECT json_group_array(json_array(first, first + 1) ORDER BY first) FROM batch
+                 JOIN json_each(checkpoint.above) ON batch.ids = '[' || value || ']'
+                 WHERE batch.source = checkpoint.source),
+            committed_ms, delivered, filtered, expired, buried, state, since_ms, next_ms, trouble, start_ms,
+            json_array(offset, json(above))
+        FROM checkpoint;
+    ALTER TABLE gap ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0;
+    UPDATE gap SET is_told = 1
+        WHERE number <= ifnull((SELECT max(gaps) FROM checkpoint WHERE checkpoint.source = gap.source), number);
+    DROP TABLE journal;
+    DROP TABLE checkpoint;
+    ALTER TABLE source DROP COLUMN received;
+    UPDATE source SET seal = seal(name, identity, generation, next_seq, open_seq, confirmed, floor, marks, covered_ms,
+        has_odd_dates, journal_bytes);
+    UPDATE lane SET seal = seal(source, sink, next, above, start_ms, mark, inherited);
+    DELETE FROM manifest WHERE name IN ('source', 'checkpoint');
+    INSERT INTO manifest SELECT 'source', count(*), ifnull(sum(seal), 0) FROM source;
+    INSERT INTO manifest SELECT 'lane', count(*), ifnull(sum(seal), 0) FROM lane;
+    CREATE INDEX dead_letter_size ON dead_letter (sink, source, bytes, buried_ms);
+",
 ];
 
 /// Takes away what group and others may do, as after a careless copy; also on what a kill left beside it.
@@ -172,7 +250,20 @@ pub fn inspect(connection: &Connection, path: &Path) -> Result<u32, StoreError> 
 /// # Errors
 /// As [`inspect`].
 pub fn inspect_lightly(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
-    inspect_with(connection, path, &["quick_check('source')", "quick_check('checkpoint')"])
+    let lanes = if identify(connection, path)? == newest() { "lane" } else { "checkpoint" };
+    inspect_with(connection, path, &["quick_check('source')", &format!("quick_check('{lanes}')")])
+}
+
+/// A copy in memory with the newest layout, when the file has an older one.
+pub fn brought_to_newest(connection: &Connection, layout: u32) -> rusqlite::Result<Option<Connection>> {
+    if layout == newest() {
+        return Ok(None);
+    }
+    let mut copy = Connection::open_in_memory()?;
+    seal::teach(&copy)?;
+    Backup::new(connection, &mut copy)?.step(-1)?;
+    migrate(&mut copy, layout)?;
+    Ok(Some(copy))
 }
 
 fn inspect_with(connection: &Connection, path: &Path, checks: &[&str]) -> Result<u32, StoreError> {

@@ -3,8 +3,7 @@
 //! SQLite notices a torn page, but not a flipped bit inside a number. A row whose seal does not fit is
 //! damage: it is neither believed nor written over. The `manifest` says how many rows there must be and what
 //! their seals come to, as a page that was lost or is of an earlier time is sound in itself. Rows that change
-//! are sealed by triggers of the connection that writes them; events of `journal` and `dead_letter`, which an
-//! index counts as well, when they are inserted.
+//! are sealed by triggers of the connection that writes them; those of `batch` and `dead_letter` when they are inserted.
 
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
@@ -15,9 +14,25 @@ const SEALED: &[(&str, &[&str], &[&str])] = &[
     (
         "source",
         &["name"],
-        &["name", "identity", "confirmed", "received", "covered_ms", "has_odd_dates", "journal_bytes"],
+        &[
+            "name",
+            "identity",
+            "generation",
+            "next_seq",
+            "open_seq",
+            "confirmed",
+            "floor",
+            "marks",
+            "covered_ms",
+            "has_odd_dates",
+            "journal_bytes",
+        ],
     ),
-    ("checkpoint", &["source", "sink"], &["source", "sink", "offset", "above", "start_ms", "gaps"]),
+    (
+        "lane",
+        &["source", "sink"],
+        &["source", "sink", "next", "above", "start_ms", "mark", "inherited"],
+    ),
     ("gap", &["source", "number"], &["source", "number", "from_ms", "to_ms"]),
     ("memory", &["key"], &["key", "value"]),
 ];

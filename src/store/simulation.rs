@@ -9,21 +9,22 @@ use std::time::Duration;
 use rusqlite::{Connection, Row};
 
 use super::{Disk, Store, StoreError, Tally, schema};
-use crate::checkpoint::Checkpoint;
-use crate::event::Offset;
+use crate::checkpoint::{Checkpoint, Seq};
 
 /// What is on the disk of one source at one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct View {
     /// Each sink that has a checkpoint.
     pub lanes: BTreeMap<String, LaneView>,
-    /// The ids in the journal.
-    pub journal: BTreeSet<u64>,
-    /// Each sink's dead letters.
-    pub dead_letters: BTreeSet<(String, u64)>,
-    /// As [`super::Adopted::received`].
-    pub received: u64,
-    /// As [`super::Adopted::confirmed`].
+    /// The events in the journal: generation and id, by sequence number.
+    pub journal: BTreeMap<u64, (u64, u64)>,
+    /// Each sink's dead letters: queue and id.
+    pub dead_letters: BTreeSet<(String, String, u64)>,
+    /// As [`super::Reading::generation`].
+    pub generation: u64,
+    /// As [`super::Reading::next`].
+    pub next: u64,
+    /// As [`super::Reading::confirmed`].
     pub confirmed: u64,
     /// Events that disappeared unconfirmed.
     pub stolen: u64,
@@ -67,20 +68,31 @@ impl Store {
 }
 
 fn view(connection: &Connection, source: &str) -> rusqlite::Result<View> {
-    let lanes = "SELECT sink, offset, above, delivered, filtered, expired, buried, start_ms FROM checkpoint WHERE source = ?1";
-    let source_row = "SELECT received, confirmed, stolen FROM source WHERE name = ?1";
-    let numbers = rows(connection, source_row, source, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let (received, confirmed, stolen) = numbers.first().copied().unwrap_or((1, 1, 0));
-    let journal = "SELECT id FROM journal WHERE source = ?1";
-    let graves = "SELECT sink, id FROM dead_letter WHERE source = ?1";
+    let lanes =
+        "SELECT sink, next, above, delivered, filtered, expired, buried, start_ms FROM lane WHERE source = ?1";
+    let source_row = "SELECT generation, next_seq, confirmed, stolen FROM source WHERE name = ?1";
+    let numbers = rows(connection, source_row, source, |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    })?;
+    let (generation, next, confirmed, stolen) = numbers.first().copied().unwrap_or((1, 1, 1, 0));
+    let batches = "SELECT first, generation, ids FROM batch WHERE source = ?1";
+    let mut journal = BTreeMap::new();
+    for (first, generation, ids) in rows(connection, batches, source, |row| {
+        Ok((row.get::<_, u64>(0)?, row.get(1)?, row.get::<_, String>(2)?))
+    })? {
+        let ids: Vec<u64> = serde_json::from_str(&ids).unwrap_or_default();
+        journal.extend((first..).zip(ids).map(|(seq, id)| (seq, (generation, id))));
+    }
+    let letters = "SELECT sink, queue, id FROM dead_letter WHERE source = ?1";
     let gaps = "SELECT from_ms, to_ms FROM gap WHERE source = ?1 ORDER BY number";
     Ok(View {
         lanes: rows(connection, lanes, source, lane)?.into_iter().collect(),
-        journal: rows(connection, journal, source, |row| row.get(0))?.into_iter().collect(),
-        dead_letters: rows(connection, graves, source, |row| Ok((row.get(0)?, row.get(1)?)))?
+        journal,
+        dead_letters: rows(connection, letters, source, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .into_iter()
             .collect(),
-        received,
+        generation,
+        next,
         confirmed,
         stolen,
         gaps: rows(connection, gaps, source, |row| Ok((row.get(0)?, row.get(1)?)))?,
@@ -98,7 +110,7 @@ fn rows<T>(
 
 fn lane(row: &Row<'_>) -> rusqlite::Result<(String, LaneView)> {
     let above: String = row.get(2)?;
-    let checkpoint = Offset::try_new(row.get(1)?).and_then(|offset| Checkpoint::parse(offset, &above));
+    let checkpoint = Seq::try_new(row.get(1)?).and_then(|next| Checkpoint::parse(next, &above));
     let checkpoint = checkpoint.ok_or(rusqlite::Error::InvalidQuery)?;
     let tally =
         Tally { delivered: row.get(3)?, filtered: row.get(4)?, expired: row.get(5)?, buried: row.get(6)? };

@@ -81,7 +81,7 @@ impl Store {
     /// As [`Store::commit`].
     pub async fn skips(&self, source: &str) -> Result<Vec<Skip>, StoreError> {
         let source = source.to_owned();
-        self.run(move |connection| select(connection, &source)).await
+        self.read(move |connection| select(connection, &source)).await
     }
 }
 

@@ -1,10 +1,14 @@
 //! What is noted of sources: how they are doing, what they have lost.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rusqlite::params;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 
 use super::{Store, StoreError};
-use crate::event::Offset;
+use crate::event::{Event, EventId, Queue};
 use crate::wall_clock::now_ms;
 
 /// How a source is doing, for `status`, and up to when it has everything.
@@ -14,8 +18,6 @@ pub struct Health {
     pub has_polled: bool,
     /// What keeps it from polling; empty when nothing does.
     pub trouble: String,
-    /// As [`super::Adopted::confirmed`]; never moves back.
-    pub confirmed: Offset,
     /// As [`super::Adopted::covered_ms`]; never moves back. `None` changes nothing.
     pub covered_ms: Option<i64>,
     /// By how much the portal's clock is ahead of this machine's, in milliseconds.
@@ -25,7 +27,7 @@ pub struct Health {
 impl Health {
     /// Of a source that cannot be polled at all.
     pub fn troubled(trouble: String) -> Self {
-        Self { has_polled: false, trouble, confirmed: Offset::START, covered_ms: None, skew_ms: 0 }
+        Self { has_polled: false, trouble, covered_ms: None, skew_ms: 0 }
     }
 }
 
@@ -40,7 +42,23 @@ pub struct Gap {
     pub to_ms: i64,
 }
 
+/// The `type` of the event that tells sinks of a gap.
+pub const GAP_KIND: &str = "B24RELAY_GAP";
+
 impl Gap {
+    /// The event that tells sinks of it, in `queue`; `None` when it has no number.
+    pub fn event(&self, queue: Arc<Queue>) -> Option<Event> {
+        let [from, to] = self.spelled();
+        let raw = |value: Value| to_raw_value(&value).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        Some(Event {
+            queue,
+            id: EventId::try_new(self.number)?,
+            kind: GAP_KIND.to_owned(),
+            date: raw(json!(to)),
+            data: raw(json!({ "from": from, "to": to })),
+        })
+    }
+
     /// Its ends, for people.
     pub fn spelled(&self) -> [String; 2] {
         [self.from_ms, self.to_ms].map(|ms| {
@@ -57,14 +75,13 @@ impl Store {
     /// As [`Store::commit`].
     pub async fn note_source(&self, source: &str, health: Health) -> Result<(), StoreError> {
         let source = source.to_owned();
-        let Health { has_polled, trouble, confirmed, covered_ms, skew_ms } = health;
+        let Health { has_polled, trouble, covered_ms, skew_ms } = health;
         self.run(move |connection| {
             connection.execute(
                 "INSERT INTO source (name, identity, adopted_ms, trouble) VALUES (?1, '', ?4, ?2)
                  ON CONFLICT DO UPDATE SET trouble = ?2, polled_ms = iif(?3, ?4, polled_ms),
-                     confirmed = max(confirmed, ?5),
-                     covered_ms = iif(?6 > ifnull(covered_ms, ?6 - 1), ?6, covered_ms), skew_ms = ?7",
-                params![source, trouble, has_polled, now_ms(), confirmed.get(), covered_ms, skew_ms],
+                     covered_ms = iif(?5 > ifnull(covered_ms, ?5 - 1), ?5, covered_ms), skew_ms = ?6",
+                params![source, trouble, has_polled, now_ms(), covered_ms, skew_ms],
             )
         })
         .await
@@ -103,44 +120,32 @@ impl Store {
         self.run(move |connection| connection.execute(&sql, params![source, count])).await.map(|_| ())
     }
 
-    /// Records a gap, and that all before its end is covered: it is told once. Returns its number.
+    /// Records a gap, and that all before its end is covered: it is told once. Returns its number. Sinks are to be told of
+    /// it only if `is_to_be_told`.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub async fn note_gap(&self, source: &str, from_ms: i64, to_ms: i64) -> Result<u64, StoreError> {
+    pub async fn note_gap(
+        &self,
+        source: &str,
+        from_ms: i64,
+        to_ms: i64,
+        is_to_be_told: bool,
+    ) -> Result<u64, StoreError> {
         let source = source.to_owned();
         self.run(move |connection| {
             let transaction = connection.transaction()?;
             let number = transaction.query_row(
-                "INSERT INTO gap (source, number, from_ms, to_ms, noted_ms)
-                 VALUES (?1, (SELECT ifnull(max(number), 0) + 1 FROM gap WHERE source = ?1), ?2, ?3, ?4)
+                "INSERT INTO gap (source, number, from_ms, to_ms, noted_ms, is_told)
+                 VALUES (?1, (SELECT ifnull(max(number), 0) + 1 FROM gap WHERE source = ?1), ?2, ?3, ?4, NOT ?5)
                  RETURNING number",
-                params![source, from_ms, to_ms, now_ms()],
+                params![source, from_ms, to_ms, now_ms(), is_to_be_told],
                 |row| row.get(0),
             )?;
             transaction
                 .execute("UPDATE source SET covered_ms = ?2 WHERE name = ?1", params![source, to_ms])?;
             transaction.commit()?;
             Ok(number)
-        })
-        .await
-    }
-
-    /// The gaps of a source behind the first `count`, in order.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub async fn gaps_after(&self, source: &str, count: u64) -> Result<Vec<Gap>, StoreError> {
-        let source = source.to_owned();
-        self.run(move |connection| {
-            connection
-                .prepare_cached(
-                    "SELECT number, from_ms, to_ms FROM gap WHERE source = ?1 AND number > ?2 ORDER BY number",
-                )?
-                .query_map(params![source, count], |row| {
-                    Ok(Gap { number: row.get(0)?, from_ms: row.get(1)?, to_ms: row.get(2)? })
-                })?
-                .collect()
         })
         .await
     }

@@ -1,50 +1,86 @@
 //! Which events some sink has not got, for a command that would take them away from it. Changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
+use super::lanes::Inherited;
 use super::{Store, StoreError};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Seq};
 use crate::event::{EventId, Offset};
 
 /// What the state file knows of a source's sinks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Undelivered {
     /// By sink, also of those that are no longer configured: what is settled.
-    pub lanes: BTreeMap<String, Checkpoint>,
-    /// The events in the journal.
-    pub journal: BTreeSet<EventId>,
+    lanes: BTreeMap<String, (Checkpoint, Option<Inherited>)>,
+    /// The events of the journal that some sink has not settled, or that the portal may still have.
+    journal: Vec<(Seq, EventId)>,
+    /// All below it is settled, though the journal never had it.
+    floor: Offset,
+    /// The portal has been told to forget all below it.
+    pub confirmed: Offset,
+}
+
+impl Default for Undelivered {
+    fn default() -> Self {
+        let (lanes, journal) = (BTreeMap::new(), Vec::new());
+        Self { lanes, journal, floor: Offset::START, confirmed: Offset::START }
+    }
 }
 
 impl Undelivered {
     /// A sink that is not on record has got nothing.
     pub fn begin(&mut self, sink: &str) {
-        self.lanes.entry(sink.to_owned()).or_insert_with(|| Checkpoint::at(Offset::START));
+        self.lanes.entry(sink.to_owned()).or_insert_with(|| (Checkpoint::at(Seq::FIRST), None));
     }
 
-    /// Whether any of the sinks has not settled `id`.
-    pub fn lacks(&self, id: EventId) -> bool {
-        self.lanes.values().any(|checkpoint| !checkpoint.covers(id))
+    /// Whether no sink has `id`, which the portal has, nor does the journal.
+    pub fn is_unread(&self, id: EventId) -> bool {
+        self.journal.iter().all(|(_, known)| *known != id) && self.lacks(id, |_| true)
+    }
+
+    /// The events of the journal that a sink which `is_meant` has not settled.
+    pub fn lacking<'a>(&'a self, is_meant: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = EventId> + 'a {
+        let lacks = move |seq: Seq| {
+            self.lanes.iter().any(|(sink, (checkpoint, _))| is_meant(sink) && !checkpoint.covers(seq))
+        };
+        self.journal.iter().filter(move |(seq, _)| lacks(*seq)).map(|(_, id)| *id)
+    }
+
+    /// Whether a sink which `is_meant` has not settled `id`, which the portal has.
+    pub fn lacks(&self, id: EventId, is_meant: impl Fn(&str) -> bool) -> bool {
+        let known = self.journal.iter().rev().find(|(_, other)| *other == id);
+        self.lanes.iter().filter(|(sink, _)| is_meant(sink)).any(|(_, (checkpoint, inherited))| match known {
+            Some((seq, _)) => !checkpoint.covers(*seq),
+            None => self.floor.wants(id) && !inherited.as_ref().is_some_and(|inherited| inherited.covers(id)),
+        })
     }
 }
 
 impl Store {
-    /// The checkpoints of `source`, and the ids that the journal holds from the lowest of them on.
+    /// The checkpoints of `source`, and what the journal holds that is not settled or may still be at the portal.
     ///
     /// # Errors
     /// As [`Store::commit`], and [`StoreError::Damaged`] when a checkpoint is none.
     pub async fn undelivered(&self, source: &str) -> Result<Undelivered, StoreError> {
         let source = source.to_owned();
-        let (lanes, ids) = self.run(move |connection| select(connection, &source)).await?;
-        let damaged = |sink: &str| self.damaged(format!("the checkpoint of `{sink}` cannot be read"));
-        let lanes = lanes.into_iter().map(|(sink, offset, above)| {
-            let checkpoint = Offset::try_new(offset).and_then(|offset| Checkpoint::parse(offset, &above));
-            let checkpoint = checkpoint.ok_or_else(|| damaged(&sink))?;
-            Ok((sink, checkpoint))
-        });
-        let journal = ids.into_iter().filter_map(EventId::try_new).collect();
-        Ok(Undelivered { lanes: lanes.collect::<Result<_, StoreError>>()?, journal })
+        let found = self.read(move |connection| select(connection, &source)).await?;
+        let mut lanes = BTreeMap::new();
+        for (sink, next, above, inherited) in found.lanes {
+            let checkpoint = Seq::try_new(next).and_then(|next| Checkpoint::parse(next, &above));
+            let checkpoint =
+                checkpoint.ok_or_else(|| self.damaged(format!("the checkpoint of `{sink}` cannot be read")))?;
+            lanes.insert(sink, (checkpoint, Inherited::parse(&inherited)));
+        }
+        let mut journal = Vec::new();
+        for (first, ids) in found.rows {
+            let ids: Vec<u64> = serde_json::from_str(&ids).unwrap_or_default();
+            let known = (first..).zip(ids);
+            journal.extend(known.filter_map(|(seq, id)| Some((Seq::try_new(seq)?, EventId::try_new(id)?))));
+        }
+        let offset = |number| Offset::try_new(number).unwrap_or(Offset::START);
+        Ok(Undelivered { lanes, journal, floor: offset(found.floor), confirmed: offset(found.confirmed) })
     }
 
     /// The sources of which `sink` is on record.
@@ -53,9 +89,8 @@ impl Store {
     /// As [`Store::commit`].
     pub async fn sources_of(&self, sink: &str) -> Result<Vec<String>, StoreError> {
         let sink = sink.to_owned();
-        self.run(move |connection| {
-            let mut select =
-                connection.prepare("SELECT source FROM checkpoint WHERE sink = ?1 ORDER BY source")?;
+        self.read(move |connection| {
+            let mut select = connection.prepare("SELECT source FROM lane WHERE sink = ?1 ORDER BY source")?;
             let sources = select.query_map([sink], |row| row.get(0))?;
             sources.collect()
         })
@@ -63,21 +98,37 @@ impl Store {
     }
 }
 
-type Lane = (String, u64, String);
+/// A source's rows.
+struct Rows {
+    floor: u64,
+    confirmed: u64,
+    /// Sink, the next sequence number, the ranges above it, and what it inherited.
+    lanes: Vec<(String, u64, String, String)>,
+    /// The first sequence number and the ids of each row of the journal.
+    rows: Vec<(u64, String)>,
+}
 
-fn select(connection: &mut Connection, source: &str) -> rusqlite::Result<(Vec<Lane>, Vec<u64>)> {
-    // One moment for both.
+fn select(connection: &mut Connection, source: &str) -> rusqlite::Result<Rows> {
+    // One moment for all of it.
     let transaction = connection.transaction()?;
+    let numbers = transaction
+        .query_row("SELECT floor, confirmed FROM source WHERE name = ?1", [source], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let (floor, confirmed) = numbers.unwrap_or((1, 1));
     let lanes = transaction
-        .prepare("SELECT sink, offset, above FROM checkpoint WHERE source = ?1")?
-        .query_map([source], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .prepare("SELECT sink, next, above, inherited FROM lane WHERE source = ?1")?
+        .query_map([source], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let ids = transaction
+    let rows = transaction
         .prepare(
-            "SELECT id FROM journal WHERE source = ?1
-             AND id >= (SELECT ifnull(min(offset), 1) FROM checkpoint WHERE source = ?1)",
+            "SELECT first, ids FROM batch WHERE source = ?1 AND first + count >
+                 (SELECT min(open_seq, ifnull((SELECT min(next) FROM lane WHERE source = ?1), 1))
+                  FROM source WHERE name = ?1)
+             ORDER BY first",
         )?
-        .query_map([source], |row| row.get(0))?
+        .query_map([source], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    Ok((lanes, ids))
+    Ok(Rows { floor, confirmed, lanes, rows })
 }

@@ -1,14 +1,13 @@
 //! What the state file has on record of a source, held against the configuration: what would keep `run` from starting.
 
 use crate::cli::exit::Exit;
-use crate::config::{Config, DeliveryMode, SourceConfig};
+use crate::config::{Config, SourceConfig};
 use crate::relay::{Callers, is_same_queue};
-use crate::store::{LaneReport, Report, Store, StoreError};
+use crate::store::{Report, Store, StoreError};
 
 use super::finding::Finding;
 
 const QUEUE: &str = "queue";
-const REMOVED: &str = "removed sinks";
 
 /// Whether `source` still names the queue that it has read so far. Nothing to tell of a new source, and of one that
 /// nobody has logged in for.
@@ -59,27 +58,3 @@ async fn has_moved(config: &Config, known: &str, now: &str) -> bool {
     }
 }
 
-/// In direct mode the portal has what a removed sink has not got, and is not told to forget it unless somebody says so.
-pub fn removed(config: &Config, report: &Report, source: &SourceConfig) -> Vec<Finding> {
-    if config.delivery.mode != DeliveryMode::Direct {
-        return Vec::new();
-    }
-    let lanes = report.lanes.iter().filter(|lane| lane.source == source.name);
-    let takes = |lane: &&LaneReport| {
-        config.sinks.iter().any(|sink| sink.name == lane.sink && sink.takes_source(&source.name))
-    };
-    let (kept, removed): (Vec<_>, Vec<_>) = lanes.partition(takes);
-    let is_behind =
-        |lane: &LaneReport| kept.iter().any(|kept| kept.offset > lane.offset || kept.highest > lane.highest);
-    let unsettled = removed.into_iter().filter(|lane| lane.pending > 0 || is_behind(lane));
-    unsettled.map(|lane| fail(&source.name, &lane.sink)).collect()
-}
-
-fn fail(source: &str, sink: &str) -> Finding {
-    let detail =
-        format!("sinks.{sink}: is no longer configured, and has not settled what `{source}` has for it");
-    let hint = format!(
-        "put it back, or start with `b24relay run --forget {sink}`, which gives up what it has not got"
-    );
-    Finding::fail(REMOVED, Exit::Config, detail, hint)
-}

@@ -21,7 +21,6 @@ pub async fn examine(
     let mut findings = Vec::new();
     if let Some(report) = on_record {
         findings.extend(record::queue(config, report, callers, source).await);
-        findings.extend(record::removed(config, report, source));
     }
     findings.extend(record::shared(config, callers, source).await);
     findings.extend(examined(config, callers, source).await);

@@ -100,21 +100,22 @@ fn show(args: &ShowArgs, config: &Config) -> anyhow::Result<Exit> {
         .ok_or_else(|| UsageError(format!("`{}` has not been polled yet: it has no offset", source.name)))?;
     let lanes: Vec<LaneReport> = report.lanes.into_iter().filter(|lane| lane.source == source.name).collect();
     if args.json {
-        let offsets: Vec<_> =
-            lanes.iter().map(|lane| json!({ "sink": lane.sink, "offset": lane.offset })).collect();
-        let shown = json!({ "source": known.name, "queue": known.identity, "confirmed": known.confirmed, "sinks": offsets });
+        let sinks = lanes.iter().map(|lane| json!({ "sink": lane.sink, "next": lane.next, "pending": lane.pending }));
+        let sinks: Vec<_> = sinks.collect();
+        let shown = json!({ "source": known.name, "queue": known.identity, "confirmed": known.confirmed, "next": known.next, "sinks": sinks });
         print_json(&shown)?;
         return Ok(Exit::Clean);
     }
-    let mut offsets = table(&["SINK", "OFFSET"]);
+    let mut sinks = table(&["SINK", "NEXT EVENT", "PENDING"]);
     for lane in &lanes {
-        offsets.add_row([lane.sink.clone(), lane.offset.to_string()]);
+        sinks.add_row([lane.sink.clone(), lane.next.to_string(), lane.pending.to_string()]);
     }
     print(&format!(
-        "queue      {}\nconfirmed  below {}\n\n{}",
+        "queue      {}\nconfirmed  below id {}\nread       {}\n\n{}",
         known.identity,
         known.confirmed,
-        aligned(offsets)
+        format_args!("{} events", known.next - 1),
+        aligned(sinks)
     ))?;
     Ok(Exit::Clean)
 }
@@ -167,18 +168,18 @@ async fn loss(
     store: Option<&Store>,
 ) -> anyhow::Result<Loss> {
     let known = loss::known(config, source, store).await?;
-    if known.lanes.values().all(|checkpoint| checkpoint.offset() >= args.offset) {
-        return Ok(Loss::default());
-    }
     let end = Some(args.offset);
-    let mut loss = Loss::of_journal(&source.name, &known, end);
-    loss.add_page(loss::page(source, callers).await, end, |event| known.lacks(event.id));
+    let mut loss = Loss::of_journal(&source.name, &known, end, |_| true);
+    if args.offset > known.confirmed {
+        let page = loss::page(source, callers).await;
+        loss.add_page(page, end, |event| known.lacks(event.id, |_| true));
+    }
     Ok(loss)
 }
 
 /// `loss`, and what the journal holds of the queue that is forgotten.
 async fn forgotten(source: &SourceConfig, store: &Store, mut loss: Loss) -> anyhow::Result<Loss> {
-    loss.add(Loss::of_journal(&source.name, &store.undelivered(&source.name).await?, None));
+    loss.add(Loss::of_journal(&source.name, &store.undelivered(&source.name).await?, None, |_| true));
     Ok(loss)
 }
 

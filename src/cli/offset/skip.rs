@@ -41,7 +41,7 @@ pub async fn run(args: &SkipArgs, config: &Config, signals: &Signals) -> anyhow:
     let known = known(&report, source)?;
     let page = peek(config, source, known).await?;
     let odd = args.chosen(&page)?;
-    args.check_beginning(&odd, &report, known)?;
+    args.check_beginning(&odd, known)?;
     let skip = args.skip();
     let said = Store::open_beside(&config.state)?.skips(&source.name).await?;
     if said.iter().any(|other| other.covers(&odd)) {
@@ -108,20 +108,15 @@ impl SkipArgs {
     fn check_beginning(
         &self,
         odd: &OddEvents,
-        report: &Report,
         known: &SourceReport,
     ) -> Result<(), UsageError> {
-        let lanes = || report.lanes.iter().filter(|lane| lane.source == known.name);
-        let done =
-            lanes().map(|lane| lane.offset).min().unwrap_or(1).max(known.received).max(known.confirmed) - 1;
-        let highest = lanes().map(|lane| lane.highest).max().unwrap_or(0);
-        if odd.after.is_some() || [0, done, highest].contains(&self.after) {
+        let done = known.confirmed.saturating_sub(1);
+        if odd.after.is_some() || [0, done].contains(&self.after) {
             return Ok(());
         }
         let text = format!(
             "the last event before it is not {} but {}, as the state file says",
-            self.after,
-            done.max(highest)
+            self.after, done
         );
         Err(UsageError(text))
     }
