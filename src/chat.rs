@@ -174,8 +174,16 @@ mod tests {
     /// Whether events with this data belong to one chat.
     fn are_one_chat(data: &[&str]) -> bool {
         let events: Vec<Event> = data.iter().map(|data| event("ONIMV2MESSAGEADD", data)).collect();
-        let groups = group(&events.iter().collect::<Vec<_>>());
-        groups.iter().all(|group| group.is_some() && *group == groups[0])
+        let mut chats = Chats::default();
+        let numbers: Vec<usize> = events
+            .iter()
+            .map(|event| match chats.of(event) {
+                Chat::Of(number, _) => number,
+                Chat::Every => panic!("it belongs to every chat"),
+            })
+            .collect();
+        let roots: Vec<usize> = numbers.into_iter().map(|number| chats.root(number)).collect();
+        roots.iter().all(|root| *root == roots[0])
     }
 
     #[test]
@@ -217,7 +225,8 @@ mod tests {
     fn the_end_of_a_bot_belongs_to_every_chat() {
         let events =
             [event("ONIMBOTV2DELETE", r#"{"bot":{"id":39}}"#), event("ONIMBOTV2MESSAGEDELETE", "{}")];
-        let groups = group(&events.iter().collect::<Vec<_>>());
-        assert!(groups[0].is_none() && groups[1].is_some(), "{groups:?}");
+        let mut chats = Chats::default();
+        assert_eq!(chats.of(&events[0]), Chat::Every);
+        assert!(matches!(chats.of(&events[1]), Chat::Of(..)));
     }
 }

@@ -285,7 +285,7 @@ mod tests {
             target: TargetConfig::Stdout(StdoutConfig { format: StdoutFormat::Json }),
             sources: None,
             events: None,
-            retry: RetryConfig { min: SECOND, max: 300 * SECOND },
+            retry: RetryConfig { min: SECOND, max: 300 * SECOND, give_up: crate::config::GiveUp::Never },
             max_event_age: None,
             start: StartConfig::Oldest,
             flow,

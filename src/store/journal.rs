@@ -439,7 +439,7 @@ mod tests {
             assert_eq!(row.decode(&queue, first.next()).unwrap().len(), row.count - 1);
             (first, rest, rows) = (first.plus(row.count), others, rows + 1);
         }
-        assert_eq!(rows, 3);
+        assert_eq!(rows, 4);
         assert_eq!(found.len(), events.len());
         for (number, (entry, event)) in (1..).zip(found.iter().zip(&events)) {
             assert_eq!((entry.seq.get(), entry.event.id), (number, event.id));
