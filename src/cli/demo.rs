@@ -14,8 +14,8 @@ use super::output::remark;
 use super::spelling::duration;
 use super::{GlobalArgs, sandbox};
 use crate::config::{
-    AccessConfig, Config, DeliveryConfig, FlowConfig, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig,
-    PortalConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
+    AccessConfig, Config, DeliveryConfig, FlowConfig, GiveUp, KindConfig, LogConfig, LogFormat, LogLevel,
+    PollConfig, PortalConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
     TargetConfig, WebhookUrl,
 };
 use crate::relay::{self, Until};
@@ -100,7 +100,11 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         target: TargetConfig::Stdout(StdoutConfig { format: StdoutFormat::Text }),
         sources: None,
         events: None,
-        retry: RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(60) },
+        retry: RetryConfig {
+            min: Duration::from_secs(1),
+            max: Duration::from_secs(60),
+            give_up: GiveUp::Never,
+        },
         max_event_age: None,
         start: StartConfig::Oldest,
         flow: FlowConfig::STRICT,

@@ -9,7 +9,7 @@ use super::GlobalArgs;
 use super::consent::ConsentArgs;
 use super::exit::{BusyError, Exit, SetupError, UsageError};
 use super::loss::{self, Loss};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::portal::Memory;
 use crate::relay::{self, Callers, Ending, StoreMemory, Until};
 use crate::service::{Troubles, View, Witness};
@@ -47,8 +47,10 @@ pub struct RunArgs {
 /// Polls and delivers until stopped, or with `--once` until every queue is read to its end.
 /// Without it, what `global` says of the configuration is heeded again at SIGHUP.
 pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
-    let (config, troubles) = (&global.load()?, Troubles::default());
+    let (loaded, troubles) = (config::load(&global.overrides())?, Troubles::default());
+    let config = &loaded.config;
     telemetry::init(config.log, &troubles);
+    relay::warn_of_notices(&loaded.notices);
     if let Some(sink) = config.sinks.iter().find(|sink| args.forget.contains(&sink.name)) {
         let reason = format!("`--forget {0}`: the sink `{0}` is configured; remove it first", sink.name);
         return Err(UsageError(reason).into());

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{CompressConfig, DeliveryMode, LogFormat, LogLevel, OrderingConfig, StartConfig, StdoutFormat};
+use super::{
+    CompressConfig, DeliveryMode, LogFormat, LogLevel, OrderingConfig, StartConfig, StdoutFormat, WhenFull,
+};
 
 impl FromStr for LogFormat {
     type Err = &'static str;
@@ -175,6 +177,18 @@ impl FromStr for DeliveryMode {
             "direct" => Ok(Self::Direct),
             "journal" => Ok(Self::Journal),
             _ => Err("must be `direct` or `journal`"),
+        }
+    }
+}
+
+impl FromStr for WhenFull {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "wait" => Ok(Self::Wait),
+            "drop_oldest" => Ok(Self::DropOldest),
+            _ => Err("must be `wait` or `drop_oldest`"),
         }
     }
 }

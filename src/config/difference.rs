@@ -14,14 +14,17 @@ impl Config {
     pub fn difference(&self, other: &Self) -> Keys {
         let Self { state, shutdown_grace, log, delivery, http, sources: _, sinks: _, portals } = self;
         let LogConfig { format, level } = log;
-        let DeliveryConfig { mode, gap_events, journal, dead_letters, retention } = delivery;
+        let DeliveryConfig { hold, mode, gap_events, memory_max, journal, dead_letters, retention } =
+            delivery;
         differing([
             ("state", *state != other.state),
             ("shutdown_grace", *shutdown_grace != other.shutdown_grace),
             ("log.format", *format != other.log.format),
             ("log.level", *level != other.log.level),
-            ("delivery.mode", *mode != other.delivery.mode),
+            // The mode goes with the engine that has two.
+            ("delivery.hold", (*hold, *mode) != (other.delivery.hold, other.delivery.mode)),
             ("delivery.gap_events", *gap_events != other.delivery.gap_events),
+            ("memory.max", *memory_max != other.delivery.memory_max),
             ("journal", *journal != other.delivery.journal),
             ("dead_letters", *dead_letters != other.delivery.dead_letters),
             ("retention", *retention != other.delivery.retention),
@@ -49,7 +52,8 @@ impl SinkConfig {
     /// The keys in which `other` differs, which has the same name.
     pub fn difference(&self, other: &Self) -> Keys {
         let Self { name: _, target, sources, events, retry, max_event_age, start, flow } = self;
-        let FlowConfig { ordering, concurrency, batch, breaker_failures, interval } = flow;
+        let FlowConfig { ordering, concurrency, batch, breaker_failures, hold_after_rejections, interval } =
+            flow;
         let mut keys = of_target(target, &other.target);
         keys.extend(differing([
             ("sources", *sources != other.sources),
@@ -61,6 +65,7 @@ impl SinkConfig {
             ("concurrency", *concurrency != other.flow.concurrency),
             ("batch", *batch != other.flow.batch),
             ("breaker", *breaker_failures != other.flow.breaker_failures),
+            ("hold_after_rejections", *hold_after_rejections != other.flow.hold_after_rejections),
             ("rate", *interval != other.flow.interval),
         ]));
         keys

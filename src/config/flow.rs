@@ -19,6 +19,9 @@ const BATCH_WAIT_MAX: Duration = Duration::from_secs(60);
 const BREAKER_FAILURES: u16 = 10;
 const BREAKER_FAILURES_MAX: u16 = 1000;
 
+const HOLD_AFTER_REJECTIONS: u32 = 10;
+const HOLD_AFTER_REJECTIONS_MAX: u32 = 1_000_000;
+
 const RATE_MAX: u32 = 10_000;
 
 /// See the top of this file.
@@ -32,6 +35,8 @@ pub struct FlowConfig {
     pub batch: Option<BatchConfig>,
     /// `breaker.failures`: after so many in a row a single attempt is made at a time, at least 1.
     pub breaker_failures: u16,
+    /// `hold_after_rejections`: after so many events in a row that were rejected, the sink is held, at least 1.
+    pub hold_after_rejections: u32,
     /// `rate`: the least time between two attempts.
     pub interval: Option<Duration>,
 }
@@ -54,7 +59,7 @@ pub struct BatchConfig {
     pub events: u16,
     /// The most bytes of payload, but for a single event that is larger.
     pub bytes: u64,
-    /// In journal mode: how long to wait for more when there are fewer events.
+    /// How long to wait for more when there are fewer events.
     pub wait: Duration,
 }
 
@@ -65,6 +70,7 @@ impl FlowConfig {
         concurrency: 1,
         batch: None,
         breaker_failures: 1,
+        hold_after_rejections: HOLD_AFTER_REJECTIONS,
         interval: None,
     };
 }
@@ -85,6 +91,9 @@ pub(super) fn read(table: &mut Table<'_>) -> FlowConfig {
         breaker_failures: table.table("breaker", |table| {
             table.take("failures", leaf::integer(1..=BREAKER_FAILURES_MAX)).unwrap_or(BREAKER_FAILURES)
         }),
+        hold_after_rejections: table
+            .take("hold_after_rejections", leaf::integer(1..=HOLD_AFTER_REJECTIONS_MAX))
+            .unwrap_or(HOLD_AFTER_REJECTIONS),
         interval: table.take("rate", |value| interval(&leaf::text(value)?)),
     }
 }

@@ -3,6 +3,7 @@
 //! Texts are accepted for numbers, booleans, durations and lists if they parse, because the
 //! environment knows nothing else; the other way round is refused.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -101,10 +102,13 @@ pub(super) fn boolean(value: &Value) -> Result<bool, String> {
 }
 
 /// A whole number within `range`.
-pub(super) fn integer(range: RangeInclusive<u16>) -> impl FnOnce(&Value) -> Result<u16, String> {
+pub(super) fn integer<T>(range: RangeInclusive<T>) -> impl FnOnce(&Value) -> Result<T, String>
+where
+    T: TryFrom<i64> + FromStr + PartialOrd + fmt::Display,
+{
     move |value| {
         match &value.kind {
-            ValueKind::I64(number) => u16::try_from(*number).ok(),
+            ValueKind::I64(number) => T::try_from(*number).ok(),
             ValueKind::String(text) => text.parse().ok(),
             _ => None,
         }

@@ -43,6 +43,8 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// The files that hold secrets; the configuration is among them if it does.
     pub secret_files: Vec<PathBuf>,
+    /// What the operator should change although it still works, such as deprecated keys; one line each.
+    pub notices: Vec<String>,
 }
 
 /// Loads the configuration of this process.
@@ -101,11 +103,12 @@ pub(super) fn validate(
     let tree = merge(document, environment, overrides, &findings);
     let files = SecretFiles::new(file.as_deref(), environment.credentials.as_deref());
     let config = read::read(tree, &files, &findings);
+    let notices = findings.take_notices();
     let violations = findings.into_violations();
     match config {
         Some(config) if violations.is_empty() => {
             let secret_files = files.into_found(file.as_deref());
-            Ok(Loaded { config, file, secret_files })
+            Ok(Loaded { config, file, secret_files, notices })
         }
         _ => Err(ConfigError::Invalid { file, violations }),
     }

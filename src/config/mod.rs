@@ -33,6 +33,7 @@ mod queues;
 mod read;
 #[cfg(test)]
 mod reference;
+mod retry;
 mod secret;
 mod secret_file;
 mod secret_line;
@@ -56,6 +57,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use authorization::{AuthConfig, ClientConfig};
+pub use delivery::{
+    DeadLettersConfig, DeliveryConfig, DeliveryMode, Hold, JournalConfig, RetentionConfig, WhenFull,
+};
 pub use error::{ConfigError, Violation};
 pub use flow::{BatchConfig, FlowConfig, OrderingConfig};
 pub use http::HttpConfig;
@@ -64,6 +68,7 @@ pub use load::{Loaded, Overrides, load, state_path};
 pub use networks::PrivateNetworks;
 pub use outcomes::{Outcome, OutcomesConfig};
 pub use proxy::ProxyConfig;
+pub use retry::{GiveUp, RetryConfig};
 pub use secret_text::SecretText;
 pub use secret_url::SecretUrl;
 pub use signing::{PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX, SigningConfig, SigningKey, SigningSecret};
@@ -140,60 +145,6 @@ impl RateConfig {
     pub const STANDARD: Self = Self { burst: 50.0, per_second: 2.0 };
     /// The largest cloud plan.
     pub const ENTERPRISE: Self = Self { burst: 250.0, per_second: 5.0 };
-}
-
-/// `[delivery]`, and the sections that say more of it.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct DeliveryConfig {
-    /// `delivery.mode`.
-    pub mode: DeliveryMode,
-    /// `delivery.gap_events`: sinks are told of gaps by an event of our own.
-    pub gap_events: bool,
-    /// `[journal]`.
-    pub journal: JournalConfig,
-    /// `[dead_letters]`.
-    pub dead_letters: DeadLettersConfig,
-    /// `[retention]`.
-    pub retention: RetentionConfig,
-}
-
-/// `delivery.mode`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DeliveryMode {
-    /// The portal may forget an event once every sink has settled it.
-    Direct,
-    /// The portal may forget an event once it is in the journal.
-    Journal,
-}
-
-/// `[journal]`: what the state file holds between polling and delivering.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct JournalConfig {
-    /// `max_size`, in bytes of events.
-    pub max_size: u64,
-    /// `max_age` of an event that some sink has not settled.
-    pub max_age: Duration,
-    /// `keep`: for how long events stay after all sinks have settled them.
-    pub keep: Duration,
-}
-
-/// `[dead_letters]`: how much is kept of what sinks reject.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct DeadLettersConfig {
-    /// `max_size`, in bytes, of all sinks together.
-    pub max_size: u64,
-    /// `max_age` of the oldest one of a sink.
-    pub max_age: Duration,
-}
-
-/// `[retention]`: from which age of the oldest unconfirmed event a person is told; the portal forgets it
-/// after a day.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct RetentionConfig {
-    /// `warning`.
-    pub warning: Duration,
-    /// `error`; not below `warning`.
-    pub error: Duration,
 }
 
 /// `[log]`: what goes to stderr.
@@ -434,13 +385,4 @@ pub enum CompressConfig {
     Gzip,
     /// `"zstd"`.
     Zstd,
-}
-
-/// `sinks.NAME.retry`: full jitter between zero and a step that doubles from `min` to `max`.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct RetryConfig {
-    /// The first step.
-    pub min: Duration,
-    /// The last step.
-    pub max: Duration,
 }

@@ -7,12 +7,8 @@ use super::secret_file::SecretFiles;
 use super::table::Table;
 use super::{
     CompressConfig, FileConfig, FlowConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig, StdoutConfig,
-    StdoutFormat, TargetConfig, flow, leaf, webhook,
+    StdoutFormat, TargetConfig, flow, leaf, retry, webhook,
 };
-
-const RETRY: RetryConfig = RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(5 * 60) };
-const SHORTEST_RETRY: Duration = Duration::from_millis(10);
-const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
 
 const SHORTEST_EVENT_AGE: Duration = Duration::from_secs(1);
 const LONGEST_EVENT_AGE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -66,7 +62,7 @@ pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> Si
         name: name.to_owned(),
         sources: table.take("sources", leaf::list),
         events: table.take("events", leaf::list).map(|events| upper_case(&events)),
-        retry: table.table("retry", read_retry),
+        retry: table.table("retry", retry::read),
         max_event_age: table.take("max_event_age", leaf::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),
         start: table.take("start", leaf::choice).unwrap_or(StartConfig::Oldest),
         flow: if sink_type == Some(SinkType::Webhook) { flow::read(table) } else { FlowConfig::STRICT },
@@ -92,18 +88,6 @@ fn refuse_single(table: &Table<'_>, draft: &SinkDraft) {
 /// Event types are compared without regard to case; the portal writes them in upper case.
 fn upper_case(events: &[String]) -> Vec<String> {
     events.iter().map(|event| event.to_uppercase()).collect()
-}
-
-fn read_retry(table: &mut Table<'_>) -> RetryConfig {
-    let min = table.take("min", leaf::duration(SHORTEST_RETRY, LONGEST_RETRY));
-    let max = table.take("max", leaf::duration(SHORTEST_RETRY, LONGEST_RETRY));
-    let retry = RetryConfig { min: min.unwrap_or(RETRY.min), max: max.unwrap_or(RETRY.max) };
-    if retry.min > retry.max {
-        let key = if min.is_some() { "min" } else { "max" };
-        let (min, max) = (leaf::spelled(retry.min), leaf::spelled(retry.max));
-        table.report(key, format!("`min` ({min}) must not be above `max` ({max})"));
-    }
-    retry
 }
 
 fn read_target(
@@ -184,7 +168,16 @@ mod tests {
     /// Keeps [`keys_of`] and what is read for each type in step.
     #[test]
     fn every_key_of_a_type_is_read_for_that_type_and_refused_for_the_others() {
-        let common = ["events", "max_event_age", "retry.max", "retry.min", "sources", "start", "type"];
+        let common = [
+            "events",
+            "max_event_age",
+            "retry.give_up",
+            "retry.max",
+            "retry.min",
+            "sources",
+            "start",
+            "type",
+        ];
         for sink_type in SinkType::ALL {
             let findings = Findings::default();
             let tree = config::Value::new(

@@ -15,7 +15,7 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 const BUSY: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const LIMIT: u16 = 1000;
-const CONFIRM_LAG: Duration = Duration::from_secs(2);
+const CONFIRM_LAG: Duration = Duration::from_secs(30);
 
 /// A row that takes longer to become visible has been given up by its database.
 const LONGEST_LAG: Duration = Duration::from_secs(60);

@@ -14,15 +14,31 @@ use super::{environment, variable_names};
 #[derive(Default, Debug)]
 pub(super) struct Findings {
     violations: RefCell<Vec<Violation>>,
+    notices: RefCell<Vec<Violation>>,
     asked: RefCell<BTreeMap<String, Option<String>>>,
 }
 
 impl Findings {
     /// Notes that the value at `key` breaks a rule.
     pub(super) fn report(&self, key: impl Into<String>, text: impl Into<String>) {
-        let key = key.into();
+        let violation = self.at(key.into(), text.into());
+        self.violations.borrow_mut().push(violation);
+    }
+
+    /// Notes what the operator should know about `key`, which breaks no rule.
+    pub(super) fn notice(&self, key: impl Into<String>, text: impl Into<String>) {
+        let notice = self.at(key.into(), text.into());
+        self.notices.borrow_mut().push(notice);
+    }
+
+    fn at(&self, key: String, text: String) -> Violation {
         let place = self.asked.borrow().get(&key).cloned().flatten();
-        self.violations.borrow_mut().push(Violation { key, text: text.into(), place });
+        Violation { key, text, place }
+    }
+
+    /// All notices, one line each, in the order they were found.
+    pub(super) fn take_notices(&self) -> Vec<String> {
+        self.notices.take().iter().map(ToString::to_string).collect()
     }
 
     /// Every key that was asked for, given or not.
@@ -156,6 +172,11 @@ impl Table<'_> {
     /// Notes that `key` of this table breaks a rule.
     pub(super) fn report(&self, key: &str, text: impl Into<String>) {
         self.findings.report(self.path_of(key), text);
+    }
+
+    /// Notes what the operator should know about `key` of this table, which breaks no rule.
+    pub(super) fn notice(&self, key: &str, text: impl Into<String>) {
+        self.findings.notice(self.path_of(key), text);
     }
 
     /// Notes that this table as a whole breaks a rule.

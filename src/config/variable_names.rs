@@ -4,7 +4,7 @@
 use super::environment::PREFIX;
 
 /// Tables of keys.
-const TABLES: [&str; 6] = ["DEAD_LETTERS", "DELIVERY", "HTTP", "JOURNAL", "LOG", "RETENTION"];
+const TABLES: [&str; 7] = ["DEAD_LETTERS", "DELIVERY", "HTTP", "JOURNAL", "LOG", "MEMORY", "RETENTION"];
 
 /// The keys of a source, each part separated as in a variable. Parts that an operator names are left out.
 const SOURCE_KEYS: [&str; 24] = [
@@ -36,7 +36,7 @@ const SOURCE_KEYS: [&str; 24] = [
 ];
 
 /// The same of a sink.
-const SINK_KEYS: [&str; 47] = [
+const SINK_KEYS: [&str; 49] = [
     "ALLOW_HTTP",
     "AUTH__CLIENT_ID",
     "AUTH__CLIENT_SECRET",
@@ -57,6 +57,7 @@ const SINK_KEYS: [&str; 47] = [
     "CONCURRENCY",
     "EVENTS",
     "FORMAT",
+    "HOLD_AFTER_REJECTIONS",
     "MAX_EVENT_AGE",
     "MODE",
     "ORDERING",
@@ -65,6 +66,7 @@ const SINK_KEYS: [&str; 47] = [
     "PROXY",
     "PROXY_FILE",
     "RATE",
+    "RETRY__GIVE_UP",
     "RETRY__MAX",
     "RETRY__MIN",
     "ROTATE__EVERY",

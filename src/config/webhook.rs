@@ -29,6 +29,7 @@ pub(super) const KEYS: &[&str] = &[
     "concurrency",
     "batch",
     "breaker",
+    "hold_after_rejections",
     "rate",
     "outcomes",
     "tls",

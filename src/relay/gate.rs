@@ -273,7 +273,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::config::{RetryConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig};
+    use crate::config::{GiveUp, RetryConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig};
     use crate::shutdown::Signals;
     use crate::sink;
 
@@ -285,7 +285,7 @@ mod tests {
             target: TargetConfig::Stdout(StdoutConfig { format: StdoutFormat::Json }),
             sources: None,
             events: None,
-            retry: RetryConfig { min: SECOND, max: 300 * SECOND },
+            retry: RetryConfig { min: SECOND, max: 300 * SECOND, give_up: GiveUp::Never },
             max_event_age: None,
             start: StartConfig::Oldest,
             flow,

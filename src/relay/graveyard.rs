@@ -75,7 +75,7 @@ impl Graveyard {
     }
 
     fn refusal(&self, bytes: u64, age: Duration) -> Option<String> {
-        let (sink, DeadLettersConfig { max_size, max_age }) = (&self.sink, self.limits);
+        let (sink, DeadLettersConfig { max_size, max_age, .. }) = (&self.sink, self.limits);
         let way_out = "make room with `b24relay dead-letters replay` or `discard`, or raise the bound";
         if bytes > max_size {
             return Some(format!(
@@ -94,7 +94,7 @@ impl Graveyard {
 
     /// In time for a person to make room.
     fn warn(&self, bytes: u64, age: Duration) {
-        let (sink, DeadLettersConfig { max_size, max_age }) = (&self.sink, self.limits);
+        let (sink, DeadLettersConfig { max_size, max_age, .. }) = (&self.sink, self.limits);
         let way_out = "`b24relay dead-letters list`";
         if bytes > max_size / 100 * WARNING_PERCENT {
             warn!(sink, bytes, max_size, way_out, "the dead letters are nearly full: then the sink is held");

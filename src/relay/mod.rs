@@ -63,6 +63,7 @@ pub use memory::{NoMemory, StoreMemory};
 use opening::{Claims, Common};
 pub use replay::{Replay, Replayed};
 use supervisor::{Hangup, Supervisor};
+pub use surroundings::warn_of_notices;
 use surroundings::{Real, Surroundings};
 
 /// What idle loops need to notice a stop: without any grace at all they are not cut short either.

@@ -104,7 +104,7 @@ impl Pause {
         }
         self.is_told = true;
         let waits = match self.mode {
-            DeliveryMode::Direct => "the sink, and with it its source, as `delivery.mode` is \"direct\"",
+            DeliveryMode::Direct => "the sink, and with it its source, as `delivery.hold` is \"forever\"",
             DeliveryMode::Journal => "the sink alone",
         };
         let (source, sink, error) = (&self.source, &self.sink, self.trouble.as_deref().unwrap_or_default());

@@ -271,7 +271,11 @@ mod tests {
     use super::*;
     use crate::event::Queue;
 
-    const RETRY: RetryConfig = RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(60) };
+    const RETRY: RetryConfig = RetryConfig {
+        min: Duration::from_secs(1),
+        max: Duration::from_secs(60),
+        give_up: crate::config::GiveUp::Never,
+    };
     const ALL: [OrderingConfig; 3] = [OrderingConfig::Strict, OrderingConfig::Chat, OrderingConfig::None];
 
     fn event(id: u64, data: String) -> Event {

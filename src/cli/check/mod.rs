@@ -132,8 +132,9 @@ fn stated(loaded: &Loaded) -> Report {
     };
     let sink = |sink: &SinkConfig| Subject::stated(&sink.name, target(&sink.target), sink::proxy_to(sink));
     let local = |name: &str| Subject::stated(name, String::new(), Ok(None));
+    let notices = loaded.notices.iter().map(|notice| Finding::warn("deprecated", notice, ""));
     Report {
-        configuration: local(&file).with(machine::secrets(&loaded.secret_files)),
+        configuration: local(&file).with(machine::secrets(&loaded.secret_files)).with(notices),
         state: local(&config.state.display().to_string()),
         http: config.http.as_ref().map(|http| local(&http.listen.to_string()).with(http::tls(http))),
         sources: config.sources.iter().map(source).collect(),

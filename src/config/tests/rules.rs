@@ -1,6 +1,9 @@
 //! Rules of single keys and between keys: all broken ones come out in one round.
 
+use std::time::Duration;
+
 use super::{SMALL, assert_refused, config_of, environment, load_text, with_sink};
+use crate::config::{DeliveryMode, GiveUp, Hold, Loaded, WhenFull};
 
 #[test]
 fn all_violations_come_out_in_one_round_with_key_value_and_line() {
@@ -227,4 +230,88 @@ fn there_are_limits_to_how_much_one_process_serves() {
         &text(257, 65),
         &["sources: there must be at most 256, not 257", "sinks: there must be at most 64"],
     );
+}
+
+#[test]
+fn hold_is_a_duration_or_forever_and_replaces_the_mode() {
+    let loaded = |line: &str| load_text(format!("{line}\n{SMALL}"), &environment(&[])).unwrap();
+    let for_s = |seconds| Hold::For(Duration::from_secs(seconds));
+    for (line, hold, mode) in [
+        ("", for_s(30), DeliveryMode::Direct),
+        ("delivery.hold = \"0s\"", for_s(0), DeliveryMode::Journal),
+        ("delivery.hold = \"23h\"", for_s(23 * 3600), DeliveryMode::Journal),
+        ("delivery.hold = \"forever\"", Hold::Forever, DeliveryMode::Direct),
+    ] {
+        let Loaded { config, notices, .. } = loaded(line);
+        assert_eq!((config.delivery.hold, config.delivery.mode), (hold, mode), "{line}");
+        assert_eq!(notices, [""; 0], "{line}");
+    }
+    for (word, hold, instead) in [("direct", Hold::Forever, "forever"), ("journal", for_s(0), "0s")] {
+        let Loaded { config, notices, .. } = loaded(&format!("delivery.mode = \"{word}\""));
+        assert_eq!(config.delivery.hold, hold);
+        assert_eq!(config.delivery.mode.to_string(), word);
+        assert_eq!(
+            notices,
+            [format!(
+                "delivery.mode: is deprecated: replace `mode = \"{word}\"` with `hold = \"{instead}\"` (line 1)"
+            )]
+        );
+    }
+    for (line, expected) in [
+        (
+            "delivery = { mode = \"direct\", hold = \"5s\" }",
+            "delivery.mode: `hold` has replaced it, and is given too: remove `mode` (line 1)",
+        ),
+        (
+            "delivery.hold = \"24h\"",
+            "delivery.hold: must be a duration from 0s to 23h, such as \"30s\", or \"forever\", not `24h` (line 1)",
+        ),
+        ("delivery.hold = \"for ever\"", "delivery.hold: must be a duration from 0s to 23h"),
+        ("delivery.hold = 30", "delivery.hold: must be a duration from 0s to 23h"),
+    ] {
+        assert_refused(&format!("{line}\n{SMALL}"), &[expected]);
+    }
+    let environment = environment(&[("B24RELAY_DELIVERY__MODE", "journal")]);
+    let notices = load_text(SMALL, &environment).unwrap().notices;
+    assert!(notices[0].ends_with("(set by `B24RELAY_DELIVERY__MODE`)"), "{notices:?}");
+}
+
+#[test]
+fn limits_of_memory_rejections_and_dead_letters_are_read() {
+    let sink = "type = \"webhook\"\nurl = \"https://a.example/x\"\nhold_after_rejections = 1000000\nretry.give_up = 7";
+    let text =
+        format!("memory.max = \"1MiB\"\ndead_letters.when_full = \"drop_oldest\"\n{}", with_sink(sink));
+    let config = config_of(&text);
+    assert_eq!(config.delivery.memory_max, 1 << 20);
+    assert_eq!(config.delivery.dead_letters.when_full, WhenFull::DropOldest);
+    let sink = config.sinks.iter().find(|sink| sink.name == "b").unwrap();
+    assert_eq!(sink.flow.hold_after_rejections, 1_000_000);
+    assert_eq!(sink.retry.give_up, GiveUp::Attempts(7));
+
+    let usual = config_of(SMALL);
+    assert_eq!(usual.delivery.memory_max, 64 << 20);
+    assert_eq!(usual.delivery.dead_letters.when_full, WhenFull::Wait);
+    assert_eq!(usual.sinks[0].flow.hold_after_rejections, 10);
+    assert_eq!(usual.sinks[0].retry.give_up, GiveUp::Never);
+    assert_eq!(usual.sources[0].confirm_lag, Duration::from_secs(30));
+    for (line, expected) in [
+        ("memory.max = \"1023KiB\"", "memory.max: must be a size from 1MiB to 1TiB"),
+        ("memory.maximum = \"1GiB\"", "memory.maximum: unknown key, did you mean `max`?"),
+        (
+            "dead_letters.when_full = \"drop\"",
+            "dead_letters.when_full: must be `wait` or `drop_oldest`, not `drop`",
+        ),
+    ] {
+        assert_refused(&format!("{line}\n{SMALL}"), &[expected]);
+    }
+    for count in ["0", "1000001", "\"ten\""] {
+        let sink =
+            format!("type = \"webhook\"\nurl = \"https://a.example/x\"\nhold_after_rejections = {count}");
+        assert_refused(
+            &with_sink(&sink),
+            &["sinks.b.hold_after_rejections: must be a whole number from 1 to 1000000"],
+        );
+    }
+    let sink = "type = \"file\"\npath = \"f\"\nretry.give_up = \"0s\"";
+    assert_refused(&with_sink(sink), &["sinks.b.retry.give_up: must be a duration from 1s to 365d"]);
 }
