@@ -15,7 +15,7 @@ use tracing::{debug, trace};
 use super::clock::PortalClock;
 use super::condition::Condition;
 use super::fate::{Appetite, Fate};
-use super::gate::{Gate, Gates, Pass};
+use super::gate::{Gate, Gates, Pass, Ticket};
 use super::graveyard::Graveyard;
 use super::ledger::{End, Ledger};
 use super::opening::Common;
@@ -59,6 +59,7 @@ pub struct Lane {
     source: String,
     config: SinkConfig,
     gate: Arc<Gate>,
+    ticket: Ticket,
     appetite: Appetite,
     graveyard: Graveyard,
     pause: Pause,
@@ -144,6 +145,7 @@ impl Lane {
             condition: Condition::new(source, &config.name, &common.store),
             figures: common.witness.figures.lane(source, &config.name),
             config: config.clone(),
+            ticket: gate.ticket(),
             gate,
             clock,
             until: common.until,
@@ -277,7 +279,7 @@ impl Lane {
                     round.is_leaving = true;
                 }
                 () = self.signals.hurry.cancelled(), if !round.is_leaving => round.is_leaving = true,
-                pass = self.gate.admit(), if may_begin => self.begin(pass, &mut round),
+                pass = self.ticket.admit(), if may_begin => self.begin(pass, &mut round),
                 wake = self.signals.pause(rest, nudges), if may_rest => match wake {
                     Wake::Elapsed => {}
                     Wake::Nudged => self.follow_nudge(&mut round),
@@ -406,7 +408,7 @@ impl Lane {
         if parcel.events.len() > 1 && (is_final || rejection.status == Some(TOO_LARGE)) {
             let (sink, events, error) = (&self.config.name, parcel.events.len(), &rejection.reason);
             debug!(source = self.source, sink, events, error, "batch rejected: trying half of it");
-            pass.succeed();
+            pass.answer();
             round.max.events = parcel.events.len().div_ceil(2);
             round.schedule.halve(parcel);
             return;
