@@ -139,7 +139,12 @@ impl Lane {
         Self {
             source: source.to_owned(),
             appetite: Appetite::new(config),
-            graveyard: Graveyard::new(&config.name, common.delivery.dead_letters, &common.store),
+            graveyard: Graveyard::new(
+                &config.name,
+                common.delivery.dead_letters,
+                &common.store,
+                &common.dead_letter_log,
+            ),
             pause: Pause::new(source, &config.name, record.pause.clone(), common),
             ledger: Ledger::new(source, &config.name, record, common),
             condition: Condition::new(source, &config.name, &common.store),

@@ -61,7 +61,12 @@ impl Late {
         let sinks = sinks.map(|config| Sink {
             name: config.name.clone(),
             appetite: Appetite::new(config),
-            graveyard: Graveyard::new(&config.name, common.delivery.dead_letters, &common.store),
+            graveyard: Graveyard::new(
+                &config.name,
+                common.delivery.dead_letters,
+                &common.store,
+                &common.dead_letter_log,
+            ),
         });
         Self {
             queue: Arc::clone(queue),

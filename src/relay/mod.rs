@@ -17,6 +17,7 @@ mod assembly;
 mod callers;
 mod clock;
 mod condition;
+mod dead_letter_log;
 mod direct;
 mod disk;
 mod dispatcher;
@@ -59,6 +60,7 @@ use crate::shutdown::Signals;
 use crate::store::{Store, StoreError};
 pub use adoption::{adopt, is_same_queue};
 pub use callers::Callers;
+use dead_letter_log::DeadLetterLog;
 pub use memory::{NoMemory, StoreMemory};
 use opening::{Claims, Common};
 pub use replay::{Replay, Replayed};
@@ -188,6 +190,7 @@ async fn common(
     Ok(Common {
         callers: Arc::new(callers),
         claims: Claims::default(),
+        dead_letter_log: DeadLetterLog::default(),
         delivery: config.delivery,
         store: store.clone(),
         signals: signals.clone(),
