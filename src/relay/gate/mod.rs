@@ -143,7 +143,6 @@ impl Gate {
     }
 
     /// Whether attempts are made, and if not, why.
-    #[cfg_attr(not(test), expect(dead_code, reason = "lanes show their own trouble"))]
     pub fn condition(&self) -> GateCondition {
         let state = self.state();
         match state.closed_until {

@@ -77,7 +77,7 @@ impl Graveyard {
         match self.store.drop_oldest_letters(&self.sink, source, bytes).await {
             Ok(dropped) => self.log.dropped(dropped),
             Err(failure) => {
-                debug!(sink = self.sink, error = %failure, "cannot delete the oldest dead letters")
+                debug!(sink = self.sink, error = %failure, "cannot delete the oldest dead letters");
             }
         }
     }
