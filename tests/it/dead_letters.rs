@@ -314,7 +314,7 @@ async fn an_old_dead_letter_is_warned_of_and_holds_nothing_up() {
 
 #[tokio::test]
 async fn a_sink_whose_dead_letters_are_full_does_not_hold_another() {
-    let (portal, receiver, setup) = bounded("dead_letters.max_size = \"1MiB\"").await;
+    let (portal, receiver, setup) = bounded("delivery.hold = \"0s\"\ndead_letters.max_size = \"1MiB\"").await;
     let setup = setup.with(&format!(
         "[sinks.other]\ntype = \"webhook\"\nurl = \"{}\"\nevents = [\"ONIMV2ODD\"]\nretry = {{ min = \"10ms\", max = \"20ms\" }}",
         receiver.url()
