@@ -53,7 +53,12 @@ impl Journey {
         let receiver = Receiver::start();
         let sink = format!("type = \"webhook\"\nurl = \"{}\"", receiver.url);
         let webhook = Way::run(&Stock::lay_up(share, "confirm_lag = \"0s\""), &sink);
-        Self { prompt_append: stock.append, lagging_append: Stock::lay_up(events, "").append, file, webhook }
+        Self {
+            prompt_append: stock.append,
+            lagging_append: Stock::lay_up(events, "confirm_lag = \"2s\"").append,
+            file,
+            webhook,
+        }
     }
 }
 

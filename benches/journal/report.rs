@@ -28,7 +28,7 @@ pub fn appends(rounds: &[Journey]) {
     println!("\ninto the journal, the only sink dead: from the start until the portal has forgotten all\n");
     legs_head();
     leg("confirm_lag 0s", rounds, |round| &round.prompt_append);
-    leg("confirm_lag 2s (default)", rounds, |round| &round.lagging_append);
+    leg("confirm_lag 2s", rounds, |round| &round.lagging_append);
 }
 
 /// Out of the journal.

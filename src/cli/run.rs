@@ -50,7 +50,7 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     let (loaded, troubles) = (config::load(&global.overrides())?, Troubles::default());
     let config = &loaded.config;
     telemetry::init(config.log, &troubles);
-    // NOTICES
+    relay::warn_of_notices(&loaded.notices);
     if let Some(sink) = config.sinks.iter().find(|sink| args.forget.contains(&sink.name)) {
         let reason = format!("`--forget {0}`: the sink `{0}` is configured; remove it first", sink.name);
         return Err(UsageError(reason).into());

@@ -100,7 +100,7 @@ impl Coverage {
                 warn!(%source, age_s, left_s, "events have been waiting for long: the portal forgets them after 24 hours; `b24relay status` says what is in their way");
             }
             Urgency::Error => {
-                error!(%source, age_s, left_s, "the portal will soon forget events that no sink has: mend what `b24relay status` shows, or set `delivery.hold` to a time");
+                error!(%source, age_s, left_s, "the portal will soon forget events that no sink has: mend what `b24relay status` shows, or set `delivery.hold` to a duration");
             }
         }
     }

@@ -15,7 +15,7 @@ use tracing::{debug, trace};
 use super::clock::PortalClock;
 use super::condition::Condition;
 use super::fate::{Appetite, Fate};
-use super::gate::{Gate, Gates, Pass};
+use super::gate::{Gate, Gates, Pass, Ticket};
 use super::graveyard::Graveyard;
 use super::journal::Reader;
 use super::ledger::{End, Ledger};
@@ -55,6 +55,7 @@ pub struct Lane {
     source: String,
     config: SinkConfig,
     gate: Arc<Gate>,
+    ticket: Ticket,
     appetite: Appetite,
     graveyard: Graveyard,
     pause: Pause,
@@ -118,7 +119,12 @@ impl Lane {
         let bytes = config.flow.batch.map_or(u64::MAX, |batch| batch.bytes);
         Self {
             source: source.to_owned(),
-            graveyard: Graveyard::new(&config.name, common.delivery.dead_letters, &common.store),
+            graveyard: Graveyard::new(
+                &config.name,
+                common.delivery.dead_letters,
+                &common.store,
+                &common.dead_letter_log,
+            ),
             pause: Pause::new(source, &config.name, pause, common),
             condition: Condition::new(source, &config.name, &common.store),
             figures: common.witness.figures.lane(source, &config.name),
@@ -138,6 +144,7 @@ impl Lane {
             is_draining: false,
             is_leaving: false,
             config,
+            ticket: gate.ticket(),
             gate,
         }
     }
@@ -199,7 +206,7 @@ impl Lane {
                 self.is_leaving = true;
             }
             () = self.signals.hurry.cancelled(), if !self.is_leaving => self.is_leaving = true,
-            pass = self.gate.admit(), if may_begin => self.begin(pass),
+            pass = self.ticket.admit(), if may_begin => self.begin(pass),
             () = self.reader.changed(), if may_read => {}
             () = sleep_until(gathered_at), if gathered_at > now => {}
             wake = self.signals.pause(rest, nudges), if may_rest => match wake {
@@ -423,7 +430,7 @@ impl Lane {
         if parcel.entries.len() > 1 && (is_final || rejection.status == Some(TOO_LARGE)) {
             let (sink, events, error) = (&self.config.name, parcel.entries.len(), &rejection.reason);
             debug!(source = self.source, sink, events, error, "batch rejected: trying half of it");
-            pass.succeed();
+            pass.answer();
             self.max.events = parcel.entries.len().div_ceil(2);
             self.schedule.halve(parcel);
             return;

@@ -16,6 +16,7 @@ mod assembly;
 mod callers;
 mod clock;
 mod condition;
+mod dead_letter_log;
 mod disk;
 mod fate;
 mod gap;
@@ -56,10 +57,12 @@ use crate::shutdown::Signals;
 use crate::store::{Store, StoreError};
 pub use adoption::{adopt, is_same_queue};
 pub use callers::Callers;
+use dead_letter_log::DeadLetterLog;
 pub use memory::{NoMemory, StoreMemory};
 use opening::{Claims, Common, Shares};
 pub use replay::{Replay, Replayed};
 use supervisor::{Hangup, Supervisor};
+pub use surroundings::warn_of_notices;
 use surroundings::{Real, Surroundings};
 
 /// What idle loops need to notice a stop: without any grace at all they are not cut short either.
@@ -184,6 +187,7 @@ async fn common(
     Ok(Common {
         callers: Arc::new(callers),
         claims: Claims::default(),
+        dead_letter_log: DeadLetterLog::default(),
         delivery: config.delivery,
         shares: Shares::of(config),
         store: store.clone(),

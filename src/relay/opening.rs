@@ -10,6 +10,7 @@ use tracing::{debug, error, info};
 use super::adoption::adopt;
 use super::assembly::{Opened, assemble};
 use super::callers::Callers;
+use super::dead_letter_log::DeadLetterLog;
 use super::disk::Disk;
 use super::gate::Gate;
 use super::surroundings::Surroundings;
@@ -67,6 +68,7 @@ impl Shares {
 pub struct Common {
     pub callers: Arc<Callers>,
     pub claims: Claims,
+    pub dead_letter_log: DeadLetterLog,
     pub delivery: DeliveryConfig,
     pub shares: Shares,
     pub store: Store,

@@ -195,7 +195,7 @@ mod tests {
             (
                 "[sources.sales]",
                 "[delivery]\nmode = \"journal\"\n[sources.sales]",
-                vec!["delivery.mode: changed"],
+                vec!["delivery.hold: changed"],
                 vec!["sales", "support"],
             ),
         ] {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tracing::warn;
 
 use super::callers::Callers;
 use crate::blocking;
@@ -50,7 +51,9 @@ pub struct Real {
 impl Surroundings for Real {
     async fn load(&self) -> Result<Config, ConfigError> {
         let overrides = self.overrides.clone();
-        blocking::run(move || config::load(&overrides)).await.map(|loaded| loaded.config)
+        let loaded = blocking::run(move || config::load(&overrides)).await?;
+        warn_of_notices(&loaded.notices);
+        Ok(loaded.config)
     }
 
     fn upstream(
@@ -64,5 +67,12 @@ impl Surroundings for Real {
 
     fn sink(&self, config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, String> {
         sink::build(config, signals)
+    }
+}
+
+/// Logs what the operator should change in a configuration that still works.
+pub fn warn_of_notices(notices: &[String]) {
+    for notice in notices {
+        warn!(notice, "the configuration works, but should be changed");
     }
 }

@@ -14,6 +14,13 @@ use crate::event::{Event, EventId, Queue};
 const LETTER_COLUMNS: &str =
     "number, sink, source, queue, id, buried_ms, first_ms, attempts, bytes, reason, status, kind, answer";
 
+/// The size of a sink's dead letters and the time of the oldest.
+const SELECT_ROOM: &str = "SELECT ifnull(sum(bytes), 0), min(buried_ms) FROM dead_letter WHERE sink = ?1";
+
+/// A sink's dead letters, the oldest first, those of one source before all others.
+const SELECT_OLDEST: &str = "SELECT number, bytes FROM dead_letter WHERE sink = ?1
+                             ORDER BY source = ?2 DESC, buried_ms, number";
+
 /// The last rites of one event.
 #[derive(Clone, Debug)]
 pub struct Burial {
@@ -124,13 +131,22 @@ impl LetterFilter {
     }
 }
 
-/// How much of the dead there is.
+/// How much there is of one sink's dead letters.
 #[derive(Clone, Copy, Debug)]
 pub struct Graves {
-    /// Of all sinks.
+    /// The size of all.
     pub bytes: u64,
-    /// When the sink's oldest one was buried, in Unix milliseconds.
+    /// When the oldest one was buried, in Unix milliseconds.
     pub oldest_ms: Option<i64>,
+}
+
+/// What was deleted to make room.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct DroppedLetters {
+    /// How many.
+    pub letters: u64,
+    /// Their size.
+    pub bytes: u64,
 }
 
 /// The right to take dead letters out, while it is held: whoever else wanted to might send one again.
@@ -139,18 +155,37 @@ pub struct LettersLock {
 }
 
 impl Store {
-    /// How much there is of dead letters; the oldest is that of `sink`.
+    /// How much there is of the dead letters of `sink`. An index has all of it, so that no payload is read.
     ///
     /// # Errors
     /// As [`Store::commit`].
     pub async fn graves(&self, sink: &str) -> Result<Graves, StoreError> {
         let sink = sink.to_owned();
-        self.read(move |connection| {
-            connection.query_row(
-                "SELECT ifnull(sum(bytes), 0), min(buried_ms) FILTER (WHERE sink = ?1) FROM dead_letter",
-                [sink],
-                |row| Ok(Graves { bytes: row.get(0)?, oldest_ms: row.get(1)? }),
-            )
+        self.run(move |connection| {
+            connection
+                .prepare_cached(SELECT_ROOM)?
+                .query_row([sink], |row| Ok(Graves { bytes: row.get(0)?, oldest_ms: row.get(1)? }))
+        })
+        .await
+    }
+
+    /// Deletes the oldest dead letters of `sink`, those of `source` first, until at least `bytes` are free or none is
+    /// left.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn drop_oldest_letters(
+        &self,
+        sink: &str,
+        source: &str,
+        bytes: u64,
+    ) -> Result<DroppedLetters, StoreError> {
+        let (sink, source) = (sink.to_owned(), source.to_owned());
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            let dropped = drop_oldest(&transaction, &sink, &source, bytes)?;
+            transaction.commit()?;
+            Ok(dropped)
         })
         .await
     }
@@ -343,4 +378,33 @@ pub(super) fn bury(transaction: &Transaction<'_>, sink: &str, burial: &Burial) -
             event.data.get()
         ])
         .map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The index of the table that has all that these queries need.
+    const INDEX: &str =
+        "CREATE INDEX IF NOT EXISTS dead_letter_room ON dead_letter (sink, source, bytes, buried_ms)";
+
+    #[tokio::test]
+    async fn room_is_looked_for_without_reading_payloads() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("b24relay.db")).unwrap();
+        for (sql, count) in [(SELECT_ROOM, 1), (SELECT_OLDEST, 2)] {
+            let plan: Vec<String> = store
+                .run(move |connection| {
+                    connection.execute_batch(INDEX)?;
+                    let names = ["crm", "support"];
+                    let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                    let rows =
+                        explain.query_map(rusqlite::params_from_iter(&names[..count]), |row| row.get(3))?;
+                    rows.collect()
+                })
+                .await
+                .unwrap();
+            assert!(plan[0].contains("USING COVERING INDEX dead_letter_room (sink=?)"), "{plan:?}");
+        }
+    }
 }

@@ -45,7 +45,9 @@ use crate::blocking;
 use crate::wall_clock::now_ms;
 
 use database::{Database, Files};
-pub use dead_letters::{Burial, Graves, Letter, LetterFilter, LettersLock, OpenLetter, Rejection};
+pub use dead_letters::{
+    Burial, DroppedLetters, Graves, Letter, LetterFilter, LettersLock, OpenLetter, Rejection,
+};
 pub use error::StoreError;
 use guard::Guard;
 pub use inspection::{Finding, Inspection, Soundness, Verdict};

@@ -331,3 +331,18 @@ fn check_shows_what_would_run() {
     }
     assert_eq!(fs::read_dir(setup.folder()).unwrap().count(), 1, "nothing was created");
 }
+
+#[tokio::test]
+async fn a_deprecated_key_is_named_by_check_and_at_the_start_of_run() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with("delivery.mode = \"journal\"").with_source(&portal).with_file();
+    let said = "delivery.mode: is deprecated: replace `mode = \"journal\"` with `hold = \"0s\"`";
+    let checked = output(&CHECK, setup.folder());
+    assert_eq!(code(&checked), 0, "a warning is no failure");
+    let shown = stdout(&checked);
+    assert_eq!((shown.matches(said).count(), shown.contains("warn")), (1, true), "{shown}");
+    let log = setup.drain().await;
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("works, but should be changed")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("WARN"), "{log}");
+    assert!(lines[0].replace('\\', "").contains(said), "{log}");
+}

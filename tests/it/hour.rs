@@ -133,7 +133,7 @@ fn warned_of() -> Troubles {
             attempts = 3,
             error = "answered 422 Unprocessable Content",
             way_out = "`b24relay dead-letters list`",
-            "the sink rejects this event: it becomes a dead letter"
+            "the sink rejects events: they become dead letters"
         );
         warn!(
             source = "support",

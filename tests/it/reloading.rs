@@ -445,7 +445,7 @@ async fn a_mode_that_is_switched_frees_what_a_dead_sink_held_up() {
     until_filed(&last, &portal).await;
     last = setup(last.anew(), "journal");
     let said = apply(&relay).await;
-    assert!(said.contains("delivery.mode: changed"), "{said}");
+    assert!(said.contains("delivery.hold: changed"), "{said}");
     portal.record(1, 5).await;
     until_filed(&last, &portal).await;
     last = setup(last.anew(), "direct");

@@ -319,6 +319,7 @@ pub fn draw_flow(dice: &mut Rng, attempt_max: usize) -> FlowConfig {
         concurrency: if ordering == OrderingConfig::Strict { 1 } else { dice.u16(1..=8) },
         batch: (attempt_max > 1).then_some(batch),
         breaker_failures: dice.u16(1..=6),
+        hold_after_rejections: FlowConfig::STRICT.hold_after_rejections,
         interval: one_in(dice, 6).then(|| Duration::from_millis(20)),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use b24relay::config::{
-    AccessConfig, Config, DeliveryConfig, DeliveryMode, KindConfig, LogConfig, LogFormat, LogLevel,
+    AccessConfig, Config, DeliveryConfig, DeliveryMode, GiveUp, KindConfig, LogConfig, LogFormat, LogLevel,
     PollConfig, PortalConfig, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig,
     StdoutFormat, TargetConfig, WebhookUrl,
 };
@@ -171,7 +171,11 @@ impl SinkSetting {
             target: TargetConfig::Stdout(StdoutConfig { format: self.format }),
             sources: self.only.map(|only| vec![only.to_owned()]),
             events: plan.kinds.as_ref().map(|kinds| kinds.iter().map(|kind| (*kind).to_owned()).collect()),
-            retry: RetryConfig { min: Duration::from_millis(100), max: plan.retry_max },
+            retry: RetryConfig {
+                min: Duration::from_millis(100),
+                max: plan.retry_max,
+                give_up: GiveUp::Never,
+            },
             max_event_age: plan.max_age,
             start: if plan.starts_now { StartConfig::Now } else { StartConfig::Oldest },
             flow: plan.flow,

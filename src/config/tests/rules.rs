@@ -312,6 +312,6 @@ fn limits_of_memory_rejections_and_dead_letters_are_read() {
             &["sinks.b.hold_after_rejections: must be a whole number from 1 to 1000000"],
         );
     }
-    let sink = "type = \"stdout\"\nretry.give_up = \"0s\"";
+    let sink = "type = \"file\"\npath = \"f\"\nretry.give_up = \"0s\"";
     assert_refused(&with_sink(sink), &["sinks.b.retry.give_up: must be a duration from 1s to 365d"]);
 }

@@ -1,7 +1,12 @@
 //! One sink's gate: how many attempts at once, how many in a second, and none but a probe while the sink is
 //! in trouble. All lanes of the sink go through it, so that a receiver that comes back meets one of them.
 //!
-//! After trouble it opens gently: every attempt that succeeds lets one more in at a time.
+//! Permits are given in the order of asking, over all lanes: each has a [`Ticket`]. After trouble the gate opens
+//! gently: every attempt that succeeds lets one more in at a time.
+
+#[cfg(test)]
+mod tests;
+mod waiters;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use self::waiters::Waiters;
 use crate::config::{FlowConfig, Outcome, SinkConfig};
 use crate::event::Event;
 use crate::retry::Backoff;
@@ -28,6 +34,7 @@ pub struct Gate {
     flow: FlowConfig,
     figures: SinkFigures,
     state: Mutex<State>,
+    /// Notified when an attempt has ended, and when a person asks to look again.
     changed: Notify,
 }
 
@@ -46,11 +53,43 @@ struct State {
     closings_in_a_row: u32,
     /// It was closed because a person must act.
     needs_person: bool,
+    /// The reason of the failure that closed it.
+    trouble: String,
+    /// Events in a row that were rejected for good, since the last one that was delivered.
+    rejections: u32,
     /// When the rate allows the next attempt.
     slot: Instant,
     retry: Backoff,
     probe: Backoff,
+    waiters: Waiters,
 }
+
+/// What a gate lets through now: the same for every lane of the sink.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GateCondition {
+    /// Attempts, as many as the sink's configuration allows.
+    Open,
+    /// A single attempt after `until`, to see whether the sink has recovered.
+    Closed {
+        /// It does not recover by itself.
+        needs_person: bool,
+        /// Why the sink failed.
+        reason: String,
+        /// When the next attempt is made.
+        until: Instant,
+    },
+}
+
+/// A lane's place among those that wait for a permit. It is kept until [`Ticket::admit`] has returned or the ticket is
+/// dropped, however often `admit` is cancelled in between.
+pub struct Ticket {
+    gate: Arc<Gate>,
+    number: u64,
+    wake: Arc<Notify>,
+}
+
+/// A call of [`Ticket::admit`] that is under way. When it ends, the permit is for the next one who asks.
+struct Asking<'t>(&'t Ticket);
 
 /// The right to make one attempt.
 pub struct Pass {
@@ -71,9 +110,12 @@ impl Gate {
             closings: 0,
             closings_in_a_row: 0,
             needs_person: false,
+            trouble: String::new(),
+            rejections: 0,
             slot: Instant::now(),
             retry: Backoff::jittered(retry.min, retry.max),
             probe: Backoff::steady(PROBE_MIN.min(retry.max), PROBE_MAX.min(retry.max)),
+            waiters: Waiters::default(),
         };
         Arc::new(Self { sink, flow, figures, state: Mutex::new(state), changed: Notify::new() })
     }
@@ -88,20 +130,43 @@ impl Gate {
         self.figures.longest_attempt()
     }
 
-    /// Waits for the right to make an attempt. Whoever stops waiting has taken nothing.
+    /// A place in the queue for permits, which its holder joins by asking.
+    pub fn ticket(self: &Arc<Self>) -> Ticket {
+        let number = self.state().waiters.number();
+        Ticket { gate: Arc::clone(self), number, wake: Arc::new(Notify::new()) }
+    }
+
+    /// Waits for the right to make an attempt. Whoever stops waiting has taken nothing and loses the place.
+    #[cfg(test)]
     pub async fn admit(self: &Arc<Self>) -> Pass {
+        self.ticket().admit().await
+    }
+
+    /// Whether attempts are made, and if not, why.
+    pub fn condition(&self) -> GateCondition {
+        let state = self.state();
+        match state.closed_until {
+            None => GateCondition::Open,
+            Some(until) => GateCondition::Closed {
+                needs_person: state.needs_person,
+                reason: state.trouble.clone(),
+                until,
+            },
+        }
+    }
+
+    /// Waits until the condition is another than `known`, and returns it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "lanes show their own trouble"))]
+    pub async fn condition_other_than(&self, known: &GateCondition) -> GateCondition {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let wait = match self.state().admit(Instant::now(), &self.flow) {
-                Ok(closings) => return Pass { gate: Arc::clone(self), closings },
-                Err(wait) => wait,
-            };
-            match wait {
-                Some(at) => tokio::select! { () = changed => {}, () = sleep_until(at) => {} },
-                None => changed.await,
+            let condition = self.condition();
+            if condition != *known {
+                return condition;
             }
+            changed.await;
         }
     }
 
@@ -125,12 +190,69 @@ impl Gate {
         if state.closed_until.is_some() {
             state.closed_until = Some(Instant::now());
         }
+        state.waiters.wake_next();
         drop(state);
         self.changed.notify_waiters();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket {
+    /// Waits for the right to make an attempt, behind those who asked before and still do. Whoever stops waiting has
+    /// taken nothing; meanwhile others are served, and the next call goes on at the same place.
+    pub async fn admit(&mut self) -> Pass {
+        let asking = Asking::begin(self);
+        loop {
+            match asking.take() {
+                Ok(pass) => return pass,
+                Err(Some(at)) => {
+                    tokio::select! { () = self.wake.notified() => {}, () = sleep_until(at) => {} }
+                }
+                Err(None) => self.wake.notified().await,
+            }
+        }
+    }
+
+    /// Gives the place up.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a lane that has nothing to send is passed over"))]
+    pub fn leave(&mut self) {
+        self.gate.state().waiters.leave(self.number);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.gate.state().waiters.leave(self.number);
+    }
+}
+
+impl<'t> Asking<'t> {
+    fn begin(ticket: &'t Ticket) -> Self {
+        ticket.gate.state().waiters.ask(ticket.number, &ticket.wake);
+        Self(ticket)
+    }
+
+    /// The permit, or until when to wait; without a time it is until somebody wakes us.
+    fn take(&self) -> Result<Pass, Option<Instant>> {
+        let Ticket { gate, number, .. } = self.0;
+        let mut state = gate.state();
+        if !state.waiters.is_next(*number) {
+            return Err(None);
+        }
+        let closings = state.admit(Instant::now(), &gate.flow)?;
+        state.waiters.leave(*number);
+        Ok(Pass { gate: Arc::clone(gate), closings })
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.gate.state();
+        state.waiters.stop_asking(self.0.number);
+        state.waiters.wake_next();
     }
 }
 
@@ -146,15 +268,35 @@ impl Pass {
         outcome
     }
 
-    /// The sink is well: it took the events, or gave a reason of its own why it never will.
+    /// The sink took the events.
     pub fn succeed(self) {
         let mut state = self.gate.state();
-        state.failures = 0;
-        (state.closings_in_a_row, state.needs_person) = (0, false);
-        state.closed_until = None;
-        state.allowance = usize::from(self.gate.flow.concurrency).min(state.allowance + 1);
-        state.retry.reset();
-        state.probe.reset();
+        state.rejections = 0;
+        state.open(&self.gate.flow);
+    }
+
+    /// The sink works, and has not taken the events: they are sent again in another way.
+    pub fn answer(self) {
+        self.gate.state().open(&self.gate.flow);
+    }
+
+    /// The sink works, and rejects one event for good, for `reason`. After `hold_after_rejections` of them in a row the
+    /// gate closes until a person acts, and what to say of that is returned.
+    #[cfg_attr(not(test), expect(dead_code, reason = "lanes bury without counting"))]
+    pub fn reject(self, reason: &str) -> Option<String> {
+        let mut state = self.gate.state();
+        state.rejections = state.rejections.saturating_add(1);
+        if state.rejections < self.gate.flow.hold_after_rejections {
+            state.open(&self.gate.flow);
+            return None;
+        }
+        if self.closings != state.closings {
+            return None;
+        }
+        let trouble = format!("rejects every event ({0} of {0}): {reason}", state.rejections);
+        let delay = state.probe.next_delay();
+        state.close(Instant::now() + delay, true, trouble.clone());
+        Some(trouble)
     }
 
     /// The attempt failed, and its events would by themselves wait for `delay`. Returns how long they are
@@ -181,11 +323,7 @@ impl Pass {
                 state.retry.next_delay().max(delay)
             }
         };
-        state.closed_until = Some(now + delay);
-        state.closings += 1;
-        state.closings_in_a_row += 1;
-        state.needs_person = matches!(failure, DeliverError::Held { .. });
-        state.allowance = 1;
+        state.close(now + delay, matches!(failure, DeliverError::Held { .. }), failure.to_string());
         (delay, Gates::Closed)
     }
 }
@@ -203,7 +341,10 @@ pub enum Gates {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.gate.state().in_flight -= 1;
+        let mut state = self.gate.state();
+        state.in_flight -= 1;
+        state.waiters.wake_next();
+        drop(state);
         self.gate.changed.notify_waiters();
     }
 }
@@ -248,6 +389,27 @@ impl State {
         self.needs_person || self.closings_in_a_row >= closings_max
     }
 
+    /// The sink answers: attempts may be made, one more at a time.
+    fn open(&mut self, flow: &FlowConfig) {
+        self.failures = 0;
+        (self.closings_in_a_row, self.needs_person) = (0, false);
+        self.closed_until = None;
+        self.trouble.clear();
+        self.allowance = usize::from(flow.concurrency).min(self.allowance + 1);
+        self.retry.reset();
+        self.probe.reset();
+    }
+
+    /// Lets nothing in before `until`, and then a single attempt.
+    fn close(&mut self, until: Instant, needs_person: bool, trouble: String) {
+        self.closed_until = Some(until);
+        self.closings += 1;
+        self.closings_in_a_row += 1;
+        self.needs_person = needs_person;
+        self.trouble = trouble;
+        self.allowance = 1;
+    }
+
     /// Counts an attempt in, or says until when to wait; without a time it is for another's end.
     fn admit(&mut self, now: Instant, flow: &FlowConfig) -> Result<u64, Option<Instant>> {
         match self.closed_until {
@@ -265,155 +427,5 @@ impl State {
         }
         self.in_flight += 1;
         Ok(self.closings)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-
-    use super::*;
-    use crate::config::{RetryConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig};
-    use crate::shutdown::Signals;
-    use crate::sink;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn gate(flow: FlowConfig) -> Arc<Gate> {
-        let config = SinkConfig {
-            name: "crm".into(),
-            target: TargetConfig::Stdout(StdoutConfig { format: StdoutFormat::Json }),
-            sources: None,
-            events: None,
-            retry: RetryConfig { min: SECOND, max: 300 * SECOND, give_up: crate::config::GiveUp::Never },
-            max_event_age: None,
-            start: StartConfig::Oldest,
-            flow,
-        };
-        Gate::new(sink::build(&config, &Signals::silent()).unwrap(), &config, &Figures::default())
-    }
-
-    fn flow(concurrency: u16, breaker_failures: u16) -> FlowConfig {
-        FlowConfig { concurrency, breaker_failures, ..FlowConfig::STRICT }
-    }
-
-    fn transient(wait: Option<Duration>) -> DeliverError {
-        DeliverError::Transient { reason: "no".into(), wait }
-    }
-
-    /// As many as are let in at this moment.
-    fn admitted(gate: &Arc<Gate>) -> Vec<Pass> {
-        std::iter::from_fn(|| gate.admit().now_or_never()).take(100).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_more_than_allowed_are_under_way() {
-        let gate = gate(flow(3, 10));
-        let mut passes = admitted(&gate);
-        assert_eq!(passes.len(), 3);
-        let waiting = tokio::spawn({
-            let gate = Arc::clone(&gate);
-            async move { gate.admit().await }
-        });
-        tokio::task::yield_now().await;
-        passes.pop();
-        waiting.await.unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn repeated_failures_leave_a_single_probe_and_success_opens_gently() {
-        let gate = gate(flow(8, 3));
-        let mut passes = admitted(&gate);
-        assert_eq!(passes.pop().unwrap().fail(&transient(None), SECOND), (SECOND, Gates::Open));
-        assert_eq!(passes.pop().unwrap().fail(&transient(None), SECOND), (SECOND, Gates::Open));
-        let (delay, gates) = passes.pop().unwrap().fail(&transient(None), SECOND);
-        assert_eq!(gates, Gates::Closed);
-        // What began before it was closed changes nothing any more.
-        for pass in passes {
-            assert_eq!(pass.fail(&transient(None), SECOND).1, Gates::ClosedBefore);
-        }
-        assert_eq!(admitted(&gate).len(), 0);
-        tokio::time::advance(delay).await;
-        let mut probes = admitted(&gate);
-        assert_eq!(probes.len(), 1);
-        let (delay, gates) = probes.pop().unwrap().fail(&transient(None), SECOND);
-        assert_eq!((gates, admitted(&gate).len()), (Gates::Closed, 0));
-        tokio::time::advance(delay).await;
-        let mut under_way = admitted(&gate);
-        assert_eq!(under_way.len(), 1);
-        for expected in [2, 4, 8, 8] {
-            under_way.into_iter().for_each(Pass::succeed);
-            under_way = admitted(&gate);
-            assert_eq!(under_way.len(), expected);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_asks_for_time_gets_it_from_everybody() {
-        let gate = gate(flow(8, 10));
-        let (wait, nearly) = (30 * SECOND, 29 * SECOND);
-        let pass = gate.admit().await;
-        assert_eq!(pass.fail(&transient(Some(wait)), SECOND), (wait, Gates::Closed));
-        tokio::time::advance(nearly).await;
-        assert_eq!(admitted(&gate).len(), 0);
-        tokio::time::advance(SECOND).await;
-        assert_eq!(admitted(&gate).len(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_sink_that_needs_a_person_is_probed_rarely_or_when_the_person_asks() {
-        let gate = gate(flow(8, 10));
-        let (delay, gates) =
-            gate.admit().await.fail(&DeliverError::Held { reason: "no".into(), wait: None }, SECOND);
-        assert_eq!(gates, Gates::Closed);
-        assert!(delay >= PROBE_MIN * 8 / 10, "{delay:?}");
-        let waiting = tokio::spawn({
-            let gate = Arc::clone(&gate);
-            async move { gate.admit().await }
-        });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        gate.hasten();
-        waiting.await.unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_wants_an_answer_need_not_wait_for_ever() {
-        let gate = gate(flow(2, 1));
-        for closings in 1..=3 {
-            assert!(gate.is_hopeless(3).now_or_never().is_none(), "{closings}");
-            let (delay, _) = gate.admit().await.fail(&transient(None), SECOND);
-            tokio::time::advance(delay).await;
-        }
-        assert!(gate.is_hopeless(3).now_or_never().is_some());
-        gate.admit().await.succeed();
-        assert!(gate.is_hopeless(3).now_or_never().is_none());
-        gate.admit().await.fail(&DeliverError::Held { reason: "no".into(), wait: None }, SECOND);
-        assert!(gate.is_hopeless(3).now_or_never().is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn rejections_do_not_close_it() {
-        let gate = gate(flow(1, 1));
-        let rejected = DeliverError::Rejected {
-            reason: "no".into(),
-            status: Some(422),
-            answer: String::new(),
-            is_final: false,
-        };
-        for _ in 0..5 {
-            assert_eq!(gate.admit().await.fail(&rejected, SECOND), (SECOND, Gates::Open));
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn attempts_keep_to_their_rate() {
-        let gate = gate(FlowConfig { interval: Some(SECOND / 50), ..flow(8, 10) });
-        let start = Instant::now();
-        for _ in 0..500 {
-            gate.admit().await.succeed();
-        }
-        let (took, slack) = (start.elapsed(), RATE_SLACK + SECOND / 50);
-        assert!(took <= 10 * SECOND && took + slack >= 10 * SECOND, "{took:?}");
     }
 }

@@ -1,0 +1,72 @@
+//! Those who wait for a gate's permits, in the order of asking.
+//!
+//! Whoever does not ask at the moment keeps the place and is passed over, so that nobody waits for a lane that is busy
+//! with something else.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+/// See the top of this file.
+#[derive(Default)]
+pub struct Waiters {
+    queue: VecDeque<Waiter>,
+    numbers: u64,
+}
+
+struct Waiter {
+    number: u64,
+    is_asking: bool,
+    wake: Arc<Notify>,
+}
+
+impl Waiters {
+    /// A number for somebody who may wait.
+    pub fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// The one with this number asks, at the end of the queue unless it has a place there. `wake` is notified when it is
+    /// its turn to look.
+    pub fn ask(&mut self, number: u64, wake: &Arc<Notify>) {
+        if let Some(waiter) = self.find(number) {
+            waiter.is_asking = true;
+        } else {
+            self.queue.push_back(Waiter { number, is_asking: true, wake: Arc::clone(wake) });
+        }
+    }
+
+    /// It does not ask at the moment, and keeps its place.
+    pub fn stop_asking(&mut self, number: u64) {
+        if let Some(waiter) = self.find(number) {
+            waiter.is_asking = false;
+        }
+    }
+
+    /// It gives its place up.
+    pub fn leave(&mut self, number: u64) {
+        self.queue.retain(|waiter| waiter.number != number);
+    }
+
+    /// Whether it is the first of those who ask.
+    pub fn is_next(&self, number: u64) -> bool {
+        self.next().is_some_and(|waiter| waiter.number == number)
+    }
+
+    /// Lets the first of those who ask look whether there is a permit. The word waits for one that is not listening yet.
+    pub fn wake_next(&self) {
+        if let Some(waiter) = self.next() {
+            waiter.wake.notify_one();
+        }
+    }
+
+    fn next(&self) -> Option<&Waiter> {
+        self.queue.iter().find(|waiter| waiter.is_asking)
+    }
+
+    fn find(&mut self, number: u64) -> Option<&mut Waiter> {
+        self.queue.iter_mut().find(|waiter| waiter.number == number)
+    }
+}

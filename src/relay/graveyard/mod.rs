@@ -1,0 +1,100 @@
+//! Whether there is room for another dead letter of a sink: at the limit the rejected event waits or, with
+//! `when_full = "drop_oldest"`, the oldest letters are deleted.
+//!
+//! Each sink has a limit of its own, and the age of a letter is never a reason to refuse another. Room is looked for
+//! before the commit, not in it: one that was refused there would take with it what the sink has been delivered since
+//! the last, which must not come again. So lanes that bury at the same moment may get past `dead_letters.max_size` by
+//! one event each; the limit keeps a disk from filling up, and does not need to be met to the byte.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::debug;
+
+use super::dead_letter_log::{DeadLetterLog, SinkLog};
+use crate::config::{DeadLettersConfig, WhenFull};
+use crate::store::{Burial, Graves, Store};
+use crate::wall_clock;
+
+/// From which share of the size on a person is told, in percent.
+const WARNING_PERCENT: u64 = 80;
+
+/// The dead letters of one sink.
+pub struct Graveyard {
+    sink: String,
+    limits: DeadLettersConfig,
+    store: Store,
+    log: Arc<SinkLog>,
+}
+
+impl Graveyard {
+    /// That of `sink`.
+    pub fn new(sink: &str, limits: DeadLettersConfig, store: &Store, log: &DeadLetterLog) -> Self {
+        Self { sink: sink.to_owned(), limits, store: store.clone(), log: log.of(sink) }
+    }
+
+    /// Why there is no room for `burial` now, if there is none; when there is, the burial is logged.
+    pub async fn refuses(&self, burial: &Burial) -> Option<String> {
+        let refusal = self.has_no_room(burial).await;
+        if refusal.is_none() {
+            self.log.buried(burial);
+        }
+        refusal
+    }
+
+    /// Why there is no room for `burial` now, if there is none.
+    pub async fn has_no_room(&self, burial: &Burial) -> Option<String> {
+        let graves = match self.store.graves(&self.sink).await {
+            Ok(graves) => graves,
+            // The commit with the burial in it will wait for the disk.
+            Err(failure) => {
+                debug!(sink = self.sink, error = %failure, "cannot look at the dead letters");
+                return None;
+            }
+        };
+        self.warn_of_age(graves);
+        let DeadLettersConfig { max_size, when_full, .. } = self.limits;
+        let size = burial.size();
+        let bytes = graves.bytes.saturating_add(size);
+        match when_full {
+            WhenFull::DropOldest if bytes > max_size && size <= max_size => {
+                self.drop_oldest(&burial.event.queue.source, bytes - max_size).await;
+                None
+            }
+            _ if bytes > max_size => Some(self.refusal(bytes)),
+            WhenFull::Wait if bytes > max_size / 100 * WARNING_PERCENT => {
+                self.log.nearly_full(bytes, max_size);
+                None
+            }
+            WhenFull::Wait | WhenFull::DropOldest => None,
+        }
+    }
+
+    async fn drop_oldest(&self, source: &str, bytes: u64) {
+        match self.store.drop_oldest_letters(&self.sink, source, bytes).await {
+            Ok(dropped) => self.log.dropped(dropped),
+            Err(failure) => {
+                debug!(sink = self.sink, error = %failure, "cannot delete the oldest dead letters");
+            }
+        }
+    }
+
+    fn refusal(&self, bytes: u64) -> String {
+        let (sink, max_size) = (&self.sink, self.limits.max_size);
+        format!(
+            "there is no room for another dead letter of this sink ({bytes} bytes, `dead_letters.max_size` is {max_size}): \
+             make room with `b24relay dead-letters replay` or `discard` (`--sink {sink}`), or raise the limit"
+        )
+    }
+
+    fn warn_of_age(&self, graves: Graves) {
+        let age_ms = graves.oldest_ms.map_or(0, |oldest_ms| wall_clock::now_ms().saturating_sub(oldest_ms));
+        let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
+        if age > self.limits.max_age {
+            self.log.old(age, self.limits.max_age);
+        }
+    }
+}
