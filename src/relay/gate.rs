@@ -13,7 +13,7 @@ use crate::config::{FlowConfig, Outcome, SinkConfig};
 use crate::event::Event;
 use crate::retry::Backoff;
 use crate::service::{Figures, SinkFigures};
-use crate::sink::{DeliverError, Sink};
+use crate::sink::{DeliverError, Mark, Sink};
 
 /// How a gate in need of a person lets probes in: one is on the way, and need not find a flood of attempts.
 const PROBE_MIN: Duration = Duration::from_secs(60);
@@ -139,7 +139,7 @@ impl Pass {
     ///
     /// # Errors
     /// As [`Sink::deliver`].
-    pub async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError> {
+    pub async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
         let attempt = Counted::begin(&self.gate.figures);
         let outcome = self.gate.sink.deliver(events).await;
         attempt.end(outcome_of(outcome.as_ref().err()));

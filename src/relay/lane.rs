@@ -3,6 +3,7 @@
 //! Keeps I1 (the checkpoint covers only what the sink holds, what its filter left out, and dead letters
 //! that are in the same commit) and I7 (a stop is looked at while nothing is under way, never in an attempt).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub struct Lane {
     figures: LaneFigures,
     /// It takes only what happens from its beginning on, and that is still to come.
     is_beginning: bool,
+    /// The queues that the sink has been resumed for: that of the source and that of its gaps.
+    resumed: HashSet<Arc<str>>,
 }
 
 /// What the events of a round are.
@@ -149,6 +152,7 @@ impl Lane {
             until: common.until,
             signals: common.signals.clone(),
             is_beginning: false,
+            resumed: HashSet::new(),
         }
     }
 
@@ -329,11 +333,16 @@ impl Lane {
             return;
         }
         parcel.tries += 1;
+        if let Some(event) = parcel.first()
+            && self.resumed.insert(Arc::clone(&event.queue.identity))
+        {
+            self.gate.sink().resume(&event.queue, None);
+        }
         // Counted before the attempt: a nudge that comes while it fails must not be missed.
         let nudges = self.signals.nudge_count();
         let attempt = async move {
             failpoint::reached("attempting");
-            let outcome = pass.deliver(&parcel.events).await;
+            let outcome = pass.deliver(&parcel.events).await.map(|_mark| ());
             Attempt { parcel, pass, outcome, nudges }
         };
         round.attempts.push(attempt.boxed());
