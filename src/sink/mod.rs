@@ -2,6 +2,8 @@
 
 mod compression;
 mod file;
+#[cfg(test)]
+mod file_tests;
 mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
