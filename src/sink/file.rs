@@ -134,8 +134,8 @@ struct Writer {
     /// Queues whose lines are to be looked for before the next append.
     resumed: Arc<Mutex<Marks>>,
     unsearched: Marks,
-    /// What a run before left beside the file was put right.
-    is_settled: bool,
+    /// What an earlier run left was put right.
+    is_repaired: bool,
     doubt: Option<Doubt>,
     /// The last turn of a rotated file, from before the first one was compressed by this process.
     last_turn: Option<Turn>,
@@ -153,7 +153,7 @@ impl Writer {
             known: HashMap::new(),
             resumed,
             unsearched: HashMap::new(),
-            is_settled: false,
+            is_repaired: false,
             doubt: None,
             last_turn: None,
             tidier,
@@ -172,7 +172,7 @@ impl Writer {
         }
         let path = follow(&self.config.path);
         let past = path.and_then(|place| Ok((place.exists(), Naming::try_new(&place)?.list()?)));
-        if past.is_ok_and(|(is_there, past)| is_there || !past.ours.is_empty()) && self.settle_past().is_err()
+        if past.is_ok_and(|(is_there, past)| is_there || !past.ours.is_empty()) && self.repair_past().is_err()
         {
             self.opened = None;
         }
@@ -197,7 +197,7 @@ impl Writer {
             self.doubt = None;
         }
         self.let_go(nudge_count)?;
-        self.settle_past()?;
+        self.repair_past()?;
         self.search_resumed()?;
         let bytes = lines.missing_in(self.known.get(tag));
         self.rotate_if_due(bytes.len() as u64)?;
@@ -244,8 +244,8 @@ impl Writer {
 
     /// Repairs the file and what lies beside it after a crash, once in the life of this process, and has what was put
     /// aside tidied up.
-    fn settle_past(&mut self) -> io::Result<()> {
-        if self.is_settled {
+    fn repair_past(&mut self) -> io::Result<()> {
+        if self.is_repaired {
             return Ok(());
         }
         self.opened()?;
@@ -257,7 +257,7 @@ impl Writer {
             compression::settle(&mut past);
             self.tidy(naming);
         }
-        self.is_settled = true;
+        self.is_repaired = true;
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use serde_json::value::to_raw_value;
 use tempfile::TempDir;
@@ -189,6 +190,22 @@ async fn the_mark_is_found_in_a_file_that_somebody_else_put_aside() {
 }
 
 #[tokio::test]
+async fn files_that_others_put_aside_are_searched_by_their_age() {
+    for names in [["events.jsonl.2", "events.jsonl.1"], ["events.jsonl.1", "events.jsonl.2"]] {
+        let (place, queue) = (Place::new(), queue(1));
+        let mark = deliver(&place.start(&[]), &queue, 1..=3).await;
+        for (age, name, ids) in [(2, names[0], 4..=6), (1, names[1], 7..=9)] {
+            deliver(&place.start(&[]), &queue, ids).await;
+            fs::rename(place.path("events.jsonl"), place.path(name)).unwrap();
+            let written = SystemTime::now() - Duration::from_secs(age);
+            File::open(place.path(name)).unwrap().set_modified(written).unwrap();
+        }
+        deliver(&place.start(&[(&queue, mark.as_ref())]), &queue, 4..=10).await;
+        place.assert_once(&queue, 1..=10);
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_begins_like_the_marked_one_is_not_taken_for_it() {
     let (place, queue) = (Place::new(), queue(1));
     let mark = deliver(&place.start(&[]), &queue, 1..=3).await;
@@ -240,8 +257,11 @@ async fn a_lane_that_begins_anew_in_the_same_process_is_resumed_anew() {
     let sink = place.start(&[]);
     let mark = deliver(&sink, &queue, 1..=3).await;
     deliver(&sink, &queue, 4..=6).await;
-    sink.resume(&queue, mark.as_ref().map(Mark::as_str));
-    deliver(&sink, &queue, 4..=7).await;
+    for _ in 0..2 {
+        sink.resume(&queue, mark.as_ref().map(Mark::as_str));
+        deliver(&sink, &queue, 4..=5).await;
+    }
+    deliver(&sink, &queue, 6..=7).await;
     place.assert_once(&queue, 1..=7);
 }
 

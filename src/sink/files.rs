@@ -130,3 +130,29 @@ fn open_rotated(path: &Path) -> io::Result<File> {
         _ => Err(error),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::compression::compress;
+    use super::super::rotation::Naming;
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_compressed_after_it_was_listed_can_still_be_opened() {
+        for format in Format::ALL {
+            let folder = tempfile::tempdir().unwrap();
+            let (place, rotated) =
+                (folder.path().join("a.jsonl"), folder.path().join("a-20261121T093000Z-000001.jsonl"));
+            fs::write(&place, "new\n").unwrap();
+            fs::write(&rotated, "old\n").unwrap();
+            let current = File::open(&place).unwrap();
+            let files = Files::new(&current, Naming::try_new(&place).unwrap().list().unwrap());
+            compress(&rotated, format).unwrap();
+            assert_eq!(Format::sniff(&files.open(1).unwrap()).unwrap(), Some(format));
+            fs::remove_file(format.beside(&rotated)).unwrap();
+            assert_eq!(files.open(1).unwrap_err().kind(), ErrorKind::NotFound);
+        }
+    }
+}

@@ -98,6 +98,11 @@ mod tests {
         let grown = FileMark::at_end(&File::open(&path).unwrap()).unwrap();
         fs::write(&path, "{\"id\":\"b24_1\"}\n").unwrap();
         assert!(!is_in(&grown, &path), "it is shorter");
+        let long = "{\"id\":\"b24_1\"}\n".repeat(100);
+        fs::write(&path, &long).unwrap();
+        let longer = FileMark::at_end(&File::open(&path).unwrap()).unwrap();
+        fs::write(&path, &long[..long.len() / 2]).unwrap();
+        assert!(!is_in(&longer, &path), "it is shorter and begins the same");
         fs::write(&path, "{\"id\":\"b24_3\"}\n{\"id\":\"b24_2\"}\n").unwrap();
         assert!(!is_in(&mark, &path) && !is_in(&grown, &path), "it is another");
         for format in Format::ALL {
