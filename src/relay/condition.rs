@@ -63,11 +63,24 @@ impl Condition {
         }
     }
 
+    /// The sink as a whole is in trouble, which another lane may have found out; the next attempt is made at `until`.
+    pub async fn show(&mut self, needs_person: bool, reason: &str, until: Instant) {
+        let state = if needs_person { LaneState::Held } else { LaneState::Retrying };
+        if (state, reason) == (self.state, self.trouble.as_str()) {
+            return;
+        }
+        reason.clone_into(&mut self.trouble);
+        let delay_ms = whole_millis(until.saturating_duration_since(Instant::now()));
+        self.note(state, Some(wall_clock::now_ms().saturating_add_unsigned(delay_ms))).await;
+    }
+
     /// An attempt succeeded, and none that failed waits to be repeated.
     pub async fn recover(&mut self) {
         if self.failures > 0 {
             let (source, sink, failures) = (&self.source, &self.sink, self.failures);
             info!(source, sink, failures, "sink takes events again");
+        }
+        if self.failures > 0 || self.state != LaneState::Flowing {
             self.forget().await;
         }
     }

@@ -3,6 +3,7 @@
 //! Keeps I1 (the checkpoint covers only what the sink holds, what its filter left out, and dead letters
 //! that are in the same commit) and I7 (a stop is looked at while nothing is under way, never in an attempt).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tracing::{debug, trace};
 use super::clock::PortalClock;
 use super::condition::Condition;
 use super::fate::{Appetite, Fate};
-use super::gate::{Gate, Gates, Pass, Ticket};
+use super::gate::{Blame, Gate, GateCondition, Gates, Pass, Ticket};
 use super::graveyard::Graveyard;
 use super::journal::Reader;
 use super::ledger::{End, Ledger};
@@ -25,12 +26,13 @@ use super::schedule::{Parcel, ParcelMax, Purpose, Schedule};
 use super::settled::Settled;
 use super::{Ending, RelayError, Until};
 use crate::checkpoint::Checkpoint;
-use crate::config::{OrderingConfig, SinkConfig};
+use crate::config::{GiveUp, OrderingConfig, SinkConfig};
 use crate::event::{Entry, Event};
 use crate::failpoint;
+use crate::retry::whole_millis;
 use crate::service::LaneFigures;
 use crate::shutdown::{Signals, Wake};
-use crate::sink::DeliverError;
+use crate::sink::{DeliverError, Mark};
 use crate::store::{Burial, GAP_KIND, Inherited, LaneRecord};
 use crate::wall_clock;
 
@@ -43,6 +45,9 @@ const TOO_LARGE: u16 = 413;
 /// How often an event fails, or its sink is given up for a while, until a drain ends: whoever asked for it
 /// wants an answer. A held sink ends it at once, as its probes are minutes apart.
 const DRAIN_TRIES_MAX: u32 = 5;
+
+/// How often an event is tried again for which there was no room among the dead letters.
+const FULL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// When nothing but others can wake a lane.
 const LONG: Duration = Duration::from_secs(3600);
@@ -67,6 +72,11 @@ pub struct Lane {
     figures: LaneFigures,
     reader: Reader,
     inherited: Option<Inherited>,
+    /// What the sink is to be told before it gets events of a queue for the first time, and the queues it was told it for.
+    mark: Option<String>,
+    resumed: HashSet<Arc<str>>,
+    /// What is known of the sink as a whole.
+    gate_condition: GateCondition,
     /// It takes only what happens from its beginning on, and that is still to come.
     is_beginning: bool,
     schedule: Schedule,
@@ -86,7 +96,7 @@ pub struct Lane {
 struct Attempt {
     parcel: Parcel,
     pass: Pass,
-    outcome: Result<(), DeliverError>,
+    outcome: Result<Option<Mark>, DeliverError>,
     /// How many nudges there were when it began: a later one is about it.
     nudges: u64,
 }
@@ -114,7 +124,7 @@ impl Lane {
     ) -> Self {
         let LaneStart { config, gate, record, is_new } = start;
         let appetite = Appetite::new(&config);
-        let (pause, inherited) = (record.pause.clone(), record.inherited.clone());
+        let LaneRecord { pause, inherited, mark, .. } = record.clone();
         let ledger = Ledger::new(source, &config.name, record, common);
         let bytes = config.flow.batch.map_or(u64::MAX, |batch| batch.bytes);
         Self {
@@ -131,6 +141,9 @@ impl Lane {
             reader: reader(&config.name, &ledger),
             ledger,
             inherited,
+            mark,
+            resumed: HashSet::new(),
+            gate_condition: GateCondition::Open,
             clock,
             until: common.until,
             signals: common.signals.clone(),
@@ -207,6 +220,9 @@ impl Lane {
             }
             () = self.signals.hurry.cancelled(), if !self.is_leaving => self.is_leaving = true,
             pass = self.ticket.admit(), if may_begin => self.begin(pass),
+            condition = self.gate.condition_other_than(&self.gate_condition), if !self.is_leaving => {
+                self.follow_gate(condition).await;
+            }
             () = self.reader.changed(), if may_read => {}
             () = sleep_until(gathered_at), if gathered_at > now => {}
             wake = self.signals.pause(rest, nudges), if may_rest => match wake {
@@ -325,7 +341,7 @@ impl Lane {
         !self.is_leaving
             && !self.pause.is_on()
             && self.ledger.has_room()
-            && self.schedule.is_ready(now, Purpose::Delivery)
+            && self.schedule.is_ready(now, self.purpose())
             && self.gathered_at(now) <= now
     }
 
@@ -341,10 +357,28 @@ impl Lane {
         self.gate.hasten();
     }
 
+    /// What concerns the sink as a whole shows in every lane of it.
+    async fn follow_gate(&mut self, condition: GateCondition) {
+        match &condition {
+            GateCondition::Closed { needs_person, reason, until } => {
+                self.condition.show(*needs_person, reason, *until).await;
+            }
+            GateCondition::Open if !self.schedule.has_failed() => self.condition.recover().await,
+            GateCondition::Open => {}
+        }
+        self.gate_condition = condition;
+    }
+
+    /// Whether the next attempt is made for its events, or to see how the sink is.
+    fn purpose(&self) -> Purpose {
+        if self.gate.is_closed() { Purpose::Probe } else { Purpose::Delivery }
+    }
+
     /// Begins an attempt with what is next.
     fn begin(&mut self, pass: Pass) {
         self.gathered_since = None;
-        let Some(mut parcel) = self.schedule.take(Instant::now(), self.max, Purpose::Delivery) else { return };
+        let purpose = self.purpose();
+        let Some(mut parcel) = self.schedule.take(Instant::now(), self.max, purpose) else { return };
         // They may have grown too old while we waited, but not while they waited behind another event's failure.
         if parcel.tries > 0 || !parcel.has_waited {
             let (appetite, start_ms, clock) = (&self.appetite, self.ledger.start_ms(), &self.clock);
@@ -360,6 +394,11 @@ impl Lane {
             return;
         }
         parcel.tries += 1;
+        if let Some(queue) = parcel.first().map(|entry| &entry.event.queue)
+            && self.resumed.insert(Arc::clone(&queue.identity))
+        {
+            self.gate.sink().resume(queue, self.mark.as_deref());
+        }
         // Counted before the attempt: a nudge that comes while it fails must not be missed.
         let nudges = self.signals.nudge_count();
         let attempt = async move {
@@ -372,14 +411,17 @@ impl Lane {
 
     async fn judge(&mut self, attempt: Attempt) -> Result<(), RelayError> {
         let Attempt { parcel, pass, outcome, nudges } = attempt;
-        let Err(failure) = outcome else {
-            failpoint::reached("answered");
-            pass.succeed();
-            self.settle_delivered(&parcel);
-            if !self.schedule.has_failed() {
-                self.condition.recover().await;
+        let failure = match outcome {
+            Ok(mark) => {
+                failpoint::reached("answered");
+                pass.succeed();
+                self.settle_delivered(&parcel, mark);
+                if !self.schedule.has_failed() {
+                    self.condition.recover().await;
+                }
+                return Ok(());
             }
-            return Ok(());
+            Err(failure) => failure,
         };
         match failure {
             DeliverError::Closed { reason } => {
@@ -388,7 +430,7 @@ impl Lane {
             DeliverError::Paused { reason, is_delivered } => {
                 self.pause.begin(&reason).await?;
                 if is_delivered {
-                    self.settle_delivered(&parcel);
+                    self.settle_delivered(&parcel, None);
                 } else {
                     self.schedule.repeat(parcel, None);
                 }
@@ -408,7 +450,8 @@ impl Lane {
         Ok(())
     }
 
-    fn settle_delivered(&mut self, parcel: &Parcel) {
+    fn settle_delivered(&mut self, parcel: &Parcel, mark: Option<Mark>) {
+        self.ledger.mark(mark);
         let (portal_ms, now_ms) = (self.clock.now_ms(), wall_clock::now_ms());
         for Entry { seq, event } in parcel.entries.iter().map(AsRef::as_ref) {
             let (source, sink) = (&self.source, &self.config.name);
@@ -439,34 +482,65 @@ impl Lane {
             let failure = rejection.into_failure();
             return self.wait_after(parcel, pass, &failure).await;
         }
-        if let Some(entry) = parcel.first() {
-            let (seq, burial) = (entry.seq, rejection.into_burial(&entry.event, &parcel));
-            if let Some(reason) = self.graveyard.refuses(&burial).await {
-                let held = DeliverError::Held { reason, wait: None };
-                return self.wait_after(parcel, pass, &held).await;
-            }
-            self.ledger.bury(seq, burial);
-            failpoint::reached("buried");
+        self.bury(parcel, pass, rejection).await;
+    }
+
+    /// Makes a dead letter of the event, if there is room; otherwise it waits, and what comes after it in its chat.
+    async fn bury(&mut self, parcel: Parcel, pass: Pass, rejection: Rejection) {
+        let Some(entry) = parcel.first() else { return };
+        let (seq, reason) = (entry.seq, rejection.reason.clone());
+        let burial = rejection.into_burial(&entry.event, &parcel);
+        if let Some(reason) = self.graveyard.refuses(&burial).await {
+            pass.answer();
+            let held = DeliverError::Held { reason, wait: None };
+            return self.repeat(parcel, &held, FULL_INTERVAL).await;
         }
-        pass.succeed();
+        self.ledger.bury(seq, burial);
+        failpoint::reached("buried");
+        let held = pass.reject(&reason);
         self.schedule.settle(&parcel);
-        if !self.schedule.has_failed() {
+        if held.is_none() && !self.schedule.has_failed() {
             self.condition.forget().await;
         }
     }
 
     /// Says what went wrong, and puts `parcel` back for another attempt.
     async fn wait_after(&mut self, mut parcel: Parcel, pass: Pass, failure: &DeliverError) {
-        let (own_delay, tries) = (parcel.backoff.next_delay(), parcel.tries);
-        let (delay, gates) = pass.fail(failure, own_delay);
-        let ready_at = (gates == Gates::Open).then(|| Instant::now() + delay);
-        self.schedule.repeat(parcel, ready_at);
-        if gates == Gates::ClosedBefore {
-            return;
+        let successes = self.gate.successes();
+        let has_others = parcel.successes.is_some_and(|known| successes > known);
+        parcel.successes.get_or_insert(successes);
+        if has_others && parcel.entries.len() == 1 && self.gives_up(&parcel) {
+            let reason = format!("given up after {} attempts (`retry.give_up`): {failure}", parcel.tries);
+            let rejection = Rejection { reason, status: None, answer: String::new(), is_final: true };
+            return self.bury(parcel, pass, rejection).await;
         }
+        let blame = if has_others { Blame::Events } else { Blame::Sink };
+        let own_delay = parcel.backoff.next_delay();
+        let (delay, gates) = pass.fail(failure, own_delay, blame);
+        match gates {
+            Gates::ClosedBefore => self.schedule.repeat(parcel, Some(Instant::now() + own_delay)),
+            Gates::Closed | Gates::Open => self.repeat(parcel, failure, delay).await,
+        }
+    }
+
+    async fn repeat(&mut self, parcel: Parcel, failure: &DeliverError, delay: Duration) {
+        let tries = parcel.tries;
+        self.schedule.repeat(parcel, Some(Instant::now() + delay));
         let next = self.checkpoint().next().get();
         self.condition.fail(failure, tries, delay, next).await;
         self.is_leaving |= self.until == Until::Drained && tries >= DRAIN_TRIES_MAX;
+    }
+
+    /// Whether an event that fails while others are delivered has been tried often or long enough.
+    fn gives_up(&self, parcel: &Parcel) -> bool {
+        match self.config.retry.give_up {
+            GiveUp::Never => false,
+            GiveUp::Attempts(attempts) => parcel.tries >= attempts,
+            GiveUp::After(time) => {
+                let tried_ms = wall_clock::now_ms().saturating_sub(parcel.first_ms);
+                u64::try_from(tried_ms).is_ok_and(|tried_ms| tried_ms >= whole_millis(time))
+            }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use super::opening::Common;
 use super::settled::Settled;
 use crate::checkpoint::{Checkpoint, Seq};
 use crate::failpoint;
+use crate::sink::Mark;
 use crate::store::{Burial, LaneRecord, Progress, Store, Tally};
 
 /// How many settled events a crash may make a sink see again, besides those under way.
@@ -112,9 +113,9 @@ impl Ledger {
     }
 
     /// What the sink wants to be told at the next start, in the commit of what it has taken with it.
-    pub fn mark(&mut self, mark: Option<String>) {
-        if mark.is_some() {
-            self.progress.mark = mark;
+    pub fn mark(&mut self, mark: Option<Mark>) {
+        if let Some(mark) = mark {
+            self.progress.mark = Some(mark.as_str().to_owned());
         }
     }
 

@@ -157,7 +157,8 @@ impl Replay {
         }
     }
 
-    /// Lets the sink try. A stop that comes meanwhile is answered, and waits.
+    /// Lets the sink try. A stop that comes meanwhile is answered, and waits. The sink was not resumed, so it delivers
+    /// what it has already as well: that is what was asked for. Its mark is for the lane alone.
     async fn deliver(&self, taker: &Taker, event: &Event) -> Result<(), DeliverError> {
         let events = [event];
         let mut attempt = taker.sink.deliver(&events);
@@ -169,6 +170,7 @@ impl Replay {
                 attempt.await
             }
         }
+        .map(|_mark| ())
     }
 
     /// Puts on disk what became of a letter: until that is done, nothing else is sent.

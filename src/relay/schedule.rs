@@ -299,7 +299,8 @@ impl Schedule {
             let chat = self.root(chat);
             let Some(queue) = self.queues.get_mut(&chat) else { continue };
             queue.is_set_aside = true;
-            for entry in std::mem::take(&mut queue.waiting) {
+            let waiting = std::mem::take(&mut queue.waiting);
+            for entry in waiting {
                 self.fresh -= 1;
                 self.unload(&entry);
             }
@@ -318,7 +319,10 @@ impl Schedule {
             let Some(queue) = self.queues.get_mut(&chat) else { break };
             let Some(entry) = queue.waiting.front() else { break };
             bytes += entry.event.data.get().len() as u64;
-            if !entries.is_empty() && (entries.len() >= max.events || bytes > max.bytes) {
+            // An attempt is made with events of one queue: those of another generation have ids of their own.
+            let is_other = |first: &Arc<Entry>| first.event.queue.identity != entry.event.queue.identity;
+            let is_full = entries.len() >= max.events || bytes > max.bytes;
+            if !entries.is_empty() && (is_full || entries.first().is_some_and(is_other)) {
                 break;
             }
             self.ready.remove(&seq);

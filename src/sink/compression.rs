@@ -4,7 +4,7 @@
 //! compressed one is on the disk, and a crash in between is put right before anything is read.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek as _, Write as _};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -74,7 +74,7 @@ impl Format {
     }
 
     /// Where the compressed form of `path` is.
-    fn beside(self, path: &Path) -> PathBuf {
+    pub fn beside(self, path: &Path) -> PathBuf {
         let mut name = path.as_os_str().to_owned();
         name.push(self.suffix());
         name.into()
@@ -97,6 +97,17 @@ impl Format {
             }
         }
     }
+}
+
+/// What is in `file` from `offset` on, unpacked.
+pub fn reader_at(mut file: &File, offset: u64) -> io::Result<Box<dyn BufRead + '_>> {
+    let Some(format) = Format::sniff(file)? else {
+        file.seek(SeekFrom::Start(offset))?;
+        return Ok(Box::new(BufReader::with_capacity(BUFFER, file)));
+    };
+    let mut reader = format.reader(file)?;
+    io::copy(&mut reader.by_ref().take(offset), &mut io::sink())?;
+    Ok(reader)
 }
 
 /// Replaces the plain file at `path` by a compressed one, which is then of the same age and for the same people.

@@ -1,12 +1,14 @@
 //! A file: one appending write and one `fdatasync` a batch, then it counts as delivered.
 //!
-//! Exactly once: what a crash left behind is found again when the file is first opened (`tail`), so a
-//! repeated batch adds only what is missing. A write that failed is cut off again before the next try.
+//! Exactly once: each append returns a mark of where the file ended. After a crash, lines beyond the mark of the last
+//! commit are recognised (`known`), so a repeated batch adds only what is missing. A write that failed is cut off
+//! again before the next try.
 //! Between two batches the file is put aside when it is time (`rotation`).
 
-use std::fs::File;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -14,12 +16,14 @@ use async_trait::async_trait;
 use tracing::{debug, error, info, warn};
 
 use super::compression::{self, Format};
-use super::open_file::{Doubt, OpenFile, open_outside, open_past};
+use super::files::Files;
+use super::known::{self, KnownLines, QueueTag, tag_of};
+use super::mark::FileMark;
+use super::open_file::{Doubt, OpenFile};
 use super::place::{cautions, follow, identity_at, sync_folder};
-use super::rotation::{self, Naming, Turn};
-use super::tail::{Tail, Tails};
+use super::rotation::{self, Naming, Past, Turn};
 use super::tidying::{Rules, Tidier};
-use super::{DeliverError, Sink};
+use super::{DeliverError, Mark, Sink};
 use crate::blocking;
 use crate::config::{FileConfig, RotateConfig};
 use crate::event::{Event, EventId, Queue};
@@ -29,14 +33,15 @@ use crate::shutdown::Signals;
 /// What a line needs besides its payload, generously.
 const LINE_OVERHEAD: usize = 160;
 
-/// How many files of before are searched, at most: each costs an opening and a sync, and the last attempt of
-/// every source is in the newest.
-const SEARCHED_FILES_MAX: usize = 1000;
+/// Marks by queue, from lanes that go on where they were.
+type Marks = HashMap<QueueTag, Option<Mark>>;
 
 /// The `file` sink.
 pub struct FileSink {
     signals: Signals,
     writer: Arc<Mutex<Writer>>,
+    /// For the next append. Apart from the writer, which may be waiting for the disk.
+    resumed: Arc<Mutex<Marks>>,
     tidier: Tidier,
 }
 
@@ -45,10 +50,11 @@ impl FileSink {
     /// first attempt.
     pub fn new(config: FileConfig, signals: Signals) -> Self {
         let tidier = Tidier::default();
-        let writer = Arc::new(Mutex::new(Writer::new(config, tidier.clone())));
+        let resumed = Arc::default();
+        let writer = Arc::new(Mutex::new(Writer::new(config, tidier.clone(), Arc::clone(&resumed))));
         let prepared = Arc::clone(&writer);
         tidier.begin_with(move || prepared.lock().unwrap_or_else(PoisonError::into_inner).prepare());
-        Self { signals, writer, tidier }
+        Self { signals, writer, resumed, tidier }
     }
 }
 
@@ -65,16 +71,21 @@ impl Sink for FileSink {
         usize::MAX
     }
 
-    async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError> {
-        let Some(first) = events.first() else { return Ok(()) };
-        let queue = Arc::clone(&first.queue);
+    async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
+        let Some(first) = events.first() else { return Ok(None) };
+        let tag = tag_of(&first.queue);
         let lines = Lines::of(events);
         let (writer, nudge_count) = (Arc::clone(&self.writer), self.signals.nudge_count());
         blocking::run(move || {
             // A panic half-way leaves what a crash leaves, and the next append copes with that.
-            writer.lock().unwrap_or_else(PoisonError::into_inner).append(&queue, lines, nudge_count)
+            writer.lock().unwrap_or_else(PoisonError::into_inner).append(&tag, &lines, nudge_count)
         })
         .await
+    }
+
+    fn resume(&self, queue: &Arc<Queue>, mark: Option<&str>) {
+        let mark = mark.map(|mark| Mark::new(mark.to_owned()));
+        self.resumed.lock().unwrap_or_else(PoisonError::into_inner).insert(tag_of(queue), mark);
     }
 }
 
@@ -96,19 +107,20 @@ impl Lines {
         Self { bytes, ends }
     }
 
-    /// The lines that `tail` does not hold. Nearly always that is all of them, and nothing is copied.
-    fn missing_in(self, tail: Option<&Tail>) -> Vec<u8> {
-        let Some(tail) = tail else { return self.bytes };
-        let mut missing = Vec::new();
+    fn iter(&self) -> impl Iterator<Item = (EventId, &[u8])> {
         let mut start = 0;
-        for (id, end) in self.ends {
-            let line = &self.bytes[start..end];
-            if !tail.holds(id, line) {
-                missing.extend_from_slice(line);
-            }
-            start = end;
-        }
-        missing
+        self.ends.iter().map(move |(id, end)| {
+            let line = &self.bytes[start..*end];
+            start = *end;
+            (*id, line)
+        })
+    }
+
+    /// The lines that are not known. Nearly always that is all of them, and nothing is copied.
+    fn missing_in(&self, known: Option<&KnownLines>) -> Cow<'_, [u8]> {
+        let Some(known) = known else { return Cow::Borrowed(&self.bytes) };
+        let missing = self.iter().filter(|(id, line)| !known.holds(*id, line));
+        Cow::Owned(missing.flat_map(|(_, line)| line).copied().collect())
     }
 }
 
@@ -117,8 +129,13 @@ struct Writer {
     opened: Option<OpenFile>,
     /// The nudges that had come when it was opened.
     nudge_count: u64,
-    /// What was there before this process; not looked for yet without.
-    tails: Option<Tails>,
+    /// Lines whose events may come again.
+    known: HashMap<QueueTag, KnownLines>,
+    /// Queues whose lines are to be looked for before the next append.
+    resumed: Arc<Mutex<Marks>>,
+    unsearched: Marks,
+    /// What an earlier run left was put right.
+    is_repaired: bool,
     doubt: Option<Doubt>,
     /// The last turn of a rotated file, from before the first one was compressed by this process.
     last_turn: Option<Turn>,
@@ -128,12 +145,15 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(config: FileConfig, tidier: Tidier) -> Self {
+    fn new(config: FileConfig, tidier: Tidier, resumed: Arc<Mutex<Marks>>) -> Self {
         Self {
             config,
             opened: None,
             nudge_count: 0,
-            tails: None,
+            known: HashMap::new(),
+            resumed,
+            unsearched: HashMap::new(),
+            is_repaired: false,
             doubt: None,
             last_turn: None,
             tidier,
@@ -152,34 +172,52 @@ impl Writer {
         }
         let path = follow(&self.config.path);
         let past = path.and_then(|place| Ok((place.exists(), Naming::try_new(&place)?.list()?)));
-        if past.is_ok_and(|(is_there, past)| is_there || !past.ours.is_empty()) && self.search().is_err() {
+        if past.is_ok_and(|(is_there, past)| is_there || !past.ours.is_empty()) && self.repair_past().is_err()
+        {
             self.opened = None;
         }
     }
 
-    fn append(&mut self, queue: &Queue, lines: Lines, nudge_count: u64) -> Result<(), DeliverError> {
-        self.try_append(queue, lines, nudge_count).map_err(|error| {
+    fn append(
+        &mut self,
+        tag: &QueueTag,
+        lines: &Lines,
+        nudge_count: u64,
+    ) -> Result<Option<Mark>, DeliverError> {
+        self.try_append(tag, lines, nudge_count).map_err(|error| {
             // Whatever happened: look at the file afresh before the next try.
             self.opened = None;
             explain(&self.config.path, &error)
         })
     }
 
-    fn try_append(&mut self, queue: &Queue, lines: Lines, nudge_count: u64) -> io::Result<()> {
+    fn try_append(&mut self, tag: &QueueTag, lines: &Lines, nudge_count: u64) -> io::Result<Option<Mark>> {
         if let Some(doubt) = &self.doubt {
             doubt.resolve(&self.config.path)?;
             self.doubt = None;
         }
         self.let_go(nudge_count)?;
-        self.search()?;
-        let count = lines.ends.len();
-        let bytes = lines.missing_in(self.tails.as_ref().and_then(|tails| tails.of(queue)));
+        self.repair_past()?;
+        self.search_resumed()?;
+        let bytes = lines.missing_in(self.known.get(tag));
         self.rotate_if_due(bytes.len() as u64)?;
         self.write(&bytes)?;
-        if let Some(tails) = &mut self.tails {
-            tails.forget_after(queue, count);
+        Ok(self.mark_after(tag, lines))
+    }
+
+    /// The mark behind `lines`, which are in the file now. As long as known lines of the queue have not come again, the
+    /// mark stays before them: they are to be known after another crash as well. The same goes for a file that
+    /// cannot be read at this moment: its events are settled all the same.
+    fn mark_after(&mut self, tag: &QueueTag, lines: &Lines) -> Option<Mark> {
+        if let Some(known) = self.known.get_mut(tag) {
+            lines.iter().for_each(|(id, line)| known.forget(id, line));
+            if !known.is_empty() {
+                return known.mark();
+            }
+            self.known.remove(tag);
         }
-        Ok(())
+        let mark = FileMark::at_end(&self.opened.as_ref()?.file).ok()?;
+        Some(Mark::new(mark.to_string()))
     }
 
     /// Closes the file when its path leads elsewhere by now, or when a nudge has come since it was opened.
@@ -204,19 +242,39 @@ impl Writer {
         }
     }
 
-    /// Finds out what was there before this process, once in its life: what came later it knows by itself.
-    fn search(&mut self) -> io::Result<()> {
-        if self.tails.is_some() {
+    /// Repairs the file and what lies beside it after a crash, once in the life of this process, and has what was put
+    /// aside tidied up.
+    fn repair_past(&mut self) -> io::Result<()> {
+        if self.is_repaired {
             return Ok(());
         }
-        let mut tails = Tails::default();
-        tails.search(&self.opened()?.file)?;
+        self.opened()?;
         // A name that makes no others is refused when there is something to rotate.
         if let Ok(naming) = Naming::try_new(&follow(&self.config.path)?) {
-            self.last_turn = search_past(&naming, &mut tails)?;
+            let mut past = naming.list()?;
+            warn_of_foreign(&past);
+            self.last_turn = past.ours.last().map(|rotated| rotated.turn);
+            compression::settle(&mut past);
             self.tidy(naming);
         }
-        self.tails = Some(tails);
+        self.is_repaired = true;
+        Ok(())
+    }
+
+    /// Looks for the lines of queues that were resumed since the last append.
+    fn search_resumed(&mut self) -> io::Result<()> {
+        let resumed = std::mem::take(&mut *self.resumed.lock().unwrap_or_else(PoisonError::into_inner));
+        self.unsearched.extend(resumed);
+        if self.unsearched.is_empty() {
+            return Ok(());
+        }
+        let past = match Naming::try_new(&follow(&self.config.path)?) {
+            Ok(naming) => naming.list()?,
+            Err(_) => Past::default(),
+        };
+        let current = self.opened()?.file.try_clone()?;
+        self.known.extend(known::search(&Files::new(&current, past), &self.unsearched)?);
+        self.unsearched.clear();
         Ok(())
     }
 
@@ -270,14 +328,7 @@ impl Writer {
     }
 }
 
-/// How a file of before is opened.
-type Open = fn(&Path) -> io::Result<File>;
-
-/// Adds what lies beside the file to `tails`, the newest first, and puts right what a crash left there. Returns the
-/// turn of the last rotated file.
-fn search_past(naming: &Naming, tails: &mut Tails) -> io::Result<Option<Turn>> {
-    let mut past = naming.list()?;
-    let last_turn = past.ours.last().map(|rotated| rotated.turn);
+fn warn_of_foreign(past: &Past) {
     if let Some(path) = past.foreign.first() {
         warn!(
             path = %path.display(),
@@ -285,25 +336,6 @@ fn search_past(naming: &Naming, tails: &mut Tails) -> io::Result<Option<Turn>> {
             "ignoring what has the name of a rotated file and is not a regular file of this user"
         );
     }
-    compression::settle(&mut past);
-    let ours = past.ours.into_iter().rev().map(|rotated| (rotated.path, open_past as Open));
-    let outside = past.outside.into_iter().map(|path| (path, open_outside as Open));
-    let mut files: Vec<(SystemTime, PathBuf, Open)> = Vec::new();
-    for (path, open) in ours.chain(outside) {
-        let written = path.metadata().and_then(|metadata| metadata.modified());
-        files.push((written.unwrap_or(SystemTime::UNIX_EPOCH), path, open));
-    }
-    // Stable: ours stay in the order of their names where the clock of the disk is too coarse.
-    files.sort_by_key(|(written, ..)| std::cmp::Reverse(*written));
-    for (_, path, open) in files.into_iter().take(SEARCHED_FILES_MAX) {
-        if !tails.wants_more() {
-            break;
-        }
-        if let Err(error) = open(&path).and_then(|file| tails.search(&file)) {
-            warn!(path = %path.display(), %error, "cannot look for events in a rotated file");
-        }
-    }
-    Ok(last_turn)
 }
 
 fn explain(path: &Path, error: &io::Error) -> DeliverError {

@@ -6,7 +6,12 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 
-use super::tail::{Tails, cut_torn, repair};
+use super::Mark;
+use super::files::Files;
+use super::known::{self, KnownLines, tag_of};
+use super::mark::FileMark;
+use super::rotation::Past;
+use super::tail::{cut_torn, repair};
 use crate::event::Queue;
 
 pub use super::webhook::fuzzing::answer;
@@ -53,14 +58,13 @@ fn content(file: &File) -> Vec<u8> {
     bytes
 }
 
-/// What is known of a file never depends on what lies before its last line of an event.
+/// The last line of an event is known, unless it lies before the mark.
 fn search(file: &File, bytes: &[u8]) {
     let queue = Queue::new("support", "portal.example/user/12");
     let prefix = format!("{{\"id\":\"{}", queue.stable_prefix());
-    let mut tails = Tails::default();
     // A file that is compressed, or pretends to be, may be broken.
-    if tails.search(file).is_err() || bytes.starts_with(b"\x1f\x8b") || bytes.starts_with(b"\x28\xb5\x2f\xfd")
-    {
+    let Ok(unmarked) = lines_beyond(file, &queue, None) else { return };
+    if bytes.starts_with(b"\x1f\x8b") || bytes.starts_with(b"\x28\xb5\x2f\xfd") {
         return;
     }
     let ours =
@@ -69,8 +73,16 @@ fn search(file: &File, bytes: &[u8]) {
     else {
         return;
     };
-    assert!(tails.of(&queue).is_some_and(|tail| tail.holds(id, line)), "the last event there is recognised");
-    assert!(!tails.of(&queue).is_some_and(|tail| tail.holds(id, &[line, b" "].concat())), "and no other");
+    assert!(unmarked.holds(id, line), "the last event there is recognised");
+    assert!(!unmarked.holds(id, &[line, b" "].concat()), "and no other");
+    let mark = Mark::new(works(FileMark::at_end(file)).to_string());
+    assert!(works(lines_beyond(file, &queue, Some(mark))).is_empty(), "nothing lies beyond the end");
+}
+
+fn lines_beyond(file: &File, queue: &Queue, mark: Option<Mark>) -> std::io::Result<KnownLines> {
+    let marks = [(tag_of(queue), mark)].into();
+    let mut known = known::search(&Files::new(file, Past::default()), &marks)?;
+    Ok(known.remove(&tag_of(queue)).unwrap_or_else(|| panic!("no answer")))
 }
 
 fn id_of(rest: &[u8]) -> Option<crate::event::EventId> {

@@ -2,9 +2,14 @@
 
 mod compression;
 mod file;
+#[cfg(test)]
+mod file_tests;
+mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod known;
+mod mark;
 mod open_file;
 mod place;
 mod reach;
@@ -21,7 +26,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::config::{SinkConfig, TargetConfig};
-use crate::event::Event;
+use crate::event::{Event, Queue};
 use crate::shutdown::Signals;
 
 pub use reach::{cautions, proxy_to, reach};
@@ -73,6 +78,23 @@ pub enum DeliverError {
     },
 }
 
+/// What a sink wants to be told again at the next start: kept with the checkpoint of the lane, in the same commit as
+/// the events of the attempt that returned it. Only the sink knows what the text means.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mark(String);
+
+impl Mark {
+    /// The mark that reads `text`.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A destination. An attempt takes all of its events or fails; a failed one may be repeated with the
 /// same events, and then takes up where it broke off as far as the destination allows.
 #[async_trait]
@@ -80,8 +102,14 @@ pub trait Sink: Send + Sync {
     /// The most events that one attempt takes.
     fn attempt_max(&self) -> usize;
 
-    /// Delivers `events`, in order: when this returns `Ok`, the destination holds them for good.
-    async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError>;
+    /// Delivers `events`, in order: when this returns `Ok`, the destination holds them for good. They are of one queue.
+    /// `None` says that there is nothing to record: the lane keeps the mark that it has, if any.
+    async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError>;
+
+    /// Prepares for events of `queue` that may be here already, because a crash came before their commit. A lane calls
+    /// it once, before its first attempt, with the mark of its last durable commit; `None` when there is none on
+    /// record. Does not block. Without this call every event is delivered, whether it is here already or not.
+    fn resume(&self, _queue: &Arc<Queue>, _mark: Option<&str>) {}
 }
 
 /// Makes the sink that `config` describes. Touches nothing yet: that is the first attempt's business,

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, IsTerminal as _};
 
 use async_trait::async_trait;
 
-use super::{DeliverError, Sink, readable};
+use super::{DeliverError, Mark, Sink, readable};
 use crate::blocking;
 use crate::config::StdoutConfig;
 use crate::event::Event;
@@ -28,7 +28,7 @@ impl Sink for StdoutSink {
         usize::MAX
     }
 
-    async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError> {
+    async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
         let mut lines = Vec::new();
         for event in events {
             readable::write_as(self.config.format, event, &mut lines);
@@ -37,6 +37,7 @@ impl Sink for StdoutSink {
         // Repeating after an error could tear a line in two, so every error is the end of it.
         blocking::run(move || stdio::write_all(io::stdout(), &lines))
             .await
+            .map(|()| None)
             .map_err(|error| DeliverError::Closed { reason: explain(&error) })
     }
 }

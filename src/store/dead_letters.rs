@@ -351,6 +351,28 @@ fn event(letter: &Letter, date: String, payload: String) -> Option<Event> {
     })
 }
 
+fn drop_oldest(
+    transaction: &Transaction<'_>,
+    sink: &str,
+    source: &str,
+    bytes: u64,
+) -> rusqlite::Result<DroppedLetters> {
+    let mut oldest = transaction.prepare_cached(SELECT_OLDEST)?;
+    let mut rows = oldest.query(params![sink, source])?;
+    let (mut numbers, mut dropped) = (Vec::new(), DroppedLetters::default());
+    while dropped.bytes < bytes
+        && let Some(row) = rows.next()?
+    {
+        numbers.push(row.get::<_, u64>(0)?);
+        dropped.letters += 1;
+        dropped.bytes += row.get::<_, u64>(1)?;
+    }
+    for number in numbers {
+        transaction.prepare_cached("DELETE FROM dead_letter WHERE number = ?1")?.execute([number])?;
+    }
+    Ok(dropped)
+}
+
 /// Within the transaction that passes the event by. One that lies there already is replaced.
 pub(super) fn bury(transaction: &Transaction<'_>, sink: &str, burial: &Burial) -> rusqlite::Result<()> {
     let Burial { event, reason, status, answer, attempts, first_ms } = burial;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use b24relay::config::{OrderingConfig, SinkConfig};
 use b24relay::event::Event;
-use b24relay::sink::{DeliverError, Sink};
+use b24relay::sink::{DeliverError, Mark, Sink};
 
 use crate::plan::{SinkPlan, TroubleKind};
 use crate::queue::chat_of;
@@ -133,7 +133,7 @@ impl Sink for ScriptedSink {
         self.plan.attempt_max
     }
 
-    async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError> {
+    async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
         let name = self.plan.name;
         let ids: Vec<u64> = events.iter().map(|event| event.id.get()).collect();
         assert!(ids.len() <= self.plan.attempt_max, "`{name}` got {} events at once", ids.len());
@@ -164,7 +164,7 @@ impl Sink for ScriptedSink {
         if let Some(in_flight) = self.in_flight.lock().expect("no panic").get_mut(name) {
             in_flight.retain(|(other, others)| other != source || *others != ids);
         }
-        let Some(failure) = attempt.failure else { return Ok(()) };
+        let Some(failure) = attempt.failure else { return Ok(None) };
         let mut world = shared.lock();
         world.count.retries += 1;
         world.tell(format_args!("{name}: {failure:?}"));

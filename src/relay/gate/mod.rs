@@ -19,7 +19,7 @@ use crate::config::{FlowConfig, Outcome, SinkConfig};
 use crate::event::Event;
 use crate::retry::Backoff;
 use crate::service::{Figures, SinkFigures};
-use crate::sink::{DeliverError, Sink};
+use crate::sink::{DeliverError, Mark, Sink};
 
 /// How a gate in need of a person lets probes in: one is on the way, and need not find a flood of attempts.
 const PROBE_MIN: Duration = Duration::from_secs(60);
@@ -57,10 +57,14 @@ struct State {
     trouble: String,
     /// Events in a row that were rejected for good, since the last one that was delivered.
     rejections: u32,
+    /// How many attempts have succeeded.
+    successes: u64,
     /// When the rate allows the next attempt.
     slot: Instant,
     retry: Backoff,
     probe: Backoff,
+    /// The longest pause between two attempts.
+    probe_max: Duration,
     waiters: Waiters,
 }
 
@@ -91,6 +95,15 @@ pub struct Ticket {
 /// A call of [`Ticket::admit`] that is under way. When it ends, the permit is for the next one who asks.
 struct Asking<'t>(&'t Ticket);
 
+/// What a failure says something about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Blame {
+    /// The sink, as far as is known.
+    Sink,
+    /// The events alone: others were delivered since they failed before.
+    Events,
+}
+
 /// The right to make one attempt.
 pub struct Pass {
     gate: Arc<Gate>,
@@ -112,9 +125,11 @@ impl Gate {
             needs_person: false,
             trouble: String::new(),
             rejections: 0,
+            successes: 0,
             slot: Instant::now(),
             retry: Backoff::jittered(retry.min, retry.max),
             probe: Backoff::steady(PROBE_MIN.min(retry.max), PROBE_MAX.min(retry.max)),
+            probe_max: retry.max,
             waiters: Waiters::default(),
         };
         Arc::new(Self { sink, flow, figures, state: Mutex::new(state), changed: Notify::new() })
@@ -142,6 +157,16 @@ impl Gate {
         self.ticket().admit().await
     }
 
+    /// How many attempts have succeeded: when there are more than at a failure, the fault lies with what failed.
+    pub fn successes(&self) -> u64 {
+        self.state().successes
+    }
+
+    /// Whether none but a probe is let in.
+    pub fn is_closed(&self) -> bool {
+        self.state().closed_until.is_some()
+    }
+
     /// Whether attempts are made, and if not, why.
     pub fn condition(&self) -> GateCondition {
         let state = self.state();
@@ -156,7 +181,6 @@ impl Gate {
     }
 
     /// Waits until the condition is another than `known`, and returns it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "lanes show their own trouble"))]
     pub async fn condition_other_than(&self, known: &GateCondition) -> GateCondition {
         loop {
             let changed = self.changed.notified();
@@ -261,7 +285,7 @@ impl Pass {
     ///
     /// # Errors
     /// As [`Sink::deliver`].
-    pub async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError> {
+    pub async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
         let attempt = Counted::begin(&self.gate.figures);
         let outcome = self.gate.sink.deliver(events).await;
         attempt.end(outcome_of(outcome.as_ref().err()));
@@ -272,6 +296,7 @@ impl Pass {
     pub fn succeed(self) {
         let mut state = self.gate.state();
         state.rejections = 0;
+        state.successes += 1;
         state.open(&self.gate.flow);
     }
 
@@ -282,7 +307,6 @@ impl Pass {
 
     /// The sink works, and rejects one event for good, for `reason`. After `hold_after_rejections` of them in a row the
     /// gate closes until a person acts, and what to say of that is returned.
-    #[cfg_attr(not(test), expect(dead_code, reason = "lanes bury without counting"))]
     pub fn reject(self, reason: &str) -> Option<String> {
         let mut state = self.gate.state();
         state.rejections = state.rejections.saturating_add(1);
@@ -299,10 +323,18 @@ impl Pass {
         Some(trouble)
     }
 
-    /// The attempt failed, and its events would by themselves wait for `delay`. Returns how long they are
-    /// to wait, and whether the gate is closed for as long.
-    pub fn fail(self, failure: &DeliverError, delay: Duration) -> (Duration, Gates) {
+    /// The attempt failed, and its events would by themselves wait for `delay`; `blame` says whether others were
+    /// delivered since they failed before. Returns how long they are to wait, and whether the gate is closed for as long.
+    pub fn fail(self, failure: &DeliverError, delay: Duration, blame: Blame) -> (Duration, Gates) {
         let (mut state, now) = (self.gate.state(), Instant::now());
+        if blame == Blame::Events {
+            let wait = match failure {
+                DeliverError::Held { wait, .. } => PROBE_MIN.min(state.probe_max).max(wait.unwrap_or_default()),
+                DeliverError::Transient { wait, .. } => wait.unwrap_or_default(),
+                _ => Duration::ZERO,
+            };
+            return (delay.max(wait), Gates::Open);
+        }
         if self.closings != state.closings {
             return (delay, Gates::ClosedBefore);
         }
@@ -311,6 +343,10 @@ impl Pass {
         }
         state.failures = state.failures.saturating_add(1);
         let delay = match failure {
+            // It may be about these events alone: another one tells soon.
+            DeliverError::Held { wait, .. } if state.closings_in_a_row == 0 => {
+                state.retry.next_delay().max(delay).max(wait.unwrap_or_default())
+            }
             DeliverError::Held { wait, .. } => state.probe.next_delay().max(wait.unwrap_or_default()),
             DeliverError::Closed { .. } | DeliverError::Paused { .. } => state.probe.next_delay(),
             DeliverError::Transient { wait: Some(wait), .. } => {

@@ -54,19 +54,19 @@ async fn no_more_than_allowed_are_under_way() {
 async fn repeated_failures_leave_a_single_probe_and_success_opens_gently() {
     let gate = gate(flow(8, 3));
     let mut passes = admitted(&gate);
-    assert_eq!(passes.pop().unwrap().fail(&transient(None), SECOND), (SECOND, Gates::Open));
-    assert_eq!(passes.pop().unwrap().fail(&transient(None), SECOND), (SECOND, Gates::Open));
-    let (delay, gates) = passes.pop().unwrap().fail(&transient(None), SECOND);
+    assert_eq!(passes.pop().unwrap().fail(&transient(None), SECOND, Blame::Sink), (SECOND, Gates::Open));
+    assert_eq!(passes.pop().unwrap().fail(&transient(None), SECOND, Blame::Sink), (SECOND, Gates::Open));
+    let (delay, gates) = passes.pop().unwrap().fail(&transient(None), SECOND, Blame::Sink);
     assert_eq!(gates, Gates::Closed);
     // What began before it was closed changes nothing any more.
     for pass in passes {
-        assert_eq!(pass.fail(&transient(None), SECOND).1, Gates::ClosedBefore);
+        assert_eq!(pass.fail(&transient(None), SECOND, Blame::Sink).1, Gates::ClosedBefore);
     }
     assert_eq!(admitted(&gate).len(), 0);
     tokio::time::advance(delay).await;
     let mut probes = admitted(&gate);
     assert_eq!(probes.len(), 1);
-    let (delay, gates) = probes.pop().unwrap().fail(&transient(None), SECOND);
+    let (delay, gates) = probes.pop().unwrap().fail(&transient(None), SECOND, Blame::Sink);
     assert_eq!((gates, admitted(&gate).len()), (Gates::Closed, 0));
     tokio::time::advance(delay).await;
     let mut under_way = admitted(&gate);
@@ -83,7 +83,7 @@ async fn whoever_asks_for_time_gets_it_from_everybody() {
     let gate = gate(flow(8, 10));
     let (wait, nearly) = (30 * SECOND, 29 * SECOND);
     let pass = gate.admit().await;
-    assert_eq!(pass.fail(&transient(Some(wait)), SECOND), (wait, Gates::Closed));
+    assert_eq!(pass.fail(&transient(Some(wait)), SECOND, Blame::Sink), (wait, Gates::Closed));
     tokio::time::advance(nearly).await;
     assert_eq!(admitted(&gate).len(), 0);
     tokio::time::advance(SECOND).await;
@@ -112,7 +112,7 @@ async fn whoever_wants_an_answer_need_not_wait_for_ever() {
     let gate = gate(flow(2, 1));
     for closings in 1..=3 {
         assert!(gate.is_hopeless(3).now_or_never().is_none(), "{closings}");
-        let (delay, _) = gate.admit().await.fail(&transient(None), SECOND);
+        let (delay, _) = gate.admit().await.fail(&transient(None), SECOND, Blame::Sink);
         tokio::time::advance(delay).await;
     }
     assert!(gate.is_hopeless(3).now_or_never().is_some());
@@ -132,7 +132,7 @@ async fn rejections_do_not_close_it() {
         is_final: false,
     };
     for _ in 0..5 {
-        assert_eq!(gate.admit().await.fail(&rejected, SECOND), (SECOND, Gates::Open));
+        assert_eq!(gate.admit().await.fail(&rejected, SECOND, Blame::Sink), (SECOND, Gates::Open));
     }
 }
 

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use reqwest::header::CONTENT_TYPE;
 
-use super::{DeliverError, Sink};
+use super::{DeliverError, Mark, Sink};
 use crate::config::{BatchConfig, WebhookConfig};
 use crate::event::Event;
 use crate::shutdown::Signals;
@@ -75,13 +75,14 @@ impl Sink for WebhookSink {
         self.batch.map_or(1, |batch| usize::from(batch.events))
     }
 
-    async fn deliver(&self, events: &[&Event]) -> Result<(), DeliverError> {
+    async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
         if self.batch.is_some() {
-            return self.post(Enclosure::Batch(events)).await;
+            self.post(Enclosure::Batch(events)).await?;
+            return Ok(None);
         }
         for event in events {
             self.post(Enclosure::Single(event)).await?;
         }
-        Ok(())
+        Ok(None)
     }
 }
