@@ -1,6 +1,7 @@
 //! The promises, held against everything that happens. A broken one ends the world with a panic.
 
-use b24relay::config::{DeliveryMode, OrderingConfig};
+use b24relay::checkpoint::Seq;
+use b24relay::config::{Hold, OrderingConfig};
 use b24relay::event::Event;
 use b24relay::store::View;
 
@@ -60,13 +61,15 @@ impl World {
 
     /// What was stolen is owed only to where it is on its way from the journal.
     fn excuse(&mut self, id: u64, view: &View) {
-        if !view.journal.contains(&id) {
+        if view.journal.values().all(|(_, known)| *known != id) {
             self.ledgers.sinks.values_mut().for_each(|ledger| ledger.excuse(id));
         }
     }
 
-    pub fn view(&self) -> View {
-        self.store.view(self.source).expect("a state")
+    pub fn view(&mut self) -> View {
+        let view = self.store.view(self.source).expect("a state");
+        self.ledgers.seqs.extend(view.journal.iter().map(|(seq, (_, id))| (*id, *seq)));
+        view
     }
 
     /// Looks at the disk: nothing there moves back (I4), and what is settled has been settled (I1, G5).
@@ -90,7 +93,8 @@ impl World {
     fn examine_lane(&mut self, name: &'static str, view: &View) {
         let forgives_dates = self.forgives_dates();
         let portal_now_ms = self.portal_now_ms();
-        let ledger = self.ledgers.sinks.get_mut(name).expect("a ledger");
+        let (ledgers, seqs) = (&mut self.ledgers.sinks, &self.ledgers.seqs);
+        let ledger = ledgers.get_mut(name).expect("a ledger");
         let Some(lane) = view.lanes.get(name) else {
             if !ledger.is_configured {
                 let lost = ledger.open.iter().find(|id| !self.queue.waiting().contains(*id));
@@ -100,7 +104,7 @@ impl World {
             return;
         };
         judge_start(name, ledger, lane.start_ms, portal_now_ms);
-        for (sink, id) in &view.dead_letters {
+        for (sink, _, id) in &view.dead_letters {
             if sink == name && ledger.buried.insert(*id) {
                 self.count.rejected += 1;
                 // Counted by the first of a batch, which may grow too old on the way.
@@ -113,7 +117,7 @@ impl World {
             }
         }
         let covered: Vec<u64> =
-            ledger.open.iter().copied().filter(|id| covers(Some(&lane.checkpoint), *id)).collect();
+            ledger.open.iter().copied().filter(|id| covers(Some(&lane.checkpoint), seqs, *id)).collect();
         for id in covered {
             let row = self.queue.row(id).expect("a row");
             let is_filtered = ledger.is_filtered(row);
@@ -140,20 +144,26 @@ impl World {
     }
 
     /// A poll from `offset` on is about to be carried out (I2, I3).
-    pub fn judge_poll(&mut self, offset: u64, mode: DeliveryMode) {
+    pub fn judge_poll(&mut self, offset: u64, hold: Hold) {
         let view = self.examine();
-        let configured = self.ledgers.sinks.iter().filter(|(_, ledger)| ledger.is_configured);
-        let offsets = configured
-            .map(|(name, _)| view.lanes.get(*name).map_or(1, |lane| lane.checkpoint.offset().get()));
-        let least = offsets.min().unwrap_or(1);
-        let greatest = if mode == DeliveryMode::Direct { least } else { least.max(view.received) };
-        assert!(offset <= greatest, "I2: a poll from {offset} on, and only what is below {greatest} is safe");
+        let is_kept = |id: &u64| view.journal.values().any(|(_, known)| known == id);
         for (name, ledger) in &self.ledgers.sinks {
-            let lost = ledger.open.range(..offset).find(|id| !view.journal.contains(id));
+            let lost = ledger.open.range(..offset).find(|id| !is_kept(id));
             assert!(
                 lost.is_none(),
                 "I3: a poll from {offset} on confirms {lost:?}, which `{name}` has not settled"
             );
+            let is_held = |id: &&u64| {
+                let row = self.queue.row(**id).expect("a row");
+                row.fate == Fate::Waiting
+                    && match hold {
+                        Hold::Forever => true,
+                        Hold::For(hold) => u128::from(now_ms() - row.shown_ms) < hold.as_millis(),
+                    }
+            };
+            let gone = ledger.open.range(self.ledgers.abandoned_below..).take_while(|id| **id < offset);
+            let gone = gone.filter(|_| ledger.is_configured).find(is_held);
+            assert!(gone.is_none(), "a poll from {offset} on confirms {gone:?}, which `{name}` has not got yet");
         }
         let due = self.ledgers.thefts_due;
         let can_tell = self.disk_failed_ms.is_none() && !self.plan.lag.is_zero();
@@ -226,6 +236,13 @@ impl World {
         fresh.len() as u64
     }
 
+    /// `sink` is offered `ids` at once.
+    pub fn judge_row(&mut self, sink: &str, ids: &[u64]) {
+        self.view();
+        let seqs: Vec<_> = ids.iter().map(|id| self.ledgers.seqs.get(id)).collect();
+        assert!(seqs.is_sorted_by(|one, next| one < next), "G3: `{sink}` got {ids:?}");
+    }
+
     /// `sink` takes `event`, for good.
     pub fn accept(&mut self, sink: &'static str, event: &Event) {
         let id = event.id.get();
@@ -252,8 +269,11 @@ impl World {
         self.judge_uncommitted(sink);
     }
 
-    fn judge_order(&self, sink: &'static str, id: u64) {
-        let (ledger, row) = (&self.ledgers.sinks[sink], self.queue.row(id).expect("a row"));
+    fn judge_order(&mut self, sink: &'static str, id: u64) {
+        if !self.ledgers.seqs.contains_key(&id) {
+            self.view();
+        }
+        let ledger = &self.ledgers.sinks[sink];
         let comes_before = |higher: u64| match ledger.plan.flow.ordering {
             OrderingConfig::Strict => true,
             OrderingConfig::Chat => chat_of(higher) == chat_of(id),
@@ -261,10 +281,9 @@ impl World {
         };
         // Of the millisecond in which it changed nobody can tell.
         let is_ordered = |at_ms: u64| ledger.ordered_since_ms == 0 || at_ms > ledger.ordered_since_ms;
-        let before = ledger.accepted.range(id + 1..).find(|(higher, at_ms)| {
-            is_ordered(**at_ms)
-                && comes_before(**higher)
-                && self.queue.row(**higher).is_some_and(|higher| higher.shown >= row.shown)
+        let seqs = &self.ledgers.seqs;
+        let before = ledger.accepted.iter().find(|(other, at_ms)| {
+            is_ordered(**at_ms) && comes_before(**other) && seqs.get(other) > seqs.get(&id)
         });
         assert!(before.is_none() || !ledger.is_tallied, "G3: `{sink}` got {id} after {before:?}");
     }
@@ -273,7 +292,7 @@ impl World {
     fn judge_uncommitted(&mut self, sink: &'static str) {
         let count = |world: &Self, view: Option<&View>| {
             let lane = view.and_then(|view| view.lanes.get(sink));
-            world.ledgers.sinks[sink].fresh(lane.map(|lane| &lane.checkpoint)).len()
+            world.ledgers.sinks[sink].fresh(lane.map(|lane| &lane.checkpoint), &world.ledgers.seqs).len()
         };
         let greatest = COMMIT_EVENTS - 1 + self.ledgers.sinks[sink].plan.in_flight_max();
         // What was seen on the disk last is nearly always enough, and costs nothing.
@@ -296,10 +315,11 @@ impl World {
         let slack_ms = COMMIT_MS + 8 * self.plan.disk.latency_ms + 20;
         let failed_ms = self.disk_failed_ms;
         let mut books = Vec::new();
-        for (name, ledger) in self.ledgers.sinks.iter_mut().filter(|(_, ledger)| ledger.is_configured) {
+        let (sinks, seqs) = (&mut self.ledgers.sinks, &self.ledgers.seqs);
+        for (name, ledger) in sinks.iter_mut().filter(|(_, ledger)| ledger.is_configured) {
             let checkpoint = view.lanes.get(*name).map(|lane| &lane.checkpoint);
-            let uncommitted = ledger.uncommitted(checkpoint);
-            let fresh = ledger.fresh(checkpoint);
+            let uncommitted = ledger.uncommitted(checkpoint, seqs);
+            let fresh = ledger.fresh(checkpoint, seqs);
             let greatest = COMMIT_EVENTS - 1 + ledger.plan.in_flight_max();
             assert!(fresh.len() <= greatest, "G2: {} events of `{name}` were not committed", fresh.len());
 
@@ -377,13 +397,15 @@ fn judge_start(name: &str, ledger: &mut Ledger, start_ms: Option<i64>, portal_no
 
 /// I4: what was settled stays so.
 fn never_back(last: &View, view: &View) {
-    assert!(view.received >= last.received, "I4: received went back to {}", view.received);
+    assert!(view.next >= last.next, "I4: the journal's end went back to {}", view.next);
+    assert!(view.generation >= last.generation, "I4: the generation went back to {}", view.generation);
     assert!(view.confirmed >= last.confirmed, "I4: confirmed went back to {}", view.confirmed);
     for (name, lane) in &last.lanes {
         let Some(now) = view.lanes.get(name) else { continue };
-        let (before, after) = (lane.checkpoint.offset(), now.checkpoint.offset());
+        let (before, after) = (lane.checkpoint.next(), now.checkpoint.next());
         assert!(after >= before, "I4: the checkpoint of `{name}` went back from {before} to {after}");
-        let lost = lane.checkpoint.above().find(|id| !now.checkpoint.covers(*id));
+        let seqs = (before.get()..last.next).filter_map(Seq::try_new);
+        let lost = seqs.filter(|seq| lane.checkpoint.covers(*seq)).find(|seq| !now.checkpoint.covers(*seq));
         assert!(lost.is_none(), "I4: the checkpoint of `{name}` has lost {lost:?}");
     }
 }

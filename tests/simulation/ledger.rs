@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use b24relay::checkpoint::Checkpoint;
-use b24relay::event::EventId;
+use b24relay::checkpoint::{Checkpoint, Seq};
 use b24relay::store::View;
 
 use crate::plan::SinkPlan;
@@ -14,6 +13,8 @@ pub struct Ledgers {
     pub sinks: BTreeMap<&'static str, Ledger>,
     /// What was on the disk when it was last looked at.
     pub last: Option<View>,
+    /// By id: where the journal has it, or had it.
+    pub seqs: BTreeMap<u64, u64>,
     /// Of what was stolen, what the running life has read: it may have it in memory.
     pub in_memory: BTreeSet<u64>,
     /// Of that, what the running life must have missed.
@@ -77,14 +78,18 @@ impl Ledger {
     }
 
     /// What it has and `checkpoint` does not know of, with when it got that.
-    pub fn uncommitted(&self, checkpoint: Option<&Checkpoint>) -> BTreeMap<u64, u64> {
-        let accepted = self.accepted.iter().filter(|(id, _)| !covers(checkpoint, **id));
+    pub fn uncommitted(
+        &self,
+        checkpoint: Option<&Checkpoint>,
+        seqs: &BTreeMap<u64, u64>,
+    ) -> BTreeMap<u64, u64> {
+        let accepted = self.accepted.iter().filter(|(id, _)| !covers(checkpoint, seqs, **id));
         accepted.map(|(id, at_ms)| (*id, *at_ms)).collect()
     }
 
     /// The same without what it may get twice.
-    pub fn fresh(&self, checkpoint: Option<&Checkpoint>) -> Vec<(u64, u64)> {
-        let uncommitted = self.uncommitted(checkpoint).into_iter();
+    pub fn fresh(&self, checkpoint: Option<&Checkpoint>, seqs: &BTreeMap<u64, u64>) -> Vec<(u64, u64)> {
+        let uncommitted = self.uncommitted(checkpoint, seqs).into_iter();
         uncommitted.filter(|(id, _)| !self.credits.contains(id)).collect()
     }
 
@@ -103,7 +108,7 @@ impl Ledger {
 }
 
 /// Whether `checkpoint` says that `id` is settled.
-pub fn covers(checkpoint: Option<&Checkpoint>, id: u64) -> bool {
-    let id = EventId::try_new(id).expect("an id");
-    checkpoint.is_some_and(|checkpoint| checkpoint.covers(id))
+pub fn covers(checkpoint: Option<&Checkpoint>, seqs: &BTreeMap<u64, u64>, id: u64) -> bool {
+    let seq = seqs.get(&id).and_then(|seq| Seq::try_new(*seq));
+    checkpoint.zip(seq).is_some_and(|(checkpoint, seq)| checkpoint.covers(seq))
 }

@@ -12,7 +12,7 @@ use b24relay::store::StoreError;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::operator::{operate, other_mode};
+use crate::operator::{operate, other_hold};
 use crate::plan::{Plan, one_in};
 use crate::queue::Fate;
 use crate::scene::Scene;
@@ -82,7 +82,7 @@ impl Course {
         };
         if switches {
             self.first().lock().count.mode_switches += 1;
-            self.setting.delivery.mode = other_mode(self.setting.mode());
+            self.setting.delivery.hold = other_hold(self.setting.delivery.hold);
         }
         // Another user's queue would end a start.
         self.setting.sources[0].user = owner(0);

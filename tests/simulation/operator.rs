@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use b24relay::config::{DeliveryMode, StdoutFormat};
+use b24relay::config::{Hold, StdoutFormat};
 use b24relay::shutdown::Signals;
 use fastrand::Rng;
 use tokio::time::sleep;
@@ -69,8 +69,8 @@ fn change(setting: &Setting, plan: &Plan, is_known: bool, dice: &mut Rng) -> Set
 fn change_once(setting: &mut Setting, plan: &Plan, is_known: bool, dice: &mut Rng) {
     match dice.u64(..20) {
         0..3 => {
-            let mode = setting.delivery.mode;
-            setting.delivery.mode = other_mode(mode);
+            let hold = setting.delivery.hold;
+            setting.delivery.hold = other_hold(hold);
         }
         3 => setting.delivery.journal.keep = Duration::from_secs(dice.u64(0..20)),
         4 => setting.grace = Duration::from_secs([0, 2, 30][dice.usize(..3)]),
@@ -113,9 +113,10 @@ fn change_sink(setting: &mut Setting, plan: &Plan, dice: &mut Rng) {
     }
 }
 
-pub fn other_mode(mode: DeliveryMode) -> DeliveryMode {
-    match mode {
-        DeliveryMode::Direct => DeliveryMode::Journal,
-        DeliveryMode::Journal => DeliveryMode::Direct,
+pub fn other_hold(hold: Hold) -> Hold {
+    match hold {
+        Hold::Forever => Hold::For(Duration::ZERO),
+        Hold::For(Duration::ZERO) => Hold::For(Duration::from_secs(20)),
+        Hold::For(_) => Hold::Forever,
     }
 }

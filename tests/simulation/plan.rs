@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use b24relay::config::{BatchConfig, DeliveryConfig, DeliveryMode, FlowConfig, OrderingConfig};
+use b24relay::config::{BatchConfig, DeliveryConfig, FlowConfig, Hold, OrderingConfig};
 use fastrand::Rng;
 
 /// The kinds of events there are; sinks filter by them.
@@ -182,8 +182,12 @@ impl Plan {
 }
 
 fn draw_delivery(dice: &mut Rng) -> DeliveryConfig {
-    let mode = if dice.bool() { DeliveryMode::Direct } else { DeliveryMode::Journal };
-    let mut delivery = DeliveryConfig { mode, gap_events: dice.bool(), ..DeliveryConfig::default() };
+    let hold = match dice.u64(..3) {
+        0 => Hold::Forever,
+        1 => Hold::For(Duration::ZERO),
+        _ => Hold::For(Duration::from_secs(dice.u64(1..60))),
+    };
+    let mut delivery = DeliveryConfig { hold, gap_events: dice.bool(), ..DeliveryConfig::default() };
     if one_in(dice, 3) {
         delivery.journal.max_size = dice.u64(300..3000);
     }

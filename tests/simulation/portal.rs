@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use b24relay::config::DeliveryMode;
+use b24relay::config::Hold;
 use b24relay::event::{Batch, Event, EventId, Offset, Queue};
 use b24relay::portal::{CallError, Class, Upstream};
 use serde_json::value::RawValue;
@@ -22,7 +22,7 @@ pub struct ScriptedPortal {
     shared: Shared,
     queue: Arc<Queue>,
     life: u64,
-    mode: DeliveryMode,
+    hold: Hold,
     /// The highest offset whose answer has reached this life.
     confirmed: std::sync::atomic::AtomicU64,
 }
@@ -37,13 +37,13 @@ enum Outcome {
 }
 
 impl ScriptedPortal {
-    pub fn new(shared: &Shared, queue: &Arc<Queue>, mode: DeliveryMode) -> Self {
+    pub fn new(shared: &Shared, queue: &Arc<Queue>, hold: Hold) -> Self {
         let life = {
             let mut world = shared.lock();
             world.is_read = true;
             world.life
         };
-        Self { shared: shared.clone(), queue: Arc::clone(queue), life, mode, confirmed: 1.into() }
+        Self { shared: shared.clone(), queue: Arc::clone(queue), life, hold, confirmed: 1.into() }
     }
 
     /// What becomes of a call, once it has been under way for a while; and for how long it will be still.
@@ -190,7 +190,7 @@ impl Upstream for ScriptedPortal {
         let (page, portal_ms) = {
             let mut world = self.shared.lock();
             world.count.polls += 1;
-            world.judge_poll(offset.get(), self.mode);
+            world.judge_poll(offset.get(), self.hold);
             let page = world.queue.carry_out(offset.get(), limit);
             world.judge_confirmed(&page.confirmed);
             (page, portal_ms(&world))

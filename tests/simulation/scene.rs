@@ -245,7 +245,7 @@ impl Surroundings for Scene {
         );
         world.turn(&setting);
         drop(world);
-        Ok(Box::new(ScriptedPortal::new(shared, &queue, setting.mode())))
+        Ok(Box::new(ScriptedPortal::new(shared, &queue, setting.delivery.hold)))
     }
 
     fn sink(&self, config: &SinkConfig, _signals: &Signals) -> Result<Arc<dyn Sink>, String> {

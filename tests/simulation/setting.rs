@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use b24relay::config::{
-    AccessConfig, Config, DeliveryConfig, DeliveryMode, GiveUp, KindConfig, LogConfig, LogFormat, LogLevel,
+    AccessConfig, Config, DeliveryConfig, GiveUp, KindConfig, LogConfig, LogFormat, LogLevel,
     PollConfig, PortalConfig, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig,
     StdoutFormat, TargetConfig, WebhookUrl,
 };
@@ -131,11 +131,7 @@ impl Setting {
                 )
             })
             .collect();
-        format!("{:?}, sources {sources:?}, sinks {sinks:?}", self.delivery.mode)
-    }
-
-    pub fn mode(&self) -> DeliveryMode {
-        self.delivery.mode
+        format!("{:?}, sources {sources:?}, sinks {sinks:?}", self.delivery.hold)
     }
 
     /// What is known of the sink whose configuration is `config`.

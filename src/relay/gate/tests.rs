@@ -94,7 +94,7 @@ async fn whoever_asks_for_time_gets_it_from_everybody() {
 async fn a_sink_that_needs_a_person_is_probed_rarely_or_when_the_person_asks() {
     let gate = gate(flow(8, 10));
     let (delay, gates) =
-        gate.admit().await.fail(&DeliverError::Held { reason: "no".into(), wait: None }, SECOND);
+        gate.admit().await.fail(&DeliverError::Held { reason: "no".into(), wait: None }, SECOND, Blame::Sink);
     assert_eq!(gates, Gates::Closed);
     assert!(delay >= PROBE_MIN * 8 / 10, "{delay:?}");
     let waiting = tokio::spawn({
@@ -118,7 +118,7 @@ async fn whoever_wants_an_answer_need_not_wait_for_ever() {
     assert!(gate.is_hopeless(3).now_or_never().is_some());
     gate.admit().await.succeed();
     assert!(gate.is_hopeless(3).now_or_never().is_none());
-    gate.admit().await.fail(&DeliverError::Held { reason: "no".into(), wait: None }, SECOND);
+    gate.admit().await.fail(&DeliverError::Held { reason: "no".into(), wait: None }, SECOND, Blame::Sink);
     assert!(gate.is_hopeless(3).now_or_never().is_some());
 }
 
@@ -318,7 +318,7 @@ async fn every_lane_sees_why_the_gate_is_closed() {
     });
     tokio::task::yield_now().await;
     let failure = transient(None);
-    let (delay, _) = gate.admit().await.fail(&failure, SECOND);
+    let (delay, _) = gate.admit().await.fail(&failure, SECOND, Blame::Sink);
     let closed = GateCondition::Closed {
         needs_person: false,
         reason: failure.to_string(),
