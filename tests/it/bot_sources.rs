@@ -60,7 +60,7 @@ pub async fn with_helper(setup: Setup, portal: &Portal, bot: u64, access: Access
         Access::OAuth => oauth_table(portal, "helper").await,
     };
     let setup = setup.with_unlimited(portal).with(&format!(
-        "[sources.helper]\nkind = \"bot\"\nbot_id = {bot}\n{keys}\n\
+        "[sources.helper]\nkind = \"bot\"\nbot_id = {bot}\nconfirm_lag = \"2s\"\n{keys}\n\
          poll = {{ idle = \"20ms\", busy = \"0s\", limit = 10, timeout = \"5s\" }}\n{credential}"
     ));
     if access == Access::OAuth {

@@ -270,7 +270,9 @@ async fn a_daemon_whose_every_source_is_refused_at_its_start_stays_and_goes_on_b
     assert_parked(
         async |portal, setup| {
             let url = portal.webhook_url(1).replace(&portal.code(1), "wr0ngc0de");
-            setup.with_unlimited(portal).with(&format!("[sources.support]\nwebhook_url = \"{url}\""))
+            setup
+                .with_unlimited(portal)
+                .with(&format!("[sources.support]\nwebhook_url = \"{url}\"\nconfirm_lag = \"2s\""))
         },
         &["INVALID_CREDENTIALS", "create the incoming webhook again"],
         async |portal| {
