@@ -123,16 +123,16 @@ impl Journal {
         (*last.committed.borrow() < self.end()).then_some(last.sink.as_str())
     }
 
-    /// Waits until every configured sink has everything.
-    pub async fn wait_delivered(&self) {
+    /// Waits until every configured sink has everything; cut short when one has given up.
+    pub async fn wait_delivered(&self) -> Settled {
         let end = self.end();
         for follower in &self.followers {
-            // A lane that is gone has ended the run.
             let mut committed = follower.committed.clone();
             if committed.wait_for(|committed| *committed >= end).await.is_err() {
-                std::future::pending::<()>().await;
+                return Settled::CutShort;
             }
         }
+        Settled::All
     }
 
     /// Makes `events` durable, and how far the source has read with them.
@@ -206,7 +206,11 @@ impl Journal {
         }
         let (bytes, max) = (self.bytes, self.share);
         let needed = self.needed();
-        let oldest_ms = if needed < self.end() { self.received_ms(needed).await } else { None };
+        // What is left is there because the portal has it, too: only polls let it go.
+        if needed == self.end() {
+            return None;
+        }
+        let oldest_ms = self.received_ms(needed).await;
         let age_ms = oldest_ms.map_or(0, |oldest_ms| wall_clock::now_ms().saturating_sub(oldest_ms));
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
         let way_out = "mend the sink that `b24relay status` shows behind the others, remove it from the configuration and `run --forget` it, or raise the bound";

@@ -142,7 +142,7 @@ impl Source {
     async fn poll_until_over(&mut self) -> Result<Ending, RelayError> {
         loop {
             let moment = self.poller.moment();
-            if self.wait_for_sinks().await == Wake::Stopping {
+            if self.wait_for_sinks().await == Settled::CutShort {
                 return Ok(self.stopped());
             }
             let pause = match self.step().await? {
@@ -178,25 +178,20 @@ impl Source {
     }
 
     /// With `hold = "forever"` nothing is asked of the portal before every sink has what was read.
-    async fn wait_for_sinks(&mut self) -> Wake {
+    async fn wait_for_sinks(&mut self) -> Settled {
         if self.hold != Hold::Forever || self.journal.last_sink().is_none() {
-            return Wake::Elapsed;
+            return Settled::All;
         }
         self.poller.rest();
-        tokio::select! {
-            biased;
-            () = self.signals.stop.cancelled() => return Wake::Stopping,
-            () = self.journal.wait_delivered() => return Wake::Elapsed,
-            () = sleep(TOLD_AFTER) => {}
-        }
         loop {
-            let Some(sink) = self.journal.last_sink().map(str::to_owned) else { return Wake::Elapsed };
-            self.poller.note_blocked(&sink).await;
             tokio::select! {
                 biased;
-                () = self.signals.stop.cancelled() => return Wake::Stopping,
-                () = self.journal.wait_delivered() => {}
+                () = self.signals.stop.cancelled() => return Settled::CutShort,
+                settled = self.journal.wait_delivered() => return settled,
                 () = sleep(TOLD_AFTER) => {}
+            }
+            if let Some(sink) = self.journal.last_sink() {
+                self.poller.note_blocked(sink).await;
             }
         }
     }

@@ -44,7 +44,7 @@ impl Scene {
             Ok(report) => report
                 .lanes
                 .iter()
-                .map(|lane| json!([lane.source, lane.sink, lane.offset, lane.pending, lane.dead_letters]))
+                .map(|lane| json!([lane.source, lane.sink, lane.next, lane.pending, lane.dead_letters]))
                 .collect(),
             Err(_) => Vec::new(),
         };

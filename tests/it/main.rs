@@ -99,6 +99,7 @@ mod stale;
 mod state_commands;
 mod state_file;
 mod state_place;
+mod state_rows;
 mod stdio;
 mod subscription;
 mod surface;

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use b24relay::store::Store;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -13,6 +12,7 @@ use crate::ledger;
 use crate::portal::Portal;
 use crate::process::{Relay, code, finished, stderr};
 use crate::receiver::Receiver;
+use crate::state_rows;
 use crate::waiting::until;
 
 /// Fast delays, so that a test waits for little.
@@ -233,9 +233,7 @@ impl Setup {
     /// The offset behind all that a lane has committed, as `status` sees it.
     pub fn committed_offset(&self, source: &str, sink: &str) -> u64 {
         // Before the first run there is no state file yet.
-        let Ok(report) = Store::report(&self.path("b24relay.db")) else { return 1 };
-        let lane = report.lanes.iter().find(|lane| lane.source == source && lane.sink == sink);
-        lane.map_or(1, |lane| lane.highest + 1)
+        state_rows::committed_offset(&self.path("b24relay.db"), source, sink).unwrap_or(1)
     }
 
     /// How many whole lines the file sink has written so far, while it may be at it.

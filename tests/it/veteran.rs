@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use b24relay::checkpoint::Checkpoint;
-use b24relay::event::{Offset, Queue};
+use b24relay::checkpoint::Seq;
+use b24relay::event::Queue;
 use b24relay::store::{Burial, Progress, Store, Tally};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
@@ -22,9 +22,10 @@ const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// What decides, in every table.
 const DECIDING: [&str; 6] = [
-    "SELECT 'source', name, identity, confirmed, received, covered_ms, has_odd_dates, journal_bytes FROM source",
-    "SELECT 'checkpoint', source, sink, offset, above, start_ms, gaps FROM checkpoint",
-    "SELECT 'journal', source, id, kind, date, data FROM journal ORDER BY source, id",
+    "SELECT 'source', name, identity, generation, next_seq, open_seq, confirmed, floor, marks, covered_ms, has_odd_dates,
+         journal_bytes FROM source",
+    "SELECT 'lane', source, sink, next, above, start_ms, mark, inherited FROM lane",
+    "SELECT 'batch', source, first, count, generation, ids, body FROM batch ORDER BY source, first",
     "SELECT 'dead letter', sink, source, queue, id, kind, date, data FROM dead_letter ORDER BY number",
     "SELECT 'gap', source, number, from_ms, to_ms FROM gap",
     "SELECT 'memory', key, value FROM memory",
@@ -89,16 +90,17 @@ impl Veteran {
         let queue = self.queue("support");
         let lane = store.adopt(&queue).await.unwrap().lanes.remove("crm").unwrap();
         let mut checkpoint = lane.checkpoint;
-        let chunk = store.read_journal(&queue, &checkpoint).await.unwrap();
-        let burials = chunk.events.into_iter().take(count).map(|event| {
-            checkpoint.settle(event.id);
-            let reason = "the receiver answered 422".to_owned();
+        let (entries, _) = store.read_journal(&queue, checkpoint.next(), usize::MAX).await.unwrap();
+        let unsettled: Vec<_> = entries.into_iter().filter(|entry| !checkpoint.covers(entry.seq)).collect();
+        let burials = unsettled.into_iter().take(count).map(|entry| {
+            checkpoint.settle(entry.seq);
+            let (event, reason) = (entry.event, "the receiver answered 422".to_owned());
             Burial { event, reason, status: Some(422), answer: "no".into(), attempts: 3, first_ms: 1 }
         });
         let burials: Vec<_> = burials.collect();
         let tally = Tally { buried: burials.len() as u64, ..Tally::default() };
-        let (confirmed, start_ms, gaps) = (Offset::START, lane.start_ms, lane.gaps);
-        let progress = Progress { checkpoint, tally, burials, confirmed, start_ms, gaps };
+        let (mark, start_ms) = (lane.mark, lane.start_ms);
+        let progress = Progress { checkpoint, tally, burials, mark, start_ms };
         store.commit("support", "crm", progress).await.unwrap();
     }
 
@@ -138,14 +140,7 @@ pub fn deciding(path: &Path) -> rusqlite::Result<Vec<Vec<Value>>> {
 
 /// Every event of a source's journal, as a relay reads it.
 pub async fn read_journal(store: &Store, queue: &Arc<Queue>) -> Result<Vec<(u64, String)>, String> {
-    let mut checkpoint = Checkpoint::at(Offset::START);
-    let mut all = Vec::new();
-    loop {
-        let chunk = store.read_journal(queue, &checkpoint).await.map_err(|error| error.to_string())?;
-        all.extend(chunk.events.iter().map(|event| (event.id.get(), event.data.get().to_owned())));
-        chunk.events.iter().for_each(|event| checkpoint.settle(event.id));
-        if chunk.is_last {
-            return Ok(all);
-        }
-    }
+    let (entries, _) =
+        store.read_journal(queue, Seq::FIRST, usize::MAX).await.map_err(|error| error.to_string())?;
+    Ok(entries.into_iter().map(|entry| (entry.event.id.get(), entry.event.data.get().to_owned())).collect())
 }

@@ -144,8 +144,13 @@ impl World {
     }
 
     /// A poll from `offset` on is about to be carried out (I2, I3).
-    pub fn judge_poll(&mut self, offset: u64, hold: Hold) {
+    pub fn judge_poll(&mut self, offset: u64, limit: u16, hold: Hold) {
         let view = self.examine();
+        // More would keep a poll from showing what is new.
+        let shown = |id: &&u64| self.queue.row(**id).is_some_and(|row| row.shown.is_some());
+        let known: Vec<u64> = self.queue.waiting().iter().filter(shown).copied().collect();
+        let surplus = known.len().saturating_sub(300.min(usize::from(limit) / 2));
+        let surplus_below = known.get(surplus).copied().unwrap_or(u64::MAX);
         let is_kept = |id: &u64| view.journal.values().any(|(_, known)| known == id);
         for (name, ledger) in &self.ledgers.sinks {
             let lost = ledger.open.range(..offset).find(|id| !is_kept(id));
@@ -158,7 +163,9 @@ impl World {
                 row.fate == Fate::Waiting
                     && match hold {
                         Hold::Forever => true,
-                        Hold::For(hold) => u128::from(now_ms() - row.shown_ms) < hold.as_millis(),
+                        Hold::For(hold) => {
+                            **id >= surplus_below && u128::from(now_ms() - row.shown_ms) < hold.as_millis()
+                        }
                     }
             };
             let gone = ledger.open.range(self.ledgers.abandoned_below..).take_while(|id| **id < offset);

@@ -183,6 +183,8 @@ impl Upstream for ScriptedPortal {
 
     async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {
         use std::sync::atomic::Ordering::Relaxed;
+        // What was asked for once may have been done, whatever came back.
+        let confirmed = self.confirmed.fetch_max(offset.get(), Relaxed).max(offset.get());
         let (outcome, after) = self.begin(&format!("poll from {offset} on, up to {limit}")).await;
         if matches!(outcome, Outcome::Refused(_)) {
             return Err(self.end(outcome, after).await.err().unwrap_or_else(|| refusal(Class::Retry)));
@@ -190,14 +192,13 @@ impl Upstream for ScriptedPortal {
         let (page, portal_ms) = {
             let mut world = self.shared.lock();
             world.count.polls += 1;
-            world.judge_poll(offset.get(), self.hold);
+            world.judge_poll(offset.get(), limit, self.hold);
             let page = world.queue.carry_out(offset.get(), limit);
             world.judge_confirmed(&page.confirmed);
             (page, portal_ms(&world))
         };
         self.end(outcome, after).await?;
         let mut world = self.shared.lock();
-        let confirmed = self.confirmed.fetch_max(offset.get(), Relaxed).max(offset.get());
         world.tell(format_args!("portal: answers {:?}, more: {}", page.ids, page.has_more));
         let fresh = world.judge_answer(&page.ids, page.has_more, confirmed, self.life);
         world.calls.justify(now_ms(), fresh * CALLS_PER_EVENT);

@@ -42,8 +42,9 @@ impl World {
 
     fn enrol(&mut self, sinks: &[SinkPlan]) {
         let view = self.view();
-        let received = view.received;
-        let waiting: BTreeSet<u64> = self.queue.waiting().range(received..).copied().collect();
+        // What the journal holds, and what will come into it.
+        let journal = view.journal.values().map(|(_, id)| *id);
+        let waiting: BTreeSet<u64> = self.queue.waiting().range(self.ledgers.abandoned_below..).copied().chain(journal).collect();
         for ledger in self.ledgers.sinks.values_mut() {
             ledger.is_configured = false;
         }
