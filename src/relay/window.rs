@@ -75,6 +75,8 @@ pub struct Window {
     reading: Reading,
     /// All up to it is old enough, and has been shown by a poll since.
     grown: Option<EventId>,
+    /// The highest id that the last answer has shown.
+    shown_to: Option<EventId>,
     /// The highest offset that was sent and whose answer has not come.
     sent: Offset,
     /// The next poll only looks: what the portal has become is not known.
@@ -113,6 +115,7 @@ impl Window {
             left: left.into_iter().collect(),
             reading,
             grown: None,
+            shown_to: None,
             sent: Offset::START,
             only_looks: true,
             has_odd_dates,
@@ -151,12 +154,14 @@ impl Window {
                 || matches!(self.hold, Hold::For(hold) if held.read_at.elapsed() >= hold)
         };
         let is_grown = |id: EventId| self.grown.is_some_and(|grown| id <= grown);
+        let is_shown = |id: EventId| self.shown_to.is_some_and(|shown_to| id <= shown_to);
         let surplus = self.held.len().saturating_sub(IDS_MAX.min(usize::from(page) / 2));
         let mut offset = self.reading.floor;
         for (place, (id, held)) in self.held.iter().enumerate() {
+            let is_surplus = place < surplus && is_shown(*id);
             let is_released = match self.hold {
-                Hold::For(_) => place < surplus || is_grown(*id) && is_settled(held),
-                Hold::Forever => is_settled(held) && (is_grown(*id) || place < surplus),
+                Hold::For(_) => is_surplus || is_grown(*id) && is_settled(held),
+                Hold::Forever => is_settled(held) && (is_grown(*id) || is_surplus),
             };
             if !is_released {
                 break;
@@ -227,6 +232,7 @@ impl Window {
         self.has_odd_dates |= shown.are_dates_odd;
         self.grow(end.filter(|_| has_more), asked_at, clock.at(asked_at));
         self.emptied_at = if has_more { None } else { Some(asked_at) };
+        self.shown_to = end.map(|end| end.get() - 1).and_then(EventId::try_new);
         (self.only_looks, self.sent) = (false, Offset::START);
         self.reading.open = self.open();
         self.reading.marks = self.marks_text();

@@ -271,10 +271,11 @@ impl Store {
                 .query_map([&source], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
             for (sink, from) in lanes {
+                let checkpoint = wanted_from(&transaction, &source, from, offset)?;
                 transaction.execute(
-                    "UPDATE lane SET next = ?3, above = '[]', inherited = '', mark = '', committed_ms = ?4
+                    "UPDATE lane SET next = ?3, above = ?4, inherited = '', mark = '', committed_ms = ?5
                      WHERE source = ?1 AND sink = ?2",
-                    params![source, sink, first_wanted(&transaction, &source, from, offset)?, now_ms()],
+                    params![source, sink, checkpoint.next().get(), checkpoint.above_text(), now_ms()],
                 )?;
             }
             // What the portal has once forgotten says nothing any more: it may show all of it again.
@@ -351,26 +352,24 @@ fn commit(
     Ok(())
 }
 
-/// The first event of the journal from `from` on that the portal has numbered `offset` or higher, or the one that comes
-/// next.
-fn first_wanted(
+/// The checkpoint of a lane that wants, of the journal from `from` on, what the portal has numbered `offset` or higher.
+fn wanted_from(
     transaction: &Transaction<'_>,
     source: &str,
     from: u64,
     offset: Offset,
-) -> rusqlite::Result<u64> {
+) -> rusqlite::Result<Checkpoint> {
+    let mut checkpoint = Checkpoint::at(Seq::try_new(from).unwrap_or(Seq::FIRST));
     let mut select = transaction
         .prepare("SELECT first, ids FROM batch WHERE source = ?1 AND first + count > ?2 ORDER BY first")?;
     let mut rows = select.query(params![source, from])?;
     while let Some(row) = rows.next()? {
         let (first, ids): (u64, String) = (row.get(0)?, row.get(1)?);
         let ids: Vec<u64> = serde_json::from_str(&ids).unwrap_or_default();
-        let wanted = (first..).zip(ids).find(|(seq, id)| *seq >= from && *id >= offset.get());
-        if let Some((seq, _)) = wanted {
-            return Ok(seq);
-        }
+        let given_up = (first..).zip(ids).filter(|(_, id)| *id < offset.get());
+        given_up.filter_map(|(seq, _)| Seq::try_new(seq)).for_each(|seq| checkpoint.settle(seq));
     }
-    transaction.query_row("SELECT next_seq FROM source WHERE name = ?1", [source], |row| row.get(0))
+    Ok(checkpoint)
 }
 
 /// A source's rows.
