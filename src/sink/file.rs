@@ -216,7 +216,8 @@ impl Writer {
             }
             self.known.remove(tag);
         }
-        let mark = FileMark::at_end(&self.opened.as_ref()?.file).ok()?;
+        // An empty file, when all was known and in older ones, looks like any other: the mark of before says more.
+        let mark = FileMark::at_end(&self.opened.as_ref()?.file).ok().filter(|mark| mark.length > 0)?;
         Some(Mark::new(mark.to_string()))
     }
 

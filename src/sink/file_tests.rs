@@ -1,5 +1,6 @@
 //! What a file sink recognises after a crash, and what it writes again.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -56,7 +57,8 @@ impl Place {
             let path = entry.unwrap().path();
             let file = File::open(&path).unwrap();
             let reader = compression::reader_at(&file, 0).unwrap();
-            let text = std::io::read_to_string(reader).unwrap();
+            let text =
+                std::io::read_to_string(reader).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             let begin = format!("{{\"id\":\"{}", queue.stable_prefix());
             let ours = text.lines().filter_map(|line| line.strip_prefix(begin.as_str()));
             ids.extend(ours.map(|line| line.split('"').next().unwrap().parse::<u64>().unwrap()));
@@ -69,7 +71,8 @@ impl Place {
 
     fn assert_once(&self, queue: &Queue, ids: RangeInclusive<u64>) {
         let (found, names) = self.ids(queue);
-        assert!(found == ids.collect::<Vec<_>>(), "{names:?}: {found:?}");
+        let doubled: Vec<_> = found.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(found == ids.collect::<Vec<_>>(), "{names:?}: {} lines, doubled {doubled:?}", found.len());
     }
 }
 
@@ -77,8 +80,9 @@ fn queue(user: u32) -> Arc<Queue> {
     Arc::new(Queue::new("support", &format!("portal.example/user/{user}")))
 }
 
-async fn deliver(sink: &FileSink, queue: &Arc<Queue>, ids: RangeInclusive<u64>) -> Option<Mark> {
+async fn deliver(sink: &FileSink, queue: &Arc<Queue>, ids: impl IntoIterator<Item = u64>) -> Option<Mark> {
     let events: Vec<Event> = ids
+        .into_iter()
         .map(|id| Event {
             queue: Arc::clone(queue),
             id: EventId::try_new(id).unwrap(),
@@ -148,7 +152,7 @@ async fn the_mark_is_found_behind_rotations_compressed_or_not() {
         deliver(&sink, &queue, 7..=25).await;
         place.assert_once(&queue, 1..=25);
         let (_, names) = place.ids(&queue);
-        let packed = names.iter().filter(|name| !name.ends_with(".jsonl")).count();
+        let packed = names.iter().filter(|name| name.contains(".jsonl.")).count();
         assert_eq!(packed > 1, compress != CompressConfig::None, "{names:?}");
         drop(sink);
         deliver(&place.start(&[(&queue, mark.as_ref())]), &queue, 5..=7).await;
@@ -272,4 +276,112 @@ async fn a_text_that_is_no_mark_counts_as_none() {
     let mark = Mark::new("of another version".to_owned());
     deliver(&place.start(&[(&queue, Some(&mark))]), &queue, 2..=4).await;
     place.assert_once(&queue, 1..=4);
+}
+
+/// A lane of a queue, and what the state file has of it.
+#[derive(Default)]
+struct TestLane {
+    /// The ids of the events that the portal shows, and of those that it does not show yet.
+    visible: BTreeSet<u64>,
+    late: BTreeSet<u64>,
+    delivered: BTreeSet<u64>,
+    committed: BTreeSet<u64>,
+    mark: Option<Mark>,
+}
+
+impl TestLane {
+    fn record(&mut self, count: u64, dice: &mut fastrand::Rng) {
+        let next = self.visible.iter().chain(&self.late).max().map_or(1, |last| last + 1);
+        for id in next..next + count {
+            if dice.u8(..10) == 0 {
+                self.late.insert(id)
+            } else {
+                self.visible.insert(id)
+            };
+        }
+        if dice.bool() {
+            self.visible.extend(self.late.pop_first());
+        }
+    }
+
+    /// Delivers `count` events, the lowest first.
+    async fn deliver(&mut self, sink: &FileSink, queue: &Arc<Queue>, count: usize) -> Option<Mark> {
+        let ids: Vec<u64> = self.visible.difference(&self.delivered).copied().take(count).collect();
+        self.delivered.extend(&ids);
+        deliver(sink, queue, ids).await
+    }
+}
+
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "the seed of a failure")]
+async fn whatever_happens_between_commits_each_event_is_there_once() {
+    for _ in 0..15 {
+        let seed = fastrand::u64(..);
+        eprintln!("seed {seed}");
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let compress = *dice.choice(&[CompressConfig::None, CompressConfig::Zstd]).unwrap();
+        let place = if dice.bool() { Place::rotating(compress) } else { Place::new() };
+        let queues = [queue(1), queue(2)];
+        let mut lanes = [TestLane::default(), TestLane::default()];
+        let mut sink = None;
+        for step in 0..60 {
+            let index = dice.usize(..2);
+            match dice.u8(..10) {
+                // Killed and started again.
+                0..2 => {
+                    sink = None;
+                    if dice.bool() && place.path("events.jsonl").exists() {
+                        put_aside(&place, step, &mut dice);
+                    }
+                    for lane in &mut lanes {
+                        lane.delivered = lane.committed.clone();
+                    }
+                }
+                2 if place.path("events.jsonl").exists() => {
+                    fs::rename(place.path("events.jsonl"), place.path(&format!("events.jsonl.{step}")))
+                        .unwrap();
+                }
+                _ => {
+                    let sink = sink.get_or_insert_with(|| {
+                        let marks = [0, 1].map(|index| (&queues[index], lanes[index].mark.as_ref()));
+                        place.start(&marks)
+                    });
+                    let lane = &mut lanes[index];
+                    lane.record(dice.u64(..5), &mut dice);
+                    let mark = lane.deliver(sink, &queues[index], dice.usize(1..5)).await;
+                    if dice.bool() {
+                        lane.committed = lane.delivered.clone();
+                        lane.mark = mark.or(lane.mark.take());
+                    }
+                }
+            }
+        }
+        drop(sink);
+        let marks = [0, 1].map(|index| (&queues[index], lanes[index].mark.as_ref()));
+        let sink = place.start(&marks);
+        for (queue, lane) in queues.iter().zip(&mut lanes) {
+            lane.delivered = lane.committed.clone();
+            lane.visible.append(&mut lane.late);
+            lane.deliver(&sink, queue, usize::MAX).await;
+        }
+        // Waits for the compression.
+        drop(sink);
+        for (queue, lane) in queues.iter().zip(&lanes) {
+            place.assert_once(queue, 1..=lane.visible.len() as u64);
+        }
+    }
+}
+
+/// As logrotate does it, in one way or another.
+fn put_aside(place: &Place, number: u64, dice: &mut fastrand::Rng) {
+    let (current, aside) = (place.path("events.jsonl"), place.path(&format!("events.jsonl.{number}")));
+    if dice.bool() {
+        fs::rename(&current, &aside).unwrap();
+    } else {
+        fs::copy(&current, &aside).unwrap();
+        File::options().write(true).open(&current).unwrap().set_len(0).unwrap();
+    }
+    if dice.bool() {
+        compression::compress(&aside, Format::Gzip).unwrap();
+    }
 }

@@ -102,8 +102,7 @@ impl<'a> Files<'a> {
         let is_in = |number| self.open(number).and_then(|file| mark.is_in(&file)).unwrap_or(false);
         let has_inode = |number: &usize| all[*number].is_some_and(|metadata| mark.has_inode_of(metadata));
         let renamed = (0..all.len()).filter(has_inode).find(|number| is_in(*number));
-        // Every file begins with nothing.
-        renamed.or_else(|| (0..all.len()).find(|number| mark.length > 0 && is_in(*number)))
+        renamed.or_else(|| (0..all.len()).find(|number| is_in(*number)))
     }
 }
 

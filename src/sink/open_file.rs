@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use tracing::warn;
 
+use super::compression::Format;
 use super::place::{Identity, create_parents, identity_at, open_own, refuse_planted, sync_folder};
 use super::tail;
 use crate::failpoint;
@@ -132,6 +133,8 @@ fn lock(file: &File) -> io::Result<()> {
 pub fn open_outside(path: &Path) -> io::Result<File> {
     if let Ok(file) = open_own(path, OFlags::RDWR | OFlags::APPEND)
         && lock(&file).is_ok()
+        // The end of a compressed file may look like a torn line.
+        && Format::sniff(&file)?.is_none()
         && tail::cut_torn(&file)?
     {
         warn!(path = %path.display(), "cut off a torn last line, its event will be written again");
@@ -171,6 +174,22 @@ mod tests {
         drop(other);
         let ours = open(&place);
         assert_eq!(identity_at(&place).unwrap(), Some(ours.identity));
+    }
+
+    #[test]
+    fn only_a_plain_file_of_others_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl.1");
+        for (content, left) in [
+            (&b"{}\n{\"id\":\"b24_00"[..], &b"{}\n"[..]),
+            (b"{}\n\0\0", b"{}\n"),
+            (b"\x1f\x8b\x08\n\0\0", b"\x1f\x8b\x08\n\0\0"),
+            (b"\x28\xb5\x2f\xfd\n\0\0", b"\x28\xb5\x2f\xfd\n\0\0"),
+        ] {
+            fs::write(&path, content).unwrap();
+            open_outside(&path).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), left);
+        }
     }
 
     #[test]
