@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::delivery::DeliveryMode;
 use super::{
-    CompressConfig, DeliveryMode, LogFormat, LogLevel, OrderingConfig, StartConfig, StdoutFormat, WhenFull,
+    CompressConfig, LogFormat, LogLevel, OrderingConfig, StartConfig, StdoutFormat, WhenFull,
 };
 
 impl FromStr for LogFormat {

@@ -25,8 +25,6 @@ const FOREVER: &str = "forever";
 pub struct DeliveryConfig {
     /// `delivery.hold`: how long the portal keeps what some sink has not got.
     pub hold: Hold,
-    /// What `hold` means to the engine that knows two modes. It goes together with that engine.
-    pub mode: DeliveryMode,
     /// `delivery.gap_events`: sinks are told of gaps by an event of our own.
     pub gap_events: bool,
     /// `memory.max`, in bytes of events, of all sources together.
@@ -48,12 +46,12 @@ pub enum Hold {
     Forever,
 }
 
-/// What `delivery.mode` was.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DeliveryMode {
-    /// The portal may forget an event once every sink has settled it.
+/// `delivery.mode`, which `delivery.hold` has replaced.
+#[derive(Clone, Copy)]
+pub(super) enum DeliveryMode {
+    /// The portal might forget an event once every sink had settled it.
     Direct,
-    /// The portal may forget an event once it is in the journal.
+    /// The portal might forget an event once it was in the journal.
     Journal,
 }
 
@@ -117,13 +115,6 @@ impl fmt::Display for DeliveryMode {
 }
 
 impl DeliveryMode {
-    fn of(hold: Hold) -> Self {
-        match hold {
-            Hold::For(_) => Self::Journal,
-            Hold::Forever => Self::Direct,
-        }
-    }
-
     fn hold(self) -> Hold {
         match self {
             Self::Direct => Hold::Forever,
@@ -136,7 +127,6 @@ impl Default for DeliveryConfig {
     fn default() -> Self {
         Self {
             hold: Hold::For(Duration::from_secs(30)),
-            mode: DeliveryMode::Direct,
             gap_events: false,
             memory_max: 64 * MIB,
             journal: JournalConfig { max_size: 1024 * MIB, max_age: 7 * DAY, keep: Duration::ZERO },
@@ -157,7 +147,6 @@ pub(super) fn read(root: &mut Table<'_>) -> DeliveryConfig {
         root.table("delivery", |table| (read_hold(table), table.take("gap_events", leaf::boolean)));
     DeliveryConfig {
         hold: hold.unwrap_or(usual.hold),
-        mode: hold.map_or(usual.mode, DeliveryMode::of),
         gap_events: gap_events.unwrap_or(usual.gap_events),
         memory_max: root
             .table("memory", |table| table.take("max", leaf::size(SIZES)))

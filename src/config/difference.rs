@@ -14,15 +14,14 @@ impl Config {
     pub fn difference(&self, other: &Self) -> Keys {
         let Self { state, shutdown_grace, log, delivery, http, sources: _, sinks: _, portals } = self;
         let LogConfig { format, level } = log;
-        let DeliveryConfig { hold, mode, gap_events, memory_max, journal, dead_letters, retention } =
+        let DeliveryConfig { hold, gap_events, memory_max, journal, dead_letters, retention } =
             delivery;
         differing([
             ("state", *state != other.state),
             ("shutdown_grace", *shutdown_grace != other.shutdown_grace),
             ("log.format", *format != other.log.format),
             ("log.level", *level != other.log.level),
-            // The mode goes with the engine that has two.
-            ("delivery.hold", (*hold, *mode) != (other.delivery.hold, other.delivery.mode)),
+            ("delivery.hold", *hold != other.delivery.hold),
             ("delivery.gap_events", *gap_events != other.delivery.gap_events),
             ("memory.max", *memory_max != other.delivery.memory_max),
             ("journal", *journal != other.delivery.journal),

@@ -58,7 +58,7 @@ use std::time::Duration;
 
 pub use authorization::{AuthConfig, ClientConfig};
 pub use delivery::{
-    DeadLettersConfig, DeliveryConfig, DeliveryMode, Hold, JournalConfig, RetentionConfig, WhenFull,
+    DeadLettersConfig, DeliveryConfig, Hold, JournalConfig, RetentionConfig, WhenFull,
 };
 pub use error::{ConfigError, Violation};
 pub use flow::{BatchConfig, FlowConfig, OrderingConfig};

@@ -451,7 +451,10 @@ impl Lane {
     }
 
     fn settle_delivered(&mut self, parcel: &Parcel, mark: Option<Mark>) {
-        self.ledger.mark(mark);
+        // What tells of gaps is of a queue of its own: its mark says nothing of the source's.
+        if parcel.first().is_some_and(|entry| entry.event.kind != GAP_KIND) {
+            self.ledger.mark(mark);
+        }
         let (portal_ms, now_ms) = (self.clock.now_ms(), wall_clock::now_ms());
         for Entry { seq, event } in parcel.entries.iter().map(AsRef::as_ref) {
             let (source, sink) = (&self.source, &self.config.name);

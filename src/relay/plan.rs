@@ -128,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::{DeliveryMode, Overrides, PortalConfig, RateConfig, load};
+    use crate::config::{Hold, Overrides, PortalConfig, RateConfig, load};
 
     /// A configuration of these lines.
     fn config(lines: &str) -> Config {
@@ -238,7 +238,7 @@ mod tests {
                     })
                     .collect();
                 if is_journal {
-                    config.delivery.mode = DeliveryMode::Journal;
+                    config.delivery.hold = Hold::Forever;
                 }
                 if is_enterprise {
                     let faster = PortalConfig::with_rate(Some(RateConfig::ENTERPRISE));

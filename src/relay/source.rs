@@ -73,8 +73,8 @@ pub struct Source {
     disk: Disk,
     full: FullNotice,
     thefts: u64,
-    /// The highest event that a drain has to get to, when it has seen the queue's end.
-    goal: Option<Option<EventId>>,
+    /// The highest event that a drain has to get to, and when it has seen the queue's end.
+    goal: Option<(Option<EventId>, Instant)>,
 }
 
 impl Source {
@@ -206,8 +206,8 @@ impl Source {
     /// Whether nothing more can appear before what the first poll that read to the end has shown: later
     /// ones are for the next run, or a busy queue would never be drained.
     fn is_drained(&mut self) -> bool {
-        let goal = *self.goal.get_or_insert(self.window.highest());
-        self.window.has_grown_to(goal)
+        let (goal, seen_at) = *self.goal.get_or_insert((self.window.highest(), Instant::now()));
+        goal.is_none_or(|goal| self.window.has_grown_to(goal, seen_at))
     }
 
     /// A stop between batches: clean for a daemon, but not the end that a drain was asked for.

@@ -82,7 +82,9 @@ pub struct Window {
     /// The next poll only looks: what the portal has become is not known.
     only_looks: bool,
     has_odd_dates: bool,
-    /// When the last poll that read the queue to its end was sent.
+    /// When the last poll that was answered was sent.
+    asked_at: Option<Instant>,
+    /// The same of the last one that read the queue to its end.
     emptied_at: Option<Instant>,
 }
 
@@ -119,6 +121,7 @@ impl Window {
             sent: Offset::START,
             only_looks: true,
             has_odd_dates,
+            asked_at: None,
             emptied_at: None,
         }
     }
@@ -193,9 +196,10 @@ impl Window {
         self.held.keys().next_back().copied()
     }
 
-    /// Whether nothing that was not read can appear up to `id`.
-    pub fn has_grown_to(&self, id: Option<EventId>) -> bool {
-        id.is_none_or(|id| self.grown.is_some_and(|grown| id <= grown) || !self.held.contains_key(&id))
+    /// Whether nothing that was not read could appear up to `id`, which was read at `read_at`, when the last poll was sent.
+    pub fn has_grown_to(&self, id: EventId, read_at: Instant) -> bool {
+        let is_old = self.asked_at.is_some_and(|asked_at| asked_at >= read_at + self.lag);
+        is_old || self.grown.is_some_and(|grown| id <= grown)
     }
 
     /// Takes note of `batch`, the answer to a poll from `offset` on that was sent at `asked_at`. The fresh events are the
@@ -231,6 +235,7 @@ impl Window {
         shown.are_dates_odd &= !self.has_odd_dates;
         self.has_odd_dates |= shown.are_dates_odd;
         self.grow(end.filter(|_| has_more), asked_at, clock.at(asked_at));
+        self.asked_at = Some(asked_at);
         self.emptied_at = if has_more { None } else { Some(asked_at) };
         self.shown_to = end.map(|end| end.get() - 1).and_then(EventId::try_new);
         (self.only_looks, self.sent) = (false, Offset::START);

@@ -281,7 +281,7 @@ impl Store {
                 .collect::<rusqlite::Result<_>>()?;
             for Rewound { source, seq, .. } in &rewound {
                 transaction.execute(
-                    "UPDATE lane SET next = min(next, ?3), above = iif(next > ?3, '[]', above), mark = '',
+                    "UPDATE lane SET next = min(next, ?3), above = iif(next > ?3, '[]', above),
                          inherited = '', committed_ms = ?4
                      WHERE source = ?1 AND sink = ?2",
                     params![source, sink, seq, now_ms()],

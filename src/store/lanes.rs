@@ -273,7 +273,7 @@ impl Store {
             for (sink, from) in lanes {
                 let checkpoint = wanted_from(&transaction, &source, from, offset)?;
                 transaction.execute(
-                    "UPDATE lane SET next = ?3, above = ?4, inherited = '', mark = '', committed_ms = ?5
+                    "UPDATE lane SET next = ?3, above = ?4, inherited = '', committed_ms = ?5
                      WHERE source = ?1 AND sink = ?2",
                     params![source, sink, checkpoint.next().get(), checkpoint.above_text(), now_ms()],
                 )?;

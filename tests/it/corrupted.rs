@@ -58,7 +58,7 @@ async fn judge(veteran: &Veteran, truth: &Truth, folder: &Path, corruption: Corr
         match store.adopt(&veteran.queue(source)).await {
             Ok(adopted) => {
                 let found =
-                    format!("{:?} {:?} {:?}", adopted.received, adopted.confirmed, sorted(adopted.lanes));
+                    format!("{:?} {:?}", adopted.reading, sorted(adopted.lanes));
                 assert_eq!(found, *lanes, "{corruption:?}");
             }
             Err(error) => panic!("{corruption:?}: opened, and then: {error}"),
@@ -98,7 +98,7 @@ impl Truth {
             let queue = veteran.queue(source);
             let adopted = store.adopt(&queue).await.unwrap();
             assert!(!adopted.lanes.is_empty());
-            let found = format!("{:?} {:?} {:?}", adopted.received, adopted.confirmed, sorted(adopted.lanes));
+            let found = format!("{:?} {:?}", adopted.reading, sorted(adopted.lanes));
             lanes.insert(source, found);
             journals.insert(source, read_journal(&store, &queue).await.unwrap());
         }

@@ -110,8 +110,8 @@ impl Scene {
         let state = self.setup.path("b24relay.db");
         let report = Store::report(&state).unwrap();
         let lane = &report.lanes[0];
-        let offset = self.portal.ids(1).await[2];
-        assert_eq!((lane.offset, lane.delivered, lane.filtered), (offset, 40, 2), "{failpoint}");
+        // What it has settled of the portal's queue the journal never held.
+        assert_eq!((lane.next, lane.delivered, lane.filtered), (1, 40, 2), "{failpoint}");
         assert_eq!(kept(&self.setup), self.memory, "{failpoint}");
         let checked = finished(&["state", "check"], self.setup.folder()).await;
         assert_eq!(code(&checked), 0, "{failpoint}: {}", String::from_utf8_lossy(&checked.stdout));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{SMALL, assert_refused, config_of, environment, load_text, with_sink};
-use crate::config::{DeliveryMode, GiveUp, Hold, Loaded, WhenFull};
+use crate::config::{GiveUp, Hold, Loaded, WhenFull};
 
 #[test]
 fn all_violations_come_out_in_one_round_with_key_value_and_line() {
@@ -236,20 +236,19 @@ fn there_are_limits_to_how_much_one_process_serves() {
 fn hold_is_a_duration_or_forever_and_replaces_the_mode() {
     let loaded = |line: &str| load_text(format!("{line}\n{SMALL}"), &environment(&[])).unwrap();
     let for_s = |seconds| Hold::For(Duration::from_secs(seconds));
-    for (line, hold, mode) in [
-        ("", for_s(30), DeliveryMode::Direct),
-        ("delivery.hold = \"0s\"", for_s(0), DeliveryMode::Journal),
-        ("delivery.hold = \"23h\"", for_s(23 * 3600), DeliveryMode::Journal),
-        ("delivery.hold = \"forever\"", Hold::Forever, DeliveryMode::Direct),
+    for (line, hold) in [
+        ("", for_s(30)),
+        ("delivery.hold = \"0s\"", for_s(0)),
+        ("delivery.hold = \"23h\"", for_s(23 * 3600)),
+        ("delivery.hold = \"forever\"", Hold::Forever),
     ] {
         let Loaded { config, notices, .. } = loaded(line);
-        assert_eq!((config.delivery.hold, config.delivery.mode), (hold, mode), "{line}");
+        assert_eq!(config.delivery.hold, hold, "{line}");
         assert_eq!(notices, [""; 0], "{line}");
     }
     for (word, hold, instead) in [("direct", Hold::Forever, "forever"), ("journal", for_s(0), "0s")] {
         let Loaded { config, notices, .. } = loaded(&format!("delivery.mode = \"{word}\""));
         assert_eq!(config.delivery.hold, hold);
-        assert_eq!(config.delivery.mode.to_string(), word);
         assert_eq!(
             notices,
             [format!(

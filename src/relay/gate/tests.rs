@@ -93,8 +93,12 @@ async fn whoever_asks_for_time_gets_it_from_everybody() {
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_needs_a_person_is_probed_rarely_or_when_the_person_asks() {
     let gate = gate(flow(8, 10));
-    let (delay, gates) =
-        gate.admit().await.fail(&DeliverError::Held { reason: "no".into(), wait: None }, SECOND, Blame::Sink);
+    let held = DeliverError::Held { reason: "no".into(), wait: None };
+    let (soon, gates) = gate.admit().await.fail(&held, SECOND, Blame::Sink);
+    assert_eq!(gates, Gates::Closed);
+    assert!(soon <= 2 * SECOND, "it may be about one event: another one tells soon, not after {soon:?}");
+    tokio::time::advance(soon).await;
+    let (delay, gates) = gate.admit().await.fail(&held, SECOND, Blame::Sink);
     assert_eq!(gates, Gates::Closed);
     assert!(delay >= PROBE_MIN * 8 / 10, "{delay:?}");
     let waiting = tokio::spawn({
@@ -329,4 +333,18 @@ async fn every_lane_sees_why_the_gate_is_closed() {
     tokio::time::advance(delay).await;
     gate.admit().await.succeed();
     assert_eq!(gate.condition_other_than(&closed).await, GateCondition::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_fail_while_others_are_delivered_close_nothing() {
+    let gate = gate(flow(2, 1));
+    let before = gate.successes();
+    gate.admit().await.succeed();
+    assert_eq!(gate.successes(), before + 1);
+    let held = DeliverError::Held { reason: "no".into(), wait: None };
+    for (failure, least) in [(held, PROBE_MIN), (transient(Some(9 * SECOND)), 9 * SECOND), (transient(None), SECOND)] {
+        let (delay, gates) = gate.admit().await.fail(&failure, SECOND, Blame::Events);
+        assert_eq!((delay, gates), (least, Gates::Open));
+        assert!(!gate.is_closed());
+    }
 }

@@ -10,7 +10,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::event::{Event, EventId, Queue};
-use crate::store::LetterFilter;
+use crate::checkpoint::{Checkpoint, Seq};
+use crate::store::{LetterFilter, Progress, Tally};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -96,8 +97,12 @@ impl Folder {
 
     async fn bury(&self, sink: &str, source: &str, ids: impl IntoIterator<Item = u64>) {
         for id in ids {
-            let burials = Arc::new(vec![(sink.to_owned(), burial(source, id))]);
-            assert_eq!(self.store.bury(source, burials).await.unwrap(), 1);
+            let queue = Queue::new(source, "example.bitrix24.com/user/12");
+            let adopted = self.store.adopt(&queue).await.unwrap();
+            let checkpoint = adopted.lanes.get(sink).map_or(Checkpoint::at(Seq::FIRST), |lane| lane.checkpoint.clone());
+            let (tally, burials) = (Tally { buried: 1, ..Tally::default() }, vec![burial(source, id)]);
+            let progress = Progress { checkpoint, tally, burials, mark: None, start_ms: None };
+            self.store.commit(source, sink, progress).await.unwrap();
         }
     }
 

@@ -124,8 +124,8 @@ impl Round {
         // Before the first commit there may be no state file yet.
         let Ok(report) = Store::report(&self.setup.path("b24relay.db")) else { return };
         for lane in report.lanes {
-            let before = self.checkpoints.insert((lane.source, lane.sink), lane.offset).unwrap_or_default();
-            assert!(lane.offset >= before, "a checkpoint went back from {before} to {}", lane.offset);
+            let before = self.checkpoints.insert((lane.source, lane.sink), lane.next).unwrap_or_default();
+            assert!(lane.next >= before, "a checkpoint went back from {before} to {}", lane.next);
         }
     }
 
