@@ -22,6 +22,7 @@ use super::poller::Poller;
 use super::settled::Settled;
 use super::window::{Shown, Window};
 use super::{Ending, RelayError, Until};
+use crate::checkpoint::Seq;
 use crate::config::Hold;
 use crate::event::{Batch, Event, EventId, Offset};
 use crate::failpoint;
@@ -73,6 +74,12 @@ pub struct Source {
     disk: Disk,
     full: FullNotice,
     thefts: u64,
+    /// Where the journal ended when the run began.
+    start: Seq,
+    /// The portal was let forget something in this run, or there was nothing.
+    has_confirmed: bool,
+    /// What the next poll is to confirm, whatever else could be.
+    offset: Option<Offset>,
     /// The highest event that a drain has to get to, and when it has seen the queue's end.
     goal: Option<(Option<EventId>, Instant)>,
 }
@@ -87,6 +94,7 @@ impl Source {
         clock: PortalClock,
         common: &Common,
     ) -> Self {
+        let start = journal.end();
         let odd = OddGuard::new(&poller.queue().source, &common.store);
         Self {
             poller,
@@ -105,6 +113,9 @@ impl Source {
             disk: common.disk(),
             full: FullNotice::default(),
             thefts: 0,
+            start,
+            has_confirmed: false,
+            offset: None,
             goal: None,
         }
     }
@@ -147,10 +158,13 @@ impl Source {
             }
             let pause = match self.step().await? {
                 Step::Settled(polled) if self.until == Until::Drained && !polled.has_more => {
-                    if self.is_drained() {
+                    if self.must_confirm() {
+                        Duration::ZERO
+                    } else if self.is_drained() {
                         return Ok(Ending::Clean);
+                    } else {
+                        self.window.rises_in().max(DRAIN_INTERVAL_MIN)
                     }
-                    self.window.rises_in().max(DRAIN_INTERVAL_MIN)
                 }
                 Step::Settled(polled) => self.pause_after(polled),
                 Step::Refused(refusal) => {
@@ -203,6 +217,16 @@ impl Source {
         if polled.has_more && polled.count == 0 { pause.max(self.window.rises_in()) } else { pause }
     }
 
+    /// Whether a drain that has found the queue's end is still to confirm what earlier runs have left there.
+    fn must_confirm(&mut self) -> bool {
+        if std::mem::replace(&mut self.has_confirmed, true) {
+            return false;
+        }
+        let offset = self.window.offset(self.journal.delivered(), self.start, self.poller.page());
+        self.offset = Some(offset).filter(|offset| *offset > Offset::START);
+        self.offset.is_some()
+    }
+
     /// Whether nothing more can appear before what the first poll that read to the end has shown: later
     /// ones are for the next run, or a busy queue would never be drained.
     fn is_drained(&mut self) -> bool {
@@ -230,10 +254,14 @@ impl Source {
             return Ok(Step::CutShort);
         }
         // A drain at the queue's end looks for latecomers only: it has no need to confirm anything.
-        let offset = match self.goal {
-            Some(_) => Offset::START,
-            None => self.window.offset(self.journal.delivered(), self.poller.page()),
+        let offset = match (self.offset.take(), self.goal) {
+            (Some(offset), _) => offset,
+            (None, Some(_)) => Offset::START,
+            (None, None) => {
+                self.window.offset(self.journal.delivered(), self.journal.end(), self.poller.page())
+            }
         };
+        self.has_confirmed |= offset > Offset::START;
         let asked_at = Instant::now();
         self.window.send(offset);
         failpoint::reached("confirming");

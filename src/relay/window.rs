@@ -115,8 +115,8 @@ impl Window {
             hold,
             held: open.iter().map(held).collect(),
             left: left.into_iter().collect(),
+            grown: EventId::try_new(reading.grown),
             reading,
-            grown: None,
             shown_to: None,
             sent: Offset::START,
             only_looks: true,
@@ -146,9 +146,9 @@ impl Window {
         self.held.range(offset.first_wanted()..).count()
     }
 
-    /// From where to poll: behind all that the portal may forget. Every sink has what lies before `delivered`; a page
-    /// holds up to `page` events.
-    pub fn offset(&self, delivered: Seq, page: u16) -> Offset {
+    /// From where to poll: behind all that the portal may forget, of what lies before `end`. Every sink has what lies
+    /// before `delivered`; a page holds up to `page` events.
+    pub fn offset(&self, delivered: Seq, end: Seq, page: u16) -> Offset {
         if self.only_looks {
             return Offset::START;
         }
@@ -166,7 +166,7 @@ impl Window {
                 Hold::For(_) => is_surplus || is_grown(*id) && is_settled(held),
                 Hold::Forever => is_settled(held) && (is_grown(*id) || is_surplus),
             };
-            if !is_released {
+            if !is_released || held.seq >= end {
                 break;
             }
             offset = offset.max(id.next());
@@ -240,6 +240,7 @@ impl Window {
         self.shown_to = end.map(|end| end.get() - 1).and_then(EventId::try_new);
         (self.only_looks, self.sent) = (false, Offset::START);
         self.reading.open = self.open();
+        self.reading.grown = self.grown.map_or(0, EventId::get);
         self.reading.marks = self.marks_text();
         shown
     }
@@ -425,7 +426,7 @@ mod tests {
         }
 
         fn offset(&self, delivered: u64) -> u64 {
-            self.window.offset(Seq::try_new(delivered).unwrap(), PAGE).get()
+            self.window.offset(Seq::try_new(delivered).unwrap(), self.window.reading.next, PAGE).get()
         }
     }
 
@@ -515,7 +516,7 @@ mod tests {
         let events: Vec<(u64, i64)> = (1..=400).map(|number| (number, 0)).collect();
         trial.read(batch(&events, false), 1);
         assert_eq!(trial.offset(1), 101);
-        assert_eq!(trial.window.offset(Seq::FIRST, 10).get(), 396, "small pages must show what is new");
+        assert_eq!(trial.window.offset(Seq::FIRST, trial.window.reading.next, 10).get(), 396, "small pages must show what is new");
         let mut trial = Trial::begin(Hold::Forever);
         trial.read(batch(&events, false), 1);
         assert_eq!((trial.offset(1), trial.offset(51)), (1, 51), "no sink goes without");

@@ -10,6 +10,9 @@ use crate::config::StdoutConfig;
 use crate::event::Event;
 use crate::stdio;
 
+/// The most events of one attempt.
+const EVENTS_MAX: usize = 1000;
+
 /// The `stdout` sink.
 pub struct StdoutSink {
     config: StdoutConfig,
@@ -23,9 +26,9 @@ impl StdoutSink {
 
 #[async_trait]
 impl Sink for StdoutSink {
-    /// A whole batch goes out in one go: there is nothing to gain from less.
+    /// A kill repeats what was under way, so that is no more than the largest page of the portal.
     fn attempt_max(&self) -> usize {
-        usize::MAX
+        EVENTS_MAX
     }
 
     async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {

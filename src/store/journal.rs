@@ -43,6 +43,8 @@ pub struct Reading {
     pub open: Seq,
     /// The portal has been told to forget all below it.
     pub confirmed: Offset,
+    /// Up to this id nothing that was not read can appear, as far as its generation goes; 0 before that is known.
+    pub grown: u64,
     /// What is below it is settled, though the journal never had it: from an older layout, or because a person said so.
     pub floor: Offset,
     /// The last events that were read, to tell a portal that was restored: `[[id, date in ms or null, hash], ...]`.
@@ -57,6 +59,7 @@ impl Reading {
             next: Seq::FIRST,
             open: Seq::FIRST,
             confirmed: Offset::START,
+            grown: 0,
             floor: Offset::START,
             marks: "[]".to_owned(),
         }
@@ -306,13 +309,23 @@ fn write_reading(
     reading: &Reading,
     bytes: u64,
 ) -> rusqlite::Result<()> {
-    let Reading { generation, next, open, confirmed, floor, marks } = reading;
+    let Reading { generation, next, open, confirmed, grown, floor, marks } = reading;
     transaction
         .prepare_cached(
             "UPDATE source SET generation = ?2, next_seq = ?3, open_seq = ?4, confirmed = ?5, floor = ?6,
-                 marks = ?7, journal_bytes = journal_bytes + ?8 WHERE name = ?1",
+                 marks = ?7, journal_bytes = journal_bytes + ?8, grown = ?9 WHERE name = ?1",
         )?
-        .execute(params![source, generation, next.get(), open.get(), confirmed.get(), floor.get(), marks, bytes])
+        .execute(params![
+            source,
+            generation,
+            next.get(),
+            open.get(),
+            confirmed.get(),
+            floor.get(),
+            marks,
+            bytes,
+            grown
+        ])
         .map(|_| ())
 }
 

@@ -155,12 +155,13 @@ impl Store {
         let damaged = |what: &str| self.damaged(format!("{what} cannot be read"));
         let offset = |number| Offset::try_new(number).ok_or_else(|| damaged("an offset"));
         let seq = |number| Seq::try_new(number).ok_or_else(|| damaged("a sequence number"));
-        let [generation, next, open, confirmed, floor] = on_record.numbers;
+        let [generation, next, open, confirmed, grown, floor] = on_record.numbers;
         let reading = Reading {
             generation: u32::try_from(generation).map_err(|_| damaged("the generation"))?,
             next: seq(next)?,
             open: seq(open)?,
             confirmed: offset(confirmed)?,
+            grown,
             floor: offset(floor)?,
             marks: on_record.marks,
         };
@@ -280,7 +281,7 @@ impl Store {
             }
             // What the portal has once forgotten says nothing any more: it may show all of it again.
             transaction.execute(
-                "UPDATE source SET confirmed = 1, floor = ?2, trouble = '' WHERE name = ?1",
+                "UPDATE source SET confirmed = 1, grown = 0, floor = ?2, trouble = '' WHERE name = ?1",
                 params![source, offset.get()],
             )?;
             transaction.commit()
@@ -375,8 +376,8 @@ fn wanted_from(
 /// A source's rows.
 struct OnRecord {
     identity: String,
-    /// Generation, the next sequence number, the first open one, what is confirmed, and the floor.
-    numbers: [u64; 5],
+    /// Generation, the next sequence number, the first open one, what is confirmed, what has grown, and the floor.
+    numbers: [u64; 6],
     marks: String,
     first: u64,
     journal_bytes: u64,
@@ -434,7 +435,7 @@ fn on_record(connection: &mut Connection, source: &str, identity: &str) -> rusql
         .query_map([source], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     let on_record = transaction.query_row(
-        "SELECT identity, generation, next_seq, open_seq, confirmed, floor, marks, journal_bytes, covered_ms,
+        "SELECT identity, generation, next_seq, open_seq, confirmed, grown, floor, marks, journal_bytes, covered_ms,
              iif(covered_ms IS NULL, NULL, skew_ms), has_odd_dates,
              ifnull((SELECT min(first) FROM batch WHERE source = name), next_seq)
          FROM source WHERE name = ?1",
@@ -442,13 +443,13 @@ fn on_record(connection: &mut Connection, source: &str, identity: &str) -> rusql
         |row| {
             Ok(OnRecord {
                 identity: row.get(0)?,
-                numbers: [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?],
-                marks: row.get(6)?,
-                journal_bytes: row.get(7)?,
-                covered_ms: row.get(8)?,
-                skew_ms: row.get(9)?,
-                has_odd_dates: row.get(10)?,
-                first: row.get(11)?,
+                numbers: [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?],
+                marks: row.get(7)?,
+                journal_bytes: row.get(8)?,
+                covered_ms: row.get(9)?,
+                skew_ms: row.get(10)?,
+                has_odd_dates: row.get(11)?,
+                first: row.get(12)?,
                 untold,
                 lanes,
             })

@@ -43,7 +43,7 @@ const TABLES: &[Table] = &[
         ),
         rules: &[
             (
-                "seal = seal(name, identity, generation, next_seq, open_seq, confirmed, floor, marks, covered_ms,
+                "seal = seal(name, identity, generation, next_seq, open_seq, confirmed, grown, floor, marks, covered_ms,
                      has_odd_dates, journal_bytes)",
                 NOT_AS_WRITTEN,
             ),
@@ -148,7 +148,7 @@ pub fn findings(connection: &Connection) -> Vec<Finding> {
 pub fn offsets(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
     let mut select = connection.prepare(
         "SELECT name, confirmed FROM source
-         WHERE seal = seal(name, identity, generation, next_seq, open_seq, confirmed, floor, marks, covered_ms,
+         WHERE seal = seal(name, identity, generation, next_seq, open_seq, confirmed, grown, floor, marks, covered_ms,
              has_odd_dates, journal_bytes)",
     )?;
     select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()

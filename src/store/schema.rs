@@ -130,6 +130,7 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE source ADD COLUMN generation INTEGER NOT NULL DEFAULT 1 CHECK (generation >= 1);
     ALTER TABLE source ADD COLUMN next_seq INTEGER NOT NULL DEFAULT 1 CHECK (next_seq >= 1);
     ALTER TABLE source ADD COLUMN open_seq INTEGER NOT NULL DEFAULT 1 CHECK (open_seq >= 1);
+    ALTER TABLE source ADD COLUMN grown INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE source ADD COLUMN floor INTEGER NOT NULL DEFAULT 1 CHECK (floor >= 1);
     ALTER TABLE source ADD COLUMN marks TEXT NOT NULL DEFAULT '[]';
     CREATE TABLE batch (
@@ -193,8 +194,8 @@ const MIGRATIONS: &[&str] = &[
     DROP TABLE journal;
     DROP TABLE checkpoint;
     ALTER TABLE source DROP COLUMN received;
-    UPDATE source SET seal = seal(name, identity, generation, next_seq, open_seq, confirmed, floor, marks, covered_ms,
-        has_odd_dates, journal_bytes);
+    UPDATE source SET seal = seal(name, identity, generation, next_seq, open_seq, confirmed, grown, floor, marks,
+        covered_ms, has_odd_dates, journal_bytes);
     UPDATE lane SET seal = seal(source, sink, next, above, start_ms, mark, inherited);
     DELETE FROM manifest WHERE name IN ('source', 'checkpoint');
     INSERT INTO manifest SELECT 'source', count(*), ifnull(sum(seal), 0) FROM source;

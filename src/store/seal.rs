@@ -21,6 +21,7 @@ const SEALED: &[(&str, &[&str], &[&str])] = &[
             "next_seq",
             "open_seq",
             "confirmed",
+            "grown",
             "floor",
             "marks",
             "covered_ms",

@@ -108,7 +108,8 @@ async fn an_offset_is_never_sent_before_every_sink_has_what_lies_below() {
     // The sixth event is never answered.
     receiver
         .script(std::iter::repeat_n(Answer::Status(200), 5).chain(std::iter::repeat_n(Answer::Hang, 100)));
-    let setup = Setup::new().with_lag("0s").with_source(&portal).with_file().with_receiver(&receiver);
+    let setup = Setup::new().with("[delivery]\nhold = \"forever\"").with_lag("0s").with_source(&portal);
+    let setup = setup.with_file().with_receiver(&receiver);
     let mut relay = setup.run();
     until("five accepted, one more tried", async || receiver.count() > 6).await;
     relay.kill();
@@ -211,6 +212,7 @@ async fn a_long_backlog_is_read_page_by_page_without_idling() {
     // An idle pause that this test does not wait for.
     let setup = Setup::new()
         .with_unlimited(&portal)
+        .with("[delivery]\nhold = \"0s\"")
         .with(&format!(
             "[sources.support]\nwebhook_url = \"{}\"\nconfirm_lag = \"0s\"\npoll = {{ idle = \"5m\", busy = \"0s\", limit = 10 }}",
             portal.webhook_url(1)

@@ -45,7 +45,7 @@ impl Ordeal {
 
     async fn until_settled(&self, id: u64, why: &str) {
         until(&format!("the event is settled in spite of {why}"), async || {
-            self.setup.lane_of("crm").await["offset"].as_u64() > Some(id)
+            self.setup.committed_offset("support", "crm") > id
         })
         .await;
     }
@@ -68,7 +68,7 @@ impl Ordeal {
             lane["state"] == state && lane["trouble"].as_str().is_some_and(|trouble| trouble.contains(words))
         })
         .await;
-        assert!(lane["offset"].as_u64() <= Some(id), "{why}: {lane}");
+        assert!(self.setup.committed_offset("support", "crm") <= id, "{why}: {lane}");
         self.rogue.misbehave(None);
         self.until_settled(id, why).await;
         let requests = self.rogue.requests();

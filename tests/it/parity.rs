@@ -11,9 +11,7 @@ use serde_json::{Value, json};
 use crate::application::{log_in, oauth_table};
 use crate::portal::Portal;
 use crate::process::{Relay, code, command, finished, finished_command, stderr, stdout};
-use crate::receiver::Receiver;
 use crate::setup::Setup;
-use crate::waiting::until;
 
 const STATE: &str = "b24relay.db";
 
@@ -45,20 +43,6 @@ async fn of_another_user(portal: &Portal) -> Setup {
     let setup = sound(portal);
     setup.drain().await;
     setup.anew().with_user(portal, "support", 2, 1000).with_file()
-}
-
-/// A sink is gone that still wanted what the portal has, and nothing of that is in a journal.
-async fn without_a_sink(portal: &Portal) -> Setup {
-    let receiver = Receiver::start().await;
-    receiver.answer_always(Some(503));
-    let setup = sound(portal).with_receiver(&receiver).with("[delivery]\nmode = \"direct\"");
-    portal.record(1, 2).await;
-    let mut relay = setup.run();
-    until("the other sink has them", async || setup.filed_count() >= 2).await;
-    until("the sink is on record", async || setup.lane_of("crm").await["state"] == "retrying").await;
-    relay.kill();
-    relay.ended().await;
-    setup.anew().with_source(portal).with_file().with("[delivery]\nmode = \"direct\"")
 }
 
 /// What is wrong with what was written.
@@ -120,18 +104,12 @@ async fn states(portal: &Portal) -> Vec<Row> {
             &["sources.support: has read the queue", "/user/2`"],
         ),
         row(
-            "a sink removed too early",
-            without_a_sink(portal).await,
-            78,
-            &["sinks.crm: is no longer configured", "--forget crm"],
-        ),
-        row(
             "a damaged row",
-            tampered(portal, "UPDATE checkpoint SET offset = 9").await,
+            tampered(portal, "UPDATE lane SET next = 9").await,
             74,
             &["is not as it was written"],
         ),
-        row("a missing table", tampered(portal, "DROP TABLE journal").await, 74, &["damaged"]),
+        row("a missing table", tampered(portal, "DROP TABLE batch").await, 74, &["damaged"]),
         row("a newer layout", tampered(portal, "PRAGMA user_version = 99").await, 78, &["layout 99"]),
         row(
             "another program's file",

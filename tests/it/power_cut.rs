@@ -5,13 +5,14 @@
 //! cut at any moment is worked out from the record (`disk`). Two kinds of disk: one that loses everything
 //! it did not promise to keep, and one that keeps a random part of it, torn.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use b24relay::checkpoint::{Checkpoint, Seq};
 use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -336,9 +337,12 @@ fn run() -> Command {
 /// What the state file on an image says.
 #[derive(Default)]
 struct State {
-    /// By source and sink: the offset below which all is settled, and what is settled above it.
-    lanes: HashMap<(String, String), (u64, BTreeSet<u64>)>,
-    journal: HashSet<(String, u64)>,
+    /// By source and sink: what is settled.
+    lanes: HashMap<(String, String), Checkpoint>,
+    /// By source and event: where the journal has it.
+    journal: HashMap<(String, u64), Seq>,
+    /// By source: all below it was confirmed.
+    confirmed: HashMap<String, u64>,
 }
 
 impl State {
@@ -363,29 +367,41 @@ impl State {
         assert_eq!(verdict, "ok");
         let mut state = Self::default();
         let layout: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if layout < 3 {
+        if layout < 4 {
             // Cut while it was being made.
             return Ok(state);
         }
-        let mut lanes = connection.prepare("SELECT source, sink, offset, above FROM checkpoint")?;
+        let mut lanes = connection.prepare("SELECT source, sink, next, above FROM lane")?;
         for row in lanes.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?)))? {
-            let (lane, offset, above): (_, _, String) = row?;
-            state.lanes.insert(lane, (offset, serde_json::from_str(&above).unwrap()));
+            let (lane, next, above): (_, _, String) = row?;
+            let checkpoint = Checkpoint::parse(Seq::try_new(next).unwrap(), &above).unwrap();
+            state.lanes.insert(lane, checkpoint);
         }
-        let mut journal = connection.prepare("SELECT source, id FROM journal")?;
-        state.journal =
-            journal.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let mut journal = connection.prepare("SELECT source, first + key, value FROM batch, json_each(ids)")?;
+        for row in journal.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))? {
+            let (source, seq, id) = row?;
+            state.journal.insert((source, id), Seq::try_new(seq).unwrap());
+        }
+        let mut confirmed = connection.prepare("SELECT name, confirmed FROM source")?;
+        state.confirmed =
+            confirmed.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
         Ok(state)
     }
 
+    /// What the journal has let go of was confirmed, and every sink had it.
     fn covers(&self, source: &str, sink: &str, id: u64) -> bool {
-        let lane = self.lanes.get(&(source.to_owned(), sink.to_owned()));
-        lane.is_some_and(|(offset, above)| id < *offset || above.contains(&id))
+        match self.journal.get(&(source.to_owned(), id)) {
+            Some(seq) => {
+                let lane = self.lanes.get(&(source.to_owned(), sink.to_owned()));
+                lane.is_some_and(|checkpoint| checkpoint.covers(*seq))
+            }
+            None => self.confirmed.get(source).is_some_and(|confirmed| id < *confirmed),
+        }
     }
 
     /// The first of `sinks` that has not settled the event, unless that is in the journal.
     fn lacks<'a>(&self, source: &str, sinks: &[&'a str], id: u64) -> Option<&'a str> {
-        let is_journalled = self.journal.contains(&(source.to_owned(), id));
+        let is_journalled = self.journal.contains_key(&(source.to_owned(), id));
         sinks.iter().find(|sink| !is_journalled && !self.covers(source, sink, id)).copied()
     }
 }

@@ -95,7 +95,7 @@ impl Round {
             setup,
             manner,
             sources,
-            batch: if mode == "journal" { CHUNK } else { limit.into() },
+            batch: CHUNK,
             books: Books::default(),
             printed: Arrivals::new(),
             at_webhook: Arrivals::new(),
