@@ -78,7 +78,8 @@ pub async fn assemble(
         })
         .collect();
     let coverage = Coverage::new(&queue.source, common.delivery.retention, clock.clone(), covered_ms);
-    let (offset, count, hold) = (reading.confirmed.get(), lanes.len(), common.delivery.hold);
+    let offset = reading.confirmed.max(reading.floor).get();
+    let (count, hold) = (lanes.len(), common.delivery.hold);
     info!(source = %queue.source, queue = %queue.identity, offset, sinks = count, %hold, "source started");
     let window = Window::new(config.confirm_lag, hold, reading, &open, has_odd_dates);
     let poller = Poller::new(upstream, owner, &config.poll, coverage.clone(), clock.clone(), common);
@@ -111,7 +112,8 @@ fn starts(
         let (beginning, record) = (Checkpoint::at(Seq::FIRST), records.remove(&config.name));
         // Of one that has only failed so far there is a record, too.
         let is_new = record.as_ref().is_none_or(|record| {
-            record.checkpoint == beginning && record.start_ms.is_none() && record.inherited.is_none()
+            let has_begun = record.start_ms.is_some() || record.inherited.is_some() || record.mark.is_some();
+            record.checkpoint == beginning && !has_begun
         });
         let new = LaneRecord {
             checkpoint: beginning,

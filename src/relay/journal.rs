@@ -193,6 +193,11 @@ impl Journal {
         });
     }
 
+    /// Has the lanes look around: the portal has told the time.
+    pub fn wake(&self) {
+        self.head.send_modify(|_| {});
+    }
+
     /// Nothing more will come: the lanes may leave when they have settled all there is.
     pub fn finish(&self) {
         self.head.send_modify(|head| head.is_final = true);

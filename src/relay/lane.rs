@@ -263,27 +263,25 @@ impl Lane {
         !self.is_leaving && !self.signals.stop.is_cancelled() && self.schedule.is_open() && !is_full
     }
 
-    /// Reads on, as far as there is room.
+    /// Reads on, as far as there is room. A lane that takes only what is to come begins when the portal has told the time,
+    /// as that is what events are dated by.
     async fn fill(&mut self) -> Result<Settled, RelayError> {
         self.make_room();
+        if self.is_beginning && (self.clock.is_told() || self.reader.has_more()) {
+            self.is_beginning = false;
+            self.ledger.begin(self.clock.now_ms());
+            if self.ledger.commit().await? == Settled::CutShort {
+                return Ok(Settled::CutShort);
+            }
+        }
         for _ in 0..LOOKS_MAX {
-            if !self.wants_more() || !self.reader.has_more() || self.begin_lane().await? == Settled::CutShort {
+            if !self.wants_more() || !self.reader.has_more() {
                 break;
             }
             let Some(entries) = self.reader.read().await? else { return Ok(Settled::CutShort) };
             self.sort(entries);
         }
         Ok(Settled::All)
-    }
-
-    /// A lane that takes only what is to come begins when the portal has told the time, as that is what events are
-    /// dated by; there may be events before.
-    async fn begin_lane(&mut self) -> Result<Settled, RelayError> {
-        if !std::mem::take(&mut self.is_beginning) {
-            return Ok(Settled::All);
-        }
-        self.ledger.begin(self.clock.now_ms());
-        self.ledger.commit().await
     }
 
     /// Where what failed holds up all that there is room for, others are read behind it.
@@ -301,6 +299,11 @@ impl Lane {
     /// Settles what nobody needs to be troubled with, and schedules the rest.
     fn sort(&mut self, entries: Vec<Arc<Entry>>) {
         for entry in entries {
+            if !self.schedule.is_open() {
+                // It comes behind an event that waits for all before it, and is read again after that.
+                self.reader.go_back_to(entry.seq);
+                return;
+            }
             if self.checkpoint().covers(entry.seq) || self.schedule.holds(entry.seq) {
                 continue;
             }

@@ -74,6 +74,8 @@ pub struct Source {
     disk: Disk,
     full: FullNotice,
     thefts: u64,
+    /// The portal has answered.
+    is_heard: bool,
     /// Where the journal ended when the run began.
     start: Seq,
     /// The portal was let forget something in this run, or there was nothing.
@@ -113,6 +115,7 @@ impl Source {
             disk: common.disk(),
             full: FullNotice::default(),
             thefts: 0,
+            is_heard: false,
             start,
             has_confirmed: false,
             offset: None,
@@ -168,7 +171,6 @@ impl Source {
                 }
                 Step::Settled(polled) => self.pause_after(polled),
                 Step::Refused(refusal) => {
-                    self.window.doubt();
                     match self.poller.after_refusal(&refusal).await {
                         Ok(delay) => delay,
                         Err(ending) => return Ok(ending),
@@ -267,7 +269,10 @@ impl Source {
         failpoint::reached("confirming");
         let batch = match self.poller.poll(offset, self.window.count_from(offset)).await {
             Some(Ok(batch)) => batch,
-            Some(Err(refusal)) => return Ok(Step::Refused(refusal)),
+            Some(Err(refusal)) => {
+                self.window.doubt();
+                return Ok(Step::Refused(refusal));
+            }
             None => return Ok(Step::Stopped),
         };
         failpoint::reached("received");
@@ -282,6 +287,9 @@ impl Source {
         asked_at: Instant,
     ) -> Result<Step, RelayError> {
         let portal_ms = self.clock.now_ms();
+        if !std::mem::replace(&mut self.is_heard, true) {
+            self.journal.wake();
+        }
         if self.note_gap(portal_ms).await? == Settled::CutShort {
             return Ok(Step::CutShort);
         }

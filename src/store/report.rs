@@ -61,6 +61,8 @@ pub struct SourceReport {
     pub trouble: String,
     /// The portal has been told to forget all below it.
     pub confirmed: u64,
+    /// Nothing below it is wanted, as a person has said or an older version has left it; 1 when everything is.
+    pub floor: u64,
     /// How often the portal had stopped recording without our doing, as far as it can be seen.
     pub losses: u64,
     /// Which life of the portal's counter it reads: a portal that was restored begins the next.
@@ -210,7 +212,7 @@ fn select_sources(connection: &Connection) -> rusqlite::Result<Vec<SourceReport>
     let mut select = connection.prepare(
         "SELECT name, identity, polled_ms, trouble, confirmed, losses, generation, next_seq, covered_ms, skew_ms,
              stolen, stolen_ms, journal_bytes,
-             next_seq - ifnull((SELECT min(first) FROM batch WHERE source = name), next_seq)
+             floor, next_seq - ifnull((SELECT min(first) FROM batch WHERE source = name), next_seq)
          FROM source ORDER BY name",
     )?;
     let rows = select.query_map([], |row| {
@@ -232,7 +234,8 @@ fn select_sources(connection: &Connection) -> rusqlite::Result<Vec<SourceReport>
             stolen: row.get(10)?,
             stolen_ms: row.get(11)?,
             journal_bytes: row.get(12)?,
-            journal_events: row.get(13)?,
+            floor: row.get(13)?,
+            journal_events: row.get(14)?,
         })
     })?;
     rows.collect()

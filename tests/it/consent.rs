@@ -41,11 +41,13 @@ impl Scene {
         let kept =
             ["pending", "subscribed", "confirmed", "purged", "unsubscribes"].map(|key| stats[key].clone());
         let lanes: Vec<Value> = match b24relay::store::Store::report(&self.setup.path("b24relay.db")) {
-            Ok(report) => report
-                .lanes
-                .iter()
-                .map(|lane| json!([lane.source, lane.sink, lane.next, lane.pending, lane.dead_letters]))
-                .collect(),
+            Ok(report) => {
+                let lanes = report.lanes.iter();
+                let lanes = lanes
+                    .map(|lane| json!([lane.source, lane.sink, lane.next, lane.pending, lane.dead_letters]));
+                let sources = report.sources.iter().map(|source| json!([source.name, source.floor]));
+                lanes.chain(sources).collect()
+            }
             Err(_) => Vec::new(),
         };
         let handlers = self.portal.control(Method::GET, "handlers", Value::Null).await;

@@ -37,7 +37,7 @@ async fn it_is_shown_to_people_and_machines() {
     let next = portal.ids(1).await[2] + 1;
     let queue = format!("{}/user/1", portal.sandbox.address());
     let expected = json!({
-        "source": "support", "queue": queue, "confirmed": 1, "next": 4,
+        "source": "support", "queue": queue, "confirmed": 1, "wanted": 1, "next": 4,
         "sinks": [{"sink": "archive", "next": 4, "pending": 0}, {"sink": "second", "next": 4, "pending": 0}],
     });
     assert_eq!(shown(&setup).await, expected);

@@ -105,7 +105,7 @@ async fn states(portal: &Portal) -> Vec<Row> {
         ),
         row(
             "a damaged row",
-            tampered(portal, "UPDATE lane SET next = 9").await,
+            tampered(portal, "UPDATE source SET next_seq = 9").await,
             74,
             &["is not as it was written"],
         ),

@@ -23,7 +23,8 @@ async fn buried(count: usize) -> (Portal, Receiver, Setup) {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     portal.record(1, count).await;
     receiver.answer_always(Some(422));
-    let setup = Setup::new().with_source(&portal).with_receiver(&receiver);
+    let keys = "ordering = \"strict\"\nhold_after_rejections = 1000";
+    let setup = Setup::new().with_source(&portal).with_receiver_in(&receiver, keys);
     setup.drain().await;
     assert_eq!(setup.buried_ids().await, portal.ids(1).await);
     receiver.answer_always(None);

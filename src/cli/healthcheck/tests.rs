@@ -33,6 +33,7 @@ fn source(name: &str, polled_minutes_ago: i64) -> SourceReport {
         losses: 0,
         generation: 1,
         next: 1,
+        floor: 1,
         covered_ms: None,
         skew_ms: 0,
         retention_left_s: Some(86_000),

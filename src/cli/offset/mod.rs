@@ -102,7 +102,7 @@ fn show(args: &ShowArgs, config: &Config) -> anyhow::Result<Exit> {
     if args.json {
         let sinks = lanes.iter().map(|lane| json!({ "sink": lane.sink, "next": lane.next, "pending": lane.pending }));
         let sinks: Vec<_> = sinks.collect();
-        let shown = json!({ "source": known.name, "queue": known.identity, "confirmed": known.confirmed, "next": known.next, "sinks": sinks });
+        let shown = json!({ "source": known.name, "queue": known.identity, "confirmed": known.confirmed, "wanted": known.floor, "next": known.next, "sinks": sinks });
         print_json(&shown)?;
         return Ok(Exit::Clean);
     }
@@ -110,8 +110,9 @@ fn show(args: &ShowArgs, config: &Config) -> anyhow::Result<Exit> {
     for lane in &lanes {
         sinks.add_row([lane.sink.clone(), lane.next.to_string(), lane.pending.to_string()]);
     }
+    let wanted = if known.floor > 1 { format!("\nwanted     from id {} on", known.floor) } else { String::new() };
     print(&format!(
-        "queue      {}\nconfirmed  below id {}\nread       {}\n\n{}",
+        "queue      {}\nconfirmed  below id {}{wanted}\nread       {}\n\n{}",
         known.identity,
         known.confirmed,
         format_args!("{} events", known.next - 1),
