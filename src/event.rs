@@ -12,7 +12,6 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::checkpoint::Seq;
 use crate::foreign_text::visible_json;
 
 /// The portal's number of one event: counted over the whole portal, ascending, never reused
@@ -79,6 +78,49 @@ impl Offset {
 }
 
 impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The place of an event in its source's journal: counted from 1, in the order in which the portal showed the events,
+/// without holes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Seq(u64);
+
+impl Seq {
+    /// That of the first event of a source.
+    pub const FIRST: Self = Self(1);
+
+    /// The sequence number, or `None` when `number` is 0 or fits no column of the state file.
+    pub fn try_new(number: u64) -> Option<Self> {
+        (1..=i64::MAX as u64).contains(&number).then_some(Self(number))
+    }
+
+    /// The number itself.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    /// That of the event `count` places behind.
+    #[must_use]
+    pub fn plus(self, count: usize) -> Self {
+        Self(self.0 + count as u64)
+    }
+
+    /// That of the next event.
+    #[must_use]
+    pub fn next(self) -> Self {
+        self.plus(1)
+    }
+
+    /// How many events there are from `earlier` on before this one.
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Seq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

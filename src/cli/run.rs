@@ -94,7 +94,9 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     view.close().await;
     let ending = ending?;
     match ending {
-        Ending::Clean => info!("b24relay stopped, everything read is settled"),
+        Ending::Clean => {
+            info!("b24relay stopped: everything that was read is delivered, or in the state file")
+        }
         Ending::CutShort => {
             warn!("b24relay stopped before everything was settled; the rest comes again at the next start");
         }

@@ -15,8 +15,8 @@ use super::RelayError;
 use super::disk::Disk;
 use super::opening::Common;
 use super::settled::Settled;
-use crate::checkpoint::Seq;
 use crate::config::JournalConfig;
+use crate::event::Seq;
 use crate::event::{Entry, Event, Queue};
 use crate::failpoint;
 use crate::store::{Append, Reading, Store};
@@ -154,7 +154,8 @@ impl Journal {
         let Some(bytes) = appended.await? else { return Ok(Settled::CutShort) };
         failpoint::reached("appended");
         self.bytes += bytes;
-        let events = Arc::try_unwrap(append).map_or_else(|shared| shared.events.clone(), |append| append.events);
+        let events =
+            Arc::try_unwrap(append).map_or_else(|shared| shared.events.clone(), |append| append.events);
         self.publish(events, reading.next);
         Ok(Settled::All)
     }

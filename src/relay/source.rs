@@ -22,8 +22,8 @@ use super::poller::Poller;
 use super::settled::Settled;
 use super::window::{Shown, Window};
 use super::{Ending, RelayError, Until};
-use crate::checkpoint::Seq;
 use crate::config::Hold;
+use crate::event::Seq;
 use crate::event::{Batch, Event, EventId, Offset};
 use crate::failpoint;
 use crate::portal::CallError;
@@ -170,12 +170,10 @@ impl Source {
                     }
                 }
                 Step::Settled(polled) => self.pause_after(polled),
-                Step::Refused(refusal) => {
-                    match self.poller.after_refusal(&refusal).await {
-                        Ok(delay) => delay,
-                        Err(ending) => return Ok(ending),
-                    }
-                }
+                Step::Refused(refusal) => match self.poller.after_refusal(&refusal).await {
+                    Ok(delay) => delay,
+                    Err(ending) => return Ok(ending),
+                },
                 Step::Full(reason) => {
                     self.full.full(self.poller.name(), &reason);
                     self.poller.note_trouble(&reason).await;

@@ -78,7 +78,11 @@ fn sources(registry: &mut Registry, sources: &[SourceReport]) {
         "Until the portal forgets what is not in safety",
         left.clone(),
     );
-    registry.register("source_confirmed_id", "The portal has been told to forget all below it", confirmed.clone());
+    registry.register(
+        "source_confirmed_id",
+        "The portal has been told to forget all below it",
+        confirmed.clone(),
+    );
     registry.register("source_gaps", "Stretches of time whose events may be lost", gaps.clone());
     registry.register(
         "source_skipped_events",
@@ -124,7 +128,11 @@ fn lanes(registry: &mut Registry, lanes: &[LaneReport]) {
     registry.register("sink_dead_lettered_events", "Rejected events", buried.clone());
     registry.register("sink_discarded_events", "Events that the sink did not want", discarded.clone());
     registry.register("sink_state", "1 for the state that it is in", states.clone());
-    registry.register("sink_settled_events", "Events of the journal that it has settled without a hole", settled.clone());
+    registry.register(
+        "sink_settled_events",
+        "Events of the journal that it has settled without a hole",
+        settled.clone(),
+    );
     registry.register("sink_pending_events", "Events in the journal that it has not got", pending.clone());
     for lane in lanes {
         let labels = || [("source", lane.source.clone()), ("sink", lane.sink.clone())];

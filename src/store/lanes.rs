@@ -10,7 +10,8 @@ use rusqlite::{Connection, Transaction, params};
 use super::dead_letters::{self, Burial};
 use super::journal::Reading;
 use super::{Store, StoreError, skips};
-use crate::checkpoint::{Checkpoint, Seq};
+use crate::checkpoint::Checkpoint;
+use crate::event::Seq;
 use crate::event::{EventId, Offset, Queue};
 use crate::wall_clock::now_ms;
 

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::lock::{self, Lock};
 use super::{Gap, Skip, StoreError, file, now_ms, schema, skips};
-use crate::checkpoint::{Checkpoint, Seq};
+use crate::checkpoint::Checkpoint;
+use crate::event::Seq;
 
 /// A source that polls has left word of it within this time, unless it follows a silence.
 const NOTED_WITHIN_MS: i64 = 30_000;

@@ -142,10 +142,7 @@ async fn without_its_dead_letter_no_checkpoint_passes_a_rejected_event() {
     let once = finished(&["run", "--once"], setup.folder()).await;
     assert_eq!(code(&once), 74, "{}", stderr(&once));
     let after = setup.lane_of("crm").await;
-    assert_eq!(
-        (&after["next"], &after["buried"]),
-        (&before["next"], &json!(0))
-    );
+    assert_eq!((&after["next"], &after["buried"]), (&before["next"], &json!(0)));
     state.execute_batch("DROP TRIGGER refuse").unwrap();
     setup.drain().await;
     assert_eq!(setup.buried_ids().await, portal.ids(1).await[2..]);

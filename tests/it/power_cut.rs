@@ -10,9 +10,10 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use b24relay::checkpoint::Checkpoint;
+use b24relay::event::Seq;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use b24relay::checkpoint::{Checkpoint, Seq};
 use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -377,7 +378,8 @@ impl State {
             let checkpoint = Checkpoint::parse(Seq::try_new(next).unwrap(), &above).unwrap();
             state.lanes.insert(lane, checkpoint);
         }
-        let mut journal = connection.prepare("SELECT source, first + key, value FROM batch, json_each(ids)")?;
+        let mut journal =
+            connection.prepare("SELECT source, first + key, value FROM batch, json_each(ids)")?;
         for row in journal.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))? {
             let (source, seq, id) = row?;
             state.journal.insert((source, id), Seq::try_new(seq).unwrap());

@@ -91,7 +91,8 @@ async fn events_of_a_restored_portal_with_the_ids_of_undelivered_ones_are_others
     assert_eq!((accepted.len(), &accepted), (18, &filed));
     assert!(accepted.starts_with(&before) && accepted[8] == before[3], "{accepted:?}");
     assert!(accepted[8..].is_sorted(), "{accepted:?}");
-    let ids: BTreeSet<String> = receiver.deliveries().into_iter().map(|delivery| delivery.webhook_id).collect();
+    let ids: BTreeSet<String> =
+        receiver.deliveries().into_iter().map(|delivery| delivery.webhook_id).collect();
     assert!(ids.len() >= 18, "each event has an id of its own: {ids:?}");
 }
 

@@ -3,9 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::portal::Portal;
-use crate::receiver::Receiver;
 use crate::setup::Setup;
-use crate::waiting::until;
 
 /// What a file holds of gaps.
 fn gaps_in(setup: &Setup) -> Vec<Value> {
@@ -63,28 +61,4 @@ async fn a_shorter_outage_is_no_gap() {
     let log = setup.drain().await;
     assert!(!log.contains("may be lost"), "{log}");
     assert_eq!(setup.filed_ids(), portal.ids(1).await);
-}
-
-#[tokio::test]
-async fn a_dead_sink_in_direct_mode_is_told_of_in_time() {
-    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
-    receiver.answer_always(Some(503));
-    portal.record(1, 3).await;
-    let setup = Setup::new()
-        .with("[retention]\nwarning = \"1m\"\nerror = \"2m\"")
-        .with_source(&portal)
-        .with_receiver(&receiver);
-    // What waits is three hours old when it is read first.
-    portal.post("clock", json!({"advance_s": 3 * 3600})).await;
-    let mut relay = setup.run();
-    relay.until_logged("the portal will soon forget events that no sink has").await;
-    let left = setup.status_of("support").await["retention_left_s"].as_i64().unwrap();
-    assert!((20 * 3600..=21 * 3600).contains(&left), "{left}");
-    receiver.answer_always(None);
-    until("delivered", async || receiver.accepted_ids().len() == 3).await;
-    until("all is well", async || {
-        setup.status_of("support").await["retention_left_s"].as_i64().unwrap() > 23 * 3600
-    })
-    .await;
-    relay.stop().await;
 }

@@ -106,7 +106,9 @@ async fn ids_that_show_late_are_delivered_once_whatever_the_dates_say() {
 #[tokio::test]
 async fn without_a_lag_nothing_is_read_twice() {
     let portal = Portal::start().await;
-    let setup = Setup::new().with_lag("0s").with_user(&portal, "support", 1, 10).with_file();
+    let setup =
+        Setup::new().with("[delivery]\nhold = \"0s\"").with_lag("0s").with_user(&portal, "support", 1, 10);
+    let setup = setup.with_file();
     let mut relay = setup.run();
     portal.record(1, 100).await;
     until("filed", async || setup.filed_count() == 100).await;

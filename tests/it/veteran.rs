@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use b24relay::checkpoint::Seq;
 use b24relay::event::Queue;
+use b24relay::event::Seq;
 use b24relay::store::{Burial, Progress, Store, Tally};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};

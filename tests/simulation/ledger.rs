@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use b24relay::checkpoint::{Checkpoint, Seq};
+use b24relay::checkpoint::Checkpoint;
+use b24relay::event::Seq;
 use b24relay::store::View;
 
 use crate::plan::SinkPlan;

@@ -100,7 +100,8 @@ fn show(args: &ShowArgs, config: &Config) -> anyhow::Result<Exit> {
         .ok_or_else(|| UsageError(format!("`{}` has not been polled yet: it has no offset", source.name)))?;
     let lanes: Vec<LaneReport> = report.lanes.into_iter().filter(|lane| lane.source == source.name).collect();
     if args.json {
-        let sinks = lanes.iter().map(|lane| json!({ "sink": lane.sink, "next": lane.next, "pending": lane.pending }));
+        let sinks =
+            lanes.iter().map(|lane| json!({ "sink": lane.sink, "next": lane.next, "pending": lane.pending }));
         let sinks: Vec<_> = sinks.collect();
         let shown = json!({ "source": known.name, "queue": known.identity, "confirmed": known.confirmed, "wanted": known.floor, "next": known.next, "sinks": sinks });
         print_json(&shown)?;
@@ -110,7 +111,8 @@ fn show(args: &ShowArgs, config: &Config) -> anyhow::Result<Exit> {
     for lane in &lanes {
         sinks.add_row([lane.sink.clone(), lane.next.to_string(), lane.pending.to_string()]);
     }
-    let wanted = if known.floor > 1 { format!("\nwanted     from id {} on", known.floor) } else { String::new() };
+    let wanted =
+        if known.floor > 1 { format!("\nwanted     from id {} on", known.floor) } else { String::new() };
     print(&format!(
         "queue      {}\nconfirmed  below id {}{wanted}\nread       {}\n\n{}",
         known.identity,

@@ -3,6 +3,8 @@
 //! Keeps I1 (the checkpoint covers only what the sink holds, what its filter left out, and dead letters
 //! that are in the same commit) and I7 (a stop is looked at while nothing is under way, never in an attempt).
 
+mod outcome;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +13,12 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, trace};
+use tracing::debug;
 
 use super::clock::PortalClock;
 use super::condition::Condition;
 use super::fate::{Appetite, Fate};
-use super::gate::{Blame, Gate, GateCondition, Gates, Pass, Ticket};
+use super::gate::{Gate, GateCondition, Pass, Ticket};
 use super::graveyard::Graveyard;
 use super::journal::Reader;
 use super::ledger::{End, Ledger};
@@ -26,28 +28,17 @@ use super::schedule::{Parcel, ParcelMax, Purpose, Schedule};
 use super::settled::Settled;
 use super::{Ending, RelayError, Until};
 use crate::checkpoint::Checkpoint;
-use crate::config::{GiveUp, OrderingConfig, SinkConfig};
+use crate::config::{OrderingConfig, SinkConfig};
 use crate::event::{Entry, Event};
 use crate::failpoint;
-use crate::retry::whole_millis;
 use crate::service::LaneFigures;
 use crate::shutdown::{Signals, Wake};
 use crate::sink::{DeliverError, Mark};
-use crate::store::{Burial, GAP_KIND, Inherited, LaneRecord};
-use crate::wall_clock;
-
-/// How often a sink rejects an event before it is buried: a deployment half-way may reject anything.
-const REJECTIONS_MAX: u32 = 3;
-
-/// What is too much for a receiver.
-const TOO_LARGE: u16 = 413;
+use crate::store::{GAP_KIND, Inherited, LaneRecord};
 
 /// How often an event fails, or its sink is given up for a while, until a drain ends: whoever asked for it
 /// wants an answer. A held sink ends it at once, as its probes are minutes apart.
 const DRAIN_TRIES_MAX: u32 = 5;
-
-/// How often an event is tried again for which there was no room among the dead letters.
-const FULL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// When nothing but others can wake a lane.
 const LONG: Duration = Duration::from_secs(3600);
@@ -322,7 +313,6 @@ impl Lane {
         }
     }
 
-
     fn fate(&self, event: &Event) -> Fate {
         // Whatever a sink takes, it is to know what it may have missed.
         if event.kind == GAP_KIND {
@@ -410,169 +400,5 @@ impl Lane {
             Attempt { parcel, pass, outcome, nudges }
         };
         self.attempts.push(attempt.boxed());
-    }
-
-    async fn judge(&mut self, attempt: Attempt) -> Result<(), RelayError> {
-        let Attempt { parcel, pass, outcome, nudges } = attempt;
-        let failure = match outcome {
-            Ok(mark) => {
-                failpoint::reached("answered");
-                pass.succeed();
-                self.settle_delivered(&parcel, mark);
-                if !self.schedule.has_failed() {
-                    self.condition.recover().await;
-                }
-                return Ok(());
-            }
-            Err(failure) => failure,
-        };
-        match failure {
-            DeliverError::Closed { reason } => {
-                return Err(RelayError::SinkClosed { sink: self.config.name.clone(), reason });
-            }
-            DeliverError::Paused { reason, is_delivered } => {
-                self.pause.begin(&reason).await?;
-                if is_delivered {
-                    self.settle_delivered(&parcel, None);
-                } else {
-                    self.schedule.repeat(parcel, None);
-                }
-            }
-            DeliverError::Rejected { reason, status, answer, is_final } => {
-                let rejection = Rejection { reason, status, answer, is_final };
-                self.judge_rejected(parcel, pass, rejection).await;
-            }
-            failure @ (DeliverError::Transient { .. } | DeliverError::Held { .. }) => {
-                self.wait_after(parcel, pass, &failure).await;
-                // One that came meanwhile was about this attempt.
-                if self.signals.nudge_count() != nudges {
-                    self.follow_nudge();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn settle_delivered(&mut self, parcel: &Parcel, mark: Option<Mark>) {
-        // What tells of gaps is of a queue of its own: its mark says nothing of the source's.
-        if parcel.first().is_some_and(|entry| entry.event.kind != GAP_KIND) {
-            self.ledger.mark(mark);
-        }
-        let (portal_ms, now_ms) = (self.clock.now_ms(), wall_clock::now_ms());
-        for Entry { seq, event } in parcel.entries.iter().map(AsRef::as_ref) {
-            let (source, sink) = (&self.source, &self.config.name);
-            trace!(source, sink, event_id = event.id.get(), "delivered");
-            self.figures.delivered(event, portal_ms, now_ms);
-            self.ledger.settle(*seq, End::Delivered);
-        }
-        self.schedule.settle(parcel);
-        // After a rejection ever more at once.
-        self.max.events = self.max.events.saturating_mul(2).min(self.gate.sink().attempt_max());
-        failpoint::reached("settled");
-    }
-
-    /// A parcel is halved until the event that the sink will never take is alone; that one is buried when it
-    /// was rejected often enough.
-    async fn judge_rejected(&mut self, mut parcel: Parcel, pass: Pass, rejection: Rejection) {
-        parcel.rejections += 1;
-        let is_final = rejection.is_final || parcel.rejections >= REJECTIONS_MAX;
-        if parcel.entries.len() > 1 && (is_final || rejection.status == Some(TOO_LARGE)) {
-            let (sink, events, error) = (&self.config.name, parcel.entries.len(), &rejection.reason);
-            debug!(source = self.source, sink, events, error, "batch rejected: trying half of it");
-            pass.answer();
-            self.max.events = parcel.entries.len().div_ceil(2);
-            self.schedule.halve(parcel);
-            return;
-        }
-        if !is_final {
-            let failure = rejection.into_failure();
-            return self.wait_after(parcel, pass, &failure).await;
-        }
-        self.bury(parcel, pass, rejection).await;
-    }
-
-    /// Makes a dead letter of the event, if there is room; otherwise it waits, and what comes after it in its chat.
-    async fn bury(&mut self, parcel: Parcel, pass: Pass, rejection: Rejection) {
-        let Some(entry) = parcel.first() else { return };
-        let (seq, reason) = (entry.seq, rejection.reason.clone());
-        let burial = rejection.into_burial(&entry.event, &parcel);
-        if let Some(reason) = self.graveyard.refuses(&burial).await {
-            pass.answer();
-            let held = DeliverError::Held { reason, wait: None };
-            return self.repeat(parcel, &held, FULL_INTERVAL).await;
-        }
-        self.ledger.bury(seq, burial);
-        failpoint::reached("buried");
-        let held = pass.reject(&reason);
-        self.schedule.settle(&parcel);
-        if held.is_none() && !self.schedule.has_failed() {
-            self.condition.forget().await;
-        }
-    }
-
-    /// Says what went wrong, and puts `parcel` back for another attempt.
-    async fn wait_after(&mut self, mut parcel: Parcel, pass: Pass, failure: &DeliverError) {
-        let successes = self.gate.successes();
-        let has_others = parcel.successes.is_some_and(|known| successes > known);
-        parcel.successes.get_or_insert(successes);
-        if has_others && parcel.entries.len() == 1 && self.gives_up(&parcel) {
-            let reason = format!("given up after {} attempts (`retry.give_up`): {failure}", parcel.tries);
-            let rejection = Rejection { reason, status: None, answer: String::new(), is_final: true };
-            return self.bury(parcel, pass, rejection).await;
-        }
-        let blame = if has_others { Blame::Events } else { Blame::Sink };
-        let own_delay = parcel.backoff.next_delay();
-        let (delay, gates) = pass.fail(failure, own_delay, blame);
-        match gates {
-            Gates::ClosedBefore => self.schedule.repeat(parcel, Some(Instant::now() + own_delay)),
-            Gates::Closed | Gates::Open => self.repeat(parcel, failure, delay).await,
-        }
-    }
-
-    async fn repeat(&mut self, parcel: Parcel, failure: &DeliverError, delay: Duration) {
-        let tries = parcel.tries;
-        self.schedule.repeat(parcel, Some(Instant::now() + delay));
-        let next = self.checkpoint().next().get();
-        self.condition.fail(failure, tries, delay, next).await;
-        self.is_leaving |= self.until == Until::Drained && tries >= DRAIN_TRIES_MAX;
-    }
-
-    /// Whether an event that fails while others are delivered has been tried often or long enough.
-    fn gives_up(&self, parcel: &Parcel) -> bool {
-        match self.config.retry.give_up {
-            GiveUp::Never => false,
-            GiveUp::Attempts(attempts) => parcel.tries >= attempts,
-            GiveUp::After(time) => {
-                let tried_ms = wall_clock::now_ms().saturating_sub(parcel.first_ms);
-                u64::try_from(tried_ms).is_ok_and(|tried_ms| tried_ms >= whole_millis(time))
-            }
-        }
-    }
-}
-
-/// A sink's word that it will never take something.
-struct Rejection {
-    reason: String,
-    status: Option<u16>,
-    answer: String,
-    /// One attempt was enough.
-    is_final: bool,
-}
-
-impl Rejection {
-    fn into_failure(self) -> DeliverError {
-        let Self { reason, status, answer, is_final } = self;
-        DeliverError::Rejected { reason, status, answer, is_final }
-    }
-
-    fn into_burial(self, event: &Event, parcel: &Parcel) -> Burial {
-        Burial {
-            event: event.clone(),
-            reason: self.reason,
-            status: self.status,
-            answer: self.answer,
-            attempts: parcel.tries,
-            first_ms: parcel.first_ms,
-        }
     }
 }
