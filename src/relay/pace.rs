@@ -111,11 +111,6 @@ impl Pace {
         self.limit.get().saturating_add(again).min(PAGE_MAX)
     }
 
-    /// How many new events the next poll may bring.
-    pub fn page(&self) -> u16 {
-        if self.limit.is_reduced() { self.limit.get() } else { PAGE_MAX }
-    }
-
     /// The pause after a poll that was answered.
     pub fn after_poll(&mut self, polled: Polled) -> Duration {
         self.retry.reset();

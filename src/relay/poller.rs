@@ -123,11 +123,6 @@ impl Poller {
         &self.upstream.queue().source
     }
 
-    /// How many events a poll asks for.
-    pub fn page(&self) -> u16 {
-        self.pace.page()
-    }
-
     /// Nothing is asked for a while, and nothing is late.
     pub fn rest(&self) {
         self.pulse.rest();

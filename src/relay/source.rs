@@ -222,7 +222,7 @@ impl Source {
         if std::mem::replace(&mut self.has_confirmed, true) {
             return false;
         }
-        let offset = self.window.offset(self.journal.delivered(), self.start, self.poller.page());
+        let offset = self.window.offset(self.journal.delivered(), self.start);
         self.offset = Some(offset).filter(|offset| *offset > Offset::START);
         self.offset.is_some()
     }
@@ -257,9 +257,7 @@ impl Source {
         let offset = match (self.offset.take(), self.goal) {
             (Some(offset), _) => offset,
             (None, Some(_)) => Offset::START,
-            (None, None) => {
-                self.window.offset(self.journal.delivered(), self.journal.end(), self.poller.page())
-            }
+            (None, None) => self.window.offset(self.journal.delivered(), self.journal.end()),
         };
         self.has_confirmed |= offset > Offset::START;
         let asked_at = Instant::now();

@@ -179,7 +179,8 @@ async fn a_full_standard_output_that_does_not_block_leaves_a_stop_alone() {
     ioctl_fionbio(&writer, true).unwrap();
     let mut relay = Relay::start_with(setup.folder(), &[], writer.into());
     until("the batch is read", async || portal.polls().await > 0).await;
-    assert_eq!(relay.stop().await, 0, "what is left is in the state file: {}", relay.log());
+    // What is left is in the state file; with an attempt under way there is no time to find that out.
+    assert!([0, 75].contains(&relay.stop().await), "{}", relay.log());
     drop(reader);
     let mut relay = setup.run();
     until("all three are printed", async || setup.printed_ids().len() == 3).await;

@@ -144,12 +144,12 @@ impl World {
     }
 
     /// A poll from `offset` on is about to be carried out (I2, I3).
-    pub fn judge_poll(&mut self, offset: u64, limit: u16, hold: Hold) {
+    pub fn judge_poll(&mut self, offset: u64, hold: Hold) {
         let view = self.examine();
         // More would keep a poll from showing what is new.
         let shown = |id: &&u64| self.queue.row(**id).is_some_and(|row| row.shown.is_some());
         let known: Vec<u64> = self.queue.waiting().iter().filter(shown).copied().collect();
-        let surplus = known.len().saturating_sub(300.min(usize::from(limit) / 2));
+        let surplus = known.len().saturating_sub(300);
         let surplus_below = known.get(surplus).copied().unwrap_or(u64::MAX);
         let is_kept = |id: &u64| view.journal.values().any(|(_, known)| known == id);
         for (name, ledger) in &self.ledgers.sinks {

@@ -192,7 +192,7 @@ impl Upstream for ScriptedPortal {
         let (page, portal_ms) = {
             let mut world = self.shared.lock();
             world.count.polls += 1;
-            world.judge_poll(offset.get(), limit, self.hold);
+            world.judge_poll(offset.get(), self.hold);
             let page = world.queue.carry_out(offset.get(), limit);
             world.judge_confirmed(&page.confirmed);
             (page, portal_ms(&world))

@@ -159,8 +159,8 @@ impl Window {
     }
 
     /// From where to poll: behind all that the portal may forget, of what lies before `end`. Every sink has what lies
-    /// before `delivered`; a page holds up to `page` events.
-    pub fn offset(&self, delivered: Seq, end: Seq, page: u16) -> Offset {
+    /// before `delivered`.
+    pub fn offset(&self, delivered: Seq, end: Seq) -> Offset {
         if self.only_looks {
             return Offset::START;
         }
@@ -169,7 +169,7 @@ impl Window {
         };
         let is_grown = |id: EventId| self.grown.is_some_and(|grown| id <= grown);
         let is_shown = |id: EventId| self.shown_to.is_some_and(|shown_to| id <= shown_to);
-        let surplus = self.held.len().saturating_sub(IDS_MAX.min(usize::from(page) / 2));
+        let surplus = self.held.len().saturating_sub(IDS_MAX);
         let mut offset = self.reading.floor;
         for (place, (id, held)) in self.held.iter().enumerate() {
             let is_surplus = place < surplus && is_shown(*id);
