@@ -95,7 +95,8 @@ impl Checkpoint {
 
     /// Adds a range behind `next` that is not settled yet, and joins it with those that it touches.
     fn insert(&mut self, mut start: u64, mut end: u64) {
-        if let Some((before, _)) = self.above.range(..start).next_back().filter(|(_, until)| **until == start) {
+        if let Some((before, _)) = self.above.range(..start).next_back().filter(|(_, until)| **until == start)
+        {
             start = *before;
         }
         if let Some(until) = self.above.remove(&end) {
@@ -161,7 +162,18 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_checkpoint() {
-        for text in ["", "{}", "[0]", "[[1]]", "[[5,5]]", "[[6,5]]", "[[0,3]]", "null", "[[1,2]", "[[1,9223372036854775808]]"] {
+        for text in [
+            "",
+            "{}",
+            "[0]",
+            "[[1]]",
+            "[[5,5]]",
+            "[[6,5]]",
+            "[[0,3]]",
+            "null",
+            "[[1,2]",
+            "[[1,9223372036854775808]]",
+        ] {
             assert_eq!(Checkpoint::parse(Seq(1), text), None, "{text}");
         }
         assert_eq!(Checkpoint::parse(Seq(3), "[[3,5],[5,6],[8,9],[9,10]]").unwrap().above_text(), "[[8,10]]");

@@ -118,9 +118,7 @@ async fn unread(
     let page = loss::page(source, callers).await?;
     let mut loss = Loss::default();
     // The events of a bot stay.
-    let is_lost = |event: &Event| {
-        !event.kind.starts_with("ONIMBOTV2") && known.is_unread(event.id)
-    };
+    let is_lost = |event: &Event| !event.kind.starts_with("ONIMBOTV2") && known.is_unread(event.id);
     loss.add_page(Ok(page), None, is_lost);
     Ok(loss)
 }

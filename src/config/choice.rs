@@ -4,9 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::delivery::DeliveryMode;
-use super::{
-    CompressConfig, LogFormat, LogLevel, OrderingConfig, StartConfig, StdoutFormat, WhenFull,
-};
+use super::{CompressConfig, LogFormat, LogLevel, OrderingConfig, StartConfig, StdoutFormat, WhenFull};
 
 impl FromStr for LogFormat {
     type Err = &'static str;

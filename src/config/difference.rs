@@ -14,8 +14,7 @@ impl Config {
     pub fn difference(&self, other: &Self) -> Keys {
         let Self { state, shutdown_grace, log, delivery, http, sources: _, sinks: _, portals } = self;
         let LogConfig { format, level } = log;
-        let DeliveryConfig { hold, gap_events, memory_max, journal, dead_letters, retention } =
-            delivery;
+        let DeliveryConfig { hold, gap_events, memory_max, journal, dead_letters, retention } = delivery;
         differing([
             ("state", *state != other.state),
             ("shutdown_grace", *shutdown_grace != other.shutdown_grace),

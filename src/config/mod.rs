@@ -57,9 +57,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use authorization::{AuthConfig, ClientConfig};
-pub use delivery::{
-    DeadLettersConfig, DeliveryConfig, Hold, JournalConfig, RetentionConfig, WhenFull,
-};
+pub use delivery::{DeadLettersConfig, DeliveryConfig, Hold, JournalConfig, RetentionConfig, WhenFull};
 pub use error::{ConfigError, Violation};
 pub use flow::{BatchConfig, FlowConfig, OrderingConfig};
 pub use http::HttpConfig;

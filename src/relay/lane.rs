@@ -267,7 +267,8 @@ impl Lane {
     async fn fill(&mut self) -> Result<Settled, RelayError> {
         self.make_room();
         for _ in 0..LOOKS_MAX {
-            if !self.wants_more() || !self.reader.has_more() || self.begin_lane().await? == Settled::CutShort {
+            if !self.wants_more() || !self.reader.has_more() || self.begin_lane().await? == Settled::CutShort
+            {
                 break;
             }
             let Some(entries) = self.reader.read().await? else { return Ok(Settled::CutShort) };
@@ -318,7 +319,6 @@ impl Lane {
             }
         }
     }
-
 
     fn fate(&self, event: &Event) -> Fate {
         // Whatever a sink takes, it is to know what it may have missed.

@@ -278,7 +278,8 @@ impl Schedule {
             self.queues.entry(chat).or_default().waiting.push_front(entry);
             self.fresh += 1;
         }
-        let kept: BTreeSet<usize> = parcel.entries.clone().iter().map(|entry| self.known_chat_of(entry)).collect();
+        let kept: BTreeSet<usize> =
+            parcel.entries.clone().iter().map(|entry| self.known_chat_of(entry)).collect();
         for chat in &kept {
             self.queues.entry(*chat).or_default().busy += 1;
         }
@@ -517,7 +518,8 @@ mod tests {
             if self.schedule.must_read_again() {
                 self.cursor = self.settled.iter().position(|is_settled| !is_settled).unwrap_or(0);
             }
-            if self.schedule.loaded.len() >= self.room && !self.schedule.has_ready() && self.flying.is_empty() {
+            if self.schedule.loaded.len() >= self.room && !self.schedule.has_ready() && self.flying.is_empty()
+            {
                 self.schedule.set_aside();
             }
             while self.cursor < self.entries.len()
@@ -635,7 +637,9 @@ mod tests {
             schedule.settle(&parcel);
         }
         assert!(schedule.take(now, ONE, Purpose::Delivery).is_none());
-        assert!(schedule.waits_behind_failure(&of_chat(5, 1)) && !schedule.waits_behind_failure(&of_chat(5, 2)));
+        assert!(
+            schedule.waits_behind_failure(&of_chat(5, 1)) && !schedule.waits_behind_failure(&of_chat(5, 2))
+        );
         schedule.hasten();
         assert_eq!(seq_of(&schedule.take(now, ONE, Purpose::Delivery).unwrap()), 1);
     }

@@ -153,8 +153,7 @@ impl Window {
             return Offset::START;
         }
         let is_settled = |held: &Held| {
-            held.seq < delivered
-                || matches!(self.hold, Hold::For(hold) if held.read_at.elapsed() >= hold)
+            held.seq < delivered || matches!(self.hold, Hold::For(hold) if held.read_at.elapsed() >= hold)
         };
         let is_grown = |id: EventId| self.grown.is_some_and(|grown| id <= grown);
         let is_shown = |id: EventId| self.shown_to.is_some_and(|shown_to| id <= shown_to);

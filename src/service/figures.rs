@@ -193,11 +193,6 @@ impl Figures {
         self.0.reloads.get(&[("outcome", outcome.to_owned())]).map_or(0, |count| count.get())
     }
 
-    /// Whether `source` waits for a person.
-    pub fn needs_person(&self, source: &str) -> bool {
-        self.0.needs_person.get(&label("source", source)).is_some_and(|gauge| gauge.get() != 0)
-    }
-
     /// What was delivered in this run, and the latencies of it together in milliseconds, by source and sink.
     pub fn totals(&self) -> BTreeMap<(String, String), (u64, u64)> {
         let lanes = self.lanes();

@@ -28,11 +28,7 @@ const SEALED: &[(&str, &[&str], &[&str])] = &[
             "journal_bytes",
         ],
     ),
-    (
-        "lane",
-        &["source", "sink"],
-        &["source", "sink", "next", "above", "start_ms", "mark", "inherited"],
-    ),
+    ("lane", &["source", "sink"], &["source", "sink", "next", "above", "start_ms", "mark", "inherited"]),
     ("gap", &["source", "number"], &["source", "number", "from_ms", "to_ms"]),
     ("memory", &["key"], &["key", "value"]),
 ];

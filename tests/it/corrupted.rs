@@ -57,8 +57,7 @@ async fn judge(veteran: &Veteran, truth: &Truth, folder: &Path, corruption: Corr
     for (source, lanes) in &truth.lanes {
         match store.adopt(&veteran.queue(source)).await {
             Ok(adopted) => {
-                let found =
-                    format!("{:?} {:?}", adopted.reading, sorted(adopted.lanes));
+                let found = format!("{:?} {:?}", adopted.reading, sorted(adopted.lanes));
                 assert_eq!(found, *lanes, "{corruption:?}");
             }
             Err(error) => panic!("{corruption:?}: opened, and then: {error}"),

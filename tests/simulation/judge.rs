@@ -170,7 +170,10 @@ impl World {
             };
             let gone = ledger.open.range(self.ledgers.abandoned_below..).take_while(|id| **id < offset);
             let gone = gone.filter(|_| ledger.is_configured).find(is_held);
-            assert!(gone.is_none(), "a poll from {offset} on confirms {gone:?}, which `{name}` has not got yet");
+            assert!(
+                gone.is_none(),
+                "a poll from {offset} on confirms {gone:?}, which `{name}` has not got yet"
+            );
         }
         let due = self.ledgers.thefts_due;
         let can_tell = self.disk_failed_ms.is_none() && !self.plan.lag.is_zero();

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use b24relay::config::{
-    AccessConfig, Config, DeliveryConfig, GiveUp, KindConfig, LogConfig, LogFormat, LogLevel,
-    PollConfig, PortalConfig, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig,
-    StdoutFormat, TargetConfig, WebhookUrl,
+    AccessConfig, Config, DeliveryConfig, GiveUp, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig,
+    PortalConfig, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
+    TargetConfig, WebhookUrl,
 };
 
 use crate::plan::{Plan, SinkPlan};

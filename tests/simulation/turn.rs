@@ -44,7 +44,8 @@ impl World {
         let view = self.view();
         // What the journal holds, and what will come into it.
         let journal = view.journal.values().map(|(_, id)| *id);
-        let waiting: BTreeSet<u64> = self.queue.waiting().range(self.ledgers.abandoned_below..).copied().chain(journal).collect();
+        let waiting: BTreeSet<u64> =
+            self.queue.waiting().range(self.ledgers.abandoned_below..).copied().chain(journal).collect();
         for ledger in self.ledgers.sinks.values_mut() {
             ledger.is_configured = false;
         }

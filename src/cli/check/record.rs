@@ -57,4 +57,3 @@ async fn has_moved(config: &Config, known: &str, now: &str) -> bool {
         Err(_) => false,
     }
 }
-

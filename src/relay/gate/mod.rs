@@ -329,7 +329,9 @@ impl Pass {
         let (mut state, now) = (self.gate.state(), Instant::now());
         if blame == Blame::Events {
             let wait = match failure {
-                DeliverError::Held { wait, .. } => PROBE_MIN.min(state.probe_max).max(wait.unwrap_or_default()),
+                DeliverError::Held { wait, .. } => {
+                    PROBE_MIN.min(state.probe_max).max(wait.unwrap_or_default())
+                }
                 DeliverError::Transient { wait, .. } => wait.unwrap_or_default(),
                 _ => Duration::ZERO,
             };

@@ -342,7 +342,9 @@ async fn events_that_fail_while_others_are_delivered_close_nothing() {
     gate.admit().await.succeed();
     assert_eq!(gate.successes(), before + 1);
     let held = DeliverError::Held { reason: "no".into(), wait: None };
-    for (failure, least) in [(held, PROBE_MIN), (transient(Some(9 * SECOND)), 9 * SECOND), (transient(None), SECOND)] {
+    for (failure, least) in
+        [(held, PROBE_MIN), (transient(Some(9 * SECOND)), 9 * SECOND), (transient(None), SECOND)]
+    {
         let (delay, gates) = gate.admit().await.fail(&failure, SECOND, Blame::Events);
         assert_eq!((delay, gates), (least, Gates::Open));
         assert!(!gate.is_closed());

@@ -9,8 +9,8 @@ use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::event::{Event, EventId, Queue};
 use crate::checkpoint::{Checkpoint, Seq};
+use crate::event::{Event, EventId, Queue};
 use crate::store::{LetterFilter, Progress, Tally};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -99,7 +99,8 @@ impl Folder {
         for id in ids {
             let queue = Queue::new(source, "example.bitrix24.com/user/12");
             let adopted = self.store.adopt(&queue).await.unwrap();
-            let checkpoint = adopted.lanes.get(sink).map_or(Checkpoint::at(Seq::FIRST), |lane| lane.checkpoint.clone());
+            let checkpoint =
+                adopted.lanes.get(sink).map_or(Checkpoint::at(Seq::FIRST), |lane| lane.checkpoint.clone());
             let (tally, burials) = (Tally { buried: 1, ..Tally::default() }, vec![burial(source, id)]);
             let progress = Progress { checkpoint, tally, burials, mark: None, start_ms: None };
             self.store.commit(source, sink, progress).await.unwrap();
