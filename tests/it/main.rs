@@ -100,6 +100,7 @@ mod state_commands;
 mod state_file;
 mod state_place;
 mod state_rows;
+mod states;
 mod stdio;
 mod subscription;
 mod surface;

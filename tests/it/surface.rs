@@ -138,13 +138,13 @@ async fn a_held_sink_a_refused_source_and_a_stop_make_it_unready_and_say_why() {
     portal.fault(json!({"kind": "error", "status": 401, "code": "INVALID_CREDENTIALS", "times": 1000})).await;
     until("a person is needed for the source", async || {
         let (_, text) = shown.text("readyz").await;
-        text.contains("source `support`: ") && text.contains("INVALID_CREDENTIALS")
+        text.contains("source `support` is refused: ") && text.contains("INVALID_CREDENTIALS")
     })
     .await;
     assert_eq!(shown.metric(r#"b24relay_source_needs_person{source="support"}"#).await, Some(1.0));
     assert_eq!(shown.metric(r#"b24relay_source_up{source="support"}"#).await, Some(0.0));
     let (_, page) = shown.text("").await;
-    assert!(page.contains("a person is needed") && page.contains("INVALID_CREDENTIALS"), "{page}");
+    assert!(page.contains("action required") && page.contains("INVALID_CREDENTIALS"), "{page}");
     shown.relay.stop().await;
 }
 
