@@ -76,6 +76,8 @@ pub struct Poller {
     pulse: Pulse,
     vitals: Vitals,
     timeout: Duration,
+    /// Its first answer was told.
+    has_answered: bool,
     /// How many skips of unreadable events were known, if such an event is what stopped the last poll.
     skips: Option<usize>,
 }
@@ -110,6 +112,7 @@ impl Poller {
             pulse: common.witness.vitals.pulse(&source),
             vitals: common.witness.vitals.clone(),
             timeout: poll.timeout,
+            has_answered: false,
             skips: None,
         }
     }
@@ -203,6 +206,16 @@ impl Poller {
             }
             answer => Some(answer),
         }
+    }
+
+    /// Says once whose queue is read, and how many events are waiting in it.
+    pub fn tell_first_answer(&mut self, count: usize, has_more: bool) {
+        if std::mem::replace(&mut self.has_answered, true) {
+            return;
+        }
+        let queue = &self.queue().identity;
+        let waiting = if has_more { format!("{count} or more") } else { count.to_string() };
+        info!(source = self.name(), %queue, waiting, "the portal answers: events are read");
     }
 
     /// These were read for the first time.

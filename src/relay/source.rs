@@ -273,6 +273,7 @@ impl Source {
         let (has_more, covers_ms) = (batch.has_more, covered_by(&batch, portal_ms));
         let before = self.window.reading().clone();
         let mut shown = self.window.read(batch, offset, asked_at, &self.clock);
+        self.poller.tell_first_answer(shown.fresh.len(), has_more);
         self.poller.received(&shown.fresh);
         self.glimpses.note(&shown.fresh);
         self.tell(&shown).await;
