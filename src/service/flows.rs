@@ -50,6 +50,7 @@ fn head(SourceHealth { report: source, grade, label, trouble, .. }: &SourceHealt
     };
     let journal = match source.journal_events {
         0 => "empty".to_owned(),
+        1 => format!("1 event, {}", size(source.journal_bytes)),
         events => format!("{} events, {}", count(events), size(source.journal_bytes)),
     };
     html! {

@@ -101,7 +101,7 @@ async fn status_tells_what_a_lane_does_since_when_and_what_comes_next() {
     until("flowing", async || setup.lane_of("crm").await["delivered"] == 1).await;
     let shown = table(&setup).await;
     assert!(shown.contains("flowing") && shown.contains("RETENTION LEFT"), "{shown}");
-    for absent in ["EXPIRED", "DEAD LETTERS", "JOURNAL", "disappeared"] {
+    for absent in ["EXPIRED", "DEAD LETTERS", "disappeared"] {
         assert!(!shown.contains(absent), "{absent} in {shown}");
     }
 

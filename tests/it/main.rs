@@ -107,6 +107,7 @@ mod surface;
 mod tail;
 mod tap;
 mod tokens;
+mod told;
 mod troubleshooting;
 mod watching;
 mod whose_queue;
