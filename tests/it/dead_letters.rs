@@ -47,7 +47,7 @@ async fn a_rejected_event_becomes_a_dead_letter_and_holds_up_nobody() {
         (&lane["delivered"], &lane["buried"], &lane["dead_letters"]),
         (&json!(20), &json!(2), &json!(2))
     );
-    assert_eq!((&lane["state"], &lane["trouble"]), (&json!("flowing"), &json!("")), "{lane}");
+    assert_eq!((&lane["state"], &lane["trouble"]), (&json!("stopped"), &json!("")), "{lane}");
 
     let raw = stdout(&finished(&["dead-letters", "show", "2", "--raw"], setup.folder()).await);
     let payload = raw.strip_suffix('\n').unwrap();

@@ -342,6 +342,7 @@ async fn wrong_tokens_are_counted_and_logged_once_a_minute_and_the_right_one_doe
         _ = guesses => panic!("who has the token waited for who has not"),
         () = until("all are counted", async || shown.metric(metric).await == Some(40.0)) => {}
     }
+    shown.relay.until_logged("had a wrong token").await;
     let log = shown.relay.log();
     assert_eq!(log.matches("had a wrong token").count(), 1, "{log}");
     assert!(!log.contains("9f86d081"), "{log}");

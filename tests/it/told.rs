@@ -22,10 +22,10 @@ async fn the_receivers_own_words_stand_beside_its_status_everywhere() {
     receiver.refuse(&[id], &Answer::Body(422, words.to_owned()));
     let mut shown = Shown::start(&setup).await;
     until("it is a dead letter", async || !setup.letters(&[]).await.is_empty()).await;
-    let said = "answered 422 Unprocessable Content, \"the chat is 'closed', ";
+    let said = "answered 422 Unprocessable Entity, \"the chat is 'closed', ";
     let list = stdout(&finished(&["dead-letters", "list"], setup.folder()).await);
     assert!(list.contains(said), "{list}");
-    shown.relay.until_logged("answered 422 Unprocessable Content").await;
+    shown.relay.until_logged("answered 422 Unprocessable Entity").await;
 
     portal.record(1, 1).await;
     let id = *portal.ids(1).await.last().unwrap();
