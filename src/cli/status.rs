@@ -14,6 +14,7 @@ use super::palette::{Hue, Palette};
 use super::spelling::{ago, now_ms, size, span};
 use super::table::{Columns, Importance};
 use super::watch::{self, Between};
+use crate::config;
 use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth};
 use crate::shutdown::Signals;
 use crate::store::{GraveReport, MoveReport, SourceReport, Store};
@@ -53,7 +54,7 @@ pub struct StatusArgs {
 /// Prints the report of the state file, and says by its exit code whether a daemon runs.
 pub fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
-    let health = look(&state)?;
+    let health = look(&state, global)?;
     if args.json {
         print_json(&document(&health)?)?;
     } else {
@@ -71,18 +72,30 @@ pub async fn watch(
 ) -> anyhow::Result<Exit> {
     let state = global.state()?;
     if args.json {
-        let look = || Ok(document(&look(&state)?)?.to_string());
+        let look = || Ok(document(&look(&state, global)?)?.to_string());
         watch::watch(period, Between::Nothing, signals, look).await?;
     } else {
         let palette = Palette::of_stdout();
-        let look = || Ok(shown(&state, &look(&state)?, args.problems, palette));
+        let look = || Ok(shown(&state, &look(&state, global)?, args.problems, palette));
         watch::watch(period, Between::BlankLine, signals, look).await?;
     }
     Ok(Exit::Clean)
 }
 
-fn look(state: &Path) -> anyhow::Result<Health> {
-    Ok(Health::of(Store::report(state)?, now_ms()))
+fn look(state: &Path, global: &GlobalArgs) -> anyhow::Result<Health> {
+    let mut health = Health::of(Store::report(state)?, now_ms());
+    // Who may not read the secrets, or has made a mistake, is shown all that the state file has.
+    if global.state.is_none()
+        && let Ok(loaded) = config::load(&global.overrides())
+    {
+        let config::Config { sources, sinks, .. } = &loaded.config;
+        health.mark_removed(|source, sink| {
+            let takes =
+                |sink: &str| sinks.iter().any(|known| known.name == sink && known.takes_source(source));
+            sources.iter().any(|known| known.name == source) && sink.is_none_or(takes)
+        });
+    }
+    Ok(health)
 }
 
 /// `health` for machines, with the sentences about what is wrong.

@@ -32,6 +32,7 @@ fn state(lane: &LaneReport, source: Option<&SourceHealth>, report: &Report) -> L
         (SourceState::Starting, _) => LaneState::Starting,
         (SourceState::Polling, _) => LaneState::Flowing,
         (SourceState::Blocked, 0) => LaneState::Waiting,
+        (SourceState::Removed, _) => LaneState::Removed,
         (_, 0) => LaneState::Idle,
         (_, 1..) => LaneState::Delivering,
     }
@@ -40,14 +41,14 @@ fn state(lane: &LaneReport, source: Option<&SourceHealth>, report: &Report) -> L
 fn grade(state: LaneState) -> Grade {
     match state {
         LaneState::Flowing => Grade::Healthy,
-        LaneState::Held | LaneState::Paused => Grade::ActionRequired,
+        LaneState::Held | LaneState::Paused | LaneState::Stopped => Grade::ActionRequired,
         LaneState::Delivering
         | LaneState::Idle
         | LaneState::Waiting
         | LaneState::Retrying
         | LaneState::Draining
         | LaneState::Starting
-        | LaneState::Stopped => Grade::Degraded,
+        | LaneState::Removed => Grade::Degraded,
     }
 }
 
@@ -68,9 +69,19 @@ fn label(lane: &LaneReport, state: LaneState, source: Option<&SourceHealth>, now
     }
 }
 
+/// It is not configured any more: a person must decide on what the journal keeps for it.
+pub fn mark_removed(lane: &mut LaneHealth) {
+    lane.state = LaneState::Removed;
+    lane.grade = if lane.report.pending > 0 { Grade::ActionRequired } else { Grade::Degraded };
+    "not configured".clone_into(&mut lane.label);
+}
+
 /// What is wrong with it, beside what is wrong with its source.
 pub fn problem(lane: &LaneHealth, now_ms: i64) -> Option<Problem> {
     let LaneHealth { report, state, grade, label } = lane;
+    if *state == LaneState::Removed && report.pending > 0 {
+        return Some(left_behind(report));
+    }
     if !matches!(state, LaneState::Retrying | LaneState::Held | LaneState::Paused) {
         return None;
     }
@@ -84,4 +95,19 @@ pub fn problem(lane: &LaneHealth, now_ms: i64) -> Option<Problem> {
         sink: Some(sink.clone()),
         text: format!("sink `{sink}` for `{source}` is {label}{next}: {trouble}"),
     })
+}
+
+/// What the journal keeps for a lane that is not configured any more.
+fn left_behind(report: &LaneReport) -> Problem {
+    let LaneReport { source, sink, pending, .. } = report;
+    let events = if *pending == 1 { "1 event".to_owned() } else { format!("{pending} events") };
+    Problem {
+        grade: Grade::ActionRequired,
+        source: Some(source.clone()),
+        sink: Some(sink.clone()),
+        text: format!(
+            "sink `{sink}` for `{source}` is not configured, and the journal keeps {events} for it: put it back, or \
+             `b24relay run --forget {sink}`"
+        ),
+    }
 }

@@ -42,6 +42,8 @@ pub enum SourceState {
     Refused,
     /// No daemon runs.
     Stopped,
+    /// It is not in the configuration any more.
+    Removed,
 }
 
 /// What a lane does.
@@ -68,11 +70,13 @@ pub enum LaneState {
     Starting,
     /// No daemon runs.
     Stopped,
+    /// Its source or its sink is not in the configuration any more.
+    Removed,
 }
 
 impl LaneState {
     /// All there are.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Flowing,
         Self::Delivering,
         Self::Idle,
@@ -83,6 +87,7 @@ impl LaneState {
         Self::Draining,
         Self::Starting,
         Self::Stopped,
+        Self::Removed,
     ];
 
     /// Its name in JSON and in metrics.
@@ -98,6 +103,7 @@ impl LaneState {
             Self::Draining => "draining",
             Self::Starting => "starting",
             Self::Stopped => "stopped",
+            Self::Removed => "removed",
         }
     }
 }
@@ -199,6 +205,19 @@ impl Health {
             dead_letters: report.dead_letters,
             moves: report.moves,
         }
+    }
+
+    /// Shows as removed what is not configured: `is_configured` is asked for each source, and for each source with each
+    /// of its sinks.
+    pub fn mark_removed(&mut self, is_configured: impl Fn(&str, Option<&str>) -> bool) {
+        let removed = |source: &&mut SourceHealth| !is_configured(&source.report.name, None);
+        self.sources.iter_mut().filter(removed).for_each(source::mark_removed);
+        let removed = |lane: &&mut LaneHealth| !is_configured(&lane.report.source, Some(&lane.report.sink));
+        self.lanes.iter_mut().filter(removed).for_each(lane::mark_removed);
+        let state = self.trouble.as_ref().map(|_| Grade::ActionRequired);
+        let grades = self.sources.iter().map(|source| source.grade);
+        let grades = grades.chain(self.lanes.iter().map(|lane| lane.grade));
+        self.grade = grades.chain(state).max().unwrap_or(Grade::Healthy);
     }
 
     /// What is wrong, the worst first. What a lane only suffers from its source is not repeated.

@@ -64,10 +64,10 @@ fn trouble(source: &SourceReport) -> String {
 fn grade(state: SourceState, blocked_by: Option<&str>, report: &Report) -> Grade {
     match state {
         SourceState::Polling => Grade::Healthy,
-        SourceState::Starting | SourceState::Overdue | SourceState::Retrying | SourceState::Stopped => {
+        SourceState::Starting | SourceState::Overdue | SourceState::Retrying | SourceState::Removed => {
             Grade::Degraded
         }
-        SourceState::Refused => Grade::ActionRequired,
+        SourceState::Refused | SourceState::Stopped => Grade::ActionRequired,
         // As bad as the sink that it waits for: one that is no longer configured never takes anything.
         SourceState::Blocked => {
             let needs_person = |sink: &str| {
@@ -89,13 +89,25 @@ fn label(state: SourceState, blocked_by: Option<&str>) -> String {
         (SourceState::Blocked, None) => "blocked by a removed sink".to_owned(),
         (SourceState::Refused, _) => "refused".to_owned(),
         (SourceState::Stopped, _) => "stopped".to_owned(),
+        (SourceState::Removed, _) => "not configured".to_owned(),
     }
+}
+
+/// It is not configured any more, so nothing of it is in trouble.
+pub fn mark_removed(source: &mut SourceHealth) {
+    source.state = SourceState::Removed;
+    source.grade = Grade::Degraded;
+    source.label = label(SourceState::Removed, None);
+    (source.blocked_by, source.trouble) = (None, String::new());
 }
 
 /// What is wrong with it, while a daemon runs.
 pub fn problem(source: &SourceHealth) -> Option<Problem> {
     let SourceHealth { report, state, grade, label, trouble, .. } = source;
-    if matches!(state, SourceState::Polling | SourceState::Starting | SourceState::Stopped) {
+    if matches!(
+        state,
+        SourceState::Polling | SourceState::Starting | SourceState::Stopped | SourceState::Removed
+    ) {
         return None;
     }
     Some(Problem {

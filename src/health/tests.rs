@@ -167,6 +167,21 @@ fn without_a_daemon_everything_is_stopped_but_what_is_paused() {
 }
 
 #[test]
+fn what_is_not_configured_is_no_trouble_but_for_the_events_that_are_kept_for_it() {
+    let lanes = vec![lane("archive", "flowing", 0), lane("old", "held", 3), lane("gone", "flowing", 0)];
+    let mut health = health(polling(1000, 20), lanes);
+    health.mark_removed(|_, sink| sink.is_none_or(|sink| sink == "archive"));
+    assert_eq!((health.sources[0].label.as_str(), health.grade), ("polling", Grade::ActionRequired));
+    let labels: Vec<&str> = health.lanes.iter().map(|lane| lane.label.as_str()).collect();
+    assert_eq!(labels, ["flowing", "not configured", "not configured"]);
+    let problems = health.problems();
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].text.contains("the journal keeps 3 events for it"), "{}", problems[0].text);
+    health.mark_removed(|_, _| false);
+    assert_eq!(health.sources[0].label, "not configured");
+}
+
+#[test]
 fn the_worst_comes_first() {
     let lanes = vec![lane("a", "retrying", 1), lane("b", "held", 1)];
     let problems = health(polling(1000, 20), lanes).problems();

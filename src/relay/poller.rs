@@ -66,8 +66,6 @@ pub struct Poller {
     signals: Signals,
     until: Until,
     failures: u32,
-    /// The last refusal will not heal by waiting.
-    needs_person: bool,
     activity: Activity,
     was_strained: bool,
     is_skewed: bool,
@@ -103,7 +101,6 @@ impl Poller {
             until: common.until,
             coverage,
             failures: 0,
-            needs_person: false,
             activity: Activity::Polling { due_ms: 0 },
             was_strained: false,
             is_skewed: false,
@@ -175,7 +172,6 @@ impl Poller {
         }
         if let Ok(batch) = &answer {
             self.vitals.tried(&self.upstream.queue().source);
-            self.needs_person = false;
             if let Some(portal_ms) = batch.portal_ms {
                 self.clock.note(portal_ms);
                 self.tell_skew();
@@ -275,7 +271,7 @@ impl Poller {
         self.pulse.beat(pause + PAUSE_SLACK);
         failpoint::stuck("pausing").await;
         let end = Instant::now() + pause;
-        while self.needs_person && end - Instant::now() > LOGIN_INTERVAL {
+        while self.needs_person() && end - Instant::now() > LOGIN_INTERVAL {
             match self.signals.pause(LOGIN_INTERVAL, since.nudge_count).await {
                 Wake::Elapsed if self.has_new_login(since.epoch).await || self.has_new_skip().await => {
                     return Wake::Elapsed;
@@ -285,6 +281,11 @@ impl Poller {
             }
         }
         self.signals.pause(end - Instant::now(), since.nudge_count).await
+    }
+
+    /// Whether the last refusal will not heal by waiting.
+    fn needs_person(&self) -> bool {
+        matches!(self.activity, Activity::Refused { .. })
     }
 
     /// Whether there is another login than at `epoch`: on record, or in use by a source that shares it.
@@ -303,16 +304,13 @@ impl Poller {
         self.failures += 1;
         self.learn(refusal).await;
         let verdict = self.pace.after_refusal(refusal.into());
-        self.needs_person = verdict.needs_person;
         self.figures.failed(refusal.class.word());
         self.figures.need_person(verdict.needs_person);
         let cure = refusal.cure_for(self.name());
         let gist = refusal.gist();
         let trouble = if verdict.needs_person { format!("{gist}; {cure}") } else { gist };
-        let activity = match verdict.needs_person {
-            true => Activity::Refused { trouble },
-            false => Activity::Retrying { trouble },
-        };
+        let activity =
+            if verdict.needs_person { Activity::Refused { trouble } } else { Activity::Retrying { trouble } };
         let is_news = self.activity != activity;
         let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
         if verdict.needs_person && refusal.is_refusal() {

@@ -62,7 +62,8 @@ async fn a_rejected_event_becomes_a_dead_letter_and_holds_up_nobody() {
         (&letter["status"], &letter["attempts"], &letter["type"]),
         (&json!(422), &json!(3), &json!("ONIMV2ODD"))
     );
-    assert_eq!(letter["reason"], format!("{} answered 422 Unprocessable Entity", receiver.address));
+    let reason = format!("{} answered 422 Unprocessable Entity, \"no [31m ыы", receiver.address);
+    assert!(letter["reason"].as_str().unwrap().starts_with(&reason), "{letter}");
     let answer = letter["answer"].as_str().unwrap();
     assert!(answer.starts_with("no [31m ыы") && (4090..=4096).contains(&answer.len()), "{}", answer.len());
     assert!(letter["first_ms"].as_i64() <= letter["buried_ms"].as_i64(), "{letter}");

@@ -235,6 +235,9 @@ async fn a_daemon_that_hangs_or_is_gone_is_not_shown_as_one_that_delivers() {
     assert!(labels().await.iter().all(|row| row.contains(" stopped ")), "{:?}", labels().await);
     let report: Value =
         serde_json::from_str(&stdout(&finished(&["status", "--json"], world.setup.folder()).await)).unwrap();
-    assert_eq!((&report["sources"][0]["state"], &report["grade"]), (&json!("stopped"), &json!("degraded")));
+    assert_eq!(
+        (&report["sources"][0]["state"], &report["grade"]),
+        (&json!("stopped"), &json!("action_required"))
+    );
     assert_eq!(code(&finished(&["healthcheck"], world.setup.folder()).await), 69);
 }
