@@ -25,7 +25,7 @@
 //! - [`sink`]: where events go: standard output, file, webhook.
 //! - [`store`]: the state file.
 //! - [`config`]: what the operator wrote, validated.
-//! - [`service`]: what an operator's tools see: metrics, health, the page.
+//! - [`health`]: what each source and each lane does; [`service`]: what an operator's tools see: metrics, the page.
 //! - [`cli`]: what a person types.
 //! - [`sandbox`]: an emulated portal, for `demo`, tests and development.
 //! - [`http_client`], [`foreign_text`], [`retry`], [`shutdown`], [`spelling`], [`stdio`], [`telemetry`], [`wall_clock`],
@@ -42,6 +42,7 @@ pub mod foreign_text;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod health;
 pub mod http_client;
 pub mod portal;
 pub mod relay;

@@ -4,24 +4,31 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::GlobalArgs;
 use super::exit::Exit;
 use super::output::{print, print_json};
 use super::palette::{Hue, Palette};
-use super::spelling::{age, ago, size, span, time, until};
-use super::table::{aligned, table};
+use super::spelling::{ago, now_ms, size, span};
+use super::table::{Columns, Importance};
 use super::watch::{self, Between};
+use crate::config;
+use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth};
 use crate::shutdown::Signals;
-use crate::store::{GraveReport, LaneReport, MoveReport, Report, SourceReport, Store};
+use crate::store::{GraveReport, MoveReport, SourceReport, Store};
 
 const EXAMPLES: &str = "\
 Examples:
   b24relay status
+  b24relay status --problems                                only what is wrong
   b24relay status --watch                                   again every two seconds, in place
   b24relay status --state /var/lib/b24relay/b24relay.db     needs no configuration
-  b24relay status --json | jq '.lanes[] | select(.trouble != \"\")'
-  b24relay status --json | jq '.sources[] | {name, retention_left_s}'";
+  b24relay status --json | jq '.lanes[] | select(.grade != \"healthy\")'
+  b24relay status --json | jq '.sources[] | {name, state, retention_left_s}'
+
+Exit codes: 0 a daemon runs, 69 none does, 64 usage, 74 the state file cannot be read.";
 
 /// How many gaps are told one by one.
 const GAPS_MAX: usize = 3;
@@ -35,21 +42,25 @@ pub struct StatusArgs {
     /// JSON for machines; with `--watch` a document a line
     #[arg(long)]
     json: bool,
+    /// Only what is wrong, and one line when nothing is
+    #[arg(long, conflicts_with = "json")]
+    problems: bool,
     /// Show it again and again until Ctrl-C [default: every 2 seconds]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
         value_parser = watch::period)]
     pub watch: Option<Duration>,
 }
 
-/// Prints the report of the state file.
+/// Prints the report of the state file, and says by its exit code whether a daemon runs.
 pub fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
+    let health = look(&state, global)?;
     if args.json {
-        print_json(&Store::report(&state)?)?;
+        print_json(&document(&health)?)?;
     } else {
-        print(&shown(&state, Palette::of_stdout())?)?;
+        print(&shown(&state, &health, args.problems, Palette::of_stdout()))?;
     }
-    Ok(Exit::Clean)
+    Ok(if health.holder.is_some() { Exit::Clean } else { Exit::Unavailable })
 }
 
 /// Shows the report every `period` until stopped.
@@ -61,134 +72,180 @@ pub async fn watch(
 ) -> anyhow::Result<Exit> {
     let state = global.state()?;
     if args.json {
-        let look = || Ok(serde_json::to_string(&Store::report(&state)?)?);
+        let look = || Ok(document(&look(&state, global)?)?.to_string());
         watch::watch(period, Between::Nothing, signals, look).await?;
     } else {
         let palette = Palette::of_stdout();
-        watch::watch(period, Between::BlankLine, signals, || shown(&state, palette)).await?;
+        let look = || Ok(shown(&state, &look(&state, global)?, args.problems, palette));
+        watch::watch(period, Between::BlankLine, signals, look).await?;
     }
     Ok(Exit::Clean)
 }
 
-fn shown(state: &Path, palette: Palette) -> anyhow::Result<String> {
-    let view = View { report: &Store::report(state)?, palette };
-    Ok(format!("state   {}\n{}", state.display(), view.told()))
+fn look(state: &Path, global: &GlobalArgs) -> anyhow::Result<Health> {
+    let mut health = Health::of(Store::report(state)?, now_ms());
+    // Who may not read the secrets, or has made a mistake, is shown all that the state file has.
+    if global.state.is_none()
+        && let Ok(loaded) = config::load(&global.overrides())
+    {
+        let config::Config { sources, sinks, .. } = &loaded.config;
+        health.mark_removed(|source, sink| {
+            let takes =
+                |sink: &str| sinks.iter().any(|known| known.name == sink && known.takes_source(source));
+            sources.iter().any(|known| known.name == source) && sink.is_none_or(takes)
+        });
+    }
+    Ok(health)
 }
 
-/// A report as people see it.
+/// `health` for machines, with the sentences about what is wrong.
+fn document(health: &Health) -> serde_json::Result<Value> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        #[serde(flatten)]
+        health: &'a Health,
+        problems: Vec<String>,
+    }
+    let problems = health.problems().into_iter().map(|problem| problem.text).collect();
+    serde_json::to_value(Document { health, problems })
+}
+
+fn shown(state: &Path, health: &Health, is_brief: bool, palette: Palette) -> String {
+    let view = View { health, palette };
+    if is_brief {
+        return view.brief();
+    }
+    format!("state   {}\n{}", state.display(), view.told())
+}
+
+/// The health of all, as people see it.
 struct View<'a> {
-    report: &'a Report,
+    health: &'a Health,
     palette: Palette,
 }
 
 impl View<'_> {
     fn told(&self) -> String {
-        let Report { holder, trouble, sources, dead_letters, moves, .. } = self.report;
-        let daemon = match holder {
-            Some(holder) => format!("daemon  {}: {holder}", self.palette.paint(Hue::Green, "running")),
-            None => format!("daemon  {}", self.palette.paint(Hue::Red, "not running")),
-        };
-        let trouble = trouble
-            .iter()
-            .map(|trouble| format!("nothing goes on until the state can be written: {trouble}"));
-        let trouble: String = trouble.map(|text| self.palette.paint(Hue::Red, &text)).collect();
-        let losses: Vec<String> = sources.iter().flat_map(losses).collect();
-        let graves: Vec<String> = dead_letters.iter().map(grave).collect();
-        let moves: Vec<String> = moves.iter().map(moved).collect();
+        let noted = self.health.noted_ms.map_or_else(|| "nothing yet".to_owned(), ago);
         let parts = [
-            daemon,
-            trouble,
+            format!("{}\nnoted   {noted}", self.daemon()),
+            self.problems().join("\n"),
             self.sources(),
-            moves.join("\n"),
-            losses.join("\n"),
             self.lanes(),
-            graves.join("\n"),
         ];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
     }
 
+    /// Only what is wrong.
+    fn brief(&self) -> String {
+        let mut lines = self.problems();
+        if self.health.holder.is_none() {
+            lines.insert(0, self.daemon());
+        }
+        if lines.is_empty() { self.palette.paint(Hue::Green, "no problems") } else { lines.join("\n") }
+    }
+
+    fn daemon(&self) -> String {
+        match &self.health.holder {
+            Some(holder) => format!("daemon  {}: {holder}", self.palette.paint(Hue::Green, "running")),
+            None => format!("daemon  {}", self.palette.paint(Hue::Red, "not running")),
+        }
+    }
+
+    /// What is wrong, the worst first.
+    fn problems(&self) -> Vec<String> {
+        let Health { sources, lanes, dead_letters, moves, holder, .. } = self.health;
+        let mut lines: Vec<String> = self
+            .health
+            .problems()
+            .iter()
+            .map(|problem| format!("{}: {}", self.grade(problem.grade), problem.text))
+            .collect();
+        if holder.is_none() {
+            lines.extend(sources.iter().filter(|source| !source.trouble.is_empty()).map(before_the_stop));
+            lines.extend(lanes.iter().filter_map(lane_before_the_stop));
+        }
+        lines.extend(sources.iter().flat_map(|source| losses(&source.report)));
+        lines.extend(dead_letters.iter().map(grave));
+        lines.extend(moves.iter().map(moved));
+        lines
+    }
+
+    fn grade(&self, grade: Grade) -> String {
+        match grade {
+            Grade::Healthy => self.palette.paint(Hue::Green, "healthy"),
+            Grade::Degraded => self.palette.paint(Hue::Yellow, "degraded"),
+            Grade::ActionRequired => self.palette.paint(Hue::Red, "action required"),
+        }
+    }
+
+    fn label(&self, grade: Grade, label: &str) -> String {
+        let hue = match grade {
+            Grade::Healthy => Hue::Green,
+            Grade::Degraded => Hue::Yellow,
+            Grade::ActionRequired => Hue::Red,
+        };
+        self.palette.paint_word(hue, label)
+    }
+
     fn sources(&self) -> String {
-        let sources = &self.report.sources;
-        let has_journal = sources.iter().any(|source| source.journal_events > 0);
-        let mut header = vec!["SOURCE", "QUEUE", "LAST POLL", "RETENTION LEFT"];
-        header.extend(optional("JOURNAL", has_journal).into_iter().chain(["STATE"]));
-        let mut rows = table(&header);
-        for source in sources {
-            let SourceReport { name, identity, polled_ms, journal_events, journal_bytes, .. } = source;
-            let polled = polled_ms.map_or("never".to_owned(), ago);
-            let journal = format!("{}, {}", counted(*journal_events, "event"), size(*journal_bytes));
-            let mut row = vec![name.clone(), identity.clone(), polled, retention(source)];
-            row.extend(has_journal.then_some(journal));
-            row.push(self.source_state(source));
-            rows.add_row(row);
+        let sources = &self.health.sources;
+        let column = |cell: &dyn Fn(&SourceHealth) -> String| sources.iter().map(cell).collect::<Vec<_>>();
+        let mut columns = Columns::default();
+        columns.add("SOURCE", Importance::Needed, column(&|source| source.report.name.clone()));
+        columns.add("STATE", Importance::Needed, column(&|source| self.label(source.grade, &source.label)));
+        let polled = |source: &SourceHealth| source.report.polled_ms.map_or("never".to_owned(), ago);
+        columns.add("LAST POLL", Importance::Needed, column(&polled));
+        columns.add("RETENTION LEFT", Importance::High, column(&|source| retention(&source.report)));
+        if sources.iter().any(|source| source.report.journal_events > 0) {
+            let journal = |source: &SourceHealth| {
+                let SourceReport { journal_events, journal_bytes, .. } = source.report;
+                format!("{}, {}", counted(journal_events, "event"), size(journal_bytes))
+            };
+            columns.add("JOURNAL", Importance::Middle, column(&journal));
         }
-        aligned(rows)
-    }
-
-    fn source_state(&self, source: &SourceReport) -> String {
-        let trouble = &source.trouble;
-        if self.report.holder.is_none() {
-            return self.stopped(trouble);
-        }
-        match self.report.obstacle(source) {
-            Some(sink) => self.palette.paint(Hue::Yellow, &format!("waits for the sink `{sink}`")),
-            None if trouble.is_empty() => self.palette.paint(Hue::Green, "well"),
-            None => self.palette.paint(Hue::Yellow, trouble),
-        }
-    }
-
-    /// What it was about in the end.
-    fn stopped(&self, trouble: &str) -> String {
-        let stopped = self.palette.paint(Hue::Yellow, "stopped");
-        if trouble.is_empty() { stopped } else { format!("{stopped}; before that: {trouble}") }
+        columns.add("QUEUE", Importance::Low, column(&|source| source.report.identity.clone()));
+        columns.aligned()
     }
 
     fn lanes(&self) -> String {
-        let lanes = &self.report.lanes;
-        let has_expired = lanes.iter().any(|lane| lane.expired > 0);
-        let has_buried = lanes.iter().any(|lane| lane.dead_letters > 0);
-        let mut header = vec!["SOURCE", "SINK", "PENDING", "DELIVERED", "FILTERED"];
-        header.extend(optional("EXPIRED", has_expired));
-        header.extend(optional("DEAD LETTERS", has_buried));
-        header.extend(["LAST COMMIT", "STATE"]);
-        let mut rows = table(&header);
-        for lane in lanes {
-            let mut row = vec![lane.source.clone(), lane.sink.clone()];
-            row.extend([lane.pending, lane.delivered, lane.filtered].map(|number| number.to_string()));
-            row.extend(has_expired.then(|| lane.expired.to_string()));
-            row.extend(has_buried.then(|| lane.dead_letters.to_string()));
-            row.extend([ago(lane.committed_ms), self.lane_state(lane)]);
-            rows.add_row(row);
+        let lanes = &self.health.lanes;
+        let column = |cell: &dyn Fn(&LaneHealth) -> String| lanes.iter().map(cell).collect::<Vec<_>>();
+        let mut columns = Columns::default();
+        columns.add("SOURCE", Importance::Needed, column(&|lane| lane.report.source.clone()));
+        columns.add("SINK", Importance::Needed, column(&|lane| lane.report.sink.clone()));
+        columns.add("STATE", Importance::Needed, column(&|lane| self.label(lane.grade, &lane.label)));
+        columns.add("PENDING", Importance::Needed, column(&|lane| lane.report.pending.to_string()));
+        columns.add("DELIVERED", Importance::High, column(&|lane| lane.report.delivered.to_string()));
+        if lanes.iter().any(|lane| lane.report.dead_letters > 0) {
+            let letters = |lane: &LaneHealth| lane.report.dead_letters.to_string();
+            columns.add("DEAD LETTERS", Importance::High, column(&letters));
         }
-        aligned(rows)
-    }
-
-    fn lane_state(&self, lane: &LaneReport) -> String {
-        match (paused(lane), &self.report.holder) {
-            (Some(paused), _) => self.palette.paint_word(Hue::Red, &paused),
-            (None, None) => self.stopped(&lane.trouble),
-            (None, Some(_)) => self.palette.paint_word(hue(&lane.state), &doing(lane)),
+        if lanes.iter().any(|lane| lane.report.expired > 0) {
+            columns.add("EXPIRED", Importance::Middle, column(&|lane| lane.report.expired.to_string()));
         }
+        columns.add("FILTERED", Importance::Middle, column(&|lane| lane.report.filtered.to_string()));
+        columns.add("LAST COMMIT", Importance::Low, column(&|lane| ago(lane.report.committed_ms)));
+        columns.aligned()
     }
 }
 
-fn hue(state: &str) -> Hue {
-    match state {
-        "flowing" => Hue::Green,
-        "held" | "paused" => Hue::Red,
-        _ => Hue::Yellow,
-    }
+fn before_the_stop(source: &SourceHealth) -> String {
+    format!("source `{}` before it was stopped: {}", source.report.name, source.trouble)
 }
 
-/// A column that is there only when there is something in it.
-fn optional(header: &'static str, is_there: bool) -> Option<&'static str> {
-    is_there.then_some(header)
+fn lane_before_the_stop(lane: &LaneHealth) -> Option<String> {
+    let report = &lane.report;
+    if report.trouble.is_empty() || lane.state == LaneState::Paused {
+        return None;
+    }
+    Some(format!("sink `{}` for `{}` before it was stopped: {}", report.sink, report.source, report.trouble))
 }
 
 fn retention(source: &SourceReport) -> String {
     match source.retention_left_s {
         None => "-".to_owned(),
-        Some(left_s) if left_s <= 0 => "none: events are being lost".to_owned(),
+        Some(left_s) if left_s <= 0 => "none".to_owned(),
         Some(left_s) => span(left_s),
     }
 }
@@ -197,10 +254,13 @@ fn counted(count: u64, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
-/// The holes that nobody sees once a source is well again.
+/// The holes that nobody sees once a source is well again, and those that are about to be.
 fn losses(source: &SourceReport) -> Vec<String> {
     let SourceReport { name, losses, stolen, stolen_ms, gaps, skew_ms, .. } = source;
     let mut told = Vec::new();
+    if source.retention_left_s.is_some_and(|left_s| left_s <= 0) {
+        told.push(format!("{name}: no retention is left: events are being lost"));
+    }
     if skew_ms.unsigned_abs() >= SKEW_MAX_MS {
         let side = if *skew_ms < 0 { "behind" } else { "ahead of" };
         told.push(format!(
@@ -226,24 +286,6 @@ fn losses(source: &SourceReport) -> Vec<String> {
         told.push(format!("{name}: and {older} (--json has them)"));
     }
     told
-}
-
-/// A pause is over only when a person says so, whether a daemon runs or not.
-fn paused(lane: &LaneReport) -> Option<String> {
-    let since_ms = lane.since_ms.filter(|_| lane.state == "paused")?;
-    Some(format!("paused since {}: {}", time(since_ms), lane.trouble))
-}
-
-/// What a lane does while a daemon runs.
-fn doing(lane: &LaneReport) -> String {
-    let LaneReport { state, since_ms, next_ms, trouble, .. } = lane;
-    let next = next_ms.map_or_else(String::new, |ms| format!(", next in {}", until(ms)));
-    match (state.as_str(), since_ms) {
-        ("retrying", Some(since_ms)) => format!("retrying for {}{next}: {trouble}", age(*since_ms)),
-        ("held", Some(since_ms)) => format!("held since {}{next}: {trouble}", time(*since_ms)),
-        _ if trouble.is_empty() => state.clone(),
-        _ => format!("{state}: {trouble}"),
-    }
 }
 
 /// A portal that has moved, and the way back.

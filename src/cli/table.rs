@@ -1,8 +1,11 @@
 //! Tables for people: columns two spaces apart, no lines, nothing behind the last column.
 
-use comfy_table::{Table, presets};
+use std::io::stdout;
 
-use super::palette::visible_in_colour;
+use comfy_table::{Table, presets};
+use terminal_size::{Width, terminal_size_of};
+
+use super::palette::{visible_in_colour, width};
 use crate::foreign_text::plain;
 
 /// Rows under a header. What is foreign in a cell breaks no line and moves no cursor.
@@ -34,4 +37,90 @@ pub fn aligned(Rows(mut table): Rows) -> String {
 /// `text`, or a dash where there is none.
 pub fn filled(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { plain(text) }
+}
+
+/// How much a column is needed where there is no room for all.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Importance {
+    /// The first to go.
+    Low,
+    Middle,
+    High,
+    /// It stays.
+    Needed,
+}
+
+/// A table by columns, of which a terminal shows those that it has room for: a line that breaks is no table.
+#[derive(Default)]
+pub struct Columns(Vec<Column>);
+
+struct Column {
+    header: &'static str,
+    importance: Importance,
+    cells: Vec<String>,
+}
+
+impl Column {
+    /// How wide it is, with the space behind it.
+    fn width(&self) -> usize {
+        let cells = self.cells.iter().map(|cell| width(cell));
+        2 + cells.chain([self.header.len()]).max().unwrap_or(0)
+    }
+}
+
+impl Columns {
+    pub fn add(&mut self, header: &'static str, importance: Importance, cells: Vec<String>) {
+        self.0.push(Column { header, importance, cells });
+    }
+
+    /// The table's lines, as standard output has room for them.
+    pub fn aligned(self) -> String {
+        let room = terminal_size_of(stdout()).map(|(Width(columns), _)| usize::from(columns));
+        self.aligned_within(room)
+    }
+
+    fn aligned_within(mut self, room: Option<usize>) -> String {
+        let is_wide = |columns: &[Column]| {
+            let width: usize = columns.iter().map(Column::width).sum();
+            room.is_some_and(|room| width > room + 2)
+        };
+        while is_wide(&self.0) {
+            let least = self.0.iter().map(|column| column.importance).min();
+            let Some(least) = least.filter(|least| *least < Importance::Needed) else { break };
+            let at = self.0.iter().rposition(|column| column.importance == least);
+            at.map(|at| self.0.remove(at));
+        }
+        let headers: Vec<&str> = self.0.iter().map(|column| column.header).collect();
+        let mut rows = table(&headers);
+        for row in 0..self.0.first().map_or(0, |column| column.cells.len()) {
+            rows.add_row(self.0.iter().map(|column| &column.cells[row]));
+        }
+        aligned(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_is_no_room_for_is_left_out_by_its_importance() {
+        let shown = |room| {
+            let mut columns = Columns::default();
+            for (header, importance) in [
+                ("NAME", Importance::Needed),
+                ("QUEUE", Importance::Low),
+                ("COUNT", Importance::High),
+                ("COMMIT", Importance::Low),
+            ] {
+                columns.add(header, importance, vec!["1234567".to_owned()]);
+            }
+            columns.aligned_within(room).lines().next().unwrap().to_owned()
+        };
+        assert_eq!(shown(None), "NAME     QUEUE    COUNT    COMMIT");
+        assert_eq!(shown(Some(34)), shown(None));
+        assert_eq!(shown(Some(33)), "NAME     QUEUE    COUNT");
+        assert_eq!(shown(Some(24)), "NAME     COUNT");
+        assert_eq!(shown(Some(3)), "NAME");
+    }
 }

@@ -13,6 +13,7 @@ mod difference;
 mod document;
 mod environment;
 mod error;
+mod event_types;
 mod flow;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::choice::SinkType;
+use super::event_types;
 use super::secret_file::SecretFiles;
 use super::table::Table;
 use super::{
@@ -61,7 +62,7 @@ pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> Si
     let draft = SinkDraft {
         name: name.to_owned(),
         sources: table.take("sources", leaf::list),
-        events: table.take("events", leaf::list).map(|events| upper_case(&events)),
+        events: table.take("events", event_types::read),
         retry: table.table("retry", retry::read),
         max_event_age: table.take("max_event_age", leaf::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),
         start: table.take("start", leaf::choice).unwrap_or(StartConfig::Oldest),
@@ -69,7 +70,17 @@ pub(super) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> Si
         target: read_target(sink_type, table, files),
     };
     refuse_single(table, &draft);
+    notice_unknown(table, &draft);
     draft
+}
+
+/// Names the event types that nobody knows: the portal may have new ones, or it is a mistake.
+fn notice_unknown(table: &Table<'_>, draft: &SinkDraft) {
+    for event in draft.events.iter().flatten().filter(|event| !event_types::is_known(event)) {
+        let text =
+            format!("`{event}` is no event type that b24relay knows: known are {}", event_types::listed());
+        table.notice("events", text);
+    }
 }
 
 /// Refuses batches in a format that holds one event.
@@ -83,11 +94,6 @@ fn refuse_single(table: &Table<'_>, draft: &SinkDraft) {
             "is not for a `format` that holds one event: set `cloudevents-batch`, or remove it",
         );
     }
-}
-
-/// Event types are compared without regard to case; the portal writes them in upper case.
-fn upper_case(events: &[String]) -> Vec<String> {
-    events.iter().map(|event| event.to_uppercase()).collect()
 }
 
 fn read_target(

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::retry::whole_millis;
-use crate::sink::DeliverError;
+use crate::sink::{DeliverError, cause};
 use crate::store::{LaneNote, LaneState, Store};
 use crate::wall_clock;
 
@@ -50,12 +50,14 @@ impl Condition {
         let needs_person = matches!(failure, DeliverError::Held { .. });
         if needs_person {
             error!(source, sink, offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, a person must act");
-        } else if (attempt.is_power_of_two() && tries.is_power_of_two()) || self.trouble != trouble {
+        } else if (attempt.is_power_of_two() && tries.is_power_of_two())
+            || cause(&self.trouble) != cause(&trouble)
+        {
             // The first of its kind, then ever more rarely: `attempt` counts what is left out.
             warn!(source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
         }
         let state = if needs_person { LaneState::Held } else { LaneState::Retrying };
-        let is_news = (state, &trouble) != (self.state, &self.trouble);
+        let is_news = (state, cause(&trouble)) != (self.state, cause(&self.trouble));
         self.trouble = trouble;
         let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL);
         if is_news || is_due || delay >= NOTED_DELAY_MIN {
@@ -66,7 +68,7 @@ impl Condition {
     /// The sink as a whole is in trouble, which another lane may have found out; the next attempt is made at `until`.
     pub async fn show(&mut self, needs_person: bool, reason: &str, until: Instant) {
         let state = if needs_person { LaneState::Held } else { LaneState::Retrying };
-        if (state, reason) == (self.state, self.trouble.as_str()) {
+        if (state, cause(reason)) == (self.state, cause(&self.trouble)) {
             return;
         }
         reason.clone_into(&mut self.trouble);

@@ -64,3 +64,46 @@ impl Appetite {
         }
     }
 }
+
+/// How many events in a row must be left out from the beginning on before `events` is taken for a mistake.
+const LEFT_OUT_MAX: u32 = 100;
+
+/// Whether a lane's `events` has left out all that it has seen in this run.
+pub struct LeftOut {
+    /// How many so far; `None` when it is settled whether it does.
+    count: Option<u32>,
+}
+
+impl LeftOut {
+    /// That of a lane to the sink of `config`.
+    pub fn of(config: &SinkConfig) -> Self {
+        Self { count: config.events.as_ref().map(|_| 0) }
+    }
+
+    /// Whether with this event the first [`LEFT_OUT_MAX`] have been left out; it is so once.
+    pub fn is_everything(&mut self, fate: Fate) -> bool {
+        self.count = self.count.filter(|_| fate == Fate::Filtered).map(|count| count + 1);
+        let is_everything = self.count == Some(LEFT_OUT_MAX);
+        self.count = self.count.filter(|_| !is_everything);
+        is_everything
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_leaves_out_everything_is_noticed_once_and_one_that_takes_something_never() {
+        let mut all = LeftOut { count: Some(0) };
+        let noticed: Vec<usize> = (1..=300).filter(|_| all.is_everything(Fate::Filtered)).collect();
+        assert_eq!(noticed, [100]);
+        let mut some = LeftOut { count: Some(0) };
+        assert!((0..300).all(|number| !some.is_everything(if number == 99 {
+            Fate::Wanted
+        } else {
+            Fate::Filtered
+        })));
+        assert!((0..300).all(|_| !LeftOut { count: None }.is_everything(Fate::Filtered)));
+    }
+}

@@ -52,6 +52,14 @@ struct Follower {
     committed: watch::Receiver<Seq>,
 }
 
+/// Why nothing more fits into a journal.
+pub struct Full {
+    /// The configured sink that is furthest behind, if it is one of those.
+    pub sink: Option<String>,
+    /// For a person, with what to do.
+    pub reason: String,
+}
+
 /// The polling side of one source's journal.
 pub struct Journal {
     queue: Arc<Queue>,
@@ -205,7 +213,7 @@ impl Journal {
     }
 
     /// Why nothing more fits, if so. What lies before `open` is gone from the portal.
-    pub async fn is_full(&mut self, open: Seq) -> Option<String> {
+    pub async fn is_full(&mut self, open: Seq) -> Option<Full> {
         if self.bytes >= self.share {
             // What is merely kept gives way.
             self.trim_to(open, Duration::ZERO).await;
@@ -221,15 +229,15 @@ impl Journal {
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
         let way_out = "mend the sink that `b24relay status` shows behind the others, remove it from the configuration and `run --forget` it, or raise the bound";
         if bytes >= max {
-            return Some(format!(
+            return Some(self.full(format!(
                 "the journal is full ({bytes} bytes, the source's share of `journal.max_size` is {max}): {way_out}"
-            ));
+            )));
         }
         if age > self.limits.max_age {
             let hours = age.as_secs() / 3600;
-            return Some(format!(
+            return Some(self.full(format!(
                 "the journal's oldest event has waited for {hours} hours, longer than `journal.max_age`: {way_out}"
-            ));
+            )));
         }
         let is_nearly_full = bytes > max / 100 * WARNING_PERCENT || age > self.limits.max_age / 100 * 80;
         if is_nearly_full && !self.is_nearly_full {
@@ -237,6 +245,12 @@ impl Journal {
         }
         self.is_nearly_full = is_nearly_full;
         None
+    }
+
+    fn full(&self, reason: String) -> Full {
+        let is_removed = self.removed.is_some_and(|removed| removed < self.delivered());
+        let sink = self.last_sink().filter(|_| !is_removed).map(str::to_owned);
+        Full { sink, reason }
     }
 
     /// Deletes what every sink has and the portal has let go of, when it has been kept for long enough.

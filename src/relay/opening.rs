@@ -142,7 +142,7 @@ impl Opening {
             let cure = refusal.cure_for(name);
             error!(source = name, error = %refusal, cure, "the source cannot be polled");
             let trouble = format!("{refusal}; {cure}");
-            let health = Health::troubled(trouble.clone());
+            let health = Health::refused(trouble.clone());
             // Only a word for `status`: the log has it too.
             if let Err(failure) = self.common.store.note_source(name, health).await {
                 debug!(source = name, error = %failure, "cannot note the source's health");

@@ -20,7 +20,8 @@ use crate::portal::{CallError, Class, Upstream};
 use crate::retry::whole_millis;
 use crate::service::{Pulse, SourceFigures, Vitals};
 use crate::shutdown::{Signals, Wake};
-use crate::store::{Health, Store};
+use crate::store::{Activity, Health, Store};
+use crate::wall_clock;
 
 /// How often a healthy source leaves word of its last poll for `status`.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
@@ -65,9 +66,7 @@ pub struct Poller {
     signals: Signals,
     until: Until,
     failures: u32,
-    /// The last refusal will not heal by waiting.
-    needs_person: bool,
-    trouble: String,
+    activity: Activity,
     was_strained: bool,
     is_skewed: bool,
     noted_at: Option<Instant>,
@@ -75,6 +74,8 @@ pub struct Poller {
     pulse: Pulse,
     vitals: Vitals,
     timeout: Duration,
+    /// Its first answer was told.
+    has_answered: bool,
     /// How many skips of unreadable events were known, if such an event is what stopped the last poll.
     skips: Option<usize>,
 }
@@ -100,8 +101,7 @@ impl Poller {
             until: common.until,
             coverage,
             failures: 0,
-            needs_person: false,
-            trouble: String::new(),
+            activity: Activity::Polling { due_ms: 0 },
             was_strained: false,
             is_skewed: false,
             noted_at: None,
@@ -109,6 +109,7 @@ impl Poller {
             pulse: common.witness.vitals.pulse(&source),
             vitals: common.witness.vitals.clone(),
             timeout: poll.timeout,
+            has_answered: false,
             skips: None,
         }
     }
@@ -128,9 +129,17 @@ impl Poller {
         self.pulse.rest();
     }
 
-    /// Notes which sink polling waits for.
-    pub async fn note_blocked(&mut self, sink: &str) {
-        self.note_trouble(&format!("waits for the sink `{sink}`")).await;
+    /// Notes that polling waits until `sink` has what was read.
+    pub async fn note_held_back(&mut self, sink: &str) {
+        let trouble = format!("waits for the sink `{sink}`, as `delivery.hold` is \"forever\"");
+        self.note_blocked(Some(sink.to_owned()), trouble).await;
+    }
+
+    /// Notes that polling has stopped because of a sink; `None` when it is one that is no longer configured.
+    pub async fn note_blocked(&mut self, sink: Option<String>, trouble: String) {
+        self.note_change(Activity::Blocked { sink, trouble }).await;
+        // How long that takes is the sink's affair.
+        self.vitals.tried(self.name());
     }
 
     /// The refusal that `odd`, in the answer to a poll from `offset` on, comes to; `skips` is how many were known.
@@ -158,7 +167,6 @@ impl Poller {
         }
         if let Ok(batch) = &answer {
             self.vitals.tried(&self.upstream.queue().source);
-            self.needs_person = false;
             if let Some(portal_ms) = batch.portal_ms {
                 self.clock.note(portal_ms);
                 self.tell_skew();
@@ -189,6 +197,16 @@ impl Poller {
             }
             answer => Some(answer),
         }
+    }
+
+    /// Says once whose queue is read, and how many events are waiting in it.
+    pub fn tell_first_answer(&mut self, count: usize, has_more: bool) {
+        if std::mem::replace(&mut self.has_answered, true) {
+            return;
+        }
+        let queue = &self.queue().identity;
+        let waiting = if has_more { format!("{count} or more") } else { count.to_string() };
+        info!(source = self.name(), %queue, waiting, "the portal answers: events are read");
     }
 
     /// These were read for the first time.
@@ -248,7 +266,7 @@ impl Poller {
         self.pulse.beat(pause + PAUSE_SLACK);
         failpoint::stuck("pausing").await;
         let end = Instant::now() + pause;
-        while self.needs_person && end - Instant::now() > LOGIN_INTERVAL {
+        while self.needs_person() && end - Instant::now() > LOGIN_INTERVAL {
             match self.signals.pause(LOGIN_INTERVAL, since.nudge_count).await {
                 Wake::Elapsed if self.has_new_login(since.epoch).await || self.has_new_skip().await => {
                     return Wake::Elapsed;
@@ -258,6 +276,11 @@ impl Poller {
             }
         }
         self.signals.pause(end - Instant::now(), since.nudge_count).await
+    }
+
+    /// Whether the last refusal will not heal by waiting.
+    fn needs_person(&self) -> bool {
+        matches!(self.activity, Activity::Refused { .. })
     }
 
     /// Whether there is another login than at `epoch`: on record, or in use by a source that shares it.
@@ -276,13 +299,14 @@ impl Poller {
         self.failures += 1;
         self.learn(refusal).await;
         let verdict = self.pace.after_refusal(refusal.into());
-        self.needs_person = verdict.needs_person;
         self.figures.failed(refusal.class.word());
         self.figures.need_person(verdict.needs_person);
         let cure = refusal.cure_for(self.name());
         let gist = refusal.gist();
         let trouble = if verdict.needs_person { format!("{gist}; {cure}") } else { gist };
-        let is_news = self.trouble != trouble;
+        let activity =
+            if verdict.needs_person { Activity::Refused { trouble } } else { Activity::Retrying { trouble } };
+        let is_news = self.activity != activity;
         let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
         if verdict.needs_person && refusal.is_refusal() {
             error!(source, attempt, delay_ms, error = %refusal, cure, "the portal refuses this source");
@@ -292,9 +316,7 @@ impl Poller {
             // The first of its kind, then ever more rarely: `attempt` counts what is left out.
             warn!(source, attempt, delay_ms, error = %refusal, "poll failed, will try again");
         }
-        if is_news {
-            self.note_trouble(&trouble).await;
-        }
+        self.note_change(activity).await;
         // After the note, so that whoever reads `status` when we are ready finds the refusal there.
         self.vitals.tried(self.name());
         match self.until {
@@ -322,25 +344,30 @@ impl Poller {
         }
     }
 
-    /// Notes a poll that was answered.
-    pub async fn note_answer(&mut self) {
+    /// Notes a poll that was answered; the next one follows after `pause`.
+    pub async fn note_answer(&mut self, pause: Duration) {
         self.figures.need_person(false);
         if self.failures > 0 {
             info!(source = self.name(), failures = self.failures, "the portal answers again");
         }
-        let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL);
-        if is_due || self.failures > 0 || !self.trouble.is_empty() {
-            self.failures = 0;
+        // A pause that outlasts the interval is to be known of, or its end would seem to be overdue.
+        let is_due = self.noted_at.is_none_or(|at| {
+            let elapsed = at.elapsed();
+            elapsed >= NOTE_INTERVAL || elapsed + pause > NOTE_INTERVAL * 3 / 2
+        });
+        if is_due || !matches!(self.activity, Activity::Polling { .. }) {
             self.noted_at = Some(Instant::now());
-            self.trouble.clear();
+            let due_ms = wall_clock::now_ms().saturating_add_unsigned(whole_millis(pause));
+            self.activity = Activity::Polling { due_ms };
             self.note(true).await;
         }
+        self.failures = 0;
     }
 
     /// Notes what keeps the source from polling, unless that is known.
-    pub async fn note_trouble(&mut self, trouble: &str) {
-        if self.trouble != trouble {
-            trouble.clone_into(&mut self.trouble);
+    async fn note_change(&mut self, activity: Activity) {
+        if self.activity != activity {
+            self.activity = activity;
             self.note(false).await;
         }
     }
@@ -357,7 +384,7 @@ impl Poller {
     async fn note(&self, has_polled: bool) {
         let health = Health {
             has_polled,
-            trouble: self.trouble.clone(),
+            activity: self.activity.clone(),
             covered_ms: self.coverage.covered_ms(),
             skew_ms: self.clock.skew_ms(),
         };

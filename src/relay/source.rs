@@ -13,7 +13,7 @@ use tracing::{debug, error, warn};
 use super::clock::PortalClock;
 use super::disk::Disk;
 use super::gap::{Coverage, lament};
-use super::journal::{FullNotice, Journal};
+use super::journal::{Full, FullNotice, Journal};
 use super::lane::Lane;
 use super::odd::OddGuard;
 use super::opening::Common;
@@ -47,7 +47,7 @@ enum Step {
     /// The portal refused, or did not answer.
     Refused(CallError),
     /// The state file is to take no more.
-    Full(String),
+    Full(Full),
     /// A stop, or a drain out of patience, came before the disk took what was read.
     CutShort,
     /// A stop came while we waited for the portal; whatever it was about to send is still there.
@@ -160,23 +160,28 @@ impl Source {
                 return Ok(self.stopped());
             }
             let pause = match self.step().await? {
-                Step::Settled(polled) if self.until == Until::Drained && !polled.has_more => {
-                    if self.must_confirm() {
-                        Duration::ZERO
-                    } else if self.is_drained() {
+                Step::Settled(polled) => {
+                    let is_end = self.until == Until::Drained && !polled.has_more;
+                    let must_confirm = is_end && self.must_confirm();
+                    let is_drained = is_end && !must_confirm && self.is_drained();
+                    let pause = match (is_end, must_confirm || is_drained) {
+                        (true, true) => Duration::ZERO,
+                        (true, false) => self.window.rises_in().max(DRAIN_INTERVAL_MIN),
+                        (false, _) => self.pause_after(polled),
+                    };
+                    self.poller.note_answer(pause).await;
+                    if is_drained {
                         return Ok(Ending::Clean);
-                    } else {
-                        self.window.rises_in().max(DRAIN_INTERVAL_MIN)
                     }
+                    pause
                 }
-                Step::Settled(polled) => self.pause_after(polled),
                 Step::Refused(refusal) => match self.poller.after_refusal(&refusal).await {
                     Ok(delay) => delay,
                     Err(ending) => return Ok(ending),
                 },
-                Step::Full(reason) => {
+                Step::Full(Full { sink, reason }) => {
                     self.full.full(self.poller.name(), &reason);
-                    self.poller.note_trouble(&reason).await;
+                    self.poller.note_blocked(sink, reason).await;
                     if self.until == Until::Drained {
                         return Ok(Ending::CutShort);
                     }
@@ -205,7 +210,7 @@ impl Source {
                 () = sleep(TOLD_AFTER) => {}
             }
             if let Some(sink) = self.journal.last_sink() {
-                self.poller.note_blocked(sink).await;
+                self.poller.note_held_back(sink).await;
             }
         }
     }
@@ -245,8 +250,8 @@ impl Source {
     async fn step(&mut self) -> Result<Step, RelayError> {
         let open = self.window.open();
         self.journal.trim(open).await;
-        if let Some(reason) = self.journal.is_full(open).await {
-            return Ok(Step::Full(reason));
+        if let Some(full) = self.journal.is_full(open).await {
+            return Ok(Step::Full(full));
         }
         self.full.over(self.poller.name());
         let store = &self.store;
@@ -298,11 +303,9 @@ impl Source {
         let (has_more, covers_ms) = (batch.has_more, covered_by(&batch, portal_ms));
         let before = self.window.reading().clone();
         let mut shown = self.window.read(batch, offset, asked_at, &self.clock);
+        self.poller.tell_first_answer(shown.fresh.len(), has_more);
         self.poller.received(&shown.fresh);
         self.glimpses.note(&shown.fresh);
-        if cut.at.is_none() {
-            self.poller.note_answer().await;
-        }
         self.tell(&shown).await;
         let (count, is_strained) = (shown.fresh.len(), self.poller.is_strained());
         debug!(source = self.poller.name(), offset = offset.get(), events = count, has_more, "polled");

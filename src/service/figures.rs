@@ -51,6 +51,8 @@ struct Inner {
     /// The types of events that were seen so far, by source: one that begins anew does not begin to count them anew.
     kinds: Mutex<BTreeMap<String, BTreeSet<String>>>,
     under_way: Mutex<BTreeMap<String, UnderWay>>,
+    /// The sinks that something was delivered to.
+    reached: Mutex<BTreeSet<String>>,
 }
 
 /// What the charts of a lane are made of.
@@ -85,6 +87,7 @@ impl Default for Figures {
             lanes: Mutex::default(),
             kinds: Mutex::default(),
             under_way: Mutex::default(),
+            reached: Mutex::default(),
         };
         inner.register();
         // What has never happened is zero, so that the first time can be seen as a rise.
@@ -191,11 +194,6 @@ impl Figures {
     /// How many reloads have come to `outcome`.
     pub fn reloads(&self, outcome: &'static str) -> u64 {
         self.0.reloads.get(&[("outcome", outcome.to_owned())]).map_or(0, |count| count.get())
-    }
-
-    /// Whether `source` waits for a person.
-    pub fn needs_person(&self, source: &str) -> bool {
-        self.0.needs_person.get(&label("source", source)).is_some_and(|gauge| gauge.get() != 0)
     }
 
     /// What was delivered in this run, and the latencies of it together in milliseconds, by source and sink.
@@ -343,8 +341,10 @@ pub struct LaneFigures {
 }
 
 impl LaneFigures {
-    /// `event` was delivered when it was `portal_ms` at the portal, and `now_ms` here.
-    pub fn delivered(&self, event: &Event, portal_ms: i64, now_ms: i64) {
+    /// `event` was delivered when it was `portal_ms` at the portal, and `now_ms` here. Whether it is the first that this
+    /// process delivers to the sink, whatever its source.
+    pub fn delivered(&self, event: &Event, portal_ms: i64, now_ms: i64) -> bool {
+        let is_first_of_lane = self.last_success.get().is_none();
         self.totals.delivered.fetch_add(1, Ordering::Relaxed);
         let family = &self.figures.0.last_success;
         let last_success = self.last_success.get_or_init(|| family.get_or_create_owned(&self.labels));
@@ -353,6 +353,10 @@ impl LaneFigures {
             let latency_ms = portal_ms.saturating_sub(date_ms).max(0);
             self.totals.latency_ms.fetch_add(latency_ms.unsigned_abs(), Ordering::Relaxed);
             self.latencies.observe(seconds(latency_ms));
+        }
+        is_first_of_lane && {
+            let [_, (_, sink)] = &self.labels;
+            self.figures.0.reached.lock().unwrap_or_else(PoisonError::into_inner).insert(sink.clone())
         }
     }
 }

@@ -4,39 +4,43 @@ use maud::{Markup, html};
 
 use super::View;
 use super::charts::{LATENCY, RATE};
-use super::history::STEP;
+use super::history::RATE_KNOWN_AFTER;
 use super::page::words;
+use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth, SourceState};
 use crate::spelling::{age, ago, size, span, until};
-use crate::store::{GapReport, LaneReport, Report, SourceReport};
+use crate::store::{GapReport, SourceReport};
 
 /// How many gaps are told one by one.
 const GAPS_MAX: usize = 3;
 
-/// All of `report`.
-pub fn flows(view: &View, report: &Report) -> Markup {
+/// All of `health`.
+pub fn flows(view: &View, health: &Health) -> Markup {
     html! {
-        @if report.sources.is_empty() {
+        @if health.sources.is_empty() {
             section { h2 { "Sources" } p class="none" { "None was polled yet." } }
         }
-        @for source in &report.sources {
+        @for source in &health.sources {
             section class="flow" {
-                (head(view, source))
-                @let lanes = report.lanes.iter().filter(|lane| lane.source == source.name);
+                (head(source))
+                @let lanes = health.lanes.iter().filter(|lane| lane.report.source == source.report.name);
                 ul class="lanes" {
                     @for lane in lanes { (one_lane(view, lane)) }
-                    @for sink in untouched(view, report, &source.name) { (quiet_lane(&sink)) }
+                    @for sink in untouched(view, health, &source.report.name) { (quiet_lane(&sink, source)) }
                 }
             }
         }
     }
 }
 
-fn head(view: &View, source: &SourceReport) -> Markup {
-    let (state, class) = match (source.trouble.is_empty(), view.witness.figures.needs_person(&source.name)) {
-        (true, _) => ("polling", "good"),
-        (false, false) => ("in trouble", "wait"),
-        (false, true) => ("needs a person", "bad"),
-    };
+fn class(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Healthy => "good",
+        Grade::Degraded => "wait",
+        Grade::ActionRequired => "bad",
+    }
+}
+
+fn head(SourceHealth { report: source, grade, label, trouble, .. }: &SourceHealth) -> Markup {
     // By the portal's clock, less than nothing is possible.
     let lag = source.covered_ms.map_or("-".to_owned(), |ms| age(ms.saturating_sub(source.skew_ms)));
     let (retention, retention_class) = match source.retention_left_s {
@@ -46,13 +50,14 @@ fn head(view: &View, source: &SourceReport) -> Markup {
     };
     let journal = match source.journal_events {
         0 => "empty".to_owned(),
+        1 => format!("1 event, {}", size(source.journal_bytes)),
         events => format!("{} events, {}", count(events), size(source.journal_bytes)),
     };
     html! {
         div class="source" {
             div class="name" {
                 h2 { (source.name) }
-                span class={ "state " (class) } { (state) }
+                span class={ "state " (class(*grade)) } { (label) }
                 p { (source.identity) }
             }
             dl {
@@ -61,7 +66,7 @@ fn head(view: &View, source: &SourceReport) -> Markup {
                 (fact_that_is(retention_class, "Retention left", &retention))
                 (fact("Journal", &journal))
             }
-            @if !source.trouble.is_empty() { p class="trouble" { (words(&source.trouble)) } }
+            @if !trouble.is_empty() { p class="trouble" { (words(trouble)) } }
             @for loss in losses(source) { p class="trouble" { (words(&loss)) } }
         }
     }
@@ -100,59 +105,62 @@ fn losses(source: &SourceReport) -> Vec<String> {
 }
 
 /// The sinks of `source` that the state file does not know, as there was nothing for them yet.
-fn untouched(view: &View, report: &Report, source: &str) -> Vec<String> {
+fn untouched(view: &View, health: &Health, source: &str) -> Vec<String> {
     let is_known = |sink: &str| {
-        report.lanes.iter().any(|lane| (lane.source.as_str(), lane.sink.as_str()) == (source, sink))
+        health.lanes.iter().any(|LaneHealth { report: lane, .. }| {
+            (lane.source.as_str(), lane.sink.as_str()) == (source, sink)
+        })
     };
     let lanes = view.witness.figures.totals().into_keys();
     lanes.filter(|(of, sink)| of == source && !is_known(sink)).map(|(_, sink)| sink).collect()
 }
 
-fn quiet_lane(sink: &str) -> Markup {
-    html! {
-        li class="lane" {
-            div class="name" { h3 { (sink) } span class="state good" { "waiting" } p { "for its first event" } }
-        }
-    }
-}
-
-fn one_lane(view: &View, lane: &LaneReport) -> Markup {
-    let class = match lane.state.as_str() {
-        "flowing" | "draining" => "good",
-        "retrying" => "wait",
-        _ => "bad",
-    };
-    let waiting = match (lane.pending, lane.trouble.is_empty()) {
-        // Nobody knows how many: without a journal it is the portal that holds them.
-        (0, false) => "at the portal".to_owned(),
-        (pending, _) => count(pending),
+/// Before the first event there is nothing that would keep it, but its source.
+fn quiet_lane(sink: &str, source: &SourceHealth) -> Markup {
+    let label = match source.state {
+        SourceState::Polling => "ready".to_owned(),
+        SourceState::Starting => "starting".to_owned(),
+        _ => format!("idle: source {}", source.label),
     };
     html! {
         li class="lane" {
             div class="name" {
-                h3 { (lane.sink) }
-                span class={ "state " (class) } { (lane.state) }
-                @if let Some(when) = when(lane) { p { (when) } }
+                h3 { (sink) }
+                span class={ "state " (class(source.grade.min(Grade::Degraded))) } { (label) }
+                p { "no event yet" }
             }
-            dl {
-                (fact("Delivered", &count(lane.delivered)))
-                (fact("Left out", &count(lane.filtered + lane.expired)))
-                (fact("Waiting", &waiting))
-                (fact_that_is(if lane.dead_letters > 0 { "bad" } else { "" }, "Dead letters", &count(lane.dead_letters)))
-            }
-            (charts(view, lane))
-            @if !lane.trouble.is_empty() { p class="trouble" { (words(&lane.trouble)) } }
         }
     }
 }
 
-fn charts(view: &View, lane: &LaneReport) -> Markup {
-    let steps = view.history.of(&lane.source, &lane.sink);
+fn one_lane(view: &View, health: &LaneHealth) -> Markup {
+    let LaneHealth { report: lane, grade, label, .. } = health;
+    html! {
+        li class="lane" {
+            div class="name" {
+                h3 { (lane.sink) }
+                span class={ "state " (class(*grade)) } { (label) }
+                @if let Some(when) = when(health) { p { (when) } }
+            }
+            dl {
+                (fact("Delivered", &count(lane.delivered)))
+                (fact("Left out", &count(lane.filtered + lane.expired)))
+                (fact("Pending", &count(lane.pending)))
+                (fact_that_is(if lane.dead_letters > 0 { "bad" } else { "" }, "Dead letters", &count(lane.dead_letters)))
+            }
+            (charts(view, &lane.source, &lane.sink))
+            @if !lane.trouble.is_empty() && shows_trouble(health.state) { p class="trouble" { (words(&lane.trouble)) } }
+        }
+    }
+}
+
+fn charts(view: &View, source: &str, sink: &str) -> Markup {
+    let steps = view.history.of(source, sink);
     let rates: Vec<Option<f64>> = steps.iter().map(|step| Some(step.per_second)).collect();
     let latencies: Vec<Option<f64>> = steps.iter().map(|step| step.latency_s).collect();
-    let rate = steps
-        .last()
-        .map_or_else(|| format!("known after {} s", STEP.as_secs()), |step| RATE.spell(step.per_second));
+    let rate = view.history.rate(source, sink, &view.witness.figures);
+    let rate =
+        rate.map_or_else(|| format!("known after {} s", RATE_KNOWN_AFTER.as_secs()), |rate| RATE.spell(rate));
     let latest = latencies.iter().rev().find_map(|latency| *latency);
     let latency = latest.map_or_else(|| "-".to_owned(), |latency| LATENCY.spell(latency));
     html! {
@@ -161,11 +169,14 @@ fn charts(view: &View, lane: &LaneReport) -> Markup {
     }
 }
 
-fn when(lane: &LaneReport) -> Option<String> {
-    let since = lane.since_ms.filter(|_| lane.state != "flowing").map(|ms| format!("for {}", age(ms)));
-    let next = lane.next_ms.map(|ms| format!("next attempt in {}", until(ms)));
-    let parts: Vec<String> = since.into_iter().chain(next).collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
+/// What is noted of its trouble is of now.
+fn shows_trouble(state: LaneState) -> bool {
+    matches!(state, LaneState::Retrying | LaneState::Held | LaneState::Paused)
+}
+
+fn when(lane: &LaneHealth) -> Option<String> {
+    let next_ms = lane.report.next_ms.filter(|_| matches!(lane.state, LaneState::Retrying | LaneState::Held));
+    next_ms.map(|ms| format!("next attempt in {}", until(ms)))
 }
 
 /// A number as people read it: in groups of three.

@@ -1,58 +1,52 @@
-//! The verdicts on what there is to see: does it turn, is it ready, and in a word.
+//! How the running daemon is: what [`crate::health`] says of its sources and lanes, with what only the process itself
+//! knows: whether it stops, whether its loops turn, and whether an attempt hangs.
 
 use std::time::Duration;
 
 use super::View;
 use crate::foreign_text::plain;
+use crate::health::{Grade, Health, SourceState};
 use crate::spelling::span;
-use crate::store::{LaneReport, Report, SourceReport, StoreError};
+use crate::store::StoreError;
+use crate::wall_clock;
 
 /// A receiver's timeout is five minutes at most, with a token to be fetched first; standard output and files have none.
 const ATTEMPT_MAX: Duration = Duration::from_secs(600);
 
-/// How it is, in a word.
+/// How the daemon is, in a word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Condition {
     /// A stop was asked for.
     Stopping,
-    /// Something waits for a person.
-    NeedsPerson,
+    /// Something needs a person.
+    ActionRequired,
     /// Not every source was tried yet.
     Starting,
-    /// Something is in trouble that heals by itself.
-    Healing,
+    /// Something is in trouble, and recovers by itself.
+    Degraded,
     /// Nothing is in trouble.
-    Flowing,
+    Healthy,
 }
 
-/// How it is.
-pub fn condition(view: &View, report: &Report) -> Condition {
-    let vitals = &view.witness.vitals;
-    if vitals.is_draining() {
+/// How the daemon is.
+pub fn condition(view: &View, health: &Health) -> Condition {
+    if view.witness.vitals.is_draining() {
         Condition::Stopping
-    } else if !for_a_person(view, report).is_empty() {
-        Condition::NeedsPerson
-    } else if !vitals.is_up() {
+    } else if !actions(view, health).is_empty() {
+        Condition::ActionRequired
+    } else if is_starting(view, health) {
         Condition::Starting
-    } else if !troubles(report).is_empty() {
-        Condition::Healing
+    } else if health.grade == Grade::Healthy {
+        Condition::Healthy
     } else {
-        Condition::Flowing
+        Condition::Degraded
     }
 }
 
-/// All that is in trouble.
-pub fn troubles(report: &Report) -> Vec<String> {
-    let sources = report.sources.iter().filter(|source| !source.trouble.is_empty()).map(of_source);
-    sources.chain(report.lanes.iter().filter(|lane| !lane.trouble.is_empty()).map(of_lane)).collect()
-}
-
-fn of_source(source: &SourceReport) -> String {
-    format!("source `{}`: {}", source.name, source.trouble)
-}
-
-fn of_lane(lane: &LaneReport) -> String {
-    format!("sink `{}` for `{}` is {}: {}", lane.sink, lane.source, lane.state, lane.trouble)
+/// All that is wrong, the worst first.
+pub fn problems(view: &View, health: &Health) -> Vec<String> {
+    let degraded = health.problems().into_iter().filter(|problem| problem.grade != Grade::ActionRequired);
+    actions(view, health).into_iter().chain(degraded.map(|problem| problem.text)).collect()
 }
 
 /// Why the process should be restarted; empty when it should not.
@@ -62,25 +56,27 @@ pub fn wedged(view: &View) -> Vec<String> {
 }
 
 /// Why the process is not ready; empty when it is.
-pub fn unready(view: &View, report: &Report) -> Vec<String> {
+pub fn unready(view: &View, health: &Health) -> Vec<String> {
     let mut reasons = Vec::new();
     if view.witness.vitals.is_draining() {
         reasons.push("a stop was asked for: finishing what is under way".to_owned());
     }
-    if !view.witness.vitals.is_up() {
+    if is_starting(view, health) {
         reasons.push("starting: not every source was tried yet".to_owned());
     }
-    reasons.extend(for_a_person(view, report));
+    reasons.extend(actions(view, health));
     reasons
 }
 
-/// What does not heal by itself.
-fn for_a_person(view: &View, report: &Report) -> Vec<String> {
-    let sources = report.sources.iter().filter(|source| view.witness.figures.needs_person(&source.name));
-    let lanes = report.lanes.iter().filter(|lane| matches!(lane.state.as_str(), "held" | "paused"));
-    let state = report.trouble.iter();
-    let state = state.map(|reason| format!("nothing goes on until the state can be written: {reason}"));
-    state.chain(sources.map(of_source)).chain(lanes.map(of_lane)).chain(hanging(view)).collect()
+fn is_starting(view: &View, health: &Health) -> bool {
+    let is_starting = health.sources.iter().any(|source| source.state == SourceState::Starting);
+    is_starting || !view.witness.vitals.is_up()
+}
+
+/// What needs a person.
+fn actions(view: &View, health: &Health) -> Vec<String> {
+    let problems = health.problems().into_iter().filter(|problem| problem.grade == Grade::ActionRequired);
+    problems.map(|problem| problem.text).chain(hanging(view)).collect()
 }
 
 /// The sinks with an attempt that has been under way for longer than any that ends by itself.
@@ -92,12 +88,13 @@ fn hanging(view: &View) -> impl Iterator<Item = String> {
     })
 }
 
-/// What the state file says of what is in force.
+/// How all is that is configured.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn report(view: &View) -> Result<Report, StoreError> {
-    Ok(view.witness.roster.sift(view.lookout.report().await?))
+pub async fn health(view: &View) -> Result<Health, StoreError> {
+    let report = view.witness.roster.sift(view.lookout.report().await?);
+    Ok(Health::of(report, wall_clock::now_ms()))
 }
 
 /// All of it in one line.
@@ -106,28 +103,31 @@ pub async fn in_a_word(view: &View) -> String {
         return "starting: not every source was tried yet".to_owned();
     }
     // A line break would begin another message to the service manager.
-    plain(&match report(view).await {
-        Ok(report) => summary(view, &report),
+    plain(&match health(view).await {
+        Ok(health) => summary(view, &health),
         Err(error) => error.to_string(),
     })
 }
 
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-fn summary(view: &View, report: &Report) -> String {
-    let reasons = for_a_person(view, report);
-    let Some(first) = reasons.first() else {
-        let delivered: u64 = report.lanes.iter().map(|lane| lane.delivered).sum();
-        let trouble = match troubles(report).len() {
-            0 => String::new(),
-            count => format!("; {count} in trouble, which heals by itself: `b24relay status`"),
-        };
-        return format!("{}, {delivered} events delivered{trouble}", counted(report.sources.len(), "source"));
+fn summary(view: &View, health: &Health) -> String {
+    let problems = problems(view, health);
+    let word = match condition(view, health) {
+        Condition::Stopping => "stopping",
+        Condition::ActionRequired => "action required",
+        Condition::Starting => "starting",
+        Condition::Degraded => "degraded",
+        Condition::Healthy => {
+            let delivered: u64 = health.lanes.iter().map(|lane| lane.report.delivered).sum();
+            let sources = match health.sources.len() {
+                1 => "1 source".to_owned(),
+                count => format!("{count} sources"),
+            };
+            return format!("{sources}, {delivered} events delivered");
+        }
     };
-    match reasons.len() {
-        1 => format!("a person is needed: {first}"),
-        count => format!("a person is needed: {first} (and {} more)", count - 1),
+    match problems.as_slice() {
+        [] => word.to_owned(),
+        [problem] => format!("{word}: {problem}"),
+        [first, others @ ..] => format!("{word}: {first} (and {} more)", others.len()),
     }
 }

@@ -1,10 +1,10 @@
-//! The last hour of every lane in steps, for the charts of the page.
+//! The last hour of every lane in steps, for the charts of the page, and the rate at this moment.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::figures::Figures;
 
@@ -13,6 +13,9 @@ pub const STEP: Duration = Duration::from_secs(30);
 
 /// So many steps make an hour.
 pub const STEPS: usize = 120;
+
+/// How soon a rate is known. Twice as long after the last event it is 0.
+pub const RATE_KNOWN_AFTER: Duration = Duration::from_secs(5);
 
 /// One lane in one step.
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
@@ -29,20 +32,30 @@ pub struct History(Arc<Mutex<Past>>);
 
 type Lane = (String, String);
 
+/// What was delivered and the latencies of it together in milliseconds, by lane.
+type Totals = BTreeMap<Lane, (u64, u64)>;
+
 #[derive(Default)]
 struct Past {
-    before: BTreeMap<Lane, (u64, u64)>,
+    before: Totals,
     steps: BTreeMap<Lane, VecDeque<Step>>,
+    /// The last two samples.
+    samples: VecDeque<(Instant, Totals)>,
 }
 
 impl History {
-    /// Takes a step every [`STEP`], for ever.
+    /// Takes a sample every [`RATE_KNOWN_AFTER`] and a step every [`STEP`], for ever.
     pub async fn record(&self, figures: &Figures) {
-        let mut ticks = interval(STEP);
+        let mut ticks = interval(RATE_KNOWN_AFTER);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut next_step = Instant::now();
         loop {
-            ticks.tick().await;
-            self.step(figures.totals());
+            let now = ticks.tick().await;
+            self.sample(now, figures.totals());
+            if now >= next_step {
+                next_step = now + STEP;
+                self.step(figures.totals());
+            }
         }
     }
 
@@ -53,9 +66,34 @@ impl History {
         steps.map(|steps| steps.iter().copied().collect()).unwrap_or_default()
     }
 
-    fn step(&self, totals: BTreeMap<Lane, (u64, u64)>) {
+    /// How many events a second that lane has delivered in the last seconds; `None` when that is not known yet.
+    pub fn rate(&self, source: &str, sink: &str, figures: &Figures) -> Option<f64> {
+        self.rate_of(&(source.to_owned(), sink.to_owned()), Instant::now(), &figures.totals())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "it is shown with two digits")]
+    fn rate_of(&self, lane: &Lane, now: Instant, totals: &Totals) -> Option<f64> {
+        let past = self.past();
+        let (at, then) = past.samples.front()?;
+        let elapsed = now.saturating_duration_since(*at);
+        if elapsed < RATE_KNOWN_AFTER {
+            return None;
+        }
+        let delivered = |totals: &Totals| totals.get(lane).map_or(0, |(delivered, _)| *delivered);
+        Some(delivered(totals).saturating_sub(delivered(then)) as f64 / elapsed.as_secs_f64())
+    }
+
+    fn sample(&self, at: Instant, totals: Totals) {
+        let samples = &mut self.past().samples;
+        if samples.len() == 2 {
+            samples.pop_front();
+        }
+        samples.push_back((at, totals));
+    }
+
+    fn step(&self, totals: Totals) {
         let mut past = self.past();
-        let Past { before, steps } = &mut *past;
+        let Past { before, steps, .. } = &mut *past;
         for (lane, now) in &totals {
             let then = before.get(lane).copied().unwrap_or_default();
             let steps = steps.entry(lane.clone()).or_default();
@@ -96,5 +134,21 @@ mod tests {
         history.step([(lane, (200 * 60, 200 * 60 * 500))].into());
         assert_eq!(history.of("support", "crm").last(), Some(&Step { per_second: 0.0, latency_s: None }));
         assert_eq!(history.of("support", "other"), []);
+    }
+
+    #[test]
+    fn a_rate_falls_to_nothing_within_two_samples_of_the_last_event() {
+        let (history, lane) = (History::default(), ("support".to_owned(), "crm".to_owned()));
+        let totals = |delivered| Totals::from([(lane.clone(), (delivered, 0))]);
+        let at = |samples| Instant::now() + samples * RATE_KNOWN_AFTER;
+        let (start, first, second) = (at(0), at(1), at(2));
+        let rate = |now, delivered| history.rate_of(&lane, now, &totals(delivered));
+        assert_eq!(rate(start, 0), None);
+        history.sample(start, totals(0));
+        assert_eq!(rate(start, 0), None);
+        history.sample(first, totals(50));
+        assert!(rate(first, 50).is_some_and(|rate| (9.9..=10.1).contains(&rate)));
+        history.sample(second, totals(50));
+        assert_eq!(rate(second, 50), Some(0.0));
     }
 }

@@ -10,19 +10,16 @@ use prometheus_client::registry::Registry;
 
 use super::figures::Figures;
 use super::process;
+use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth};
 use crate::stdio::stderr;
-use crate::store::{LaneReport, Report, SourceReport};
-
-/// The states that a lane can be in, as `status` names them.
-const LANE_STATES: [&str; 5] = ["flowing", "retrying", "held", "paused", "draining"];
 
 type Labels<const N: usize> = [(&'static str, String); N];
 type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 type Seconds<const N: usize> = Family<Labels<N>, Gauge<f64, AtomicU64>>;
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
-/// The metrics of `report`, and of the attempts under way.
-pub fn of_report(report: &Report, figures: &Figures) -> Registry {
+/// The metrics of `health`, and of the attempts under way.
+pub fn of_health(health: &Health, figures: &Figures) -> Registry {
     let mut registry = Registry::with_prefix("b24relay");
     let attempts = Seconds::<1>::default();
     registry.register(
@@ -36,21 +33,21 @@ pub fn of_report(report: &Report, figures: &Figures) -> Registry {
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     registry.register("build", "This program", Info::new(version));
     let writable = Gauge::<i64>::default();
-    writable.set(report.trouble.is_none().into());
+    writable.set(health.trouble.is_none().into());
     registry.register("state_writable", "0 while nothing goes on, as the state file takes nothing", writable);
     let dropped = Counter::<u64>::default();
     dropped.inc_by(stderr::dropped_lines());
     registry.register("log_dropped_lines", "Log lines that nobody took from standard error", dropped);
-    sources(&mut registry, &report.sources);
-    lanes(&mut registry, &report.lanes);
+    sources(&mut registry, &health.sources);
+    lanes(&mut registry, &health.lanes);
     let (letters, bytes) = (Gauges::<1>::default(), Gauges::<1>::default());
     registry.register("dead_letters", "Dead letters by sink", letters.clone());
     registry.register("dead_letter_bytes", "How much they take", bytes.clone());
-    for lane in &report.lanes {
-        let sink = [("sink", lane.sink.clone())];
+    for lane in &health.lanes {
+        let sink = [("sink", lane.report.sink.clone())];
         drop((letters.get_or_create(&sink), bytes.get_or_create(&sink)));
     }
-    for grave in &report.dead_letters {
+    for grave in &health.dead_letters {
         let sink = [("sink", grave.sink.clone())];
         letters.get_or_create(&sink).set(signed(grave.count));
         bytes.get_or_create(&sink).set(signed(grave.bytes));
@@ -58,11 +55,15 @@ pub fn of_report(report: &Report, figures: &Figures) -> Registry {
     registry
 }
 
-fn sources(registry: &mut Registry, sources: &[SourceReport]) {
+fn sources(registry: &mut Registry, sources: &[SourceHealth]) {
     let [up, events, bytes, confirmed] = [(); 4].map(|()| Gauges::<1>::default());
     let [success, oldest, left] = [(); 3].map(|()| Seconds::<1>::default());
     let [gaps, skipped, losses, stolen] = [(); 4].map(|()| Counters::<1>::default());
-    registry.register("source_up", "1 when nothing keeps it from polling", up.clone());
+    registry.register(
+        "source_up",
+        "1 while it polls: 0 when it is blocked, refused, retrying, starting or overdue",
+        up.clone(),
+    );
     registry.register(
         "source_last_success_timestamp_seconds",
         "The last finished poll, to 10 s",
@@ -97,9 +98,9 @@ fn sources(registry: &mut Registry, sources: &[SourceReport]) {
     );
     registry.register("journal_events", "Events in the journal", events.clone());
     registry.register("journal_bytes", "How much they take", bytes.clone());
-    for report in sources {
+    for SourceHealth { report, grade, .. } in sources {
         let source = [("source", report.name.clone())];
-        up.get_or_create(&source).set(report.trouble.is_empty().into());
+        up.get_or_create(&source).set((*grade == Grade::Healthy).into());
         if let Some(polled_ms) = report.polled_ms {
             success.get_or_create(&source).set(seconds(polled_ms));
         }
@@ -120,7 +121,7 @@ fn sources(registry: &mut Registry, sources: &[SourceReport]) {
     }
 }
 
-fn lanes(registry: &mut Registry, lanes: &[LaneReport]) {
+fn lanes(registry: &mut Registry, lanes: &[LaneHealth]) {
     let [delivered, buried] = [(); 2].map(|()| Counters::<2>::default());
     let (discarded, states) = (Counters::<3>::default(), Gauges::<3>::default());
     let [settled, pending] = [(); 2].map(|()| Gauges::<2>::default());
@@ -134,7 +135,7 @@ fn lanes(registry: &mut Registry, lanes: &[LaneReport]) {
         settled.clone(),
     );
     registry.register("sink_pending_events", "Events in the journal that it has not got", pending.clone());
-    for lane in lanes {
+    for LaneHealth { report: lane, state, .. } in lanes {
         let labels = || [("source", lane.source.clone()), ("sink", lane.sink.clone())];
         let with = |name, value: &str| {
             let [source, sink] = labels();
@@ -146,8 +147,8 @@ fn lanes(registry: &mut Registry, lanes: &[LaneReport]) {
         discarded.get_or_create(&with("reason", "expired")).inc_by(lane.expired);
         settled.get_or_create(&labels()).set(signed(lane.next.saturating_sub(1)));
         pending.get_or_create(&labels()).set(signed(lane.pending));
-        for state in LANE_STATES {
-            states.get_or_create(&with("state", state)).set((lane.state == state).into());
+        for each in LaneState::ALL {
+            states.get_or_create(&with("state", each.word())).set((each == *state).into());
         }
     }
 }

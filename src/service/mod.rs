@@ -18,6 +18,7 @@ mod page;
 mod process;
 mod roster;
 mod server;
+mod summary;
 mod surface;
 mod troubles;
 mod under_way;
@@ -86,6 +87,11 @@ impl View {
     /// Shows it to whoever asks, and to the service manager, for ever.
     pub async fn show(&self) {
         let Witness { figures, surface, .. } = &self.witness;
-        tokio::join!(surface.serve(self), self.history.record(figures), Notifier.run(self));
+        tokio::join!(
+            surface.serve(self),
+            self.history.record(figures),
+            Notifier.run(self),
+            summary::run(self)
+        );
     }
 }

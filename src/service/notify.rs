@@ -14,7 +14,7 @@ use super::View;
 use super::health;
 
 /// How often the word on what goes on is renewed.
-const STATUS_INTERVAL: Duration = Duration::from_secs(10);
+const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How many messages may wait for a service manager that does not listen; more are left out.
 const MESSAGES_MAX: usize = 64;

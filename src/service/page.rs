@@ -10,8 +10,9 @@ use super::flows;
 use super::glimpses::Glimpse;
 use super::health::{self, Condition};
 use super::troubles::Trouble;
+use crate::health::Health;
 use crate::spelling::{ago, size, time};
-use crate::store::{GraveReport, Report};
+use crate::store::GraveReport;
 
 /// How often a browser asks for it again, in seconds.
 const REFRESH_S: u32 = 10;
@@ -19,13 +20,14 @@ const REFRESH_S: u32 = 10;
 /// The page's looks.
 pub const STYLE: &str = include_str!("page.css");
 
-/// The page of `report`.
-pub fn page(view: &View, report: &Report) -> Markup {
-    let condition = health::condition(view, report);
+/// The page of `health`.
+pub fn page(view: &View, health: &Health) -> Markup {
+    let condition = health::condition(view, health);
     let (headline, class) = headline(condition);
     let reasons = match condition {
-        Condition::Healing => health::troubles(report),
-        _ => health::unready(view, report),
+        Condition::Healthy => Vec::new(),
+        Condition::Stopping | Condition::Starting => health::unready(view, health),
+        Condition::ActionRequired | Condition::Degraded => health::problems(view, health),
     };
     let glimpses = view.witness.glimpses.latest();
     html! {
@@ -42,16 +44,16 @@ pub fn page(view: &View, report: &Report) -> Markup {
                 header {
                     h1 { "b24relay" }
                     p class="version" { (env!("CARGO_PKG_VERSION")) }
-                    p class="sum" { (sum(view, report)) }
+                    p class="sum" { (sum(view, health)) }
                 }
                 main {
                     (verdict(headline, class, &reasons))
-                    (flows::flows(view, report))
-                    @if !report.dead_letters.is_empty() { (graves(&report.dead_letters)) }
+                    (flows::flows(view, health))
+                    @if !health.dead_letters.is_empty() { (graves(&health.dead_letters)) }
                     @if !glimpses.is_empty() { (events(&glimpses)) }
                     (troubles(&view.troubles.latest()))
                 }
-                footer { "As of " (time(crate::wall_clock::now_ms())) ", renewed every " (REFRESH_S) " s. The same as "
+                footer { "As of " (time(health.at_ms)) ", renewed every " (REFRESH_S) " s. The same as "
                     a href="status" { "JSON" } " and as " a href="metrics" { "metrics" } "." }
             }
         }
@@ -61,19 +63,20 @@ pub fn page(view: &View, report: &Report) -> Markup {
 fn headline(condition: Condition) -> (&'static str, &'static str) {
     match condition {
         Condition::Stopping => ("stopping", "wait"),
-        Condition::NeedsPerson => ("a person is needed", "bad"),
+        Condition::ActionRequired => ("action required", "bad"),
         Condition::Starting => ("starting", "wait"),
-        Condition::Healing => ("in trouble that heals by itself", "wait"),
-        Condition::Flowing => ("everything flows", "good"),
+        Condition::Degraded => ("degraded, recovering", "wait"),
+        Condition::Healthy => ("healthy", "good"),
     }
 }
 
-fn sum(view: &View, report: &Report) -> String {
+fn sum(view: &View, health: &Health) -> String {
     let running = view.witness.figures.totals().into_keys().map(|(_, sink)| sink);
-    let sinks: BTreeSet<String> = report.lanes.iter().map(|lane| lane.sink.clone()).chain(running).collect();
-    let delivered = report.lanes.iter().map(|lane| lane.delivered).sum();
+    let sinks: BTreeSet<String> =
+        health.lanes.iter().map(|lane| lane.report.sink.clone()).chain(running).collect();
+    let delivered = health.lanes.iter().map(|lane| lane.report.delivered).sum();
     let several = |count: usize, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    let (sources, sinks) = (several(report.sources.len(), "source"), several(sinks.len(), "sink"));
+    let (sources, sinks) = (several(health.sources.len(), "source"), several(sinks.len(), "sink"));
     format!("{sources}, {sinks}, {} deliveries", flows::count(delivered))
 }
 

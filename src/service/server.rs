@@ -165,8 +165,8 @@ async fn admit(
             plain(StatusCode::METHOD_NOT_ALLOWED, "only to be looked at")
         }
         ("/livez", verdict) => told(&health::wedged(&gate.view), verdict),
-        ("/readyz", verdict) => match health::report(&gate.view).await {
-            Ok(report) => told(&health::unready(&gate.view, &report), verdict),
+        ("/readyz", verdict) => match health::health(&gate.view).await {
+            Ok(health) => told(&health::unready(&gate.view, &health), verdict),
             Err(error) => told(&[error.to_string()], verdict),
         },
         (_, Verdict::Granted) => next.run(request).await,
@@ -221,9 +221,9 @@ fn with_type(kind: &'static str, body: String) -> Response {
 }
 
 async fn show_page(State(view): State<View>) -> Response {
-    match health::report(&view).await {
-        Ok(report) => {
-            let page = page::page(&view, &report).into_string();
+    match health::health(&view).await {
+        Ok(health) => {
+            let page = page::page(&view, &health).into_string();
             with_type("text/html; charset=utf-8", visible(&page))
         }
         Err(error) => plain(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
@@ -231,12 +231,12 @@ async fn show_page(State(view): State<View>) -> Response {
 }
 
 async fn show_status(State(view): State<View>) -> Response {
-    let report = match health::report(&view).await {
-        Ok(report) => report,
+    let health = match health::health(&view).await {
+        Ok(health) => health,
         Err(error) => return plain(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     };
-    let reasons = health::unready(&view, &report);
-    let mut shown = json!(report);
+    let reasons = health::unready(&view, &health);
+    let mut shown = json!(health);
     shown["version"] = json!(env!("CARGO_PKG_VERSION"));
     shown["unready"] = json!(reasons);
     shown["wedged"] = json!(health::wedged(&view));
@@ -245,8 +245,8 @@ async fn show_status(State(view): State<View>) -> Response {
 
 async fn show_metrics(State(view): State<View>, request: Request) -> Response {
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let of_report = match health::report(&view).await {
-        Ok(report) => metrics::of_report(&report, &view.witness.figures),
+    let of_report = match health::health(&view).await {
+        Ok(health) => metrics::of_health(&health, &view.witness.figures),
         Err(error) => return plain(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     };
     let of_process = metrics::of_process();

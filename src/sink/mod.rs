@@ -31,6 +31,14 @@ use crate::shutdown::Signals;
 
 pub use reach::{cautions, proxy_to, reach};
 
+/// Before a receiver's own words in a reason.
+const QUOTATION: &str = ", \"";
+
+/// `reason` without the receiver's own words, which may be others each time for the same cause.
+pub fn cause(reason: &str) -> &str {
+    reason.split_once(QUOTATION).map_or(reason, |(cause, _)| cause)
+}
+
 /// Why an attempt did not deliver. Matched on by the lane.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverError {

@@ -59,7 +59,7 @@ pub use pauses::Resumed;
 pub use report::{GapReport, GraveReport, LaneReport, MoveReport, Report, SourceReport};
 pub use simulation::{LaneView, View};
 pub use skips::Skip;
-pub use sources::{GAP_KIND, Gap, Health};
+pub use sources::{Activity, GAP_KIND, Gap, Health, SourceNote};
 pub use undelivered::Undelivered;
 use wait::{Wait, Waits};
 

@@ -6,18 +6,15 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::lock::{self, Lock};
-use super::{Gap, Skip, StoreError, file, now_ms, schema, skips};
+use super::{Gap, Skip, SourceNote, StoreError, file, now_ms, schema, skips};
 use crate::checkpoint::Checkpoint;
 use crate::event::Seq;
-
-/// A source that polls has left word of it within this time, unless it follows a silence.
-const NOTED_WITHIN_MS: i64 = 30_000;
 
 /// How long the portal keeps an event (PORTAL.md 2.5).
 const LIFETIME_S: i64 = 24 * 3600;
 
 /// The state file at one moment.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Who runs on it, if anybody does.
     pub holder: Option<String>,
@@ -35,22 +32,8 @@ pub struct Report {
     pub moves: Vec<MoveReport>,
 }
 
-impl Report {
-    /// The sink that `source` waits for, as it does in direct mode: it has not polled for a while, for no reason of
-    /// its own, and the sink takes nothing.
-    pub fn obstacle(&self, source: &SourceReport) -> Option<&str> {
-        let is_waiting = |lane: &&LaneReport| {
-            let is_stuck = matches!(lane.state.as_str(), "retrying" | "held");
-            lane.source == source.name && is_stuck && lane.since_ms > source.polled_ms
-        };
-        let has_stopped = |ms| now_ms().saturating_sub(ms) > NOTED_WITHIN_MS;
-        let is_silent = source.trouble.is_empty() && source.polled_ms.is_none_or(has_stopped);
-        self.lanes.iter().find(is_waiting).filter(|_| is_silent).map(|lane| lane.sink.as_str())
-    }
-}
-
 /// One source.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct SourceReport {
     /// Its name.
     pub name: String,
@@ -58,8 +41,9 @@ pub struct SourceReport {
     pub identity: String,
     /// When its last finished poll was noted, in Unix milliseconds.
     pub polled_ms: Option<i64>,
-    /// What keeps it from polling; empty when nothing does.
-    pub trouble: String,
+    /// What it does, as the daemon noted it last.
+    #[serde(skip)]
+    pub note: SourceNote,
     /// The portal has been told to forget all below it.
     pub confirmed: u64,
     /// Nothing below it is wanted, as a person has said or an older version has left it; 1 when everything is.
@@ -90,7 +74,7 @@ pub struct SourceReport {
 }
 
 /// One sink's way through one source.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct LaneReport {
     /// The source's name.
     pub source: String,
@@ -112,8 +96,9 @@ pub struct LaneReport {
     pub dead_letters: u64,
     /// How many events that the source has read it has not settled.
     pub pending: u64,
-    /// `flowing`, `retrying`, `held`, `paused` or `draining`.
-    pub state: String,
+    /// `flowing`, `retrying`, `held`, `paused` or `draining`, as the daemon noted it last.
+    #[serde(skip)]
+    pub noted_state: String,
     /// Since when, in Unix milliseconds.
     pub since_ms: Option<i64>,
     /// When it tries again, in Unix milliseconds.
@@ -123,7 +108,7 @@ pub struct LaneReport {
 }
 
 /// A stretch of time whose events may be lost.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct GapReport {
     /// Its ends, as people write them.
     pub from: String,
@@ -148,7 +133,7 @@ impl GapReport {
 }
 
 /// A portal that was seen moving.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct MoveReport {
     /// Its host in the configuration.
     pub portal: String,
@@ -157,7 +142,7 @@ pub struct MoveReport {
 }
 
 /// The dead letters of one sink, whether it is configured or not.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct GraveReport {
     /// The sink's name.
     pub sink: String,
@@ -224,7 +209,7 @@ fn select_sources(connection: &Connection) -> rusqlite::Result<Vec<SourceReport>
             name,
             identity: row.get(1)?,
             polled_ms: row.get(2)?,
-            trouble: row.get(3)?,
+            note: SourceNote::parse(&row.get::<_, String>(3)?),
             confirmed: row.get(4)?,
             losses: row.get(5)?,
             generation: row.get(6)?,
@@ -289,7 +274,7 @@ fn select_lanes(connection: &Connection) -> rusqlite::Result<Vec<LaneReport>> {
             trouble: row.get(6)?,
             expired: row.get(7)?,
             buried: row.get(8)?,
-            state: row.get(9)?,
+            noted_state: row.get(9)?,
             since_ms: row.get(10)?,
             next_ms: row.get(11)?,
             pending: pending(row.get(2)?, &row.get::<_, String>(12)?, row.get(13)?),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::params;
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
@@ -16,8 +17,8 @@ use crate::wall_clock::now_ms;
 pub struct Health {
     /// Its last poll finished just now.
     pub has_polled: bool,
-    /// What keeps it from polling; empty when nothing does.
-    pub trouble: String,
+    /// What it does.
+    pub activity: Activity,
     /// As [`super::Adopted::covered_ms`]; never moves back. `None` changes nothing.
     pub covered_ms: Option<i64>,
     /// By how much the portal's clock is ahead of this machine's, in milliseconds.
@@ -26,8 +27,63 @@ pub struct Health {
 
 impl Health {
     /// Of a source that cannot be polled at all.
-    pub fn troubled(trouble: String) -> Self {
-        Self { has_polled: false, trouble, covered_ms: None, skew_ms: 0 }
+    pub fn refused(trouble: String) -> Self {
+        Self { has_polled: false, activity: Activity::Refused { trouble }, covered_ms: None, skew_ms: 0 }
+    }
+}
+
+/// What a source does, as its daemon noted it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "activity", rename_all = "snake_case")]
+pub enum Activity {
+    /// Its polls are answered.
+    Polling {
+        /// When the next poll is due, in Unix milliseconds.
+        due_ms: i64,
+    },
+    /// Its last poll failed, and it tries again.
+    Retrying {
+        /// Why.
+        trouble: String,
+    },
+    /// Its portal refuses it, or it cannot be opened: a person must act.
+    Refused {
+        /// Why, and what to do.
+        trouble: String,
+    },
+    /// It does not poll, because a sink is behind.
+    Blocked {
+        /// The sink; `None` when it is one that is no longer configured.
+        sink: Option<String>,
+        /// Why, and what to do.
+        trouble: String,
+    },
+}
+
+/// An [`Activity`] with the time at which it was noted. The column `trouble` holds it as JSON.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SourceNote {
+    /// In Unix milliseconds; `None` in what an older version has noted.
+    pub noted_ms: Option<i64>,
+    /// What was noted.
+    #[serde(flatten)]
+    pub activity: Activity,
+}
+
+impl SourceNote {
+    /// What the column holds: nothing, JSON, or a trouble in the words of an older version.
+    pub(super) fn parse(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_else(|_| {
+            let activity = match text {
+                "" => Activity::Polling { due_ms: 0 },
+                trouble => Activity::Retrying { trouble: trouble.to_owned() },
+            };
+            Self { noted_ms: None, activity }
+        })
+    }
+
+    fn text(&self) -> String {
+        json!(self).to_string()
     }
 }
 
@@ -75,7 +131,8 @@ impl Store {
     /// As [`Store::commit`].
     pub async fn note_source(&self, source: &str, health: Health) -> Result<(), StoreError> {
         let source = source.to_owned();
-        let Health { has_polled, trouble, covered_ms, skew_ms } = health;
+        let Health { has_polled, activity, covered_ms, skew_ms } = health;
+        let trouble = SourceNote { noted_ms: Some(now_ms()), activity }.text();
         self.run(move |connection| {
             connection.execute(
                 "INSERT INTO source (name, identity, adopted_ms, trouble) VALUES (?1, '', ?4, ?2)

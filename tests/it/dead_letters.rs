@@ -47,7 +47,7 @@ async fn a_rejected_event_becomes_a_dead_letter_and_holds_up_nobody() {
         (&lane["delivered"], &lane["buried"], &lane["dead_letters"]),
         (&json!(20), &json!(2), &json!(2))
     );
-    assert_eq!((&lane["state"], &lane["trouble"]), (&json!("flowing"), &json!("")), "{lane}");
+    assert_eq!((&lane["state"], &lane["trouble"]), (&json!("stopped"), &json!("")), "{lane}");
 
     let raw = stdout(&finished(&["dead-letters", "show", "2", "--raw"], setup.folder()).await);
     let payload = raw.strip_suffix('\n').unwrap();
@@ -62,7 +62,8 @@ async fn a_rejected_event_becomes_a_dead_letter_and_holds_up_nobody() {
         (&letter["status"], &letter["attempts"], &letter["type"]),
         (&json!(422), &json!(3), &json!("ONIMV2ODD"))
     );
-    assert_eq!(letter["reason"], format!("{} answered 422 Unprocessable Entity", receiver.address));
+    let reason = format!("{} answered 422 Unprocessable Entity, \"no [31m ыы", receiver.address);
+    assert!(letter["reason"].as_str().unwrap().starts_with(&reason), "{letter}");
     let answer = letter["answer"].as_str().unwrap();
     assert!(answer.starts_with("no [31m ыы") && (4090..=4096).contains(&answer.len()), "{}", answer.len());
     assert!(letter["first_ms"].as_i64() <= letter["buried_ms"].as_i64(), "{letter}");

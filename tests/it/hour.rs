@@ -8,7 +8,7 @@ use std::time::Duration;
 use b24relay::config::HttpConfig;
 use b24relay::event::{Event, EventId, Queue};
 use b24relay::service::{LaneFigures, Server, Troubles, View, Witness};
-use b24relay::store::Store;
+use b24relay::store::{Activity, Health, Store};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::task::yield_now;
@@ -152,6 +152,11 @@ async fn an_hour_is_drawn_with_its_scales() {
     let Some(browser) = Browser::start().await else { return };
     let (portal, crm, analytics) = (Portal::start().await, Receiver::start().await, Receiver::start().await);
     let (_setup, store) = state_of(Setup::new(), &portal, &crm, &analytics).await;
+    for source in ["support", "sales"] {
+        let activity = Activity::Polling { due_ms: i64::MAX };
+        let health = Health { has_polled: true, activity, covered_ms: None, skew_ms: 0 };
+        store.note_source(source, health).await.unwrap();
+    }
     let witness = Witness::default();
     let listen = "127.0.0.1:0".parse().unwrap();
     let server = Server::listen(&HttpConfig { listen, token: None, shows_payloads: false }).await.unwrap();
@@ -165,7 +170,7 @@ async fn an_hour_is_drawn_with_its_scales() {
     resume();
 
     browser.open(&url).await;
-    assert_seen(&browser, ".verdict, .lane", &["in trouble that heals by itself", "1,284"]).await;
+    assert_seen(&browser, ".verdict, .lane", &["degraded, recovering", "1,284"]).await;
     assert_seen(&browser, "section", &["b24relay dead-letters list --sink crm"]).await;
     let charts = browser.ask(ENDS, Value::Null).await;
     let charts = charts.as_array().unwrap();

@@ -87,8 +87,7 @@ async fn it_is_ready_though_every_source_is_refused_and_says_so_at_once() {
     until("it is ready", async || manager.count("READY=1") == 1).await;
     let told = manager.told.lock().unwrap().clone();
     let ready = told.iter().position(|line| line == "READY=1").unwrap();
-    let words =
-        "STATUS=a person is needed: source `support`: `profile`: a web page instead of the portal's answer";
+    let words = "STATUS=action required: source `support` is refused: `profile`: a web page instead of the portal's answer";
     assert!(told[ready + 1].starts_with(words), "{told:?}");
     assert_eq!(manager.relay.stop().await, 0, "{}", manager.relay.log());
 }

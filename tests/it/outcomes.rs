@@ -97,7 +97,7 @@ async fn in_journal_mode_a_paused_sink_stops_nobody_else() {
     assert_eq!(code(&once), 75, "{}", stderr(&once));
     assert_eq!(setup.filed_count(), 10);
     assert_eq!(receiver.count(), 2, "one for each source");
-    assert_eq!(setup.lane_of("archive").await["state"], "flowing");
+    assert_eq!(setup.lane_of("archive").await["state"], "stopped");
     assert_eq!(stderr(&once).matches("sink is paused").count(), 2);
 
     receiver.answer_always(None);

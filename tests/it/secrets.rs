@@ -167,7 +167,8 @@ async fn no_fault_of_the_portal_shows_it_in_a_json_log() {
 async fn assert_status_silent(setup: &Setup) {
     for args in [["status"].as_slice(), &["status", "--json"], &["check", "--no-network"]] {
         let output = finished(args, setup.folder()).await;
-        assert_eq!(code(&output), 0, "{args:?}: {}", stderr(&output));
+        // `status` says so when no daemon runs.
+        assert!(matches!(code(&output), 0 | 69), "{args:?}: {}", stderr(&output));
         assert_output_silent(&format!("{args:?}"), &output);
     }
 }

@@ -25,7 +25,11 @@ impl Shown {
     }
 
     pub async fn start(setup: &Setup) -> Self {
-        let relay = setup.run();
+        Self::of(setup.run()).await
+    }
+
+    /// One that was started some other way.
+    pub async fn of(relay: Relay) -> Self {
         relay.until_logged("metrics and health are at").await;
         let log = relay.log();
         let address = log.split("health are at ").nth(1).unwrap().split([' ', '\n', '"']).next().unwrap();

@@ -138,13 +138,13 @@ async fn a_held_sink_a_refused_source_and_a_stop_make_it_unready_and_say_why() {
     portal.fault(json!({"kind": "error", "status": 401, "code": "INVALID_CREDENTIALS", "times": 1000})).await;
     until("a person is needed for the source", async || {
         let (_, text) = shown.text("readyz").await;
-        text.contains("source `support`: ") && text.contains("INVALID_CREDENTIALS")
+        text.contains("source `support` is refused: ") && text.contains("INVALID_CREDENTIALS")
     })
     .await;
     assert_eq!(shown.metric(r#"b24relay_source_needs_person{source="support"}"#).await, Some(1.0));
     assert_eq!(shown.metric(r#"b24relay_source_up{source="support"}"#).await, Some(0.0));
     let (_, page) = shown.text("").await;
-    assert!(page.contains("a person is needed") && page.contains("INVALID_CREDENTIALS"), "{page}");
+    assert!(page.contains("action required") && page.contains("INVALID_CREDENTIALS"), "{page}");
     shown.relay.stop().await;
 }
 
@@ -342,6 +342,7 @@ async fn wrong_tokens_are_counted_and_logged_once_a_minute_and_the_right_one_doe
         _ = guesses => panic!("who has the token waited for who has not"),
         () = until("all are counted", async || shown.metric(metric).await == Some(40.0)) => {}
     }
+    shown.relay.until_logged("had a wrong token").await;
     let log = shown.relay.log();
     assert_eq!(log.matches("had a wrong token").count(), 1, "{log}");
     assert!(!log.contains("9f86d081"), "{log}");

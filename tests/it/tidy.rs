@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
             "event",
             "foreign_text",
+            "health",
             "portal",
             "relay",
             "retry",
@@ -49,7 +50,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wall_clock",
         ],
     ),
-    ("service", &["config", "event", "foreign_text", "spelling", "stdio", "store", "wall_clock"]),
+    ("service", &["config", "event", "foreign_text", "health", "spelling", "stdio", "store", "wall_clock"]),
+    ("health", &["spelling", "store"]),
     ("portal", &["config", "event", "foreign_text", "fuzzing", "http_client", "retry"]),
     (
         "sink",

@@ -62,10 +62,9 @@ async fn a_terminal_gets_colours_and_a_table_that_stays_aligned() {
     let terminal = Terminal::open(50, 300);
     let mut status = terminal.start(&["status"], &[], setup.folder());
     assert_eq!(status.exit_code().await, 0);
-    let end = "answered 401";
-    until("all is written", async || terminal.written().trim_end().contains(end)).await;
+    until("all is written", async || terminal.written().trim_end().ends_with(" ago")).await;
     let coloured = terminal.written();
-    for word in ["well", "flowing", "running"] {
+    for word in ["polling", "flowing", "running"] {
         assert!(coloured.contains(&format!("{GREEN}{word}\u{1b}[0m")), "{word}: {coloured:?}");
     }
     assert!(coloured.contains(&format!("{RED}held\u{1b}[0m since")), "{coloured:?}");
@@ -74,6 +73,32 @@ async fn a_terminal_gets_colours_and_a_table_that_stays_aligned() {
     let header = shown.lines().find(|line| line.contains("LAST COMMIT")).unwrap();
     let column = header.find("STATE").unwrap();
     assert_eq!([&lanes[1][column..][..7], &lanes[2][column..][..4]], ["flowing", "held"], "{shown}");
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_table_stays_whole_on_a_terminal_of_80_columns() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let setup = Setup::new().with_source(&portal).with_file().with_receiver(&receiver);
+    receiver.answer_always(Some(422));
+    portal.record(1, 2).await;
+    let mut relay = setup.run();
+    until("both are buried", async || setup.lane_of("crm").await["dead_letters"] == 2).await;
+    receiver.answer_always(Some(401));
+    portal.record(1, 1).await;
+    setup.until_crm_is("held").await;
+    let terminal = Terminal::open(50, 80);
+    let mut status = terminal.start(&["status"], &[], setup.folder());
+    assert_eq!(status.exit_code().await, 0);
+    until("the last row is written", async || bare(&terminal.written()).contains("support  crm")).await;
+    let shown = bare(&terminal.written());
+    let rows: Vec<&str> = shown.lines().filter(|line| line.starts_with("support ")).collect();
+    assert_eq!(rows.len(), 3, "{shown}");
+    let tables: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("SOURCE")).collect();
+    assert!(tables.iter().all(|line| line.trim_end().chars().count() <= 80), "{shown}");
+    for header in ["STATE", "LAST POLL", "PENDING", "DELIVERED"] {
+        assert!(tables.iter().any(|line| line.contains(header)), "{header}: {shown}");
+    }
     relay.stop().await;
 }
 
@@ -88,7 +113,7 @@ async fn colours_are_for_terminals_alone_and_not_for_those_who_want_none() {
     {
         let terminal = Terminal::open(50, 300);
         let mut status = terminal.start(&["status"], &environment, setup.folder());
-        assert_eq!(status.exit_code().await, 0);
+        assert_eq!(status.exit_code().await, 69);
         until("all is written", async || bare(&terminal.written()).matches("stopped").count() == 2).await;
         assert_eq!(terminal.written().contains('\u{1b}'), is_coloured, "{environment:?}");
     }

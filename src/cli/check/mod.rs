@@ -132,7 +132,7 @@ fn stated(loaded: &Loaded) -> Report {
     };
     let sink = |sink: &SinkConfig| Subject::stated(&sink.name, target(&sink.target), sink::proxy_to(sink));
     let local = |name: &str| Subject::stated(name, String::new(), Ok(None));
-    let notices = loaded.notices.iter().map(|notice| Finding::warn("deprecated", notice, ""));
+    let notices = loaded.notices.iter().map(|notice| Finding::warn("should be changed", notice, ""));
     Report {
         configuration: local(&file).with(machine::secrets(&loaded.secret_files)).with(notices),
         state: local(&config.state.display().to_string()),

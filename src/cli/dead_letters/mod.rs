@@ -27,7 +27,7 @@ Examples:
   b24relay dead-letters discard 17 18 --yes";
 
 /// How much of a reason and of a type is listed, in characters.
-const REASON_MAX: usize = 80;
+const REASON_MAX: usize = 300;
 const KIND_MAX: usize = 40;
 
 #[derive(Debug, Args)]

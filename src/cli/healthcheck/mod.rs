@@ -17,6 +17,7 @@ use super::exit::Exit;
 use super::output::{print, print_raw_json};
 use super::spelling::{duration, now_ms, span};
 use crate::config::{self, ConfigError};
+use crate::health::Health;
 use crate::store::{Report, Store};
 use judgement::{Expected, Finding, Judgement, Kind};
 
@@ -96,7 +97,7 @@ fn configured(
 }
 
 /// What was found out.
-struct Health {
+struct Verdict {
     /// Who runs on the state file.
     daemon: Option<String>,
     /// What can be said when nothing is wrong.
@@ -104,29 +105,29 @@ struct Health {
     findings: Vec<Finding>,
 }
 
-impl Health {
+impl Verdict {
     fn none(finding: Finding) -> Self {
         Self { daemon: None, praise: String::new(), findings: vec![finding] }
     }
 }
 
-fn examine(state: &Path, expected: &Expected) -> Health {
+fn examine(state: &Path, expected: &Expected) -> Verdict {
     // Before it has run for the first time there is no file yet.
     match state.try_exists() {
         Ok(true) => {}
         Ok(false) => {
             let text = format!("no daemon runs on `{}`: there is no such file", state.display());
-            return Health::none(Finding::ill(Kind::NotRunning, &text));
+            return Verdict::none(Finding::ill(Kind::NotRunning, &text));
         }
         Err(error) => {
             let text = format!("cannot look at the state file `{}`: {error}", state.display());
-            return Health::none(Finding::ill(Kind::Unreadable, &text));
+            return Verdict::none(Finding::ill(Kind::Unreadable, &text));
         }
     }
     match Store::report(state) {
-        Ok(report) if report.holder.is_none() => Health::none(not_running(state)),
+        Ok(report) if report.holder.is_none() => Verdict::none(not_running(state)),
         Ok(report) => judge(report, expected),
-        Err(error) => Health::none(Finding::ill(Kind::Unreadable, &error.to_string())),
+        Err(error) => Verdict::none(Finding::ill(Kind::Unreadable, &error.to_string())),
     }
 }
 
@@ -134,8 +135,9 @@ fn not_running(state: &Path) -> Finding {
     Finding::ill(Kind::NotRunning, &format!("no daemon runs on `{}`", state.display()))
 }
 
-fn judge(report: Report, expected: &Expected) -> Health {
-    let judgement = Judgement { report: &report, expected, now_ms: now_ms() };
+fn judge(report: Report, expected: &Expected) -> Verdict {
+    let health = Health::of(report, now_ms());
+    let judgement = Judgement { health: &health, expected };
     let (count, findings) = (judgement.sources().count(), judgement.findings());
     let praise = match (count, judgement.longest_silence_s()) {
         (_, _) if judgement.is_starting() => "starting: not every source has been polled yet".to_owned(),
@@ -143,10 +145,10 @@ fn judge(report: Report, expected: &Expected) -> Health {
         (_, Some(silence_s)) => format!("{count} sources, each heard of within {}", span(silence_s)),
         (_, None) => "no source yet".to_owned(),
     };
-    Health { daemon: report.holder, praise, findings }
+    Verdict { daemon: health.holder, praise, findings }
 }
 
-fn told(is_healthy: bool, health: &Health) -> String {
+fn told(is_healthy: bool, health: &Verdict) -> String {
     let mut texts: Vec<String> =
         health.findings.iter().take(TOLD_MAX).map(|finding| finding.text.clone()).collect();
     if health.findings.len() > TOLD_MAX {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::judgement::{Expected, Finding, Judgement, Kind};
-use super::{Health, told};
+use super::{Verdict, told};
 use crate::config::{self, Config};
-use crate::store::{LaneReport, Report, SourceReport};
+use crate::health::Health;
+use crate::store::{Activity, LaneReport, Report, SourceNote, SourceReport};
 
 const NOW_MS: i64 = 1_795_251_600_000;
 const MINUTE_MS: i64 = 60_000;
@@ -24,11 +25,12 @@ fn report(sources: Vec<SourceReport>, lanes: Vec<LaneReport>) -> Report {
 }
 
 fn source(name: &str, polled_minutes_ago: i64) -> SourceReport {
+    let polled_ms = NOW_MS - polled_minutes_ago * MINUTE_MS;
     SourceReport {
         name: name.into(),
         identity: String::new(),
-        polled_ms: Some(NOW_MS - polled_minutes_ago * MINUTE_MS),
-        trouble: String::new(),
+        polled_ms: Some(polled_ms),
+        note: SourceNote { noted_ms: Some(polled_ms), activity: Activity::Polling { due_ms: NOW_MS } },
         confirmed: 1,
         losses: 0,
         generation: 1,
@@ -57,7 +59,7 @@ fn lane(source: &str, sink: &str, state: &str, committed_minutes_ago: i64) -> La
         buried: 0,
         dead_letters: 0,
         pending: 0,
-        state: state.into(),
+        noted_state: state.into(),
         since_ms: None,
         next_ms: Some(NOW_MS + MINUTE_MS),
         trouble: if state == "flowing" { String::new() } else { "answered 503".into() },
@@ -82,7 +84,7 @@ fn two_sources() -> Config {
 }
 
 fn findings(report: &Report, expected: &Expected) -> Vec<Finding> {
-    Judgement { report, expected, now_ms: NOW_MS }.findings()
+    Judgement { health: &Health::of(report.clone(), NOW_MS), expected }.findings()
 }
 
 /// What is found with no configuration and the default bound: illnesses in upper case.
@@ -124,38 +126,42 @@ fn a_daemon_that_has_just_started_owes_no_poll_yet() {
     assert_eq!(kinds(&report), ["STALLED"]);
 }
 
-#[test]
-fn a_batch_that_takes_its_time_is_no_illness_while_it_moves() {
-    let lanes = vec![lane("support", "archive", "flowing", 30), lane("support", "crm", "flowing", 1)];
-    assert_eq!(kinds(&report(vec![source("support", 30)], lanes)), [""; 0]);
+/// `source`, which notes something else now.
+fn noting(source: SourceReport, activity: Activity) -> SourceReport {
+    SourceReport { note: SourceNote { noted_ms: Some(NOW_MS - MINUTE_MS), activity }, ..source }
 }
 
 #[test]
-fn a_sink_in_trouble_explains_a_silence_as_long_as_somebody_tries() {
+fn a_sink_in_trouble_is_a_note_and_explains_a_silence_only_when_it_blocks_the_source() {
     for state in ["retrying", "held", "paused"] {
-        let mut report = report(vec![source("support", 30)], vec![lane("support", "crm", state, 30)]);
-        assert_eq!(kinds(&report), ["Sink"], "{state}");
-        report.lanes[0].next_ms = Some(NOW_MS - 9 * MINUTE_MS);
-        assert_eq!(kinds(&report), ["Sink"], "{state}: an attempt may take so long");
-        report.lanes[0].next_ms = Some(NOW_MS - 11 * MINUTE_MS);
-        let overdue: &[&str] = if state == "paused" { &["Sink"] } else { &["STALLED", "Sink"] };
-        assert_eq!(kinds(&report), overdue, "{state}");
+        let lanes = || vec![lane("support", "crm", state, 30)];
+        assert_eq!(kinds(&report(vec![source("support", 1)], lanes())), ["Sink"], "{state}");
+        assert_eq!(kinds(&report(vec![source("support", 30)], lanes())), ["STALLED", "Sink"], "{state}");
+        let blocked = Activity::Blocked { sink: Some("crm".into()), trouble: "the journal is full".into() };
+        let blocked = noting(source("support", 30), blocked);
+        assert_eq!(kinds(&report(vec![blocked], lanes())), ["Source", "Sink"], "{state}");
     }
-    // One of two sources tries for both, and the other waits for it without a word.
-    let lanes = vec![lane("support", "crm", "flowing", 30), lane("sales", "crm", "held", 30)];
-    assert_eq!(kinds(&report(vec![source("support", 30), source("sales", 30)], lanes)), ["Sink"]);
-    // A sink of others explains nothing.
-    let lanes = vec![lane("support", "archive", "flowing", 30), lane("sales", "crm", "held", 30)];
-    let report = report(vec![source("support", 30), source("sales", 30)], lanes);
-    assert_eq!(kinds(&report), ["STALLED", "Sink"]);
 }
 
 #[test]
 fn a_portal_in_trouble_is_a_note() {
-    let mut report = report(vec![source("support", 30)], Vec::new());
-    report.sources[0].trouble = "the portal answered\u{1b} 503".into();
+    let trouble = "the portal answered\u{1b} 503".into();
+    let report = report(vec![noting(source("support", 30), Activity::Retrying { trouble })], Vec::new());
     assert_eq!(kinds(&report), ["Source"]);
-    assert_eq!(findings(&report, &Expected::recorded(None))[0].text, "`support`: the portal answered  503");
+    let text = "source `support` is retrying: the portal answered  503";
+    assert_eq!(findings(&report, &Expected::recorded(None))[0].text, text);
+}
+
+#[test]
+fn a_source_that_is_overdue_is_a_note_until_it_is_an_illness() {
+    let overdue = |minutes: i64| {
+        let polled_ms = NOW_MS - minutes * MINUTE_MS;
+        let note =
+            SourceNote { noted_ms: Some(polled_ms), activity: Activity::Polling { due_ms: polled_ms } };
+        report(vec![SourceReport { note, ..source("support", minutes) }], Vec::new())
+    };
+    assert_eq!(kinds(&overdue(1)), ["Source"]);
+    assert_eq!(kinds(&overdue(6)), ["STALLED"]);
 }
 
 #[test]
@@ -214,15 +220,15 @@ fn a_source_may_be_as_quiet_as_it_is_configured() {
 
 #[test]
 fn the_line_has_the_illnesses_first_and_is_of_bounded_length() {
-    let troubled = |name: &str| SourceReport { trouble: "refused".into(), ..source(name, 1) };
+    let troubled = |name: &str| noting(source(name, 1), Activity::Refused { trouble: "no".into() });
     let mut sources: Vec<SourceReport> = ["a", "b", "c", "d", "e", "f"].map(troubled).into();
     sources.push(source("z", 30));
     let findings = findings(&report(sources, Vec::new()), &Expected::recorded(None));
     assert_eq!(findings[0].kind, Kind::Stalled);
-    let health = Health { daemon: None, praise: String::new(), findings };
+    let verdict = Verdict { daemon: None, praise: String::new(), findings };
     assert_eq!(
-        told(false, &health),
-        "unhealthy: `z` was last polled 30 min ago, and nothing tells why; `a`: refused; `b`: refused; \
-         `c`: refused; `d`: refused; and 2 more (--json has them)"
+        told(false, &verdict),
+        "unhealthy: `z` was last polled 30 min ago, and nothing tells why; source `a` is refused: no; \
+         source `b` is refused: no; source `c` is refused: no; source `d` is refused: no; and 2 more (--json has them)"
     );
 }

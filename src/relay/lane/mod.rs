@@ -13,11 +13,11 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::clock::PortalClock;
 use super::condition::Condition;
-use super::fate::{Appetite, Fate};
+use super::fate::{Appetite, Fate, LeftOut};
 use super::gate::{Gate, GateCondition, Pass, Ticket};
 use super::graveyard::Graveyard;
 use super::journal::Reader;
@@ -70,6 +70,7 @@ pub struct Lane {
     gate_condition: GateCondition,
     /// It takes only what happens from its beginning on, and that is still to come.
     is_beginning: bool,
+    left_out: LeftOut,
     schedule: Schedule,
     attempts: FuturesUnordered<BoxFuture<'static, Attempt>>,
     max: ParcelMax,
@@ -139,6 +140,7 @@ impl Lane {
             until: common.until,
             signals: common.signals.clone(),
             is_beginning: is_new && appetite.starts_now(),
+            left_out: LeftOut::of(&config),
             appetite,
             schedule: Schedule::new(config.flow.ordering, config.retry),
             attempts: FuturesUnordered::new(),
@@ -303,7 +305,16 @@ impl Lane {
                 self.ledger.settle(entry.seq, End::Known);
                 continue;
             }
-            match self.fate(event) {
+            let fate = self.fate(event);
+            if self.left_out.is_everything(fate) {
+                let (source, sink) = (&self.source, &self.config.name);
+                let events = self.config.events.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+                warn!(
+                    source,
+                    sink, events, "the sink's `events` has left out the first 100 events: is it right?"
+                );
+            }
+            match fate {
                 Fate::Filtered => self.ledger.settle(entry.seq, End::Filtered),
                 Fate::Expired if !self.schedule.waits_behind_failure(&entry) => {
                     self.ledger.settle(entry.seq, End::Expired);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{debug, trace};
+use tracing::{debug, info, trace};
 
 use super::{Attempt, DRAIN_TRIES_MAX, Lane};
 use crate::config::GiveUp;
@@ -78,7 +78,9 @@ impl Lane {
         for Entry { seq, event } in parcel.entries.iter().map(AsRef::as_ref) {
             let (source, sink) = (&self.source, &self.config.name);
             trace!(source, sink, event_id = event.id.get(), "delivered");
-            self.figures.delivered(event, portal_ms, now_ms);
+            if self.figures.delivered(event, portal_ms, now_ms) {
+                info!(source, sink, event_id = event.id.get(), "first event delivered to this sink");
+            }
             self.ledger.settle(*seq, End::Delivered);
         }
         self.schedule.settle(parcel);

@@ -15,6 +15,7 @@ use super::outcome::outcome;
 use crate::config::{Outcome, OutcomesConfig, WebhookConfig};
 use crate::foreign_text::{shown, shown_cut};
 use crate::http_client;
+use crate::sink::QUOTATION;
 
 /// How much of an answer is read, so that the connection can serve again.
 const READ_MAX: usize = 64 * 1024;
@@ -28,6 +29,9 @@ const WORDS_TIME: Duration = Duration::from_secs(3);
 
 /// How much of it a dead letter keeps.
 const ANSWER_MAX: usize = 4 * 1024;
+
+/// How many characters of it stand beside the status, in the log and wherever the sink's trouble is shown.
+const WORDS_MAX: usize = 200;
 
 /// The header by which a receiver asks for less (a proposal to Standard Webhooks, pull request 291).
 const CONTROL: &str = "webhook-delivery";
@@ -69,14 +73,16 @@ impl Judge {
         let outcome = outcome(status.as_u16(), &self.outcomes);
         let is_delivered = outcome == Outcome::Delivered;
         let (body, is_cut) = read(response, if is_delivered { DRAIN_TIME } else { WORDS_TIME }).await;
+        let answer = if is_delivered { String::new() } else { self.presentable(&body, is_cut) };
         let reason = format!("{} answered {}", self.authority, http_client::status_words(status));
+        let reason = format!("{reason}{}", quoted(&answer));
         if control.disables {
             let reason = format!("{reason} with `{CONTROL}: disable`");
             return Err(DeliverError::Paused { reason, is_delivered });
         }
         if outcome == Outcome::Rejected || (control.aborts && !is_delivered && outcome != Outcome::Paused) {
-            let (answer, is_final) = (self.presentable(&body, is_cut), control.aborts);
-            return Err(DeliverError::Rejected { reason, status: Some(status.as_u16()), answer, is_final });
+            let (status, is_final) = (Some(status.as_u16()), control.aborts);
+            return Err(DeliverError::Rejected { reason, status, answer, is_final });
         }
         match outcome {
             Outcome::Delivered => Ok(()),
@@ -94,6 +100,17 @@ impl Judge {
         let secrets = secrets.iter().map(String::as_str);
         if is_cut { shown_cut(&text, secrets, ANSWER_MAX) } else { shown(&text, secrets, ANSWER_MAX) }
     }
+}
+
+/// The beginning of `answer` as it stands behind a status, see [`crate::sink::cause`]; nothing when it says nothing.
+fn quoted(answer: &str) -> String {
+    let words = answer.split_whitespace().collect::<Vec<_>>().join(" ").replace(['"', '`'], "'");
+    if words.is_empty() {
+        return String::new();
+    }
+    let is_long = words.chars().count() > WORDS_MAX;
+    let words: String = words.chars().take(WORDS_MAX).collect();
+    format!("{QUOTATION}{words}{}\"", if is_long { "..." } else { "" })
 }
 
 /// What a person can do about a sink that is held.
@@ -160,6 +177,13 @@ mod tests {
                 assert!(!answer.contains("s3c") && !answer.contains("0th"), "{at}: {answer}");
             }
         }
+    }
+
+    #[test]
+    fn the_beginning_of_an_answer_stands_in_one_line_behind_the_status() {
+        assert_eq!(quoted(" \n "), "");
+        assert_eq!(quoted("{\"error\":\n  `no such chat`}"), ", \"{'error': 'no such chat'}\"");
+        assert_eq!(quoted(&"я".repeat(201)), format!(", \"{}...\"", "я".repeat(200)));
     }
 
     #[test]

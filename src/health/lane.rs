@@ -1,0 +1,113 @@
+//! What a lane does.
+
+use super::{Grade, LaneHealth, LaneState, Problem, SourceHealth, SourceState};
+use crate::spelling::{span, time};
+use crate::store::{LaneReport, Report};
+
+/// That of `lane`, whose source does as `source` says.
+pub fn health(lane: &LaneReport, source: Option<&SourceHealth>, report: &Report, now_ms: i64) -> LaneHealth {
+    let state = state(lane, source, report);
+    LaneHealth { grade: grade(state), label: label(lane, state, source, now_ms), state, report: lane.clone() }
+}
+
+fn state(lane: &LaneReport, source: Option<&SourceHealth>, report: &Report) -> LaneState {
+    let source_state = source.map_or(SourceState::Polling, |source| source.state);
+    // A pause is over only when a person says so, whether a daemon runs or not.
+    if lane.noted_state == "paused" {
+        return LaneState::Paused;
+    }
+    if report.holder.is_none() {
+        return LaneState::Stopped;
+    }
+    // A source that was not opened by this daemon has lanes that are as another run has left them.
+    let is_of_this_run = !matches!(source_state, SourceState::Starting | SourceState::Refused)
+        || lane.since_ms >= report.holder_since_ms;
+    match lane.noted_state.as_str() {
+        "retrying" if is_of_this_run => return LaneState::Retrying,
+        "held" if is_of_this_run => return LaneState::Held,
+        "draining" if is_of_this_run => return LaneState::Draining,
+        _ => {}
+    }
+    match (source_state, lane.pending) {
+        (SourceState::Starting, _) => LaneState::Starting,
+        (SourceState::Polling, _) => LaneState::Flowing,
+        (SourceState::Blocked, 0) => LaneState::Waiting,
+        (SourceState::Removed, _) => LaneState::Removed,
+        (_, 0) => LaneState::Idle,
+        (_, 1..) => LaneState::Delivering,
+    }
+}
+
+fn grade(state: LaneState) -> Grade {
+    match state {
+        LaneState::Flowing => Grade::Healthy,
+        LaneState::Held | LaneState::Paused | LaneState::Stopped => Grade::ActionRequired,
+        LaneState::Delivering
+        | LaneState::Idle
+        | LaneState::Waiting
+        | LaneState::Retrying
+        | LaneState::Draining
+        | LaneState::Starting
+        | LaneState::Removed => Grade::Degraded,
+    }
+}
+
+fn label(lane: &LaneReport, state: LaneState, source: Option<&SourceHealth>, now_ms: i64) -> String {
+    let word = state.word();
+    let source_label = source.map_or_else(String::new, |source| source.label.clone());
+    match (state, lane.since_ms) {
+        (LaneState::Retrying, Some(since_ms)) => {
+            format!("{word} for {}", span(now_ms.saturating_sub(since_ms) / 1000))
+        }
+        (LaneState::Held | LaneState::Paused, Some(since_ms)) => format!("{word} since {}", time(since_ms)),
+        (LaneState::Waiting, _) => {
+            let sink = source.and_then(|source| source.blocked_by.as_deref());
+            format!("waiting for {}", sink.unwrap_or("a removed sink"))
+        }
+        (LaneState::Idle | LaneState::Delivering, _) => format!("{word}: source {source_label}"),
+        _ => word.to_owned(),
+    }
+}
+
+/// It is not configured any more: a person must decide on what the journal keeps for it.
+pub fn mark_removed(lane: &mut LaneHealth) {
+    lane.state = LaneState::Removed;
+    lane.grade = if lane.report.pending > 0 { Grade::ActionRequired } else { Grade::Degraded };
+    "not configured".clone_into(&mut lane.label);
+}
+
+/// What is wrong with it, beside what is wrong with its source.
+pub fn problem(lane: &LaneHealth, now_ms: i64) -> Option<Problem> {
+    let LaneHealth { report, state, grade, label } = lane;
+    if *state == LaneState::Removed && report.pending > 0 {
+        return Some(left_behind(report));
+    }
+    if !matches!(state, LaneState::Retrying | LaneState::Held | LaneState::Paused) {
+        return None;
+    }
+    let LaneReport { source, sink, trouble, next_ms, .. } = report;
+    let next = next_ms.filter(|_| *state != LaneState::Paused).map_or_else(String::new, |next_ms| {
+        format!(", next attempt in {}", span(next_ms.saturating_sub(now_ms) / 1000))
+    });
+    Some(Problem {
+        grade: *grade,
+        source: Some(source.clone()),
+        sink: Some(sink.clone()),
+        text: format!("sink `{sink}` for `{source}` is {label}{next}: {trouble}"),
+    })
+}
+
+/// What the journal keeps for a lane that is not configured any more.
+fn left_behind(report: &LaneReport) -> Problem {
+    let LaneReport { source, sink, pending, .. } = report;
+    let events = if *pending == 1 { "1 event".to_owned() } else { format!("{pending} events") };
+    Problem {
+        grade: Grade::ActionRequired,
+        source: Some(source.clone()),
+        sink: Some(sink.clone()),
+        text: format!(
+            "sink `{sink}` for `{source}` is not configured, and the journal keeps {events} for it: put it back, or \
+             `b24relay run --forget {sink}`"
+        ),
+    }
+}

@@ -1,0 +1,119 @@
+//! What a source does.
+
+use super::{Grade, Problem, SourceHealth, SourceState};
+use crate::spelling::span;
+use crate::store::{Activity, Report, SourceReport};
+
+/// A source whose polls are answered notes that so often.
+const NOTE_INTERVAL_MS: i64 = 10_000;
+
+/// By how much its next note may be late: a request takes its time.
+const LATE_MAX_MS: i64 = 10_000;
+
+/// That of `source`.
+pub fn health(source: &SourceReport, report: &Report, now_ms: i64) -> SourceHealth {
+    let (state, blocked_by, trouble) = state(source, report, now_ms);
+    SourceHealth {
+        state,
+        grade: grade(state, blocked_by.as_deref(), report),
+        label: label(state, blocked_by.as_deref()),
+        blocked_by,
+        trouble,
+        report: source.clone(),
+    }
+}
+
+/// What it does, the sink that it waits for, and what is in the way.
+fn state(source: &SourceReport, report: &Report, now_ms: i64) -> (SourceState, Option<String>, String) {
+    let (note, trouble) = (&source.note, trouble(source));
+    if report.holder.is_none() {
+        return (SourceState::Stopped, None, trouble);
+    }
+    // What was noted before the daemon's start is another run's.
+    if note.noted_ms.is_some_and(|noted_ms| Some(noted_ms) < report.holder_since_ms) {
+        return (SourceState::Starting, None, String::new());
+    }
+    match &note.activity {
+        Activity::Retrying { .. } => (SourceState::Retrying, None, trouble),
+        Activity::Refused { .. } => (SourceState::Refused, None, trouble),
+        Activity::Blocked { sink, .. } => (SourceState::Blocked, sink.clone(), trouble),
+        Activity::Polling { due_ms } => match source.polled_ms {
+            Some(polled_ms) if Some(polled_ms) >= report.holder_since_ms => {
+                let next_ms = polled_ms.saturating_add(NOTE_INTERVAL_MS).max(*due_ms);
+                if now_ms <= next_ms.saturating_add(LATE_MAX_MS) {
+                    return (SourceState::Polling, None, trouble);
+                }
+                let ago = span(now_ms.saturating_sub(polled_ms) / 1000);
+                (SourceState::Overdue, None, format!("no answer to a poll for {ago}"))
+            }
+            _ => (SourceState::Starting, None, trouble),
+        },
+    }
+}
+
+/// What its note says is in the way.
+fn trouble(source: &SourceReport) -> String {
+    match &source.note.activity {
+        Activity::Polling { .. } => String::new(),
+        Activity::Retrying { trouble }
+        | Activity::Refused { trouble }
+        | Activity::Blocked { trouble, .. } => trouble.clone(),
+    }
+}
+
+fn grade(state: SourceState, blocked_by: Option<&str>, report: &Report) -> Grade {
+    match state {
+        SourceState::Polling => Grade::Healthy,
+        SourceState::Starting | SourceState::Overdue | SourceState::Retrying | SourceState::Removed => {
+            Grade::Degraded
+        }
+        SourceState::Refused | SourceState::Stopped => Grade::ActionRequired,
+        // As bad as the sink that it waits for: one that is no longer configured never takes anything.
+        SourceState::Blocked => {
+            let needs_person = |sink: &str| {
+                let mut lanes = report.lanes.iter().filter(|lane| lane.sink == sink);
+                lanes.any(|lane| matches!(lane.noted_state.as_str(), "held" | "paused"))
+            };
+            if blocked_by.is_none_or(needs_person) { Grade::ActionRequired } else { Grade::Degraded }
+        }
+    }
+}
+
+fn label(state: SourceState, blocked_by: Option<&str>) -> String {
+    match (state, blocked_by) {
+        (SourceState::Polling, _) => "polling".to_owned(),
+        (SourceState::Starting, _) => "starting".to_owned(),
+        (SourceState::Overdue, _) => "overdue".to_owned(),
+        (SourceState::Retrying, _) => "retrying".to_owned(),
+        (SourceState::Blocked, Some(sink)) => format!("blocked by {sink}"),
+        (SourceState::Blocked, None) => "blocked by a removed sink".to_owned(),
+        (SourceState::Refused, _) => "refused".to_owned(),
+        (SourceState::Stopped, _) => "stopped".to_owned(),
+        (SourceState::Removed, _) => "not configured".to_owned(),
+    }
+}
+
+/// It is not configured any more, so nothing of it is in trouble.
+pub fn mark_removed(source: &mut SourceHealth) {
+    source.state = SourceState::Removed;
+    source.grade = Grade::Degraded;
+    source.label = label(SourceState::Removed, None);
+    (source.blocked_by, source.trouble) = (None, String::new());
+}
+
+/// What is wrong with it, while a daemon runs.
+pub fn problem(source: &SourceHealth) -> Option<Problem> {
+    let SourceHealth { report, state, grade, label, trouble, .. } = source;
+    if matches!(
+        state,
+        SourceState::Polling | SourceState::Starting | SourceState::Stopped | SourceState::Removed
+    ) {
+        return None;
+    }
+    Some(Problem {
+        grade: *grade,
+        source: Some(report.name.clone()),
+        sink: None,
+        text: format!("source `{}` is {label}: {trouble}", report.name),
+    })
+}
