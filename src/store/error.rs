@@ -58,7 +58,8 @@ pub enum StoreError {
     /// It cannot be trusted: leave with 74.
     #[error(
         "the state file `{}` is damaged ({detail}): `b24relay state check` shows what is left and what to do: restore a \
-         backup (`b24relay state backup` makes them), or move it away, with its `-wal` and `-shm`, to start anew; \
+         backup (`b24relay state backup` makes them), or move it away, with its `-wal` and `-shm`, and start anew \
+         with `b24relay run --new-state`; \
          the portal then hands out again what it still keeps (24 hours at most)",
         path.display()
     )]
@@ -67,6 +68,16 @@ pub enum StoreError {
         path: PathBuf,
         /// What was found.
         detail: String,
+    },
+    /// It was used here and is not there any more: leave with 74.
+    #[error(
+        "the state file `{}` that was used here is gone: put it back from a backup (`b24relay state backup` makes them), or \
+         start anew with `b24relay run --new-state`: every sink then gets what the portal still has, again",
+        path.display()
+    )]
+    Gone {
+        /// Where it was.
+        path: PathBuf,
     },
     /// The disk, the folder or the permissions do not let us: may heal, try again.
     #[error("cannot use the state file `{}`: {detail}", path.display())]
