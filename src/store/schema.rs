@@ -185,11 +185,11 @@ const MIGRATIONS: &[&str] = &[
                  JOIN json_each(checkpoint.above) ON batch.ids = '[' || value || ']'
                  WHERE batch.source = checkpoint.source),
             committed_ms, delivered, filtered, expired, buried, state, since_ms, next_ms, trouble, start_ms,
-            json_array(offset, json(above))
+            json_array(offset, json(above), gaps)
         FROM checkpoint;
     ALTER TABLE gap ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0;
     UPDATE gap SET is_told = 1
-        WHERE number <= ifnull((SELECT max(gaps) FROM checkpoint WHERE checkpoint.source = gap.source), number);
+        WHERE number <= ifnull((SELECT min(gaps) FROM checkpoint WHERE checkpoint.source = gap.source), number);
     DROP TABLE journal;
     DROP TABLE checkpoint;
     ALTER TABLE source DROP COLUMN received;
