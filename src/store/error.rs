@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+/// SQLite's code for a page that lies behind the end of the file.
+const SHORT_READ: i32 = 522;
+
 /// Matched on by the lane, which tries again only what may heal, and by the exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -120,6 +123,9 @@ impl StoreError {
             error => error.to_string(),
         };
         match error.sqlite_error_code() {
+            _ if error.sqlite_error().is_some_and(|error| error.extended_code == SHORT_READ) => {
+                Self::Damaged { path, detail: "it is cut off: pages are missing".to_owned() }
+            }
             Some(ErrorCode::DiskFull) => {
                 Self::Unavailable { path, detail: format!("the disk is full ({detail})") }
             }

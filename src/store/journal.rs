@@ -144,7 +144,8 @@ impl Store {
                 1 => Arc::clone(queue),
                 _ => Arc::new(Queue::of_generation(&queue.source, &queue.identity, generation)),
             };
-            let damaged = || self.damaged(format!("event {} of the journal is not as it was written", row.first));
+            let damaged =
+                || self.damaged(format!("event {} of the journal is not as it was written", row.first));
             let decoded = if is_sealed { row.decode(&queue, from) } else { None };
             entries.extend(decoded.ok_or_else(damaged)?);
             end = row.first.plus(row.count);
@@ -157,7 +158,11 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub async fn tell_gap(&self, queue: &Arc<Queue>, number: u64) -> Result<Option<(Event, u64)>, StoreError> {
+    pub async fn tell_gap(
+        &self,
+        queue: &Arc<Queue>,
+        number: u64,
+    ) -> Result<Option<(Event, u64)>, StoreError> {
         let queue = Arc::clone(queue);
         self.run(move |connection| {
             let transaction = connection.transaction()?;
@@ -213,7 +218,8 @@ impl Store {
                 )?;
                 let mut found = select.query([&source])?;
                 while let Some(row) = found.next()? {
-                    let (first, count, received_ms): (u64, u64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                    let (first, count, received_ms): (u64, u64, i64) =
+                        (row.get(0)?, row.get(1)?, row.get(2)?);
                     // One received while this machine's clock was ahead has been kept for long enough.
                     let is_kept = received_ms > now.saturating_sub(kept_ms) && received_ms <= now;
                     if first + count > below.get() || is_kept || rows == TRIM_ROWS || bytes > TRIM_BYTES {
@@ -227,7 +233,9 @@ impl Store {
                 .prepare_cached("DELETE FROM batch WHERE source = ?1 AND first <= ?2")?
                 .execute(params![source, end])?;
             transaction
-                .prepare_cached("UPDATE source SET journal_bytes = max(journal_bytes - ?2, 0) WHERE name = ?1")?
+                .prepare_cached(
+                    "UPDATE source SET journal_bytes = max(journal_bytes - ?2, 0) WHERE name = ?1",
+                )?
                 .execute(params![source, bytes])?;
             transaction.commit()?;
             Ok((rows, bytes))
@@ -321,7 +329,16 @@ fn write_reading(
             "UPDATE source SET generation = ?2, next_seq = ?3, open_seq = ?4, confirmed = ?5, floor = ?6,
                  marks = ?7, journal_bytes = journal_bytes + ?8 WHERE name = ?1",
         )?
-        .execute(params![source, generation, next.get(), open.get(), confirmed.get(), floor.get(), marks, bytes])
+        .execute(params![
+            source,
+            generation,
+            next.get(),
+            open.get(),
+            confirmed.get(),
+            floor.get(),
+            marks,
+            bytes
+        ])
         .map(|_| ())
 }
 
@@ -338,7 +355,12 @@ fn insert(transaction: &Transaction<'_>, source: &str, generation: u32, row: &Ro
     Ok(if inserted > 0 { bytes } else { 0 })
 }
 
-fn select(connection: &mut Connection, source: &str, from: Seq, bytes: usize) -> rusqlite::Result<Vec<Found>> {
+fn select(
+    connection: &mut Connection,
+    source: &str,
+    from: Seq,
+    bytes: usize,
+) -> rusqlite::Result<Vec<Found>> {
     let mut select = connection.prepare_cached(
         "SELECT first, count, generation, ids, body, seal = seal(source, first, count, generation, ids, body)
          FROM batch WHERE source = ?1

@@ -150,6 +150,9 @@ impl Store {
         let pages = if space::is_small(path) { Pages::Checked } else { Pages::Unchecked };
         schema::prepare(&mut connection, path, pages)?;
         space::prepare(&connection, path)?;
+        // SQLite makes the log at the first use.
+        first::<u64>(&connection, "SELECT count(*) FROM source")
+            .map_err(|error| StoreError::from_sqlite(path, &error))?;
         let files = Arc::new(Files::of(path, guard, waits.clone())?);
         let mut store = Self::new(connection, path, Disk::Real(files), waits);
         if pages == Pages::Unchecked && store.waits.is_some() {

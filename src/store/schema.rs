@@ -235,8 +235,6 @@ pub enum Pages {
 pub fn prepare(connection: &mut Connection, path: &Path, pages: Pages) -> Result<(), StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
     seal::teach(connection).map_err(fail)?;
-    // The triggers of seals are temporary, and there need not be a folder for temporary files.
-    connection.pragma_update(None, "temp_store", "MEMORY").map_err(fail)?;
     let found = match pages {
         Pages::Checked => inspect(connection, path)?,
         Pages::Unchecked => inspect_lightly(connection, path)?,

@@ -28,11 +28,7 @@ const SEALED: &[(&str, &[&str], &[&str])] = &[
             "journal_bytes",
         ],
     ),
-    (
-        "lane",
-        &["source", "sink"],
-        &["source", "sink", "next", "above", "start_ms", "mark", "inherited"],
-    ),
+    ("lane", &["source", "sink"], &["source", "sink", "next", "above", "start_ms", "mark", "inherited"]),
     ("gap", &["source", "number"], &["source", "number", "from_ms", "to_ms"]),
     ("memory", &["key"], &["key", "value"]),
 ];
@@ -58,6 +54,8 @@ pub fn teach(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Has `connection` seal what it writes, and refuse to write over a row whose seal does not fit.
 pub fn keep(connection: &Connection) -> rusqlite::Result<()> {
+    // The triggers belong to the connection alone; there need not be a folder for temporary files.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     for (table, key, sealed) in SEALED {
         let (list, key) = (sealed.join(", "), key.join(", "));
         let (old, new, new_key) = (prefixed(&list, "old"), prefixed(&list, "new"), prefixed(&key, "new"));

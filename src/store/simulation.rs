@@ -69,12 +69,10 @@ impl Store {
 }
 
 fn view(connection: &Connection, source: &str) -> rusqlite::Result<View> {
-    let lanes =
-        "SELECT sink, next, above, delivered, filtered, expired, buried, start_ms FROM lane WHERE source = ?1";
+    let lanes = "SELECT sink, next, above, delivered, filtered, expired, buried, start_ms FROM lane WHERE source = ?1";
     let source_row = "SELECT generation, next_seq, confirmed, stolen FROM source WHERE name = ?1";
-    let numbers = rows(connection, source_row, source, |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-    })?;
+    let numbers =
+        rows(connection, source_row, source, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let (generation, next, confirmed, stolen) = numbers.first().copied().unwrap_or((1, 1, 1, 0));
     let batches = "SELECT first, generation, ids FROM batch WHERE source = ?1";
     let mut journal = BTreeMap::new();

@@ -44,5 +44,11 @@ pub fn shrink(connection: &Connection) -> rusqlite::Result<bool> {
     // It frees a page whenever it is asked for the next row.
     let mut rows = vacuum.query([])?;
     while rows.next()?.is_some() {}
-    Ok(free()? < before)
+    drop(rows);
+    let after = free()?;
+    if after < before && after <= RESERVE_PAGES {
+        // The file itself is cut when the log is written back to it; beside a reader that happens later.
+        first::<i64>(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+    }
+    Ok(after < before)
 }

@@ -76,8 +76,8 @@ impl Store {
         let mut lanes = BTreeMap::new();
         for (sink, next, above, inherited) in found.lanes {
             let checkpoint = Seq::try_new(next).and_then(|next| Checkpoint::parse(next, &above));
-            let checkpoint =
-                checkpoint.ok_or_else(|| self.damaged(format!("the checkpoint of `{sink}` cannot be read")))?;
+            let checkpoint = checkpoint
+                .ok_or_else(|| self.damaged(format!("the checkpoint of `{sink}` cannot be read")))?;
             lanes.insert(sink, (checkpoint, Inherited::parse(&inherited, "")));
         }
         let mut journal = Vec::new();

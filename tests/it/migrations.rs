@@ -63,7 +63,8 @@ impl Scene {
         let file = old_layouts::create(&self.setup.path("b24relay.db"), self.layout);
         let (queue, ids) = (format!("{}/user/1", self.portal.sandbox.address()), self.portal.ids(1).await);
         for (key, value) in &self.memory {
-            file.execute("INSERT INTO memory (key, value, kept_ms) VALUES (?1, ?2, 1)", [key, value]).unwrap();
+            file.execute("INSERT INTO memory (key, value, kept_ms) VALUES (?1, ?2, 1)", [key, value])
+                .unwrap();
         }
         if self.layout == 3 {
             old_layouts::write_third_layout(&file, &queue, &ids, self.mode);
@@ -119,7 +120,11 @@ impl Scene {
             let office = self.portal.ids(2).await;
             let of_support: Vec<u64> = events.iter().copied().filter(|id| !office.contains(id)).collect();
             assert_exactly_once(&of_support, &ids[10..]);
-            assert_eq!(second.iter().filter(|event| **event == gap).count(), 1, "{failpoint}: it knew of no gap");
+            assert_eq!(
+                second.iter().filter(|event| **event == gap).count(),
+                1,
+                "{failpoint}: it knew of no gap"
+            );
         }
         if self.layout > 1 {
             expected.extend(self.portal.ids(2).await);

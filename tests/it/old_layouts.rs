@@ -129,7 +129,8 @@ pub fn write_third_layout(file: &Connection, queue: &str, ids: &[u64], mode: &st
         params![queue, confirmed, received],
     )
     .unwrap();
-    let insert = "INSERT INTO checkpoint (source, sink, offset, committed_ms, delivered, filtered, above, gaps)
+    let insert =
+        "INSERT INTO checkpoint (source, sink, offset, committed_ms, delivered, filtered, above, gaps)
          VALUES ('support', ?1, ?2, 1, 40, 2, ?3, ?4)";
     let above = format!("[{},{}]", ids[6], ids[8]);
     file.execute(insert, params!["archive", ids[4], above, 1]).unwrap();
@@ -150,8 +151,10 @@ pub fn write_third_layout(file: &Connection, queue: &str, ids: &[u64], mode: &st
         params![queue, ids[1]],
     )
     .unwrap();
-    file.execute_batch("INSERT INTO gap (source, number, from_ms, to_ms, noted_ms) VALUES ('support', 1, 1000, 2000, 3000)")
-        .unwrap();
+    file.execute_batch(
+        "INSERT INTO gap (source, number, from_ms, to_ms, noted_ms) VALUES ('support', 1, 1000, 2000, 3000)",
+    )
+    .unwrap();
 }
 
 /// Seals all rows of a file of layout 3, as its program did with each.

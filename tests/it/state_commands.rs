@@ -109,7 +109,7 @@ async fn the_way_out_that_is_told_carries_an_offset_over() {
     let portal = Portal::start().await;
     let setup = used(&portal).await;
     let offset = portal.ids(1).await[4] + 1;
-    tamper(&setup, "UPDATE lane SET next = 5");
+    tamper(&setup, "DELETE FROM manifest");
     let shown = checked(&setup, 74).await;
     let way = format!("`b24relay offset set support {offset}`");
     assert!(shown.contains(&way), "no `{way}` in:\n{shown}");
@@ -328,7 +328,11 @@ async fn damage_met_in_the_middle_ends_the_process_before_anything_is_confirmed(
             let setup = setup.with_source(&portal).with_file();
             portal.record(1, 5).await;
             let mut relay = setup.run();
-            until("it works", async || portal.stats(1).await["confirmed"] == 5).await;
+            until("all is confirmed, and on record", async || {
+                let lane = setup.lane_of("archive").await;
+                portal.stats(1).await["confirmed"] == 5 && lane["delivered"] == 5
+            })
+            .await;
             tamper(&setup, sql);
             portal.record(1, 5).await;
             assert_eq!(relay.exit_code().await, 74, "{mode}, {sql}: {}", relay.log());

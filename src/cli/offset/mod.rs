@@ -119,7 +119,8 @@ fn show(args: &ShowArgs, config: &Config) -> anyhow::Result<Exit> {
         .ok_or_else(|| UsageError(format!("`{}` has not been polled yet: it has no offset", source.name)))?;
     let lanes: Vec<LaneReport> = report.lanes.into_iter().filter(|lane| lane.source == source.name).collect();
     if args.json {
-        let sinks = lanes.iter().map(|lane| json!({ "sink": lane.sink, "next": lane.next, "pending": lane.pending }));
+        let sinks =
+            lanes.iter().map(|lane| json!({ "sink": lane.sink, "next": lane.next, "pending": lane.pending }));
         let sinks: Vec<_> = sinks.collect();
         let shown = json!({ "source": known.name, "queue": known.identity, "confirmed": known.confirmed, "next": known.next, "sinks": sinks });
         print_json(&shown)?;

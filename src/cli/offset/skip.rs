@@ -105,19 +105,13 @@ impl SkipArgs {
     }
 
     /// Where nothing is before them any more, the state file must know what was.
-    fn check_beginning(
-        &self,
-        odd: &OddEvents,
-        known: &SourceReport,
-    ) -> Result<(), UsageError> {
+    fn check_beginning(&self, odd: &OddEvents, known: &SourceReport) -> Result<(), UsageError> {
         let done = known.confirmed.saturating_sub(1);
         if odd.after.is_some() || [0, done].contains(&self.after) {
             return Ok(());
         }
-        let text = format!(
-            "the last event before it is not {} but {}, as the state file says",
-            self.after, done
-        );
+        let text =
+            format!("the last event before it is not {} but {}, as the state file says", self.after, done);
         Err(UsageError(text))
     }
 
