@@ -79,7 +79,10 @@ impl Exit {
             | StoreError::Foreign { .. }
             | StoreError::Misplaced { .. }
             | StoreError::OtherQueue { .. } => Self::Config,
-            StoreError::Damaged { .. } | StoreError::Unavailable { .. } | StoreError::Copy { .. } => Self::Io,
+            StoreError::Damaged { .. }
+            | StoreError::Gone { .. }
+            | StoreError::Unavailable { .. }
+            | StoreError::Copy { .. } => Self::Io,
         }
     }
 }

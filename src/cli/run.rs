@@ -21,6 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   b24relay run --config /etc/b24relay/b24relay.toml
   b24relay run --once --log-format json    from cron: deliver what is waiting, then leave
+  b24relay run --new-state                 the state file is lost: what the portal still has comes again
   b24relay run --forget crm --dry-run      how many events has the removed sink `crm` not got?
   b24relay run --forget crm --yes          the sink `crm` is gone for good, with what it has not got
 
@@ -40,6 +41,9 @@ pub struct RunArgs {
     /// Discard what a sink that is no longer configured has not got; asks first; may be given again
     #[arg(long, value_name = "SINK")]
     forget: Vec<String>,
+    /// Start anew although the state file that was used here is gone; without effect while there is one
+    #[arg(long)]
+    new_state: bool,
     #[command(flatten)]
     consent: ConsentArgs,
 }
@@ -58,6 +62,9 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     if args.forget.is_empty() && args.consent.is_given_at_all() {
         let reason = "`--yes` and `--dry-run` are for `--forget SINK` alone";
         return Err(UsageError(reason.to_owned()).into());
+    }
+    if !args.new_state {
+        Store::check_presence(&config.state)?;
     }
     let store = Store::open(&config.state)?;
     if !args.forget.is_empty() && !is_forgetting_wanted(args, config, &store, signals).await? {

@@ -24,6 +24,8 @@ Examples:
 To restore: stop the daemon, move the state file away with its `-wal` and `-shm`, copy the backup to its place, \
 start. Nothing but that file is needed on another host.
 
+A damaged state file is copied as well; `backup` then says what is wrong with it and exits with 74.
+
 Exit codes of `check`: 0 sound, 74 damaged or unreadable, 78 another program's or a newer version's.";
 
 /// How long a backup takes before its progress is shown.
@@ -113,7 +115,7 @@ fn way_out(inspection: &Inspection, state: &Path) -> Option<String> {
                  (keep them: what cannot be used may still be read). Then either\n\
                  - restore: copy the newest file that `b24relay state backup` made to `{state}`. What was delivered since\n\
                  then and is still at the portal comes again, with the same ids; or\n\
-                 - start anew: `b24relay run` makes a new file, and every sink gets what the portal still has, 24 hours at most\n\
+                 - start anew: `b24relay run --new-state` makes a new file, and every sink gets what the portal still has, 24 hours at most\n\
                  and without what was confirmed. Lost are the events that only this file had (the journal, dead letters) and\n\
                  logins (`b24relay login`).\n"
             );
@@ -134,13 +136,22 @@ fn way_out(inspection: &Inspection, state: &Path) -> Option<String> {
 fn backup(args: &BackupArgs, state: &Path) -> anyhow::Result<Exit> {
     let (started, is_watched) = (Instant::now(), stderr().is_terminal());
     let mut told_at = started + QUIET;
-    let bytes = Store::backup(state, &args.file, |left, pages| {
+    let copied = Store::backup(state, &args.file, |left, pages| {
         if is_watched && Instant::now() >= told_at {
             told_at = Instant::now() + QUIET;
             let percent = u64::from(pages - left.min(pages)) * 100 / u64::from(pages.max(1));
             remark(&format!("{percent} % of {pages} pages copied"));
         }
     })?;
-    print(&format!("{bytes} bytes in `{}`: checked, and on the disk", args.file.display()))?;
-    Ok(Exit::Clean)
+    let made = format!("{} bytes in `{}`", copied.bytes, args.file.display());
+    if copied.suspicions.is_empty() {
+        print(&format!("{made}: checked, and on the disk"))?;
+        return Ok(Exit::Clean);
+    }
+    print(&format!("{made}: on the disk, but damaged as the state file is"))?;
+    for suspicion in &copied.suspicions {
+        remark(&format!("b24relay: the state file `{}` is damaged ({})", state.display(), plain(suspicion)));
+    }
+    remark("b24relay: keep older backups; `b24relay state check` shows what to do");
+    Ok(Exit::Io)
 }

@@ -13,6 +13,7 @@ fn source(noted_ms: i64, activity: Activity) -> SourceReport {
         polled_ms: Some(noted_ms),
         note: SourceNote { noted_ms: Some(noted_ms), activity },
         confirmed: 1,
+        floor: 1,
         losses: 0,
         generation: 1,
         next: 1,

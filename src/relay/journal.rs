@@ -279,6 +279,16 @@ impl Journal {
                 }
             }
         }
+        for _ in 0..TRIMS_MAX {
+            match self.store.shrink().await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(failure) => {
+                    debug!(source = %self.queue.source, error = %failure, "cannot shrink the state file");
+                    break;
+                }
+            }
+        }
     }
 
     /// A state file that cannot be read says nothing: the append will wait for the disk.

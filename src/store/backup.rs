@@ -2,7 +2,8 @@
 //!
 //! SQLite's backup, page for page, out of one read transaction: the copy is the state of one moment however
 //! long it takes, it holds up nobody, and how far it is can be told (`VACUUM INTO` does the first two, but
-//! writes every row anew, and syncs nothing). It gets its name when it was found sound and is on the disk.
+//! writes every row anew, and syncs nothing). It gets its name when it was checked and is on the disk. A damaged state is
+//! copied as well, since a damaged copy is better than none; what is wrong with it is said.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -17,15 +18,20 @@ use super::{StoreError, file, first, folder, neighbour, place, rows, schema, sea
 /// Pages of one step; between two of them progress is told.
 const STEP_PAGES: i32 = 1024;
 
+/// A copy that was made.
+#[derive(Debug)]
+pub struct Copied {
+    /// Its size.
+    pub bytes: u64,
+    /// What is wrong with the state, and so with its copy; empty when it is sound.
+    pub suspicions: Vec<String>,
+}
+
 /// See [`super::Store::backup`].
 ///
 /// The source is read with the rights of its owner, the copy belongs to whoever makes it.
-pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> Result<u64, StoreError> {
-    let source = place::visit(path, |state| {
-        let source = file::open_to_read(state)?;
-        schema::identify(&source, state)?;
-        Ok(source)
-    })?;
+pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
+    let (source, suspicion) = place::visit(path, open)?;
     let target = &place::follow_folder(target).map_err(|error| refused(target, &error.to_string()))?;
     // Reserves the name; until the copy is complete it is no state that anybody would take for one.
     file::create_private(target).map_err(|error| match error.kind() {
@@ -33,7 +39,10 @@ pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> R
         _ => refused(target, &error.to_string()),
     })?;
     let draft = neighbour(target, ".part");
-    let copied = fill(&source, path, &draft, &mut progress).and_then(|()| name(&draft, target));
+    let copied = fill(&source, path, &draft, &mut progress).and_then(|found| {
+        let suspicions = suspicion.into_iter().chain(found).collect();
+        Ok(Copied { bytes: name(&draft, target)?, suspicions })
+    });
     if copied.is_err() {
         // Nothing else can be done about what cannot be removed; the error that counts is the first.
         file::remove(&draft).ok();
@@ -42,12 +51,23 @@ pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> R
     copied
 }
 
+/// The state, and what is wrong with it at first sight: that is copied nevertheless, and without a rule of ours.
+fn open(state: &Path) -> Result<(Connection, Option<String>), StoreError> {
+    let source = file::open_to_read(state);
+    match source.and_then(|source| schema::identify(&source, state).map(|_| source)) {
+        Ok(source) => Ok((source, None)),
+        Err(StoreError::Damaged { detail, .. }) => Ok((file::open_damaged(state)?, Some(detail))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Fills the draft, and returns what is wrong with it.
 fn fill(
     source: &Connection,
     path: &Path,
     draft: &Path,
     progress: &mut impl FnMut(u32, u32),
-) -> Result<(), StoreError> {
+) -> Result<Vec<String>, StoreError> {
     let fail = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::from_sqlite(path, &error),
         _ => refused(draft, &error.to_string()),
@@ -62,15 +82,16 @@ fn fill(
     let _: Option<i64> = first(source, "PRAGMA schema_version").map_err(fail)?;
     steps(&Backup::new(source, &mut copy).map_err(fail)?, progress).map_err(fail)?;
     // One file, with nothing beside it.
-    copy.pragma_update(None, "journal_mode", "DELETE").map_err(fail)?;
+    let alone = copy.pragma_update(None, "journal_mode", "DELETE").map_err(fail);
     seal::teach(&copy).map_err(fail)?;
-    let layout = schema::inspect(&copy, path)?;
-    if layout == schema::newest()
-        && let Some(detail) = rows::findings(&copy).into_iter().find_map(Finding::trouble)
-    {
-        return Err(StoreError::Damaged { path: path.to_owned(), detail });
+    match alone.and_then(|()| schema::inspect(&copy, path)) {
+        Ok(layout) if layout == schema::newest() => {
+            Ok(rows::findings(&copy).into_iter().filter_map(Finding::trouble).collect())
+        }
+        Ok(_) => Ok(Vec::new()),
+        Err(StoreError::Damaged { detail, .. }) => Ok(vec![detail]),
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 fn steps(backup: &Backup<'_, '_>, progress: &mut impl FnMut(u32, u32)) -> rusqlite::Result<()> {

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+/// SQLite's code for a page that lies behind the end of the file.
+const SHORT_READ: i32 = 522;
+
 /// Matched on by the lane, which tries again only what may heal, and by the exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -58,7 +61,8 @@ pub enum StoreError {
     /// It cannot be trusted: leave with 74.
     #[error(
         "the state file `{}` is damaged ({detail}): `b24relay state check` shows what is left and what to do: restore a \
-         backup (`b24relay state backup` makes them), or move it away, with its `-wal` and `-shm`, to start anew; \
+         backup (`b24relay state backup` makes them), or move it away, with its `-wal` and `-shm`, and start anew \
+         with `b24relay run --new-state`; \
          the portal then hands out again what it still keeps (24 hours at most)",
         path.display()
     )]
@@ -67,6 +71,16 @@ pub enum StoreError {
         path: PathBuf,
         /// What was found.
         detail: String,
+    },
+    /// It was used here and is not there any more: leave with 74.
+    #[error(
+        "the state file `{}` that was used here is gone: put it back from a backup (`b24relay state backup` makes them), or \
+         start anew with `b24relay run --new-state`: every sink then gets what the portal still has, again",
+        path.display()
+    )]
+    Gone {
+        /// Where it was.
+        path: PathBuf,
     },
     /// The disk, the folder or the permissions do not let us: may heal, try again.
     #[error("cannot use the state file `{}`: {detail}", path.display())]
@@ -109,6 +123,9 @@ impl StoreError {
             error => error.to_string(),
         };
         match error.sqlite_error_code() {
+            _ if error.sqlite_error().is_some_and(|error| error.extended_code == SHORT_READ) => {
+                Self::Damaged { path, detail: "it is cut off: pages are missing".to_owned() }
+            }
             Some(ErrorCode::DiskFull) => {
                 Self::Unavailable { path, detail: format!("the disk is full ({detail})") }
             }

@@ -42,7 +42,7 @@ pub fn create(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Whether there is nothing at `path`, or an empty file.
-fn is_missing(path: &Path) -> bool {
+pub fn is_missing(path: &Path) -> bool {
     match path.metadata() {
         Ok(metadata) => metadata.is_file() && metadata.len() == 0,
         Err(error) => error.kind() == ErrorKind::NotFound,
@@ -53,6 +53,8 @@ fn fill(draft: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut connection = Connection::open_with_flags(draft, flags)?;
     seal::teach(&connection)?;
+    // Before the first table: later it takes a VACUUM.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     schema::migrate(&mut connection, 0)
 }
 
@@ -127,6 +129,14 @@ pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     connect(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
+/// Opens what was found damaged, to copy it.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
+    open_unchecked(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
 /// Opens another connection to the file that this process has open and has looked at, to read beside it.
 ///
 /// # Errors
@@ -162,7 +172,6 @@ pub fn open_without_log(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn connect(path: &Path, address: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
-    let fail = |error| StoreError::from_sqlite(path, &error);
     if path.is_dir() {
         return Err(StoreError::Unavailable {
             path: path.to_owned(),
@@ -170,6 +179,11 @@ fn connect(path: &Path, address: &Path, flags: OpenFlags) -> Result<Connection, 
         });
     }
     refuse_cut(path)?;
+    open_unchecked(path, address, flags)
+}
+
+fn open_unchecked(path: &Path, address: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let fail = |error| StoreError::from_sqlite(path, &error);
     let connection =
         Connection::open_with_flags(address, flags | OpenFlags::SQLITE_OPEN_NOFOLLOW).map_err(fail)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;

@@ -108,7 +108,8 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     match schema::brought_to_newest(&connection, layout) {
         Ok(brought) => {
             let connection = brought.as_ref().unwrap_or(&connection);
-            let seals = seal::broken(connection).unwrap_or_else(|error| Some(error.to_string()));
+            let seals =
+                seal::broken(connection, schema::newest()).unwrap_or_else(|error| Some(error.to_string()));
             findings.push(Finding::judged("seals", "", &Vec::from_iter(seals)));
             findings.extend(rows::findings(connection));
             offsets = rows::offsets(connection).unwrap_or_default();

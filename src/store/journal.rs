@@ -12,7 +12,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde_json::value::RawValue;
 
-use super::{Gap, Store, StoreError};
+use super::{Gap, Store, StoreError, space};
 use crate::event::Seq;
 use crate::event::{Entry, Event, EventId, Offset, Queue};
 use crate::wall_clock::now_ms;
@@ -23,8 +23,9 @@ const BATCH_EVENTS_MAX: usize = 1000;
 /// And bytes; one greater event still makes a row of its own.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
-/// How many rows one trim deletes: commits wait for it meanwhile.
+/// How many rows and bytes one trim deletes: commits wait for it meanwhile.
 const TRIM_ROWS: usize = 64;
+const TRIM_BYTES: u64 = 2 * 1024 * 1024;
 
 /// The generation of rows that tell of gaps: they are of no queue of the portal.
 const OF_GAPS: u32 = 0;
@@ -224,7 +225,7 @@ impl Store {
                         (row.get(0)?, row.get(1)?, row.get(2)?);
                     // One received while this machine's clock was ahead has been kept for long enough.
                     let is_kept = received_ms > now.saturating_sub(kept_ms) && received_ms <= now;
-                    if first + count > below.get() || is_kept || rows == TRIM_ROWS {
+                    if first + count > below.get() || is_kept || rows == TRIM_ROWS || bytes > TRIM_BYTES {
                         break;
                     }
                     (rows, bytes, end) = (rows + 1, bytes + row.get::<_, u64>(3)?, Some(first));
@@ -243,6 +244,14 @@ impl Store {
             Ok((rows, bytes))
         })
         .await
+    }
+
+    /// Gives some of the room that trims have left back to the disk; says whether there was any to give.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn shrink(&self) -> Result<bool, StoreError> {
+        self.run(|connection| space::shrink(connection)).await
     }
 
     /// When the event at `seq`, or the next one that is there, was received, in Unix milliseconds.

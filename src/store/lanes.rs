@@ -9,10 +9,9 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::dead_letters::{self, Burial};
 use super::journal::Reading;
-use super::{Store, StoreError, skips};
+use super::{GAP_KIND, Store, StoreError, skips};
 use crate::checkpoint::Checkpoint;
-use crate::event::Seq;
-use crate::event::{EventId, Offset, Queue};
+use crate::event::{Event, EventId, Offset, Queue, Seq};
 use crate::wall_clock::now_ms;
 
 /// What a commit makes durable of one lane.
@@ -79,28 +78,44 @@ pub struct LaneRecord {
     pub pause: Option<String>,
 }
 
-/// What a lane had settled by the portal's ids.
+/// What a lane had settled by the portal's ids, which are those of the queue's first generation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Inherited {
+    /// Of the queue.
+    identity: String,
     offset: u64,
     above: BTreeSet<u64>,
+    /// How many gaps the sink had been told of.
+    gaps: u64,
 }
 
 impl Inherited {
-    /// From its text: the offset below which all was settled, and the ids above it.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (offset, above) = serde_json::from_str(text).ok()?;
-        Some(Self { offset, above })
+    /// From its text: the offset below which all was settled, the ids above it, and the number of gaps.
+    pub fn parse(text: &str, identity: &str) -> Option<Self> {
+        let (offset, above, gaps) = serde_json::from_str(text).ok()?;
+        Some(Self { identity: identity.to_owned(), offset, above, gaps })
     }
 
     /// Whether the event was settled.
+    pub fn has_settled(&self, event: &Event) -> bool {
+        match event.kind.as_str() {
+            GAP_KIND => event.id.get() <= self.gaps,
+            _ => *event.queue.identity == *self.identity && self.covers(event.id),
+        }
+    }
+
+    /// Whether the event of the queue's first generation was settled.
     pub fn covers(&self, id: EventId) -> bool {
         id.get() < self.offset || self.above.contains(&id.get())
     }
 
-    /// Whether the portal has forgotten all that it speaks of.
-    fn is_over(&self, confirmed: Offset) -> bool {
-        confirmed.get() >= self.offset && self.above.iter().all(|id| *id < confirmed.get())
+    /// Without what the portal has forgotten.
+    fn without_confirmed(mut self, confirmed: Offset) -> Self {
+        if confirmed.get() >= self.offset && self.above.iter().all(|id| *id < confirmed.get()) {
+            self.offset = 1;
+            self.above.clear();
+        }
+        self
     }
 }
 
@@ -171,7 +186,8 @@ impl Store {
             let checkpoint = Seq::try_new(next).and_then(|next| Checkpoint::parse(next, &above));
             let checkpoint = checkpoint.ok_or_else(|| damaged(&format!("the checkpoint of `{sink}`")))?;
             let mark = Some(mark).filter(|mark| !mark.is_empty());
-            let inherited = Inherited::parse(&inherited).filter(|of| !of.is_over(reading.confirmed));
+            let inherited = Inherited::parse(&inherited, &queue.identity)
+                .map(|inherited| inherited.without_confirmed(reading.confirmed));
             lanes.insert(sink, LaneRecord { checkpoint, start_ms, mark, inherited, pause });
         }
         Ok(Adopted {

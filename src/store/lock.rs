@@ -14,7 +14,7 @@ use std::{process, thread};
 use jiff::Timestamp;
 
 use super::guard::{self, Guard};
-use super::{StoreError, file::refuse_cut, identity, neighbour, place};
+use super::{StoreError, file::is_missing, file::refuse_cut, identity, neighbour, place};
 
 /// What is appended to the name of the state file.
 const SUFFIX: &str = ".lock";
@@ -50,7 +50,7 @@ pub struct Holder {
 }
 
 impl Lock {
-    /// Takes the lock on the state file at `state`, which has no links in it, and notes who holds it.
+    /// Takes the lock on the state file at `state`, which has no links in it, and notes who holds it if that file is there.
     pub fn acquire(state: &Path) -> Result<Self, StoreError> {
         let held = |holder| StoreError::Locked { path: state.to_owned(), holder };
         Self::acquire_on(state, SUFFIX, held)
@@ -72,12 +72,19 @@ impl Lock {
         if !is_locked(&file).map_err(|error| fail("take the lock", error))? {
             return Err(held(read(&mut file).name));
         }
-        // Before our note makes a new file one that was used.
         refuse_cut(state)?;
         let note =
             format!("process {} since {}\n", process::id(), Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"));
-        write(&file, &note);
-        Ok(Self { state: state.to_owned(), suffix, note, file: Mutex::new(file) })
+        let lock = Self { state: state.to_owned(), suffix, note, file: Mutex::new(file) };
+        if !is_missing(state) {
+            lock.sign();
+        }
+        Ok(lock)
+    }
+
+    /// Notes who holds it; not before there is a state file, so that a start that ends before that was none.
+    pub fn sign(&self) {
+        write(&self.file(), &self.note);
     }
 
     /// Leaves word of why nothing goes on; none when it is empty. There is room for it where there is room for

@@ -5,7 +5,8 @@
 //! the file stays where it was opened. `lanes` holds the
 //! checkpoints, `pauses` ends their standstill, `sources` what is noted of sources, `skips` the events that a person has given up, `journal` events on their way, `dead_letters` those that
 //! have no way. A file that cannot be trusted is never used: `file` and `wal` look at it from outside, `schema`
-//! and `seal` from within, `inspection` at all of it for a person; `backup` copies it.
+//! and `seal` from within, `page_check` at every page of a big one, `inspection` at all of it for a person; `backup` copies
+//! it, and `space` lets it shrink.
 
 mod backup;
 mod database;
@@ -22,6 +23,7 @@ mod lanes;
 mod lock;
 mod lookout;
 mod owner;
+mod page_check;
 mod pauses;
 mod place;
 mod report;
@@ -31,6 +33,7 @@ mod seal;
 mod simulation;
 mod skips;
 mod sources;
+mod space;
 mod undelivered;
 mod wait;
 mod wal;
@@ -44,6 +47,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::blocking;
 use crate::wall_clock::now_ms;
 
+pub use backup::Copied;
 use database::{Database, Files};
 pub use dead_letters::{
     Burial, DroppedLetters, Graves, Letter, LetterFilter, LettersLock, OpenLetter, Rejection,
@@ -55,8 +59,10 @@ pub use journal::{Append, Reading, Rewound};
 pub use lanes::{Adopted, Inherited, LaneNote, LaneRecord, LaneState, Progress, Tally};
 use lock::Lock;
 pub use lookout::Lookout;
+use page_check::PageCheck;
 pub use pauses::Resumed;
 pub use report::{GapReport, GraveReport, LaneReport, MoveReport, Report, SourceReport};
+use schema::Pages;
 pub use simulation::{LaneView, View};
 pub use skips::Skip;
 pub use sources::{Activity, GAP_KIND, Gap, Health, SourceNote};
@@ -92,6 +98,8 @@ impl Disk {
 /// The state file, open. Cheap to clone; work is done off the runtime's threads.
 #[derive(Clone)]
 pub struct Store {
+    /// Of a big file, while it runs.
+    _page_check: Option<Arc<PageCheck>>,
     /// Connections that only read, and that nobody uses now. Closed first: the last one to be closed puts the log away.
     readers: Arc<Mutex<Vec<Connection>>>,
     database: Arc<Mutex<Database>>,
@@ -121,7 +129,11 @@ impl Store {
     pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
         visit_made(path, |state| match Lock::acquire(state) {
             // Held for the moment in which the layout may change.
-            Ok(_lock) => Self::open_with(state, None),
+            Ok(lock) => {
+                let store = Self::open_with(state, None)?;
+                lock.sign();
+                Ok(store)
+            }
             Err(StoreError::Locked { .. }) if file::is_current(state)? => Self::open_with(state, None),
             Err(error) => Err(error),
         })
@@ -129,11 +141,25 @@ impl Store {
 
     fn open_with(path: &Path, waits: Option<Arc<Waits>>) -> Result<Self, StoreError> {
         file::create(path)?;
+        if let Some(waits) = &waits {
+            waits.lock().sign();
+        }
         let guard = waits.as_ref().map(|_| Guard::acquire(path)).transpose()?;
         let mut connection = file::open(path)?;
-        schema::prepare(&mut connection, path)?;
+        // A command beside a daemon leaves the pages of a big file to that one.
+        let pages = if space::is_small(path) { Pages::Checked } else { Pages::Unchecked };
+        schema::prepare(&mut connection, path, pages)?;
+        space::prepare(&connection, path)?;
+        // SQLite makes the log at the first use.
+        first::<u64>(&connection, "SELECT count(*) FROM source")
+            .map_err(|error| StoreError::from_sqlite(path, &error))?;
         let files = Arc::new(Files::of(path, guard, waits.clone())?);
-        Ok(Self::new(connection, path, Disk::Real(files), waits))
+        let mut store = Self::new(connection, path, Disk::Real(files), waits);
+        if pages == Pages::Unchecked && store.waits.is_some() {
+            let check = PageCheck::start(path, Arc::clone(&store.damage))?;
+            store._page_check = Some(Arc::new(check));
+        }
+        Ok(store)
     }
 
     fn new(connection: Connection, path: &Path, disk: Disk, waits: Option<Arc<Waits>>) -> Self {
@@ -141,7 +167,8 @@ impl Store {
         let database = Database { connection, _files: disk.files() };
         let database = Arc::new(Mutex::new(database));
         let readers = Arc::default();
-        Self { database, readers, path: path.into(), disk, damage: Arc::default(), waits }
+        let damage = Arc::default();
+        Self { _page_check: None, database, readers, path: path.into(), disk, damage, waits }
     }
 
     /// Checks that the state file is still where it was opened, before the portal is let forget what is in it.
@@ -180,6 +207,20 @@ impl Store {
         place::visit(path, |state| Ok(state.to_owned()))
     }
 
+    /// Checks that the state file at `path` is still there if it was ever used.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`]: a person decides whether to start anew.
+    pub fn check_presence(path: &Path) -> Result<(), StoreError> {
+        place::visit(path, |state| {
+            let is_gone = matches!(state.try_exists(), Ok(false)) && !neighbour(state, "-wal").exists();
+            if is_gone && Lock::was_taken(state) {
+                return Err(StoreError::Gone { path: state.to_owned() });
+            }
+            Ok(())
+        })
+    }
+
     /// What the state file at `path` holds, read without the lock and without changing anything.
     ///
     /// # Errors
@@ -198,11 +239,11 @@ impl Store {
 
     /// Copies the state file at `path` to `target` as it is at one moment, beside a running daemon or without
     /// one; tells `progress` how many pages are left of how many. The copy is checked and on the disk when
-    /// this returns; nothing is left of it when it cannot be. Returns its size in bytes.
+    /// this returns; nothing is left of it when it cannot be. A damaged one is copied as well.
     ///
     /// # Errors
     /// As [`Store::open`]; [`StoreError::Copy`] when there is something at `target` or it cannot be written.
-    pub fn backup(path: &Path, target: &Path, progress: impl FnMut(u32, u32)) -> Result<u64, StoreError> {
+    pub fn backup(path: &Path, target: &Path, progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
         backup::copy(path, target, progress)
     }
 

@@ -186,11 +186,11 @@ const MIGRATIONS: &[&str] = &[
                  JOIN json_each(checkpoint.above) ON batch.ids = '[' || value || ']'
                  WHERE batch.source = checkpoint.source),
             committed_ms, delivered, filtered, expired, buried, state, since_ms, next_ms, trouble, start_ms,
-            json_array(offset, json(above))
+            json_array(offset, json(above), gaps)
         FROM checkpoint;
     ALTER TABLE gap ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0;
     UPDATE gap SET is_told = 1
-        WHERE number <= ifnull((SELECT max(gaps) FROM checkpoint WHERE checkpoint.source = gap.source), number);
+        WHERE number <= ifnull((SELECT min(gaps) FROM checkpoint WHERE checkpoint.source = gap.source), number);
     DROP TABLE journal;
     DROP TABLE checkpoint;
     ALTER TABLE source DROP COLUMN received;
@@ -224,11 +224,22 @@ fn restrict_file(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether every page was looked at before the file is used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pages {
+    Checked,
+    /// Only those of the rows that decide.
+    Unchecked,
+}
+
 /// Checks that the file is ours and sound, and brings it to the newest layout.
-pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+pub fn prepare(connection: &mut Connection, path: &Path, pages: Pages) -> Result<(), StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
     seal::teach(connection).map_err(fail)?;
-    let found = inspect(connection, path)?;
+    let found = match pages {
+        Pages::Checked => inspect(connection, path)?,
+        Pages::Unchecked => inspect_lightly(connection, path)?,
+    };
     // Not before: the permissions of somebody else's database are none of our business.
     restrict(path)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
@@ -284,9 +295,7 @@ fn inspect_with(connection: &Connection, path: &Path, checks: &[&str]) -> Result
     if let Some(row) = first::<String>(connection, orphan).map_err(fail)? {
         return damaged(format!("a row of `{row}`"));
     }
-    if layout == newest()
-        && let Some(detail) = seal::broken(connection).map_err(fail)?
-    {
+    if let Some(detail) = seal::broken(connection, layout).map_err(fail)? {
         return damaged(detail);
     }
     Ok(layout)

@@ -34,6 +34,18 @@ const SEALED: &[(&str, &[&str], &[&str])] = &[
     ("memory", &["key"], &["key", "value"]),
 ];
 
+/// As layout 3 had them; layouts 1 and 2 had no seals.
+const SEALED_BEFORE: &[(&str, &[&str], &[&str])] = &[
+    (
+        "source",
+        &["name"],
+        &["name", "identity", "confirmed", "received", "covered_ms", "has_odd_dates", "journal_bytes"],
+    ),
+    ("checkpoint", &["source", "sink"], &["source", "sink", "offset", "above", "start_ms", "gaps"]),
+    ("gap", &["source", "number"], &["source", "number", "from_ms", "to_ms"]),
+    ("memory", &["key"], &["key", "value"]),
+];
+
 /// Teaches `connection` the SQL function `seal`, which every statement about sealed rows needs.
 pub fn teach(connection: &Connection) -> rusqlite::Result<()> {
     let flags =
@@ -67,9 +79,22 @@ pub fn keep(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// What is wrong with the seals of the rows that decide, if anything is.
-pub fn broken(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    for (table, key, sealed) in SEALED {
+/// What is wrong with the seals of the rows that decide, if anything is, in a file of `layout`.
+pub fn broken(connection: &Connection, layout: u32) -> rusqlite::Result<Option<String>> {
+    let tables = match layout {
+        ..3 => &[],
+        3 => SEALED_BEFORE,
+        4.. => SEALED,
+    };
+    if layout == 3 {
+        // What the next layout seals anew must be as it was written.
+        let select = "SELECT source || '/' || id FROM journal WHERE seal <> seal(source, id, kind, date, data) LIMIT 1";
+        let row: Option<String> = connection.query_row(select, [], |row| row.get(0)).optional()?;
+        if let Some(row) = row {
+            return Ok(Some(format!("the row `{row}` of `journal` is not as it was written")));
+        }
+    }
+    for (table, key, sealed) in tables {
         let (key, sealed) = (key.join(" || '/' || "), sealed.join(", "));
         let select = format!("SELECT {key} FROM {table} WHERE seal <> seal({sealed}) LIMIT 1");
         let row: Option<String> = connection.query_row(&select, [], |row| row.get(0)).optional()?;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Row};
 
-use super::{Disk, Store, StoreError, Tally, schema};
+use super::schema::{self, Pages};
+use super::{Disk, Store, StoreError, Tally};
 use crate::checkpoint::Checkpoint;
 use crate::event::Seq;
 
@@ -54,7 +55,7 @@ impl Store {
         let path = Path::new(":memory:");
         let mut connection =
             schema::new_in_memory().map_err(|error| StoreError::from_sqlite(path, &error))?;
-        schema::prepare(&mut connection, path)?;
+        schema::prepare(&mut connection, path, Pages::Checked)?;
         Ok(Self::new(connection, path, Disk::Simulated(script), None))
     }
 

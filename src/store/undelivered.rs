@@ -49,6 +49,13 @@ impl Undelivered {
         self.journal.iter().filter(move |(seq, _)| lacks(*seq)).map(|(_, id)| *id)
     }
 
+    /// The highest id of the queue that the state has ever seen.
+    pub fn highest(&self) -> Option<u64> {
+        let below = self.floor.get().max(self.confirmed.get()) - 1;
+        let known = self.journal.iter().map(|(_, id)| id.get());
+        known.chain([below]).max().filter(|highest| *highest > 0)
+    }
+
     /// Whether a sink which `is_meant` has not settled `id`, which the portal has.
     pub fn lacks(&self, id: EventId, is_meant: impl Fn(&str) -> bool) -> bool {
         let known = self.journal.iter().rev().find(|(_, other)| *other == id);
@@ -72,7 +79,7 @@ impl Store {
             let checkpoint = Seq::try_new(next).and_then(|next| Checkpoint::parse(next, &above));
             let checkpoint = checkpoint
                 .ok_or_else(|| self.damaged(format!("the checkpoint of `{sink}` cannot be read")))?;
-            lanes.insert(sink, (checkpoint, Inherited::parse(&inherited)));
+            lanes.insert(sink, (checkpoint, Inherited::parse(&inherited, "")));
         }
         let mut journal = Vec::new();
         for (first, ids) in found.rows {
@@ -119,7 +126,10 @@ fn select(connection: &mut Connection, source: &str) -> rusqlite::Result<Rows> {
         .optional()?;
     let (floor, confirmed) = numbers.unwrap_or((1, 1));
     let lanes = transaction
-        .prepare("SELECT sink, next, above, inherited FROM lane WHERE source = ?1")?
+        .prepare(
+            "SELECT sink, next, above, iif(generation = 1, inherited, '') FROM lane JOIN source ON name = source
+             WHERE source = ?1",
+        )?
         .query_map([source], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let rows = transaction

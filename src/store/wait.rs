@@ -68,6 +68,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state.db");
         let waits = Waits::new(Lock::acquire(&state).unwrap());
+        waits.lock().sign();
         let told = || Lock::holder(&state).unwrap().trouble;
         assert_eq!(told(), None);
         let (one, other) = (waits.begin("full".to_owned()), waits.begin("still\nfull".to_owned()));

@@ -24,7 +24,7 @@ async fn what_a_crash_left_in_the_file_is_not_written_again() {
     for cut in [0, 1, 5, whole.len() / 3, whole.len() / 2, whole.len() - 1, whole.len()] {
         std::fs::remove_file(setup.path("b24relay.db")).unwrap();
         std::fs::write(setup.path("events.jsonl"), &whole[..cut]).unwrap();
-        let mut relay = Relay::start(setup.folder(), &["--once"]);
+        let mut relay = Relay::start(setup.folder(), &["--once", "--new-state"]);
         assert_eq!(relay.exit_code().await, 0);
         assert_eq!(std::fs::read(setup.path("events.jsonl")).unwrap(), whole, "cut at {cut}");
     }

@@ -186,3 +186,32 @@ async fn only_the_named_source_is_moved() {
     let next = setup.lane_of("archive").await["next"].clone();
     assert_eq!((next, setup.committed_offset("sales", "archive")), (json!(1), before));
 }
+
+#[tokio::test]
+async fn an_offset_that_no_event_has_come_near_is_refused_with_the_highest_that_was_seen() {
+    let portal = Portal::start().await;
+    let setup = Setup::new().with_source(&portal).with_file();
+    portal.record(1, 5).await;
+    let highest = portal.ids(1).await[4];
+    // Known from the portal alone, then from the state file alone.
+    for _ in 0..2 {
+        for typed in [highest * 10, highest + 2] {
+            let refused = offset(&setup, &["set", "support", &typed.to_string(), "--yes"]).await;
+            assert_eq!(code(&refused), 64, "{}", stderr(&refused));
+            for word in [format!("is {highest}:"), format!("above {}", highest + 1), "--beyond".to_owned()] {
+                assert!(stderr(&refused).contains(&word), "no `{word}` in: {}", stderr(&refused));
+            }
+        }
+        setup.drain().await;
+        setup.drain().await;
+    }
+    set(&setup, highest + 1).await;
+    let beyond = (highest + 3).to_string();
+    let agreed = offset(&setup, &["set", "support", &beyond, "--yes", "--beyond"]).await;
+    assert_eq!(code(&agreed), 0, "{}", stderr(&agreed));
+    portal.record(1, 5).await;
+    setup.drain().await;
+    let ids = portal.ids(1).await;
+    let expected: Vec<u64> = ids.into_iter().filter(|id| *id <= highest || *id >= highest + 3).collect();
+    assert_exactly_once(&setup.filed_ids(), &expected);
+}

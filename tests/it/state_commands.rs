@@ -3,9 +3,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
+use b24relay::event::{Event, EventId};
+use b24relay::store::{Burial, Progress, Store, Tally};
 use rusqlite::Connection;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::ledger::{assert_at_least_once, assert_exactly_once};
 use crate::portal::Portal;
@@ -76,18 +80,18 @@ async fn a_sound_state_is_called_sound_with_all_that_was_looked_at() {
 async fn what_is_wrong_is_named_with_the_way_out_and_nothing_is_changed() {
     let portal = Portal::start().await;
     for (sql, words) in [
-        ("UPDATE checkpoint SET offset = 9", "`support/archive` of `checkpoint` is not as it was written"),
+        ("UPDATE lane SET next = 9", "`support/archive` of `lane` is not as it was written"),
         ("UPDATE source SET confirmed = 2", "`support` of `source` is not as it was written"),
-        ("DELETE FROM checkpoint", "rows of `checkpoint` are missing"),
-        ("DROP TABLE journal", "`journal."),
-        ("ALTER TABLE checkpoint ADD COLUMN mine INTEGER", "`checkpoint.mine`"),
+        ("DELETE FROM lane", "rows of `lane` are missing"),
+        ("DROP TABLE batch", "`batch."),
+        ("ALTER TABLE lane ADD COLUMN mine INTEGER", "`lane.mine`"),
         ("PRAGMA user_version = 2", "layout 2"),
     ] {
         let setup = used(&portal).await;
         tamper(&setup, sql);
         let before = fs::read(setup.path(STATE)).unwrap();
         let shown = checked(&setup, 74).await;
-        let ways = ["state backup", "move it away", "24 hours", "start anew", "restore"];
+        let ways = ["state backup", "move it away", "24 hours", "run --new-state", "restore"];
         for word in [words].iter().chain(&ways) {
             assert!(shown.contains(word), "{sql}: no `{word}` in:\n{shown}");
         }
@@ -105,7 +109,7 @@ async fn the_way_out_that_is_told_carries_an_offset_over() {
     let portal = Portal::start().await;
     let setup = used(&portal).await;
     let offset = portal.ids(1).await[4] + 1;
-    tamper(&setup, "UPDATE source SET received = 5");
+    tamper(&setup, "DELETE FROM manifest");
     let shown = checked(&setup, 74).await;
     let way = format!("`b24relay offset set support {offset}`");
     assert!(shown.contains(&way), "no `{way}` in:\n{shown}");
@@ -174,22 +178,100 @@ async fn a_copy_never_takes_the_place_of_anything() {
 }
 
 #[tokio::test]
-async fn a_damaged_state_is_not_copied_as_if_it_were_sound() {
+async fn a_damaged_state_is_copied_and_called_damaged_and_a_foreign_one_is_not_copied() {
     let veteran = Veteran::of_mode("journal").await;
-    for sql in [
-        "UPDATE checkpoint SET offset = 9",
-        "UPDATE journal SET data = '{}'",
-        "UPDATE dead_letter SET data = '{}'",
-        "PRAGMA user_version = 99",
+    for (sql, word) in [
+        ("UPDATE lane SET next = 9", "of `lane` is not as it was written"),
+        ("UPDATE batch SET body = x'00'", "not as it was written"),
+        ("UPDATE dead_letter SET data = '{}'", "not as it was written"),
+        ("PRAGMA user_version = 2", "layout 2"),
+        ("PRAGMA user_version = -1", "layout -1"),
     ] {
         veteran.put_into(veteran.setup.folder());
         tamper(&veteran.setup, sql);
-        let refused = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
-        let expected = if sql.starts_with("PRAGMA") { 78 } else { 74 };
-        assert_eq!(code(&refused), expected, "{sql}: {}", stderr(&refused));
-        assert!(stderr(&refused).contains("b24relay.db`"), "{sql}: {}", stderr(&refused));
-        assert!(!veteran.setup.path("copy.db").exists() && !veteran.setup.path("copy.db.part").exists());
+        let made = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
+        assert_eq!(code(&made), 74, "{sql}: {}", stderr(&made));
+        let said = stderr(&made);
+        assert!(said.contains(word) && said.contains("b24relay.db` is damaged"), "{sql}: {said}");
+        assert!(!stdout(&made).contains("checked"), "{sql}: {}", stdout(&made));
+        let copy = veteran.setup.path("copy.db");
+        let letters: u64 = Connection::open(&copy)
+            .unwrap()
+            .query_row("SELECT count(*) FROM dead_letter", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(letters, 2, "{sql}");
+        fs::remove_file(copy).unwrap();
+        assert!(!veteran.setup.path("copy.db.part").exists(), "{sql}");
     }
+    veteran.put_into(veteran.setup.folder());
+    tamper(&veteran.setup, "PRAGMA user_version = 99");
+    let refused = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
+    assert_eq!(code(&refused), 78, "{}", stderr(&refused));
+    assert!(!veteran.setup.path("copy.db").exists() && !veteran.setup.path("copy.db.part").exists());
+}
+
+#[tokio::test]
+async fn a_state_whose_log_is_torn_in_the_middle_is_copied_up_to_there() {
+    let veteran = Veteran::of_mode("journal").await;
+    let mut log = veteran.files[1].clone();
+    let middle = log.len() / 2;
+    log[middle] ^= 1;
+    fs::write(veteran.setup.path("b24relay.db-wal"), log).unwrap();
+    let run = finished(&["run", "--once"], veteran.setup.folder()).await;
+    assert_eq!(code(&run), 74, "{}", stderr(&run));
+    let made = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
+    assert_eq!(code(&made), 74, "{}", stderr(&made));
+    assert!(stderr(&made).contains("its `-wal` lacks commits"), "{}", stderr(&made));
+    let check = finished(&["state", "check", "--state", "copy.db"], veteran.setup.folder()).await;
+    assert_eq!(code(&check), 0, "the copy is an older state: {}", stdout(&check));
+}
+
+/// As it is left when a copy is put in the place of a state whose daemon was killed.
+#[tokio::test]
+async fn an_index_of_another_log_beside_a_sound_state_is_no_damage() {
+    let [veteran, other] = [Veteran::of_mode("journal").await, Veteran::of_mode("journal").await];
+    let setup = &veteran.setup;
+    veteran.receiver.answer_always(None);
+    assert_eq!(code(&finished(&["state", "backup", "copy.db"], setup.folder()).await), 0);
+    fs::remove_file(setup.path("b24relay.db-wal")).unwrap();
+    for index in [veteran.files[2].clone(), other.files[2].clone(), vec![7; 32768], Vec::new()] {
+        fs::copy(setup.path("copy.db"), setup.path(STATE)).unwrap();
+        fs::write(setup.path("b24relay.db-shm"), &index).unwrap();
+        checked(setup, 0).await;
+        fs::write(setup.path("b24relay.db-shm"), &index).unwrap();
+        setup.drain().await;
+        assert!(!setup.path("b24relay.db-shm").exists());
+    }
+    // And one that is older than the log that is there.
+    veteran.put_into(setup.folder());
+    fs::write(setup.path("b24relay.db-shm"), &other.files[2]).unwrap();
+    setup.drain().await;
+    assert_eq!(veteran.receiver.accepted_ids().iter().max(), veteran.portal.ids(2).await.last());
+}
+
+#[tokio::test]
+async fn an_event_of_any_depth_is_sound() {
+    let veteran = Veteran::of_mode("journal").await;
+    let store = Store::open(&veteran.setup.path(STATE)).unwrap();
+    let queue = veteran.queue("support");
+    let lane = store.adopt(&queue).await.unwrap().lanes.remove("crm").unwrap();
+    let event = Event {
+        queue: Arc::clone(&queue),
+        id: EventId::try_new(77_777).unwrap(),
+        kind: "ONIMV2MESSAGEADD".into(),
+        date: RawValue::from_string("\"2025-01-15T10:30:00+02:00\"".into()).unwrap(),
+        data: RawValue::from_string("[".repeat(2000) + &"]".repeat(2000)).unwrap(),
+    };
+    let reason = "the receiver answered 422".to_owned();
+    let burial = Burial { event, reason, status: Some(422), answer: "no".into(), attempts: 1, first_ms: 1 };
+    let (checkpoint, mark, start_ms) = (lane.checkpoint, lane.mark, lane.start_ms);
+    let tally = Tally { buried: 1, ..Tally::default() };
+    let progress = Progress { checkpoint, tally, burials: vec![burial], mark, start_ms };
+    store.commit("support", "crm", progress).await.unwrap();
+    drop(store);
+    checked(&veteran.setup, 0).await;
+    let made = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
 }
 
 #[tokio::test]
@@ -198,7 +280,7 @@ async fn a_copy_holds_all_that_decides() {
     let made = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
     assert_eq!(code(&made), 0, "{}", stderr(&made));
     let truth = veteran.truth();
-    for table in ["source", "checkpoint", "journal", "dead letter", "memory"] {
+    for table in ["source", "lane", "batch", "dead letter", "memory"] {
         let is_of_table = |row: &Vec<_>| row[0] == rusqlite::types::Value::Text(table.to_owned());
         assert!(truth.iter().any(is_of_table), "nothing in {table}: this test proves nothing");
     }
@@ -237,16 +319,20 @@ async fn a_relay_goes_on_from_a_copy_without_an_error_and_loses_nothing() {
 async fn damage_met_in_the_middle_ends_the_process_before_anything_is_confirmed() {
     // Of a defect of the disk, of somebody with a shell, and of a page that is no page.
     let malformed =
-        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 99999 WHERE name = 'checkpoint';
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 99999 WHERE name = 'lane';
          PRAGMA schema_version = 1000";
     for mode in ["direct", "journal"] {
-        for sql in ["UPDATE checkpoint SET offset = offset + 1000000", "DROP TABLE checkpoint", malformed] {
+        for sql in ["UPDATE lane SET next = next + 1000000", "DROP TABLE lane", malformed] {
             let portal = Portal::start().await;
             let setup = Setup::new().with(&format!("[delivery]\nmode = \"{mode}\""));
             let setup = setup.with_source(&portal).with_file();
             portal.record(1, 5).await;
             let mut relay = setup.run();
-            until("it works", async || portal.stats(1).await["confirmed"] == 5).await;
+            until("all is confirmed, and on record", async || {
+                let lane = setup.lane_of("archive").await;
+                portal.stats(1).await["confirmed"] == 5 && lane["delivered"] == 5
+            })
+            .await;
             tamper(&setup, sql);
             portal.record(1, 5).await;
             assert_eq!(relay.exit_code().await, 74, "{mode}, {sql}: {}", relay.log());

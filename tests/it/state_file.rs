@@ -170,8 +170,42 @@ async fn a_damaged_state_is_left_alone_and_the_way_out_is_told() {
 
     // The way out that was told.
     fs::remove_file(&state).unwrap();
-    let anew = finished(&["run", "--once"], setup.folder()).await;
+    let anew = finished(&["run", "--once", "--new-state"], setup.folder()).await;
     assert_eq!(code(&anew), 0, "{}", stderr(&anew));
+}
+
+#[tokio::test]
+async fn a_state_that_is_gone_is_begun_anew_only_when_a_person_says_so() {
+    let portal = Portal::start().await;
+    // The flag does no harm at a first start.
+    let setup = Setup::new().with_lag("0s").with_source(&portal).with_file();
+    portal.record(1, 5).await;
+    let first = finished(&["run", "--once", "--new-state"], setup.folder()).await;
+    assert_eq!(code(&first), 0, "{}", stderr(&first));
+    let backup = fs::read(setup.path("b24relay.db")).unwrap();
+
+    fs::remove_file(setup.path("b24relay.db")).unwrap();
+    let polls = portal.polls().await;
+    for args in [["run"].as_slice(), &["run", "--once"]] {
+        let refused = finished(args, setup.folder()).await;
+        let said = stderr(&refused);
+        assert_eq!(code(&refused), 74, "{args:?}: {said}");
+        for word in ["that was used here is gone", "backup", "`b24relay run --new-state`"] {
+            assert!(said.contains(word), "{args:?}: no `{word}` in: {said}");
+        }
+        assert!(!setup.path("b24relay.db").exists());
+    }
+    assert_eq!(portal.polls().await, polls);
+
+    // Both ways out that are told.
+    fs::write(setup.path("b24relay.db"), backup).unwrap();
+    setup.drain().await;
+    fs::remove_file(setup.path("b24relay.db")).unwrap();
+    portal.record(1, 2).await;
+    let anew = finished(&["run", "--once", "--new-state"], setup.folder()).await;
+    assert_eq!(code(&anew), 0, "{}", stderr(&anew));
+    setup.drain().await;
+    assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
 }
 
 #[tokio::test]

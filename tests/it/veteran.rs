@@ -22,7 +22,7 @@ const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// What decides, in every table.
 const DECIDING: [&str; 6] = [
-    "SELECT 'source', name, identity, generation, next_seq, open_seq, confirmed, floor, marks, covered_ms, has_odd_dates,
+    "SELECT 'source', name, identity, generation, next_seq, open_seq, confirmed, grown, floor, marks, covered_ms, has_odd_dates,
          journal_bytes FROM source",
     "SELECT 'lane', source, sink, next, above, start_ms, mark, inherited FROM lane",
     "SELECT 'batch', source, first, count, generation, ids, body FROM batch ORDER BY source, first",

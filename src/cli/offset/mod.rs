@@ -25,7 +25,8 @@ An offset is the lowest event id that is still wanted. The portal forgets everyt
 when it is polled next; what it has forgotten does not come back, and what is put behind is delivered again \
 as far as the portal still has it (24 hours).
 
-A move forward past events that some sink has not got says how many they are, and asks.
+A move forward past events that some sink has not got says how many they are, and asks. One beyond the event \
+after the highest id that the portal or the state file has shown is refused without `--beyond`.
 
 Examples:
   b24relay offset show support
@@ -71,8 +72,26 @@ struct SetArgs {
     /// Forget which queue the source has read so far: its credential belongs to another user now
     #[arg(long)]
     new_queue: bool,
+    /// Set it although no event with such a high id was ever seen: what comes below it will not be delivered
+    #[arg(long)]
+    beyond: bool,
     #[command(flatten)]
     consent: ConsentArgs,
+}
+
+impl SetArgs {
+    /// Refuses an offset with a digit too many: it would let go of all that comes for a long time.
+    fn check_height(&self, highest: Option<u64>) -> Result<(), UsageError> {
+        match highest {
+            Some(highest) if self.offset.get() > highest + 1 && !self.beyond => Err(UsageError(format!(
+                "the highest event id that was seen of `{}` is {highest}: no offset above {} is set; \
+                 with `--beyond` it is, and events below it will not be delivered",
+                self.source,
+                highest + 1
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn offset(text: &str) -> Result<Offset, String> {
@@ -175,6 +194,8 @@ async fn loss(
     let mut loss = Loss::of_journal(&source.name, &known, end, |_| true);
     if args.offset > known.confirmed {
         let page = loss::page(source, callers).await;
+        let shown = page.iter().flat_map(|page| &page.events).map(|event| event.id.get());
+        args.check_height(shown.chain(known.highest()).max())?;
         loss.add_page(page, end, |event| known.lacks(event.id, |_| true));
     }
     Ok(loss)

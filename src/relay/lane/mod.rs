@@ -301,7 +301,7 @@ impl Lane {
                 continue;
             }
             let event = &entry.event;
-            if self.inherited.as_ref().is_some_and(|inherited| inherited.covers(event.id)) {
+            if self.inherited.as_ref().is_some_and(|inherited| inherited.has_settled(event)) {
                 self.ledger.settle(entry.seq, End::Known);
                 continue;
             }

@@ -1,0 +1,54 @@
+//! SQLite's check of all pages of a big file, beside the work: reading a gigabyte would hold up the start.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, InterruptHandle};
+
+use super::{StoreError, file, first};
+
+/// One check, which ends with this.
+pub struct PageCheck {
+    interrupt: InterruptHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl PageCheck {
+    /// Checks the open file at `path`; what is wrong goes into `damage`, and ends the work on the file.
+    pub fn start(path: &Path, damage: Arc<OnceLock<String>>) -> Result<Self, StoreError> {
+        let connection = file::open_reader(path)?;
+        let interrupt = connection.get_interrupt_handle();
+        let thread = thread::spawn(move || {
+            if let Some(detail) = trouble(&connection) {
+                damage.get_or_init(|| detail);
+            }
+        });
+        Ok(Self { interrupt, thread: Some(thread) })
+    }
+}
+
+fn trouble(connection: &Connection) -> Option<String> {
+    match first::<String>(connection, "PRAGMA integrity_check(1)") {
+        Ok(verdict) => verdict.filter(|verdict| verdict != "ok"),
+        Err(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Some(error.to_string()),
+            // Interrupted, or a disk that cannot be read now: whoever works on the file meets that, too.
+            _ => None,
+        },
+    }
+}
+
+impl Drop for PageCheck {
+    /// The store's last connection must be the last one, for the log to be put away.
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        while !thread.is_finished() {
+            self.interrupt.interrupt();
+            thread::sleep(Duration::from_millis(1));
+        }
+        // A panic in there was logged by the panic hook.
+        thread.join().ok();
+    }
+}
