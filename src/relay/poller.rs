@@ -344,6 +344,13 @@ impl Poller {
         }
     }
 
+    /// Notes that what was in the way is gone, before a sink has any of the events: whoever sees those sees this.
+    pub async fn note_recovery(&mut self) {
+        if !matches!(self.activity, Activity::Polling { .. }) {
+            self.note_answer(Duration::ZERO).await;
+        }
+    }
+
     /// Notes a poll that was answered; the next one follows after `pause`.
     pub async fn note_answer(&mut self, pause: Duration) {
         self.figures.need_person(false);

@@ -306,6 +306,9 @@ impl Source {
         self.poller.tell_first_answer(shown.fresh.len(), has_more);
         self.poller.received(&shown.fresh);
         self.glimpses.note(&shown.fresh);
+        if cut.at.is_none() {
+            self.poller.note_recovery().await;
+        }
         self.tell(&shown).await;
         let (count, is_strained) = (shown.fresh.len(), self.poller.is_strained());
         debug!(source = self.poller.name(), offset = offset.get(), events = count, has_more, "polled");
