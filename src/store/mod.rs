@@ -99,7 +99,6 @@ impl Disk {
 #[derive(Clone)]
 pub struct Store {
     /// Of a big file, while it runs.
-    #[expect(dead_code, reason = "it ends with the last clone")]
     page_check: Option<Arc<PageCheck>>,
     /// Connections that only read, and that nobody uses now. Closed first: the last one to be closed puts the log away.
     readers: Arc<Mutex<Vec<Connection>>>,
