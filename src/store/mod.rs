@@ -99,7 +99,7 @@ impl Disk {
 #[derive(Clone)]
 pub struct Store {
     /// Of a big file, while it runs.
-    _page_check: Option<Arc<PageCheck>>,
+    page_check: Option<Arc<PageCheck>>,
     /// Connections that only read, and that nobody uses now. Closed first: the last one to be closed puts the log away.
     readers: Arc<Mutex<Vec<Connection>>>,
     database: Arc<Mutex<Database>>,
@@ -157,7 +157,7 @@ impl Store {
         let mut store = Self::new(connection, path, Disk::Real(files), waits);
         if pages == Pages::Unchecked && store.waits.is_some() {
             let check = PageCheck::start(path, Arc::clone(&store.damage))?;
-            store._page_check = Some(Arc::new(check));
+            store.page_check = Some(Arc::new(check));
         }
         Ok(store)
     }
@@ -168,7 +168,7 @@ impl Store {
         let database = Arc::new(Mutex::new(database));
         let readers = Arc::default();
         let damage = Arc::default();
-        Self { _page_check: None, database, readers, path: path.into(), disk, damage, waits }
+        Self { page_check: None, database, readers, path: path.into(), disk, damage, waits }
     }
 
     /// Checks that the state file is still where it was opened, before the portal is let forget what is in it.

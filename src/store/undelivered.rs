@@ -82,7 +82,7 @@ impl Store {
             lanes.insert(sink, (checkpoint, Inherited::parse(&inherited, "")));
         }
         let mut journal = Vec::new();
-        for (first, ids) in found.rows {
+        for (first, ids) in found.batches {
             let ids: Vec<u64> = serde_json::from_str(&ids).unwrap_or_default();
             let known = (first..).zip(ids);
             journal.extend(known.filter_map(|(seq, id)| Some((Seq::try_new(seq)?, EventId::try_new(id)?))));
@@ -113,7 +113,7 @@ struct Rows {
     /// Sink, the next sequence number, the ranges above it, and what it inherited.
     lanes: Vec<(String, u64, String, String)>,
     /// The first sequence number and the ids of each row of the journal.
-    rows: Vec<(u64, String)>,
+    batches: Vec<(u64, String)>,
 }
 
 fn select(connection: &mut Connection, source: &str) -> rusqlite::Result<Rows> {
@@ -132,7 +132,7 @@ fn select(connection: &mut Connection, source: &str) -> rusqlite::Result<Rows> {
         )?
         .query_map([source], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let rows = transaction
+    let batches = transaction
         .prepare(
             "SELECT first, ids FROM batch WHERE source = ?1 AND first + count >
                  (SELECT min(open_seq, ifnull((SELECT min(next) FROM lane WHERE source = ?1), 1))
@@ -141,5 +141,5 @@ fn select(connection: &mut Connection, source: &str) -> rusqlite::Result<Rows> {
         )?
         .query_map([source], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(Rows { floor, confirmed, lanes, rows })
+    Ok(Rows { floor, confirmed, lanes, batches })
 }
