@@ -21,7 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   b24relay run --config /etc/b24relay/b24relay.toml
   b24relay run --once --log-format json    from cron: deliver what is waiting, then leave
-  b24relay run --new-state                 the state file is lost: what the portal still has comes again
+  b24relay run --new-state                 begin anew after the state file was lost
   b24relay run --forget crm --dry-run      how many events has the removed sink `crm` not got?
   b24relay run --forget crm --yes          the sink `crm` is gone for good, with what it has not got
 
