@@ -137,7 +137,8 @@ const SPARING: [&str; 21] = [
 ];
 
 /// The flags of commands that can destroy which destroy nothing by themselves.
-const HARMLESS: [&str; 16] = [
+const HARMLESS: [&str; 17] = [
+    "new_state",
     "once",
     "tokens",
     "source",
