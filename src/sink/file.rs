@@ -43,6 +43,8 @@ pub struct FileSink {
     /// For the next append. Apart from the writer, which may be waiting for the disk.
     resumed: Arc<Mutex<Marks>>,
     tidier: Tidier,
+    /// `rotate.size`.
+    rotates_at: Option<u64>,
 }
 
 impl FileSink {
@@ -51,10 +53,11 @@ impl FileSink {
     pub fn new(config: FileConfig, signals: Signals) -> Self {
         let tidier = Tidier::default();
         let resumed = Arc::default();
+        let rotates_at = config.rotate.and_then(|rotate| rotate.size);
         let writer = Arc::new(Mutex::new(Writer::new(config, tidier.clone(), Arc::clone(&resumed))));
         let prepared = Arc::clone(&writer);
         tidier.begin_with(move || prepared.lock().unwrap_or_else(PoisonError::into_inner).prepare());
-        Self { signals, writer, resumed, tidier }
+        Self { signals, writer, resumed, tidier, rotates_at }
     }
 }
 
@@ -69,6 +72,11 @@ impl Sink for FileSink {
     /// A whole batch shares one `fdatasync`.
     fn attempt_max(&self) -> usize {
         usize::MAX
+    }
+
+    /// What is written in one go stays in one file, so it is no more than a part of one, with what lines have besides.
+    fn attempt_bytes(&self) -> u64 {
+        self.rotates_at.map_or(u64::MAX, |size| size / 4)
     }
 
     async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {

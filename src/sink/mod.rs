@@ -110,6 +110,11 @@ pub trait Sink: Send + Sync {
     /// The most events that one attempt takes.
     fn attempt_max(&self) -> usize;
 
+    /// The most bytes of payload that one attempt takes, unless a single event is larger.
+    fn attempt_bytes(&self) -> u64 {
+        u64::MAX
+    }
+
     /// Delivers `events`, in order: when this returns `Ok`, the destination holds them for good. They are of one queue.
     /// `None` says that there is nothing to record: the lane keeps the mark that it has, if any.
     async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError>;

@@ -49,9 +49,9 @@ async fn a_state_of_the_first_layout_can_be_looked_at_and_stays_as_it_is() {
     assert_eq!((&status["confirmed"], &status["losses"]), (&json!(1), &json!(0)), "{status}");
     let lane = setup.lane_of("archive").await;
     assert_eq!((&lane["delivered"], &lane["filtered"]), (&json!(40), &json!(2)), "{lane}");
-    for args in [["status"].as_slice(), &["offset", "show", "support"]] {
+    for (args, exit) in [(["status"].as_slice(), 69), (&["offset", "show", "support"], 0)] {
         let shown = finished(args, setup.folder()).await;
-        assert_eq!(code(&shown), 0, "{}", stderr(&shown));
+        assert_eq!(code(&shown), exit, "{}", stderr(&shown));
         assert!(String::from_utf8_lossy(&shown.stdout).contains("archive"), "{args:?}");
     }
     assert!(fs::read(setup.path("b24relay.db")).unwrap() == before, "looking changed it");

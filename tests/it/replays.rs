@@ -112,8 +112,11 @@ async fn what_is_rejected_again_stays_with_the_new_reason_and_the_rest_goes_on()
     let letter: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((&letter["status"], &letter["attempts"]), (&json!(400), &json!(4)), "{letter}");
     assert_eq!(letter["answer"], "\u{440}\u{440}\u{440}");
+    // The reason has the receiver's words as well, where it said any.
+    let words = "\u{440}\u{440}\u{440}";
     let [gone, come] =
-        ["422 Unprocessable Entity", "400 Bad Request\u{440}\u{440}\u{440}"].map(|text| text.len() as u64);
+        ["422 Unprocessable Entity".to_owned(), format!("400 Bad Request, \"{words}\"{words}")]
+            .map(|text| text.len() as u64);
     assert_eq!(bytes().await, before - gone + come);
 }
 

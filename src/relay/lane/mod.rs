@@ -118,7 +118,7 @@ impl Lane {
         let appetite = Appetite::new(&config);
         let LaneRecord { pause, inherited, mark, .. } = record.clone();
         let ledger = Ledger::new(source, &config.name, record, common);
-        let bytes = config.flow.batch.map_or(u64::MAX, |batch| batch.bytes);
+        let bytes = config.flow.batch.map_or(u64::MAX, |batch| batch.bytes).min(gate.sink().attempt_bytes());
         Self {
             source: source.to_owned(),
             graveyard: Graveyard::new(
