@@ -5,6 +5,10 @@ use std::path::Path;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::portal::Portal;
 
 /// What the released steps to layouts 1 to 3 made.
 const LAYOUTS: [&str; 3] = [
@@ -107,6 +111,31 @@ const LAYOUTS: [&str; 3] = [
 /// The application id.
 const OURS: u32 = 0x6232_3472;
 
+/// An event as the portal shows it.
+#[derive(Deserialize)]
+pub struct Shown {
+    #[serde(rename = "eventId")]
+    id: u64,
+    #[serde(rename = "type")]
+    kind: String,
+    date: Box<RawValue>,
+    data: Box<RawValue>,
+}
+
+/// The events of a user's queue.
+pub async fn shown(portal: &Portal, user: u64) -> Vec<Shown> {
+    #[derive(Deserialize)]
+    struct Answer {
+        result: Page,
+    }
+    #[derive(Deserialize)]
+    struct Page {
+        events: Vec<Shown>,
+    }
+    let answer = portal.raw(user, "im.v2.Event.get?offset=1").await;
+    serde_json::from_str::<Answer>(&answer).unwrap().result.events
+}
+
 /// A new state file of `layout`, without rows.
 pub fn create(path: &Path, layout: usize) -> Connection {
     let file = Connection::open(path).unwrap();
@@ -122,7 +151,8 @@ pub fn create(path: &Path, layout: usize) -> Connection {
 
 /// `support` as layout 3 had it in the old `delivery.mode`, with ten events read of `ids`: `archive` has settled four, and
 /// the seventh and the ninth above them, `second` all ten. `archive` has buried the second, and been told of the only gap.
-pub fn write_third_layout(file: &Connection, queue: &str, ids: &[u64], mode: &str) {
+pub fn write_third_layout(file: &Connection, queue: &str, shown: &[Shown], mode: &str) {
+    let ids: Vec<u64> = shown.iter().map(|event| event.id).collect();
     let (received, confirmed) = if mode == "journal" { (ids[10], ids[3]) } else { (1, ids[4]) };
     file.execute(
         "INSERT INTO source (name, identity, adopted_ms, confirmed, received) VALUES ('support', ?1, 1, ?2, ?3)",
@@ -136,11 +166,11 @@ pub fn write_third_layout(file: &Connection, queue: &str, ids: &[u64], mode: &st
     file.execute(insert, params!["archive", ids[4], above, 1]).unwrap();
     file.execute(insert, params!["second", ids[10], "[]", 0]).unwrap();
     // What all sinks had was trimmed.
-    for id in ids[3..10].iter().filter(|_| mode == "journal") {
+    for event in shown[3..10].iter().filter(|_| mode == "journal") {
         file.execute(
             "INSERT INTO journal (source, id, received_ms, bytes, kind, date, data, seal)
-             VALUES ('support', ?1, 1, 200, 'ONIMV2MESSAGEADD', '\"2025-01-15T10:30:00+02:00\"', ?2, 0)",
-            params![id, format!("{{\"from\": \"журнал {id}\"}}")],
+             VALUES ('support', ?1, unixepoch() * 1000, 200, ?2, ?3, ?4, 0)",
+            params![event.id, event.kind, event.date.get(), event.data.get()],
         )
         .unwrap();
     }
