@@ -98,7 +98,8 @@ fn the_readme_lists_every_command() {
 }
 
 /// The commands that can destroy, and with which flag, if one is needed: each asks first.
-const DESTROYING: [(&str, &str); 9] = [
+const DESTROYING: [(&str, &str); 10] = [
+    ("offset set", "beyond"),
     ("run", "forget"),
     ("login", "new_queue"),
     ("unsubscribe", "discard"),

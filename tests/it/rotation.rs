@@ -172,14 +172,16 @@ async fn without_the_table_nothing_is_rotated() {
 }
 
 #[tokio::test]
-async fn a_batch_beyond_the_size_is_one_file_and_no_file_is_beyond_it_otherwise() {
+async fn no_file_is_beyond_the_size_but_for_a_single_event() {
     let portal = Portal::start().await;
     let setup = Setup::new().with_user(&portal, "support", 1, LIMIT);
     let setup = with_file(setup, "rotate = { size = \"1KiB\" }");
     portal.record(1, 5 * usize::from(LIMIT)).await;
     setup.drain().await;
-    let counts: Vec<usize> = rotated(&setup).iter().map(|path| ids_in(path, false).len()).collect();
-    assert_eq!(counts, [usize::from(LIMIT); 4]);
+    for file in rotated(&setup) {
+        let (length, count) = (fs::metadata(&file).unwrap().len(), ids_in(&file, false).len());
+        assert!(length <= 1024 || count == 1, "{count} events in {length} bytes");
+    }
     assert_exactly_once(&all_ids(&setup), &portal.ids(1).await);
 
     let setup = Setup::new().with_user(&portal, "support", 2, 1);
@@ -273,8 +275,8 @@ async fn a_link_stays_and_what_it_leads_to_is_rotated() {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(setup.path("disk")).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    assert_eq!(paths.len(), 3, "{paths:?}");
-    assert_eq!(paths[2], setup.path("disk/b24.jsonl"));
+    assert!(paths.len() > 2, "{paths:?}");
+    assert_eq!(paths.last(), Some(&setup.path("disk/b24.jsonl")));
     let ids: Vec<u64> = paths.iter().flat_map(|path| ids_in(path, false)).collect();
     assert_exactly_once(&ids, &portal.ids(1).await);
 }
