@@ -90,7 +90,7 @@ async fn until_a_person_is_called(relay: &Relay, words: &str) {
     // Before that, a signal ends it.
     relay.until_logged("source started").await;
     until(&format!("a person is called with `{words}`: {}", relay.log()), async || {
-        relay.signal(Signal::HUP);
+        relay.nudge().await;
         relay.log().lines().any(|line| is_parked(line) && line.contains(words))
     })
     .await;
@@ -100,7 +100,7 @@ async fn until_a_person_is_called(relay: &Relay, words: &str) {
 /// `confirm_lag` confirms nothing yet, and a parked source looks ever more rarely by itself.
 async fn until_confirmed(relay: &Relay, queue: &Queue, offset: u64) {
     until(&format!("what lies before {offset} is forgotten: {}", relay.log()), async || {
-        relay.signal(Signal::HUP);
+        relay.nudge().await;
         queue.offset() == offset
     })
     .await;
@@ -136,8 +136,11 @@ async fn what_lies_before_an_odd_event_is_delivered_and_what_heals_goes_on_by_it
         }
         assert!(!log.contains("s3cret"), "{log}");
         assert_eq!(setup.filed_ids(), [1, 2]);
-        let trouble = setup.status_of("support").await["trouble"].as_str().unwrap().to_owned();
-        assert!(trouble.contains(reason) && trouble.contains("--after 2 --before 4"), "{trouble}");
+        until("status says so", async || {
+            let trouble = setup.status_of("support").await["trouble"].as_str().unwrap_or_default().to_owned();
+            trouble.contains(reason) && trouble.contains("--after 2 --before 4")
+        })
+        .await;
         until_confirmed(&relay, &queue, 3).await;
 
         queue.put(good(3));

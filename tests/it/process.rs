@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -115,6 +116,12 @@ impl Relay {
     /// Everything that runs in this folder have written to stderr.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.stderr).unwrap()
+    }
+
+    /// Has it look again, and leaves it time to: each look asks the portal, which bears only so much.
+    pub async fn nudge(&self) {
+        self.signal(Signal::HUP);
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 
     pub fn signal(&self, signal: Signal) {
