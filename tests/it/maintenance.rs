@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use futures_util::future::join_all;
 use rcgen::{CertificateParams, date_time_ymd};
 use reqwest::Method;
-use rustix::process::Signal;
 use rustls::ServerConfig;
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
