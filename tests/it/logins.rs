@@ -263,7 +263,7 @@ impl Office {
     pub async fn until_healed(&self) {
         let before = [self.portal.polls().await, self.portal.requests("imbot.v2.Event.get").await];
         until("both poll again", async || {
-            self.relay.nudge().await;
+            self.relay.signal(Signal::HUP);
             let now = [self.portal.polls().await, self.portal.requests("imbot.v2.Event.get").await];
             now[0] > before[0] + 3 && now[1] > before[1] + 3
         })

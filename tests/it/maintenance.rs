@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use futures_util::future::join_all;
 use rcgen::{CertificateParams, date_time_ymd};
 use reqwest::Method;
+use rustix::process::Signal;
 use rustls::ServerConfig;
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
@@ -62,7 +63,7 @@ async fn assert_survived(fault: Value, logged: &str, words: &[&str], probe: Prob
         let seen = relay.log().matches(logged).count();
         until(&format!("round {round}: {fault} parks the source"), async || {
             if probe == Probe::Asked {
-                relay.nudge().await;
+                relay.signal(Signal::HUP);
             }
             let trouble = trouble_of(&setup).await;
             relay.log().matches(logged).count() > seen && words.iter().all(|word| trouble.contains(word))
@@ -73,7 +74,7 @@ async fn assert_survived(fault: Value, logged: &str, words: &[&str], probe: Prob
         portal.record(1, 3).await;
         until(&format!("round {round}: it goes on after {fault}"), async || {
             if probe == Probe::Asked {
-                relay.nudge().await;
+                relay.signal(Signal::HUP);
             }
             setup.filed_count() == 3 * round
         })
@@ -298,7 +299,7 @@ async fn a_proxy_that_lets_no_portal_be_reached_is_told_of_and_ends_no_daemon() 
         let mut relay = run_trusting(&setup, &authority, &[("HTTPS_PROXY", &address)]);
         relay.until_logged("b24relay started").await;
         until(words, async || {
-            relay.nudge().await;
+            relay.signal(Signal::HUP);
             relay.log().contains(UNREACHED) && trouble_of(&setup).await.contains(words)
         })
         .await;

@@ -90,7 +90,7 @@ async fn until_a_person_is_called(relay: &Relay, words: &str) {
     // Before that, a signal ends it.
     relay.until_logged("source started").await;
     until(&format!("a person is called with `{words}`: {}", relay.log()), async || {
-        relay.nudge().await;
+        relay.signal(Signal::HUP);
         relay.log().lines().any(|line| is_parked(line) && line.contains(words))
     })
     .await;
@@ -100,7 +100,7 @@ async fn until_a_person_is_called(relay: &Relay, words: &str) {
 /// `confirm_lag` confirms nothing yet, and a parked source looks ever more rarely by itself.
 async fn until_confirmed(relay: &Relay, queue: &Queue, offset: u64) {
     until(&format!("what lies before {offset} is forgotten: {}", relay.log()), async || {
-        relay.nudge().await;
+        relay.signal(Signal::HUP);
         queue.offset() == offset
     })
     .await;

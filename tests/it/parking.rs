@@ -188,7 +188,7 @@ async fn a_doubtful_refusal_is_tried_five_times_before_a_person_is_called() {
             .await;
         // Each wait is ended early; the last fault leaves a healthy source or a parked one.
         until("all faults are thrown", async || {
-            pair.relay.nudge().await;
+            pair.relay.signal(Signal::HUP);
             pair.portal.faults_left().await == 0
         })
         .await;
@@ -213,7 +213,7 @@ async fn a_lost_subscription_is_healed_once_and_then_a_matter_for_a_person() {
     pair.portal.fault(lasting(fault)).await;
     let subscribes = pair.portal.stats(1).await["subscribes"].as_u64().unwrap();
     until("a person is called", async || {
-        pair.relay.nudge().await;
+        pair.relay.signal(Signal::HUP);
         pair.parked_count() > 0
     })
     .await;
@@ -246,7 +246,7 @@ async fn assert_parked(
     until("it is parked again", parked).await;
     mend(&portal).await;
     until("it goes on by itself", async || {
-        relay.nudge().await;
+        relay.signal(Signal::HUP);
         setup.filed_count() == 3
     })
     .await;
