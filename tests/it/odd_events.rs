@@ -136,8 +136,11 @@ async fn what_lies_before_an_odd_event_is_delivered_and_what_heals_goes_on_by_it
         }
         assert!(!log.contains("s3cret"), "{log}");
         assert_eq!(setup.filed_ids(), [1, 2]);
-        let trouble = setup.status_of("support").await["trouble"].as_str().unwrap().to_owned();
-        assert!(trouble.contains(reason) && trouble.contains("--after 2 --before 4"), "{trouble}");
+        until("status says so", async || {
+            let trouble = setup.status_of("support").await["trouble"].as_str().unwrap_or_default().to_owned();
+            trouble.contains(reason) && trouble.contains("--after 2 --before 4")
+        })
+        .await;
         until_confirmed(&relay, &queue, 3).await;
 
         queue.put(good(3));

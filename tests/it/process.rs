@@ -68,10 +68,17 @@ pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// How many bytes there are at `path`: none where there is no file.
+fn length(path: &Path) -> usize {
+    std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap())
+}
+
 /// `b24relay run`, in the background; its output goes to files that outlive it.
 pub struct Relay {
     child: Child,
     stderr: PathBuf,
+    /// How many bytes earlier runs in its folder have written to its log.
+    written_before: usize,
 }
 
 impl Relay {
@@ -90,22 +97,24 @@ impl Relay {
     /// Starts a prepared command whose log goes to `stderr`, where [`Relay::log`] does not see it.
     pub fn start_logging_to(mut command: Command, folder: &Path, stderr: Stdio) -> Self {
         let child = command.stderr(stderr).spawn().unwrap();
-        Self { child, stderr: folder.join("err") }
+        Self { child, stderr: folder.join("err"), written_before: 0 }
     }
 
     /// Starts a prepared command, writing to `err` in `folder`.
     pub fn start_command(mut command: Command, folder: &Path, stdout: Stdio) -> Self {
         let stderr = folder.join("err");
+        let written_before = length(&stderr);
         let child = command.stdout(stdout).stderr(append(&stderr)).spawn().unwrap();
-        Self { child, stderr }
+        Self { child, stderr, written_before }
     }
 
     /// The same of one that reads from us.
     pub fn start_piped(mut command: Command, folder: &Path, stdout: Stdio) -> (Self, ChildStdin) {
         let stderr = folder.join("err");
+        let written_before = length(&stderr);
         let mut child = command.stdin(Stdio::piped()).stdout(stdout).stderr(append(&stderr)).spawn().unwrap();
         let stdin = child.stdin.take().unwrap();
-        (Self { child, stderr }, stdin)
+        (Self { child, stderr, written_before }, stdin)
     }
 
     pub fn id(&self) -> u32 {
@@ -121,8 +130,14 @@ impl Relay {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Waits until this run has logged `text`. What an earlier one in its folder has logged does not count: this one may
+    /// not even listen to signals yet.
     pub async fn until_logged(&self, text: &str) {
-        until(&format!("`{text}` in the log:\n{}", self.log()), async || self.log().contains(text)).await;
+        let is_logged = async || {
+            let log = self.log();
+            log.get(self.written_before..).unwrap_or(&log).contains(text)
+        };
+        until(&format!("`{text}` in the log:\n{}", self.log()), is_logged).await;
     }
 
     /// Waits for the process to end by itself.
