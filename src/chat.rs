@@ -93,7 +93,7 @@ impl Chats {
     }
 
     /// How many names are known.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.numbers.len()
     }
 

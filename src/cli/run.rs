@@ -102,7 +102,7 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     let ending = ending?;
     match ending {
         Ending::Clean => {
-            info!("b24relay stopped: everything that was read is delivered, or in the state file")
+            info!("b24relay stopped: everything that was read is delivered, or in the state file");
         }
         Ending::CutShort => {
             warn!("b24relay stopped before everything was settled; the rest comes again at the next start");

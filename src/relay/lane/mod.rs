@@ -181,9 +181,8 @@ impl Lane {
         let (source, sink) = (&self.source, &self.config.name);
         debug!(source, sink, next = self.checkpoint().next().get(), ?settled, "lane at its end");
         Ok(match (self.until, settled, committed) {
-            (_, Settled::All, Settled::All) => Ending::Clean,
             // What is left is in the journal, so a daemon has nothing to regret; a drain was to leave nothing.
-            (Until::Stopped, _, Settled::All) => Ending::Clean,
+            (_, Settled::All, Settled::All) | (Until::Stopped, _, Settled::All) => Ending::Clean,
             (Until::Stopped | Until::Drained, ..) => Ending::CutShort,
         })
     }

@@ -387,7 +387,7 @@ impl Schedule {
 
     /// The event that belongs to every chat has its turn when all others are settled.
     fn pass_barrier(&mut self) {
-        if self.loaded.is_empty() && self.chats.len() > NAMES_MAX && self.queues.is_empty() {
+        if self.loaded.is_empty() && self.chats.count() > NAMES_MAX && self.queues.is_empty() {
             self.chats = Chats::default();
         }
         if self.loaded.len() == 1

@@ -105,10 +105,10 @@ fn check(ordering: OrderingConfig, chats: &[u8], max: ParcelMax, room: usize, st
         trial.fill();
         let now = start + Duration::from_secs(u64::from(index));
         let purpose = if step % 11 == 4 { Purpose::Probe } else { Purpose::Delivery };
-        if (step % 2 == 0 || trial.flying.is_empty())
+        if (step.is_multiple_of(2) || trial.flying.is_empty())
             && let Some(mut parcel) = trial.schedule.take(now, max, purpose)
         {
-            let is_wanted = |event: &Event| step % 7 != 3 || event.id.get() % 3 != 0;
+            let is_wanted = |event: &Event| step % 7 != 3 || !event.id.get().is_multiple_of(3);
             for gone in trial.schedule.retain(&mut parcel, is_wanted) {
                 trial.settled[place_of(&gone)] = true;
             }

@@ -117,7 +117,7 @@ impl Window {
     /// The window of a source that has read as far as `reading` says, where `open` may still be at the portal.
     pub fn new(lag: Duration, hold: Hold, reading: Reading, open: &[Entry], has_odd_dates: bool) -> Self {
         let now = Instant::now();
-        let held = |entry: &Entry| {
+        let shown_before = |entry: &Entry| {
             let mark = Mark::of(&entry.event);
             (entry.event.id, Held { seq: entry.seq, mark, read_at: now, date_ms: None, is_of_before: true })
         };
@@ -125,7 +125,7 @@ impl Window {
         Self {
             lag,
             hold,
-            held: open.iter().map(held).collect(),
+            held: open.iter().map(shown_before).collect(),
             left: left.into_iter().collect(),
             grown: EventId::try_new(reading.grown),
             reading,
