@@ -70,10 +70,11 @@ pub async fn assemble(
         .collect();
     let kept = removals.iter().filter(|removal| removal.backlog > 0).map(|removal| removal.next).min();
     let mut journal = Journal::new(&queue, reading.next, journal_bytes, kept, common);
+    let lane_common = Common { signals: common.lane_signals.clone(), ..common.clone() };
     let lanes: Vec<Lane> = starts
         .into_iter()
         .map(|start| {
-            Lane::new(&config.name, start, common, clock.clone(), |sink, ledger| {
+            Lane::new(&config.name, start, &lane_common, clock.clone(), |sink, ledger| {
                 journal.reader(sink, ledger.committed())
             })
         })

@@ -36,6 +36,11 @@ impl PortalClock {
         self.at(Instant::now())
     }
 
+    /// The present by the portal's clock or by this machine's, whichever is earlier, in Unix milliseconds.
+    pub fn earliest_ms(&self) -> i64 {
+        self.now_ms().min(wall_clock::now_ms())
+    }
+
     /// What `instant` was or will be there, in Unix milliseconds.
     pub fn at(&self, instant: Instant) -> i64 {
         let told = *self.0.lock().unwrap_or_else(PoisonError::into_inner);

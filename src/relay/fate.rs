@@ -56,8 +56,8 @@ impl Appetite {
         }
         let age_max = self.age_max.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         match age_max {
-            // By this machine's own clock nothing is let go: it may be wrong.
-            Some(age_max) if clock.is_told() && clock.now_ms().saturating_sub(date_ms) > age_max => {
+            // Either clock may be wrong, so an event is let go only when both say that it is too old.
+            Some(age_max) if clock.is_told() && clock.earliest_ms().saturating_sub(date_ms) > age_max => {
                 Fate::Expired
             }
             _ => Fate::Wanted,

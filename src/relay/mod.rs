@@ -192,6 +192,7 @@ async fn common(
         shares: Shares::of(config),
         store: store.clone(),
         signals: signals.clone(),
+        lane_signals: signals.clone(),
         until,
         witness: witness.clone(),
         surroundings,

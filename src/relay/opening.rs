@@ -73,6 +73,8 @@ pub struct Common {
     pub shares: Shares,
     pub store: Store,
     pub signals: Signals,
+    /// What stops a source's lanes before the source itself: it is polled on while they come to their end.
+    pub lane_signals: Signals,
     pub until: Until,
     pub witness: Witness,
     pub surroundings: Arc<dyn Surroundings>,
@@ -103,9 +105,9 @@ impl Opening {
         &self.config.name
     }
 
-    /// What stops it.
+    /// What ends it alone: its lanes first, and then its polling.
     pub fn signals(&self) -> &Signals {
-        &self.common.signals
+        &self.common.lane_signals
     }
 
     /// The source, or why it cannot be opened yet.
@@ -154,8 +156,8 @@ impl Opening {
             }
             // The same news is told once.
             while format!("{refusal}; {}", refusal.cure_for(name)) == trouble {
-                let seen = self.common.signals.nudge_count();
-                if self.common.signals.pause(LOGIN_INTERVAL, seen).await == Wake::Stopping {
+                let seen = self.common.lane_signals.nudge_count();
+                if self.common.lane_signals.pause(LOGIN_INTERVAL, seen).await == Wake::Stopping {
                     return Ok(Ending::Clean);
                 }
                 match self.reopen().await? {

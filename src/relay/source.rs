@@ -70,6 +70,7 @@ pub struct Source {
     hold: Hold,
     store: Store,
     signals: Signals,
+    lane_signals: Signals,
     until: Until,
     disk: Disk,
     full: FullNotice,
@@ -111,6 +112,7 @@ impl Source {
             hold: common.delivery.hold,
             store: common.store.clone(),
             signals: common.signals.clone(),
+            lane_signals: common.lane_signals.clone(),
             until: common.until,
             disk: common.disk(),
             full: FullNotice::default(),
@@ -123,14 +125,22 @@ impl Source {
         }
     }
 
-    /// Polls, and lets `lanes` run, until the run is over.
+    /// Polls, and lets `lanes` run, until the run is over. When the lanes are to end alone, polling ends behind them.
     ///
     /// # Errors
     /// Only what ends the process.
     pub async fn run(self, lanes: Vec<Lane>) -> Result<Ending, RelayError> {
-        let coverage = self.coverage.clone();
+        let (coverage, until) = (self.coverage.clone(), self.until);
+        let (stop, lanes_stop) = (self.signals.stop.clone(), self.lane_signals.stop.clone());
         let ending = async {
-            let lanes = try_join_all(lanes.into_iter().map(Lane::run));
+            let lanes = async {
+                let endings = try_join_all(lanes.into_iter().map(Lane::run)).await?;
+                if until == Until::Stopped {
+                    lanes_stop.cancelled().await;
+                    stop.cancel();
+                }
+                Ok(endings)
+            };
             let (ending, lanes) = tokio::try_join!(self.poll_on(), lanes)?;
             Ok(lanes.into_iter().fold(ending, Ending::max))
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, interval_at, sleep};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::assembly::Opened;
 use super::gate::Gate;
@@ -33,8 +33,9 @@ pub enum Hangup {
     Nudges,
 }
 
-/// How often it is told that sources do not end.
-const LATE: Duration = Duration::from_secs(60);
+/// After how long it is told first whom a reload waits for, and how often then.
+const TOLD_AFTER: Duration = Duration::from_secs(5);
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// For how long an attempt may be under way that has no end of its own, before a reload that would have to wait for
 /// it is refused.
@@ -172,7 +173,8 @@ impl Supervisor {
     }
 
     /// Ends the sources called `names` and waits for that. Like a stop of the process, it lets what was read be
-    /// delivered for `shutdown_grace`; then nothing new is begun, and what is under way comes to its end.
+    /// delivered for `shutdown_grace`; then nothing new is begun, and what is under way comes to its end. They are polled
+    /// until then.
     ///
     /// # Errors
     /// What ends the process meanwhile.
@@ -184,7 +186,7 @@ impl Supervisor {
         let grace = sleep(self.config.shutdown_grace);
         tokio::pin!(grace);
         let mut is_hurried = false;
-        let mut late = interval_at(Instant::now() + self.config.shutdown_grace + LATE, LATE);
+        let mut late = interval_at(Instant::now() + TOLD_AFTER, TOLD_EVERY);
         while names.iter().any(|name| self.running.contains_key(name)) {
             tokio::select! {
                 biased;
@@ -196,14 +198,24 @@ impl Supervisor {
                         signals.hurry.cancel();
                     }
                 }
-                _ = late.tick() => {
-                    let running = names.iter().filter(|name| self.running.contains_key(*name));
-                    let sources = running.map(String::as_str).collect::<Vec<_>>().join(", ");
-                    error!(sources, "a reload waits for attempts under way: these sources are not polled before they end");
-                }
+                _ = late.tick() => self.tell_waiting(names),
             }
         }
         Ok(())
+    }
+
+    /// Says whom the end of the sources called `names` waits for.
+    fn tell_waiting(&self, names: &BTreeSet<String>) {
+        let running: Vec<&str> =
+            names.iter().filter(|name| self.running.contains_key(*name)).map(String::as_str).collect();
+        let takes = |sink: &SinkConfig| running.iter().any(|name| sink.takes_source(name));
+        let busy = self.sinks.iter().filter(|(sink, gate)| takes(sink) && !gate.longest_attempt().is_zero());
+        let sinks: Vec<&str> = busy.map(|(sink, _)| sink.name.as_str()).collect();
+        let (sources, sinks) = (running.join(", "), sinks.join(", "));
+        warn!(
+            sources,
+            sinks, "a reload waits for attempts under way at these sinks; polling goes on meanwhile"
+        );
     }
 
     /// Why the sources called `names` cannot be ended: a sink that takes from them hangs, and has no timeout.
@@ -250,7 +262,8 @@ pub fn build(config: &SinkConfig, common: &Common) -> Result<Arc<dyn Sink>, Stri
 pub fn openings(config: &Config, sinks: &Sinks, common: &Common) -> Vec<Opening> {
     let opening = |source: &SourceConfig| {
         let takers = sinks.iter().filter(|(sink, _)| sink.takes_source(&source.name)).cloned();
-        let common = Common { signals: common.signals.child(), ..common.clone() };
+        let signals = common.signals.child();
+        let common = Common { lane_signals: signals.child(), signals, ..common.clone() };
         Opening::new(source.clone(), takers.collect(), common)
     };
     config.sources.iter().map(opening).collect()

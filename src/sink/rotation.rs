@@ -143,6 +143,17 @@ impl Naming {
     /// What lies beside the file. Only regular files of this process's user count: anybody who can write to the
     /// folder can create such names.
     pub fn list(&self) -> io::Result<Past> {
+        // A look may miss a file that is compressed meanwhile, under both of its names; then the next one shows it.
+        let (missed, mut past) = (self.look()?, self.look()?);
+        let is_seen = |past: &Past, turn| past.ours.binary_search_by_key(&turn, |known| known.turn).is_ok();
+        let missed: Vec<_> = missed.ours.into_iter().filter(|known| !is_seen(&past, known.turn)).collect();
+        past.ours.extend(missed);
+        past.ours.sort_by_key(|rotated| rotated.turn);
+        Ok(past)
+    }
+
+    /// One look at what lies beside the file.
+    fn look(&self) -> io::Result<Past> {
         let mut past = Past::default();
         for entry in fs::read_dir(folder_of(&self.place))? {
             let entry = entry?;
@@ -280,6 +291,31 @@ mod tests {
         ] {
             assert!(!naming.is_outside(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_list_misses_no_file_that_is_compressed_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let naming = Naming::try_new(&folder.path().join("events.jsonl")).unwrap();
+        let turns: Vec<_> = (1..=1500).map(|number| Turn { second: 1_795_253_400, number }).collect();
+        let paths: Vec<_> =
+            turns.iter().map(|turn| folder.path().join(naming.spell(*turn).unwrap())).collect();
+        for path in &paths {
+            fs::write(path, "").unwrap();
+        }
+        std::thread::scope(|scope| {
+            let compressing = scope.spawn(|| {
+                for path in &paths {
+                    fs::write(Format::Gzip.beside(path), "").unwrap();
+                    fs::remove_file(path).unwrap();
+                }
+            });
+            while !compressing.is_finished() {
+                let mut listed: Vec<_> = naming.list().unwrap().ours.iter().map(|known| known.turn).collect();
+                listed.dedup();
+                assert_eq!(listed.len(), turns.len());
+            }
+        });
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub fn remove(path: &Path) -> std::io::Result<()> {
 }
 
 /// What is no page long is no database, and SQLite would take it for an empty one and delete its log. An
-/// empty file is a new one when it was made for us, and not when somebody has worked with it before. A header of a version that there is not would make it one that nobody may write.
+/// empty file is a new one when it was made for us, and not when somebody has worked with it before. A header of a version that there is not would make it one that nobody may write, and one of another text encoding one that nobody may read.
 ///
 /// # Errors
 /// [`StoreError::Damaged`].
@@ -91,20 +91,24 @@ pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
         0 if is_new() => return Ok(()),
         0 => "it is empty, and was in use before".to_owned(),
         length @ 1..PAGE_MIN => format!("it is cut off: {length} bytes are left"),
-        _ if has_odd_version(path) => "its header names no version of the format".to_owned(),
+        _ if has_odd_header(path) => {
+            "its header names no version or text encoding that it was written with".to_owned()
+        }
         _ => return Ok(()),
     };
     Err(StoreError::Damaged { path: path.to_owned(), detail })
 }
 
-/// Whether it is a database of a version other than the two that there are
-/// (<https://www.sqlite.org/fileformat.html>, 1.3.3).
-fn has_odd_version(path: &Path) -> bool {
-    let mut header = [0; 20];
+/// Whether it is a database of a version other than the two that there are, or one of ours that is not in UTF-8
+/// (<https://www.sqlite.org/fileformat.html>, 1.3.3 and 1.3.13).
+fn has_odd_header(path: &Path) -> bool {
+    let mut header = [0; 72];
     let is_read = place::open_to_read(path, "").and_then(|mut file| file.read_exact(&mut header)).is_ok();
+    let is_ours = header[68..] == schema::APPLICATION_ID.to_be_bytes()[4..];
+    let is_odd_version = header[18..20].iter().any(|version| !matches!(version, 1 | 2));
     is_read
         && header.starts_with(b"SQLite format 3\0")
-        && header[18..].iter().any(|version| !matches!(version, 1 | 2))
+        && (is_odd_version || is_ours && header[56..60] != [0, 0, 0, 1])
 }
 
 /// Opens the file that [`create`] has looked at, to write to it.
@@ -184,8 +188,11 @@ fn connect(path: &Path, address: &Path, flags: OpenFlags) -> Result<Connection, 
 
 fn open_unchecked(path: &Path, address: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
-    let connection =
+    #[cfg_attr(not(test), expect(unused_mut, reason = "a test watches what it does"))]
+    let mut connection =
         Connection::open_with_flags(address, flags | OpenFlags::SQLITE_OPEN_NOFOLLOW).map_err(fail)?;
+    #[cfg(test)]
+    super::tests::watch(&mut connection, path);
     connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
     seal::teach(&connection).map_err(fail)?;
     Ok(connection)

@@ -34,6 +34,8 @@ mod simulation;
 mod skips;
 mod sources;
 mod space;
+#[cfg(test)]
+mod tests;
 mod undelivered;
 mod wait;
 mod wal;

@@ -17,7 +17,7 @@ use super::{StoreError, first, neighbour, seal};
 use crate::failpoint;
 
 /// Marks a SQLite file as ours: "b24r".
-const APPLICATION_ID: i64 = 0x6232_3472;
+pub const APPLICATION_ID: i64 = 0x6232_3472;
 
 /// The owner alone: chat events and, later, tokens are nobody else's business.
 pub const MODE: u32 = 0o600;
@@ -254,7 +254,7 @@ pub fn prepare(connection: &mut Connection, path: &Path, pages: Pages) -> Result
 /// # Errors
 /// [`StoreError::Foreign`], [`StoreError::Newer`], [`StoreError::Damaged`].
 pub fn inspect(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
-    inspect_with(connection, path, &["integrity_check(1)"])
+    inspect_with(connection, path, &["integrity_check(1)"], "")
 }
 
 /// The same, but of the rows that decide only: `status` need not read a journal of a gigabyte.
@@ -263,7 +263,8 @@ pub fn inspect(connection: &Connection, path: &Path) -> Result<u32, StoreError> 
 /// As [`inspect`].
 pub fn inspect_lightly(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
     let lanes = if identify(connection, path)? == newest() { "lane" } else { "checkpoint" };
-    inspect_with(connection, path, &["quick_check('source')", &format!("quick_check('{lanes}')")])
+    let checks = ["quick_check('source')", &format!("quick_check('{lanes}')")];
+    inspect_with(connection, path, &checks, &format!("('{lanes}')"))
 }
 
 /// A copy in memory with the newest layout, when the file has an older one.
@@ -278,7 +279,13 @@ pub fn brought_to_newest(connection: &Connection, layout: u32) -> rusqlite::Resu
     Ok(Some(copy))
 }
 
-fn inspect_with(connection: &Connection, path: &Path, checks: &[&str]) -> Result<u32, StoreError> {
+/// Makes these `checks`, and looks for rows of nothing `within` a table, or all of them.
+fn inspect_with(
+    connection: &Connection,
+    path: &Path,
+    checks: &[&str],
+    within: &str,
+) -> Result<u32, StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
     let damaged = |detail| Err(StoreError::Damaged { path: path.to_owned(), detail });
     let layout = identify(connection, path)?;
@@ -291,8 +298,9 @@ fn inspect_with(connection: &Connection, path: &Path, checks: &[&str]) -> Result
             return damaged(detail);
         }
     }
-    let orphan = "SELECT \"table\" || '` is of no `' || parent FROM pragma_foreign_key_check LIMIT 1";
-    if let Some(row) = first::<String>(connection, orphan).map_err(fail)? {
+    let orphan =
+        format!("SELECT \"table\" || '` is of no `' || parent FROM pragma_foreign_key_check{within} LIMIT 1");
+    if let Some(row) = first::<String>(connection, &orphan).map_err(fail)? {
         return damaged(format!("a row of `{row}`"));
     }
     if let Some(detail) = seal::broken(connection, layout).map_err(fail)? {

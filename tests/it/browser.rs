@@ -229,7 +229,7 @@ async fn a_look_tells_that_all_is_healthy() {
 async fn a_sink_in_trouble_is_told_in_words() {
     let Some(browser) = Browser::start().await else { return };
     let (portal, receiver, setup) = world().await;
-    let setup = setup.with("[delivery]\nmode = \"journal\"").with_file();
+    let setup = setup.with("[delivery]\nhold = \"0s\"").with_file();
     receiver.answer_always(Some(503));
     portal.record(1, 1234).await;
     let shown = Shown::start(&setup).await;

@@ -13,7 +13,7 @@ use crate::receiver::Receiver;
 use crate::setup::Setup;
 use crate::waiting::until;
 
-const JOURNAL: &str = "[delivery]\nmode = \"journal\"";
+const NO_HOLD: &str = "[delivery]\nhold = \"0s\"";
 const SECRET: &str = "b0tS3CRET";
 
 /// What a command can destroy, and the command.
@@ -60,7 +60,7 @@ impl Scene {
 async fn backlog(portal: &Portal, credential: &str) -> Setup {
     let receiver = Receiver::start().await;
     receiver.answer_always(Some(503));
-    let setup = Setup::new().with(JOURNAL).with_unlimited(portal).with_file().with_receiver(&receiver);
+    let setup = Setup::new().with(NO_HOLD).with_unlimited(portal).with_file().with_receiver(&receiver);
     let poll = "poll = { idle = \"20ms\", busy = \"0s\", timeout = \"5s\" }\nconfirm_lag = \"50ms\"";
     let setup = setup.with(&format!("[sources.support]\n{poll}\n{credential}"));
     if credential.contains("oauth") {
@@ -95,7 +95,7 @@ async fn scene(command: &str) -> Scene {
         "run" => {
             let webhook = format!("webhook_url = \"{}\"", portal.webhook_url(1));
             let setup = backlog(&portal, &webhook).await;
-            let setup = setup.anew().with(JOURNAL).with_user(&portal, "support", 1, 100).with_file();
+            let setup = setup.anew().with(NO_HOLD).with_user(&portal, "support", 1, 100).with_file();
             Scene::new(
                 portal,
                 setup,
@@ -213,7 +213,7 @@ async fn another_queue_takes_the_journal_of_the_old_one_only_when_told_to() {
     let setup = backlog(&portal, &format!("webhook_url = \"{}\"", portal.webhook_url(1))).await;
     let receiver = Receiver::start().await;
     let setup =
-        setup.anew().with(JOURNAL).with_user(&portal, "support", 2, 100).with_file().with_receiver(&receiver);
+        setup.anew().with(NO_HOLD).with_user(&portal, "support", 2, 100).with_file().with_receiver(&receiver);
     let scene = Scene::new(
         portal,
         setup,

@@ -21,9 +21,6 @@ const PLACES: [&str; 9] = [
     "committed",
 ];
 
-/// What only one of the modes has.
-const JOURNAL_ONLY: [&str; 2] = ["appending", "appended"];
-
 /// At which visit to the place the process dies.
 const VISITS: [u32; 4] = [1, 2, 3, 12];
 
@@ -35,7 +32,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn of(mode: &str) -> Self {
+    async fn of(hold: &str) -> Self {
         let (portal, receiver) = (Portal::start().await, Receiver::start().await);
         for user in [1, 2] {
             portal.record(user, 30).await;
@@ -43,7 +40,7 @@ impl Scene {
         let refusals = (1..=60).map(|number| Answer::Status(if number % 10 == 0 { 503 } else { 200 }));
         receiver.script(refusals);
         let setup = Setup::new()
-            .with(&format!("[delivery]\nmode = \"{mode}\""))
+            .with(&format!("[delivery]\nhold = \"{hold}\""))
             .with_user(&portal, "support", 1, 20)
             .with_user(&portal, "sales", 2, 20)
             .with_file()
@@ -73,9 +70,9 @@ impl Scene {
     }
 }
 
-async fn die_everywhere(mode: &str) {
-    for place in PLACES.iter().filter(|place| mode == "journal" || !JOURNAL_ONLY.contains(place)) {
-        let scene = Scene::of(mode).await;
+async fn die_everywhere(hold: &str) {
+    for place in PLACES {
+        let scene = Scene::of(hold).await;
         let mut kills = 0;
         for visit in VISITS {
             kills += usize::from(scene.dies_at(place, visit).await);
@@ -87,11 +84,11 @@ async fn die_everywhere(mode: &str) {
 }
 
 #[tokio::test]
-async fn death_at_any_step_loses_nothing_in_direct_mode() {
-    die_everywhere("direct").await;
+async fn death_at_any_step_loses_nothing_while_the_portal_holds() {
+    die_everywhere("forever").await;
 }
 
 #[tokio::test]
-async fn death_at_any_step_loses_nothing_in_journal_mode() {
-    die_everywhere("journal").await;
+async fn death_at_any_step_loses_nothing_without_hold() {
+    die_everywhere("0s").await;
 }

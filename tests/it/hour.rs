@@ -50,7 +50,7 @@ async fn state_of(setup: Setup, portal: &Portal, crm: &Receiver, analytics: &Rec
         .with(&source("support", portal, 1))
         .with(&source("sales", portal, 2))
         .with(plan)
-        .with("[delivery]\nmode = \"journal\"")
+        .with("[delivery]\nhold = \"0s\"")
         .with_file()
         .with_receiver_in(crm, "concurrency = 8")
         .with(&format!("[sinks.analytics]\ntype = \"webhook\"\nurl = \"{}\"\n{}", analytics.url(), PATIENT));

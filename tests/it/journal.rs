@@ -1,4 +1,4 @@
-//! Journal mode: the portal may forget what is in the state file, and every sink goes at its own pace.
+//! The journal: every sink goes at its own pace, and the portal may forget what is in the state file.
 
 use serde_json::json;
 
@@ -9,11 +9,11 @@ use crate::receiver::Receiver;
 use crate::setup::Setup;
 use crate::waiting::until;
 
-const JOURNAL: &str = "[delivery]\nmode = \"journal\"";
-/// How many lives end by kill -9 when modes are switched.
+const NO_HOLD: &str = "[delivery]\nhold = \"0s\"";
+/// How many lives end by kill -9 when `hold` is switched.
 const LIVES: usize = 12;
 
-const DIRECT: &str = "[delivery]\nmode = \"direct\"";
+const HOLD_FOREVER: &str = "[delivery]\nhold = \"forever\"";
 
 async fn start() -> (Portal, Receiver) {
     (Portal::start().await, Receiver::start().await)
@@ -38,7 +38,7 @@ fn journaled(setup: &Setup) -> u64 {
 #[tokio::test]
 async fn a_dead_sink_keeps_nobody_waiting_and_gets_everything_in_order_afterwards() {
     let (portal, receiver) = start().await;
-    let setup = pair(Setup::new(), JOURNAL, &portal, &receiver);
+    let setup = pair(Setup::new(), NO_HOLD, &portal, &receiver);
     receiver.answer_always(Some(503));
     let mut relay = setup.run();
     // Two days of it: the portal deletes what is older than one.
@@ -63,7 +63,7 @@ async fn a_dead_sink_keeps_nobody_waiting_and_gets_everything_in_order_afterward
 #[tokio::test]
 async fn what_all_sinks_have_leaves_the_journal() {
     let (portal, receiver) = start().await;
-    let setup = pair(Setup::new(), JOURNAL, &portal, &receiver);
+    let setup = pair(Setup::new(), NO_HOLD, &portal, &receiver);
     portal.record(1, 500).await;
     let mut relay = setup.run();
     until("delivered", async || receiver.accepted_ids().len() == 500 && setup.filed_count() == 500).await;
@@ -75,11 +75,11 @@ async fn what_all_sinks_have_leaves_the_journal() {
 }
 
 #[tokio::test]
-async fn switching_the_mode_with_events_in_flight_loses_and_repeats_nothing() {
+async fn switching_hold_with_events_in_flight_loses_and_repeats_nothing() {
     let (portal, receiver) = start().await;
     let mut setup = Setup::new();
     for life in 0..6 {
-        let mode = if life % 2 == 0 { JOURNAL } else { DIRECT };
+        let mode = if life % 2 == 0 { NO_HOLD } else { HOLD_FOREVER };
         setup = pair(setup, mode, &portal, &receiver);
         receiver.answer_always(Some(503));
         portal.record(1, 150).await;
@@ -96,7 +96,7 @@ async fn switching_the_mode_with_events_in_flight_loses_and_repeats_nothing() {
             assert_eq!(relay.exit_code().await, 0, "{}", relay.log());
         }
     }
-    setup = pair(setup, DIRECT, &portal, &receiver);
+    setup = pair(setup, HOLD_FOREVER, &portal, &receiver);
     setup.drain().await;
     let recorded = portal.ids(1).await;
     assert_eq!(recorded.len(), 900);
@@ -109,11 +109,11 @@ async fn switching_the_mode_with_events_in_flight_loses_and_repeats_nothing() {
 }
 
 #[tokio::test]
-async fn switching_the_mode_by_kill_loses_nothing() {
+async fn switching_hold_by_kill_loses_nothing() {
     let (portal, receiver) = start().await;
     let mut setup = Setup::new();
     for life in 0..LIVES {
-        let mode = if life % 2 == 0 { JOURNAL } else { DIRECT };
+        let mode = if life % 2 == 0 { NO_HOLD } else { HOLD_FOREVER };
         setup = pair(setup, mode, &portal, &receiver);
         portal.record(1, 120).await;
         let before = receiver.count();
@@ -131,7 +131,7 @@ async fn switching_the_mode_by_kill_loses_nothing() {
 #[tokio::test]
 async fn a_full_journal_stops_polling_says_so_and_goes_on_by_itself() {
     let (portal, receiver) = start().await;
-    let setup = pair(Setup::new(), JOURNAL, &portal, &receiver).with("[journal]\nmax_size = \"1MiB\"");
+    let setup = pair(Setup::new(), NO_HOLD, &portal, &receiver).with("[journal]\nmax_size = \"1MiB\"");
     receiver.answer_always(Some(503));
     let mut relay = setup.run();
     for _ in 0..30 {
@@ -157,7 +157,7 @@ async fn a_full_journal_stops_polling_says_so_and_goes_on_by_itself() {
 #[tokio::test]
 async fn a_drain_leaves_nothing_in_the_journal() {
     let (portal, receiver) = start().await;
-    let setup = pair(Setup::new(), JOURNAL, &portal, &receiver);
+    let setup = pair(Setup::new(), NO_HOLD, &portal, &receiver);
     portal.record(1, 250).await;
     setup.drain().await;
     assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
@@ -174,7 +174,7 @@ async fn a_drain_leaves_nothing_in_the_journal() {
 #[tokio::test]
 async fn a_removed_sink_keeps_its_events_until_it_is_forgotten() {
     let (portal, receiver) = start().await;
-    let setup = pair(Setup::new(), JOURNAL, &portal, &receiver);
+    let setup = pair(Setup::new(), NO_HOLD, &portal, &receiver);
     receiver.answer_always(Some(503));
     portal.record(1, 30).await;
     let mut relay = setup.run();
@@ -182,20 +182,20 @@ async fn a_removed_sink_keeps_its_events_until_it_is_forgotten() {
     relay.stop().await;
 
     // Without it: the others go on, and its events stay.
-    let setup = setup.anew().with(JOURNAL).with_user(&portal, "support", 1, 100).with_file();
+    let setup = setup.anew().with(NO_HOLD).with_user(&portal, "support", 1, 100).with_file();
     portal.record(1, 10).await;
     let log = setup.drain().await;
     assert!(log.contains("sink is no longer configured") && log.contains("run --forget crm"), "{log}");
     assert!(journaled(&setup) >= 30, "{}", journaled(&setup));
 
     // Put back, it goes on where it was.
-    let setup = pair(setup, JOURNAL, &portal, &receiver);
+    let setup = pair(setup, NO_HOLD, &portal, &receiver);
     receiver.answer_always(None);
     setup.drain().await;
     assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
 
     // Removed without a backlog it is forgotten by itself.
-    let setup = setup.anew().with(JOURNAL).with_user(&portal, "support", 1, 100).with_file();
+    let setup = setup.anew().with(NO_HOLD).with_user(&portal, "support", 1, 100).with_file();
     let log = setup.drain().await;
     assert!(log.contains("had settled everything and is forgotten"), "{log}");
 }
@@ -203,7 +203,7 @@ async fn a_removed_sink_keeps_its_events_until_it_is_forgotten() {
 #[tokio::test]
 async fn forgetting_a_removed_sink_lets_go_of_its_backlog() {
     let (portal, receiver) = start().await;
-    for mode in [JOURNAL, DIRECT] {
+    for mode in [NO_HOLD, HOLD_FOREVER] {
         let setup = pair(Setup::new(), mode, &portal, &receiver);
         receiver.answer_always(Some(503));
         portal.record(1, 30).await;

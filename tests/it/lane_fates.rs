@@ -23,6 +23,7 @@ fn beside_a_whole_file(portal: &Portal, lines: &str) -> Setup {
 async fn events_that_are_too_old_are_let_go_and_counted() {
     let portal = Portal::start().await;
     let setup = beside_a_whole_file(&portal, "max_event_age = \"1h\"");
+    portal.post("clock", json!({"advance_s": -4200})).await;
     portal.record(1, 3).await;
     portal.post("clock", json!({"advance_s": 3000})).await;
     portal.record(1, 2).await;
@@ -43,11 +44,8 @@ async fn events_that_are_too_old_are_let_go_and_counted() {
 async fn events_that_grow_too_old_while_their_sink_is_down_are_let_go_and_counted() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     receiver.answer_always(Some(503));
-    let setup = Setup::new()
-        .with("delivery.mode = \"journal\"")
-        .with_source(&portal)
-        .with_receiver(&receiver)
-        .with("max_event_age = \"1h\"");
+    let setup = Setup::new().with_source(&portal).with_receiver(&receiver).with("max_event_age = \"1h\"");
+    portal.post("clock", json!({"advance_s": -7200})).await;
     portal.record(1, 4).await;
     let mut relay = setup.run();
     until("the sink is down", async || receiver.count() > 0).await;
@@ -64,11 +62,7 @@ async fn events_that_grow_too_old_while_their_sink_is_down_are_let_go_and_counte
 async fn after_a_restart_age_is_told_by_the_portals_clock_and_not_by_ours() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     receiver.answer_always(Some(503));
-    let setup = Setup::new()
-        .with("delivery.mode = \"journal\"")
-        .with_source(&portal)
-        .with_receiver(&receiver)
-        .with("max_event_age = \"1h\"");
+    let setup = Setup::new().with_source(&portal).with_receiver(&receiver).with("max_event_age = \"1h\"");
     // By this machine's clock every event is two hours old when it is recorded.
     portal.post("clock", json!({"advance_s": -7200})).await;
     let mut relay = setup.run();
@@ -84,6 +78,16 @@ async fn after_a_restart_age_is_told_by_the_portals_clock_and_not_by_ours() {
     until("all are delivered", async || receiver.accepted_ids().len() >= 3).await;
     assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
     drop(relay);
+}
+
+#[tokio::test]
+async fn a_portal_whose_clock_is_ahead_expires_nothing() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let setup = Setup::new().with_source(&portal).with_receiver(&receiver).with("max_event_age = \"1h\"");
+    portal.record(1, 3).await;
+    portal.post("clock", json!({"advance_s": 7200})).await;
+    setup.drain().await;
+    assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
 }
 
 #[tokio::test]

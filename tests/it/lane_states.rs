@@ -145,7 +145,7 @@ async fn status_tells_of_a_second_reader_and_of_what_the_journal_holds() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     receiver.answer_always(Some(503));
     let setup = Setup::new()
-        .with("delivery.mode = \"journal\"")
+        .with("delivery.hold = \"0s\"")
         // Long enough for the theft to come first, short enough to be waited for.
         .with_lag("15s")
         .with_source(&portal)

@@ -12,12 +12,12 @@ use crate::setup::Setup;
 use crate::shown::{LISTEN, Shown};
 use crate::waiting::until;
 
-const JOURNAL: &str = "[delivery]\nmode = \"journal\"";
+const NO_HOLD: &str = "[delivery]\nhold = \"0s\"";
 
 #[tokio::test]
 async fn a_source_that_is_gone_is_nobodys_trouble() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
-    let setup = |setup: Setup| setup.with(JOURNAL).with(LISTEN).with_receiver(&receiver);
+    let setup = |setup: Setup| setup.with(NO_HOLD).with(LISTEN).with_receiver(&receiver);
     let first = setup(Setup::new()).with_user(&portal, "support", 1, 100).with_user(&portal, "sales", 2, 100);
     let fault =
         json!({"kind": "error", "status": 401, "code": "INVALID_CREDENTIALS", "times": 10_000, "user": 2});
@@ -45,7 +45,7 @@ async fn what_the_journal_has_of_a_source_that_is_gone_is_told_and_comes_when_it
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     receiver.answer_always(Some(503));
     let setup = |setup: Setup, name: &str| {
-        setup.with(JOURNAL).with_user(&portal, name, 1, 100).with_receiver(&receiver)
+        setup.with(NO_HOLD).with_user(&portal, name, 1, 100).with_receiver(&receiver)
     };
     let first = setup(Setup::new(), "support");
     portal.record(1, 5).await;
@@ -72,7 +72,7 @@ async fn what_the_journal_has_of_a_source_that_is_gone_is_told_and_comes_when_it
 async fn a_sink_that_hangs_holds_up_the_reload_and_nothing_else() {
     let portal = Portal::start().await;
     let setup = |setup: Setup, idle: &str| {
-        let setup = setup.with(JOURNAL).with_file().with_stdout();
+        let setup = setup.with(NO_HOLD).with_file().with_stdout();
         let url = portal.webhook_url(1);
         setup
             .with_unlimited(&portal)

@@ -66,6 +66,7 @@ mod maintenance;
 mod manual;
 mod migrations;
 mod misbehaviour;
+mod neighbours;
 mod night;
 mod notified;
 mod oauth;

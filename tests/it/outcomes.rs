@@ -82,10 +82,10 @@ async fn a_receiver_that_is_gone_gets_nothing_until_a_person_says_otherwise() {
 }
 
 #[tokio::test]
-async fn in_journal_mode_a_paused_sink_stops_nobody_else() {
+async fn without_hold_a_paused_sink_stops_nobody_else() {
     let (portal, receiver) = pair().await;
     let setup = Setup::new()
-        .with("delivery.mode = \"journal\"")
+        .with("delivery.hold = \"0s\"")
         .with_source(&portal)
         .with_user(&portal, "sales", 2, 1000)
         .with_file()

@@ -299,9 +299,9 @@ async fn what_a_reload_does_not_concern_is_not_disturbed() {
 }
 
 #[tokio::test]
-async fn a_sink_that_is_removed_in_journal_mode_finds_its_events_when_it_is_back() {
+async fn a_sink_that_is_removed_finds_its_events_when_it_is_back() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
-    let setup = Setup::new().with("[delivery]\nmode = \"journal\"").with_source(&portal).with_file();
+    let setup = Setup::new().with("[delivery]\nhold = \"0s\"").with_source(&portal).with_file();
     let setup = setup.with_receiver(&receiver);
     portal.record(1, 5).await;
     let mut relay = setup.run();
@@ -310,7 +310,7 @@ async fn a_sink_that_is_removed_in_journal_mode_finds_its_events_when_it_is_back
     portal.record(1, 5).await;
     until_filed(&setup, &portal).await;
     relay.until_logged("attempt failed").await;
-    let setup = setup.anew().with("[delivery]\nmode = \"journal\"").with_source(&portal).with_file();
+    let setup = setup.anew().with("[delivery]\nhold = \"0s\"").with_source(&portal).with_file();
     apply(&relay).await;
     relay.until_logged("the journal keeps its events").await;
     portal.record(1, 5).await;
@@ -322,6 +322,31 @@ async fn a_sink_that_is_removed_in_journal_mode_finds_its_events_when_it_is_back
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
     assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
     assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
+}
+
+#[tokio::test]
+async fn a_reload_that_waits_for_an_attempt_says_so_and_polling_goes_on_meanwhile() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    portal.record(1, 1).await;
+    receiver.refuse(&portal.ids(1).await, &Answer::Hold);
+    let crm = format!("[sinks.crm]\ntype = \"webhook\"\nurl = \"{}\"\ntimeout = \"60s\"", receiver.url());
+    let keys = "shutdown_grace = \"1s\"\n[delivery]\nhold = \"0s\"";
+    let setup = Setup::new().with(keys).with_source(&portal).with(&crm);
+    let mut relay = setup.run();
+    until("an attempt is under way", async || receiver.count() == 1).await;
+    let setup = setup.anew().with(keys).with_user(&portal, "support", 1, 500).with(&crm);
+    relay.signal(Signal::HUP);
+    relay.until_logged("a reload waits for attempts under way at these sinks").await;
+    assert!(relay.log().contains("sources=\"support\" sinks=\"crm\""), "{}", relay.log());
+    portal.record(1, 5).await;
+    until("they are read and confirmed", async || portal.stats(1).await["pending"] == 0).await;
+    assert_eq!(reloads_in(&relay.log()), 0, "{}", relay.log());
+    receiver.release();
+    relay.until_logged(ENDS[0]).await;
+    until("all are delivered", async || receiver.count() == 6).await;
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+    assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
+    drop(setup);
 }
 
 #[tokio::test]

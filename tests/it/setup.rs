@@ -192,10 +192,15 @@ impl Setup {
 
     /// What `status --json` shows of a lane of `support`.
     pub async fn lane_of(&self, sink: &str) -> Value {
+        self.lane_at("support", sink).await
+    }
+
+    /// What `status --json` shows of a lane.
+    pub async fn lane_at(&self, source: &str, sink: &str) -> Value {
         let status = finished(&["status", "--json"], self.folder()).await;
         let report: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
         let lanes = report["lanes"].as_array().cloned().unwrap_or_default();
-        lanes.into_iter().find(|lane| lane["sink"] == sink && lane["source"] == "support").unwrap_or_default()
+        lanes.into_iter().find(|lane| lane["sink"] == sink && lane["source"] == source).unwrap_or_default()
     }
 
     /// Waits until the lane to the sink `crm` is in `state`, and returns what is shown of it then.

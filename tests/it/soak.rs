@@ -35,7 +35,7 @@ struct Plan {
     length: Duration,
     rate: u32,
     seed: u64,
-    mode: String,
+    hold: String,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,7 +47,7 @@ async fn a_long_time_of_load_and_trouble_leaves_no_trace() {
         length: minutes.unwrap_or(SHORT),
         rate: u32::try_from(number("SOAK_RATE").unwrap_or(50).clamp(1, 1000)).unwrap(),
         seed: number("SOAK_SEED").unwrap_or_else(rand::random),
-        mode: std::env::var("SOAK_MODE").unwrap_or_else(|_| "direct".into()),
+        hold: std::env::var("SOAK_HOLD").unwrap_or_else(|_| "forever".into()),
     };
     Soak::run(plan).await;
 }
@@ -69,17 +69,17 @@ struct Soak {
 impl Soak {
     #[expect(clippy::print_stderr, reason = "the seed of a failure")]
     async fn run(plan: Plan) {
-        let Plan { length, rate, seed, mode } = plan;
-        eprintln!("{} minutes, {rate} events/s, mode {mode}, seed {seed}", length.as_secs() / 60);
-        let mut soak = Self::begin(&mode, seed, length).await;
+        let Plan { length, rate, seed, hold } = plan;
+        eprintln!("{} minutes, {rate} events/s, hold {hold}, seed {seed}", length.as_secs() / 60);
+        let mut soak = Self::begin(&hold, seed, length).await;
         soak.load(length, rate).await;
         soak.drain().await;
         soak.judge().await;
     }
 
-    async fn begin(mode: &str, seed: u64, length: Duration) -> Self {
+    async fn begin(hold: &str, seed: u64, length: Duration) -> Self {
         let (portal, receiver) = (Portal::start().await, Receiver::start().await);
-        let mut setup = Setup::new().with(&format!("[delivery]\nmode = \"{mode}\"")).with_unlimited(&portal);
+        let mut setup = Setup::new().with(&format!("[delivery]\nhold = \"{hold}\"")).with_unlimited(&portal);
         for (source, user) in [("sales", 1), ("support", 2)] {
             let url = portal.webhook_url(user);
             let poll = "poll = { idle = \"1s\", busy = \"0s\", timeout = \"5s\" }";

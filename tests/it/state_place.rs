@@ -29,7 +29,7 @@ const COMMANDS: [&[&str]; 7] = [
 /// A portal with events, a configuration, and a daemon that has delivered them.
 async fn at_work() -> (Portal, Setup, Relay) {
     let portal = Portal::start().await;
-    let setup = Setup::new().with("[delivery]\nmode = \"journal\"").with_source(&portal).with_file();
+    let setup = Setup::new().with("[delivery]\nhold = \"0s\"").with_source(&portal).with_file();
     portal.record(1, 5).await;
     let relay = setup.run();
     until("all are delivered and confirmed", async || {
@@ -231,7 +231,7 @@ impl Accident {
 async fn nothing_is_confirmed_while_the_state_file_is_not_where_it_was_opened() {
     for accident in [Accident::Moved, Accident::Replaced, Accident::LogMoved, Accident::FolderMoved] {
         let portal = Portal::start().await;
-        let setup = Setup::new().with("[delivery]\nmode = \"journal\"").with_source(&portal).with_file();
+        let setup = Setup::new().with("[delivery]\nhold = \"0s\"").with_source(&portal).with_file();
         let folder = setup.path("state");
         portal.record(1, 5).await;
         let mut relay = Relay::start(setup.folder(), &["--state", "state/b24relay.db"]);
@@ -264,8 +264,7 @@ async fn what_was_confirmed_is_not_lost_with_a_deleted_log() {
     let portal = Portal::start().await;
     let receiver = crate::receiver::Receiver::start().await;
     receiver.answer_always(Some(503));
-    let setup =
-        Setup::new().with("[delivery]\nmode = \"journal\"").with_source(&portal).with_receiver(&receiver);
+    let setup = Setup::new().with("[delivery]\nhold = \"0s\"").with_source(&portal).with_receiver(&receiver);
     portal.record(1, 5).await;
     let mut relay = setup.run();
     until("all are confirmed", async || portal.stats(1).await["confirmed"] == 5).await;
@@ -284,7 +283,7 @@ async fn what_was_confirmed_is_not_lost_with_a_deleted_log() {
 #[tokio::test]
 async fn a_daemon_whose_folder_was_replaced_leaves_the_new_one_alone() {
     let (portal, setup) = (Portal::start().await, Setup::new());
-    let setup = setup.with("[delivery]\nmode = \"journal\"").with_source(&portal).with_file();
+    let setup = setup.with("[delivery]\nhold = \"0s\"").with_source(&portal).with_file();
     portal.record(1, 5).await;
     let args = ["--state", "state/b24relay.db"];
     let mut first = Relay::start(setup.folder(), &args);

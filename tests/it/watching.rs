@@ -48,11 +48,8 @@ fn watched(setup: &Setup) -> String {
 #[tokio::test]
 async fn a_terminal_gets_colours_and_a_table_that_stays_aligned() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
-    let setup = Setup::new()
-        .with("delivery.mode = \"journal\"")
-        .with_source(&portal)
-        .with_file()
-        .with_receiver(&receiver);
+    let setup =
+        Setup::new().with("delivery.hold = \"0s\"").with_source(&portal).with_file().with_receiver(&receiver);
     receiver.answer_always(Some(401));
     portal.record(1, 1).await;
     let mut relay = setup.run();

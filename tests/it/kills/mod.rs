@@ -14,25 +14,25 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 
 use round::Round;
 
-/// How many kills of each mode there are when nobody says otherwise.
+/// How many kills of each `hold` there are when nobody says otherwise.
 const KILLS: u64 = 200;
 
 /// How many rounds are played at the same time: a life mostly waits.
 const AT_ONCE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kills_amid_trouble_on_both_sides_lose_nothing_in_direct_mode() {
-    Campaign::of_mode("direct").run().await;
+async fn kills_amid_trouble_on_both_sides_lose_nothing() {
+    Campaign::of("forever").run().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kills_amid_trouble_on_both_sides_lose_nothing_in_journal_mode() {
-    Campaign::of_mode("journal").run().await;
+async fn kills_amid_trouble_on_both_sides_without_hold_lose_nothing() {
+    Campaign::of("0s").run().await;
 }
 
 /// Rounds of so many kills each. The same seed makes the same things happen, if not at the same moments.
 struct Campaign {
-    mode: String,
+    hold: String,
     rounds: u64,
     kills: usize,
     seed: u64,
@@ -41,11 +41,11 @@ struct Campaign {
 impl Campaign {
     /// As the script says, or what every test run can afford.
     #[expect(clippy::disallowed_methods, reason = "how the script tells this test what to do")]
-    fn of_mode(mode: &str) -> Self {
+    fn of(hold: &str) -> Self {
         let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
         let kills = number("KILLS_COUNT").unwrap_or(KILLS).clamp(1, 1_000_000);
         Self {
-            mode: mode.into(),
+            hold: hold.into(),
             rounds: kills.div_ceil(50),
             kills: usize::try_from(kills.min(50)).unwrap(),
             seed: number("KILLS_SEED").unwrap_or_else(rand::random),
@@ -54,12 +54,12 @@ impl Campaign {
 
     #[expect(clippy::print_stderr, reason = "the seed of a failure, and how far it has come")]
     async fn run(self) {
-        let Self { mode, rounds, kills, seed } = self;
-        eprintln!("seed {seed}, mode {mode}, {rounds} rounds of {kills} kills");
+        let Self { hold, rounds, kills, seed } = self;
+        eprintln!("seed {seed}, hold {hold}, {rounds} rounds of {kills} kills");
         let rounds = (0..rounds).map(|round| {
-            let mode = mode.clone();
+            let hold = hold.clone();
             let seed = seed.wrapping_add(round);
-            async move { (seed, AssertUnwindSafe(Round::play(mode, seed, kills)).catch_unwind().await) }
+            async move { (seed, AssertUnwindSafe(Round::play(hold, seed, kills)).catch_unwind().await) }
         });
         let mut rounds = stream::iter(rounds).buffer_unordered(AT_ONCE);
         let mut sum = Tally::default();

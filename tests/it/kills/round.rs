@@ -59,8 +59,8 @@ pub struct Round {
 
 impl Round {
     /// Plays one of `kills` lives, and returns what happened if all promises were kept.
-    pub async fn play(mode: String, seed: u64, kills: usize) -> Tally {
-        let mut round = Self::prepare(&mode, seed).await;
+    pub async fn play(hold: String, seed: u64, kills: usize) -> Tally {
+        let mut round = Self::prepare(&hold, seed).await;
         for life in 0..kills {
             round.live(life).await;
         }
@@ -68,7 +68,7 @@ impl Round {
         round.judge(kills).await
     }
 
-    async fn prepare(mode: &str, seed: u64) -> Self {
+    async fn prepare(hold: &str, seed: u64) -> Self {
         let (portal, receiver) = (Portal::start().await, Receiver::start().await);
         portal.post("users/3", json!({"scopes": ["im", "imbot"]})).await;
         let bot =
@@ -78,7 +78,7 @@ impl Round {
         let limit = LIMITS[dice.random_range(0..LIMITS.len())];
         let manner = Manner::of(seed);
         let setup = Setup::new()
-            .with(&format!("[delivery]\nmode = \"{mode}\""))
+            .with(&format!("[delivery]\nhold = \"{hold}\""))
             .with_user(&portal, "sales", 1, limit)
             .with_user(&portal, "support", 2, limit)
             .with(&format!(

@@ -1,0 +1,126 @@
+//! No statement of a running relay costs more because the journal holds more.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
+use rusqlite::{Connection, StatementStatus};
+use serde_json::value::RawValue;
+
+use super::{Append, Burial, LaneNote, LaneState, Progress, Reading, Store, Tally};
+use crate::checkpoint::Checkpoint;
+use crate::event::{Event, EventId, Queue, Seq};
+
+/// How many events a poll brings.
+const PAGE: u64 = 5;
+
+/// By file and statement: how many steps of SQLite's machine its first run on a connection took.
+static STEPS: Mutex<BTreeMap<(PathBuf, String), i32>> = Mutex::new(BTreeMap::new());
+
+/// Has counted what `connection`, to the file at `path`, is asked to do.
+pub fn watch(connection: &mut Connection, path: &Path) {
+    let path = path.to_owned();
+    let note = move |event: TraceEvent<'_>| {
+        if let TraceEvent::Profile(statement, _) = event {
+            let key = (path.clone(), statement.sql().into_owned());
+            let steps = statement.get_status(StatementStatus::VmStep);
+            STEPS.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(steps);
+        }
+    };
+    connection.trace_v2(TraceEventCodes::SQLITE_TRACE_PROFILE, Some(note)).unwrap();
+}
+
+fn queue() -> Arc<Queue> {
+    Arc::new(Queue::new("support", "example.bitrix24.com/user/12"))
+}
+
+fn event(id: u64) -> Event {
+    Event {
+        queue: queue(),
+        id: EventId::try_new(id).unwrap(),
+        kind: "ONIMV2MESSAGEADD".into(),
+        date: RawValue::from_string("\"2025-01-15T10:30:00+02:00\"".into()).unwrap(),
+        data: RawValue::from_string(r#"{"text":"hello"}"#.into()).unwrap(),
+    }
+}
+
+/// What the poll of `number` brings.
+fn page(number: u64) -> Append {
+    let first = number * PAGE + 1;
+    let events = (first..first + PAGE).map(event).collect();
+    let next = Seq::try_new(first + PAGE).unwrap();
+    Append { events, reading: Reading { next, ..Reading::beginning() } }
+}
+
+/// What a sink has settled that stands at `next` and rejects one event.
+fn progress(next: u64) -> Progress {
+    let reason = "receiver answered 422".to_owned();
+    let burial = Burial {
+        event: event(next),
+        reason,
+        status: Some(422),
+        answer: String::new(),
+        attempts: 1,
+        first_ms: 1,
+    };
+    let mut checkpoint = Checkpoint::at(Seq::try_new(next).unwrap());
+    checkpoint.settle(Seq::try_new(next + 2).unwrap());
+    Progress { checkpoint, tally: Tally::default(), burials: vec![burial], mark: None, start_ms: None }
+}
+
+/// The steps of all that a running relay asks of a journal of so many `pages`.
+async fn steps_with(pages: u64) -> BTreeMap<String, i32> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap().join("b24relay.db");
+    let store = Store::open(&path).unwrap();
+    store.adopt(&queue()).await.unwrap();
+    for sink in ["crm", "archive"] {
+        store.commit("support", sink, progress(1)).await.unwrap();
+    }
+    for number in 0..pages {
+        store.append("support", Arc::new(page(number))).await.unwrap();
+    }
+    drop(store);
+
+    let store = Store::open(&path).unwrap();
+    // What a start asks is another matter.
+    STEPS.lock().unwrap().retain(|(file, _), _| *file != path);
+    store.adopt(&queue()).await.unwrap();
+    let middle = pages * PAGE / 2;
+    store.append("support", Arc::new(page(pages))).await.unwrap();
+    store.commit("support", "crm", progress(middle)).await.unwrap();
+    store
+        .note_lane(
+            "support",
+            "crm",
+            LaneNote { state: LaneState::Retrying, next_ms: None, trouble: "down".into() },
+        )
+        .await
+        .unwrap();
+    let (entries, _) = store.read_journal(&queue(), Seq::try_new(middle).unwrap(), 100).await.unwrap();
+    assert!(!entries.is_empty());
+    assert!(store.received_ms("support", Seq::try_new(middle).unwrap()).await.unwrap().is_some());
+    assert!(store.graves("crm").await.unwrap().bytes > 0);
+    assert_eq!(
+        store.trim_journal("support", Seq::try_new(PAGE + 1).unwrap(), Duration::ZERO).await.unwrap().0,
+        1
+    );
+    store.shrink().await.unwrap();
+    let report = store.lookout().report().await.unwrap();
+    assert_eq!(report.sources[0].journal_events, pages * PAGE);
+    drop(store);
+    let all = STEPS.lock().unwrap();
+    all.iter().filter(|((file, _), _)| *file == path).map(|((_, sql), steps)| (sql.clone(), *steps)).collect()
+}
+
+#[tokio::test]
+async fn no_statement_costs_more_in_a_journal_that_holds_more() {
+    let [few, many] = [steps_with(20).await, steps_with(500).await];
+    assert!(few.len() > 20, "{few:#?}");
+    for (sql, steps) in many {
+        let Some(before) = few.get(&sql) else { panic!("only a long journal is asked {sql}") };
+        assert!(steps <= before + 50, "{steps} steps instead of {before}: {sql}");
+    }
+}
