@@ -204,6 +204,10 @@ impl View<'_> {
             };
             columns.add("JOURNAL", Importance::Middle, column(&journal));
         }
+        if sources.iter().any(|source| source.report.user.is_some()) {
+            let user = |source: &SourceHealth| source.report.user.clone().unwrap_or_default();
+            columns.add("USER", Importance::Middle, column(&user));
+        }
         columns.add("QUEUE", Importance::Low, column(&|source| source.report.identity.clone()));
         columns.aligned()
     }

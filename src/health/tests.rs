@@ -9,6 +9,7 @@ const STARTED_MS: i64 = NOW_MS - 3_600_000;
 fn source(noted_ms: i64, activity: Activity) -> SourceReport {
     SourceReport {
         name: "support".into(),
+        user: None,
         identity: String::new(),
         polled_ms: Some(noted_ms),
         note: SourceNote { noted_ms: Some(noted_ms), activity },

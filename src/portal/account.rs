@@ -55,20 +55,29 @@ pub struct App {
 /// # Errors
 /// As [`Caller::call`].
 pub async fn profile(caller: &Caller) -> Result<Profile, CallError> {
-    #[derive(Deserialize)]
-    struct Wire {
-        #[serde(rename = "ID", deserialize_with = "lenient::number")]
-        id: u64,
-        #[serde(default, rename = "ADMIN", deserialize_with = "lenient::flag")]
-        admin: bool,
-        #[serde(default, rename = "NAME", deserialize_with = "lenient::text")]
-        first: String,
-        #[serde(default, rename = "LAST_NAME", deserialize_with = "lenient::text")]
-        last: String,
+    let answer: ProfileAnswer = caller.call("profile", &Map::new()).await?;
+    Ok(answer.presentable(caller).await)
+}
+
+/// The portal's answer to `profile`.
+#[derive(Deserialize)]
+pub struct ProfileAnswer {
+    #[serde(rename = "ID", deserialize_with = "lenient::number")]
+    id: u64,
+    #[serde(default, rename = "ADMIN", deserialize_with = "lenient::flag")]
+    admin: bool,
+    #[serde(default, rename = "NAME", deserialize_with = "lenient::text")]
+    first: String,
+    #[serde(default, rename = "LAST_NAME", deserialize_with = "lenient::text")]
+    last: String,
+}
+
+impl ProfileAnswer {
+    /// What `caller` may show of it.
+    pub async fn presentable(self, caller: &Caller) -> Profile {
+        let name = caller.presentable(format!("{} {}", self.first, self.last).trim()).await;
+        Profile { user_id: self.id, name, is_admin: self.admin }
     }
-    let Wire { id, admin, first, last } = caller.call("profile", &Map::new()).await?;
-    let name = caller.presentable(format!("{first} {last}").trim()).await;
-    Ok(Profile { user_id: id, name, is_admin: admin })
 }
 
 /// `scope`: what the credential may do, such as `im`.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Map;
 use tracing::warn;
 
+use super::account::ProfileAnswer;
 use super::answer::{Item, Page};
 use super::budget::Purpose;
 use super::call::{Caller, Dated};
@@ -142,14 +143,10 @@ impl Upstream for EventQueue {
     }
 
     async fn owner(&self) -> Result<u64, CallError> {
-        #[derive(Deserialize)]
-        struct Profile {
-            #[serde(rename = "ID")]
-            id: Value,
-        }
-        let profile: Profile = self.caller.attempt("profile", Purpose::Other, &Map::new()).await?;
-        let id = profile.id.as_u64().or_else(|| profile.id.as_str()?.parse().ok());
-        id.ok_or_else(|| CallError::retry("profile", "the answer has no user id"))
+        let answer: ProfileAnswer = self.caller.attempt("profile", Purpose::Other, &Map::new()).await?;
+        let profile = answer.presentable(&self.caller).await;
+        self.caller.site().remember_user(&self.queue.source, &profile.name).await;
+        Ok(profile.user_id)
     }
 
     async fn highest(&self, limit: u16) -> Result<Option<EventId>, CallError> {

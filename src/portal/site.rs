@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::Url;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::budget::{Budget, Purpose};
 use super::memory::Memory;
@@ -100,6 +100,16 @@ impl Site {
     async fn remember(&self, portal: &str, home: &Url) {
         if let Err(error) = self.memory.keep(&home_key(portal), home.as_str()).await {
             warn!(portal, error, "cannot remember the portal's new address");
+        }
+    }
+
+    /// Remembers what the user is called whose queue `source` reads, for people to see.
+    pub async fn remember_user(&self, source: &str, name: &str) {
+        let key = format!("user/{source}");
+        if self.memory.recall(&key).await.is_ok_and(|known| known.is_none_or(|known| known != name))
+            && let Err(error) = self.memory.keep(&key, name).await
+        {
+            debug!(source, error, "cannot remember what the user is called");
         }
     }
 

@@ -39,6 +39,8 @@ pub struct SourceReport {
     pub name: String,
     /// The queue it reads.
     pub identity: String,
+    /// What the user is called whose queue it is, once the portal has said so.
+    pub user: Option<String>,
     /// When its last finished poll was noted, in Unix milliseconds.
     pub polled_ms: Option<i64>,
     /// What it does, as the daemon noted it last.
@@ -198,7 +200,8 @@ fn select_sources(connection: &Connection) -> rusqlite::Result<Vec<SourceReport>
     let mut select = connection.prepare(
         "SELECT name, identity, polled_ms, trouble, confirmed, losses, generation, next_seq, covered_ms, skew_ms,
              stolen, stolen_ms, journal_bytes,
-             floor, next_seq - ifnull((SELECT min(first) FROM batch WHERE source = name), next_seq)
+             floor, next_seq - ifnull((SELECT min(first) FROM batch WHERE source = name), next_seq),
+             (SELECT nullif(value, '') FROM memory WHERE key = 'user/' || name)
          FROM source ORDER BY name",
     )?;
     let rows = select.query_map([], |row| {
@@ -222,6 +225,7 @@ fn select_sources(connection: &Connection) -> rusqlite::Result<Vec<SourceReport>
             journal_bytes: row.get(12)?,
             floor: row.get(13)?,
             journal_events: row.get(14)?,
+            user: row.get(15)?,
         })
     })?;
     rows.collect()

@@ -73,7 +73,7 @@ async fn prove(hold: &'static str) {
     office.rotate(&relay);
     office.portal.record_as(json!({"user": 1, "count": 40, "bytes": 40_000})).await;
     office.work(12).await;
-    office.until_confirmed().await;
+    office.until_all("confirmed").await;
     // A clean end takes the write-ahead log away, which the next life begins anew.
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
     let mut relay = office.start("20ms");
@@ -81,7 +81,7 @@ async fn prove(hold: &'static str) {
     office.kill(&mut relay).await;
     let mut relay = office.start("20ms");
     office.work(3).await;
-    office.until_confirmed().await;
+    office.until_all("confirmed").await;
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
     office.crash().await;
 
@@ -190,10 +190,6 @@ impl Office {
         }
     }
 
-    async fn until_confirmed(&self) {
-        self.until_all("confirmed").await;
-    }
-
     async fn until_all(&self, what: &str) {
         until(&format!("all is {what}"), async || {
             let stats = [self.portal.stats(1).await, self.portal.stats(2).await];
@@ -256,9 +252,7 @@ impl Office {
         let recording = self.recorder.read();
         let mut first = 0;
         for (_, user, _) in SOURCES {
-            let count =
-                usize::try_from(self.portal.stats(user).await["confirmed"].as_u64().unwrap()).unwrap();
-            let Some(last) = count.checked_sub(1) else { continue };
+            let Some(last) = self.confirmed_count(user).await.checked_sub(1) else { continue };
             let confirmed = self.portal.ids(user).await[last];
             let confirms = |poll: &&Poll| poll.user == user && poll.offset > confirmed;
             first = recording.polls.iter().find(confirms).unwrap().at.max(first);
@@ -284,18 +278,18 @@ impl Office {
         }
         // A relay confirms no more than its disk has: those that have more come later.
         images.sort_by_key(|(next, ..)| *next);
-        let before = self.confirmed_count().await;
+        let before = self.confirmed_count(1).await;
         for (next, at, image) in images {
             // What a drain of another image has confirmed is on that one's disk, and need not come here.
-            let elsewhere = &recorded[before..self.confirmed_count().await];
+            let elsewhere = &recorded[before..self.confirmed_count(1).await];
             let what = format!("cut at {at}, the first {next} are safe, {elsewhere:?} elsewhere");
             self.start_after_cut(&image, &recorded, elsewhere, &what).await;
         }
     }
 
-    /// How many of the first user's events the portal has forgotten.
-    async fn confirmed_count(&self) -> usize {
-        usize::try_from(self.portal.stats(1).await["confirmed"].as_u64().unwrap()).unwrap()
+    /// How many of a user's events the portal has forgotten.
+    async fn confirmed_count(&self, user: u64) -> usize {
+        usize::try_from(self.portal.stats(user).await["confirmed"].as_u64().unwrap()).unwrap()
     }
 
     async fn start_after_cut(&self, image: &Image, recorded: &[u64], elsewhere: &[u64], what: &str) {

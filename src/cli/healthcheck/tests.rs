@@ -28,6 +28,7 @@ fn source(name: &str, polled_minutes_ago: i64) -> SourceReport {
     let polled_ms = NOW_MS - polled_minutes_ago * MINUTE_MS;
     SourceReport {
         name: name.into(),
+        user: None,
         identity: String::new(),
         polled_ms: Some(polled_ms),
         note: SourceNote { noted_ms: Some(polled_ms), activity: Activity::Polling { due_ms: NOW_MS } },
