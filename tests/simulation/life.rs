@@ -77,7 +77,10 @@ impl Course {
             let world = &mut *world;
             (
                 self.life > 0 && world.plan.switches_mode && world.dice.bool(),
-                self.life > 0 && world.plan.changes > 0 && one_in(&mut world.dice, 40),
+                self.life > 0
+                    && world.plan.changes > 0
+                    && one_in(&mut world.dice, 40)
+                    && world.plan.restores.is_empty(),
             )
         };
         if switches {
@@ -100,7 +103,7 @@ impl Course {
                 return;
             }
             let seen = world.queue.rows().filter(|row| row.fate != Fate::Unborn);
-            let ids: Vec<u64> = seen.map(|row| row.plan.id).collect();
+            let ids: Vec<u64> = seen.map(|row| row.plan.key).collect();
             let Some(last) = ids.len().checked_sub(1) else { return };
             let id = ids[world.dice.usize(0..=last)];
             (id, world.ledgers.sinks.keys().map(|name| (*name).to_owned()).collect::<Vec<_>>())
@@ -399,8 +402,8 @@ impl World {
             assert!(left.is_none(), "a drain left {left:?} to `{name}`");
         }
         let goal = self.ledgers.goal.unwrap_or(0);
-        let late = self.queue.rows().find(|row| row.plan.id < goal && row.fate == Fate::Unborn);
-        let late = late.filter(|_| !self.forgives_dates()).map(|row| row.plan.id);
+        let late = self.queue.rows().find(|row| row.plan.key < goal && row.fate == Fate::Unborn);
+        let late = late.filter(|_| !self.forgives_dates()).map(|row| row.plan.key);
         assert!(late.is_none(), "a drain has seen {goal}, and did not wait for {late:?}");
     }
 

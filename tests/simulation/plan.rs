@@ -5,6 +5,9 @@ use std::time::Duration;
 use b24relay::config::{BatchConfig, DeliveryConfig, FlowConfig, Hold, OrderingConfig};
 use fastrand::Rng;
 
+use crate::clocks;
+use crate::events::{EventPlan, RestorePlan, draw_events, draw_some_restores};
+
 /// The kinds of events there are; sinks filter by them.
 pub const KINDS: [&str; 3] = ["ONIMV2MESSAGEADD", "ONIMV2MESSAGEUPDATE", "ONIMV2REACTIONCHANGE"];
 
@@ -27,6 +30,10 @@ pub struct Plan {
     /// When faults stop, and nothing new happens.
     pub quiet_ms: u64,
     pub events: Vec<EventPlan>,
+    /// When the portal is set back to an older state.
+    pub restores: Vec<RestorePlan>,
+    /// When this machine's clock jumps, and by how much it is ahead from then on.
+    pub jumps: Vec<(u64, i64)>,
     /// When a foreign reader comes by, and how much of the queue it takes, in percent.
     pub thefts: Vec<(u64, u64)>,
     pub portal: PortalPlan,
@@ -43,25 +50,14 @@ pub struct Plan {
     pub grace: Duration,
 }
 
-/// One event of the queue.
-#[derive(Clone, Debug)]
-pub struct EventPlan {
-    pub id: u64,
-    /// When its id was allotted.
-    pub born_ms: u64,
-    /// When its row can be seen.
-    pub visible_ms: u64,
-    pub kind: &'static str,
-    /// By which its sender dates it wrongly, if it does.
-    pub date_error_ms: i64,
-}
-
 /// How the portal answers.
 #[derive(Clone, Debug)]
 pub struct PortalPlan {
     pub clock: ClockPlan,
     /// By how much its clock is ahead of this machine's.
     pub ahead_ms: i64,
+    /// By how much it goes fast, in thousandths.
+    pub drift: i64,
     pub latency_ms: u64,
     /// Of a thousand calls, how many are refused or lost.
     pub faults: u64,
@@ -143,6 +139,7 @@ impl Plan {
         let is_age_fit = !has_odd_dates;
         let late_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
         let sinks = SinkPlan::draw_all(dice, quiet_ms, is_age_fit);
+        let mut restores = draw_some_restores(seed, quiet_ms, has_odd_dates);
         let mut plan = Self {
             seed,
             lag,
@@ -153,9 +150,11 @@ impl Plan {
             switches_mode: one_in(dice, 2),
             sinks,
             quiet_ms,
-            events: draw_events(dice, quiet_ms, late_ms, has_odd_dates),
+            events: draw_events(dice, quiet_ms, late_ms, has_odd_dates, &mut restores),
             thefts: draw_thefts(dice, quiet_ms),
             portal: PortalPlan::draw(dice, quiet_ms),
+            restores,
+            jumps: Vec::new(),
             disk: DiskPlan::draw(dice, quiet_ms),
             life_ms: quiet_ms / dice.u64(1..=8),
             changes: [0, 30, 60][dice.usize(..3)],
@@ -167,17 +166,33 @@ impl Plan {
             plan.reload_ms = Some(dice.u64(200..=plan.life_ms));
             plan.has_sales = dice.bool();
         }
+        plan.jumps = clocks::draw_jumps(seed, quiet_ms, plan.portal.clock);
+        plan.portal.drift = clocks::draw_drift(seed, has_odd_dates);
+        plan.go_down_for_restores();
         plan
+    }
+
+    /// While it is restored the portal answers nobody. Who else reads its queue then is another story.
+    fn go_down_for_restores(&mut self) {
+        self.portal.outages.extend(self.restores.iter().map(|restore| (restore.down_ms, restore.up_ms)));
+        if !self.restores.is_empty() {
+            self.thefts.clear();
+        }
     }
 
     /// What the second source's portal has and does.
     pub fn draw_sales(&self) -> Self {
         let mut dice = Rng::with_seed(self.seed ^ 0x5A1E5);
         let late_ms = u64::try_from(self.lag.as_millis()).unwrap_or(u64::MAX);
-        let mut events = draw_events(&mut dice, self.quiet_ms, late_ms, false);
-        events.truncate(30);
-        let portal = PortalPlan::draw(&mut dice, self.quiet_ms);
-        Self { events, portal, thefts: Vec::new(), ..self.clone() }
+        let mut restores = self.restores.clone();
+        let mut events = draw_events(&mut dice, self.quiet_ms, late_ms, false, &mut restores);
+        if restores.is_empty() {
+            events.truncate(30);
+        }
+        let portal = PortalPlan { drift: self.portal.drift, ..PortalPlan::draw(&mut dice, self.quiet_ms) };
+        let mut plan = Self { events, portal, restores, thefts: Vec::new(), ..self.clone() };
+        plan.go_down_for_restores();
+        plan
     }
 }
 
@@ -199,47 +214,6 @@ fn draw_delivery(dice: &mut Rng) -> DeliveryConfig {
         delivery.dead_letters.max_size = dice.u64(200..1000);
     }
     delivery
-}
-
-fn draw_events(dice: &mut Rng, quiet_ms: u64, late_ms: u64, has_odd_dates: bool) -> Vec<EventPlan> {
-    let pace_ms = [50, 200, 1000, 5000][dice.usize(..4)];
-    let late_share = if late_ms == 0 { 0 } else { [0, 10, 30, 60][dice.usize(..4)] };
-    let date_error_ms =
-        if has_odd_dates { [-3_600_000, -8000, -3000, 5000, 3_600_000][dice.usize(..5)] } else { 0 };
-    // Dates that are behind by more than the lag can defeat it where nothing is known of them yet (README, Limits).
-    let late_share = if date_error_ms == -3_600_000 { 0 } else { late_share };
-    let odd_from_ms = if dice.bool() { 0 } else { dice.u64(0..quiet_ms) };
-    let (mut events, mut id, mut now) = (Vec::new(), dice.u64(1..3000), 0);
-    while events.len() < 80 {
-        now += match dice.u64(..100) {
-            0..50 => dice.u64(0..=pace_ms),
-            50..90 => dice.u64(0..10),
-            90..98 => dice.u64(0..=pace_ms * 5),
-            _ => dice.u64(0..20_000),
-        };
-        if now >= quiet_ms {
-            break;
-        }
-        id += if dice.bool() { 1 } else { dice.u64(1..5) };
-        // Mostly near the end of what the lag covers: that is where it must hold.
-        let is_late = dice.u64(..100) < late_share;
-        let late = if !is_late {
-            0
-        } else if dice.bool() {
-            late_ms - dice.u64(0..=late_ms / 10)
-        } else {
-            dice.u64(0..=late_ms)
-        };
-        let date_error_ms = if now >= odd_from_ms { date_error_ms } else { 0 };
-        events.push(EventPlan {
-            id,
-            born_ms: now,
-            visible_ms: now + late,
-            kind: KINDS[dice.usize(..3)],
-            date_error_ms,
-        });
-    }
-    events
 }
 
 fn draw_thefts(dice: &mut Rng, quiet_ms: u64) -> Vec<(u64, u64)> {
@@ -264,6 +238,7 @@ impl PortalPlan {
             clock,
             // Of a portal that does not tell its time nobody can know.
             ahead_ms: if clock == ClockPlan::Silent { 0 } else { ahead_ms },
+            drift: 0,
             latency_ms: [1, 20, 300, 2000][dice.usize(..4)],
             faults: [0, 0, 50, 200][dice.usize(..4)],
             outages: draw_spans(dice, quiet_ms, 8),

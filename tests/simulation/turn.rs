@@ -43,7 +43,8 @@ impl World {
     fn enrol(&mut self, sinks: &[SinkPlan]) {
         let view = self.view();
         // What the journal holds, and what will come into it.
-        let journal = view.journal.values().map(|(_, id)| *id);
+        let journal = view.journal.keys().filter_map(|seq| self.ledgers.entries.get(seq));
+        let journal = journal.map(|entry| entry.key);
         let waiting: BTreeSet<u64> =
             self.queue.waiting().range(self.ledgers.abandoned_below..).copied().chain(journal).collect();
         for ledger in self.ledgers.sinks.values_mut() {

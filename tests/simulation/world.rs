@@ -13,9 +13,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::Calls;
+use crate::clocks;
 use crate::count::Count;
 use crate::ledger::Ledgers;
-use crate::plan::{EPOCH_MS, Plan};
+use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::setting::owner;
 
@@ -70,7 +71,8 @@ impl Worlds {
     pub fn begin(plan: Plan, is_shown: bool) -> Self {
         BEGAN.set(Some(Instant::now()));
         DISK.set(None);
-        b24relay::relay::simulation::simulate_clock(wall_ms);
+        clocks::begin(&plan.jumps);
+        b24relay::relay::simulation::simulate_clock(clocks::wall_ms);
         b24relay::relay::simulation::simulate_blocking();
         fastrand::seed(plan.seed);
         let store = Store::simulated(disk).expect("a state in memory");
@@ -174,11 +176,6 @@ pub async fn pass(duration: Duration) {
 pub fn now_ms() -> u64 {
     let began = BEGAN.get().expect("a world has begun");
     u64::try_from(began.elapsed().as_millis()).unwrap()
-}
-
-/// This machine's clock.
-fn wall_ms() -> i64 {
-    EPOCH_MS + i64::try_from(now_ms()).unwrap()
 }
 
 /// How long the state file takes, or why it fails.
