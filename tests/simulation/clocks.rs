@@ -62,6 +62,11 @@ pub fn wall_ms() -> i64 {
 }
 
 impl PortalPlan {
+    /// By how much it can have gone wrong by now since it was last told.
+    pub fn drift_ms(&self) -> i64 {
+        i64::try_from(now_ms()).unwrap() * self.drift.abs() / 1000
+    }
+
     /// What its clock shows `ms` after the world's beginning, if it goes, in Unix milliseconds.
     pub fn clock_ms(&self, ms: u64) -> i64 {
         let ms = i64::try_from(ms).unwrap();

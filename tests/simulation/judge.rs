@@ -113,7 +113,7 @@ impl World {
             }
             return;
         };
-        judge_start(name, ledger, lane.start_ms, portal_now_ms);
+        judge_start(name, ledger, lane.start_ms, portal_now_ms + self.plan.portal.drift_ms());
         for (sink, queue, id) in &view.dead_letters {
             if sink != name {
                 continue;
@@ -335,7 +335,7 @@ impl World {
             self.excuse(id, &view);
         }
         self.ledgers.thefts_due = self.ledgers.thefts_due.min(view.stolen);
-        let slack_ms = COMMIT_MS + 8 * self.plan.disk.latency_ms + 20;
+        let slack_ms = COMMIT_MS + 8 * self.plan.disk.longest_ms() + 20;
         let failed_ms = self.disk_failed_ms;
         let mut books = Vec::new();
         let (sinks, seqs) = (&mut self.ledgers.sinks, &self.ledgers.seqs);
@@ -413,10 +413,10 @@ impl SinkPlan {
 }
 
 /// A sink takes either everything, or what happens from a moment on that does not move, and is not to come.
-fn judge_start(name: &str, ledger: &mut Ledger, start_ms: Option<i64>, portal_now_ms: i64) {
+fn judge_start(name: &str, ledger: &mut Ledger, start_ms: Option<i64>, latest_ms: i64) {
     assert!(start_ms.is_none() || ledger.plan.starts_now, "G5: `{name}` does not get all from the beginning");
     assert!(ledger.start_ms.is_none() || start_ms == ledger.start_ms, "G5: the start of `{name}` has moved");
-    let ahead_ms = start_ms.map_or(0, |start_ms| start_ms - portal_now_ms);
+    let ahead_ms = start_ms.map_or(0, |start_ms| start_ms - latest_ms);
     assert!(ahead_ms <= 0, "G5: `{name}` starts {ahead_ms} ms from now only");
     ledger.start_ms = start_ms;
 }

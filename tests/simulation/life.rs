@@ -231,6 +231,7 @@ impl Course {
             let mut world = self.first().lock();
             world.tell(format_args!("life {} ends: {ended:?}", self.life));
             world.count.crashes += u64::from(was_crash);
+            world.count.crashes_in_writes += u64::from(was_crash && world.writes_until_ms > stopped_ms);
             match ended {
                 Some(Ok(Ending::Clean)) if exit == Exit::Drain => {
                     world.count.drains += 1;
@@ -426,6 +427,6 @@ impl Plan {
             let attempt_ms = if sink.troubles.is_empty() { 2 * sink.latency_ms } else { 10_000 };
             attempt_ms * self.events.len() as u64
         });
-        Duration::from_millis(20_000 + slow.max().unwrap_or(0) + 100 * self.disk.latency_ms)
+        Duration::from_millis(20_000 + slow.max().unwrap_or(0) + 100 * self.disk.longest_ms())
     }
 }

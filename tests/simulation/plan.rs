@@ -16,6 +16,9 @@ pub const EPOCH_MS: i64 = 1_750_000_000_000;
 
 const SECOND: u64 = 1000;
 
+/// The sinks' names.
+const NAMES: [&str; 5] = ["archive", "bulk", "crm", "desk", "echo"];
+
 /// Everything that a seed decides.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -80,6 +83,9 @@ pub enum ClockPlan {
 pub struct DiskPlan {
     pub latency_ms: u64,
     pub full: Vec<(u64, u64)>,
+    /// When it takes up to `slow_ms` for everything.
+    pub slow: Vec<(u64, u64)>,
+    pub slow_ms: u64,
 }
 
 /// One sink.
@@ -92,6 +98,8 @@ pub struct SinkPlan {
     pub starts_now: bool,
     pub latency_ms: u64,
     pub retry_max: Duration,
+    /// What it does not take is given up, but after longer than any world lasts.
+    pub gives_up: bool,
     pub troubles: Vec<Trouble>,
     /// It rejects every event whose id this divides; 0 for none.
     pub rejects: u64,
@@ -168,8 +176,30 @@ impl Plan {
         }
         plan.jumps = clocks::draw_jumps(seed, quiet_ms, plan.portal.clock);
         plan.portal.drift = clocks::draw_drift(seed, has_odd_dates);
+        plan.disk.slow_down(&mut Rng::with_seed(seed ^ 0x510D), quiet_ms);
+        plan.spread_sinks();
         plan.go_down_for_restores();
         plan
+    }
+
+    /// In one world of eight there are more sinks, and some of them are dead for nearly all of its time.
+    fn spread_sinks(&mut self) {
+        let mut dice = Rng::with_seed(self.seed ^ 0x5B2EAD);
+        if !one_in(&mut dice, 8) {
+            return;
+        }
+        let has_odd_dates = self.events.iter().any(|event| event.date_error_ms != 0);
+        for number in self.sinks.len()..dice.usize(3..=NAMES.len()) {
+            self.sinks.push(SinkPlan::draw(&mut dice, NAMES[number], number, self.quiet_ms, !has_odd_dates));
+        }
+        for sink in &mut self.sinks {
+            if dice.bool() {
+                continue;
+            }
+            let from_ms = dice.u64(0..=self.quiet_ms / 4);
+            let to_ms = self.quiet_ms - dice.u64(0..=self.quiet_ms / 4);
+            sink.troubles = vec![Trouble { from_ms, to_ms, kind: TroubleKind::Transient, share: 100 }];
+        }
     }
 
     /// While it is restored the portal answers nobody. Who else reads its queue then is another story.
@@ -248,15 +278,28 @@ impl PortalPlan {
 
 impl DiskPlan {
     fn draw(dice: &mut Rng, quiet_ms: u64) -> Self {
-        Self { latency_ms: [0, 1, 5, 40][dice.usize(..4)], full: draw_spans(dice, quiet_ms, 4) }
+        let (latency_ms, full) = ([0, 1, 5, 40][dice.usize(..4)], draw_spans(dice, quiet_ms, 4));
+        Self { latency_ms, full, slow: Vec::new(), slow_ms: 0 }
+    }
+
+    /// For one world of six.
+    fn slow_down(&mut self, dice: &mut Rng, quiet_ms: u64) {
+        self.slow = draw_spans(dice, quiet_ms, 6);
+        if !self.slow.is_empty() {
+            self.slow_ms = [300, 2000, 8000][dice.usize(..3)];
+        }
+    }
+
+    /// How long it takes for anything at most.
+    pub fn longest_ms(&self) -> u64 {
+        self.latency_ms.max(self.slow_ms)
     }
 }
 
 impl SinkPlan {
     fn draw_all(dice: &mut Rng, quiet_ms: u64, is_age_fit: bool) -> Vec<Self> {
         let count = dice.usize(1..=3);
-        let names = ["archive", "bulk", "crm"];
-        (0..count).map(|number| Self::draw(dice, names[number], number, quiet_ms, is_age_fit)).collect()
+        (0..count).map(|number| Self::draw(dice, NAMES[number], number, quiet_ms, is_age_fit)).collect()
     }
 
     fn draw(dice: &mut Rng, name: &'static str, number: usize, quiet_ms: u64, is_age_fit: bool) -> Self {
@@ -269,6 +312,7 @@ impl SinkPlan {
             starts_now: is_age_fit && one_in(dice, 6),
             latency_ms: [0, 1, 10, 50, 400][dice.usize(..5)],
             retry_max: Duration::from_secs([1, 10, 60][dice.usize(..3)]),
+            gives_up: number == 1,
             troubles: draw_troubles(dice, quiet_ms),
             rejects: if attempt_max == 1 && one_in(dice, 3) { dice.u64(2..20) } else { 0 },
             comes_and_goes: number > 0 && one_in(dice, 3),

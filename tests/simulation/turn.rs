@@ -38,6 +38,16 @@ impl World {
         let number = self.life;
         self.tell(format_args!("turn {number}: {}", setting.summary()));
         self.enrol(&takers);
+        self.count_places();
+    }
+
+    /// Whether three sinks or more go on from as many places.
+    fn count_places(&mut self) {
+        let view = self.view();
+        let configured = self.ledgers.sinks.iter().filter(|(_, ledger)| ledger.is_configured);
+        let places = configured.filter_map(|(name, _)| view.lanes.get(*name));
+        let places: BTreeSet<u64> = places.map(|lane| lane.checkpoint.next().get()).collect();
+        self.count.spread_turns += u64::from(places.len() >= 3);
     }
 
     fn enrol(&mut self, sinks: &[SinkPlan]) {

@@ -50,6 +50,8 @@ pub struct World {
     pub trace: Vec<String>,
     /// What happens is printed as well.
     pub is_shown: bool,
+    /// Until when the state file is busy with what was asked of it last, if it is slow.
+    pub writes_until_ms: u64,
     /// When the disk refused last.
     pub disk_failed_ms: Option<u64>,
     /// After so many more steps of the world the running life crashes.
@@ -122,6 +124,7 @@ impl World {
             store,
             trace: Vec::new(),
             is_shown,
+            writes_until_ms: 0,
             disk_failed_ms: None,
             fuse: None,
             crash: CancellationToken::new(),
@@ -194,7 +197,16 @@ fn disk() -> Result<Duration, String> {
             world.tell("disk: full");
             return Err("the disk is full".to_owned());
         }
-        let latency_ms = dice.u64(0..=world.plan.disk.latency_ms);
+        let is_slow = world.plan.disk.slow.iter().any(|(from, to)| (*from..*to).contains(&now));
+        let latency_ms = if is_slow {
+            world.count.slow_writes += 1;
+            dice.u64(0..=world.plan.disk.slow_ms)
+        } else {
+            dice.u64(0..=world.plan.disk.latency_ms)
+        };
+        if is_slow {
+            world.writes_until_ms = now + latency_ms;
+        }
         world.tell(format_args!("disk: {latency_ms} ms"));
         world.step();
         Ok(Duration::from_millis(latency_ms))
