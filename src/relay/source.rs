@@ -74,6 +74,8 @@ pub struct Source {
     disk: Disk,
     full: FullNotice,
     thefts: u64,
+    /// Some sink may wait for the portal to tell the time.
+    needs_time: bool,
     /// The portal has answered.
     is_heard: bool,
     /// Where the journal ended when the run began.
@@ -115,6 +117,7 @@ impl Source {
             disk: common.disk(),
             full: FullNotice::default(),
             thefts: 0,
+            needs_time: false,
             is_heard: false,
             start,
             has_confirmed: false,
@@ -127,7 +130,8 @@ impl Source {
     ///
     /// # Errors
     /// Only what ends the process.
-    pub async fn run(self, lanes: Vec<Lane>) -> Result<Ending, RelayError> {
+    pub async fn run(mut self, lanes: Vec<Lane>) -> Result<Ending, RelayError> {
+        self.needs_time = lanes.iter().any(Lane::needs_time);
         let coverage = self.coverage.clone();
         let ending = async {
             let lanes = try_join_all(lanes.into_iter().map(Lane::run));
@@ -196,9 +200,11 @@ impl Source {
         }
     }
 
-    /// With `hold = "forever"` nothing is asked of the portal before every sink has what was read.
+    /// With `hold = "forever"` nothing is asked of the portal before every sink has what was read; but for the time, which
+    /// a sink may need for that.
     async fn wait_for_sinks(&mut self) -> Settled {
-        if self.hold != Hold::Forever || self.journal.last_sink().is_none() {
+        let must_ask = self.needs_time && !self.is_heard;
+        if self.hold != Hold::Forever || must_ask || self.journal.last_sink().is_none() {
             return Settled::All;
         }
         self.poller.rest();

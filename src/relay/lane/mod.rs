@@ -70,6 +70,8 @@ pub struct Lane {
     gate_condition: GateCondition,
     /// It takes only what happens from its beginning on, and that is still to come.
     is_beginning: bool,
+    /// What comes next is to be judged by the time at the portal, which has not answered yet.
+    awaits_time: bool,
     left_out: LeftOut,
     schedule: Schedule,
     attempts: FuturesUnordered<BoxFuture<'static, Attempt>>,
@@ -140,6 +142,7 @@ impl Lane {
             until: common.until,
             signals: common.signals.clone(),
             is_beginning: is_new && appetite.starts_now(),
+            awaits_time: is_new && appetite.starts_now(),
             left_out: LeftOut::of(&config),
             appetite,
             schedule: Schedule::new(config.flow.ordering, config.retry),
@@ -189,7 +192,13 @@ impl Lane {
 
     /// Whether nothing more is to be read.
     fn has_ended(&self) -> bool {
-        self.reader.is_final() || self.signals.stop.is_cancelled()
+        let has_read_all = self.reader.is_final() || self.awaits_time && self.reader.is_finished();
+        has_read_all || self.signals.stop.is_cancelled()
+    }
+
+    /// Whether it may wait for the portal to tell the time.
+    pub fn needs_time(&self) -> bool {
+        self.appetite.needs_time()
     }
 
     fn checkpoint(&self) -> &Checkpoint {
@@ -259,7 +268,8 @@ impl Lane {
     /// as that is what events are dated by.
     async fn fill(&mut self) -> Result<Settled, RelayError> {
         self.make_room();
-        if self.is_beginning && (self.clock.is_told() || self.reader.has_more()) {
+        self.awaits_time &= !self.clock.is_heard();
+        if self.is_beginning && !self.awaits_time {
             self.is_beginning = false;
             self.ledger.begin(self.clock.now_ms());
             if self.ledger.commit().await? == Settled::CutShort {
@@ -267,7 +277,7 @@ impl Lane {
             }
         }
         for _ in 0..LOOKS_MAX {
-            if !self.wants_more() || !self.reader.has_more() {
+            if self.awaits_time || !self.wants_more() || !self.reader.has_more() {
                 break;
             }
             let Some(entries) = self.reader.read().await? else { return Ok(Settled::CutShort) };
@@ -317,6 +327,11 @@ impl Lane {
                 Fate::Filtered => self.ledger.settle(entry.seq, End::Filtered),
                 Fate::Expired if !self.schedule.waits_behind_failure(&entry) => {
                     self.ledger.settle(entry.seq, End::Expired);
+                }
+                Fate::Doubtful => {
+                    self.awaits_time = true;
+                    self.reader.go_back_to(entry.seq);
+                    return;
                 }
                 Fate::Wanted | Fate::Expired => self.schedule.push(entry),
             }
