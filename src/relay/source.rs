@@ -203,8 +203,7 @@ impl Source {
     /// With `hold = "forever"` nothing is asked of the portal before every sink has what was read; but for the time, which
     /// a sink may need for that.
     async fn wait_for_sinks(&mut self) -> Settled {
-        let must_ask = self.needs_time && !self.is_heard;
-        if self.hold != Hold::Forever || must_ask || self.journal.last_sink().is_none() {
+        if self.hold != Hold::Forever || self.must_ask_time() || self.journal.last_sink().is_none() {
             return Settled::All;
         }
         self.poller.rest();
@@ -219,6 +218,11 @@ impl Source {
                 self.poller.note_held_back(sink).await;
             }
         }
+    }
+
+    /// Whether a sink may wait for the portal to tell the time: then it is asked, whatever else is in the way.
+    fn must_ask_time(&self) -> bool {
+        self.needs_time && !self.is_heard
     }
 
     /// A poll that could bring nothing new is not repeated before it can.
@@ -256,7 +260,9 @@ impl Source {
     async fn step(&mut self) -> Result<Step, RelayError> {
         let open = self.window.open();
         self.journal.trim(open).await;
-        if let Some(full) = self.journal.is_full(open).await {
+        if let Some(full) = self.journal.is_full(open).await
+            && !self.must_ask_time()
+        {
             return Ok(Step::Full(full));
         }
         self.full.over(self.poller.name());
