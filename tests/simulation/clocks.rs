@@ -1,13 +1,18 @@
 //! This machine's wall clock, which may jump by hours at any moment, and a portal's clock, which goes its own way.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
+use b24relay::store::View;
 use fastrand::Rng;
 
 use crate::plan::{ClockPlan, EPOCH_MS, PortalPlan, one_in};
-use crate::world::now_ms;
+use crate::world::{World, now_ms};
 
 const HOUR_MS: i64 = 3_600_000;
+
+/// After so long at the latest a disk that failed is tried again, and a commit made.
+const DISK_DELAY_MAX: Duration = Duration::from_secs(70);
 
 thread_local! {
     static WALL: RefCell<Wall> = const { RefCell::new(Wall { jumps: Vec::new(), seen: 0 }) };
@@ -71,5 +76,22 @@ impl PortalPlan {
     pub fn clock_ms(&self, ms: u64) -> i64 {
         let ms = i64::try_from(ms).unwrap();
         EPOCH_MS + self.ahead_ms + ms + ms * self.drift / 1000
+    }
+}
+
+impl World {
+    /// What every sink has is deleted from the journal once it was kept for long enough, whatever the clock has done.
+    pub fn judge_trim(&self, view: &View, keep: Duration) {
+        // What the disk refused at first was received later than it was shown.
+        let longest = if keep.is_zero() { keep } else { keep + DISK_DELAY_MAX };
+        let keys = view.journal.keys().filter_map(|seq| self.ledgers.entries.get(seq)).map(|entry| entry.key);
+        let age = |key: u64| {
+            let shown_ms = self.queue.row(key).expect("a row").shown_ms;
+            Duration::from_millis(now_ms() - shown_ms)
+        };
+        let old = keys.map(|key| (key, age(key))).find(|(_, age)| *age > longest);
+        assert!(old.is_none(), "the journal still has {old:?}, and is to keep it for {keep:?}");
+        let gaps = &view.gaps;
+        assert!(gaps.is_empty(), "G8: {gaps:?} are said to be gaps, and there was none");
     }
 }

@@ -1,5 +1,7 @@
 //! The promises, held against everything that happens. A broken one ends the world with a panic.
 
+use std::time::Duration;
+
 use b24relay::config::{Hold, OrderingConfig};
 use b24relay::event::Seq;
 use b24relay::store::View;
@@ -365,8 +367,9 @@ impl World {
     }
 
     /// Everything has come to rest: the books must balance (G5).
-    pub fn judge_rest(&mut self) {
+    pub fn judge_rest(&mut self, keep: Duration) {
         let view = self.examine();
+        self.judge_trim(&view, keep);
         for (name, ledger) in &self.ledgers.sinks {
             assert!(ledger.open.is_empty(), "G1: `{name}` never got {:?}", ledger.open);
             if !ledger.is_tallied {

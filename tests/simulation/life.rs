@@ -291,7 +291,8 @@ impl Course {
         self.bury(&process).await;
         self.worlds.all().for_each(|shared| shared.lock().judge_end(false, now_ms()));
         Box::pin(self.drain()).await;
-        self.worlds.all().for_each(|shared| shared.lock().judge_rest());
+        let keep = self.setting.delivery.journal.keep;
+        self.worlds.all().for_each(|shared| shared.lock().judge_rest(keep));
         self.first().lock().count.lives += self.life;
     }
 

@@ -219,7 +219,8 @@ impl Plan {
         if restores.is_empty() {
             events.truncate(30);
         }
-        let mut portal = PortalPlan { drift: self.portal.drift, ..PortalPlan::draw(&mut dice, self.quiet_ms) };
+        let mut portal =
+            PortalPlan { drift: self.portal.drift, ..PortalPlan::draw(&mut dice, self.quiet_ms) };
         if portal.clock == ClockPlan::Silent && !self.jumps.is_empty() {
             portal.clock = ClockPlan::Right;
         }

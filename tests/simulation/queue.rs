@@ -146,7 +146,8 @@ impl Queue {
     fn restore(&mut self, restore: RestorePlan) -> Vec<u64> {
         let era = self.era;
         self.era += 1;
-        let (never, unborn) = self.unborn.iter().partition(|place| era_of(self.rows[**place].plan.key) <= era);
+        let (never, unborn) =
+            self.unborn.iter().partition(|place| era_of(self.rows[**place].plan.key) <= era);
         self.unborn = unborn;
         let never: Vec<usize> = never;
         let never = never.into_iter().map(|place| self.rows[place].plan.key);

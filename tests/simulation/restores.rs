@@ -65,8 +65,7 @@ impl World {
         let generation = self.view().generation;
         let remembered = self.ledgers.entries.values().filter(|entry| entry.generation == generation);
         let remembered: Vec<u64> = remembered.map(|entry| entry.key).collect();
-        let contradicts =
-            |key: u64, known: u64| era_of(known) < era_of(key) && id_of(known) >= id_of(key);
+        let contradicts = |key: u64, known: u64| era_of(known) < era_of(key) && id_of(known) >= id_of(key);
         if keys.iter().any(|key| remembered.iter().any(|known| contradicts(*key, *known))) {
             self.tell("portal: the answer proves that it was restored");
             self.count.proofs += 1;
@@ -77,7 +76,11 @@ impl World {
     /// A restore that is certain is noticed, and none is where there was none.
     pub fn judge_generation(&self, view: &View) {
         let due = self.ledgers.generation_due;
-        assert!(view.generation >= due, "G1: generation {due} has not begun, it is still {}", view.generation);
+        assert!(
+            view.generation >= due,
+            "G1: generation {due} has not begun, it is still {}",
+            view.generation
+        );
         let greatest = self.queue.era + 1;
         assert!(view.generation <= greatest, "G8: {} generations, there can be {greatest}", view.generation);
     }
