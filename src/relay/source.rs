@@ -40,6 +40,9 @@ const DRAIN_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// After so long it is told which sink polling waits for.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
 
+/// What kept us from polling for longer than this may have hidden a restore of the portal: the next poll only looks.
+const BLOCKED_MAX: Duration = Duration::from_secs(3);
+
 /// What one step of the loop came to.
 enum Step {
     /// The portal answered, and what it sent is in the journal.
@@ -78,6 +81,10 @@ pub struct Source {
     needs_time: bool,
     /// The portal has answered.
     is_heard: bool,
+    /// When the portal answered last.
+    answered_at: Option<Instant>,
+    /// How long the pause is that follows.
+    paused: Duration,
     /// Where the journal ended when the run began.
     start: Seq,
     /// The portal was let forget something in this run, or there was nothing.
@@ -119,6 +126,8 @@ impl Source {
             thefts: 0,
             needs_time: false,
             is_heard: false,
+            answered_at: None,
+            paused: Duration::ZERO,
             start,
             has_confirmed: false,
             offset: None,
@@ -194,6 +203,7 @@ impl Source {
                 Step::CutShort => return Ok(Ending::CutShort),
                 Step::Stopped => return Ok(self.stopped()),
             };
+            self.paused = pause;
             if self.poller.pause(pause, moment).await == Wake::Stopping {
                 return Ok(self.stopped());
             }
@@ -270,6 +280,10 @@ impl Source {
         if self.disk.persist("state", move || store.verify()).await?.is_none() {
             return Ok(Step::CutShort);
         }
+        if self.answered_at.is_some_and(|at| at.elapsed() > self.paused + BLOCKED_MAX) {
+            self.window.doubt();
+            self.offset = None;
+        }
         // A drain at the queue's end looks for latecomers only: it has no need to confirm anything.
         let offset = match (self.offset.take(), self.goal) {
             (Some(offset), _) => offset,
@@ -289,6 +303,7 @@ impl Source {
             None => return Ok(Step::Stopped),
         };
         failpoint::reached("received");
+        self.answered_at = Some(Instant::now());
         self.take(batch, offset, asked_at).await
     }
 
