@@ -79,8 +79,6 @@ pub struct Source {
     thefts: u64,
     /// Some sink may wait for the portal to tell the time.
     needs_time: bool,
-    /// The portal has answered.
-    is_heard: bool,
     /// When the portal answered last.
     answered_at: Option<Instant>,
     /// How long the pause is that follows.
@@ -125,7 +123,6 @@ impl Source {
             full: FullNotice::default(),
             thefts: 0,
             needs_time: false,
-            is_heard: false,
             answered_at: None,
             paused: Duration::ZERO,
             start,
@@ -232,7 +229,7 @@ impl Source {
 
     /// Whether a sink may wait for the portal to tell the time: then it is asked, whatever else is in the way.
     fn must_ask_time(&self) -> bool {
-        self.needs_time && !self.is_heard
+        self.needs_time && self.answered_at.is_none()
     }
 
     /// A poll that could bring nothing new is not repeated before it can.
@@ -303,7 +300,9 @@ impl Source {
             None => return Ok(Step::Stopped),
         };
         failpoint::reached("received");
-        self.answered_at = Some(Instant::now());
+        if self.answered_at.replace(Instant::now()).is_none() {
+            self.journal.wake();
+        }
         self.take(batch, offset, asked_at).await
     }
 
@@ -315,9 +314,6 @@ impl Source {
         asked_at: Instant,
     ) -> Result<Step, RelayError> {
         let portal_ms = self.clock.now_ms();
-        if !std::mem::replace(&mut self.is_heard, true) {
-            self.journal.wake();
-        }
         if self.note_gap(portal_ms).await? == Settled::CutShort {
             return Ok(Step::CutShort);
         }

@@ -179,18 +179,35 @@ impl Plan {
         plan.disk.slow_down(&mut Rng::with_seed(seed ^ 0x510D), quiet_ms);
         plan.spread_sinks();
         plan.go_down_for_restores();
+        plan.block_a_sink();
         plan
+    }
+
+    /// In every second world with a restore a sink is dead while the portal is down, and keeps the daemon from polling:
+    /// nobody notices that the portal was away.
+    fn block_a_sink(&mut self) {
+        let Some(restore) = self.restores.first() else { return };
+        if self.seed.is_multiple_of(2) {
+            return;
+        }
+        let (from_ms, to_ms) = (restore.down_ms.saturating_sub(3000), restore.up_ms + 5000);
+        self.sinks.iter_mut().for_each(|sink| sink.troubles.clear());
+        self.sinks[0].troubles.push(Trouble { from_ms, to_ms, kind: TroubleKind::Transient, share: 100 });
+        (self.delivery.hold, self.lag) = (Hold::Forever, Duration::ZERO);
+        self.events.iter_mut().for_each(|event| event.visible_ms = event.born_ms);
+        (self.reload_ms, self.has_sales, self.life_ms) = (None, false, self.quiet_ms * 2);
     }
 
     /// In one world of eight there are more sinks, and some of them are dead for nearly all of its time.
     fn spread_sinks(&mut self) {
-        let mut dice = Rng::with_seed(self.seed ^ 0x5B2EAD);
+        let mut dice = Rng::with_seed(self.seed ^ 0x5B2E);
         if !one_in(&mut dice, 8) {
             return;
         }
         let has_odd_dates = self.events.iter().any(|event| event.date_error_ms != 0);
-        for number in self.sinks.len()..dice.usize(3..=NAMES.len()) {
-            self.sinks.push(SinkPlan::draw(&mut dice, NAMES[number], number, self.quiet_ms, !has_odd_dates));
+        let (count, quiet_ms) = (dice.usize(3..=NAMES.len()), self.quiet_ms);
+        for (number, name) in NAMES.iter().enumerate().take(count).skip(self.sinks.len()) {
+            self.sinks.push(SinkPlan::draw(&mut dice, name, number, quiet_ms, !has_odd_dates));
         }
         for sink in &mut self.sinks {
             if dice.bool() {

@@ -128,12 +128,12 @@ impl Window {
             let (seq, read_at) = (entry.seq, now);
             is_there.then_some((id, Held { seq, mark, read_at, date_ms: None, is_of_before: true, is_older }))
         };
-        let held: BTreeMap<EventId, Held> = open.iter().filter_map(shown_before).collect();
-        left.retain(|id, _| !held.contains_key(id));
+        let before: BTreeMap<EventId, Held> = open.iter().filter_map(shown_before).collect();
+        left.retain(|id, _| !before.contains_key(id));
         Self {
             lag,
             hold,
-            held,
+            held: before,
             left,
             grown: EventId::try_new(reading.grown),
             reading,
