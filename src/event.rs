@@ -133,6 +133,7 @@ pub struct Queue {
     pub source: Arc<str>,
     /// What is hashed into every event's `id`: portal and user, without any secret.
     pub identity: Arc<str>,
+    generation: u32,
     stable_prefix: String,
     /// `source` as a JSON string.
     source_json: String,
@@ -146,7 +147,7 @@ impl Queue {
         tag.copy_from_slice(&digest[..8]);
         let stable_prefix = format!("b24_{:016x}_", u64::from_be_bytes(tag));
         let source_json = visible_json(&serde_json::Value::from(source).to_string()).into_owned();
-        Self { source: source.into(), identity: identity.into(), stable_prefix, source_json }
+        Self { source: source.into(), identity: identity.into(), generation: 1, stable_prefix, source_json }
     }
 
     /// The same queue in another life of its portal's counter: a portal that was restored gives numbers out again,
@@ -155,7 +156,12 @@ impl Queue {
         if generation <= 1 {
             return Self::new(source, identity);
         }
-        Self::new(source, &format!("{identity}/generation/{generation}"))
+        Self { generation, ..Self::new(source, &format!("{identity}/generation/{generation}")) }
+    }
+
+    /// Which life of its portal's counter it is, from 1 on, if it was made with that.
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// The event's stable id: the same in every retry, replay and sink, for ever (G2). No dots,

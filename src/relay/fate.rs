@@ -15,6 +15,8 @@ pub enum Fate {
     Filtered,
     /// It is older than the sink wants events to be.
     Expired,
+    /// It is, if this machine's clock has not been set since an earlier run: the portal will tell.
+    Doubtful,
 }
 
 /// What a sink takes.
@@ -32,6 +34,11 @@ impl Appetite {
             age_max: config.max_event_age,
             starts_now: config.start == StartConfig::Now,
         }
+    }
+
+    /// Whether anything depends on the time at the portal.
+    pub fn needs_time(&self) -> bool {
+        self.starts_now || self.age_max.is_some()
     }
 
     /// Whether a lane that begins takes only what happens from then on.
@@ -57,9 +64,9 @@ impl Appetite {
         let age_max = self.age_max.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         match age_max {
             // Either clock may be wrong, so an event is let go only when both say that it is too old.
-            Some(age_max) if clock.is_told() && clock.earliest_ms().saturating_sub(date_ms) > age_max => {
-                Fate::Expired
-            }
+            Some(age_max) if clock.earliest_ms().saturating_sub(date_ms) <= age_max => Fate::Wanted,
+            Some(_) if clock.is_told() => Fate::Expired,
+            Some(_) if clock.is_known() && !clock.is_heard() => Fate::Doubtful,
             _ => Fate::Wanted,
         }
     }

@@ -332,6 +332,11 @@ impl Reader {
         head.is_final && self.cursor >= head.end
     }
 
+    /// Whether nothing else will be appended, read or not.
+    pub fn is_finished(&self) -> bool {
+        self.head.borrow().is_final
+    }
+
     /// How many bytes of events the lane may hold, about.
     pub fn memory(&self) -> usize {
         self.memory

@@ -167,9 +167,12 @@ impl Poller {
         }
         if let Ok(batch) = &answer {
             self.vitals.tried(&self.upstream.queue().source);
-            if let Some(portal_ms) = batch.portal_ms {
-                self.clock.note(portal_ms);
-                self.tell_skew();
+            match batch.portal_ms {
+                Some(portal_ms) => {
+                    self.clock.note(portal_ms);
+                    self.tell_skew();
+                }
+                None => self.clock.hear(),
             }
         }
         Some(answer)

@@ -40,6 +40,9 @@ const DRAIN_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// After so long it is told which sink polling waits for.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
 
+/// What kept us from polling for longer than this may have hidden a restore of the portal: the next poll only looks.
+const BLOCKED_MAX: Duration = Duration::from_secs(3);
+
 /// What one step of the loop came to.
 enum Step {
     /// The portal answered, and what it sent is in the journal.
@@ -75,8 +78,12 @@ pub struct Source {
     disk: Disk,
     full: FullNotice,
     thefts: u64,
-    /// The portal has answered.
-    is_heard: bool,
+    /// Some sink may wait for the portal to tell the time.
+    needs_time: bool,
+    /// When the portal answered last.
+    answered_at: Option<Instant>,
+    /// How long the pause is that follows.
+    paused: Duration,
     /// Where the journal ended when the run began.
     start: Seq,
     /// The portal was let forget something in this run, or there was nothing.
@@ -117,7 +124,9 @@ impl Source {
             disk: common.disk(),
             full: FullNotice::default(),
             thefts: 0,
-            is_heard: false,
+            needs_time: false,
+            answered_at: None,
+            paused: Duration::ZERO,
             start,
             has_confirmed: false,
             offset: None,
@@ -129,7 +138,8 @@ impl Source {
     ///
     /// # Errors
     /// Only what ends the process.
-    pub async fn run(self, lanes: Vec<Lane>) -> Result<Ending, RelayError> {
+    pub async fn run(mut self, lanes: Vec<Lane>) -> Result<Ending, RelayError> {
+        self.needs_time = lanes.iter().any(Lane::needs_time);
         let (coverage, until) = (self.coverage.clone(), self.until);
         let (stop, lanes_stop) = (self.signals.stop.clone(), self.lane_signals.stop.clone());
         let ending = async {
@@ -200,15 +210,17 @@ impl Source {
                 Step::CutShort => return Ok(Ending::CutShort),
                 Step::Stopped => return Ok(self.stopped()),
             };
+            self.paused = pause;
             if self.poller.pause(pause, moment).await == Wake::Stopping {
                 return Ok(self.stopped());
             }
         }
     }
 
-    /// With `hold = "forever"` nothing is asked of the portal before every sink has what was read.
+    /// With `hold = "forever"` nothing is asked of the portal before every sink has what was read; but for the time, which
+    /// a sink may need for that.
     async fn wait_for_sinks(&mut self) -> Settled {
-        if self.hold != Hold::Forever || self.journal.last_sink().is_none() {
+        if self.hold != Hold::Forever || self.must_ask_time() || self.journal.last_sink().is_none() {
             return Settled::All;
         }
         self.poller.rest();
@@ -223,6 +235,11 @@ impl Source {
                 self.poller.note_held_back(sink).await;
             }
         }
+    }
+
+    /// Whether a sink may wait for the portal to tell the time: then it is asked, whatever else is in the way.
+    fn must_ask_time(&self) -> bool {
+        self.needs_time && self.answered_at.is_none()
     }
 
     /// A poll that could bring nothing new is not repeated before it can.
@@ -260,13 +277,19 @@ impl Source {
     async fn step(&mut self) -> Result<Step, RelayError> {
         let open = self.window.open();
         self.journal.trim(open).await;
-        if let Some(full) = self.journal.is_full(open).await {
+        if let Some(full) = self.journal.is_full(open).await
+            && !self.must_ask_time()
+        {
             return Ok(Step::Full(full));
         }
         self.full.over(self.poller.name());
         let store = &self.store;
         if self.disk.persist("state", move || store.verify()).await?.is_none() {
             return Ok(Step::CutShort);
+        }
+        if self.answered_at.is_some_and(|at| at.elapsed() > self.paused + BLOCKED_MAX) {
+            self.window.doubt();
+            self.offset = None;
         }
         // A drain at the queue's end looks for latecomers only: it has no need to confirm anything.
         let offset = match (self.offset.take(), self.goal) {
@@ -287,6 +310,9 @@ impl Source {
             None => return Ok(Step::Stopped),
         };
         failpoint::reached("received");
+        if self.answered_at.replace(Instant::now()).is_none() {
+            self.journal.wake();
+        }
         self.take(batch, offset, asked_at).await
     }
 
@@ -298,9 +324,6 @@ impl Source {
         asked_at: Instant,
     ) -> Result<Step, RelayError> {
         let portal_ms = self.clock.now_ms();
-        if !std::mem::replace(&mut self.is_heard, true) {
-            self.journal.wake();
-        }
         if self.note_gap(portal_ms).await? == Settled::CutShort {
             return Ok(Step::CutShort);
         }

@@ -65,4 +65,11 @@ count! {
     sinks_returned: 100, "sinks put back";
     sinks_forgotten: 100, "sinks forgotten";
     offsets_set: 100, "offsets set";
+    restores: 500, "restores of a portal";
+    proofs: 100, "answers that prove one";
+    generations: 100, "generations begun";
+    jumps: 1_000, "jumps of the clock";
+    slow_writes: 10_000, "slow writes";
+    crashes_in_writes: 200, "crashes in the midst of them";
+    spread_turns: 300, "turns with three sinks at three places";
 }

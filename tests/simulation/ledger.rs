@@ -14,8 +14,16 @@ pub struct Ledgers {
     pub sinks: BTreeMap<&'static str, Ledger>,
     /// What was on the disk when it was last looked at.
     pub last: Option<View>,
-    /// By id: where the journal has it, or had it.
+    /// By key: where the journal has it, or had it.
     pub seqs: BTreeMap<u64, u64>,
+    /// What the journal has, or had, by sequence number.
+    pub entries: BTreeMap<u64, JournalEntry>,
+    /// The key of each event by the `id` under which sinks know it.
+    pub names: BTreeMap<String, u64>,
+    /// The key of each event by its queue's identity, and its id there.
+    pub keys: BTreeMap<(String, u64), u64>,
+    /// The generation that the engine must have begun by its next poll.
+    pub generation_due: u64,
     /// Of what was stolen, what the running life has read: it may have it in memory.
     pub in_memory: BTreeSet<u64>,
     /// Of that, what the running life must have missed.
@@ -28,6 +36,13 @@ pub struct Ledgers {
     pub is_offset_set: bool,
     /// Below it the operator wanted nothing any more.
     pub abandoned_below: u64,
+}
+
+/// An event in the journal.
+#[derive(Clone, Copy)]
+pub struct JournalEntry {
+    pub generation: u64,
+    pub key: u64,
 }
 
 /// One sink's.

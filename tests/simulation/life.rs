@@ -77,7 +77,10 @@ impl Course {
             let world = &mut *world;
             (
                 self.life > 0 && world.plan.switches_mode && world.dice.bool(),
-                self.life > 0 && world.plan.changes > 0 && one_in(&mut world.dice, 40),
+                self.life > 0
+                    && world.plan.changes > 0
+                    && one_in(&mut world.dice, 40)
+                    && world.plan.restores.is_empty(),
             )
         };
         if switches {
@@ -100,7 +103,7 @@ impl Course {
                 return;
             }
             let seen = world.queue.rows().filter(|row| row.fate != Fate::Unborn);
-            let ids: Vec<u64> = seen.map(|row| row.plan.id).collect();
+            let ids: Vec<u64> = seen.map(|row| row.plan.key).collect();
             let Some(last) = ids.len().checked_sub(1) else { return };
             let id = ids[world.dice.usize(0..=last)];
             (id, world.ledgers.sinks.keys().map(|name| (*name).to_owned()).collect::<Vec<_>>())
@@ -228,6 +231,7 @@ impl Course {
             let mut world = self.first().lock();
             world.tell(format_args!("life {} ends: {ended:?}", self.life));
             world.count.crashes += u64::from(was_crash);
+            world.count.crashes_in_writes += u64::from(was_crash && world.writes_until_ms > stopped_ms);
             match ended {
                 Some(Ok(Ending::Clean)) if exit == Exit::Drain => {
                     world.count.drains += 1;
@@ -287,7 +291,8 @@ impl Course {
         self.bury(&process).await;
         self.worlds.all().for_each(|shared| shared.lock().judge_end(false, now_ms()));
         Box::pin(self.drain()).await;
-        self.worlds.all().for_each(|shared| shared.lock().judge_rest());
+        let keep = self.setting.delivery.journal.keep;
+        self.worlds.all().for_each(|shared| shared.lock().judge_rest(keep));
         self.first().lock().count.lives += self.life;
     }
 
@@ -399,8 +404,8 @@ impl World {
             assert!(left.is_none(), "a drain left {left:?} to `{name}`");
         }
         let goal = self.ledgers.goal.unwrap_or(0);
-        let late = self.queue.rows().find(|row| row.plan.id < goal && row.fate == Fate::Unborn);
-        let late = late.filter(|_| !self.forgives_dates()).map(|row| row.plan.id);
+        let late = self.queue.rows().find(|row| row.plan.key < goal && row.fate == Fate::Unborn);
+        let late = late.filter(|_| !self.forgives_dates()).map(|row| row.plan.key);
         assert!(late.is_none(), "a drain has seen {goal}, and did not wait for {late:?}");
     }
 
@@ -423,6 +428,6 @@ impl Plan {
             let attempt_ms = if sink.troubles.is_empty() { 2 * sink.latency_ms } else { 10_000 };
             attempt_ms * self.events.len() as u64
         });
-        Duration::from_millis(20_000 + slow.max().unwrap_or(0) + 100 * self.disk.latency_ms)
+        Duration::from_millis(20_000 + slow.max().unwrap_or(0) + 100 * self.disk.longest_ms())
     }
 }

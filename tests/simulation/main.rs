@@ -12,7 +12,9 @@
 
 mod arguments;
 mod calls;
+mod clocks;
 mod count;
+mod events;
 mod judge;
 mod ledger;
 mod life;
@@ -20,6 +22,7 @@ mod operator;
 mod plan;
 mod portal;
 mod queue;
+mod restores;
 mod scene;
 mod setting;
 mod sinks;

@@ -5,6 +5,9 @@ use std::time::Duration;
 use b24relay::config::{BatchConfig, DeliveryConfig, FlowConfig, Hold, OrderingConfig};
 use fastrand::Rng;
 
+use crate::clocks;
+use crate::events::{EventPlan, RestorePlan, draw_events, draw_some_restores};
+
 /// The kinds of events there are; sinks filter by them.
 pub const KINDS: [&str; 3] = ["ONIMV2MESSAGEADD", "ONIMV2MESSAGEUPDATE", "ONIMV2REACTIONCHANGE"];
 
@@ -12,6 +15,9 @@ pub const KINDS: [&str; 3] = ["ONIMV2MESSAGEADD", "ONIMV2MESSAGEUPDATE", "ONIMV2
 pub const EPOCH_MS: i64 = 1_750_000_000_000;
 
 const SECOND: u64 = 1000;
+
+/// The sinks' names.
+const NAMES: [&str; 5] = ["archive", "bulk", "crm", "desk", "echo"];
 
 /// Everything that a seed decides.
 #[derive(Clone, Debug)]
@@ -27,6 +33,10 @@ pub struct Plan {
     /// When faults stop, and nothing new happens.
     pub quiet_ms: u64,
     pub events: Vec<EventPlan>,
+    /// When the portal is set back to an older state.
+    pub restores: Vec<RestorePlan>,
+    /// When this machine's clock jumps, and by how much it is ahead from then on.
+    pub jumps: Vec<(u64, i64)>,
     /// When a foreign reader comes by, and how much of the queue it takes, in percent.
     pub thefts: Vec<(u64, u64)>,
     pub portal: PortalPlan,
@@ -43,25 +53,14 @@ pub struct Plan {
     pub grace: Duration,
 }
 
-/// One event of the queue.
-#[derive(Clone, Debug)]
-pub struct EventPlan {
-    pub id: u64,
-    /// When its id was allotted.
-    pub born_ms: u64,
-    /// When its row can be seen.
-    pub visible_ms: u64,
-    pub kind: &'static str,
-    /// By which its sender dates it wrongly, if it does.
-    pub date_error_ms: i64,
-}
-
 /// How the portal answers.
 #[derive(Clone, Debug)]
 pub struct PortalPlan {
     pub clock: ClockPlan,
     /// By how much its clock is ahead of this machine's.
     pub ahead_ms: i64,
+    /// By how much it goes fast, in thousandths.
+    pub drift: i64,
     pub latency_ms: u64,
     /// Of a thousand calls, how many are refused or lost.
     pub faults: u64,
@@ -84,6 +83,9 @@ pub enum ClockPlan {
 pub struct DiskPlan {
     pub latency_ms: u64,
     pub full: Vec<(u64, u64)>,
+    /// When it takes up to `slow_ms` for everything.
+    pub slow: Vec<(u64, u64)>,
+    pub slow_ms: u64,
 }
 
 /// One sink.
@@ -96,6 +98,8 @@ pub struct SinkPlan {
     pub starts_now: bool,
     pub latency_ms: u64,
     pub retry_max: Duration,
+    /// What it does not take is given up, but after longer than any world lasts.
+    pub gives_up: bool,
     pub troubles: Vec<Trouble>,
     /// It rejects every event whose id this divides; 0 for none.
     pub rejects: u64,
@@ -143,6 +147,7 @@ impl Plan {
         let is_age_fit = !has_odd_dates;
         let late_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
         let sinks = SinkPlan::draw_all(dice, quiet_ms, is_age_fit);
+        let mut restores = draw_some_restores(seed, quiet_ms, has_odd_dates);
         let mut plan = Self {
             seed,
             lag,
@@ -153,9 +158,11 @@ impl Plan {
             switches_mode: one_in(dice, 2),
             sinks,
             quiet_ms,
-            events: draw_events(dice, quiet_ms, late_ms, has_odd_dates),
+            events: draw_events(dice, quiet_ms, late_ms, has_odd_dates, &mut restores),
             thefts: draw_thefts(dice, quiet_ms),
             portal: PortalPlan::draw(dice, quiet_ms),
+            restores,
+            jumps: Vec::new(),
             disk: DiskPlan::draw(dice, quiet_ms),
             life_ms: quiet_ms / dice.u64(1..=8),
             changes: [0, 30, 60][dice.usize(..3)],
@@ -167,17 +174,76 @@ impl Plan {
             plan.reload_ms = Some(dice.u64(200..=plan.life_ms));
             plan.has_sales = dice.bool();
         }
+        plan.jumps = clocks::draw_jumps(seed, quiet_ms, plan.portal.clock);
+        plan.portal.drift = clocks::draw_drift(seed, has_odd_dates);
+        plan.disk.slow_down(&mut Rng::with_seed(seed ^ 0x510D), quiet_ms);
+        plan.spread_sinks();
+        plan.go_down_for_restores();
+        plan.block_a_sink();
         plan
+    }
+
+    /// In every second world with a restore a sink is dead while the portal is down, and keeps the daemon from polling:
+    /// nobody notices that the portal was away.
+    fn block_a_sink(&mut self) {
+        let Some(restore) = self.restores.first() else { return };
+        if self.seed.is_multiple_of(2) {
+            return;
+        }
+        let (from_ms, to_ms) = (restore.down_ms.saturating_sub(3000), restore.up_ms + 5000);
+        self.sinks.iter_mut().for_each(|sink| sink.troubles.clear());
+        self.sinks[0].troubles.push(Trouble { from_ms, to_ms, kind: TroubleKind::Transient, share: 100 });
+        (self.delivery.hold, self.lag) = (Hold::Forever, Duration::ZERO);
+        self.events.iter_mut().for_each(|event| event.visible_ms = event.born_ms);
+        (self.reload_ms, self.has_sales, self.life_ms) = (None, false, self.quiet_ms * 2);
+    }
+
+    /// In one world of eight there are more sinks, and some of them are dead for nearly all of its time.
+    fn spread_sinks(&mut self) {
+        let mut dice = Rng::with_seed(self.seed ^ 0x5B2E);
+        if !one_in(&mut dice, 8) {
+            return;
+        }
+        let has_odd_dates = self.events.iter().any(|event| event.date_error_ms != 0);
+        let (count, quiet_ms) = (dice.usize(3..=NAMES.len()), self.quiet_ms);
+        for (number, name) in NAMES.iter().enumerate().take(count).skip(self.sinks.len()) {
+            self.sinks.push(SinkPlan::draw(&mut dice, name, number, quiet_ms, !has_odd_dates));
+        }
+        for sink in &mut self.sinks {
+            if dice.bool() {
+                continue;
+            }
+            let from_ms = dice.u64(0..=self.quiet_ms / 4);
+            let to_ms = self.quiet_ms - dice.u64(0..=self.quiet_ms / 4);
+            sink.troubles = vec![Trouble { from_ms, to_ms, kind: TroubleKind::Transient, share: 100 }];
+        }
+    }
+
+    /// While it is restored the portal answers nobody. Who else reads its queue then is another story.
+    fn go_down_for_restores(&mut self) {
+        self.portal.outages.extend(self.restores.iter().map(|restore| (restore.down_ms, restore.up_ms)));
+        if !self.restores.is_empty() {
+            self.thefts.clear();
+        }
     }
 
     /// What the second source's portal has and does.
     pub fn draw_sales(&self) -> Self {
         let mut dice = Rng::with_seed(self.seed ^ 0x5A1E5);
         let late_ms = u64::try_from(self.lag.as_millis()).unwrap_or(u64::MAX);
-        let mut events = draw_events(&mut dice, self.quiet_ms, late_ms, false);
-        events.truncate(30);
-        let portal = PortalPlan::draw(&mut dice, self.quiet_ms);
-        Self { events, portal, thefts: Vec::new(), ..self.clone() }
+        let mut restores = self.restores.clone();
+        let mut events = draw_events(&mut dice, self.quiet_ms, late_ms, false, &mut restores);
+        if restores.is_empty() {
+            events.truncate(30);
+        }
+        let mut portal =
+            PortalPlan { drift: self.portal.drift, ..PortalPlan::draw(&mut dice, self.quiet_ms) };
+        if portal.clock == ClockPlan::Silent && !self.jumps.is_empty() {
+            portal.clock = ClockPlan::Right;
+        }
+        let mut plan = Self { events, portal, restores, thefts: Vec::new(), ..self.clone() };
+        plan.go_down_for_restores();
+        plan
     }
 }
 
@@ -199,47 +265,6 @@ fn draw_delivery(dice: &mut Rng) -> DeliveryConfig {
         delivery.dead_letters.max_size = dice.u64(200..1000);
     }
     delivery
-}
-
-fn draw_events(dice: &mut Rng, quiet_ms: u64, late_ms: u64, has_odd_dates: bool) -> Vec<EventPlan> {
-    let pace_ms = [50, 200, 1000, 5000][dice.usize(..4)];
-    let late_share = if late_ms == 0 { 0 } else { [0, 10, 30, 60][dice.usize(..4)] };
-    let date_error_ms =
-        if has_odd_dates { [-3_600_000, -8000, -3000, 5000, 3_600_000][dice.usize(..5)] } else { 0 };
-    // Dates that are behind by more than the lag can defeat it where nothing is known of them yet (README, Limits).
-    let late_share = if date_error_ms == -3_600_000 { 0 } else { late_share };
-    let odd_from_ms = if dice.bool() { 0 } else { dice.u64(0..quiet_ms) };
-    let (mut events, mut id, mut now) = (Vec::new(), dice.u64(1..3000), 0);
-    while events.len() < 80 {
-        now += match dice.u64(..100) {
-            0..50 => dice.u64(0..=pace_ms),
-            50..90 => dice.u64(0..10),
-            90..98 => dice.u64(0..=pace_ms * 5),
-            _ => dice.u64(0..20_000),
-        };
-        if now >= quiet_ms {
-            break;
-        }
-        id += if dice.bool() { 1 } else { dice.u64(1..5) };
-        // Mostly near the end of what the lag covers: that is where it must hold.
-        let is_late = dice.u64(..100) < late_share;
-        let late = if !is_late {
-            0
-        } else if dice.bool() {
-            late_ms - dice.u64(0..=late_ms / 10)
-        } else {
-            dice.u64(0..=late_ms)
-        };
-        let date_error_ms = if now >= odd_from_ms { date_error_ms } else { 0 };
-        events.push(EventPlan {
-            id,
-            born_ms: now,
-            visible_ms: now + late,
-            kind: KINDS[dice.usize(..3)],
-            date_error_ms,
-        });
-    }
-    events
 }
 
 fn draw_thefts(dice: &mut Rng, quiet_ms: u64) -> Vec<(u64, u64)> {
@@ -264,6 +289,7 @@ impl PortalPlan {
             clock,
             // Of a portal that does not tell its time nobody can know.
             ahead_ms: if clock == ClockPlan::Silent { 0 } else { ahead_ms },
+            drift: 0,
             latency_ms: [1, 20, 300, 2000][dice.usize(..4)],
             faults: [0, 0, 50, 200][dice.usize(..4)],
             outages: draw_spans(dice, quiet_ms, 8),
@@ -273,15 +299,28 @@ impl PortalPlan {
 
 impl DiskPlan {
     fn draw(dice: &mut Rng, quiet_ms: u64) -> Self {
-        Self { latency_ms: [0, 1, 5, 40][dice.usize(..4)], full: draw_spans(dice, quiet_ms, 4) }
+        let (latency_ms, full) = ([0, 1, 5, 40][dice.usize(..4)], draw_spans(dice, quiet_ms, 4));
+        Self { latency_ms, full, slow: Vec::new(), slow_ms: 0 }
+    }
+
+    /// For one world of six.
+    fn slow_down(&mut self, dice: &mut Rng, quiet_ms: u64) {
+        self.slow = draw_spans(dice, quiet_ms, 6);
+        if !self.slow.is_empty() {
+            self.slow_ms = [300, 2000, 8000][dice.usize(..3)];
+        }
+    }
+
+    /// How long it takes for anything at most.
+    pub fn longest_ms(&self) -> u64 {
+        self.latency_ms.max(self.slow_ms)
     }
 }
 
 impl SinkPlan {
     fn draw_all(dice: &mut Rng, quiet_ms: u64, is_age_fit: bool) -> Vec<Self> {
         let count = dice.usize(1..=3);
-        let names = ["archive", "bulk", "crm"];
-        (0..count).map(|number| Self::draw(dice, names[number], number, quiet_ms, is_age_fit)).collect()
+        (0..count).map(|number| Self::draw(dice, NAMES[number], number, quiet_ms, is_age_fit)).collect()
     }
 
     fn draw(dice: &mut Rng, name: &'static str, number: usize, quiet_ms: u64, is_age_fit: bool) -> Self {
@@ -294,6 +333,7 @@ impl SinkPlan {
             starts_now: is_age_fit && one_in(dice, 6),
             latency_ms: [0, 1, 10, 50, 400][dice.usize(..5)],
             retry_max: Duration::from_secs([1, 10, 60][dice.usize(..3)]),
+            gives_up: number == 1,
             troubles: draw_troubles(dice, quiet_ms),
             rejects: if attempt_max == 1 && one_in(dice, 3) { dice.u64(2..20) } else { 0 },
             comes_and_goes: number > 0 && one_in(dice, 3),

@@ -9,6 +9,7 @@ use b24relay::event::{Batch, Event, EventId, Offset, Queue};
 use b24relay::portal::{CallError, Class, Upstream};
 use serde_json::value::RawValue;
 
+use crate::events::id_of;
 use crate::plan::{ClockPlan, EPOCH_MS};
 use crate::world::{Shared, World, now_ms, pass};
 
@@ -83,12 +84,12 @@ impl ScriptedPortal {
         }
     }
 
-    fn event(&self, world: &World, id: u64) -> Event {
-        let row = world.queue.row(id).expect("a row");
+    fn event(&self, world: &World, key: u64) -> Event {
+        let row = world.queue.row(key).expect("a row");
         let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
         Event {
             queue: Arc::clone(&self.queue),
-            id: EventId::try_new(id).unwrap(),
+            id: EventId::try_new(id_of(key)).unwrap(),
             kind: row.plan.kind.to_owned(),
             date: raw(&row.date),
             data: raw(&row.data),
@@ -178,7 +179,7 @@ impl Upstream for ScriptedPortal {
     async fn highest(&self, limit: u16) -> Result<Option<EventId>, CallError> {
         let (outcome, after) = self.begin("peek").await;
         let ids = self.shared.lock().queue.carry_out(1, limit).ids;
-        self.end(outcome, after).await.map(|()| ids.last().and_then(|id| EventId::try_new(*id)))
+        self.end(outcome, after).await.map(|()| ids.last().and_then(|key| EventId::try_new(id_of(*key))))
     }
 
     async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {
@@ -215,10 +216,10 @@ impl Upstream for ScriptedPortal {
 
 /// The time that an answer tells.
 fn portal_ms(world: &World) -> Option<i64> {
-    let begin = EPOCH_MS + world.plan.portal.ahead_ms;
-    match world.plan.portal.clock {
-        ClockPlan::Right => Some(begin + i64::try_from(now_ms()).unwrap()),
-        ClockPlan::Frozen => Some(begin),
+    let portal = &world.plan.portal;
+    match portal.clock {
+        ClockPlan::Right => Some(portal.clock_ms(now_ms())),
+        ClockPlan::Frozen => Some(EPOCH_MS + portal.ahead_ms),
         ClockPlan::Silent => None,
     }
 }

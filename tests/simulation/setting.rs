@@ -12,6 +12,9 @@ use b24relay::config::{
 use crate::plan::{Plan, SinkPlan};
 use crate::world::SOURCES;
 
+/// Longer than any world lasts.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(2 * 3600);
+
 /// See the top of this file.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -170,7 +173,7 @@ impl SinkSetting {
             retry: RetryConfig {
                 min: Duration::from_millis(100),
                 max: plan.retry_max,
-                give_up: GiveUp::Never,
+                give_up: if plan.gives_up { GiveUp::After(GIVE_UP_AFTER) } else { GiveUp::Never },
             },
             max_event_age: plan.max_age,
             start: if plan.starts_now { StartConfig::Now } else { StartConfig::Oldest },

@@ -73,10 +73,9 @@ impl ScriptedSink {
         );
     }
 
-    fn draw(&self, world: &mut World, events: &[&Event]) -> Attempt {
+    fn draw(&self, world: &mut World, first: u64) -> Attempt {
         let (before, after) = (world.delay(self.plan.latency_ms), world.delay(self.plan.latency_ms));
         let fine = Attempt { before, after, takes: true, failure: None };
-        let first = events.first().expect("an event").id.get();
         let trouble = self.trouble(world);
         if trouble == Some(TroubleKind::Rejecting)
             || (self.plan.rejects > 0 && first.is_multiple_of(self.plan.rejects))
@@ -135,15 +134,18 @@ impl Sink for ScriptedSink {
 
     async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
         let name = self.plan.name;
-        let ids: Vec<u64> = events.iter().map(|event| event.id.get()).collect();
-        assert!(ids.len() <= self.plan.attempt_max, "`{name}` got {} events at once", ids.len());
+        assert!(events.len() <= self.plan.attempt_max, "`{name}` got {} events at once", events.len());
         let source = &*events.first().expect("an event").queue.source;
         let shared = self.worlds.of(source);
+        let ids: Vec<u64> = {
+            let mut world = shared.lock();
+            events.iter().map(|event| world.recognise(name, event)).collect()
+        };
         self.begin(source, &ids);
         let attempt = {
             let mut world = shared.lock();
             self.judge_way(&world);
-            let attempt = self.draw(&mut world, events);
+            let attempt = self.draw(&mut world, ids[0]);
             world.judge_row(name, &ids);
             world.tell(format_args!("{name}: attempt with {ids:?}"));
             attempt
@@ -151,8 +153,8 @@ impl Sink for ScriptedSink {
         pass(attempt.before).await;
         if attempt.takes {
             let mut world = shared.lock();
-            for event in events {
-                world.accept(name, event);
+            for id in &ids {
+                world.accept(name, *id);
             }
             world.tell(format_args!("{name}: takes {ids:?}"));
             if attempt.failure.is_some() {

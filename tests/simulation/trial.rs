@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
+use crate::clocks;
 use crate::count::Count;
 use crate::life;
 use crate::plan::Plan;
@@ -46,7 +47,7 @@ pub fn try_seed(seed: u64, is_shown: bool) -> Trial {
     let broken = course.err().map(|_| WORDS.take().unwrap_or_default());
     // What is left of the last process lets go of the worlds.
     drop(runtime);
-    let (mut count, mut trace) = (Count::default(), Vec::new());
+    let (mut count, mut trace) = (Count { jumps: clocks::seen(), ..Count::default() }, Vec::new());
     for shared in worlds.all() {
         let mut world = shared.lock();
         count += world.count;

@@ -38,12 +38,23 @@ impl World {
         let number = self.life;
         self.tell(format_args!("turn {number}: {}", setting.summary()));
         self.enrol(&takers);
+        self.count_places();
+    }
+
+    /// Whether three sinks or more go on from as many places.
+    fn count_places(&mut self) {
+        let view = self.view();
+        let configured = self.ledgers.sinks.iter().filter(|(_, ledger)| ledger.is_configured);
+        let places = configured.filter_map(|(name, _)| view.lanes.get(*name));
+        let places: BTreeSet<u64> = places.map(|lane| lane.checkpoint.next().get()).collect();
+        self.count.spread_turns += u64::from(places.len() >= 3);
     }
 
     fn enrol(&mut self, sinks: &[SinkPlan]) {
         let view = self.view();
         // What the journal holds, and what will come into it.
-        let journal = view.journal.values().map(|(_, id)| *id);
+        let journal = view.journal.keys().filter_map(|seq| self.ledgers.entries.get(seq));
+        let journal = journal.map(|entry| entry.key);
         let waiting: BTreeSet<u64> =
             self.queue.waiting().range(self.ledgers.abandoned_below..).copied().chain(journal).collect();
         for ledger in self.ledgers.sinks.values_mut() {

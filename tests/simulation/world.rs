@@ -13,9 +13,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::Calls;
+use crate::clocks;
 use crate::count::Count;
 use crate::ledger::Ledgers;
-use crate::plan::{EPOCH_MS, Plan};
+use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::setting::owner;
 
@@ -49,6 +50,8 @@ pub struct World {
     pub trace: Vec<String>,
     /// What happens is printed as well.
     pub is_shown: bool,
+    /// Until when the state file is busy with what was asked of it last, if it is slow.
+    pub writes_until_ms: u64,
     /// When the disk refused last.
     pub disk_failed_ms: Option<u64>,
     /// After so many more steps of the world the running life crashes.
@@ -70,7 +73,8 @@ impl Worlds {
     pub fn begin(plan: Plan, is_shown: bool) -> Self {
         BEGAN.set(Some(Instant::now()));
         DISK.set(None);
-        b24relay::relay::simulation::simulate_clock(wall_ms);
+        clocks::begin(&plan.jumps);
+        b24relay::relay::simulation::simulate_clock(clocks::wall_ms);
         b24relay::relay::simulation::simulate_blocking();
         fastrand::seed(plan.seed);
         let store = Store::simulated(disk).expect("a state in memory");
@@ -120,6 +124,7 @@ impl World {
             store,
             trace: Vec::new(),
             is_shown,
+            writes_until_ms: 0,
             disk_failed_ms: None,
             fuse: None,
             crash: CancellationToken::new(),
@@ -176,11 +181,6 @@ pub fn now_ms() -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap()
 }
 
-/// This machine's clock.
-fn wall_ms() -> i64 {
-    EPOCH_MS + i64::try_from(now_ms()).unwrap()
-}
-
 /// How long the state file takes, or why it fails.
 fn disk() -> Result<Duration, String> {
     DISK.with_borrow_mut(|disk| {
@@ -197,7 +197,16 @@ fn disk() -> Result<Duration, String> {
             world.tell("disk: full");
             return Err("the disk is full".to_owned());
         }
-        let latency_ms = dice.u64(0..=world.plan.disk.latency_ms);
+        let is_slow = world.plan.disk.slow.iter().any(|(from, to)| (*from..*to).contains(&now));
+        let latency_ms = if is_slow {
+            world.count.slow_writes += 1;
+            dice.u64(0..=world.plan.disk.slow_ms)
+        } else {
+            dice.u64(0..=world.plan.disk.latency_ms)
+        };
+        if is_slow {
+            world.writes_until_ms = now + latency_ms;
+        }
         world.tell(format_args!("disk: {latency_ms} ms"));
         world.step();
         Ok(Duration::from_millis(latency_ms))

@@ -68,8 +68,8 @@ pub struct Lane {
     resumed: HashSet<Arc<str>>,
     /// What is known of the sink as a whole.
     gate_condition: GateCondition,
-    /// It takes only what happens from its beginning on, and that is still to come.
-    is_beginning: bool,
+    /// For what it waits until the portal tells the time, if it does.
+    awaits: Option<Awaited>,
     left_out: LeftOut,
     schedule: Schedule,
     attempts: FuturesUnordered<BoxFuture<'static, Attempt>>,
@@ -82,6 +82,15 @@ pub struct Lane {
     is_draining: bool,
     /// Nothing new is begun.
     is_leaving: bool,
+}
+
+/// What cannot be known before the portal has told the time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// It takes only what happens from its beginning on, and that is still to come.
+    Beginning,
+    /// How old the next event is.
+    Age,
 }
 
 /// An attempt that has come to its end.
@@ -139,7 +148,7 @@ impl Lane {
             clock,
             until: common.until,
             signals: common.signals.clone(),
-            is_beginning: is_new && appetite.starts_now(),
+            awaits: (is_new && appetite.starts_now()).then_some(Awaited::Beginning),
             left_out: LeftOut::of(&config),
             appetite,
             schedule: Schedule::new(config.flow.ordering, config.retry),
@@ -189,7 +198,13 @@ impl Lane {
 
     /// Whether nothing more is to be read.
     fn has_ended(&self) -> bool {
-        self.reader.is_final() || self.signals.stop.is_cancelled()
+        let has_read_all = self.reader.is_final() || self.awaits.is_some() && self.reader.is_finished();
+        has_read_all || self.signals.stop.is_cancelled()
+    }
+
+    /// Whether it may wait for the portal to tell the time.
+    pub fn needs_time(&self) -> bool {
+        self.appetite.needs_time()
     }
 
     fn checkpoint(&self) -> &Checkpoint {
@@ -259,15 +274,15 @@ impl Lane {
     /// as that is what events are dated by.
     async fn fill(&mut self) -> Result<Settled, RelayError> {
         self.make_room();
-        if self.is_beginning && (self.clock.is_told() || self.reader.has_more()) {
-            self.is_beginning = false;
+        let awaited = if self.clock.is_heard() { self.awaits.take() } else { None };
+        if awaited == Some(Awaited::Beginning) {
             self.ledger.begin(self.clock.now_ms());
             if self.ledger.commit().await? == Settled::CutShort {
                 return Ok(Settled::CutShort);
             }
         }
         for _ in 0..LOOKS_MAX {
-            if !self.wants_more() || !self.reader.has_more() {
+            if self.awaits.is_some() || !self.wants_more() || !self.reader.has_more() {
                 break;
             }
             let Some(entries) = self.reader.read().await? else { return Ok(Settled::CutShort) };
@@ -317,6 +332,11 @@ impl Lane {
                 Fate::Filtered => self.ledger.settle(entry.seq, End::Filtered),
                 Fate::Expired if !self.schedule.waits_behind_failure(&entry) => {
                     self.ledger.settle(entry.seq, End::Expired);
+                }
+                Fate::Doubtful => {
+                    self.awaits = Some(Awaited::Age);
+                    self.reader.go_back_to(entry.seq);
+                    return;
                 }
                 Fate::Wanted | Fate::Expired => self.schedule.push(entry),
             }

@@ -13,7 +13,6 @@ use crate::relay::gate::{Blame, Gates, Pass};
 use crate::relay::ledger::End;
 use crate::relay::schedule::Parcel;
 use crate::relay::{RelayError, Until};
-use crate::retry::whole_millis;
 use crate::sink::{DeliverError, Mark};
 use crate::store::{Burial, GAP_KIND};
 use crate::wall_clock;
@@ -160,10 +159,7 @@ impl Lane {
         match self.config.retry.give_up {
             GiveUp::Never => false,
             GiveUp::Attempts(attempts) => parcel.tries >= attempts,
-            GiveUp::After(time) => {
-                let tried_ms = wall_clock::now_ms().saturating_sub(parcel.first_ms);
-                u64::try_from(tried_ms).is_ok_and(|tried_ms| tried_ms >= whole_millis(time))
-            }
+            GiveUp::After(time) => parcel.first_at.elapsed() >= time,
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct Parcel {
     pub rejections: u32,
     /// When it was attempted first, in Unix milliseconds.
     pub first_ms: i64,
+    /// The same by a clock that does not jump.
+    pub first_at: Instant,
     /// The delays between its attempts.
     pub backoff: Backoff,
     /// How many attempts of the sink had succeeded when it failed last.
@@ -349,6 +351,7 @@ impl Schedule {
             tries: 0,
             rejections: 0,
             first_ms: wall_clock::now_ms(),
+            first_at: Instant::now(),
             backoff: Backoff::jittered(self.retry.min, self.retry.max),
             successes: None,
             has_waited,

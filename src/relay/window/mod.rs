@@ -75,6 +75,8 @@ struct Held {
     date_ms: Option<i64>,
     /// An earlier run has read it, and no answer has shown it since.
     is_of_before: bool,
+    /// It was read before the portal was restored, and the restored one has it as well.
+    is_older: bool,
 }
 
 /// See the top of this file.
@@ -82,7 +84,7 @@ pub struct Window {
     lag: Duration,
     hold: Hold,
     held: BTreeMap<EventId, Held>,
-    /// The last events that have left it.
+    /// The last events that have left it. Those of before a restore that are still in it are on record with them.
     left: BTreeMap<EventId, Mark>,
     reading: Reading,
     /// All up to it is old enough, and has been shown by a poll since.
@@ -117,16 +119,22 @@ impl Window {
     /// The window of a source that has read as far as `reading` says, where `open` may still be at the portal.
     pub fn new(lag: Duration, hold: Hold, reading: Reading, open: &[Entry], has_odd_dates: bool) -> Self {
         let now = Instant::now();
+        let mut left: BTreeMap<EventId, Mark> = read_marks(&reading.marks).into_iter().collect();
         let shown_before = |entry: &Entry| {
-            let mark = Mark::of(&entry.event);
-            (entry.event.id, Held { seq: entry.seq, mark, read_at: now, date_ms: None, is_of_before: true })
+            let (id, mark) = (entry.event.id, Mark::of(&entry.event));
+            let is_older = entry.event.queue.generation() < reading.generation;
+            // What a restored portal has not got is in the journal only.
+            let is_there = !is_older || left.get(&id).is_some_and(|known| known.may_be(mark));
+            let (seq, read_at) = (entry.seq, now);
+            is_there.then_some((id, Held { seq, mark, read_at, date_ms: None, is_of_before: true, is_older }))
         };
-        let left: Vec<(EventId, Mark)> = read_marks(&reading.marks);
+        let before: BTreeMap<EventId, Held> = open.iter().filter_map(shown_before).collect();
+        left.retain(|id, _| !before.contains_key(id));
         Self {
             lag,
             hold,
-            held: open.iter().map(shown_before).collect(),
-            left: left.into_iter().collect(),
+            held: before,
+            left,
             grown: EventId::try_new(reading.grown),
             reading,
             shown_to: None,
@@ -237,8 +245,8 @@ impl Window {
             let mark = Mark::of(&event);
             shown.are_dates_odd |= self.contradicts(mark.0, portal_ms);
             let date_ms = mark.0.filter(|_| is_reliable);
-            let held =
-                Held { seq: self.reading.next, mark, read_at: Instant::now(), date_ms, is_of_before: false };
+            let (seq, read_at) = (self.reading.next, Instant::now());
+            let held = Held { seq, mark, read_at, date_ms, is_of_before: false, is_older: false };
             self.held.insert(event.id, held);
             self.reading.next = self.reading.next.next();
             shown.fresh.push(event);
@@ -326,6 +334,7 @@ impl Window {
             place.is_ok_and(|place| Mark::of(&batch.events[place]).may_be(mark))
         };
         self.held.retain(|id, held| is_same(id, held.mark));
+        self.held.values_mut().for_each(|held| held.is_older = true);
         self.left.retain(|id, mark| is_same(id, *mark));
         self.grown = None;
         self.reading.generation += 1;
@@ -350,7 +359,9 @@ impl Window {
     }
 
     fn marks_text(&self) -> String {
-        let marks: Vec<(u64, Mark)> = self.left.iter().map(|(id, mark)| (id.get(), *mark)).collect();
+        let older = self.held.iter().filter(|(_, held)| held.is_older).map(|(id, held)| (id, held.mark));
+        let left = self.left.iter().map(|(id, mark)| (id, *mark));
+        let marks: Vec<(u64, Mark)> = left.chain(older).map(|(id, mark)| (id.get(), mark)).collect();
         serde_json::to_string(&marks).unwrap_or_default()
     }
 }

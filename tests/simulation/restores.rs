@@ -1,0 +1,99 @@
+//! What is promised where a portal was restored: all that it has is delivered, all that was read before is delivered
+//! as well, and no `id` stands for two events.
+//!
+//! The engine knows of a restore for certain once an answer shows an event whose id is not above all that it
+//! remembers: the dates tell. It must have begun the next generation before it polls again. Before that it cannot know.
+
+use b24relay::event::Event;
+use b24relay::store::View;
+
+use crate::events::{era_of, id_of};
+use crate::ledger::JournalEntry;
+use crate::world::{World, now_ms};
+
+impl World {
+    /// The portal was set back, and has `lost` no longer.
+    pub fn become_restored(&mut self, lost: &[u64], life: Option<u64>) {
+        self.tell(format_args!("portal: restored, without {lost:?}"));
+        self.count.restores += 1;
+        self.become_gone(lost, life);
+    }
+
+    /// Learns of each new entry of the journal which event it is. It came with the last answer, as the journal is looked at
+    /// before every poll.
+    pub fn learn_entries(&mut self, view: &View) {
+        let next = self.ledgers.entries.last_key_value().map_or(0, |(seq, _)| seq + 1);
+        let mut last = None;
+        for (seq, (generation, id)) in view.journal.range(next..) {
+            let shown = self.queue.rows_with(*id).filter(|row| row.shown.is_some());
+            let key = shown.last().expect("an event that was shown").plan.key;
+            assert!(last < Some(key), "G3: the journal has {key} behind {last:?}");
+            last = Some(key);
+            let entry = JournalEntry { generation: *generation, key };
+            self.ledgers.entries.insert(*seq, entry);
+            let earlier = self.ledgers.seqs.insert(key, *seq);
+            assert!(earlier.is_none(), "G2: event {key} is in the journal twice, at {earlier:?} and {seq}");
+        }
+    }
+
+    /// Whether the journal has the event `key`, says `view`.
+    pub fn is_kept(&self, key: u64, view: &View) -> bool {
+        self.ledgers.seqs.get(&key).is_some_and(|seq| view.journal.contains_key(seq))
+    }
+
+    /// Which event `sink` is offered; no other one has its `id`.
+    pub fn recognise(&mut self, sink: &str, event: &Event) -> u64 {
+        let id = event.id.get();
+        let mut rows = self.queue.rows_with(id);
+        let row = rows.find(|row| row.data == event.data.get());
+        let row = row.unwrap_or_else(|| panic!("I5: `{sink}` got {id} with the data of no event"));
+        let (kind, date) = (event.kind.as_str(), event.date.get());
+        assert_eq!((kind, date), (row.plan.kind, row.date.as_str()), "I5: event {id}");
+        let key = row.plan.key;
+        let name = event.queue.stable_id(event.id);
+        let known = *self.ledgers.names.entry(name.clone()).or_insert(key);
+        assert_eq!(known, key, "G2: `{name}` stands for two events");
+        self.ledgers.keys.insert((event.queue.identity.to_string(), id), key);
+        key
+    }
+
+    /// Whether an answer with `keys` proves that the portal was restored.
+    pub fn note_proof(&mut self, keys: &[u64]) {
+        if self.queue.era == 0 {
+            return;
+        }
+        let generation = self.view().generation;
+        let remembered = self.ledgers.entries.values().filter(|entry| entry.generation == generation);
+        let remembered: Vec<u64> = remembered.map(|entry| entry.key).collect();
+        let contradicts = |key: u64, known: u64| era_of(known) < era_of(key) && id_of(known) >= id_of(key);
+        if keys.iter().any(|key| remembered.iter().any(|known| contradicts(*key, *known))) {
+            self.tell("portal: the answer proves that it was restored");
+            self.count.proofs += 1;
+            self.ledgers.generation_due = generation + 1;
+        }
+    }
+
+    /// A restore that is certain is noticed, and none is where there was none.
+    pub fn judge_generation(&self, view: &View) {
+        let due = self.ledgers.generation_due;
+        assert!(
+            view.generation >= due,
+            "G1: generation {due} has not begun, it is still {}",
+            view.generation
+        );
+        let greatest = self.queue.era + 1;
+        assert!(view.generation <= greatest, "G8: {} generations, there can be {greatest}", view.generation);
+    }
+
+    /// What a poll from `offset` on confirms is not younger than `confirm_lag` (I2).
+    pub fn judge_ages(&self, offset: u64) {
+        if self.plan.events.iter().any(|event| event.date_error_ms < 0) {
+            return;
+        }
+        for key in self.queue.waiting().iter().filter(|key| id_of(**key) < offset) {
+            let age_ms = now_ms() - self.queue.row(*key).expect("a row").plan.born_ms;
+            let is_old = u128::from(age_ms) >= self.plan.lag.as_millis();
+            assert!(is_old, "I2: a poll from {offset} on confirms {key}, which is {age_ms} ms old");
+        }
+    }
+}
