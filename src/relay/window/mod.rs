@@ -1,7 +1,8 @@
 //! The confirm window: the events that were read and that the portal may still have. Pure.
 //!
 //! Keeps I2: an event leaves the portal's queue only when it is in the journal. The offset that is sent is made of ids
-//! that the last answer has shown, so it can destroy nothing of a portal that has begun to count anew meanwhile.
+//! that the last answer has shown. After anything longer than an ordinary pause the next poll confirms nothing, so a
+//! portal that was restored meanwhile loses nothing; a restore within such a pause could not be told in time.
 //!
 //! An id is given out before its row can be seen, so a higher one may be read first; confirming that one would destroy
 //! the other unseen (PORTAL.md 2.9, hazard 2). So an id is confirmed only when it is older than `confirm_lag`, and a
