@@ -407,7 +407,9 @@ impl Row {
             ids.push(event.id.get());
             // Writing to a Vec cannot fail.
             let _infallible = writeln!(body, "{} {} {}", kind.len(), date.len(), payload.len());
-            body.extend([kind, date, payload].into_iter().flat_map(str::bytes));
+            for text in [kind, date, payload] {
+                body.extend_from_slice(text.as_bytes());
+            }
         }
         let (count, ids_text) = (ids.len(), serde_json::to_string(&ids).unwrap_or_default());
         (Self { first, count, ids: ids_text, body }, &events[count..])
