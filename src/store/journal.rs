@@ -246,12 +246,13 @@ impl Store {
         .await
     }
 
-    /// Gives some of the room that trims have left back to the disk; says whether there was any to give.
+    /// Gives some of the room that trims have left back to the disk, as far as there is more than `reserve` bytes of it;
+    /// says whether there was any to give.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub async fn shrink(&self) -> Result<bool, StoreError> {
-        self.run(|connection| space::shrink(connection)).await
+    pub async fn shrink(&self, reserve: u64) -> Result<bool, StoreError> {
+        self.run(move |connection| space::shrink(connection, reserve)).await
     }
 
     /// When the event at `seq`, or the next one that is there, was received, in Unix milliseconds.
