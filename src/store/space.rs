@@ -9,8 +9,9 @@ use super::{StoreError, first};
 /// Up to this size a file is checked before the start, and rebuilt once if it cannot shrink.
 pub const SMALL_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The pages of a file, unless it says otherwise.
-const PAGE_BYTES: u64 = 4096;
+/// The pages of a new file. A journal's rows are a hundred times as large as SQLite's default, and each page costs two writes to
+/// the log, one to the file, and a read when its row is deleted.
+pub const PAGE_BYTES: u32 = 16 * 1024;
 
 /// How much one step gives back: commits wait for it meanwhile.
 const STEP_BYTES: u64 = 1024 * 1024;
@@ -23,10 +24,16 @@ pub fn is_small(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.len() <= SMALL_BYTES)
 }
 
+/// How much the log holds when it is written back to the file, about. SQLite would count a thousand pages of whatever size:
+/// whoever looks at the file reads all of the log first.
+const LOG_BYTES: u32 = 4 * 1024 * 1024;
+
 /// Has `connection` overwrite what it deletes; a small file that was made without `auto_vacuum` is rebuilt with it.
 pub fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
     connection.pragma_update(None, "secure_delete", true).map_err(fail)?;
+    let page_bytes: u32 = first(connection, "PRAGMA page_size").map_err(fail)?.unwrap_or(PAGE_BYTES);
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_BYTES / page_bytes.max(1)).map_err(fail)?;
     let auto_vacuum: Option<i64> = first(connection, "PRAGMA auto_vacuum").map_err(fail)?;
     if auto_vacuum == Some(0) && is_small(path) {
         // On a full disk, or beside a reader, it stays as it is until another start.
@@ -38,7 +45,7 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 /// Gives some free pages back to the disk, as far as there are more than make up `reserve` bytes; says whether it did.
 pub fn shrink(connection: &Connection, reserve: u64) -> rusqlite::Result<bool> {
     let free = || first::<u32>(connection, "PRAGMA freelist_count").map(Option::unwrap_or_default);
-    let page_bytes = first::<u64>(connection, "PRAGMA page_size")?.unwrap_or(PAGE_BYTES).max(1);
+    let page_bytes = first::<u64>(connection, "PRAGMA page_size")?.unwrap_or(PAGE_BYTES.into()).max(1);
     let pages_of = |bytes: u64| u32::try_from(bytes / page_bytes).unwrap_or(u32::MAX);
     let reserve = pages_of(reserve.max(RESERVE_BYTES));
     let before = free()?;
