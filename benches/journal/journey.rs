@@ -1,20 +1,23 @@
 //! Into the journal while the only sink is dead, and out of it when that sink is back.
 
-use std::fs;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::daemon::{Daemon, until};
-use crate::measure::{Usage, cpu_of, run};
-use crate::processes::{FILE, Portal, Receiver, folder, relay};
+use crate::measure::{Usage, cpu_of};
+use crate::processes::{EAGER, FILE, PROMPT, Portal, Receiver, folder};
 use crate::{PAGE, WEBHOOK_SHARE};
+
+/// There is room for all that a portal of the emulation can hold.
+pub const ROOM: &str = "[journal]\nmax_size = \"16GiB\"";
 
 /// One round of all that is told of this part.
 pub struct Journey {
-    pub prompt_append: Leg,
-    pub lagging_append: Leg,
+    pub append: Leg,
     pub file: Way,
     pub webhook: Way,
 }
@@ -24,14 +27,14 @@ pub struct Way {
     pub drain: Leg,
     /// From the daemon's start until the journal held nothing any more.
     pub emptied: Duration,
-    /// Straight from the portal: the contender of `benches/relay`.
-    pub direct: Leg,
 }
 
 /// One measured run.
 pub struct Leg {
     pub events: u32,
     pub usage: Usage,
+    /// What the journal held at its fullest.
+    pub journal_mib: f64,
     /// Processor time of the portal's process meanwhile: what the portal may be waited for.
     pub portal_cpu_s: f64,
 }
@@ -46,31 +49,27 @@ struct Stock {
 impl Journey {
     pub fn run(events: u32) -> Self {
         let share = (events / WEBHOOK_SHARE).next_multiple_of(PAGE);
-        let stock = Stock::lay_up(events, "confirm_lag = \"0s\"");
+        let stock = Stock::lay_up(events);
         let file = Way::run(&stock, FILE);
-        let lines = fs::read_to_string(stock.folder.path().join("events.jsonl")).unwrap();
-        assert_eq!(lines.lines().count(), events as usize);
+        let lines = BufReader::new(File::open(stock.folder.path().join("events.jsonl")).unwrap()).lines();
+        assert_eq!(lines.count(), events as usize);
         let receiver = Receiver::start();
         let sink = format!("type = \"webhook\"\nurl = \"{}\"", receiver.url);
-        let webhook = Way::run(&Stock::lay_up(share, "confirm_lag = \"0s\""), &sink);
-        Self {
-            prompt_append: stock.append,
-            lagging_append: Stock::lay_up(events, "confirm_lag = \"2s\"").append,
-            file,
-            webhook,
-        }
+        let webhook = Way::run(&Stock::lay_up(share), &sink);
+        Self { append: stock.append, file, webhook }
     }
 }
 
 impl Stock {
     /// Has the relay take in `events`, until the portal has forgotten the last of them.
-    fn lay_up(events: u32, lines: &str) -> Self {
+    fn lay_up(events: u32) -> Self {
         let (portal, folder) = (Portal::start(events), folder());
         let idle_cpu_s = cpu_of(portal.id());
-        let sink = format!("[sinks.bench]\n{}\nretry = {{ min = \"1h\", max = \"1h\" }}", dead());
-        let daemon = Daemon::start(folder.path(), &portal.url, lines, &sink);
+        let sink = format!("[sinks.bench]\n{}\nretry = {{ min = \"1h\", max = \"1h\" }}\n{ROOM}", dead());
+        let daemon = Daemon::start(folder.path(), &portal.url, &format!("{EAGER}\n{PROMPT}"), &sink);
         until("all is confirmed", || portal.stats()["users"]["1"]["confirmed"] == events);
-        let append = Leg { events, usage: daemon.usage(), portal_cpu_s: cpu_of(portal.id()) - idle_cpu_s };
+        let (usage, portal_cpu_s) = (daemon.usage(), cpu_of(portal.id()) - idle_cpu_s);
+        let append = Leg { events, usage, journal_mib: daemon.journal_mib(), portal_cpu_s };
         daemon.stop();
         portal.assert_drained(events);
         Self { portal, folder, append }
@@ -81,28 +80,19 @@ impl Way {
     fn run(stock: &Stock, sink: &str) -> Self {
         let (events, portal) = (stock.append.events, &stock.portal);
         let idle_cpu_s = cpu_of(portal.id());
-        let daemon = Daemon::start(stock.folder.path(), &portal.url, "", &format!("[sinks.bench]\n{sink}"));
-        until("all has arrived", || daemon.delivered() == events);
-        let drain = Leg { events, usage: daemon.usage(), portal_cpu_s: cpu_of(portal.id()) - idle_cpu_s };
+        let sections = format!("[sinks.bench]\n{sink}\n{ROOM}");
+        let daemon = Daemon::start(stock.folder.path(), &portal.url, EAGER, &sections);
+        until("all has arrived", || daemon.delivered("bench") == events);
+        let (usage, portal_cpu_s) = (daemon.usage(), cpu_of(portal.id()) - idle_cpu_s);
+        let drain = Leg { events, usage, journal_mib: stock.append.journal_mib, portal_cpu_s };
         until("the journal is empty", || daemon.is_journal_empty());
         let emptied = daemon.usage().elapsed;
         daemon.stop();
-        Self { drain, emptied, direct: Leg::direct(events, sink) }
+        Self { drain, emptied }
     }
 }
 
 impl Leg {
-    fn direct(events: u32, sink: &str) -> Self {
-        let (portal, folder) = (Portal::start(events), folder());
-        let idle_cpu_s = cpu_of(portal.id());
-        let mut command = relay(folder.path(), &portal.url, sink);
-        command.arg("--once");
-        let usage = run(command);
-        let portal_cpu_s = cpu_of(portal.id()) - idle_cpu_s;
-        portal.assert_drained(events);
-        Self { events, usage, portal_cpu_s }
-    }
-
     pub fn events_per_s(&self) -> f64 {
         self.usage.events_per_s(self.events)
     }

@@ -3,76 +3,64 @@
 
 use std::time::Duration;
 
+use crate::idle::Idle;
 use crate::isolation::Neighbour;
-use crate::journey::{Journey, Leg, Way};
+use crate::journey::{Journey, Leg};
 use crate::median::median;
+use crate::million::{Million, State};
 use crate::percentile::percentile_ms;
 use crate::{Extent, PAGE, WEBHOOK_SHARE};
 
-/// What a sink that is back should get from the journal, in events a second.
-const DRAIN_MIN: f64 = 10_000.0;
+/// What a file that is back should get from the journal, in events a second.
+const DRAIN_MIN: f64 = 50_000.0;
 
 /// How much slower a healthy sink may be for a neighbour in trouble, by its p99.
 const NEIGHBOUR_RATIO_MAX: f64 = 1.1;
 
+/// How long a start may take, a commit may wait, and what memory a long journal may take, besides what an empty one does.
+const START_MAX: Duration = Duration::from_secs(1);
+const WAIT_MAX_MS: f64 = 20.0;
+const MEMORY_MAX_MIB: f64 = 64.0;
+
+/// Of one core.
+const IDLE_MAX_PERCENT: f64 = 1.0;
+
+/// What the latencies of all rounds are, by neighbour.
+type Latencies = [Vec<Duration>; Neighbour::ALL.len()];
+
 pub fn introduce(extent: Extent) {
-    let Extent { events, rounds, stream } = extent;
+    println!("events in pages of {PAGE}; medians of {} rounds", extent.rounds);
+    println!("streams of 100 events/s for {} s; delivery.hold = \"0s\"", extent.stream.as_secs());
+}
+
+/// Into the journal, and out of it.
+pub fn journeys(rounds: &[Journey]) {
+    println!("\ninto the journal, the only sink dead: from the start until the portal has forgotten all");
     println!(
-        "{events} events in pages of {PAGE}, 1/{WEBHOOK_SHARE} of them for the webhook; medians of {rounds} rounds"
+        "out of it, the sink back: from the start until the sink has all; 1/{WEBHOOK_SHARE} for the webhook\n"
     );
-    println!("streams of 100 events/s for {} s; delivery.mode = \"journal\"", stream.as_secs());
-}
-
-/// Into the journal.
-pub fn appends(rounds: &[Journey]) {
-    println!("\ninto the journal, the only sink dead: from the start until the portal has forgotten all\n");
-    legs_head();
-    leg("confirm_lag 0s", rounds, |round| &round.prompt_append);
-    leg("confirm_lag 2s", rounds, |round| &round.lagging_append);
-}
-
-/// Out of the journal.
-pub fn drains(rounds: &[Journey]) {
-    println!("\nout of the journal, the sink back: from the start until the sink has all\n");
-    legs_head();
+    println!(
+        "{:26}{:>10}{:>13}{:>10}{:>16}{:>12}{:>22}",
+        "", "events", "journal MiB", "events/s", "CPU us/event", "peak MiB", "portal CPU us/event"
+    );
+    leg("into the journal", rounds, |round| &round.append);
     leg("journal to file", rounds, |round| &round.file.drain);
     leg("journal to webhook", rounds, |round| &round.webhook.drain);
-    leg("direct, file sink", rounds, |round| &round.file.direct);
-    leg("direct, webhook sink", rounds, |round| &round.webhook.direct);
     println!();
     let rate = median(rounds.iter().map(|round| round.file.drain.events_per_s()));
-    let is_met = rate >= DRAIN_MIN;
-    target("journal to file", &format!("{rate:.0}/s"), "at least 10000/s", is_met);
-    for (sink, way) in [("file", file as fn(&Journey) -> &Way), ("webhook", webhook)] {
-        let ratio = median(rounds.iter().map(|round| {
-            let way = way(round);
-            way.drain.events_per_s() / way.direct.events_per_s()
-        }));
-        let emptied = median(rounds.iter().map(|round| way(round).emptied.as_secs_f64()));
-        figure(&format!("journal / direct, {sink}"), &format!("{ratio:.2}"));
-        figure(&format!("start to empty journal, {sink}"), &format!("{emptied:.1} s"));
-    }
-}
-
-fn file(round: &Journey) -> &Way {
-    &round.file
-}
-
-fn webhook(round: &Journey) -> &Way {
-    &round.webhook
-}
-
-fn legs_head() {
-    println!(
-        "{:26}{:>10}{:>16}{:>12}{:>22}",
-        "", "events/s", "CPU us/event", "peak MiB", "portal CPU us/event"
-    );
+    target("journal to file", &format!("{rate:.0}/s"), "at least 50000/s", rate >= DRAIN_MIN);
+    let emptied = median(rounds.iter().map(|round| round.file.emptied.as_secs_f64()));
+    figure("start to empty journal, file", &format!("{emptied:.1} s"));
+    let emptied = median(rounds.iter().map(|round| round.webhook.emptied.as_secs_f64()));
+    figure("start to empty journal, webhook", &format!("{emptied:.1} s"));
 }
 
 fn leg(name: &str, rounds: &[Journey], leg: fn(&Journey) -> &Leg) {
     let median_of = |figure: fn(&Leg) -> f64| median(rounds.iter().map(|round| figure(leg(round))));
     println!(
-        "{name:26}{:>10.0}{:>16.2}{:>12.1}{:>22.2}",
+        "{name:26}{:>10.0}{:>13.1}{:>10.0}{:>16.2}{:>12.1}{:>22.2}",
+        median_of(|leg| f64::from(leg.events)),
+        median_of(|leg| leg.journal_mib),
         median_of(Leg::events_per_s),
         median_of(Leg::cpu_us_per_event),
         median_of(|leg| leg.usage.peak_mib),
@@ -81,7 +69,7 @@ fn leg(name: &str, rounds: &[Journey], leg: fn(&Journey) -> &Leg) {
 }
 
 /// What a healthy sink notices of its neighbour, in the order of [`Neighbour::ALL`].
-pub fn isolation(rounds: &[[Vec<Duration>; 4]]) {
+pub fn isolation(rounds: &[Latencies]) {
     println!("\na live stream to a healthy file sink: from the portal's recording to the file\n");
     println!("{:26}{:>10}{:>10}{:>14}{:>14}", "neighbour", "p50 ms", "p99 ms", "p50 / none", "p99 / none");
     for (index, neighbour) in Neighbour::ALL.into_iter().enumerate() {
@@ -97,21 +85,72 @@ pub fn isolation(rounds: &[[Vec<Duration>; 4]]) {
     }
 }
 
-fn of(rounds: &[[Vec<Duration>; 4]], index: usize, percent: usize) -> f64 {
+fn of(rounds: &[Latencies], index: usize, percent: usize) -> f64 {
     median(rounds.iter().map(|round| percentile_ms(&round[index], percent)))
 }
 
-fn ratio(rounds: &[[Vec<Duration>; 4]], index: usize, percent: usize) -> f64 {
+fn ratio(rounds: &[Latencies], index: usize, percent: usize) -> f64 {
     median(
         rounds.iter().map(|round| percentile_ms(&round[index], percent) / percentile_ms(&round[0], percent)),
     )
 }
 
+/// What a long journal costs.
+pub fn million(Million { empty, full, late }: &Million) {
+    println!("\na long journal that a dead sink lacks, a live stream to a healthy file sink beside it\n");
+    println!(
+        "{:16}{:>13}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}{:>11}",
+        "journal", "MiB", "start ms", "p50 ms", "p99 ms", "max ms", "peak MiB", "waits, max", "status ms"
+    );
+    state("empty", empty);
+    state("long", full);
+    println!();
+    let start = format!("{:.0} ms", ms(full.start));
+    target("start to first poll", &start, "under 1 s", full.start < START_MAX);
+    wait("longest wait of a commit, stream", &full.waits);
+    wait("longest wait of a commit, catching up", &late.waits);
+    for (name, peak_mib) in [("stream", full.peak_mib), ("catching up", late.peak_mib)] {
+        let more = peak_mib - empty.peak_mib;
+        let name = format!("memory above an empty journal, {name}");
+        target(&name, &format!("{more:.1} MiB"), "under 64 MiB", more < MEMORY_MAX_MIB);
+    }
+    figure("late sink, events/s", &format!("{:.0}", late.events_per_s));
+}
+
+fn state(name: &str, state: &State) {
+    let [p50, p99, max] = [50, 99, 100].map(|percent| percentile_ms(&state.latencies, percent));
+    println!(
+        "{name:16}{:>13.1}{:>10.0}{p50:>10.1}{p99:>10.1}{max:>10.1}{:>10.1}{:>11.1}{:>11.0}",
+        state.journal_mib,
+        ms(state.start),
+        state.peak_mib,
+        percentile_ms(&state.waits, 100),
+        ms(state.status),
+    );
+}
+
+fn wait(name: &str, waits: &[Duration]) {
+    let [p99, max] = [99, 100].map(|percent| percentile_ms(waits, percent));
+    target(name, &format!("{max:.1} ms"), &format!("at most 20 ms (p99 {p99:.1})"), max <= WAIT_MAX_MS);
+}
+
+/// What a daemon costs that has nothing to do.
+pub fn idle(Idle { empty_percent, keeping_percent, journal_mib }: &Idle) {
+    println!("\na daemon at its default pace without any events: of one core\n");
+    figure("empty journal", &format!("{empty_percent:.2} %"));
+    let name = format!("{journal_mib:.0} MiB kept");
+    target(&name, &format!("{keeping_percent:.2} %"), "under 1 %", *keeping_percent < IDLE_MAX_PERCENT);
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
 fn figure(name: &str, value: &str) {
-    println!("{name:36}{value:>12}");
+    println!("{name:40}{value:>12}");
 }
 
 fn target(name: &str, value: &str, target: &str, is_met: bool) {
     let verdict = if is_met { "met" } else { "MISSED" };
-    println!("{name:36}{value:>12}   target: {target}: {verdict}");
+    println!("{name:40}{value:>12}   target: {target}: {verdict}");
 }

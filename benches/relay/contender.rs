@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::measure::{Usage, cpu_of, run};
-use crate::processes::{FILE, Portal, Receiver, folder, myself, relay};
+use crate::processes::{FILE, NO_HOLD, Portal, Receiver, folder, myself, relay};
 use crate::{PAGE, WEBHOOK_SHARE};
 
 /// One way to drain a queue.
@@ -13,8 +13,10 @@ pub enum Contender {
     Bare,
     /// Keeps the pages' bytes and the offset, as a short script would.
     Durable,
-    /// The relay with a file sink.
+    /// The relay with a file sink; being in the journal is enough for the portal to let go.
     RelayToFile,
+    /// The same with the hold that is the default.
+    RelayHolding,
     /// The relay with a webhook sink.
     RelayToWebhook,
 }
@@ -30,14 +32,16 @@ pub struct Run {
 }
 
 impl Contender {
-    pub const ALL: [Self; 4] = [Self::Bare, Self::Durable, Self::RelayToFile, Self::RelayToWebhook];
+    pub const ALL: [Self; 5] =
+        [Self::Bare, Self::Durable, Self::RelayToFile, Self::RelayHolding, Self::RelayToWebhook];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Bare => "(a) get and confirm only",
             Self::Durable => "(b) naive durable script",
-            Self::RelayToFile => "(c) relay, file sink",
-            Self::RelayToWebhook => "(d) relay, webhook sink",
+            Self::RelayToFile => "(c) relay, file, hold 0s",
+            Self::RelayHolding => "(d) relay, file, hold 30s",
+            Self::RelayToWebhook => "(e) relay, webhook sink",
         }
     }
 
@@ -45,7 +49,7 @@ impl Contender {
     pub fn run(self, events: u32) -> Run {
         let events = match self {
             Self::RelayToWebhook => (events / WEBHOOK_SHARE).next_multiple_of(PAGE),
-            Self::Bare | Self::Durable | Self::RelayToFile => events,
+            Self::Bare | Self::Durable | Self::RelayToFile | Self::RelayHolding => events,
         };
         let portal = Portal::start(events);
         let folder = folder();
@@ -54,7 +58,8 @@ impl Contender {
         let usage = match self {
             Self::Bare => run(myself(&["bare", &portal.url])),
             Self::Durable => run(myself(&["durable", &portal.url, path])),
-            Self::RelayToFile => run(drain(relay(folder.path(), &portal.url, FILE))),
+            Self::RelayToFile => run(drain(relay(folder.path(), &portal.url, &format!("{FILE}\n{NO_HOLD}")))),
+            Self::RelayHolding => run(drain(relay(folder.path(), &portal.url, FILE))),
             Self::RelayToWebhook => {
                 let receiver = Receiver::start();
                 let sink = format!("type = \"webhook\"\nurl = \"{}\"", receiver.url);

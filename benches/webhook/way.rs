@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::measure::{Usage, run};
-use crate::processes::{Portal, folder, relay_with};
+use crate::processes::{EAGER, PROMPT, Portal, folder, relay_with};
 use crate::receiver::{Log, Receiver};
 
 /// So many that requests wait for each other rarely.
@@ -21,8 +21,8 @@ pub struct Way {
     pub concurrency: u32,
     /// How many events a request holds.
     pub batch: u32,
-    /// `delivery.mode`.
-    mode: &'static str,
+    /// `delivery.hold`.
+    hold: &'static str,
 }
 
 /// What came of one run.
@@ -34,34 +34,35 @@ pub struct Run {
 }
 
 impl Way {
-    /// In direct mode the next page is asked for when all of the last is settled, and nothing is posted meanwhile: the
-    /// portal forgets what lies below. From the journal there is always more to post.
+    /// With `hold = "forever"` the next page is asked for when all of the last is settled, and nothing is posted
+    /// meanwhile. Otherwise there is always more in the journal to post.
     pub const ALL: [Self; 6] = [
-        Self::by("strict", "ordering = \"strict\"", [1, 1], "direct"),
-        Self::by("chat, 10 at once", "concurrency = 10", [10, 1], "direct"),
-        Self::by("chat, 50 at once", "concurrency = 50", [50, 1], "direct"),
-        Self::by("chat, 50 at once, journal", "concurrency = 50", [50, 1], "journal"),
-        Self::by("batches of 100", BATCHES, [1, 100], "direct"),
-        Self::by("batches of 100, journal", BATCHES, [1, 100], "journal"),
+        Self::by("strict", "ordering = \"strict\"", [1, 1], "0s"),
+        Self::by("chat, 10 at once", "concurrency = 10", [10, 1], "0s"),
+        Self::by("chat, 50 at once", "concurrency = 50", [50, 1], "0s"),
+        Self::by("chat, 50, hold forever", "concurrency = 50", [50, 1], "forever"),
+        Self::by("batches of 100", BATCHES, [1, 100], "0s"),
+        Self::by("batches, hold forever", BATCHES, [1, 100], "forever"),
     ];
 
     const fn by(
         name: &'static str,
         keys: &'static str,
         [concurrency, batch]: [u32; 2],
-        mode: &'static str,
+        hold: &'static str,
     ) -> Self {
-        Self { name, keys, concurrency, batch, mode }
+        Self { name, keys, concurrency, batch, hold }
     }
 
     pub fn run(self, events: u32, latency: Duration) -> Run {
         let (portal, receiver, folder) =
             (Portal::start_with(events, &["--chats", CHATS]), Receiver::start(latency), folder());
         let sink = format!(
-            "[sinks.bench]\ntype = \"webhook\"\nurl = \"{}\"\n{}\n[delivery]\nmode = \"{}\"",
-            receiver.url, self.keys, self.mode
+            "[sinks.bench]\ntype = \"webhook\"\nurl = \"{}\"\n{}\n[delivery]\nhold = \"{}\"",
+            receiver.url, self.keys, self.hold
         );
-        let mut command = relay_with(folder.path(), &portal.url, "confirm_lag = \"0s\"", &sink);
+        let lines = format!("{EAGER}\n{PROMPT}");
+        let mut command = relay_with(folder.path(), &portal.url, &lines, &sink);
         command.arg("--once");
         let usage = run(command);
         portal.assert_drained(events);

@@ -269,18 +269,23 @@ impl Journal {
 
     async fn trim_to(&mut self, open: Seq, keep: Duration) {
         let below = self.needed().min(open);
+        let mut trimmed = 0;
         for _ in 0..TRIMS_MAX {
             match self.store.trim_journal(&self.queue.source, below, keep).await {
                 Ok((0, _)) => break,
-                Ok((_, bytes)) => self.bytes = self.bytes.saturating_sub(bytes),
+                Ok((_, bytes)) => {
+                    trimmed += bytes;
+                    self.bytes = self.bytes.saturating_sub(bytes);
+                }
                 Err(failure) => {
                     debug!(source = %self.queue.source, error = %failure, "cannot trim the journal");
                     break;
                 }
             }
         }
+        // As much as was deleted now will be written until the next trim, if events go on like that.
         for _ in 0..TRIMS_MAX {
-            match self.store.shrink().await {
+            match self.store.shrink(trimmed).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(failure) => {

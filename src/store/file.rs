@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::in_use::is_in_use;
 use super::lock::Lock;
-use super::{BUSY_TIMEOUT, StoreError, folder, neighbour, place, schema, seal, wal};
+use super::{BUSY_TIMEOUT, StoreError, folder, neighbour, place, schema, seal, space, wal};
 use crate::failpoint;
 
 /// What SQLite may leave beside a file.
@@ -54,6 +54,7 @@ fn fill(draft: &Path) -> rusqlite::Result<()> {
     let mut connection = Connection::open_with_flags(draft, flags)?;
     seal::teach(&connection)?;
     // Before the first table: later it takes a VACUUM.
+    connection.pragma_update(None, "page_size", space::PAGE_BYTES)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     schema::migrate(&mut connection, 0)
 }

@@ -246,12 +246,13 @@ impl Store {
         .await
     }
 
-    /// Gives some of the room that trims have left back to the disk; says whether there was any to give.
+    /// Gives some of the room that trims have left back to the disk, as far as there is more than `reserve` bytes of it;
+    /// says whether there was any to give.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub async fn shrink(&self) -> Result<bool, StoreError> {
-        self.run(|connection| space::shrink(connection)).await
+    pub async fn shrink(&self, reserve: u64) -> Result<bool, StoreError> {
+        self.run(move |connection| space::shrink(connection, reserve)).await
     }
 
     /// When the event at `seq`, or the next one that is there, was received, in Unix milliseconds.
@@ -407,7 +408,9 @@ impl Row {
             ids.push(event.id.get());
             // Writing to a Vec cannot fail.
             let _infallible = writeln!(body, "{} {} {}", kind.len(), date.len(), payload.len());
-            body.extend([kind, date, payload].into_iter().flat_map(str::bytes));
+            for text in [kind, date, payload] {
+                body.extend_from_slice(text.as_bytes());
+            }
         }
         let (count, ids_text) = (ids.len(), serde_json::to_string(&ids).unwrap_or_default());
         (Self { first, count, ids: ids_text, body }, &events[count..])

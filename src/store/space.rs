@@ -9,21 +9,31 @@ use super::{StoreError, first};
 /// Up to this size a file is checked before the start, and rebuilt once if it cannot shrink.
 pub const SMALL_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How many pages of 4 KiB one step gives back: commits wait for it meanwhile.
-const STEP_PAGES: u32 = 256;
+/// The pages of a new file. A journal's rows are a hundred times as large as SQLite's default, and each page costs two writes to
+/// the log, one to the file, and a read when its row is deleted.
+pub const PAGE_BYTES: u32 = 16 * 1024;
 
-/// So many free pages stay for what is written next.
-const RESERVE_PAGES: u32 = 256;
+/// How much one step gives back: commits wait for it meanwhile.
+const STEP_BYTES: u64 = 1024 * 1024;
+
+/// So much stays free for what is written next, at least.
+const RESERVE_BYTES: u64 = 1024 * 1024;
 
 /// Whether the file at `path` is that small.
 pub fn is_small(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.len() <= SMALL_BYTES)
 }
 
+/// How much the log holds when it is written back to the file, about. SQLite would count a thousand pages of whatever size:
+/// whoever looks at the file reads all of the log first.
+const LOG_BYTES: u32 = 4 * 1024 * 1024;
+
 /// Has `connection` overwrite what it deletes; a small file that was made without `auto_vacuum` is rebuilt with it.
 pub fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
     connection.pragma_update(None, "secure_delete", true).map_err(fail)?;
+    let page_bytes: u32 = first(connection, "PRAGMA page_size").map_err(fail)?.unwrap_or(PAGE_BYTES);
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_BYTES / page_bytes.max(1)).map_err(fail)?;
     let auto_vacuum: Option<i64> = first(connection, "PRAGMA auto_vacuum").map_err(fail)?;
     if auto_vacuum == Some(0) && is_small(path) {
         // On a full disk, or beside a reader, it stays as it is until another start.
@@ -32,11 +42,14 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Gives some free pages back to the disk; says whether it did.
-pub fn shrink(connection: &Connection) -> rusqlite::Result<bool> {
+/// Gives some free pages back to the disk, as far as there are more than make up `reserve` bytes; says whether it did.
+pub fn shrink(connection: &Connection, reserve: u64) -> rusqlite::Result<bool> {
     let free = || first::<u32>(connection, "PRAGMA freelist_count").map(Option::unwrap_or_default);
+    let page_bytes = first::<u64>(connection, "PRAGMA page_size")?.unwrap_or(PAGE_BYTES.into()).max(1);
+    let pages_of = |bytes: u64| u32::try_from(bytes / page_bytes).unwrap_or(u32::MAX);
+    let reserve = pages_of(reserve.max(RESERVE_BYTES));
     let before = free()?;
-    let pages = before.saturating_sub(RESERVE_PAGES).min(STEP_PAGES);
+    let pages = before.saturating_sub(reserve).min(pages_of(STEP_BYTES));
     if pages == 0 {
         return Ok(false);
     }
@@ -46,7 +59,7 @@ pub fn shrink(connection: &Connection) -> rusqlite::Result<bool> {
     while rows.next()?.is_some() {}
     drop(rows);
     let after = free()?;
-    if after < before && after <= RESERVE_PAGES {
+    if after < before && after <= reserve {
         // The file itself is cut when the log is written back to it; beside a reader that happens later.
         first::<i64>(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
     }

@@ -1,0 +1,44 @@
+//! What a daemon costs that has nothing to do.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::Extent;
+use crate::daemon::{Daemon, until};
+use crate::journey::ROOM;
+use crate::processes::{EAGER, FILE, PROMPT, Portal, folder};
+
+/// What a start has to do is done after so long.
+const SETTLING: Duration = Duration::from_secs(3);
+
+/// One round of this part: the share of a core.
+pub struct Idle {
+    pub empty_percent: f64,
+    pub keeping_percent: f64,
+    pub journal_mib: f64,
+}
+
+impl Idle {
+    pub fn run(kept: u32, extent: Extent) -> Self {
+        let (empty_percent, _) = percent(0, extent);
+        let (keeping_percent, journal_mib) = percent(kept, extent);
+        Self { empty_percent, keeping_percent, journal_mib }
+    }
+}
+
+/// Of a daemon at its default pace, which keeps so many delivered events.
+fn percent(kept: u32, extent: Extent) -> (f64, f64) {
+    let (portal, folder) = (Portal::start(kept), folder());
+    let sections = format!("[sinks.bench]\n{FILE}\n{ROOM}\nkeep = \"1d\"");
+    let daemon = Daemon::start(folder.path(), &portal.url, &format!("{EAGER}\n{PROMPT}"), &sections);
+    until("all is delivered and confirmed", || {
+        daemon.delivered("bench") == kept && portal.stats()["users"]["1"]["confirmed"] == kept
+    });
+    daemon.stop();
+    let daemon = Daemon::start(folder.path(), &portal.url, "", &sections);
+    thread::sleep(SETTLING);
+    let (before, watched) = (daemon.usage().cpu_s, extent.stream);
+    thread::sleep(watched);
+    let cpu_s = daemon.usage().cpu_s - before;
+    (cpu_s / watched.as_secs_f64() * 100.0, daemon.journal_mib())
+}
