@@ -32,7 +32,9 @@ fn percent(kept: u32, extent: Extent) -> (f64, f64) {
     let sections = format!("[sinks.bench]\n{FILE}\n{ROOM}\nkeep = \"1d\"");
     let daemon = Daemon::start(folder.path(), &portal.url, &format!("{EAGER}\n{PROMPT}"), &sections);
     until("all is delivered and confirmed", || {
-        daemon.delivered("bench") == kept && portal.stats()["users"]["1"]["confirmed"] == kept
+        let stats = portal.stats();
+        let has_polled = stats["requests"]["im.v2.Event.get"].as_u64() > Some(1);
+        has_polled && stats["users"]["1"]["confirmed"] == kept && daemon.delivered("bench") == kept
     });
     daemon.stop();
     let daemon = Daemon::start(folder.path(), &portal.url, "", &sections);

@@ -1,6 +1,12 @@
 //! What a healthy file sink notices of its neighbour.
+//!
+//! Another healthy sink has the same stream at the same time, alone in a daemon of its own: whatever the machine does
+//! meanwhile concerns both.
 
+use std::thread;
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use crate::daemon::{Daemon, until};
 use crate::journey::dead;
@@ -43,34 +49,32 @@ impl Neighbour {
         }
     }
 
-    /// The latencies of a live stream in its presence.
-    pub fn run(self, extent: Extent) -> Vec<Duration> {
-        let backlog = match self {
+    /// The latencies of a live stream in its presence, and of the same stream without it.
+    pub fn run(self, extent: Extent) -> Pair {
+        let (mut beside, mut alone) = (World::start(self, extent), World::start(Self::Nobody, extent));
+        let _replay = self.begin(&beside);
+        thread::scope(|scope| {
+            let alone = scope.spawn(|| stream(&alone.portal, &mut alone.tail, extent.stream));
+            let beside = stream(&beside.portal, &mut beside.tail, extent.stream);
+            Pair { beside, alone: alone.join().unwrap() }
+        })
+    }
+
+    /// How many events wait at first.
+    fn backlog(self, extent: Extent) -> u32 {
+        match self {
             Self::Nobody | Self::Dead | Self::Hanging | Self::Full => 0,
             Self::Behind => extent.behind,
             // At least as many as can be replayed while the stream lasts.
-            Self::Replay => u32::try_from(extent.stream.as_millis() / ACCEPT_TIME.as_millis())
-                .unwrap()
-                .next_multiple_of(PAGE),
-        };
-        let (portal, folder) = (Portal::start_with(backlog, &["--chats", "1000"]), folder());
-        let (other, changing) = (Portal::start(extent.behind), Changing::start());
-        let neighbour = self.sections(&other, &changing);
-        let sections = format!("[sinks.bench]\n{FILE}\nsources = [\"bench\"]\n{neighbour}");
-        let daemon = Daemon::start(folder.path(), &portal.url, EAGER, &sections);
-        until("it has polled, and the backlog is in the journal", || {
-            let stats = portal.stats();
-            stats["requests"]["im.v2.Event.get"].as_u64() > Some(1)
-                && stats["users"]["1"]["confirmed"] == backlog
-        });
-        let mut tail = Tail::of(&folder.path().join("events.jsonl"));
-        tail.skip(backlog);
-        let _replay = self.begin(&daemon, &changing, backlog);
-        stream(&portal, &mut tail, extent.stream)
+            Self::Replay => {
+                let most = extent.stream.as_millis() / ACCEPT_TIME.as_millis();
+                u32::try_from(most).unwrap().next_multiple_of(PAGE)
+            }
+        }
     }
 
     /// Of the configuration.
-    fn sections(self, other: &Portal, changing: &Changing) -> String {
+    fn sections(self, other: Option<&Portal>, changing: &Changing) -> String {
         let sink = match self {
             Self::Nobody => return String::new(),
             Self::Dead | Self::Behind => dead(),
@@ -82,10 +86,8 @@ impl Neighbour {
             ),
         };
         let sink = format!("[sinks.neighbour]\n{sink}\n{RETRY}");
-        if self != Self::Full {
-            return sink;
-        }
-        let (url, authority) = (&other.url, other.url.split('/').nth(2).unwrap());
+        let Some(Portal { url, .. }) = other else { return sink };
+        let authority = url.split('/').nth(2).unwrap();
         format!(
             "{sink}\n[sources.other]\nwebhook_url = \"{url}\"\n{EAGER}\n{PROMPT}\n\
              [portals.\"{authority}\"]\nplan = \"self-hosted\"\n[journal]\nmax_size = \"4MiB\""
@@ -93,7 +95,8 @@ impl Neighbour {
     }
 
     /// Waits until the trouble is there; a replay lasts as long as what is returned.
-    fn begin(self, daemon: &Daemon, changing: &Changing, backlog: u32) -> Option<Background> {
+    fn begin(self, world: &World) -> Option<Background> {
+        let World { daemon, changing, backlog, .. } = world;
         match self {
             Self::Nobody | Self::Dead | Self::Hanging | Self::Behind => None,
             Self::Full => {
@@ -101,11 +104,48 @@ impl Neighbour {
                 None
             }
             Self::Replay => {
-                until("all is rejected", || daemon.buried("neighbour") == backlog);
+                until("all is rejected", || daemon.buried("neighbour") == *backlog);
                 changing.accept();
                 let mut replay = daemon.command(&["dead-letters", "replay", "--sink", "neighbour"]);
                 Some(Background(replay.spawn().unwrap()))
             }
         }
+    }
+}
+
+/// How long the events of the same stream took.
+pub struct Pair {
+    pub beside: Vec<Duration>,
+    pub alone: Vec<Duration>,
+}
+
+/// A daemon with a healthy sink, which has the backlog, and a neighbour.
+struct World {
+    backlog: u32,
+    tail: Tail,
+    daemon: Daemon,
+    portal: Portal,
+    changing: Changing,
+    _other: Option<Portal>,
+    _folder: TempDir,
+}
+
+impl World {
+    fn start(neighbour: Neighbour, extent: Extent) -> Self {
+        let backlog = neighbour.backlog(extent);
+        let (portal, folder) = (Portal::start_with(backlog, &["--chats", "1000"]), folder());
+        let other = (neighbour == Neighbour::Full).then(|| Portal::start(extent.behind));
+        let changing = Changing::start();
+        let neighbour = neighbour.sections(other.as_ref(), &changing);
+        let sections = format!("[sinks.bench]\n{FILE}\nsources = [\"bench\"]\n{neighbour}");
+        let daemon = Daemon::start(folder.path(), &portal.url, EAGER, &sections);
+        until("it has polled, and the backlog is in the journal", || {
+            let stats = portal.stats();
+            stats["requests"]["im.v2.Event.get"].as_u64() > Some(1)
+                && stats["users"]["1"]["confirmed"] == backlog
+        });
+        let mut tail = Tail::of(&folder.path().join("events.jsonl"));
+        tail.skip(backlog);
+        Self { backlog, tail, daemon, portal, changing, _other: other, _folder: folder }
     }
 }

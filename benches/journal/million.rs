@@ -1,12 +1,13 @@
 //! What a long journal costs: the start, a live stream to a healthy sink, and the way of the late one through it,
 //! beside the same with an empty journal.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::Extent;
 use crate::daemon::{Daemon, until};
 use crate::journey::{ROOM, dead};
-use crate::lock::watched;
+use crate::lock::{Waits, watched};
 use crate::processes::{EAGER, FILE, PROMPT, Portal, folder};
 use crate::stream::{Tail, stream};
 
@@ -27,8 +28,8 @@ pub struct State {
     /// From its start until the portal was polled.
     pub start: Duration,
     pub latencies: Vec<Duration>,
-    /// For the write lock, while the stream lasted.
-    pub waits: Vec<Duration>,
+    /// While the stream lasted.
+    pub waits: Waits,
     pub peak_mib: f64,
     /// What `b24relay status` took.
     pub status: Duration,
@@ -37,7 +38,7 @@ pub struct State {
 /// The way through it.
 pub struct Late {
     pub events_per_s: f64,
-    pub waits: Vec<Duration>,
+    pub waits: Waits,
     pub peak_mib: f64,
 }
 
@@ -51,11 +52,7 @@ impl Million {
 
 impl State {
     /// A daemon with `entries` in its journal that a dead sink lacks; then does `next`.
-    fn observe<T>(
-        entries: u32,
-        extent: Extent,
-        next: impl FnOnce(&Portal, &std::path::Path, u32) -> T,
-    ) -> (Self, T) {
+    fn observe<T>(entries: u32, extent: Extent, next: impl FnOnce(&Portal, &Path, u32) -> T) -> (Self, T) {
         let (portal, folder) = (Portal::start(entries), folder());
         let lines = format!("{EAGER}\n{PROMPT}");
         let daemon = Daemon::start(folder.path(), &portal.url, &lines, &sections(&dead()));
@@ -85,7 +82,7 @@ impl State {
 }
 
 /// Has the late sink take `events`, and the journal lose them.
-fn late(portal: &Portal, folder: &std::path::Path, events: u32) -> Late {
+fn late(portal: &Portal, folder: &Path, events: u32) -> Late {
     let daemon = Daemon::start(folder, &portal.url, &format!("{EAGER}\n{PROMPT}"), &sections(LATE));
     let (events_per_s, waits) = watched(&daemon.state(), || {
         until("the late sink has them", || daemon.delivered("late") >= events);
