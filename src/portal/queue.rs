@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::de::IgnoredAny;
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::Map;
 use tracing::warn;
 

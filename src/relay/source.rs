@@ -276,7 +276,6 @@ impl Source {
 
     async fn step(&mut self) -> Result<Step, RelayError> {
         let open = self.window.open();
-        self.journal.trim(open).await;
         if let Some(full) = self.journal.is_full(open).await
             && !self.must_ask_time()
         {
@@ -301,7 +300,9 @@ impl Source {
         let asked_at = Instant::now();
         self.window.send(offset);
         failpoint::reached("confirming");
-        let batch = match self.poller.poll(offset, self.window.count_from(offset)).await {
+        let count = self.window.count_from(offset);
+        let (answer, ()) = tokio::join!(self.poller.poll(offset, count), self.journal.trim(open));
+        let batch = match answer {
             Some(Ok(batch)) => batch,
             Some(Err(refusal)) => {
                 self.window.doubt();

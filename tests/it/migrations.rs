@@ -161,7 +161,9 @@ fn filed(setup: &Setup, name: &str) -> Vec<(String, u64)> {
 
 fn kept(setup: &Setup) -> BTreeMap<String, String> {
     let file = Connection::open(setup.path("b24relay.db")).unwrap();
-    let Ok(mut select) = file.prepare("SELECT key, value FROM memory") else { return BTreeMap::new() };
+    let Ok(mut select) = file.prepare("SELECT key, value FROM memory WHERE key NOT LIKE 'user/%'") else {
+        return BTreeMap::new();
+    };
     let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     rows.map(Result::unwrap).collect()
 }
