@@ -44,7 +44,7 @@ pub struct Late {
 
 impl Million {
     pub fn run(entries: u32, extent: Extent) -> Self {
-        let (empty, _) = State::observe(0, extent, |_, _, _| ());
+        let (empty, ()) = State::observe(0, extent, |_, _, _| ());
         let (full, late) = State::observe(entries, extent, late);
         Self { empty, full, late }
     }
