@@ -125,7 +125,7 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
 /// # Errors
 /// See [`StoreError`].
 pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
-    wal::inspect(path)?;
+    wal::inspect_beside(path)?;
     refuse_cut(path)?;
     if is_missing(path) {
         let detail = "there is none yet: has `b24relay run` been started with this configuration?".to_owned();

@@ -143,7 +143,7 @@ fn refused(
 /// away what tells of the damage.
 fn open(path: &Path) -> Result<(Finding, Connection), StoreError> {
     const WHAT: &str = "write-ahead log";
-    match wal::inspect(path) {
+    match wal::inspect_beside(path) {
         Ok(log) => {
             let found = match log.bytes {
                 Some(bytes) => format!("{} frames, {bytes} bytes", log.frames),

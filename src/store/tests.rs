@@ -1,6 +1,8 @@
-//! No statement of a running relay costs more because the journal holds more.
+//! What a running relay asks of the file: no statement costs more because the journal holds more, and who looks on meanwhile
+//! sees no damage.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +11,10 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use rusqlite::{Connection, StatementStatus};
 use serde_json::value::RawValue;
 
-use super::{Append, Burial, LaneNote, LaneState, Progress, Reading, Store, Tally};
+use super::lock::Lock;
+use super::{
+    Append, Burial, LaneNote, LaneState, Progress, Reading, Store, StoreError, Tally, neighbour, wal,
+};
 use crate::checkpoint::Checkpoint;
 use crate::event::{Event, EventId, Queue, Seq};
 
@@ -107,12 +112,31 @@ async fn steps_with(pages: u64) -> BTreeMap<String, i32> {
         store.trim_journal("support", Seq::try_new(PAGE + 1).unwrap(), Duration::ZERO).await.unwrap().0,
         1
     );
-    store.shrink().await.unwrap();
+    store.shrink(0).await.unwrap();
     let report = store.lookout().report().await.unwrap();
     assert_eq!(report.sources[0].journal_events, pages * PAGE);
     drop(store);
     let all = STEPS.lock().unwrap();
     all.iter().filter(|((file, _), _)| *file == path).map(|((_, sql), steps)| (sql.clone(), *steps)).collect()
+}
+
+#[tokio::test]
+async fn a_log_that_a_daemon_writes_to_is_not_called_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, copy] = ["b24relay.db", "copy.db"].map(|name| folder.path().join(name));
+    let store = Store::open(&path).unwrap();
+    store.adopt(&queue()).await.unwrap();
+    for number in 0..10 {
+        store.append("support", Arc::new(page(number))).await.unwrap();
+    }
+    fs::copy(&path, &copy).unwrap();
+    let mut log = fs::read(neighbour(&path, "-wal")).unwrap();
+    let middle = log.len() / 3;
+    log[middle] ^= 1;
+    fs::write(neighbour(&copy, "-wal"), log).unwrap();
+    assert!(matches!(wal::inspect_beside(&copy), Err(StoreError::Damaged { .. })));
+    let _lock = Lock::acquire(&copy).unwrap();
+    wal::inspect_beside(&copy).unwrap();
 }
 
 #[tokio::test]

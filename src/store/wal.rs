@@ -10,6 +10,7 @@ use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use super::in_use::is_in_use;
+use super::lock::Lock;
 use super::{StoreError, neighbour, place};
 
 /// The log's header begins with it; its last bit says how checksums read words.
@@ -59,6 +60,21 @@ pub fn inspect(state: &Path) -> Result<Log, StoreError> {
         return Err(damaged("it is gone, and its `-wal` is still there"));
     }
     Ok(Log { frames: scan.frames, bytes })
+}
+
+/// As [`inspect`], for whoever only looks at the file. A daemon that holds it has looked at the log before, and writes to
+/// it meanwhile: one that it is beginning anew looks as if it lacked commits.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_beside(state: &Path) -> Result<Log, StoreError> {
+    match inspect(state) {
+        Err(StoreError::Damaged { .. }) if state.exists() && Lock::holder(state).is_some() => {
+            let bytes = neighbour(state, "-wal").metadata().ok().map(|metadata| metadata.len());
+            Ok(Log { frames: 0, bytes })
+        }
+        outcome => outcome,
+    }
 }
 
 /// Nothing when there is no log, or one whose header is not whole.

@@ -122,7 +122,7 @@ pub enum Filling {
     Random,
 }
 
-const PAGE: usize = 4096;
+const PAGE: usize = 16 * 1024;
 
 /// Each SQL statement and each special case once, then `count` others at random.
 pub fn corruptions(count: usize, dice: &mut StdRng) -> Vec<Corruption> {

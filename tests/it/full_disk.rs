@@ -25,7 +25,7 @@ async fn a_state_that_does_not_fit_is_waited_for() {
     // A commit for each event: the state grows faster than the file.
     let setup = Setup::new().with_user(&portal, "support", 1, 1).with_file();
     portal.record(1, 60).await;
-    let mut relay = run_with_files_up_to(192, &setup);
+    let mut relay = run_with_files_up_to(640, &setup);
     relay.until_logged("cannot write the state, will try again").await;
     // Everyone who looks from outside learns of it, though it cannot be left in the state file.
     let health = finished(&["healthcheck"], setup.folder()).await;
