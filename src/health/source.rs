@@ -41,7 +41,11 @@ fn state(source: &SourceReport, report: &Report, now_ms: i64) -> (SourceState, O
             Some(polled_ms) if Some(polled_ms) >= report.holder_since_ms => {
                 let next_ms = polled_ms.saturating_add(NOTE_INTERVAL_MS).max(*due_ms);
                 if now_ms <= next_ms.saturating_add(LATE_MAX_MS) {
-                    return (SourceState::Polling, None, trouble);
+                    // One cause for all sources, which is told in full once.
+                    return match &report.trouble {
+                        Some(_) => (SourceState::Retrying, None, "the state file takes nothing".to_owned()),
+                        None => (SourceState::Polling, None, trouble),
+                    };
                 }
                 let ago = span(now_ms.saturating_sub(polled_ms) / 1000);
                 (SourceState::Overdue, None, format!("no answer to a poll for {ago}"))

@@ -62,8 +62,8 @@ fn lane(sink: &str, noted_state: &str, pending: u64) -> LaneReport {
     }
 }
 
-fn health(source: SourceReport, lanes: Vec<LaneReport>) -> Health {
-    let report = Report {
+fn report(source: SourceReport, lanes: Vec<LaneReport>) -> Report {
+    Report {
         holder: Some("process 1".into()),
         holder_since_ms: Some(STARTED_MS),
         trouble: None,
@@ -71,8 +71,11 @@ fn health(source: SourceReport, lanes: Vec<LaneReport>) -> Health {
         lanes,
         dead_letters: Vec::new(),
         moves: Vec::new(),
-    };
-    Health::of(report, NOW_MS)
+    }
+}
+
+fn health(source: SourceReport, lanes: Vec<LaneReport>) -> Health {
+    Health::of(report(source, lanes), NOW_MS)
 }
 
 /// The label of the source and those of its lanes `archive`, with nothing pending, and `crm`, noted as `crm` says.
@@ -150,6 +153,13 @@ fn a_blocked_source_is_as_bad_as_the_sink_that_blocks_it() {
         [Grade::Degraded, Grade::ActionRequired, Grade::ActionRequired]
     );
     assert_eq!(health(blocked(None), Vec::new()).sources[0].grade, Grade::ActionRequired);
+}
+
+#[test]
+fn no_source_polls_while_the_state_file_takes_nothing() {
+    let trouble = Some("the disk is full".into());
+    let health = Health::of(Report { trouble, ..report(polling(1000, 20), Vec::new()) }, NOW_MS);
+    assert_eq!((health.sources[0].state, health.sources[0].grade), (SourceState::Retrying, Grade::Degraded));
 }
 
 #[test]

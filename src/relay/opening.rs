@@ -106,7 +106,7 @@ impl Opening {
     }
 
     /// What ends it alone: its lanes first, and then its polling.
-    pub fn signals(&self) -> &Signals {
+    pub fn end_signals(&self) -> &Signals {
         &self.common.lane_signals
     }
 

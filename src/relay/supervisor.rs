@@ -144,7 +144,7 @@ impl Supervisor {
         self.interim = Ending::Clean;
         for Checked { opening, outcome } in checked {
             let name = opening.name().to_owned();
-            self.running.insert(name.clone(), opening.signals().clone());
+            self.running.insert(name.clone(), opening.end_signals().clone());
             self.loops.spawn(async move {
                 let ending = match outcome {
                     Ok(opened) => opened.run().await,

@@ -160,7 +160,8 @@ async fn a_damaged_state_is_left_alone_and_the_way_out_is_told() {
     fs::write(&state, b"this is no database at all, however long one looks at it".repeat(100)).unwrap();
     assert_refused(&portal, &setup, 74, &WAY_OUT).await;
 
-    fs::write(&state, &whole[..whole.len() - 5000]).unwrap();
+    // More than a page.
+    fs::write(&state, &whole[..whole.len() - 20_000]).unwrap();
     assert_refused(&portal, &setup, 74, &WAY_OUT).await;
 
     let mut scratched = whole.clone();
