@@ -17,7 +17,7 @@ use super::odd::read_page;
 use super::refusal::CallError;
 use super::upstream::Upstream;
 use crate::config::KindConfig;
-use crate::event::{Batch, Event, EventId, Offset, Queue};
+use crate::event::{Batch, Event, Offset, Queue};
 
 /// The queue behind a credential.
 pub struct EventQueue {
@@ -147,15 +147,6 @@ impl Upstream for EventQueue {
         let profile = answer.presentable(&self.caller).await;
         self.caller.site().remember_user(&self.queue.source, &profile.name).await;
         Ok(profile.user_id)
-    }
-
-    async fn highest(&self, limit: u16) -> Result<Option<EventId>, CallError> {
-        let page = self.get(Offset::START, limit).await?.result;
-        match (page.events.0.iter().map(|item| item.id).max(), page.odd.first()) {
-            // Whatever its id is, it must not be confirmed.
-            (None, Some(odd)) => Err(CallError::odd(self.method(), odd, Offset::START)),
-            (highest, _) => Ok(highest),
-        }
     }
 
     async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {

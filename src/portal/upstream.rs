@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::refusal::CallError;
-use crate::event::{Batch, EventId, Offset, Queue};
+use crate::event::{Batch, Offset, Queue};
 
 /// One event queue, a user's or a bot's. Every call may be given up while it waits, but for `renew`.
 #[async_trait]
@@ -49,13 +49,6 @@ pub trait Upstream: Send + Sync {
     /// # Errors
     /// As [`Upstream::subscribe`].
     async fn owner(&self) -> Result<u64, CallError>;
-
-    /// The highest id among the lowest `limit` events of the queue, if there are any. Confirms nothing
-    /// (PORTAL.md 2.4).
-    ///
-    /// # Errors
-    /// As [`Upstream::subscribe`].
-    async fn highest(&self, limit: u16) -> Result<Option<EventId>, CallError>;
 
     /// Reads up to `limit` events from `offset` on, and lets the portal forget all below it.
     ///

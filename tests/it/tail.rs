@@ -18,9 +18,9 @@ async fn late_portal() -> Portal {
     portal
 }
 
-fn setup(portal: &Portal, mode: &str, limit: u16) -> Setup {
+fn setup(portal: &Portal, hold: &str, limit: u16) -> Setup {
     Setup::new()
-        .with(&format!("[delivery]\nmode = \"{mode}\""))
+        .with(&format!("[delivery]\nhold = \"{hold}\""))
         .with_lag("2s")
         .with_user(portal, "support", 1, limit)
         .with_file()
@@ -39,9 +39,9 @@ async fn assert_all_arrive(portal: &Portal, setup: &Setup, mut relay: Relay, cou
 
 #[tokio::test]
 async fn ids_that_show_late_are_delivered_once_at_a_leisurely_pace() {
-    for mode in ["direct", "journal"] {
+    for hold in ["forever", "0s"] {
         let portal = late_portal().await;
-        let setup = setup(&portal, mode, 1000);
+        let setup = setup(&portal, hold, 1000);
         let relay = setup.run();
         for count in 1..=40 {
             portal.record(1, 5).await;
@@ -54,9 +54,9 @@ async fn ids_that_show_late_are_delivered_once_at_a_leisurely_pace() {
 
 #[tokio::test]
 async fn ids_that_show_late_are_delivered_once_under_more_than_a_page_within_the_lag() {
-    for mode in ["direct", "journal"] {
+    for hold in ["forever", "0s"] {
         let portal = late_portal().await;
-        let setup = setup(&portal, mode, 100);
+        let setup = setup(&portal, hold, 100);
         let relay = setup.run();
         for _ in 0..5 {
             portal.record(1, 700).await;
@@ -67,9 +67,9 @@ async fn ids_that_show_late_are_delivered_once_under_more_than_a_page_within_the
 
 #[tokio::test]
 async fn ids_that_show_late_survive_kills() {
-    for mode in ["direct", "journal"] {
+    for hold in ["forever", "0s"] {
         let portal = late_portal().await;
-        let setup = setup(&portal, mode, 50);
+        let setup = setup(&portal, hold, 50);
         for life in 0..12 {
             portal.record(1, 30).await;
             let mut relay = setup.run();
@@ -93,7 +93,7 @@ async fn ids_that_show_late_are_delivered_once_whatever_the_dates_say() {
         let portal = late_portal().await;
         portal.post("portal", switches).await;
         portal.post("clock", clock).await;
-        let setup = setup(&portal, "direct", 1000);
+        let setup = setup(&portal, "forever", 1000);
         let relay = setup.run();
         for count in 1..=20 {
             portal.record(1, 5).await;
@@ -120,7 +120,7 @@ async fn without_a_lag_nothing_is_read_twice() {
 #[tokio::test]
 async fn a_second_reader_is_noticed_and_the_daemon_goes_on() {
     let portal = Portal::start().await;
-    let setup = setup(&portal, "direct", 1000);
+    let setup = setup(&portal, "forever", 1000);
     let mut relay = setup.run();
     portal.record(1, 20).await;
     until("filed", async || setup.filed_count() == 20).await;

@@ -176,12 +176,6 @@ impl Upstream for ScriptedPortal {
         self.end(outcome, after).await.map(|()| self.shared.lock().owner)
     }
 
-    async fn highest(&self, limit: u16) -> Result<Option<EventId>, CallError> {
-        let (outcome, after) = self.begin("peek").await;
-        let ids = self.shared.lock().queue.carry_out(1, limit).ids;
-        self.end(outcome, after).await.map(|()| ids.last().and_then(|key| EventId::try_new(id_of(*key))))
-    }
-
     async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {
         use std::sync::atomic::Ordering::Relaxed;
         // What was asked for once may have been done, whatever came back.

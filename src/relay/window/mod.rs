@@ -30,6 +30,9 @@ use crate::store::Reading;
 /// How many ids there may be in it: more would keep a poll from showing what is new.
 const IDS_MAX: usize = 300;
 
+/// So long the oldest stay all the same, as lower ids may show late: a burst is read the slower for it.
+const SURPLUS_LAG: Duration = Duration::from_secs(2);
+
 /// How many events are remembered that have left it.
 const MARKS_MAX: usize = 64;
 
@@ -177,11 +180,14 @@ impl Window {
             held.seq < delivered || matches!(self.hold, Hold::For(hold) if held.read_at.elapsed() >= hold)
         };
         let is_grown = |id: EventId| self.grown.is_some_and(|grown| id <= grown);
-        let is_shown = |id: EventId| self.shown_to.is_some_and(|shown_to| id <= shown_to);
+        let is_shown = |id: EventId, held: &Held| {
+            let is_later = |asked_at: Instant| asked_at >= held.read_at + self.surplus_lag();
+            self.shown_to.is_some_and(|shown_to| id <= shown_to) && self.asked_at.is_some_and(is_later)
+        };
         let surplus = self.held.len().saturating_sub(IDS_MAX);
         let mut offset = self.reading.floor;
         for (place, (id, held)) in self.held.iter().enumerate() {
-            let is_surplus = place < surplus && is_shown(*id);
+            let is_surplus = place < surplus && is_shown(*id, held);
             let is_released = match self.hold {
                 Hold::For(_) => is_surplus || is_grown(*id) && is_settled(held),
                 Hold::Forever => is_settled(held) && (is_grown(*id) || is_surplus),
@@ -208,7 +214,13 @@ impl Window {
     pub fn rises_in(&self) -> Duration {
         let behind = self.held.iter().filter(|(id, _)| self.grown.is_none_or(|grown| **id > grown));
         let since = behind.map(|(_, held)| held.read_at).min();
-        since.map_or(Duration::ZERO, |since| self.lag.saturating_sub(since.elapsed()))
+        let lag = if self.held.len() > IDS_MAX { self.surplus_lag() } else { self.lag };
+        since.map_or(Duration::ZERO, |since| lag.saturating_sub(since.elapsed()))
+    }
+
+    /// How long an id stays in it at least, however many there are.
+    fn surplus_lag(&self) -> Duration {
+        self.lag.min(SURPLUS_LAG)
     }
 
     /// The highest id in it.

@@ -147,8 +147,14 @@ async fn a_window_that_is_too_long_lets_go_of_the_oldest() {
     let mut trial = Trial::begin(Hold::For(Duration::from_secs(30)));
     let events: Vec<(u64, i64)> = (1..=400).map(|number| (number, 0)).collect();
     trial.read(batch(&events, false), 1);
+    assert_eq!(trial.offset(1), 1, "what shows late would be lost");
+    tokio::time::advance(SURPLUS_LAG).await;
+    assert_eq!(trial.offset(1), 1, "nothing has shown what lies between them now");
+    trial.read(batch(&events, false), 1);
     assert_eq!(trial.offset(1), 101);
     let mut trial = Trial::begin(Hold::Forever);
+    trial.read(batch(&events, false), 1);
+    tokio::time::advance(SURPLUS_LAG).await;
     trial.read(batch(&events, false), 1);
     assert_eq!((trial.offset(1), trial.offset(51)), (1, 51), "no sink goes without");
 }
