@@ -220,7 +220,10 @@ impl Lane {
         let gathered_at = self.gathered_at(now);
         tokio::select! {
             biased;
-            committed = self.ledger.turn() => self.is_leaving |= committed? == Settled::CutShort,
+            // On its way out it commits once more at the end: a disk that takes nothing would be asked without a pause.
+            committed = self.ledger.turn(), if !self.is_leaving => {
+                self.is_leaving |= committed? == Settled::CutShort;
+            }
             Some(attempt) = self.attempts.next() => self.judge(attempt).await?,
             () = self.gate.is_hopeless(DRAIN_TRIES_MAX), if is_drain && !self.is_leaving => {
                 self.is_leaving = true;
