@@ -82,6 +82,8 @@ pub struct Lane {
     is_draining: bool,
     /// Nothing new is begun.
     is_leaving: bool,
+    /// The disk did not take a commit before a stop.
+    is_refused: bool,
 }
 
 /// What cannot be known before the portal has told the time.
@@ -158,6 +160,7 @@ impl Lane {
             nudges: common.signals.nudge_count(),
             is_draining: false,
             is_leaving: false,
+            is_refused: false,
             config,
             ticket: gate.ticket(),
             gate,
@@ -220,9 +223,10 @@ impl Lane {
         let gathered_at = self.gathered_at(now);
         tokio::select! {
             biased;
-            // On its way out it commits once more at the end: a disk that takes nothing would be asked without a pause.
-            committed = self.ledger.turn(), if !self.is_leaving => {
-                self.is_leaving |= committed? == Settled::CutShort;
+            // A disk that takes nothing at a stop would be asked without a pause: it is asked once more at the end.
+            committed = self.ledger.turn(), if !self.is_refused => {
+                self.is_refused = committed? == Settled::CutShort;
+                self.is_leaving |= self.is_refused;
             }
             Some(attempt) = self.attempts.next() => self.judge(attempt).await?,
             () = self.gate.is_hopeless(DRAIN_TRIES_MAX), if is_drain && !self.is_leaving => {
