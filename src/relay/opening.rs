@@ -161,6 +161,7 @@ impl Opening {
                     return Ok(Ending::Clean);
                 }
                 match self.reopen().await? {
+                    Ok(_) if self.common.lane_signals.stop.is_cancelled() => return Ok(Ending::Clean),
                     Ok(opened) => {
                         info!(source = name, "the source can be polled now");
                         drop(figures);

@@ -371,12 +371,19 @@ fn commit(
 }
 
 /// The checkpoint of a lane that wants, of the journal from `from` on, what the portal has numbered `offset` or higher.
+/// What the journal has no more, nobody waits for.
 fn wanted_from(
     transaction: &Transaction<'_>,
     source: &str,
     from: u64,
     offset: Offset,
 ) -> rusqlite::Result<Checkpoint> {
+    let oldest: u64 = transaction.query_row(
+        "SELECT ifnull((SELECT min(first) FROM batch WHERE source = ?1), next_seq) FROM source WHERE name = ?1",
+        [source],
+        |row| row.get(0),
+    )?;
+    let from = from.max(oldest);
     let mut checkpoint = Checkpoint::at(Seq::try_new(from).unwrap_or(Seq::FIRST));
     let mut select = transaction
         .prepare("SELECT first, ids FROM batch WHERE source = ?1 AND first + count > ?2 ORDER BY first")?;

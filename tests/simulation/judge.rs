@@ -248,7 +248,8 @@ impl World {
             .filter(|id| id_of(*id) >= offset && *id <= end && !ids.contains(id))
             .filter(|id| self.queue.row(*id).is_some_and(|row| row.fate == Fate::Stolen))
             .collect();
-        for id in missed {
+        // Of what an operator has given up nothing can be missed.
+        for id in missed.into_iter().filter(|id| *id >= self.ledgers.abandoned_below) {
             if self.ledgers.noticed.insert(id) {
                 self.ledgers.thefts_due += 1;
                 self.count.thefts_told += 1;

@@ -90,7 +90,9 @@ impl World {
         if self.plan.events.iter().any(|event| event.date_error_ms < 0) {
             return;
         }
-        for key in self.queue.waiting().iter().filter(|key| id_of(**key) < offset) {
+        // What an operator has given up may be forgotten at any age.
+        let waiting = self.queue.waiting().range(self.ledgers.abandoned_below..);
+        for key in waiting.filter(|key| id_of(**key) < offset) {
             let age_ms = now_ms() - self.queue.row(*key).expect("a row").plan.born_ms;
             let is_old = u128::from(age_ms) >= self.plan.lag.as_millis();
             assert!(is_old, "I2: a poll from {offset} on confirms {key}, which is {age_ms} ms old");
