@@ -195,6 +195,7 @@ fn open_unchecked(path: &Path, address: &Path, flags: OpenFlags) -> Result<Conne
     #[cfg(test)]
     super::tests::watch(&mut connection, path);
     connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
+    schema::plan_once(&connection).map_err(fail)?;
     seal::teach(&connection).map_err(fail)?;
     Ok(connection)
 }

@@ -313,15 +313,15 @@ impl Store {
     pub async fn note_lane(&self, source: &str, sink: &str, note: LaneNote) -> Result<(), StoreError> {
         let (source, sink) = (source.to_owned(), sink.to_owned());
         self.run(move |connection| {
-            connection.execute(
+            let insert =
                 "INSERT INTO lane (source, sink, next, committed_ms, state, since_ms, next_ms, trouble)
                  VALUES (?1, ?2, 1, ?3, ?4, ?3, ?5, ?6)
                  ON CONFLICT DO UPDATE SET
                      since_ms = iif(state = excluded.state, since_ms, excluded.since_ms),
                      state = excluded.state, next_ms = excluded.next_ms, trouble = excluded.trouble
-                 WHERE state <> 'paused'",
-                params![source, sink, now_ms(), note.state.to_string(), note.next_ms, note.trouble],
-            )
+                 WHERE state <> 'paused'";
+            let params = params![source, sink, now_ms(), note.state.to_string(), note.next_ms, note.trouble];
+            connection.prepare_cached(insert)?.execute(params)
         })
         .await
         .map(|_| ())
@@ -424,21 +424,18 @@ struct LaneRow {
 
 fn on_record(connection: &mut Connection, source: &str, identity: &str) -> rusqlite::Result<OnRecord> {
     let transaction = connection.transaction()?;
-    transaction.execute(
-        // A source that nobody had logged in for has no identity yet.
-        "INSERT INTO source (name, identity, adopted_ms) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET identity = excluded.identity WHERE identity = ''",
-        params![source, identity, now_ms()],
-    )?;
+    // A source that nobody had logged in for has no identity yet.
+    let adopt = "INSERT INTO source (name, identity, adopted_ms) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET identity = excluded.identity WHERE identity = ''";
+    transaction.prepare_cached(adopt)?.execute(params![source, identity, now_ms()])?;
     // What troubled an earlier run is history, but for a pause. Without any, nothing is written: a start on a full disk works.
-    transaction.execute("UPDATE source SET trouble = '' WHERE name = ?1 AND trouble <> ''", [source])?;
-    transaction.execute(
-        "UPDATE lane SET trouble = '', state = 'flowing', next_ms = NULL
-         WHERE source = ?1 AND (trouble <> '' OR state <> 'flowing') AND state <> 'paused'",
-        [source],
-    )?;
+    let recover = "UPDATE source SET trouble = '' WHERE name = ?1 AND trouble <> ''";
+    transaction.prepare_cached(recover)?.execute([source])?;
+    let recover = "UPDATE lane SET trouble = '', state = 'flowing', next_ms = NULL
+         WHERE source = ?1 AND (trouble <> '' OR state <> 'flowing') AND state <> 'paused'";
+    transaction.prepare_cached(recover)?.execute([source])?;
     let lanes = transaction
-        .prepare(
+        .prepare_cached(
             "SELECT sink, next, above, start_ms, mark, inherited, iif(state = 'paused', trouble, NULL)
              FROM lane WHERE source = ?1",
         )?
@@ -455,30 +452,27 @@ fn on_record(connection: &mut Connection, source: &str, identity: &str) -> rusql
         })?
         .collect::<rusqlite::Result<_>>()?;
     let untold = transaction
-        .prepare("SELECT number FROM gap WHERE source = ?1 AND NOT is_told ORDER BY number")?
+        .prepare_cached("SELECT number FROM gap WHERE source = ?1 AND NOT is_told ORDER BY number")?
         .query_map([source], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    let on_record = transaction.query_row(
-        "SELECT identity, generation, next_seq, open_seq, confirmed, grown, floor, marks, journal_bytes, covered_ms,
+    let select = "SELECT identity, generation, next_seq, open_seq, confirmed, grown, floor, marks, journal_bytes, covered_ms,
              iif(covered_ms IS NULL, NULL, skew_ms), has_odd_dates,
              ifnull((SELECT min(first) FROM batch WHERE source = name), next_seq)
-         FROM source WHERE name = ?1",
-        [source],
-        |row| {
-            Ok(OnRecord {
-                identity: row.get(0)?,
-                numbers: [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?],
-                marks: row.get(7)?,
-                journal_bytes: row.get(8)?,
-                covered_ms: row.get(9)?,
-                skew_ms: row.get(10)?,
-                has_odd_dates: row.get(11)?,
-                first: row.get(12)?,
-                untold,
-                lanes,
-            })
-        },
-    )?;
+         FROM source WHERE name = ?1";
+    let on_record = transaction.prepare_cached(select)?.query_row([source], |row| {
+        Ok(OnRecord {
+            identity: row.get(0)?,
+            numbers: [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?],
+            marks: row.get(7)?,
+            journal_bytes: row.get(8)?,
+            covered_ms: row.get(9)?,
+            skew_ms: row.get(10)?,
+            has_odd_dates: row.get(11)?,
+            first: row.get(12)?,
+            untold,
+            lanes,
+        })
+    })?;
     transaction.commit()?;
     Ok(on_record)
 }

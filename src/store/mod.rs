@@ -382,5 +382,5 @@ fn neighbour(path: &Path, suffix: &str) -> PathBuf {
 
 /// The first value of the first row, if there is a row.
 fn first<T: rusqlite::types::FromSql>(connection: &Connection, sql: &str) -> rusqlite::Result<Option<T>> {
-    connection.query_row(sql, [], |row| row.get(0)).optional()
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()
 }

@@ -3,6 +3,7 @@
 //! A file is looked at before it is touched: whose it is, whether its layout is one we know, whether it is
 //! sound ([`inspect`]). Each step forward is one transaction: a kill leaves the layout before or behind it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::io::{self, ErrorKind};
@@ -12,6 +13,7 @@ use std::sync::OnceLock;
 
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
+use rusqlite::config::DbConfig;
 
 use super::{StoreError, first, neighbour, seal};
 use crate::failpoint;
@@ -385,12 +387,34 @@ impl std::fmt::Display for Part {
     }
 }
 
-/// A new state that is on no disk.
+/// Has `connection` plan each statement for good: else SQLite plans one anew for every value, in case an index is over some
+/// rows only.
+pub fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
+}
+
+/// A new state that is on no disk. Each is a copy of this thread's first.
 pub fn new_in_memory() -> rusqlite::Result<Connection> {
-    let mut connection = Connection::open_in_memory()?;
-    seal::teach(&connection)?;
-    migrate(&mut connection, 0)?;
-    Ok(connection)
+    thread_local! {
+        static FIRST: OnceCell<Connection> = const { OnceCell::new() };
+    }
+    FIRST.with(|first| {
+        if first.get().is_none() {
+            let mut connection = Connection::open_in_memory()?;
+            seal::teach(&connection)?;
+            migrate(&mut connection, 0)?;
+            first.set(connection).ok();
+        }
+        let mut copy = Connection::open_in_memory()?;
+        if let Some(first) = first.get() {
+            Backup::new(first, &mut copy)?.step(-1)?;
+        }
+        plan_once(&copy)?;
+        seal::teach(&copy)?;
+        seal::keep(&copy)?;
+        copy.pragma_update(None, "foreign_keys", true)?;
+        Ok(copy)
+    })
 }
 
 /// What a layout consists of.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Row};
 
-use super::schema::{self, Pages};
+use super::schema;
 use super::{Disk, Store, StoreError, Tally};
 use crate::checkpoint::Checkpoint;
 use crate::event::Seq;
@@ -53,9 +53,7 @@ impl Store {
     /// As [`Store::open`].
     pub fn simulated(script: fn() -> Result<Duration, String>) -> Result<Self, StoreError> {
         let path = Path::new(":memory:");
-        let mut connection =
-            schema::new_in_memory().map_err(|error| StoreError::from_sqlite(path, &error))?;
-        schema::prepare(&mut connection, path, Pages::Checked)?;
+        let connection = schema::new_in_memory().map_err(|error| StoreError::from_sqlite(path, &error))?;
         Ok(Self::new(connection, path, Disk::Simulated(script), None))
     }
 

@@ -134,12 +134,11 @@ impl Store {
         let Health { has_polled, activity, covered_ms, skew_ms } = health;
         let trouble = SourceNote { noted_ms: Some(now_ms()), activity }.text();
         self.run(move |connection| {
-            connection.execute(
-                "INSERT INTO source (name, identity, adopted_ms, trouble) VALUES (?1, '', ?4, ?2)
+            let note = "INSERT INTO source (name, identity, adopted_ms, trouble) VALUES (?1, '', ?4, ?2)
                  ON CONFLICT DO UPDATE SET trouble = ?2, polled_ms = iif(?3, ?4, polled_ms),
-                     covered_ms = iif(?5 > ifnull(covered_ms, ?5 - 1), ?5, covered_ms), skew_ms = ?6",
-                params![source, trouble, has_polled, now_ms(), covered_ms, skew_ms],
-            )
+                     covered_ms = iif(?5 > ifnull(covered_ms, ?5 - 1), ?5, covered_ms), skew_ms = ?6";
+            let params = params![source, trouble, has_polled, now_ms(), covered_ms, skew_ms];
+            connection.prepare_cached(note)?.execute(params)
         })
         .await
         .map(|_| ())

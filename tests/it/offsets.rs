@@ -134,6 +134,25 @@ async fn forward_skips_and_the_skipped_never_come() {
 }
 
 #[tokio::test]
+async fn a_sink_without_a_checkpoint_waits_for_nothing_that_the_journal_has_no_more() {
+    let portal = Portal::start().await;
+    let setup =
+        Setup::new().with("delivery.hold = \"forever\"").with_lag("0s").with_source(&portal).with_file();
+    portal.record(1, 3).await;
+    // The portal lets go of them in the second run, and the journal in the third.
+    for _ in 0..3 {
+        setup.drain().await;
+    }
+    let setup = setup.with(SECOND);
+    portal.record(1, 3).await;
+    let ids = portal.ids(1).await;
+    set(&setup, ids[4]).await;
+    assert_eq!(shown(&setup).await["sinks"][1], json!({"sink": "second", "next": 4, "pending": 0}));
+    setup.drain().await;
+    assert_exactly_once(&ids_in(&setup.path("second.jsonl"), false), &ids[4..]);
+}
+
+#[tokio::test]
 async fn back_delivers_again_with_the_same_ids() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     let setup = Setup::new().with_source(&portal).with_receiver(&receiver);
