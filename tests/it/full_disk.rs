@@ -50,8 +50,8 @@ async fn a_state_that_does_not_fit_is_waited_for() {
 async fn a_file_that_does_not_fit_is_waited_for() {
     let portal = Portal::start().await;
     let setup = Setup::new().with_lag("0s").with_user(&portal, "support", 1, 10).with_file();
-    // The state is reused, the file grows: then there is room for the one and not for the other.
-    for _ in 0..4 {
+    // The state is reused, the file grows: then there is room for the one and its log, and not for the other.
+    for _ in 0..8 {
         portal.record_as(json!({"user": 1, "count": 100, "bytes": 4000})).await;
         setup.drain().await;
     }
