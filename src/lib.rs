@@ -27,7 +27,6 @@
 //! - [`config`]: what the operator wrote, validated.
 //! - [`health`]: what each source and each lane does; [`service`]: what an operator's tools see: metrics, the page.
 //! - [`cli`]: what a person types.
-//! - [`sandbox`]: an emulated portal, for `demo`, tests and development.
 //! - [`http_client`], [`foreign_text`], [`retry`], [`shutdown`], [`spelling`], [`stdio`], [`telemetry`], [`wall_clock`],
 //!   [`failpoint`]: one thing each, for all of the above.
 
@@ -47,7 +46,6 @@ pub mod http_client;
 pub mod portal;
 pub mod relay;
 pub mod retry;
-pub mod sandbox;
 pub mod service;
 pub mod shutdown;
 pub mod sink;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use b24_sandbox::{Order, Sandbox, SandboxConfig, Stats};
 use b24relay::http_client;
-use b24relay::sandbox::{Order, Sandbox, SandboxConfig, Stats};
 use reqwest::Url;
 use serde_json::value::RawValue;
 

@@ -19,11 +19,11 @@ use crate::config::{
     TargetConfig, WebhookUrl,
 };
 use crate::relay::{self, Until};
-use crate::sandbox::{QueueStats, Sandbox, SandboxConfig};
 use crate::service::{Troubles, Witness};
 use crate::shutdown::Signals;
 use crate::store::Store;
 use crate::telemetry;
+use b24_sandbox::{QueueStats, Sandbox, SandboxConfig};
 
 /// How often the summary line comes.
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::UsageError;
 use super::output::print;
-use crate::sandbox::{Sandbox, SandboxConfig};
+use b24_sandbox::{Sandbox, SandboxConfig};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
-use b24relay::sandbox::Order;
+use b24_sandbox::Order;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde::Deserialize;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use b24relay::sandbox::SandboxConfig;
+use b24_sandbox::SandboxConfig;
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};

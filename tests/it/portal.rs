@@ -1,7 +1,7 @@
 //! The sandbox portal of one test, and its control interface.
 
+use b24_sandbox::{Sandbox, SandboxConfig};
 use b24relay::http_client;
-use b24relay::sandbox::{Sandbox, SandboxConfig};
 use reqwest::{Client, Method, Url};
 use serde_json::{Value, json};
 

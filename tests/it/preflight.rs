@@ -251,8 +251,7 @@ async fn a_refused_look_at_the_queue_is_a_failure_of_its_own() {
 
 #[tokio::test]
 async fn every_source_is_checked_and_the_worst_one_decides() {
-    let portal =
-        Portal::start_with(b24relay::sandbox::SandboxConfig { users: 6, ..Default::default() }).await;
+    let portal = Portal::start_with(b24_sandbox::SandboxConfig { users: 6, ..Default::default() }).await;
     let mut setup = with_url(Setup::new(), "dead", DEAD);
     for user in 1..=6 {
         setup = with_user(setup, &portal, &format!("user{user}"), user);

@@ -1,0 +1,237 @@
+//! `/sandbox/...`: how tests and people direct the portal. Only this machine may.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::control::apps;
+use crate::control::bots;
+use crate::control::handlers;
+use crate::control::queues;
+use crate::faults::script::Fault;
+use crate::http::relocation;
+use crate::http::state::Shared;
+use crate::queue::seed::OrderError;
+use crate::state::clock::Clock;
+use crate::state::counters::Stats;
+use crate::state::portal::{Account, Portal};
+use crate::traffic::people::Person;
+
+/// What `GET /sandbox` says.
+const HELP: &str = include_str!("help.txt");
+
+/// Orders may bring payloads and faults may bring bodies, but not without end.
+const BODY_MAX: usize = 32 << 20;
+
+/// How the handlers get at the sandbox.
+pub type Shares = State<Arc<Shared>>;
+
+/// What a handler answers.
+pub type Reply = Result<Json<Value>, Complaint>;
+
+/// The routes of the control API.
+pub fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/sandbox", get(async || HELP))
+        .route("/sandbox/", get(async || HELP))
+        .route("/sandbox/users", get(users))
+        .route("/sandbox/users/{id}", post(user))
+        .route("/sandbox/clock", post(clock))
+        .route("/sandbox/clean", post(clean))
+        .route("/sandbox/counter", post(counter))
+        .route("/sandbox/portal", get(switches).post(set_switches))
+        .route("/sandbox/faults", post(add_faults).delete(clear_faults))
+        .route("/sandbox/stats", get(stats))
+        .route("/sandbox/move", post(relocation::relocate))
+        .merge(queues::routes())
+        .merge(bots::routes())
+        .merge(apps::routes())
+        .merge(handlers::routes())
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn(admit_neighbours_only))
+}
+
+async fn admit_neighbours_only(
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if peer.ip().to_canonical().is_loopback() {
+        return next.run(request).await;
+    }
+    Complaint(StatusCode::FORBIDDEN, "the control API answers this machine only".into()).into_response()
+}
+
+/// A request that cannot be met, and why.
+pub struct Complaint(pub StatusCode, pub String);
+
+impl Complaint {
+    #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`, which gives the error away")]
+    /// The order cannot be carried out as it stands.
+    pub fn unfit(reason: impl ToString) -> Self {
+        Self(StatusCode::BAD_REQUEST, reason.to_string())
+    }
+}
+
+impl IntoResponse for Complaint {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl From<OrderError> for Complaint {
+    fn from(error: OrderError) -> Self {
+        let status = match error {
+            OrderError::UnknownUser(_) | OrderError::UnknownBot(_) => StatusCode::NOT_FOUND,
+            OrderError::Unfit(_) => StatusCode::BAD_REQUEST,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+/// Reads a body as JSON whatever its content type claims; an empty one is `{}`.
+pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { &body[..] };
+    serde_json::from_slice(body).map_err(Complaint::unfit)
+}
+
+pub fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
+    portal.accounts.get_mut(&user).ok_or_else(|| OrderError::UnknownUser(user).into())
+}
+
+async fn users(State(shared): Shares) -> Reply {
+    let portal = shared.portal();
+    Ok(Json(portal.accounts.values().map(|account| describe(&shared, account)).collect()))
+}
+
+fn describe(shared: &Shared, account: &Account) -> Value {
+    json!({
+        "id": account.id,
+        "name": Person::of(account.id).name(),
+        "webhook_url": shared.webhook_url(account.id, &account.code),
+        "subscribed": account.queue.is_subscribed(),
+        "scopes": account.scopes,
+        "active": account.active,
+        "admin": account.is_admin,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserChange {
+    subscribed: Option<bool>,
+    scopes: Option<Vec<String>>,
+    code: Option<String>,
+    active: Option<bool>,
+    admin: Option<bool>,
+}
+
+async fn user(State(shared): Shares, Path(id): Path<u64>, body: Bytes) -> Reply {
+    let change: UserChange = read(&body)?;
+    let mut portal = shared.portal();
+    let account = account(&mut portal, id)?;
+    if let Some(subscribed) = change.subscribed {
+        account.queue.set_subscribed(subscribed);
+    }
+    account.scopes = change.scopes.unwrap_or_else(|| account.scopes.clone());
+    account.code = change.code.unwrap_or_else(|| account.code.clone());
+    account.active = change.active.unwrap_or(account.active);
+    account.is_admin = change.admin.unwrap_or(account.is_admin);
+    Ok(Json(describe(&shared, account)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockChange {
+    set: Option<String>,
+    advance_s: Option<i64>,
+    freeze: Option<bool>,
+}
+
+impl ClockChange {
+    fn apply(&self, clock: &mut Clock) -> Result<(), Complaint> {
+        if let Some(present) = &self.set {
+            clock.set(present.parse::<Timestamp>().map_err(Complaint::unfit)?);
+        }
+        if let Some(step_s) = self.advance_s {
+            clock.advance(SignedDuration::from_secs(step_s));
+        }
+        match self.freeze {
+            Some(true) => clock.freeze(),
+            Some(false) => clock.thaw(),
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+async fn clock(State(shared): Shares, body: Bytes) -> Reply {
+    let change: ClockChange = read(&body)?;
+    let mut portal = shared.portal();
+    change.apply(&mut portal.clock)?;
+    Ok(Json(json!({ "now": portal.now().to_string() })))
+}
+
+async fn clean(State(shared): Shares) -> Reply {
+    Ok(Json(json!({ "removed": shared.portal().clean() })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CounterChange {
+    next: u64,
+}
+
+async fn counter(State(shared): Shares, body: Bytes) -> Reply {
+    let change: CounterChange = read(&body)?;
+    Ok(Json(json!({ "next": shared.portal().set_counter(change.next) })))
+}
+
+async fn switches(State(shared): Shares) -> Reply {
+    Ok(Json(json!(shared.portal().switches)))
+}
+
+async fn set_switches(State(shared): Shares, body: Bytes) -> Reply {
+    let changes: Map<String, Value> = read(&body)?;
+    let mut portal = shared.portal();
+    let mut all = json!(portal.switches);
+    if let Some(all) = all.as_object_mut() {
+        all.extend(changes);
+    }
+    portal.switches = serde_json::from_value(all).map_err(Complaint::unfit)?;
+    Ok(Json(json!(portal.switches)))
+}
+
+async fn add_faults(State(shared): Shares, body: Bytes) -> Reply {
+    let faults = match read(&body)? {
+        Value::Array(faults) => faults,
+        fault => vec![fault],
+    };
+    let faults: Vec<Fault> =
+        faults.into_iter().map(Fault::read).collect::<Result<_, _>>().map_err(Complaint::unfit)?;
+    let mut portal = shared.portal();
+    for fault in faults {
+        portal.faults.push(fault);
+    }
+    Ok(Json(json!({ "faults_left": portal.faults.left() })))
+}
+
+async fn clear_faults(State(shared): Shares) -> Reply {
+    shared.portal().faults.clear();
+    Ok(Json(json!({ "faults_left": 0 })))
+}
+
+async fn stats(State(shared): Shares) -> Json<Stats> {
+    Json(shared.portal().stats())
+}

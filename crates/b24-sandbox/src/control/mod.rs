@@ -1,0 +1,7 @@
+//! `/sandbox/...`: the control API for tests and people.
+
+pub mod api;
+pub mod apps;
+pub mod bots;
+pub mod handlers;
+pub mod queues;

@@ -1,0 +1,156 @@
+//! What each fault makes of an answer.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, DATE, LOCATION};
+use axum::http::{HeaderValue, Response, StatusCode};
+use serde_json::{Map, Value};
+
+use crate::faults::rewrite::rewrite;
+use crate::faults::script::{Breakage, Edit, Fault};
+use crate::faults::transport;
+use crate::http::request::Errand;
+use crate::http::state::Shared;
+use crate::queue::buffer::{Page, Passage};
+use crate::wire::envelope::{self, Answer};
+use crate::wire::php_json;
+
+/// Answers `errand` as `fault` has it.
+pub async fn play(fault: Fault, errand: &Errand, shared: &Shared) -> Response<Body> {
+    let mut response = respond(fault.breakage, errand, shared).await;
+    if !response.headers().contains_key(DATE) {
+        let now = shared.portal().now();
+        response.headers_mut().extend(envelope::date(now));
+    }
+    for (name, value) in &fault.headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response
+}
+
+async fn respond(breakage: Breakage, errand: &Errand, shared: &Shared) -> Response<Body> {
+    let whole = || real(errand, shared, Passage::Whole);
+    let broken = || real(errand, shared, Passage::Broken);
+    match breakage {
+        Breakage::Error { status, code, description, extra } => error(status, code, description, extra),
+        Breakage::Raw { status, content_type, body } => {
+            page(status, content_type.as_deref().unwrap_or("application/json"), body)
+        }
+        Breakage::Html { status } => html_answer(status).map(Body::from),
+        Breakage::Empty { status } => page(status, "text/html; charset=utf-8", String::new()),
+        Breakage::Redirect { status, location } => redirect(status, &location),
+        Breakage::CloseBefore {} => transport::closed(),
+        Breakage::CloseAfter {} => {
+            broken();
+            transport::closed()
+        }
+        Breakage::Truncate { at } => {
+            let answer = broken();
+            let length = cut_at(at, answer.body().len());
+            transport::cut(answer, length)
+        }
+        Breakage::WrongLength {} => transport::overstated(broken()),
+        Breakage::GzipCut {} => transport::cut_gzip(broken()),
+        Breakage::Stall { seconds } => transport::late(whole(), seconds, &shared.stop).await,
+        Breakage::Drip { bytes_per_second } => transport::drip(whole(), bytes_per_second, &shared.stop),
+        Breakage::Rewrite { pointer, value, remove, mut edits } => {
+            edits.extend(pointer.map(|pointer| Edit { pointer, value, remove }));
+            edited(whole(), &edits)
+        }
+        Breakage::Shuffle {} => bent(errand, shared, |page| page.rows.reverse()),
+        Breakage::Duplicate {} => bent(errand, shared, repeat_first),
+    }
+}
+
+/// The answer the sandbox gives.
+fn real(errand: &Errand, shared: &Shared, passage: Passage) -> Answer {
+    errand.answer(shared, passage, |_| {})
+}
+
+/// The answer the sandbox gives, its page of events changed by `bend`.
+fn bent(errand: &Errand, shared: &Shared, bend: impl FnOnce(&mut Page)) -> Response<Body> {
+    errand.answer(shared, Passage::Whole, bend).map(Body::from)
+}
+
+fn error(
+    status: StatusCode,
+    code: Value,
+    description: Option<String>,
+    extra: Map<String, Value>,
+) -> Response<Body> {
+    let mut body = Map::new();
+    body.insert("error".into(), code);
+    body.extend(description.map(|text| ("error_description".into(), text.into())));
+    body.extend(extra);
+    envelope::json(status, php_json::render(&body).into()).map(Body::from)
+}
+
+fn page(status: StatusCode, content_type: &str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    if let Ok(content_type) = HeaderValue::try_from(content_type) {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    response
+}
+
+/// The page of a front end that is overloaded.
+pub fn html_answer(status: StatusCode) -> Answer {
+    let mut answer = Response::new(html(status).into());
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    answer
+}
+
+fn html(status: StatusCode) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html><head><title>{status}</title>\n<style>body{{font-family:sans-serif;\
+         background:#eef2f4;text-align:center;padding-top:20vh}}</style></head>\n<body><h1>{status}</h1>\n\
+         <p>Сервис временно недоступен. Мы уже знаем об этом &mdash; попробуйте обновить страницу через минуту.</p>\n\
+         </body></html>\n"
+    )
+}
+
+/// A redirect to `location`, with the body of a front end.
+pub fn redirect(status: StatusCode, location: &str) -> Response<Body> {
+    let mut response = page(status, "text/html; charset=utf-8", html(status));
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// Where to cut a body of `length` bytes: `at` is a share up to 1, a count of bytes above that.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "saturating is what is wanted here"
+)]
+fn cut_at(at: f64, length: usize) -> usize {
+    let bytes = if at <= 1.0 { (length as f64 * at) as usize } else { at as usize };
+    bytes.min(length)
+}
+
+/// The answer with its JSON edited; an answer that is no text stays as it is.
+fn edited(answer: Answer, edits: &[Edit]) -> Response<Body> {
+    answer.map(|body| match std::str::from_utf8(&body) {
+        Ok(json) => Body::from(rewrite(json, edits)),
+        Err(_) => Body::from(body),
+    })
+}
+
+fn repeat_first(page: &mut Page) {
+    if let Some(first) = page.rows.first().cloned() {
+        page.rows.insert(0, first);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_is_a_share_or_a_count() {
+        assert_eq!([cut_at(0.0, 80), cut_at(0.5, 80), cut_at(7.0, 80), cut_at(999.0, 80)], [0, 40, 7, 80]);
+    }
+}

@@ -1,0 +1,207 @@
+//! An emulated Bitrix24 portal in this process: event queues, REST methods, OAuth, limits and faults.
+//!
+//! Tests and demos use it in place of a real portal. It speaks HTTP on a loopback port, answers as a
+//! portal does, and fails when it is told to through its control API (`GET /sandbox` describes it).
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+//! use b24_sandbox::{Order, Sandbox, SandboxConfig};
+//!
+//! let sandbox = Sandbox::start(SandboxConfig::default()).await?;
+//! let order = Order { user: 1, count: Some(3), force: true, ..Order::default() };
+//! let recorded = sandbox.record(&order).expect("user 1 exists");
+//! assert_eq!(recorded.count, 3);
+//! println!("poll {}im.v2.Event.get", sandbox.webhook_url(1));
+//! sandbox.stop().await;
+//! # Ok(()) }
+//! ```
+//!
+//! Where to look:
+//! - `state`: the portal's accounts, applications, bots, handlers, tokens, clock and counters.
+//! - `queue`: the event queues. Pure.
+//! - `rest`: what a request asks for and what the portal answers; `rest::methods` by topic,
+//!   `rest::limits` for the rate limit and the operating time.
+//! - `wire`: those answers as bytes.
+//! - `oauth`: the authorization server and its pages.
+//! - `traffic`: people, chats and the events they cause.
+//! - `faults`: scripted failures.
+//! - `http`: the server, and where the portal listens.
+//! - `control`: the control API.
+
+mod control;
+mod faults;
+mod http;
+mod oauth;
+mod queue;
+mod rest;
+mod state;
+mod traffic;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use crate::queue::seed::{Order, OrderError, Recorded};
+pub use crate::state::counters::{QueueStats, Stats};
+
+use crate::http::server::serve;
+use crate::http::state::Shared;
+use crate::state::apps::FIRST_CLIENT_ID;
+use crate::state::portal::Portal;
+use crate::traffic::people::Person;
+
+/// How long [`Sandbox::stop`] waits for connections that do not end by themselves.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// What kind of portal to run.
+#[derive(Clone, Debug)]
+pub struct SandboxConfig {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How many users own a webhook; at least 1.
+    pub users: u32,
+    /// How many chats there are; at least 1.
+    pub chats: u32,
+    /// Events per second over the whole portal, for users who are subscribed.
+    pub rate: f64,
+    /// The same seed gives the same people, codes, ids and texts.
+    pub seed: u64,
+    /// Users are subscribed from the start.
+    pub subscribed: bool,
+    /// Events each user finds at the start, subscribed or not.
+    pub backlog: u32,
+    /// `unsubscribe` keeps the stored events, as documented (PORTAL.md 2.6).
+    pub keep_on_unsubscribe: bool,
+}
+
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            users: 3,
+            chats: 5,
+            rate: 0.0,
+            seed: 24,
+            subscribed: false,
+            backlog: 0,
+            keep_on_unsubscribe: false,
+        }
+    }
+}
+
+/// A running portal. It ends with [`Sandbox::stop`] or when dropped.
+#[derive(Debug)]
+pub struct Sandbox {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+    guard: DropGuard,
+}
+
+impl Sandbox {
+    /// Binds and serves on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be bound.
+    pub async fn start(config: SandboxConfig) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        let stop = CancellationToken::new();
+        let mut portal = Portal::new(&config);
+        record_backlog(&mut portal, config.backlog);
+        let shared = Arc::new(Shared::new(portal, listener.local_addr()?, stop.clone()));
+        let tasks = vec![
+            tokio::spawn(serve(listener, Arc::clone(&shared))),
+            tokio::spawn(traffic::background::chat(Arc::clone(&shared))),
+        ];
+        Ok(Self { shared, tasks, guard: stop.drop_guard() })
+    }
+
+    /// Where it listens from the start, wherever it moves to.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// The users who own webhooks, ascending.
+    pub fn user_ids(&self) -> Vec<u64> {
+        self.shared.portal().accounts.keys().copied().collect()
+    }
+
+    /// The name of `user`.
+    pub fn user_name(&self, user: u64) -> String {
+        Person::of(user).name()
+    }
+
+    /// The webhook of `user` where the portal is now, which is a secret in a real portal; one of nobody
+    /// if there is no such user.
+    pub fn webhook_url(&self, user: u64) -> String {
+        let portal = self.shared.portal();
+        let code = portal.accounts.get(&user).map_or("", |account| &account.code);
+        self.shared.webhook_url(user, code)
+    }
+
+    /// The application that is there from the start.
+    pub fn client_id(&self) -> String {
+        FIRST_CLIENT_ID.into()
+    }
+
+    /// The secret of that application.
+    pub fn client_secret(&self) -> String {
+        let portal = self.shared.portal();
+        portal.apps.get(FIRST_CLIENT_ID).map_or_else(String::new, |app| app.client_secret.clone())
+    }
+
+    /// The address of portal and authorization server, `http://HOST:PORT/`.
+    pub fn base_url(&self) -> String {
+        self.shared.base_url()
+    }
+
+    /// Records events, as `POST /sandbox/events` does.
+    ///
+    /// # Errors
+    ///
+    /// When the user is unknown or a value is out of bounds.
+    pub fn record(&self, order: &Order) -> Result<Recorded, OrderError> {
+        self.shared.portal().record(order)
+    }
+
+    /// The counts so far, as `GET /sandbox/stats` gives them.
+    pub fn stats(&self) -> Stats {
+        self.shared.portal().stats()
+    }
+
+    /// Every id ever visible to `user`, ascending, as `GET /sandbox/ledger` gives them.
+    pub fn ledger(&self, user: u64) -> Vec<u64> {
+        self.shared.portal().accounts.get(&user).map_or_else(Vec::new, |account| account.queue.ledger())
+    }
+
+    /// Stops listening and waits, for a moment at most, until the open connections are done.
+    pub async fn stop(self) {
+        let Self { shared, mut tasks, guard } = self;
+        drop(guard);
+        tasks.extend(shared.residence().take_servers());
+        for task in tasks {
+            // A connection that outlives the grace, or a task that panicked, changes nothing here.
+            let _ended = timeout(STOP_GRACE, task).await;
+        }
+    }
+}
+
+fn record_backlog(portal: &mut Portal, count: u32) {
+    let users: Vec<u64> = portal.accounts.keys().copied().collect();
+    for user in users {
+        let order = Order { user, count: Some(count), force: true, ..Order::default() };
+        if let Err(error) = portal.record(&order) {
+            tracing::warn!(user, %error, "the sandbox starts without this backlog");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What a person at the browser gets to see when an application asks to be authorised.
+
+use axum::extract::RawQuery;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse as _, Response};
+
+use crate::http::state::Shared;
+use crate::rest::parameter::Parameters;
+
+/// Where the landing page is.
+pub const PATH: &str = "/sandbox/landed";
+
+/// The landing page's address, for applications without one of their own.
+pub fn url(shared: &Shared) -> String {
+    format!("{}{}", shared.base_url().trim_end_matches('/'), PATH)
+}
+
+/// `GET /sandbox/landed`: shows what the browser brought along.
+pub async fn landed(RawQuery(query): RawQuery) -> Html<String> {
+    let brought = Parameters::read(&query.unwrap_or_default(), "", b"");
+    let row = |name: &str| {
+        let value = escape(brought.text(name).unwrap_or(""));
+        format!("<tr><th>{name}</th><td><code>{value}</code></td></tr>\n")
+    };
+    let rows: String =
+        ["code", "state", "domain", "member_id", "scope"].iter().map(|name| row(name)).collect();
+    Html(document(&format!(
+        "<h1>The application is authorised</h1>\n<p>Its code works once, within 30 seconds.</p>\n\
+         <table>\n{rows}</table>"
+    )))
+}
+
+/// Failures are shown to the person; the application gets no callback (PORTAL.md 5.1).
+pub fn refused(reason: &str) -> Response {
+    let page = document(&format!("<h1>The application cannot be authorised</h1>\n<p>{}</p>", escape(reason)));
+    (StatusCode::BAD_REQUEST, Html(page)).into_response()
+}
+
+fn document(content: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><title>b24relay sandbox</title>\n\
+         <style>body{{font-family:sans-serif;margin:15vh auto;max-width:60em}}th{{text-align:left;\
+         padding-right:1em}}</style></head>\n<body>\n{content}\n</body></html>\n"
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,5 @@
+//! The authorization server, and its pages for people.
+
+pub mod grant;
+pub mod landing;
+pub mod routes;

@@ -1,0 +1,126 @@
+//! `/oauth/...`: the authorization server, which in life stands on a host of its own (PORTAL.md 5).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Query, Request, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::http::request::Errand;
+use crate::http::routes::{read_parameters, respond};
+use crate::http::state::Shared;
+use crate::oauth::grant::{GrantType, Issue};
+use crate::oauth::landing;
+use crate::rest::form::encode;
+use crate::rest::parameter::Parameters;
+use crate::state::portal::Portal;
+use crate::wire::envelope::{self, Answer};
+use crate::wire::php_json;
+
+/// A form with an identity, a secret and a token is far smaller.
+const BODY_MAX: usize = 64 << 10;
+
+/// The routes of the authorization server.
+pub fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/oauth/authorize", get(authorize))
+        .route("/oauth/authorize/", get(authorize))
+        .route("/oauth/token", get(token).post(token))
+        .route("/oauth/token/", get(token).post(token))
+}
+
+#[derive(Deserialize)]
+struct Agreement {
+    client_id: Option<String>,
+    state: Option<String>,
+    /// Who sits at the browser; the first user unless told otherwise.
+    user: Option<u64>,
+    /// By S256, the only method that there is.
+    code_challenge: Option<String>,
+}
+
+/// Every user agrees at once, so the browser goes straight back to the application.
+async fn authorize(State(shared): State<Arc<Shared>>, Query(agreement): Query<Agreement>) -> Response {
+    let mut portal = shared.portal();
+    let client_id = agreement.client_id.unwrap_or_default();
+    let (app, code) = match portal.authorise_app(&client_id, agreement.user.unwrap_or(1)) {
+        Ok(agreed) => agreed,
+        Err(reason) => return landing::refused(reason),
+    };
+    if let Some(challenge) = agreement.code_challenge {
+        portal.tokens.challenge(&code, challenge);
+    }
+    let address = shared.address.to_string();
+    let brought = [
+        ("code", code),
+        ("state", agreement.state.unwrap_or_default()),
+        ("domain", shared.residence().address().to_string()),
+        ("member_id", portal.member_id.clone()),
+        ("scope", app.scopes.join(",")),
+        ("server_domain", address),
+    ]
+    .map(|(name, value)| format!("{name}={}", encode(&value)))
+    .join("&");
+    let target = app.redirect_uri.unwrap_or_else(|| landing::url(&shared));
+    let join = if target.contains('?') { '&' } else { '?' };
+    redirect(&format!("{target}{join}{brought}"))
+}
+
+fn redirect(location: &str) -> Response {
+    match HeaderValue::try_from(location) {
+        Ok(location) => (StatusCode::FOUND, [(LOCATION, location)]).into_response(),
+        Err(_) => landing::refused("The redirect_uri of the application is no address."),
+    }
+}
+
+async fn token(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, BODY_MAX).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    respond(&Errand::Token(read_parameters(&parts, &body)), &shared).await
+}
+
+/// What the token endpoint answers.
+pub fn answer(parameters: &Parameters, shared: &Shared) -> Answer {
+    let mut portal = shared.portal();
+    let now = portal.now();
+    let (status, body) = match portal.issue_tokens(parameters, now.as_second()) {
+        Ok(issue) => {
+            let mut body = describe(&issue, &portal, shared);
+            if issue.grant_type == GrantType::Refresh {
+                portal.next_refresh.remove(&issue.app.client_id).unwrap_or_default().bend(&mut body);
+            }
+            (StatusCode::OK, body)
+        }
+        Err(refusal) => (refusal.status(), Value::Object(refusal.body)),
+    };
+    let mut answer = envelope::json(status, php_json::render(&body).into());
+    answer.headers_mut().extend(envelope::date(now));
+    answer
+}
+
+/// The answer of PORTAL.md 5.2. `domain` is the authorization server's. The documentation leaves `expires`
+/// out for an exchanged code, but the official Python client cannot do without it.
+pub fn describe(issue: &Issue, portal: &Portal, shared: &Shared) -> Value {
+    let Issue { app, pair, .. } = issue;
+    json!({
+        "access_token": pair.access_token,
+        "expires": pair.expires_s,
+        "expires_in": app.access_lifetime_s,
+        "scope": app.scopes.join(","),
+        "domain": shared.address.to_string(),
+        "server_endpoint": shared.rest_url(),
+        "status": "L",
+        "client_endpoint": shared.rest_url(),
+        "member_id": portal.member_id,
+        "user_id": pair.user,
+        "refresh_token": pair.refresh_token,
+    })
+}

@@ -1,0 +1,60 @@
+//! The portal's one event counter: ids ascend over all users, with gaps (PORTAL.md 2.2).
+
+use crate::state::rng::Dice;
+
+/// How far the counter can be set: ids stay within the portal's signed 64 bits from there on.
+const ID_MAX: u64 = i64::MAX as u64 / 2;
+
+/// The source of event ids.
+#[derive(Debug)]
+pub struct Counter {
+    next: u64,
+    dice: Dice,
+}
+
+impl Counter {
+    /// A counter that starts somewhere in the thousands, as `dice` has it.
+    pub fn new(mut dice: Dice) -> Self {
+        Self { next: 1000 + dice.below(9000) as u64, dice }
+    }
+
+    /// Allots an id. Now and then the next one lies further on: other users, bots, failed writes.
+    pub fn allot(&mut self) -> u64 {
+        let id = self.next;
+        let gap = if self.dice.once_in(6) { self.dice.below(12) as u64 } else { 0 };
+        self.next = id + 1 + gap;
+        id
+    }
+
+    /// Makes `next` the next id, within the counter's range; returns it.
+    pub fn set(&mut self, next: u64) -> u64 {
+        self.next = next.clamp(1, ID_MAX);
+        self.next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_ascend_with_gaps_and_repeat_with_the_seed() {
+        let ids = |seed| {
+            let mut counter = Counter::new(Dice::new(seed, 1));
+            (0..500).map(|_| counter.allot()).collect::<Vec<_>>()
+        };
+        assert!(ids(7).is_sorted_by(|a, b| a < b));
+        assert!(ids(7).windows(2).any(|pair| pair[1] > pair[0] + 1));
+        assert_eq!(ids(7), ids(7));
+        assert_ne!(ids(7), ids(8));
+    }
+
+    #[test]
+    fn a_counter_set_by_hand_allots_exactly_that() {
+        let mut counter = Counter::new(Dice::new(1, 1));
+        counter.set(1 << 53);
+        assert_eq!(counter.allot(), 1 << 53);
+        counter.set(5);
+        assert_eq!(counter.allot(), 5);
+    }
+}

@@ -1,0 +1,10 @@
+//! The event queues: rows, ids, how events are appended and read, and how old ones are deleted.
+
+pub mod append;
+pub mod buffer;
+pub mod ids;
+pub mod read;
+pub mod retention;
+pub mod row;
+pub mod seed;
+pub mod selection;

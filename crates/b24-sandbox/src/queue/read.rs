@@ -1,0 +1,137 @@
+//! One answer out of one queue or two, step by step as PORTAL.md 2.3 has it: a bot's events and its
+//! user's can be read together, and one offset confirms both (PORTAL.md 3.1).
+
+use crate::queue::buffer::{Ask, Page, Passage, Queue};
+use crate::queue::row::Row;
+use crate::rest::method::Situation;
+use crate::rest::parameter::Parameters;
+use crate::rest::refusal::Refusal;
+use crate::state::portal::Portal;
+
+/// How the portal stands while somebody reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The portal's time.
+    pub now_s: i64,
+    /// How far the replica lags behind, which serves callers without an offset (PORTAL.md 2.4).
+    pub lag_s: i64,
+    /// Whether the answer will arrive whole.
+    pub passage: Passage,
+}
+
+impl Portal {
+    /// The moment of a reader who calls now.
+    pub fn moment(&self, situation: Situation) -> Moment {
+        Moment { now_s: situation.now_s, lag_s: self.switches.replica_lag_s, passage: situation.passage }
+    }
+}
+
+impl Ask {
+    /// What a call asks for.
+    ///
+    /// # Errors
+    ///
+    /// Refuses parameters of the wrong type.
+    pub fn read(parameters: &Parameters) -> Result<Self, Refusal> {
+        let offset = parameters.integer("offset", 0)?;
+        Ok(Self { offset, limit: parameters.integer("limit", Self::DEFAULT_LIMIT)? })
+    }
+}
+
+/// Confirms below the offset of `ask` in all `queues`, then reads them as one.
+pub fn read(queues: &mut [&mut Queue], ask: Ask, moment: Moment) -> Page {
+    for queue in &mut *queues {
+        queue.confirm(ask.offset);
+    }
+    if queues.iter().all(|queue| queue.is_believed_empty(moment.now_s)) {
+        return Page { rows: Vec::new(), next_offset: ask.offset, has_more: false };
+    }
+    let limit = ask.effective_limit();
+    let newest_s = if ask.offset > 0 || moment.lag_s <= 0 { i64::MAX } else { moment.now_s - moment.lag_s };
+    // What was below the offset is gone, so the page begins at the front.
+    let mut rows: Vec<Row> = queues.iter().flat_map(|queue| queue.front(limit, newest_s).cloned()).collect();
+    if queues.len() > 1 {
+        rows.sort_unstable_by_key(|row| row.id);
+        rows.truncate(limit);
+    }
+    let last = rows.last().map(|row| row.id);
+    for queue in queues {
+        if last.is_none() {
+            queue.believe_empty(moment.now_s);
+        }
+        if moment.passage == Passage::Whole {
+            queue.count_served(last, newest_s);
+        }
+    }
+    let behind_last = last.map_or(ask.offset, |id| id.cast_signed() + 1);
+    Page { next_offset: ask.offset.max(behind_last), has_more: rows.len() >= limit, rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_000_000;
+
+    fn queue(ids: &[u64]) -> Queue {
+        let mut queue = Queue::default();
+        for id in ids {
+            queue.record(Row::new(*id, NOW, "ONIMV2MESSAGEADD".into(), "{}".into()));
+        }
+        queue
+    }
+
+    fn read_at(queues: &mut [&mut Queue], offset: i64, limit: i64, moment: Moment) -> (Vec<u64>, i64, bool) {
+        let page = read(queues, Ask { offset, limit }, moment);
+        (page.rows.iter().map(|row| row.id).collect(), page.next_offset, page.has_more)
+    }
+
+    fn moment(now_s: i64, lag_s: i64) -> Moment {
+        Moment { now_s, lag_s, passage: Passage::Whole }
+    }
+
+    #[test]
+    fn two_queues_are_read_as_one() {
+        let (mut bot, mut user) = (queue(&[3, 6, 7]), queue(&[4, 5, 9]));
+        let now = moment(NOW, 0);
+        let both: &mut [&mut Queue] = &mut [&mut bot, &mut user];
+        assert_eq!(read_at(both, 1, 4, now), (vec![3, 4, 5, 6], 7, true));
+        assert_eq!(read_at(both, 7, 4, now), (vec![7, 9], 10, false));
+        assert_eq!(read_at(both, 10, 4, now), (vec![], 10, false));
+        for queue in [bot, user] {
+            let stats = queue.stats();
+            assert_eq!((stats.confirmed, stats.confirmed_unserved, stats.served), (3, 0, 3));
+            assert_eq!((stats.pending, stats.served_again), (0, 0));
+        }
+    }
+
+    #[test]
+    fn the_marker_of_one_queue_does_not_hide_the_other() {
+        let (mut bot, mut user) = (queue(&[]), queue(&[4]));
+        let now = moment(NOW, 0);
+        assert_eq!(read_at(&mut [&mut bot], 0, 9, now).0, [0; 0]);
+        assert_eq!(read_at(&mut [&mut bot, &mut user], 0, 9, now).0, [4]);
+    }
+
+    #[test]
+    fn a_lagging_replica_hides_young_rows_from_callers_without_an_offset() {
+        let mut queue = queue(&[4, 5]);
+        queue.record(Row::new(6, NOW + 3, "X".into(), "{}".into()));
+        for offset in [0, -1] {
+            assert_eq!(read_at(&mut [&mut queue], offset, 100, moment(NOW + 4, 5)), (vec![], offset, false));
+        }
+        assert_eq!(read_at(&mut [&mut queue], 1, 100, moment(NOW + 4, 5)).0, [4, 5, 6]);
+        assert_eq!(read_at(&mut [&mut queue], 0, 100, moment(NOW + 5, 5)).0, [4, 5]);
+        assert_eq!(read_at(&mut [&mut queue], 0, 100, moment(NOW + 8, 5)).0, [4, 5, 6]);
+        let stats = queue.stats();
+        assert_eq!((stats.served, stats.served_again), (3, 3));
+    }
+
+    #[test]
+    fn an_empty_answer_of_the_replica_is_believed_for_a_minute() {
+        let mut queue = queue(&[4]);
+        assert_eq!(read_at(&mut [&mut queue], 0, 100, moment(NOW, 5)).0, [0; 0]);
+        assert_eq!(read_at(&mut [&mut queue], 0, 100, moment(NOW + 59, 5)).0, [0; 0]);
+        assert_eq!(read_at(&mut [&mut queue], 0, 100, moment(NOW + 60, 5)).0, [4]);
+    }
+}

@@ -1,0 +1,193 @@
+//! Events made to order: the control API's `POST /sandbox/events`, and the backlog at the start.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::rest::reader::Reader;
+use crate::state::portal::Portal;
+use crate::traffic::scene::{Happening, Scene};
+use crate::wire::bot_payload::{self, BotHappening};
+
+/// How many events one order may ask for.
+const COUNT_MAX: u32 = 1_000_000;
+
+/// How many payloads one order renders before it uses them again: memory for a page of different
+/// ones, not for a million.
+const POOL_COUNT: usize = 1000;
+
+/// How many bytes of payload one order renders before it uses them again.
+const POOL_BYTES: usize = 128 << 20;
+
+/// How large one payload may become.
+const BYTES_MAX: usize = 4 << 20;
+
+/// What to record for one user or bot. Without `kind`, `text` and `bytes` it is the everyday mixture.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// Whose queue; not looked at when a bot is named.
+    #[serde(default)]
+    pub user: u64,
+    /// Which bot's queue instead.
+    pub bot: Option<u64>,
+    /// How many events; 1 when missing.
+    pub count: Option<u32>,
+    /// The event's type; one of the documented ones or any other name.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// In which chat; any of the user's when missing.
+    pub chat: Option<u64>,
+    /// The message's text.
+    pub text: Option<String>,
+    /// The JSON of `data`, used byte for byte.
+    pub data: Option<Box<RawValue>>,
+    /// Pads the message's text until the payload has this size.
+    pub bytes: Option<usize>,
+    /// Allots ids now and keeps the rows invisible until they are released (PORTAL.md 2.9).
+    #[serde(default)]
+    pub hold: bool,
+    /// Records although the user is not subscribed, or the bot does not fetch.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// What an order came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Recorded {
+    /// The first id.
+    pub first: Option<u64>,
+    /// The last id.
+    pub last: Option<u64>,
+    /// How many events; 0 when the user is not subscribed, or the bot does not fetch.
+    pub count: u32,
+}
+
+/// Why an order cannot be carried out.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum OrderError {
+    /// The control API answers 404.
+    #[error("there is no user {0}")]
+    UnknownUser(u64),
+    /// The control API answers 404.
+    #[error("there is no bot {0}")]
+    UnknownBot(u64),
+    /// The control API answers 400.
+    #[error("{0}")]
+    Unfit(&'static str),
+}
+
+impl Portal {
+    /// Records what `order` asks for.
+    ///
+    /// # Errors
+    ///
+    /// When the user or the bot is unknown, or a value is out of bounds.
+    pub fn record(&mut self, order: &Order) -> Result<Recorded, OrderError> {
+        order.check()?;
+        let now_s = self.now().as_second();
+        let mut recorded = Recorded::default();
+        if !self.queue_mut(order.reader())?.is_subscribed() && !order.force {
+            return Ok(recorded);
+        }
+        let mut pool: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+        let mut pool_bytes = 0;
+        for index in 0..order.count.unwrap_or(1) {
+            if pool.len() < POOL_COUNT && pool_bytes < POOL_BYTES {
+                pool.push(self.produce(order, now_s));
+                pool_bytes += pool.last().map_or(0, |(_, data)| data.len());
+            }
+            let (kind, data) = pool[index as usize % pool.len()].clone();
+            let row = self.row(now_s, kind, data);
+            let id = row.id;
+            if order.hold {
+                self.queue_mut(order.reader())?.hold(row);
+            } else {
+                self.write(order.reader(), row)?;
+            }
+            recorded.first = recorded.first.or(Some(id));
+            recorded.last = Some(id);
+            recorded.count += 1;
+        }
+        Ok(recorded)
+    }
+
+    /// One event's type and payload.
+    fn produce(&mut self, order: &Order, now_s: i64) -> (Arc<str>, Arc<str>) {
+        let (happening, mut scene) = self.stage(order, now_s);
+        let kind = order.kind.as_deref().unwrap_or(match order.bot {
+            Some(_) => happening.wire_name(),
+            None => scene.happening.wire_name(),
+        });
+        if let Some(data) = &order.data {
+            return (kind.into(), data.get().into());
+        }
+        if let Some(text) = &order.text {
+            scene.message.text.clone_from(text);
+        }
+        let mut data = self.render(order, happening, &scene);
+        if let Some(missing) = order.bytes.and_then(|bytes| bytes.checked_sub(data.len())) {
+            scene.message.text.extend(std::iter::repeat_n('x', missing));
+            data = self.render(order, happening, &scene);
+        }
+        (kind.into(), data.into())
+    }
+
+    /// What happens, as far as the order leaves it open.
+    fn stage(&mut self, order: &Order, now_s: i64) -> (BotHappening, Scene) {
+        let room = match order.bot {
+            Some(bot) => self.chatter.room_of_bot(bot, order.chat),
+            None => self.chatter.room_of(order.user, order.chat),
+        };
+        let plain = order.text.is_none() && order.bytes.is_none() && order.data.is_none();
+        if order.kind.is_none() && plain {
+            let scene = self.chatter.anything(room, now_s);
+            return (BotHappening::Chat(scene.happening), scene);
+        }
+        let happening =
+            order.kind.as_deref().map_or(BotHappening::Chat(Happening::Add), |kind| order.happening(kind));
+        (happening, self.chatter.stage(room, happening.in_chat(), now_s))
+    }
+
+    fn render(&self, order: &Order, happening: BotHappening, scene: &Scene) -> String {
+        match order.bot.map(|bot| self.bots.get(bot)) {
+            Some(bot) => bot.map_or_else(String::new, |bot| {
+                bot_payload::render(happening, scene, bot, self.switches.loaded)
+            }),
+            None => self.payload(scene, order.user),
+        }
+    }
+}
+
+impl Order {
+    fn reader(&self) -> Reader {
+        self.bot.map_or(Reader::User(self.user), Reader::Bot)
+    }
+
+    /// What `kind` stands for; a type nobody knows looks like a message.
+    fn happening(&self, kind: &str) -> BotHappening {
+        let happening = match self.bot {
+            Some(_) => BotHappening::from_wire(kind),
+            None => Happening::from_wire(kind).map(BotHappening::Chat),
+        };
+        happening.unwrap_or(BotHappening::Chat(Happening::Add))
+    }
+
+    fn check(&self) -> Result<(), OrderError> {
+        let is_name = |kind: &str| {
+            (1..=50).contains(&kind.len())
+                && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        if !self.kind.as_deref().is_none_or(is_name) {
+            return Err(OrderError::Unfit("`type` must be 1 to 50 letters, digits or underscores"));
+        }
+        if self.count.is_some_and(|count| count > COUNT_MAX) {
+            return Err(OrderError::Unfit("`count` must not exceed 1000000"));
+        }
+        if self.bytes.is_some_and(|bytes| bytes > BYTES_MAX) {
+            return Err(OrderError::Unfit("`bytes` must not exceed 4194304"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! `batch`: up to 50 calls in one request, each answered on its own (PORTAL.md 7, 8).
+
+use serde_json::{Map, Value};
+
+use crate::rest::caller::Caller;
+use crate::rest::limits::operating::Effort;
+use crate::rest::method::{Method, Outcome, Situation};
+use crate::rest::parameter::Parameters;
+use crate::rest::reference::Results;
+use crate::rest::refusal::Refusal;
+use crate::state::portal::{Executed, Portal};
+use crate::wire::envelope;
+
+/// How many calls one batch carries out; each further one is refused.
+const LENGTH_MAX: usize = 50;
+
+/// One call of a batch: its key, and what came of it.
+pub type Part = (String, Executed);
+
+impl Portal {
+    /// Carries out the calls of `cmd`, one after another; with `halt` up to the first that fails.
+    pub fn run_batch(&mut self, caller: &Caller, parameters: &Parameters, situation: Situation) -> Vec<Part> {
+        let parameters = parameters.folded();
+        let halt = parameters.flag("HALT", false);
+        let (mut parts, mut results) = (Vec::new(), Results::default());
+        for (index, (key, command)) in commands(&parameters).into_iter().enumerate() {
+            let part = if index < LENGTH_MAX {
+                self.run_part(caller, &command, &results, situation)
+            } else {
+                self.part(Err(Refusal::batch_too_long()), situation)
+            };
+            if let Ok(outcome) = &part.outcome {
+                results.keep(&key, envelope::result(outcome, &part.switches));
+            }
+            let failed = part.outcome.is_err();
+            parts.push((key, part));
+            if failed && halt {
+                break;
+            }
+        }
+        parts
+    }
+
+    /// One call, with the caller already let in.
+    fn run_part(
+        &mut self,
+        caller: &Caller,
+        command: &str,
+        results: &Results,
+        situation: Situation,
+    ) -> Executed {
+        let (name, query) = command.split_once('?').unwrap_or((command, ""));
+        let parameters = Parameters::from_query(query).with_texts(&|text| results.resolve(text));
+        let outcome = match Method::find(name.trim_matches('/')) {
+            None => Err(Refusal::method_not_found()),
+            Some(Method::Batch) => Err(Refusal::not_in_batch()),
+            // Within a batch this error has no text (PORTAL.md 6).
+            Some(method) if !caller.may(method) => Err(Refusal::new(401, "insufficient_scope", "")),
+            Some(method) => method.run(self, caller, &parameters, situation),
+        };
+        self.part(outcome, situation)
+    }
+
+    fn part(&self, outcome: Result<Outcome, Refusal>, situation: Situation) -> Executed {
+        let now = self.clock.now();
+        // Its time is the batch's.
+        let effort = Effort::none(situation.now_s);
+        // The origin stands in the headers of the whole batch only.
+        Executed {
+            outcome,
+            effort,
+            origin: String::new(),
+            started: now,
+            finished: now,
+            switches: self.switches,
+        }
+    }
+}
+
+/// The commands in the order they were sent in, with their keys.
+fn commands(parameters: &Parameters) -> Vec<(String, String)> {
+    let named = match parameters.get("CMD") {
+        Some(Value::Array(list)) => numbered(list),
+        Some(Value::Object(named)) => ordered(named, &parameters.order_of("CMD")),
+        _ => Vec::new(),
+    };
+    // What is no text is passed over.
+    named.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect()
+}
+
+fn numbered(list: &[Value]) -> Vec<(String, &Value)> {
+    list.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect()
+}
+
+fn ordered<'a>(named: &'a Map<String, Value>, order: &[String]) -> Vec<(String, &'a Value)> {
+    let mut named: Vec<_> = named.iter().map(|(key, value)| (key.clone(), value)).collect();
+    named.sort_by_key(|(key, _)| order.iter().position(|name| name == key));
+    named
+}

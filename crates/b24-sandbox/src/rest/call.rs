@@ -1,0 +1,105 @@
+//! One call as it arrives: which credential, which method, which parameters (PORTAL.md 1.1).
+
+use axum::http::Method as Verb;
+
+use crate::rest::method::Method;
+use crate::rest::parameter::Parameters;
+
+/// A request below `/rest/`.
+#[derive(Debug)]
+pub struct Call {
+    /// GET, POST, or something a controller never sees.
+    pub verb: Verb,
+    /// The method, or `None` when there is no such one.
+    pub method: Option<Method>,
+    /// Whom the call claims to come from; `None` when it shows no credential.
+    pub visitor: Option<Visitor>,
+    /// Query and body.
+    pub parameters: Parameters,
+}
+
+/// The credential a call shows, checked by nobody yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Visitor {
+    /// The two path segments of a webhook.
+    Webhook {
+        /// The owner, or 0 when that segment is no number.
+        user: u64,
+        /// The secret.
+        code: String,
+    },
+    /// An access token of an application.
+    Token(String),
+}
+
+impl Call {
+    /// Puts a call together. The webhook in the path comes first, then the token of the header
+    /// `Authorization`, of `auth`, of `access_token`.
+    pub fn new(verb: Verb, path: &str, authorization: Option<&str>, parameters: Parameters) -> Self {
+        let (webhook, method) = read_path(path);
+        let token = || {
+            let shown = authorization.and_then(bearer);
+            let shown = shown.or_else(|| parameters.text("auth")).or_else(|| parameters.text("access_token"));
+            shown.map(|token| Visitor::Token(token.into()))
+        };
+        let visitor = webhook.or_else(token);
+        Self { verb, method, visitor, parameters }
+    }
+}
+
+/// The token of `Authorization: Bearer TOKEN`.
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()).filter(|token| !token.is_empty())
+}
+
+/// Reads what stands behind `/rest/`: `USER/CODE/METHOD` or `METHOD`, with or without a trailing
+/// slash and a format suffix, in any case.
+fn read_path(path: &str) -> (Option<Visitor>, Option<Method>) {
+    let path = path.strip_prefix("/rest").unwrap_or(path).trim_matches('/');
+    match path.split('/').collect::<Vec<_>>()[..] {
+        [method] => (None, find(method)),
+        [user, code, method] => {
+            let webhook = Visitor::Webhook { user: user.parse().unwrap_or(0), code: code.into() };
+            (Some(webhook), find(method))
+        }
+        _ => (None, None),
+    }
+}
+
+fn find(name: &str) -> Option<Method> {
+    let name = name.to_ascii_lowercase();
+    Method::find(name.strip_suffix(".json").unwrap_or(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_in_all_its_spellings() {
+        let webhook = Some(Visitor::Webhook { user: 7, code: "abc".into() });
+        for method in ["im.v2.Event.get", "im.v2.event.GET", "im.v2.Event.get.json", "im.v2.Event.get/"] {
+            let read = read_path(&format!("/rest/7/abc/{method}"));
+            assert_eq!(read, (webhook.clone(), Some(Method::Get)), "{method}");
+        }
+        assert_eq!(read_path("/rest/profile"), (None, Some(Method::Profile)));
+        assert_eq!(read_path("/rest/7/abc/im.v2.Event.get.yaml"), (webhook, None));
+        assert_eq!(read_path("/rest/"), (None, None));
+    }
+
+    #[test]
+    fn a_token_is_looked_for_in_three_places_in_their_order() {
+        let visitor = |path: &str, authorization: Option<&str>, query: &str| {
+            Call::new(Verb::GET, path, authorization, Parameters::read(query, "", b"")).visitor
+        };
+        let token = |token: &str| Some(Visitor::Token(token.into()));
+        let both = "access_token=c&auth=b";
+        assert_eq!(visitor("/rest/profile", Some("bearer a"), both), token("a"));
+        assert_eq!(visitor("/rest/profile", Some("Basic a"), both), token("b"));
+        assert_eq!(visitor("/rest/profile", Some("Bearer "), "auth=&access_token=c"), token("c"));
+        assert_eq!(visitor("/rest/profile", None, "token=d"), None);
+        let webhook = visitor("/rest/7/abc/profile", Some("Bearer a"), both);
+        assert_eq!(webhook, Some(Visitor::Webhook { user: 7, code: "abc".into() }));
+    }
+}

@@ -1,0 +1,126 @@
+//! Who acts in a call, and by which right: the checks before every method (PORTAL.md 1.3).
+
+use crate::rest::call::{Call, Visitor};
+use crate::rest::method::Method;
+use crate::rest::refusal::Refusal;
+use crate::state::portal::Portal;
+
+/// Whoever was let in.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The acting user.
+    pub user: u64,
+    /// An administrator of the portal.
+    pub is_admin: bool,
+    /// The credential that was shown.
+    pub auth: Auth,
+    /// What the credential may do.
+    pub scopes: Vec<String>,
+}
+
+/// The right by which somebody acts.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Auth {
+    /// An incoming webhook.
+    Webhook {
+        /// Its secret.
+        code: String,
+    },
+    /// An access token of an application.
+    App {
+        /// Whose token it is.
+        client_id: String,
+    },
+}
+
+impl Caller {
+    /// Whether the credential has the scope `method` needs.
+    pub fn may(&self, method: Method) -> bool {
+        has_scope(&self.scopes, method)
+    }
+
+    /// The calling application.
+    ///
+    /// # Errors
+    ///
+    /// A webhook is refused: it is the wrong kind of credential for what belongs to an application.
+    pub fn client_id(&self) -> Result<&str, Refusal> {
+        match &self.auth {
+            Auth::App { client_id } => Ok(client_id),
+            Auth::Webhook { .. } => Err(Refusal::wrong_auth_type()),
+        }
+    }
+}
+
+fn has_scope(scopes: &[String], method: Method) -> bool {
+    method.scope().is_none_or(|scope| scopes.iter().any(|owned| owned == scope))
+}
+
+impl Portal {
+    /// Lets the visitor of `call` in.
+    ///
+    /// # Errors
+    ///
+    /// With what the first check that fails answers.
+    pub fn authorise(&self, call: &Call, method: Method, now_s: i64) -> Result<Caller, Refusal> {
+        match call.visitor.as_ref().ok_or_else(Refusal::no_auth_found)? {
+            Visitor::Webhook { user, code } => self.authorise_webhook(*user, code, method),
+            Visitor::Token(token) => self.authorise_token(token, method, now_s),
+        }
+    }
+
+    fn authorise_webhook(&self, user: u64, code: &str, method: Method) -> Result<Caller, Refusal> {
+        if self.switches.require_https {
+            return Err(Refusal::https_required());
+        }
+        let account = self.accounts.get(&user).filter(|account| account.code == code);
+        let account = account.ok_or_else(Refusal::invalid_credentials)?;
+        if !has_scope(&account.scopes, method) {
+            return Err(Refusal::insufficient_scope("webhook token"));
+        }
+        self.admit_user(user, Auth::Webhook { code: code.into() }, account.scopes.clone())
+    }
+
+    fn authorise_token(&self, token: &str, method: Method, now_s: i64) -> Result<Caller, Refusal> {
+        let grant = self.tokens.access(token).ok_or_else(Refusal::invalid_token)?;
+        let app = self.apps.get(&grant.client_id).ok_or_else(Refusal::application_not_found)?;
+        if !app.installed {
+            return Err(Refusal::application_not_installed());
+        }
+        if !app.active {
+            return Err(Refusal::application_not_found());
+        }
+        if grant.ends_s <= now_s {
+            return Err(Refusal::expired_token());
+        }
+        if !has_scope(&app.scopes, method) {
+            return Err(Refusal::insufficient_scope("access token"));
+        }
+        self.admit_user(grant.user, Auth::App { client_id: app.client_id.clone() }, app.scopes.clone())
+    }
+
+    fn admit_user(&self, user: u64, auth: Auth, scopes: Vec<String>) -> Result<Caller, Refusal> {
+        let account = self.accounts.get(&user).filter(|account| account.active);
+        let account = account.ok_or_else(Refusal::inactive_user)?;
+        Ok(Caller { user, is_admin: account.is_admin, auth, scopes })
+    }
+
+    /// The user behind `visitor`, let in or not.
+    pub fn user_of(&self, visitor: &Visitor) -> Option<u64> {
+        match visitor {
+            Visitor::Webhook { user, .. } => Some(*user),
+            Visitor::Token(token) => self.tokens.access(token).map(|grant| grant.user),
+        }
+    }
+
+    /// What an answer says its visitor is: a webhook or an application.
+    pub fn origin(&self, call: &Call) -> String {
+        match &call.visitor {
+            Some(Visitor::Token(token)) => {
+                self.tokens.access(token).map_or_else(String::new, |grant| grant.client_id.clone())
+            }
+            Some(Visitor::Webhook { user, .. }) => format!("webhook{user}"),
+            None => "webhook0".into(),
+        }
+    }
+}

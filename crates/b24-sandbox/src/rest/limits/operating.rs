@@ -1,0 +1,158 @@
+//! The operating limiter: execution seconds of each credential and method, in ten buckets of a minute
+//! (PORTAL.md 7).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::rest::caller::{Auth, Caller};
+use crate::rest::method::{Method, Outcome, Situation};
+use crate::rest::parameter::Parameters;
+use crate::rest::refusal::Refusal;
+use crate::state::portal::Portal;
+
+/// How long a bucket counts, from the first call in it.
+const WINDOW_S: i64 = 600;
+
+/// How long one bucket collects.
+const BUCKET_S: i64 = 60;
+
+/// Calls that take this long or less are not counted.
+const FLOOR_S: f64 = 0.1;
+
+/// What `time` says of the method just called.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Effort {
+    /// Seconds within the window, this call included.
+    pub operating_s: f64,
+    /// Unix second when the oldest bucket drops out.
+    pub reset_at_s: i64,
+}
+
+impl Effort {
+    /// Of a method nothing was counted for.
+    pub fn none(now_s: i64) -> Self {
+        Self { operating_s: 0.0, reset_at_s: now_s + WINDOW_S }
+    }
+}
+
+/// Who spends time on what: a webhook or an application, and the method.
+type Spender = (Auth, Method);
+
+/// What all credentials have spent of late.
+#[derive(Debug, Default)]
+pub struct Operating(BTreeMap<Spender, VecDeque<Bucket>>);
+
+#[derive(Debug)]
+struct Bucket {
+    /// When its first call came.
+    first_s: i64,
+    /// What its calls took together.
+    spent_s: f64,
+}
+
+impl Operating {
+    /// Whether a call of `method` by `credential` is still within `limit_s`.
+    pub fn admits(&mut self, credential: &Auth, method: Method, limit_s: f64, now_s: i64) -> bool {
+        self.spent(credential, method, now_s).operating_s <= limit_s
+    }
+
+    /// Counts a call that took `seconds`.
+    pub fn count(&mut self, credential: &Auth, method: Method, seconds: f64, now_s: i64) {
+        if seconds <= FLOOR_S {
+            return;
+        }
+        let buckets = self.0.entry((credential.clone(), method)).or_default();
+        let minute = |second: i64| second.div_euclid(BUCKET_S);
+        match buckets.back_mut().filter(|last| minute(last.first_s) == minute(now_s)) {
+            Some(last) => last.spent_s += seconds,
+            None => buckets.push_back(Bucket { first_s: now_s, spent_s: seconds }),
+        }
+    }
+
+    /// What `credential` has spent on `method` within the window that ends at `now_s`.
+    pub fn spent(&mut self, credential: &Auth, method: Method, now_s: i64) -> Effort {
+        let spender = (credential.clone(), method);
+        let Some(buckets) = self.0.get_mut(&spender) else { return Effort::none(now_s) };
+        // A clock that was set back leaves buckets of the future, which count for nobody.
+        buckets.retain(|bucket| bucket.first_s <= now_s && now_s < bucket.first_s + WINDOW_S);
+        let Some(oldest) = buckets.front() else { return Effort::none(now_s) };
+        let reset_at_s = oldest.first_s + WINDOW_S;
+        Effort { operating_s: buckets.iter().map(|bucket| bucket.spent_s).sum(), reset_at_s }
+    }
+}
+
+impl Portal {
+    /// Runs `method` for `caller`, who was let in, unless it has taken too long of late.
+    ///
+    /// # Errors
+    ///
+    /// With what the limiter or the method answers.
+    pub fn perform(
+        &mut self,
+        method: Method,
+        caller: &Caller,
+        parameters: &Parameters,
+        situation: Situation,
+    ) -> Result<(Outcome, Effort), Refusal> {
+        let (auth, now_s) = (&caller.auth, situation.now_s);
+        let limit_s = self.switches.operating_limit_s;
+        if limit_s.is_some_and(|limit_s| !self.operating.admits(auth, method, limit_s, now_s)) {
+            self.count_blocked();
+            return Err(Refusal::operation_time_limit());
+        }
+        let outcome = method.run(self, caller, parameters, situation);
+        // A batch takes as long as the calls in it, which are not counted themselves.
+        let calls = if let Ok(Outcome::Batch(parts)) = &outcome { parts.len() } else { 1 };
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        self.operating.count(auth, method, self.switches.execution_s * f64::from(calls), now_s);
+        Ok((outcome?, self.operating.spent(auth, method, now_s)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 60_000;
+
+    fn webhook(code: &str) -> Auth {
+        Auth::Webhook { code: code.into() }
+    }
+
+    fn spent(operating: &mut Operating, now_s: i64) -> (f64, i64) {
+        let effort = operating.spent(&webhook("code"), Method::Get, now_s);
+        (effort.operating_s, effort.reset_at_s)
+    }
+
+    #[test]
+    fn buckets_add_up_and_drop_out_one_by_one() {
+        let mut operating = Operating::default();
+        operating.count(&webhook("code"), Method::Get, 2.0, NOW + 10);
+        operating.count(&webhook("code"), Method::Get, 3.0, NOW + 59);
+        operating.count(&webhook("code"), Method::Get, 4.0, NOW + 60);
+        assert_eq!(spent(&mut operating, NOW + 60), (9.0, NOW + 610));
+        assert_eq!(spent(&mut operating, NOW + 609), (9.0, NOW + 610));
+        assert_eq!(spent(&mut operating, NOW + 610), (4.0, NOW + 660));
+        assert_eq!(spent(&mut operating, NOW + 660), (0.0, NOW + 1260));
+    }
+
+    #[test]
+    fn short_calls_are_free() {
+        let mut operating = Operating::default();
+        operating.count(&webhook("code"), Method::Get, 0.1, NOW);
+        assert_eq!(spent(&mut operating, NOW), (0.0, NOW + 600));
+        operating.count(&webhook("code"), Method::Get, 0.25, NOW);
+        assert_eq!(spent(&mut operating, NOW), (0.25, NOW + 600));
+    }
+
+    #[test]
+    fn only_more_than_the_limit_is_too_much() {
+        let mut operating = Operating::default();
+        operating.count(&webhook("code"), Method::Get, 5.0, NOW);
+        assert!(operating.admits(&webhook("code"), Method::Get, 5.0, NOW));
+        operating.count(&webhook("code"), Method::Get, 0.5, NOW);
+        assert!(!operating.admits(&webhook("code"), Method::Get, 5.0, NOW));
+        assert!(operating.admits(&webhook("other"), Method::Get, 5.0, NOW), "another credential");
+        assert!(operating.admits(&webhook("code"), Method::Profile, 5.0, NOW), "another method");
+        assert!(operating.admits(&webhook("code"), Method::Get, 5.0, NOW + 600));
+    }
+}

@@ -1,0 +1,5 @@
+//! The REST methods, by topic.
+
+pub mod account;
+pub mod bots;
+pub mod offline;

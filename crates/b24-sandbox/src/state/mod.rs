@@ -1,0 +1,14 @@
+//! The portal's state and all that changes it: accounts, applications, bots, handlers, tokens, the clock and the counters.
+
+pub mod apps;
+pub mod bot_fields;
+pub mod bots;
+pub mod clock;
+pub mod counters;
+pub mod event_names;
+pub mod handlers;
+pub mod offline;
+pub mod portal;
+pub mod rng;
+pub mod switches;
+pub mod tokens;

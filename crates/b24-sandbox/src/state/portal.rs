@@ -1,0 +1,286 @@
+//! The whole portal in one place: accounts, counter, clock, switches, faults. Everything that changes
+//! goes through here, under one lock held for moments only.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use axum::http::Method as Verb;
+use jiff::Timestamp;
+
+use crate::SandboxConfig;
+use crate::faults::script::{Fault, FaultScript};
+use crate::http::request::{Errand, Target};
+use crate::queue::buffer::{Farewell, Passage, Queue};
+use crate::queue::ids::Counter;
+use crate::queue::retention::{CHUNK, Cleaner, LIFETIME_S};
+use crate::rest::call::Call;
+use crate::rest::limits::bucket::Bucket;
+use crate::rest::limits::operating::{Effort, Operating};
+use crate::rest::method::{Outcome, Situation};
+use crate::rest::refusal::Refusal;
+use crate::state::apps::{self, App, NextRefresh};
+use crate::state::bots::Bots;
+use crate::state::clock::Clock;
+use crate::state::counters::Stats;
+use crate::state::handlers::Handler;
+use crate::state::offline::OfflineQueue;
+use crate::state::rng::Dice;
+use crate::state::switches::Switches;
+use crate::state::tokens::Tokens;
+use crate::traffic::generator::Chatter;
+
+/// A user with a webhook, and the queue that belongs to the user.
+#[derive(Debug)]
+pub struct Account {
+    /// The user id, from 1.
+    pub id: u64,
+    /// The webhook's secret.
+    pub code: String,
+    /// What the webhook may do.
+    pub scopes: Vec<String>,
+    /// Not dismissed.
+    pub active: bool,
+    /// May do on the portal whatever there is to do; the first user only, unless told otherwise.
+    pub is_admin: bool,
+    /// The events waiting for this user.
+    pub queue: Queue,
+}
+
+/// A call that was carried out or refused, not rendered yet.
+#[derive(Debug)]
+pub struct Executed {
+    /// `result`, or why there is none.
+    pub outcome: Result<Outcome, Refusal>,
+    /// What the method has taken of late.
+    pub effort: Effort,
+    /// What `X-Bitrix-Rest-Application` says: the webhook or the application.
+    pub origin: String,
+    /// When the portal began.
+    pub started: Timestamp,
+    /// When it was done.
+    pub finished: Timestamp,
+    /// How the answer is bent.
+    pub switches: Switches,
+}
+
+/// The emulated portal.
+#[derive(Debug)]
+pub struct Portal {
+    /// Its time. Read it through [`Portal::now`], which also cleans.
+    pub clock: Clock,
+    /// Its behaviour.
+    pub switches: Switches,
+    /// What goes wrong next.
+    pub faults: FaultScript,
+    /// By user id.
+    pub accounts: BTreeMap<u64, Account>,
+    /// By client id.
+    pub apps: BTreeMap<String, App>,
+    /// What the applications were handed out.
+    pub tokens: Tokens,
+    /// By client id: what the next refresh answer says instead of the truth.
+    pub next_refresh: BTreeMap<String, NextRefresh>,
+    /// What the applications want to hear of.
+    pub handlers: Vec<Handler>,
+    /// What waits for them.
+    pub offline: OfflineQueue,
+    /// Which portal it is, whatever its address (PORTAL.md 1.5).
+    pub member_id: String,
+    /// What chance is made of.
+    pub seed: u64,
+    /// Where payloads come from.
+    pub chatter: Chatter,
+    /// Which rows are late, and by how much.
+    pub lateness: Dice,
+    /// No late row shows before this.
+    pub next_late: Option<Instant>,
+    counter: Counter,
+    cleaner: Cleaner,
+    bucket: Bucket,
+    stats: Stats,
+    /// What calls are said to have taken.
+    pub operating: Operating,
+    /// Those that are and those that were.
+    pub bots: Bots,
+}
+
+impl Portal {
+    /// A portal as `config` has it, without any events yet.
+    pub fn new(config: &SandboxConfig) -> Self {
+        let clock = Clock::default();
+        let accounts = (1..=u64::from(config.users.max(1)))
+            .map(|id| {
+                let mut queue = Queue::default();
+                queue.set_subscribed(config.subscribed);
+                let code = Dice::new(config.seed, 1000 + id).code(16);
+                (id, Account { id, code, scopes: vec!["im".into()], active: true, is_admin: id == 1, queue })
+            })
+            .collect();
+        Self {
+            cleaner: Cleaner::new(clock.now().as_second()),
+            clock,
+            switches: Switches {
+                purge_on_unsubscribe: !config.keep_on_unsubscribe,
+                rate: config.rate,
+                ..Switches::default()
+            },
+            faults: FaultScript::default(),
+            accounts,
+            apps: apps::first(config.seed),
+            tokens: Tokens::new(Dice::new(config.seed, 4)),
+            next_refresh: BTreeMap::new(),
+            handlers: Vec::new(),
+            offline: OfflineQueue::new(Dice::new(config.seed, 6)),
+            member_id: Dice::new(config.seed, 5).hex(32),
+            seed: config.seed,
+            chatter: Chatter::new(config.users, config.chats, Dice::new(config.seed, 2)),
+            lateness: Dice::new(config.seed, 7),
+            next_late: None,
+            counter: Counter::new(Dice::new(config.seed, 3)),
+            bucket: Bucket::default(),
+            stats: Stats::default(),
+            operating: Operating::default(),
+            bots: Bots::new(config.users),
+        }
+    }
+
+    /// The portal's time. The cleaner catches up whenever somebody looks (PORTAL.md 2.5).
+    pub fn now(&mut self) -> Timestamp {
+        let now = self.clock.now();
+        let now_s = now.as_second();
+        while let Some(cutoff) = self.cleaner.due(now_s) {
+            if !self.queues().any(|queue| queue.has_expired(now_s - LIFETIME_S)) {
+                self.cleaner.skip_to(now_s);
+                break;
+            }
+            let count = self.sweep(cutoff, CHUNK);
+            self.cleaner.ran(count);
+        }
+        now
+    }
+
+    /// Deletes every row older than 24 hours at once; returns how many.
+    pub fn clean(&mut self) -> usize {
+        let now_s = self.now().as_second();
+        self.sweep(now_s - LIFETIME_S, usize::MAX)
+    }
+
+    fn sweep(&mut self, cutoff_s: i64, max: usize) -> usize {
+        let sweep = |count, queue: &mut Queue| count + queue.expire(cutoff_s, max - count);
+        self.queues_mut().fold(0, sweep)
+    }
+
+    /// The queues of all users and bots: to the portal they are one table (PORTAL.md 2.2).
+    fn queues(&self) -> impl Iterator<Item = &Queue> {
+        let users = self.accounts.values().map(|account| &account.queue);
+        users.chain(self.bots.queues().map(|(_, queue)| queue))
+    }
+
+    /// All queues, to be changed.
+    pub fn queues_mut(&mut self) -> impl Iterator<Item = &mut Queue> {
+        let users = self.accounts.values_mut().map(|account| &mut account.queue);
+        users.chain(self.bots.queues_mut().map(|(_, queue)| queue))
+    }
+
+    /// Counts the errand and draws the fault that is meant for it.
+    pub fn admit(&mut self, errand: &Errand) -> Option<Fault> {
+        let target = errand.target();
+        *self.stats.requests.entry(target.map_or("unknown", Target::name)).or_default() += 1;
+        let user = match errand {
+            Errand::Call(call) => call.visitor.as_ref().and_then(|visitor| self.user_of(visitor)),
+            Errand::Token(parameters) => {
+                let secret = parameters.text("refresh_token").or_else(|| parameters.text("code"));
+                secret.and_then(|secret| self.tokens.user_behind(secret))
+            }
+        };
+        let fault = self.faults.draw(target, user)?;
+        self.stats.faults += 1;
+        Some(fault)
+    }
+
+    /// Counts a call refused by the operating limiter.
+    pub fn count_blocked(&mut self) {
+        self.stats.blocked += 1;
+    }
+
+    /// Counts a call that came to an address the portal has left.
+    pub fn count_redirect(&mut self) {
+        self.stats.redirected += 1;
+    }
+
+    /// Carries out `call`.
+    pub fn execute(&mut self, call: &Call, passage: Passage) -> Executed {
+        let started = self.now();
+        let answer = self.answer(call, started, passage);
+        self.stats.refused += u64::from(answer.is_err());
+        let effort = answer.as_ref().map_or(Effort::none(started.as_second()), |(_, effort)| *effort);
+        Executed {
+            outcome: answer.map(|(outcome, _)| outcome),
+            effort,
+            origin: self.origin(call),
+            started,
+            finished: self.clock.now(),
+            switches: self.switches,
+        }
+    }
+
+    /// The checks in the portal's order, then the method (PORTAL.md 1.3).
+    fn answer(
+        &mut self,
+        call: &Call,
+        now: Timestamp,
+        passage: Passage,
+    ) -> Result<(Outcome, Effort), Refusal> {
+        if self.switches.bucket.is_some_and(|size| !self.bucket.admits(size, now)) {
+            self.stats.limited += 1;
+            return Err(Refusal::query_limit_exceeded());
+        }
+        if self.switches.closed {
+            return Err(Refusal::portal_deleted());
+        }
+        let method = call.method.ok_or_else(Refusal::method_not_found)?;
+        let situation = Situation { now_s: now.as_second(), passage };
+        let caller = self.authorise(call, method, situation.now_s)?;
+        if !matches!(call.verb, Verb::GET | Verb::POST) {
+            return Err(Refusal::invalid_http_method());
+        }
+        self.perform(method, &caller, &call.parameters, situation)
+    }
+
+    /// The queue of `user`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub fn queue_of(&mut self, user: u64) -> Result<&mut Queue, Refusal> {
+        let account = self.accounts.get_mut(&user).ok_or_else(Refusal::inactive_user)?;
+        Ok(&mut account.queue)
+    }
+
+    /// What unsubscribing does to the rows of a queue.
+    pub fn farewell(&self) -> Farewell {
+        if self.switches.purge_on_unsubscribe { Farewell::Purge } else { Farewell::Keep }
+    }
+
+    /// Allots the next event id.
+    pub fn allot(&mut self) -> u64 {
+        self.counter.allot()
+    }
+
+    /// Sets the counter. A lower one is that of a restored portal, so later rows vanish
+    /// (PORTAL.md 2.4); returns the next id.
+    pub fn set_counter(&mut self, next: u64) -> u64 {
+        let next = self.counter.set(next);
+        for queue in self.queues_mut() {
+            queue.roll_back(next);
+        }
+        next
+    }
+
+    /// The counts so far.
+    pub fn stats(&self) -> Stats {
+        let users = self.accounts.iter().map(|(id, account)| (*id, account.queue.stats())).collect();
+        let bots = self.bots.queues().map(|(id, queue)| (id, queue.stats())).collect();
+        Stats { users, bots, faults_left: self.faults.left(), ..self.stats.clone() }
+    }
+}

@@ -1,0 +1,9 @@
+//! The sandbox over real TCP.
+
+mod basics;
+mod bench;
+mod bots;
+mod event_methods;
+mod late_ids;
+mod limits;
+mod oauth;

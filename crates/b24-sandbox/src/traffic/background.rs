@@ -1,0 +1,65 @@
+//! Things that happen by themselves, at the rate of the switches, and their rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::http::state::Shared;
+use crate::rest::reader::Reader;
+use crate::state::portal::{Account, Portal};
+use crate::traffic::scene::{Happening, Scene};
+use crate::wire::payload;
+
+/// How often the chatter looks whether something is due.
+const BEAT: Duration = Duration::from_millis(25);
+
+/// More events in one second than this are not made, whatever the switch says.
+const RATE_MAX: f64 = 100_000.0;
+
+/// Lets things happen at the rate of the switches, until the stop.
+pub async fn chat(shared: Arc<Shared>) {
+    let mut due = 0.0;
+    let mut last = Instant::now();
+    while shared.stop.run_until_cancelled(tokio::time::sleep(BEAT)).await.is_some() {
+        let rate = shared.portal().switches.rate.clamp(0.0, RATE_MAX);
+        // After a pause nobody wants more than a second's worth at once.
+        due = f64::min(due + rate * last.elapsed().as_secs_f64(), rate);
+        last = Instant::now();
+        // A machine too slow for the rate still gets to look at the stop.
+        while due >= 1.0 && last.elapsed() < BEAT {
+            // What nobody is subscribed to has happened all the same.
+            let rows = u32::try_from(shared.portal().live()).unwrap_or(u32::MAX);
+            due -= f64::from(rows.max(1));
+        }
+    }
+}
+
+impl Portal {
+    /// Something happens in some chat: a row for each member who is subscribed. Returns how many.
+    pub fn live(&mut self) -> usize {
+        let now_s = self.now().as_second();
+        let scene = self.chatter.live(now_s);
+        let newcomer = scene.actor.as_ref().filter(|_| scene.happening == Happening::Join);
+        let mut readers = scene.room.members.clone();
+        readers.extend(newcomer.map(|person| person.id).filter(|id| !scene.room.members.contains(id)));
+        readers.into_iter().filter(|reader| self.tell(&scene, *reader, now_s)).count()
+    }
+
+    /// Writes the row of `scene` for `reader`, if that user is subscribed.
+    fn tell(&mut self, scene: &Scene, reader: u64, now_s: i64) -> bool {
+        let subscribed = |account: &Account| account.queue.is_subscribed();
+        if !self.accounts.get(&reader).is_some_and(subscribed) {
+            return false;
+        }
+        let data = self.payload(scene, reader);
+        let row = self.row(now_s, scene.happening.wire_name().into(), data.into());
+        self.write(Reader::User(reader), row).is_ok()
+    }
+
+    /// The payload of `scene` for `reader`, as this portal renders it.
+    pub fn payload(&self, scene: &Scene, reader: u64) -> String {
+        let action = if scene.withdrawn { "delete" } else { "add" };
+        payload::render(scene, reader, self.switches.reaction_action.then_some(action), self.switches.loaded)
+    }
+}

@@ -1,0 +1,8 @@
+//! What happens at the company: people, chats and the events that they cause.
+
+pub mod background;
+pub mod chat;
+pub mod generator;
+pub mod people;
+pub mod phrases;
+pub mod scene;

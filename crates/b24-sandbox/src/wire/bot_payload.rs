@@ -1,0 +1,332 @@
+//! The `ONIMBOTV2*` events of a bot that fetches: the shapes of `payload`, and `bot` in full form behind
+//! them (PORTAL.md 3.1, N9); and bots as methods return them, with their members in the server's order.
+
+use serde::Serialize;
+
+use crate::state::bots::{Bot, EventMode};
+use crate::traffic::scene::{Happening, Scene};
+use crate::wire::payload::{self, Loaded};
+use crate::wire::php_json;
+
+/// What a bot hears of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BotHappening {
+    /// Something a user hears of as well.
+    Chat(Happening),
+    /// The bot is deleted.
+    Delete,
+    /// Somebody opens its dialogue and brings a context along.
+    Context,
+    /// Somebody calls one of its commands.
+    Command,
+}
+
+impl BotHappening {
+    /// The event's name on the wire.
+    pub fn wire_name(self) -> &'static str {
+        match self {
+            Self::Chat(Happening::Add) => "ONIMBOTV2MESSAGEADD",
+            Self::Chat(Happening::Update) => "ONIMBOTV2MESSAGEUPDATE",
+            Self::Chat(Happening::Delete) => "ONIMBOTV2MESSAGEDELETE",
+            Self::Chat(Happening::Reaction(_)) => "ONIMBOTV2REACTIONCHANGE",
+            Self::Chat(Happening::Join) => "ONIMBOTV2JOINCHAT",
+            Self::Delete => "ONIMBOTV2DELETE",
+            Self::Context => "ONIMBOTV2CONTEXTGET",
+            Self::Command => "ONIMBOTV2COMMANDADD",
+        }
+    }
+
+    /// What `name` stands for, or `None` for a type no documentation knows.
+    pub fn from_wire(name: &str) -> Option<Self> {
+        let chat = [
+            Happening::Add,
+            Happening::Update,
+            Happening::Delete,
+            Happening::Reaction("like"),
+            Happening::Join,
+        ];
+        let chat = chat.into_iter().map(Self::Chat);
+        chat.chain([Self::Delete, Self::Context, Self::Command])
+            .find(|happening| happening.wire_name() == name)
+    }
+
+    /// What happens in the chat meanwhile.
+    pub fn in_chat(self) -> Happening {
+        match self {
+            Self::Chat(happening) => happening,
+            Self::Context => Happening::Join,
+            Self::Delete | Self::Command => Happening::Add,
+        }
+    }
+}
+
+/// The JSON of `data` of `scene`, as `bot` gets it. Its reactions always say which way they went.
+pub fn render(happening: BotHappening, scene: &Scene, bot: &Bot, loaded: Loaded) -> String {
+    let action = if scene.withdrawn { "delete" } else { "add" };
+    let chat = |loaded| payload::render(scene, bot.id, Some(action), loaded);
+    let data = match happening {
+        BotHappening::Delete => return farewell(bot),
+        BotHappening::Chat(_) => chat(loaded),
+        BotHappening::Context => {
+            let context = r#""context":{"entityId":164,"entityType":"task","source":"link"}"#;
+            // Behind `dialogId`, which holds no such text.
+            chat(loaded).replacen(r#","chat":"#, &format!(r#",{context},"chat":"#), 1)
+        }
+        BotHappening::Command => {
+            // The server does not look for the chat of a command that was written in a private one.
+            let loaded = if scene.room.private { Loaded::Nothing } else { loaded };
+            let command = php_json::render(&Command::of(&scene.message.text));
+            format!(r#"{{"command":{command},{}"#, &chat(loaded)[1..])
+        }
+    };
+    let shape = php_json::render(&BotShape::of(bot));
+    format!(r#"{},"bot":{shape}}}"#, data.strip_suffix('}').unwrap_or(&data))
+}
+
+/// The JSON of `data` of the event that tells a bot of its end.
+pub fn farewell(bot: &Bot) -> String {
+    format!(r#"{{"bot":{}}}"#, php_json::render(&BotShape::of(bot)))
+}
+
+/// `shape` of `bot`, and the account behind it.
+pub fn described(shape: &impl Serialize, bot: &Bot) -> String {
+    format!(r#"{{"bot":{},"users":[{}]}}"#, php_json::render(shape), php_json::render(&BotUser::of(bot)))
+}
+
+/// A page of bots.
+pub fn list(bots: &[&Bot], has_next_page: bool) -> String {
+    let shapes: Vec<BotShape> = bots.iter().map(|bot| BotShape::of(bot)).collect();
+    let users: Vec<BotUser> = bots.iter().map(|bot| BotUser::of(bot)).collect();
+    let (shapes, users) = (php_json::render(&shapes), php_json::render(&users));
+    format!(r#"{{"bots":{shapes},"users":{users},"hasNextPage":{has_next_page}}}"#)
+}
+
+/// A bot as its owner sees it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BotShape<'a> {
+    id: u64,
+    code: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    is_hidden: bool,
+    is_support_openline: bool,
+    is_reactions_enabled: bool,
+    background_id: Option<&'a str>,
+    language: &'static str,
+    module_id: &'static str,
+    event_mode: EventMode,
+    count_message: u32,
+    count_command: u32,
+    count_chat: u32,
+    count_user: u32,
+}
+
+impl<'a> BotShape<'a> {
+    /// What there is to say of `bot`.
+    pub fn of(bot: &'a Bot) -> Self {
+        let profile = &bot.profile;
+        Self {
+            id: bot.id,
+            code: &profile.code,
+            kind: &profile.kind,
+            is_hidden: profile.is_hidden,
+            is_support_openline: profile.is_support_openline,
+            is_reactions_enabled: profile.is_reactions_enabled,
+            background_id: profile.background_id.as_deref(),
+            language: "ru",
+            module_id: "rest",
+            event_mode: profile.event_mode,
+            count_message: 0,
+            count_command: 0,
+            count_chat: 0,
+            count_user: 0,
+        }
+    }
+}
+
+/// A bot as strangers see it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShortShape<'a> {
+    id: u64,
+    code: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    is_hidden: bool,
+    is_support_openline: bool,
+    is_reactions_enabled: bool,
+    background_id: Option<&'a str>,
+}
+
+impl<'a> ShortShape<'a> {
+    /// What there is to say of `bot`.
+    pub fn of(bot: &'a Bot) -> Self {
+        let profile = &bot.profile;
+        Self {
+            id: bot.id,
+            code: &profile.code,
+            kind: &profile.kind,
+            is_hidden: profile.is_hidden,
+            is_support_openline: profile.is_support_openline,
+            is_reactions_enabled: profile.is_reactions_enabled,
+            background_id: profile.background_id.as_deref(),
+        }
+    }
+}
+
+/// The account behind a bot, as methods return it beside the bot.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the wire's shape")]
+struct BotUser<'a> {
+    id: u64,
+    active: bool,
+    name: String,
+    first_name: &'a str,
+    last_name: &'a str,
+    work_position: &'a str,
+    color: &'static str,
+    avatar: &'static str,
+    gender: &'static str,
+    birthday: &'static str,
+    extranet: bool,
+    bot: bool,
+    connector: bool,
+    external_auth_id: &'static str,
+    status: &'static str,
+    idle: bool,
+    last_activity_date: bool,
+    absent: bool,
+    departments: [u64; 1],
+    phones: bool,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+impl<'a> BotUser<'a> {
+    fn of(bot: &'a Bot) -> Self {
+        let profile = &bot.profile;
+        Self {
+            id: bot.id,
+            active: true,
+            name: format!("{} {}", profile.name, profile.last_name).trim().to_owned(),
+            first_name: &profile.name,
+            last_name: &profile.last_name,
+            work_position: &profile.work_position,
+            color: "#df532d",
+            avatar: "",
+            gender: "M",
+            birthday: "",
+            extranet: false,
+            bot: true,
+            connector: false,
+            external_auth_id: "bot",
+            status: "online",
+            idle: false,
+            last_activity_date: false,
+            absent: false,
+            departments: [1],
+            phones: false,
+            kind: "bot",
+        }
+    }
+}
+
+/// A command as it was typed.
+#[derive(Serialize)]
+struct Command<'a> {
+    id: u64,
+    #[serde(rename = "command")]
+    name: &'a str,
+    params: &'a str,
+    context: &'static str,
+}
+
+impl<'a> Command<'a> {
+    /// The command at the start of `text`; one that has none counts as `/help` with all of it.
+    fn of(text: &'a str) -> Self {
+        let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let (name, params) = if first.starts_with('/') { (first, rest) } else { ("/help", text) };
+        Self { id: 78, name, params, context: "textarea" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::faults::rewrite::Members;
+    use crate::state::bots::{Bots, Owner, Profile};
+    use crate::state::rng::Dice;
+    use crate::traffic::generator::Chatter;
+
+    const TYPES: [(&str, &[&str]); 8] = [
+        ("ONIMBOTV2MESSAGEADD", &["message", "chat", "user", "language"]),
+        ("ONIMBOTV2MESSAGEUPDATE", &["message", "chat", "user", "language"]),
+        ("ONIMBOTV2MESSAGEDELETE", &["messageId", "chat", "user", "language"]),
+        ("ONIMBOTV2JOINCHAT", &["dialogId", "chat", "user", "language"]),
+        ("ONIMBOTV2DELETE", &[]),
+        ("ONIMBOTV2CONTEXTGET", &["dialogId", "context", "chat", "user", "language"]),
+        ("ONIMBOTV2COMMANDADD", &["command", "message", "chat", "user", "language"]),
+        ("ONIMBOTV2REACTIONCHANGE", &["reaction", "action", "message", "chat", "user", "language"]),
+    ];
+
+    fn written(name: &str, text: Option<&str>, chat: Option<u64>) -> String {
+        let mut bots = Bots::new(1);
+        bots.add(456, Owner::App("local.1".into()), Profile::new("support", "Support"));
+        let mut chatter = Chatter::new(1, 3, Dice::new(1, 1));
+        let room = chatter.room_of_bot(456, chat);
+        let happening = BotHappening::from_wire(name).unwrap();
+        assert_eq!(happening.wire_name(), name);
+        let mut scene = chatter.stage(room, happening.in_chat(), 0);
+        if let Some(text) = text {
+            scene.message.text = text.into();
+        }
+        render(happening, &scene, bots.get(456).unwrap(), Loaded::Whole)
+    }
+
+    fn rendered(name: &str, text: Option<&str>) -> Value {
+        serde_json::from_str(&written(name, text, None)).unwrap()
+    }
+
+    #[test]
+    fn every_type_has_its_members_in_the_servers_order_and_the_bot_last() {
+        for (name, members) in TYPES {
+            let data = written(name, None, None);
+            let Members(written) = serde_json::from_str(&data).unwrap();
+            let names: Vec<_> = written.iter().map(|(name, _)| name.as_str()).collect();
+            let expected: Vec<_> = members.iter().copied().chain(["bot"]).collect();
+            assert_eq!(names, expected, "{name}");
+            let bot = written.last().unwrap().1.get();
+            assert!(bot.starts_with(r#"{"id":456,"code":"support","type":"bot","#), "{bot}");
+            assert!(bot.contains(r#""eventMode":"fetch""#) && !bot.contains("appId"), "{bot}");
+        }
+    }
+
+    #[test]
+    fn a_command_in_a_private_chat_comes_without_the_chat() {
+        // The third chat is private.
+        let data = written("ONIMBOTV2COMMANDADD", None, Some(320));
+        assert!(data.contains(r#","chat":[],"#), "{data}");
+        assert!(!written("ONIMBOTV2COMMANDADD", None, Some(318)).contains(r#","chat":[],"#));
+    }
+
+    #[test]
+    fn a_reaction_says_which_way_it_went() {
+        let action = rendered("ONIMBOTV2REACTIONCHANGE", None)["action"].clone();
+        assert!(["add", "delete"].contains(&action.as_str().unwrap()));
+    }
+
+    #[test]
+    fn a_command_is_taken_from_the_text() {
+        let command = |text| rendered("ONIMBOTV2COMMANDADD", Some(text))["command"].clone();
+        assert_eq!(
+            (&command("/ping")["command"], &command("/ping")["params"]),
+            (&json!("/ping"), &json!(""))
+        );
+        assert_eq!(command("/sum 1 2")["params"], "1 2");
+        assert_eq!(command("sum 1 2")["command"], "/help");
+    }
+}

@@ -1,0 +1,225 @@
+//! The envelope around every answer, success and failure, with its quirks (PORTAL.md 1.3, 8).
+
+use std::io::Write as _;
+
+use axum::body::Bytes;
+use axum::http::header::{CONTENT_TYPE, DATE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use serde_json::Value;
+
+use crate::rest::limits::operating::Effort;
+use crate::rest::method::Outcome;
+use crate::rest::methods::offline::Listing;
+use crate::rest::refusal::Refusal;
+use crate::state::clock::iso;
+use crate::state::portal::Executed;
+use crate::state::switches::Switches;
+use crate::wire::batch_page;
+use crate::wire::page;
+use crate::wire::php_json;
+
+/// A complete answer, before anything happens to it on its way.
+pub type Answer = Response<Bytes>;
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+/// What PHP prints of a mistake in a file that somebody has edited.
+const NOISE_BEFORE: &[u8] = b"<br />\n<b>Warning</b>:  Undefined variable $arResult in \
+    <b>/home/bitrix/www/bitrix/php_interface/init.php</b> on line <b>12</b><br />\n";
+
+/// What a template prints at the end of every page.
+const NOISE_AFTER: &[u8] = b"\n<!-- 0.0312 s, 14 queries -->\n";
+
+const JSON: &str = "application/json; charset=utf-8";
+
+/// What the portal answers to a call.
+pub fn answer(executed: &Executed) -> Answer {
+    let (status, mut body) = match &executed.outcome {
+        Ok(outcome) => (StatusCode::OK, success(outcome, executed)),
+        Err(refusal) => failure(refusal, executed),
+    };
+    if executed.switches.noise_after {
+        body.extend_from_slice(NOISE_AFTER);
+    }
+    let mut answer = json(status, body.into());
+    add_headers(answer.headers_mut(), executed);
+    answer
+}
+
+/// A body with the headers every JSON answer has.
+pub fn json(status: StatusCode, body: Bytes) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    let fixed = [
+        (CONTENT_TYPE, JSON),
+        (HeaderName::from_static("access-control-allow-origin"), "*"),
+        (HeaderName::from_static("x-content-type-options"), "nosniff"),
+    ];
+    let fixed = fixed.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value)));
+    answer.headers_mut().extend(fixed);
+    answer
+}
+
+/// `Date` follows the portal's clock, and the cloud tells its effort.
+fn add_headers(headers: &mut HeaderMap, executed: &Executed) {
+    let seconds = executed.finished.duration_since(executed.started).as_secs_f64();
+    let seconds = |share: f64| HeaderValue::try_from(format!("{:.10}", seconds * share)).ok();
+    let owner = HeaderValue::try_from(&executed.origin);
+    headers.extend(date(executed.finished));
+    // About what the processes of a real portal are seen to take of the whole.
+    let named = [
+        (HeaderName::from_static("x-bitrix-rest-application"), owner.ok()),
+        (HeaderName::from_static("x-bitrix-rest-time"), seconds(1.0)),
+        (HeaderName::from_static("x-bitrix-rest-user-time"), seconds(0.5)),
+        (HeaderName::from_static("x-bitrix-rest-system-time"), seconds(0.25)),
+    ];
+    headers.extend(named.into_iter().filter_map(|(name, value)| Some((name, value?))));
+}
+
+/// The header `Date`, by the portal's clock.
+pub fn date(at: Timestamp) -> Option<(HeaderName, HeaderValue)> {
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
+    Some((DATE, HeaderValue::try_from(date).ok()?))
+}
+
+fn failure(refusal: &Refusal, executed: &Executed) -> (StatusCode, Vec<u8>) {
+    let mut body = opening(executed, 0);
+    body.extend_from_slice(php_json::render(&refusal.body).as_bytes());
+    (refusal.status(), body)
+}
+
+fn success(outcome: &Outcome, executed: &Executed) -> Vec<u8> {
+    let mut body = match outcome {
+        Outcome::Page(page) => opening(executed, page::size_hint(page)),
+        Outcome::List(_) | Outcome::Value(_) | Outcome::Written(_) | Outcome::Batch(_) => {
+            opening(executed, 0)
+        }
+    };
+    body.extend_from_slice(b"{\"result\":");
+    write_outcome(&mut body, outcome, &executed.switches);
+    if let Outcome::List(list) = outcome {
+        write_place(&mut body, list);
+    }
+    body.extend_from_slice(b",\"time\":");
+    write_time(&mut body, executed);
+    body.push(b'}');
+    body
+}
+
+/// `total` and `next` stand beside `result` (PORTAL.md 8).
+fn write_place(body: &mut Vec<u8>, list: &Listing) {
+    // Writing to a Vec cannot fail.
+    let _infallible = write!(body, r#","total":{}"#, list.total);
+    if let Some(next) = list.next {
+        let _infallible = write!(body, r#","next":{next}"#);
+    }
+}
+
+/// Appends what stands behind `result`.
+pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome, switches: &Switches) {
+    match outcome {
+        Outcome::Page(page) => page::write(body, page, switches),
+        Outcome::List(Listing { rows: value, .. }) | Outcome::Value(value) => {
+            body.extend_from_slice(php_json::render(value).as_bytes());
+        }
+        Outcome::Written(json) => body.extend_from_slice(json.as_bytes()),
+        Outcome::Batch(parts) => batch_page::write(body, parts),
+    }
+}
+
+/// What stands behind `result`, as whoever reads it gets it.
+pub fn result(outcome: &Outcome, switches: &Switches) -> Value {
+    let mut body = Vec::new();
+    write_outcome(&mut body, outcome, switches);
+    serde_json::from_slice(&body).unwrap_or_default()
+}
+
+/// Room for the body, and what stands before it if the portal's files were edited badly.
+fn opening(executed: &Executed, size: usize) -> Vec<u8> {
+    let mut body = Vec::with_capacity(size + 512);
+    if executed.switches.bom {
+        body.extend_from_slice(BOM);
+    }
+    if executed.switches.noise_before {
+        body.extend_from_slice(NOISE_BEFORE);
+    }
+    body
+}
+
+/// Appends `time`. Current builds truncate `start`, so `duration` is off by up to a second (PORTAL.md 8).
+pub fn write_time(body: &mut Vec<u8>, executed: &Executed) {
+    let switches = executed.switches;
+    let quote = if switches.time_as_strings { "\"" } else { "" };
+    let (started, finished) = (executed.started, executed.finished);
+    let finish = float(finished);
+    let (start, duration, processing) = if switches.float_time {
+        let effort = finished.duration_since(started).as_secs_f64();
+        (format!("{:?}", float(started)), effort, format!("{effort:?}"))
+    } else {
+        let second = started.as_second();
+        let whole = Timestamp::from_second(second).unwrap_or(started);
+        (second.to_string(), finished.duration_since(whole).as_secs_f64(), "0".into())
+    };
+    let (date_start, date_finish) = (iso(started.as_second()), iso(finished.as_second()));
+    // Writing to a Vec cannot fail.
+    let _infallible = write!(
+        body,
+        r#"{{"start":{quote}{start}{quote},"finish":{quote}{finish:?}{quote},"duration":{quote}{duration:?}{quote},"processing":{quote}{processing}{quote},"date_start":"{date_start}","date_finish":"{date_finish}""#,
+    );
+    if switches.operating {
+        let Effort { operating_s, reset_at_s } = executed.effort;
+        // PHP writes a sum of floats as a float, and the empty sum as an integer.
+        let operating = if operating_s > 0.0 { format!("{operating_s:?}") } else { "0".into() };
+        let _infallible = write!(
+            body,
+            r#","operating_reset_at":{quote}{reset_at_s}{quote},"operating":{quote}{operating}{quote}"#
+        );
+    }
+    body.push(b'}');
+}
+
+fn float(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(switches: Switches) -> (Vec<u8>, Value) {
+        let started = Timestamp::from_millisecond(1_787_206_502_250).unwrap();
+        let finished = Timestamp::from_millisecond(1_787_206_502_750).unwrap();
+        let outcome = Ok(Outcome::Value(Value::Bool(true)));
+        let effort = Effort { operating_s: 0.0, reset_at_s: 1_787_207_102 };
+        let answer =
+            answer(&Executed { outcome, effort, origin: "webhook1".into(), started, finished, switches });
+        assert_eq!(answer.headers()[DATE], "Thu, 20 Aug 2026 06:15:02 GMT");
+        let body = answer.into_body().to_vec();
+        let json = serde_json::from_slice(body.strip_prefix(BOM).unwrap_or(&body)).unwrap();
+        (body, json)
+    }
+
+    #[test]
+    fn start_is_truncated_and_duration_with_it() {
+        let (body, json) = answered(Switches::default());
+        assert!(body.starts_with(br#"{"result":true,"time":{"start":1787206502,"finish":1787206502.75,"#));
+        assert_eq!(json["time"]["duration"], 0.75);
+        assert_eq!(json["time"]["processing"], 0);
+        assert_eq!(json["time"]["date_start"], "2026-08-20T09:15:02+03:00");
+        assert_eq!(json["time"]["operating_reset_at"], 1_787_207_102);
+    }
+
+    #[test]
+    fn older_and_odder_envelopes() {
+        let older = Switches { float_time: true, operating: false, ..Switches::default() };
+        let time = answered(older).1["time"].clone();
+        assert_eq!((&time["start"], &time["duration"]), (&1_787_206_502.25.into(), &0.5.into()));
+        assert!(time.get("operating").is_none() && time.get("operating_reset_at").is_none());
+
+        let odd = Switches { bom: true, time_as_strings: true, ..Switches::default() };
+        let (body, json) = answered(odd);
+        assert!(body.starts_with(BOM));
+        assert_eq!(json["time"]["start"], "1787206502");
+    }
+}
