@@ -47,14 +47,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use crate::queue::seed::{Order, OrderError, Recorded};
+pub use crate::queue::owner::OrderError;
+pub use crate::queue::seed::{Order, Recorded};
 pub use crate::state::counters::{QueueStats, Stats};
 
-use crate::http::server::serve;
+use crate::http::residence::Residence;
+use crate::http::server::serve_all;
 use crate::http::state::Shared;
 use crate::state::apps::FIRST_CLIENT_ID;
 use crate::state::portal::Portal;
@@ -118,9 +121,11 @@ impl Sandbox {
         let stop = CancellationToken::new();
         let mut portal = Portal::new(&config);
         record_backlog(&mut portal, config.backlog);
-        let shared = Arc::new(Shared::new(portal, listener.local_addr()?, stop.clone()));
+        let (moves, later) = mpsc::unbounded_channel();
+        let residence = Residence::new(listener.local_addr()?, moves);
+        let shared = Arc::new(Shared::new(portal, residence, stop.clone()));
         let tasks = vec![
-            tokio::spawn(serve(listener, Arc::clone(&shared))),
+            tokio::spawn(serve_all(listener, later, Arc::clone(&shared))),
             tokio::spawn(traffic::background::chat(Arc::clone(&shared))),
         ];
         Ok(Self { shared, tasks, guard: stop.drop_guard() })
@@ -186,9 +191,8 @@ impl Sandbox {
 
     /// Stops listening and waits, for a moment at most, until the open connections are done.
     pub async fn stop(self) {
-        let Self { shared, mut tasks, guard } = self;
+        let Self { tasks, guard, .. } = self;
         drop(guard);
-        tasks.extend(shared.residence().take_servers());
         for task in tasks {
             // A connection that outlives the grace, or a task that panicked, changes nothing here.
             let _ended = timeout(STOP_GRACE, task).await;

@@ -12,20 +12,19 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::control::apps;
 use crate::control::bots;
 use crate::control::handlers;
 use crate::control::queues;
+use crate::control::relocation;
+use crate::control::reply::{Complaint, Reply, Shares, account, read};
 use crate::faults::script::Fault;
-use crate::http::relocation;
 use crate::http::state::Shared;
-use crate::queue::seed::OrderError;
 use crate::state::clock::Clock;
 use crate::state::counters::Stats;
-use crate::state::portal::{Account, Portal};
+use crate::state::portal::Account;
 use crate::traffic::people::Person;
 
 /// What `GET /sandbox` says.
@@ -33,12 +32,6 @@ const HELP: &str = include_str!("help.txt");
 
 /// Orders may bring payloads and faults may bring bodies, but not without end.
 const BODY_MAX: usize = 32 << 20;
-
-/// How the handlers get at the sandbox.
-pub type Shares = State<Arc<Shared>>;
-
-/// What a handler answers.
-pub type Reply = Result<Json<Value>, Complaint>;
 
 /// The routes of the control API.
 pub fn routes() -> Router<Arc<Shared>> {
@@ -71,43 +64,6 @@ async fn admit_neighbours_only(
         return next.run(request).await;
     }
     Complaint(StatusCode::FORBIDDEN, "the control API answers this machine only".into()).into_response()
-}
-
-/// A request that cannot be met, and why.
-pub struct Complaint(pub StatusCode, pub String);
-
-impl Complaint {
-    #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`, which gives the error away")]
-    /// The order cannot be carried out as it stands.
-    pub fn unfit(reason: impl ToString) -> Self {
-        Self(StatusCode::BAD_REQUEST, reason.to_string())
-    }
-}
-
-impl IntoResponse for Complaint {
-    fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
-    }
-}
-
-impl From<OrderError> for Complaint {
-    fn from(error: OrderError) -> Self {
-        let status = match error {
-            OrderError::UnknownUser(_) | OrderError::UnknownBot(_) => StatusCode::NOT_FOUND,
-            OrderError::Unfit(_) => StatusCode::BAD_REQUEST,
-        };
-        Self(status, error.to_string())
-    }
-}
-
-/// Reads a body as JSON whatever its content type claims; an empty one is `{}`.
-pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { &body[..] };
-    serde_json::from_slice(body).map_err(Complaint::unfit)
-}
-
-pub fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
-    portal.accounts.get_mut(&user).ok_or_else(|| OrderError::UnknownUser(user).into())
 }
 
 async fn users(State(shared): Shares) -> Reply {

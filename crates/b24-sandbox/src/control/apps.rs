@@ -10,11 +10,15 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::control::api::{Complaint, Reply, Shares, account, read};
+use crate::control::reply::Complaint;
+use crate::control::reply::Reply;
+use crate::control::reply::Shares;
+use crate::control::reply::account;
+use crate::control::reply::read;
 use crate::http::state::Shared;
+use crate::oauth::answer;
 use crate::oauth::grant::{GrantType, Issue};
 use crate::oauth::landing;
-use crate::oauth::routes;
 use crate::state::apps::{App, NextRefresh};
 use crate::state::portal::Portal;
 
@@ -84,7 +88,7 @@ async fn login(State(shared): Shares, Path(client_id): Path<String>, body: Bytes
     account(&mut portal, user)?;
     let now_s = portal.now().as_second();
     let pair = portal.tokens.issue(&app, user, now_s);
-    Ok(Json(routes::describe(&Issue { app, pair, grant_type: GrantType::Refresh }, &portal, &shared)))
+    Ok(Json(answer::describe(&Issue { app, pair, grant_type: GrantType::Refresh }, &portal, &shared)))
 }
 
 #[derive(Deserialize)]

@@ -10,7 +10,10 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::control::api::{Complaint, Reply, Shares, read};
+use crate::control::reply::Complaint;
+use crate::control::reply::Reply;
+use crate::control::reply::Shares;
+use crate::control::reply::read;
 use crate::http::state::Shared;
 use crate::state::bots::{Bot, Bots, EventMode, Owner, Profile};
 

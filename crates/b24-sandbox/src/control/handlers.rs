@@ -10,8 +10,10 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::control::api::{Reply, Shares, read};
 use crate::control::apps::find;
+use crate::control::reply::Reply;
+use crate::control::reply::Shares;
+use crate::control::reply::read;
 use crate::http::state::Shared;
 use crate::state::apps::FIRST_CLIENT_ID;
 use crate::state::handlers::{Delivery, Handler};

@@ -5,3 +5,5 @@ pub mod apps;
 pub mod bots;
 pub mod handlers;
 pub mod queues;
+pub mod relocation;
+pub mod reply;

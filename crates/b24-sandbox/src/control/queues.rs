@@ -9,10 +9,13 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::control::api::{Reply, Shares, read};
+use crate::control::reply::Reply;
+use crate::control::reply::Shares;
+use crate::control::reply::read;
 use crate::http::state::Shared;
+use crate::queue::owner::Reader;
+use crate::queue::owner::Whose;
 use crate::queue::seed::Order;
-use crate::rest::reader::{Reader, Whose};
 
 /// The routes to the queues.
 pub fn routes() -> Router<Arc<Shared>> {

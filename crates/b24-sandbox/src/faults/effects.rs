@@ -1,8 +1,8 @@
 //! What each fault makes of an answer.
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, DATE, LOCATION};
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::header::DATE;
+use axum::http::{Response, StatusCode};
 use serde_json::{Map, Value};
 
 use crate::faults::rewrite::rewrite;
@@ -12,6 +12,7 @@ use crate::http::request::Errand;
 use crate::http::state::Shared;
 use crate::queue::buffer::{Page, Passage};
 use crate::wire::envelope::{self, Answer};
+use crate::wire::html::{html_answer, page, redirect};
 use crate::wire::php_json;
 
 /// Answers `errand` as `fault` has it.
@@ -82,41 +83,6 @@ fn error(
     body.extend(description.map(|text| ("error_description".into(), text.into())));
     body.extend(extra);
     envelope::json(status, php_json::render(&body).into()).map(Body::from)
-}
-
-fn page(status: StatusCode, content_type: &str, body: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    if let Ok(content_type) = HeaderValue::try_from(content_type) {
-        response.headers_mut().insert(CONTENT_TYPE, content_type);
-    }
-    response
-}
-
-/// The page of a front end that is overloaded.
-pub fn html_answer(status: StatusCode) -> Answer {
-    let mut answer = Response::new(html(status).into());
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    answer
-}
-
-fn html(status: StatusCode) -> String {
-    format!(
-        "<!DOCTYPE html>\n<html><head><title>{status}</title>\n<style>body{{font-family:sans-serif;\
-         background:#eef2f4;text-align:center;padding-top:20vh}}</style></head>\n<body><h1>{status}</h1>\n\
-         <p>Сервис временно недоступен. Мы уже знаем об этом &mdash; попробуйте обновить страницу через минуту.</p>\n\
-         </body></html>\n"
-    )
-}
-
-/// A redirect to `location`, with the body of a front end.
-pub fn redirect(status: StatusCode, location: &str) -> Response<Body> {
-    let mut response = page(status, "text/html; charset=utf-8", html(status));
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    response
 }
 
 /// Where to cut a body of `length` bytes: `at` is a share up to 1, a count of bytes above that.

@@ -1,11 +1,9 @@
 //! Edits to the JSON of a real answer that leave every byte they are not about as it is.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::faults::script::Edit;
+use crate::wire::members::Members;
 use crate::wire::php_json;
 
 /// `json` after `edits`, one by one; what cannot be carried out changes nothing.
@@ -55,33 +53,6 @@ fn replacement(child: Option<&RawValue>, rest: &[String], edit: &Edit) -> Option
 
 fn member((name, value): &(String, Box<RawValue>)) -> String {
     format!("{}:{}", php_json::render(name), value.get())
-}
-
-/// An object's members in their order.
-pub struct Members(pub Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Members(members))
-    }
 }
 
 #[cfg(test)]

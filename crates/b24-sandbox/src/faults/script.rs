@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
-use crate::http::request::Target;
+use crate::rest::input::target::Target;
 
 /// One entry of the script.
 #[derive(Clone, Debug)]

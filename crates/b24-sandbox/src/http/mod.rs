@@ -1,7 +1,9 @@
 //! HTTP below `/rest/`, and where the portal listens.
 
-pub mod relocation;
+pub mod forward;
 pub mod request;
+pub mod residence;
+pub mod respond;
 pub mod routes;
 pub mod server;
 pub mod state;

@@ -2,14 +2,17 @@
 
 use axum::http::StatusCode;
 
-use crate::faults::effects;
+use crate::faults::script::Fault;
 use crate::http::state::Shared;
-use crate::oauth::routes;
+use crate::oauth::answer;
 use crate::queue::buffer::{Page, Passage};
-use crate::rest::call::Call;
-use crate::rest::method::{Method, Outcome};
-use crate::rest::parameter::Parameters;
+use crate::rest::input::call::Call;
+use crate::rest::input::parameter::Parameters;
+use crate::rest::input::target::Target;
+use crate::rest::outcome::Outcome;
+use crate::state::portal::Portal;
 use crate::wire::envelope::{self, Answer};
+use crate::wire::html;
 
 /// One request that faults can be meant for.
 #[derive(Debug)]
@@ -18,35 +21,6 @@ pub enum Errand {
     Call(Call),
     /// `/oauth/token/`.
     Token(Parameters),
-}
-
-/// What an errand is about: the fault script aims at it, the stats count by it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Target {
-    /// A method.
-    Method(Method),
-    /// The token endpoint.
-    Token,
-}
-
-impl Target {
-    /// The target called `name` in whatever case.
-    pub fn find(name: &str) -> Option<Self> {
-        let token = Self::Token;
-        if name.eq_ignore_ascii_case(token.name()) {
-            Some(token)
-        } else {
-            Method::find(name).map(Self::Method)
-        }
-    }
-
-    /// The documented spelling.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Method(method) => method.name(),
-            Self::Token => "oauth/token",
-        }
-    }
 }
 
 impl Errand {
@@ -62,11 +36,11 @@ impl Errand {
     pub fn answer(&self, shared: &Shared, passage: Passage, bend: impl FnOnce(&mut Page)) -> Answer {
         let call = match self {
             Self::Call(call) => call,
-            Self::Token(parameters) => return routes::answer(parameters, shared),
+            Self::Token(parameters) => return answer::answer(parameters, shared),
         };
         let mut portal = shared.portal();
         if portal.switches.html {
-            return effects::html_answer(StatusCode::OK);
+            return html::html_answer(StatusCode::OK);
         }
         let mut executed = portal.execute(call, passage);
         drop(portal);
@@ -74,5 +48,23 @@ impl Errand {
             bend(page);
         }
         envelope::answer(&executed)
+    }
+}
+
+impl Portal {
+    /// Counts the errand and draws the fault that is meant for it.
+    pub fn admit(&mut self, errand: &Errand) -> Option<Fault> {
+        let target = errand.target();
+        *self.stats.requests.entry(target.map_or("unknown", Target::name)).or_default() += 1;
+        let user = match errand {
+            Errand::Call(call) => call.visitor.as_ref().and_then(|visitor| self.user_of(visitor)),
+            Errand::Token(parameters) => {
+                let secret = parameters.text("refresh_token").or_else(|| parameters.text("code"));
+                secret.and_then(|secret| self.tokens.user_behind(secret))
+            }
+        };
+        let fault = self.faults.draw(target, user)?;
+        self.stats.faults += 1;
+        Some(fault)
     }
 }

@@ -1,4 +1,4 @@
-//! The portal's HTTP server at one address.
+//! The portal's HTTP server, at every address that it has had.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,21 +8,38 @@ use axum::middleware;
 use axum::routing::any;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
 
-use crate::http::relocation::{self, Doorplate};
+use crate::http::forward::{self, Doorplate};
 use crate::http::routes;
 use crate::http::state::Shared;
 use crate::{control, oauth};
 
+/// Answers at `first`, and at each address that the portal moves to `later`, until the stop.
+pub async fn serve_all(first: TcpListener, mut later: UnboundedReceiver<TcpListener>, shared: Arc<Shared>) {
+    let mut servers = JoinSet::new();
+    servers.spawn(serve(first, Arc::clone(&shared)));
+    loop {
+        tokio::select! {
+            Some(listener) = later.recv() => {
+                servers.spawn(serve(listener, Arc::clone(&shared)));
+            }
+            () = shared.stop.cancelled() => break,
+        }
+    }
+    servers.join_all().await;
+}
+
 /// Answers at one address until the stop.
-pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let stop = shared.stop.clone();
     let address = listener.local_addr().unwrap_or(shared.address);
     let door = Doorplate { address, shared: Arc::clone(&shared) };
     let router = Router::new()
         .route("/rest", any(routes::rest))
         .route("/rest/{*call}", any(routes::rest))
-        .layer(middleware::from_fn_with_state(door, relocation::forward))
+        .layer(middleware::from_fn_with_state(door, forward::forward))
         .merge(oauth::routes::routes())
         .merge(control::api::routes())
         .with_state(shared)

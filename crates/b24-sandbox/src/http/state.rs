@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::http::relocation::Residence;
+use crate::http::residence::Residence;
 use crate::state::portal::Portal;
 
 /// One running sandbox, as its requests see it.
@@ -20,9 +20,9 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// A sandbox that listens at `address`.
-    pub fn new(portal: Portal, address: SocketAddr, stop: CancellationToken) -> Self {
-        let residence = Mutex::new(Residence::new(address));
+    /// A sandbox with `portal` at `residence`.
+    pub fn new(portal: Portal, residence: Residence, stop: CancellationToken) -> Self {
+        let (address, residence) = (residence.address(), Mutex::new(residence));
         Self { portal: Mutex::new(portal), residence, address, stop }
     }
 

@@ -1,6 +1,6 @@
 //! The authorization server's decisions: who gets a code, who gets tokens (PORTAL.md 5).
 
-use crate::rest::parameter::Parameters;
+use crate::rest::input::parameter::Parameters;
 use crate::rest::refusal::Refusal;
 use crate::state::apps::App;
 use crate::state::portal::Portal;

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
 
 use crate::http::state::Shared;
-use crate::rest::parameter::Parameters;
+use crate::rest::input::parameter::Parameters;
 
 /// Where the landing page is.
 pub const PATH: &str = "/sandbox/landed";

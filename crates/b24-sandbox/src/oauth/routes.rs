@@ -10,18 +10,12 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use crate::http::request::Errand;
-use crate::http::routes::{read_parameters, respond};
+use crate::http::respond::{read_parameters, respond};
 use crate::http::state::Shared;
-use crate::oauth::grant::{GrantType, Issue};
 use crate::oauth::landing;
-use crate::rest::form::encode;
-use crate::rest::parameter::Parameters;
-use crate::state::portal::Portal;
-use crate::wire::envelope::{self, Answer};
-use crate::wire::php_json;
+use crate::rest::input::form::encode;
 
 /// A form with an identity, a secret and a token is far smaller.
 const BODY_MAX: usize = 64 << 10;
@@ -85,42 +79,4 @@ async fn token(State(shared): State<Arc<Shared>>, request: Request) -> Response 
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     respond(&Errand::Token(read_parameters(&parts, &body)), &shared).await
-}
-
-/// What the token endpoint answers.
-pub fn answer(parameters: &Parameters, shared: &Shared) -> Answer {
-    let mut portal = shared.portal();
-    let now = portal.now();
-    let (status, body) = match portal.issue_tokens(parameters, now.as_second()) {
-        Ok(issue) => {
-            let mut body = describe(&issue, &portal, shared);
-            if issue.grant_type == GrantType::Refresh {
-                portal.next_refresh.remove(&issue.app.client_id).unwrap_or_default().bend(&mut body);
-            }
-            (StatusCode::OK, body)
-        }
-        Err(refusal) => (refusal.status(), Value::Object(refusal.body)),
-    };
-    let mut answer = envelope::json(status, php_json::render(&body).into());
-    answer.headers_mut().extend(envelope::date(now));
-    answer
-}
-
-/// The answer of PORTAL.md 5.2. `domain` is the authorization server's. The documentation leaves `expires`
-/// out for an exchanged code, but the official Python client cannot do without it.
-pub fn describe(issue: &Issue, portal: &Portal, shared: &Shared) -> Value {
-    let Issue { app, pair, .. } = issue;
-    json!({
-        "access_token": pair.access_token,
-        "expires": pair.expires_s,
-        "expires_in": app.access_lifetime_s,
-        "scope": app.scopes.join(","),
-        "domain": shared.address.to_string(),
-        "server_endpoint": shared.rest_url(),
-        "status": "L",
-        "client_endpoint": shared.rest_url(),
-        "member_id": portal.member_id,
-        "user_id": pair.user,
-        "refresh_token": pair.refresh_token,
-    })
 }

@@ -4,52 +4,12 @@
 //! machine's clock, since the portal's can stand still.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
-
+use crate::queue::owner::OrderError;
+use crate::queue::owner::Reader;
 use crate::queue::row::Row;
-use crate::queue::seed::OrderError;
-use crate::rest::reader::Reader;
 use crate::state::portal::Portal;
-use crate::state::rng::Dice;
-
-/// The longest that a row can be late: an hour.
-const LATE_MAX_MS: u64 = 3_600_000;
-
-/// Rows that are committed after they were given an id, so that higher ids can show before them
-/// (PORTAL.md 2.9, hazard 2).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lateness {
-    /// How many of the rows are late, 0 to 1.
-    #[serde(deserialize_with = "share")]
-    pub share: f64,
-    /// How late they are at most; each by a chance of its own.
-    #[serde(deserialize_with = "up_to_ms")]
-    pub up_to_ms: u64,
-}
-
-impl Lateness {
-    /// How late the next row is, unless it shows at once.
-    fn draw(self, dice: &mut Dice) -> Option<Duration> {
-        let share = f64::from(u32::try_from(dice.roll() >> 32).unwrap_or(u32::MAX)) / 2_f64.powi(32);
-        let delay_ms = dice.roll() % (self.up_to_ms + 1);
-        (share < self.share).then(|| Duration::from_millis(delay_ms))
-    }
-}
-
-fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    let share = f64::deserialize(deserializer)?;
-    let fits = (0.0..=1.0).contains(&share);
-    fits.then_some(share).ok_or_else(|| de::Error::custom(format!("`share` must be 0 to 1, not {share}")))
-}
-
-fn up_to_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let delay_ms = u64::deserialize(deserializer)?;
-    let error = || de::Error::custom(format!("`up_to_ms` must not exceed {LATE_MAX_MS}, not {delay_ms}"));
-    (delay_ms <= LATE_MAX_MS).then_some(delay_ms).ok_or_else(error)
-}
 
 impl Portal {
     /// A row under the next id, dated by the database's clock.
@@ -79,23 +39,6 @@ impl Portal {
         let now = Instant::now();
         if self.next_late.is_some_and(|next| next <= now) {
             self.next_late = self.queues_mut().filter_map(|queue| queue.surface(now)).min();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_share_is_kept_and_no_delay_is_too_long() {
-        let mut dice = Dice::new(24, 7);
-        for (share, expected) in [(0.0, 0..=0), (0.2, 1800..=2200), (1.0, 10_000..=10_000)] {
-            let late = Lateness { share, up_to_ms: 30 };
-            let delays: Vec<_> = (0..10_000).filter_map(|_| late.draw(&mut dice)).collect();
-            assert!(expected.contains(&delays.len()), "{} of 10000 at {share}", delays.len());
-            let longest = delays.iter().max().copied().unwrap_or_default();
-            assert!(delays.is_empty() || longest == Duration::from_millis(30), "{longest:?}");
         }
     }
 }

@@ -3,6 +3,8 @@
 pub mod append;
 pub mod buffer;
 pub mod ids;
+pub mod lateness;
+pub mod owner;
 pub mod read;
 pub mod retention;
 pub mod row;

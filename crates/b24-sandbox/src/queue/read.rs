@@ -3,8 +3,8 @@
 
 use crate::queue::buffer::{Ask, Page, Passage, Queue};
 use crate::queue::row::Row;
-use crate::rest::method::Situation;
-use crate::rest::parameter::Parameters;
+use crate::rest::input::parameter::Parameters;
+use crate::rest::outcome::Situation;
 use crate::rest::refusal::Refusal;
 use crate::state::portal::Portal;
 

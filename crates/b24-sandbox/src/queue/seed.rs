@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::rest::reader::Reader;
+use crate::queue::owner::OrderError;
+use crate::queue::owner::Reader;
 use crate::state::portal::Portal;
 use crate::traffic::scene::{Happening, Scene};
 use crate::wire::bot_payload::{self, BotHappening};
@@ -62,20 +63,6 @@ pub struct Recorded {
     pub last: Option<u64>,
     /// How many events; 0 when the user is not subscribed, or the bot does not fetch.
     pub count: u32,
-}
-
-/// Why an order cannot be carried out.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum OrderError {
-    /// The control API answers 404.
-    #[error("there is no user {0}")]
-    UnknownUser(u64),
-    /// The control API answers 404.
-    #[error("there is no bot {0}")]
-    UnknownBot(u64),
-    /// The control API answers 400.
-    #[error("{0}")]
-    Unfit(&'static str),
 }
 
 impl Portal {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-use crate::rest::parameter::Parameters;
+use crate::rest::input::parameter::Parameters;
 use crate::rest::refusal::Refusal;
 use crate::state::offline::OfflineRow;
 

@@ -3,19 +3,20 @@
 use serde_json::{Map, Value};
 
 use crate::rest::caller::Caller;
-use crate::rest::limits::operating::Effort;
-use crate::rest::method::{Method, Outcome, Situation};
-use crate::rest::parameter::Parameters;
+use crate::rest::input::parameter::Parameters;
+use crate::rest::method::Method;
+use crate::rest::outcome::Effort;
+use crate::rest::outcome::Executed;
+use crate::rest::outcome::Outcome;
+use crate::rest::outcome::Part;
+use crate::rest::outcome::Situation;
 use crate::rest::reference::Results;
 use crate::rest::refusal::Refusal;
-use crate::state::portal::{Executed, Portal};
-use crate::wire::envelope;
+use crate::state::portal::Portal;
+use crate::wire::outcome;
 
 /// How many calls one batch carries out; each further one is refused.
 const LENGTH_MAX: usize = 50;
-
-/// One call of a batch: its key, and what came of it.
-pub type Part = (String, Executed);
 
 impl Portal {
     /// Carries out the calls of `cmd`, one after another; with `halt` up to the first that fails.
@@ -30,7 +31,7 @@ impl Portal {
                 self.part(Err(Refusal::batch_too_long()), situation)
             };
             if let Ok(outcome) = &part.outcome {
-                results.keep(&key, envelope::result(outcome, &part.switches));
+                results.keep(&key, outcome::result(outcome, &part.switches));
             }
             let failed = part.outcome.is_err();
             parts.push((key, part));

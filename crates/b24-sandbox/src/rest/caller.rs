@@ -1,6 +1,7 @@
 //! Who acts in a call, and by which right: the checks before every method (PORTAL.md 1.3).
 
-use crate::rest::call::{Call, Visitor};
+use crate::rest::credential::Auth;
+use crate::rest::input::call::{Call, Visitor};
 use crate::rest::method::Method;
 use crate::rest::refusal::Refusal;
 use crate::state::portal::Portal;
@@ -16,21 +17,6 @@ pub struct Caller {
     pub auth: Auth,
     /// What the credential may do.
     pub scopes: Vec<String>,
-}
-
-/// The right by which somebody acts.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Auth {
-    /// An incoming webhook.
-    Webhook {
-        /// Its secret.
-        code: String,
-    },
-    /// An access token of an application.
-    App {
-        /// Whose token it is.
-        client_id: String,
-    },
 }
 
 impl Caller {

@@ -14,6 +14,11 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// An error of the bots' methods.
+    pub fn bad_request(code: &str, description: &str) -> Self {
+        Self::new(400, code, description)
+    }
+
     /// An error with `code` of any type.
     pub fn new(status: u16, code: impl Into<Value>, description: &str) -> Self {
         let mut body = Map::new();

@@ -1,7 +1,6 @@
 //! The portal's state and all that changes it: accounts, applications, bots, handlers, tokens, the clock and the counters.
 
 pub mod apps;
-pub mod bot_fields;
 pub mod bots;
 pub mod clock;
 pub mod counters;

@@ -4,19 +4,16 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use axum::http::Method as Verb;
 use jiff::Timestamp;
 
 use crate::SandboxConfig;
-use crate::faults::script::{Fault, FaultScript};
-use crate::http::request::{Errand, Target};
-use crate::queue::buffer::{Farewell, Passage, Queue};
+use crate::faults::script::FaultScript;
+use crate::queue::buffer::{Farewell, Queue};
 use crate::queue::ids::Counter;
+use crate::queue::owner::{OrderError, Reader};
 use crate::queue::retention::{CHUNK, Cleaner, LIFETIME_S};
-use crate::rest::call::Call;
 use crate::rest::limits::bucket::Bucket;
-use crate::rest::limits::operating::{Effort, Operating};
-use crate::rest::method::{Outcome, Situation};
+use crate::rest::limits::operating::Operating;
 use crate::rest::refusal::Refusal;
 use crate::state::apps::{self, App, NextRefresh};
 use crate::state::bots::Bots;
@@ -44,23 +41,6 @@ pub struct Account {
     pub is_admin: bool,
     /// The events waiting for this user.
     pub queue: Queue,
-}
-
-/// A call that was carried out or refused, not rendered yet.
-#[derive(Debug)]
-pub struct Executed {
-    /// `result`, or why there is none.
-    pub outcome: Result<Outcome, Refusal>,
-    /// What the method has taken of late.
-    pub effort: Effort,
-    /// What `X-Bitrix-Rest-Application` says: the webhook or the application.
-    pub origin: String,
-    /// When the portal began.
-    pub started: Timestamp,
-    /// When it was done.
-    pub finished: Timestamp,
-    /// How the answer is bent.
-    pub switches: Switches,
 }
 
 /// The emulated portal.
@@ -96,8 +76,8 @@ pub struct Portal {
     pub next_late: Option<Instant>,
     counter: Counter,
     cleaner: Cleaner,
-    bucket: Bucket,
-    stats: Stats,
+    pub bucket: Bucket,
+    pub stats: Stats,
     /// What calls are said to have taken.
     pub operating: Operating,
     /// Those that are and those that were.
@@ -182,22 +162,6 @@ impl Portal {
         users.chain(self.bots.queues_mut().map(|(_, queue)| queue))
     }
 
-    /// Counts the errand and draws the fault that is meant for it.
-    pub fn admit(&mut self, errand: &Errand) -> Option<Fault> {
-        let target = errand.target();
-        *self.stats.requests.entry(target.map_or("unknown", Target::name)).or_default() += 1;
-        let user = match errand {
-            Errand::Call(call) => call.visitor.as_ref().and_then(|visitor| self.user_of(visitor)),
-            Errand::Token(parameters) => {
-                let secret = parameters.text("refresh_token").or_else(|| parameters.text("code"));
-                secret.and_then(|secret| self.tokens.user_behind(secret))
-            }
-        };
-        let fault = self.faults.draw(target, user)?;
-        self.stats.faults += 1;
-        Some(fault)
-    }
-
     /// Counts a call refused by the operating limiter.
     pub fn count_blocked(&mut self) {
         self.stats.blocked += 1;
@@ -206,45 +170,6 @@ impl Portal {
     /// Counts a call that came to an address the portal has left.
     pub fn count_redirect(&mut self) {
         self.stats.redirected += 1;
-    }
-
-    /// Carries out `call`.
-    pub fn execute(&mut self, call: &Call, passage: Passage) -> Executed {
-        let started = self.now();
-        let answer = self.answer(call, started, passage);
-        self.stats.refused += u64::from(answer.is_err());
-        let effort = answer.as_ref().map_or(Effort::none(started.as_second()), |(_, effort)| *effort);
-        Executed {
-            outcome: answer.map(|(outcome, _)| outcome),
-            effort,
-            origin: self.origin(call),
-            started,
-            finished: self.clock.now(),
-            switches: self.switches,
-        }
-    }
-
-    /// The checks in the portal's order, then the method (PORTAL.md 1.3).
-    fn answer(
-        &mut self,
-        call: &Call,
-        now: Timestamp,
-        passage: Passage,
-    ) -> Result<(Outcome, Effort), Refusal> {
-        if self.switches.bucket.is_some_and(|size| !self.bucket.admits(size, now)) {
-            self.stats.limited += 1;
-            return Err(Refusal::query_limit_exceeded());
-        }
-        if self.switches.closed {
-            return Err(Refusal::portal_deleted());
-        }
-        let method = call.method.ok_or_else(Refusal::method_not_found)?;
-        let situation = Situation { now_s: now.as_second(), passage };
-        let caller = self.authorise(call, method, situation.now_s)?;
-        if !matches!(call.verb, Verb::GET | Verb::POST) {
-            return Err(Refusal::invalid_http_method());
-        }
-        self.perform(method, &caller, &call.parameters, situation)
     }
 
     /// The queue of `user`.
@@ -282,5 +207,36 @@ impl Portal {
         let users = self.accounts.iter().map(|(id, account)| (*id, account.queue.stats())).collect();
         let bots = self.bots.queues().map(|(id, queue)| (id, queue.stats())).collect();
         Stats { users, bots, faults_left: self.faults.left(), ..self.stats.clone() }
+    }
+
+    /// The queue of `reader`; that of a bot that is gone as well.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user or bot.
+    pub fn queue(&self, reader: Reader) -> Result<&Queue, OrderError> {
+        match reader {
+            Reader::User(id) => {
+                self.accounts.get(&id).map(|account| &account.queue).ok_or(OrderError::UnknownUser(id))
+            }
+            Reader::Bot(id) => self.bots.queue(id).ok_or(OrderError::UnknownBot(id)),
+        }
+    }
+
+    /// The queue of `reader`, to be changed.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user or bot.
+    pub fn queue_mut(&mut self, reader: Reader) -> Result<&mut Queue, OrderError> {
+        match reader {
+            Reader::User(id) => {
+                let account = self.accounts.get_mut(&id);
+                account.map(|account| &mut account.queue).ok_or(OrderError::UnknownUser(id))
+            }
+            Reader::Bot(id) => {
+                self.bots.get_mut(id).map(|bot| &mut bot.queue).ok_or(OrderError::UnknownBot(id))
+            }
+        }
     }
 }

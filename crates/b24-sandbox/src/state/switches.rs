@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::queue::append::Lateness;
+use crate::queue::lateness::Lateness;
 use crate::rest::limits::bucket::BucketSize;
 use crate::wire::payload::Loaded;
 

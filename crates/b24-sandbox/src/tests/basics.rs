@@ -7,10 +7,12 @@ use axum::extract::connect_info::MockConnectInfo;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::SandboxConfig;
 use crate::control::api;
+use crate::http::residence::Residence;
 use crate::http::state::Shared;
 use crate::state::portal::Portal;
 use crate::tests::bench::Bench;
@@ -208,8 +210,9 @@ async fn strangers_cannot_direct_the_portal() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let portal = Portal::new(&SandboxConfig::default());
+    let residence = Residence::new(address, mpsc::unbounded_channel().0);
     let routes = api::routes()
-        .with_state(Arc::new(Shared::new(portal, address, CancellationToken::new())))
+        .with_state(Arc::new(Shared::new(portal, residence, CancellationToken::new())))
         .layer(MockConnectInfo(SocketAddr::from(([192, 0, 2, 1], 5000))));
     tokio::spawn(async move { axum::serve(listener, routes).await });
     for path in ["", "/stats", "/ledger?user=1"] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::http::state::Shared;
-use crate::rest::reader::Reader;
+use crate::queue::owner::Reader;
 use crate::state::portal::{Account, Portal};
 use crate::traffic::scene::{Happening, Scene};
 use crate::wire::payload;

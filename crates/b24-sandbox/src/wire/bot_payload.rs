@@ -257,10 +257,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::faults::rewrite::Members;
     use crate::state::bots::{Bots, Owner, Profile};
     use crate::state::rng::Dice;
     use crate::traffic::generator::Chatter;
+    use crate::wire::members::Members;
 
     const TYPES: [(&str, &[&str]); 8] = [
         ("ONIMBOTV2MESSAGEADD", &["message", "chat", "user", "language"]),

@@ -7,16 +7,12 @@ use axum::http::header::{CONTENT_TYPE, DATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
-use serde_json::Value;
 
-use crate::rest::limits::operating::Effort;
-use crate::rest::method::Outcome;
-use crate::rest::methods::offline::Listing;
+use crate::rest::outcome::Executed;
+use crate::rest::outcome::Listing;
+use crate::rest::outcome::Outcome;
 use crate::rest::refusal::Refusal;
-use crate::state::clock::iso;
-use crate::state::portal::Executed;
-use crate::state::switches::Switches;
-use crate::wire::batch_page;
+use crate::wire::outcome::{write_outcome, write_time};
 use crate::wire::page;
 use crate::wire::php_json;
 
@@ -116,25 +112,6 @@ fn write_place(body: &mut Vec<u8>, list: &Listing) {
     }
 }
 
-/// Appends what stands behind `result`.
-pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome, switches: &Switches) {
-    match outcome {
-        Outcome::Page(page) => page::write(body, page, switches),
-        Outcome::List(Listing { rows: value, .. }) | Outcome::Value(value) => {
-            body.extend_from_slice(php_json::render(value).as_bytes());
-        }
-        Outcome::Written(json) => body.extend_from_slice(json.as_bytes()),
-        Outcome::Batch(parts) => batch_page::write(body, parts),
-    }
-}
-
-/// What stands behind `result`, as whoever reads it gets it.
-pub fn result(outcome: &Outcome, switches: &Switches) -> Value {
-    let mut body = Vec::new();
-    write_outcome(&mut body, outcome, switches);
-    serde_json::from_slice(&body).unwrap_or_default()
-}
-
 /// Room for the body, and what stands before it if the portal's files were edited badly.
 fn opening(executed: &Executed, size: usize) -> Vec<u8> {
     let mut body = Vec::with_capacity(size + 512);
@@ -147,44 +124,13 @@ fn opening(executed: &Executed, size: usize) -> Vec<u8> {
     body
 }
 
-/// Appends `time`. Current builds truncate `start`, so `duration` is off by up to a second (PORTAL.md 8).
-pub fn write_time(body: &mut Vec<u8>, executed: &Executed) {
-    let switches = executed.switches;
-    let quote = if switches.time_as_strings { "\"" } else { "" };
-    let (started, finished) = (executed.started, executed.finished);
-    let finish = float(finished);
-    let (start, duration, processing) = if switches.float_time {
-        let effort = finished.duration_since(started).as_secs_f64();
-        (format!("{:?}", float(started)), effort, format!("{effort:?}"))
-    } else {
-        let second = started.as_second();
-        let whole = Timestamp::from_second(second).unwrap_or(started);
-        (second.to_string(), finished.duration_since(whole).as_secs_f64(), "0".into())
-    };
-    let (date_start, date_finish) = (iso(started.as_second()), iso(finished.as_second()));
-    // Writing to a Vec cannot fail.
-    let _infallible = write!(
-        body,
-        r#"{{"start":{quote}{start}{quote},"finish":{quote}{finish:?}{quote},"duration":{quote}{duration:?}{quote},"processing":{quote}{processing}{quote},"date_start":"{date_start}","date_finish":"{date_finish}""#,
-    );
-    if switches.operating {
-        let Effort { operating_s, reset_at_s } = executed.effort;
-        // PHP writes a sum of floats as a float, and the empty sum as an integer.
-        let operating = if operating_s > 0.0 { format!("{operating_s:?}") } else { "0".into() };
-        let _infallible = write!(
-            body,
-            r#","operating_reset_at":{quote}{reset_at_s}{quote},"operating":{quote}{operating}{quote}"#
-        );
-    }
-    body.push(b'}');
-}
-
-fn float(at: Timestamp) -> f64 {
-    at.as_duration().as_secs_f64()
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
+    use crate::rest::outcome::Effort;
+    use crate::state::switches::Switches;
+
     use super::*;
 
     fn answered(switches: Switches) -> (Vec<u8>, Value) {

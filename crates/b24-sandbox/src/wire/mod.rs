@@ -1,8 +1,10 @@
 //! Answers as bytes.
 
-pub mod batch_page;
 pub mod bot_payload;
 pub mod envelope;
+pub mod html;
+pub mod members;
+pub mod outcome;
 pub mod page;
 pub mod payload;
 pub mod php_json;

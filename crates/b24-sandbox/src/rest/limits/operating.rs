@@ -3,36 +3,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::rest::caller::{Auth, Caller};
-use crate::rest::method::{Method, Outcome, Situation};
-use crate::rest::parameter::Parameters;
-use crate::rest::refusal::Refusal;
-use crate::state::portal::Portal;
-
-/// How long a bucket counts, from the first call in it.
-const WINDOW_S: i64 = 600;
+use crate::rest::credential::Auth;
+use crate::rest::method::Method;
+use crate::rest::outcome::Effort;
+use crate::rest::outcome::WINDOW_S;
 
 /// How long one bucket collects.
 const BUCKET_S: i64 = 60;
 
 /// Calls that take this long or less are not counted.
 const FLOOR_S: f64 = 0.1;
-
-/// What `time` says of the method just called.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Effort {
-    /// Seconds within the window, this call included.
-    pub operating_s: f64,
-    /// Unix second when the oldest bucket drops out.
-    pub reset_at_s: i64,
-}
-
-impl Effort {
-    /// Of a method nothing was counted for.
-    pub fn none(now_s: i64) -> Self {
-        Self { operating_s: 0.0, reset_at_s: now_s + WINDOW_S }
-    }
-}
 
 /// Who spends time on what: a webhook or an application, and the method.
 type Spender = (Auth, Method);
@@ -77,34 +57,6 @@ impl Operating {
         let Some(oldest) = buckets.front() else { return Effort::none(now_s) };
         let reset_at_s = oldest.first_s + WINDOW_S;
         Effort { operating_s: buckets.iter().map(|bucket| bucket.spent_s).sum(), reset_at_s }
-    }
-}
-
-impl Portal {
-    /// Runs `method` for `caller`, who was let in, unless it has taken too long of late.
-    ///
-    /// # Errors
-    ///
-    /// With what the limiter or the method answers.
-    pub fn perform(
-        &mut self,
-        method: Method,
-        caller: &Caller,
-        parameters: &Parameters,
-        situation: Situation,
-    ) -> Result<(Outcome, Effort), Refusal> {
-        let (auth, now_s) = (&caller.auth, situation.now_s);
-        let limit_s = self.switches.operating_limit_s;
-        if limit_s.is_some_and(|limit_s| !self.operating.admits(auth, method, limit_s, now_s)) {
-            self.count_blocked();
-            return Err(Refusal::operation_time_limit());
-        }
-        let outcome = method.run(self, caller, parameters, situation);
-        // A batch takes as long as the calls in it, which are not counted themselves.
-        let calls = if let Ok(Outcome::Batch(parts)) = &outcome { parts.len() } else { 1 };
-        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
-        self.operating.count(auth, method, self.switches.execution_s * f64::from(calls), now_s);
-        Ok((outcome?, self.operating.spent(auth, method, now_s)))
     }
 }
 

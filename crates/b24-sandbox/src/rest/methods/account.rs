@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::rest::caller::{Auth, Caller};
+use crate::rest::caller::Caller;
+use crate::rest::credential::Auth;
+use crate::rest::input::parameter::Parameters;
 use crate::rest::method::Method;
-use crate::rest::parameter::Parameters;
 use crate::rest::refusal::Refusal;
 use crate::traffic::people::Person;
 use crate::wire::php_json;

@@ -5,11 +5,14 @@ use serde_json::{Map, Value, json};
 
 use crate::queue::buffer::Ask;
 use crate::queue::read::read;
-use crate::rest::caller::{Auth, Caller};
-use crate::rest::method::{Method, Outcome, Situation};
-use crate::rest::parameter::Parameters;
+use crate::rest::caller::Caller;
+use crate::rest::credential::Auth;
+use crate::rest::input::parameter::Parameters;
+use crate::rest::method::Method;
+use crate::rest::methods::bot_fields;
+use crate::rest::outcome::Outcome;
+use crate::rest::outcome::Situation;
 use crate::rest::refusal::Refusal;
-use crate::state::bot_fields;
 use crate::state::bots::{Bot, Owner};
 use crate::state::portal::Portal;
 use crate::wire::bot_payload::{self, BotHappening, BotShape, ShortShape};
@@ -69,15 +72,15 @@ impl Portal {
 
     fn check_user_events(&self, caller: &Caller) -> Result<(), Refusal> {
         if !caller.may(Method::Get) {
-            return Err(refuse("SCOPE_ERROR", "Scope 'im' is required to fetch user events"));
+            return Err(Refusal::bad_request("SCOPE_ERROR", "Scope 'im' is required to fetch user events"));
         }
         // Nobody is let in here without a user, so this one comes from the fault script at most.
         let account = self
             .accounts
             .get(&caller.user)
-            .ok_or_else(|| refuse("AUTH_ERROR", "Authorization required for user events"))?;
+            .ok_or_else(|| Refusal::bad_request("AUTH_ERROR", "Authorization required for user events"))?;
         if !account.queue.is_subscribed() {
-            return Err(refuse(
+            return Err(Refusal::bad_request(
                 "USER_NOT_SUBSCRIBED",
                 "User is not subscribed. Call im.v2.Event.subscribe first",
             ));
@@ -89,10 +92,13 @@ impl Portal {
     fn own_bot(&self, caller: &Caller, parameters: &Parameters) -> Result<&Bot, Refusal> {
         let id = bot_id(parameters)?;
         let owner = owner(caller, secret(parameters))?;
-        let id = id.ok_or_else(|| refuse("BOT_ID_REQUIRED", "Bot ID is required"))?;
+        let id = id.ok_or_else(|| Refusal::bad_request("BOT_ID_REQUIRED", "Bot ID is required"))?;
         let bot = self.bots.get(id).ok_or_else(not_found)?;
         if bot.owner != owner {
-            return Err(refuse("BOT_OWNERSHIP_ERROR", "Bot is registered by another application"));
+            return Err(Refusal::bad_request(
+                "BOT_OWNERSHIP_ERROR",
+                "Bot is registered by another application",
+            ));
         }
         Ok(bot)
     }
@@ -108,11 +114,11 @@ impl Portal {
             let is_own = bot.owner == owner;
             return is_own
                 .then(|| described(bot))
-                .ok_or_else(|| refuse("BOT_CODE_ALREADY_TAKEN", "Bot code is already taken"));
+                .ok_or_else(|| Refusal::bad_request("BOT_CODE_ALREADY_TAKEN", "Bot code is already taken"));
         }
         let profile = bot_fields::profile(code, fields)?;
         if !self.bots.has_room_for(&owner) {
-            return Err(refuse("BOT_LIMIT_EXCEEDED", "Bot limit exceeded"));
+            return Err(Refusal::bad_request("BOT_LIMIT_EXCEEDED", "Bot limit exceeded"));
         }
         bot_fields::check_avatar(fields)?;
         let id = self.bots.next_id();
@@ -120,7 +126,7 @@ impl Portal {
         self.bots
             .get(id)
             .map(described)
-            .ok_or_else(|| refuse("BOT_REGISTER_FAILED", "Bot registration failed"))
+            .ok_or_else(|| Refusal::bad_request("BOT_REGISTER_FAILED", "Bot registration failed"))
     }
 
     /// Only the bots of this application or token: with a wrong token there are none.
@@ -141,7 +147,9 @@ impl Portal {
         let bot = match (id, parameters.text("code")) {
             (Some(id), _) => self.bots.get(id),
             (None, Some(code)) => self.bots.with_code(code),
-            (None, None) => return Err(refuse("PARAMS_REQUIRED", "Required parameters are missing")),
+            (None, None) => {
+                return Err(Refusal::bad_request("PARAMS_REQUIRED", "Required parameters are missing"));
+            }
         };
         let bot = bot.ok_or_else(not_found)?;
         if bot.owner == owner {
@@ -173,10 +181,14 @@ impl Portal {
         let denied = |_| Refusal::new(403, "ACCESS_DENIED", "Access denied! Client ID not specified");
         let owner = owner(caller, parameters.text("CLIENT_ID")).map_err(denied)?;
         let id = parameters.whole("BOT_ID");
-        let bot =
-            id.and_then(|id| self.bots.get(id)).ok_or_else(|| refuse("BOT_ID_ERROR", "Bot not found"))?;
+        let bot = id
+            .and_then(|id| self.bots.get(id))
+            .ok_or_else(|| Refusal::bad_request("BOT_ID_ERROR", "Bot not found"))?;
         if bot.owner != owner {
-            return Err(refuse("APP_ID_ERROR", "Bot was installed by another rest application"));
+            return Err(Refusal::bad_request(
+                "APP_ID_ERROR",
+                "Bot was installed by another rest application",
+            ));
         }
         let id = bot.id;
         self.end_bot(id, situation.now_s);
@@ -216,7 +228,9 @@ fn owner(caller: &Caller, secret: Option<&str>) -> Result<Owner, Refusal> {
     match (&caller.auth, secret) {
         (Auth::App { client_id }, _) => Ok(Owner::App(client_id.clone())),
         (Auth::Webhook { .. }, Some(secret)) => Ok(Owner::Token(secret.into())),
-        (Auth::Webhook { .. }, None) => Err(refuse("BOT_TOKEN_NOT_SPECIFIED", "Bot token is not specified")),
+        (Auth::Webhook { .. }, None) => {
+            Err(Refusal::bad_request("BOT_TOKEN_NOT_SPECIFIED", "Bot token is not specified"))
+        }
     }
 }
 
@@ -236,10 +250,5 @@ fn described(bot: &Bot) -> String {
 }
 
 fn not_found() -> Refusal {
-    refuse("BOT_NOT_FOUND", "Bot not found")
-}
-
-/// An error of the bots' own.
-pub fn refuse(code: &str, description: &str) -> Refusal {
-    Refusal::new(400, code, description)
+    Refusal::bad_request("BOT_NOT_FOUND", "Bot not found")
 }

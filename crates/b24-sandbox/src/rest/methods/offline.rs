@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::queue::selection::{Selection, is_same};
 use crate::rest::caller::Caller;
-use crate::rest::parameter::Parameters;
+use crate::rest::input::parameter::Parameters;
+use crate::rest::outcome::Listing;
 use crate::rest::refusal::Refusal;
 use crate::state::offline::OfflineRow;
 use crate::state::portal::Portal;
@@ -14,17 +15,6 @@ const PAGE: usize = 50;
 
 /// How many rows `event.offline.get` takes unless told otherwise.
 const LIMIT: i64 = 50;
-
-/// Part of a list, and where the rest of it is.
-#[derive(Debug)]
-pub struct Listing {
-    /// The part.
-    pub rows: Value,
-    /// How many rows there are altogether.
-    pub total: usize,
-    /// Where the next part starts, if there is one.
-    pub next: Option<usize>,
-}
 
 /// The application, if its user may see the queue.
 fn admitted(caller: &Caller) -> Result<&str, Refusal> {

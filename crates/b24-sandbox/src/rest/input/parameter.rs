@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::faults::rewrite::Members;
-use crate::rest::form;
+use crate::rest::input::form;
 use crate::rest::refusal::Refusal;
+use crate::wire::members::Members;
 
 /// What came with a call. Body keys override query keys.
 #[derive(Clone, Debug, Default)]

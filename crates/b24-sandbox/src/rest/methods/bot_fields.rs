@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::rest::methods::bots::refuse;
-use crate::rest::parameter::is_truthy;
+use crate::rest::input::parameter::is_truthy;
 use crate::rest::refusal::Refusal;
 use crate::state::bots::{EventMode, Owner, Profile};
 
@@ -25,11 +24,12 @@ type Fields = Map<String, Value>;
 /// When the token is too long, or the code or the name is missing.
 pub fn code<'a>(owner: &Owner, fields: &'a Fields) -> Result<&'a str, Refusal> {
     if matches!(owner, Owner::Token(token) if token.chars().count() > TOKEN_MAX) {
-        return Err(refuse("BOT_TOKEN_INVALID_LENGTH", "Bot token is too long"));
+        return Err(Refusal::bad_request("BOT_TOKEN_INVALID_LENGTH", "Bot token is too long"));
     }
-    let code = text(fields, "code").ok_or_else(|| refuse("BOT_CODE_REQUIRED", "Bot code is required"))?;
+    let code = text(fields, "code")
+        .ok_or_else(|| Refusal::bad_request("BOT_CODE_REQUIRED", "Bot code is required"))?;
     if property(fields, "name").is_none() {
-        return Err(refuse("BOT_PROPERTIES_REQUIRED", "Bot properties are required"));
+        return Err(Refusal::bad_request("BOT_PROPERTIES_REQUIRED", "Bot properties are required"));
     }
     Ok(code)
 }
@@ -42,7 +42,7 @@ pub fn code<'a>(owner: &Owner, fields: &'a Fields) -> Result<&'a str, Refusal> {
 pub fn profile(code: &str, fields: &Fields) -> Result<Profile, Refusal> {
     let kind = text(fields, "type").unwrap_or("bot");
     if !KINDS.contains(&kind) {
-        return Err(refuse("BOT_INVALID_TYPE", "Invalid bot type"));
+        return Err(Refusal::bad_request("BOT_INVALID_TYPE", "Invalid bot type"));
     }
     let flag = |name: &str, missing| fields.get(name).map_or(missing, is_yes);
     let background_id = text(fields, "backgroundId").filter(|id| BACKGROUNDS.contains(id));
@@ -64,15 +64,16 @@ fn event_mode(fields: &Fields) -> Result<EventMode, Refusal> {
         None | Some("fetch") => Ok(EventMode::Fetch),
         Some("webhook") => {
             let url = text(fields, "webhookUrl");
-            let url = url.ok_or_else(|| refuse("BOT_WEBHOOK_URL_REQUIRED", "Webhook URL is required"))?;
+            let url = url
+                .ok_or_else(|| Refusal::bad_request("BOT_WEBHOOK_URL_REQUIRED", "Webhook URL is required"))?;
             let is_url = url.starts_with("https://") || url.starts_with("http://");
             if is_url {
                 Ok(EventMode::Webhook)
             } else {
-                Err(refuse("BOT_INVALID_CALLBACK", "Invalid callback URL"))
+                Err(Refusal::bad_request("BOT_INVALID_CALLBACK", "Invalid callback URL"))
             }
         }
-        Some(_) => Err(refuse("BOT_INVALID_EVENT_MODE", "Invalid event mode")),
+        Some(_) => Err(Refusal::bad_request("BOT_INVALID_EVENT_MODE", "Invalid event mode")),
     }
 }
 
@@ -88,7 +89,7 @@ pub fn check_avatar(fields: &Fields) -> Result<(), Refusal> {
     if avatar.is_empty() || SIGNATURES.iter().any(|signature| avatar.starts_with(signature)) {
         return Ok(());
     }
-    Err(refuse("BOT_AVATAR_INCORRECT_TYPE", "Avatar must be an image"))
+    Err(Refusal::bad_request("BOT_AVATAR_INCORRECT_TYPE", "Avatar must be an image"))
 }
 
 fn text<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {

@@ -2,8 +2,8 @@
 
 use axum::http::Method as Verb;
 
+use crate::rest::input::parameter::Parameters;
 use crate::rest::method::Method;
-use crate::rest::parameter::Parameters;
 
 /// A request below `/rest/`.
 #[derive(Debug)]

@@ -1,0 +1,35 @@
+//! A renamed portal: every address but the current one answers calls with a 302 (PORTAL.md 1.5).
+//!
+//! Only calls are sent away. The control API and the token endpoint answer everywhere.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::http::state::Shared;
+use crate::wire::html;
+
+/// One listener's view: its own address, and where the portal is.
+#[derive(Clone, Debug)]
+pub struct Doorplate {
+    /// What this listener is bound to.
+    pub address: SocketAddr,
+    /// The sandbox it belongs to.
+    pub shared: Arc<Shared>,
+}
+
+/// Lets a call in where the portal lives, and sends it on from anywhere else: same path and query,
+/// other host.
+pub async fn forward(State(door): State<Doorplate>, request: Request, next: Next) -> Response {
+    let address = door.shared.residence().address();
+    if address == door.address {
+        return next.run(request).await;
+    }
+    door.shared.portal().count_redirect();
+    let path = request.uri().path_and_query().map_or("/rest/", |path| path.as_str());
+    html::redirect(StatusCode::FOUND, &format!("http://{address}{path}"))
+}

@@ -1,0 +1,51 @@
+//! Where the portal is to be found.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// How many addresses one sandbox opens in its life.
+const ADDRESSES_MAX: usize = 64;
+
+/// Where calls are answered now, and how new addresses are opened.
+#[derive(Debug)]
+pub struct Residence {
+    first: SocketAddr,
+    address: SocketAddr,
+    opened: usize,
+    listeners: UnboundedSender<TcpListener>,
+}
+
+impl Residence {
+    /// A portal at `address`; it is served at later ones by whoever receives from `listeners`.
+    pub fn new(address: SocketAddr, listeners: UnboundedSender<TcpListener>) -> Self {
+        Self { first: address, address, opened: 0, listeners }
+    }
+
+    /// Where calls are answered.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Moves back to the first address.
+    pub fn go_home(&mut self) -> SocketAddr {
+        self.address = self.first;
+        self.address
+    }
+
+    /// Moves to where `listener` listens.
+    ///
+    /// # Errors
+    /// After too many moves, or once the sandbox has stopped.
+    pub fn go_to(&mut self, listener: TcpListener) -> io::Result<SocketAddr> {
+        if self.opened >= ADDRESSES_MAX {
+            return Err(io::Error::other("this portal has moved too often, start another sandbox"));
+        }
+        let address = listener.local_addr()?;
+        self.listeners.send(listener).map_err(|_| io::Error::other("the sandbox is stopping"))?;
+        (self.opened, self.address) = (self.opened + 1, address);
+        Ok(address)
+    }
+}

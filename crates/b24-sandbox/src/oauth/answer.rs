@@ -1,0 +1,49 @@
+//! What the token endpoint answers (PORTAL.md 5).
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::http::state::Shared;
+use crate::oauth::grant::{GrantType, Issue};
+use crate::rest::input::parameter::Parameters;
+use crate::state::portal::Portal;
+use crate::wire::envelope::{self, Answer};
+use crate::wire::php_json;
+
+/// What the token endpoint answers.
+pub fn answer(parameters: &Parameters, shared: &Shared) -> Answer {
+    let mut portal = shared.portal();
+    let now = portal.now();
+    let (status, body) = match portal.issue_tokens(parameters, now.as_second()) {
+        Ok(issue) => {
+            let mut body = describe(&issue, &portal, shared);
+            if issue.grant_type == GrantType::Refresh {
+                portal.next_refresh.remove(&issue.app.client_id).unwrap_or_default().bend(&mut body);
+            }
+            (StatusCode::OK, body)
+        }
+        Err(refusal) => (refusal.status(), Value::Object(refusal.body)),
+    };
+    let mut answer = envelope::json(status, php_json::render(&body).into());
+    answer.headers_mut().extend(envelope::date(now));
+    answer
+}
+
+/// The answer of PORTAL.md 5.2. `domain` is the authorization server's. The documentation leaves `expires`
+/// out for an exchanged code, but the official Python client cannot do without it.
+pub fn describe(issue: &Issue, portal: &Portal, shared: &Shared) -> Value {
+    let Issue { app, pair, .. } = issue;
+    json!({
+        "access_token": pair.access_token,
+        "expires": pair.expires_s,
+        "expires_in": app.access_lifetime_s,
+        "scope": app.scopes.join(","),
+        "domain": shared.address.to_string(),
+        "server_endpoint": shared.rest_url(),
+        "status": "L",
+        "client_endpoint": shared.rest_url(),
+        "member_id": portal.member_id,
+        "user_id": pair.user,
+        "refresh_token": pair.refresh_token,
+    })
+}

@@ -1,0 +1,51 @@
+//! Whose queue the control API is about: a user's or a bot's.
+
+use serde::Deserialize;
+
+/// The owner of a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reader {
+    /// By user id.
+    User(u64),
+    /// By bot id.
+    Bot(u64),
+}
+
+impl Reader {
+    /// The one that is named.
+    ///
+    /// # Errors
+    ///
+    /// When none is, or both are.
+    pub fn of(user: Option<u64>, bot: Option<u64>) -> Result<Self, OrderError> {
+        match (user, bot) {
+            (Some(user), None) => Ok(Self::User(user)),
+            (None, Some(bot)) => Ok(Self::Bot(bot)),
+            _ => Err(OrderError::Unfit("name either a `user` or a `bot`")),
+        }
+    }
+}
+
+/// How requests name one.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Whose {
+    /// By user id.
+    pub user: Option<u64>,
+    /// By bot id.
+    pub bot: Option<u64>,
+}
+
+/// Why an order cannot be carried out.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum OrderError {
+    /// The control API answers 404.
+    #[error("there is no user {0}")]
+    UnknownUser(u64),
+    /// The control API answers 404.
+    #[error("there is no bot {0}")]
+    UnknownBot(u64),
+    /// The control API answers 400.
+    #[error("{0}")]
+    Unfit(&'static str),
+}

@@ -1,0 +1,32 @@
+//! What a request is about: a method or the token endpoint.
+
+use crate::rest::method::Method;
+
+/// What an errand is about: the fault script aims at it, the stats count by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// A method.
+    Method(Method),
+    /// The token endpoint.
+    Token,
+}
+
+impl Target {
+    /// The target called `name` in whatever case.
+    pub fn find(name: &str) -> Option<Self> {
+        let token = Self::Token;
+        if name.eq_ignore_ascii_case(token.name()) {
+            Some(token)
+        } else {
+            Method::find(name).map(Self::Method)
+        }
+    }
+
+    /// The documented spelling.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Method(method) => method.name(),
+            Self::Token => "oauth/token",
+        }
+    }
+}
