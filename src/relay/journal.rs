@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::RelayError;
-use super::disk::Disk;
-use super::opening::Common;
-use super::settled::Settled;
 use crate::config::JournalConfig;
 use crate::event::Seq;
 use crate::event::{Entry, Event, Queue};
 use crate::failpoint;
+use crate::relay::context::Common;
+use crate::relay::outcome::RelayError;
+use crate::relay::outcome::Settled;
+use crate::relay::state_retry::Disk;
 use crate::store::{Append, Reading, Store};
 use crate::wall_clock;
 

@@ -1,48 +1,32 @@
 //! The engine: every source polls, every lane settles, every commit comes before the portal forgets.
 //!
-//! Reading order: `supervisor` has every source run, `plan` and `reload` are what SIGHUP changes, `surroundings`
-//! where all that comes from which is not of the engine; `opening` and
-//! `assembly` make a source ready, `source` is its loop. Towards the portal:
-//! `poller` asks, `preparation` is what must hold before it confirms, `pace` its pauses, `window` what was read and is not confirmed, `odd` what cannot be read, `page_limit` how much is asked for at once, `clock` and `gap` what the portal's 24 hours mean. Towards the sinks: `journal`,
-//! then `lane` with `fate`, `schedule`, `gate`, `ledger`, `condition`, `pause`,
-//! `graveyard` and `disk`. `callers` is what the sources share of their portals. `replay` is apart from all this:
-//! it delivers dead letters.
+//! Where to look:
+//! - `supervisor`: a task for each source; start, reload (SIGHUP) and end.
+//! - `source`: the poll loop of one queue. `poller` asks the portal, `preflight` checks what must hold before it
+//!   confirms, `pace` chooses the pause, `confirm_window` knows which events may be confirmed.
+//! - `journal`: what polls bring is made durable here, and read by the lanes.
+//! - `lane`: one sink's way through one journal. `filter`, `schedule`, `limiter`, `committer`, and what becomes of
+//!   events that a sink rejects.
+//! - `context` and `outcome`: what all of them share, and how they end. `host`: everything the engine gets from outside.
+//! - `portal_clients`, `clock`, `key_value`, `state_retry`: one thing each.
+//! - `replay`: delivers dead letters, apart from all this.
 //!
 //! Keeps I6: nothing here relies on an orderly end; a stop is a courtesy to the operator. Keeps G9: no answer of a
 //! portal or a receiver ends a daemon, at its start or later; what is refused is parked and tried again.
 
-mod adoption;
-mod assembly;
-mod callers;
 mod clock;
-mod condition;
-mod dead_letter_log;
-mod disk;
-mod fate;
-mod gap;
-mod gate;
-mod graveyard;
+mod context;
+mod host;
 mod journal;
+mod key_value;
 mod lane;
-mod ledger;
-mod memory;
-mod odd;
-mod opening;
-mod pace;
-mod page_limit;
-mod pause;
-mod plan;
-mod poller;
-mod preparation;
-mod reload;
+mod outcome;
+mod portal_clients;
 mod replay;
-mod schedule;
-mod settled;
 pub mod simulation;
 mod source;
+mod state_retry;
 mod supervisor;
-mod surroundings;
-mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,67 +38,20 @@ use crate::portal::{Memory, proxy_to};
 use crate::retry::whole_millis;
 use crate::service::Witness;
 use crate::shutdown::Signals;
-use crate::store::{Store, StoreError};
-pub use adoption::{adopt, is_same_queue};
-pub use callers::Callers;
-use dead_letter_log::DeadLetterLog;
-pub use memory::{NoMemory, StoreMemory};
-use opening::{Claims, Common, Shares};
+use crate::store::Store;
+use context::{Claims, Common, Shares};
+pub use host::warn_of_notices;
+use host::{Real, Surroundings};
+pub use key_value::{NoMemory, StoreMemory};
+use lane::dead_letter_log::DeadLetterLog;
+pub use outcome::{Ending, RelayError, Until};
+pub use portal_clients::Callers;
 pub use replay::{Replay, Replayed};
-use supervisor::{Hangup, Supervisor};
-pub use surroundings::warn_of_notices;
-use surroundings::{Real, Surroundings};
+pub use supervisor::queue_identity::{adopt, is_same_queue};
+use supervisor::tasks::{Hangup, Supervisor};
 
 /// What idle loops need to notice a stop: without any grace at all they are not cut short either.
 const NOTICE: Duration = Duration::from_millis(500);
-
-/// When a run is over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Until {
-    /// When a stop is asked for.
-    Stopped,
-    /// When every queue has been read to its end and delivered, or cannot be.
-    Drained,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Ending {
-    /// Everything that was read is settled.
-    Clean,
-    /// Some events were left for the next run: they are still in the portal's queue.
-    CutShort,
-    /// The portal refused a source in a way that needs a person. Only a drain ends so.
-    Refused,
-}
-
-/// What ends the whole process.
-#[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    /// A sink that cannot come back, such as a closed standard output: leave with 74.
-    #[error("sinks.{sink}: {reason}")]
-    SinkClosed {
-        /// The sink's name.
-        sink: String,
-        /// What happened.
-        reason: String,
-    },
-    /// The state file: leave with the code of its own error.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The configuration cannot be used: leave with 78.
-    #[error("{0}")]
-    Setup(String),
-    /// A source has no way to call its portal: a drain leaves with 78, a daemon parks the source.
-    #[error("{0}")]
-    NoClient(String),
-    /// What is remembered of a portal cannot be read from the state file: leave with 74.
-    #[error("{0}")]
-    NoMemory(String),
-    /// A defect: leave with 70.
-    #[error("a task panicked: {0}")]
-    Panicked(String),
-}
 
 /// Runs every source of `config` until it is over.
 ///

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use super::disk::Disk;
-use super::{RelayError, Until};
 use crate::config::{RetryConfig, SinkConfig};
 use crate::event::Event;
 use crate::failpoint;
+use crate::relay::outcome::RelayError;
+use crate::relay::outcome::Until;
+use crate::relay::state_retry::Disk;
 use crate::retry::{Backoff, whole_millis};
 use crate::shutdown::{Signals, Wake};
 use crate::sink::{self, DeliverError, Sink};

@@ -1,5 +1,5 @@
 //! The door for the simulation of the engine (`tests/simulation`), and for nothing else: one life of the
-//! daemon, as [`super::run_reloading`] lives it, but in surroundings that follow a script.
+//! daemon, as [`crate::relay::run_reloading`] lives it, but in surroundings that follow a script.
 //!
 //! What else follows a script: the state file ([`Store::simulated`]), this machine's clock
 //! ([`simulate_clock`]), work that blocks ([`simulate_blocking`]), and the dice of the delays, for whoever
@@ -7,15 +7,17 @@
 
 use std::sync::Arc;
 
-use super::supervisor::Hangup;
-use super::{Ending, RelayError, Until};
 use crate::config::Config;
+use crate::relay::outcome::Ending;
+use crate::relay::outcome::RelayError;
+use crate::relay::outcome::Until;
+use crate::relay::supervisor::tasks::Hangup;
 use crate::service::Witness;
 use crate::shutdown::Signals;
 use crate::store::Store;
 
-pub use super::surroundings::Surroundings;
 pub use crate::blocking::simulate as simulate_blocking;
+pub use crate::relay::host::Surroundings;
 pub use crate::wall_clock::simulate as simulate_clock;
 
 /// One run of the engine.
@@ -45,7 +47,8 @@ impl Life {
             Until::Stopped => Hangup::Reloads,
             Until::Drained => Hangup::Nudges,
         };
-        let common = super::common(config, store, signals, *until, witness, Arc::clone(surroundings)).await?;
-        super::run_through(config, common, hangup).await
+        let common =
+            crate::relay::common(config, store, signals, *until, witness, Arc::clone(surroundings)).await?;
+        crate::relay::run_through(config, common, hangup).await
     }
 }

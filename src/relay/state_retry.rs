@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tracing::{error, info};
 
-use super::{RelayError, Until};
+use crate::relay::outcome::RelayError;
+use crate::relay::outcome::Until;
 use crate::retry::{Backoff, whole_millis};
 use crate::shutdown::{Signals, Wake};
 use crate::store::{Store, StoreError};

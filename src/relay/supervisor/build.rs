@@ -6,22 +6,23 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::clock::PortalClock;
-use super::gap::Coverage;
-use super::gate::Gate;
-use super::journal::Journal;
-use super::lane::{Lane, LaneStart};
-use super::opening::Common;
-use super::poller::Poller;
-use super::settled::Settled;
-use super::source::Source;
-use super::window::Window;
-use super::{Ending, RelayError};
 use crate::checkpoint::Checkpoint;
 use crate::config::{SinkConfig, SourceConfig};
 use crate::event::Seq;
 use crate::event::{Entry, Queue};
 use crate::portal::Upstream;
+use crate::relay::clock::PortalClock;
+use crate::relay::context::Common;
+use crate::relay::journal::Journal;
+use crate::relay::lane::limiter::Gate;
+use crate::relay::lane::worker::{Lane, LaneStart};
+use crate::relay::outcome::Ending;
+use crate::relay::outcome::RelayError;
+use crate::relay::outcome::Settled;
+use crate::relay::source::confirm_window::Window;
+use crate::relay::source::poll_loop::Source;
+use crate::relay::source::poller::Poller;
+use crate::relay::source::retention::Coverage;
 use crate::store::{Adopted, GAP_KIND, LaneRecord};
 
 /// A source that can run.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tracing::{error, warn};
 
-use super::clock::PortalClock;
 use crate::config::RetentionConfig;
+use crate::relay::clock::PortalClock;
 use crate::retry::whole_millis;
 use crate::store::Gap;
 

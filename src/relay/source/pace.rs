@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::page_limit::PageLimit;
 use crate::config::PollConfig;
 use crate::portal::{CallError, Class};
+use crate::relay::source::page_limit::PageLimit;
 use crate::retry::Backoff;
 
 /// The pause after a poll that brought all there was. The budget of a cloud portal makes it longer; a

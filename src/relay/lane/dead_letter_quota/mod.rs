@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::dead_letter_log::{DeadLetterLog, SinkLog};
 use crate::config::{DeadLettersConfig, WhenFull};
+use crate::relay::lane::dead_letter_log::{DeadLetterLog, SinkLog};
 use crate::store::{Burial, Graves, Store};
 use crate::wall_clock;
 

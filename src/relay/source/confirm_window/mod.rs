@@ -21,10 +21,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::clock::PortalClock;
 use crate::config::Hold;
 use crate::event::Seq;
 use crate::event::{Batch, Entry, Event, EventId, Offset};
+use crate::relay::clock::PortalClock;
 use crate::store::Reading;
 
 /// How many ids there may be in it: more would keep a poll from showing what is new.

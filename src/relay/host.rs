@@ -6,11 +6,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::warn;
 
-use super::callers::Callers;
 use crate::blocking;
 use crate::config::{self, Config, ConfigError, Overrides, SinkConfig, SourceConfig};
 use crate::event::Queue;
 use crate::portal::{EventQueue, Upstream};
+use crate::relay::portal_clients::Callers;
 use crate::shutdown::Signals;
 use crate::sink::{self, Sink};
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use tracing::{debug, warn};
 
-use super::RelayError;
 use crate::event::{Batch, OddEvents, Offset};
+use crate::relay::outcome::RelayError;
 use crate::store::{Skip, Store, StoreError};
 
 /// See the top of this file.

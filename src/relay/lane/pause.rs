@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tracing::{debug, error, info};
 
-use super::disk::Disk;
-use super::opening::Common;
-use super::settled::Settled;
-use super::{RelayError, Until};
 use crate::config::Hold;
+use crate::relay::context::Common;
+use crate::relay::outcome::RelayError;
+use crate::relay::outcome::Settled;
+use crate::relay::outcome::Until;
+use crate::relay::state_retry::Disk;
 use crate::shutdown::{Signals, Wake};
 use crate::store::Store;
 

@@ -12,13 +12,13 @@ use futures_util::future::{BoxFuture, pending};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::RelayError;
-use super::disk::Disk;
-use super::opening::Common;
-use super::settled::Settled;
 use crate::checkpoint::Checkpoint;
 use crate::event::Seq;
 use crate::failpoint;
+use crate::relay::context::Common;
+use crate::relay::outcome::RelayError;
+use crate::relay::outcome::Settled;
+use crate::relay::state_retry::Disk;
 use crate::sink::Mark;
 use crate::store::{Burial, LaneRecord, Progress, Store, Tally};
 

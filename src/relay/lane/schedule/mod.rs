@@ -22,7 +22,7 @@ use crate::event::{Entry, Event};
 use crate::retry::Backoff;
 use crate::wall_clock;
 
-use super::journal::size;
+use crate::relay::journal::size;
 
 /// The chat of an event that belongs to every chat.
 const EVERY: usize = usize::MAX;

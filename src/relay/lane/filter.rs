@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::clock::PortalClock;
 use crate::config::{SinkConfig, StartConfig};
 use crate::event::Event;
+use crate::relay::clock::PortalClock;
 
 /// See the top of this file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

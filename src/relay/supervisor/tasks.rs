@@ -11,12 +11,14 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, interval_at, sleep};
 use tracing::{info, warn};
 
-use super::assembly::Opened;
-use super::gate::Gate;
-use super::opening::{Common, Opening};
-use super::{Ending, RelayError};
 use crate::config::{Config, SinkConfig, SourceConfig, TargetConfig};
 use crate::portal::CallError;
+use crate::relay::context::Common;
+use crate::relay::lane::limiter::Gate;
+use crate::relay::outcome::Ending;
+use crate::relay::outcome::RelayError;
+use crate::relay::supervisor::build::Opened;
+use crate::relay::supervisor::start::Opening;
 use crate::shutdown::Signals;
 use crate::sink::Sink;
 use crate::store::SourceReport;
