@@ -130,7 +130,7 @@ fn flat(text: &str) -> String {
 
 #[test]
 fn troubleshooting_quotes_every_complaint_of_the_program() {
-    let manual = flat(&read("docs/troubleshooting.md"));
+    let manual = flat(&read("docs/operate/troubleshooting.md"));
     let sources = files(&root().join("src"), ".rs");
     let sources = sources.iter().filter(|path| !path.starts_with(root().join("src/sandbox")));
     let said: BTreeSet<String> =
@@ -139,7 +139,7 @@ fn troubleshooting_quotes_every_complaint_of_the_program() {
     let missing: Vec<_> = said.iter().filter(|said| !manual.contains(flat(said).as_str())).collect();
     assert!(
         missing.is_empty(),
-        "docs/troubleshooting.md does not say what to do about these:\n{}",
+        "docs/operate/troubleshooting.md does not say what to do about these:\n{}",
         missing.iter().map(|said| said.as_str()).collect::<Vec<_>>().join("\n")
     );
 }
@@ -161,7 +161,7 @@ fn links(text: &str) -> Vec<&str> {
 
 #[test]
 fn troubleshooting_has_the_anchors_that_alerts_point_to() {
-    let anchors = anchors(&read("docs/troubleshooting.md"));
+    let anchors = anchors(&read("docs/operate/troubleshooting.md"));
     for anchor in ANCHORS {
         assert_eq!(anchors.iter().filter(|known| *known == anchor).count(), 1, "#{anchor}: {anchors:?}");
     }
