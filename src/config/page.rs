@@ -184,7 +184,7 @@ fn required() -> BTreeSet<String> {
 fn page(reference: &str) -> String {
     let (reference, required) = (Reference::parse(reference), required());
     let mut page = format!(
-        "# Configuration\n\nEvery key, its default and what it does. Made from \
+        "# Configuration\n\nEvery key, its default and its effect. Made from \
          [`config/b24relay.toml`](../../config/b24relay.toml).\nChange that file, then run \
          `{RENEW}`.\n"
     );
