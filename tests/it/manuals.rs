@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::process::{code, output, stderr, stdout};
+
 const README_LINES_MAX: usize = 150;
 const COLUMNS_MAX: usize = 110;
 
@@ -13,6 +15,13 @@ const TRANSLATIONS: [(&str, &[&str]); 3] = [
     ("README.ru.md", &["README.md"]),
     ("docs/ru/quick-start.md", &["docs/guide/quick-start.md"]),
     ("docs/ru/webhook-sink.md", &["docs/guide/webhook-sink.md", "docs/guide/verify-signatures.md"]),
+];
+
+/// Pages whose first blocks of TOML are a whole configuration, the number of those blocks, and the portal.
+const CONFIGURATIONS: [(&str, usize, &str); 3] = [
+    ("README.md", 1, "b24.example.org"),
+    ("docs/guide/quick-start.md", 2, "b24.example.org"),
+    ("docs/ru/box-portal.md", 1, "portal.example.com"),
 ];
 
 /// Folders without documents of the project.
@@ -33,7 +42,7 @@ fn documents(folder: &Path) -> Vec<PathBuf> {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() && !name.starts_with('.') && !SKIPPED.contains(&name) {
             found.extend(documents(&path));
-        } else if name.ends_with(".md") {
+        } else if path.extension().is_some_and(|extension| extension == "md") {
             found.push(path);
         }
     }
@@ -189,6 +198,25 @@ fn both_languages_name_the_same_keys() {
             keys(&original, &known),
             "{translation} and {originals:?}"
         );
+    }
+}
+
+#[test]
+fn the_first_configurations_of_a_reader_are_right() {
+    for (page, count, portal) in CONFIGURATIONS {
+        let (text, folder) = (read(page), tempfile::tempdir().unwrap());
+        let blocks = parts(&text).1.into_iter().filter(|(language, _)| *language == "toml").take(count);
+        let configuration = blocks.flat_map(|(_, lines)| lines).collect::<Vec<_>>().join("\n");
+        for (file, content) in [
+            ("b24relay.toml", configuration),
+            ("support.url", format!("https://{portal}/rest/12/abcdef123456/")),
+            ("crm.url", "https://crm.example.org/hooks/b24".to_owned()),
+            ("crm.secrets", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        ] {
+            fs::write(folder.path().join(file), content).unwrap();
+        }
+        let checked = output(&["check", "--no-network"], folder.path());
+        assert_eq!(code(&checked), 0, "{page}: {}{}", stdout(&checked), stderr(&checked));
     }
 }
 
