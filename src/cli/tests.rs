@@ -77,12 +77,14 @@ fn what_is_ragged_is_found() {
 }
 
 #[test]
-fn the_readme_lists_every_command() {
-    let readme = include_str!("../../README.md");
-    let rows: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("| `b24relay ")).collect();
+fn the_manual_lists_every_command() {
+    let manual = include_str!("../../docs/reference/commands.md");
+    let rows: Vec<&str> = manual.lines().filter_map(|line| line.strip_prefix("| `b24relay ")).collect();
     let row = |name: &str| {
         let is_of = |row: &&&str| row.split([' ', '`']).next() == Some(name);
-        rows.iter().find(is_of).unwrap_or_else(|| panic!("README.md has no row for `b24relay {name}`"))
+        rows.iter()
+            .find(is_of)
+            .unwrap_or_else(|| panic!("docs/reference/commands.md has no row for `b24relay {name}`"))
     };
     let listed = Cli::command();
     for command in listed.get_subcommands() {
@@ -93,7 +95,7 @@ fn the_readme_lists_every_command() {
     }
     for row in &rows {
         let name = row.split([' ', '`']).next().unwrap();
-        assert!(listed.find_subcommand(name).is_some(), "README.md has a row for `{name}`");
+        assert!(listed.find_subcommand(name).is_some(), "docs/reference/commands.md has a row for `{name}`");
     }
 }
 

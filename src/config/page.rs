@@ -1,4 +1,4 @@
-//! Makes `docs/configuration.md` of `config/b24relay.toml`, and keeps the two in step.
+//! Makes `docs/reference/configuration.md` of `config/b24relay.toml`, and keeps the two in step.
 //!
 //! That file has every key and its default, and `reference` holds it against what is read; here it is only laid out.
 
@@ -184,14 +184,14 @@ fn required() -> BTreeSet<String> {
 fn page(reference: &str) -> String {
     let (reference, required) = (Reference::parse(reference), required());
     let mut page = format!(
-        "# Configuration\n\nEvery key, its default and what it does. Made from \
-         [`config/b24relay.toml`](../config/b24relay.toml), which says the same in the form that is used: change that, \
-         then `{RENEW}`.\n"
+        "# Configuration\n\nEvery key, its default and its effect. Made from \
+         [`config/b24relay.toml`](../../config/b24relay.toml).\nChange that file, then run \
+         `{RENEW}`.\n"
     );
     let is_of_the_file = |text: &&str| !text.starts_with("b24relay: ") && !text.starts_with("How to read");
     let preface = reference.preface.join("\n");
     for text in preface.split("\n\n").filter(is_of_the_file) {
-        write!(page, "\n{}\n", escaped(&text.replace('\n', " "))).unwrap();
+        write!(page, "\n{}\n", escaped(text)).unwrap();
     }
     for section in &reference.sections {
         if let Some(group) = &section.group {
@@ -201,7 +201,7 @@ fn page(reference: &str) -> String {
             text[..1].make_ascii_uppercase();
             write!(page, "\n## {title}\n").unwrap();
             for text in text.split("\n\n") {
-                write!(page, "\n{}\n", escaped(&text.replace('\n', " "))).unwrap();
+                write!(page, "\n{}\n", escaped(text)).unwrap();
             }
         }
         page.push_str(&shown(section, &required));
@@ -219,7 +219,7 @@ fn shown(section: &Section, required: &BTreeSet<String>) -> String {
     let depth = if section.name.contains('.') { "###" } else { "##" };
     let mut text = format!("\n{depth} {title}\n");
     if !section.intro.is_empty() {
-        write!(text, "\n{}\n", escaped(&joined(&section.intro))).unwrap();
+        write!(text, "\n{}\n", escaped(&section.intro.join("\n"))).unwrap();
     }
     text.push_str("\n| Key | Default | |\n|---|---|---|\n");
     for row in &section.rows {
@@ -310,8 +310,8 @@ fn renewed(path: &Path, made: &str) -> String {
 fn the_configuration_page_says_what_the_reference_says() {
     let reference = fs::read_to_string(root().join("config/b24relay.toml")).unwrap();
     let made = page(&reference);
-    let there = renewed(&root().join("docs/configuration.md"), &made);
-    assert!(there == made, "docs/configuration.md is out of date; renew it with:\n  {RENEW}");
+    let there = renewed(&root().join("docs/reference/configuration.md"), &made);
+    assert!(there == made, "docs/reference/configuration.md is out of date; renew it with:\n  {RENEW}");
 }
 
 #[test]

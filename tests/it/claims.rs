@@ -33,11 +33,11 @@ fn existing() -> BTreeSet<String> {
 /// The claims: the rows of the table and the items of the lists, up to where nothing is claimed any more.
 fn claims() -> Vec<String> {
     let manual = read("docs/security.md");
-    let claiming = manual.split("\n## What is worth protecting\n").nth(1).unwrap();
-    let claiming = claiming.split("\n## What is not protected against\n").next().unwrap();
+    let claiming = manual.split("\n## Assets\n").nth(1).unwrap();
+    let claiming = claiming.split("\n## Not protected\n").next().unwrap();
     let mut claims: Vec<String> = Vec::new();
     for line in claiming.lines() {
-        let is_row = line.starts_with("| ") && !line.starts_with("| What ");
+        let is_row = line.starts_with("| ") && !line.starts_with("| Asset ");
         if is_row || line.starts_with("- ") {
             claims.push(line.to_owned());
         } else if let (true, Some(claim)) = (line.starts_with("  "), claims.last_mut()) {

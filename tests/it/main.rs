@@ -64,6 +64,7 @@ mod letters;
 mod login;
 mod maintenance;
 mod manual;
+mod manuals;
 mod migrations;
 mod misbehaviour;
 mod neighbours;

@@ -89,7 +89,7 @@ pub fn draw_events(
     let late_share = if late_ms == 0 { 0 } else { [0, 10, 30, 60][dice.usize(..4)] };
     let date_error_ms =
         if has_odd_dates { [-3_600_000, -8000, -3000, 5000, 3_600_000][dice.usize(..5)] } else { 0 };
-    // Dates that are behind by more than the lag can defeat it where nothing is known of them yet (README, Limits).
+    // Dates that are behind by more than the lag can defeat it where nothing is known of them yet (docs/concepts/guarantees.md, Limits).
     let late_share = if date_error_ms == -3_600_000 { 0 } else { late_share };
     let odd_from_ms = if dice.bool() { 0 } else { dice.u64(0..quiet_ms) };
     let first = dice.u64(1..3000);
