@@ -1,0 +1,7 @@
+//! Documents and source code keep their own rules.
+
+pub mod claims;
+pub mod manual;
+pub mod manuals;
+pub mod tidy;
+pub mod troubleshooting;

@@ -1,0 +1,267 @@
+//! The rules of the house (DESIGN.md section 4, STYLE.md): layers, sizes, docs, names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const LINES_MAX: usize = 500;
+const FUNCTION_LINES_MAX: usize = 70;
+const BANNED_NAMES: [&str; 8] = ["util", "utils", "helper", "helpers", "common", "misc", "types", "models"];
+
+/// Which rooms a room may know, besides itself. A room that is not listed here does not exist.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("main", &["cli"]),
+    (
+        "cli",
+        &[
+            "blocking",
+            "config",
+            "event",
+            "foreign_text",
+            "health",
+            "portal",
+            "relay",
+            "retry",
+            "sandbox",
+            "service",
+            "shutdown",
+            "sink",
+            "spelling",
+            "stdio",
+            "store",
+            "telemetry",
+        ],
+    ),
+    (
+        "relay",
+        &[
+            "blocking",
+            "chat",
+            "checkpoint",
+            "config",
+            "event",
+            "failpoint",
+            "portal",
+            "retry",
+            "service",
+            "shutdown",
+            "sink",
+            "store",
+            "telemetry",
+            "wall_clock",
+        ],
+    ),
+    ("service", &["config", "event", "foreign_text", "health", "spelling", "stdio", "store", "wall_clock"]),
+    ("health", &["spelling", "store"]),
+    ("portal", &["config", "event", "foreign_text", "fuzzing", "http_client", "retry"]),
+    (
+        "sink",
+        &[
+            "blocking",
+            "config",
+            "event",
+            "failpoint",
+            "foreign_text",
+            "fuzzing",
+            "http_client",
+            "shutdown",
+            "stdio",
+        ],
+    ),
+    ("store", &["blocking", "checkpoint", "event", "failpoint", "wall_clock"]),
+    ("sandbox", &[]),
+    ("config", &["foreign_text", "fuzzing"]),
+    ("fuzzing", &[]),
+    ("telemetry", &["config", "foreign_text", "service", "stdio"]),
+    ("http_client", &[]),
+    ("foreign_text", &[]),
+    ("retry", &[]),
+    ("spelling", &[]),
+    ("stdio", &[]),
+    ("shutdown", &[]),
+    ("blocking", &[]),
+    ("chat", &["event"]),
+    ("checkpoint", &["event"]),
+    ("failpoint", &["shutdown"]),
+    ("event", &["foreign_text"]),
+    ("wall_clock", &[]),
+];
+
+/// Words that only one room may say.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("rusqlite", &["src/store/"]),
+    ("backoff::", &["src/retry.rs"]),
+    ("signal_hook::", &["src/shutdown/"]),
+    ("std::env", &["src/config/", "src/failpoint.rs", "src/http_client/proxy.rs", "src/telemetry/line.rs"]),
+    ("axum::", &["src/sandbox/", "src/service/"]),
+];
+
+struct Source {
+    path: String,
+    text: String,
+}
+
+/// Every Rust file of the crate, tests and benches included, except when only `src` is asked for.
+fn sources(folders: &[&str]) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                sources.push(Source { path, text });
+            }
+        }
+    }
+    assert!(!sources.is_empty());
+    sources
+}
+
+/// `src/portal/call.rs` and `src/portal.rs` belong to the room `portal`.
+fn room(path: &str) -> &str {
+    path.strip_prefix("src/").unwrap().split(['/', '.']).next().unwrap()
+}
+
+/// The rooms that a file names behind `crate::` or, in `main.rs`, behind `b24relay::`.
+fn rooms_named(text: &str) -> Vec<String> {
+    let mut rooms = Vec::new();
+    for marker in ["crate::", "b24relay::"] {
+        for (at, _) in text.match_indices(marker) {
+            let rest = &text[at + marker.len()..];
+            let names = match rest.strip_prefix('{') {
+                Some(list) => list.split('}').next().unwrap().split(',').map(str::trim).collect(),
+                None => vec![rest],
+            };
+            rooms.extend(names.iter().map(|name| {
+                name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+            }));
+        }
+    }
+    rooms
+}
+
+/// The file up to its unit tests, which may know more than the code does.
+fn code(source: &Source) -> &str {
+    source.text.split("#[cfg(test)]\nmod tests {").next().unwrap()
+}
+
+fn assert_none(rule: &str, offenders: &[String]) {
+    assert!(offenders.is_empty(), "{rule}:\n{}", offenders.join("\n"));
+}
+
+#[test]
+fn rooms_know_only_what_lies_below_them() {
+    let mut offenders = Vec::new();
+    for source in sources(&["src"]).iter().filter(|source| source.path != "src/lib.rs") {
+        let own = room(&source.path);
+        let Some((_, allowed)) = LAYERS.iter().find(|(room, _)| *room == own) else {
+            offenders.push(format!("{}: a room that LAYERS does not know", source.path));
+            continue;
+        };
+        let foreign = rooms_named(code(source)).into_iter();
+        let foreign = foreign.filter(|named| named != own && !allowed.contains(&named.as_str()));
+        offenders.extend(foreign.map(|named| format!("{} names {named}", source.path)));
+    }
+    assert_none("these files know a room that they must not know", &offenders);
+}
+
+#[test]
+fn one_room_owns_each_foreign_tongue() {
+    let mut offenders = Vec::new();
+    for source in sources(&["src"]) {
+        for (word, owners) in OWNERS {
+            let is_owner = owners.iter().any(|owner| source.path.starts_with(owner));
+            if !is_owner && code(&source).contains(word) {
+                offenders.push(format!("{} says {word}, which is for {owners:?}", source.path));
+            }
+        }
+    }
+    assert_none("one owner for SQL, signals, the environment and the rest", &offenders);
+}
+
+#[test]
+fn files_and_functions_stay_small() {
+    let mut offenders = Vec::new();
+    for source in sources(&["src", "tests", "benches"]) {
+        let lines = source.text.lines().count();
+        if lines > LINES_MAX {
+            offenders.push(format!("{}: {lines} lines", source.path));
+        }
+        offenders.extend(long_functions(&source));
+    }
+    assert_none("too long", &offenders);
+}
+
+/// Functions from their `fn` to the brace that closes them at the same depth, as rustfmt lays them out.
+fn long_functions(source: &Source) -> Vec<String> {
+    let lines: Vec<&str> = source.text.lines().collect();
+    let mut long = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        let words = line.trim_start().split('(').next().unwrap();
+        if !words.split(' ').any(|word| word == "fn") || words.starts_with("//") {
+            continue;
+        }
+        let end = format!("{}}}", " ".repeat(indent));
+        let length = lines[start..].iter().position(|line| *line == end).unwrap_or(0) + 1;
+        if length > FUNCTION_LINES_MAX {
+            long.push(format!("{}:{}: a function of {length} lines", source.path, start + 1));
+        }
+    }
+    long
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let sources = sources(&["src", "tests", "benches"]);
+    let silent = sources.iter().filter(|source| !source.text.starts_with("//! "));
+    assert_none("no `//!` on the first line", &silent.map(|source| source.path.clone()).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_room_is_named_for_nothing() {
+    let sources = sources(&["src", "tests", "benches"]);
+    let banned = sources.iter().filter(|source| {
+        let parts = source.path.trim_end_matches(".rs").split('/');
+        parts.into_iter().any(|part| BANNED_NAMES.contains(&part))
+    });
+    assert_none("banned names", &banned.map(|source| source.path.clone()).collect::<Vec<_>>());
+}
+
+/// A tag can be moved to other code; a commit cannot.
+fn unpinned_actions(workflow: &str) -> Vec<&str> {
+    let used = workflow.lines().filter_map(|line| line.split_once("uses:")).map(|(_, action)| action.trim());
+    used.filter(|action| {
+        let commit =
+            action.split('@').nth(1).and_then(|version| version.split(' ').next()).unwrap_or_default();
+        commit.len() != 40 || !commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+    .collect()
+}
+
+#[test]
+fn workflow_actions_are_pinned_by_commit() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let workflow = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(unpinned_actions(&workflow), [""; 0], "{}", path.display());
+    }
+}
+
+#[test]
+fn the_rules_themselves_can_fail() {
+    assert_eq!(unpinned_actions("- uses: a/b@v4\n- run: x\n  uses: a/c@main"), ["a/b@v4", "a/c@main"]);
+    assert_eq!(
+        rooms_named("use crate::{sink, store::Store};\nuse crate::support::portal::sandbox::Class;"),
+        ["sink", "store", "portal"]
+    );
+    let body = "    x;\n".repeat(FUNCTION_LINES_MAX);
+    let source =
+        Source { path: "a.rs".into(), text: format!("pub fn long() {{\n{body}}}\n\nfn short() {{}}\n") };
+    assert_eq!(long_functions(&source), ["a.rs:1: a function of 72 lines"]);
+}

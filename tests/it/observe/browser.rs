@@ -1,0 +1,337 @@
+//! The page of `[http]` as a real browser shows it: what strangers wrote is text, what goes wrong is told in
+//! words, on wide and narrow screens, in light and dark, with scripts and without.
+//!
+//! Needs Chromium and `chromedriver`. Without them these tests are skipped, or fail with `BROWSER_TESTS=required`.
+//! `SCREENSHOTS=DIR cargo test --test it -- browser hour` keeps pictures of what they saw in a folder that is there
+//! already. `docs/page.png` is `hour-light.png` of `hour.rs`, in 256 colours:
+//! `pngquant --force --nofs --output docs/page.png DIR/hour-light.png`.
+
+use std::env;
+use std::path::Path;
+
+use reqwest::{StatusCode, Url};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::portal::sandbox::Portal;
+use crate::support::process::setup::Setup;
+use crate::support::process::shown::{LISTEN, Shown};
+use crate::support::process::waiting::until;
+use crate::support::process::webdriver::Browser;
+use crate::support::receivers::receiver::Receiver;
+
+/// Which of the words that are looked for no element within that shows.
+const UNSEEN: &str = "
+    const { within, words } = arguments[0];
+    const all = [...document.querySelectorAll(`:is(${within}), :is(${within}) *`)];
+    const has = (element, word) => element.textContent.includes(word);
+    const innermost = (element, word) => has(element, word) && ![...element.children].some(child => has(child, word));
+    const shows = element => { const { width, height } = element.getBoundingClientRect();
+        return element.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && width > 0 && height > 0; };
+    return words.filter(word => !all.some(element => innermost(element, word) && shows(element)));";
+
+/// What lies beyond the right edge, or is wider than what it is in.
+const OVERFLOWING: &str = "
+    const root = document.documentElement;
+    const is_over = element => element.getBoundingClientRect().right > root.clientWidth + 0.5
+        || (element.clientWidth > 0 && element.scrollWidth > element.clientWidth + 1);
+    const over = [...document.querySelectorAll('body, body *')].filter(is_over);
+    const told = over.map(element => element.tagName + '.' + element.className + ': ' + element.textContent.slice(0, 60));
+    return { is_scrolling: root.scrollWidth > root.clientWidth, told };";
+
+/// What has too little contrast for its background (WCAG 2.2, 1.4.3), and how light the page is, from 0 to 1.
+const FAINT: &str = "
+    const numbers = color => color.match(/[\\d.]+/g).map(Number);
+    const linear = part => (part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    const luminance = ([red, green, blue]) => 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
+    const behind = element => {
+        for (; element; element = element.parentElement) {
+            const color = numbers(getComputedStyle(element).backgroundColor);
+            if (color.length < 4 || color[3] > 0) return color;
+        }
+        return [255, 255, 255];
+    };
+    const contrast = element => {
+        const two = [numbers(getComputedStyle(element).color), behind(element)].map(luminance);
+        return (Math.max(...two) + 0.05) / (Math.min(...two) + 0.05);
+    };
+    const is_text = node => node.nodeType === Node.TEXT_NODE && node.data.trim() !== '';
+    const texts = [...document.querySelectorAll('body *')].filter(element => [...element.childNodes].some(is_text));
+    const faint = texts.filter(element => contrast(element) < 4.5);
+    return { count: texts.length, lightness: luminance(behind(document.body)),
+        faint: faint.map(element => element.textContent.slice(0, 40) + ': ' + contrast(element)) };";
+
+/// What could act, lead away, or came from elsewhere.
+const FOREIGN: &str = "
+    const active = 'script, img, svg[onload], iframe, object, embed, form, base, b, a[href^=\"javascript\" i]';
+    const elements = [...document.querySelectorAll(active)].map(element => element.outerHTML);
+    const handlers = [...document.querySelectorAll('*')].flatMap(element => [...element.attributes])
+        .filter(attribute => attribute.name.startsWith('on')).map(attribute => attribute.name);
+    const asked = performance.getEntriesByType('resource').map(entry => new URL(entry.name));
+    const foreign = asked.filter(url => url.host !== location.host || url.pathname !== '/style.css');
+    return [...elements, ...handlers, ...foreign.map(url => url.href)];";
+
+const NUMBERS: &str = "
+    const told = [...document.querySelectorAll('.verdict h2, .sum, .lane .state, .lane dt, .lane dd')];
+    return told.map(element => element.innerText);";
+
+const TOKEN: &str = "A9d81f02c77be4-token";
+
+async fn world() -> (Portal, Receiver, Setup) {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let setup = Setup::new().with_source(&portal).with_receiver(&receiver).with(LISTEN);
+    (portal, receiver, setup)
+}
+
+/// The page fits and can be read wherever it is shown; where pictures are wanted, one is kept for each of it.
+pub async fn assert_fits_and_reads(browser: &Browser, name: &str) {
+    #[expect(clippy::disallowed_methods, reason = "how a person asks this test for pictures")]
+    let pictures = env::var_os("SCREENSHOTS");
+    for width in [1280, 400] {
+        browser.resize(width, 800).await;
+        let over = browser.ask(OVERFLOWING, Value::Null).await;
+        assert_eq!(over, json!({"is_scrolling": false, "told": []}), "{name} at {width}");
+        for (scheme, lightness) in [("light", 0.8..=1.0), ("dark", 0.0..=0.1)] {
+            let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+            browser.devtools("Emulation.setEmulatedMedia", json!({"features": features})).await;
+            let seen = browser.ask(FAINT, Value::Null).await;
+            assert!(seen["count"].as_u64() > Some(20), "{seen}");
+            assert_eq!(seen["faint"], json!([]), "{name}, {scheme}");
+            assert!(lightness.contains(&seen["lightness"].as_f64().unwrap()), "{name}, {scheme}: {seen}");
+            if let Some(folder) = &pictures {
+                let screen = if width == 400 { "narrow-" } else { "" };
+                browser.photograph(&Path::new(folder).join(format!("{name}-{screen}{scheme}.png"))).await;
+            }
+        }
+    }
+    browser.resize(1280, 800).await;
+}
+
+/// All these words are shown in what `within` selects.
+pub async fn assert_seen(browser: &Browser, within: &str, words: &[&str]) {
+    let unseen = browser.ask(UNSEEN, json!({"within": within, "words": words})).await;
+    let text = browser.ask("return document.body.innerText", Value::Null).await;
+    assert_eq!(unseen, json!([]), "{within} in {text}");
+}
+
+async fn title(browser: &Browser) -> Value {
+    browser.ask("return document.title", Value::Null).await
+}
+
+/// Nothing of it acts, nothing was asked of anybody else, and the browser had nothing to forbid.
+async fn assert_inert(browser: &Browser) {
+    assert_eq!(browser.ask(FOREIGN, Value::Null).await, json!([]));
+    assert_eq!(browser.console().await, Vec::<Value>::new());
+    // Else there were no looks to judge by.
+    let rules = browser.ask("return document.styleSheets[0].cssRules.length", Value::Null).await;
+    assert!(rules.as_u64() > Some(10), "{rules}");
+}
+
+/// What chats may hold, and how it is to be read on the page; as many as it shows.
+fn hostile() -> Vec<(String, String)> {
+    let long = "A".repeat(100_000);
+    let same = [
+        // The page shows the latest first: what this would swallow is only the rest.
+        "{{7*7}} ${7*7} &lt;b&gt; <!-- ]]>",
+        "<script>document.title='owned'</script>",
+        "<img src=x onerror=document.title='owned'>",
+        "'></pre></li></ol><svg onload=document.title='owned'>",
+        "<a href=javascript:document.title='owned'>a link</a> [URL=javascript:alert(1)]another[/URL]",
+        "<style>body{display:none}</style><iframe src=//evil.example></iframe><base href=//evil.example/>",
+    ]
+    .map(|text| (text.to_owned(), text.to_owned()));
+    let spelled = [
+        ("\u{202e}gnp.exe", r"\u202egnp.exe"),
+        ("in\u{200b}vis\u{2060}ible\u{feff}", r"in\u200bvis\u2060ible\ufeff"),
+        ("\u{1b}[2J\u{1b}[31mred\u{7}", r"\u001b[2J\u001b[31mred\u0007"),
+        (long.as_str(), &long[..1900]),
+    ]
+    .map(|(text, shown)| (text.to_owned(), shown.to_owned()));
+    same.into_iter().chain(spelled).collect()
+}
+
+/// Delivers all of it to a relay whose `[http]` has these keys.
+async fn among_hostile_words(keys: &str) -> (Setup, Portal, Shown) {
+    let (portal, receiver, setup) = world().await;
+    let setup = setup.with(keys).with(&format!("token = \"{TOKEN}\""));
+    let shown = Shown::start_with(&setup, TOKEN).await;
+    let hostile = hostile();
+    for (text, _) in &hostile {
+        portal.record_as(json!({"user": 1, "count": 1, "data": {"text": text}})).await;
+    }
+    until("all is delivered", async || receiver.accepted_ids().len() == hostile.len()).await;
+    until("it is counted", async || shown.text("").await.1.contains("10 deliveries")).await;
+    (setup, portal, shown)
+}
+
+/// The page's address for a browser that has the token.
+fn with_token(shown: &Shown) -> Url {
+    let mut url = shown.base.clone();
+    url.set_username("anybody").unwrap();
+    url.set_password(Some(TOKEN)).unwrap();
+    url
+}
+
+#[tokio::test]
+async fn hostile_words_are_text_on_the_page_and_nothing_else() {
+    let Some(browser) = Browser::start().await else { return };
+    // This browser would do what it is told.
+    browser.open(&format!("data:text/html,<title>mine</title>{}", hostile()[1].0)).await;
+    assert_eq!(title(&browser).await, "owned");
+    let (_setup, _portal, shown) = among_hostile_words("show_payloads = true").await;
+    browser.console().await;
+    browser.open(with_token(&shown).as_str()).await;
+    assert_eq!(title(&browser).await, "healthy - b24relay");
+    assert_inert(&browser).await;
+    let texts = hostile();
+    let words: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
+    assert_seen(&browser, "body", &words).await;
+    assert_fits_and_reads(&browser, "hostile").await;
+    assert_eq!(title(&browser).await, "healthy - b24relay");
+}
+
+#[tokio::test]
+async fn without_show_payloads_no_word_of_a_chat_is_on_the_page() {
+    let Some(browser) = Browser::start().await else { return };
+    let (_setup, _portal, shown) = among_hostile_words("").await;
+    browser.open(with_token(&shown).as_str()).await;
+    assert_seen(&browser, "body", &["healthy", "10 deliveries"]).await;
+    let page = browser.ask("return document.documentElement.outerHTML", Value::Null).await;
+    for word in ["owned", "evil.example", "gnp.exe", "AAAA", "Latest events"] {
+        assert!(!page.as_str().unwrap().contains(word), "{word} in {page}");
+    }
+    assert_inert(&browser).await;
+}
+
+#[tokio::test]
+async fn a_look_tells_that_all_is_healthy() {
+    let Some(browser) = Browser::start().await else { return };
+    let (portal, _receiver, setup) = world().await;
+    portal.record(1, 3).await;
+    let setup = setup.with_file();
+    let shown = Shown::start(&setup).await;
+    until("all is delivered", async || shown.text("").await.1.contains("6 deliveries")).await;
+    browser.open(shown.base.as_str()).await;
+    let identity = format!("{}/user/1", portal.sandbox.address());
+    assert_seen(&browser, "header, .verdict", &["1 source, 2 sinks, 6 deliveries", "healthy"]).await;
+    let facts =
+        ["support", "polling", &identity, "Last poll", " ago", "Lag", " s", "Retention left", "Journal"];
+    assert_seen(&browser, ".source", &facts).await;
+    let facts = ["archive", "crm", "flowing", "Delivered", "Left out", "Pending", "Dead letters"];
+    assert_seen(&browser, ".lane", &facts).await;
+    assert_seen(&browser, ".chart", &["Rate", "Latency", "1 h ago", "now", "0"]).await;
+    assert_seen(&browser, "section", &["None since the start."]).await;
+    assert_fits_and_reads(&browser, "flowing").await;
+    assert_inert(&browser).await;
+}
+
+#[tokio::test]
+async fn a_sink_in_trouble_is_told_in_words() {
+    let Some(browser) = Browser::start().await else { return };
+    let (portal, receiver, setup) = world().await;
+    let setup = setup.with("[delivery]\nhold = \"0s\"").with_file();
+    receiver.answer_always(Some(503));
+    portal.record(1, 1234).await;
+    let shown = Shown::start(&setup).await;
+    until("it is in trouble", async || {
+        let (_, page) = shown.text("").await;
+        ["degraded, recovering", "1,234 deliveries", "answered 503"].iter().all(|word| page.contains(word))
+    })
+    .await;
+    browser.open(shown.base.as_str()).await;
+    assert_eq!(title(&browser).await, "degraded, recovering - b24relay");
+    assert_seen(&browser, ".verdict", &["degraded, recovering", " is retrying for ", "answered 503"]).await;
+    assert_seen(&browser, ".lane", &["retrying", "next attempt in", "answered 503"]).await;
+    assert_seen(&browser, ".log", &["warning", "answered 503"]).await;
+    // Delivered to the file, and waiting for the receiver.
+    let waiting =
+        "return [...document.querySelectorAll('.lane')].map(lane => lane.querySelector('h3').innerText
+        + lane.querySelector('.state').innerText + [...lane.querySelectorAll('dd')].map(dd => dd.innerText))";
+    let lanes = browser.ask(waiting, Value::Null).await;
+    let lanes: Vec<&str> = lanes.as_array().unwrap().iter().map(|lane| lane.as_str().unwrap()).collect();
+    assert_eq!(lanes[0], "archiveflowing1,234,0,0,0");
+    assert!(lanes[1].starts_with("crmretrying for ") && lanes[1].ends_with(" s0,0,1,234,0"), "{lanes:?}");
+    assert_fits_and_reads(&browser, "retrying").await;
+
+    receiver.answer_always(Some(401));
+    shown.relay.signal(Signal::HUP);
+    until("it is held", async || shown.text("").await.1.contains("action required")).await;
+    browser.open(shown.base.as_str()).await;
+    assert_eq!(title(&browser).await, "action required - b24relay");
+    assert_seen(&browser, ".verdict", &["action required", " is held since ", "answered 401"]).await;
+    assert_seen(&browser, ".lane", &["held", "next attempt in", "answered 401"]).await;
+    assert_seen(&browser, ".log", &["error", "answered 401"]).await;
+    assert_fits_and_reads(&browser, "held").await;
+    assert_inert(&browser).await;
+}
+
+#[tokio::test]
+async fn a_refused_source_is_told_in_words_whatever_the_portal_says() {
+    // Mark-up itself is left out of a portal's words; what HTML spells is shown as text.
+    const SAID: &str =
+        "<br>&lt;script&gt;document.title='owned'&lt;/script&gt;&lt;img src=x&gt; \u{202e}`no`";
+    const SHOWN: &str = "<script>document.title='owned'</script><img src=x> no";
+    let Some(browser) = Browser::start().await else { return };
+    let (portal, _receiver, setup) = world().await;
+    let shown = Shown::start(&setup).await;
+    until("it flows", async || shown.text("readyz").await.0 == StatusCode::OK).await;
+    let fault = json!({"kind": "error", "status": 401, "code": "INVALID_CREDENTIALS", "description": SAID, "times": 1000});
+    portal.fault(fault).await;
+    until("it is refused", async || shown.text("").await.1.contains("action required")).await;
+    browser.open(shown.base.as_str()).await;
+    assert_eq!(title(&browser).await, "action required - b24relay");
+    assert_seen(&browser, ".verdict", &["action required", "INVALID_CREDENTIALS", SHOWN]).await;
+    assert_seen(&browser, ".source", &["refused", "INVALID_CREDENTIALS", SHOWN]).await;
+    assert_seen(&browser, ".lane", &["crm", "idle: source refused", "no event yet"]).await;
+    assert_seen(&browser, ".log", &["error", "INVALID_CREDENTIALS", SHOWN]).await;
+    assert_fits_and_reads(&browser, "refused").await;
+    assert_inert(&browser).await;
+}
+
+#[tokio::test]
+async fn the_page_is_whole_without_scripts() {
+    let Some(browser) = Browser::start().await else { return };
+    let (portal, _receiver, setup) = world().await;
+    portal.record(1, 3).await;
+    let shown = Shown::start(&setup).await;
+    until("all is delivered", async || shown.text("").await.1.contains("3 deliveries")).await;
+    browser.open(shown.base.as_str()).await;
+    let with_scripts = browser.ask(NUMBERS, Value::Null).await;
+    assert!(
+        with_scripts.as_array().unwrap().contains(&json!("1 source, 1 sink, 3 deliveries")),
+        "{with_scripts}"
+    );
+    browser.devtools("Emulation.setScriptExecutionDisabled", json!({"value": true})).await;
+    browser.open(&format!("data:text/html,<title>mine</title>{}", hostile()[1].0)).await;
+    assert_eq!(title(&browser).await, "mine", "no page's script is carried out any more");
+    browser.open(shown.base.as_str()).await;
+    assert_eq!(browser.ask(NUMBERS, Value::Null).await, with_scripts);
+    assert_seen(&browser, ".source, .lane", &["support", "polling", "crm", "flowing", "Delivered", "3"])
+        .await;
+    assert_fits_and_reads(&browser, "scriptless").await;
+}
+
+#[tokio::test]
+async fn the_page_asks_for_the_token_and_opens_with_it() {
+    let Some(browser) = Browser::start().await else { return };
+    let (_portal, _receiver, setup) = world().await;
+    let setup = setup.with(&format!("token = \"{TOKEN}\""));
+    let shown = Shown::start(&setup).await;
+    let mut url = shown.base.clone();
+    url.set_username("anybody").unwrap();
+    url.set_password(Some("0123456789abcdef-wrong")).unwrap();
+    // A person would be asked now. Here nobody answers.
+    for refused in [&shown.base, &url] {
+        browser.open(refused.as_str()).await;
+        let complaints = browser.console().await;
+        assert!(complaints[0]["message"].as_str().unwrap().contains("status of 401"), "{complaints:?}");
+        let page = browser.ask("return document.documentElement.outerHTML", Value::Null).await;
+        assert!(!page.as_str().unwrap().contains("support"), "{page}");
+    }
+    url.set_password(Some(TOKEN)).unwrap();
+    browser.open(url.as_str()).await;
+    assert_seen(&browser, "body", &["healthy", "support", "crm"]).await;
+    // Its looks need the token, too.
+    assert_inert(&browser).await;
+    assert_fits_and_reads(&browser, "token").await;
+}

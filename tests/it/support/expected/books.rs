@@ -1,0 +1,142 @@
+//! What the portal recorded, kept by whoever made it happen: the measure of every line that arrives.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use b24_sandbox::Order;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::support::portal::sandbox::Portal;
+
+/// What the texts of messages are made of: all that JSON, UTF-8 and lines have to offer.
+const PIECES: [&str; 9] = [
+    "hello ",
+    r#"\"quoted\" "#,
+    r"back\\slash ",
+    r"a\/b ",
+    r"\u0000\n\r\t ",
+    r"\ud83d\ude00 ",
+    "Привет, мир ",
+    "\u{2028}\u{feff}\u{1f600} ",
+    r#"}\n{\"id\":\"b24_0\",\"eventId\":1}\n"#,
+];
+
+/// Whose queue a source reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Queue {
+    User(u64),
+    Bot(u64),
+}
+
+/// See the top of this file. Ids are unique over the whole portal.
+#[derive(Default)]
+pub struct Books {
+    entries: BTreeMap<u64, Entry>,
+}
+
+struct Entry {
+    source: &'static str,
+    chat: u64,
+    digest: u64,
+}
+
+/// One line or body, as far as it is held against the books.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    id: &'a str,
+    source: &'a str,
+    event_id: u64,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// The ids that arrived for each source, in order of arrival.
+pub type Arrivals = BTreeMap<&'static str, Vec<u64>>;
+
+impl Books {
+    /// Lets an event happen in the queue that `source` reads.
+    pub fn record(&mut self, portal: &Portal, source: &'static str, queue: Queue, dice: &mut StdRng) {
+        let chat = dice.random_range(1..=5);
+        let data = payload(dice, chat);
+        let digest = digest(&data);
+        let order = match queue {
+            Queue::User(user) => Order { user, ..Order::default() },
+            Queue::Bot(bot) => Order { bot: Some(bot), ..Order::default() },
+        };
+        let data = Some(RawValue::from_string(data).unwrap());
+        let recorded = portal.sandbox.record(&Order { data, ..order }).unwrap();
+        assert_eq!(recorded.count, 1);
+        self.entries.insert(recorded.first.unwrap(), Entry { source, chat, digest });
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Every id recorded for `source`, ascending.
+    pub fn ids_of(&self, source: &str) -> Vec<u64> {
+        self.entries.iter().filter(|(_, entry)| entry.source == source).map(|(id, _)| *id).collect()
+    }
+
+    /// What of `ids` is of each chat, in the order in which it is there.
+    pub fn by_chat(&self, ids: &[u64]) -> BTreeMap<u64, Vec<u64>> {
+        let mut chats = BTreeMap::<u64, Vec<u64>>::new();
+        for id in ids {
+            chats.entry(self.entries[id].chat).or_default().push(*id);
+        }
+        chats
+    }
+
+    /// The source and the id of a line that arrived. It must be of an event that happened, under the
+    /// right names, with the portal's very bytes.
+    pub fn identify(&self, line: &str) -> (&'static str, u64) {
+        let Line { id, source, event_id, data } =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("corrupted: {error}: {line:?}"));
+        let entry = self.entries.get(&event_id).unwrap_or_else(|| panic!("spurious: {line:?}"));
+        assert_eq!(entry.digest, digest(data.get()), "corrupted: {line:?}");
+        assert_eq!(entry.source, source, "under another source's name: {line:?}");
+        assert!(id.starts_with("b24_") && id.ends_with(&format!("_{event_id}")), "corrupted: {line:?}");
+        (entry.source, event_id)
+    }
+
+    /// Adds the lines of `path` to `arrivals`. The last one may be torn where the writer was killed.
+    pub fn read(&self, path: &Path, arrivals: &mut Arrivals) {
+        let mut file = BufReader::new(File::open(path).unwrap());
+        let mut line = Vec::new();
+        while file.read_until(b'\n', &mut line).unwrap() > 0 {
+            if let Some(whole) = line.strip_suffix(b"\n") {
+                self.note(std::str::from_utf8(whole).unwrap(), arrivals);
+            }
+            line.clear();
+        }
+    }
+
+    /// Adds one line to `arrivals`.
+    pub fn note(&self, line: &str, arrivals: &mut Arrivals) {
+        let (source, id) = self.identify(line);
+        arrivals.entry(source).or_default().push(id);
+    }
+}
+
+/// The `data` of an event unlike all others, in the portal's manner and against it.
+fn payload(dice: &mut StdRng, chat: u64) -> String {
+    let count = if dice.random_ratio(1, 50) { 500 } else { dice.random_range(0..20) };
+    let text: String = (0..count).map(|_| PIECES[dice.random_range(0..PIECES.len())]).collect();
+    let message = dice.random::<u32>();
+    format!(
+        r#"{{"message":{{"id":{message},"chatId":{chat}, "text":"{text}","params":[ ]}},"chat":{{"id":{chat}}},"share":1.50}}"#
+    )
+}
+
+fn digest(data: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    data.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,9 @@
+//! The real binary as a process, its configuration, and ways to look at it.
+
+pub mod relay;
+pub mod setup;
+pub mod shown;
+pub mod terminal;
+pub mod vitals;
+pub mod waiting;
+pub mod webdriver;

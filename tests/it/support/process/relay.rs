@@ -1,0 +1,186 @@
+//! The real binary, as a process of one test; killed when the test is over.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::process::waiting::{PATIENCE, until};
+
+/// The binary with an empty environment: what a test does not give it, it does not get.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_b24relay"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+/// Runs a command that ends by itself.
+pub fn output(args: &[&str], folder: &Path) -> Output {
+    let mut command = command();
+    command.args(args).current_dir(folder);
+    output_of(command)
+}
+
+/// Runs a prepared command to its end; one that does not come to it is killed when patience is over.
+pub fn output_of(mut command: Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = Pid::from_child(&child);
+    let (over, is_over) = mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        if is_over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            kill_process(id, Signal::KILL).ok();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(over);
+    watchdog.join().unwrap();
+    output
+}
+
+/// As [`output`], while the servers of this test go on answering.
+pub async fn finished(args: &[&str], folder: &Path) -> Output {
+    let mut command = command();
+    command.args(args).current_dir(folder);
+    finished_command(command).await
+}
+
+/// As [`output_of`], while the servers of this test go on answering.
+pub async fn finished_command(command: Command) -> Output {
+    tokio::task::spawn_blocking(move || output_of(command)).await.unwrap()
+}
+
+/// The exit code of a finished command.
+pub fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| panic!("killed by {:?}", output.status.signal()))
+}
+
+/// What a finished command wrote to stderr.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What a finished command wrote to stdout.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// How many bytes there are at `path`: none where there is no file.
+fn length(path: &Path) -> usize {
+    std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap())
+}
+
+/// `b24relay run`, in the background; its output goes to files that outlive it.
+pub struct Relay {
+    child: Child,
+    stderr: PathBuf,
+    /// How many bytes earlier runs in its folder have written to its log.
+    written_before: usize,
+}
+
+impl Relay {
+    /// Starts `b24relay run` in `folder`, with `args` behind it, writing to `out` and `err` there.
+    pub fn start(folder: &Path, args: &[&str]) -> Self {
+        let stdout = append(&folder.join("out"));
+        Self::start_with(folder, args, stdout.into())
+    }
+
+    pub fn start_with(folder: &Path, args: &[&str], stdout: Stdio) -> Self {
+        let mut command = command();
+        command.arg("run").args(args).current_dir(folder);
+        Self::start_command(command, folder, stdout)
+    }
+
+    /// Starts a prepared command whose log goes to `stderr`, where [`Relay::log`] does not see it.
+    pub fn start_logging_to(mut command: Command, folder: &Path, stderr: Stdio) -> Self {
+        let child = command.stderr(stderr).spawn().unwrap();
+        Self { child, stderr: folder.join("err"), written_before: 0 }
+    }
+
+    /// Starts a prepared command, writing to `err` in `folder`.
+    pub fn start_command(mut command: Command, folder: &Path, stdout: Stdio) -> Self {
+        let stderr = folder.join("err");
+        let written_before = length(&stderr);
+        let child = command.stdout(stdout).stderr(append(&stderr)).spawn().unwrap();
+        Self { child, stderr, written_before }
+    }
+
+    /// The same of one that reads from us.
+    pub fn start_piped(mut command: Command, folder: &Path, stdout: Stdio) -> (Self, ChildStdin) {
+        let stderr = folder.join("err");
+        let written_before = length(&stderr);
+        let mut child = command.stdin(Stdio::piped()).stdout(stdout).stderr(append(&stderr)).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        (Self { child, stderr, written_before }, stdin)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything that runs in this folder have written to stderr.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.stderr).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until this run has logged `text`. What an earlier one in its folder has logged does not count: this one may
+    /// not even listen to signals yet.
+    pub async fn until_logged(&self, text: &str) {
+        let is_logged = async || {
+            let log = self.log();
+            log.get(self.written_before..).unwrap_or(&log).contains(text)
+        };
+        until(&format!("`{text}` in the log:\n{}", self.log()), is_logged).await;
+    }
+
+    /// Waits for the process to end by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        until("the process ends", async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+
+    pub async fn exit_code(&mut self) -> i32 {
+        let status = self.ended().await;
+        status.code().unwrap_or_else(|| panic!("killed by {:?}", status.signal()))
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub async fn stop(&mut self) -> i32 {
+        self.signal(Signal::TERM);
+        self.exit_code().await
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+pub fn append(path: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(path).unwrap()
+}

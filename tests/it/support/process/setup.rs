@@ -1,0 +1,264 @@
+//! A folder with a configuration in it, gone when the test is over.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::expected::ledger;
+use crate::support::portal::sandbox::Portal;
+use crate::support::process::relay::{Relay, code, finished, stderr};
+use crate::support::process::waiting::until;
+use crate::support::receivers::receiver::Receiver;
+use crate::support::state::state_rows;
+
+/// Fast delays, so that a test waits for little.
+const RETRY: &str = r#"retry = { min = "10ms", max = "100ms" }"#;
+
+pub struct Setup {
+    folder: TempDir,
+    text: String,
+    unlimited: BTreeSet<SocketAddr>,
+    lag: &'static str,
+}
+
+impl Setup {
+    /// A state in a folder of its own, no sources, no sinks.
+    pub fn new() -> Self {
+        let text = "state = \"b24relay.db\"\n".into();
+        Self { folder: TempDir::new().unwrap(), text, unlimited: BTreeSet::new(), lag: "50ms" }
+    }
+
+    /// The configuration from its beginning again, in the same folder.
+    pub fn anew(self) -> Self {
+        Self { text: Self::new().text, unlimited: BTreeSet::new(), ..self }
+    }
+
+    /// The `confirm_lag` of the sources that are added from now on.
+    pub fn with_lag(self, lag: &'static str) -> Self {
+        Self { lag, ..self }
+    }
+
+    /// Adds lines at the end.
+    pub fn with(mut self, lines: &str) -> Self {
+        writeln!(self.text, "{lines}").unwrap();
+        std::fs::write(self.path("b24relay.toml"), &self.text).unwrap();
+        self
+    }
+
+    /// Says that the portal bears any number of calls: what it bears otherwise is tested in `budget`.
+    pub fn with_unlimited(self, portal: &Portal) -> Self {
+        self.with_unlimited_at(portal.sandbox.address())
+    }
+
+    /// The same of the portal that is at `address`.
+    pub fn with_unlimited_at(mut self, address: SocketAddr) -> Self {
+        if !self.unlimited.insert(address) {
+            return self;
+        }
+        self.with(&format!("[portals.\"{address}\"]\nplan = \"self-hosted\""))
+    }
+
+    /// A source `support` that polls the portal's user 1 without pauses worth mentioning.
+    pub fn with_source(self, portal: &Portal) -> Self {
+        self.with_user(portal, "support", 1, 1000)
+    }
+
+    /// As [`Setup::with_user`], wherever the portal is now.
+    pub fn with_user_anywhere(self, portal: &Portal, name: &str, user: u64) -> Self {
+        let url = portal.webhook_url(user);
+        let address = url.split('/').nth(2).unwrap().parse().unwrap();
+        self.with_unlimited_at(address).with_source_at(name, &url, 1000)
+    }
+
+    pub fn with_user(self, portal: &Portal, name: &str, user: u64, limit: u16) -> Self {
+        self.with_unlimited(portal).with_source_at(name, &portal.webhook_url(user), limit)
+    }
+
+    fn with_source_at(self, name: &str, url: &str, limit: u16) -> Self {
+        let lag = self.lag;
+        self.with(&format!(
+            "[sources.{name}]\nwebhook_url = \"{url}\"\nconfirm_lag = \"{lag}\"\n\
+             poll = {{ idle = \"20ms\", busy = \"0s\", limit = {limit}, timeout = \"5s\" }}"
+        ))
+    }
+
+    pub fn with_file(self) -> Self {
+        self.with(&format!("[sinks.archive]\ntype = \"file\"\npath = \"events.jsonl\"\n{RETRY}"))
+    }
+
+    /// A file of its own for one source.
+    pub fn with_file_of(self, source: &str) -> Self {
+        self.with(&format!(
+            "[sinks.{source}]\ntype = \"file\"\npath = \"{source}.jsonl\"\nsources = [\"{source}\"]\n{RETRY}"
+        ))
+    }
+
+    pub fn with_stdout(self) -> Self {
+        self.with("[sinks.console]\ntype = \"stdout\"")
+    }
+
+    /// A webhook that sees one event after the other.
+    pub fn with_receiver(self, receiver: &Receiver) -> Self {
+        self.with_receiver_in(receiver, "ordering = \"strict\"")
+    }
+
+    /// A webhook with other keys of its own.
+    pub fn with_receiver_in(self, receiver: &Receiver, keys: &str) -> Self {
+        let url = receiver.url();
+        self.with(&format!(
+            "[sinks.crm]\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"1s\"\n{RETRY}\n{keys}"
+        ))
+    }
+
+    /// A webhook sink at `url` with lines of its own.
+    pub fn with_webhook(self, name: &str, url: &str, lines: &str) -> Self {
+        self.with(&format!(
+            "[sinks.{name}]\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"5s\"\n{RETRY}\n{lines}"
+        ))
+    }
+
+    /// What keeps a sink from delivering, once there is something.
+    pub async fn trouble_of(&self, sink: &str, state: &str) -> String {
+        let mut lane = Value::Null;
+        until(&format!("`{sink}` is {state}"), async || {
+            lane = self.lane_of(sink).await;
+            lane["state"] == state
+        })
+        .await;
+        lane["trouble"].as_str().unwrap().to_owned()
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn run(&self) -> Relay {
+        Relay::start(self.folder(), &[])
+    }
+
+    /// Starts a daemon that logs all of `words` and stays; returns its log.
+    pub async fn assert_stays(&self, words: &[&str]) -> String {
+        std::fs::remove_file(self.path("err")).ok();
+        let mut relay = self.run();
+        for word in words {
+            relay.until_logged(word).await;
+        }
+        assert!(relay.is_running(), "{}", relay.log());
+        assert_eq!(relay.stop().await, 0, "{}", relay.log());
+        relay.log()
+    }
+
+    /// Asserts that a refusal ends a drain with `code`, and a daemon never, and that both log all of `words`.
+    pub async fn assert_refused(&self, code_expected: i32, words: &[&str]) -> String {
+        let log = self.assert_stays(words).await;
+        let once = finished(&["run", "--once"], self.folder()).await;
+        assert_eq!(code(&once), code_expected, "{}", stderr(&once));
+        for word in words {
+            assert!(stderr(&once).contains(word), "no `{word}` in: {}", stderr(&once));
+        }
+        log + &stderr(&once)
+    }
+
+    /// Asserts that a mistake in the configuration ends a daemon as well as a drain with 78, and that both log `words`.
+    pub async fn assert_mistaken(&self, words: &[&str]) {
+        for args in [["run"].as_slice(), &["run", "--once"]] {
+            let ended = finished(args, self.folder()).await;
+            assert_eq!(code(&ended), 78, "{args:?}: {}", stderr(&ended));
+            for word in words {
+                assert!(stderr(&ended).contains(word), "no `{word}` in: {}", stderr(&ended));
+            }
+        }
+    }
+
+    /// What `status --json` shows of a source.
+    pub async fn status_of(&self, source: &str) -> Value {
+        if !self.path("b24relay.db").exists() {
+            return Value::Null;
+        }
+        let status = finished(&["status", "--json"], self.folder()).await;
+        assert!(matches!(code(&status), 0 | 69), "{}", stderr(&status));
+        let report: Value = serde_json::from_slice(&status.stdout).unwrap();
+        let sources = report["sources"].as_array().unwrap();
+        sources.iter().find(|other| other["name"] == source).cloned().unwrap_or(Value::Null)
+    }
+
+    /// What `status --json` shows of a lane of `support`.
+    pub async fn lane_of(&self, sink: &str) -> Value {
+        self.lane_at("support", sink).await
+    }
+
+    /// What `status --json` shows of a lane.
+    pub async fn lane_at(&self, source: &str, sink: &str) -> Value {
+        let status = finished(&["status", "--json"], self.folder()).await;
+        let report: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+        let lanes = report["lanes"].as_array().cloned().unwrap_or_default();
+        lanes.into_iter().find(|lane| lane["sink"] == sink && lane["source"] == source).unwrap_or_default()
+    }
+
+    /// Waits until the lane to the sink `crm` is in `state`, and returns what is shown of it then.
+    pub async fn until_crm_is(&self, state: &str) -> Value {
+        let mut lane = Value::Null;
+        until(&format!("the lane is {state}"), async || {
+            lane = self.lane_of("crm").await;
+            lane["state"] == state
+        })
+        .await;
+        lane
+    }
+
+    /// What `dead-letters list --json` shows with these filters.
+    pub async fn letters(&self, filters: &[&str]) -> Vec<Value> {
+        let list = finished(&[&["dead-letters", "list", "--json"], filters].concat(), self.folder()).await;
+        assert_eq!(code(&list), 0, "{}", stderr(&list));
+        let list: Value = serde_json::from_slice(&list.stdout).unwrap();
+        list["dead_letters"].as_array().unwrap().clone()
+    }
+
+    /// The events of the dead letters, in the order of the list.
+    pub async fn buried_ids(&self) -> Vec<u64> {
+        let letters = self.letters(&[]).await;
+        letters.iter().map(|letter| letter["event_id"].as_u64().unwrap()).collect()
+    }
+
+    /// Drains every source, which must go well, and returns the log of it.
+    pub async fn drain(&self) -> String {
+        let once = finished(&["run", "--once"], self.folder()).await;
+        assert_eq!(code(&once), 0, "{}", stderr(&once));
+        stderr(&once)
+    }
+
+    /// The offset behind all that a lane has committed, as `status` sees it.
+    pub fn committed_offset(&self, source: &str, sink: &str) -> u64 {
+        // Before the first run there is no state file yet.
+        state_rows::committed_offset(&self.path("b24relay.db"), source, sink).unwrap_or(1)
+    }
+
+    /// How many whole lines the file sink has written so far, while it may be at it.
+    pub fn filed_count(&self) -> usize {
+        let bytes = std::fs::read(self.path("events.jsonl")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).matches('\n').count()
+    }
+
+    /// The ids in the file sink's file, every line whole; for when the writer has come to rest.
+    pub fn filed_ids(&self) -> Vec<u64> {
+        ledger::ids_in(&self.path("events.jsonl"), false)
+    }
+
+    /// The ids in the file of one source, while the sink may be at it.
+    pub fn filed_ids_of(&self, source: &str) -> Vec<u64> {
+        ledger::ids_in(&self.path(&format!("{source}.jsonl")), true)
+    }
+
+    /// The ids that went to standard output, over all runs.
+    pub fn printed_ids(&self) -> Vec<u64> {
+        ledger::ids_in(&self.path("out"), true)
+    }
+}

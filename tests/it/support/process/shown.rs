@@ -1,0 +1,64 @@
+//! A relay of one test that can be looked at through `[http]`.
+
+use b24relay::http_client;
+use reqwest::{Client, Response, StatusCode, Url};
+
+use crate::support::process::relay::Relay;
+use crate::support::process::setup::Setup;
+use crate::support::process::waiting::PATIENCE;
+
+/// Lets it be looked at; keys of `[http]` may follow.
+pub const LISTEN: &str = "[http]\nlisten = \"127.0.0.1:0\"";
+
+pub struct Shown {
+    pub relay: Relay,
+    pub base: Url,
+    pub client: Client,
+    /// Goes with each request that brings none of its own.
+    token: Option<&'static str>,
+}
+
+impl Shown {
+    /// One whose `http.token` is `token`.
+    pub async fn start_with(setup: &Setup, token: &'static str) -> Self {
+        Self { token: Some(token), ..Self::start(setup).await }
+    }
+
+    pub async fn start(setup: &Setup) -> Self {
+        Self::of(setup.run()).await
+    }
+
+    /// One that was started some other way.
+    pub async fn of(relay: Relay) -> Self {
+        relay.until_logged("metrics and health are at").await;
+        let log = relay.log();
+        let address = log.split("health are at ").nth(1).unwrap().split([' ', '\n', '"']).next().unwrap();
+        let base: Url = address.parse().unwrap();
+        let client = http_client::build(&base, PATIENCE).unwrap();
+        Self { relay, base, client, token: None }
+    }
+
+    pub async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let mut request = self.client.get(self.base.join(path).unwrap());
+        if let Some(token) = self.token.filter(|_| headers.iter().all(|(name, _)| *name != "authorization")) {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    pub async fn text(&self, path: &str) -> (StatusCode, String) {
+        let response = self.ask(path, &[]).await;
+        (response.status(), response.text().await.unwrap())
+    }
+
+    /// The value of a metric with these labels, as it stands in the text.
+    pub async fn metric(&self, line: &str) -> Option<f64> {
+        let (status, text) = self.text("metrics").await;
+        assert_eq!(status, 200, "{text}");
+        let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        value.map(|value| value.parse().unwrap())
+    }
+}

@@ -1,0 +1,68 @@
+//! A terminal for one command: what is written to it is kept, its size is set, and it is told what it knows.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use crate::support::process::relay::{Relay, command};
+
+/// A terminal's two sides. It is closed with the first of them; programs have the second.
+pub fn pair() -> (OwnedFd, OwnedFd) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    (master, slave)
+}
+
+pub struct Terminal {
+    written: Arc<Mutex<Vec<u8>>>,
+    slave: OwnedFd,
+    reader: JoinHandle<()>,
+}
+
+impl Terminal {
+    pub fn open(rows: u16, columns: u16) -> Self {
+        let (master, slave) = pair();
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&master, size).unwrap();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&written);
+        // Ends when the last one who could write is gone.
+        let reader = thread::spawn(move || {
+            let (mut master, mut bytes) = (File::from(master), [0; 4096]);
+            while let Ok(count @ 1..) = master.read(&mut bytes) {
+                kept.lock().unwrap().extend_from_slice(&bytes[..count]);
+            }
+        });
+        Self { written, slave, reader }
+    }
+
+    /// Starts a command whose standard output it is.
+    pub fn start(&self, args: &[&str], environment: &[(&str, &str)], folder: &Path) -> Relay {
+        let mut command = command();
+        command.args(args).current_dir(folder).env("TERM", "xterm").envs(environment.iter().copied());
+        Relay::start_command(command, folder, Stdio::from(self.slave.try_clone().unwrap()))
+    }
+
+    /// The same, once nobody writes to it any more.
+    pub fn ended(self) -> String {
+        drop(self.slave);
+        self.reader.join().unwrap();
+        String::from_utf8_lossy(&self.written.lock().unwrap()).replace("\r\n", "\n")
+    }
+
+    /// All that was written, with the line ends that the command wrote.
+    pub fn written(&self) -> String {
+        String::from_utf8_lossy(&self.written.lock().unwrap()).replace("\r\n", "\n")
+    }
+}
