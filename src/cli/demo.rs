@@ -1,10 +1,10 @@
 //! `b24relay demo`: the relay at work, in one process with an emulated portal.
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use b24_sandbox::{QueueStats, Sandbox, SandboxConfig};
 use clap::Args;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,6 @@ use crate::service::{Troubles, Witness};
 use crate::shutdown::Signals;
 use crate::store::Store;
 use crate::telemetry;
-use b24_sandbox::{QueueStats, Sandbox, SandboxConfig};
 
 /// How often the summary line comes.
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(5);

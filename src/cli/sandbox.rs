@@ -1,14 +1,13 @@
 //! `b24relay sandbox`: runs the emulated portal until it is told to stop.
-
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use b24_sandbox::{Sandbox, SandboxConfig};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::UsageError;
 use super::output::print;
-use b24_sandbox::{Sandbox, SandboxConfig};
 
 const EXAMPLES: &str = "\
 Examples:

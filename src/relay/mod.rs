@@ -27,10 +27,10 @@ pub mod simulation;
 mod source;
 mod state_retry;
 mod supervisor;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use context::{Claims, Common, Shares};
 use tracing::info;
 
 use crate::config::{Config, Overrides};
@@ -39,7 +39,6 @@ use crate::retry::whole_millis;
 use crate::service::Witness;
 use crate::shutdown::Signals;
 use crate::store::Store;
-use context::{Claims, Common, Shares};
 pub use host::warn_of_notices;
 use host::{Real, Surroundings};
 pub use key_value::{NoMemory, StoreMemory};

@@ -2,18 +2,18 @@
 //!
 //! What is written to a file that was moved or deleted would not be found at the next start. So before each use
 //! the paths must still lead to the files that were opened.
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::guard::Guard;
-use super::identity::{self, Identity};
-use super::in_use::InUse;
-use super::wait::Waits;
-use super::{StoreError, neighbour};
+use crate::store::error::StoreError;
+use crate::store::file::guard::Guard;
+use crate::store::file::identity::{self, Identity};
+use crate::store::file::open_files::InUse;
+use crate::store::file::stall::Waits;
+use crate::store::paths::neighbour;
 
 /// A connection, and what must be held until it is closed: fields are dropped in this order.
 pub struct Database {

@@ -1,6 +1,5 @@
 //! A state in memory, for the simulation of the relay: it is as slow and as full as a script says, and can be
 //! looked at from beside, at once and undisturbed by that script.
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::PoisonError;
@@ -8,10 +7,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Row};
 
-use super::schema;
-use super::{Disk, Store, StoreError, Tally};
 use crate::checkpoint::Checkpoint;
 use crate::event::Seq;
+use crate::store::error::StoreError;
+use crate::store::handle::Disk;
+use crate::store::handle::Store;
+use crate::store::schema::migrations;
+use crate::store::table::checkpoints::Tally;
 
 /// What is on the disk of one source at one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,11 +24,11 @@ pub struct View {
     pub journal: BTreeMap<u64, (u64, u64)>,
     /// Each sink's dead letters: queue and id.
     pub dead_letters: BTreeSet<(String, String, u64)>,
-    /// As [`super::Reading::generation`].
+    /// As [`crate::store::table::journal::Reading::generation`].
     pub generation: u64,
-    /// As [`super::Reading::next`].
+    /// As [`crate::store::table::journal::Reading::next`].
     pub next: u64,
-    /// As [`super::Reading::confirmed`].
+    /// As [`crate::store::table::journal::Reading::confirmed`].
     pub confirmed: u64,
     /// Events that disappeared unconfirmed.
     pub stolen: u64,
@@ -41,7 +43,7 @@ pub struct LaneView {
     pub checkpoint: Checkpoint,
     /// What became of it.
     pub tally: Tally,
-    /// As [`super::LaneRecord::start_ms`].
+    /// As [`crate::store::table::checkpoints::LaneRecord::start_ms`].
     pub start_ms: Option<i64>,
 }
 
@@ -53,7 +55,8 @@ impl Store {
     /// As [`Store::open`].
     pub fn simulated(script: fn() -> Result<Duration, String>) -> Result<Self, StoreError> {
         let path = Path::new(":memory:");
-        let connection = schema::new_in_memory().map_err(|error| StoreError::from_sqlite(path, &error))?;
+        let connection =
+            migrations::new_in_memory().map_err(|error| StoreError::from_sqlite(path, &error))?;
         Ok(Self::new(connection, path, Disk::Simulated(script), None))
     }
 

@@ -1,6 +1,5 @@
 //! What a running relay asks of the file: no statement costs more because the journal holds more, and who looks on meanwhile
 //! sees no damage.
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,12 +10,20 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use rusqlite::{Connection, StatementStatus};
 use serde_json::value::RawValue;
 
-use super::lock::Lock;
-use super::{
-    Append, Burial, LaneNote, LaneState, Progress, Reading, Store, StoreError, Tally, neighbour, wal,
-};
 use crate::checkpoint::Checkpoint;
 use crate::event::{Event, EventId, Queue, Seq};
+use crate::store::error::StoreError;
+use crate::store::file::lock::Lock;
+use crate::store::file::wal;
+use crate::store::handle::Store;
+use crate::store::paths::neighbour;
+use crate::store::table::checkpoints::LaneNote;
+use crate::store::table::checkpoints::LaneState;
+use crate::store::table::checkpoints::Progress;
+use crate::store::table::checkpoints::Tally;
+use crate::store::table::dead_letters::Burial;
+use crate::store::table::journal::Append;
+use crate::store::table::journal::Reading;
 
 /// How many events a poll brings.
 const PAGE: u64 = 5;

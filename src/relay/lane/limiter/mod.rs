@@ -7,7 +7,6 @@
 #[cfg(test)]
 mod tests;
 mod waiters;
-
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 

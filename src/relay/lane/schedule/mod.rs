@@ -9,7 +9,6 @@
 
 #[cfg(test)]
 mod tests;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -19,10 +18,9 @@ use crate::chat::{Chat, Chats};
 use crate::config::{OrderingConfig, RetryConfig};
 use crate::event::Seq;
 use crate::event::{Entry, Event};
+use crate::relay::journal::size;
 use crate::retry::Backoff;
 use crate::wall_clock;
-
-use crate::relay::journal::size;
 
 /// The chat of an event that belongs to every chat.
 const EVERY: usize = usize::MAX;

@@ -5,13 +5,11 @@
 
 mod manner;
 mod round;
-
 use std::fmt::{self, Display, Formatter};
 use std::ops::AddAssign;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-
 use round::Round;
 
 /// How many kills of each `hold` there are when nobody says otherwise.

@@ -1,5 +1,4 @@
 //! SQLite's check of all pages of a big file, beside the work: reading a gigabyte would hold up the start.
-
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -7,7 +6,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, InterruptHandle};
 
-use super::{StoreError, file, first};
+use crate::store::error::StoreError;
+use crate::store::file::open;
+use crate::store::sql::first;
 
 /// One check, which ends with this.
 pub struct PageCheck {
@@ -18,7 +19,7 @@ pub struct PageCheck {
 impl PageCheck {
     /// Checks the open file at `path`; what is wrong goes into `damage`, and ends the work on the file.
     pub fn start(path: &Path, damage: Arc<OnceLock<String>>) -> Result<Self, StoreError> {
-        let connection = file::open_reader(path)?;
+        let connection = open::open_reader(path)?;
         let interrupt = connection.get_interrupt_handle();
         let thread = thread::spawn(move || {
             if let Some(detail) = trouble(&connection) {

@@ -1,17 +1,27 @@
 //! The state file as a file: made whole before it has its name, and opened only when nothing beside it
 //! contradicts it.
-
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::in_use::is_in_use;
-use super::lock::Lock;
-use super::{BUSY_TIMEOUT, StoreError, folder, neighbour, place, schema, seal, space, wal};
 use crate::failpoint;
+use crate::store::error::StoreError;
+use crate::store::file::durable_dir;
+use crate::store::file::lock::Lock;
+use crate::store::file::open_files::is_in_use;
+use crate::store::file::place;
+use crate::store::file::space;
+use crate::store::file::wal;
+use crate::store::paths::neighbour;
+use crate::store::schema::checksum;
+use crate::store::schema::migrations;
+
+/// How long a statement waits for a reader (`status`, a backup) before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What SQLite may leave beside a file.
 const NEIGHBOURS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -38,7 +48,7 @@ pub fn create(path: &Path) -> Result<(), StoreError> {
     failpoint::reached("creating");
     std::fs::rename(&draft, path).map_err(|error| fail("name it", error))?;
     failpoint::reached("created");
-    folder::sync_name(path).map_err(|error| fail("write its folder to disk", error))
+    durable_dir::sync_name(path).map_err(|error| fail("write its folder to disk", error))
 }
 
 /// Whether there is nothing at `path`, or an empty file.
@@ -52,16 +62,16 @@ pub fn is_missing(path: &Path) -> bool {
 fn fill(draft: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut connection = Connection::open_with_flags(draft, flags)?;
-    seal::teach(&connection)?;
+    checksum::teach(&connection)?;
     // Before the first table: later it takes a VACUUM.
     connection.pragma_update(None, "page_size", space::PAGE_BYTES)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    schema::migrate(&mut connection, 0)
+    migrations::migrate(&mut connection, 0)
 }
 
 /// A new file that its owner alone may read. A link at `path` is not followed: it counts as a file that is there.
 pub fn create_private(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(schema::MODE).open(path)
+    OpenOptions::new().write(true).create_new(true).mode(migrations::MODE).open(path)
 }
 
 /// Removes the database at `path`, which nobody uses, if there is one.
@@ -105,7 +115,7 @@ pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
 fn has_odd_header(path: &Path) -> bool {
     let mut header = [0; 72];
     let is_read = place::open_to_read(path, "").and_then(|mut file| file.read_exact(&mut header)).is_ok();
-    let is_ours = header[68..] == schema::APPLICATION_ID.to_be_bytes()[4..];
+    let is_ours = header[68..] == migrations::APPLICATION_ID.to_be_bytes()[4..];
     let is_odd_version = header[18..20].iter().any(|version| !matches!(version, 1 | 2));
     is_read
         && header.starts_with(b"SQLite format 3\0")
@@ -155,7 +165,7 @@ pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 /// # Errors
 /// See [`StoreError`].
 pub fn is_current(path: &Path) -> Result<bool, StoreError> {
-    Ok(schema::identify(&open_to_read(path)?, path)? == schema::newest())
+    Ok(migrations::identify(&open_to_read(path)?, path)? == migrations::newest())
 }
 
 /// Opens the file as it is without its log, which is left as it is.
@@ -193,9 +203,9 @@ fn open_unchecked(path: &Path, address: &Path, flags: OpenFlags) -> Result<Conne
     let mut connection =
         Connection::open_with_flags(address, flags | OpenFlags::SQLITE_OPEN_NOFOLLOW).map_err(fail)?;
     #[cfg(test)]
-    super::tests::watch(&mut connection, path);
+    crate::store::tests::watch(&mut connection, path);
     connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
-    schema::plan_once(&connection).map_err(fail)?;
-    seal::teach(&connection).map_err(fail)?;
+    migrations::plan_once(&connection).map_err(fail)?;
+    checksum::teach(&connection).map_err(fail)?;
     Ok(connection)
 }

@@ -1,14 +1,20 @@
 //! What `status` reads: the state file beside a running daemon, without its lock, changing nothing.
-
 use std::path::Path;
 
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::lock::{self, Lock};
-use super::{Gap, Skip, SourceNote, StoreError, file, now_ms, schema, skips};
 use crate::checkpoint::Checkpoint;
 use crate::event::Seq;
+use crate::store::error::StoreError;
+use crate::store::file::lock::{self, Lock};
+use crate::store::file::open;
+use crate::store::schema::migrations;
+use crate::store::table::skips;
+use crate::store::table::skips::Skip;
+use crate::store::table::sources::Gap;
+use crate::store::table::sources::SourceNote;
+use crate::wall_clock::now_ms;
 
 /// How long the portal keeps an event (PORTAL.md 2.5).
 const LIFETIME_S: i64 = 24 * 3600;
@@ -159,9 +165,9 @@ pub struct GraveReport {
 /// Opens the state file for looking at it. One of an older layout is brought to the newest in memory: looking must not
 /// change the file.
 pub fn open(path: &Path) -> Result<Connection, StoreError> {
-    let connection = file::open_to_read(path)?;
-    let layout = schema::inspect_lightly(&connection, path)?;
-    let brought = schema::brought_to_newest(&connection, layout);
+    let connection = open::open_to_read(path)?;
+    let layout = migrations::inspect_lightly(&connection, path)?;
+    let brought = migrations::brought_to_newest(&connection, layout);
     Ok(brought.map_err(|error| StoreError::from_sqlite(path, &error))?.unwrap_or(connection))
 }
 

@@ -1,7 +1,6 @@
 //! Where the state file really is, and that it is one file with one name. Links to it are followed first: two
 //! daemons that name it differently meet at the same lock. Everything beside it is opened without following
 //! links, because a command that root runs must not touch what somebody has planted there.
-
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -10,7 +9,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-use super::{StoreError, folder, neighbour, owner};
+use crate::store::error::StoreError;
+use crate::store::file::durable_dir;
+use crate::store::file::owner;
+use crate::store::paths::neighbour;
 
 /// As many as the kernel follows.
 const LINKS_MAX: usize = 40;
@@ -49,7 +51,7 @@ pub fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut place = std::path::absolute(path)?;
     for _ in 0..LINKS_MAX {
         match std::fs::read_link(&place) {
-            Ok(target) => place = folder::of(&place).join(target),
+            Ok(target) => place = durable_dir::of(&place).join(target),
             // Not a link, or nothing.
             Err(_) => return follow_folder(&place),
         }
@@ -59,7 +61,7 @@ pub fn follow(path: &Path) -> io::Result<PathBuf> {
 
 /// `path` without any link in it as far as its folder exists, but for the last name.
 pub fn follow_folder(path: &Path) -> io::Result<PathBuf> {
-    match (folder::of(path).canonicalize(), path.file_name()) {
+    match (durable_dir::of(path).canonicalize(), path.file_name()) {
         (Ok(folder), Some(name)) => Ok(folder.join(name)),
         _ => std::path::absolute(path),
     }
@@ -107,7 +109,7 @@ fn judge(state: &Path, suffix: &str, metadata: &Metadata) -> io::Result<()> {
 /// Whether `user` may own a file beside `state`.
 fn may_be_of(user: u32, state: &Path) -> io::Result<bool> {
     let owner_of_state = state.symlink_metadata().map_or(0, |metadata| metadata.uid());
-    let owner_of_folder = folder::of(state).metadata()?.uid();
+    let owner_of_folder = durable_dir::of(state).metadata()?.uid();
     Ok([0, geteuid().as_raw(), owner_of_state, owner_of_folder].contains(&user))
 }
 

@@ -1,8 +1,8 @@
 //! Paused lanes: a state that only a person's word ends, whatever becomes of the process meanwhile.
-
 use rusqlite::params;
 
-use super::{Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
 use crate::wall_clock::now_ms;
 
 /// What came of a person's word for a sink.

@@ -3,15 +3,16 @@
 //! It is a lock of the kind that SQLite does not use (`flock`). Closing any handle of the state file would drop
 //! SQLite's own locks, which POSIX keeps by process: so it is taken before SQLite opens the file, and released after
 //! SQLite has closed it.
-
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
 use rustix::fs::fstatfs;
 
-use super::in_use::is_in_use;
-use super::{StoreError, lock, place};
+use crate::store::error::StoreError;
+use crate::store::file::lock;
+use crate::store::file::open_files::is_in_use;
+use crate::store::file::place;
 
 /// Who holds it: that stood in the lock file.
 pub const HOLDER: &str = "another process, whose lock file was removed";

@@ -1,10 +1,10 @@
 //! The file's size: what is deleted leaves no text in the file, and its pages go back to the disk.
-
 use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{StoreError, first};
+use crate::store::error::StoreError;
+use crate::store::sql::first;
 
 /// Up to this size a file is checked before the start, and rebuilt once if it cannot shrink.
 pub const SMALL_BYTES: u64 = 64 * 1024 * 1024;

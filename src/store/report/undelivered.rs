@@ -1,14 +1,14 @@
 //! Which events some sink has not got, for a command that would take them away from it. Changes nothing.
-
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::lanes::Inherited;
-use super::{Store, StoreError};
 use crate::checkpoint::Checkpoint;
 use crate::event::Seq;
 use crate::event::{EventId, Offset};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::table::checkpoints::Inherited;
 
 /// What the state file knows of a source's sinks.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 //!
 //! A file is looked at before it is touched: whose it is, whether its layout is one we know, whether it is
 //! sound ([`inspect`]). Each step forward is one transaction: a kill leaves the layout before or behind it.
-
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fs::Permissions;
@@ -15,8 +14,11 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
 
-use super::{StoreError, first, neighbour, seal};
 use crate::failpoint;
+use crate::store::error::StoreError;
+use crate::store::paths::neighbour;
+use crate::store::schema::checksum;
+use crate::store::sql::first;
 
 /// Marks a SQLite file as ours: "b24r".
 pub const APPLICATION_ID: i64 = 0x6232_3472;
@@ -237,7 +239,7 @@ pub enum Pages {
 /// Checks that the file is ours and sound, and brings it to the newest layout.
 pub fn prepare(connection: &mut Connection, path: &Path, pages: Pages) -> Result<(), StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
-    seal::teach(connection).map_err(fail)?;
+    checksum::teach(connection).map_err(fail)?;
     let found = match pages {
         Pages::Checked => inspect(connection, path)?,
         Pages::Unchecked => inspect_lightly(connection, path)?,
@@ -248,7 +250,7 @@ pub fn prepare(connection: &mut Connection, path: &Path, pages: Pages) -> Result
     connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(fail)?;
     migrate(connection, found).map_err(fail)?;
-    seal::keep(connection).map_err(fail)
+    checksum::keep(connection).map_err(fail)
 }
 
 /// The layout of the file, once all of it is found to be ours and sound.
@@ -275,7 +277,7 @@ pub fn brought_to_newest(connection: &Connection, layout: u32) -> rusqlite::Resu
         return Ok(None);
     }
     let mut copy = Connection::open_in_memory()?;
-    seal::teach(&copy)?;
+    checksum::teach(&copy)?;
     Backup::new(connection, &mut copy)?.step(-1)?;
     migrate(&mut copy, layout)?;
     Ok(Some(copy))
@@ -305,7 +307,7 @@ fn inspect_with(
     if let Some(row) = first::<String>(connection, &orphan).map_err(fail)? {
         return damaged(format!("a row of `{row}`"));
     }
-    if let Some(detail) = seal::broken(connection, layout).map_err(fail)? {
+    if let Some(detail) = checksum::broken(connection, layout).map_err(fail)? {
         return damaged(detail);
     }
     Ok(layout)
@@ -401,7 +403,7 @@ pub fn new_in_memory() -> rusqlite::Result<Connection> {
     FIRST.with(|first| {
         if first.get().is_none() {
             let mut connection = Connection::open_in_memory()?;
-            seal::teach(&connection)?;
+            checksum::teach(&connection)?;
             migrate(&mut connection, 0)?;
             first.set(connection).ok();
         }
@@ -410,8 +412,8 @@ pub fn new_in_memory() -> rusqlite::Result<Connection> {
             Backup::new(first, &mut copy)?.step(-1)?;
         }
         plan_once(&copy)?;
-        seal::teach(&copy)?;
-        seal::keep(&copy)?;
+        checksum::teach(&copy)?;
+        checksum::keep(&copy)?;
         copy.pragma_update(None, "foreign_keys", true)?;
         Ok(copy)
     })
@@ -431,7 +433,7 @@ fn shape_of(layout: u32) -> rusqlite::Result<&'static BTreeSet<Part>> {
 /// The shape of every layout, from that of an empty file on.
 fn shapes() -> rusqlite::Result<Vec<BTreeSet<Part>>> {
     let connection = Connection::open_in_memory()?;
-    seal::teach(&connection)?;
+    checksum::teach(&connection)?;
     let mut shapes = vec![BTreeSet::new()];
     for step in MIGRATIONS {
         connection.execute_batch(step)?;

@@ -1,17 +1,19 @@
 //! What lanes know of themselves after a restart: checkpoints, counts, states.
 //!
 //! Keeps I4: a checkpoint never moves back but by [`Store::rewind`]; the update refuses it, as damage.
-
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use rusqlite::{Connection, Transaction, params};
 
-use super::dead_letters::{self, Burial};
-use super::journal::Reading;
-use super::{GAP_KIND, Store, StoreError, skips};
 use crate::checkpoint::Checkpoint;
 use crate::event::{Event, EventId, Offset, Queue, Seq};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::table::dead_letters::{self, Burial};
+use crate::store::table::journal::Reading;
+use crate::store::table::skips;
+use crate::store::table::sources::GAP_KIND;
 use crate::wall_clock::now_ms;
 
 /// What a commit makes durable of one lane.

@@ -1,5 +1,4 @@
 //! What `state check` shows: all of the state file, looked at from outside and within, changing nothing.
-
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -7,8 +6,13 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::lock::Lock;
-use super::{StoreError, file, rows, schema, seal, wal};
+use crate::store::error::StoreError;
+use crate::store::file::lock::Lock;
+use crate::store::file::open;
+use crate::store::file::wal;
+use crate::store::schema::checksum;
+use crate::store::schema::integrity;
+use crate::store::schema::migrations;
 
 /// How many troubles of one kind are gone through.
 const TROUBLES_MAX: usize = 20;
@@ -97,7 +101,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     findings.push(log);
     // One moment for all that is compared: a daemon may be writing.
     connection.execute_batch("BEGIN").map_err(|error| StoreError::from_sqlite(path, &error))?;
-    let layout = match schema::identify(&connection, path) {
+    let layout = match migrations::identify(&connection, path) {
         Ok(layout) => layout,
         Err(refusal) => return refused("whose it is", refusal, findings, holder),
     };
@@ -105,14 +109,14 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     findings.push(this_layout(layout));
     findings.extend(structure(&connection, layout));
     let mut offsets = BTreeMap::new();
-    match schema::brought_to_newest(&connection, layout) {
+    match migrations::brought_to_newest(&connection, layout) {
         Ok(brought) => {
             let connection = brought.as_ref().unwrap_or(&connection);
-            let seals =
-                seal::broken(connection, schema::newest()).unwrap_or_else(|error| Some(error.to_string()));
+            let seals = checksum::broken(connection, migrations::newest())
+                .unwrap_or_else(|error| Some(error.to_string()));
             findings.push(Finding::judged("seals", "", &Vec::from_iter(seals)));
-            findings.extend(rows::findings(connection));
-            offsets = rows::offsets(connection).unwrap_or_default();
+            findings.extend(integrity::findings(connection));
+            offsets = integrity::offsets(connection).unwrap_or_default();
         }
         Err(error) => {
             findings.push(Finding::judged("bringing it to the newest layout", "", &[error.to_string()]));
@@ -149,11 +153,11 @@ fn open(path: &Path) -> Result<(Finding, Connection), StoreError> {
                 Some(bytes) => format!("{} frames, {bytes} bytes", log.frames),
                 None => "none".to_owned(),
             };
-            Ok((Finding::ok(WHAT, found), file::open_to_read(path)?))
+            Ok((Finding::ok(WHAT, found), open::open_to_read(path)?))
         }
         Err(StoreError::Damaged { detail, .. }) if path.is_file() => {
             let found = "what follows is the file without it";
-            Ok((Finding::judged(WHAT, found, &[detail]), file::open_without_log(path)?))
+            Ok((Finding::judged(WHAT, found, &[detail]), open::open_without_log(path)?))
         }
         Err(error) => Err(error),
     }
@@ -170,7 +174,7 @@ fn permissions(path: &Path) -> Finding {
 }
 
 fn this_layout(layout: u32) -> Finding {
-    let newest = schema::newest();
+    let newest = migrations::newest();
     let finding = Finding::ok("layout", layout.to_string());
     if layout == newest {
         return finding;
@@ -179,7 +183,7 @@ fn this_layout(layout: u32) -> Finding {
 }
 
 fn structure(connection: &Connection, layout: u32) -> [Finding; 3] {
-    let tables = match schema::misshapen(connection, layout) {
+    let tables = match migrations::misshapen(connection, layout) {
         Ok(None) => Vec::new(),
         Ok(Some(detail)) => vec![detail],
         Err(error) => vec![error.to_string()],

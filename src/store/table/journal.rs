@@ -4,7 +4,6 @@
 //! came. So what is written follows polls and not events. Keeps I3: an append is on the disk when it returns, and with
 //! it how far the source has read. Batches leave only when every lane of their source is past them, a removed sink's
 //! lane included. No statement here reads more of the journal than it returns or deletes.
-
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +11,12 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde_json::value::RawValue;
 
-use super::{Gap, Store, StoreError, space};
 use crate::event::Seq;
 use crate::event::{Entry, Event, EventId, Offset, Queue};
+use crate::store::error::StoreError;
+use crate::store::file::space;
+use crate::store::handle::Store;
+use crate::store::table::sources::Gap;
 use crate::wall_clock::now_ms;
 
 /// The most events of one row.

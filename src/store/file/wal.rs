@@ -5,13 +5,14 @@
 //! frame: each commit is on the disk before the next begins, so a power cut tears the last one only. A log that lost its
 //! last commits, or that is missing, cannot be told from an older state. `-shm` is never read here: SQLite makes it
 //! anew from the log whenever nobody has the file open. The format is that of <https://www.sqlite.org/walformat.html>.
-
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
-use super::in_use::is_in_use;
-use super::lock::Lock;
-use super::{StoreError, neighbour, place};
+use crate::store::error::StoreError;
+use crate::store::file::lock::Lock;
+use crate::store::file::open_files::is_in_use;
+use crate::store::file::place;
+use crate::store::paths::neighbour;
 
 /// The log's header begins with it; its last bit says how checksums read words.
 const MAGIC: u32 = 0x377f_0682;

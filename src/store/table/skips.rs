@@ -1,10 +1,10 @@
 //! Events that cannot be read and that a person has given up: what may be passed, and the gap that it leaves.
-
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError};
 use crate::event::OddEvents;
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
 use crate::wall_clock::now_ms;
 
 /// A person's word that the events between two good ones are lost.

@@ -1,6 +1,5 @@
 //! A command that root runs on another user's state works with that user's rights: whatever that user has planted
 //! there leads no further than the user could go alone, and what is made there is the user's.
-
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -11,7 +10,8 @@ use rustix::thread::{
     CapabilitySet, capabilities, set_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
-use super::{folder, place};
+use crate::store::file::durable_dir;
+use crate::store::file::place;
 
 /// Whose files these are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +35,7 @@ fn owner_of(path: &Path) -> Option<Owner> {
 }
 
 fn owner_at(path: &Path) -> Option<Owner> {
-    let folder = path.ancestors().skip(1).find_map(|folder| folder::or_here(folder).metadata().ok())?;
+    let folder = path.ancestors().skip(1).find_map(|folder| durable_dir::or_here(folder).metadata().ok())?;
     // Of what is there, be it a link.
     let chosen = match path.symlink_metadata() {
         Ok(file) if file.uid() == 0 || folder.uid() == 0 => file,

@@ -2,7 +2,6 @@
 //!
 //! It lies on a file of its own beside the state file, which says who holds it. Whoever deletes that file
 //! meets the second lock, on the state file itself ([`Guard`]).
-
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -13,8 +12,13 @@ use std::{process, thread};
 
 use jiff::Timestamp;
 
-use super::guard::{self, Guard};
-use super::{StoreError, file::is_missing, file::refuse_cut, identity, neighbour, place};
+use crate::store::error::StoreError;
+use crate::store::file::guard::{self, Guard};
+use crate::store::file::identity;
+use crate::store::file::open::is_missing;
+use crate::store::file::open::refuse_cut;
+use crate::store::file::place;
+use crate::store::paths::neighbour;
 
 /// What is appended to the name of the state file.
 const SUFFIX: &str = ".lock";

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::lock::Lock;
+use crate::store::file::lock::Lock;
 
 /// All that wait for one state file.
 pub struct Waits {

@@ -1,5 +1,4 @@
 //! What is noted of sources: how they are doing, what they have lost.
-
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::{Store, StoreError};
 use crate::event::{Event, EventId, Queue};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
 use crate::wall_clock::now_ms;
 
 /// How a source is doing, for `status`, and up to when it has everything.
@@ -19,7 +19,7 @@ pub struct Health {
     pub has_polled: bool,
     /// What it does.
     pub activity: Activity,
-    /// As [`super::Adopted::covered_ms`]; never moves back. `None` changes nothing.
+    /// As [`crate::store::table::checkpoints::Adopted::covered_ms`]; never moves back. `None` changes nothing.
     pub covered_ms: Option<i64>,
     /// By how much the portal's clock is ahead of this machine's, in milliseconds.
     pub skew_ms: i64,
@@ -72,7 +72,7 @@ pub struct SourceNote {
 
 impl SourceNote {
     /// What the column holds: nothing, JSON, or a trouble in the words of an older version.
-    pub(super) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_else(|_| {
             let activity = match text {
                 "" => Activity::Polling { due_ms: 0 },

@@ -1,14 +1,17 @@
 //! Dead letters: events that a sink will never take, kept for a person.
-
 use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use serde_json::value::RawValue;
 
-use super::lock::Lock;
-use super::{Store, StoreError, now_ms, place, report};
 use crate::event::{Event, EventId, Queue};
+use crate::store::error::StoreError;
+use crate::store::file::lock::Lock;
+use crate::store::file::place;
+use crate::store::handle::Store;
+use crate::store::report::sources;
+use crate::wall_clock::now_ms;
 
 /// What precedes the columns of [`OpenLetter`].
 const LETTER_COLUMNS: &str =
@@ -196,7 +199,7 @@ impl Store {
     /// # Errors
     /// As [`Store::report`].
     pub fn letters_at(path: &Path, filter: &LetterFilter) -> Result<Vec<Letter>, StoreError> {
-        let connection = place::visit(path, report::open)?;
+        let connection = place::visit(path, sources::open)?;
         select(&connection, filter).map_err(|error| StoreError::from_sqlite(path, &error))
     }
 
@@ -205,7 +208,7 @@ impl Store {
     /// # Errors
     /// As [`Store::report`], and [`StoreError::Damaged`] when its event cannot be read.
     pub fn letter_at(path: &Path, number: u64) -> Result<Option<OpenLetter>, StoreError> {
-        let connection = place::visit(path, report::open)?;
+        let connection = place::visit(path, sources::open)?;
         let found = open(&connection, number).map_err(|error| StoreError::from_sqlite(path, &error))?;
         found.transpose().map_err(|detail| StoreError::Damaged { path: path.to_owned(), detail })
     }

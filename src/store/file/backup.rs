@@ -4,7 +4,6 @@
 //! long it takes, it holds up nobody, and how far it is can be told (`VACUUM INTO` does the first two, but
 //! writes every row anew, and syncs nothing). It gets its name when it was checked and is on the disk. A damaged state is
 //! copied as well, since a damaged copy is better than none; what is wrong with it is said.
-
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -12,8 +11,16 @@ use std::path::Path;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::inspection::Finding;
-use super::{StoreError, file, first, folder, neighbour, place, rows, schema, seal};
+use crate::store::error::StoreError;
+use crate::store::file::durable_dir;
+use crate::store::file::open;
+use crate::store::file::place;
+use crate::store::paths::neighbour;
+use crate::store::schema::checksum;
+use crate::store::schema::inspection::Finding;
+use crate::store::schema::integrity;
+use crate::store::schema::migrations;
+use crate::store::sql::first;
 
 /// Pages of one step; between two of them progress is told.
 const STEP_PAGES: i32 = 1024;
@@ -27,14 +34,14 @@ pub struct Copied {
     pub suspicions: Vec<String>,
 }
 
-/// See [`super::Store::backup`].
+/// See [`crate::store::handle::Store::backup`].
 ///
 /// The source is read with the rights of its owner, the copy belongs to whoever makes it.
 pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
     let (source, suspicion) = place::visit(path, open)?;
     let target = &place::follow_folder(target).map_err(|error| refused(target, &error.to_string()))?;
     // Reserves the name; until the copy is complete it is no state that anybody would take for one.
-    file::create_private(target).map_err(|error| match error.kind() {
+    open::create_private(target).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => refused(target, "there is something of that name already"),
         _ => refused(target, &error.to_string()),
     })?;
@@ -45,7 +52,7 @@ pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> R
     });
     if copied.is_err() {
         // Nothing else can be done about what cannot be removed; the error that counts is the first.
-        file::remove(&draft).ok();
+        open::remove(&draft).ok();
         std::fs::remove_file(target).ok();
     }
     copied
@@ -53,10 +60,10 @@ pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> R
 
 /// The state, and what is wrong with it at first sight: that is copied nevertheless, and without a rule of ours.
 fn open(state: &Path) -> Result<(Connection, Option<String>), StoreError> {
-    let source = file::open_to_read(state);
-    match source.and_then(|source| schema::identify(&source, state).map(|_| source)) {
+    let source = open::open_to_read(state);
+    match source.and_then(|source| migrations::identify(&source, state).map(|_| source)) {
         Ok(source) => Ok((source, None)),
-        Err(StoreError::Damaged { detail, .. }) => Ok((file::open_damaged(state)?, Some(detail))),
+        Err(StoreError::Damaged { detail, .. }) => Ok((open::open_damaged(state)?, Some(detail))),
         Err(error) => Err(error),
     }
 }
@@ -72,8 +79,8 @@ fn fill(
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::from_sqlite(path, &error),
         _ => refused(draft, &error.to_string()),
     };
-    file::remove(draft)
-        .and_then(|()| file::create_private(draft))
+    open::remove(draft)
+        .and_then(|()| open::create_private(draft))
         .map_err(|error| refused(draft, &error.to_string()))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut copy = Connection::open_with_flags(draft, flags).map_err(fail)?;
@@ -83,10 +90,10 @@ fn fill(
     steps(&Backup::new(source, &mut copy).map_err(fail)?, progress).map_err(fail)?;
     // One file, with nothing beside it.
     let alone = copy.pragma_update(None, "journal_mode", "DELETE").map_err(fail);
-    seal::teach(&copy).map_err(fail)?;
-    match alone.and_then(|()| schema::inspect(&copy, path)) {
-        Ok(layout) if layout == schema::newest() => {
-            Ok(rows::findings(&copy).into_iter().filter_map(Finding::trouble).collect())
+    checksum::teach(&copy).map_err(fail)?;
+    match alone.and_then(|()| migrations::inspect(&copy, path)) {
+        Ok(layout) if layout == migrations::newest() => {
+            Ok(integrity::findings(&copy).into_iter().filter_map(Finding::trouble).collect())
         }
         Ok(_) => Ok(Vec::new()),
         Err(StoreError::Damaged { detail, .. }) => Ok(vec![detail]),
@@ -109,7 +116,7 @@ fn name(draft: &Path, target: &Path) -> Result<u64, StoreError> {
         let copy = File::open(draft)?;
         copy.sync_all()?;
         std::fs::rename(draft, target)?;
-        folder::sync_name(target)?;
+        durable_dir::sync_name(target)?;
         Ok(copy.metadata()?.len())
     };
     named().map_err(|error: std::io::Error| refused(target, &error.to_string()))

@@ -1,14 +1,15 @@
 //! Looks at the state file from within the process that runs on it: a few at a time, and none any more when it
 //! is to be closed, as the last one to close it puts the log away.
-
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::database::Files;
-use super::{Report, StoreError, report};
 use crate::blocking;
+use crate::store::database::Files;
+use crate::store::error::StoreError;
+use crate::store::report::sources;
+use crate::store::report::sources::Report;
 
 /// How many looks there may be at once; others wait.
 const LOOKS_MAX: u32 = 4;
@@ -22,14 +23,15 @@ pub struct Lookout {
 }
 
 impl Lookout {
-    pub(super) fn new(path: Arc<Path>, files: Option<Arc<Files>>) -> Self {
+    /// A reader of the state file at `path`.
+    pub fn new(path: Arc<Path>, files: Option<Arc<Files>>) -> Self {
         Self { path, files, permits: Arc::new(Semaphore::new(LOOKS_MAX as usize)) }
     }
 
     /// What the state file holds.
     ///
     /// # Errors
-    /// As [`super::Store::report`], and when it has been closed.
+    /// As [`crate::store::handle::Store::report`], and when it has been closed.
     pub async fn report(&self) -> Result<Report, StoreError> {
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
             let detail = "b24relay is stopping".to_owned();
@@ -38,7 +40,7 @@ impl Lookout {
         let (path, files) = (Arc::clone(&self.path), self.files.clone());
         blocking::run(move || {
             // What lies there instead is another state.
-            let report = files.map_or(Ok(()), |files| files.verify()).and_then(|()| report::read(&path));
+            let report = files.map_or(Ok(()), |files| files.verify()).and_then(|()| sources::read(&path));
             drop(permit);
             report
         })

@@ -1,0 +1,14 @@
+//! The state file as files: where it is, who may use it, its locks, its log and its copies.
+
+pub mod backup;
+pub mod durable_dir;
+pub mod guard;
+pub mod identity;
+pub mod lock;
+pub mod open;
+pub mod open_files;
+pub mod owner;
+pub mod place;
+pub mod space;
+pub mod stall;
+pub mod wal;

@@ -1,0 +1,290 @@
+//! The open state file, as everything in the process shares it.
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::blocking;
+use crate::store::database::{Database, Files};
+use crate::store::error::StoreError;
+use crate::store::file;
+use crate::store::file::backup;
+use crate::store::file::backup::Copied;
+use crate::store::file::guard::Guard;
+use crate::store::file::lock::Lock;
+use crate::store::file::open;
+use crate::store::file::stall::{Wait, Waits};
+use crate::store::paths::neighbour;
+use crate::store::report::reader::Lookout;
+use crate::store::report::sources;
+use crate::store::report::sources::Report;
+use crate::store::schema::inspection;
+use crate::store::schema::inspection::Inspection;
+use crate::store::schema::migrations;
+use crate::store::schema::migrations::Pages;
+use crate::store::schema::page_check::PageCheck;
+use crate::store::sql::first;
+
+/// How many idle connections that only read stay open.
+const READERS_MAX: usize = 4;
+
+/// Statements that stay prepared: more than there are in the paths of every event.
+const STATEMENTS: usize = 32;
+
+/// Where the state lies.
+#[derive(Clone)]
+pub(in crate::store) enum Disk {
+    Real(Arc<Files>),
+    /// Nowhere; how long an access takes, or why it fails.
+    Simulated(fn() -> Result<Duration, String>),
+}
+
+impl Disk {
+    pub(in crate::store) fn files(&self) -> Option<Arc<Files>> {
+        match self {
+            Self::Real(files) => Some(Arc::clone(files)),
+            Self::Simulated(_) => None,
+        }
+    }
+}
+
+/// The state file, open. Cheap to clone; work is done off the runtime's threads.
+#[derive(Clone)]
+pub struct Store {
+    /// Of a big file, while it runs.
+    pub(in crate::store) page_check: Option<Arc<PageCheck>>,
+    /// Connections that only read, and that nobody uses now. Closed first: the last one to be closed puts the log away.
+    pub(in crate::store) readers: Arc<Mutex<Vec<Connection>>>,
+    pub(in crate::store) database: Arc<Mutex<Database>>,
+    pub(in crate::store) path: Arc<Path>,
+    pub(in crate::store) disk: Disk,
+    /// What was found wrong with it since it is open: then nothing is written any more.
+    pub(in crate::store) damage: Arc<OnceLock<String>>,
+    /// With the lock that the one process holds that polls; a command beside it has none.
+    pub(in crate::store) waits: Option<Arc<Waits>>,
+}
+
+impl Store {
+    /// Opens the state file, creating it and its folder when they are missing, and locks it.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; whatever is wrong, nothing that was there is overwritten.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        visit_made(path, |state| Self::open_with(state, Some(Waits::new(Lock::acquire(state)?))))
+    }
+
+    /// Opens the state file for a command that may work beside a running daemon, and keeps nobody from
+    /// starting one: it is for [`Store::keep`], [`Store::recall`] and [`Store::resume`], and leaves checkpoints
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`StoreError::Locked`] only when an older program runs on it.
+    pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
+        visit_made(path, |state| match Lock::acquire(state) {
+            // Held for the moment in which the layout may change.
+            Ok(lock) => {
+                let store = Self::open_with(state, None)?;
+                lock.sign();
+                Ok(store)
+            }
+            Err(StoreError::Locked { .. }) if open::is_current(state)? => Self::open_with(state, None),
+            Err(error) => Err(error),
+        })
+    }
+
+    fn open_with(path: &Path, waits: Option<Arc<Waits>>) -> Result<Self, StoreError> {
+        open::create(path)?;
+        if let Some(waits) = &waits {
+            waits.lock().sign();
+        }
+        let guard = waits.as_ref().map(|_| Guard::acquire(path)).transpose()?;
+        let mut connection = open::open(path)?;
+        // A command beside a daemon leaves the pages of a big file to that one.
+        let pages = if file::space::is_small(path) { Pages::Checked } else { Pages::Unchecked };
+        migrations::prepare(&mut connection, path, pages)?;
+        file::space::prepare(&connection, path)?;
+        // SQLite makes the log at the first use.
+        first::<u64>(&connection, "SELECT count(*) FROM source")
+            .map_err(|error| StoreError::from_sqlite(path, &error))?;
+        let files = Arc::new(Files::of(path, guard, waits.clone())?);
+        let mut store = Self::new(connection, path, Disk::Real(files), waits);
+        if pages == Pages::Unchecked && store.waits.is_some() {
+            let check = PageCheck::start(path, Arc::clone(&store.damage))?;
+            store.page_check = Some(Arc::new(check));
+        }
+        Ok(store)
+    }
+
+    pub(in crate::store) fn new(
+        connection: Connection,
+        path: &Path,
+        disk: Disk,
+        waits: Option<Arc<Waits>>,
+    ) -> Self {
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let database = Database { connection, _files: disk.files() };
+        let database = Arc::new(Mutex::new(database));
+        let readers = Arc::default();
+        let damage = Arc::default();
+        Self { page_check: None, database, readers, path: path.into(), disk, damage, waits }
+    }
+
+    /// Checks that the state file is still where it was opened, before the portal is let forget what is in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] while it is not.
+    pub async fn verify(&self) -> Result<(), StoreError> {
+        match self.disk.files() {
+            Some(files) => blocking::run(move || files.verify()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Something in the file is not what it must be.
+    pub(in crate::store) fn damaged(&self, detail: String) -> StoreError {
+        StoreError::Damaged { path: self.path.to_path_buf(), detail }
+    }
+
+    /// Somebody waits for the file because of `reason`, until what is returned is dropped: whoever looks at the
+    /// state learns of it.
+    #[must_use]
+    pub fn wait(&self, reason: &StoreError) -> Option<Wait> {
+        self.waits.as_ref().map(|waits| waits.begin(reason.to_string()))
+    }
+
+    /// From where to look at it while this process runs on it.
+    pub fn lookout(&self) -> Lookout {
+        Lookout::new(Arc::clone(&self.path), self.disk.files())
+    }
+
+    /// Where the state file is that `path` leads to, whether it exists yet or not.
+    ///
+    /// # Errors
+    /// When that is no place for a state file; see [`StoreError`].
+    pub fn locate(path: &Path) -> Result<PathBuf, StoreError> {
+        file::place::visit(path, |state| Ok(state.to_owned()))
+    }
+
+    /// Checks that the state file at `path` is still there if it was ever used.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`]: a person decides whether to start anew.
+    pub fn check_presence(path: &Path) -> Result<(), StoreError> {
+        file::place::visit(path, |state| {
+            let is_gone = matches!(state.try_exists(), Ok(false)) && !neighbour(state, "-wal").exists();
+            if is_gone && Lock::was_taken(state) {
+                return Err(StoreError::Gone { path: state.to_owned() });
+            }
+            Ok(())
+        })
+    }
+
+    /// What the state file at `path` holds, read without the lock and without changing anything.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn report(path: &Path) -> Result<Report, StoreError> {
+        file::place::visit(path, sources::read)
+    }
+
+    /// Looks at all of the state file at `path`, without the lock and without changing anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; what is wrong otherwise is a finding.
+    pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
+        file::place::visit(path, inspection::inspect)
+    }
+
+    /// Copies the state file at `path` to `target` as it is at one moment, beside a running daemon or without
+    /// one; tells `progress` how many pages are left of how many. The copy is checked and on the disk when
+    /// this returns; nothing is left of it when it cannot be. A damaged one is copied as well.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`StoreError::Copy`] when there is something at `target` or it cannot be written.
+    pub fn backup(path: &Path, target: &Path, progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
+        backup::copy(path, target, progress)
+    }
+
+    /// Runs `work`, which may write; on a thread that may block, when there is a disk.
+    pub(in crate::store) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        self.visit(move || {
+            // A panic in `work` leaves no half-done transaction behind: SQLite rolls it back.
+            let mut database = store.database.lock().unwrap_or_else(PoisonError::into_inner);
+            store.use_connection(&mut database.connection, work)
+        })
+        .await
+    }
+
+    /// Runs `work`, which only reads, beside whoever writes.
+    pub(in crate::store) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if let Disk::Simulated(_) = self.disk {
+            return self.run(work).await;
+        }
+        let store = self.clone();
+        self.visit(move || {
+            let idle = store.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => open::open_reader(&store.path)?,
+            };
+            let outcome = store.use_connection(&mut connection, work);
+            let mut readers = store.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            if outcome.is_ok() && readers.len() < READERS_MAX {
+                readers.push(connection);
+            }
+            outcome
+        })
+        .await
+    }
+
+    fn use_connection<T>(
+        &self,
+        connection: &mut Connection,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.disk.files().map_or(Ok(()), |files| files.verify())?;
+        work(connection).map_err(|error| {
+            let error = StoreError::from_sqlite(&self.path, &error);
+            if let StoreError::Damaged { detail, .. } = &error {
+                self.damage.get_or_init(|| detail.clone());
+            }
+            error
+        })
+    }
+
+    /// Does `work` unless the file was found damaged; as slowly as the script says, when there is no disk.
+    async fn visit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if let Some(detail) = self.damage.get() {
+            return Err(self.damaged(detail.clone()));
+        }
+        if let Disk::Simulated(script) = self.disk {
+            let unavailable = |detail| StoreError::Unavailable { path: self.path.to_path_buf(), detail };
+            tokio::time::sleep(script().map_err(unavailable)?).await;
+            let outcome = work();
+            tokio::time::sleep(script().unwrap_or_default()).await;
+            return outcome;
+        }
+        blocking::run(work).await
+    }
+}
+
+/// As [`file::place::visit`], and the folders above it are made.
+fn visit_made<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    file::owner::as_owner(path, || {
+        let above = file::place::follow(path)
+            .and_then(|state| file::durable_dir::create(file::durable_dir::of(&state)));
+        above.map_err(|error| StoreError::from_io(path, "create its folder", &error))?;
+        work(&file::place::resolve(path)?)
+    })
+}

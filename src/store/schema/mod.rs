@@ -1,0 +1,7 @@
+//! What must be inside the file: layouts and their migrations, checksums and integrity checks.
+
+pub mod checksum;
+pub mod inspection;
+pub mod integrity;
+pub mod migrations;
+pub mod page_check;
