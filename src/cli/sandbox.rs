@@ -1,4 +1,5 @@
 //! `b24relay sandbox`: runs the emulated portal until it is told to stop.
+
 use std::net::SocketAddr;
 
 use anyhow::Context as _;

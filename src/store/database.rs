@@ -2,6 +2,7 @@
 //!
 //! What is written to a file that was moved or deleted would not be found at the next start. So before each use
 //! the paths must still lead to the files that were opened.
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

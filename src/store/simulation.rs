@@ -1,5 +1,6 @@
 //! A state in memory, for the simulation of the relay: it is as slow and as full as a script says, and can be
 //! looked at from beside, at once and undisturbed by that script.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::PoisonError;

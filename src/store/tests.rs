@@ -1,5 +1,6 @@
 //! What a running relay asks of the file: no statement costs more because the journal holds more, and who looks on meanwhile
 //! sees no damage.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! A command that root runs on another user's state works with that user's rights: whatever that user has planted
 //! there leads no further than the user could go alone, and what is made there is the user's.
+
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;

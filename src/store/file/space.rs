@@ -1,4 +1,5 @@
 //! The file's size: what is deleted leaves no text in the file, and its pages go back to the disk.
+
 use std::path::Path;
 
 use rusqlite::Connection;

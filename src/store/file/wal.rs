@@ -5,6 +5,7 @@
 //! frame: each commit is on the disk before the next begins, so a power cut tears the last one only. A log that lost its
 //! last commits, or that is missing, cannot be told from an older state. `-shm` is never read here: SQLite makes it
 //! anew from the log whenever nobody has the file open. The format is that of <https://www.sqlite.org/walformat.html>.
+
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 

@@ -1,4 +1,5 @@
 //! What `status` reads: the state file beside a running daemon, without its lock, changing nothing.
+
 use std::path::Path;
 
 use rusqlite::Connection;

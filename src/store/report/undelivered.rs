@@ -1,4 +1,5 @@
 //! Which events some sink has not got, for a command that would take them away from it. Changes nothing.
+
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};

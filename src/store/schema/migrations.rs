@@ -2,6 +2,7 @@
 //!
 //! A file is looked at before it is touched: whose it is, whether its layout is one we know, whether it is
 //! sound ([`inspect`]). Each step forward is one transaction: a kill leaves the layout before or behind it.
+
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fs::Permissions;

@@ -1,4 +1,5 @@
 //! SQLite's check of all pages of a big file, beside the work: reading a gigabyte would hold up the start.
+
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};

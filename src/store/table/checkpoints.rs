@@ -1,6 +1,7 @@
 //! What lanes know of themselves after a restart: checkpoints, counts, states.
 //!
 //! Keeps I4: a checkpoint never moves back but by [`Store::rewind`]; the update refuses it, as damage.
+
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 

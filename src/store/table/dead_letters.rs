@@ -1,4 +1,5 @@
 //! Dead letters: events that a sink will never take, kept for a person.
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@
 //! came. So what is written follows polls and not events. Keeps I3: an append is on the disk when it returns, and with
 //! it how far the source has read. Batches leave only when every lane of their source is past them, a removed sink's
 //! lane included. No statement here reads more of the journal than it returns or deletes.
+
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;

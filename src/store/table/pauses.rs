@@ -1,4 +1,5 @@
 //! Paused lanes: a state that only a person's word ends, whatever becomes of the process meanwhile.
+
 use rusqlite::params;
 
 use crate::store::error::StoreError;

@@ -1,4 +1,5 @@
 //! Events that cannot be read and that a person has given up: what may be passed, and the gap that it leaves.
+
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
 //! What is noted of sources: how they are doing, what they have lost.
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
