@@ -1,5 +1,4 @@
 //! The open state file, as everything in the process shares it.
-
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -10,18 +9,12 @@ use crate::blocking;
 use crate::store::database::{Database, Files};
 use crate::store::error::StoreError;
 use crate::store::file;
-use crate::store::file::backup;
-use crate::store::file::backup::Copied;
 use crate::store::file::guard::Guard;
 use crate::store::file::lock::Lock;
 use crate::store::file::open;
 use crate::store::file::stall::{Wait, Waits};
 use crate::store::paths::neighbour;
-use crate::store::report::reader::Lookout;
-use crate::store::report::sources;
-use crate::store::report::sources::Report;
-use crate::store::schema::inspection;
-use crate::store::schema::inspection::Inspection;
+use crate::store::paths::was_taken;
 use crate::store::schema::migrations;
 use crate::store::schema::migrations::Pages;
 use crate::store::schema::page_check::PageCheck;
@@ -154,11 +147,6 @@ impl Store {
         self.waits.as_ref().map(|waits| waits.begin(reason.to_string()))
     }
 
-    /// From where to look at it while this process runs on it.
-    pub fn lookout(&self) -> Lookout {
-        Lookout::new(Arc::clone(&self.path), self.disk.files())
-    }
-
     /// Where the state file is that `path` leads to, whether it exists yet or not.
     ///
     /// # Errors
@@ -174,37 +162,11 @@ impl Store {
     pub fn check_presence(path: &Path) -> Result<(), StoreError> {
         file::place::visit(path, |state| {
             let is_gone = matches!(state.try_exists(), Ok(false)) && !neighbour(state, "-wal").exists();
-            if is_gone && Lock::was_taken(state) {
+            if is_gone && was_taken(state) {
                 return Err(StoreError::Gone { path: state.to_owned() });
             }
             Ok(())
         })
-    }
-
-    /// What the state file at `path` holds, read without the lock and without changing anything.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn report(path: &Path) -> Result<Report, StoreError> {
-        file::place::visit(path, sources::read)
-    }
-
-    /// Looks at all of the state file at `path`, without the lock and without changing anything.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`]; what is wrong otherwise is a finding.
-    pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
-        file::place::visit(path, inspection::inspect)
-    }
-
-    /// Copies the state file at `path` to `target` as it is at one moment, beside a running daemon or without
-    /// one; tells `progress` how many pages are left of how many. The copy is checked and on the disk when
-    /// this returns; nothing is left of it when it cannot be. A damaged one is copied as well.
-    ///
-    /// # Errors
-    /// As [`Store::open`]; [`StoreError::Copy`] when there is something at `target` or it cannot be written.
-    pub fn backup(path: &Path, target: &Path, progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
-        backup::copy(path, target, progress)
     }
 
     /// Runs `work`, which may write; on a thread that may block, when there is a disk.
@@ -283,7 +245,7 @@ impl Store {
 /// As [`file::place::visit`], and the folders above it are made.
 fn visit_made<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
     file::owner::as_owner(path, || {
-        let above = file::place::follow(path)
+        let above = file::links::follow(path)
             .and_then(|state| file::durable_dir::create(file::durable_dir::of(&state)));
         above.map_err(|error| StoreError::from_io(path, "create its folder", &error))?;
         work(&file::place::resolve(path)?)

@@ -28,7 +28,8 @@ pub use handle::Store;
 pub use report::reader::Lookout;
 pub use report::sources::{GapReport, GraveReport, LaneReport, MoveReport, Report, SourceReport};
 pub use report::undelivered::Undelivered;
-pub use schema::inspection::{Finding, Inspection, Soundness, Verdict};
+pub use schema::finding::{Finding, Verdict};
+pub use schema::inspection::{Inspection, Soundness};
 pub use simulation::{LaneView, View};
 pub use table::checkpoints::{Adopted, Inherited, LaneNote, LaneRecord, LaneState, Progress, Tally};
 pub use table::dead_letters::{

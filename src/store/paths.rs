@@ -8,3 +8,11 @@ pub fn neighbour(path: &Path, suffix: &str) -> PathBuf {
     name.push(suffix);
     name.into()
 }
+
+/// What is appended to the name of the state file.
+pub const LOCK_SUFFIX: &str = ".lock";
+
+/// Whether anybody ever had it, so that there has been a state.
+pub fn was_taken(state: &Path) -> bool {
+    neighbour(state, LOCK_SUFFIX).metadata().is_ok_and(|metadata| metadata.len() > 0)
+}

@@ -4,7 +4,6 @@
 //! long it takes, it holds up nobody, and how far it is can be told (`VACUUM INTO` does the first two, but
 //! writes every row anew, and syncs nothing). It gets its name when it was checked and is on the disk. A damaged state is
 //! copied as well, since a damaged copy is better than none; what is wrong with it is said.
-
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -14,11 +13,13 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::store::error::StoreError;
 use crate::store::file::durable_dir;
+use crate::store::file::links;
 use crate::store::file::open;
 use crate::store::file::place;
+use crate::store::handle::Store;
 use crate::store::paths::neighbour;
 use crate::store::schema::checksum;
-use crate::store::schema::inspection::Finding;
+use crate::store::schema::finding::Finding;
 use crate::store::schema::integrity;
 use crate::store::schema::migrations;
 use crate::store::sql::first;
@@ -40,7 +41,7 @@ pub struct Copied {
 /// The source is read with the rights of its owner, the copy belongs to whoever makes it.
 pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
     let (source, suspicion) = place::visit(path, open)?;
-    let target = &place::follow_folder(target).map_err(|error| refused(target, &error.to_string()))?;
+    let target = &links::follow_folder(target).map_err(|error| refused(target, &error.to_string()))?;
     // Reserves the name; until the copy is complete it is no state that anybody would take for one.
     open::create_private(target).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => refused(target, "there is something of that name already"),
@@ -125,4 +126,16 @@ fn name(draft: &Path, target: &Path) -> Result<u64, StoreError> {
 
 fn refused(target: &Path, detail: &str) -> StoreError {
     StoreError::Copy { path: target.to_owned(), detail: detail.to_owned() }
+}
+
+impl Store {
+    /// Copies the state file at `path` to `target` as it is at one moment, beside a running daemon or without
+    /// one; tells `progress` how many pages are left of how many. The copy is checked and on the disk when
+    /// this returns; nothing is left of it when it cannot be. A damaged one is copied as well.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`StoreError::Copy`] when there is something at `target` or it cannot be written.
+    pub fn backup(path: &Path, target: &Path, progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
+        copy(path, target, progress)
+    }
 }

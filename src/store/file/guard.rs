@@ -3,15 +3,15 @@
 //! It is a lock of the kind that SQLite does not use (`flock`). Closing any handle of the state file would drop
 //! SQLite's own locks, which POSIX keeps by process: so it is taken before SQLite opens the file, and released after
 //! SQLite has closed it.
-
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::fstatfs;
 
 use crate::store::error::StoreError;
-use crate::store::file::lock;
 use crate::store::file::open_files::is_in_use;
 use crate::store::file::place;
 
@@ -20,6 +20,9 @@ pub const HOLDER: &str = "another process, whose lock file was removed";
 
 /// File systems that make one kind of lock of both, so that we would lock out SQLite: NFS, SMB 1 to 3, 9P.
 const NETWORKS: [i64; 4] = [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
+
+/// How often a taken lock is tried again: `status` may hold it for a moment.
+const TRIES: u32 = 5;
 
 /// See the top of this file.
 pub struct Guard {
@@ -45,7 +48,7 @@ impl Guard {
         // To write: in a container that is what makes it a file of its own.
         let file = place::open(state, "", OpenOptions::new().read(true).write(true))?;
         let is_locked = may_be_locked(&file);
-        Ok((!is_locked || lock::is_locked(&file)?).then_some(Self { file, is_locked }))
+        Ok((!is_locked || try_lock(&file)?).then_some(Self { file, is_locked }))
     }
 
     /// Whether it keeps a second daemon away, whatever becomes of the lock file.
@@ -72,4 +75,16 @@ fn may_be_locked(file: &File) -> bool {
     #[allow(clippy::useless_conversion, reason = "it is 32 bits wide on some machines")]
     let kind = fstatfs(file).map(|found| i64::from(found.f_type) & 0xffff_ffff);
     kind.is_ok_and(|kind| !NETWORKS.contains(&kind))
+}
+
+/// Takes the kernel's lock on `file`; `false` when another process keeps it.
+pub fn try_lock(file: &File) -> io::Result<bool> {
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(false)
 }

@@ -2,34 +2,29 @@
 //!
 //! It lies on a file of its own beside the state file, which says who holds it. Whoever deletes that file
 //! meets the second lock, on the state file itself ([`Guard`]).
-
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use std::{process, thread};
 
 use jiff::Timestamp;
 
 use crate::store::error::StoreError;
+use crate::store::file::guard::try_lock;
 use crate::store::file::guard::{self, Guard};
+use crate::store::file::header::is_missing;
+use crate::store::file::header::refuse_cut;
 use crate::store::file::identity;
-use crate::store::file::open::is_missing;
-use crate::store::file::open::refuse_cut;
 use crate::store::file::place;
+use crate::store::paths::LOCK_SUFFIX;
 use crate::store::paths::neighbour;
 
-/// What is appended to the name of the state file.
-const SUFFIX: &str = ".lock";
-const LETTERS_SUFFIX: &str = ".letters.lock";
+const LETTERS_LOCK_SUFFIX: &str = ".letters.lock";
 
 /// Its owner alone may write to it.
 const MODE: u32 = 0o600;
-
-/// How often a taken lock is tried again: `status` may hold it for a moment.
-const TRIES: u32 = 5;
 
 /// No note is longer, in bytes.
 const NOTE_MAX: u64 = 8192;
@@ -58,13 +53,13 @@ impl Lock {
     /// Takes the lock on the state file at `state`, which has no links in it, and notes who holds it if that file is there.
     pub fn acquire(state: &Path) -> Result<Self, StoreError> {
         let held = |holder| StoreError::Locked { path: state.to_owned(), holder };
-        Self::acquire_on(state, SUFFIX, held)
+        Self::acquire_on(state, LOCK_SUFFIX, held)
     }
 
     /// The same for the right to take dead letters out, which a daemon beside does not need.
     pub fn acquire_letters(state: &Path) -> Result<Self, StoreError> {
         let held = |holder| StoreError::Replaying { path: state.to_owned(), holder };
-        Self::acquire_on(state, LETTERS_SUFFIX, held)
+        Self::acquire_on(state, LETTERS_LOCK_SUFFIX, held)
     }
 
     fn acquire_on(
@@ -74,7 +69,7 @@ impl Lock {
     ) -> Result<Self, StoreError> {
         let fail = |doing, error| StoreError::from_io(state, doing, &error);
         let mut file = open(state, suffix).map_err(|error| fail("open its lock file", error))?;
-        if !is_locked(&file).map_err(|error| fail("take the lock", error))? {
+        if !try_lock(&file).map_err(|error| fail("take the lock", error))? {
             return Err(held(read(&mut file).name));
         }
         refuse_cut(state)?;
@@ -113,7 +108,7 @@ impl Lock {
             return Ok(());
         }
         let file = open(&self.state, self.suffix)?;
-        if !is_locked(&file)? {
+        if !try_lock(&file)? {
             return Err(io::Error::other(
                 "its lock file was replaced, and another process holds the new one",
             ));
@@ -127,16 +122,11 @@ impl Lock {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether anybody ever had it, so that there has been a state.
-    pub fn was_taken(state: &Path) -> bool {
-        neighbour(state, SUFFIX).metadata().is_ok_and(|metadata| metadata.len() > 0)
-    }
-
     /// Who holds the lock on `state` right now, if anybody does. To be asked before SQLite has the file open.
     pub fn holder(state: &Path) -> Option<Holder> {
         let unknown =
             || Guard::is_held(state).then(|| Holder { name: guard::HOLDER.to_owned(), trouble: None });
-        let Ok(mut file) = place::open_to_read(state, SUFFIX) else { return unknown() };
+        let Ok(mut file) = place::open_to_read(state, LOCK_SUFFIX) else { return unknown() };
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(read(&mut file)),
             _ => unknown(),
@@ -171,18 +161,6 @@ fn open(state: &Path, suffix: &str) -> io::Result<File> {
 /// The note is for people; a full disk must not keep us from running.
 fn write(file: &File, note: &str) {
     file.set_len(0).and_then(|()| file.write_all_at(note.as_bytes(), 0)).ok();
-}
-
-/// Takes the kernel's lock on `file`; `false` when another process keeps it.
-pub fn is_locked(file: &File) -> io::Result<bool> {
-    for _ in 0..TRIES {
-        match file.try_lock() {
-            Ok(()) => return Ok(true),
-            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-    }
-    Ok(false)
 }
 
 fn read(file: &mut File) -> Holder {

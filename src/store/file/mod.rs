@@ -3,7 +3,9 @@
 pub mod backup;
 pub mod durable_dir;
 pub mod guard;
+pub mod header;
 pub mod identity;
+pub mod links;
 pub mod lock;
 pub mod open;
 pub mod open_files;

@@ -1,6 +1,5 @@
 //! The state file as a file: made whole before it has its name, and opened only when nothing beside it
 //! contradicts it.
-
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,9 +11,8 @@ use rusqlite::{Connection, OpenFlags};
 use crate::failpoint;
 use crate::store::error::StoreError;
 use crate::store::file::durable_dir;
-use crate::store::file::lock::Lock;
-use crate::store::file::open_files::is_in_use;
-use crate::store::file::place;
+use crate::store::file::header::is_missing;
+use crate::store::file::header::refuse_cut;
 use crate::store::file::space;
 use crate::store::file::wal;
 use crate::store::paths::neighbour;
@@ -26,9 +24,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What SQLite may leave beside a file.
 const NEIGHBOURS: [&str; 3] = ["-wal", "-shm", "-journal"];
-
-/// The shortest page of a database.
-const PAGE_MIN: u64 = 512;
 
 /// Makes the state file, readable by its owner alone, when there is none, or an empty one. It gets its name
 /// when it is complete, so that an empty file is never one that we have left.
@@ -50,14 +45,6 @@ pub fn create(path: &Path) -> Result<(), StoreError> {
     std::fs::rename(&draft, path).map_err(|error| fail("name it", error))?;
     failpoint::reached("created");
     durable_dir::sync_name(path).map_err(|error| fail("write its folder to disk", error))
-}
-
-/// Whether there is nothing at `path`, or an empty file.
-pub fn is_missing(path: &Path) -> bool {
-    match path.metadata() {
-        Ok(metadata) => metadata.is_file() && metadata.len() == 0,
-        Err(error) => error.kind() == ErrorKind::NotFound,
-    }
 }
 
 fn fill(draft: &Path) -> rusqlite::Result<()> {
@@ -84,43 +71,6 @@ pub fn remove(path: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// What is no page long is no database, and SQLite would take it for an empty one and delete its log. An
-/// empty file is a new one when it was made for us, and not when somebody has worked with it before. A header of a version that there is not would make it one that nobody may write, and one of another text encoding one that nobody may read.
-///
-/// # Errors
-/// [`StoreError::Damaged`].
-pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
-    // It was looked at before it was opened.
-    if is_in_use(path) {
-        return Ok(());
-    }
-    let Ok(metadata) = path.metadata() else { return Ok(()) };
-    let is_new = || !Lock::was_taken(path) && !neighbour(path, "-wal").exists();
-    let detail = match metadata.len() {
-        _ if !metadata.is_file() => return Ok(()),
-        0 if is_new() => return Ok(()),
-        0 => "it is empty, and was in use before".to_owned(),
-        length @ 1..PAGE_MIN => format!("it is cut off: {length} bytes are left"),
-        _ if has_odd_header(path) => {
-            "its header names no version or text encoding that it was written with".to_owned()
-        }
-        _ => return Ok(()),
-    };
-    Err(StoreError::Damaged { path: path.to_owned(), detail })
-}
-
-/// Whether it is a database of a version other than the two that there are, or one of ours that is not in UTF-8
-/// (<https://www.sqlite.org/fileformat.html>, 1.3.3 and 1.3.13).
-fn has_odd_header(path: &Path) -> bool {
-    let mut header = [0; 72];
-    let is_read = place::open_to_read(path, "").and_then(|mut file| file.read_exact(&mut header)).is_ok();
-    let is_ours = header[68..] == migrations::APPLICATION_ID.to_be_bytes()[4..];
-    let is_odd_version = header[18..20].iter().any(|version| !matches!(version, 1 | 2));
-    is_read
-        && header.starts_with(b"SQLite format 3\0")
-        && (is_odd_version || is_ours && header[56..60] != [0, 0, 0, 1])
 }
 
 /// Opens the file that [`create`] has looked at, to write to it.

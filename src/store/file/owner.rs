@@ -12,7 +12,7 @@ use rustix::thread::{
 };
 
 use crate::store::file::durable_dir;
-use crate::store::file::place;
+use crate::store::file::links;
 
 /// Whose files these are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +32,7 @@ pub fn as_owner<T>(path: &Path, work: impl FnOnce() -> T) -> T {
 /// The owner of the state at `path`, if that is not root.
 fn owner_of(path: &Path) -> Option<Owner> {
     // The folder of a link may be another user's, and so may the folder of its target.
-    owner_at(path).or_else(|| owner_at(&place::follow(path).ok()?))
+    owner_at(path).or_else(|| owner_at(&links::follow(path).ok()?))
 }
 
 fn owner_at(path: &Path) -> Option<Owner> {

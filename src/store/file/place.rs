@@ -1,7 +1,6 @@
 //! Where the state file really is, and that it is one file with one name. Links to it are followed first: two
 //! daemons that name it differently meet at the same lock. Everything beside it is opened without following
 //! links, because a command that root runs must not touch what somebody has planted there.
-
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -12,11 +11,9 @@ use rustix::process::geteuid;
 
 use crate::store::error::StoreError;
 use crate::store::file::durable_dir;
+use crate::store::file::links;
 use crate::store::file::owner;
 use crate::store::paths::neighbour;
-
-/// As many as the kernel follows.
-const LINKS_MAX: usize = 40;
 
 /// What lies beside the state file, from SQLite and from us.
 const NEIGHBOURS: [&str; 5] = ["-wal", "-shm", "-journal", ".lock", ".letters.lock"];
@@ -36,7 +33,7 @@ pub fn visit<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) 
 /// or something beside it is not what it must be.
 pub fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     let fail = |doing, error| StoreError::from_io(path, doing, &error);
-    let state = follow(path).map_err(|error| fail("follow its links", error))?;
+    let state = links::follow(path).map_err(|error| fail("follow its links", error))?;
     refuse_names(&state)?;
     refuse_mount(&state, "")?;
     for suffix in NEIGHBOURS {
@@ -45,27 +42,6 @@ pub fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
         refuse_mount(&state, suffix)?;
     }
     Ok(state)
-}
-
-/// Where `path` leads to, without any link in it as far as its folder exists.
-pub fn follow(path: &Path) -> io::Result<PathBuf> {
-    let mut place = std::path::absolute(path)?;
-    for _ in 0..LINKS_MAX {
-        match std::fs::read_link(&place) {
-            Ok(target) => place = durable_dir::of(&place).join(target),
-            // Not a link, or nothing.
-            Err(_) => return follow_folder(&place),
-        }
-    }
-    Err(io::Error::other("its symbolic links form a loop"))
-}
-
-/// `path` without any link in it as far as its folder exists, but for the last name.
-pub fn follow_folder(path: &Path) -> io::Result<PathBuf> {
-    match (durable_dir::of(path).canonicalize(), path.file_name()) {
-        (Ok(folder), Some(name)) => Ok(folder.join(name)),
-        _ => std::path::absolute(path),
-    }
 }
 
 /// Opens the state file, or the one beside it with this suffix, as `options` say; never waits for another process.

@@ -1,6 +1,5 @@
 //! Looks at the state file from within the process that runs on it: a few at a time, and none any more when it
 //! is to be closed, as the last one to close it puts the log away.
-
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +8,8 @@ use tokio::sync::Semaphore;
 use crate::blocking;
 use crate::store::database::Files;
 use crate::store::error::StoreError;
+use crate::store::file::place;
+use crate::store::handle::Store;
 use crate::store::report::sources;
 use crate::store::report::sources::Report;
 
@@ -55,5 +56,20 @@ impl Lookout {
             self.permits.close();
             drop(all);
         }
+    }
+}
+
+impl Store {
+    /// From where to look at it while this process runs on it.
+    pub fn lookout(&self) -> Lookout {
+        Lookout::new(Arc::clone(&self.path), self.disk.files())
+    }
+
+    /// What the state file at `path` holds, read without the lock and without changing anything.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn report(path: &Path) -> Result<Report, StoreError> {
+        place::visit(path, sources::read)
     }
 }

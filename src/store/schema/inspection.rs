@@ -1,5 +1,4 @@
 //! What `state check` shows: all of the state file, looked at from outside and within, changing nothing.
-
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -10,8 +9,12 @@ use serde::Serialize;
 use crate::store::error::StoreError;
 use crate::store::file::lock::Lock;
 use crate::store::file::open;
+use crate::store::file::place;
 use crate::store::file::wal;
+use crate::store::handle::Store;
 use crate::store::schema::checksum;
+use crate::store::schema::finding::Finding;
+use crate::store::schema::finding::Verdict;
 use crate::store::schema::integrity;
 use crate::store::schema::migrations;
 
@@ -41,54 +44,6 @@ pub enum Soundness {
     Damaged,
     /// It is another program's, or a newer version's: leave with 78.
     Foreign,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, Serialize)]
-pub struct Finding {
-    /// What.
-    pub what: String,
-    /// How it is.
-    pub found: String,
-    /// What that means.
-    pub verdict: Verdict,
-}
-
-/// What a finding means.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "snake_case", tag = "is", content = "why")]
-pub enum Verdict {
-    /// As it must be.
-    Ok,
-    /// Nothing is wrong, but it is good to know.
-    Noted(String),
-    /// Not as it must be, and why.
-    Wrong(String),
-}
-
-impl Finding {
-    /// As it must be.
-    pub fn ok(what: &str, found: impl Into<String>) -> Self {
-        Self { what: what.to_owned(), found: found.into(), verdict: Verdict::Ok }
-    }
-
-    /// Wrong when there are `troubles`.
-    pub fn judged(what: &str, found: impl Into<String>, troubles: &[String]) -> Self {
-        let verdict = match troubles {
-            [] => Verdict::Ok,
-            [trouble] => Verdict::Wrong(trouble.clone()),
-            [first, others @ ..] => Verdict::Wrong(format!("{first} (and {} more)", others.len())),
-        };
-        Self { verdict, ..Self::ok(what, found) }
-    }
-
-    /// What is wrong, if anything is.
-    pub fn trouble(self) -> Option<String> {
-        match self.verdict {
-            Verdict::Wrong(trouble) => Some(format!("{}: {trouble}", self.what)),
-            Verdict::Ok | Verdict::Noted(_) => None,
-        }
-    }
 }
 
 /// Looks at everything.
@@ -208,4 +163,14 @@ fn lines(connection: &Connection, sql: &str) -> Vec<String> {
         connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
     };
     select().unwrap_or_else(|error| vec![error.to_string()])
+}
+
+impl Store {
+    /// Looks at all of the state file at `path`, without the lock and without changing anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; what is wrong otherwise is a finding.
+    pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
+        place::visit(path, inspect)
+    }
 }

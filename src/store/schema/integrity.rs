@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-use crate::store::schema::inspection::Finding;
+use crate::store::schema::finding::Finding;
 
 /// How many rows that break a rule are told of.
 const ROWS_MAX: usize = 3;

@@ -1,5 +1,4 @@
 //! Nothing overtakes what it must wait for, whatever fails, and nothing is left.
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! What becomes of the events of an attempt: settled, repeated, or made a dead letter.
-
 use std::time::Duration;
 
 use tokio::time::Instant;
