@@ -1,5 +1,6 @@
 //! Documents and source code keep their own rules.
 
+pub mod circles;
 pub mod claims;
 pub mod manual;
 pub mod manuals;
