@@ -1,4 +1,5 @@
 //! `b24relay demo`: the relay at work, in one process with an emulated portal.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;

@@ -13,7 +13,7 @@ use super::refused::is_about_plan;
 use super::source::{caller, find};
 use super::table::{aligned, filled, table};
 use crate::config::{Config, SecretText, SourceConfig};
-use crate::portal::handlers::{self, EventType, Handler, Unbinding};
+use crate::portal::methods::handlers::{self, EventType, Handler, Unbinding};
 use crate::portal::{CallError, Caller};
 use crate::shutdown::Signals;
 

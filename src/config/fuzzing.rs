@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::document;
-use super::environment::Environment;
-use super::error::ConfigError;
-use super::load::validate;
-use super::table::Findings;
-use super::{Loaded, Overrides};
+use crate::config::error::ConfigError;
+use crate::config::parse::document;
+use crate::config::parse::environment::Environment;
+use crate::config::parse::load::validate;
+use crate::config::parse::table::Findings;
+use crate::config::{Loaded, Overrides};
 use crate::fuzzing::{MARK, assert_hides_the_mark};
 
 /// What a configuration needs besides.

@@ -3,77 +3,46 @@
 //! [`load`] merges defaults, file, environment and flags (later wins), reads the values that are
 //! kept in files of their own, and turns the result into a [`Config`].
 
-mod access;
-mod authorization;
-mod bot;
-mod choice;
-mod crosscheck;
-mod delivery;
-mod difference;
-mod document;
-mod environment;
 mod error;
-mod event_types;
-mod flow;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod headers;
-mod http;
-mod leaf;
-mod letter;
-mod load;
-mod logins;
-mod networks;
-mod outcomes;
 #[cfg(test)]
 mod page;
-mod portals;
-mod proxy;
-mod queues;
-mod read;
+mod parse;
 #[cfg(test)]
 mod reference;
-mod retry;
-mod secret;
-mod secret_file;
-mod secret_line;
-mod secret_text;
-mod secret_url;
-mod shown;
-mod signing;
-mod sink;
-mod source;
-mod syntax;
-mod table;
+mod rules;
+mod secrets;
+mod section;
 #[cfg(test)]
 mod tests;
-mod tls;
-mod variable_names;
-mod webhook;
-mod webhook_url;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use authorization::{AuthConfig, ClientConfig};
-pub use delivery::{DeadLettersConfig, DeliveryConfig, Hold, JournalConfig, RetentionConfig, WhenFull};
 pub use error::{ConfigError, Violation};
-pub use flow::{BatchConfig, FlowConfig, OrderingConfig};
-pub use http::HttpConfig;
-pub use letter::{LetterConfig, LetterFormat};
-pub use load::{Loaded, Overrides, load, state_path};
-pub use networks::PrivateNetworks;
-pub use outcomes::{Outcome, OutcomesConfig};
-pub use proxy::ProxyConfig;
-pub use retry::{GiveUp, RetryConfig};
-pub use secret_text::SecretText;
-pub use secret_url::SecretUrl;
-pub use signing::{PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX, SigningConfig, SigningKey, SigningSecret};
-pub use tls::{TlsConfig, TlsVersion};
-pub use webhook::WebhookConfig;
-pub use webhook_url::WebhookUrl;
+pub use parse::load::{Loaded, Overrides, load, state_path};
+pub use secrets::secret_text::SecretText;
+pub use secrets::secret_url::SecretUrl;
+pub use secrets::webhook_url::WebhookUrl;
+pub use section::authorization::{AuthConfig, ClientConfig};
+pub use section::delivery::{
+    DeadLettersConfig, DeliveryConfig, Hold, JournalConfig, RetentionConfig, WhenFull,
+};
+pub use section::flow::{BatchConfig, FlowConfig, OrderingConfig};
+pub use section::http::HttpConfig;
+pub use section::letter::{LetterConfig, LetterFormat};
+pub use section::networks::PrivateNetworks;
+pub use section::outcomes::{Outcome, OutcomesConfig};
+pub use section::proxy::ProxyConfig;
+pub use section::retry::{GiveUp, RetryConfig};
+pub use section::signing::{
+    PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX, SigningConfig, SigningKey, SigningSecret,
+};
+pub use section::tls::{TlsConfig, TlsVersion};
+pub use section::webhook::WebhookConfig;
 
 /// Everything the relay needs to run.
 #[derive(Clone, PartialEq, Debug)]

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use config::{Value, ValueKind};
 
-use super::document;
-use super::read;
-use super::secret_file::SecretFiles;
-use super::shown;
-use super::table::Findings;
-use super::tests::{environment, errors, load_text};
+use crate::config::parse::document;
+use crate::config::parse::read;
+use crate::config::parse::shown;
+use crate::config::parse::table::Findings;
+use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::tests::{environment, errors, load_text};
 
 /// Every key that has a default, left out: what remains is what an operator must say.
 pub const REQUIRED_ONLY: &str = r#"
@@ -148,7 +148,7 @@ fn credentials() -> tempfile::TempDir {
     ] {
         std::fs::write(directory.path().join(name), filled_in(text)).unwrap();
     }
-    let (certificate, key) = super::tests::certificate();
+    let (certificate, key) = crate::config::tests::certificate();
     for (name, text) in
         [("receivers-ca.pem", &certificate), ("b24relay.pem", &certificate), ("b24relay.key", &key)]
     {
@@ -187,7 +187,7 @@ fn anonymous(path: &str) -> String {
 }
 
 /// Every key that is read, as `sinks.NAME.url`.
-pub(super) fn keys() -> BTreeSet<String> {
+pub(crate) fn keys() -> BTreeSet<String> {
     let layer = document::parse(Path::new("b24relay.toml"), switched_on().as_bytes(), &Findings::default());
     let mut keys = BTreeSet::new();
     keys_of("", &Value::new(None, ValueKind::Table(layer.unwrap().0)), &mut keys);
@@ -236,7 +236,7 @@ fn every_example_loads() {
     let two_users = filled_in(&std::fs::read_to_string(folder().join("examples/two-users.toml")).unwrap());
     assert_eq!(load_text(&two_users, &environment).unwrap().config.sources.len(), 2);
 
-    environment = super::tests::environment(&[]);
+    environment = crate::config::tests::environment(&[]);
     environment.credentials = Some(directory.path().to_owned());
     let mut count = 1;
     for entry in std::fs::read_dir(folder().join("examples")).unwrap() {

@@ -7,6 +7,9 @@ use super::encodings::{Reading, readings, unescaped};
 /// What stands in a secret's place.
 const MASK: &str = "***";
 
+/// A shorter rest of a secret is not searched for: common words would be found in it.
+const SWALLOWED_MIN: usize = 6;
+
 /// No escape of one character is longer.
 const ESCAPE_MAX: usize = 12;
 
@@ -35,10 +38,18 @@ fn needles<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Vec<Vec<u8>> {
     let spaced = needles.iter().filter(|needle| needle.contains(&b' '));
     let spaced: Vec<_> = spaced.map(|needle| replaced(needle, b' ', b'+')).collect();
     needles.extend(spaced);
+    let swallowed: Vec<_> = needles.iter().flat_map(|needle| swallowed(needle)).map(<[u8]>::to_vec).collect();
+    needles.extend(swallowed);
     needles.retain(|needle| !needle.is_empty());
     needles.sort();
     needles.dedup();
     needles
+}
+
+/// What is left of a secret that a `%` before it has swallowed the first digits of: `%00secret` reads as a zero and `secret`.
+fn swallowed(needle: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let digits = needle.iter().take(2).take_while(|byte| byte.is_ascii_hexdigit()).count();
+    (1..=digits).map(|count| &needle[count..]).filter(|rest| rest.len() >= SWALLOWED_MIN)
 }
 
 fn replaced(bytes: &[u8], from: u8, to: u8) -> Vec<u8> {
@@ -213,6 +224,14 @@ mod tests {
         }
         assert_eq!(without("late start", ["start", "test"]), "late ***", "common words are not joined");
         assert_eq!(without("", ["s3cr3t", ""]), "");
+    }
+
+    #[test]
+    fn a_percent_sign_before_a_secret_does_not_hide_it() {
+        for text in ["%00AaA%21Aa", "%a00AaA%21Aa", "%00AaA%2521Aa"] {
+            let shown = without(text, ["00AaA!Aa"]);
+            assert!(shown.contains(MASK) && !shown.contains("AaA"), "{shown}");
+        }
     }
 
     #[test]

@@ -9,18 +9,18 @@ use reqwest::{Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::answer::Opened;
-use super::budget::Purpose;
-use super::class::{self, Class, Cure, Verdict};
-use super::grant::Grant;
-use super::intermediary;
-use super::operating::Operating;
-use super::refusal::{CallError, presentable, spell};
-use super::site::{Redirect, Site};
-use super::tries::{TRIES_MAX, Tries};
-use super::unreadable::{self, Form};
 use crate::config::{SecretText, SecretUrl, WebhookUrl};
 use crate::http_client::{self, BodyError, Failure, Peer, Pool, Route};
+use crate::portal::answer::intermediary;
+use crate::portal::answer::shapes::Opened;
+use crate::portal::answer::unreadable::{self, Form};
+use crate::portal::class::{self, Class, Cure, Verdict};
+use crate::portal::limits::budget::Purpose;
+use crate::portal::limits::operating::Operating;
+use crate::portal::limits::tries::{TRIES_MAX, Tries};
+use crate::portal::oauth::grant::Grant;
+use crate::portal::refusal::{CallError, presentable, spell};
+use crate::portal::site::{Redirect, Site};
 
 /// The greatest answer that is read. A page of 1000 ordinary events is 1 to 3 MB; a greater one is
 /// asked for in smaller parts instead.
@@ -425,7 +425,7 @@ impl Caller {
 #[cfg(any(test, fuzzing))]
 impl Caller {
     /// What an answer means that no network has brought.
-    pub(super) fn judge_aloof<T>(
+    pub(crate) fn judge_aloof<T>(
         &self,
         method: &'static str,
         answer: crate::fuzzing::Answer<'_>,

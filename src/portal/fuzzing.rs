@@ -7,16 +7,16 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::answer::{Items, Page};
-use super::call::{Caller, Credential, Dated};
-use super::memory::Memory;
-use super::odd::read_page;
-use super::queue;
-use super::refusal::CallError;
-use super::site::Site;
 use crate::config::{PortalConfig, SecretUrl, WebhookUrl};
 use crate::event::{Event, Offset, Queue};
 use crate::fuzzing::{Answer, MARK, assert_hides_the_mark};
+use crate::portal::answer::odd::read_page;
+use crate::portal::answer::shapes::{Items, Page};
+use crate::portal::call::{Caller, Credential, Dated};
+use crate::portal::memory::Memory;
+use crate::portal::methods::queue;
+use crate::portal::refusal::CallError;
+use crate::portal::site::Site;
 
 const METHOD: &str = "im.v2.Event.get";
 const LIMIT: u16 = 1000;

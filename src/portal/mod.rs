@@ -8,42 +8,29 @@
 //! `account`, `handlers` and `bots` are what the commands ask beside the queue; `lenient` reads it, and `tries` says how
 //! often they ask.
 
-pub mod account;
 mod answer;
-mod authorization;
-pub mod bots;
-mod budget;
 mod call;
 mod class;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod grant;
-pub mod handlers;
-mod intermediary;
-mod lenient;
+mod limits;
 mod memory;
-mod odd;
-mod operating;
-mod queue;
+pub mod methods;
+mod oauth;
 mod refusal;
-mod scan;
 mod site;
-mod tokens;
-mod tries;
-mod unreadable;
 mod upstream;
-mod vendor;
 
-pub use authorization::{Attempt, Authorization, Claim, authorize_url};
-pub use budget::Purpose;
 pub use call::{Caller, Credential, proxy_to};
 pub use class::Class;
-pub use grant::{Grant, keep};
+pub use limits::budget::Purpose;
+pub use limits::tries::Tries;
 pub use memory::Memory;
-pub use queue::EventQueue;
+pub use methods::queue::EventQueue;
+pub use oauth::authorization::{Attempt, Authorization, Claim, authorize_url};
+pub use oauth::grant::{Grant, keep};
+pub use oauth::tokens::Tokens;
 pub use refusal::CallError;
 pub use site::{Site, home_key};
-pub use tokens::Tokens;
-pub use tries::Tries;
 pub use upstream::Upstream;

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use super::class::{Class, Cure, Verdict};
 use crate::config::SecretText;
 use crate::event::{OddEvents, Offset};
 use crate::foreign_text::shown;
+use crate::portal::class::{Class, Cure, Verdict};
 
 /// How much of a portal's own words goes into a message, in characters.
 const TEXT_MAX: usize = 300;
@@ -52,7 +52,7 @@ struct Details {
 
 impl CallError {
     /// A refusal of `method` by `verdict`, with the cure for a webhook.
-    pub(super) fn new(method: &'static str, verdict: Verdict, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(method: &'static str, verdict: Verdict, reason: impl Into<String>) -> Self {
         let Verdict { class, probe, cure: Cure { webhook, .. } } = verdict;
         let details = Details {
             reason: reason.into(),
@@ -102,42 +102,42 @@ impl CallError {
     }
 
     /// Something that passes by itself.
-    pub(super) fn retry(method: &'static str, reason: impl Into<String>) -> Self {
+    pub(crate) fn retry(method: &'static str, reason: impl Into<String>) -> Self {
         Self::new(method, Verdict::new(Class::Retry, Cure::NONE), reason)
     }
 
-    pub(super) fn with_cure(self, cure: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn with_cure(self, cure: impl Into<Cow<'static, str>>) -> Self {
         Self { cure: cure.into(), ..self }
     }
 
     /// The same refusal, whose cure names the source that `grant` is the login of: another one that uses
     /// it as well cannot log in.
-    pub(super) fn naming_login(self, grant: &str) -> Self {
+    pub(crate) fn naming_login(self, grant: &str) -> Self {
         let cure = self.cure.replace("login SOURCE", &format!("login {grant}"));
         Self { cure: cure.into(), ..self }
     }
 
-    pub(super) fn with_wait(self, wait: Option<Duration>) -> Self {
+    pub(crate) fn with_wait(self, wait: Option<Duration>) -> Self {
         Self { wait, ..self }
     }
 
     /// What helps to find the cause, and may differ each time.
-    pub(super) fn with_evidence(mut self, evidence: String) -> Self {
+    pub(crate) fn with_evidence(mut self, evidence: String) -> Self {
         self.details.evidence = evidence;
         self
     }
 
     /// See [`CallError::may_be_size`].
-    pub(super) fn blaming_size(self) -> Self {
+    pub(crate) fn blaming_size(self) -> Self {
         Self { may_be_size: true, ..self }
     }
 
-    pub(super) fn with_code(mut self, code: String) -> Self {
+    pub(crate) fn with_code(mut self, code: String) -> Self {
         self.details.code = Some(code);
         self
     }
 
-    pub(super) fn with_spent(mut self, spent: Option<SecretText>) -> Self {
+    pub(crate) fn with_spent(mut self, spent: Option<SecretText>) -> Self {
         self.details.spent = spent;
         self
     }
@@ -174,12 +174,12 @@ impl CallError {
     }
 
     /// What was called.
-    pub(super) fn method(&self) -> &'static str {
+    pub(crate) fn method(&self) -> &'static str {
         self.method
     }
 
     /// The access token that was refused, if the call carried one.
-    pub(super) fn spent(&self) -> Option<&SecretText> {
+    pub(crate) fn spent(&self) -> Option<&SecretText> {
         self.details.spent.as_ref()
     }
 }
@@ -197,7 +197,7 @@ impl fmt::Display for CallError {
 impl std::error::Error for CallError {}
 
 /// A refusal as one sentence; both texts are presentable.
-pub(super) fn spell(code: &str, status: u16, description: &str) -> String {
+pub(crate) fn spell(code: &str, status: u16, description: &str) -> String {
     let code = if is_nameless(code) { "an error without a code" } else { code };
     let separator = if description.is_empty() { "" } else { ": " };
     format!("{code} (HTTP {status}){separator}{description}")
@@ -209,7 +209,7 @@ fn is_nameless(code: &str) -> bool {
 }
 
 /// Foreign text made fit for a log line: no secret, no control characters, no mark-up, no novel.
-pub(super) fn presentable<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn presentable<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     let text = shown(&without_markup(text), secrets, usize::MAX);
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     words.chars().take(TEXT_MAX).collect()

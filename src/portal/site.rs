@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use reqwest::Url;
 use tracing::{debug, warn};
 
-use super::budget::{Budget, Purpose};
-use super::memory::Memory;
-use super::vendor::is_cloud_portal;
 use crate::config::{PortalConfig, SecretUrl};
 use crate::http_client::is_this_machine;
+use crate::portal::limits::budget::{Budget, Purpose};
+use crate::portal::memory::Memory;
+use crate::portal::oauth::vendor::is_cloud_portal;
 
 /// See the top of this file.
 pub struct Site {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::refusal::CallError;
 use crate::event::{Batch, Offset, Queue};
+use crate::portal::refusal::CallError;
 
 /// One event queue, a user's or a bot's. Every call may be given up while it waits, but for `renew`.
 #[async_trait]

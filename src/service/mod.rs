@@ -3,38 +3,22 @@
 //! The relay tells a [`Witness`] what happens; the rest of this room only looks. Nothing in here can change what
 //! is delivered, and nothing shows a secret (G7).
 
-mod access;
-mod charts;
-mod exposition;
-mod figures;
-mod flows;
-mod glimpses;
-mod guesses;
-mod health;
-mod history;
+mod http;
 mod metrics;
-mod notify;
 mod page;
-mod process;
-mod roster;
-mod server;
-mod summary;
-mod surface;
-mod troubles;
-mod under_way;
-mod vitals;
+mod signals;
+pub use http::server::Server;
+pub use http::surface::Surface;
+pub use metrics::figures::{Figures, LaneFigures, SinkFigures, SourceFigures};
+pub use page::glimpses::Glimpses;
+use page::history::History;
+pub use page::troubles::Troubles;
+pub use signals::notify::Notifier;
+pub use signals::roster::Roster;
+pub use signals::vitals::{Pulse, Vitals};
 
-pub use figures::{Figures, LaneFigures, SinkFigures, SourceFigures};
-pub use glimpses::Glimpses;
-pub use notify::Notifier;
-pub use roster::Roster;
-pub use server::Server;
-pub use surface::Surface;
-pub use troubles::Troubles;
-pub use vitals::{Pulse, Vitals};
-
+use crate::service::signals::summary;
 use crate::store::{Lookout, Store};
-use history::History;
 
 /// What the relay tells while it runs. Clones share everything.
 #[derive(Clone, Default)]

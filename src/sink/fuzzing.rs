@@ -6,15 +6,15 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 
-use super::Mark;
-use super::files::Files;
-use super::known::{self, KnownLines, tag_of};
-use super::mark::FileMark;
-use super::rotation::Past;
-use super::tail::{cut_torn, repair};
 use crate::event::Queue;
+use crate::sink::Mark;
+use crate::sink::file::files::Files;
+use crate::sink::file::known::{self, KnownLines, tag_of};
+use crate::sink::file::mark::FileMark;
+use crate::sink::file::rotation::Past;
+use crate::sink::file::tail::{cut_torn, repair};
 
-pub use super::webhook::fuzzing::answer;
+pub use crate::sink::webhook::fuzzing::answer;
 
 /// Takes `bytes` for the file of a sink.
 ///

@@ -1,23 +1,12 @@
 //! Destinations: each takes events, in order, and says when it holds them for good.
 
-mod compression;
 mod file;
-#[cfg(test)]
-mod file_tests;
-mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod known;
-mod mark;
-mod open_file;
-mod place;
 mod reach;
 pub mod readable;
-mod rotation;
 mod stdout;
-mod tail;
-mod tidying;
 mod webhook;
 
 use std::sync::Arc;
@@ -28,6 +17,7 @@ use async_trait::async_trait;
 use crate::config::{SinkConfig, TargetConfig};
 use crate::event::{Event, Queue};
 use crate::shutdown::Signals;
+use crate::sink::file::sink;
 
 pub use reach::{cautions, proxy_to, reach};
 
@@ -133,7 +123,7 @@ pub trait Sink: Send + Sync {
 pub fn build(config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, String> {
     Ok(match &config.target {
         TargetConfig::Stdout(stdout) => Arc::new(stdout::StdoutSink::new(*stdout)),
-        TargetConfig::File(file) => Arc::new(file::FileSink::new(file.clone(), signals.clone())),
+        TargetConfig::File(file) => Arc::new(sink::FileSink::new(file.clone(), signals.clone())),
         TargetConfig::Webhook(webhook) => {
             let batch = config.flow.batch;
             Arc::new(webhook::WebhookSink::try_new(webhook.as_ref().clone(), batch, signals.clone())?)

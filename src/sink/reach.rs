@@ -5,10 +5,10 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::place::{self, folder_of, follow};
-use super::webhook;
 use crate::blocking;
 use crate::config::{SinkConfig, TargetConfig};
+use crate::sink::file::place::{self, folder_of, follow};
+use crate::sink::webhook;
 
 /// Whoever asks is a person who waits.
 const TIMEOUT_MAX: Duration = Duration::from_secs(10);

@@ -4,10 +4,11 @@ use std::io::{self, ErrorKind, IsTerminal as _};
 
 use async_trait::async_trait;
 
-use super::{DeliverError, Mark, Sink, readable};
 use crate::blocking;
 use crate::config::StdoutConfig;
 use crate::event::Event;
+use crate::sink::readable;
+use crate::sink::{DeliverError, Mark, Sink};
 use crate::stdio;
 
 /// The most events of one attempt.

@@ -1,4 +1,5 @@
 //! The open state file, as everything in the process shares it.
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use crate::cli::refused::is_about_plan;
 use crate::config::SecretText;
-use crate::portal::bots::{self, Bot};
+use crate::portal::methods::bots::{self, Bot};
 use crate::portal::{CallError, Caller};
 
 /// The API that is asked, and the secret for it.

@@ -2,9 +2,9 @@
 
 mod api;
 mod secret;
-
 use std::path::PathBuf;
 
+use api::{Api, Outcome};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -14,9 +14,8 @@ use super::output::{print, print_json, remark};
 use super::source::{caller, find};
 use super::table::{aligned, filled, table};
 use crate::config::{Config, SecretText, SourceConfig};
-use crate::portal::bots::Bot;
+use crate::portal::methods::bots::Bot;
 use crate::shutdown::Signals;
-use api::{Api, Outcome};
 
 const NOTES: &str = "\
 Two generations of the portal's API know the same bots; --v2 asks the newer one.

@@ -5,7 +5,8 @@ use jiff::SignedDuration;
 use super::finding::{Finding, State};
 use crate::cli::exit::Exit;
 use crate::config::{BotConfig, KindConfig, SourceConfig};
-use crate::portal::{CallError, Caller, account, bots};
+use crate::portal::methods::{account, bots};
+use crate::portal::{CallError, Caller};
 
 pub const REACH: &str = "reach";
 pub const CREDENTIAL: &str = "credential";

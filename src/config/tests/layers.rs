@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{SMALL, environment, errors, load_text, load_with};
-use crate::config::load::load_from;
+use crate::config::parse::load::load_from;
 use crate::config::{ConfigError, LogFormat, LogLevel, Overrides, StdoutFormat, TargetConfig};
 
 #[test]

@@ -9,12 +9,12 @@ mod reaching;
 mod rules;
 mod secrets;
 
-use super::environment::Environment;
-use super::load::load_from;
-use super::{Config, ConfigError, Loaded, Overrides};
+use crate::config::parse::environment::Environment;
+use crate::config::parse::load::load_from;
+use crate::config::{Config, ConfigError, Loaded, Overrides};
 
 /// A certificate for itself, and its key, as PEM.
-pub(super) fn certificate() -> (String, String) {
+pub(crate) fn certificate() -> (String, String) {
     let certified = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap();
     (certified.cert.pem(), certified.signing_key.serialize_pem())
 }
@@ -29,7 +29,7 @@ webhook_url = "https://a.example/rest/1/s3cr3t/"
 type = "stdout"
 "#;
 
-pub(super) fn environment(variables: &[(&str, &str)]) -> Environment {
+pub(crate) fn environment(variables: &[(&str, &str)]) -> Environment {
     let mut environment = Environment::default();
     for (name, value) in variables {
         environment.add(name, Some((*value).to_owned()));
@@ -37,7 +37,7 @@ pub(super) fn environment(variables: &[(&str, &str)]) -> Environment {
     environment
 }
 
-pub(super) fn load_text(text: impl AsRef<[u8]>, environment: &Environment) -> Result<Loaded, ConfigError> {
+pub(crate) fn load_text(text: impl AsRef<[u8]>, environment: &Environment) -> Result<Loaded, ConfigError> {
     load_with(text, environment, Overrides::default())
 }
 
@@ -59,7 +59,7 @@ fn config_of(text: &str) -> Config {
 }
 
 /// The lines of the error behind its first one; none when the text loads.
-pub(super) fn errors(text: &str, environment: &Environment) -> Vec<String> {
+pub(crate) fn errors(text: &str, environment: &Environment) -> Vec<String> {
     match load_text(text, environment) {
         Ok(_) => Vec::new(),
         Err(error) => error.to_string().lines().skip(1).map(str::to_owned).collect(),

@@ -3,8 +3,8 @@
 
 use tempfile::TempDir;
 
-use super::super::{AuthConfig, PrivateNetworks, ProxyConfig, TargetConfig, TlsVersion, WebhookConfig};
 use super::{MARK, certificate, config_of, environment, errors, with_sink};
+use crate::config::{AuthConfig, PrivateNetworks, ProxyConfig, TargetConfig, TlsVersion, WebhookConfig};
 
 fn webhook(lines: &str) -> String {
     with_sink(&format!("type = \"webhook\"\nurl = \"https://b.example/hook\"\n{lines}"))

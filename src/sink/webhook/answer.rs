@@ -55,19 +55,19 @@ impl Control {
 }
 
 /// Reads answers of one receiver.
-pub(super) struct Judge {
+pub(crate) struct Judge {
     authority: String,
     outcomes: OutcomesConfig,
     secrets: Hidden,
 }
 
 impl Judge {
-    pub(super) fn new(config: &WebhookConfig, secrets: Hidden) -> Self {
+    pub(crate) fn new(config: &WebhookConfig, secrets: Hidden) -> Self {
         Self { authority: config.url.authority(), outcomes: config.outcomes.clone(), secrets }
     }
 
     /// What `response` means for the events that were posted.
-    pub(super) async fn judge(&self, response: Response) -> Result<(), DeliverError> {
+    pub(crate) async fn judge(&self, response: Response) -> Result<(), DeliverError> {
         let (status, control) = (response.status(), Control::of(response.headers()));
         let wait = http_client::retry_after(response.headers());
         let outcome = outcome(status.as_u16(), &self.outcomes);
@@ -125,7 +125,7 @@ fn way_out(status: StatusCode) -> &'static str {
 }
 
 /// Reads the rest of an answer that nobody wants, so that its connection can serve again.
-pub(super) async fn let_go(response: Response) {
+pub(crate) async fn let_go(response: Response) {
     read(response, DRAIN_TIME).await;
 }
 

@@ -23,7 +23,7 @@ use crate::http_client::{self, NamedProxy, Networks, Pool, Route, Via};
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// See the top of this file.
-pub(super) struct Approach {
+pub(crate) struct Approach {
     pool: Pool,
     authority: String,
     timeout: Duration,
@@ -35,7 +35,7 @@ pub(super) struct Approach {
 impl Approach {
     /// # Errors
     /// A text that says why TLS cannot be set up.
-    pub(super) fn try_new(config: &WebhookConfig, hidden: &Hidden) -> Result<Self, String> {
+    pub(crate) fn try_new(config: &WebhookConfig, hidden: &Hidden) -> Result<Self, String> {
         Ok(Self {
             pool: pool(config, &config.url, config.timeout)?,
             authority: config.url.authority(),
@@ -47,13 +47,13 @@ impl Approach {
     }
 
     /// A client to put a request together with.
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         self.pool.client()
     }
 
     /// Sends `request` with `body`, which has been signed if it is to be, and with all that the receiver wants
     /// of us besides. A token that the receiver no longer takes is replaced, once.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         request: RequestBuilder,
         body: Vec<u8>,
@@ -108,7 +108,7 @@ impl From<Trouble> for DeliverError {
 ///
 /// # Errors
 /// A text that says why TLS cannot be set up.
-pub(super) fn pool(config: &WebhookConfig, url: &SecretUrl, timeout: Duration) -> Result<Pool, String> {
+pub(crate) fn pool(config: &WebhookConfig, url: &SecretUrl, timeout: Duration) -> Result<Pool, String> {
     let TlsConfig { authorities, identity, min_version, .. } = config.tls.clone();
     let route = Route {
         authorities,

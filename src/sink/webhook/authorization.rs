@@ -8,14 +8,14 @@ use super::tokens::{Refusal, Tokens};
 use crate::config::{AuthConfig, SecretText, WebhookConfig};
 
 /// `Authorization`, for one request.
-pub(super) struct Shown {
-    pub(super) header: HeaderValue,
+pub(crate) struct Shown {
+    pub(crate) header: HeaderValue,
     /// Another one may be had when it is refused: it was kept from earlier.
-    pub(super) is_replaceable: bool,
+    pub(crate) is_replaceable: bool,
 }
 
 /// See the top of this file.
-pub(super) enum Authorization {
+pub(crate) enum Authorization {
     None,
     Fixed(HeaderValue),
     OAuth2(Box<Tokens>),
@@ -24,7 +24,7 @@ pub(super) enum Authorization {
 impl Authorization {
     /// # Errors
     /// A text that says why TLS cannot be set up, or which secret cannot stand in a header.
-    pub(super) fn try_new(config: &WebhookConfig, hidden: &Hidden) -> Result<Self, String> {
+    pub(crate) fn try_new(config: &WebhookConfig, hidden: &Hidden) -> Result<Self, String> {
         let Some(auth) = &config.auth else { return Ok(Self::None) };
         Ok(match auth {
             AuthConfig::Basic { user, password } => {
@@ -41,7 +41,7 @@ impl Authorization {
     ///
     /// # Errors
     /// When a token cannot be had.
-    pub(super) async fn show(&self, deadline: Instant) -> Result<Option<Shown>, Refusal> {
+    pub(crate) async fn show(&self, deadline: Instant) -> Result<Option<Shown>, Refusal> {
         Ok(match self {
             Self::None => None,
             Self::Fixed(header) => Some(Shown { header: header.clone(), is_replaceable: false }),
@@ -53,7 +53,7 @@ impl Authorization {
     ///
     /// # Errors
     /// As [`Authorization::show`].
-    pub(super) async fn replace(&self, refused: &Shown, deadline: Instant) -> Result<Option<Shown>, Refusal> {
+    pub(crate) async fn replace(&self, refused: &Shown, deadline: Instant) -> Result<Option<Shown>, Refusal> {
         match self {
             Self::None | Self::Fixed(_) => self.show(deadline).await,
             Self::OAuth2(tokens) => tokens.take(Some(&refused.header), deadline).await.map(Some),
@@ -62,11 +62,11 @@ impl Authorization {
 }
 
 /// `Bearer TOKEN` (RFC 6750).
-pub(super) fn bearer(token: &SecretText) -> Result<HeaderValue, String> {
+pub(crate) fn bearer(token: &SecretText) -> Result<HeaderValue, String> {
     header(&format!("Bearer {}", token.expose()))
 }
 
-pub(super) fn header(text: &str) -> Result<HeaderValue, String> {
+pub(crate) fn header(text: &str) -> Result<HeaderValue, String> {
     let header = HeaderValue::try_from(text);
     let mut header = header.map_err(|_| "what `auth` says cannot stand in a header".to_owned())?;
     header.set_sensitive(true);

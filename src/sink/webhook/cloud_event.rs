@@ -27,7 +27,7 @@ const URI_ESCAPED: &AsciiSet =
     &HEADER_ESCAPED.add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 /// Appends the event in structured mode, without a newline.
-pub(super) fn write_json(event: &Event, json: &mut Vec<u8>) {
+pub(crate) fn write_json(event: &Event, json: &mut Vec<u8>) {
     json.push(b'{');
     for (name, value) in attributes(event) {
         let name = name.trim_start_matches(HEADER_PREFIX);
@@ -39,7 +39,7 @@ pub(super) fn write_json(event: &Event, json: &mut Vec<u8>) {
 }
 
 /// The headers of binary mode; `datacontenttype` is the content type there.
-pub(super) fn headers(event: &Event) -> Vec<(&'static str, String)> {
+pub(crate) fn headers(event: &Event) -> Vec<(&'static str, String)> {
     let encoded = |value: String| utf8_percent_encode(&value, HEADER_ESCAPED).to_string();
     attributes(event).into_iter().map(|(name, value)| (name, encoded(value))).collect()
 }

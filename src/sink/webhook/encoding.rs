@@ -12,7 +12,7 @@ use crate::config::CompressConfig;
 const ZSTD_LEVEL: i32 = 3;
 
 /// `body` as it is sent, and the name of its encoding if it has one.
-pub(super) fn encode(body: Vec<u8>, compress: CompressConfig) -> io::Result<(Vec<u8>, Option<HeaderValue>)> {
+pub(crate) fn encode(body: Vec<u8>, compress: CompressConfig) -> io::Result<(Vec<u8>, Option<HeaderValue>)> {
     let (body, name) = match compress {
         CompressConfig::None => return Ok((body, None)),
         CompressConfig::Gzip => {

@@ -12,7 +12,7 @@ use crate::event::Event;
 
 /// What one request holds.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Enclosure<'e> {
+pub(crate) enum Enclosure<'e> {
     /// One event by itself.
     Single(&'e Event),
     /// Events that travel together, be it one alone.
@@ -21,11 +21,11 @@ pub(super) enum Enclosure<'e> {
 
 /// The part of a request that tells of its events.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) struct Letter {
-    pub(super) content_type: &'static str,
+pub(crate) struct Letter {
+    pub(crate) content_type: &'static str,
     /// In lower case, and only with characters that a header bears.
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Letter {
@@ -35,7 +35,7 @@ impl Letter {
 }
 
 /// Puts the events into `format`. Several never fit into a single `CloudEvent`: they become a batch of them.
-pub(super) fn write(format: LetterFormat, enclosure: Enclosure<'_>) -> Letter {
+pub(crate) fn write(format: LetterFormat, enclosure: Enclosure<'_>) -> Letter {
     match (format, enclosure) {
         (LetterFormat::Json, _) => Letter::of_body("application/json", body(enclosure, Event::write_json)),
         (LetterFormat::Raw, _) => Letter::of_body("application/json", body(enclosure, write_raw)),
@@ -58,7 +58,7 @@ pub(super) fn write(format: LetterFormat, enclosure: Enclosure<'_>) -> Letter {
 /// The id by which a receiver recognises what it has seen: of one event its stable id; of a batch one that no
 /// batch of other events has, so that nobody takes the one for the other. No dots, as Standard Webhooks 1.0
 /// demands.
-pub(super) fn message_id(enclosure: Enclosure<'_>) -> String {
+pub(crate) fn message_id(enclosure: Enclosure<'_>) -> String {
     match enclosure {
         Enclosure::Single(event) => stable_id(event),
         Enclosure::Batch(events) => {

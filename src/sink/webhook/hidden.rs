@@ -23,14 +23,14 @@ const SIGNING_MAX: usize = 40;
 
 /// The secrets of one sink. Clones share them.
 #[derive(Clone)]
-pub(super) struct Hidden {
+pub(crate) struct Hidden {
     fixed: Arc<[String]>,
     tokens: Arc<RwLock<VecDeque<String>>>,
     signing: Arc<RwLock<Vec<String>>>,
 }
 
 impl Hidden {
-    pub(super) fn of(config: &WebhookConfig) -> Self {
+    pub(crate) fn of(config: &WebhookConfig) -> Self {
         let headers = config.headers.values().filter_map(|value| value.to_str().ok());
         let texts = headers.flat_map(with_words).chain(config.auth.iter().flat_map(secrets_of));
         let parts = config.url.expose_parts().into_iter().chain(config.proxy.expose_parts());
@@ -41,7 +41,7 @@ impl Hidden {
     }
 
     /// Hides a token from now on.
-    pub(super) fn hide(&self, token: &SecretText) {
+    pub(crate) fn hide(&self, token: &SecretText) {
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         if tokens.len() == TOKENS_MAX {
             tokens.pop_front();
@@ -50,7 +50,7 @@ impl Hidden {
     }
 
     /// Hides what deliveries are signed with from now on.
-    pub(super) fn hide_signing(&self, secrets: &[SigningSecret]) {
+    pub(crate) fn hide_signing(&self, secrets: &[SigningSecret]) {
         let mut hidden = self.signing.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *hidden);
         hidden.extend(secrets.iter().flat_map(spelled));
@@ -60,7 +60,7 @@ impl Hidden {
     }
 
     /// All of them.
-    pub(super) fn expose(&self) -> Vec<String> {
+    pub(crate) fn expose(&self) -> Vec<String> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
         let signing = self.signing.read().unwrap_or_else(PoisonError::into_inner);
         let changing = tokens.iter().chain(signing.iter()).filter(|text| is_secret(text));
@@ -93,7 +93,7 @@ fn spelled(secret: &SigningSecret) -> [String; 2] {
 }
 
 /// What stands behind `Basic` (RFC 7617).
-pub(super) fn basic(user: &str, password: &str) -> String {
+pub(crate) fn basic(user: &str, password: &str) -> String {
     BASE64_STANDARD.encode(format!("{user}:{password}"))
 }
 

@@ -20,7 +20,7 @@ use crate::shutdown::Signals;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// See the top of this file.
-pub(super) struct Keyring {
+pub(crate) struct Keyring {
     key: String,
     file: Option<PathBuf>,
     signals: Signals,
@@ -68,7 +68,7 @@ struct Trouble {
 }
 
 impl Keyring {
-    pub(super) fn new(config: &SigningConfig, hidden: Hidden, signals: Signals) -> Self {
+    pub(crate) fn new(config: &SigningConfig, hidden: Hidden, signals: Signals) -> Self {
         let kept = Kept {
             secrets: config.secrets.clone().into(),
             looked_at: None,
@@ -81,7 +81,7 @@ impl Keyring {
     }
 
     /// The secrets of now, the newest first; none when nothing is signed.
-    pub(super) async fn secrets(&self) -> Arc<[SigningSecret]> {
+    pub(crate) async fn secrets(&self) -> Arc<[SigningSecret]> {
         if let Some(file) = &self.file
             && let Some(look) = self.due_look()
         {

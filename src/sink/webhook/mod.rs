@@ -8,29 +8,28 @@ mod cloud_event;
 mod encoding;
 mod format;
 #[cfg(any(test, fuzzing))]
-pub(super) mod fuzzing;
+pub(crate) mod fuzzing;
 mod hidden;
 mod keyring;
 mod outcome;
 mod signature;
 mod tokens;
 mod trouble;
-
+use answer::Judge;
+use approach::Approach;
 use async_trait::async_trait;
+use format::Enclosure;
+use hidden::Hidden;
 use jiff::Timestamp;
+use keyring::Keyring;
 use reqwest::header::CONTENT_TYPE;
 
-use super::{DeliverError, Mark, Sink};
 use crate::config::{BatchConfig, WebhookConfig};
 use crate::event::Event;
 use crate::shutdown::Signals;
-use answer::Judge;
-use approach::Approach;
-use format::Enclosure;
-use hidden::Hidden;
-use keyring::Keyring;
+use crate::sink::{DeliverError, Mark, Sink};
 
-pub(super) use approach::{knock, proxy_to};
+pub(in crate::sink) use approach::{knock, proxy_to};
 
 /// The `webhook` sink.
 pub struct WebhookSink {

@@ -8,7 +8,7 @@ use crate::config::{SigningKey, SigningSecret};
 
 /// Name and value of each header: the id, the time of the attempt in Unix seconds, and what every secret says
 /// of both and of the body, the newest first.
-pub(super) fn headers(
+pub(crate) fn headers(
     id: &str,
     timestamp_s: i64,
     body: &[u8],

@@ -40,13 +40,13 @@ const CODES: [(&str, &str); 6] = [
 
 /// Why there is no token. Shared by all that waited for it.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     trouble: Trouble,
     wait: Option<Duration>,
 }
 
 /// See the top of this file.
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     pool: Pool,
     authority: String,
     client: ClientConfig,
@@ -86,7 +86,7 @@ struct Refused {
 impl Tokens {
     /// # Errors
     /// A text that says why TLS cannot be set up.
-    pub(super) fn try_new(
+    pub(crate) fn try_new(
         config: &WebhookConfig,
         client: &ClientConfig,
         hidden: Hidden,
@@ -100,7 +100,7 @@ impl Tokens {
     ///
     /// # Errors
     /// When the server hands out none by `deadline`.
-    pub(super) async fn take(
+    pub(crate) async fn take(
         &self,
         refused: Option<&HeaderValue>,
         deadline: Instant,

@@ -4,7 +4,7 @@ use crate::http_client::{self, Failure, Peer};
 
 /// Why there is no answer. Matched on by those who try again.
 #[derive(Clone, Debug)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// It may pass by itself.
     Passing(String),
     /// It will not.
@@ -12,7 +12,7 @@ pub(super) enum Trouble {
 }
 
 /// Why the host called `authority` did not answer.
-pub(super) fn trouble(authority: &str, failure: Failure) -> Trouble {
+pub(crate) fn trouble(authority: &str, failure: Failure) -> Trouble {
     match failure {
         Failure::NotPublic => Trouble::Lasting(format!(
             "{authority} is not on the public internet, and `private_networks = \"deny\"` leads nowhere else: \

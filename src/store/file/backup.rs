@@ -4,6 +4,7 @@
 //! long it takes, it holds up nobody, and how far it is can be told (`VACUUM INTO` does the first two, but
 //! writes every row anew, and syncs nothing). It gets its name when it was checked and is on the disk. A damaged state is
 //! copied as well, since a damaged copy is better than none; what is wrong with it is said.
+
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;

@@ -3,6 +3,7 @@
 //! It is a lock of the kind that SQLite does not use (`flock`). Closing any handle of the state file would drop
 //! SQLite's own locks, which POSIX keeps by process: so it is taken before SQLite opens the file, and released after
 //! SQLite has closed it.
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;

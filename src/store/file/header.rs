@@ -1,4 +1,5 @@
 //! What the first bytes of the state file tell before SQLite opens it.
+
 use std::io::ErrorKind;
 use std::io::Read as _;
 use std::path::Path;

@@ -2,6 +2,7 @@
 //!
 //! It lies on a file of its own beside the state file, which says who holds it. Whoever deletes that file
 //! meets the second lock, on the state file itself ([`Guard`]).
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};

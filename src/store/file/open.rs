@@ -1,7 +1,8 @@
 //! The state file as a file: made whole before it has its name, and opened only when nothing beside it
 //! contradicts it.
+
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Looks at the state file from within the process that runs on it: a few at a time, and none any more when it
 //! is to be closed, as the last one to close it puts the log away.
+
 use std::path::Path;
 use std::sync::Arc;
 

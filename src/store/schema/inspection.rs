@@ -1,4 +1,5 @@
 //! What `state check` shows: all of the state file, looked at from outside and within, changing nothing.
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

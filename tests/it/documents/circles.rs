@@ -69,7 +69,8 @@ fn paths_in(code: &str) -> Vec<Module> {
     }
     for marker in ["crate::", "super::"] {
         for (at, _) in others.match_indices(marker) {
-            let path = others[at..].split(|sign: char| !sign.is_alphanumeric() && !"_:".contains(sign)).next();
+            let path =
+                others[at..].split(|sign: char| !sign.is_alphanumeric() && !"_:".contains(sign)).next();
             let parts = path.unwrap().split("::").filter(|part| !part.is_empty());
             paths.push(parts.map(str::to_owned).collect());
         }
@@ -88,7 +89,8 @@ fn resolve(path: &[String], module: &Module, known: &BTreeSet<Module>) -> Option
         _ if path.first().is_some_and(is_below) => {}
         _ => return None,
     }
-    while let Some(first) = rest.first().filter(|first| matches!(first.as_str(), "crate" | "super" | "self")) {
+    while let Some(first) = rest.first().filter(|first| matches!(first.as_str(), "crate" | "super" | "self"))
+    {
         if first == "super" {
             from.pop();
         }
@@ -119,8 +121,11 @@ fn tied(mut imports: Imports) -> Vec<String> {
     loop {
         let needed: BTreeSet<Module> = imports.values().flatten().cloned().collect();
         let free = |module: &Module, needs: &BTreeSet<Module>| needs.is_empty() || !needed.contains(module);
-        let free: Vec<Module> =
-            imports.iter().filter(|(module, needs)| free(module, needs)).map(|(module, _)| module.clone()).collect();
+        let free: Vec<Module> = imports
+            .iter()
+            .filter(|(module, needs)| free(module, needs))
+            .map(|(module, _)| module.clone())
+            .collect();
         if free.is_empty() {
             return imports.keys().map(|module| module.join("::")).collect();
         }
@@ -143,11 +148,16 @@ fn no_files_import_each_other() {
 fn a_circle_is_found() {
     let module = |name: &str| vec![name.to_owned()];
     let imports = |pairs: &[(&str, &[&str])]| -> Imports {
-        pairs.iter().map(|(name, needs)| (module(name), needs.iter().map(|need| module(need)).collect())).collect()
+        pairs
+            .iter()
+            .map(|(name, needs)| (module(name), needs.iter().map(|need| module(need)).collect()))
+            .collect()
     };
     assert_eq!(tied(imports(&[("a", &["b"]), ("b", &["c"]), ("c", &[])])), [""; 0]);
     assert_eq!(tied(imports(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"]), ("d", &["a"])])), ["b", "c"]);
-    let named = paths_in("use crate::{sink, store::{Store, lock as l}};\npub use crate::gone::X;\nlet x = super::y::z();");
+    let named = paths_in(
+        "use crate::{sink, store::{Store, lock as l}};\npub use crate::gone::X;\nlet x = super::y::z();",
+    );
     let named: Vec<String> = named.iter().map(|path| path.join("::")).collect();
     assert_eq!(named, ["crate::sink", "crate::store::Store", "crate::store::lock", "super::y::z"]);
 }

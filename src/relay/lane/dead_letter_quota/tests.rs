@@ -1,4 +1,5 @@
 //! Room for dead letters, with a state file, and what is logged of them, with a clock that stands still.
+
 use std::io;
 use std::sync::Mutex;
 

@@ -1,4 +1,5 @@
 //! A gate's rules, with a clock that stands still unless told otherwise.
+
 use futures_util::FutureExt as _;
 
 use super::*;

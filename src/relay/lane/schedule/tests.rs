@@ -1,4 +1,5 @@
 //! Nothing overtakes what it must wait for, whatever fails, and nothing is left.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! What becomes of the events of an attempt: settled, repeated, or made a dead letter.
+
 use std::time::Duration;
 
 use tokio::time::Instant;

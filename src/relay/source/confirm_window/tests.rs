@@ -1,4 +1,5 @@
 //! The confirm window with a portal whose clock goes with ours.
+
 use std::sync::Arc;
 
 use serde_json::value::RawValue;

@@ -1,4 +1,5 @@
 //! Many lives of one relay, each ended by kill -9, and what came of them all.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::future::pending;

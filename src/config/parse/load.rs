@@ -1,0 +1,219 @@
+//! From layers to a [`Config`]: finds the file, merges defaults < file < environment < flags, reads the result.
+
+use std::fs::Metadata;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use config::{Map, Value, ValueKind};
+use rustix::process::geteuid;
+
+use crate::config::error::ConfigError;
+use crate::config::parse::document::{self, Layer};
+use crate::config::parse::environment::Environment;
+use crate::config::parse::read;
+use crate::config::parse::table::Findings;
+use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::{Config, LogFormat, LogLevel};
+
+/// Where the file is looked for when no flag names one, in this order.
+const PLACES: [&str; 2] = ["./b24relay.toml", "/etc/b24relay/b24relay.toml"];
+
+/// A folder with this bit lets nobody replace the files of others.
+const STICKY: u32 = 0o1000;
+
+/// What flags say; they win over everything.
+#[derive(Clone, Default, Debug)]
+pub struct Overrides {
+    /// `--config`: the file to load, which must be there.
+    pub config: Option<PathBuf>,
+    /// The state file.
+    pub state: Option<PathBuf>,
+    /// `log.level`.
+    pub log_level: Option<LogLevel>,
+    /// `log.format`.
+    pub log_format: Option<LogFormat>,
+}
+
+/// A configuration and where it comes from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the relay needs to run.
+    pub config: Config,
+    /// The file it was read from; without one, all of it comes from the environment and flags.
+    pub file: Option<PathBuf>,
+    /// The files that hold secrets; the configuration is among them if it does.
+    pub secret_files: Vec<PathBuf>,
+    /// What the operator should change although it still works, such as deprecated keys; one line each.
+    pub notices: Vec<String>,
+}
+
+/// Loads the configuration of this process.
+///
+/// # Errors
+/// When there is no usable file, or any rule is broken: then all broken rules are in the error.
+pub fn load(overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    load_from(&PLACES.map(PathBuf::from), &Environment::of_process(), overrides)
+}
+
+/// Where the state file is, whatever else the configuration says, right or wrong: who looks at a daemon that runs
+/// needs no more of it, and no right to read its secrets.
+///
+/// # Errors
+/// When there is no usable file, or `state` itself is not right.
+pub fn state_path(overrides: &Overrides) -> Result<PathBuf, ConfigError> {
+    let (environment, findings) = (Environment::of_process(), Findings::default());
+    let file = find(&PLACES.map(PathBuf::from), &environment, overrides)?;
+    let document = match &file {
+        Some((file, bytes)) => document::parse(file, bytes, &findings)?,
+        None => Layer::default(),
+    };
+    let tree = merge(document, &environment, overrides, &findings);
+    let state = read::state(tree, &findings);
+    let violations = findings.into_violations().into_iter().filter(|violation| violation.key == "state");
+    let violations: Vec<_> = violations.collect();
+    if violations.is_empty() {
+        return Ok(state);
+    }
+    Err(ConfigError::Invalid { file: file.map(|(file, _)| file), violations })
+}
+
+/// As [`load`], with the places to look at and the environment given.
+pub(crate) fn load_from(
+    places: &[PathBuf],
+    environment: &Environment,
+    overrides: &Overrides,
+) -> Result<Loaded, ConfigError> {
+    let findings = Findings::default();
+    let file = find(places, environment, overrides)?;
+    let document = match &file {
+        Some((file, bytes)) => document::parse(file, bytes, &findings)?,
+        None => Layer::default(),
+    };
+    validate(file.map(|(file, _)| file), document, environment, overrides, findings)
+}
+
+/// What all layers say together: a configuration, or every rule that they break, `findings` included.
+pub(crate) fn validate(
+    file: Option<PathBuf>,
+    document: Layer,
+    environment: &Environment,
+    overrides: &Overrides,
+    findings: Findings,
+) -> Result<Loaded, ConfigError> {
+    let tree = merge(document, environment, overrides, &findings);
+    let files = SecretFiles::new(file.as_deref(), environment.credentials.as_deref());
+    let config = read::read(tree, &files, &findings);
+    let notices = findings.take_notices();
+    let violations = findings.into_violations();
+    match config {
+        Some(config) if violations.is_empty() => {
+            let secret_files = files.into_found(file.as_deref());
+            Ok(Loaded { config, file, secret_files, notices })
+        }
+        _ => Err(ConfigError::Invalid { file, violations }),
+    }
+}
+
+/// The file and its bytes; `None` when there is none and none is needed.
+fn find(
+    places: &[PathBuf],
+    environment: &Environment,
+    overrides: &Overrides,
+) -> Result<Option<(PathBuf, Vec<u8>)>, ConfigError> {
+    if let Some(file) = &overrides.config {
+        return document::read(file)
+            .map(|bytes| Some((file.clone(), bytes)))
+            .map_err(|error| unreadable(file, &error));
+    }
+    for place in places {
+        refuse_planted(place)?;
+        match document::read(place) {
+            Ok(bytes) => return Ok(Some((place.clone(), bytes))),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(place, &error)),
+        }
+    }
+    if environment.defines_sources() {
+        return Ok(None);
+    }
+    Err(ConfigError::NoFile { looked_at: places.to_vec(), misspelled: environment.misspelled() })
+}
+
+/// Refuses to let root use a file of the working directory that another user may have put there.
+fn refuse_planted(place: &Path) -> Result<(), ConfigError> {
+    if place.is_absolute() || !geteuid().is_root() {
+        return Ok(());
+    }
+    match planted(place) {
+        Ok(None) => Ok(()),
+        Ok(Some(reason)) => Err(ConfigError::Untrusted { file: place.to_owned(), reason }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unreadable(place, &error)),
+    }
+}
+
+/// How another user than root may have put `file` there, if that is possible.
+fn planted(file: &Path) -> io::Result<Option<String>> {
+    let link = file.symlink_metadata()?;
+    let (target, folder) = (file.metadata()?, file.parent().unwrap_or(file).metadata()?);
+    let stranger = |owned: &Metadata| (owned.uid() != 0).then_some(owned.uid());
+    Ok(if let Some(user) = stranger(&folder) {
+        Some(format!("its folder belongs to the user {user}"))
+    } else if let Some(user) = stranger(&link).or(stranger(&target)) {
+        Some(format!("it belongs to the user {user}"))
+    } else if is_open_to_others(&target) {
+        Some("others than root may write to it".to_owned())
+    } else if is_open_to_others(&folder) && folder.mode() & STICKY == 0 {
+        Some("others than root may write to its folder".to_owned())
+    } else {
+        None
+    })
+}
+
+fn is_open_to_others(metadata: &Metadata) -> bool {
+    let of_group = if metadata.gid() == 0 { 0 } else { 0o020 };
+    metadata.mode() & (of_group | 0o002) != 0
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> ConfigError {
+    ConfigError::Unreadable { file: file.to_owned(), reason: error.to_string() }
+}
+
+/// Later layers win, key by key. The defaults are no layer: most belong to tables that the operator
+/// names, so the reader puts them in where a key is not given.
+fn merge(document: Layer, environment: &Environment, overrides: &Overrides, findings: &Findings) -> Value {
+    let merged = config::Config::builder()
+        .add_source(document)
+        .add_source(environment.layer(findings))
+        .add_source(flags(overrides, findings))
+        .build();
+    // The cause is not shown: it may repeat a value.
+    merged.map_or_else(
+        |_| {
+            findings.report("configuration", "could not merge file, environment and flags");
+            Value::new(None, ValueKind::Table(Map::new()))
+        },
+        |merged| merged.cache,
+    )
+}
+
+fn flags(overrides: &Overrides, findings: &Findings) -> Layer {
+    let state = overrides.state.as_ref().and_then(|state| {
+        let text = state.to_str().map(str::to_owned);
+        if text.is_none() {
+            findings.report("state", "must be UTF-8");
+        }
+        text
+    });
+    let values = [
+        ("state", state),
+        ("log.level", overrides.log_level.map(|level| level.to_string())),
+        ("log.format", overrides.log_format.map(|format| format.to_string())),
+    ];
+    let origin = "the command line".to_owned();
+    let given = values.into_iter().filter_map(|(key, value)| {
+        Some((key.to_owned(), Value::new(Some(&origin), ValueKind::String(value?))))
+    });
+    Layer(given.collect())
+}

@@ -1,0 +1,136 @@
+//! The merged tree to a [`Config`]: the top of it, then its sections.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::Value;
+
+use crate::config::parse::leaf;
+use crate::config::parse::table::{Findings, Table};
+use crate::config::rules::crosscheck;
+use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::section::delivery;
+use crate::config::section::http;
+use crate::config::section::portals::{self, PortalDraft};
+use crate::config::section::sink::{self, SinkDraft};
+use crate::config::section::source::{self, SourceDraft};
+use crate::config::{Config, DeliveryConfig, HttpConfig, LogConfig, LogFormat, LogLevel};
+
+const STATE: &str = "/var/lib/b24relay/b24relay.db";
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+const LONGEST_GRACE: Duration = Duration::from_secs(10 * 60);
+
+/// Each one is a task, a connection and a share of the portal's rate budget.
+const MOST_SOURCES: usize = 256;
+/// Each source has a lane to each sink.
+const MOST_SINKS: usize = 64;
+/// There are no more portals than sources.
+const MOST_PORTALS: usize = MOST_SOURCES;
+
+/// The configuration in `tree`. What is wrong is noted in `findings`; with nothing noted there,
+/// the outcome is complete.
+pub(crate) fn read(tree: Value, files: &SecretFiles, findings: &Findings) -> Option<Config> {
+    let draft = Table::read_root(tree, findings, |root| read_draft(root, files));
+    crosscheck::check(&draft.state, &draft.sources, &draft.sinks, &draft.portals, findings);
+    draft.complete()
+}
+
+/// `state` alone in `tree`; all else is noted as unknown.
+pub(crate) fn state(tree: Value, findings: &Findings) -> PathBuf {
+    Table::read_root(tree, findings, read_state)
+}
+
+fn read_state(root: &mut Table<'_>) -> PathBuf {
+    root.take("state", leaf::path).unwrap_or_else(|| PathBuf::from(STATE))
+}
+
+struct Draft {
+    state: PathBuf,
+    shutdown_grace: Duration,
+    log: LogConfig,
+    delivery: DeliveryConfig,
+    http: Option<HttpConfig>,
+    sources: Vec<SourceDraft>,
+    sinks: Vec<SinkDraft>,
+    portals: Vec<PortalDraft>,
+}
+
+impl Draft {
+    fn complete(self) -> Option<Config> {
+        Some(Config {
+            state: self.state,
+            shutdown_grace: self.shutdown_grace,
+            log: self.log,
+            delivery: self.delivery,
+            http: self.http,
+            sources: self
+                .sources
+                .iter()
+                .map(|source| source.complete(&self.sources))
+                .collect::<Option<_>>()?,
+            sinks: self.sinks.into_iter().map(SinkDraft::complete).collect::<Option<_>>()?,
+            portals: self.portals.into_iter().map(PortalDraft::complete).collect(),
+        })
+    }
+}
+
+fn read_draft(root: &mut Table<'_>, files: &SecretFiles) -> Draft {
+    let state = read_state(root);
+    let grace = root.take("shutdown_grace", leaf::duration(Duration::ZERO, LONGEST_GRACE));
+    let log = root.table("log", read_log);
+    let delivery = delivery::read(root);
+    let http = root.table("http", |table| http::read(table, files));
+    Draft {
+        state,
+        shutdown_grace: grace.unwrap_or(SHUTDOWN_GRACE),
+        log,
+        delivery,
+        http,
+        sources: root.table("sources", |table| {
+            refuse_count(table, MOST_SOURCES, "source: add `[sources.NAME]` with its `webhook_url_file`");
+            table.named(|name, table| {
+                refuse_name(name, table);
+                source::read(name, table, files)
+            })
+        }),
+        sinks: root.table("sinks", |table| {
+            refuse_count(table, MOST_SINKS, "sink: add `[sinks.NAME]` with its `type`");
+            table.named(|name, table| {
+                refuse_name(name, table);
+                sink::read(name, table, files)
+            })
+        }),
+        portals: root.table("portals", |table| {
+            refuse_more(table, MOST_PORTALS, "remove those that no source uses");
+            table.named(portals::read)
+        }),
+    }
+}
+
+fn read_log(table: &mut Table<'_>) -> LogConfig {
+    LogConfig {
+        format: table.take("format", leaf::choice).unwrap_or(LogFormat::Text),
+        level: table.take("level", leaf::choice).unwrap_or(LogLevel::Info),
+    }
+}
+
+fn refuse_count(table: &Table<'_>, most: usize, one: &str) {
+    if table.len() == 0 {
+        table.report_self(format!("there must be at least one {one}"));
+    }
+    refuse_more(table, most, "run another b24relay for the rest");
+}
+
+fn refuse_more(table: &Table<'_>, most: usize, way_out: &str) {
+    let count = table.len();
+    if count > most {
+        table.report_self(format!("there must be at most {most}, not {count}: {way_out}"));
+    }
+}
+
+fn refuse_name(name: &str, table: &Table<'_>) {
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(is_plain) {
+        table.report_self("the name must be 1 to 64 of the characters a-z, 0-9, `_` and `-`");
+    }
+}

@@ -1,0 +1,183 @@
+//! Rules between keys: names that must exist, files that must not be shared.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::config::TargetConfig;
+use crate::config::parse::shown;
+use crate::config::parse::table::Findings;
+use crate::config::rules::logins;
+use crate::config::rules::queues;
+use crate::config::section::portals::{self, PortalDraft};
+use crate::config::section::sink::SinkDraft;
+use crate::config::section::source::SourceDraft;
+
+/// As many links as the kernel follows.
+const LINKS_MAX: usize = 40;
+
+/// Notes every rule that sources, sinks, portals and the state file break together.
+pub(crate) fn check(
+    state: &Path,
+    sources: &[SourceDraft],
+    sinks: &[SinkDraft],
+    portals: &[PortalDraft],
+    findings: &Findings,
+) {
+    logins::check(sources, findings);
+    queues::check(sources, findings);
+    portals::check(portals, sources, findings);
+    refuse_unknown_sources(sources, sinks, findings);
+    refuse_idle_sources(sources, sinks, findings);
+    refuse_shared_stdout(sinks, findings);
+    refuse_shared_files(state, sinks, findings);
+}
+
+fn refuse_unknown_sources(sources: &[SourceDraft], sinks: &[SinkDraft], findings: &Findings) {
+    for sink in sinks {
+        for name in sink.sources.iter().flatten() {
+            if sources.iter().all(|source| source.name != *name) {
+                findings.report(
+                    format!("sinks.{}.sources", shown::key(&sink.name)),
+                    format!("there is no source {}: add it, or correct the name", shown::text(name)),
+                );
+            }
+        }
+    }
+}
+
+/// The events of a source without a sink would have nowhere to go.
+fn refuse_idle_sources(sources: &[SourceDraft], sinks: &[SinkDraft], findings: &Findings) {
+    for source in sources {
+        if !sinks.is_empty() && !sinks.iter().any(|sink| sink.takes_source(&source.name)) {
+            findings.report(
+                format!("sources.{}", shown::key(&source.name)),
+                "no sink takes its events: add it to the `sources` of a sink, or remove it",
+            );
+        }
+    }
+}
+
+fn refuse_shared_stdout(sinks: &[SinkDraft], findings: &Findings) {
+    let mut on_stdout = sinks.iter().filter(|sink| matches!(sink.target, Some(TargetConfig::Stdout(_))));
+    let Some(owner) = on_stdout.next() else { return };
+    for sink in on_stdout {
+        findings.report(
+            format!("sinks.{}.type", shown::key(&sink.name)),
+            format!(
+                "there is one stdout, and `sinks.{}` has it: remove one of them",
+                shown::key(&owner.name)
+            ),
+        );
+    }
+}
+
+fn refuse_shared_files(state: &Path, sinks: &[SinkDraft], findings: &Findings) {
+    let mut owners: BTreeMap<PathBuf, String> =
+        state_files(state).into_iter().map(|file| (whereabouts(&file), "`state`".to_owned())).collect();
+    // A hard link gives one file two paths.
+    let mut inodes: BTreeMap<(u64, u64), String> =
+        owners.iter().filter_map(|(file, owner)| Some((inode(file)?, owner.clone()))).collect();
+    for sink in sinks {
+        let Some(TargetConfig::File(file)) = &sink.target else { continue };
+        let place = whereabouts(&file.path);
+        let name = shown::key(&sink.name);
+        let inode = inode(&place);
+        if let Some(owner) = owners.get(&place).or_else(|| inodes.get(&inode?)) {
+            let text = format!("this file belongs to {owner} already: give each its own");
+            findings.report(format!("sinks.{name}.path"), text);
+        } else if let Some((_, owner)) = owners.iter().find(|(other, _)| are_easily_confused(other, &place)) {
+            let text = format!(
+                "looks like a file that {owner} has put aside, or the other way round: choose another name"
+            );
+            findings.report(format!("sinks.{name}.path"), text);
+        } else {
+            inodes.extend(inode.map(|inode| (inode, format!("`sinks.{name}`"))));
+            owners.insert(place, format!("`sinks.{name}`"));
+        }
+    }
+}
+
+/// `events.jsonl.1` and `events.jsonl-20261121` are how files are called that were put aside.
+fn are_easily_confused(one: &Path, other: &Path) -> bool {
+    let [one, other] = [one, other].map(|path| path.as_os_str().as_encoded_bytes());
+    let (short, long) = if one.len() < other.len() { (one, other) } else { (other, one) };
+    matches!(long.strip_prefix(short), Some([b'.' | b'-', b'0'..=b'9', ..]))
+}
+
+/// The state file and the neighbours that SQLite and the lock keep beside it.
+fn state_files(state: &Path) -> Vec<PathBuf> {
+    ["", "-wal", "-shm", "-journal", ".lock", ".letters.lock"]
+        .iter()
+        .map(|suffix| {
+            let mut file = OsString::from(state);
+            file.push(suffix);
+            PathBuf::from(file)
+        })
+        .collect()
+}
+
+/// Device and inode of the file that `path` leads to, if there is one.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// One spelling for all paths that lead to one file, as far as its directory exists by now.
+fn whereabouts(path: &Path) -> PathBuf {
+    let mut place = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        if let Ok(place) = place.canonicalize() {
+            return place;
+        }
+        let absolute = std::path::absolute(&place).unwrap_or(place);
+        let spelled = match (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
+            (Some(Ok(directory)), Some(name)) => directory.join(name),
+            _ => return absolute,
+        };
+        // A link whose target does not exist yet leads to the file that will be created.
+        let Ok(target) = fs::read_link(&spelled) else { return spelled };
+        place = spelled.parent().map_or(target.clone(), |directory| directory.join(&target));
+    }
+    place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_called_like_what_others_put_aside_are_easily_confused() {
+        let are_confused = |one: &str, other: &str| {
+            let (one, other) = (Path::new(one), Path::new(other));
+            let found = are_easily_confused(one, other);
+            assert_eq!(found, are_easily_confused(other, one), "whichever comes first");
+            found
+        };
+        for aside in ["/a/x.jsonl.1", "/a/x.jsonl.1.gz", "/a/x.jsonl-20261121", "/a/x.jsonl.20261121T000000"]
+        {
+            assert!(are_confused("/a/x.jsonl", aside), "{aside}");
+        }
+        for other in
+            ["/a/x.jsonl.old", "/a/x.jsonl-", "/a/x.jsonl.", "/a/x.jsonl1", "/b/x.jsonl.1", "/a/y.jsonl"]
+        {
+            assert!(!are_confused("/a/x.jsonl", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn one_file_has_one_whereabouts_however_it_is_spelled() {
+        let directory = tempfile::tempdir().unwrap();
+        let base = directory.path();
+        std::fs::create_dir(base.join("a")).unwrap();
+        std::os::unix::fs::symlink(base.join("a"), base.join("b")).unwrap();
+        let places = ["a/x", "a/./x", "a/../a/x", "b/x"].map(|path| whereabouts(&base.join(path)));
+        assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
+        assert_eq!(whereabouts(Path::new("absent/x")), whereabouts(Path::new("./absent/x")));
+        std::os::unix::fs::symlink("a/x", base.join("later")).unwrap();
+        assert_eq!(whereabouts(&base.join("later")), places[0], "the link's target is not there yet");
+        std::os::unix::fs::symlink("round", base.join("round")).unwrap();
+        whereabouts(&base.join("round"));
+    }
+}

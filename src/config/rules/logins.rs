@@ -1,0 +1,47 @@
+//! Rules for a source that uses the login of another one: there must be one, and its portal sets the pace.
+
+use crate::config::parse::leaf;
+use crate::config::parse::shown;
+use crate::config::parse::table::Findings;
+use crate::config::section::access::AccessDraft;
+use crate::config::section::source::{self, SourceDraft};
+
+/// Notes every `oauth.grant` that names no login, and what does not suit the portal of the one it names.
+pub(crate) fn check(sources: &[SourceDraft], findings: &Findings) {
+    for source in sources {
+        let AccessDraft::Grant(Some(owner)) = &source.access else { continue };
+        let path = format!("sources.{}", shown::key(&source.name));
+        if let Some(objection) = objection(owner, sources) {
+            let text = format!("{objection}: {}", way_out(sources));
+            findings.report(format!("{path}.oauth.grant"), text);
+        }
+        let shortest = source::shortest_idle(source.portal(sources));
+        if source.poll.idle < shortest {
+            let (shortest, idle) = (leaf::spelled(shortest), leaf::spelled(source.poll.idle));
+            let text = format!("must be at least {shortest}, not {idle}: the portal is not on this machine");
+            findings.report(format!("{path}.poll.idle"), text);
+        }
+    }
+}
+
+/// What is wrong with `owner`. A name that is none is not repeated, it may be a secret put in its place.
+fn objection(owner: &str, sources: &[SourceDraft]) -> Option<String> {
+    let Some(source) = sources.iter().find(|source| source.name == owner) else {
+        return Some("there is no source of that name".to_owned());
+    };
+    let owner = shown::key(owner);
+    match &source.access {
+        AccessDraft::Webhook(_) => Some(format!("`sources.{owner}` has a webhook and no login")),
+        AccessDraft::Grant(_) => Some(format!("`sources.{owner}` has no login of its own")),
+        AccessDraft::Login(_) | AccessDraft::Unclear => None,
+    }
+}
+
+fn way_out(sources: &[SourceDraft]) -> String {
+    let owners = sources.iter().filter(|source| matches!(source.access, AccessDraft::Login(_)));
+    let owners: Vec<String> = owners.map(|owner| format!("`{}`", shown::key(&owner.name))).collect();
+    if owners.is_empty() {
+        return "set `portal`, `client_id` and `client_secret` here instead".to_owned();
+    }
+    format!("name one with a login of its own: {}", owners.join(", "))
+}

@@ -1,0 +1,92 @@
+//! Two readers of one queue would take each other's events: what each source reads, as far as that is
+//! known before anybody is asked, must be its own.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::config::parse::shown;
+use crate::config::parse::table::Findings;
+use crate::config::secrets::secret_url::SecretUrl;
+use crate::config::section::access::AccessDraft;
+use crate::config::section::bot::KindDraft;
+use crate::config::section::source::SourceDraft;
+
+/// The key that lets a bot read a user's queue too.
+const USER_EVENTS: &str = "with_user_events";
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Queue {
+    /// `PORTAL/user/ID` or `PORTAL/bot/ID`.
+    Identity(String),
+    /// That of the user who logs in for the source called so.
+    LoginOf(String),
+}
+
+impl fmt::Display for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity(identity) => write!(f, "`{identity}`"),
+            Self::LoginOf(owner) => {
+                write!(f, "that of the user who logs in for `sources.{}`", shown::key(owner))
+            }
+        }
+    }
+}
+
+/// Notes every source that reads what another one reads.
+pub(crate) fn check(sources: &[SourceDraft], findings: &Findings) {
+    let mut owners: BTreeMap<Queue, (&str, &str)> = BTreeMap::new();
+    for source in sources {
+        let queues = queues(source, sources);
+        if let Some((key, queue)) = queues.iter().find(|(_, queue)| owners.contains_key(queue)) {
+            report(&source.name, key, queue, owners[queue], findings);
+        }
+        for (key, queue) in queues {
+            owners.entry(queue).or_insert((&source.name, key));
+        }
+    }
+}
+
+fn report(name: &str, key: &str, queue: &Queue, (owner, owner_key): (&str, &str), findings: &Findings) {
+    let way_out = if [key, owner_key].contains(&USER_EVENTS) {
+        "leave the user's events to one of them"
+    } else {
+        "remove one and let several sinks take the other"
+    };
+    findings.report(
+        format!("sources.{}.{key}", shown::key(name)),
+        format!(
+            "reads the same queue as `sources.{}` ({queue}), they would take each other's events: {way_out}",
+            shown::key(owner)
+        ),
+    );
+}
+
+/// What `source` reads, each with the key that says so.
+fn queues(source: &SourceDraft, all: &[SourceDraft]) -> Vec<(&'static str, Queue)> {
+    let user = queue_of_user(source, all);
+    match &source.kind {
+        KindDraft::User => user.into_iter().collect(),
+        KindDraft::Bot(bot) => {
+            let portal = source.portal(all).map(SecretUrl::authority);
+            let identity = portal.zip(bot.id).map(|(portal, id)| format!("{portal}/bot/{id}"));
+            let own = identity.map(|identity| ("bot_id", Queue::Identity(identity)));
+            let user = user.filter(|_| bot.with_user_events).map(|(_, queue)| (USER_EVENTS, queue));
+            own.into_iter().chain(user).collect()
+        }
+        KindDraft::Unclear => Vec::new(),
+    }
+}
+
+/// The queue of the user behind the credential.
+fn queue_of_user(source: &SourceDraft, all: &[SourceDraft]) -> Option<(&'static str, Queue)> {
+    let of_login = || source.login(all).map(|(owner, _)| Queue::LoginOf(owner.to_owned()));
+    match &source.access {
+        AccessDraft::Webhook(webhook) => {
+            webhook.as_ref().map(|webhook| (webhook.key, Queue::Identity(webhook.value.identity())))
+        }
+        AccessDraft::Login(_) => of_login().map(|queue| ("oauth", queue)),
+        AccessDraft::Grant(_) => of_login().map(|queue| ("oauth.grant", queue)),
+        AccessDraft::Unclear => None,
+    }
+}

@@ -1,0 +1,44 @@
+//! Secrets that are no URLs: tokens, client secrets. They show nothing of themselves.
+
+use std::fmt;
+
+use crate::config::secrets::secret;
+
+/// A secret of a kind that never has quotation marks of its own, such as a bearer token (RFC 6750).
+pub(crate) struct Token(pub(crate) SecretText);
+
+/// A secret text. `Display` and `Debug` show `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Keeps `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The token in the bytes of a file: one line, besides comments, and what editors put around it.
+    ///
+    /// # Errors
+    /// Says what is wrong without repeating any of it.
+    pub fn read(bytes: Vec<u8>) -> Result<Self, String> {
+        secret::token_of_file(bytes)
+    }
+
+    /// The text itself, for the request alone.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,132 @@
+//! The credential of a source, from the tree: a webhook, a login of its own, or that of another source.
+
+use crate::config::OAuthConfig;
+use crate::config::parse::leaf;
+use crate::config::parse::table::Table;
+use crate::config::secrets::secret::{self, Secret};
+use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::secrets::secret_text::SecretText;
+use crate::config::secrets::secret_url::SecretUrl;
+use crate::config::secrets::webhook_url::{WebhookUrl, is_example_portal};
+
+/// The keys that only a login of one's own has.
+const LOGIN_KEYS: [&str; 5] = ["portal", "client_id", "client_secret", "client_secret_file", "server"];
+
+/// A credential as far as it could be read.
+pub(crate) enum AccessDraft {
+    /// `webhook_url` or `webhook_url_file`; `None` when it is not right.
+    Webhook(Option<Secret<WebhookUrl>>),
+    /// `oauth` with a login of its own.
+    Login(LoginDraft),
+    /// `oauth` with the login of the source called so; `None` when it is not right.
+    Grant(Option<String>),
+    /// None of them, or several.
+    Unclear,
+}
+
+/// `oauth` without `grant`.
+pub(crate) struct LoginDraft {
+    pub(crate) portal: Option<SecretUrl>,
+    client_id: Option<String>,
+    client_secret: Option<SecretText>,
+    server: Option<SecretUrl>,
+}
+
+impl LoginDraft {
+    /// The login, which belongs to `owner`, when nothing of it is missing.
+    pub(crate) fn complete(&self, owner: &str) -> Option<OAuthConfig> {
+        Some(OAuthConfig {
+            grant: owner.to_owned(),
+            portal: self.portal.clone()?,
+            client_id: self.client_id.clone()?,
+            client_secret: self.client_secret.clone()?,
+            server: self.server.clone(),
+        })
+    }
+}
+
+impl AccessDraft {
+    /// The portal, where it is said here.
+    pub(crate) fn portal(&self) -> Option<&SecretUrl> {
+        match self {
+            Self::Webhook(webhook) => webhook.as_ref().map(|webhook| webhook.value.url()),
+            Self::Login(login) => login.portal.as_ref(),
+            Self::Grant(_) | Self::Unclear => None,
+        }
+    }
+
+    /// Every address that secrets are sent to, with the key that gives it.
+    pub(crate) fn addresses(&self) -> Vec<(&'static str, &SecretUrl)> {
+        match self {
+            Self::Webhook(webhook) => {
+                webhook.iter().map(|webhook| (webhook.key, webhook.value.url())).collect()
+            }
+            Self::Login(login) => [("oauth.portal", &login.portal), ("oauth.server", &login.server)]
+                .into_iter()
+                .filter_map(|(key, url)| Some((key, url.as_ref()?)))
+                .collect(),
+            Self::Grant(_) | Self::Unclear => Vec::new(),
+        }
+    }
+}
+
+/// Reads the credential of the source in `table`; what is wrong is noted.
+pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
+    let has_webhook = table.has("webhook_url") || table.has("webhook_url_file");
+    let has_oauth = table.has("oauth");
+    let webhook = secret::take_given::<WebhookUrl>(table, ["webhook_url", "webhook_url_file"], files);
+    if let Some(Secret { key, value }) = &webhook
+        && let Some(example) = value.example()
+    {
+        table.report(key, format!("is a placeholder, {example}: set it to the URL that the portal shows for the incoming webhook"));
+    }
+    let oauth = table.given_table("oauth", |table| read_oauth(table, files));
+    match (has_webhook, has_oauth) {
+        (true, false) => return AccessDraft::Webhook(webhook),
+        (false, true) => return oauth.unwrap_or(AccessDraft::Unclear),
+        (true, true) => {
+            table.report("oauth", "must not be given together with `webhook_url`: keep one of the two");
+        }
+        (false, false) => table.report(
+            "webhook_url",
+            "is missing: set it, or put it into a file and set `webhook_url_file` to that file's path, \
+             or log in as an application with an `oauth` table",
+        ),
+    }
+    AccessDraft::Unclear
+}
+
+fn read_oauth(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
+    let is_grant = table.has("grant");
+    let grant = table.take("grant", leaf::word);
+    if is_grant {
+        table.refuse(
+            &LOGIN_KEYS,
+            "does not go with `grant`, which takes all of the login from another source: remove one of the two",
+        );
+        return AccessDraft::Grant(grant);
+    }
+    let portal = table.require("portal", "set it to the portal's address, `https://HOST`", origin);
+    if portal.as_ref().is_some_and(is_example_portal) {
+        table.report(
+            "portal",
+            "is a placeholder, the host of the examples: set it to the portal's own address",
+        );
+    }
+    AccessDraft::Login(LoginDraft {
+        portal,
+        client_id: table.require(
+            "client_id",
+            "set it to the application's, as the portal shows it",
+            leaf::word,
+        ),
+        client_secret: secret::take(table, ["client_secret", "client_secret_file"], files)
+            .map(|secret| secret.value),
+        server: table.take("server", origin),
+    })
+}
+
+/// Not shown, as a webhook's URL is easily put in its place.
+fn origin(value: &config::Value) -> Result<SecretUrl, String> {
+    SecretUrl::parse_origin(&leaf::word(value)?).map_err(str::to_owned)
+}

@@ -1,0 +1,129 @@
+//! `sinks.NAME.auth`: how we show a receiver who we are.
+
+use std::str::FromStr;
+
+use crate::config::parse::leaf;
+use crate::config::parse::table::Table;
+use crate::config::secrets::secret;
+use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::secrets::secret_text::{SecretText, Token};
+use crate::config::secrets::secret_url::SecretUrl;
+
+/// `auth`, by its `type`.
+#[derive(Clone, PartialEq, Debug)]
+pub enum AuthConfig {
+    /// `"basic"`.
+    Basic {
+        /// `user`.
+        user: SecretText,
+        /// `password`.
+        password: SecretText,
+    },
+    /// `"bearer"`: the `token`.
+    Bearer(SecretText),
+    /// `"oauth2"`: tokens of a server, by the client credentials grant (RFC 6749, 4.4).
+    OAuth2(ClientConfig),
+}
+
+/// `auth` of type `oauth2`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ClientConfig {
+    /// `token_url`.
+    pub token_url: SecretUrl,
+    /// `client_id`.
+    pub client_id: String,
+    /// `client_secret`: for `token_url` alone.
+    pub client_secret: SecretText,
+    /// `scope`: what is asked for; without, what the server gives by itself.
+    pub scope: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AuthType {
+    Basic,
+    Bearer,
+    OAuth2,
+}
+
+impl AuthType {
+    const ALL: [Self; 3] = [Self::Basic, Self::Bearer, Self::OAuth2];
+
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Basic => &["user", "password", "password_file"],
+            Self::Bearer => &["token", "token_file"],
+            Self::OAuth2 => &["token_url", "client_id", "client_secret", "client_secret_file", "scope"],
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+            Self::OAuth2 => "oauth2",
+        }
+    }
+}
+
+impl FromStr for AuthType {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|known| known.word() == text);
+        known.ok_or("must be `basic`, `bearer` or `oauth2`")
+    }
+}
+
+/// Reads it; what is wrong is noted.
+pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles, is_http_fine: bool) -> Option<AuthConfig> {
+    let way_out = "set it to `basic`, `bearer` or `oauth2`";
+    let auth_type = table.require("type", way_out, leaf::choice::<AuthType>);
+    for other in AuthType::ALL.into_iter().filter(|other| Some(*other) != auth_type) {
+        match auth_type {
+            Some(own) => {
+                let (other_word, own_word) = (other.word(), own.word());
+                let reason =
+                    format!("belongs to the type `{other_word}`, and this one is `{own_word}`: remove it");
+                table.refuse(other.keys(), &reason);
+            }
+            None => table.skip(other.keys()),
+        }
+    }
+    match auth_type? {
+        AuthType::Basic => read_basic(table, files),
+        AuthType::Bearer => {
+            Some(AuthConfig::Bearer(secret::take::<Token>(table, ["token", "token_file"], files)?.value.0))
+        }
+        AuthType::OAuth2 => read_oauth2(table, files, is_http_fine),
+    }
+}
+
+fn read_basic(table: &mut Table<'_>, files: &SecretFiles) -> Option<AuthConfig> {
+    let user = table.require("user", "set it to the user's name", |value| {
+        let user = leaf::word(value)?;
+        if user.contains(':') {
+            return Err("must not hold a `:`, which ends the name".to_owned());
+        }
+        Ok(SecretText::new(user))
+    });
+    let password = secret::take(table, ["password", "password_file"], files);
+    Some(AuthConfig::Basic { user: user?, password: password?.value })
+}
+
+fn read_oauth2(table: &mut Table<'_>, files: &SecretFiles, is_http_fine: bool) -> Option<AuthConfig> {
+    let token_url = table.require("token_url", "set it to where the server hands out tokens", |value| {
+        SecretUrl::parse(&leaf::word(value)?).map_err(str::to_owned)
+    });
+    if let Some(url) = token_url.as_ref().filter(|_| !is_http_fine) {
+        secret::refuse_exposed(table, "token_url", url);
+    }
+    let client_id = table.require("client_id", "set it to what the server knows us by", leaf::word);
+    let client_secret = secret::take(table, ["client_secret", "client_secret_file"], files);
+    let scope = table.take("scope", leaf::text);
+    Some(AuthConfig::OAuth2(ClientConfig {
+        token_url: token_url?,
+        client_id: client_id?,
+        client_secret: client_secret?.value,
+        scope,
+    }))
+}

@@ -1,0 +1,89 @@
+//! `kind` of a source and the keys of a bot, from the tree.
+
+use crate::config::parse::choice::SourceKind;
+use crate::config::parse::leaf;
+use crate::config::parse::table::Table;
+use crate::config::secrets::secret;
+use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::secrets::secret_text::{SecretText, Token};
+use crate::config::section::access::AccessDraft;
+use crate::config::{BotConfig, KindConfig};
+
+/// The keys that only a bot has.
+const BOT_KEYS: [&str; 4] = ["bot_id", "bot_token", "bot_token_file", "with_user_events"];
+const TOKEN_KEYS: [&str; 2] = ["bot_token", "bot_token_file"];
+
+/// A kind as far as it could be read.
+pub(crate) enum KindDraft {
+    User,
+    Bot(BotDraft),
+    /// A `kind` that there is not.
+    Unclear,
+}
+
+/// The keys of a bot.
+pub(crate) struct BotDraft {
+    pub(crate) id: Option<u64>,
+    token: Option<SecretText>,
+    pub(crate) with_user_events: bool,
+}
+
+impl KindDraft {
+    /// The kind, when nothing of it is missing.
+    pub(crate) fn complete(&self) -> Option<KindConfig> {
+        match self {
+            Self::User => Some(KindConfig::User),
+            Self::Bot(bot) => Some(KindConfig::Bot(BotConfig {
+                id: bot.id?,
+                token: bot.token.clone(),
+                with_user_events: bot.with_user_events,
+            })),
+            Self::Unclear => None,
+        }
+    }
+}
+
+/// Reads whose queue the source in `table` is; what is wrong is noted.
+pub(crate) fn read(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> KindDraft {
+    let is_given = table.has("kind");
+    match table.take("kind", leaf::choice).or((!is_given).then_some(SourceKind::User)) {
+        Some(SourceKind::User) => {
+            table.refuse(
+                &BOT_KEYS,
+                "belongs to a source of kind `bot`, and this one is `user`: remove it, or set `kind = \"bot\"`",
+            );
+            KindDraft::User
+        }
+        Some(SourceKind::Bot) => KindDraft::Bot(read_bot(table, access, files)),
+        None => {
+            table.skip(&BOT_KEYS);
+            KindDraft::Unclear
+        }
+    }
+}
+
+fn read_bot(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> BotDraft {
+    let way_out = "set it to the bot's id, which the portal gave when the bot was registered";
+    BotDraft {
+        id: table.require("bot_id", way_out, leaf::id),
+        token: read_token(table, access, files),
+        with_user_events: table.take("with_user_events", leaf::boolean).unwrap_or(false),
+    }
+}
+
+/// Only behind a webhook a bot needs its token (PORTAL.md 3.1).
+fn read_token(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> Option<SecretText> {
+    let token = match access {
+        AccessDraft::Webhook(_) => secret::take::<Token>(table, TOKEN_KEYS, files),
+        AccessDraft::Unclear => secret::take_given(table, TOKEN_KEYS, files),
+        AccessDraft::Login(_) | AccessDraft::Grant(_) => {
+            table.refuse(
+                &TOKEN_KEYS,
+                "is of no use with `oauth`: there the portal knows a bot by the application that \
+                 registered it, so remove it",
+            );
+            None
+        }
+    };
+    token.map(|secret| secret.value.0)
+}

@@ -1,0 +1,219 @@
+//! `[delivery]`, `[memory]`, `[journal]`, `[dead_letters]` and `[retention]`, from the tree.
+
+use std::fmt;
+use std::time::Duration;
+
+use config::{Value, ValueKind};
+
+use crate::config::parse::leaf;
+use crate::config::parse::shown;
+use crate::config::parse::table::Table;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const MIB: u64 = 1024 * 1024;
+
+/// What fits into the smallest is still several pages of ordinary events.
+const SIZES: std::ops::RangeInclusive<u64> = MIB..=1024 * 1024 * MIB;
+const LONGEST_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The portal deletes events after 24 hours; the last hour is for polling what was held.
+const LONGEST_HOLD: Duration = Duration::from_secs(23 * 3600);
+const FOREVER: &str = "forever";
+
+/// `[delivery]`, and the sections that say more of it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct DeliveryConfig {
+    /// `delivery.hold`: how long the portal keeps what some sink has not got.
+    pub hold: Hold,
+    /// `delivery.gap_events`: sinks are told of gaps by an event of our own.
+    pub gap_events: bool,
+    /// `memory.max`, in bytes of events, of all sources together.
+    pub memory_max: u64,
+    /// `[journal]`.
+    pub journal: JournalConfig,
+    /// `[dead_letters]`.
+    pub dead_letters: DeadLettersConfig,
+    /// `[retention]`.
+    pub retention: RetentionConfig,
+}
+
+/// `delivery.hold`: how long the portal keeps what some sink has not got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hold {
+    /// For so long, then the event goes into the state file and the portal may delete it.
+    For(Duration),
+    /// Until every sink has it, or the portal deletes it after 24 hours.
+    Forever,
+}
+
+/// `delivery.mode`, which `delivery.hold` has replaced.
+#[derive(Clone, Copy)]
+pub(crate) enum DeliveryMode {
+    /// The portal might forget an event once every sink had settled it.
+    Direct,
+    /// The portal might forget an event once it was in the journal.
+    Journal,
+}
+
+/// `[journal]`: what the state file holds between polling and delivering.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct JournalConfig {
+    /// `max_size`, in bytes of events.
+    pub max_size: u64,
+    /// `max_age` of an event that some sink has not settled.
+    pub max_age: Duration,
+    /// `keep`: for how long events stay after all sinks have settled them.
+    pub keep: Duration,
+}
+
+/// `[dead_letters]`: how much is kept of what each sink rejects.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct DeadLettersConfig {
+    /// `max_size` of one sink's letters, in bytes.
+    pub max_size: u64,
+    /// `max_age`: older letters are warned of.
+    pub max_age: Duration,
+    /// `when_full`: what happens at `max_size`.
+    pub when_full: WhenFull,
+}
+
+/// `dead_letters.when_full`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhenFull {
+    /// The rejected event waits until there is room.
+    Wait,
+    /// The oldest letters of the sink are deleted.
+    DropOldest,
+}
+
+/// `[retention]`: from which age of the oldest unconfirmed event a person is told; the portal forgets it
+/// after a day.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct RetentionConfig {
+    /// `warning`.
+    pub warning: Duration,
+    /// `error`; not below `warning`.
+    pub error: Duration,
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::For(duration) => f.write_str(&leaf::spelled(*duration)),
+            Self::Forever => f.write_str(FOREVER),
+        }
+    }
+}
+
+impl fmt::Display for DeliveryMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Journal => "journal",
+        })
+    }
+}
+
+impl DeliveryMode {
+    fn hold(self) -> Hold {
+        match self {
+            Self::Direct => Hold::Forever,
+            Self::Journal => Hold::For(Duration::ZERO),
+        }
+    }
+}
+
+impl Default for DeliveryConfig {
+    fn default() -> Self {
+        Self {
+            hold: Hold::For(Duration::from_secs(30)),
+            gap_events: false,
+            memory_max: 64 * MIB,
+            journal: JournalConfig { max_size: 1024 * MIB, max_age: 7 * DAY, keep: Duration::ZERO },
+            dead_letters: DeadLettersConfig {
+                max_size: 256 * MIB,
+                max_age: 30 * DAY,
+                when_full: WhenFull::Wait,
+            },
+            retention: RetentionConfig { warning: 6 * HOUR, error: 18 * HOUR },
+        }
+    }
+}
+
+/// Reads the sections; what is wrong is noted.
+pub(crate) fn read(root: &mut Table<'_>) -> DeliveryConfig {
+    let usual = DeliveryConfig::default();
+    let (hold, gap_events) =
+        root.table("delivery", |table| (read_hold(table), table.take("gap_events", leaf::boolean)));
+    DeliveryConfig {
+        hold: hold.unwrap_or(usual.hold),
+        gap_events: gap_events.unwrap_or(usual.gap_events),
+        memory_max: root
+            .table("memory", |table| table.take("max", leaf::size(SIZES)))
+            .unwrap_or(usual.memory_max),
+        journal: root.table("journal", |table| read_journal(table, usual.journal)),
+        dead_letters: root.table("dead_letters", |table| read_dead_letters(table, usual.dead_letters)),
+        retention: root.table("retention", |table| read_retention(table, usual.retention)),
+    }
+}
+
+/// `hold`, or what the deprecated `mode` says of it.
+fn read_hold(table: &mut Table<'_>) -> Option<Hold> {
+    let is_given = table.has("hold");
+    let hold = table.take("hold", hold);
+    if !table.has("mode") {
+        return hold;
+    }
+    let mode = table.take("mode", leaf::choice::<DeliveryMode>);
+    if is_given {
+        table.report("mode", "`hold` has replaced it, and is given too: remove `mode`");
+        return hold;
+    }
+    let mode = mode?;
+    let replacement = mode.hold();
+    table.notice(
+        "mode",
+        format!("is deprecated: replace `mode = \"{mode}\"` with `hold = \"{replacement}\"`"),
+    );
+    Some(replacement)
+}
+
+fn hold(value: &Value) -> Result<Hold, String> {
+    match &value.kind {
+        ValueKind::String(text) if text == FOREVER => Ok(Hold::Forever),
+        _ => leaf::duration(Duration::ZERO, LONGEST_HOLD)(value).map(Hold::For).map_err(|_| {
+            let longest = leaf::spelled(LONGEST_HOLD);
+            let shown = shown::value(value);
+            format!("must be a duration from 0s to {longest}, such as \"30s\", or \"{FOREVER}\", not {shown}")
+        }),
+    }
+}
+
+fn read_journal(table: &mut Table<'_>, usual: JournalConfig) -> JournalConfig {
+    JournalConfig {
+        max_size: table.take("max_size", leaf::size(SIZES)).unwrap_or(usual.max_size),
+        max_age: table.take("max_age", leaf::duration(HOUR, LONGEST_AGE)).unwrap_or(usual.max_age),
+        keep: table.take("keep", leaf::duration(Duration::ZERO, LONGEST_AGE)).unwrap_or(usual.keep),
+    }
+}
+
+fn read_dead_letters(table: &mut Table<'_>, usual: DeadLettersConfig) -> DeadLettersConfig {
+    DeadLettersConfig {
+        max_size: table.take("max_size", leaf::size(SIZES)).unwrap_or(usual.max_size),
+        max_age: table.take("max_age", leaf::duration(HOUR, LONGEST_AGE)).unwrap_or(usual.max_age),
+        when_full: table.take("when_full", leaf::choice).unwrap_or(usual.when_full),
+    }
+}
+
+/// A warning that is later than the usual error takes that along, when nothing else is said.
+fn read_retention(table: &mut Table<'_>, usual: RetentionConfig) -> RetentionConfig {
+    let range = || leaf::duration(Duration::from_secs(60), DAY);
+    let warning = table.take("warning", range()).unwrap_or(usual.warning);
+    let error = table.take("error", range());
+    if let Some(error) = error.filter(|error| *error < warning) {
+        let (warning, error) = (leaf::spelled(warning), leaf::spelled(error));
+        table.report("error", format!("must not be below `warning` ({warning}), not {error}"));
+    }
+    RetentionConfig { warning, error: error.unwrap_or(usual.error.max(warning)) }
+}

@@ -1,0 +1,141 @@
+//! How events go to a sink: in which order, how many at once, how many in a second, what after failures.
+
+use std::time::Duration;
+
+use crate::config::parse::leaf;
+use crate::config::parse::shown;
+use crate::config::parse::table::Table;
+
+const CONCURRENCY: u16 = 8;
+const CONCURRENCY_MAX: u16 = 64;
+
+const BATCH_EVENTS: u16 = 100;
+const BATCH_EVENTS_MAX: u16 = 1000;
+const BATCH_BYTES: u64 = 1 << 20;
+const BATCH_BYTES_MIN: u64 = 1 << 10;
+const BATCH_BYTES_MAX: u64 = 64 << 20;
+const BATCH_WAIT_MAX: Duration = Duration::from_secs(60);
+
+const BREAKER_FAILURES: u16 = 10;
+const BREAKER_FAILURES_MAX: u16 = 1000;
+
+const HOLD_AFTER_REJECTIONS: u32 = 10;
+const HOLD_AFTER_REJECTIONS_MAX: u32 = 1_000_000;
+
+const RATE_MAX: u32 = 10_000;
+
+/// See the top of this file.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct FlowConfig {
+    /// `ordering`: what waits for what.
+    pub ordering: OrderingConfig,
+    /// `concurrency`: how many attempts at once, at least 1; 1 when the order is strict.
+    pub concurrency: u16,
+    /// `batch`: several events in one attempt; never without.
+    pub batch: Option<BatchConfig>,
+    /// `breaker.failures`: after so many in a row a single attempt is made at a time, at least 1.
+    pub breaker_failures: u16,
+    /// `hold_after_rejections`: after so many events in a row that were rejected, the sink is held, at least 1.
+    pub hold_after_rejections: u32,
+    /// `rate`: the least time between two attempts.
+    pub interval: Option<Duration>,
+}
+
+/// A sink's `ordering`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OrderingConfig {
+    /// `"strict"`: every event waits for all before it.
+    Strict,
+    /// `"chat"`: an event waits for those before it in its chat.
+    Chat,
+    /// `"none"`: no event waits for another.
+    None,
+}
+
+/// A sink's `batch`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BatchConfig {
+    /// The most events.
+    pub events: u16,
+    /// The most bytes of payload, but for a single event that is larger.
+    pub bytes: u64,
+    /// How long to wait for more when there are fewer events.
+    pub wait: Duration,
+}
+
+impl FlowConfig {
+    /// One after the other, as for a file.
+    pub const STRICT: Self = Self {
+        ordering: OrderingConfig::Strict,
+        concurrency: 1,
+        batch: None,
+        breaker_failures: 1,
+        hold_after_rejections: HOLD_AFTER_REJECTIONS,
+        interval: None,
+    };
+}
+
+/// Reads them; what is wrong is noted.
+pub(crate) fn read(table: &mut Table<'_>) -> FlowConfig {
+    let ordering = table.take("ordering", leaf::choice).unwrap_or(OrderingConfig::Chat);
+    let concurrency = table.take("concurrency", leaf::integer(1..=CONCURRENCY_MAX));
+    if ordering == OrderingConfig::Strict && concurrency.is_some_and(|concurrency| concurrency > 1) {
+        let text = "must be 1 where `ordering` is `strict`: remove it, or set `ordering = \"chat\"`";
+        table.report("concurrency", text);
+    }
+    let default = if ordering == OrderingConfig::Strict { 1 } else { CONCURRENCY };
+    FlowConfig {
+        ordering,
+        concurrency: concurrency.unwrap_or(default),
+        batch: read_batch(table),
+        breaker_failures: table.table("breaker", |table| {
+            table.take("failures", leaf::integer(1..=BREAKER_FAILURES_MAX)).unwrap_or(BREAKER_FAILURES)
+        }),
+        hold_after_rejections: table
+            .take("hold_after_rejections", leaf::integer(1..=HOLD_AFTER_REJECTIONS_MAX))
+            .unwrap_or(HOLD_AFTER_REJECTIONS),
+        interval: table.take("rate", |value| interval(&leaf::text(value)?)),
+    }
+}
+
+fn read_batch(table: &mut Table<'_>) -> Option<BatchConfig> {
+    table.given_table("batch", |table| BatchConfig {
+        events: table.take("events", leaf::integer(1..=BATCH_EVENTS_MAX)).unwrap_or(BATCH_EVENTS),
+        bytes: table.take("bytes", leaf::size(BATCH_BYTES_MIN..=BATCH_BYTES_MAX)).unwrap_or(BATCH_BYTES),
+        wait: table.take("wait", leaf::duration(Duration::ZERO, BATCH_WAIT_MAX)).unwrap_or_default(),
+    })
+}
+
+/// The time between two attempts at a rate such as `50/s`, `600/m` or `100/h`.
+fn interval(text: &str) -> Result<Duration, String> {
+    let rule = format!(
+        "must be attempts in a second, minute or hour, such as \"50/s\", \"600/m\" or \"100/h\", at most {RATE_MAX}, not {}",
+        shown::text(text)
+    );
+    let (count, unit) = text.split_once('/').ok_or_else(|| rule.clone())?;
+    let unit = match unit.trim() {
+        "s" => Duration::from_secs(1),
+        "m" => Duration::from_secs(60),
+        "h" => Duration::from_secs(3600),
+        _ => return Err(rule),
+    };
+    match count.trim().parse::<u32>() {
+        Ok(count @ 1..=RATE_MAX) => Ok(unit / count),
+        Ok(_) | Err(_) => Err(rule),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_becomes_the_time_between_two_attempts() {
+        assert_eq!(interval("50/s"), Ok(Duration::from_millis(20)));
+        assert_eq!(interval("600 / m"), Ok(Duration::from_millis(100)));
+        assert_eq!(interval("1/h"), Ok(Duration::from_secs(3600)));
+        for text in ["", "50", "50/d", "0/s", "-1/s", "1.5/s", "10001/s", "/s", "s/50"] {
+            assert!(interval(text).unwrap_err().contains(text), "{text}");
+        }
+    }
+}

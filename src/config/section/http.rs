@@ -1,0 +1,118 @@
+//! `[http]`: what operators and their tools look at the relay through.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use config::Value;
+
+use crate::config::parse::leaf;
+use crate::config::parse::shown;
+use crate::config::parse::table::Table;
+use crate::config::secrets::secret::{self, Secret};
+use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::secrets::secret_text::{SecretText, Token};
+
+/// A shorter token can be guessed.
+const TOKEN_MIN: usize = 16;
+
+/// So can one with fewer different pairs of neighbours, not counting neighbours in the alphabet: of a random token of
+/// [`TOKEN_MIN`] hexadecimal digits, one in a hundred has fewer; of words repeated and rows of digits, all.
+const PAIRS_MIN: usize = 9;
+
+/// What to do about a token that is missing or weak.
+const MAKE_ONE: &str = "`b24relay secret new` makes one";
+
+/// `[http]`, when it has `listen`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpConfig {
+    /// `listen`: address and port.
+    pub listen: SocketAddr,
+    /// `token`: what whoever asks must have; `None` only on loopback.
+    pub token: Option<SecretText>,
+    /// `show_payloads`: the page shows what is in the latest events.
+    pub shows_payloads: bool,
+}
+
+impl HttpConfig {
+    /// Whether other machines may reach it, over plain http.
+    pub fn is_exposed(&self) -> bool {
+        !self.listen.ip().to_canonical().is_loopback()
+    }
+}
+
+/// Reads it; what is wrong is noted.
+pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<HttpConfig> {
+    let listen = table.take("listen", address);
+    let has_token = table.has("token") || table.has("token_file");
+    let token = secret::take_given::<Token>(table, ["token", "token_file"], files);
+    let token = token.map(|token| Secret { key: token.key, value: token.value.0 });
+    let shows_payloads = table.take("show_payloads", leaf::boolean).unwrap_or(false);
+    if let Some(token) = &token
+        && is_weak(token.value.expose())
+    {
+        table.report(
+            token.key,
+            format!("is easy to guess: it must have at least {TOKEN_MIN} characters, and many different ones; {MAKE_ONE}"),
+        );
+    }
+    let listen = listen?;
+    if shows_payloads && token.is_none() && !has_token {
+        table.report(
+            "show_payloads",
+            format!(
+                "needs `token` or `token_file`, or every user of this machine can read the chats; {MAKE_ONE}"
+            ),
+        );
+    }
+    if !listen.ip().is_loopback() && token.is_none() && !has_token {
+        table.report(
+            "token",
+            format!("is missing: `{listen}` can be reached by others; set it, or set `token_file`, or listen on 127.0.0.1; {MAKE_ONE}"),
+        );
+    }
+    Some(HttpConfig { listen, token: token.map(|token| token.value), shows_payloads })
+}
+
+fn is_weak(token: &str) -> bool {
+    let pairs: BTreeSet<&[u8]> =
+        token.as_bytes().windows(2).filter(|pair| pair[0].abs_diff(pair[1]) > 1).collect();
+    token.chars().count() < TOKEN_MIN || pairs.len() < PAIRS_MIN
+}
+
+fn address(value: &Value) -> Result<SocketAddr, String> {
+    let text = leaf::text(value)?;
+    text.parse().map_err(|_| {
+        format!(
+            "must be an address and a port, such as \"127.0.0.1:8687\" or \"[::1]:8687\", not {}",
+            shown::text(&text)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_can_be_guessed_is_weak() {
+        for weak in [
+            "short",
+            "aaaaaaaaaaaaaaaaaaaaaaaa",
+            "0123456789abcdef",
+            "00112233445566778899",
+            "abcabcabcabcabcabcabcabc",
+            "passwordpassword1",
+            "changemechangemechangeme",
+        ] {
+            assert!(is_weak(weak), "{weak}");
+        }
+        let strong = [
+            "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD8lYTmYF8sEA=",
+            "9f86d081884c7d65",
+            "correct horse battery staple",
+        ];
+        for strong in strong {
+            assert!(!is_weak(strong), "{strong}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What a webhook is sent: the shape of the body, and the secrets it is signed with.
+
+use std::str::FromStr;
+
+use crate::config::parse::leaf;
+use crate::config::parse::table::Table;
+use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::section::signing::{self, SigningConfig};
+
+/// What is posted, and how it is signed.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct LetterConfig {
+    /// `format`.
+    pub format: LetterFormat,
+    /// `secrets` or `secrets_file`.
+    pub signing: SigningConfig,
+}
+
+/// A webhook's `format`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum LetterFormat {
+    /// The event as in a line of the file sink.
+    #[default]
+    Json,
+    /// The event as the portal's queue had it.
+    Raw,
+    /// A `CloudEvent` in structured mode.
+    CloudEvents,
+    /// A `CloudEvent` in binary mode: attributes are headers, the body is `data`.
+    CloudEventsBinary,
+    /// A batch of `CloudEvents`, also of one.
+    CloudEventsBatch,
+}
+
+impl LetterFormat {
+    /// Whether one request can hold several events.
+    pub fn holds_batches(self) -> bool {
+        match self {
+            Self::Json | Self::Raw | Self::CloudEventsBatch => true,
+            Self::CloudEvents | Self::CloudEventsBinary => false,
+        }
+    }
+}
+
+impl FromStr for LetterFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "json" => Ok(Self::Json),
+            "raw" => Ok(Self::Raw),
+            "cloudevents" => Ok(Self::CloudEvents),
+            "cloudevents-binary" => Ok(Self::CloudEventsBinary),
+            "cloudevents-batch" => Ok(Self::CloudEventsBatch),
+            _ => Err("must be `json`, `raw`, `cloudevents`, `cloudevents-binary` or `cloudevents-batch`"),
+        }
+    }
+}
+
+/// Reads the keys of it; what is wrong is noted.
+pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> LetterConfig {
+    LetterConfig {
+        format: table.take("format", leaf::choice).unwrap_or_default(),
+        signing: signing::read(table, files),
+    }
+}

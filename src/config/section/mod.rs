@@ -1,0 +1,20 @@
+//! The tables of the configuration file, one file each: keys, bounds and defaults.
+
+pub mod access;
+pub mod authorization;
+pub mod bot;
+pub mod delivery;
+pub mod flow;
+pub mod headers;
+pub mod http;
+pub mod letter;
+pub mod networks;
+pub mod outcomes;
+pub mod portals;
+pub mod proxy;
+pub mod retry;
+pub mod signing;
+pub mod sink;
+pub mod source;
+pub mod tls;
+pub mod webhook;

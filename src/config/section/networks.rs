@@ -1,0 +1,40 @@
+//! `sinks.NAME.private_networks`: whether a receiver may be on a network that is not the public internet.
+
+use std::str::FromStr;
+
+use crate::config::parse::leaf;
+use crate::config::parse::table::Table;
+use crate::config::section::proxy::ProxyConfig;
+
+/// `private_networks`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum PrivateNetworks {
+    /// `"allow"`.
+    #[default]
+    Allow,
+    /// `"deny"`.
+    Deny,
+}
+
+impl FromStr for PrivateNetworks {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "allow" => Ok(Self::Allow),
+            "deny" => Ok(Self::Deny),
+            _ => Err("must be `allow` or `deny`"),
+        }
+    }
+}
+
+/// Reads it; what is wrong is noted. Where a proxy leads cannot be seen from here.
+pub(crate) fn read(table: &mut Table<'_>, proxy: &ProxyConfig) -> PrivateNetworks {
+    let networks = table.take("private_networks", leaf::choice).unwrap_or_default();
+    if networks == PrivateNetworks::Deny && matches!(proxy, ProxyConfig::Url(_)) {
+        let text = "cannot be kept through a proxy, which finds the receiver's address by itself: let the proxy \
+                    refuse private networks and remove this, or remove `proxy`";
+        table.report("private_networks", text);
+    }
+    networks
+}

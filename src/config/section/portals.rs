@@ -1,0 +1,117 @@
+//! `[portals."HOST"]`, from the tree: the rate limit of a portal that is not of the ordinary plan, and its new address.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use crate::config::parse::choice::Plan;
+use crate::config::parse::leaf;
+use crate::config::parse::shown;
+use crate::config::parse::table::{Findings, Table};
+use crate::config::secrets::secret_url::SecretUrl;
+use crate::config::section::source::SourceDraft;
+use crate::config::{PortalConfig, RateConfig};
+
+/// Requests at once. The plans have 50 and 250: the bounds are there to catch a slip.
+const BURST: RangeInclusive<f64> = 1.0..=1000.0;
+/// Requests a second. The plans have 2 and 5.
+const PER_SECOND: RangeInclusive<f64> = 0.1..=100.0;
+
+/// A portal as far as it could be read.
+pub(crate) struct PortalDraft {
+    host: String,
+    config: PortalConfig,
+}
+
+impl PortalDraft {
+    /// As an entry of `Config::portals`.
+    pub(crate) fn complete(self) -> (String, PortalConfig) {
+        (self.host, self.config)
+    }
+}
+
+/// Reads one portal; what is wrong is noted.
+pub(crate) fn read(host: &str, table: &mut Table<'_>) -> PortalDraft {
+    let plan = table.take("plan", leaf::choice).unwrap_or(Plan::Standard);
+    let rate = match plan {
+        Plan::Standard => Some(read_rate(table, RateConfig::STANDARD)),
+        Plan::Enterprise => Some(read_rate(table, RateConfig::ENTERPRISE)),
+        Plan::SelfHosted => {
+            let reason = "is of no use with the plan `self-hosted`, which has no limit: remove it, or choose another `plan`";
+            table.refuse(&["burst", "rate"], reason);
+            None
+        }
+    };
+    let moved_to = table.take("moved_to", leaf::text).filter(|new| {
+        let is_host = plain(new).is_some_and(|plain| plain == *new && new != host);
+        if !is_host {
+            let text =
+                "must be the portal's new host alone, as in `new.bitrix24.com`, without scheme and path";
+            table.report("moved_to", text);
+        }
+        is_host
+    });
+    PortalDraft { host: host.to_owned(), config: PortalConfig { rate, moved_to } }
+}
+
+/// The figures of the plan, unless there are others.
+fn read_rate(table: &mut Table<'_>, of_plan: RateConfig) -> RateConfig {
+    RateConfig {
+        burst: table.take("burst", leaf::number(BURST)).unwrap_or(of_plan.burst),
+        per_second: table.take("rate", leaf::number(PER_SECOND)).unwrap_or(of_plan.per_second),
+    }
+}
+
+/// Notes every portal that no source uses.
+pub(crate) fn check(portals: &[PortalDraft], sources: &[SourceDraft], findings: &Findings) {
+    let used = Used::by(sources);
+    for portal in portals {
+        if let Some(objection) = used.objection(&portal.host) {
+            findings.report(format!("portals.{}", shown::key(&portal.host)), objection);
+        }
+    }
+}
+
+/// The portals in use.
+struct Used {
+    hosts: BTreeSet<String>,
+    /// Whether there may be more: not every source could be read.
+    may_be_more: bool,
+}
+
+impl Used {
+    fn by(sources: &[SourceDraft]) -> Self {
+        let hosts = sources.iter().filter_map(|source| source.portal(sources));
+        Self {
+            hosts: hosts.map(SecretUrl::authority).collect(),
+            may_be_more: sources.iter().any(|source| source.portal(sources).is_none()),
+        }
+    }
+
+    fn objection(&self, host: &str) -> Option<String> {
+        if self.hosts.contains(host) {
+            return None;
+        }
+        let Some(plain) = plain(host) else {
+            let text =
+                "must be a host alone, as in `portals.\"example.bitrix24.com\"`, without scheme and path";
+            return Some(format!("{text}{}", self.listed()));
+        };
+        if self.hosts.contains(&plain) {
+            return Some(format!("must be written as the portal's URL has it: `{plain}`"));
+        }
+        let text = "no source uses this portal: correct the host, or remove the table";
+        (!self.may_be_more).then(|| format!("{text}{}", self.listed()))
+    }
+
+    fn listed(&self) -> String {
+        let hosts: Vec<String> = self.hosts.iter().map(|host| format!("`{host}`")).collect();
+        if hosts.is_empty() { String::new() } else { format!("; in use: {}", hosts.join(", ")) }
+    }
+}
+
+/// The host as URLs have it; `None` when it is none, or more than that.
+fn plain(host: &str) -> Option<String> {
+    let is_more = host.contains(['/', '\\', '@']);
+    let url = SecretUrl::parse_origin(&format!("https://{host}")).ok().filter(|_| !is_more);
+    url.map(|url| url.authority())
+}

@@ -1,0 +1,65 @@
+//! `sinks.NAME.proxy`: what stands between us and a receiver. Its URL may hold a password.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
+
+use crate::config::parse::table::Table;
+use crate::config::secrets::secret::{self, SecretValue};
+use crate::config::secrets::secret_file::{SecretFiles, Shows};
+
+/// `proxy`. Shows scheme and host only.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub enum ProxyConfig {
+    /// Not given: what the environment says, but nothing on the way to this machine itself.
+    #[default]
+    Environment,
+    /// `"none"`.
+    None,
+    /// The proxy at this URL.
+    Url(Url),
+}
+
+impl ProxyConfig {
+    /// Everything in it that is secret, for removing it from texts of foreign origin.
+    pub fn expose_parts(&self) -> Vec<String> {
+        let Self::Url(url) = self else { return Vec::new() };
+        let password = url.password().unwrap_or_default();
+        vec![password.to_owned(), percent_decode_str(password).decode_utf8_lossy().into_owned()]
+    }
+}
+
+impl fmt::Debug for ProxyConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment => f.write_str("environment"),
+            Self::None => f.write_str("none"),
+            Self::Url(url) => write!(f, "{}://{}", url.scheme(), url.host_str().unwrap_or_default()),
+        }
+    }
+}
+
+impl SecretValue for ProxyConfig {
+    const SHOWS: Shows = Shows::Path;
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        const SHAPE: &str =
+            "must be `none` or the proxy's URL, http://HOST:PORT or http://USER:PASSWORD@HOST:PORT";
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        let url = Url::parse(text).map_err(|_| SHAPE)?;
+        let is_whole = url.has_host() && matches!(url.path(), "" | "/") && url.query().is_none();
+        if !is_whole || url.fragment().is_some() || !matches!(url.scheme(), "http" | "https") {
+            return Err(SHAPE);
+        }
+        Ok(Self::Url(url))
+    }
+}
+
+/// Reads it; what is wrong is noted.
+pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> ProxyConfig {
+    let given = secret::take_given(table, ["proxy", "proxy_file"], files);
+    given.map(|given| given.value).unwrap_or_default()
+}

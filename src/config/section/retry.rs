@@ -1,0 +1,101 @@
+//! `sinks.NAME.retry`: how long to wait between attempts, and when to stop trying an event.
+
+use std::time::Duration;
+
+use config::{Value, ValueKind};
+
+use crate::config::parse::leaf;
+use crate::config::parse::shown;
+use crate::config::parse::table::Table;
+
+const USUAL: RetryConfig =
+    RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(5 * 60), give_up: GiveUp::Never };
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+const SHORTEST_GIVE_UP: Duration = Duration::from_secs(1);
+const LONGEST_GIVE_UP: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Full jitter between zero and a step that doubles from `min` to `max`.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct RetryConfig {
+    /// The first step.
+    pub min: Duration,
+    /// The last step.
+    pub max: Duration,
+    /// `give_up`: when an event that keeps failing becomes a dead letter.
+    pub give_up: GiveUp,
+}
+
+/// `retry.give_up`: how long a failing event is tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GiveUp {
+    /// Until the sink takes it.
+    Never,
+    /// For this long, counted from its first attempt.
+    After(Duration),
+    /// So many times; at least 1.
+    Attempts(u32),
+}
+
+/// Reads the table; what is wrong is noted.
+pub(crate) fn read(table: &mut Table<'_>) -> RetryConfig {
+    let min = table.take("min", leaf::duration(SHORTEST, LONGEST));
+    let max = table.take("max", leaf::duration(SHORTEST, LONGEST));
+    let retry = RetryConfig {
+        min: min.unwrap_or(USUAL.min),
+        max: max.unwrap_or(USUAL.max),
+        give_up: table.take("give_up", give_up).unwrap_or(USUAL.give_up),
+    };
+    if retry.min > retry.max {
+        let key = if min.is_some() { "min" } else { "max" };
+        let (min, max) = (leaf::spelled(retry.min), leaf::spelled(retry.max));
+        table.report(key, format!("`min` ({min}) must not be above `max` ({max})"));
+    }
+    retry
+}
+
+/// A number without a unit counts attempts, a text with a unit is a duration.
+fn give_up(value: &Value) -> Result<GiveUp, String> {
+    let rule = || {
+        let (min, max) = (leaf::spelled(SHORTEST_GIVE_UP), leaf::spelled(LONGEST_GIVE_UP));
+        format!(
+            "must be a duration from {min} to {max}, such as \"2h\", or a number of attempts from 1 to {}, not {}",
+            u32::MAX,
+            shown::value(value)
+        )
+    };
+    let attempts: Option<i64> = match &value.kind {
+        ValueKind::I64(number) => Some(*number),
+        ValueKind::String(text) => text.parse().ok(),
+        _ => return Err(rule()),
+    };
+    match attempts {
+        Some(attempts) => u32::try_from(attempts).ok().filter(|attempts| *attempts > 0).map(GiveUp::Attempts),
+        None => leaf::duration(SHORTEST_GIVE_UP, LONGEST_GIVE_UP)(value).ok().map(GiveUp::After),
+    }
+    .ok_or_else(rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn giving_up_is_a_duration_or_a_number_of_attempts() {
+        let hours = |hours: u64| Ok(GiveUp::After(Duration::from_secs(hours * 3600)));
+        assert_eq!(give_up(&Value::new(None, "2h")), hours(2));
+        assert_eq!(give_up(&Value::new(None, "365d")), hours(365 * 24));
+        assert_eq!(give_up(&Value::new(None, "1s")), Ok(GiveUp::After(Duration::from_secs(1))));
+        for value in [Value::new(None, 5), Value::new(None, "5")] {
+            assert_eq!(give_up(&value), Ok(GiveUp::Attempts(5)));
+        }
+        for text in ["0", "-1", "0s", "999ms", "366d", "never", "", "1.5", "4294967296"] {
+            let error = give_up(&Value::new(None, text)).unwrap_err();
+            assert!(error.contains("must be a duration from 1s to 365d"), "{text}: {error}");
+        }
+        for value in [Value::new(None, 0), Value::new(None, true), Value::new(None, 1.5)] {
+            assert!(give_up(&value).unwrap_err().contains("or a number of attempts from 1"));
+        }
+    }
+}

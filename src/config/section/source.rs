@@ -1,0 +1,130 @@
+//! `[sources.NAME]`, from the tree.
+
+use std::time::Duration;
+
+use crate::config::parse::leaf;
+use crate::config::parse::table::Table;
+use crate::config::secrets::secret;
+use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::secrets::secret_url::SecretUrl;
+use crate::config::section::access::{self, AccessDraft, LoginDraft};
+use crate::config::section::bot::{self, KindDraft};
+use crate::config::{AccessConfig, PollConfig, SourceConfig};
+
+const IDLE: Duration = Duration::from_secs(5);
+const IDLE_MAX: Duration = Duration::from_secs(30);
+const BUSY: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(30);
+const LIMIT: u16 = 1000;
+const CONFIRM_LAG: Duration = Duration::from_secs(30);
+
+/// A row that takes longer to become visible has been given up by its database.
+const LONGEST_LAG: Duration = Duration::from_secs(60);
+
+/// More rarely than that, and a busy queue would not be noticed in time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// What a portal shared with others can be asked to bear when nothing is waiting.
+const SHORTEST_IDLE: Duration = Duration::from_secs(1);
+/// For the sandbox on this machine.
+const SHORTEST_LOOPBACK_IDLE: Duration = Duration::from_millis(10);
+/// The portal itself gives up after a minute (PORTAL.md 7).
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(65);
+
+/// A source as far as it could be read.
+pub(crate) struct SourceDraft {
+    pub(crate) name: String,
+    pub(crate) access: AccessDraft,
+    pub(crate) kind: KindDraft,
+    pub(crate) poll: PollConfig,
+    confirm_lag: Duration,
+}
+
+impl SourceDraft {
+    /// The login it uses and the name of the source it belongs to, which is one of `all`.
+    pub(crate) fn login<'d>(&'d self, all: &'d [Self]) -> Option<(&'d str, &'d LoginDraft)> {
+        let owner = match &self.access {
+            AccessDraft::Grant(name) => all.iter().find(|other| Some(&other.name) == name.as_ref())?,
+            AccessDraft::Login(_) | AccessDraft::Webhook(_) | AccessDraft::Unclear => self,
+        };
+        let AccessDraft::Login(login) = &owner.access else { return None };
+        Some((&owner.name, login))
+    }
+
+    /// Its portal; `all` are all sources.
+    pub(crate) fn portal<'d>(&'d self, all: &'d [Self]) -> Option<&'d SecretUrl> {
+        match &self.access {
+            AccessDraft::Grant(_) => self.login(all)?.1.portal.as_ref(),
+            own @ (AccessDraft::Webhook(_) | AccessDraft::Login(_) | AccessDraft::Unclear) => own.portal(),
+        }
+    }
+
+    /// The source, when nothing of it is missing; `all` are all sources.
+    pub(crate) fn complete(&self, all: &[Self]) -> Option<SourceConfig> {
+        let access = match &self.access {
+            AccessDraft::Webhook(webhook) => AccessConfig::Webhook(webhook.as_ref()?.value.clone()),
+            AccessDraft::Login(_) | AccessDraft::Grant(_) => {
+                let (owner, login) = self.login(all)?;
+                AccessConfig::OAuth(login.complete(owner)?)
+            }
+            AccessDraft::Unclear => return None,
+        };
+        Some(SourceConfig {
+            name: self.name.clone(),
+            kind: self.kind.complete()?,
+            access,
+            poll: self.poll,
+            confirm_lag: self.confirm_lag,
+        })
+    }
+}
+
+/// Reads one source; what is wrong is noted.
+pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> SourceDraft {
+    let access = access::read(table, files);
+    let is_http_fine = table.take("allow_http", leaf::boolean).unwrap_or(false);
+    for (key, url) in access.addresses().into_iter().filter(|_| !is_http_fine) {
+        secret::refuse_exposed(table, key, url);
+    }
+    let kind = bot::read(table, &access, files);
+    let shortest_idle = shortest_idle(access.portal());
+    let poll = table.table("poll", |table| read_poll(table, shortest_idle));
+    let lag = table.take("confirm_lag", leaf::duration(Duration::ZERO, LONGEST_LAG));
+    SourceDraft { name: name.to_owned(), access, kind, poll, confirm_lag: lag.unwrap_or(CONFIRM_LAG) }
+}
+
+fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {
+    let (idle, idle_max) = read_idle(table, shortest_idle);
+    PollConfig {
+        idle,
+        idle_max,
+        busy: table.take("busy", leaf::duration(Duration::ZERO, LONGEST_PAUSE)).unwrap_or(BUSY),
+        limit: table.take("limit", leaf::integer(1..=LIMIT)).unwrap_or(LIMIT),
+        timeout: table
+            .take("timeout", leaf::duration(Duration::from_secs(1), LONGEST_TIMEOUT))
+            .unwrap_or(TIMEOUT),
+    }
+}
+
+/// `idle` and `idle_max`. What an `idle` that is not right should have been is not known, so then the
+/// other one is not held against it.
+fn read_idle(table: &mut Table<'_>, shortest: Duration) -> (Duration, Duration) {
+    let is_given = table.has("idle");
+    let idle = table.take("idle", leaf::duration(shortest, LONGEST_PAUSE)).or((!is_given).then_some(IDLE));
+    let max = table.take("idle_max", leaf::duration(shortest, LONGEST_PAUSE));
+    if let (Some(idle), Some(max)) = (idle, max)
+        && max < idle
+    {
+        let (idle, max) = (leaf::spelled(idle), leaf::spelled(max));
+        table.report("idle_max", format!("must not be below `idle` ({idle}), not {max}"));
+    }
+    let idle = idle.unwrap_or(IDLE);
+    (idle, max.unwrap_or(idle.max(IDLE_MAX)))
+}
+
+/// Lenient when the portal is not known: it is reported itself, and may be a loopback one.
+pub(crate) fn shortest_idle(portal: Option<&SecretUrl>) -> Duration {
+    match portal {
+        Some(portal) if !portal.is_loopback() => SHORTEST_IDLE,
+        _ => SHORTEST_LOOPBACK_IDLE,
+    }
+}

@@ -1,0 +1,123 @@
+//! The keys of a sink of type `webhook`, from the tree.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+
+use crate::config::CompressConfig;
+use crate::config::parse::leaf;
+use crate::config::parse::table::Table;
+use crate::config::secrets::secret;
+use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::secrets::secret_url::SecretUrl;
+use crate::config::section::authorization::{self, AuthConfig};
+use crate::config::section::headers;
+use crate::config::section::letter::{self, LetterConfig};
+use crate::config::section::networks::{self, PrivateNetworks};
+use crate::config::section::outcomes::{self, OutcomesConfig};
+use crate::config::section::proxy::{self, ProxyConfig};
+use crate::config::section::tls::{self, TlsConfig};
+
+/// The keys that only a webhook has; `compress` a file has, too, and `format` stdout.
+pub(crate) const KEYS: &[&str] = &[
+    "url",
+    "url_file",
+    "timeout",
+    "allow_http",
+    "format",
+    "secrets",
+    "secrets_file",
+    "ordering",
+    "concurrency",
+    "batch",
+    "breaker",
+    "hold_after_rejections",
+    "rate",
+    "outcomes",
+    "tls",
+    "proxy",
+    "proxy_file",
+    "auth",
+    "headers",
+    "private_networks",
+    "compress",
+];
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// A `webhook` sink's own keys.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WebhookConfig {
+    /// Where events are posted.
+    pub url: SecretUrl,
+    /// The longest an attempt may take.
+    pub timeout: Duration,
+    /// What is posted, and how it is signed.
+    pub letter: LetterConfig,
+    /// What its statuses mean where they mean something else.
+    pub outcomes: OutcomesConfig,
+    /// `tls`.
+    pub tls: TlsConfig,
+    /// `proxy`.
+    pub proxy: ProxyConfig,
+    /// `auth`.
+    pub auth: Option<AuthConfig>,
+    /// `headers`: their values are secrets.
+    pub headers: HeaderMap,
+    /// `private_networks`.
+    pub private_networks: PrivateNetworks,
+    /// `compress`: the body's encoding.
+    pub compress: CompressConfig,
+}
+
+impl WebhookConfig {
+    /// The defaults, for `url`.
+    pub fn of(url: SecretUrl) -> Self {
+        Self {
+            url,
+            timeout: TIMEOUT,
+            letter: LetterConfig::default(),
+            outcomes: OutcomesConfig::default(),
+            tls: TlsConfig::default(),
+            proxy: ProxyConfig::default(),
+            auth: None,
+            headers: HeaderMap::new(),
+            private_networks: PrivateNetworks::default(),
+            compress: CompressConfig::None,
+        }
+    }
+}
+
+/// Reads them; what is wrong is noted.
+pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<WebhookConfig> {
+    let url = secret::take::<SecretUrl>(table, ["url", "url_file"], files);
+    let is_http_fine = table.take("allow_http", leaf::boolean).unwrap_or(false);
+    if let Some(url) = url.as_ref().filter(|_| !is_http_fine) {
+        secret::refuse_exposed(table, url.key, &url.value);
+    }
+    let timeout = table.take("timeout", leaf::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
+    let letter = letter::read(table, files);
+    let outcomes = table.table("outcomes", outcomes::read);
+    let tls = table.table("tls", |table| tls::read(table, files));
+    let proxy = proxy::read(table, files);
+    let has_auth = table.has("auth");
+    let auth = table.given_table("auth", |table| authorization::read(table, files, is_http_fine)).flatten();
+    let headers = table.table("headers", |table| headers::read(table, files, has_auth));
+    let private_networks = networks::read(table, &proxy);
+    let compress = table.take("compress", leaf::choice).unwrap_or(CompressConfig::None);
+    let url = url?.value;
+    Some(WebhookConfig {
+        url,
+        timeout,
+        letter,
+        outcomes,
+        tls,
+        proxy,
+        auth,
+        headers,
+        private_networks,
+        compress,
+    })
+}

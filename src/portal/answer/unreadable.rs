@@ -1,0 +1,211 @@
+//! An answer that is not one whole JSON object: what it is, told without its content, and what to do about it.
+//!
+//! Text around the JSON is never ignored: what printed it may have changed the events as well. Only a refusal
+//! inside such an answer is read, for a refusal confirms and delivers nothing.
+
+use std::ops::Range;
+
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
+use serde::de::IgnoredAny;
+
+use crate::portal::answer::shapes::Opened;
+use crate::portal::class::{self, Class, Cure, Verdict};
+
+/// How many places are tried as the beginning of the JSON.
+const BEGINNINGS_MAX: usize = 64;
+
+const AROUND: Cure = Cure::same("PHP output around the JSON: turn off `display_errors` on the portal");
+const ENCODED: Cure = Cure::same(
+    "a proxy, CDN or web server in front of the portal encodes answers although this was not asked for: turn that off there",
+);
+const EMPTY: Cure = Cure::same(
+    "the portal answers nothing: look for a fatal error in its PHP log, such as `memory_limit` or `max_execution_time`",
+);
+const NOT_GZIP: Cure = Cure::same(
+    "the answer says that it is gzip and is not: correct the proxy or web server in front of the portal",
+);
+
+/// What an answer without usable JSON turned out to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Form {
+    Empty,
+    /// With a `Content-Encoding` that was not asked for.
+    Encoded,
+    /// Text before or behind one whole JSON object, which lies at this range.
+    Around(Range<usize>),
+    /// Anything else that is not JSON.
+    NotJson,
+}
+
+impl Form {
+    pub fn of(headers: &HeaderMap, body: &[u8]) -> Self {
+        if body.trim_ascii().is_empty() {
+            return Self::Empty;
+        }
+        // What was asked for is decoded by now, and its header is gone.
+        if header(headers, &CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            return Self::Encoded;
+        }
+        match object_in(body) {
+            Some(range) if body[range.clone()].len() < body.trim_ascii().len() => Self::Around(range),
+            _ => Self::NotJson,
+        }
+    }
+
+    /// In words, where it is more than something else that answered instead.
+    pub fn words(&self) -> Option<&'static str> {
+        match self {
+            Self::Encoded => Some("an answer in a coding that was not asked for"),
+            Self::Around(_) => Some("an answer with text around the JSON"),
+            Self::Empty | Self::NotJson => None,
+        }
+    }
+
+    /// What to do about it, with this status.
+    pub fn verdict(&self, status: u16, body: &[u8]) -> Verdict {
+        let cure = match self {
+            Self::Empty => EMPTY,
+            Self::Encoded => ENCODED,
+            Self::Around(_) => AROUND,
+            Self::NotJson => return not_json(status, body),
+        };
+        match status {
+            200..=299 => Verdict::new(Class::RetryBounded, cure),
+            _ => not_json(status, body),
+        }
+    }
+
+    /// What helps to find out where it comes from: content type, coding, size, and where the JSON lies.
+    pub fn evidence(&self, headers: &HeaderMap, body: &[u8]) -> String {
+        let shown = |name| header(headers, name).unwrap_or("none");
+        let place = match self {
+            Self::Around(Range { start, end }) => format!(", JSON from byte {start} to byte {end}"),
+            Self::Empty | Self::Encoded | Self::NotJson => String::new(),
+        };
+        format!(
+            "content type {}, coding {}, {} bytes{place}",
+            shown(&CONTENT_TYPE),
+            shown(&CONTENT_ENCODING),
+            body.len()
+        )
+    }
+}
+
+/// The verdict on an answer whose body broke off or could not be decoded, for this reason.
+pub fn broken(reason: &str) -> Verdict {
+    // A gzip that is cut is the connection's fault and passes, one that never was gzip does not.
+    if reason.contains("gzip header") {
+        return Verdict::new(Class::RetryBounded, NOT_GZIP);
+    }
+    Verdict::new(Class::Retry, Cure::NONE)
+}
+
+fn not_json(status: u16, body: &[u8]) -> Verdict {
+    let is_page = body.trim_ascii_start().starts_with(b"<");
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    match class::of_status(status) {
+        // A success cut short or garbled on its way: nothing is known, so nothing has changed.
+        _ if status == 200 && !is_page && !is_json => Verdict::new(Class::Retry, Cure::NONE),
+        // So was a refusal, whose code may be one that passes: no person is called for the first of them.
+        verdict if verdict.class == Class::Operator && is_object && !is_json => {
+            Verdict { class: Class::RetryBounded, ..verdict }
+        }
+        verdict => verdict,
+    }
+}
+
+/// The refusal inside `body`, if there is one: in text around it, or in another encoding than UTF-8.
+pub fn refusal_in(body: &[u8]) -> Option<String> {
+    let object = String::from_utf8_lossy(&body[object_in(body)?]).into_owned();
+    let is_refusal =
+        Opened::<IgnoredAny>::parse(object.as_bytes()).is_ok_and(|answer| answer.error.is_some());
+    is_refusal.then_some(object)
+}
+
+/// Where in `body` one whole answer lies.
+fn object_in(body: &[u8]) -> Option<Range<usize>> {
+    let beginnings = body.iter().enumerate().filter(|(_, byte)| **byte == b'{').map(|(at, _)| at);
+    // What is inside other JSON is no answer of its own, whether that is whole or torn.
+    let is_inside = |start: usize| matches!(body[..start].trim_ascii_end().last(), Some(b'[' | b',' | b':'));
+    beginnings.take(BEGINNINGS_MAX).filter(|start| !is_inside(*start)).find_map(|start| {
+        let mut values = serde_json::Deserializer::from_slice(&body[start..]).into_iter::<IgnoredAny>();
+        values.next()?.ok()?;
+        let range = start..start + values.byte_offset();
+        is_answer(&body[range.clone()]).then_some(range)
+    })
+}
+
+fn is_answer(object: &[u8]) -> bool {
+    let object = String::from_utf8_lossy(object);
+    Opened::<IgnoredAny>::parse(object.as_bytes())
+        .is_ok_and(|answer| answer.result.is_some() || answer.error.is_some())
+}
+
+fn header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn form(body: &[u8]) -> Form {
+        Form::of(&HeaderMap::new(), body)
+    }
+
+    const ANSWER: &str = r#"{"result":{"events":[]}}"#;
+
+    #[test]
+    fn text_around_the_json_is_found_and_its_place_told() {
+        for (before, behind) in [
+            ("<br />\n<b>Warning</b>: Undefined variable $x<br />\n", ""),
+            ("\nWarning: {closure}() is gone\n", ""),
+            ("", "\n<!-- cached {1} -->"),
+            ("", "\0"),
+            ("Notice: a", "Notice: b"),
+        ] {
+            let body = format!("{before}{ANSWER}{behind}");
+            let range = before.len()..before.len() + ANSWER.len();
+            let found = form(body.as_bytes());
+            assert_eq!(found, Form::Around(range.clone()), "{body:?}");
+            let verdict = found.verdict(200, body.as_bytes());
+            assert!(verdict.class == Class::RetryBounded && verdict.cure == AROUND, "{body:?}");
+            let evidence = found.evidence(&HeaderMap::new(), body.as_bytes());
+            let place = format!("{} bytes, JSON from byte {} to byte {}", body.len(), range.start, range.end);
+            assert!(evidence.ends_with(&place), "{evidence}");
+        }
+    }
+
+    #[test]
+    fn a_page_a_torn_object_and_foreign_json_are_no_json_with_text_around_it() {
+        for body in [
+            "<html>{\"a\":1}</html>",
+            r#"{"result":{"events":["#,
+            "[]",
+            r#"{"result":1"#,
+            "{{{{{{",
+            r#"[{}, {"error":"A"}]"#,
+            r#"{"result": {"error":"A"}, "ti"#,
+        ] {
+            assert_eq!(form(body.as_bytes()), Form::NotJson, "{body}");
+        }
+        assert_eq!(form(b" \r\n"), Form::Empty);
+        let coded = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static("br"))]);
+        assert_eq!(Form::of(&coded, b"\x8b\x02\x80{}\x03"), Form::Encoded);
+        // The status still decides where it says more than the body.
+        assert_eq!(Form::Empty.verdict(503, b"").class, Class::Rate);
+        assert_eq!(Form::Encoded.verdict(200, b"").class, Class::RetryBounded);
+    }
+
+    #[test]
+    fn a_refusal_is_read_whatever_is_around_it_and_in_any_encoding() {
+        let refusal = r#"{"error":"expired_token","error_description":"x"}"#;
+        assert_eq!(refusal_in(format!("<br />Notice{refusal}\n").as_bytes()).as_deref(), Some(refusal));
+        assert!(refusal_in(b"{\"error\":\"A\",\"error_description\":\"\xcd\xe5\"}").is_some());
+        assert_eq!(refusal_in(ANSWER.as_bytes()), None);
+        assert_eq!(refusal_in(b"<html>{\"a\":1}</html>"), None);
+    }
+}

@@ -1,0 +1,125 @@
+//! How often a command asks the portal again after a refusal that passes by itself.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::info;
+
+use crate::portal::class::Class;
+use crate::portal::refusal::CallError;
+use crate::retry::{Backoff, whole_millis};
+
+/// A person waits for the answer, so few tries.
+pub const TRIES_MAX: u32 = 3;
+
+/// The pauses between them: the portal forgets two requests in a second.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Whoever is asked to stay away for longer is told so, and decides.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What is left of a command's tries at one call.
+pub struct Tries {
+    left: u32,
+    backoff: Backoff,
+}
+
+impl Default for Tries {
+    /// All of them.
+    fn default() -> Self {
+        Self::of(TRIES_MAX)
+    }
+}
+
+impl Tries {
+    /// So many, 1 or more.
+    pub fn of(max: u32) -> Self {
+        Self { left: max.saturating_sub(1), backoff: Backoff::jittered(PAUSE_MIN, PAUSE_MAX) }
+    }
+
+    /// Pauses before the next try.
+    ///
+    /// # Errors
+    /// `refusal` itself when there is none: enough tries were made, or another one would not help.
+    pub async fn pause_after(&mut self, refusal: CallError) -> Result<(), CallError> {
+        let Some(pause) = self.pause(&refusal) else { return Err(refusal) };
+        info!(error = %refusal, again_in_ms = whole_millis(pause), "portal call failed, trying again");
+        sleep(pause).await;
+        Ok(())
+    }
+
+    /// How long to pause before the next try, if there is one.
+    pub fn pause(&mut self, refusal: &CallError) -> Option<Duration> {
+        let asked = asked_wait(refusal)?;
+        self.left = self.left.checked_sub(1)?;
+        Some(self.backoff.next_delay().max(asked))
+    }
+}
+
+/// How long the portal wants us to stay away at least; `None` when waiting does not help, or takes too long.
+fn asked_wait(refusal: &CallError) -> Option<Duration> {
+    let wait = match refusal.class {
+        Class::Retry | Class::Rate => refusal.wait.unwrap_or_default(),
+        // Without a word of the portal it is minutes.
+        Class::OpWait => refusal.wait?,
+        Class::RetryBounded if is_internal(refusal.code()) => refusal.wait.unwrap_or_default(),
+        _ => return None,
+    };
+    Some(wait).filter(|wait| *wait <= WAIT_MAX)
+}
+
+/// Whether a code that nobody knows for sure tells of a failure inside the portal (PORTAL.md 6). One with a name of its
+/// own is the method's answer.
+fn is_internal(code: Option<&str>) -> bool {
+    let Some(code) = code else { return true };
+    let is_number = code.bytes().all(|byte| byte.is_ascii_digit());
+    is_number || ["ERROR_CORE", "WRONG_ENCODING"].iter().any(|known| known.eq_ignore_ascii_case(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::portal::class::{Cure, Verdict};
+
+    fn refusal(class: Class, code: &str, wait: Option<Duration>) -> CallError {
+        CallError::new("event.get", Verdict::new(class, Cure::NONE), "refused")
+            .with_code(code.to_owned())
+            .with_wait(wait)
+    }
+
+    fn pauses(refusal: &CallError) -> usize {
+        let mut tries = Tries::default();
+        std::iter::from_fn(|| tries.pause(refusal)).take(100).count()
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_tried_three_times() {
+        for (class, code) in [
+            (Class::Retry, "INTERNAL_SERVER_ERROR"),
+            (Class::Rate, "QUERY_LIMIT_EXCEEDED"),
+            (Class::RetryBounded, "ERROR_CORE"),
+            (Class::RetryBounded, "0"),
+            (Class::RetryBounded, ""),
+        ] {
+            assert_eq!(pauses(&refusal(class, code, None)), 2, "{code}");
+        }
+        let soon = Some(Duration::from_secs(3));
+        assert_eq!(pauses(&refusal(Class::OpWait, "OPERATION_TIME_LIMIT", soon)), 2);
+        assert!(
+            Tries::default()
+                .pause(&refusal(Class::Rate, "X", soon))
+                .is_some_and(|pause| pause >= Duration::from_secs(3))
+        );
+    }
+
+    #[test]
+    fn what_stays_so_or_lasts_for_long_is_tried_once() {
+        for class in [Class::Operator, Class::Bug, Class::Refresh, Class::Unsubscribed, Class::TooLarge] {
+            assert_eq!(pauses(&refusal(class, "X", None)), 0, "{class:?}");
+        }
+        assert_eq!(pauses(&refusal(Class::RetryBounded, "APP_ID_ERROR", None)), 0);
+        assert_eq!(pauses(&refusal(Class::OpWait, "OPERATION_TIME_LIMIT", None)), 0);
+        assert_eq!(pauses(&refusal(Class::Retry, "X", Some(Duration::from_secs(600)))), 0);
+    }
+}

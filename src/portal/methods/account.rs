@@ -1,0 +1,144 @@
+//! What can be asked of a portal before it is relied on: whose credential this is, what it may do, and
+//! what time it is there (PORTAL.md 1.4).
+//!
+//! Each function is one call, and fails as [`Caller::call`] does.
+
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+use crate::portal::answer::lenient;
+use crate::portal::call::Caller;
+use crate::portal::refusal::CallError;
+
+/// Whose credential it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Profile {
+    /// The user whom every call acts for.
+    pub user_id: u64,
+    /// First and last name; may be empty.
+    pub name: String,
+    /// An administrator of the portal.
+    pub is_admin: bool,
+}
+
+/// Whether a method can be called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+pub struct Availability {
+    /// The portal knows it. It may remember a false for up to 7 days.
+    #[serde(default, rename = "isExisting", deserialize_with = "lenient::flag")]
+    pub is_existing: bool,
+    /// This credential may call it.
+    #[serde(default, rename = "isAvailable", deserialize_with = "lenient::flag")]
+    pub is_available: bool,
+}
+
+/// What a portal says of an application, or of the webhook's scope and plan: all of it may be missing.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Deserialize)]
+#[serde(default)]
+pub struct App {
+    /// `STATUS`: L local, F free, D demo, T trial, P paid, S subscription.
+    #[serde(rename = "STATUS", deserialize_with = "lenient::text")]
+    pub status: String,
+    /// `LICENSE`: the portal's plan.
+    #[serde(rename = "LICENSE", deserialize_with = "lenient::text")]
+    pub licence: String,
+    /// `PAYMENT_EXPIRED`: the paid or trial time is over.
+    #[serde(rename = "PAYMENT_EXPIRED", deserialize_with = "lenient::flag")]
+    pub is_payment_expired: bool,
+}
+
+/// `profile`: whose credential it is.
+///
+/// # Errors
+/// As [`Caller::call`].
+pub async fn profile(caller: &Caller) -> Result<Profile, CallError> {
+    let answer: ProfileAnswer = caller.call("profile", &Map::new()).await?;
+    Ok(answer.presentable(caller).await)
+}
+
+/// The portal's answer to `profile`.
+#[derive(Deserialize)]
+pub struct ProfileAnswer {
+    #[serde(rename = "ID", deserialize_with = "lenient::number")]
+    id: u64,
+    #[serde(default, rename = "ADMIN", deserialize_with = "lenient::flag")]
+    admin: bool,
+    #[serde(default, rename = "NAME", deserialize_with = "lenient::text")]
+    first: String,
+    #[serde(default, rename = "LAST_NAME", deserialize_with = "lenient::text")]
+    last: String,
+}
+
+impl ProfileAnswer {
+    /// What `caller` may show of it.
+    pub async fn presentable(self, caller: &Caller) -> Profile {
+        let name = caller.presentable(format!("{} {}", self.first, self.last).trim()).await;
+        Profile { user_id: self.id, name, is_admin: self.admin }
+    }
+}
+
+/// `scope`: what the credential may do, such as `im`.
+///
+/// # Errors
+/// As [`Caller::call`].
+pub async fn scopes(caller: &Caller) -> Result<Vec<String>, CallError> {
+    #[derive(Deserialize)]
+    struct Wire(#[serde(deserialize_with = "lenient::rows")] Vec<String>);
+    let Wire(scopes) = caller.call("scope", &Map::new()).await?;
+    Ok(join_all(scopes.iter().map(|scope| caller.presentable(scope))).await)
+}
+
+/// `method.get`: whether `method` can be called. A false is not final.
+///
+/// # Errors
+/// As [`Caller::call`].
+pub async fn availability(caller: &Caller, method: &str) -> Result<Availability, CallError> {
+    #[derive(Serialize)]
+    struct Params {
+        name: String,
+    }
+    caller.call("method.get", &Params { name: method.to_lowercase() }).await
+}
+
+/// `server.time`: how far the portal's clock is ahead of ours; the portal tells whole seconds.
+///
+/// # Errors
+/// As [`Caller::call`].
+pub async fn clock_skew(caller: &Caller) -> Result<SignedDuration, CallError> {
+    struct Wire(Timestamp);
+    impl<'de> Deserialize<'de> for Wire {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let written = lenient::text(deserializer)?;
+            let time = written.parse().map_err(|_| D::Error::custom("another text, expected a date"))?;
+            Ok(Self(time))
+        }
+    }
+    let asked = Timestamp::now();
+    let Wire(theirs) = caller.call("server.time", &Map::new()).await?;
+    // Said somewhere between the question and its answer.
+    let ours = asked + Timestamp::now().duration_since(asked) / 2;
+    Ok(theirs.duration_since(ours))
+}
+
+/// `app.info`: what the portal says of the application.
+///
+/// # Errors
+/// As [`Caller::call`].
+pub async fn app(caller: &Caller) -> Result<App, CallError> {
+    /// An empty object may come as a list.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Wire {
+        App(App),
+        Empty([(); 0]),
+    }
+    let app = match caller.call("app.info", &Map::new()).await? {
+        Wire::App(app) => app,
+        Wire::Empty([]) => App::default(),
+    };
+    let (status, licence) = (caller.presentable(&app.status).await, caller.presentable(&app.licence).await);
+    Ok(App { status, licence, ..app })
+}

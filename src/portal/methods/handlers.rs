@@ -1,0 +1,155 @@
+//! The event handlers of the old, pushing kind: what is bound, and how it is unbound (PORTAL.md section 4).
+//!
+//! All of it needs an OAuth application. A handler's URL may carry a secret: it is never logged.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+use crate::portal::answer::lenient;
+use crate::portal::call::Caller;
+use crate::portal::refusal::CallError;
+
+/// One event bound to a handler: a URL that the portal calls, or its offline queue.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
+pub struct Handler {
+    /// The event, such as `ONIMBOTMESSAGEADD`.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub event: String,
+    /// What the portal calls; empty for an offline one.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub handler: String,
+    /// As whom the portal calls it: a user, 0 for whoever caused the event.
+    #[serde(default, deserialize_with = "lenient::maybe_number")]
+    pub auth_type: Option<u64>,
+    /// The key (`auth_connector`) that an offline one was bound with; empty without one.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub connector_id: String,
+    /// Kept for `event.offline.get` and not sent anywhere.
+    #[serde(default, deserialize_with = "lenient::flag")]
+    pub offline: bool,
+}
+
+/// Whether the portal calls a handler or keeps its events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventType {
+    /// It calls a URL.
+    Online,
+    /// It keeps them.
+    Offline,
+}
+
+/// What to unbind.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Unbinding {
+    /// The event.
+    pub event: String,
+    /// The URL, byte for byte; an online handler needs one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub handler: String,
+    /// Only those bound with it. A number on the wire: the portal compares strictly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_type: Option<u64>,
+    /// The key it was bound with: without it the portal removes those only that have none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub auth_connector: String,
+    /// Which of the two kinds.
+    pub event_type: EventType,
+}
+
+/// `event.get`: the handlers of this application; somebody who is no administrator sees only what is
+/// bound to themselves.
+///
+/// # Errors
+/// As [`Caller::call`].
+pub async fn list(caller: &Caller) -> Result<Vec<Handler>, CallError> {
+    caller.call("event.get", &Map::new()).await.map(|Handlers(handlers)| handlers)
+}
+
+/// `event.unbind`: how many handlers that removed; 0 is no error.
+///
+/// # Errors
+/// As [`Caller::call`].
+pub async fn unbind(caller: &Caller, unbinding: &Unbinding) -> Result<u64, CallError> {
+    caller.call("event.unbind", unbinding).await.map(|Removed { count }| count)
+}
+
+#[derive(Deserialize)]
+struct Handlers(#[serde(deserialize_with = "lenient::rows")] Vec<Handler>);
+
+#[derive(Deserialize)]
+struct Removed {
+    #[serde(deserialize_with = "lenient::number")]
+    count: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(result: &str) -> Vec<Handler> {
+        serde_json::from_str::<Handlers>(result).unwrap().0
+    }
+
+    #[test]
+    fn the_list_is_read_in_every_form() {
+        assert_eq!((read("[]").len(), read("{}").len(), read("null").len()), (0, 0, 0));
+        let handlers = read(
+            r#"[{"event":"ONTASKADD","handler":"https://a.example/?x=1","auth_type":"0","offline":0},
+                {"event":"ONTASKADD","handler":"https://a.example/","auth_type":7,"offline":"0"},
+                {"event":"ONTASKADD","connector_id":"","offline":"1"},
+                {"event":"ONTASKADD","connector_id":"crm","offline":1},
+                {"event":"ONTASKADD","connector_id":null,"offline":1}]"#,
+        );
+        let told: Vec<_> = handlers
+            .iter()
+            .map(|Handler { handler, auth_type, connector_id, offline, .. }| {
+                (handler.as_str(), *auth_type, connector_id.as_str(), *offline)
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("https://a.example/?x=1", Some(0), "", false),
+                ("https://a.example/", Some(7), "", false),
+                ("", None, "", true),
+                ("", None, "crm", true),
+                ("", None, "", true),
+            ]
+        );
+        assert_eq!(read(r#"{"0":{"event":"ONTASKADD"}}"#)[0].event, "ONTASKADD");
+    }
+
+    #[test]
+    fn an_unbinding_says_no_more_than_it_must() {
+        let online = Unbinding {
+            event: "ONTASKADD".into(),
+            handler: "https://a.example/".into(),
+            auth_type: None,
+            auth_connector: String::new(),
+            event_type: EventType::Online,
+        };
+        assert_eq!(
+            serde_json::to_string(&online).unwrap(),
+            r#"{"event":"ONTASKADD","handler":"https://a.example/","event_type":"online"}"#
+        );
+        let offline = Unbinding {
+            handler: String::new(),
+            auth_type: Some(7),
+            auth_connector: "crm".into(),
+            event_type: EventType::Offline,
+            ..online
+        };
+        assert_eq!(
+            serde_json::to_string(&offline).unwrap(),
+            r#"{"event":"ONTASKADD","auth_type":7,"auth_connector":"crm","event_type":"offline"}"#
+        );
+    }
+
+    #[test]
+    fn the_count_may_be_a_string() {
+        for result in [r#"{"count":2}"#, r#"{"count":"2"}"#] {
+            assert_eq!(serde_json::from_str::<Removed>(result).unwrap().count, 2);
+        }
+    }
+}

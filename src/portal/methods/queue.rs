@@ -1,0 +1,161 @@
+//! One event queue, a user's or a bot's: subscribe, peek, poll, unsubscribe (PORTAL.md 2 and 3.1).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde_json::Map;
+use tracing::warn;
+
+use crate::config::KindConfig;
+use crate::event::{Batch, Event, Offset, Queue};
+use crate::portal::answer::odd::read_page;
+use crate::portal::answer::shapes::{Item, Page};
+use crate::portal::call::{Caller, Dated};
+use crate::portal::limits::budget::Purpose;
+use crate::portal::methods::account::ProfileAnswer;
+use crate::portal::oauth::grant::Grant;
+use crate::portal::refusal::CallError;
+use crate::portal::upstream::Upstream;
+
+/// The queue behind a credential.
+pub struct EventQueue {
+    caller: Caller,
+    queue: Arc<Queue>,
+    kind: KindConfig,
+}
+
+/// The parameters of a poll, for either kind of queue.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GetParams<'a> {
+    offset: u64,
+    limit: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bot_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bot_token: Option<&'a str>,
+    /// A JSON boolean: the portal takes any text for true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with_user_events: Option<bool>,
+}
+
+impl EventQueue {
+    /// The queue of `kind` that `caller`'s credential reads, known as `queue`.
+    pub fn new(caller: Caller, queue: Arc<Queue>, kind: KindConfig) -> Self {
+        let secret = match &kind {
+            KindConfig::Bot(bot) => bot.token.clone(),
+            KindConfig::User => None,
+        };
+        Self { caller: caller.hiding(secret), queue, kind }
+    }
+
+    /// Whether what the user behind the credential may see is in it.
+    pub fn reads_user(&self) -> bool {
+        match &self.kind {
+            KindConfig::User => true,
+            KindConfig::Bot(bot) => bot.with_user_events,
+        }
+    }
+
+    async fn get(&self, offset: Offset, limit: u16) -> Result<Dated<Page>, CallError> {
+        let bot = match &self.kind {
+            KindConfig::User => None,
+            KindConfig::Bot(bot) => Some(bot),
+        };
+        let params = GetParams {
+            offset: offset.get(),
+            limit,
+            bot_id: bot.map(|bot| bot.id),
+            bot_token: bot.and_then(|bot| Some(bot.token.as_ref()?.expose())),
+            with_user_events: bot.map(|bot| bot.with_user_events),
+        };
+        self.caller.attempt_reading(self.method(), Purpose::Poll, &params, read_page).await
+    }
+}
+
+/// Puts a page of `queue` in order: ascending, each id once, nothing below what was asked for.
+pub(crate) fn batch(queue: &Arc<Queue>, page: Page, offset: Offset, limit: u16) -> Batch {
+    let mut items = page.events.0;
+    let received = items.len() + page.odd.iter().map(|odd| odd.count).sum::<usize>();
+    let readable = items.len();
+    let has_more = page.has_more.unwrap_or(received >= usize::from(limit)) && received > 0;
+    items.sort_by_key(|item| item.id);
+    items.dedup_by_key(|item| item.id);
+    items.retain(|item| offset.wants(item.id));
+    if items.len() < readable {
+        let dropped = readable - items.len();
+        warn!(source = %queue.source, offset = offset.get(), dropped, "portal repeated events within one answer or below the offset");
+    }
+    let events = items.into_iter().map(|item| event(queue, item)).collect();
+    Batch { events, has_more, odd: page.odd, ..Batch::default() }
+}
+
+fn event(queue: &Arc<Queue>, item: Item) -> Event {
+    let Item { id, kind, date, data } = item;
+    Event { queue: Arc::clone(queue), id, kind, date, data }
+}
+
+#[async_trait]
+impl Upstream for EventQueue {
+    fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    fn method(&self) -> &'static str {
+        match self.kind {
+            KindConfig::User => "im.v2.Event.get",
+            KindConfig::Bot(_) => "imbot.v2.Event.get",
+        }
+    }
+
+    fn needs_subscription(&self) -> bool {
+        self.reads_user()
+    }
+
+    fn turns(&self) -> Option<u64> {
+        self.caller.turns()
+    }
+
+    fn is_strained(&self) -> bool {
+        self.caller.is_strained(self.method())
+    }
+
+    fn has_login(&self) -> bool {
+        self.caller.grant().is_some()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.caller.grant().map_or(0, Grant::epoch)
+    }
+
+    async fn is_superseded(&self) -> bool {
+        match self.caller.grant() {
+            Some(grant) => grant.is_superseded().await,
+            None => false,
+        }
+    }
+
+    async fn subscribe(&self) -> Result<(), CallError> {
+        let subscribed = self.caller.attempt("im.v2.Event.subscribe", Purpose::Other, &Map::new()).await;
+        subscribed.map(|IgnoredAny| ())
+    }
+
+    async fn owner(&self) -> Result<u64, CallError> {
+        let answer: ProfileAnswer = self.caller.attempt("profile", Purpose::Other, &Map::new()).await?;
+        let profile = answer.presentable(&self.caller).await;
+        self.caller.site().remember_user(&self.queue.source, &profile.name).await;
+        Ok(profile.user_id)
+    }
+
+    async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {
+        let page = self.get(offset, limit).await?;
+        let batch = batch(&self.queue, page.result, offset, limit);
+        Ok(Batch { portal_ms: page.portal_ms, ..batch })
+    }
+
+    async fn renew(&self, refusal: CallError) -> Result<(), CallError> {
+        self.caller.renew(refusal).await
+    }
+}

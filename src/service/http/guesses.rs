@@ -1,0 +1,54 @@
+//! Requests with a wrong token: answered slowly and one at a time, however many connections ask, counted, and logged
+//! once a minute. A request with the right token never waits for them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use crate::service::metrics::figures::Figures;
+
+/// How long each of them waits for its answer, after those before it.
+const DELAY: Duration = Duration::from_millis(500);
+
+/// How often they are logged at most.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// See the top of this file. Clones share everything.
+#[derive(Clone, Default)]
+pub struct Guesses {
+    /// When they were logged last.
+    logged: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Guesses {
+    /// Waits before a wrong token of `peer` is answered.
+    pub async fn slow_down(&self, peer: SocketAddr, figures: &Figures) {
+        let count = figures.wrong_token();
+        let mut logged = self.logged.lock().await;
+        if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            warn!(%peer, count, "a request to `http.listen` had a wrong token: correct it there, or keep the sender away");
+            *logged = Some(Instant::now());
+        }
+        sleep(DELAY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn wrong_tokens_are_answered_one_after_the_other_and_counted() {
+        let (guesses, figures, started) = (Guesses::default(), Figures::default(), Instant::now());
+        let peer = "127.0.0.1:1".parse().unwrap();
+        join_all((0..20).map(|_| guesses.slow_down(peer, &figures))).await;
+        assert_eq!(started.elapsed(), 20 * DELAY);
+        assert_eq!(figures.wrong_token(), 21);
+    }
+}

@@ -1,0 +1,383 @@
+//! What is counted while the relay runs. What the state file knows is not counted again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::config::Outcome;
+use crate::event::Event;
+use crate::service::metrics::under_way::UnderWay;
+
+/// The usual ones for requests, in seconds.
+const DURATIONS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// The same of what may wait for long.
+const LATENCIES: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 21600.0];
+
+/// So many types of events are told apart for a source: they are words of strangers.
+const KINDS_MAX: usize = 48;
+
+type Labels<const N: usize> = [(&'static str, String); N];
+
+/// See the top of this file. Clones share everything.
+#[derive(Clone)]
+pub struct Figures(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    polls: Family<Labels<2>, Counter>,
+    poll_durations: Family<Labels<1>, Histogram, fn() -> Histogram>,
+    received: Family<Labels<2>, Counter>,
+    refusals: Family<Labels<2>, Counter>,
+    needs_person: Family<Labels<1>, Gauge>,
+    lags: Family<Labels<1>, Histogram, fn() -> Histogram>,
+    attempts: Family<Labels<2>, Counter>,
+    attempt_durations: Family<Labels<1>, Histogram, fn() -> Histogram>,
+    in_flight: Family<Labels<1>, Gauge>,
+    latencies: Family<Labels<2>, Histogram, fn() -> Histogram>,
+    last_success: Family<Labels<2>, Gauge>,
+    reloads: Family<Labels<1>, Counter>,
+    journal_max: Gauge,
+    wrong_tokens: Counter,
+    lanes: Mutex<BTreeMap<(String, String), Arc<Totals>>>,
+    /// The types of events that were seen so far, by source: one that begins anew does not begin to count them anew.
+    kinds: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    under_way: Mutex<BTreeMap<String, UnderWay>>,
+    /// The sinks that something was delivered to.
+    reached: Mutex<BTreeSet<String>>,
+}
+
+/// What the charts of a lane are made of.
+#[derive(Default, Debug)]
+pub struct Totals {
+    /// Delivered events.
+    pub delivered: AtomicU64,
+    /// Their latencies together, in milliseconds.
+    pub latency_ms: AtomicU64,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        let durations: fn() -> Histogram = || Histogram::new(DURATIONS);
+        let latencies: fn() -> Histogram = || Histogram::new(LATENCIES);
+        let mut inner = Inner {
+            registry: Registry::with_prefix("b24relay"),
+            polls: Family::default(),
+            poll_durations: Family::new_with_constructor(durations),
+            received: Family::default(),
+            refusals: Family::default(),
+            needs_person: Family::default(),
+            lags: Family::new_with_constructor(latencies),
+            attempts: Family::default(),
+            attempt_durations: Family::new_with_constructor(durations),
+            in_flight: Family::default(),
+            latencies: Family::new_with_constructor(latencies),
+            last_success: Family::default(),
+            reloads: Family::default(),
+            journal_max: Gauge::default(),
+            wrong_tokens: Counter::default(),
+            lanes: Mutex::default(),
+            kinds: Mutex::default(),
+            under_way: Mutex::default(),
+            reached: Mutex::default(),
+        };
+        inner.register();
+        // What has never happened is zero, so that the first time can be seen as a rise.
+        for outcome in ["applied", "refused"] {
+            drop(inner.reloads.get_or_create(&[("outcome", outcome.to_owned())]));
+        }
+        Self(Arc::new(inner))
+    }
+}
+
+impl Inner {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("source_polls", "Finished polls", self.polls.clone());
+        registry.register("source_poll_duration_seconds", "How long polls took", self.poll_durations.clone());
+        registry.register("source_received_events", "Events read from the portal", self.received.clone());
+        registry.register("source_errors", "Refused polls by what is done next", self.refusals.clone());
+        registry.register(
+            "source_needs_person",
+            "1 when waiting does not heal it",
+            self.needs_person.clone(),
+        );
+        registry.register("source_lag_seconds", "From an event's date to its receipt", self.lags.clone());
+        registry.register("sink_attempts", "Finished attempts by outcome", self.attempts.clone());
+        registry.register(
+            "sink_attempt_duration_seconds",
+            "How long attempts took",
+            self.attempt_durations.clone(),
+        );
+        registry.register("sink_in_flight_attempts", "Attempts under way", self.in_flight.clone());
+        registry.register(
+            "sink_delivery_latency_seconds",
+            "From an event's date to its delivery",
+            self.latencies.clone(),
+        );
+        registry.register(
+            "sink_last_success_timestamp_seconds",
+            "When something was delivered last in this run",
+            self.last_success.clone(),
+        );
+        registry.register("config_reloads", "Reloads of the configuration", self.reloads.clone());
+        registry.register("journal_max_bytes", "At which polling stops", self.journal_max.clone());
+        registry.register(
+            "http_wrong_tokens",
+            "Requests to `[http]` with a wrong token",
+            self.wrong_tokens.clone(),
+        );
+    }
+}
+
+impl Figures {
+    /// A request to `[http]` had a wrong token; how many have had one by now.
+    pub fn wrong_token(&self) -> u64 {
+        self.0.wrong_tokens.inc() + 1
+    }
+
+    /// Those of one source.
+    pub fn source(&self, source: &str) -> SourceFigures {
+        SourceFigures { source: source.to_owned(), figures: self.clone() }
+    }
+
+    /// Those of one sink.
+    pub fn sink(&self, sink: &str) -> SinkFigures {
+        let in_flight = self.0.in_flight.get_or_create_owned(&label("sink", sink));
+        let durations = self.0.attempt_durations.get_or_create_owned(&label("sink", sink));
+        let under_way = self.under_way().entry(sink.to_owned()).or_default().clone();
+        SinkFigures {
+            sink: sink.to_owned(),
+            in_flight,
+            under_way,
+            durations,
+            attempts: self.0.attempts.clone(),
+        }
+    }
+
+    /// For how long the oldest attempt of each sink has been under way.
+    pub fn longest_attempts(&self) -> Vec<(String, Duration)> {
+        self.under_way().iter().map(|(sink, under_way)| (sink.clone(), under_way.longest())).collect()
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, BTreeMap<String, UnderWay>> {
+        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those of one sink's way through one source.
+    pub fn lane(&self, source: &str, sink: &str) -> LaneFigures {
+        let key = (source.to_owned(), sink.to_owned());
+        let totals = Arc::clone(self.lanes().entry(key).or_default());
+        let labels = [("source", source.to_owned()), ("sink", sink.to_owned())];
+        let latencies = self.0.latencies.get_or_create_owned(&labels);
+        LaneFigures { labels, totals, latencies, last_success: OnceLock::new(), figures: self.clone() }
+    }
+
+    /// The journal takes at most so many bytes of events.
+    pub fn bound_journal(&self, bytes: u64) {
+        self.0.journal_max.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// The configuration was reloaded, or the new one was refused.
+    pub fn reloaded(&self, outcome: &'static str) {
+        self.0.reloads.get_or_create(&[("outcome", outcome.to_owned())]).inc();
+    }
+
+    /// How many reloads have come to `outcome`.
+    pub fn reloads(&self, outcome: &'static str) -> u64 {
+        self.0.reloads.get(&[("outcome", outcome.to_owned())]).map_or(0, |count| count.get())
+    }
+
+    /// What was delivered in this run, and the latencies of it together in milliseconds, by source and sink.
+    pub fn totals(&self) -> BTreeMap<(String, String), (u64, u64)> {
+        let lanes = self.lanes();
+        let totals = lanes.iter().map(|(key, totals)| {
+            let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+            (key.clone(), (read(&totals.delivered), read(&totals.latency_ms)))
+        });
+        totals.collect()
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, BTreeMap<(String, String), Arc<Totals>>> {
+        self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn label(name: &'static str, value: &str) -> Labels<1> {
+    [(name, value.to_owned())]
+}
+
+/// What is counted of one source.
+pub struct SourceFigures {
+    source: String,
+    figures: Figures,
+}
+
+impl SourceFigures {
+    /// A poll was answered after `duration`.
+    pub fn answered(&self, duration: Duration) {
+        self.polled("answered", duration);
+        self.need_person(false);
+    }
+
+    /// A poll failed after `duration`.
+    pub fn refused(&self, duration: Duration) {
+        self.polled("refused", duration);
+    }
+
+    fn polled(&self, outcome: &str, duration: Duration) {
+        let inner = &self.figures.0;
+        let labels = [("source", self.source.clone()), ("outcome", outcome.to_owned())];
+        inner.polls.get_or_create(&labels).inc();
+        inner.poll_durations.get_or_create(&label("source", &self.source)).observe(duration.as_secs_f64());
+    }
+
+    /// What a refusal means: one of few words of ours.
+    pub fn failed(&self, class: &str) {
+        let labels = [("source", self.source.clone()), ("class", class.to_owned())];
+        self.figures.0.refusals.get_or_create(&labels).inc();
+    }
+
+    /// Whether waiting does not heal it.
+    pub fn need_person(&self, needs_person: bool) {
+        let gauge = self.figures.0.needs_person.get_or_create(&label("source", &self.source));
+        gauge.set(needs_person.into());
+    }
+
+    /// `event` was read when it was `portal_ms` at the portal.
+    pub fn received(&self, event: &Event, portal_ms: i64) {
+        let kind = self.kind(&event.kind).to_owned();
+        let labels = [("source", self.source.clone()), ("type", kind)];
+        let inner = &self.figures.0;
+        inner.received.get_or_create(&labels).inc();
+        if let Some(date_ms) = event.date_ms() {
+            let lag = seconds(portal_ms.saturating_sub(date_ms));
+            inner.lags.get_or_create(&label("source", &self.source)).observe(lag);
+        }
+    }
+
+    /// A type as it may be shown: there are only so many, and they are plain words.
+    fn kind<'k>(&self, kind: &'k str) -> &'k str {
+        const OTHER: &str = "other";
+        let mut kinds = self.figures.0.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        if kinds.get(&self.source).is_some_and(|known| known.contains(kind)) {
+            return kind;
+        }
+        let known = kinds.entry(self.source.clone()).or_default();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if kind.is_empty() || kind.len() > 64 || !kind.bytes().all(is_plain) || known.len() >= KINDS_MAX {
+            return OTHER;
+        }
+        known.insert(kind.to_owned());
+        kind
+    }
+}
+
+impl Drop for SourceFigures {
+    /// Nobody waits any more for whom a person would be needed.
+    fn drop(&mut self) {
+        self.figures.0.needs_person.remove(&label("source", &self.source));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no event is old enough for that")]
+fn seconds(millis: i64) -> f64 {
+    millis.max(0) as f64 / 1000.0
+}
+
+/// What is counted of one sink.
+#[derive(Clone)]
+pub struct SinkFigures {
+    sink: String,
+    under_way: UnderWay,
+    in_flight: Gauge,
+    durations: Histogram,
+    attempts: Family<Labels<2>, Counter>,
+}
+
+impl SinkFigures {
+    /// For how long its oldest attempt has been under way.
+    pub fn longest_attempt(&self) -> Duration {
+        self.under_way.longest()
+    }
+
+    /// An attempt begins; returns its number.
+    pub fn begin(&self) -> u64 {
+        self.in_flight.inc();
+        self.under_way.begin()
+    }
+
+    /// The attempt of this number came to its end; without an outcome it was given up.
+    pub fn end(&self, number: u64, outcome: Option<Outcome>, duration: Duration) {
+        self.in_flight.dec();
+        self.under_way.end(number);
+        let Some(outcome) = outcome else { return };
+        let labels = [("sink", self.sink.clone()), ("outcome", outcome.word().to_owned())];
+        self.attempts.get_or_create(&labels).inc();
+        self.durations.observe(duration.as_secs_f64());
+    }
+}
+
+/// What is counted of one sink's way through one source.
+pub struct LaneFigures {
+    labels: Labels<2>,
+    totals: Arc<Totals>,
+    latencies: Histogram,
+    /// There is none before the first.
+    last_success: OnceLock<Gauge>,
+    figures: Figures,
+}
+
+impl LaneFigures {
+    /// `event` was delivered when it was `portal_ms` at the portal, and `now_ms` here. Whether it is the first that this
+    /// process delivers to the sink, whatever its source.
+    pub fn delivered(&self, event: &Event, portal_ms: i64, now_ms: i64) -> bool {
+        let is_first_of_lane = self.last_success.get().is_none();
+        self.totals.delivered.fetch_add(1, Ordering::Relaxed);
+        let family = &self.figures.0.last_success;
+        let last_success = self.last_success.get_or_init(|| family.get_or_create_owned(&self.labels));
+        last_success.set(now_ms.div_euclid(1000));
+        if let Some(date_ms) = event.date_ms() {
+            let latency_ms = portal_ms.saturating_sub(date_ms).max(0);
+            self.totals.latency_ms.fetch_add(latency_ms.unsigned_abs(), Ordering::Relaxed);
+            self.latencies.observe(seconds(latency_ms));
+        }
+        is_first_of_lane && {
+            let [_, (_, sink)] = &self.labels;
+            self.figures.0.reached.lock().unwrap_or_else(PoisonError::into_inner).insert(sink.clone())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_strangers_are_few_and_plain() {
+        let all = Figures::default();
+        let figures = all.source("support");
+        assert_eq!(figures.kind("ONIMV2MESSAGEADD"), "ONIMV2MESSAGEADD");
+        for hostile in ["", "a\"b", "a\nb", "a b", &"A".repeat(65)] {
+            assert_eq!(figures.kind(hostile), "other");
+        }
+        for number in 0..1000 {
+            figures.kind(&format!("KIND{number}"));
+        }
+        assert_eq!(all.0.kinds.lock().unwrap()["support"].len(), KINDS_MAX);
+        let anew = all.source("support");
+        assert_eq!((anew.kind("NEW"), anew.kind("KIND1")), ("other", "KIND1"), "also after a reload");
+    }
+}

@@ -1,0 +1,7 @@
+//! What is counted, and `/metrics`.
+
+pub mod exposition;
+pub mod figures;
+pub mod process;
+pub mod scrape;
+pub mod under_way;

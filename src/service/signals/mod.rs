@@ -1,0 +1,7 @@
+//! Liveness, health, systemd, and the hourly line of the log.
+
+pub mod health;
+pub mod notify;
+pub mod roster;
+pub mod summary;
+pub mod vitals;

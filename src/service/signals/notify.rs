@@ -1,0 +1,118 @@
+//! systemd's view: ready when every source was tried, a word on what goes on, and a watchdog that is fed only
+//! while the poll loops turn.
+
+use std::sync::LazyLock;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, error};
+
+use crate::service::View;
+use crate::service::signals::health;
+
+/// How often the word on what goes on is renewed.
+const STATUS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many messages may wait for a service manager that does not listen; more are left out.
+const MESSAGES_MAX: usize = 64;
+
+/// By how much a start may take longer, each time that this is asked for.
+const EXTENSION: Duration = Duration::from_secs(60);
+
+/// The service manager, if one listens.
+#[derive(Clone, Copy, Default)]
+pub struct Notifier;
+
+impl Notifier {
+    /// Tells it all there is to tell, for ever. Without a service manager it goes nowhere.
+    pub async fn run(self, view: &View) {
+        tokio::join!(
+            Self::tell_ready(view),
+            Self::tell_status(view),
+            Self::feed_watchdog(view),
+            Self::tell_stopping(view)
+        );
+    }
+
+    /// The configuration is being loaded anew.
+    pub fn reloading(&self) {
+        // Newer versions want to know when it began.
+        let since = NotifyState::monotonic_usec_now();
+        let states: Vec<_> = std::iter::once(NotifyState::Reloading).chain(since).collect();
+        tell(&states);
+    }
+
+    /// It is loaded, or the old one stays.
+    pub fn reloaded(&self) {
+        tell(&[NotifyState::Ready]);
+    }
+
+    async fn tell_stopping(view: &View) {
+        view.witness.vitals.draining().await;
+        tell(&[NotifyState::Stopping, NotifyState::Status("finishing what is under way")]);
+    }
+
+    async fn tell_ready(view: &View) {
+        view.witness.vitals.up().await;
+        let status = health::in_a_word(view).await;
+        tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    }
+
+    async fn tell_status(view: &View) {
+        let mut ticks = interval(STATUS_INTERVAL);
+        let mut told = String::new();
+        loop {
+            ticks.tick().await;
+            if !view.witness.vitals.is_up() {
+                // Many sources of one portal take turns, and each is tried before we are ready.
+                let extension = u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX);
+                tell(&[NotifyState::ExtendTimeoutUsec(extension)]);
+            }
+            let status = health::in_a_word(view).await;
+            if status != told && !view.witness.vitals.is_draining() {
+                tell(&[NotifyState::Status(&status)]);
+                told = status;
+            }
+        }
+    }
+
+    async fn feed_watchdog(view: &View) {
+        let Some(period) = sd_notify::watchdog_enabled() else { return };
+        let mut ticks = interval((period / 3).max(Duration::from_millis(10)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let overdue = view.witness.vitals.overdue();
+            if overdue.is_empty() {
+                tell(&[NotifyState::Watchdog]);
+            } else {
+                error!(
+                    sources = overdue.join(", "),
+                    "a poll loop does not turn any more: the watchdog is not fed"
+                );
+            }
+        }
+    }
+}
+
+/// Without waiting: a service manager that does not listen must hold up nothing here.
+fn tell(states: &[NotifyState<'_>]) {
+    static MESSAGES: LazyLock<SyncSender<String>> = LazyLock::new(|| {
+        let (sender, receiver) = sync_channel::<String>(MESSAGES_MAX);
+        thread::spawn(move || {
+            for message in receiver {
+                if let Err(error) = sd_notify::notify(&[NotifyState::Custom(&message)]) {
+                    debug!(%error, "cannot tell the service manager");
+                }
+            }
+        });
+        sender
+    });
+    let message: Vec<String> = states.iter().map(ToString::to_string).collect();
+    if MESSAGES.try_send(message.join("\n")).is_err() {
+        debug!("the service manager does not listen: a message is left out");
+    }
+}

@@ -1,0 +1,362 @@
+//! A file: one appending write and one `fdatasync` a batch, then it counts as delivered.
+//!
+//! Exactly once: each append returns a mark of where the file ended. After a crash, lines beyond the mark of the last
+//! commit are recognised (`known`), so a repeated batch adds only what is missing. A write that failed is cut off
+//! again before the next try.
+//! Between two batches the file is put aside when it is time (`rotation`).
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use tracing::{debug, error, info, warn};
+
+use crate::blocking;
+use crate::config::{FileConfig, RotateConfig};
+use crate::event::{Event, EventId, Queue};
+use crate::failpoint;
+use crate::shutdown::Signals;
+use crate::sink::file::compression::{self, Format};
+use crate::sink::file::files::Files;
+use crate::sink::file::known::{self, KnownLines, QueueTag, tag_of};
+use crate::sink::file::mark::FileMark;
+use crate::sink::file::open_file::{Doubt, OpenFile};
+use crate::sink::file::place::{cautions, follow, identity_at, sync_folder};
+use crate::sink::file::rotation::{self, Naming, Past, Turn};
+use crate::sink::file::tidying::{Rules, Tidier};
+use crate::sink::{DeliverError, Mark, Sink};
+
+/// What a line needs besides its payload, generously.
+const LINE_OVERHEAD: usize = 160;
+
+/// Marks by queue, from lanes that go on where they were.
+type Marks = HashMap<QueueTag, Option<Mark>>;
+
+/// The `file` sink.
+pub struct FileSink {
+    signals: Signals,
+    writer: Arc<Mutex<Writer>>,
+    /// For the next append. Apart from the writer, which may be waiting for the disk.
+    resumed: Arc<Mutex<Marks>>,
+    tidier: Tidier,
+    /// `rotate.size`.
+    rotates_at: Option<u64>,
+}
+
+impl FileSink {
+    /// Looks at the folder on another thread, so that a disk that hangs does not delay the start. Errors are left to the
+    /// first attempt.
+    pub fn new(config: FileConfig, signals: Signals) -> Self {
+        let tidier = Tidier::default();
+        let resumed = Arc::default();
+        let rotates_at = config.rotate.and_then(|rotate| rotate.size);
+        let writer = Arc::new(Mutex::new(Writer::new(config, tidier.clone(), Arc::clone(&resumed))));
+        let prepared = Arc::clone(&writer);
+        tidier.begin_with(move || prepared.lock().unwrap_or_else(PoisonError::into_inner).prepare());
+        Self { signals, writer, resumed, tidier, rotates_at }
+    }
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        self.tidier.wait();
+    }
+}
+
+#[async_trait]
+impl Sink for FileSink {
+    /// A whole batch shares one `fdatasync`.
+    fn attempt_max(&self) -> usize {
+        usize::MAX
+    }
+
+    /// What is written in one go stays in one file, so it is no more than a part of one, with what lines have besides.
+    fn attempt_bytes(&self) -> u64 {
+        self.rotates_at.map_or(u64::MAX, |size| size / 4)
+    }
+
+    async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
+        let Some(first) = events.first() else { return Ok(None) };
+        let tag = tag_of(&first.queue);
+        let lines = Lines::of(events);
+        let (writer, nudge_count) = (Arc::clone(&self.writer), self.signals.nudge_count());
+        blocking::run(move || {
+            // A panic half-way leaves what a crash leaves, and the next append copes with that.
+            writer.lock().unwrap_or_else(PoisonError::into_inner).append(&tag, &lines, nudge_count)
+        })
+        .await
+    }
+
+    fn resume(&self, queue: &Arc<Queue>, mark: Option<&str>) {
+        let mark = mark.map(|mark| Mark::new(mark.to_owned()));
+        self.resumed.lock().unwrap_or_else(PoisonError::into_inner).insert(tag_of(queue), mark);
+    }
+}
+
+/// Events, rendered one behind the other.
+struct Lines {
+    bytes: Vec<u8>,
+    /// Each line's event, and where the line ends.
+    ends: Vec<(EventId, usize)>,
+}
+
+impl Lines {
+    fn of(events: &[&Event]) -> Self {
+        let size = events.iter().map(|event| event.data.get().len() + LINE_OVERHEAD).sum();
+        let (mut bytes, mut ends) = (Vec::with_capacity(size), Vec::with_capacity(events.len()));
+        for event in events {
+            event.write_line(&mut bytes);
+            ends.push((event.id, bytes.len()));
+        }
+        Self { bytes, ends }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (EventId, &[u8])> {
+        let mut start = 0;
+        self.ends.iter().map(move |(id, end)| {
+            let line = &self.bytes[start..*end];
+            start = *end;
+            (*id, line)
+        })
+    }
+
+    /// The lines that are not known. Nearly always that is all of them, and nothing is copied.
+    fn missing_in(&self, known: Option<&KnownLines>) -> Cow<'_, [u8]> {
+        let Some(known) = known else { return Cow::Borrowed(&self.bytes) };
+        let missing = self.iter().filter(|(id, line)| !known.holds(*id, line));
+        Cow::Owned(missing.flat_map(|(_, line)| line).copied().collect())
+    }
+}
+
+struct Writer {
+    config: FileConfig,
+    opened: Option<OpenFile>,
+    /// The nudges that had come when it was opened.
+    nudge_count: u64,
+    /// Lines whose events may come again.
+    known: HashMap<QueueTag, KnownLines>,
+    /// Queues whose lines are to be looked for before the next append.
+    resumed: Arc<Mutex<Marks>>,
+    unsearched: Marks,
+    /// What an earlier run left was put right.
+    is_repaired: bool,
+    doubt: Option<Doubt>,
+    /// The last turn of a rotated file, from before the first one was compressed by this process.
+    last_turn: Option<Turn>,
+    tidier: Tidier,
+    /// Rotating failed, which has been said.
+    is_stuck: bool,
+}
+
+impl Writer {
+    fn new(config: FileConfig, tidier: Tidier, resumed: Arc<Mutex<Marks>>) -> Self {
+        Self {
+            config,
+            opened: None,
+            nudge_count: 0,
+            known: HashMap::new(),
+            resumed,
+            unsearched: HashMap::new(),
+            is_repaired: false,
+            doubt: None,
+            last_turn: None,
+            tidier,
+            is_stuck: false,
+        }
+    }
+
+    /// Warns about other users, and opens what a run before has left, so that nothing is there twice for longer
+    /// than need be.
+    fn prepare(&mut self) {
+        for caution in cautions(&self.config.path) {
+            warn!(path = %self.config.path.display(), "{caution}");
+        }
+        if self.config.rotate.is_none() {
+            return;
+        }
+        let path = follow(&self.config.path);
+        let past = path.and_then(|place| Ok((place.exists(), Naming::try_new(&place)?.list()?)));
+        if past.is_ok_and(|(is_there, past)| is_there || !past.ours.is_empty()) && self.repair_past().is_err()
+        {
+            self.opened = None;
+        }
+    }
+
+    fn append(
+        &mut self,
+        tag: &QueueTag,
+        lines: &Lines,
+        nudge_count: u64,
+    ) -> Result<Option<Mark>, DeliverError> {
+        self.try_append(tag, lines, nudge_count).map_err(|error| {
+            // Whatever happened: look at the file afresh before the next try.
+            self.opened = None;
+            explain(&self.config.path, &error)
+        })
+    }
+
+    fn try_append(&mut self, tag: &QueueTag, lines: &Lines, nudge_count: u64) -> io::Result<Option<Mark>> {
+        if let Some(doubt) = &self.doubt {
+            doubt.resolve(&self.config.path)?;
+            self.doubt = None;
+        }
+        self.let_go(nudge_count)?;
+        self.repair_past()?;
+        self.search_resumed()?;
+        let bytes = lines.missing_in(self.known.get(tag));
+        self.rotate_if_due(bytes.len() as u64)?;
+        self.write(&bytes)?;
+        Ok(self.mark_after(tag, lines))
+    }
+
+    /// The mark behind `lines`, which are in the file now. As long as known lines of the queue have not come again, the
+    /// mark stays before them: they are to be known after another crash as well. The same goes for a file that
+    /// cannot be read at this moment: its events are settled all the same.
+    fn mark_after(&mut self, tag: &QueueTag, lines: &Lines) -> Option<Mark> {
+        if let Some(known) = self.known.get_mut(tag) {
+            lines.iter().for_each(|(id, line)| known.forget(id, line));
+            if !known.is_empty() {
+                return known.mark();
+            }
+            self.known.remove(tag);
+        }
+        // An empty file, when all was known and in older ones, looks like any other: the mark of before says more.
+        let mark = FileMark::at_end(&self.opened.as_ref()?.file).ok().filter(|mark| mark.length > 0)?;
+        Some(Mark::new(mark.to_string()))
+    }
+
+    /// Closes the file when its path leads elsewhere by now, or when a nudge has come since it was opened.
+    fn let_go(&mut self, nudge_count: u64) -> io::Result<()> {
+        let is_nudged = std::mem::replace(&mut self.nudge_count, nudge_count) != nudge_count;
+        let Some(opened) = &self.opened else { return Ok(()) };
+        let path = self.config.path.display();
+        if identity_at(&self.config.path)? != Some(opened.identity) {
+            warn!(%path, "the file was moved or deleted: going on with a new one");
+            self.opened = None;
+        } else if is_nudged {
+            info!(%path, "reopening the file");
+            self.opened = None;
+        }
+        Ok(())
+    }
+
+    fn opened(&mut self) -> io::Result<&OpenFile> {
+        match &mut self.opened {
+            Some(opened) => Ok(opened),
+            none => Ok(none.insert(OpenFile::open(&follow(&self.config.path)?, self.config.mode)?)),
+        }
+    }
+
+    /// Repairs the file and what lies beside it after a crash, once in the life of this process, and has what was put
+    /// aside tidied up.
+    fn repair_past(&mut self) -> io::Result<()> {
+        if self.is_repaired {
+            return Ok(());
+        }
+        self.opened()?;
+        // A name that makes no others is refused when there is something to rotate.
+        if let Ok(naming) = Naming::try_new(&follow(&self.config.path)?) {
+            let mut past = naming.list()?;
+            warn_of_foreign(&past);
+            self.last_turn = past.ours.last().map(|rotated| rotated.turn);
+            compression::settle(&mut past);
+            self.tidy(naming);
+        }
+        self.is_repaired = true;
+        Ok(())
+    }
+
+    /// Looks for the lines of queues that were resumed since the last append.
+    fn search_resumed(&mut self) -> io::Result<()> {
+        let resumed = std::mem::take(&mut *self.resumed.lock().unwrap_or_else(PoisonError::into_inner));
+        self.unsearched.extend(resumed);
+        if self.unsearched.is_empty() {
+            return Ok(());
+        }
+        let past = match Naming::try_new(&follow(&self.config.path)?) {
+            Ok(naming) => naming.list()?,
+            Err(_) => Past::default(),
+        };
+        let current = self.opened()?.file.try_clone()?;
+        self.known.extend(known::search(&Files::new(&current, past), &self.unsearched)?);
+        self.unsearched.clear();
+        Ok(())
+    }
+
+    fn tidy(&self, naming: Naming) {
+        if let Some(RotateConfig { keep, .. }) = self.config.rotate {
+            self.tidier.start(naming, Rules { keep, format: Format::of(self.config.compress) });
+        }
+    }
+
+    /// Puts the file aside when `count` more bytes are for a new one.
+    fn rotate_if_due(&mut self, count: u64) -> io::Result<()> {
+        let Some(config) = self.config.rotate.filter(|_| count > 0) else { return Ok(()) };
+        let metadata = self.opened()?.file.metadata()?;
+        if !rotation::is_due(config, metadata.len(), metadata.modified()?, SystemTime::now(), count) {
+            return Ok(());
+        }
+        let place = follow(&self.config.path)?;
+        let path = place.display();
+        let rotated = Naming::try_new(&place).and_then(|naming| Ok((naming.rotate(self.last_turn)?, naming)));
+        match rotated {
+            Ok((rotated, naming)) => {
+                debug!(%path, rotated = %rotated.path.display(), "file rotated");
+                self.last_turn = Some(rotated.turn);
+                self.is_stuck = false;
+                // From here on nothing goes into the old one, whatever fails: it may be being compressed.
+                self.opened = None;
+                sync_folder(&place)?;
+                failpoint::reached("rotation_synced");
+                self.opened()?;
+                failpoint::reached("rotation_created");
+                self.tidy(naming);
+            }
+            // Events are worth more than the order among files.
+            Err(error) if !self.is_stuck => {
+                self.is_stuck = true;
+                error!(%path, %error, "cannot rotate the file: events go on into it; make its folder writable");
+            }
+            Err(error) => debug!(%path, %error, "cannot rotate the file"),
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let opened = self.opened()?;
+        let length = opened.file.metadata()?.len();
+        let written = opened.append(bytes, length);
+        written.map_err(|(error, doubt)| {
+            self.doubt = doubt;
+            error
+        })
+    }
+}
+
+fn warn_of_foreign(past: &Past) {
+    if let Some(path) = past.foreign.first() {
+        warn!(
+            path = %path.display(),
+            count = past.foreign.len(),
+            "ignoring what has the name of a rotated file and is not a regular file of this user"
+        );
+    }
+}
+
+fn explain(path: &Path, error: &io::Error) -> DeliverError {
+    let reason = format!("cannot write `{}`: {error}", path.display());
+    match error.kind() {
+        ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::IsADirectory
+        | ErrorKind::NotADirectory
+        | ErrorKind::NotFound
+        | ErrorKind::InvalidInput
+        | ErrorKind::ResourceBusy => DeliverError::Held { reason, wait: None },
+        _ => DeliverError::Transient { reason, wait: None },
+    }
+}

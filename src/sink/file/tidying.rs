@@ -1,0 +1,146 @@
+//! What becomes of files that were put aside: the oldest go, the others are compressed. Beside the
+//! deliveries, on one thread for all sinks; whatever a crash or a stop cuts short is done after the next start.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing::{debug, warn};
+
+use crate::failpoint;
+use crate::sink::file::compression::{self, Format};
+use crate::sink::file::place::sync_folder;
+use crate::sink::file::rotation::{Naming, Past, Rotated};
+
+/// How long the end of a run waits for what is under way: a drain is to leave tidy files, and a great one is
+/// not worth more, as it is whole at every moment.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Compressing takes a core and the disk's time: one at a time, whatever the number of sinks.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// What is to become of them.
+#[derive(Clone, Copy)]
+pub struct Rules {
+    pub keep: Option<u16>,
+    pub format: Option<Format>,
+}
+
+/// The tidying of one sink's files.
+#[derive(Clone, Default)]
+pub struct Tidier {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    is_idle: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    is_busy: bool,
+    wanted: Option<(Naming, Rules)>,
+}
+
+impl Tidier {
+    /// Has the files be tidied up, and returns at once.
+    pub fn start(&self, naming: Naming, rules: Rules) {
+        self.shared.state().wanted = Some((naming, rules));
+        self.begin_with(|| ());
+    }
+
+    /// Has `first` done before the next tidying, and returns at once; not at all when one is under way.
+    pub fn begin_with(&self, first: impl FnOnce() + Send + 'static) {
+        let mut state = self.shared.state();
+        if state.is_busy {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let started = thread::Builder::new().name("tidying".into()).spawn(move || {
+            first();
+            shared.run();
+        });
+        match started {
+            Ok(_) => state.is_busy = true,
+            Err(error) => warn!(%error, "cannot tidy up rotated files now"),
+        }
+    }
+
+    /// Waits for what is under way, but not for long.
+    pub fn wait(&self) {
+        let waited =
+            self.shared.is_idle.wait_timeout_while(self.shared.state(), PATIENCE, |state| state.is_busy);
+        drop(waited);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        while let Some((naming, rules)) = self.next() {
+            if let Err(error) = tidy(&naming, rules) {
+                warn!(%error, "cannot tidy up rotated files, will try again with the next one");
+            }
+        }
+    }
+
+    fn next(&self) -> Option<(Naming, Rules)> {
+        let mut state = self.state();
+        let wanted = state.wanted.take();
+        if wanted.is_none() {
+            state.is_busy = false;
+            self.is_idle.notify_all();
+        }
+        wanted
+    }
+}
+
+fn tidy(naming: &Naming, rules: Rules) -> io::Result<()> {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let Past { mut ours, .. } = naming.list()?;
+    if let Some(keep) = rules.keep {
+        delete_oldest(&mut ours, keep.into())?;
+    }
+    let Some(format) = rules.format else { return Ok(()) };
+    for rotated in ours.iter().filter(|rotated| rotated.format.is_none()) {
+        if let Some(twin) = ours.iter().find(|other| other.turn == rotated.turn && other.format.is_some()) {
+            debug!(path = %twin.path.display(), "is in the way of compressing");
+            continue;
+        }
+        if let Err(error) = compression::compress(&rotated.path, format) {
+            warn!(path = %rotated.path.display(), %error, "cannot compress a rotated file, will try again after the next one");
+        }
+    }
+    Ok(())
+}
+
+/// Leaves the newest `keep`, in whatever form they are.
+fn delete_oldest(ours: &mut Vec<Rotated>, keep: usize) -> io::Result<()> {
+    let mut turns: Vec<_> = ours.iter().map(|rotated| rotated.turn).collect();
+    turns.dedup();
+    let Some(first) = turns.len().checked_sub(keep).and_then(|excess| turns.get(excess)).copied() else {
+        return Ok(());
+    };
+    for rotated in ours.iter().filter(|rotated| rotated.turn < first) {
+        failpoint::reached("deleting");
+        fs::remove_file(&rotated.path).map_err(|error| named(&rotated.path, &error))?;
+        failpoint::reached("deleted");
+    }
+    if let Some(rotated) = ours.first() {
+        sync_folder(&rotated.path)?;
+    }
+    ours.retain(|rotated| rotated.turn >= first);
+    Ok(())
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
+}
