@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
 use super::Cli;
-use super::exit::Exit;
+use super::exit_code::Exit;
 use super::output::print;
 
 const EXAMPLES: &str = "\

@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::exit::Exit;
+use super::exit_code::Exit;
 use super::output::remark;
 use super::spelling::duration;
 use super::{GlobalArgs, sandbox};

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::process::ExitCode;
 
 use super::refused;
+use crate::cli::exit_code::Exit;
 use crate::config::ConfigError;
 use crate::foreign_text::visible;
 use crate::portal::CallError;
@@ -25,19 +26,6 @@ pub struct BusyError(pub String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SetupError(pub String);
-
-/// How the process ends; DESIGN.md section 5.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Exit {
-    Clean = 0,
-    Usage = 64,
-    Unavailable = 69,
-    Internal = 70,
-    Io = 74,
-    Temporary = 75,
-    Refused = 77,
-    Config = 78,
-}
 
 impl Exit {
     /// The code of an error that reached the top.

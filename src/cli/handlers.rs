@@ -7,7 +7,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::consent::ConsentArgs;
-use super::exit::{Exit, SetupError};
+use super::exit::SetupError;
+use super::exit_code::Exit;
 use super::output::{print, print_json};
 use super::refused::is_about_plan;
 use super::source::{caller, find};

@@ -11,7 +11,8 @@ use reqwest::Url;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::consent::ConsentArgs;
-use super::exit::{Exit, SetupError, UsageError};
+use super::exit::{SetupError, UsageError};
+use super::exit_code::Exit;
 use super::loss::Loss;
 use super::output::{print, remark};
 use super::source::find;

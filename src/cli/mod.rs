@@ -7,6 +7,7 @@ mod consent;
 mod dead_letters;
 mod demo;
 mod exit;
+mod exit_code;
 mod handlers;
 mod healthcheck;
 mod login;
@@ -30,12 +31,12 @@ mod subscription;
 mod table;
 mod tap;
 mod watch;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use exit_code::Exit;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::runtime::Runtime;
 
@@ -45,7 +46,6 @@ use crate::shutdown::Signals;
 use crate::spelling;
 use crate::stdio::stderr;
 use crate::telemetry;
-use exit::Exit;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::exit::Exit;
+use super::exit_code::Exit;
 use super::spelling::span;
 use crate::portal::{CallError, Class};
 

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::exit::{Exit, UsageError};
+use super::exit::UsageError;
+use super::exit_code::Exit;
 use super::output::print;
 use super::source::find;
 use super::spelling;

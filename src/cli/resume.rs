@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::GlobalArgs;
-use super::exit::{Exit, UsageError};
+use super::exit::UsageError;
+use super::exit_code::Exit;
 use super::output::print;
 use crate::store::{Resumed, Store};
 

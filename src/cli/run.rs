@@ -7,7 +7,8 @@ use tracing::{error, info, warn};
 
 use super::GlobalArgs;
 use super::consent::ConsentArgs;
-use super::exit::{BusyError, Exit, SetupError, UsageError};
+use super::exit::{BusyError, SetupError, UsageError};
+use super::exit_code::Exit;
 use super::loss::{self, Loss};
 use crate::config::{self, Config};
 use crate::portal::Memory;

@@ -8,7 +8,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
 
-use super::exit::Exit;
+use super::exit_code::Exit;
 use super::output::print;
 use crate::config::{PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX};
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::GlobalArgs;
-use super::exit::Exit;
+use super::exit_code::Exit;
 use super::output::{print, print_json};
 use super::palette::{Hue, Palette};
 use super::spelling::{ago, now_ms, size, span};

@@ -8,7 +8,8 @@ use serde_json::Map;
 
 use super::GlobalArgs;
 use super::consent::ConsentArgs;
-use super::exit::{Exit, SetupError, UsageError};
+use super::exit::{SetupError, UsageError};
+use super::exit_code::Exit;
 use super::loss::{self, Loss};
 use super::output::print;
 use super::source::{caller, find};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::exit::{Exit, SetupError};
+use super::exit::SetupError;
+use super::exit_code::Exit;
 use super::output::{Reader, remark, write};
 use super::peek::{PAGE_MAX, Peek};
 use super::source::{callers, find};

@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::config::error::ConfigError;
 use crate::config::parse::document;
 use crate::config::parse::environment::Environment;
+use crate::config::parse::findings::Findings;
 use crate::config::parse::load::validate;
-use crate::config::parse::table::Findings;
 use crate::config::{Loaded, Overrides};
 use crate::fuzzing::{MARK, assert_hides_the_mark};
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use config::{Value, ValueKind};
 
 use crate::config::parse::document;
+use crate::config::parse::findings::Findings;
 use crate::config::parse::read;
 use crate::config::parse::shown;
-use crate::config::parse::table::Findings;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::tests::{environment, errors, load_text};
 

@@ -7,7 +7,7 @@ use std::io::{Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 
 use crate::event::Queue;
-use crate::sink::Mark;
+use crate::sink::contract::Mark;
 use crate::sink::file::files::Files;
 use crate::sink::file::known::{self, KnownLines, tag_of};
 use crate::sink::file::mark::FileMark;

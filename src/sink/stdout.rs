@@ -7,8 +7,10 @@ use async_trait::async_trait;
 use crate::blocking;
 use crate::config::StdoutConfig;
 use crate::event::Event;
+use crate::sink::contract::DeliverError;
+use crate::sink::contract::Mark;
+use crate::sink::contract::Sink;
 use crate::sink::readable;
-use crate::sink::{DeliverError, Mark, Sink};
 use crate::stdio;
 
 /// The most events of one attempt.

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::consent::ConsentArgs;
-use super::exit::Exit;
+use super::exit_code::Exit;
 use super::output::{print, print_json, remark};
 use super::source::{caller, find};
 use super::table::{aligned, filled, table};

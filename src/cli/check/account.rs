@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::finding::{Finding, State};
-use crate::cli::exit::Exit;
+use crate::cli::exit_code::Exit;
 use crate::config::{BotConfig, KindConfig, SourceConfig};
 use crate::portal::methods::{account, bots};
 use crate::portal::{CallError, Caller};

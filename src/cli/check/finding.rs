@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cli::exit::Exit;
+use crate::cli::exit_code::Exit;
 use crate::cli::refused;
 use crate::portal::CallError;
 

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::finding::Finding;
-use crate::cli::exit::Exit;
+use crate::cli::exit_code::Exit;
 
 const SECRETS: &str = "secrets";
 const LISTEN: &str = "listen";

@@ -10,14 +10,14 @@ mod queue;
 mod record;
 mod source;
 mod state;
-
 use std::slice;
 
 use clap::Args;
+use finding::{Finding, State};
 use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 
-use super::exit::Exit;
+use super::exit_code::Exit;
 use super::output::{print, print_json, remark};
 use super::source::callers;
 use super::table::{aligned, table};
@@ -27,7 +27,6 @@ use crate::foreign_text::plain;
 use crate::relay::Callers;
 use crate::shutdown::Signals;
 use crate::{portal, sink};
-use finding::{Finding, State};
 
 /// How many sources or sinks are checked at once: many may share one portal's rate.
 const AT_ONCE: usize = 4;

@@ -1,11 +1,10 @@
 //! What the state file has on record of a source, held against the configuration: what would keep `run` from starting.
 
-use crate::cli::exit::Exit;
+use super::finding::Finding;
+use crate::cli::exit_code::Exit;
 use crate::config::{Config, SourceConfig};
 use crate::relay::{Callers, is_same_queue};
 use crate::store::{Report, Store, StoreError};
-
-use super::finding::Finding;
 
 const QUEUE: &str = "queue";
 

@@ -5,7 +5,7 @@ use super::account::{
 };
 use super::finding::{Finding, State};
 use super::{queue, record};
-use crate::cli::exit::Exit;
+use crate::cli::exit_code::Exit;
 use crate::config::{Config, KindConfig, SourceConfig};
 use crate::portal::Caller;
 use crate::relay::Callers;

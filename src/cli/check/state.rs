@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use super::finding::Finding;
-use crate::cli::exit::Exit;
+use crate::cli::exit_code::Exit;
 use crate::store::{self, Inspection, Report, Soundness, Store, StoreError};
 
 const FILE: &str = "file";

@@ -8,7 +8,7 @@ use super::filter::FilterArgs;
 use super::{counted, listed};
 use crate::cli::GlobalArgs;
 use crate::cli::consent::ConsentArgs;
-use crate::cli::exit::Exit;
+use crate::cli::exit_code::Exit;
 use crate::cli::output::print;
 use crate::shutdown::Signals;
 use crate::store::{Letter, Store};

@@ -5,11 +5,10 @@ mod filter;
 mod pretty;
 mod replay;
 mod show;
-
 use clap::{Args, Subcommand};
 
 use super::GlobalArgs;
-use super::exit::Exit;
+use super::exit_code::Exit;
 use super::spelling::time;
 use super::table::{aligned, filled, table};
 use crate::shutdown::Signals;

@@ -5,21 +5,20 @@
 mod judgement;
 #[cfg(test)]
 mod tests;
-
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use judgement::{Expected, Finding, Judgement, Kind};
 use serde_json::json;
 
 use super::GlobalArgs;
-use super::exit::Exit;
+use super::exit_code::Exit;
 use super::output::{print, print_raw_json};
 use super::spelling::{duration, now_ms, span};
 use crate::config::{self, ConfigError};
 use crate::health::Health;
 use crate::store::{Report, Store};
-use judgement::{Expected, Finding, Judgement, Kind};
 
 const NOTES: &str = "\
 Healthy is a daemon that runs and polls. A portal that does not answer and a sink that is down are not its illness, \

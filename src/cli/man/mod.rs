@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::{Args, Command, CommandFactory as _};
 
 use super::Cli;
-use super::exit::Exit;
+use super::exit_code::Exit;
 use super::output::print;
 
 const EXAMPLES: &str = "\

@@ -1,14 +1,14 @@
 //! `b24relay offset`: where each sink stands in a source's queue, and putting it elsewhere.
 
 mod skip;
-
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::consent::ConsentArgs;
-use super::exit::{Exit, SetupError, UsageError};
+use super::exit::{SetupError, UsageError};
+use super::exit_code::Exit;
 use super::loss::{self, Loss};
 use super::output::{print, print_json};
 use super::source::find;

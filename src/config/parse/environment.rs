@@ -4,14 +4,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::config::parse::table::Findings;
+use crate::config::parse::findings::Findings;
+use crate::config::parse::variable::PREFIX;
 use crate::config::parse::variable_names::{is_of_kubernetes, respelled};
-
-/// The origin that `config` gives to every value of this layer.
-pub(crate) const ORIGIN: &str = "the environment";
-
-/// What the name of every variable of ours begins with.
-pub(crate) const PREFIX: &str = "B24RELAY_";
 
 /// In bytes; every real name is shorter, and `config` would nest a table for each part of it.
 const LONGEST_NAME: usize = 256;
@@ -84,11 +79,6 @@ impl Environment {
             .ignore_empty(true)
             .source(Some(self.variables.clone()))
     }
-}
-
-/// The variable that sets `key`.
-pub(crate) fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.to_uppercase().replace('"', "").replace('.', "__"))
 }
 
 /// Refuses a path that a shell would have expanded; nothing does that to a path in a configuration.

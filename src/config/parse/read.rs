@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use config::Value;
 
+use crate::config::parse::findings::Findings;
 use crate::config::parse::leaf;
-use crate::config::parse::table::{Findings, Table};
+use crate::config::parse::table::Table;
 use crate::config::rules::crosscheck;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::section::delivery;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::config::error::ConfigError;
-use crate::config::parse::document::Lines;
+use crate::config::parse::lines::Lines;
 use crate::config::secrets::secret_file::is_utf16;
 
 /// Keys whose values are never secret; a line of any other key is not shown. None of them is the end of a key that

@@ -1,63 +1,16 @@
 //! Reads the merged tree table by table: a bad value is noted and reading goes on, and what is left
 //! when a table closes is unknown. So all violations come out in one round.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use config::{Value, ValueKind};
 
 use crate::config::error::Violation;
-use crate::config::parse::environment;
+use crate::config::parse::findings::Findings;
+use crate::config::parse::findings::place;
 use crate::config::parse::shown;
+use crate::config::parse::variable;
 use crate::config::parse::variable_names;
-
-/// What reading brought to light, shared by all tables of one tree.
-#[derive(Default, Debug)]
-pub(crate) struct Findings {
-    violations: RefCell<Vec<Violation>>,
-    notices: RefCell<Vec<Violation>>,
-    asked: RefCell<BTreeMap<String, Option<String>>>,
-}
-
-impl Findings {
-    /// Notes that the value at `key` breaks a rule.
-    pub(crate) fn report(&self, key: impl Into<String>, text: impl Into<String>) {
-        let violation = self.at(key.into(), text.into());
-        self.violations.borrow_mut().push(violation);
-    }
-
-    /// Notes what the operator should know about `key`, which breaks no rule.
-    pub(crate) fn notice(&self, key: impl Into<String>, text: impl Into<String>) {
-        let notice = self.at(key.into(), text.into());
-        self.notices.borrow_mut().push(notice);
-    }
-
-    fn at(&self, key: String, text: String) -> Violation {
-        let place = self.asked.borrow().get(&key).cloned().flatten();
-        Violation { key, text, place }
-    }
-
-    /// All notices, one line each, in the order they were found.
-    pub(crate) fn take_notices(&self) -> Vec<String> {
-        self.notices.take().iter().map(ToString::to_string).collect()
-    }
-
-    /// Every key that was asked for, given or not.
-    #[cfg(test)]
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.borrow().keys().cloned().collect()
-    }
-
-    /// All violations, in the order they were found.
-    pub(crate) fn into_violations(self) -> Vec<Violation> {
-        self.violations.into_inner()
-    }
-
-    fn ask(&self, key: &str, value: Option<&Value>) {
-        let place = value.and_then(|value| place(key, value));
-        self.asked.borrow_mut().insert(key.to_owned(), place);
-    }
-}
 
 /// One table of the tree. Keys are taken out as they are read.
 pub(crate) struct Table<'f> {
@@ -221,7 +174,7 @@ impl Table<'_> {
             let respelled = variable.and_then(|variable| variable_names::respelled(&variable));
             let suggestion = respelled.map_or_else(|| self.suggestion(key), |name| did_you_mean(&name));
             let text = format!("unknown key, {suggestion}");
-            self.findings.violations.borrow_mut().push(Violation { key: path, text, place });
+            self.findings.push(Violation { key: path, text, place });
         }
     }
 
@@ -255,7 +208,7 @@ pub(crate) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
 /// The first variable that set something of a value, if any did.
 fn variable(path: &str, value: &Value) -> Option<String> {
     match (value.origin(), &value.kind) {
-        (Some(environment::ORIGIN), _) => Some(environment::variable(path)),
+        (Some(variable::ORIGIN), _) => Some(variable::variable(path)),
         (_, ValueKind::Table(entries)) => {
             let entries: BTreeMap<_, _> = entries.iter().collect();
             entries.into_iter().find_map(|(key, value)| variable(&format!("{path}.{key}"), value))
@@ -266,18 +219,6 @@ fn variable(path: &str, value: &Value) -> Option<String> {
 
 /// Where a value was written. A table that only variables make up has no place of its own: then it is
 /// that of its first key that has one.
-fn place(path: &str, value: &Value) -> Option<String> {
-    match (value.origin(), &value.kind) {
-        (Some(environment::ORIGIN), _) => Some(format!("set by `{}`", environment::variable(path))),
-        (Some(origin), _) => Some(origin.to_owned()),
-        (None, ValueKind::Table(entries)) => {
-            let entries: BTreeMap<_, _> = entries.iter().collect();
-            entries.into_iter().find_map(|(key, value)| place(&format!("{path}.{key}"), value))
-        }
-        (None, _) => None,
-    }
-}
-
 fn empty() -> Value {
     Value::new(None, ValueKind::Table(config::Map::new()))
 }

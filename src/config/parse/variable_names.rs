@@ -1,7 +1,7 @@
 //! Names of variables that begin like ours: those that Kubernetes sets for a service called `b24relay`, and those
 //! with an `_` too few or too many.
 
-use crate::config::parse::environment::PREFIX;
+use crate::config::parse::variable::PREFIX;
 
 /// Tables of keys.
 const TABLES: [&str; 7] = ["DEAD_LETTERS", "DELIVERY", "HTTP", "JOURNAL", "LOG", "MEMORY", "RETENTION"];

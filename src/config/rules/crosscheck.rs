@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::TargetConfig;
+use crate::config::parse::findings::Findings;
 use crate::config::parse::shown;
-use crate::config::parse::table::Findings;
 use crate::config::rules::logins;
 use crate::config::rules::queues;
 use crate::config::section::portals::{self, PortalDraft};

@@ -1,8 +1,8 @@
 //! Rules for a source that uses the login of another one: there must be one, and its portal sets the pace.
 
+use crate::config::parse::findings::Findings;
 use crate::config::parse::leaf;
 use crate::config::parse::shown;
-use crate::config::parse::table::Findings;
 use crate::config::section::access::AccessDraft;
 use crate::config::section::source::{self, SourceDraft};
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::config::parse::findings::Findings;
 use crate::config::parse::shown;
-use crate::config::parse::table::Findings;
 use crate::config::secrets::secret_url::SecretUrl;
 use crate::config::section::access::AccessDraft;
 use crate::config::section::bot::KindDraft;

@@ -2,9 +2,9 @@
 
 use config::Value;
 
-use crate::config::parse::environment;
 use crate::config::parse::leaf;
 use crate::config::parse::table::Table;
+use crate::config::parse::variable;
 use crate::config::secrets::secret_file;
 use crate::config::secrets::secret_file::{SecretFiles, Shows};
 use crate::config::secrets::secret_line;
@@ -129,7 +129,7 @@ pub(crate) fn refuse_exposed(table: &Table<'_>, key: &str, url: &SecretUrl) {
 
 /// Quotation marks inside those of TOML were meant.
 fn value_quotes<T: SecretValue>(value: &Value) -> Option<Quotes> {
-    let is_typed_raw = value.origin() == Some(environment::ORIGIN);
+    let is_typed_raw = value.origin() == Some(variable::ORIGIN);
     (is_typed_raw || T::QUOTES == Quotes::Slip).then_some(T::QUOTES)
 }
 
@@ -160,6 +160,16 @@ fn plain(text: &str, quotes: Option<Quotes>) -> Result<&str, String> {
     }
     secret_line::refuse_invisible(text)?;
     Ok(text)
+}
+
+impl SecretText {
+    /// The token in the bytes of a file: one line, besides comments, and what editors put around it.
+    ///
+    /// # Errors
+    /// Says what is wrong without repeating any of it.
+    pub fn read(bytes: Vec<u8>) -> Result<Self, String> {
+        token_of_file(bytes)
+    }
 }
 
 /// The token in the bytes of a file.

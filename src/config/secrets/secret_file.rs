@@ -10,6 +10,7 @@ use config::Value;
 
 use crate::config::parse::environment;
 use crate::config::parse::shown;
+use crate::config::parse::variable;
 use crate::config::secrets::secret_line;
 use crate::config::secrets::webhook_url::WebhookUrl;
 
@@ -58,7 +59,7 @@ impl SecretFiles {
 
     /// The secret `value` was written without a file of its own.
     pub(crate) fn note_inline(&self, value: &Value) {
-        if value.origin().is_some_and(|origin| origin != environment::ORIGIN) {
+        if value.origin().is_some_and(|origin| origin != variable::ORIGIN) {
             self.is_inline.set(true);
         }
     }

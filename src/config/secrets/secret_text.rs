@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::config::secrets::secret;
-
 /// A secret of a kind that never has quotation marks of its own, such as a bearer token (RFC 6750).
 pub(crate) struct Token(pub(crate) SecretText);
 
@@ -15,14 +13,6 @@ impl SecretText {
     /// Keeps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
-    }
-
-    /// The token in the bytes of a file: one line, besides comments, and what editors put around it.
-    ///
-    /// # Errors
-    /// Says what is wrong without repeating any of it.
-    pub fn read(bytes: Vec<u8>) -> Result<Self, String> {
-        secret::token_of_file(bytes)
     }
 
     /// The text itself, for the request alone.

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use crate::config::parse::choice::Plan;
+use crate::config::parse::findings::Findings;
 use crate::config::parse::leaf;
 use crate::config::parse::shown;
-use crate::config::parse::table::{Findings, Table};
+use crate::config::parse::table::Table;
 use crate::config::secrets::secret_url::SecretUrl;
 use crate::config::section::source::SourceDraft;
 use crate::config::{PortalConfig, RateConfig};

@@ -173,7 +173,7 @@ fn read_rotate(table: &mut Table<'_>, is_given: bool) -> Option<RotateConfig> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::parse::table::Findings;
+    use crate::config::parse::findings::Findings;
 
     /// Keeps [`keys_of`] and what is read for each type in step.
     #[test]

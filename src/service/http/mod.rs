@@ -2,5 +2,6 @@
 
 pub mod access;
 pub mod guesses;
-pub mod server;
+pub mod listener;
+pub mod routes;
 pub mod surface;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use tokio::sync::watch;
 
 use crate::config::HttpConfig;
-use crate::service::View;
-use crate::service::http::server::Server;
+use crate::service::http::access::Access;
+use crate::service::http::listener::Server;
 
 /// See the top of this file. Clones share everything.
 #[derive(Clone, Default)]
@@ -39,14 +40,17 @@ impl Surface {
         });
     }
 
-    /// Answers whoever asks, for ever.
-    pub async fn serve(&self, view: &View) {
+    /// Answers whoever asks with what `router` makes, for ever.
+    pub async fn serve(&self, router: impl Fn(Access) -> Router) {
         let mut servers = self.0.subscribe();
         loop {
             let server = servers.borrow_and_update().clone();
             let answering = async {
                 match server {
-                    Some(server) => server.run(view.clone()).await,
+                    Some(server) => {
+                        let router = router(server.access());
+                        server.run(router).await;
+                    }
                     None => std::future::pending().await,
                 }
             };

@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::health::Health;
-use crate::service::View;
 use crate::service::page::flows;
 use crate::service::page::glimpses::Glimpse;
+use crate::service::page::markup::words;
 use crate::service::page::troubles::Trouble;
 use crate::service::signals::health::{self, Condition};
+use crate::service::view::View;
 use crate::spelling::{ago, size, time};
 use crate::store::GraveReport;
 
@@ -85,15 +86,6 @@ fn verdict(headline: &str, class: &str, reasons: &[String]) -> Markup {
         section class={ "verdict " (class) } {
             h2 { (headline) }
             @if !reasons.is_empty() { ul { @for reason in reasons { li { (words(reason)) } } } }
-        }
-    }
-}
-
-/// A sentence as people read it, with what stands in backticks set apart.
-pub fn words(text: &str) -> Markup {
-    html! {
-        @for (index, part) in text.split('`').enumerate() {
-            @if index % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }

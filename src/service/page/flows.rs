@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth, SourceState};
-use crate::service::View;
 use crate::service::page::charts::{LATENCY, RATE};
-use crate::service::page::document::words;
 use crate::service::page::history::RATE_KNOWN_AFTER;
+use crate::service::page::markup::words;
+use crate::service::view::View;
 use crate::spelling::{age, ago, size, span, until};
 use crate::store::{GapReport, SourceReport};
 

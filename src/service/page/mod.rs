@@ -5,4 +5,5 @@ pub mod document;
 pub mod flows;
 pub mod glimpses;
 pub mod history;
+pub mod markup;
 pub mod troubles;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::foreign_text::plain;
 use crate::health::{Grade, Health, SourceState};
-use crate::service::View;
+use crate::service::view::View;
 use crate::spelling::span;
 use crate::store::StoreError;
 use crate::wall_clock;

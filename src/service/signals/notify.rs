@@ -10,8 +10,8 @@ use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error};
 
-use crate::service::View;
 use crate::service::signals::health;
+use crate::service::view::View;
 
 /// How often the word on what goes on is renewed.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);

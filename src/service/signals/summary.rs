@@ -6,8 +6,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{debug, info};
 
 use crate::health::Health;
-use crate::service::View;
 use crate::service::signals::health;
+use crate::service::view::View;
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(3600);

@@ -6,7 +6,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
@@ -14,48 +14,14 @@ use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
 use tracing::warn;
 
-use crate::config::CompressConfig;
 use crate::failpoint;
+use crate::sink::file::format::Format;
 use crate::sink::file::place::{folder_of, is_own, open_own, sync_folder};
 use crate::sink::file::rotation::{Past, UNFINISHED};
 
 const BUFFER: usize = 64 * 1024;
 
-/// How a file is compressed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
-    Gzip,
-    Zstd,
-}
-
 impl Format {
-    /// Every format there is.
-    pub const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
-
-    /// The one that the configuration asks for.
-    pub fn of(config: CompressConfig) -> Option<Self> {
-        match config {
-            CompressConfig::None => None,
-            CompressConfig::Gzip => Some(Self::Gzip),
-            CompressConfig::Zstd => Some(Self::Zstd),
-        }
-    }
-
-    /// What is behind the name of a compressed file.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::Gzip => ".gz",
-            Self::Zstd => ".zst",
-        }
-    }
-
-    fn magic(self) -> &'static [u8] {
-        match self {
-            Self::Gzip => &[0x1f, 0x8b],
-            Self::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
-        }
-    }
-
     /// By how `file` begins, whoever made it; `None` when it is plain.
     pub fn sniff(mut file: &File) -> io::Result<Option<Self>> {
         let mut begin = Vec::new();
@@ -71,13 +37,6 @@ impl Format {
             Self::Gzip => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file))),
             Self::Zstd => Box::new(BufReader::with_capacity(BUFFER, zstd::Decoder::new(file)?)),
         })
-    }
-
-    /// Where the compressed form of `path` is.
-    pub fn beside(self, path: &Path) -> PathBuf {
-        let mut name = path.as_os_str().to_owned();
-        name.push(self.suffix());
-        name.into()
     }
 
     fn copy(self, mut plain: &File, compressed: &File) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::sink::file::compression::Format;
+use crate::sink::file::format::Format;
 use crate::sink::file::mark::FileMark;
 use crate::sink::file::open_file::{open_outside, open_past};
 use crate::sink::file::rotation::Past;

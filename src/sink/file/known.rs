@@ -12,7 +12,7 @@ use std::io::{self, BufRead as _, ErrorKind, Read as _};
 use tracing::warn;
 
 use crate::event::{EventId, Queue};
-use crate::sink::Mark;
+use crate::sink::contract::Mark;
 use crate::sink::file::compression::reader_at;
 use crate::sink::file::files::{Files, Start};
 use crate::sink::file::mark::FileMark;

@@ -11,7 +11,8 @@ use std::os::unix::fs::MetadataExt as _;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::sink::file::compression::{Format, reader_at};
+use crate::sink::file::compression::reader_at;
+use crate::sink::file::format::Format;
 
 /// How much of a file's beginning counts: an id and something of what is behind it.
 const HEAD_MAX: u64 = 512;

@@ -2,6 +2,7 @@
 
 pub mod compression;
 pub mod files;
+pub mod format;
 pub mod known;
 pub mod mark;
 pub mod open_file;

@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 use tracing::warn;
 
 use crate::failpoint;
-use crate::sink::file::compression::Format;
+use crate::sink::file::format::Format;
 use crate::sink::file::place::{
     Identity, create_parents, identity_at, open_own, refuse_planted, sync_folder,
 };

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 
 use crate::config::RotateConfig;
 use crate::failpoint;
-use crate::sink::file::compression::Format;
+use crate::sink::file::format::Format;
 use crate::sink::file::place::{folder_of, is_own, rename_new};
 
 /// Six digits; a second with more rotations lends from the next one.

@@ -20,15 +20,18 @@ use crate::config::{FileConfig, RotateConfig};
 use crate::event::{Event, EventId, Queue};
 use crate::failpoint;
 use crate::shutdown::Signals;
-use crate::sink::file::compression::{self, Format};
+use crate::sink::contract::DeliverError;
+use crate::sink::contract::Mark;
+use crate::sink::contract::Sink;
+use crate::sink::file::compression;
 use crate::sink::file::files::Files;
+use crate::sink::file::format::Format;
 use crate::sink::file::known::{self, KnownLines, QueueTag, tag_of};
 use crate::sink::file::mark::FileMark;
 use crate::sink::file::open_file::{Doubt, OpenFile};
 use crate::sink::file::place::{cautions, follow, identity_at, sync_folder};
 use crate::sink::file::rotation::{self, Naming, Past, Turn};
 use crate::sink::file::tidying::{Rules, Tidier};
-use crate::sink::{DeliverError, Mark, Sink};
 
 /// What a line needs besides its payload, generously.
 const LINE_OVERHEAD: usize = 160;

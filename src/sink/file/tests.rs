@@ -13,9 +13,10 @@ use tempfile::TempDir;
 use crate::config::{CompressConfig, FileConfig, RotateConfig};
 use crate::event::{Event, EventId, Queue};
 use crate::shutdown::Signals;
-use crate::sink::Mark;
-use crate::sink::Sink as _;
-use crate::sink::file::compression::{self, Format};
+use crate::sink::contract::Mark;
+use crate::sink::contract::Sink as _;
+use crate::sink::file::compression;
+use crate::sink::file::format::Format;
 use crate::sink::file::sink::FileSink;
 
 /// A folder with the file of a sink that is started again and again.

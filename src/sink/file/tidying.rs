@@ -11,7 +11,8 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use crate::failpoint;
-use crate::sink::file::compression::{self, Format};
+use crate::sink::file::compression;
+use crate::sink::file::format::Format;
 use crate::sink::file::place::sync_folder;
 use crate::sink::file::rotation::{Naming, Past, Rotated};
 

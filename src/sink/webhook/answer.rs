@@ -9,13 +9,13 @@ use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
-use super::DeliverError;
 use super::hidden::Hidden;
 use super::outcome::outcome;
 use crate::config::{Outcome, OutcomesConfig, WebhookConfig};
 use crate::foreign_text::{shown, shown_cut};
 use crate::http_client;
-use crate::sink::QUOTATION;
+use crate::sink::contract::DeliverError;
+use crate::sink::contract::QUOTATION;
 
 /// How much of an answer is read, so that the connection can serve again.
 const READ_MAX: usize = 64 * 1024;

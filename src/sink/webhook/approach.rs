@@ -8,19 +8,17 @@ use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap};
 use reqwest::{Client, Request, RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::DeliverError;
 use super::answer::let_go;
-use super::authorization::{Authorization, Shown};
+use super::authorization::Authorization;
+use super::credential::Shown;
 use super::encoding::encode;
 use super::hidden::Hidden;
 use super::trouble::{Trouble, trouble};
-use crate::config::{
-    CompressConfig, PrivateNetworks, ProxyConfig, SecretUrl, TlsConfig, TlsVersion, WebhookConfig,
-};
-use crate::http_client::{self, NamedProxy, Networks, Pool, Route, Via};
-
-/// Less than most receivers and what stands before them allow; where it is not, the request is sent again at once.
-const IDLE_MAX: Duration = Duration::from_secs(30);
+use crate::config::{CompressConfig, WebhookConfig};
+use crate::http_client::{self, NamedProxy, Pool};
+use crate::sink::contract::DeliverError;
+use crate::sink::webhook::connection::pool;
+use crate::sink::webhook::connection::via;
 
 /// See the top of this file.
 pub(crate) struct Approach {
@@ -101,41 +99,6 @@ impl From<Trouble> for DeliverError {
             Trouble::Passing(reason) => Self::Transient { reason, wait: None },
             Trouble::Lasting(reason) => Self::Held { reason, wait: None },
         }
-    }
-}
-
-/// Connections to `url`, made as `config` says.
-///
-/// # Errors
-/// A text that says why TLS cannot be set up.
-pub(crate) fn pool(config: &WebhookConfig, url: &SecretUrl, timeout: Duration) -> Result<Pool, String> {
-    let TlsConfig { authorities, identity, min_version, .. } = config.tls.clone();
-    let route = Route {
-        authorities,
-        identity,
-        tls_min: min_version.map(TlsVersion::version),
-        via: via(config),
-        networks: networks(config),
-        http2: true,
-        idle_max: Some(IDLE_MAX),
-    };
-    Pool::try_new(url.expose(), timeout, route)
-}
-
-fn networks(config: &WebhookConfig) -> Networks {
-    match config.private_networks {
-        PrivateNetworks::Allow => Networks::All,
-        PrivateNetworks::Deny => Networks::Public,
-    }
-}
-
-/// A proxy of the environment does not tell where it leads, so it is not used where that must be known.
-fn via(config: &WebhookConfig) -> Via {
-    match &config.proxy {
-        ProxyConfig::Environment if networks(config) == Networks::Public => Via::Nothing,
-        ProxyConfig::Environment => Via::Environment,
-        ProxyConfig::None => Via::Nothing,
-        ProxyConfig::Url(url) => Via::Proxy(url.clone()),
     }
 }
 

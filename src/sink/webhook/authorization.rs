@@ -5,14 +5,10 @@ use tokio::time::Instant;
 
 use super::hidden::{Hidden, basic};
 use super::tokens::{Refusal, Tokens};
-use crate::config::{AuthConfig, SecretText, WebhookConfig};
-
-/// `Authorization`, for one request.
-pub(crate) struct Shown {
-    pub(crate) header: HeaderValue,
-    /// Another one may be had when it is refused: it was kept from earlier.
-    pub(crate) is_replaceable: bool,
-}
+use crate::config::{AuthConfig, WebhookConfig};
+use crate::sink::webhook::credential::Shown;
+use crate::sink::webhook::credential::bearer;
+use crate::sink::webhook::credential::header;
 
 /// See the top of this file.
 pub(crate) enum Authorization {
@@ -59,16 +55,4 @@ impl Authorization {
             Self::OAuth2(tokens) => tokens.take(Some(&refused.header), deadline).await.map(Some),
         }
     }
-}
-
-/// `Bearer TOKEN` (RFC 6750).
-pub(crate) fn bearer(token: &SecretText) -> Result<HeaderValue, String> {
-    header(&format!("Bearer {}", token.expose()))
-}
-
-pub(crate) fn header(text: &str) -> Result<HeaderValue, String> {
-    let header = HeaderValue::try_from(text);
-    let mut header = header.map_err(|_| "what `auth` says cannot stand in a header".to_owned())?;
-    header.set_sensitive(true);
-    Ok(header)
 }

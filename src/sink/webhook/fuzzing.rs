@@ -6,11 +6,11 @@ use std::time::Duration;
 use reqwest::{Body, Response};
 use tokio::runtime::{Builder, Runtime};
 
-use super::DeliverError;
 use super::answer::Judge;
 use super::hidden::Hidden;
 use crate::config::{SecretUrl, WebhookConfig};
 use crate::fuzzing::{Answer, MARK, assert_hides_the_mark};
+use crate::sink::contract::DeliverError;
 
 /// The most that a dead letter keeps, and that a receiver may ask us to wait.
 const ANSWER_MAX: usize = 4 * 1024;

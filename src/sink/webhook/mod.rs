@@ -5,6 +5,8 @@ mod answer;
 mod approach;
 mod authorization;
 mod cloud_event;
+mod connection;
+mod credential;
 mod encoding;
 mod format;
 #[cfg(any(test, fuzzing))]
@@ -27,7 +29,9 @@ use reqwest::header::CONTENT_TYPE;
 use crate::config::{BatchConfig, WebhookConfig};
 use crate::event::Event;
 use crate::shutdown::Signals;
-use crate::sink::{DeliverError, Mark, Sink};
+use crate::sink::contract::DeliverError;
+use crate::sink::contract::Mark;
+use crate::sink::contract::Sink;
 
 pub(in crate::sink) use approach::{knock, proxy_to};
 

@@ -10,13 +10,13 @@ use serde::Deserialize;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
-use super::DeliverError;
-use super::approach::pool;
-use super::authorization::{Shown, bearer, header};
+use super::connection::pool;
+use super::credential::{Shown, bearer, header};
 use super::hidden::{Hidden, basic};
 use super::trouble::{Trouble, trouble};
 use crate::config::{ClientConfig, SecretText, WebhookConfig};
 use crate::http_client::{self, BodyError, Pool};
+use crate::sink::contract::DeliverError;
 
 /// A token is a few kilobytes at most.
 const BODY_MAX: usize = 64 * 1024;

@@ -1,10 +1,6 @@
-//! The HTTP surface. It answers from what it can see and changes nothing; a limit on everything, as whoever can
-//! reach the port may ask.
+//! What the HTTP server answers. It changes nothing.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
@@ -15,123 +11,22 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Router, routing};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
 
-use crate::config::HttpConfig;
 use crate::foreign_text::{plain as on_one_line, visible, visible_json};
-use crate::service::View;
 use crate::service::http::access::{Access, Verdict};
 use crate::service::http::guesses::Guesses;
 use crate::service::metrics::exposition;
 use crate::service::metrics::scrape;
 use crate::service::page::document;
 use crate::service::signals::health;
-
-/// How many connections there may be at once. For one more the oldest is cut: who only holds on to connections keeps
-/// nobody from being answered.
-const CONNECTIONS_MAX: usize = 64;
-
-/// How long one may be kept, however busy it is.
-const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
-
-/// How long the head of a request may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// When the operating system has no more sockets for us.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::service::view::View;
 
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A server that listens already. Clones listen on the same.
-#[derive(Clone)]
-pub struct Server {
-    listener: Arc<TcpListener>,
-    address: SocketAddr,
-    config: HttpConfig,
-}
-
-impl PartialEq for Server {
-    /// The same for whoever asks.
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.listener, &other.listener) && self.config == other.config
-    }
-}
-
-impl Server {
-    /// Listens where `config` says.
-    ///
-    /// # Errors
-    /// Says where it cannot listen, and why.
-    pub async fn listen(config: &HttpConfig) -> Result<Self, String> {
-        let fail = |error| format!("http.listen: cannot listen on {}: {error}", config.listen);
-        let listener = TcpListener::bind(config.listen).await.map_err(fail)?;
-        let address = listener.local_addr().map_err(fail)?;
-        info!("the page, metrics and health are at http://{address}/");
-        if config.is_exposed() {
-            warn!(%address, "`http.listen` speaks plain http to other machines: put a proxy with TLS before it, or listen on 127.0.0.1");
-        }
-        Ok(Self { listener: Arc::new(listener), address, config: config.clone() })
-    }
-
-    /// One that listens on the same, if `config` wants that.
-    pub fn renewed(&self, config: &HttpConfig) -> Option<Self> {
-        let listens_there = config.listen == self.config.listen;
-        listens_there.then(|| Self { config: config.clone(), ..self.clone() })
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// `show_payloads`.
-    pub fn shows_payloads(&self) -> bool {
-        self.config.shows_payloads
-    }
-
-    /// Answers, for ever; connections end with it.
-    pub async fn run(self, view: View) {
-        let router = router(view, Access::new(self.config.token));
-        let (mut connections, mut by_age) = (JoinSet::new(), VecDeque::new());
-        loop {
-            let (stream, peer) = match self.listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    debug!(%error, "cannot accept a connection");
-                    sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            while connections.try_join_next().is_some() {}
-            by_age.retain(|connection: &AbortHandle| !connection.is_finished());
-            if by_age.len() >= CONNECTIONS_MAX
-                && let Some(oldest) = by_age.pop_front()
-            {
-                oldest.abort();
-            }
-            let router = router.clone().layer(Extension(peer));
-            by_age.push_back(connections.spawn(serve(stream, peer, router)));
-        }
-    }
-}
-
-async fn serve(stream: TcpStream, peer: SocketAddr, router: Router) {
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Ok(Err(error)) = timeout(CONNECTION_AGE_MAX, connection).await {
-        debug!(%peer, %error, "connection broken");
-    }
-}
-
-fn router(view: View, access: Access) -> Router {
+/// Everything that can be asked for of `view`, by those whom `access` lets in.
+pub fn router(view: View, access: Access) -> Router {
     let gate = Gate { view: view.clone(), access, guesses: Guesses::default() };
     Router::new()
         .route("/", routing::get(show_page))

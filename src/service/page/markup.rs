@@ -1,0 +1,12 @@
+//! Markup that several parts of the page use.
+
+use maud::{Markup, html};
+
+/// A sentence as people read it, with what stands in backticks set apart.
+pub fn words(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Everything that shows what can be seen: the server, the charts, the service manager, the log.
+
+use crate::service::http::routes;
+use crate::service::signals::notify::Notifier;
+use crate::service::signals::summary;
+use crate::service::view::{View, Witness};
+
+impl View {
+    /// Shows it to whoever asks, and to the service manager, for ever.
+    pub async fn show(&self) {
+        let Witness { figures, surface, .. } = &self.witness;
+        tokio::join!(
+            surface.serve(|access| routes::router(self.clone(), access)),
+            self.history.record(figures),
+            Notifier.run(self),
+            summary::run(self)
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! Where the relay reports, and what can be seen of it.
+
+use crate::service::http::listener::Server;
+use crate::service::http::surface::Surface;
+use crate::service::metrics::figures::Figures;
+use crate::service::page::glimpses::Glimpses;
+use crate::service::page::history::History;
+use crate::service::page::troubles::Troubles;
+use crate::service::signals::roster::Roster;
+use crate::service::signals::vitals::Vitals;
+use crate::store::{Lookout, Store};
+
+/// What the relay tells while it runs. Clones share everything.
+#[derive(Clone, Default)]
+pub struct Witness {
+    /// Counts.
+    pub figures: Figures,
+    /// Whether its loops turn.
+    pub vitals: Vitals,
+    /// What is in force.
+    pub roster: Roster,
+    /// The latest events, where they are to be shown.
+    pub glimpses: Glimpses,
+    /// Where all of it can be looked at.
+    pub surface: Surface,
+}
+
+impl Witness {
+    /// From now on it is looked at through `server`, if at all.
+    pub fn show_through(&self, server: Option<Server>) {
+        self.glimpses.show(server.as_ref().is_some_and(Server::shows_payloads));
+        self.surface.exchange(server);
+    }
+}
+
+/// Everything there is to look at. Clones share everything.
+#[derive(Clone)]
+pub struct View {
+    pub(in crate::service) witness: Witness,
+    pub(in crate::service) troubles: Troubles,
+    pub(in crate::service) history: History,
+    pub(in crate::service) lookout: Lookout,
+}
+
+impl View {
+    /// The view of a relay that runs on `store`.
+    pub fn new(store: &Store, witness: &Witness, troubles: &Troubles) -> Self {
+        Self {
+            witness: witness.clone(),
+            troubles: troubles.clone(),
+            history: History::default(),
+            lookout: store.lookout(),
+        }
+    }
+
+    /// Waits for the looks at the state file that are under way. There are none after it.
+    pub async fn close(&self) {
+        self.lookout.close().await;
+    }
+}

@@ -1,0 +1,49 @@
+//! How a file is compressed, and how such a file is called.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::CompressConfig;
+
+/// How a file is compressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    Gzip,
+    Zstd,
+}
+
+impl Format {
+    /// Every format there is.
+    pub const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
+
+    /// The one that the configuration asks for.
+    pub fn of(config: CompressConfig) -> Option<Self> {
+        match config {
+            CompressConfig::None => None,
+            CompressConfig::Gzip => Some(Self::Gzip),
+            CompressConfig::Zstd => Some(Self::Zstd),
+        }
+    }
+
+    /// What is behind the name of a compressed file.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Gzip => ".gz",
+            Self::Zstd => ".zst",
+        }
+    }
+
+    /// The bytes it begins with.
+    pub fn magic(self) -> &'static [u8] {
+        match self {
+            Self::Gzip => &[0x1f, 0x8b],
+            Self::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
+        }
+    }
+
+    /// Where the compressed form of `path` is.
+    pub fn beside(self, path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(self.suffix());
+        name.into()
+    }
+}

@@ -1,0 +1,44 @@
+//! Connections to a receiver or an authorization server, made as the configuration says.
+
+use std::time::Duration;
+
+use crate::config::{PrivateNetworks, ProxyConfig, SecretUrl, TlsConfig, TlsVersion, WebhookConfig};
+use crate::http_client::{Networks, Pool, Route, Via};
+
+/// Less than most receivers and what stands before them allow; where it is not, the request is sent again at once.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// Connections to `url`, made as `config` says.
+///
+/// # Errors
+/// A text that says why TLS cannot be set up.
+pub(crate) fn pool(config: &WebhookConfig, url: &SecretUrl, timeout: Duration) -> Result<Pool, String> {
+    let TlsConfig { authorities, identity, min_version, .. } = config.tls.clone();
+    let route = Route {
+        authorities,
+        identity,
+        tls_min: min_version.map(TlsVersion::version),
+        via: via(config),
+        networks: networks(config),
+        http2: true,
+        idle_max: Some(IDLE_MAX),
+    };
+    Pool::try_new(url.expose(), timeout, route)
+}
+
+fn networks(config: &WebhookConfig) -> Networks {
+    match config.private_networks {
+        PrivateNetworks::Allow => Networks::All,
+        PrivateNetworks::Deny => Networks::Public,
+    }
+}
+
+/// A proxy of the environment does not tell where it leads, so it is not used where that must be known.
+pub(crate) fn via(config: &WebhookConfig) -> Via {
+    match &config.proxy {
+        ProxyConfig::Environment if networks(config) == Networks::Public => Via::Nothing,
+        ProxyConfig::Environment => Via::Environment,
+        ProxyConfig::None => Via::Nothing,
+        ProxyConfig::Url(url) => Via::Proxy(url.clone()),
+    }
+}
