@@ -1,9 +1,9 @@
-//! A copy of the state file, also while a daemon writes to it.
+//! Copies the state file, even while a daemon writes to it.
 //!
-//! SQLite's backup, page for page, out of one read transaction: the copy is the state of one moment however
-//! long it takes, it holds up nobody, and how far it is can be told (`VACUUM INTO` does the first two, but
-//! writes every row anew, and syncs nothing). It gets its name when it was checked and is on the disk. A damaged state is
-//! copied as well, since a damaged copy is better than none; what is wrong with it is said.
+//! SQLite's backup API copies page by page from one read transaction. So the copy is the state of one moment however
+//! long it takes, it delays no other user of the file, and its progress can be reported. (`VACUUM INTO` does the first
+//! two, but writes every row again and syncs nothing.) The copy gets its name once it was checked and is on disk. A
+//! damaged state is copied as well, since a damaged copy is better than none, and the damage is reported.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -15,25 +15,25 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::inspection::Finding;
 use super::{StoreError, file, first, folder, neighbour, place, rows, schema, seal};
 
-/// Pages of one step; between two of them progress is told.
+/// How many pages one step copies. Progress is reported between two steps.
 const STEP_PAGES: i32 = 1024;
 
-/// A copy that was made.
+/// A finished copy.
 #[derive(Debug)]
 pub struct Copied {
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// What is wrong with the state, and so with its copy; empty when it is sound.
+    /// The damage in the state, and so in its copy; empty when it is sound.
     pub suspicions: Vec<String>,
 }
 
 /// See [`super::Store::backup`].
 ///
-/// The source is read with the rights of its owner, the copy belongs to whoever makes it.
+/// The source is read with the rights of its owner. The copy belongs to the user who makes it.
 pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
     let (source, suspicion) = place::visit(path, open)?;
     let target = &place::follow_folder(target).map_err(|error| refused(target, &error.to_string()))?;
-    // Reserves the name; until the copy is complete it is no state that anybody would take for one.
+    // This reserves the name. Until the copy is complete, nothing can mistake the file for a state.
     file::create_private(target).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => refused(target, "there is something of that name already"),
         _ => refused(target, &error.to_string()),
@@ -44,14 +44,15 @@ pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> R
         Ok(Copied { bytes: name(&draft, target)?, suspicions })
     });
     if copied.is_err() {
-        // Nothing else can be done about what cannot be removed; the error that counts is the first.
+        // Ignore files that cannot be removed: the first error is the one that counts.
         file::remove(&draft).ok();
         std::fs::remove_file(target).ok();
     }
     copied
 }
 
-/// The state, and what is wrong with it at first sight: that is copied nevertheless, and without a rule of ours.
+/// Opens the state, and returns the damage that is visible at once. A damaged state is copied nevertheless, without our
+/// checks.
 fn open(state: &Path) -> Result<(Connection, Option<String>), StoreError> {
     let source = file::open_to_read(state);
     match source.and_then(|source| schema::identify(&source, state).map(|_| source)) {
@@ -61,7 +62,7 @@ fn open(state: &Path) -> Result<(Connection, Option<String>), StoreError> {
     }
 }
 
-/// Fills the draft, and returns what is wrong with it.
+/// Fills the draft, and returns the damage found in it.
 fn fill(
     source: &Connection,
     path: &Path,
@@ -77,11 +78,11 @@ fn fill(
         .map_err(|error| refused(draft, &error.to_string()))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut copy = Connection::open_with_flags(draft, flags).map_err(fail)?;
-    // The read transaction begins with the first read, and holds the moment for all steps.
+    // The read transaction begins with the first read, and fixes the moment for all steps.
     source.execute_batch("BEGIN").map_err(fail)?;
     let _: Option<i64> = first(source, "PRAGMA schema_version").map_err(fail)?;
     steps(&Backup::new(source, &mut copy).map_err(fail)?, progress).map_err(fail)?;
-    // One file, with nothing beside it.
+    // The copy is one file, with nothing beside it.
     let alone = copy.pragma_update(None, "journal_mode", "DELETE").map_err(fail);
     seal::teach(&copy).map_err(fail)?;
     match alone.and_then(|()| schema::inspect(&copy, path)) {
@@ -95,7 +96,7 @@ fn fill(
 }
 
 fn steps(backup: &Backup<'_, '_>, progress: &mut impl FnMut(u32, u32)) -> rusqlite::Result<()> {
-    // Nobody else writes to either side, so that each step gets on: `Busy` would be an error.
+    // No other connection writes to either side, so each step makes progress: `Busy` would be an error.
     while backup.step(STEP_PAGES)? == StepResult::More {
         let so_far = backup.progress();
         let count = |pages| u32::try_from(pages).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The state file as a file: made whole before it has its name, and opened only when nothing beside it
+//! The state file as a file: it is complete before it gets its name, and it is opened only if nothing beside it
 //! contradicts it.
 
 use std::fs::{File, OpenOptions};
@@ -13,18 +13,18 @@ use super::lock::Lock;
 use super::{BUSY_TIMEOUT, StoreError, folder, neighbour, place, schema, seal, space, wal};
 use crate::failpoint;
 
-/// What SQLite may leave beside a file.
+/// The files that SQLite may leave beside a database.
 const NEIGHBOURS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// The shortest page of a database.
+/// The smallest page size of a database.
 const PAGE_MIN: u64 = 512;
 
-/// Makes the state file, readable by its owner alone, when there is none, or an empty one. It gets its name
-/// when it is complete, so that an empty file is never one that we have left.
+/// Creates the state file, readable only by its owner, if there is none or only an empty one. It gets its name when it
+/// is complete, so we never leave an empty file.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`], and [`StoreError::Damaged`] when what lies beside it contradicts it; whatever is
-/// there already is left alone.
+/// [`StoreError::Unavailable`], and [`StoreError::Damaged`] when a file beside it contradicts it. Existing files are
+/// left alone.
 pub fn create(path: &Path) -> Result<(), StoreError> {
     let fail = |doing, error| StoreError::from_io(path, doing, &error);
     wal::inspect(path)?;
@@ -53,18 +53,18 @@ fn fill(draft: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut connection = Connection::open_with_flags(draft, flags)?;
     seal::teach(&connection)?;
-    // Before the first table: later it takes a VACUUM.
+    // This must be set before the first table: later it takes a VACUUM.
     connection.pragma_update(None, "page_size", space::PAGE_BYTES)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     schema::migrate(&mut connection, 0)
 }
 
-/// A new file that its owner alone may read. A link at `path` is not followed: it counts as a file that is there.
+/// Creates a file that only its owner may read. A link at `path` is not followed: it counts as an existing file.
 pub fn create_private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(schema::MODE).open(path)
 }
 
-/// Removes the database at `path`, which nobody uses, if there is one.
+/// Removes the database at `path`, which no process uses, if there is one.
 pub fn remove(path: &Path) -> std::io::Result<()> {
     for suffix in NEIGHBOURS.iter().chain(&[""]) {
         match std::fs::remove_file(neighbour(path, suffix)) {
@@ -75,13 +75,15 @@ pub fn remove(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What is no page long is no database, and SQLite would take it for an empty one and delete its log. An
-/// empty file is a new one when it was made for us, and not when somebody has worked with it before. A header of a version that there is not would make it one that nobody may write, and one of another text encoding one that nobody may read.
+/// Refuses a file that SQLite would treat wrongly. A file shorter than one page is no database: SQLite would take it
+/// for an empty one and delete its log. An empty file is new if it was created for us, but not if it was used before. A
+/// header with an unknown version would make the file read-only, and one with another text encoding would make it
+/// unreadable.
 ///
 /// # Errors
 /// [`StoreError::Damaged`].
 pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
-    // It was looked at before it was opened.
+    // It was checked before it was opened.
     if is_in_use(path) {
         return Ok(());
     }
@@ -100,7 +102,7 @@ pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
     Err(StoreError::Damaged { path: path.to_owned(), detail })
 }
 
-/// Whether it is a database of a version other than the two that there are, or one of ours that is not in UTF-8
+/// Whether it is a database of a version other than the two known ones, or one of ours that is not in UTF-8
 /// (<https://www.sqlite.org/fileformat.html>, 1.3.3 and 1.3.13).
 fn has_odd_header(path: &Path) -> bool {
     let mut header = [0; 72];
@@ -112,18 +114,12 @@ fn has_odd_header(path: &Path) -> bool {
         && (is_odd_version || is_ours && header[56..60] != [0, 0, 0, 1])
 }
 
-/// Opens the file that [`create`] has looked at, to write to it.
-///
-/// # Errors
-/// See [`StoreError`].
+/// Opens the file that [`create`] has checked, for writing.
 pub fn open(path: &Path) -> Result<Connection, StoreError> {
     connect(path, path, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
-/// Opens the file to look at it, without changing anything.
-///
-/// # Errors
-/// See [`StoreError`].
+/// Opens the file for reading, without changing anything.
 pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     wal::inspect_beside(path)?;
     refuse_cut(path)?;
@@ -134,39 +130,27 @@ pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     connect(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-/// Opens what was found damaged, to copy it.
-///
-/// # Errors
-/// See [`StoreError`].
+/// Opens a file that was found damaged, to copy it.
 pub fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
     open_unchecked(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-/// Opens another connection to the file that this process has open and has looked at, to read beside it.
-///
-/// # Errors
-/// See [`StoreError`].
+/// Opens another connection for reading to the file, which this process has open and has checked.
 pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     connect(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-/// Whether the file has the newest layout already, so that a second process may work with it.
-///
-/// # Errors
-/// See [`StoreError`].
+/// Whether the file has the newest layout, so that a second process may use it.
 pub fn is_current(path: &Path) -> Result<bool, StoreError> {
     Ok(schema::identify(&open_to_read(path)?, path)? == schema::newest())
 }
 
-/// Opens the file as it is without its log, which is left as it is.
-///
-/// # Errors
-/// See [`StoreError`].
+/// Opens the file without its log, and leaves the log as it is.
 pub fn open_without_log(path: &Path) -> Result<Connection, StoreError> {
     let absolute = std::path::absolute(path).map_err(|error| StoreError::from_io(path, "find it", &error))?;
     let mut address = "file:".to_owned();
     for &byte in absolute.as_os_str().as_encoded_bytes() {
-        // What would end the path, or is no text, in SQLite's addresses.
+        // Escape the bytes that would end the path in SQLite's URIs, or that are not ASCII.
         match byte {
             b'?' | b'#' | b'%' | 0x80.. => address.extend(["%", &format!("{byte:02X}")]),
             _ => address.push(byte.into()),

@@ -1,7 +1,7 @@
-//! The second lock of a daemon, on the state file itself: nobody can replace that one without it being another file.
+//! The second lock of a daemon, on the state file itself. That file cannot be replaced without becoming another file.
 //!
-//! It is a lock of the kind that SQLite does not use (`flock`). Closing any handle of the state file would drop
-//! SQLite's own locks, which POSIX keeps by process: so it is taken before SQLite opens the file, and released after
+//! The lock is of a kind that SQLite does not use (`flock`). Closing any handle of the state file would drop SQLite's
+//! own locks, which POSIX keeps per process. So this lock is taken before SQLite opens the file, and released after
 //! SQLite has closed it.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -13,23 +13,22 @@ use rustix::fs::fstatfs;
 use super::in_use::is_in_use;
 use super::{StoreError, lock, place};
 
-/// Who holds it: that stood in the lock file.
+/// The name of an unknown holder: the known name was in the lock file.
 pub const HOLDER: &str = "another process, whose lock file was removed";
 
-/// File systems that make one kind of lock of both, so that we would lock out SQLite: NFS, SMB 1 to 3, 9P.
+/// File systems that turn both kinds of lock into one, so that we would lock out SQLite: NFS, SMB 1 to 3, 9P.
 const NETWORKS: [i64; 4] = [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
 
-/// See the top of this file.
 pub struct Guard {
     file: File,
     is_locked: bool,
 }
 
 impl Guard {
-    /// Takes the lock on the state file at `state`, which exists.
+    /// Takes the lock on the existing state file at `state`.
     pub fn acquire(state: &Path) -> Result<Self, StoreError> {
         let locked = || StoreError::Locked { path: state.to_owned(), holder: HOLDER.to_owned() };
-        // Opening it once more would drop the locks of SQLite in this process.
+        // Opening the file again would drop SQLite's locks in this process.
         if is_in_use(state) {
             return Err(locked());
         }
@@ -40,13 +39,13 @@ impl Guard {
     }
 
     fn try_acquire(state: &Path) -> io::Result<Option<Self>> {
-        // To write: in a container that is what makes it a file of its own.
+        // Open it for writing: in a container this gives it a separate copy of the file.
         let file = place::open(state, "", OpenOptions::new().read(true).write(true))?;
         let is_locked = may_be_locked(&file);
         Ok((!is_locked || lock::is_locked(&file)?).then_some(Self { file, is_locked }))
     }
 
-    /// Whether it keeps a second daemon away, whatever becomes of the lock file.
+    /// Whether it keeps a second daemon out, even if the lock file is removed.
     pub fn is_sufficient(&self) -> bool {
         self.is_locked
     }

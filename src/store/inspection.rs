@@ -1,4 +1,4 @@
-//! What `state check` shows: all of the state file, looked at from outside and within, changing nothing.
+//! The data of `state check`: a check of the whole state file, from outside and inside, that changes nothing.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,19 +10,19 @@ use serde::Serialize;
 use super::lock::Lock;
 use super::{StoreError, file, rows, schema, seal, wal};
 
-/// How many troubles of one kind are gone through.
+/// How many problems of one kind are looked for.
 const TROUBLES_MAX: usize = 20;
 
-/// How the state file is.
+/// The result of a check.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
-    /// The verdict on all of it.
+    /// The verdict on the whole file.
     pub soundness: Soundness,
-    /// Who runs on it, if anybody does.
+    /// The process that runs on it, if any.
     pub holder: Option<String>,
-    /// What was looked at.
+    /// The individual checks.
     pub findings: Vec<Finding>,
-    /// Where each source can go on with a new state file, as far as that can be read.
+    /// Where each source can continue with a new state file, if that can be read.
     pub offsets: BTreeMap<String, u64>,
 }
 
@@ -32,42 +32,42 @@ pub struct Inspection {
 pub enum Soundness {
     /// It can be used.
     Sound,
-    /// It cannot be trusted: leave with 74.
+    /// It cannot be trusted. Exit code 74.
     Damaged,
-    /// It is another program's, or a newer version's: leave with 78.
+    /// It belongs to another program or to a newer version. Exit code 78.
     Foreign,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// What.
+    /// The item that was checked.
     pub what: String,
-    /// How it is.
+    /// Its state.
     pub found: String,
-    /// What that means.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What a finding means.
+/// The verdict on a finding.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "is", content = "why")]
 pub enum Verdict {
-    /// As it must be.
+    /// It is as it must be.
     Ok,
     /// Nothing is wrong, but it is good to know.
     Noted(String),
-    /// Not as it must be, and why.
+    /// It is wrong, for this reason.
     Wrong(String),
 }
 
 impl Finding {
-    /// As it must be.
+    /// Creates a finding that is as it must be.
     pub fn ok(what: &str, found: impl Into<String>) -> Self {
         Self { what: what.to_owned(), found: found.into(), verdict: Verdict::Ok }
     }
 
-    /// Wrong when there are `troubles`.
+    /// Creates a finding that is wrong when there are `troubles`.
     pub fn judged(what: &str, found: impl Into<String>, troubles: &[String]) -> Self {
         let verdict = match troubles {
             [] => Verdict::Ok,
@@ -77,7 +77,7 @@ impl Finding {
         Self { verdict, ..Self::ok(what, found) }
     }
 
-    /// What is wrong, if anything is.
+    /// The problem, if there is one.
     pub fn trouble(self) -> Option<String> {
         match self.verdict {
             Verdict::Wrong(trouble) => Some(format!("{}: {trouble}", self.what)),
@@ -86,7 +86,7 @@ impl Finding {
     }
 }
 
-/// Looks at everything.
+/// Checks everything.
 pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     let mut findings = vec![permissions(path)];
     let holder = Lock::holder(path).map(|holder| holder.name);
@@ -95,7 +95,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
         Err(refusal) => return refused("file", refusal, findings, holder),
     };
     findings.push(log);
-    // One moment for all that is compared: a daemon may be writing.
+    // Compare everything at one moment: a daemon may be writing.
     connection.execute_batch("BEGIN").map_err(|error| StoreError::from_sqlite(path, &error))?;
     let layout = match schema::identify(&connection, path) {
         Ok(layout) => layout,
@@ -123,7 +123,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     Ok(Inspection { soundness, holder, findings, offsets })
 }
 
-/// What there is to say of a file that cannot be looked into.
+/// The result for a file that cannot be read.
 fn refused(
     what: &str,
     refusal: StoreError,
@@ -139,8 +139,8 @@ fn refused(
     Ok(Inspection { soundness, holder, findings, offsets: BTreeMap::new() })
 }
 
-/// The log, and the file with it. With one that cannot be trusted it is the file alone: SQLite would throw
-/// away what tells of the damage.
+/// Opens the file with its log. If the log cannot be trusted, opens the file alone: SQLite would throw away the
+/// evidence of the damage.
 fn open(path: &Path) -> Result<(Finding, Connection), StoreError> {
     const WHAT: &str = "write-ahead log";
     match wal::inspect_beside(path) {
@@ -197,7 +197,7 @@ fn structure(connection: &Connection, layout: u32) -> [Finding; 3] {
     ]
 }
 
-/// The first column of every row; an error is a line as well.
+/// The first column of every row; an error becomes a line as well.
 fn lines(connection: &Connection, sql: &str) -> Vec<String> {
     let select = || -> rusqlite::Result<Vec<String>> {
         connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
