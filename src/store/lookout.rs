@@ -1,5 +1,5 @@
-//! Looks at the state file from within the process that runs on it: a few at a time, and none any more when it
-//! is to be closed, as the last one to close it puts the log away.
+//! Reads the state file from within the process that runs on it. Only a few reads run at a time, and none once the file
+//! is to be closed, because the last connection that closes must be the one that removes the log.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::database::Files;
 use super::{Report, StoreError, report};
 use crate::blocking;
 
-/// How many looks there may be at once; others wait.
+/// The most reads at once; others wait.
 const LOOKS_MAX: u32 = 4;
 
-/// See the top of this file. Clones share everything.
+/// Reads reports from the state file. Clones share everything.
 #[derive(Clone)]
 pub struct Lookout {
     path: Arc<Path>,
@@ -26,10 +26,10 @@ impl Lookout {
         Self { path, files, permits: Arc::new(Semaphore::new(LOOKS_MAX as usize)) }
     }
 
-    /// What the state file holds.
+    /// Reads the contents of the state file.
     ///
     /// # Errors
-    /// As [`super::Store::report`], and when it has been closed.
+    /// [`StoreError::Unavailable`] when it has been closed, and the errors of [`super::Store::report`].
     pub async fn report(&self) -> Result<Report, StoreError> {
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
             let detail = "b24relay is stopping".to_owned();
@@ -37,7 +37,7 @@ impl Lookout {
         };
         let (path, files) = (Arc::clone(&self.path), self.files.clone());
         blocking::run(move || {
-            // What lies there instead is another state.
+            // A file that has replaced ours is another state.
             let report = files.map_or(Ok(()), |files| files.verify()).and_then(|()| report::read(&path));
             drop(permit);
             report
@@ -45,9 +45,9 @@ impl Lookout {
         .await
     }
 
-    /// Waits for the looks under way. There are none after it.
+    /// Waits for the reads in progress. There are none afterwards.
     pub async fn close(&self) {
-        // Whoever waits in front of us looks first.
+        // Earlier waiters come first.
         if let Ok(all) = self.permits.acquire_many(LOOKS_MAX).await {
             self.permits.close();
             drop(all);

@@ -1,12 +1,17 @@
-//! The state file: every line of SQL, and the lock that makes it ours alone.
+//! The state file: every line of SQL, and the lock that makes the file ours alone.
 //!
-//! Keeps I3: a commit is on the disk when it returns (WAL with `synchronous = FULL`). `place` finds the one file that a
-//! path leads to, `owner` works with its owner's rights, `lock` and `guard` keep a second daemon away, `database` checks that
-//! the file stays where it was opened. `lanes` holds the
-//! checkpoints, `pauses` ends their standstill, `sources` what is noted of sources, `skips` the events that a person has given up, `journal` events on their way, `dead_letters` those that
-//! have no way. A file that cannot be trusted is never used: `file` and `wal` look at it from outside, `schema`
-//! and `seal` from within, `page_check` at every page of a big one, `inspection` at all of it for a person; `backup` copies
-//! it, and `space` lets it shrink.
+//! Keeps I3: a commit is on disk when it returns (WAL with `synchronous = FULL`). A file that cannot be trusted is
+//! never used.
+//!
+//! Where to look:
+//! - `place` finds the one file that a path leads to, and `owner` works with its owner's rights.
+//! - `lock` and `guard` keep a second daemon out. `database` checks that the file stays where it was opened.
+//! - `lanes` has the checkpoints, and `pauses` pauses and resumes lanes. `sources` has the notes about sources, and
+//!   `skips` the events that the operator has given up.
+//! - `journal` has the events on their way, and `dead_letters` the rejected ones.
+//! - `file` and `wal` check the file from outside, `schema` and `seal` from inside, `page_check` every page of a big
+//!   one, and `inspection` all of it for the operator.
+//! - `backup` copies the file, and `space` lets it shrink.
 
 mod backup;
 mod database;
@@ -77,14 +82,14 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many idle connections that only read stay open.
 const READERS_MAX: usize = 4;
 
-/// Statements that stay prepared: more than there are in the paths of every event.
+/// How many statements stay prepared: more than the paths of events use.
 const STATEMENTS: usize = 32;
 
-/// Where the state lies.
+/// The place of the state.
 #[derive(Clone)]
 enum Disk {
     Real(Arc<Files>),
-    /// Nowhere; how long an access takes, or why it fails.
+    /// In memory only. The function says how long an access takes, or why it fails.
     Simulated(fn() -> Result<Duration, String>),
 }
 
@@ -97,40 +102,39 @@ impl Disk {
     }
 }
 
-/// The state file, open. Cheap to clone; work is done off the runtime's threads.
+/// The state file, open. Clones are cheap, and the work is done off the runtime's threads.
 #[derive(Clone)]
 pub struct Store {
-    /// Of a big file, while it runs.
+    /// The check of a big file, while it runs.
     page_check: Option<Arc<PageCheck>>,
-    /// Connections that only read, and that nobody uses now. Closed first: the last one to be closed puts the log away.
+    /// Idle connections that only read. They are closed first: the last connection that closes removes the log.
     readers: Arc<Mutex<Vec<Connection>>>,
     database: Arc<Mutex<Database>>,
     path: Arc<Path>,
     disk: Disk,
-    /// What was found wrong with it since it is open: then nothing is written any more.
+    /// Damage that was found while the file is open. Nothing is written after that.
     damage: Arc<OnceLock<String>>,
-    /// With the lock that the one process holds that polls; a command beside it has none.
+    /// Contains the lock of the one process that polls. A command beside it has none.
     waits: Option<Arc<Waits>>,
 }
 
 impl Store {
-    /// Opens the state file, creating it and its folder when they are missing, and locks it.
+    /// Opens the state file and locks it. The file and its folder are created when they are missing.
     ///
     /// # Errors
-    /// See [`StoreError`]; whatever is wrong, nothing that was there is overwritten.
+    /// See [`StoreError`]. No error overwrites anything that was there.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         visit_made(path, |state| Self::open_with(state, Some(Waits::new(Lock::acquire(state)?))))
     }
 
-    /// Opens the state file for a command that may work beside a running daemon, and keeps nobody from
-    /// starting one: it is for [`Store::keep`], [`Store::recall`] and [`Store::resume`], and leaves checkpoints
-    /// alone.
+    /// Opens the state file for a command that may work beside a running daemon, and that does not prevent the start of
+    /// one. It is for [`Store::keep`], [`Store::recall`] and [`Store::resume`], and leaves checkpoints alone.
     ///
     /// # Errors
-    /// As [`Store::open`]; [`StoreError::Locked`] only when an older program runs on it.
+    /// See [`Store::open`]; [`StoreError::Locked`] only when an older program uses the file.
     pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
         visit_made(path, |state| match Lock::acquire(state) {
-            // Held for the moment in which the layout may change.
+            // Held only while the layout may change.
             Ok(lock) => {
                 let store = Self::open_with(state, None)?;
                 lock.sign();
@@ -148,11 +152,11 @@ impl Store {
         }
         let guard = waits.as_ref().map(|_| Guard::acquire(path)).transpose()?;
         let mut connection = file::open(path)?;
-        // A command beside a daemon leaves the pages of a big file to that one.
+        // A command beside a daemon leaves the pages of a big file to the daemon.
         let pages = if space::is_small(path) { Pages::Checked } else { Pages::Unchecked };
         schema::prepare(&mut connection, path, pages)?;
         space::prepare(&connection, path)?;
-        // SQLite makes the log at the first use.
+        // SQLite creates the log at the first use.
         first::<u64>(&connection, "SELECT count(*) FROM source")
             .map_err(|error| StoreError::from_sqlite(path, &error))?;
         let files = Arc::new(Files::of(path, guard, waits.clone())?);
@@ -173,7 +177,7 @@ impl Store {
         Self { page_check: None, database, readers, path: path.into(), disk, damage, waits }
     }
 
-    /// Checks that the state file is still where it was opened, before the portal is let forget what is in it.
+    /// Checks that the state file is still where it was opened, before the portal may forget the events in it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] while it is not.
@@ -184,27 +188,27 @@ impl Store {
         }
     }
 
-    /// Something in the file is not what it must be.
+    /// The error for contents that are not as they must be.
     fn damaged(&self, detail: String) -> StoreError {
         StoreError::Damaged { path: self.path.to_path_buf(), detail }
     }
 
-    /// Somebody waits for the file because of `reason`, until what is returned is dropped: whoever looks at the
-    /// state learns of it.
+    /// Notes that a caller waits for the file because of `reason`, until the returned value is dropped. Readers of the
+    /// state see the note.
     #[must_use]
     pub fn wait(&self, reason: &StoreError) -> Option<Wait> {
         self.waits.as_ref().map(|waits| waits.begin(reason.to_string()))
     }
 
-    /// From where to look at it while this process runs on it.
+    /// A handle to read the file while this process runs on it.
     pub fn lookout(&self) -> Lookout {
         Lookout::new(Arc::clone(&self.path), self.disk.files())
     }
 
-    /// Where the state file is that `path` leads to, whether it exists yet or not.
+    /// The location of the state file that `path` leads to, whether it exists yet or not.
     ///
     /// # Errors
-    /// When that is no place for a state file; see [`StoreError`].
+    /// [`StoreError::Misplaced`] or [`StoreError::Unavailable`] when a state file cannot be there.
     pub fn locate(path: &Path) -> Result<PathBuf, StoreError> {
         place::visit(path, |state| Ok(state.to_owned()))
     }
@@ -212,7 +216,7 @@ impl Store {
     /// Checks that the state file at `path` is still there if it was ever used.
     ///
     /// # Errors
-    /// [`StoreError::Gone`]: a person decides whether to start anew.
+    /// [`StoreError::Gone`]: the operator decides whether to start with a new one.
     pub fn check_presence(path: &Path) -> Result<(), StoreError> {
         place::visit(path, |state| {
             let is_gone = matches!(state.try_exists(), Ok(false)) && !neighbour(state, "-wal").exists();
@@ -223,36 +227,30 @@ impl Store {
         })
     }
 
-    /// What the state file at `path` holds, read without the lock and without changing anything.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
+    /// Reads the contents of the state file at `path`, without the lock and without changing anything.
     pub fn report(path: &Path) -> Result<Report, StoreError> {
         place::visit(path, report::read)
     }
 
-    /// Looks at all of the state file at `path`, without the lock and without changing anything.
+    /// Checks all of the state file at `path`, without the lock and without changing anything.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; what is wrong otherwise is a finding.
+    /// [`StoreError::Unavailable`]. Every other problem is a finding.
     pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
         place::visit(path, inspection::inspect)
     }
 
-    /// Copies the state file at `path` to `target` as it is at one moment, beside a running daemon or without
-    /// one; tells `progress` how many pages are left of how many. The copy is checked and on the disk when
-    /// this returns; nothing is left of it when it cannot be. A damaged one is copied as well.
+    /// Copies the state file at `path` to `target` as it is at one moment, with or without a running daemon. Calls
+    /// `progress` with the number of pages that are left, and of all pages. The copy is checked and on disk when this
+    /// returns. If it fails, nothing is left of it. A damaged file is copied as well.
     ///
     /// # Errors
-    /// As [`Store::open`]; [`StoreError::Copy`] when there is something at `target` or it cannot be written.
+    /// [`StoreError::Copy`] when `target` exists or cannot be written, and the errors of [`Store::open`].
     pub fn backup(path: &Path, target: &Path, progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
         backup::copy(path, target, progress)
     }
 
-    /// Keeps `value` under `key`, whatever it means to whoever keeps it.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Stores `value` under `key`. Its meaning is up to the caller.
     pub async fn keep(&self, key: &str, value: &str) -> Result<(), StoreError> {
         let (key, value) = (key.to_owned(), value.to_owned());
         self.run(move |connection| {
@@ -266,10 +264,10 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Forgets what was kept under `key`; says whether there was anything.
+    /// Deletes the value of `key`. Returns whether there was one.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// [`StoreError::Unavailable`] when the file cannot be written.
     pub async fn forget(&self, key: &str) -> Result<bool, StoreError> {
         let key = key.to_owned();
         self.run(move |connection| connection.execute("DELETE FROM memory WHERE key = ?1", [key]))
@@ -277,10 +275,7 @@ impl Store {
             .map(|count| count > 0)
     }
 
-    /// What was kept under `key`, by whichever process.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// The value of `key`, which any process may have stored.
     pub async fn recall(&self, key: &str) -> Result<Option<String>, StoreError> {
         let key = key.to_owned();
         self.read(move |connection| {
@@ -291,7 +286,7 @@ impl Store {
         .await
     }
 
-    /// Runs `work`, which may write; on a thread that may block, when there is a disk.
+    /// Runs `work`, which may write. It runs on a thread that may block when there is a disk.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -305,7 +300,7 @@ impl Store {
         .await
     }
 
-    /// Runs `work`, which only reads, beside whoever writes.
+    /// Runs `work`, which only reads, beside a writer.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -345,7 +340,7 @@ impl Store {
         })
     }
 
-    /// Does `work` unless the file was found damaged; as slowly as the script says, when there is no disk.
+    /// Runs `work` unless the file was found damaged. Without a disk, it is as slow as the script says.
     async fn visit<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
@@ -364,7 +359,7 @@ impl Store {
     }
 }
 
-/// As [`place::visit`], and the folders above it are made.
+/// Like [`place::visit`], and creates the folders above the file.
 fn visit_made<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
     owner::as_owner(path, || {
         let above = place::follow(path).and_then(|state| folder::create(folder::of(&state)));
@@ -373,7 +368,7 @@ fn visit_made<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>)
     })
 }
 
-/// A neighbour of the state file: its path with `suffix` appended.
+/// The path of a file beside the state file: its path with `suffix` appended.
 fn neighbour(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -1,5 +1,5 @@
-//! A state in memory, for the simulation of the relay: it is as slow and as full as a script says, and can be
-//! looked at from beside, at once and undisturbed by that script.
+//! A state in memory, for the simulation of the relay. It is as slow and as full as a script says. It can also be read
+//! at once from beside, undisturbed by that script.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::{Disk, Store, StoreError, Tally};
 use crate::checkpoint::Checkpoint;
 use crate::event::Seq;
 
-/// What is on the disk of one source at one moment.
+/// The records of one source at one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct View {
     /// Each sink that has a checkpoint.
@@ -22,45 +22,39 @@ pub struct View {
     pub journal: BTreeMap<u64, (u64, u64)>,
     /// Each sink's dead letters: queue and id.
     pub dead_letters: BTreeSet<(String, String, u64)>,
-    /// As [`super::Reading::generation`].
+    /// See [`super::Reading::generation`].
     pub generation: u64,
-    /// As [`super::Reading::next`].
+    /// See [`super::Reading::next`].
     pub next: u64,
-    /// As [`super::Reading::confirmed`].
+    /// See [`super::Reading::confirmed`].
     pub confirmed: u64,
     /// Events that disappeared unconfirmed.
     pub stolen: u64,
-    /// From when to when each gap was, in Unix milliseconds by the portal's clock.
+    /// The start and end of each gap, in Unix milliseconds by the portal's clock.
     pub gaps: Vec<(i64, i64)>,
 }
 
-/// What is on the disk of one lane.
+/// The record of one lane.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LaneView {
-    /// What is settled.
+    /// The settled events.
     pub checkpoint: Checkpoint,
-    /// What became of it.
+    /// How they were settled.
     pub tally: Tally,
-    /// As [`super::LaneRecord::start_ms`].
+    /// See [`super::LaneRecord::start_ms`].
     pub start_ms: Option<i64>,
 }
 
 impl Store {
-    /// A state in memory, whose every access takes as long as `script` says, before the work and after it,
-    /// or fails as it says. It lives as long as the last clone: whoever drops all else has made a crash.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
+    /// Creates a state in memory. Every access takes as long as `script` says, before the work and after it, or fails
+    /// as it says. The state lives as long as the last clone: dropping everything else simulates a crash.
     pub fn simulated(script: fn() -> Result<Duration, String>) -> Result<Self, StoreError> {
         let path = Path::new(":memory:");
         let connection = schema::new_in_memory().map_err(|error| StoreError::from_sqlite(path, &error))?;
         Ok(Self::new(connection, path, Disk::Simulated(script), None))
     }
 
-    /// What is known of `source`, read at once.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Reads the records of `source` at once.
     pub fn view(&self, source: &str) -> Result<View, StoreError> {
         let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         view(&database.connection, source).map_err(|error| StoreError::from_sqlite(&self.path, &error))
