@@ -13,7 +13,7 @@ use rustix::fs::fstatfs;
 use super::in_use::is_in_use;
 use super::{StoreError, lock, place};
 
-/// The name of an unknown holder: the known name was in the lock file.
+/// The holder's name when it is not known, because it was in the lock file.
 pub const HOLDER: &str = "another process, whose lock file was removed";
 
 /// File systems that turn both kinds of lock into one, so that we would lock out SQLite: NFS, SMB 1 to 3, 9P.
@@ -39,7 +39,7 @@ impl Guard {
     }
 
     fn try_acquire(state: &Path) -> io::Result<Option<Self>> {
-        // Open it for writing: in a container this gives it a separate copy of the file.
+        // Open it for writing: in a container this makes it a separate file.
         let file = place::open(state, "", OpenOptions::new().read(true).write(true))?;
         let is_locked = may_be_locked(&file);
         Ok((!is_locked || lock::is_locked(&file)?).then_some(Self { file, is_locked }))

@@ -69,7 +69,7 @@ impl Drop for Borrowed {
             .and_then(|()| set_thread_res_gid(None, self.group, None))
             .and_then(|()| set_thread_groups(&self.groups));
         if is_back.is_err() {
-            // The thread would go on with unexpected rights. The kernel does not refuse this to root.
+            // Otherwise the thread would go on with unexpected rights. The kernel does not refuse this to root.
             std::process::abort();
         }
     }

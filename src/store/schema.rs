@@ -231,7 +231,7 @@ fn restrict_file(path: &Path) -> io::Result<()> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pages {
     Checked,
-    /// Only the pages of the rows that decide.
+    /// Only the pages of the tables that control deliveries and confirmations.
     Unchecked,
 }
 

@@ -9,8 +9,8 @@ use super::{StoreError, first};
 /// Up to this size a file is checked before the start, and rebuilt once if it cannot shrink.
 pub const SMALL_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The page size of a new file. A row of the journal is a hundred times as large as SQLite's default page, and each
-/// page costs two writes to the log, one to the file, and a read when its row is deleted.
+/// The page size of a new file. A row of the journal is about a hundred times as large as SQLite's default page, and
+/// each page costs two writes to the log, one to the file, and a read when its row is deleted.
 pub const PAGE_BYTES: u32 = 16 * 1024;
 
 /// How much one step returns to the disk: commits wait for it.

@@ -50,7 +50,8 @@ pub struct Ledger {
     disk: Disk,
     /// The settled events, and the counts and dead letters since the last commit began.
     progress: Progress,
-    /// How many events a crash would repeat, in no commit yet; `committing` counts those in the commit in progress.
+    /// How many events a crash would repeat that are in no commit yet. `committing` counts those in the commit in
+    /// progress.
     uncommitted: u64,
     committing: u64,
     /// When the oldest progress was made that is in no commit.

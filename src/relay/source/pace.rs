@@ -159,7 +159,7 @@ impl Pace {
                 self.limit.halve();
                 (self.retry.next_delay(), false)
             }
-            // Neither a token that is refused after its refresh nor a wrong request changes: the operator must act.
+            // Neither a token that was refreshed in vain nor a wrong request will ever work: the operator must act.
             Class::Operator
             | Class::Refresh
             | Class::Bug

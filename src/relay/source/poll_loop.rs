@@ -84,7 +84,7 @@ pub struct Source {
     needs_time: bool,
     /// When the portal answered last.
     answered_at: Option<Instant>,
-    /// How long the pause after that is.
+    /// The length of the pause after that answer.
     paused: Duration,
     /// Where the journal ended when the run began.
     start: Seq,

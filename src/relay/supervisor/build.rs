@@ -1,5 +1,5 @@
-//! Builds a source and its lanes from the records in the state file: where each continues, and how lanes end whose sink
-//! is no longer configured.
+//! Builds a source and its lanes from the records in the state file, which say where each continues. Also handles the
+//! lanes whose sink is no longer configured.
 
 use std::collections::HashMap;
 use std::sync::Arc;

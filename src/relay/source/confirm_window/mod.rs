@@ -10,8 +10,8 @@
 //! is an ordinary new event.
 //!
 //! A portal that was restored from a backup assigns numbers again. The window remembers every event in it and the last
-//! ones before it, which proves a restore: the same id has another date, or an id below known ones has a later date
-//! than theirs. The queue then begins its next generation.
+//! ones before it. They prove a restore when the same id has another date, or when a new id below known ones has a
+//! later date than theirs. The queue then begins its next generation.
 
 #[cfg(test)]
 mod tests;
