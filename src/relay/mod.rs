@@ -2,7 +2,7 @@
 //!
 //! Where to look:
 //! - `supervisor`: a task for each source; start, reload (SIGHUP) and end.
-//! - `source`: the poll loop of one queue. `poller` asks the portal, `preflight` checks what must hold before it
+//! - `source`: the poll loop of one queue. `poller` calls the portal, `preflight` makes the checks before a poll
 //!   confirms, `pace` chooses the pause, `confirm_window` knows which events may be confirmed.
 //! - `journal`: makes the events of polls durable. The lanes read them from it.
 //! - `lane`: one sink's way through one journal: `filter`, `schedule`, `limiter`, `committer`, and the handling of

@@ -26,7 +26,7 @@ pub struct Inspection {
     pub offsets: BTreeMap<String, u64>,
 }
 
-/// What can be done with a state file.
+/// Whether a state file can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Soundness {
