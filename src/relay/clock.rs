@@ -1,4 +1,5 @@
-//! The portal's clock between its answers: events carry its dates, so their age is told by it alone.
+//! The portal's clock, estimated between its answers. Events carry the portal's dates, so only this clock measures
+//! their age.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,24 +7,24 @@ use tokio::time::Instant;
 
 use crate::wall_clock;
 
-/// The last time that the portal told, carried on by our monotonic clock; before the portal has told any in this run,
-/// what this machine's own clock makes of it, which may have been set meanwhile.
+/// The last time that the portal reported, carried on by our monotonic clock. Until the portal has reported a time in
+/// this run, it is estimated from this machine's clock, which may have been set meanwhile.
 #[derive(Clone, Default)]
 pub struct PortalClock(Arc<Mutex<Known>>);
 
-/// What is known of it.
+/// The basis of the estimate.
 #[derive(Clone, Copy, Default)]
 struct Known {
-    /// The time there at an instant.
+    /// The portal's time in Unix milliseconds, and the instant at which it was valid.
     time: Option<(i64, Instant)>,
-    /// The portal has told it in this run.
+    /// The portal has reported its time in this run.
     is_told: bool,
     /// The portal has answered in this run, with or without a time.
     is_heard: bool,
 }
 
 impl PortalClock {
-    /// One that was ahead of this machine's by `skew_ms` in an earlier run, if it is known.
+    /// Creates a clock that was ahead of this machine's by `skew_ms` in an earlier run, if that is known.
     pub fn with_skew(skew_ms: Option<i64>) -> Self {
         let clock = Self::default();
         let presumed = |skew_ms| (wall_clock::now_ms().saturating_add(skew_ms), Instant::now());
@@ -31,42 +32,42 @@ impl PortalClock {
         clock
     }
 
-    /// The portal's answer that just came was given at `portal_ms`.
+    /// Notes that the answer that just came reported the time `portal_ms`.
     pub fn note(&self, portal_ms: i64) {
         *self.lock() = Known { time: Some((portal_ms, Instant::now())), is_told: true, is_heard: true };
     }
 
-    /// The portal's answer that just came did not tell the time.
+    /// Notes that the answer that just came reported no time.
     pub fn hear(&self) {
         self.lock().is_heard = true;
     }
 
-    /// Whether the portal has told the time in this run.
+    /// Whether the portal has reported its time in this run.
     pub fn is_told(&self) -> bool {
         self.lock().is_told
     }
 
-    /// Whether the portal has answered in this run: if it has not told the time by then, it tells none.
+    /// Whether the portal has answered in this run. If it has not reported its time by then, it never does.
     pub fn is_heard(&self) -> bool {
         self.lock().is_heard
     }
 
-    /// Whether its time is known from an earlier run at least.
+    /// Whether the portal's time is known, at least from an earlier run.
     pub fn is_known(&self) -> bool {
         self.lock().time.is_some()
     }
 
-    /// The present there, in Unix milliseconds.
+    /// The current time at the portal, in Unix milliseconds.
     pub fn now_ms(&self) -> i64 {
         self.at(Instant::now())
     }
 
-    /// The present by the portal's clock or by this machine's, whichever is earlier, in Unix milliseconds.
+    /// The current time by the portal's clock or by this machine's, whichever is earlier, in Unix milliseconds.
     pub fn earliest_ms(&self) -> i64 {
         self.now_ms().min(wall_clock::now_ms())
     }
 
-    /// What `instant` was or will be there, in Unix milliseconds.
+    /// The time at the portal at `instant`, past or future, in Unix milliseconds.
     pub fn at(&self, instant: Instant) -> i64 {
         let known = self.lock().time;
         let (told_ms, told_at) = known.unwrap_or_else(|| (wall_clock::now_ms(), Instant::now()));
@@ -76,7 +77,7 @@ impl PortalClock {
         told_ms.saturating_add(whole(since)).saturating_sub(whole(before))
     }
 
-    /// By how much it is ahead of this machine's, in milliseconds.
+    /// By how many milliseconds the portal's clock is ahead of this machine's.
     pub fn skew_ms(&self) -> i64 {
         self.now_ms().saturating_sub(wall_clock::now_ms())
     }

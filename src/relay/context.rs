@@ -1,4 +1,4 @@
-//! What all sources and lanes of a run share.
+//! State that all sources and lanes of a run share.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,37 +13,38 @@ use crate::service::Witness;
 use crate::shutdown::Signals;
 use crate::store::Store;
 
-/// Less than this is a handful of events, and more makes nothing faster.
+/// The limits of a share of memory. Less than the minimum holds only a handful of events; more than the maximum makes
+/// nothing faster.
 const MEMORY_MIN: usize = 16 * 1024;
 const MEMORY_MAX: usize = 4 * 1024 * 1024;
 
-/// Which source reads which queue: two readers of one would take each other's events.
+/// Which source reads which queue. Two readers of one queue would take each other's events.
 #[derive(Clone, Default)]
 pub struct Claims(pub Arc<Mutex<HashMap<String, String>>>);
 
 impl Claims {
-    /// The sources called `names` read nothing any more.
+    /// Releases the queues of the sources called `names`, which no longer read them.
     pub fn release(&self, names: &BTreeSet<String>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, holder| !names.contains(holder));
     }
 }
 
-/// What each source and each lane may take of what there is for all of them.
+/// How much of the common limits each source and each lane may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Shares {
-    /// Bytes of a source in the journal.
+    /// How many bytes one source may have in the journal.
     pub journal: u64,
-    /// Bytes of events in memory, for a lane and for the head of a source's journal.
+    /// How many bytes of events may be in memory, for one lane or for the head of one source's journal.
     pub memory: usize,
 }
 
 impl Shares {
-    /// Those of the sources and lanes of `config`.
+    /// The shares of the sources and lanes of `config`.
     pub fn of(config: &Config) -> Self {
         let lanes = |source: &SourceConfig| {
             config.sinks.iter().filter(|sink| sink.takes_source(&source.name)).count()
         };
-        // A lane holds its share, and reads as much again.
+        // A lane holds one share of events, and reads up to one more.
         let holders: usize = config.sources.iter().map(|source| 2 * lanes(source) + 1).sum();
         let whole = usize::try_from(config.delivery.memory_max).unwrap_or(usize::MAX);
         let memory = (whole / holders.max(1)).clamp(MEMORY_MIN, MEMORY_MAX);
@@ -52,7 +53,7 @@ impl Shares {
     }
 }
 
-/// What all sources of a run have in common.
+/// The context that all sources of a run have in common.
 #[derive(Clone)]
 pub struct Common {
     pub callers: Arc<Callers>,
@@ -62,7 +63,7 @@ pub struct Common {
     pub shares: Shares,
     pub store: Store,
     pub signals: Signals,
-    /// What stops a source's lanes before the source itself: it is polled on while they come to their end.
+    /// Stops a source's lanes before the source itself, which is polled until they have ended.
     pub lane_signals: Signals,
     pub until: Until,
     pub witness: Witness,
@@ -70,7 +71,7 @@ pub struct Common {
 }
 
 impl Common {
-    /// The way to the state file.
+    /// Access to the state file that retries until the disk accepts a write.
     pub fn disk(&self) -> Disk {
         Disk::new(&self.store, &self.signals, self.until)
     }

@@ -1,5 +1,5 @@
-//! What the engine finds around it: the configuration that it reads again, portals to poll, sinks to deliver
-//! to. A trait, as the simulation puts a world of its own there.
+//! Everything the engine gets from outside: the configuration that it reads again, portals to poll, sinks to deliver
+//! to. It is a trait because the simulation provides its own.
 
 use std::sync::Arc;
 
@@ -14,19 +14,19 @@ use crate::relay::portal_clients::Callers;
 use crate::shutdown::Signals;
 use crate::sink::{self, Sink};
 
-/// See the top of this file.
+/// Everything the engine gets from outside.
 #[async_trait]
 pub trait Surroundings: Send + Sync {
     /// Reads the configuration as it is written now.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// All problems found in it.
     async fn load(&self) -> Result<Config, ConfigError>;
 
-    /// What reads `queue` for `source`, which is one of those that `callers` were opened for.
+    /// Creates the reader of `queue` for `source`, which must be one of the sources that `callers` were opened for.
     ///
     /// # Errors
-    /// Says why it cannot be set up.
+    /// The reason why it cannot be set up.
     fn upstream(
         &self,
         source: &SourceConfig,
@@ -34,16 +34,16 @@ pub trait Surroundings: Send + Sync {
         callers: &Callers,
     ) -> Result<Box<dyn Upstream>, String>;
 
-    /// Makes the sink of `config`.
+    /// Builds the sink of `config`.
     ///
     /// # Errors
-    /// Says why it cannot be set up.
+    /// The reason why it cannot be set up.
     fn sink(&self, config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, String>;
 }
 
-/// The file and the network.
+/// The real configuration file and the real network.
 pub struct Real {
-    /// What flags say of the configuration.
+    /// Settings from the command line, which override the configuration file.
     pub overrides: Overrides,
 }
 
@@ -70,7 +70,7 @@ impl Surroundings for Real {
     }
 }
 
-/// Logs what the operator should change in a configuration that still works.
+/// Logs the settings that still work but that the operator should change.
 pub fn warn_of_notices(notices: &[String]) {
     for notice in notices {
         warn!(notice, "the configuration works, but should be changed");

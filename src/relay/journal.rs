@@ -1,7 +1,7 @@
-//! The journal of one source: what polls bring is made durable here, and read by the lanes at their own pace.
+//! The journal of one source. Polls append events to it durably, and lanes read it at their own pace.
 //!
-//! Keeps I3: an append is on the disk before the portal is asked for anything later. [`Journal`] is the polling
-//! side, [`Reader`] that of one lane: at the head it reads from memory, behind it from the state file.
+//! Keeps I3: an append is on disk before the portal is asked for anything later. [`Journal`] is the polling side,
+//! [`Reader`] is the side of one lane. At the head a lane reads from memory, behind the head from the state file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,38 +25,38 @@ use crate::wall_clock;
 /// How often settled events are deleted.
 const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often in a row: polling waits meanwhile.
+/// How many trims there may be in a row: polling waits for them.
 const TRIMS_MAX: u32 = 20;
 
-/// From which share of the bounds on a person is told, in percent.
+/// The share of a limit, in percent, from which on a warning is logged.
 const WARNING_PERCENT: u64 = 80;
 
-/// What an event takes in memory besides its payload, about.
+/// Approximate memory that an event takes besides its payload, in bytes.
 const ENTRY_BYTES: usize = 300;
 
-/// What the lanes need to know of the journal's end.
+/// The end of the journal, as the lanes see it.
 #[derive(Clone, Debug)]
 struct Head {
     /// The sequence number of the next event.
     end: Seq,
-    /// The last events, without holes up to the end.
+    /// The most recent events, without holes up to the end.
     recent: VecDeque<Arc<Entry>>,
     recent_bytes: usize,
-    /// Nothing else will be appended.
+    /// Nothing more will be appended.
     is_final: bool,
 }
 
-/// How far one lane has got, as the disk knows it.
+/// The progress of one lane, as the disk knows it.
 struct Follower {
     sink: String,
     committed: watch::Receiver<Seq>,
 }
 
-/// Why nothing more fits into a journal.
+/// Why a journal accepts no more events.
 pub struct Full {
-    /// The configured sink that is furthest behind, if it is one of those.
+    /// The configured sink that is furthest behind, unless a removed sink is further behind.
     pub sink: Option<String>,
-    /// For a person, with what to do.
+    /// The reason and the hint, for the operator.
     pub reason: String,
 }
 
@@ -64,7 +64,7 @@ pub struct Full {
 pub struct Journal {
     queue: Arc<Queue>,
     limits: JournalConfig,
-    /// How many bytes the source may have in the journal.
+    /// How many bytes this source may have in the journal.
     share: u64,
     /// How many bytes of events may be in memory for the lanes.
     memory: usize,
@@ -72,7 +72,8 @@ pub struct Journal {
     disk: Disk,
     head: watch::Sender<Head>,
     followers: Vec<Follower>,
-    /// Up to where the sinks have got that are no longer configured, if there are any: what is behind stays.
+    /// The first event that some removed sink (no longer configured) has not settled, if there is such a sink. Events
+    /// from there on are kept.
     removed: Option<Seq>,
     bytes: u64,
     trimmed_at: Option<Instant>,
@@ -80,8 +81,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// The journal of `queue`, which takes `bytes` and ends before `end`. What is behind `removed` is for sinks that are
-    /// no longer configured.
+    /// Creates the journal of `queue`, which takes `bytes` on disk and ends before `end`. Events from `removed` on are
+    /// kept for sinks that are no longer configured.
     pub fn new(queue: &Arc<Queue>, end: Seq, bytes: u64, removed: Option<Seq>, common: &Common) -> Self {
         let head = Head { end, recent: VecDeque::new(), recent_bytes: 0, is_final: false };
         Self {
@@ -100,7 +101,7 @@ impl Journal {
         }
     }
 
-    /// The side of the lane of `sink`, whose commits can be seen at `committed`.
+    /// Creates the reader of the lane of `sink`, whose commits are visible at `committed`.
     pub fn reader(&mut self, sink: &str, committed: watch::Receiver<Seq>) -> Reader {
         let cursor = *committed.borrow();
         self.followers.push(Follower { sink: sink.to_owned(), committed });
@@ -119,19 +120,19 @@ impl Journal {
         self.head.borrow().end
     }
 
-    /// Every configured sink has what lies before it.
+    /// Every configured sink has settled all events before this sequence number.
     pub fn delivered(&self) -> Seq {
         let committed = self.followers.iter().map(|follower| *follower.committed.borrow());
         committed.min().unwrap_or_else(|| self.end())
     }
 
-    /// The sink that is furthest behind, if any is.
+    /// The configured sink that is furthest behind, if any is behind.
     pub fn last_sink(&self) -> Option<&str> {
         let last = self.followers.iter().min_by_key(|follower| *follower.committed.borrow())?;
         (*last.committed.borrow() < self.end()).then_some(last.sink.as_str())
     }
 
-    /// Waits until every configured sink has everything; cut short when one has given up.
+    /// Waits until every configured sink has settled everything. Returns `CutShort` when a lane ends before that.
     pub async fn wait_delivered(&self) -> Settled {
         let end = self.end();
         for follower in &self.followers {
@@ -143,10 +144,7 @@ impl Journal {
         Settled::All
     }
 
-    /// Makes `events` durable, and how far the source has read with them.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Makes `events` durable, together with how far the source has read.
     pub async fn append(&mut self, events: Vec<Event>, reading: &Reading) -> Result<Settled, RelayError> {
         let generation = reading.generation;
         let queue = match generation {
@@ -168,10 +166,8 @@ impl Journal {
         Ok(Settled::All)
     }
 
-    /// Appends what sinks are to be told that is in no queue of the portal, unless it was told before.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Appends the event that tells sinks of the gap `number`, unless that was done before. No queue of the portal
+    /// contains such an event.
     pub async fn tell_gap(&mut self, number: u64) -> Result<Settled, RelayError> {
         let (store, source, queue) = (&self.store, &self.queue.source, &self.queue);
         let told = self.disk.persist("gap", || store.tell_gap(queue, number));
@@ -184,7 +180,7 @@ impl Journal {
         Ok(Settled::All)
     }
 
-    /// Lets the lanes have what is durable.
+    /// Publishes durable events to the lanes.
     fn publish(&self, events: Vec<Event>, end: Seq) {
         let memory = self.memory;
         self.head.send_modify(|head| {
@@ -202,25 +198,25 @@ impl Journal {
         });
     }
 
-    /// Has the lanes look around: the portal has told the time.
+    /// Wakes the lanes, because the portal has reported its time.
     pub fn wake(&self) {
         self.head.send_modify(|_| {});
     }
 
-    /// Nothing more will come: the lanes may leave when they have settled all there is.
+    /// Marks the journal as complete: lanes end once they have settled everything in it.
     pub fn finish(&self) {
         self.head.send_modify(|head| head.is_final = true);
     }
 
-    /// Why nothing more fits, if so. What lies before `open` is gone from the portal.
+    /// Why the journal accepts no more events, if so. The portal no longer has the events before `open`.
     pub async fn is_full(&mut self, open: Seq) -> Option<Full> {
         if self.bytes >= self.share {
-            // What is merely kept gives way.
+            // Delete the events that are kept only because of `journal.keep`.
             self.trim_to(open, Duration::ZERO).await;
         }
         let (bytes, max) = (self.bytes, self.share);
         let needed = self.needed();
-        // What is left is there because the portal has it, too: only polls let it go.
+        // The portal still has all remaining events. Only polls can confirm them, so polling must go on.
         if needed == self.end() {
             return None;
         }
@@ -253,7 +249,8 @@ impl Journal {
         Full { sink, reason }
     }
 
-    /// Deletes what every sink has and the portal has let go of, when it has been kept for long enough.
+    /// Deletes events that every sink has settled, that the portal no longer has, and that have been kept for long
+    /// enough.
     pub async fn trim(&mut self, open: Seq) {
         if self.trimmed_at.is_some_and(|at| at.elapsed() < TRIM_INTERVAL) {
             return;
@@ -262,7 +259,7 @@ impl Journal {
         self.trim_to(open, self.limits.keep).await;
     }
 
-    /// The first event that some sink has not got, a removed one included.
+    /// The first event that some sink has not settled, removed sinks included.
     fn needed(&self) -> Seq {
         self.removed.map_or(self.delivered(), |removed| removed.min(self.delivered()))
     }
@@ -283,7 +280,8 @@ impl Journal {
                 }
             }
         }
-        // As much as was deleted now will be written until the next trim, if events go on like that.
+        // Keep as much free space as was deleted now: that much will be written until the next trim if events keep
+        // coming at this rate.
         for _ in 0..TRIMS_MAX {
             match self.store.shrink(trimmed).await {
                 Ok(true) => {}
@@ -296,7 +294,8 @@ impl Journal {
         }
     }
 
-    /// A state file that cannot be read says nothing: the append will wait for the disk.
+    /// When the event at `seq` was received, in Unix milliseconds. Returns `None` when the state file cannot be read:
+    /// then the append will wait for the disk.
     async fn received_ms(&self, seq: Seq) -> Option<i64> {
         match self.store.received_ms(&self.queue.source, seq).await {
             Ok(received_ms) => received_ms,
@@ -308,7 +307,7 @@ impl Journal {
     }
 }
 
-/// What an entry takes in memory, about.
+/// Approximate memory that an entry takes, in bytes.
 pub fn size(entry: &Entry) -> usize {
     entry.event.data.get().len() + ENTRY_BYTES
 }
@@ -319,43 +318,40 @@ pub struct Reader {
     store: Store,
     disk: Disk,
     head: watch::Receiver<Head>,
-    /// The next event to be read.
+    /// The next event to read.
     cursor: Seq,
-    /// How many bytes one look at the file brings, about.
+    /// About how many bytes one read from the file returns.
     memory: usize,
 }
 
 impl Reader {
-    /// Whether there is something that was not read.
+    /// Whether there are events that were not read yet.
     pub fn has_more(&self) -> bool {
         self.cursor < self.head.borrow().end
     }
 
-    /// Whether nothing else will ever come.
+    /// Whether everything was read and nothing more will be appended.
     pub fn is_final(&self) -> bool {
         let head = self.head.borrow();
         head.is_final && self.cursor >= head.end
     }
 
-    /// Whether nothing else will be appended, read or not.
+    /// Whether nothing more will be appended. Some events may not have been read yet.
     pub fn is_finished(&self) -> bool {
         self.head.borrow().is_final
     }
 
-    /// How many bytes of events the lane may hold, about.
+    /// About how many bytes of events the lane may hold.
     pub fn memory(&self) -> usize {
         self.memory
     }
 
-    /// Reads from `cursor` on next.
+    /// Moves the reader back to `cursor`, if that is earlier.
     pub fn go_back_to(&mut self, cursor: Seq) {
         self.cursor = self.cursor.min(cursor);
     }
 
-    /// The next events; `None` when a stop came while the disk could not be read.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Reads the next events. Returns `None` when a stop came while the disk could not be read.
     pub async fn read(&mut self) -> Result<Option<Vec<Arc<Entry>>>, RelayError> {
         let recent = self.recent();
         let entries = match recent {
@@ -368,7 +364,7 @@ impl Reader {
         Ok(Some(entries))
     }
 
-    /// From memory, as far as it reaches back.
+    /// Reads from memory. Returns `None` when the memory does not reach back to the cursor.
     fn recent(&mut self) -> Option<Vec<Arc<Entry>>> {
         let head = self.head.borrow_and_update();
         let first = head.recent.front().map_or(head.end, |first| first.seq);
@@ -385,22 +381,22 @@ impl Reader {
         let (store, queue, cursor, memory) = (&self.store, &self.queue, self.cursor, self.memory);
         let read = self.disk.persist("journal", || store.read_journal(queue, cursor, memory));
         let Some((entries, end)) = read.await? else { return Ok(None) };
-        // Never beyond what was published: the rest would come twice.
+        // Never go beyond the published end: those events would come twice.
         let published = self.head.borrow().end;
         self.cursor = if end > cursor { end.min(published) } else { published };
         Ok(Some(entries.into_iter().filter(|entry| entry.seq < published).map(Arc::new).collect()))
     }
 
-    /// Waits until something was appended since the last look, or the end has come.
+    /// Waits until something was appended since the last read, or until the journal is complete.
     pub async fn changed(&mut self) {
-        // The journal is gone when the poll loop has failed, which ends the run.
+        // The sender is gone when the poll loop has failed, which ends the run.
         if self.head.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// Says that polling stops, and that it goes on: each once.
+/// Logs that polling stops, and that it continues, once each.
 #[derive(Default)]
 pub struct FullNotice {
     is_given: bool,

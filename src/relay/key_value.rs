@@ -1,11 +1,11 @@
-//! The state file behind what the portal room wants to know again after a restart.
+//! The key-value store of the portal's client, in the state file.
 
 use async_trait::async_trait;
 
 use crate::portal::Memory;
 use crate::store::Store;
 
-/// Keeps and recalls in the state file.
+/// Reads and writes the values in the state file.
 pub struct StoreMemory(pub Store);
 
 #[async_trait]
@@ -19,7 +19,7 @@ impl Memory for StoreMemory {
     }
 }
 
-/// For a command that works without a state file: it remembers nothing.
+/// A store for commands that work without a state file: it stores nothing.
 pub struct NoMemory;
 
 #[async_trait]

@@ -2,17 +2,18 @@
 //!
 //! Where to look:
 //! - `supervisor`: a task for each source; start, reload (SIGHUP) and end.
-//! - `source`: the poll loop of one queue. `poller` asks the portal, `preflight` checks what must hold before it
+//! - `source`: the poll loop of one queue. `poller` calls the portal, `preflight` makes the checks before a poll
 //!   confirms, `pace` chooses the pause, `confirm_window` knows which events may be confirmed.
-//! - `journal`: what polls bring is made durable here, and read by the lanes.
-//! - `lane`: one sink's way through one journal. `filter`, `schedule`, `limiter`, `committer`, and what becomes of
+//! - `journal`: makes the events of polls durable. The lanes read them from it.
+//! - `lane`: one sink's way through one journal: `filter`, `schedule`, `limiter`, `committer`, and the handling of
 //!   events that a sink rejects.
-//! - `context` and `outcome`: what all of them share, and how they end. `host`: everything the engine gets from outside.
-//! - `portal_clients`, `clock`, `key_value`, `state_retry`: one thing each.
+//! - `context`: state that all of them share. `outcome`: how they end. `host`: everything the engine gets from outside.
+//! - `portal_clients`: the clients of the portals' API. `clock`: the portal's time. `key_value`: the client's store.
+//!   `state_retry`: waits for a disk that refuses a write.
 //! - `replay`: delivers dead letters, apart from all this.
 //!
 //! Keeps I6: nothing here relies on an orderly end; a stop is a courtesy to the operator. Keeps G9: no answer of a
-//! portal or a receiver ends a daemon, at its start or later; what is refused is parked and tried again.
+//! portal or a receiver ends a daemon, at its start or later. A refused source is parked and retried.
 
 mod clock;
 mod context;
@@ -49,13 +50,13 @@ pub use replay::{Replay, Replayed};
 pub use supervisor::queue_identity::{adopt, is_same_queue};
 use supervisor::tasks::{Hangup, Supervisor};
 
-/// What idle loops need to notice a stop: without any grace at all they are not cut short either.
+/// How long idle loops may take to notice a stop. They get this time even if the grace period is zero.
 const NOTICE: Duration = Duration::from_millis(500);
 
-/// Runs every source of `config` until it is over.
+/// Runs every source of `config` until the run is over.
 ///
 /// # Errors
-/// See [`RelayError`]. What a source or a sink meets on its way is no error: it is waited out.
+/// See [`RelayError`]. A failing source or sink is not an error: it is retried.
 pub async fn run(
     config: &Config,
     store: &Store,
@@ -67,10 +68,7 @@ pub async fn run(
     run_through(config, common, Hangup::Nudges).await
 }
 
-/// The same for a daemon that reloads its configuration at SIGHUP, with these `overrides`.
-///
-/// # Errors
-/// As [`run`].
+/// Like [`run`], for a daemon that reloads its configuration on SIGHUP, with these `overrides`.
 pub async fn run_reloading(
     config: &Config,
     store: &Store,
@@ -102,7 +100,7 @@ async fn run_through(config: &Config, common: Common, hangup: Hangup) -> Result<
         ending = supervisor.run(hangup) => ending,
         () = grace_is_over => Ok(Ending::CutShort),
     };
-    // Whatever the grace: a pair issued and not kept would be a login lost.
+    // Wait for this whatever the grace period is: a token pair that was issued and not stored would be a lost login.
     supervisor.common.callers.rest().await;
     ending
 }
@@ -135,7 +133,8 @@ async fn common(
     })
 }
 
-/// A variable of the environment that names no usable proxy is a mistake in the configuration: no portal has a say in it.
+/// Refuses a proxy variable of the environment that names no usable proxy. That is a mistake in the configuration,
+/// which no portal can cause.
 fn refuse_unusable_proxies(config: &Config) -> Result<(), RelayError> {
     for source in &config.sources {
         let usable = proxy_to(source.portal());

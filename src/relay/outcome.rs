@@ -5,9 +5,9 @@ use crate::store::StoreError;
 /// When a run is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Until {
-    /// When a stop is asked for.
+    /// When a stop is requested.
     Stopped,
-    /// When every queue has been read to its end and delivered, or cannot be.
+    /// When every queue has been read to its end and delivered, or when that has turned out to be impossible.
     Drained,
 }
 
@@ -16,16 +16,16 @@ pub enum Until {
 pub enum Ending {
     /// Everything that was read is settled.
     Clean,
-    /// Some events were left for the next run: they are still in the portal's queue.
+    /// Some events were left for the next run: they are in the journal or still in the portal's queue.
     CutShort,
-    /// The portal refused a source in a way that needs a person. Only a drain ends so.
+    /// The portal refused a source, and the operator must act. Only a drain ends this way.
     Refused,
 }
 
-/// What ends the whole process.
+/// An error that ends the whole process.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// A sink that cannot come back, such as a closed standard output: leave with 74.
+    /// A sink that cannot come back, such as a closed standard output. Exit code 74.
     #[error("sinks.{sink}: {reason}")]
     SinkClosed {
         /// The sink's name.
@@ -33,28 +33,28 @@ pub enum RelayError {
         /// What happened.
         reason: String,
     },
-    /// The state file: leave with the code of its own error.
+    /// The state file failed. The exit code is that of its own error.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The configuration cannot be used: leave with 78.
+    /// The configuration cannot be used. Exit code 78.
     #[error("{0}")]
     Setup(String),
-    /// A source has no way to call its portal: a drain leaves with 78, a daemon parks the source.
+    /// A source has no way to call its portal. A drain exits with 78, a daemon parks the source.
     #[error("{0}")]
     NoClient(String),
-    /// What is remembered of a portal cannot be read from the state file: leave with 74.
+    /// The values stored for a portal cannot be read from the state file. Exit code 74.
     #[error("{0}")]
     NoMemory(String),
-    /// A defect: leave with 70.
+    /// A defect of the program. Exit code 70.
     #[error("a task panicked: {0}")]
     Panicked(String),
 }
 
-/// Whether something came to its end.
+/// Whether something was completed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Settled {
-    /// It did, and that is on the disk.
+    /// It was, and the result is on disk.
     All,
-    /// A stop, or the end of a drain's patience, left some of it for another time.
+    /// A stop, or the limit of attempts in a drain, left some of it for later.
     CutShort,
 }

@@ -1,4 +1,4 @@
-//! Who calls whom: one caller for each source, one site for each portal, one grant for each login.
+//! The clients of the portals: one caller for each source, one site for each portal, one grant for each login.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,7 +11,7 @@ use crate::config::{AccessConfig, Config, KindConfig, SourceConfig};
 use crate::portal::{CallError, Caller, Credential, Grant, Memory, Site};
 use crate::retry::whole_millis;
 
-/// What the sources of one process share.
+/// The clients that the sources of one process share.
 #[derive(Default)]
 pub struct Callers {
     sites: BTreeMap<String, Arc<Site>>,
@@ -19,10 +19,10 @@ pub struct Callers {
 }
 
 impl Callers {
-    /// All sites and grants of `sources`.
+    /// Opens the sites and grants of `sources`.
     ///
     /// # Errors
-    /// Says why the state file cannot be read.
+    /// The reason why the state file cannot be read.
     pub async fn open<'a>(
         config: &Config,
         sources: impl IntoIterator<Item = &'a SourceConfig>,
@@ -31,11 +31,8 @@ impl Callers {
         Self::default().renewed(config, sources, memory).await
     }
 
-    /// The same for another configuration. A portal and a login that are in both stay what they are: a second
-    /// budget would ask a portal twice as much, and a second grant would lose a login's tokens.
-    ///
-    /// # Errors
-    /// As [`Callers::open`].
+    /// Creates the clients for another configuration. A portal or login that is in both is shared: a second budget
+    /// would call the portal twice as often, and a second grant would lose the login's tokens.
     pub async fn renewed<'a>(
         &self,
         config: &Config,
@@ -69,10 +66,10 @@ impl Callers {
         Ok(Self { sites, grants })
     }
 
-    /// The caller of `source`, which must be one of those that this was opened for.
+    /// The caller of `source`, which must be one of the sources that this was opened for.
     ///
     /// # Errors
-    /// Says why TLS cannot be set up.
+    /// The reason why TLS cannot be set up.
     pub fn of(&self, source: &SourceConfig) -> Result<Caller, String> {
         let (Some(site), Some(credential)) =
             (self.sites.get(&source.portal().authority()), self.credential(source))
@@ -91,10 +88,10 @@ impl Callers {
         }
     }
 
-    /// The user whose rights the calls of `source` have.
+    /// The user whose permissions the calls of `source` have.
     ///
     /// # Errors
-    /// When nobody has logged in.
+    /// [`CallError`] when there is no login yet.
     pub async fn user_id(&self, source: &SourceConfig) -> Result<u64, CallError> {
         match self.credential(source) {
             Some(Credential::Webhook(webhook)) => Ok(webhook.user_id()),
@@ -103,11 +100,8 @@ impl Callers {
         }
     }
 
-    /// What `source` reads: a portal's name, then `/user/ID` or `/bot/ID`, or both for a bot with the
-    /// events of its user (PORTAL.md 2.4).
-    ///
-    /// # Errors
-    /// As [`Callers::user_id`].
+    /// The identity of the queue that `source` reads: the portal's name, then `/user/ID` or `/bot/ID`, or both for a
+    /// bot that also receives the events of its user (PORTAL.md 2.4).
     pub async fn identity(&self, source: &SourceConfig) -> Result<String, CallError> {
         let portal = source.portal().authority();
         Ok(match &source.kind {
@@ -119,14 +113,15 @@ impl Callers {
         })
     }
 
-    /// Waits for the end of every refresh that is under way: a pair issued and not kept is a login lost.
+    /// Waits for the end of every token refresh in progress: a token pair that was issued and not stored is a lost
+    /// login.
     pub async fn rest(&self) {
         for grant in self.grants.values() {
             grant.rest().await;
         }
     }
 
-    /// The same for the logins that `others` do not share, which are used no more.
+    /// Like [`Callers::rest`], but only for the logins that `others` do not share. They are no longer used.
     pub async fn rest_but_for(&self, others: &Self) {
         let is_shared = |grant: &Arc<Grant>| others.grants.values().any(|other| Arc::ptr_eq(grant, other));
         for grant in self.grants.values().filter(|grant| !is_shared(grant)) {
@@ -134,14 +129,14 @@ impl Callers {
         }
     }
 
-    /// Tells which portals are called at another address than the configured one.
+    /// Reports which portals are called at another address than the configured one.
     pub async fn tell_moves(&self) {
         for site in self.sites.values() {
             site.tell_move().await;
         }
     }
 
-    /// Warns where the configured polls of one portal do not fit what it bears.
+    /// Warns when the configured polls of one portal exceed its rate limit.
     pub fn warn_of_stretching(&self, sources: &[SourceConfig]) {
         for (portal, site) in &self.sites {
             let Some(interval) = site.poll_interval() else { continue };
@@ -202,7 +197,7 @@ mod tests {
         let site = |callers: &Callers, portal: &str| Arc::as_ptr(&callers.sites[portal]);
         let grant = |callers: &Callers| Arc::as_ptr(&callers.grants["two"]);
 
-        // Another code and another pace: neither is the portal's or the login's business.
+        // Another webhook code changes neither the portal's site nor the login.
         let after = renewed(&before, &config(&lines.replace("code1", "code2"))).await;
         assert_eq!(site(&before, "a.example"), site(&after, "a.example"));
         assert_eq!(site(&before, "b.example"), site(&after, "b.example"));

@@ -1,7 +1,7 @@
-//! Dead letters delivered again: one at a time, each taken out before the next is sent.
+//! Re-delivers dead letters one at a time. Each is removed before the next is sent.
 //!
-//! Keeps I1: a letter is taken out only after its sink holds the event. A kill leaves at most the one in
-//! flight to be sent again. Whoever replays holds the right to take letters out, so nobody else sends them.
+//! Keeps I1: a letter is removed only after its sink has the event. After a kill, at most the letter in flight is sent
+//! again. A replay holds the lock on removing letters, so no other process sends them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,43 +20,44 @@ use crate::shutdown::{Signals, Wake};
 use crate::sink::{self, DeliverError, Sink};
 use crate::store::{Letter, LettersLock, OpenLetter, Rejection, Store};
 
-/// How often a letter is tried when its sink fails in a way that may pass: a person waits.
+/// How often a letter is tried while its sink fails with a transient error. The limit is low because the operator is
+/// waiting.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// The longest pause between two attempts, and the longest that a sink may ask for.
+/// The longest pause between two attempts, and the longest pause that a sink may ask for.
 const DELAY_MAX: Duration = Duration::from_secs(10);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// What became of one letter.
+/// The result for one letter.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Replayed {
-    /// Its sink has the event, and it is taken out.
+    /// The sink has the event, and the letter is removed.
     Delivered,
-    /// Its sink rejects the event again, for this reason: it stays.
+    /// The sink rejects the event again, for this reason. The letter stays.
     Rejected(String),
-    /// Its sink failed, for this reason: it stays, and so do all others of the sink.
+    /// The sink failed, for this reason. The letter stays, and so do all others of this sink.
     Failed(String),
-    /// It stays, as its sink has failed before.
+    /// The letter stays, because its sink has failed before.
     Left,
-    /// It was not there any more.
+    /// The letter no longer existed.
     Gone,
 }
 
-/// A sink, and why nothing more is sent to it, if so.
+/// A sink, and whether it has failed. After a failure nothing more is sent to it.
 struct Taker {
     sink: Arc<dyn Sink>,
     retry: RetryConfig,
     has_failed: bool,
 }
 
-/// What an attempt at one letter came to.
+/// The result of the attempts at one letter.
 enum Outcome {
     Delivered,
     Rejected(Rejection),
     Failed(String),
 }
 
-/// See the top of this file.
+/// Re-delivers dead letters to their sinks.
 pub struct Replay {
     store: Store,
     signals: Signals,
@@ -66,7 +67,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// A replay through the sinks of `configs`, by whoever holds `lock`.
+    /// Creates a replay through the sinks of `configs`. The `lock` is held for as long as the replay lives.
     ///
     /// # Errors
     /// [`RelayError::Setup`] when a sink cannot be set up.
@@ -86,10 +87,7 @@ impl Replay {
         Ok(Self { store, signals: signals.clone(), disk, takers, _lock: lock })
     }
 
-    /// Sends the event of `letter` again; `None` when a stop was asked for first.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Sends the event of `letter` again. Returns `None` when a stop was requested first.
     pub async fn send(&mut self, letter: &Letter) -> Result<Option<Replayed>, RelayError> {
         if self.signals.stop.is_cancelled() {
             return Ok(None);
@@ -121,10 +119,10 @@ impl Replay {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            // Counted before the attempt: a nudge that comes while it fails must not be missed.
+            // Count before the attempt: a nudge that comes while it fails must not be missed.
             let nudges_seen = self.signals.nudge_count();
             let (reason, wait) = match self.deliver(taker, event).await {
-                // It has the event, be it the last. What else it asks for, its lane will hear with the next one.
+                // The sink has the event. If it also asks for a pause, its lane will learn that with its next event.
                 Ok(()) | Err(DeliverError::Paused { is_delivered: true, .. }) => {
                     return Ok(Outcome::Delivered);
                 }
@@ -158,8 +156,9 @@ impl Replay {
         }
     }
 
-    /// Lets the sink try. A stop that comes meanwhile is answered, and waits. The sink was not resumed, so it delivers
-    /// what it has already as well: that is what was asked for. Its mark is for the lane alone.
+    /// Lets the sink deliver the event. A stop that comes during the attempt is logged, and waits for its end. The sink
+    /// was not resumed, so it also delivers events that it has already: that is the purpose of a replay. Its mark is
+    /// for the lane alone.
     async fn deliver(&self, taker: &Taker, event: &Event) -> Result<(), DeliverError> {
         let events = [event];
         let mut attempt = taker.sink.deliver(&events);
@@ -174,7 +173,7 @@ impl Replay {
         .map(|_mark| ())
     }
 
-    /// Puts on disk what became of a letter: until that is done, nothing else is sent.
+    /// Makes the result for a letter durable. Nothing else is sent before that.
     async fn conclude(&self, letter: &Letter, outcome: Outcome) -> Result<Replayed, RelayError> {
         match outcome {
             Outcome::Delivered => {
@@ -198,6 +197,6 @@ impl Replay {
     }
 }
 
-/// Whoever reads it must know that another replay sends the event twice.
+/// Tells the operator that another replay would send the event twice.
 const NOT_REMOVED: &str = "has taken the event, but the state file did not let its dead letter go: make room on the disk, \
                            then `b24relay dead-letters discard` it";

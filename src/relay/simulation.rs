@@ -1,9 +1,9 @@
-//! The door for the simulation of the engine (`tests/simulation`), and for nothing else: one life of the
-//! daemon, as [`crate::relay::run_reloading`] lives it, but in surroundings that follow a script.
+//! The entry point for the simulation of the engine (`tests/simulation`), and for nothing else. It runs the daemon
+//! once, like [`crate::relay::run_reloading`], but in surroundings that follow a script.
 //!
-//! What else follows a script: the state file ([`Store::simulated`]), this machine's clock
-//! ([`simulate_clock`]), work that blocks ([`simulate_blocking`]), and the dice of the delays, for whoever
-//! seeds the thread's `fastrand`.
+//! The state file ([`Store::simulated`]), this machine's clock ([`simulate_clock`]) and blocking work
+//! ([`simulate_blocking`]) follow a script too, and so do the random delays if the caller seeds the thread's
+//! `fastrand`.
 
 use std::sync::Arc;
 
@@ -22,25 +22,22 @@ pub use crate::wall_clock::simulate as simulate_clock;
 
 /// One run of the engine.
 pub struct Life {
-    /// What is in force at its beginning.
+    /// The configuration at the start.
     pub config: Config,
-    /// Where it takes place.
+    /// The surroundings of the run.
     pub surroundings: Arc<dyn Surroundings>,
-    /// What outlives it.
+    /// The state file, which outlives the run.
     pub store: Store,
-    /// What is asked of it; a nudge is the word to reload, unless it is a drain.
+    /// The signals to the run. A nudge reloads the configuration, except in a drain.
     pub signals: Signals,
-    /// When it is over.
+    /// When the run is over.
     pub until: Until,
-    /// What it tells.
+    /// Receives the metrics and notes of the run.
     pub witness: Witness,
 }
 
 impl Life {
-    /// Lives it: whoever drops the future has made a crash, once the runtime has let go of its tasks.
-    ///
-    /// # Errors
-    /// See [`RelayError`].
+    /// Performs the run. Dropping the future simulates a crash, once the runtime has dropped its tasks as well.
     pub async fn run(&self) -> Result<Ending, RelayError> {
         let Self { config, surroundings, store, signals, until, witness } = self;
         let hangup = match until {

@@ -1,4 +1,4 @@
-//! Waiting for a disk that does not take what must be on it: nothing goes on before it is.
+//! Retries writes to the state file. Nothing continues before the disk has accepted them.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::retry::{Backoff, whole_millis};
 use crate::shutdown::{Signals, Wake};
 use crate::store::{Store, StoreError};
 
-/// How many failures in a row end a drain: whoever asked for it wants an answer.
+/// How many failures in a row end a drain: the operator is waiting for a result.
 const DRAIN_ATTEMPTS_MAX: u32 = 5;
 
-/// What must be on disk before anything goes on.
+/// Access to the state file for writes that must succeed before anything continues.
 #[derive(Clone)]
 pub struct Disk {
     store: Store,
@@ -22,15 +22,16 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// The disk of `store`, for whoever stops at `signals`.
+    /// Creates the access to `store`. A stop in `signals` ends the wait for the disk.
     pub fn new(store: &Store, signals: &Signals, until: Until) -> Self {
         Self { store: store.clone(), signals: signals.clone(), until }
     }
 
-    /// Repeats `work` until the disk takes it. `None` when a stop, or a drain's patience, came first.
+    /// Repeats `work` until the disk accepts it. Returns `None` when a stop came first, or when a drain has used up its
+    /// attempts.
     ///
     /// # Errors
-    /// What waiting does not heal.
+    /// Errors that waiting cannot fix: all but [`StoreError::Unavailable`].
     pub async fn persist<T, F: Future<Output = Result<T, StoreError>> + Send>(
         &self,
         what: &str,

@@ -1,7 +1,7 @@
 //! The open state file: SQLite's connection, and the files that it has open.
 //!
-//! What is written to a file that was moved or deleted would not be found at the next start. So before each use
-//! the paths must still lead to the files that were opened.
+//! Data written to a file that was moved or deleted would not be found at the next start. So before each use the paths
+//! must still lead to the files that were opened.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use crate::store::file::open_files::InUse;
 use crate::store::file::stall::Waits;
 use crate::store::paths::neighbour;
 
-/// A connection, and what must be held until it is closed: fields are dropped in this order.
+/// A connection, and everything that must be held until it is closed. Fields are dropped in this order.
 pub struct Database {
     pub connection: Connection,
-    /// None for a state that is in memory.
+    /// `None` for a state in memory.
     pub _files: Option<Arc<Files>>,
 }
 
@@ -30,14 +30,14 @@ pub struct Files {
     beside: Vec<(&'static str, Identity)>,
     /// The state file as it was opened.
     identity: Identity,
-    /// With the lock of the one process that polls; a command beside it has neither.
+    /// Held together with the lock by the one process that polls. A command beside it has neither.
     guard: Option<Guard>,
     waits: Option<Arc<Waits>>,
     _in_use: InUse,
 }
 
 impl Files {
-    /// The files of a connection that has been used to the file at `path`.
+    /// The files of a connection to the file at `path` that was used already.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when they are gone already.
@@ -52,10 +52,10 @@ impl Files {
         Ok(Self { path: path.to_owned(), beside, identity, guard, waits, _in_use: InUse::mark(path) })
     }
 
-    /// Checks that the paths still lead to the files that are open, and makes a removed lock file anew.
+    /// Checks that the paths still lead to the files that are open, and creates a removed lock file again.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: it is over when the files are back.
+    /// [`StoreError::Unavailable`], until the files are back.
     pub fn verify(&self) -> Result<(), StoreError> {
         let identity = self.identity().map_err(|error| self.unavailable("look at it", &error))?;
         for (suffix, identity) in [("", identity)].into_iter().chain(self.beside.iter().copied()) {

@@ -1,24 +1,24 @@
-//! What can be wrong with the state file, by what its user does about it.
+//! Errors of the state file, one variant for each possible reaction.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-/// SQLite's code for a page that lies behind the end of the file.
+/// SQLite's code for a page that lies beyond the end of the file.
 const SHORT_READ: i32 = 522;
 
-/// Matched on by the lane, which tries again only what may heal, and by the exit code.
+/// Matched by the lane, which retries only errors that may pass, and by the exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another process works with it: leave with 75.
+    /// Another process uses it. Exit code 75.
     #[error("the state file `{}` is in use by {holder}: stop that one first, or give this one its own `state`", path.display())]
     Locked {
         /// The state file.
         path: PathBuf,
-        /// Who holds the lock, as it wrote itself down.
+        /// The holder of the lock, as its note says.
         holder: String,
     },
-    /// Another process takes dead letters out of it: leave with 75.
+    /// Another process removes dead letters from it. Exit code 75.
     #[error(
         "the dead letters of `{}` are being worked on by {holder}: wait until it is done, or end it; nothing was sent",
         path.display()
@@ -26,10 +26,10 @@ pub enum StoreError {
     Replaying {
         /// The state file.
         path: PathBuf,
-        /// Who holds the lock, as it wrote itself down.
+        /// The holder of the lock, as its note says.
         holder: String,
     },
-    /// A newer program wrote it: leave with 78.
+    /// A newer program wrote it. Exit code 78.
     #[error(
         "the state file `{}` has layout {found}, this program knows up to {known}: run the newer version that wrote it",
         path.display()
@@ -42,23 +42,23 @@ pub enum StoreError {
         /// The newest layout known here.
         known: u32,
     },
-    /// It is a database, but not ours: leave with 78.
+    /// It is a database of another program. Exit code 78.
     #[error("`{}` is a database of another program: point `state` to a file of its own", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// Its log and its lock would lie elsewhere: leave with 78.
+    /// Its log and its lock would lie in another place. Exit code 78.
     #[error(
         "`{}` is mounted as a single file: its `-wal` and its lock would lie outside of that mount, and be lost with \
          the container; mount the folder that holds the state file instead",
         path.display()
     )]
     Misplaced {
-        /// What is a mount of its own.
+        /// The path that is a mount point.
         path: PathBuf,
     },
-    /// It cannot be trusted: leave with 74.
+    /// It cannot be trusted. Exit code 74.
     #[error(
         "the state file `{}` is damaged ({detail}): `b24relay state check` shows what is left and what to do: restore a \
          backup (`b24relay state backup` makes them), or move it away, with its `-wal` and `-shm`, and start anew \
@@ -69,10 +69,10 @@ pub enum StoreError {
     Damaged {
         /// The state file.
         path: PathBuf,
-        /// What was found.
+        /// The damage.
         detail: String,
     },
-    /// It was used here and is not there any more: leave with 74.
+    /// It was used here and no longer exists. Exit code 74.
     #[error(
         "the state file `{}` that was used here is gone: put it back from a backup (`b24relay state backup` makes them), or \
          start anew with `b24relay run --new-state`: every sink then gets what the portal still has, again",
@@ -82,23 +82,23 @@ pub enum StoreError {
         /// Where it was.
         path: PathBuf,
     },
-    /// The disk, the folder or the permissions do not let us: may heal, try again.
+    /// The disk, the folder or the permissions prevent its use. This may pass: retry.
     #[error("cannot use the state file `{}`: {detail}", path.display())]
     Unavailable {
         /// The state file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         detail: String,
     },
-    /// A copy of it cannot be made: leave with 74.
+    /// It cannot be copied. Exit code 74.
     #[error("cannot copy the state to `{}`: {detail}", path.display())]
     Copy {
-        /// Where to.
+        /// The target of the copy.
         path: PathBuf,
-        /// What stood against it.
+        /// The obstacle.
         detail: String,
     },
-    /// A source has read another queue so far: leave with 78.
+    /// A source has read another queue before. Exit code 78.
     #[error(
         "sources.{source_name}: has read the queue `{known}` so far, and now names `{now}`: \
          go back to the old credential, give the source another name, or, if it is to read this queue from now on, \
@@ -115,7 +115,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Sorts SQLite's error by what can be done about it.
+    /// Classifies SQLite's error by the possible reaction.
     pub fn from_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();
         let detail = match error {
@@ -139,7 +139,7 @@ impl StoreError {
                 | ErrorCode::FileLockingProtocolFailed
                 | ErrorCode::OutOfMemory,
             ) => Self::Unavailable { path, detail },
-            // No database, a broken one, or one whose layout is not what it says.
+            // Not a database, a broken one, or one whose layout is not the one that it claims.
             _ => Self::Damaged { path, detail },
         }
     }

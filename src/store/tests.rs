@@ -1,5 +1,5 @@
-//! What a running relay asks of the file: no statement costs more because the journal holds more, and who looks on meanwhile
-//! sees no damage.
+//! The statements of a running relay: none costs more because the journal holds more, and a reader beside it sees no
+//! damage.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,13 +26,13 @@ use crate::store::table::dead_letters::Burial;
 use crate::store::table::journal::Append;
 use crate::store::table::journal::Reading;
 
-/// How many events a poll brings.
+/// How many events a poll returns.
 const PAGE: u64 = 5;
 
-/// By file and statement: how many steps of SQLite's machine its first run on a connection took.
+/// By file and statement: how many steps of SQLite's virtual machine its first run on a connection took.
 static STEPS: Mutex<BTreeMap<(PathBuf, String), i32>> = Mutex::new(BTreeMap::new());
 
-/// Has counted what `connection`, to the file at `path`, is asked to do.
+/// Counts the steps of the statements on `connection`, to the file at `path`.
 pub fn watch(connection: &mut Connection, path: &Path) {
     let path = path.to_owned();
     let note = move |event: TraceEvent<'_>| {
@@ -59,7 +59,7 @@ fn event(id: u64) -> Event {
     }
 }
 
-/// What the poll of `number` brings.
+/// The events that poll `number` returns.
 fn page(number: u64) -> Append {
     let first = number * PAGE + 1;
     let events = (first..first + PAGE).map(event).collect();
@@ -67,7 +67,7 @@ fn page(number: u64) -> Append {
     Append { events, reading: Reading { next, ..Reading::beginning() } }
 }
 
-/// What a sink has settled that stands at `next` and rejects one event.
+/// The progress of a sink that stands at `next` and rejects one event.
 fn progress(next: u64) -> Progress {
     let reason = "receiver answered 422".to_owned();
     let burial = Burial {
@@ -83,7 +83,7 @@ fn progress(next: u64) -> Progress {
     Progress { checkpoint, tally: Tally::default(), burials: vec![burial], mark: None, start_ms: None }
 }
 
-/// The steps of all that a running relay asks of a journal of so many `pages`.
+/// The steps of all statements of a running relay, with a journal of `pages` pages.
 async fn steps_with(pages: u64) -> BTreeMap<String, i32> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().canonicalize().unwrap().join("b24relay.db");
@@ -98,7 +98,7 @@ async fn steps_with(pages: u64) -> BTreeMap<String, i32> {
     drop(store);
 
     let store = Store::open(&path).unwrap();
-    // What a start asks is another matter.
+    // The statements of a start are not measured here.
     STEPS.lock().unwrap().retain(|(file, _), _| *file != path);
     store.adopt(&queue()).await.unwrap();
     let middle = pages * PAGE / 2;

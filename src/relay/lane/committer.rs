@@ -1,8 +1,8 @@
-//! What one lane has settled, and putting that on disk while attempts go on.
+//! Tracks the settled events of one lane, and commits them while attempts go on.
 //!
-//! Keeps G2 on our side: a commit is due 100 ms after the first settled event or with half of
-//! [`UNCOMMITTED_MAX`], and with all of it, or behind a burial, or while the disk takes its time, nothing new is
-//! attempted before the disk has it.
+//! Keeps G2 on our side. A commit is due 100 ms after the first settled event, or when half of [`UNCOMMITTED_MAX`]
+//! events are settled. No attempt begins while [`UNCOMMITTED_MAX`] events are uncommitted, while a burial is
+//! uncommitted, or while a commit takes longer than 100 ms.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,55 +22,55 @@ use crate::relay::state_retry::Disk;
 use crate::sink::Mark;
 use crate::store::{Burial, LaneRecord, Progress, Store, Tally};
 
-/// How many settled events a crash may make a sink see again, besides those under way.
+/// How many settled events a sink may receive again after a crash, besides those in flight.
 const UNCOMMITTED_MAX: u64 = 64;
 
-/// After so long a commit is due.
+/// After this time a commit is due.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What became of an event.
+/// How an event was settled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
-    /// The sink has it.
+    /// It was delivered.
     Delivered,
-    /// The sink is not to have it.
+    /// The sink is not configured to receive it.
     Filtered,
-    /// It is older than the sink wants events to be.
+    /// It is older than the sink's `max_event_age`.
     Expired,
     /// It is a dead letter.
     Buried,
-    /// The sink had it before the journal did.
+    /// The sink had received it before the journal did.
     Known,
 }
 
-/// See the top of this file.
 pub struct Ledger {
     source: String,
     sink: String,
     store: Store,
     disk: Disk,
-    /// What is settled, and what became of it since the commit that was begun last.
+    /// The settled events, and the counts and dead letters since the last commit began.
     progress: Progress,
-    /// How many events a crash would repeat, of those in no commit yet and of those in one under way.
+    /// How many events a crash would repeat that are in no commit yet. `committing` counts those in the commit in
+    /// progress.
     uncommitted: u64,
     committing: u64,
     /// When the oldest progress was made that is in no commit.
     touched_at: Option<Instant>,
-    /// The first event that is not settled, as the disk knows it.
+    /// The first unsettled event, as it is on disk.
     committed: watch::Sender<Seq>,
     commit: Option<Commit>,
 }
 
-/// A commit under way.
+/// A commit in progress.
 struct Commit {
     written: BoxFuture<'static, Result<Option<()>, RelayError>>,
-    /// What it puts on disk.
+    /// The progress that it writes.
     progress: Arc<Progress>,
     begun_at: Instant,
 }
 
 impl Ledger {
-    /// A ledger that goes on where `record` ends.
+    /// Creates a ledger that continues from `record`.
     pub fn new(source: &str, sink: &str, record: LaneRecord, common: &Common) -> Self {
         Self {
             source: source.to_owned(),
@@ -97,7 +97,7 @@ impl Ledger {
         &self.progress.checkpoint
     }
 
-    /// Where the checkpoint on disk can be seen.
+    /// A receiver of the checkpoint that is on disk.
     pub fn committed(&self) -> watch::Receiver<Seq> {
         self.committed.subscribe()
     }
@@ -107,20 +107,20 @@ impl Ledger {
         self.progress.start_ms
     }
 
-    /// Events of before `now_ms` are none of the lane's business.
+    /// Starts the lane at `now_ms`: it ignores events from before that time.
     pub fn begin(&mut self, now_ms: i64) {
         self.progress.start_ms = Some(now_ms);
         self.touch();
     }
 
-    /// What the sink wants to be told at the next start, in the commit of what it has taken with it.
+    /// Stores the sink's mark in the commit of the events that it has taken. The sink gets it back at the next start.
     pub fn mark(&mut self, mark: Option<Mark>) {
         if let Some(mark) = mark {
             self.progress.mark = Some(mark.as_str().to_owned());
         }
     }
 
-    /// The event at `seq` is settled.
+    /// Settles the event at `seq`.
     pub fn settle(&mut self, seq: Seq, end: End) {
         self.touch();
         self.progress.checkpoint.settle(seq);
@@ -136,25 +136,22 @@ impl Ledger {
         self.uncommitted += u64::from(matches!(end, End::Delivered | End::Buried));
     }
 
-    /// The event of `burial`, at `seq`, is settled in the commit that stores it (I1).
+    /// Settles the event of `burial`, at `seq`, in the commit that stores the dead letter (I1).
     pub fn bury(&mut self, seq: Seq, burial: Burial) {
         self.settle(seq, End::Buried);
         self.progress.burials.push(burial);
-        // After a crash the sink may take it: then what comes after it must not be there yet (G3).
+        // After a crash the sink may accept this event. Then it must not have any later event yet (G3).
         self.uncommitted = self.uncommitted.max(UNCOMMITTED_MAX);
     }
 
-    /// Whether more may be attempted before the disk has what is settled.
+    /// Whether more events may be attempted before the disk has the settled ones.
     pub fn has_room(&self) -> bool {
         let is_late = self.commit.as_ref().is_some_and(|commit| commit.begun_at.elapsed() >= COMMIT_INTERVAL);
         !is_late && self.uncommitted + self.committing < UNCOMMITTED_MAX
     }
 
-    /// Waits until a commit is due and does it; as long as nothing is settled, for ever. Whoever stops
-    /// waiting has lost nothing.
-    ///
-    /// # Errors
-    /// As [`Ledger::commit`].
+    /// Waits until a commit is due and performs it. Waits forever while nothing is settled. Dropping the future loses
+    /// nothing.
     pub async fn turn(&mut self) -> Result<Settled, RelayError> {
         if self.commit.is_none() {
             match self.touched_at {
@@ -167,11 +164,8 @@ impl Ledger {
         self.end_commit().await
     }
 
-    /// Puts all there is on disk (I3). A disk that does not take it is waited for: without a commit nothing
-    /// may be confirmed, and what was delivered must not be delivered again.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Writes all progress to disk (I3), and retries while the disk refuses it: without a commit nothing may be
+    /// confirmed, and delivered events must not be delivered again.
     pub async fn commit(&mut self) -> Result<Settled, RelayError> {
         while self.commit.is_some() || self.touched_at.is_some() {
             self.begin_commit();
@@ -214,7 +208,7 @@ impl Ledger {
         Ok(Settled::All)
     }
 
-    /// The disk did not take `progress` before a stop: the next commit has it, too.
+    /// Merges `progress`, which the disk did not accept before a stop, into the next commit.
     fn take_back(&mut self, progress: &Progress) {
         self.touch();
         self.uncommitted += std::mem::take(&mut self.committing);

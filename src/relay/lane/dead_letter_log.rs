@@ -1,6 +1,6 @@
-//! What the log says of dead letters: for each sink a line a minute about new ones, and a warning an hour.
+//! Logs dead letters: for each sink one line a minute about new ones, and each warning once an hour.
 //!
-//! The lanes of a sink share it. What is left out is counted, and said in the next line or at the end.
+//! All lanes of a sink share its log. Omitted events are counted, and the next line or the last one reports the count.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,7 +41,7 @@ struct Lines {
     old_at: Option<Instant>,
 }
 
-/// What is said of an event.
+/// The details of one rejected event.
 struct Rejected {
     source: String,
     event_id: u64,
@@ -50,7 +50,7 @@ struct Rejected {
 }
 
 impl DeadLetterLog {
-    /// That of `sink`, the same for all its lanes.
+    /// The log of `sink`, shared by all its lanes.
     pub fn of(&self, sink: &str) -> Arc<SinkLog> {
         let mut sinks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(SinkLog { sink: sink.to_owned(), lines: Mutex::default() });
@@ -59,7 +59,7 @@ impl DeadLetterLog {
 }
 
 impl SinkLog {
-    /// An event becomes a dead letter.
+    /// Logs that an event becomes a dead letter.
     pub fn buried(self: &Arc<Self>, burial: &Burial) {
         let mut lines = self.lines();
         lines.events += 1;
@@ -82,7 +82,7 @@ impl SinkLog {
         }
     }
 
-    /// The oldest letters were deleted to make room.
+    /// Logs that the oldest letters were deleted to make room.
     pub fn dropped(&self, dropped: DroppedLetters) {
         let mut lines = self.lines();
         lines.dropped.letters += dropped.letters;
@@ -92,7 +92,7 @@ impl SinkLog {
         }
     }
 
-    /// There is little room left.
+    /// Warns that little room is left.
     pub fn nearly_full(&self, bytes: u64, max_size: u64) {
         let mut lines = self.lines();
         if is_due(lines.full_at, WARNING_INTERVAL) {
@@ -108,7 +108,7 @@ impl SinkLog {
         }
     }
 
-    /// The oldest letter is older than it should become.
+    /// Warns that the oldest letter is older than `dead_letters.max_age`.
     pub fn old(&self, age: Duration, max_age: Duration) {
         let mut lines = self.lines();
         if is_due(lines.old_at, WARNING_INTERVAL) {

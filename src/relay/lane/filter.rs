@@ -1,4 +1,4 @@
-//! What becomes of an event in a lane before anybody is troubled with it. Pure.
+//! Decides what a lane does with an event before any attempt. Pure.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use crate::config::{SinkConfig, StartConfig};
 use crate::event::Event;
 use crate::relay::clock::PortalClock;
 
-/// See the top of this file.
+/// The decision about one event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
-    /// The sink is to have it.
+    /// The sink is to receive it.
     Wanted,
-    /// The sink's filter leaves it out, or it is of before the sink's start.
+    /// The sink's filter excludes it, or it is older than the sink's start.
     Filtered,
-    /// It is older than the sink wants events to be.
+    /// It is older than the sink's `max_event_age`.
     Expired,
-    /// It is, if this machine's clock has not been set since an earlier run: the portal will tell.
+    /// It is too old, unless this machine's clock was set since an earlier run. The portal's next answer will tell.
     Doubtful,
 }
 
-/// What a sink takes.
+/// The event filter of a sink.
 pub struct Appetite {
     events: Option<Vec<String>>,
     age_max: Option<Duration>,
@@ -27,7 +27,7 @@ pub struct Appetite {
 }
 
 impl Appetite {
-    /// That of the sink of `config`.
+    /// The filter of the sink of `config`.
     pub fn new(config: &SinkConfig) -> Self {
         Self {
             events: config.events.clone(),
@@ -36,17 +36,17 @@ impl Appetite {
         }
     }
 
-    /// Whether anything depends on the time at the portal.
+    /// Whether the filter needs the portal's time.
     pub fn needs_time(&self) -> bool {
         self.starts_now || self.age_max.is_some()
     }
 
-    /// Whether a lane that begins takes only what happens from then on.
+    /// Whether a new lane takes only events from its start on.
     pub fn starts_now(&self) -> bool {
         self.starts_now
     }
 
-    /// What becomes of `event` in a lane that began at `start_ms`, if that matters.
+    /// Decides about `event` in a lane that began at `start_ms`, if the lane has a start.
     pub fn fate(&self, event: &Event, start_ms: Option<i64>, clock: &PortalClock) -> Fate {
         let kinds = self.events.as_ref();
         if kinds.is_some_and(|kinds| !kinds.iter().any(|kind| kind.eq_ignore_ascii_case(&event.kind))) {
@@ -55,15 +55,15 @@ impl Appetite {
         if start_ms.is_none() && self.age_max.is_none() {
             return Fate::Wanted;
         }
-        // One whose date cannot be read is never let go for its age.
+        // An event whose date cannot be read never expires.
         let Some(date_ms) = event.date_ms() else { return Fate::Wanted };
-        // Dates are whole seconds: in doubt it is of after the start.
+        // Dates are whole seconds: in doubt the event is from after the start.
         if start_ms.is_some_and(|start_ms| date_ms < start_ms.div_euclid(1000) * 1000) {
             return Fate::Filtered;
         }
         let age_max = self.age_max.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         match age_max {
-            // Either clock may be wrong, so an event is let go only when both say that it is too old.
+            // Either clock may be wrong, so an event expires only when both say that it is too old.
             Some(age_max) if clock.earliest_ms().saturating_sub(date_ms) <= age_max => Fate::Wanted,
             Some(_) if clock.is_told() => Fate::Expired,
             Some(_) if clock.is_known() && !clock.is_heard() => Fate::Doubtful,
@@ -72,22 +72,22 @@ impl Appetite {
     }
 }
 
-/// How many events in a row must be left out from the beginning on before `events` is taken for a mistake.
+/// How many events in a row, from the first one on, must be excluded before `events` is taken for a mistake.
 const LEFT_OUT_MAX: u32 = 100;
 
-/// Whether a lane's `events` has left out all that it has seen in this run.
+/// Detects that a lane's `events` has excluded every event of this run.
 pub struct LeftOut {
-    /// How many so far; `None` when it is settled whether it does.
+    /// How many so far; `None` once this is decided.
     count: Option<u32>,
 }
 
 impl LeftOut {
-    /// That of a lane to the sink of `config`.
+    /// The detector for a lane to the sink of `config`.
     pub fn of(config: &SinkConfig) -> Self {
         Self { count: config.events.as_ref().map(|_| 0) }
     }
 
-    /// Whether with this event the first [`LEFT_OUT_MAX`] have been left out; it is so once.
+    /// Whether this event completes the first [`LEFT_OUT_MAX`] excluded ones. Returns `true` once.
     pub fn is_everything(&mut self, fate: Fate) -> bool {
         self.count = self.count.filter(|_| fate == Fate::Filtered).map(|count| count + 1);
         let is_everything = self.count == Some(LEFT_OUT_MAX);

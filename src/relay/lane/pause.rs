@@ -1,7 +1,7 @@
-//! A lane whose sink wants nothing more: it stands still until a person says otherwise.
+//! A paused lane: its sink wants no more events, and the lane stands still until the operator resumes it.
 //!
-//! Neither a restart nor SIGHUP makes an attempt: the state file knows of the pause before anything else is
-//! done, and only `b24relay resume` takes it out again.
+//! Neither a restart nor SIGHUP makes an attempt: the pause is in the state file before anything else is done, and only
+//! `b24relay resume` removes it.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::relay::state_retry::Disk;
 use crate::shutdown::{Signals, Wake};
 use crate::store::Store;
 
-/// How often a paused lane looks whether a person has resumed it; that asks nobody but the state file.
+/// How often a paused lane checks whether the operator has resumed it. This reads only the state file.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The standstill of one lane.
+/// The pause of one lane.
 pub struct Pause {
     source: String,
     sink: String,
-    /// Why, and the way out, while it lasts.
+    /// The reason and the hint, while the pause lasts.
     trouble: Option<String>,
     is_told: bool,
     is_durable: bool,
@@ -35,7 +35,8 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// Of the lane from `source` to `sink`; `trouble` is why it was paused when it was last at work, if so.
+    /// Creates the pause of the lane from `source` to `sink`. `trouble` is why an earlier run paused the lane, if it
+    /// did.
     pub fn new(source: &str, sink: &str, trouble: Option<String>, common: &Common) -> Self {
         Self {
             source: source.to_owned(),
@@ -51,15 +52,12 @@ impl Pause {
         }
     }
 
-    /// Whether no attempt may be made before [`Pause::wait`] says so.
+    /// Whether no attempt may be made until [`Pause::wait`] has returned `All`.
     pub fn is_on(&self) -> bool {
         self.trouble.is_some()
     }
 
-    /// The sink wants nothing more, for `reason`: says so, and makes it durable.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Pauses the lane because the sink wants no more events, for `reason`. Logs this and makes it durable.
     pub async fn begin(&mut self, reason: &str) -> Result<(), RelayError> {
         self.trouble = Some(format!("{reason}; `b24relay resume {}`", self.sink));
         (self.is_told, self.is_durable) = (false, false);
@@ -67,10 +65,7 @@ impl Pause {
         self.write().await
     }
 
-    /// Waits for a person's word. A drain does not wait.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Waits until the operator resumes the lane. A drain does not wait.
     pub async fn wait(&mut self) -> Result<Settled, RelayError> {
         self.tell();
         self.write().await?;
@@ -98,7 +93,7 @@ impl Pause {
         Ok(Settled::All)
     }
 
-    /// Once a pause and once a process.
+    /// Logs the pause, once in each pause and each process.
     fn tell(&mut self) {
         if self.is_told {
             return;
@@ -115,7 +110,7 @@ impl Pause {
         );
     }
 
-    /// A stop may come before the disk takes it.
+    /// Makes the pause durable. A stop may come before the disk accepts it.
     async fn write(&mut self) -> Result<(), RelayError> {
         if self.is_durable {
             return Ok(());
@@ -127,7 +122,7 @@ impl Pause {
         Ok(())
     }
 
-    /// A disk that cannot be read has no word for us.
+    /// Whether the operator has resumed the lane. If the state cannot be read, the lane is assumed to be still paused.
     async fn is_over(&self) -> Result<bool, RelayError> {
         use crate::store::StoreError::Unavailable;
         match self.store.is_paused(&self.source, &self.sink).await {
@@ -140,7 +135,7 @@ impl Pause {
         }
     }
 
-    /// Leaves a word for `status`. Only a word: the log has it too.
+    /// Notes for `status` what holds the source up. If that fails, the log still has it.
     async fn hold_up(&self, before: &str, after: &str) {
         if let Err(failure) = self.store.note_hold_up(&self.source, before, after).await {
             debug!(source = self.source, error = %failure, "cannot note what holds the source up");

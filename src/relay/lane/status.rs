@@ -1,4 +1,4 @@
-//! How one lane is, for whoever reads the log or `status`.
+//! The state of one lane, for the log and for `status`.
 
 use std::time::Duration;
 
@@ -13,10 +13,9 @@ use crate::wall_clock;
 /// A state that ends sooner is not worth a write.
 const NOTED_DELAY_MIN: Duration = Duration::from_secs(1);
 
-/// How often a lane that fails leaves word that it still tries, however short its delays are.
+/// How often a failing lane notes that it still tries, however short its delays are.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// See the top of this file.
 pub struct Condition {
     source: String,
     sink: String,
@@ -41,7 +40,8 @@ impl Condition {
         }
     }
 
-    /// An attempt failed; the next one is made after `delay`. `tries` is how often its events were tried.
+    /// Notes that an attempt failed and that the next one follows after `delay`. `tries` is how often its events were
+    /// tried.
     pub async fn fail(&mut self, failure: &DeliverError, tries: u32, delay: Duration, offset: u64) {
         self.failures = self.failures.saturating_add(1);
         let (source, sink, attempt, delay_ms) =
@@ -53,7 +53,7 @@ impl Condition {
         } else if (attempt.is_power_of_two() && tries.is_power_of_two())
             || cause(&self.trouble) != cause(&trouble)
         {
-            // The first of its kind, then ever more rarely: `attempt` counts what is left out.
+            // Log the first failure of its kind, then ever more rarely: `attempt` also counts the omitted ones.
             warn!(source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
         }
         let state = if needs_person { LaneState::Held } else { LaneState::Retrying };
@@ -65,7 +65,8 @@ impl Condition {
         }
     }
 
-    /// The sink as a whole is in trouble, which another lane may have found out; the next attempt is made at `until`.
+    /// Notes that the sink as a whole fails, which another lane may have found out. The next attempt is made at
+    /// `until`.
     pub async fn show(&mut self, needs_person: bool, reason: &str, until: Instant) {
         let state = if needs_person { LaneState::Held } else { LaneState::Retrying };
         if (state, cause(reason)) == (self.state, cause(&self.trouble)) {
@@ -76,7 +77,7 @@ impl Condition {
         self.note(state, Some(wall_clock::now_ms().saturating_add_unsigned(delay_ms))).await;
     }
 
-    /// An attempt succeeded, and none that failed waits to be repeated.
+    /// Notes that an attempt succeeded while no failed one waits for another attempt.
     pub async fn recover(&mut self) {
         if self.failures > 0 {
             let (source, sink, failures) = (&self.source, &self.sink, self.failures);
@@ -87,19 +88,19 @@ impl Condition {
         }
     }
 
-    /// What was in the way is out of it.
+    /// Notes that nothing prevents delivery any more.
     pub async fn forget(&mut self) {
         self.failures = 0;
         self.trouble.clear();
         self.note(LaneState::Flowing, None).await;
     }
 
-    /// A stop was asked for, and attempts are under way.
+    /// Notes that a stop was requested while attempts are in flight.
     pub async fn drain(&mut self) {
         self.note(LaneState::Draining, None).await;
     }
 
-    /// Leaves a word for `status`. Only a word: when the disk does not take it, the log has it too.
+    /// Writes a note for `status`. If the disk refuses it, the log still has the information.
     async fn note(&mut self, state: LaneState, next_ms: Option<i64>) {
         self.state = state;
         self.noted_at = Some(Instant::now());

@@ -1,4 +1,4 @@
-//! One queue: its poll loop, what decides how it polls, and what may be confirmed.
+//! One queue: its poll loop, the rules of its polling, and the confirm window.
 
 pub mod confirm_window;
 pub mod pace;

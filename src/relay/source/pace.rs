@@ -1,7 +1,7 @@
-//! How long a source waits after each step. Pure but for the dice of the delays.
+//! Decides how long a source waits after each step. Pure, except for the random delays.
 //!
-//! After events it looks again at once, then ever more rarely up to `poll.idle`: a conversation is
-//! followed closely, as far as the portal's budget goes. After a long silence the pause grows on.
+//! After events it polls again at once, then ever more rarely up to `poll.idle`: a conversation is followed closely
+//! within the portal's budget. After a long silence the pause grows further.
 
 use std::time::Duration;
 
@@ -10,49 +10,49 @@ use crate::portal::{CallError, Class};
 use crate::relay::source::page_limit::PageLimit;
 use crate::retry::Backoff;
 
-/// The pause after a poll that brought all there was. The budget of a cloud portal makes it longer; a
-/// server of one's own is not to be hammered either.
+/// The pause after a poll that returned all events. The budget of a cloud portal makes it longer, and a self-hosted
+/// server must not be flooded either.
 const AFTER_EVENTS: Duration = Duration::from_millis(200);
 
-/// The pause after the first poll that brought nothing; doubled by each further one up to `poll.idle`.
+/// The pause after the first poll without events. Each further one doubles it, up to `poll.idle`.
 const FIRST_IDLE: Duration = Duration::from_millis(500);
 
-/// After so long without an event the pause grows beyond `poll.idle`, by a tenth with each poll.
+/// After this time without an event the pause grows beyond `poll.idle`, by a tenth with each poll.
 const LONG_SILENCE: Duration = Duration::from_secs(600);
 
-/// How often a doubtful refusal is tried again before a person is called.
+/// How often a doubtful refusal is retried before the operator must act.
 const BOUNDED_MAX: u32 = 5;
 
-/// The pause after `OPERATION_TIME_LIMIT` when the portal has not said how long (PORTAL.md section 7).
+/// The pause after `OPERATION_TIME_LIMIT` when the portal does not say how long to wait (PORTAL.md section 7).
 const OPERATING_UNKNOWN: Duration = Duration::from_secs(60);
 
 /// The longest pause after `OPERATION_TIME_LIMIT`: the portal's whole window.
 const OPERATING_MAX: Duration = Duration::from_secs(600);
 
-/// The most that the portal gives at once (PORTAL.md 2.3).
+/// The most events that the portal returns at once (PORTAL.md 2.3).
 const PAGE_MAX: u16 = 1000;
 
-/// What a poll brought.
+/// The result of a poll.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Polled {
-    /// How many events.
+    /// How many events it returned.
     pub count: usize,
-    /// The portal says that more is waiting.
+    /// The portal says that more events are waiting.
     pub has_more: bool,
-    /// The portal's operating time for polls is running out.
+    /// The portal's operating time for polls is nearly used up.
     pub is_strained: bool,
 }
 
-/// What the pace needs to know of a refusal.
+/// The parts of a refusal that decide the pause.
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal {
-    /// What it calls for.
+    /// The kind of reaction that it requires.
     pub class: Class,
-    /// How long the portal asked us to stay away, if it did.
+    /// How long the portal asked us to wait, if it did.
     pub wait: Option<Duration>,
-    /// How soon the first slow probe comes.
+    /// The delay of the first slow probe.
     pub probe: Duration,
-    /// Whether fewer events in an answer may help.
+    /// Whether smaller answers may help.
     pub may_be_size: bool,
 }
 
@@ -63,12 +63,12 @@ impl From<&CallError> for Refusal {
     }
 }
 
-/// What a refusal means for this source, now.
+/// The reaction to a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Verdict {
     /// How long to wait before the next call.
     pub delay: Duration,
-    /// Whether it will not heal by waiting.
+    /// Whether waiting does not help, so that the operator must act.
     pub needs_person: bool,
 }
 
@@ -76,7 +76,7 @@ pub struct Verdict {
 pub struct Pace {
     poll: PollConfig,
     limit: PageLimit,
-    /// The pause after the next poll that brings nothing.
+    /// The pause after the next poll without events.
     idle: Duration,
     silence: Duration,
     retry: Backoff,
@@ -102,7 +102,7 @@ impl Pace {
         }
     }
 
-    /// How many events the next poll may ask for, when the first `again` of them have been read before.
+    /// How many events the next poll may ask for, if the first `again` of them were read before.
     pub fn limit(&self, again: usize) -> u16 {
         if self.limit.is_reduced() {
             return self.limit.get();
@@ -141,7 +141,7 @@ impl Pace {
         pause
     }
 
-    /// The pause after a refusal or no answer at all.
+    /// The reaction to a refusal or to a missing answer.
     pub fn after_refusal(&mut self, refusal: Refusal) -> Verdict {
         let asked = refusal.wait.unwrap_or_default();
         if refusal.may_be_size && matches!(refusal.class, Class::Retry | Class::RetryBounded) {
@@ -159,7 +159,7 @@ impl Pace {
                 self.limit.halve();
                 (self.retry.next_delay(), false)
             }
-            // A token refreshed in vain and a request that is wrong stay so: these need a person.
+            // Neither a token that was refreshed in vain nor a wrong request will ever work: the operator must act.
             Class::Operator
             | Class::Refresh
             | Class::Bug
@@ -170,7 +170,7 @@ impl Pace {
         Verdict { delay, needs_person }
     }
 
-    /// The next of the slow probes, whose first comes after `min`.
+    /// The delay of the next slow probe; the first one comes after `min`.
     fn next_probe(&mut self, min: Duration) -> Duration {
         if self.probe_min != min {
             (self.probe, self.probe_min) = (probe(min), min);
@@ -184,9 +184,9 @@ impl Pace {
     }
 }
 
-/// Slow probes: the first after `min`, then ever more rarely up to a quarter of an hour, or to four times
-/// `min` but no more than an hour where it begins later. Where it begins within the first minute, no portal has
-/// answered, and up to five minutes are rare enough.
+/// Slow probes: the first after `min`, then ever more rarely. The longest delay is a quarter of an hour. If `min` is
+/// that long already, it is four times `min`, but at most an hour. If `min` is below a minute, no portal has answered,
+/// and five minutes are rare enough.
 fn probe(min: Duration) -> Backoff {
     const QUARTER: Duration = Duration::from_secs(900);
     const MINUTE: Duration = Duration::from_secs(60);
@@ -200,7 +200,7 @@ fn probe(min: Duration) -> Backoff {
     Backoff::steady(min, max)
 }
 
-/// Until the reset and a second more, or a minute when it is unknown or already past.
+/// The time until the reset and one second more, or a minute when the reset is unknown or already past.
 fn operating_pause(reset: Option<Duration>) -> Duration {
     match reset {
         Some(reset) if !reset.is_zero() => (reset + Duration::from_secs(1)).min(OPERATING_MAX),

@@ -1,17 +1,17 @@
-//! How many events a poll may ask for, where answers with many of them do not arrive. Pure.
+//! How many events a poll may ask for, where answers with many events do not arrive. Pure.
 //!
-//! The limit that worked is kept for a number of full pages before one doubling is tried. A doubling that fails
-//! makes the next one wait for more pages, so a queue of large events is not asked for too much again and again;
-//! one that works makes the next one come soon, or a long backlog would not be through in the portal's 24 hours.
+//! The limit that worked is kept for a number of full pages before it is doubled. After a doubling that fails, the next
+//! one waits for more pages, so that a queue of large events is not asked for too much again and again. After a
+//! doubling that works, the next one comes soon, because a long backlog must be read within the portal's 24 hours.
 
 /// How many full pages come before the first doubling.
 const PAGES_MIN: u32 = 8;
 
-/// By how much that grows when a doubling has failed, and up to how many.
+/// The factor by which that number grows when a doubling has failed, and its maximum.
 const PAGES_FACTOR: u32 = 4;
 const PAGES_MAX: u32 = 512;
 
-/// How many answers in a row must be missing or broken before the page is taken for the cause.
+/// How many answers in a row must be missing or broken before the size of the page is taken for the cause.
 const FAILURES: u32 = 2;
 
 /// The limit of one source's polls.
@@ -20,7 +20,7 @@ pub struct PageLimit {
     current: u16,
     /// How many full pages have come since it last changed.
     pages: u32,
-    /// How many must have come before it is doubled.
+    /// How many full pages must come before it is doubled.
     pages_wanted: u32,
     /// It was doubled, and no full page has come since.
     is_trial: bool,
@@ -39,17 +39,18 @@ impl PageLimit {
         }
     }
 
-    /// The limit now.
+    /// The current limit.
     pub fn get(&self) -> u16 {
         self.current
     }
 
-    /// Whether it is below what is configured.
+    /// Whether the limit is below the configured one.
     pub fn is_reduced(&self) -> bool {
         self.current < self.configured
     }
 
-    /// A page has arrived; `is_full` when the limit has cut it, which shows that it can be that large.
+    /// Notes that a page has arrived. `is_full` says that the limit has cut it, which proves that pages of this size
+    /// work.
     pub fn arrived(&mut self, is_full: bool) {
         self.failures = 0;
         if !is_full || !self.is_reduced() && !self.is_trial {
@@ -65,7 +66,7 @@ impl PageLimit {
         }
     }
 
-    /// An answer was missing or broken, perhaps because of its size.
+    /// Notes that an answer was missing or broken, perhaps because of its size.
     pub fn failed(&mut self) {
         self.failures += 1;
         if self.failures >= FAILURES {
@@ -74,7 +75,7 @@ impl PageLimit {
         }
     }
 
-    /// The page was too large: asks for half as many from now on, at least for one.
+    /// Asks for half as many events from now on, but at least for one, because the page was too large.
     pub fn halve(&mut self) {
         if self.is_trial {
             self.pages_wanted = (self.pages_wanted * PAGES_FACTOR).min(PAGES_MAX);
@@ -88,7 +89,7 @@ impl PageLimit {
 mod tests {
     use super::*;
 
-    /// What is asked for in `polls` polls of a backlog without end, of which a page of more than `bearable` fails.
+    /// The limits of `polls` polls of an endless backlog, in which a page of more than `bearable` events fails.
     fn asked(bearable: u16, polls: usize) -> Vec<u16> {
         let mut limit = PageLimit::new(1000);
         let poll = |_| {

@@ -1,8 +1,8 @@
-//! One queue's loop: poll, journal, pause; its lanes go their own way beside it.
+//! The loop of one queue: poll, journal, pause. Its lanes run independently beside it.
 //!
-//! Keeps I2: the offset sent upstream is that of the confirm window, made of what the journal holds. Nothing is confirmed
-//! while the state file is not where it was opened. A stop is looked at only while waiting for the portal, for the sinks
-//! or for time to pass (I7).
+//! Keeps I2: the offset that is sent comes from the confirm window, which is made of events in the journal. Nothing is
+//! confirmed while the state file is not where it was opened. A stop is looked at only while waiting for the portal,
+//! for the sinks or for time to pass (I7).
 
 use std::time::Duration;
 
@@ -33,33 +33,33 @@ use crate::service::Glimpses;
 use crate::shutdown::{Signals, Wake};
 use crate::store::{Gap, Store};
 
-/// How often a full journal is looked at again.
+/// How often a full journal is checked again.
 const FULL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the end of the queue is looked at again before a drain is over.
+/// How often the end of the queue is checked again before a drain is over.
 const DRAIN_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
-/// After so long it is told which sink polling waits for.
+/// After this time the sink that polling waits for is noted for `status`.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
 
-/// What kept us from polling for longer than this may have hidden a restore of the portal: the next poll only looks.
+/// If something other than the pause kept us from polling for longer than this, the portal may have been restored
+/// meanwhile: the next poll confirms nothing.
 const BLOCKED_MAX: Duration = Duration::from_secs(3);
 
-/// What one step of the loop came to.
+/// The result of one step of the loop.
 enum Step {
     /// The portal answered, and what it sent is in the journal.
     Settled(Polled),
     /// The portal refused, or did not answer.
     Refused(CallError),
-    /// The state file is to take no more.
+    /// The journal accepts no more events.
     Full(Full),
-    /// A stop, or a drain out of patience, came before the disk took what was read.
+    /// A stop came before the disk accepted the events, or a drain has used up its attempts.
     CutShort,
-    /// A stop came while we waited for the portal; whatever it was about to send is still there.
+    /// A stop came while we waited for the portal. It still has everything that it was about to send.
     Stopped,
 }
 
-/// See the top of this file.
 pub struct Source {
     poller: Poller,
     journal: Journal,
@@ -68,9 +68,9 @@ pub struct Source {
     coverage: Coverage,
     clock: PortalClock,
     glimpses: Glimpses,
-    /// Sinks are told of gaps.
+    /// Whether sinks receive gap events.
     tells_gaps: bool,
-    /// Gaps that they are to be told of first.
+    /// Gaps that must be reported to the sinks first.
     untold: Vec<u64>,
     hold: Hold,
     store: Store,
@@ -80,19 +80,19 @@ pub struct Source {
     disk: Disk,
     full: FullNotice,
     thefts: u64,
-    /// Some sink may wait for the portal to tell the time.
+    /// Some sink may wait for the portal to report its time.
     needs_time: bool,
     /// When the portal answered last.
     answered_at: Option<Instant>,
-    /// How long the pause is that follows.
+    /// The length of the pause after that answer.
     paused: Duration,
     /// Where the journal ended when the run began.
     start: Seq,
-    /// The portal was let forget something in this run, or there was nothing.
+    /// The portal was asked to forget something in this run, or there was nothing to forget.
     has_confirmed: bool,
-    /// What the next poll is to confirm, whatever else could be.
+    /// The offset of the next poll, if it is not the one of the confirm window.
     offset: Option<Offset>,
-    /// The highest event that a drain has to get to, and when it has seen the queue's end.
+    /// The highest event that a drain must reach, and when the drain has seen the end of the queue.
     goal: Option<(Option<EventId>, Instant)>,
 }
 
@@ -136,10 +136,7 @@ impl Source {
         }
     }
 
-    /// Polls, and lets `lanes` run, until the run is over. When the lanes are to end alone, polling ends behind them.
-    ///
-    /// # Errors
-    /// Only what ends the process.
+    /// Polls, and runs `lanes`, until the run is over. When only the lanes are stopped, polling ends after them.
     pub async fn run(mut self, lanes: Vec<Lane>) -> Result<Ending, RelayError> {
         self.needs_time = lanes.iter().any(Lane::needs_time);
         let (coverage, until) = (self.coverage.clone(), self.until);
@@ -219,8 +216,8 @@ impl Source {
         }
     }
 
-    /// With `hold = "forever"` nothing is asked of the portal before every sink has what was read; but for the time, which
-    /// a sink may need for that.
+    /// With `hold = "forever"`, waits until every sink has the events that were read. Only a poll for the portal's time
+    /// does not wait, because a sink may need the time for that.
     async fn wait_for_sinks(&mut self) -> Settled {
         if self.hold != Hold::Forever || self.must_ask_time() || self.journal.last_sink().is_none() {
             return Settled::All;
@@ -239,19 +236,20 @@ impl Source {
         }
     }
 
-    /// Whether a sink may wait for the portal to tell the time: then it is asked, whatever else is in the way.
+    /// Whether a sink may wait for the portal to report its time. If so, the portal is polled, whatever else prevents
+    /// polling.
     fn must_ask_time(&self) -> bool {
         self.needs_time && self.answered_at.is_none()
     }
 
-    /// A poll that could bring nothing new is not repeated before it can.
+    /// The pause after a poll. A poll that could bring nothing new is not repeated before it can.
     fn pause_after(&mut self, polled: Polled) -> Duration {
         self.goal = None;
         let pause = self.poller.pause_after(polled);
         if polled.has_more && polled.count == 0 { pause.max(self.window.rises_in()) } else { pause }
     }
 
-    /// Whether a drain that has found the queue's end is still to confirm what earlier runs have left there.
+    /// Whether a drain that has reached the end of the queue must still confirm events of earlier runs.
     fn must_confirm(&mut self) -> bool {
         if std::mem::replace(&mut self.has_confirmed, true) {
             return false;
@@ -261,14 +259,14 @@ impl Source {
         self.offset.is_some()
     }
 
-    /// Whether nothing more can appear before what the first poll that read to the end has shown: later
-    /// ones are for the next run, or a busy queue would never be drained.
+    /// Whether nothing more can appear below the highest event that the first poll to the end has shown. Later events
+    /// are for the next run, or a busy queue would never be drained.
     fn is_drained(&mut self) -> bool {
         let (goal, seen_at) = *self.goal.get_or_insert((self.window.highest(), Instant::now()));
         goal.is_none_or(|goal| self.window.has_grown_to(goal, seen_at))
     }
 
-    /// A stop between batches: clean for a daemon, but not the end that a drain was asked for.
+    /// The ending after a stop between batches: clean for a daemon, but a drain has not reached its end.
     fn stopped(&self) -> Ending {
         match self.until {
             Until::Stopped => Ending::Clean,
@@ -292,7 +290,7 @@ impl Source {
             self.window.doubt();
             self.offset = None;
         }
-        // A drain at the queue's end looks for latecomers only: it has no need to confirm anything.
+        // A drain at the end of the queue only looks for late events. It need not confirm anything.
         let offset = match (self.offset.take(), self.goal) {
             (Some(offset), _) => offset,
             (None, Some(_)) => Offset::START,
@@ -319,7 +317,7 @@ impl Source {
         self.take(batch, offset, asked_at).await
     }
 
-    /// Brings what the portal answered into the journal, as far as it can be read.
+    /// Writes the readable part of the portal's answer to the journal.
     async fn take(
         &mut self,
         mut batch: Batch,
@@ -363,7 +361,7 @@ impl Source {
         })
     }
 
-    /// Before anything was ever read: the oldest event that waits, or the present.
+    /// Before anything was ever read, coverage begins with the oldest waiting event, or with the present.
     fn begin_coverage(&self, batch: &Batch, portal_ms: i64) {
         let is_unknown = batch.events.is_empty() && !batch.odd.is_empty();
         if self.coverage.covered_ms().is_none() && !is_unknown {
@@ -372,7 +370,7 @@ impl Source {
         }
     }
 
-    /// What the answer gave away.
+    /// Reports a restore, odd dates and disappeared events that the answer has revealed.
     async fn tell(&mut self, shown: &Shown) {
         let source = self.poller.name();
         if let Some(proof) = &shown.restored {
@@ -400,7 +398,7 @@ impl Source {
         }
         self.thefts += 1;
         if self.thefts.is_power_of_two() {
-            // The first, then ever more rarely: `status` has the sum.
+            // Log the first, then ever more rarely: `status` has the sum.
             error!(
                 source,
                 events = shown.stolen,
@@ -414,7 +412,7 @@ impl Source {
         }
     }
 
-    /// Puts a gap on record before anything of after it goes on.
+    /// Records a gap before any later event is processed.
     async fn note_gap(&mut self, portal_ms: i64) -> Result<Settled, RelayError> {
         let Some((from_ms, to_ms)) = self.coverage.gap(portal_ms) else { return Ok(Settled::All) };
         let (store, source, tells) = (&self.store, self.poller.name(), self.tells_gaps);
@@ -425,7 +423,7 @@ impl Source {
         self.tell_sinks(&[number]).await
     }
 
-    /// Tells the sinks of gaps, in their turn.
+    /// Appends gap events for the sinks, in order.
     async fn tell_sinks(&mut self, gaps: &[u64]) -> Result<Settled, RelayError> {
         for number in gaps.iter().filter(|_| self.tells_gaps) {
             if self.journal.tell_gap(*number).await? == Settled::CutShort {
@@ -437,7 +435,7 @@ impl Source {
     }
 }
 
-/// Up to when everything is in safety once `batch` is.
+/// Up to when all events are stored once `batch` is.
 fn covered_by(batch: &Batch, portal_ms: i64) -> Option<i64> {
     if batch.has_more { batch.events.last().and_then(Event::date_ms) } else { Some(portal_ms) }
 }

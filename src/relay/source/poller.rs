@@ -1,6 +1,6 @@
-//! One queue's conversation with its portal: polls, refreshes, refusals, and word of it all for `status`.
+//! Polls one queue of a portal: the polls, token refreshes, refusals, and the notes about them for `status`.
 //!
-//! Keeps I7: a stop is looked at only while waiting for the portal, never in a token's refresh.
+//! Keeps I7: a stop is looked at only while waiting for the portal, never during a token refresh.
 
 use std::time::Duration;
 
@@ -24,39 +24,38 @@ use crate::shutdown::{Signals, Wake};
 use crate::store::{Activity, Health, Store};
 use crate::wall_clock;
 
-/// How often a healthy source leaves word of its last poll for `status`.
+/// How often a healthy source notes its last poll for `status`.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How often a source that needs a person looks whether somebody has logged in.
+/// How often a source that needs the operator checks for a new login.
 const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The longest that a poll may take before its loop counts as wedged, besides waiting for turns at the portal: a
-/// refresh, a subscription and two looks at the queue are in it.
+/// The longest that a poll may take before its loop counts as stuck, not counting the wait for its turn at the portal.
+/// A refresh, a subscription and two reads of the queue must fit.
 const POLL_MAX: Duration = Duration::from_secs(300);
 
-/// The same where requests may take long.
+/// The same limit in request timeouts, for sources whose requests may take long.
 const POLL_TIMEOUTS: u32 = 6;
 
-/// How often a poll that waits for its turn looks whether others have had theirs.
+/// How often a poll that waits for its turn checks whether others have had theirs.
 const TURNS_INTERVAL: Duration = Duration::from_secs(15);
 
-/// By how much a pause may be late before the loop counts as wedged.
+/// How late a pause may end before the loop counts as stuck.
 const PAUSE_SLACK: Duration = Duration::from_secs(30);
 
-/// By how much the two clocks may differ: receivers refuse signatures that are older, or so much too young.
+/// How far the two clocks may differ: receivers refuse signatures that are older, or that far in the future.
 const SKEW_MAX: Duration = Duration::from_secs(300);
 
-/// How many failed polls in a row end a drain: whoever asked for it wants an answer.
+/// How many failed polls in a row end a drain: the operator is waiting for a result.
 const DRAIN_FAILURES_MAX: u32 = 5;
 
-/// What was so when a step began: a change since then ends the pause behind it.
+/// The state when a step began. A change since then ends the pause after the step.
 #[derive(Clone, Copy)]
 pub struct Moment {
     nudge_count: u64,
     epoch: u64,
 }
 
-/// See the top of this file.
 pub struct Poller {
     upstream: Box<dyn Upstream>,
     preparation: Preparation,
@@ -75,14 +74,14 @@ pub struct Poller {
     pulse: Pulse,
     vitals: Vitals,
     timeout: Duration,
-    /// Its first answer was told.
+    /// The first answer was logged.
     has_answered: bool,
-    /// How many skips of unreadable events were known, if such an event is what stopped the last poll.
+    /// How many skips were known when an unreadable event stopped the last poll, if one did.
     skips: Option<usize>,
 }
 
 impl Poller {
-    /// A poller of a queue that belongs to `owner`, if to any user.
+    /// Creates a poller of a queue that belongs to the user `owner`, if it belongs to a user.
     pub fn new(
         upstream: Box<dyn Upstream>,
         owner: Option<u64>,
@@ -125,42 +124,42 @@ impl Poller {
         &self.upstream.queue().source
     }
 
-    /// Nothing is asked for a while, and nothing is late.
+    /// Notes that nothing is asked for a while, so nothing is late.
     pub fn rest(&self) {
         self.pulse.rest();
     }
 
-    /// Notes that polling waits until `sink` has what was read.
+    /// Notes that polling waits until `sink` has the events that were read.
     pub async fn note_held_back(&mut self, sink: &str) {
         let trouble = format!("waits for the sink `{sink}`, as `delivery.hold` is \"forever\"");
         self.note_blocked(Some(sink.to_owned()), trouble).await;
     }
 
-    /// Notes that polling has stopped because of a sink; `None` when it is one that is no longer configured.
+    /// Notes that polling has stopped because of a sink; `None` stands for one that is no longer configured.
     pub async fn note_blocked(&mut self, sink: Option<String>, trouble: String) {
         self.note_change(Activity::Blocked { sink, trouble }).await;
-        // How long that takes is the sink's affair.
+        // The source counts as tried, because the duration depends on the sink.
         self.vitals.tried(self.name());
     }
 
-    /// The refusal that `odd`, in the answer to a poll from `offset` on, comes to; `skips` is how many were known.
+    /// The error for `odd`, in the answer to a poll from `offset`. `skips` is how many skips were known.
     pub fn odd(&mut self, odd: &OddEvents, offset: Offset, skips: usize) -> CallError {
         self.skips = Some(skips);
         CallError::odd(self.upstream.method(), odd, offset)
     }
 
-    /// What is so now.
+    /// The present state.
     pub fn moment(&self) -> Moment {
         Moment { nudge_count: self.signals.nudge_count(), epoch: self.upstream.epoch() }
     }
 
-    /// Polls from `offset` on, with a refreshed token if need be; the first `again` events have been read
-    /// before. `None` when a stop came first.
+    /// Polls from `offset`, with a refreshed token if necessary. The first `again` events were read before. Returns
+    /// `None` when a stop came first.
     pub async fn poll(&mut self, offset: Offset, again: usize) -> Option<Result<Batch, CallError>> {
         let (limit, asked_at) = (self.pace.limit(again), Instant::now());
         self.skips = None;
         let answer = self.ask_twice(offset, limit).await?;
-        // Deliveries take as long as they take.
+        // The time that deliveries take does not count as a stuck loop.
         self.pulse.rest();
         match &answer {
             Ok(batch) if batch.odd.is_empty() => self.figures.answered(asked_at.elapsed()),
@@ -179,7 +178,7 @@ impl Poller {
         Some(answer)
     }
 
-    /// Once, when the clocks differ by more than a request takes: one of them is wrong.
+    /// Warns once when the clocks differ by [`SKEW_MAX`] or more: one of them is wrong.
     fn tell_skew(&mut self) {
         let (skew_s, was_skewed) = (self.clock.skew_ms() / 1000, self.is_skewed);
         self.is_skewed = skew_s.unsigned_abs() >= SKEW_MAX.as_secs();
@@ -189,11 +188,11 @@ impl Poller {
         }
     }
 
-    /// Asks, and once more with a refreshed token if need be.
+    /// Polls, and once more with a refreshed token if necessary.
     async fn ask_twice(&mut self, offset: Offset, limit: u16) -> Option<Result<Batch, CallError>> {
         match self.ask(offset, limit).await? {
             Err(refusal) if refusal.class == Class::Refresh => {
-                // Not beside the stop: a pair issued and not kept would be a login lost.
+                // Do not let a stop cancel this: a token pair that was issued and not stored would be a lost login.
                 if let Err(refusal) = self.upstream.renew(refusal).await {
                     return Some(Err(refusal));
                 }
@@ -203,7 +202,7 @@ impl Poller {
         }
     }
 
-    /// Says once whose queue is read, and how many events are waiting in it.
+    /// Logs once which queue is read, and how many events are waiting in it.
     pub fn tell_first_answer(&mut self, count: usize, has_more: bool) {
         if std::mem::replace(&mut self.has_answered, true) {
             return;
@@ -213,7 +212,7 @@ impl Poller {
         info!(source = self.name(), %queue, waiting, "the portal answers: events are read");
     }
 
-    /// These were read for the first time.
+    /// Counts events that were read for the first time.
     pub fn received(&mut self, events: &[Event]) {
         let portal_ms = self.clock.now_ms();
         for event in events {
@@ -245,7 +244,7 @@ impl Poller {
         }
     }
 
-    /// Whether polls come near the limit of their operating time; said when that changes.
+    /// Whether polls come near the limit of their operating time. A change is logged.
     pub fn is_strained(&mut self) -> bool {
         let is_strained = self.upstream.is_strained();
         match (self.was_strained, is_strained) {
@@ -265,7 +264,7 @@ impl Poller {
         self.pace.after_poll(polled)
     }
 
-    /// Waits; no longer than it takes to notice a new login where that may be the cure.
+    /// Waits, but no longer than it takes to notice a new login if that may fix the problem.
     pub async fn pause(&self, pause: Duration, since: Moment) -> Wake {
         self.pulse.beat(pause + PAUSE_SLACK);
         failpoint::stuck("pausing").await;
@@ -282,23 +281,23 @@ impl Poller {
         self.signals.pause(end - Instant::now(), since.nudge_count).await
     }
 
-    /// Whether the last refusal will not heal by waiting.
+    /// Whether the operator must act after the last refusal.
     fn needs_person(&self) -> bool {
         matches!(self.activity, Activity::Refused { .. })
     }
 
-    /// Whether there is another login than at `epoch`: on record, or in use by a source that shares it.
+    /// Whether there is another login than at `epoch`: recorded, or used by a source that shares it.
     async fn has_new_login(&self, epoch: u64) -> bool {
         self.upstream.epoch() != epoch || self.upstream.is_superseded().await
     }
 
-    /// Whether a person has skipped an unreadable event since.
+    /// Whether the operator has skipped an unreadable event since then.
     async fn has_new_skip(&self) -> bool {
         let Some(known) = self.skips else { return false };
         self.store.skips(self.name()).await.is_ok_and(|skips| skips.len() > known)
     }
 
-    /// Says what went wrong and how long to wait; a drain may end here instead.
+    /// Logs the refusal and returns how long to wait. A drain may end here instead.
     pub async fn after_refusal(&mut self, refusal: &CallError) -> Result<Duration, Ending> {
         self.failures += 1;
         self.learn(refusal).await;
@@ -317,11 +316,11 @@ impl Poller {
         } else if verdict.needs_person {
             error!(source, attempt, delay_ms, error = %refusal, cure, "the source cannot be polled");
         } else if is_news || attempt.is_power_of_two() {
-            // The first of its kind, then ever more rarely: `attempt` counts what is left out.
+            // Log the first of its kind, then ever more rarely: `attempt` also counts the omitted ones.
             warn!(source, attempt, delay_ms, error = %refusal, "poll failed, will try again");
         }
         self.note_change(activity).await;
-        // After the note, so that whoever reads `status` when we are ready finds the refusal there.
+        // After the note, so that `status` shows the refusal as soon as the daemon is ready.
         self.vitals.tried(self.name());
         match self.until {
             Until::Drained if verdict.needs_person => Err(Ending::Refused),
@@ -330,7 +329,7 @@ impl Poller {
         }
     }
 
-    /// What a refusal says about more than the next pause.
+    /// Handles the consequences of a refusal beyond the next pause.
     async fn learn(&mut self, refusal: &CallError) {
         match refusal.class {
             Class::Operator => self.preparation.doubt_owner(),
@@ -348,7 +347,8 @@ impl Poller {
         }
     }
 
-    /// Notes that what was in the way is gone, before a sink has any of the events: whoever sees those sees this.
+    /// Notes that nothing prevents polling any more, before a sink has any of the events: an observer of the events
+    /// also sees this.
     pub async fn note_recovery(&mut self) {
         if !matches!(self.activity, Activity::Polling { .. }) {
             self.note_answer(Duration::ZERO).await;
@@ -361,7 +361,7 @@ impl Poller {
         if self.failures > 0 {
             info!(source = self.name(), failures = self.failures, "the portal answers again");
         }
-        // A pause that outlasts the interval is to be known of, or its end would seem to be overdue.
+        // A pause that outlasts the interval must be noted, or its end would seem to be overdue.
         let is_due = self.noted_at.is_none_or(|at| {
             let elapsed = at.elapsed();
             elapsed >= NOTE_INTERVAL || elapsed + pause > NOTE_INTERVAL * 3 / 2
@@ -375,7 +375,7 @@ impl Poller {
         self.failures = 0;
     }
 
-    /// Notes what keeps the source from polling, unless that is known.
+    /// Notes why the source does not poll, unless that is noted already.
     async fn note_change(&mut self, activity: Activity) {
         if self.activity != activity {
             self.activity = activity;
@@ -383,15 +383,15 @@ impl Poller {
         }
     }
 
-    /// The last word of a run: up to when everything is in safety, or a queue that is only ever looked at in
-    /// short runs would seem to have been left alone for long.
+    /// Writes the last note of a run: up to when all events are stored. Without it, a queue that is read only in short
+    /// runs would seem to have been left alone for long.
     pub async fn note_end(&self) {
         if self.coverage.covered_ms().is_some() {
             self.note(false).await;
         }
     }
 
-    /// Leaves a word for `status`. Only a word: when the disk does not take it, the log has it too.
+    /// Writes a note for `status`. If the disk refuses it, the log still has the information.
     async fn note(&self, has_polled: bool) {
         let health = Health {
             has_polled,

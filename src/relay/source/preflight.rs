@@ -1,7 +1,8 @@
-//! What must be true before a poll may confirm anything: the right queue, recorded.
+//! The checks before a poll may confirm anything: the queue must be the right one, and the portal must record its
+//! events.
 //!
-//! A credential may have changed hands: then our offset would destroy what it does not belong to (PORTAL.md 2.4 and hazard
-//! 10).
+//! A credential may have changed hands. Then our offset would destroy the events of another queue (PORTAL.md 2.4 and
+//! hazard 10).
 
 use std::time::Duration;
 
@@ -11,32 +12,33 @@ use tracing::warn;
 use crate::event::{Batch, Offset};
 use crate::portal::{CallError, Upstream};
 
-/// How often the portal is asked to record, though it should be doing so: nobody tells when it stopped.
+/// How often the portal is asked to record, although it should be doing so: it does not report when it has stopped.
 const SUBSCRIBE_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// When that failed, and polls go on.
+/// The delay after a failed subscription, while polls go on.
 const SUBSCRIBE_RETRY: Duration = Duration::from_secs(300);
 
-/// How far the preparations of one source have come.
+/// The state of the checks of one source.
 pub struct Preparation {
-    /// Whose rights the credential must give; `None` when that does not choose the queue.
+    /// The user whose permissions the credential must give; `None` when that does not decide the queue.
     owner: Option<u64>,
-    /// Of which credential the owner is known, by [`Upstream::epoch`]: another source may have refreshed it.
+    /// The credential whose owner is known, by [`Upstream::epoch`]: another source may have refreshed it.
     owner_known: Option<u64>,
-    /// `None` before the first time.
+    /// When to subscribe next; `None` before the first time.
     subscribe_at: Option<Instant>,
 }
 
 impl Preparation {
-    /// Nothing has been prepared. The queue belongs to `owner`, if it does to any user.
+    /// Creates the checks for a queue that belongs to the user `owner`, if it belongs to a user.
     pub fn new(owner: Option<u64>) -> Self {
         Self { owner, owner_known: None, subscribe_at: None }
     }
 
-    /// Does what is still to be done, then polls for up to `limit` events from `offset` on. May be given up while it waits.
+    /// Performs the checks that are due, then polls for up to `limit` events from `offset`. May be cancelled while it
+    /// waits.
     ///
     /// # Errors
-    /// What the portal refuses, and what stands against confirming anything.
+    /// A refusal of the portal, or the reason why nothing may be confirmed.
     pub async fn poll(
         &mut self,
         queue: &dyn Upstream,
@@ -58,12 +60,12 @@ impl Preparation {
         self.subscribe(queue).await
     }
 
-    /// The credential may be another one from now on.
+    /// Notes that the credential may be another one from now on.
     pub fn doubt_owner(&mut self) {
         self.owner_known = None;
     }
 
-    /// The portal says that it does not record.
+    /// Notes that the portal has said that it does not record.
     pub fn lose_subscription(&mut self) {
         self.subscribe_at = None;
     }

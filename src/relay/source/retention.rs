@@ -1,5 +1,5 @@
-//! Retention: the portal forgets events after a day whether they were read or not (PORTAL.md 2.5). A person
-//! is told before that happens, and what may have been lost is on record afterwards.
+//! Retention: the portal deletes events after a day whether they were read or not (PORTAL.md 2.5). A warning is logged
+//! before that happens, and possible losses are recorded afterwards.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,20 +14,20 @@ use crate::store::Gap;
 /// How long the portal keeps an event.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// How often the age of the oldest unconfirmed event is looked at.
+/// How often the age of the oldest unconfirmed event is checked.
 const WATCH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Up to when a source has everything.
+/// Up to when all events of a source are stored.
 #[derive(Clone)]
 pub struct Coverage {
     source: Arc<str>,
     limits: RetentionConfig,
     clock: PortalClock,
-    /// All events of before are settled or in the journal, in Unix milliseconds by the portal's clock.
+    /// All events before this time are settled or in the journal, in Unix milliseconds by the portal's clock.
     covered_ms: Arc<Mutex<Option<i64>>>,
 }
 
-/// How urgent it is.
+/// The urgency of the warning.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
     None,
@@ -36,7 +36,7 @@ enum Urgency {
 }
 
 impl Coverage {
-    /// That of a source that has all before `covered_ms`, as far as it is known.
+    /// Creates the coverage of a source that has all events before `covered_ms`, if that is known.
     pub fn new(
         source: &Arc<str>,
         limits: RetentionConfig,
@@ -46,25 +46,25 @@ impl Coverage {
         Self { source: Arc::clone(source), limits, clock, covered_ms: Arc::new(Mutex::new(covered_ms)) }
     }
 
-    /// Up to when, if it is known.
+    /// Up to when all events are stored, if that is known.
     pub fn covered_ms(&self) -> Option<i64> {
         *self.covered_ms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything of before `ms` is in safety now.
+    /// Notes that all events before `ms` are stored.
     pub fn extend(&self, ms: i64) {
         let mut covered_ms = self.covered_ms.lock().unwrap_or_else(PoisonError::into_inner);
         *covered_ms = Some(covered_ms.map_or(ms, |covered_ms| covered_ms.max(ms)));
     }
 
-    /// From when to when events may have been lost, when the portal answers at `portal_ms`.
+    /// The time range whose events may be lost, when the portal answers at `portal_ms`.
     pub fn gap(&self, portal_ms: i64) -> Option<(i64, i64)> {
         let from = self.covered_ms()?;
         let to = portal_ms.saturating_sub(millis(LIFETIME));
         (from < to).then_some((from, to))
     }
 
-    /// Tells a person in time, as often as it gets worse. Never ends.
+    /// Warns the operator in time, and again whenever it gets worse. Never returns.
     pub async fn watch(&self) {
         let mut told = Urgency::None;
         loop {
@@ -106,7 +106,7 @@ impl Coverage {
     }
 }
 
-/// Says that events may be lost.
+/// Logs that events may be lost.
 pub fn lament(source: &str, gap: &Gap) {
     let ([from, to], hours) = (gap.spelled(), gap.to_ms.saturating_sub(gap.from_ms) / 3_600_000);
     error!(

@@ -1,5 +1,5 @@
-//! Events that cannot be read: what lies before them is read, what lies behind them waits until the portal shows
-//! them whole or a person has skipped them.
+//! Events that cannot be read. Events before them are read. Events after them wait until the portal shows the
+//! unreadable ones whole, or until the operator has skipped them.
 //!
 //! Keeps I2 for them: the batch is cut before the first one, so the offset stays at or below it.
 
@@ -12,20 +12,19 @@ use crate::event::{Batch, OddEvents, Offset};
 use crate::relay::outcome::RelayError;
 use crate::store::{Skip, Store, StoreError};
 
-/// See the top of this file.
 pub struct OddGuard {
     source: Arc<str>,
     store: Store,
-    /// The gaps of the skips that were passed and told of.
+    /// The gaps of the skips that were passed and reported.
     told: BTreeSet<u64>,
 }
 
-/// What is left of a batch.
+/// The result of cutting a batch.
 #[derive(Default)]
 pub struct Cut {
-    /// The odd events before which it ends, if any.
+    /// The odd events before which the batch was cut, if any.
     pub at: Option<OddEvents>,
-    /// The gaps that are passed in it for the first time, ascending.
+    /// The gaps that it passes for the first time, ascending.
     pub gaps: Vec<u64>,
     /// How many skips were known.
     pub skips: usize,
@@ -36,11 +35,7 @@ impl OddGuard {
         Self { source: Arc::clone(source), store: store.clone(), told: BTreeSet::new() }
     }
 
-    /// Leaves of `batch`, the answer to a poll from `offset` on, what lies before the first odd event that nobody has
-    /// skipped.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Cuts `batch`, the answer to a poll from `offset`, before the first odd event that the operator has not skipped.
     pub async fn cut(&mut self, batch: &mut Batch, offset: Offset) -> Result<Cut, RelayError> {
         if batch.odd.is_empty() {
             return Ok(Cut::default());
@@ -63,7 +58,7 @@ impl OddGuard {
         Ok(cut)
     }
 
-    /// A disk that cannot be read knows of none: then nothing is skipped.
+    /// The skips on record. If the disk cannot be read, there are none, and nothing is skipped.
     async fn skips(&self) -> Result<Vec<Skip>, RelayError> {
         match self.store.skips(&self.source).await {
             Ok(skips) => Ok(skips),

@@ -1,5 +1,5 @@
-//! From what is on record to a source with its lanes: where each goes on, and what became of those whose
-//! sink is no longer configured.
+//! Builds a source and its lanes from the records in the state file, which say where each continues. Also handles the
+//! lanes whose sink is no longer configured.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,19 +25,16 @@ use crate::relay::source::poller::Poller;
 use crate::relay::source::retention::Coverage;
 use crate::store::{Adopted, GAP_KIND, LaneRecord};
 
-/// A source that can run.
+/// A source that is ready to run.
 pub struct Opened {
     source: Source,
     lanes: Vec<Lane>,
-    /// Nothing of it is done before the source runs: another one may be refused yet.
+    /// Carried out only when the source runs, because another source may still be refused.
     removals: Vec<Removal>,
 }
 
 impl Opened {
     /// See [`Source::run`].
-    ///
-    /// # Errors
-    /// Only what ends the process.
     pub async fn run(self) -> Result<Ending, RelayError> {
         for removal in &self.removals {
             if removal.carry_out().await? == Settled::CutShort {
@@ -48,10 +45,8 @@ impl Opened {
     }
 }
 
-/// Puts together the source of `config` that reads `upstream`, which belongs to `owner`, if to any user.
-///
-/// # Errors
-/// Only what ends the process.
+/// Builds the source of `config`, which reads `upstream`. The queue belongs to the user `owner`, if it belongs to a
+/// user.
 pub async fn assemble(
     upstream: Box<dyn Upstream>,
     owner: Option<u64>,
@@ -105,7 +100,7 @@ async fn open(queue: &Arc<Queue>, adopted: &Adopted, common: &Common) -> Result<
     Ok(open)
 }
 
-/// A lane for each sink, and the records of those that have none. What was in the journal before `first` is gone.
+/// A lane for each sink, and the records of sinks that are no longer configured. The journal begins at `first`.
 fn starts(
     mut records: HashMap<String, LaneRecord>,
     first: Seq,
@@ -113,7 +108,7 @@ fn starts(
 ) -> (Vec<LaneStart>, Vec<(String, LaneRecord)>) {
     let start = |(config, gate): &(SinkConfig, Arc<Gate>)| {
         let (beginning, record) = (Checkpoint::at(Seq::FIRST), records.remove(&config.name));
-        // Of one that has only failed so far there is a record, too.
+        // A lane that has only failed so far has a record, too.
         let is_new = record.as_ref().is_none_or(|record| {
             let has_begun = record.start_ms.is_some() || record.inherited.is_some() || record.mark.is_some();
             record.checkpoint == beginning && !has_begun
@@ -141,15 +136,15 @@ fn starts(
 struct Removal {
     source: Arc<str>,
     sink: String,
-    /// The first event that it has not got.
+    /// The first event that it has not settled.
     next: Seq,
-    /// How many it has not got, which the journal keeps; without any it is forgotten.
+    /// How many events it has not settled. The journal keeps them; without any, the sink is forgotten.
     backlog: u64,
     common: Common,
 }
 
 impl Removal {
-    /// Without a backlog a removed sink is forgotten; with one that is an operator's decision.
+    /// Creates the removal. A removed sink without a backlog is forgotten; otherwise the operator decides.
     fn new(queue: &Queue, sink: String, checkpoint: &Checkpoint, end: Seq, common: &Common) -> Self {
         let (source, common) = (Arc::clone(&queue.source), common.clone());
         Self { source, sink, next: checkpoint.next(), backlog: checkpoint.pending(end), common }

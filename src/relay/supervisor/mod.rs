@@ -1,4 +1,4 @@
-//! Who is at work: a task for each source, started, reloaded and ended.
+//! Runs a task for each source: start, reload and end.
 
 pub mod build;
 pub mod queue_identity;

@@ -1,19 +1,19 @@
-//! Which queue a source reads, held against the one on record. A portal that was seen moving is the one
-//! it was, under whichever of its names the configuration has it.
+//! Compares the queue that a source reads with the one on record. A portal that has moved is still the same portal,
+//! under whichever of its names it is configured.
 
 use crate::config::SecretUrl;
 use crate::event::Queue;
 use crate::portal::home_key;
 use crate::store::{Adopted, Store, StoreError};
 
-/// How many addresses of one portal are gone through, one after the other: it may have moved in a circle.
+/// How many moves of one portal are followed: it may have moved in a circle.
 const MOVES_MAX: u32 = 64;
 
-/// Records that `source` reads the queue `identity`, or checks that it does, and returns what is known
-/// of that queue. Its name is the one on record.
+/// Records that `source` reads the queue `identity`, or checks that it does, and returns the records of that queue. The
+/// returned queue has the name that is on record.
 ///
 /// # Errors
-/// [`StoreError::OtherQueue`] when the source has read another queue so far.
+/// [`StoreError::OtherQueue`] when the source has read another queue before.
 pub async fn adopt(store: &Store, source: &str, identity: &str) -> Result<(Queue, Adopted), StoreError> {
     let queue = Queue::new(source, identity);
     let refused = match store.adopt(&queue).await {
@@ -30,7 +30,7 @@ pub async fn adopt(store: &Store, source: &str, identity: &str) -> Result<(Queue
     }
 }
 
-/// Whether `known` and `now` name one queue, before and after its portal has moved.
+/// Whether `known` and `now` name the same queue, before and after a move of its portal.
 pub async fn is_same_queue(store: &Store, known: &str, now: &str) -> bool {
     let (Some((old, rest)), Some((new, same))) = (known.split_once('/'), now.split_once('/')) else {
         return false;
@@ -38,7 +38,7 @@ pub async fn is_same_queue(store: &Store, known: &str, now: &str) -> bool {
     rest == same && (old == new || leads_to(store, old, new).await)
 }
 
-/// Whether the portal once at `old` was seen moving to `new`, the configuration following it or not.
+/// Whether the portal that was at `old` has moved to `new`, even if the configuration does not say so.
 async fn leads_to(store: &Store, old: &str, new: &str) -> bool {
     let mut at = old.to_owned();
     for _ in 0..MOVES_MAX {

@@ -1,8 +1,8 @@
-//! SIGHUP: the configuration is read again and put in force as a whole, or not at all.
+//! SIGHUP: the configuration is read again and applied as a whole, or not at all.
 //!
-//! It is checked before anything is touched. Then the sources that it concerns end, as at a stop of the process,
-//! and begin anew with what is on record (I1 to I6 are kept as across a restart); all others run on. When one
-//! of them cannot be opened, for a reason that would end a start, those of before go on with what they had.
+//! It is checked before anything is touched. Then the affected sources end, as when the process stops, and start again
+//! from their records (I1 to I6 hold as across a restart). All others run on. If one of them cannot be opened, for a
+//! reason that would also prevent a start, the previous sources continue with the previous configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,37 +27,37 @@ use crate::service::{Figures, Notifier, Server};
 use crate::sink::Sink;
 use crate::telemetry;
 
-/// How long reading the configuration may take, with its secret files.
+/// How long reading the configuration may take, including its secret files.
 const LOADING_MAX: Duration = Duration::from_secs(30);
 
 /// How a reload ended.
 enum Outcome {
-    /// The new configuration is in force; so many things are other than before.
+    /// The new configuration is active, with this many changes.
     Applied(usize),
-    /// The one of before still is, and why has been said.
+    /// The previous configuration is still active, and the reason was logged.
     Refused,
-    /// The process is coming to its end.
+    /// The process is stopping.
     Overtaken,
 }
 
-/// What a new configuration needs, made before anything is disturbed.
+/// The parts of a new configuration that are built before anything is disturbed.
 struct Preparation {
     config: Config,
     callers: Arc<Callers>,
-    /// The sinks that may be impossible to set up.
+    /// The sinks that may turn out to be impossible to build.
     webhooks: BTreeMap<String, Arc<dyn Sink>>,
-    /// What the relay is looked at through.
+    /// The HTTP server for status and metrics, if `http.listen` is set.
     server: Option<Server>,
 }
 
 impl Supervisor {
-    /// Puts the configuration that there is now in force.
+    /// Applies the configuration as it is written now.
     ///
     /// # Errors
-    /// What ends the process; a configuration that cannot be used does not.
+    /// Only errors that end the process. A configuration that cannot be used does not.
     pub async fn reload(&mut self) -> Result<(), RelayError> {
         info!("SIGHUP: reading the configuration again");
-        // Before it has said that it is ready, this would say so.
+        // Before the daemon has reported that it is ready, this notice would report it.
         let notifier = self.common.witness.vitals.is_up().then_some(Notifier);
         notifier.inspect(Notifier::reloading);
         let outcome = self.try_reload().await?;
@@ -87,7 +87,7 @@ impl Supervisor {
         for change in &plan.changes {
             info!(%change, "the configuration has changed");
         }
-        // It is kept for life, and told again until the next start.
+        // The process keeps its state file, and the difference is reported again until the next start.
         config.state.clone_from(&self.config.state);
         let preparation = match self.prepare(config).await {
             Ok(preparation) => preparation,
@@ -103,7 +103,7 @@ impl Supervisor {
         self.change_over(preparation, &plan).await
     }
 
-    /// Makes what `config` needs and what may turn out to be impossible.
+    /// Builds the parts of `config` that may turn out to be impossible.
     async fn prepare(&self, config: Config) -> Result<Preparation, String> {
         let memory: Arc<dyn Memory> = Arc::new(StoreMemory(self.common.store.clone()));
         let callers = self.common.callers.renewed(&config, &config.sources, &memory).await?;
@@ -117,10 +117,10 @@ impl Supervisor {
         Ok(Preparation { config, callers: Arc::new(callers), webhooks, server })
     }
 
-    /// Lets the sources begin that the plan names, now that those have ended that it names.
+    /// Starts the sources that the plan names, after the ending ones have ended.
     async fn change_over(&mut self, preparation: Preparation, plan: &Plan) -> Result<Outcome, RelayError> {
         let Preparation { config, callers, webhooks, server } = preparation;
-        // What a login of before has not kept yet, the one in its place must find.
+        // Wait for pending token writes of the old login: the new one must find them.
         self.common.callers.rest_but_for(&callers).await;
         self.common.claims.release(&plan.ending);
         let sinks = self.sinks_of(&config, webhooks).map_err(RelayError::Setup)?;
@@ -132,7 +132,7 @@ impl Supervisor {
                 Ok(outcome) => checked.push(Checked { opening, outcome }),
                 Err(error) if opening.is_mistaken(&error) => {
                     let refused = refuse(&error.to_string());
-                    // What they hold, those of before are about to need.
+                    // The previous sources are about to need the resources that these hold.
                     let made = (checked, sinks);
                     blocking::run(move || drop(made)).await;
                     self.go_back(plan).await?;
@@ -154,7 +154,7 @@ impl Supervisor {
         self.config = config;
         self.common = common;
         let before = std::mem::replace(&mut self.sinks, sinks);
-        // A file of before may be the file of another sink now: it is closed first.
+        // A file of a previous sink may be the file of another sink now, so it is closed first.
         blocking::run(move || drop(before)).await;
         self.begin(checked);
         self.tell_left_behind().await;
@@ -164,7 +164,7 @@ impl Supervisor {
         Ok(Outcome::Applied(plan.changes.len()))
     }
 
-    /// Lets the sources begin again that have ended, with the configuration that is still in force.
+    /// Restarts the sources that have ended, with the configuration that is still active.
     async fn go_back(&mut self, plan: &Plan) -> Result<(), RelayError> {
         self.common.claims.release(&plan.beginning);
         let mut checked = Vec::new();
@@ -176,7 +176,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The sinks of `config`: what stays as it is keeps its gate, and all that is behind it.
+    /// The sinks of `config`. An unchanged sink keeps its gate and everything behind it.
     fn sinks_of(
         &self,
         config: &Config,
@@ -195,7 +195,7 @@ impl Supervisor {
         config.sinks.iter().map(gate).collect()
     }
 
-    /// The gate that leads where `sink` does, if there is one.
+    /// The existing gate to the destination of `sink`, if there is one.
     fn gate_of(&self, sink: &SinkConfig) -> Option<&Arc<Gate>> {
         let known = self.sinks.iter().find(|(known, _)| known.name == sink.name && known.reaches_as(sink));
         known.map(|(_, gate)| gate)
@@ -206,7 +206,7 @@ fn concerned(openings: Vec<Opening>, names: &BTreeSet<String>) -> impl Iterator<
     openings.into_iter().filter(|opening| names.contains(opening.name()))
 }
 
-/// All of them, as `check` does.
+/// Logs all mistakes, as `check` does.
 fn tell_mistakes(error: &ConfigError) {
     match error {
         ConfigError::Invalid { violations, .. } => {
@@ -228,7 +228,7 @@ fn refuse(reason: &str) -> Outcome {
     Outcome::Refused
 }
 
-/// The one place where every reload comes to its end.
+/// Counts and logs the result of every reload.
 fn conclude(outcome: &Outcome, figures: &Figures) {
     match outcome {
         Outcome::Applied(_) => figures.reloaded("applied"),

@@ -1,30 +1,28 @@
-//! From the configuration in force to another one: which sources must end and begin for it, and what a person
-//! is told. All others run on, and nothing of a sink that stays as it is gets lost: connections, open files, its
-//! breaker.
+//! Compares two configurations: which sources must end and start, and which changes are logged. All other sources run
+//! on. An unchanged sink keeps its connections, its open files and the state of its breaker.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::config::{Config, SinkConfig, SourceConfig};
 
-/// What a process keeps as long as it lives.
+/// The keys that a process cannot change while it runs.
 const AT_NEXT_START: [&str; 1] = ["state"];
 
-/// See the top of this file.
 #[derive(Default, Debug)]
 pub struct Plan {
     /// The sources that must end.
     pub ending: BTreeSet<String>,
-    /// The sources that must begin; most of them are ending as well.
+    /// The sources that must start; most of them are ending as well.
     pub beginning: BTreeSet<String>,
-    /// What is told.
+    /// The changes to log.
     pub changes: Vec<Change>,
 }
 
-/// One thing that is other than before.
+/// One difference.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Change {
-    /// Its key, or that of its table.
+    /// Its key, or the key of its table.
     key: String,
     kind: ChangeKind,
 }
@@ -33,7 +31,7 @@ pub struct Change {
 enum ChangeKind {
     Added,
     Removed,
-    /// In these keys; in itself without any.
+    /// These keys have changed; without any, the value itself has.
     Changed(Vec<&'static str>),
     AtNextStart,
 }
@@ -52,7 +50,7 @@ impl fmt::Display for Change {
 }
 
 impl Plan {
-    /// What it takes to get from `before` to `after`.
+    /// Plans the way from `before` to `after`.
     pub fn new(before: &Config, after: &Config) -> Self {
         let names = |config: &Config| -> BTreeSet<String> {
             config.sources.iter().map(|source| source.name.clone()).collect()
@@ -78,7 +76,7 @@ impl Plan {
     }
 }
 
-/// Whether nothing that `source`, the same in both, is made of has changed.
+/// Whether everything that `source`, which is the same in both, depends on is unchanged.
 fn is_undisturbed(source: &SourceConfig, before: &Config, after: &Config) -> bool {
     let portal = source.portal().authority();
     before.delivery == after.delivery
@@ -102,7 +100,7 @@ fn top_level(before: &Config, after: &Config) -> impl Iterator<Item = Change> {
     })
 }
 
-/// What is in only one of two lists, or differs between them, under `table`.
+/// The items that are in only one of two lists, or differ between them, under `table`.
 fn compare<T: PartialEq>(
     table: &str,
     before: &[T],
@@ -130,7 +128,7 @@ mod tests {
     use super::*;
     use crate::config::{Hold, Overrides, PortalConfig, RateConfig, load};
 
-    /// A configuration of these lines.
+    /// Loads a configuration of these lines.
     fn config(lines: &str) -> Config {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("b24relay.toml");
@@ -145,7 +143,7 @@ mod tests {
         [sinks.archive]\ntype = \"file\"\npath = \"events.jsonl\"
         [sinks.crm]\ntype = \"webhook\"\nurl = \"https://crm.example/s3cr3t3\"\nsources = [\"support\"]";
 
-    /// What is told, and which sources are concerned, from the one above to this one.
+    /// The logged changes and the affected sources, from the configuration above to this one.
     fn changes(after: &str) -> (Vec<String>, Vec<String>) {
         let plan = Plan::new(&config(&format!("{SOURCES}{SINKS}")), &config(after));
         let concerned: BTreeSet<_> = plan.ending.union(&plan.beginning).cloned().collect();
@@ -249,7 +247,7 @@ mod tests {
         )
     }
 
-    /// All that `name` is made of, in words.
+    /// Everything that `name` depends on, as text.
     fn made_of(name: &str, config: &Config) -> Option<String> {
         let source = config.sources.iter().find(|source| source.name == name)?;
         let takers: Vec<_> = takers(source, config)

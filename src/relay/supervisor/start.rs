@@ -1,5 +1,5 @@
-//! From a configured source to one that polls: whose queue it is, and what the state file knows of it.
-//! A source that nobody has logged in for waits here.
+//! Starts a configured source: finds its queue, and the records of that queue in the state file. A source without a
+//! login waits here.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::relay::supervisor::queue_identity::adopt;
 use crate::shutdown::{Signals, Wake};
 use crate::store::{Health, StoreError};
 
-/// How often a source without a login looks for one; that asks nobody but the state file.
+/// How often a source without a login checks for one. This reads only the state file.
 const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// One source on its way.
+/// The start of one source.
 pub struct Opening {
     config: SourceConfig,
     sinks: Vec<(SinkConfig, Arc<Gate>)>,
@@ -29,7 +29,7 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Of the source of `config`, whose events go to `sinks`.
+    /// Creates the start of the source of `config`, whose events go to `sinks`.
     pub fn new(config: SourceConfig, sinks: Vec<(SinkConfig, Arc<Gate>)>, common: Common) -> Self {
         Self { config, sinks, common }
     }
@@ -39,15 +39,12 @@ impl Opening {
         &self.config.name
     }
 
-    /// What ends it alone: its lanes first, and then its polling.
+    /// The signals that end this source alone: its lanes first, and then its polling.
     pub fn end_signals(&self) -> &Signals {
         &self.common.lane_signals
     }
 
-    /// The source, or why it cannot be opened yet.
-    ///
-    /// # Errors
-    /// Only what ends the process.
+    /// Opens the source, or returns the reason why it cannot be opened yet.
     pub async fn open(&self) -> Result<Result<Opened, CallError>, RelayError> {
         let identity = match self.common.callers.identity(&self.config).await {
             Ok(identity) => identity,
@@ -67,10 +64,7 @@ impl Opening {
         assemble(upstream, owner, adopted, &self.config, &self.sinks, &self.common).await.map(Ok)
     }
 
-    /// Waits until the source can be opened, then lets it run. `refusal` is why it could not be so far.
-    ///
-    /// # Errors
-    /// As [`Opening::open`].
+    /// Waits until the source can be opened, then runs it. `refusal` is why it could not be opened so far.
     pub async fn run(self, mut refusal: CallError) -> Result<Ending, RelayError> {
         let name = &self.config.name;
         let figures = self.common.witness.figures.source(name);
@@ -79,7 +73,7 @@ impl Opening {
             error!(source = name, error = %refusal, cure, "the source cannot be polled");
             let trouble = format!("{refusal}; {cure}");
             let health = Health::refused(trouble.clone());
-            // Only a word for `status`: the log has it too.
+            // This is a note for `status`. If it fails, the log still has the information.
             if let Err(failure) = self.common.store.note_source(name, health).await {
                 debug!(source = name, error = %failure, "cannot note the source's health");
             }
@@ -88,7 +82,7 @@ impl Opening {
             if self.common.until == Until::Drained {
                 return Ok(Ending::Refused);
             }
-            // The same news is told once.
+            // Report the same reason only once.
             while format!("{refusal}; {}", refusal.cure_for(name)) == trouble {
                 let seen = self.common.lane_signals.nudge_count();
                 if self.common.lane_signals.pause(LOGIN_INTERVAL, seen).await == Wake::Stopping {
@@ -107,11 +101,8 @@ impl Opening {
         }
     }
 
-    /// As [`Opening::open`], at a start: a login that opens another queue parks a daemon's source, and so does a TLS that
-    /// cannot be set up. A drain ends with the error, and so does a mistake in the configuration.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Like [`Opening::open`], at a start. A login that opens another queue parks a daemon's source, and so does TLS
+    /// that cannot be set up. A drain ends with the error, and so does a mistake in the configuration.
     pub async fn open_first(&self) -> Result<Result<Opened, CallError>, RelayError> {
         match self.open().await {
             Err(error @ (RelayError::NoClient(_) | RelayError::Store(StoreError::OtherQueue { .. })))
@@ -123,8 +114,8 @@ impl Opening {
         }
     }
 
-    /// Whether `error` is a mistake in the configuration, for which a reload is refused. Whose queue a login opens is
-    /// none: the authorization server has said so.
+    /// Whether `error` is a mistake in the configuration, for which a reload is refused. A login that opens another
+    /// queue is not one: the authorization server decides that.
     pub fn is_mistaken(&self, error: &RelayError) -> bool {
         match error {
             RelayError::Setup(_) => true,
@@ -135,10 +126,7 @@ impl Opening {
         }
     }
 
-    /// As [`Opening::open`], where others run: what concerns this source alone is waited out.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Like [`Opening::open`], while other sources run: an error of this source alone becomes a reason to wait.
     pub async fn reopen(&self) -> Result<Result<Opened, CallError>, RelayError> {
         match self.open().await {
             Err(error) => self.wait_out(error).map(Err),
@@ -146,10 +134,7 @@ impl Opening {
         }
     }
 
-    /// `error` as a reason to wait, when it concerns this source alone.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Returns `error` as a reason to wait, if it concerns this source alone.
     pub fn wait_out(&self, error: RelayError) -> Result<CallError, RelayError> {
         let cure = match &error {
             RelayError::Store(StoreError::OtherQueue { .. }) | RelayError::Setup(_) => {
@@ -167,7 +152,7 @@ impl Opening {
         Ok(CallError::operator("profile", error.to_string(), cure))
     }
 
-    /// The user whose events are in the queue, if any user's are.
+    /// The user whose events are in the queue, if there is one.
     async fn owner(&self) -> Result<Option<u64>, CallError> {
         if self.config.reads_user() {
             self.common.callers.user_id(&self.config).await.map(Some)

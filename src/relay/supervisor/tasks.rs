@@ -1,6 +1,6 @@
-//! Who is at work: a task for each source, with a stop of its own, so that one can end while the others run on.
+//! Runs a task for each source, each with a separate stop, so that one source can end while the others run on.
 //!
-//! Keeps I7: a source ends by itself, at the end of what is under way.
+//! Keeps I7: a source ends on its own, after the work in progress.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,52 +26,46 @@ use crate::store::SourceReport;
 /// Each sink with its gate, which all sources share.
 pub type Sinks = Vec<(SinkConfig, Arc<Gate>)>;
 
-/// What SIGHUP is to a run, besides a nudge.
+/// The effect of SIGHUP on a run, besides a nudge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hangup {
-    /// The word to reload the configuration.
+    /// It reloads the configuration.
     Reloads,
-    /// Nothing.
+    /// Nothing more.
     Nudges,
 }
 
-/// After how long it is told first whom a reload waits for, and how often then.
+/// After how long a reload first logs which sinks it waits for, and how often it does so then.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// For how long an attempt may be under way that has no end of its own, before a reload that would have to wait for
-/// it is refused.
+/// How long an attempt without a timeout may be in flight before a reload that would have to wait for it is refused.
 const HANGS_AFTER: Duration = Duration::from_secs(30);
 
-/// A source that was looked at, and why it cannot be polled yet, if so.
+/// A source that was checked, and the reason if it cannot be polled yet.
 pub struct Checked {
     pub opening: Opening,
     pub outcome: Result<Opened, CallError>,
 }
 
-/// See the top of this file.
 pub struct Supervisor {
-    /// What is in force.
+    /// The active configuration.
     pub config: Config,
     pub common: Common,
     pub sinks: Sinks,
     loops: JoinSet<(String, Result<Ending, RelayError>)>,
     /// `shutdown_grace`.
     pub grace: watch::Sender<Duration>,
-    /// The sources at work, and what stops each alone.
+    /// The running sources, with the signals that stop each alone.
     running: BTreeMap<String, Signals>,
-    /// How sources ended with the process, the worst of them.
+    /// The worst ending of the sources that ended with the process.
     ending: Ending,
-    /// The same of those that ended alone, until others are in their place.
+    /// The worst ending of the sources that ended alone, until others replace them.
     interim: Ending,
 }
 
 impl Supervisor {
-    /// Opens every source of `config` and lets it run. Each is checked before the first one asks its portal for
-    /// anything.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Opens every source of `config` and starts it. Each is checked before the first one calls its portal.
     pub async fn open(config: &Config, common: Common) -> Result<Self, RelayError> {
         let sinks = config.sinks.iter().map(|sink| {
             let built = build(sink, &common).map_err(RelayError::Setup)?;
@@ -102,13 +96,10 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    /// Waits until all sources have ended. SIGHUP is to it what `hangup` says.
-    ///
-    /// # Errors
-    /// What ends the process.
+    /// Waits until all sources have ended. `hangup` decides what SIGHUP does.
     pub async fn run(&mut self, hangup: Hangup) -> Result<Ending, RelayError> {
         let signals = self.common.signals.clone();
-        // Not how many there are: one may have come after the configuration was read first.
+        // Do not begin with the current count: a nudge may have come after the configuration was first read.
         let mut seen = 0;
         while !self.loops.is_empty() {
             let may_reload = hangup == Hangup::Reloads && !signals.stop.is_cancelled();
@@ -124,8 +115,8 @@ impl Supervisor {
         Ok(self.ending.max(self.interim))
     }
 
-    /// Says for which sources the journal has events that some sink has not got, though they are configured no longer.
-    /// Only a word: a state file that cannot be looked at is told of elsewhere.
+    /// Warns about sources that are no longer configured although some sink lacks events that the journal has. A state
+    /// file that cannot be read is reported elsewhere.
     pub async fn tell_left_behind(&self) {
         let Ok(report) = self.common.store.lookout().report().await else { return };
         for SourceReport { name: source, .. } in report.sources {
@@ -141,7 +132,7 @@ impl Supervisor {
         }
     }
 
-    /// Lets sources run.
+    /// Starts the sources.
     pub fn begin(&mut self, checked: Vec<Checked>) {
         self.interim = Ending::Clean;
         for Checked { opening, outcome } in checked {
@@ -157,10 +148,7 @@ impl Supervisor {
         }
     }
 
-    /// Does `work` beside the sources; `None` when a stop comes first.
-    ///
-    /// # Errors
-    /// What ends the process meanwhile.
+    /// Runs `work` while the sources run. Returns `None` when a stop comes first.
     pub async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>, RelayError> {
         let stop = self.common.signals.stop.clone();
         tokio::pin!(work);
@@ -174,12 +162,9 @@ impl Supervisor {
         }
     }
 
-    /// Ends the sources called `names` and waits for that. Like a stop of the process, it lets what was read be
-    /// delivered for `shutdown_grace`; then nothing new is begun, and what is under way comes to its end. They are polled
-    /// until then.
-    ///
-    /// # Errors
-    /// What ends the process meanwhile.
+    /// Ends the sources called `names` and waits for that. As at a stop of the process, events that were read are
+    /// delivered for up to `shutdown_grace`. After that no new attempt begins, and attempts in flight finish. Until
+    /// then the sources are polled.
     pub async fn end(&mut self, names: &BTreeSet<String>) -> Result<(), RelayError> {
         let ending: Vec<Signals> = names.iter().filter_map(|name| self.running.get(name)).cloned().collect();
         for signals in &ending {
@@ -206,7 +191,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Says whom the end of the sources called `names` waits for.
+    /// Logs which sinks the end of the sources called `names` waits for.
     fn tell_waiting(&self, names: &BTreeSet<String>) {
         let running: Vec<&str> =
             names.iter().filter(|name| self.running.contains_key(*name)).map(String::as_str).collect();
@@ -220,7 +205,7 @@ impl Supervisor {
         );
     }
 
-    /// Why the sources called `names` cannot be ended: a sink that takes from them hangs, and has no timeout.
+    /// Why the sources called `names` cannot be ended: a sink without a timeout that takes their events hangs.
     pub fn hanging(&self, names: &BTreeSet<String>) -> Option<String> {
         let has_timeout = |sink: &SinkConfig| matches!(sink.target, TargetConfig::Webhook(_));
         let concerned = self.sinks.iter().filter(|(sink, _)| !has_timeout(sink));
@@ -251,16 +236,16 @@ impl Supervisor {
     }
 }
 
-/// Makes the sink of `config`.
+/// Builds the sink of `config`.
 ///
 /// # Errors
-/// Says why it cannot be set up.
+/// The reason why it cannot be built.
 pub fn build(config: &SinkConfig, common: &Common) -> Result<Arc<dyn Sink>, String> {
     let built = common.surroundings.sink(config, &common.signals);
     built.map_err(|reason| format!("sinks.{}: {reason}", config.name))
 }
 
-/// Every source of `config` with those of `sinks` that take its events, and a stop of its own.
+/// Every source of `config` with those of `sinks` that take its events, and with separate stop signals.
 pub fn openings(config: &Config, sinks: &Sinks, common: &Common) -> Vec<Opening> {
     let opening = |source: &SourceConfig| {
         let takers = sinks.iter().filter(|(sink, _)| sink.takes_source(&source.name)).cloned();

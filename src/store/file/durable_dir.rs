@@ -1,4 +1,4 @@
-//! The folders above the state file, whose names must outlive a power cut as it does (I3).
+//! The folders above the state file. Their names must survive a power cut as the file does (I3).
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -9,12 +9,12 @@ pub fn of(path: &Path) -> &Path {
     or_here(path.parent().unwrap_or(path))
 }
 
-/// A folder as a path that can be opened: the empty one is the working directory.
+/// A folder as a path that can be opened: the empty path means the working directory.
 pub fn or_here(folder: &Path) -> &Path {
     if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
-/// Creates the missing folders down to `folder`, each one's name on the disk before it is used.
+/// Creates the missing folders down to `folder`. The name of each is on disk before it is used.
 pub fn create(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.exists() {
         return Ok(());

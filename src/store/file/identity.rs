@@ -1,4 +1,4 @@
-//! Which file it is, whatever its name is by now.
+//! The identity of a file, whatever its current name is.
 
 use std::fs::Metadata;
 use std::io::{self, ErrorKind};
@@ -12,7 +12,7 @@ pub struct Identity {
     inode: u64,
 }
 
-/// The file that `metadata` is of.
+/// The file that `metadata` describes.
 pub fn of(metadata: &Metadata) -> Identity {
     Identity { device: metadata.dev(), inode: metadata.ino() }
 }

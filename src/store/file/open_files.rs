@@ -1,17 +1,17 @@
-//! Which state files this process has open. Closing any other handle of such a file, or of one beside it, would
-//! drop SQLite's locks on it, which POSIX keeps by process: then another process would rebuild the log's index
-//! under us. So whoever wants to look at one of them looks through SQLite alone.
+//! The state files that this process has open. Closing any other handle of such a file, or of one beside it, would drop
+//! SQLite's locks on it, which POSIX keeps per process. Another process could then rebuild the log's index while we use
+//! it. So only SQLite may open these files.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 static IN_USE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Marks a state file for as long as it lives.
+/// Marks a state file as open while it is alive.
 pub struct InUse(PathBuf);
 
 impl InUse {
-    /// This process has `path` open.
+    /// Marks `path` as open in this process.
     pub fn mark(path: &Path) -> Self {
         let path = resolved(path);
         all().push(path.clone());
@@ -38,7 +38,7 @@ fn all() -> MutexGuard<'static, Vec<PathBuf>> {
     IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// By whatever way it is named.
+/// One path for all names of a file.
 fn resolved(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The file's size: what is deleted leaves no text in the file, and its pages go back to the disk.
+//! The size of the file: deleted text is overwritten, and free pages are returned to the disk.
 
 use std::path::Path;
 
@@ -10,26 +10,27 @@ use crate::store::sql::first;
 /// Up to this size a file is checked before the start, and rebuilt once if it cannot shrink.
 pub const SMALL_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The pages of a new file. A journal's rows are a hundred times as large as SQLite's default, and each page costs two writes to
-/// the log, one to the file, and a read when its row is deleted.
+/// The page size of a new file. A row of the journal is about a hundred times as large as SQLite's default page, and
+/// each page costs two writes to the log, one to the file, and a read when its row is deleted.
 pub const PAGE_BYTES: u32 = 16 * 1024;
 
-/// How much one step gives back: commits wait for it meanwhile.
+/// How much one step returns to the disk: commits wait for it.
 const STEP_BYTES: u64 = 1024 * 1024;
 
-/// So much stays free for what is written next, at least.
+/// How much stays free, at least, for the next writes.
 const RESERVE_BYTES: u64 = 1024 * 1024;
 
-/// Whether the file at `path` is that small.
+/// Whether the file at `path` is no larger than [`SMALL_BYTES`].
 pub fn is_small(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.len() <= SMALL_BYTES)
 }
 
-/// How much the log holds when it is written back to the file, about. SQLite would count a thousand pages of whatever size:
-/// whoever looks at the file reads all of the log first.
+/// About how much the log holds when it is written back to the file. SQLite would count a thousand pages of any size,
+/// and every reader of the file reads all of the log first.
 const LOG_BYTES: u32 = 4 * 1024 * 1024;
 
-/// Has `connection` overwrite what it deletes; a small file that was made without `auto_vacuum` is rebuilt with it.
+/// Makes `connection` overwrite the data that it deletes. A small file that was created without `auto_vacuum` is
+/// rebuilt with it.
 pub fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
     connection.pragma_update(None, "secure_delete", true).map_err(fail)?;
@@ -43,7 +44,7 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Gives some free pages back to the disk, as far as there are more than make up `reserve` bytes; says whether it did.
+/// Returns some free pages to the disk, if they are more than `reserve` bytes. The result says whether it did.
 pub fn shrink(connection: &Connection, reserve: u64) -> rusqlite::Result<bool> {
     let free = || first::<u32>(connection, "PRAGMA freelist_count").map(Option::unwrap_or_default);
     let page_bytes = first::<u64>(connection, "PRAGMA page_size")?.unwrap_or(PAGE_BYTES.into()).max(1);
@@ -55,13 +56,13 @@ pub fn shrink(connection: &Connection, reserve: u64) -> rusqlite::Result<bool> {
         return Ok(false);
     }
     let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
-    // It frees a page whenever it is asked for the next row.
+    // It frees a page whenever the next row is requested.
     let mut rows = vacuum.query([])?;
     while rows.next()?.is_some() {}
     drop(rows);
     let after = free()?;
     if after < before && after <= reserve {
-        // The file itself is cut when the log is written back to it; beside a reader that happens later.
+        // The file is truncated when the log is written back to it. Beside a reader that happens later.
         first::<i64>(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
     }
     Ok(after < before)

@@ -1,12 +1,12 @@
-//! Word of a state file that does not take what must be in it. It cannot be left there, so it lies in the lock
-//! file, for whoever looks from inside or outside of the process.
+//! The notice that the state file cannot be written. It cannot be stored in that file, so it is in the lock file, where
+//! this process and others can read it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::store::file::lock::Lock;
 
-/// All that wait for one state file.
+/// All waits for one state file.
 pub struct Waits {
     lock: Lock,
     known: Mutex<Known>,
@@ -18,24 +18,24 @@ struct Known {
     reasons: BTreeMap<u64, String>,
 }
 
-/// One that waits for the state file, until this is dropped.
+/// One wait for the state file, until it is dropped.
 pub struct Wait {
     number: u64,
     waits: Arc<Waits>,
 }
 
 impl Waits {
-    /// Those of whoever holds `lock`.
+    /// The waits of the holder of `lock`.
     pub fn new(lock: Lock) -> Arc<Self> {
         Arc::new(Self { lock, known: Mutex::default() })
     }
 
-    /// The lock that they have.
+    /// The lock of their process.
     pub fn lock(&self) -> &Lock {
         &self.lock
     }
 
-    /// One more waits, for `reason`.
+    /// Begins a wait, for `reason`.
     pub fn begin(self: &Arc<Self>, reason: String) -> Wait {
         let mut number = 0;
         self.change(|known| {

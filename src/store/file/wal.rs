@@ -1,10 +1,10 @@
-//! The write-ahead log beside the state file: is it whole up to its end?
+//! Checks whether the write-ahead log beside the state file is whole up to its end.
 //!
-//! SQLite reads its log up to the first frame that is not whole, and takes the rest for torn by a power cut. A log that
-//! was damaged further up would so set offsets back without a word. Such a log has more than one commit behind the broken
-//! frame: each commit is on the disk before the next begins, so a power cut tears the last one only. A log that lost its
-//! last commits, or that is missing, cannot be told from an older state. `-shm` is never read here: SQLite makes it
-//! anew from the log whenever nobody has the file open. The format is that of <https://www.sqlite.org/walformat.html>.
+//! SQLite reads its log up to the first frame that is not whole, and assumes that a power cut has torn the rest. So
+//! damage further up would set offsets back silently. Such a log has more than one commit after the broken frame: each
+//! commit is on disk before the next begins, so a power cut tears only the last one. A log that has lost its last
+//! commits, or that is missing, cannot be distinguished from an older state. `-shm` is never read here: SQLite rebuilds
+//! it from the log when no process has the file open. The format is that of <https://www.sqlite.org/walformat.html>.
 
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
@@ -15,40 +15,40 @@ use crate::store::file::open_files::is_in_use;
 use crate::store::file::place;
 use crate::store::paths::neighbour;
 
-/// The log's header begins with it; its last bit says how checksums read words.
+/// The log's header begins with this number, whose last bit gives the byte order of the checksums.
 const MAGIC: u32 = 0x377f_0682;
 
 /// The only version of the format so far.
 const VERSION: u32 = 3_007_000;
 
-/// The log's header, and a frame's.
+/// The size of the log's header, and of a frame's, in bytes.
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// What was found beside the state file.
+/// The log beside the state file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Log {
-    /// Committed frames in it.
+    /// How many committed frames it has.
     pub frames: u32,
-    /// Its size; `None` when there is none.
+    /// Its size in bytes; `None` when there is no log.
     pub bytes: Option<u64>,
 }
 
-/// What the log holds.
+/// The contents of the log.
 #[derive(Default)]
 struct Scan {
-    /// Up to the last whole commit.
+    /// The number of frames up to the last whole commit.
     frames: u32,
-    /// Commits at and behind the first frame that is not whole.
+    /// The number of commits at and after the first frame that is not whole.
     lost_commits: u32,
 }
 
-/// Looks at the log of the state file at `state`, before SQLite does.
+/// Checks the log of the state file at `state`, before SQLite reads it.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] when commits follow a broken frame, or the state file is gone and its log is not.
+/// [`StoreError::Damaged`] when commits follow a broken frame, or when the state file is gone and its log is not.
 pub fn inspect(state: &Path) -> Result<Log, StoreError> {
-    // It was looked at before it was opened.
+    // It was checked before it was opened.
     if is_in_use(state) {
         return Ok(Log { frames: 0, bytes: None });
     }
@@ -64,11 +64,8 @@ pub fn inspect(state: &Path) -> Result<Log, StoreError> {
     Ok(Log { frames: scan.frames, bytes })
 }
 
-/// As [`inspect`], for whoever only looks at the file. A daemon that holds it has looked at the log before, and writes to
-/// it meanwhile: one that it is beginning anew looks as if it lacked commits.
-///
-/// # Errors
-/// As [`inspect`].
+/// Like [`inspect`], for a caller that only reads the file. A daemon that holds the file has checked the log before,
+/// and writes to it meanwhile: a log that it restarts looks as if commits were missing.
 pub fn inspect_beside(state: &Path) -> Result<Log, StoreError> {
     match inspect(state) {
         Err(StoreError::Damaged { .. }) if state.exists() && Lock::holder(state).is_some() => {
@@ -79,7 +76,7 @@ pub fn inspect_beside(state: &Path) -> Result<Log, StoreError> {
     }
 }
 
-/// Nothing when there is no log, or one whose header is not whole.
+/// Returns an empty scan when there is no log, or when its header is not whole.
 fn read_log(state: &Path) -> io::Result<Scan> {
     let file = match place::open_to_read(state, "-wal") {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Scan::default()),
@@ -97,7 +94,7 @@ fn read_log(state: &Path) -> io::Result<Scan> {
     scan(&mut file, size, &header[16..24], sum)
 }
 
-/// Frames with other `salts` than the header's are left from before the log began anew.
+/// Frames with other `salts` than those of the header are left from before the log was restarted.
 fn scan(file: &mut impl Read, page_size: usize, salts: &[u8], mut sum: Sum) -> io::Result<Scan> {
     let mut scan = Scan::default();
     let (mut page, mut number, mut is_whole) = (vec![0; page_size], 0, true);

@@ -1,4 +1,4 @@
-//! What `status` reads: the state file beside a running daemon, without its lock, changing nothing.
+//! The data of `status`: reads the state file beside a running daemon, without its lock and without changing anything.
 
 use std::path::Path;
 
@@ -23,11 +23,11 @@ const LIFETIME_S: i64 = 24 * 3600;
 /// The state file at one moment.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Who runs on it, if anybody does.
+    /// The process that runs on it, if any.
     pub holder: Option<String>,
-    /// Since when, in Unix milliseconds, as far as it has said so.
+    /// Since when it runs, in Unix milliseconds, if it has noted that.
     pub holder_since_ms: Option<i64>,
-    /// Why nothing goes on: the state file does not take what must be in it.
+    /// Why nothing goes on, if so: the state file cannot be written.
     pub trouble: Option<String>,
     /// The sources by name.
     pub sources: Vec<SourceReport>,
@@ -35,7 +35,7 @@ pub struct Report {
     pub lanes: Vec<LaneReport>,
     /// The dead letters by sink.
     pub dead_letters: Vec<GraveReport>,
-    /// The portals that were seen moving.
+    /// The portals that have moved.
     pub moves: Vec<MoveReport>,
 }
 
@@ -46,39 +46,39 @@ pub struct SourceReport {
     pub name: String,
     /// The queue it reads.
     pub identity: String,
-    /// What the user is called whose queue it is, once the portal has said so.
+    /// The name of the user whose queue it is, once the portal has reported it.
     pub user: Option<String>,
     /// When its last finished poll was noted, in Unix milliseconds.
     pub polled_ms: Option<i64>,
-    /// What it does, as the daemon noted it last.
+    /// Its activity, as the daemon noted it last.
     #[serde(skip)]
     pub note: SourceNote,
-    /// The portal has been told to forget all below it.
+    /// The portal was asked to forget everything below it.
     pub confirmed: u64,
-    /// Nothing below it is wanted, as a person has said or an older version has left it; 1 when everything is.
+    /// Nothing below it is wanted, because the operator or an older version has decided so; 1 when everything is wanted.
     pub floor: u64,
-    /// How often the portal had stopped recording without our doing, as far as it can be seen.
+    /// How often the portal had stopped recording without our doing, if that could be noticed.
     pub losses: u64,
-    /// Which life of the portal's counter it reads: a portal that was restored begins the next.
+    /// The generation of the portal's counter that it reads: a portal that was restored begins the next.
     pub generation: u64,
     /// The sequence number of the next event.
     pub next: u64,
-    /// All events of before are settled or in the journal, in Unix milliseconds by the portal's clock.
+    /// All events before this time are settled or in the journal, in Unix milliseconds by the portal's clock.
     pub covered_ms: Option<i64>,
-    /// By how much the portal's clock is ahead of this machine's, in milliseconds.
+    /// By how many milliseconds the portal's clock is ahead of this machine's.
     pub skew_ms: i64,
-    /// How long until the portal forgets what is not in safety, if anything is waiting there: below zero, it
-    /// has begun to.
+    /// How long until the portal deletes events that are not stored yet, if any are waiting there. Below zero, it has
+    /// begun to.
     pub retention_left_s: Option<i64>,
     /// How many events have disappeared from the portal before they were confirmed.
     pub stolen: u64,
-    /// When some did last, in Unix milliseconds.
+    /// When that happened last, in Unix milliseconds.
     pub stolen_ms: Option<i64>,
-    /// When the portal may have forgotten events that were never read, in order.
+    /// The time ranges in which the portal may have deleted events that were never read, in order.
     pub gaps: Vec<GapReport>,
     /// How many events are in the journal.
     pub journal_events: u64,
-    /// How much they take.
+    /// Their size in bytes.
     pub journal_bytes: u64,
 }
 
@@ -89,13 +89,13 @@ pub struct LaneReport {
     pub source: String,
     /// The sink's name.
     pub sink: String,
-    /// Its checkpoint: all before this sequence number is settled.
+    /// Its checkpoint: all events before this sequence number are settled.
     pub next: u64,
-    /// When that was committed, in Unix milliseconds.
+    /// When the checkpoint was committed, in Unix milliseconds.
     pub committed_ms: i64,
     /// How many events it has delivered so far.
     pub delivered: u64,
-    /// How many its filter has left out so far.
+    /// How many its filter has excluded so far.
     pub filtered: u64,
     /// How many were too old for it so far.
     pub expired: u64,
@@ -103,36 +103,36 @@ pub struct LaneReport {
     pub buried: u64,
     /// How many of those are still there, as dead letters.
     pub dead_letters: u64,
-    /// How many events that the source has read it has not settled.
+    /// How many of the events that the source has read are not settled.
     pub pending: u64,
     /// `flowing`, `retrying`, `held`, `paused` or `draining`, as the daemon noted it last.
     #[serde(skip)]
     pub noted_state: String,
-    /// Since when, in Unix milliseconds.
+    /// Since when it has that state, in Unix milliseconds.
     pub since_ms: Option<i64>,
     /// When it tries again, in Unix milliseconds.
     pub next_ms: Option<i64>,
-    /// What keeps it from settling; empty when nothing does.
+    /// Why it does not settle events; empty when nothing prevents it.
     pub trouble: String,
 }
 
-/// A stretch of time whose events may be lost.
+/// A time range whose events may be lost.
 #[derive(Clone, Debug, Serialize)]
 pub struct GapReport {
-    /// Its ends, as people write them.
+    /// Its start, as text.
     pub from: String,
-    /// See `from`.
+    /// Its end, as text.
     pub to: String,
-    /// Its ends, in Unix milliseconds by the portal's clock.
+    /// Its start, in Unix milliseconds by the portal's clock.
     pub from_ms: i64,
-    /// See `from_ms`.
+    /// Its end, in Unix milliseconds by the portal's clock.
     pub to_ms: i64,
-    /// What of it a person has given up, if it is such a gap.
+    /// The events that the operator has given up, if the gap is due to that.
     pub skipped: Option<Skip>,
 }
 
 impl GapReport {
-    /// What is lost.
+    /// Describes the loss.
     pub fn told(&self) -> String {
         match &self.skipped {
             Some(skip) => format!("{}: skipped by a person", skip.told()),
@@ -141,7 +141,7 @@ impl GapReport {
     }
 }
 
-/// A portal that was seen moving.
+/// A portal that has moved.
 #[derive(Clone, Debug, Serialize)]
 pub struct MoveReport {
     /// Its host in the configuration.
@@ -157,14 +157,14 @@ pub struct GraveReport {
     pub sink: String,
     /// How many there are.
     pub count: u64,
-    /// How much they take.
+    /// Their size in bytes.
     pub bytes: u64,
     /// When the oldest one was buried, in Unix milliseconds.
     pub oldest_ms: i64,
 }
 
-/// Opens the state file for looking at it. One of an older layout is brought to the newest in memory: looking must not
-/// change the file.
+/// Opens the state file for reading. A file of an older layout is migrated in memory, because reading must not change
+/// it.
 pub fn open(path: &Path) -> Result<Connection, StoreError> {
     let connection = open::open_to_read(path)?;
     let layout = migrations::inspect_lightly(&connection, path)?;
@@ -177,7 +177,7 @@ pub fn read(path: &Path) -> Result<Report, StoreError> {
     let holder = Lock::holder(path);
     let connection = open(path)?;
     let select = |connection: &Connection| -> rusqlite::Result<Report> {
-        // One moment for all of it.
+        // Read everything at one moment.
         let connection = connection.unchecked_transaction()?;
         let (holder, trouble) = holder.map_or((None, None), |holder| (Some(holder.name), holder.trouble));
         Ok(Report {
@@ -193,7 +193,7 @@ pub fn read(path: &Path) -> Result<Report, StoreError> {
     select(&connection).map_err(|error| StoreError::from_sqlite(path, &error))
 }
 
-/// Those that went back to where they were have not moved.
+/// Leaves out portals that have returned to their first address.
 fn select_moves(connection: &Connection) -> rusqlite::Result<Vec<MoveReport>> {
     let mut select = connection.prepare(
         "SELECT substr(key, 6), rtrim(substr(value, instr(value, '//') + 2), '/') FROM memory
@@ -240,7 +240,7 @@ fn select_sources(connection: &Connection) -> rusqlite::Result<Vec<SourceReport>
 
 fn retention_left_s(covered_ms: i64, skew_ms: i64) -> i64 {
     let age_ms = now_ms().saturating_add(skew_ms).saturating_sub(covered_ms);
-    // A clock that was set back makes nothing keep for longer.
+    // A clock that was set back does not extend the retention.
     LIFETIME_S.saturating_sub(age_ms.div_euclid(1000)).min(LIFETIME_S)
 }
 

@@ -1,4 +1,4 @@
-//! Which events some sink has not got, for a command that would take them away from it. Changes nothing.
+//! The events that some sink has not settled, for a command that would take them away from it. Changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::store::table::checkpoints::Inherited;
 
-/// What the state file knows of a source's sinks.
+/// The records of a source's sinks.
 #[derive(Debug)]
 pub struct Undelivered {
-    /// By sink, also of those that are no longer configured: what is settled.
+    /// The settled events by sink, including sinks that are no longer configured.
     lanes: BTreeMap<String, (Checkpoint, Option<Inherited>)>,
     /// The events of the journal that some sink has not settled, or that the portal may still have.
     journal: Vec<(Seq, EventId)>,
-    /// All below it is settled, though the journal never had it.
+    /// Everything below it is settled although the journal never had it.
     floor: Offset,
-    /// The portal has been told to forget all below it.
+    /// The portal was asked to forget everything below it.
     pub confirmed: Offset,
 }
 
@@ -32,17 +32,17 @@ impl Default for Undelivered {
 }
 
 impl Undelivered {
-    /// A sink that is not on record has got nothing.
+    /// Adds a sink, which has settled nothing unless it is on record.
     pub fn begin(&mut self, sink: &str) {
         self.lanes.entry(sink.to_owned()).or_insert_with(|| (Checkpoint::at(Seq::FIRST), None));
     }
 
-    /// Whether no sink has `id`, which the portal has, nor does the journal.
+    /// Whether `id`, which the portal has, is not in the journal, and some sink has not settled it.
     pub fn is_unread(&self, id: EventId) -> bool {
         self.journal.iter().all(|(_, known)| *known != id) && self.lacks(id, |_| true)
     }
 
-    /// The events of the journal that a sink which `is_meant` has not settled.
+    /// The events of the journal that a sink selected by `is_meant` has not settled.
     pub fn lacking<'a>(&'a self, is_meant: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = EventId> + 'a {
         let lacks = move |seq: Seq| {
             self.lanes.iter().any(|(sink, (checkpoint, _))| is_meant(sink) && !checkpoint.covers(seq))
@@ -50,14 +50,14 @@ impl Undelivered {
         self.journal.iter().filter(move |(seq, _)| lacks(*seq)).map(|(_, id)| *id)
     }
 
-    /// The highest id of the queue that the state has ever seen.
+    /// The highest id of the queue that was ever recorded.
     pub fn highest(&self) -> Option<u64> {
         let below = self.floor.get().max(self.confirmed.get()) - 1;
         let known = self.journal.iter().map(|(_, id)| id.get());
         known.chain([below]).max().filter(|highest| *highest > 0)
     }
 
-    /// Whether a sink which `is_meant` has not settled `id`, which the portal has.
+    /// Whether a sink selected by `is_meant` has not settled `id`, which the portal has.
     pub fn lacks(&self, id: EventId, is_meant: impl Fn(&str) -> bool) -> bool {
         let known = self.journal.iter().rev().find(|(_, other)| *other == id);
         self.lanes.iter().filter(|(sink, _)| is_meant(sink)).any(|(_, (checkpoint, inherited))| match known {
@@ -68,10 +68,10 @@ impl Undelivered {
 }
 
 impl Store {
-    /// The checkpoints of `source`, and what the journal holds that is not settled or may still be at the portal.
+    /// The checkpoints of `source`, and the events of the journal that are not settled or may still be at the portal.
     ///
     /// # Errors
-    /// As [`Store::commit`], and [`StoreError::Damaged`] when a checkpoint is none.
+    /// [`StoreError::Damaged`] when a checkpoint cannot be parsed, and the errors of [`Store::commit`].
     pub async fn undelivered(&self, source: &str) -> Result<Undelivered, StoreError> {
         let source = source.to_owned();
         let found = self.read(move |connection| select(connection, &source)).await?;
@@ -92,10 +92,7 @@ impl Store {
         Ok(Undelivered { lanes, journal, floor: offset(found.floor), confirmed: offset(found.confirmed) })
     }
 
-    /// The sources of which `sink` is on record.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// The sources that have a record of `sink`.
     pub async fn sources_of(&self, sink: &str) -> Result<Vec<String>, StoreError> {
         let sink = sink.to_owned();
         self.read(move |connection| {
@@ -107,18 +104,18 @@ impl Store {
     }
 }
 
-/// A source's rows.
+/// The rows of a source.
 struct Rows {
     floor: u64,
     confirmed: u64,
-    /// Sink, the next sequence number, the ranges above it, and what it inherited.
+    /// The sink, the next sequence number, the ranges above it, and the ids that it inherited.
     lanes: Vec<(String, u64, String, String)>,
     /// The first sequence number and the ids of each row of the journal.
     batches: Vec<(u64, String)>,
 }
 
 fn select(connection: &mut Connection, source: &str) -> rusqlite::Result<Rows> {
-    // One moment for all of it.
+    // Read everything at one moment.
     let transaction = connection.transaction()?;
     let numbers = transaction
         .query_row("SELECT floor, confirmed FROM source WHERE name = ?1", [source], |row| {

@@ -1,15 +1,15 @@
-//! Seals: a checksum in every row that decides what is delivered or confirmed.
+//! Seals: a checksum in every row that controls deliveries or confirmations.
 //!
-//! SQLite notices a torn page, but not a flipped bit inside a number. A row whose seal does not fit is
-//! damage: it is neither believed nor written over. The `manifest` says how many rows there must be and what
-//! their seals come to, as a page that was lost or is of an earlier time is sound in itself. Rows that change
-//! are sealed by triggers of the connection that writes them; those of `batch` and `dead_letter` when they are inserted.
+//! SQLite notices a torn page, but not a flipped bit inside a number. A row whose seal does not match is damaged: it is
+//! neither believed nor overwritten. The `manifest` says how many rows there must be, and the sum of their seals,
+//! because a page that is missing or out of date leaves no other trace. Rows that change are sealed by triggers of the
+//! connection that writes them; those of `batch` and `dead_letter` when they are inserted.
 
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
-/// Rows that change: a table, its key, and all that its seal is over.
+/// Rows that change: a table, its key, and all columns that its seal covers.
 const SEALED: &[(&str, &[&str], &[&str])] = &[
     (
         "source",
@@ -34,7 +34,7 @@ const SEALED: &[(&str, &[&str], &[&str])] = &[
     ("memory", &["key"], &["key", "value"]),
 ];
 
-/// As layout 3 had them; layouts 1 and 2 had no seals.
+/// The same for layout 3; layouts 1 and 2 had no seals.
 const SEALED_BEFORE: &[(&str, &[&str], &[&str])] = &[
     (
         "source",
@@ -46,16 +46,16 @@ const SEALED_BEFORE: &[(&str, &[&str], &[&str])] = &[
     ("memory", &["key"], &["key", "value"]),
 ];
 
-/// Teaches `connection` the SQL function `seal`, which every statement about sealed rows needs.
+/// Registers the SQL function `seal`, which every statement about sealed rows needs.
 pub fn teach(connection: &Connection) -> rusqlite::Result<()> {
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function("seal", -1, flags, |context| Ok(seal(context)))
 }
 
-/// Has `connection` seal what it writes, and refuse to write over a row whose seal does not fit.
+/// Makes `connection` seal the rows that it writes, and refuse to overwrite a row whose seal does not match.
 pub fn keep(connection: &Connection) -> rusqlite::Result<()> {
-    // The triggers belong to the connection alone; there need not be a folder for temporary files.
+    // The triggers belong to this connection alone, and must not need a folder for temporary files.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     for (table, key, sealed) in SEALED {
         let (list, key) = (sealed.join(", "), key.join(", "));
@@ -79,7 +79,7 @@ pub fn keep(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// What is wrong with the seals of the rows that decide, if anything is, in a file of `layout`.
+/// The problem with the seals of the rows that decide, if there is one, in a file of `layout`.
 pub fn broken(connection: &Connection, layout: u32) -> rusqlite::Result<Option<String>> {
     let tables = match layout {
         ..3 => &[],
@@ -87,7 +87,7 @@ pub fn broken(connection: &Connection, layout: u32) -> rusqlite::Result<Option<S
         4.. => SEALED,
     };
     if layout == 3 {
-        // What the next layout seals anew must be as it was written.
+        // Rows that the next layout seals again must be as they were written.
         let select = "SELECT source || '/' || id FROM journal WHERE seal <> seal(source, id, kind, date, data) LIMIT 1";
         let row: Option<String> = connection.query_row(select, [], |row| row.get(0)).optional()?;
         if let Some(row) = row {
@@ -108,7 +108,7 @@ pub fn broken(connection: &Connection, layout: u32) -> rusqlite::Result<Option<S
     Ok(None)
 }
 
-/// In one statement: somebody may be writing.
+/// Whether the rows match the manifest. It is one statement, because another process may be writing.
 fn is_complete(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     let select = format!(
         "SELECT 1 FROM manifest WHERE name = ?1
@@ -122,7 +122,7 @@ fn prefixed(list: &str, prefix: &str) -> String {
     format!("{prefix}.{}", list.replace(", ", &format!(", {prefix}.")))
 }
 
-/// Over each value's type, length and bytes: values that only together are the same text differ.
+/// Covers each value's type, length and bytes, so that values that form the same text only together differ.
 fn seal(context: &Context<'_>) -> i64 {
     let mut hasher = crc32fast::Hasher::new();
     for index in 0..context.len() {

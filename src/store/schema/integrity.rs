@@ -1,6 +1,6 @@
-//! Every row's own rules, and those between tables: what SQLite cannot know of the state file.
+//! The rules of every row, and those between tables: constraints that SQLite does not know.
 //!
-//! Only what must hold is a rule.
+//! Only a condition that must always hold is a rule.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,24 @@ use rusqlite::types::ValueRef;
 
 use crate::store::schema::finding::Finding;
 
-/// How many rows that break a rule are told of.
+/// How many rows that break a rule are reported.
 const ROWS_MAX: usize = 3;
 
-/// A table, and what must hold for each of its rows.
+/// A table, and the rules for each of its rows.
 struct Table {
     name: &'static str,
-    /// What a person calls it.
+    /// Its name for the operator.
     what: &'static str,
-    /// The name of a row.
+    /// The name of a row, as an expression.
     row: &'static str,
     shown: Shown,
-    /// A condition, and what is wrong where it does not hold.
+    /// A condition, and the problem where it does not hold.
     rules: &'static [(&'static str, &'static str)],
 }
 
 /// How a table is shown.
 enum Shown {
-    /// Each row by itself, with this text.
+    /// Each row separately, with this text.
     Rows(&'static str),
     /// All rows together, with this text.
     Whole(&'static str),
@@ -86,7 +86,7 @@ const TABLES: &[Table] = &[
         rules: &[
             ("seal = seal(source, first, count, generation, ids, body)", NOT_AS_WRITTEN),
             ("json_valid(ids) AND json_array_length(ids) = count", "it does not say which events it holds"),
-            // As `journal::EVENT_BYTES` has it.
+            // See `journal::EVENT_BYTES`.
             ("bytes = octet_length(body) + 40 * count", "the size on record is not its own"),
         ],
     },
@@ -127,7 +127,7 @@ const TABLES: &[Table] = &[
 
 const NOT_AS_WRITTEN: &str = "not as it was written";
 
-/// Looks at every row of a file of the newest layout.
+/// Checks every row of a file with the newest layout.
 pub fn findings(connection: &Connection) -> Vec<Finding> {
     let mut findings = Vec::new();
     for table in TABLES {
@@ -143,8 +143,8 @@ pub fn findings(connection: &Connection) -> Vec<Finding> {
     findings
 }
 
-/// Where each source can go on with a new state file, when that can be believed: behind what all its sinks have, and not
-/// before what the portal was told to forget.
+/// The offset at which each source can continue with a new state file, if its records can be trusted: after the events
+/// that all its sinks have, and not before the confirmed offset.
 pub fn offsets(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
     let mut select = connection.prepare(
         "SELECT name, max(confirmed, min(
@@ -186,7 +186,7 @@ fn whole(connection: &Connection, table: &Table, text: &str) -> rusqlite::Result
     Ok(Finding::judged(table.what, found, &troubles))
 }
 
-/// Tells `found` of every row: its name, its text and which rules it breaks.
+/// Calls `found` for every row, with its name, its text and the rules that it breaks.
 fn visit(
     connection: &Connection,
     table: &Table,
@@ -209,7 +209,7 @@ fn visit(
     Ok(())
 }
 
-/// Whatever stands there, as text: in a damaged file it may be anything.
+/// Any value as text: in a damaged file it may have any type.
 fn shown(value: ValueRef<'_>) -> String {
     match value {
         ValueRef::Null => "nothing".to_owned(),

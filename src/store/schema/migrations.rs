@@ -1,7 +1,7 @@
 //! The layout of the state file and its migrations.
 //!
-//! A file is looked at before it is touched: whose it is, whether its layout is one we know, whether it is
-//! sound ([`inspect`]). Each step forward is one transaction: a kill leaves the layout before or behind it.
+//! A file is checked before it is changed: whether it is ours, whether its layout is known, and whether it is sound
+//! ([`inspect`]). Each step forward is one transaction: a kill leaves the layout before or after it.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ use crate::store::sql::first;
 /// Marks a SQLite file as ours: "b24r".
 pub const APPLICATION_ID: i64 = 0x6232_3472;
 
-/// The owner alone: chat events and, later, tokens are nobody else's business.
+/// Access for the owner alone: the file contains chat events and, later, tokens.
 pub const MODE: u32 = 0o600;
 
 /// One step for each layout; `user_version` counts the steps taken. Never edit a step that was released.
@@ -129,8 +129,8 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (source, number)
     ) STRICT, WITHOUT ROWID;
 ",
-    // The journal by sequence number. What the journal held is numbered in the order of the portal's ids, an event a row;
-    // what a lane had settled of the portal's queue it inherits.
+    // The journal by sequence number. The events of the old journal are numbered in the order of the portal's ids, one
+    // event per row. A lane inherits the ids that it had settled of the portal's queue.
     "
     ALTER TABLE source ADD COLUMN generation INTEGER NOT NULL DEFAULT 1 CHECK (generation >= 1);
     ALTER TABLE source ADD COLUMN next_seq INTEGER NOT NULL DEFAULT 1 CHECK (next_seq >= 1);
@@ -209,7 +209,8 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
-/// Takes away what group and others may do, as after a careless copy; also on what a kill left beside it.
+/// Removes the permissions of group and others, as after a careless copy, also from files beside it that a kill has
+/// left.
 fn restrict(state: &Path) -> Result<(), StoreError> {
     for suffix in ["", "-wal", "-shm"] {
         match restrict_file(&neighbour(state, suffix)) {
@@ -229,15 +230,15 @@ fn restrict_file(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether every page was looked at before the file is used.
+/// Whether every page is checked before the file is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pages {
     Checked,
-    /// Only those of the rows that decide.
+    /// Only the pages of the tables that control deliveries and confirmations.
     Unchecked,
 }
 
-/// Checks that the file is ours and sound, and brings it to the newest layout.
+/// Checks that the file is ours and sound, and migrates it to the newest layout.
 pub fn prepare(connection: &mut Connection, path: &Path, pages: Pages) -> Result<(), StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
     checksum::teach(connection).map_err(fail)?;
@@ -245,7 +246,7 @@ pub fn prepare(connection: &mut Connection, path: &Path, pages: Pages) -> Result
         Pages::Checked => inspect(connection, path)?,
         Pages::Unchecked => inspect_lightly(connection, path)?,
     };
-    // Not before: the permissions of somebody else's database are none of our business.
+    // Not earlier: we must not change the permissions of another program's database.
     restrict(path)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
@@ -254,7 +255,7 @@ pub fn prepare(connection: &mut Connection, path: &Path, pages: Pages) -> Result
     checksum::keep(connection).map_err(fail)
 }
 
-/// The layout of the file, once all of it is found to be ours and sound.
+/// The layout of the file, after all of it was found to be ours and sound.
 ///
 /// # Errors
 /// [`StoreError::Foreign`], [`StoreError::Newer`], [`StoreError::Damaged`].
@@ -262,17 +263,14 @@ pub fn inspect(connection: &Connection, path: &Path) -> Result<u32, StoreError> 
     inspect_with(connection, path, &["integrity_check(1)"], "")
 }
 
-/// The same, but of the rows that decide only: `status` need not read a journal of a gigabyte.
-///
-/// # Errors
-/// As [`inspect`].
+/// Like [`inspect`], but checks only the rows that decide: `status` need not read a journal of a gigabyte.
 pub fn inspect_lightly(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
     let lanes = if identify(connection, path)? == newest() { "lane" } else { "checkpoint" };
     let checks = ["quick_check('source')", &format!("quick_check('{lanes}')")];
     inspect_with(connection, path, &checks, &format!("('{lanes}')"))
 }
 
-/// A copy in memory with the newest layout, when the file has an older one.
+/// A copy in memory with the newest layout, if the file has an older one.
 pub fn brought_to_newest(connection: &Connection, layout: u32) -> rusqlite::Result<Option<Connection>> {
     if layout == newest() {
         return Ok(None);
@@ -284,7 +282,7 @@ pub fn brought_to_newest(connection: &Connection, layout: u32) -> rusqlite::Resu
     Ok(Some(copy))
 }
 
-/// Makes these `checks`, and looks for rows of nothing `within` a table, or all of them.
+/// Performs these `checks`, and looks for rows without a parent `within` a table, or in all of them.
 fn inspect_with(
     connection: &Connection,
     path: &Path,
@@ -315,9 +313,6 @@ fn inspect_with(
 }
 
 /// The layout that the file says it has.
-///
-/// # Errors
-/// As [`inspect`].
 pub fn identify(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
     let application_id: i64 = first(connection, "PRAGMA application_id").map_err(fail)?.unwrap_or(0);
@@ -325,7 +320,7 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<u32, StoreError>
     let known = newest();
     let damaged = |detail| Err(StoreError::Damaged { path: path.to_owned(), detail });
     match u32::try_from(layout) {
-        // One without any tables is of another program as well: ours are complete when they get their name.
+        // A file without any tables belongs to another program as well: ours are complete when they get their name.
         _ if application_id != APPLICATION_ID => match misshapen(connection, known).map_err(fail)? {
             Some(_) => Err(StoreError::Foreign { path: path.to_owned() }),
             None => damaged("its tables are ours, its application id is not".to_owned()),
@@ -341,7 +336,7 @@ pub fn newest() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 
-/// Where our tables are not what `layout` makes them, if anywhere. Tables of others are let be.
+/// The first difference between our tables and those of `layout`, if there is one. Other tables are ignored.
 pub fn misshapen(connection: &Connection, layout: u32) -> rusqlite::Result<Option<String>> {
     let (expected, newest) = (shape_of(layout)?, shape_of(newest())?);
     let found = shape(connection)?;
@@ -360,7 +355,8 @@ pub fn misshapen(connection: &Connection, layout: u32) -> rusqlite::Result<Optio
     unusable(connection, &tables)
 }
 
-/// What of the text of `tables` cannot be used: whoever only reads is not told by SQLite.
+/// The first definition among those of `tables` that cannot be used: SQLite does not report it to a connection that
+/// only reads.
 fn unusable(connection: &Connection, tables: &BTreeSet<&String>) -> rusqlite::Result<Option<String>> {
     let trial = Connection::open_in_memory()?;
     let mut select = connection.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")?;
@@ -390,13 +386,13 @@ impl std::fmt::Display for Part {
     }
 }
 
-/// Has `connection` plan each statement for good: else SQLite plans one anew for every value, in case an index is over some
-/// rows only.
+/// Makes `connection` plan each statement once. Otherwise SQLite plans it again for every value, because an index might
+/// cover only some of the rows.
 pub fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
-/// A new state that is on no disk. Each is a copy of this thread's first.
+/// A new state in memory only. Each is a copy of the first one of this thread.
 pub fn new_in_memory() -> rusqlite::Result<Connection> {
     thread_local! {
         static FIRST: OnceCell<Connection> = const { OnceCell::new() };
@@ -420,18 +416,18 @@ pub fn new_in_memory() -> rusqlite::Result<Connection> {
     })
 }
 
-/// What a layout consists of.
+/// The parts of a layout.
 fn shape_of(layout: u32) -> rusqlite::Result<&'static BTreeSet<Part>> {
     static SHAPES: OnceLock<Vec<BTreeSet<Part>>> = OnceLock::new();
     if SHAPES.get().is_none() {
-        // Whoever comes second finds the same.
+        // Another thread may have been faster, with the same result.
         SHAPES.set(shapes()?).ok();
     }
     let shapes = SHAPES.get().map_or(&[][..], Vec::as_slice);
     shapes.get(layout as usize).ok_or(rusqlite::Error::InvalidQuery)
 }
 
-/// The shape of every layout, from that of an empty file on.
+/// The shape of every layout, starting with that of an empty file.
 fn shapes() -> rusqlite::Result<Vec<BTreeSet<Part>>> {
     let connection = Connection::open_in_memory()?;
     checksum::teach(&connection)?;
@@ -458,7 +454,7 @@ fn shape(connection: &Connection) -> rusqlite::Result<BTreeSet<Part>> {
     parts.collect()
 }
 
-/// Brings the file from the layout `found` to the newest.
+/// Migrates the file from the layout `found` to the newest.
 pub fn migrate(connection: &mut Connection, found: u32) -> rusqlite::Result<()> {
     for (layout, step) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
         failpoint::reached("migrating");

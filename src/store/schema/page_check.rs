@@ -1,4 +1,4 @@
-//! SQLite's check of all pages of a big file, beside the work: reading a gigabyte would hold up the start.
+//! SQLite's check of all pages of a big file, in the background: reading a gigabyte would delay the start.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -11,14 +11,14 @@ use crate::store::error::StoreError;
 use crate::store::file::open;
 use crate::store::sql::first;
 
-/// One check, which ends with this.
+/// One running check. Dropping it ends the check.
 pub struct PageCheck {
     interrupt: InterruptHandle,
     thread: Option<JoinHandle<()>>,
 }
 
 impl PageCheck {
-    /// Checks the open file at `path`; what is wrong goes into `damage`, and ends the work on the file.
+    /// Checks the open file at `path`. Damage goes into `damage`, and ends the work on the file.
     pub fn start(path: &Path, damage: Arc<OnceLock<String>>) -> Result<Self, StoreError> {
         let connection = open::open_reader(path)?;
         let interrupt = connection.get_interrupt_handle();
@@ -36,21 +36,21 @@ fn trouble(connection: &Connection) -> Option<String> {
         Ok(verdict) => verdict.filter(|verdict| verdict != "ok"),
         Err(error) => match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Some(error.to_string()),
-            // Interrupted, or a disk that cannot be read now: whoever works on the file meets that, too.
+            // Interrupted, or the disk cannot be read now: users of the file see that, too.
             _ => None,
         },
     }
 }
 
 impl Drop for PageCheck {
-    /// The store's last connection must be the last one, for the log to be put away.
+    /// Waits for the check to end: the store's last connection must be the last one, so that it removes the log.
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         while !thread.is_finished() {
             self.interrupt.interrupt();
             thread::sleep(Duration::from_millis(1));
         }
-        // A panic in there was logged by the panic hook.
+        // The panic hook has logged a panic of the thread.
         thread.join().ok();
     }
 }

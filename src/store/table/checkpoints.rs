@@ -1,6 +1,7 @@
-//! What lanes know of themselves after a restart: checkpoints, counts, states.
+//! The records of lanes that survive a restart: checkpoints, counts, states.
 //!
-//! Keeps I4: a checkpoint never moves back but by [`Store::rewind`]; the update refuses it, as damage.
+//! Keeps I4: only an operator's command moves a checkpoint back ([`Store::rewind`], [`Store::set_offset`]). A commit
+//! that would do so is refused, as damage.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -17,27 +18,27 @@ use crate::store::table::skips;
 use crate::store::table::sources::GAP_KIND;
 use crate::wall_clock::now_ms;
 
-/// What a commit makes durable of one lane.
+/// The progress of one lane that a commit makes durable.
 #[derive(Clone, Debug)]
 pub struct Progress {
-    /// What is settled.
+    /// The settled events.
     pub checkpoint: Checkpoint,
-    /// What became of the events that were settled since the commit before.
+    /// How the events were settled since the previous commit.
     pub tally: Tally,
-    /// Those that the sink will never take; they are in the tally as well.
+    /// The events that the sink will never take; the tally counts them as well.
     pub burials: Vec<Burial>,
-    /// What the sink wants to be told at the next start, if anything.
+    /// The mark that the sink wants back at the next start, if any.
     pub mark: Option<String>,
-    /// Events of before are none of this lane's business, in Unix milliseconds by the portal's clock.
+    /// The lane ignores events before this time, in Unix milliseconds by the portal's clock.
     pub start_ms: Option<i64>,
 }
 
-/// Numbers of settled events, by what became of them.
+/// How many events were settled in which way.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Tally {
-    /// The sink has them.
+    /// They were delivered.
     pub delivered: u64,
-    /// The sink's filter left them out.
+    /// The sink's filter excluded them.
     pub filtered: u64,
     /// They were older than the sink's `max_event_age`.
     pub expired: u64,
@@ -45,55 +46,55 @@ pub struct Tally {
     pub buried: u64,
 }
 
-/// What the state file knows of a source's queue.
+/// The records of a source's queue.
 #[derive(Clone, Debug)]
 pub struct Adopted {
     /// Each sink that has a checkpoint.
     pub lanes: HashMap<String, LaneRecord>,
     /// How far the source has read.
     pub reading: Reading,
-    /// The oldest event of the journal, or the next one.
+    /// The sequence number of the oldest event in the journal, or the next one.
     pub first: Seq,
-    /// The gaps that sinks were to be told of, and have not been.
+    /// The gaps that must still be reported to the sinks.
     pub untold: Vec<u64>,
-    /// How much the source's journal takes.
+    /// The size of the source's journal in bytes.
     pub journal_bytes: u64,
-    /// All events of before are in the journal, in Unix milliseconds by the portal's clock.
+    /// All events before this time are in the journal, in Unix milliseconds by the portal's clock.
     pub covered_ms: Option<i64>,
-    /// By how much the portal's clock was ahead of this machine's, in milliseconds, if it has told the time.
+    /// By how many milliseconds the portal's clock was ahead of this machine's, if the portal has reported its time.
     pub skew_ms: Option<i64>,
-    /// The portal's dates were seen to contradict its clock.
+    /// The portal's dates have contradicted its clock.
     pub has_odd_dates: bool,
 }
 
-/// What the state file knows of a lane.
+/// The record of a lane.
 #[derive(Clone, Debug)]
 pub struct LaneRecord {
-    /// What is settled.
+    /// The settled events.
     pub checkpoint: Checkpoint,
     /// See [`Progress::start_ms`].
     pub start_ms: Option<i64>,
     /// See [`Progress::mark`].
     pub mark: Option<String>,
-    /// What it had settled of the portal's queue when the journal did not hold it yet (layouts 1 to 3).
+    /// The events of the portal's queue that it had settled before the journal held them (layouts 1 to 3).
     pub inherited: Option<Inherited>,
-    /// Why it is paused, if it is: only a person's word ends that.
+    /// Why it is paused, if it is. Only the operator can resume it.
     pub pause: Option<String>,
 }
 
-/// What a lane had settled by the portal's ids, which are those of the queue's first generation.
+/// The events that a lane had settled, by the portal's ids in the queue's first generation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Inherited {
-    /// Of the queue.
+    /// The identity of the queue.
     identity: String,
     offset: u64,
     above: BTreeSet<u64>,
-    /// How many gaps the sink had been told of.
+    /// How many gaps had been reported to the sink.
     gaps: u64,
 }
 
 impl Inherited {
-    /// From its text: the offset below which all was settled, the ids above it, and the number of gaps.
+    /// Parses the text: the offset below which all was settled, the ids above it, and the number of gaps.
     pub fn parse(text: &str, identity: &str) -> Option<Self> {
         let (offset, above, gaps) = serde_json::from_str(text).ok()?;
         Some(Self { identity: identity.to_owned(), offset, above, gaps })
@@ -112,7 +113,7 @@ impl Inherited {
         id.get() < self.offset || self.above.contains(&id.get())
     }
 
-    /// Without what the portal has forgotten.
+    /// Leaves out the part that the portal has forgotten.
     fn without_confirmed(mut self, confirmed: Offset) -> Self {
         if confirmed.get() >= self.offset && self.above.iter().all(|id| *id < confirmed.get()) {
             self.offset = 1;
@@ -122,16 +123,16 @@ impl Inherited {
     }
 }
 
-/// What an operator reads of a lane.
+/// The state of a lane, for the operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LaneState {
-    /// Nothing is in its way.
+    /// Nothing prevents delivery.
     Flowing,
-    /// An attempt failed, and is repeated by itself.
+    /// An attempt failed, and is repeated automatically.
     Retrying,
-    /// It needs a person, and looks now and then whether one has come.
+    /// The operator must act. The lane probes the sink now and then.
     Held,
-    /// A stop was asked for, and it finishes what is under way.
+    /// A stop was requested, and it finishes the attempts in flight.
     Draining,
 }
 
@@ -149,21 +150,21 @@ impl fmt::Display for LaneState {
 /// A lane's state, for `status`.
 #[derive(Clone, Debug)]
 pub struct LaneNote {
-    /// What it does.
+    /// The state.
     pub state: LaneState,
     /// When it tries again, in Unix milliseconds.
     pub next_ms: Option<i64>,
-    /// What is in its way; empty when nothing is.
+    /// The problem; empty when there is none.
     pub trouble: String,
 }
 
 impl Store {
-    /// Records which queue a source reads, or checks that it is still the same one, and returns what is
-    /// known of it.
+    /// Records which queue a source reads, or checks that it is still the same one, and returns the records of that
+    /// queue.
     ///
     /// # Errors
-    /// [`StoreError::OtherQueue`] when the source has read another queue so far; [`StoreError::Damaged`]
-    /// when a checkpoint is none.
+    /// [`StoreError::OtherQueue`] when the source has read another queue before; [`StoreError::Damaged`] when a
+    /// checkpoint cannot be parsed.
     pub async fn adopt(&self, queue: &Queue) -> Result<Adopted, StoreError> {
         let (source, identity) = (queue.source.to_string(), queue.identity.to_string());
         let on_record = self.run(move |connection| on_record(connection, &source, &identity)).await?;
@@ -205,11 +206,11 @@ impl Store {
         })
     }
 
-    /// Makes durable what `sink` has settled of `source`, with the dead letters among it.
+    /// Makes durable the events of `source` that `sink` has settled, including the dead letters among them.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the disk does not take it: try again, nothing has changed;
-    /// [`StoreError::Damaged`] when the checkpoint on record is none that we have left there.
+    /// [`StoreError::Unavailable`] when the disk refuses it: nothing has changed, retry; [`StoreError::Damaged`] when
+    /// the checkpoint on record is not one that we have written.
     pub async fn commit(&self, source: &str, sink: &str, progress: Progress) -> Result<(), StoreError> {
         let (source, sink) = (source.to_owned(), sink.to_owned());
         self.run(move |connection| {
@@ -220,11 +221,8 @@ impl Store {
         .await
     }
 
-    /// Lets a source read another queue than so far, an operator's decision: what is known of the old
-    /// one is forgotten, but for its dead letters.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Lets a source read another queue than before, an operator's decision. The records of the old queue are deleted,
+    /// except for its dead letters.
     pub async fn forget_queue(&self, source: &str) -> Result<(), StoreError> {
         let source = source.to_owned();
         self.run(move |connection| {
@@ -239,20 +237,14 @@ impl Store {
         .await
     }
 
-    /// Lets go of what `sink` has not settled, of all sources: an operator's decision. Returns of how many
-    /// sources it knew anything.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Gives up the events that `sink` has not settled, in all sources: an operator's decision. Returns how many
+    /// sources had a record of it.
     pub async fn forget_sink(&self, sink: &str) -> Result<usize, StoreError> {
         let sink = sink.to_owned();
         self.run(move |connection| connection.execute("DELETE FROM lane WHERE sink = ?1", [sink])).await
     }
 
-    /// Forgets that `source` ever had `sink`.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Deletes the record of `sink` in `source`.
     pub async fn forget_lane(&self, source: &str, sink: &str) -> Result<(), StoreError> {
         let (source, sink) = (source.to_owned(), sink.to_owned());
         self.run(move |connection| {
@@ -262,12 +254,10 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Puts a source and all its sinks at `offset` of the portal's queue, forward or back: an operator's decision (I4).
-    /// What the portal still has from there on is delivered, again if need be; what lies below is given up, in the
-    /// journal as well. The source must have been adopted; `sinks` are those that get a checkpoint if they have none yet.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Moves a source and all its sinks to `offset` of the portal's queue, forward or back: an operator's decision
+    /// (I4). The events that the portal still has from there on are delivered, again if necessary. Events below are
+    /// given up, in the journal as well. The source must have been adopted; `sinks` get a checkpoint if they have none
+    /// yet.
     pub async fn set_offset(
         &self,
         source: &str,
@@ -299,7 +289,7 @@ impl Store {
                     params![source, sink, checkpoint.next().get(), checkpoint.above_text(), now_ms()],
                 )?;
             }
-            // What the portal has once forgotten says nothing any more: it may show all of it again.
+            // Earlier confirmations mean nothing any more: the portal may show all of those events again.
             transaction.execute(
                 "UPDATE source SET confirmed = 1, grown = 0, floor = ?2, trouble = '' WHERE name = ?1",
                 params![source, offset.get()],
@@ -309,10 +299,7 @@ impl Store {
         .await
     }
 
-    /// Notes for `status` how a lane is doing; since when it does so is noted as well. A paused one stays so.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Notes the state of a lane for `status`, and since when it has that state. A paused lane stays paused.
     pub async fn note_lane(&self, source: &str, sink: &str, note: LaneNote) -> Result<(), StoreError> {
         let (source, sink) = (source.to_owned(), sink.to_owned());
         self.run(move |connection| {
@@ -364,7 +351,7 @@ fn commit(
             mark
         ])?;
     if changed == 0 {
-        // Somebody else has moved it: what is settled here would be on no record.
+        // Another process has moved it: the events settled here would be in no record.
         return Err(rusqlite::Error::StatementChangedRows(0));
     }
     for burial in burials {
@@ -373,8 +360,8 @@ fn commit(
     Ok(())
 }
 
-/// The checkpoint of a lane that wants, of the journal from `from` on, what the portal has numbered `offset` or higher.
-/// What the journal has no more, nobody waits for.
+/// The checkpoint of a lane that wants those events of the journal from `from` on whose id at the portal is `offset` or
+/// higher. No lane waits for events that the journal no longer has.
 fn wanted_from(
     transaction: &Transaction<'_>,
     source: &str,
@@ -400,10 +387,10 @@ fn wanted_from(
     Ok(checkpoint)
 }
 
-/// A source's rows.
+/// The rows of a source.
 struct OnRecord {
     identity: String,
-    /// Generation, the next sequence number, the first open one, what is confirmed, what has grown, and the floor.
+    /// The generation, the next sequence number, the first open one, the confirmed offset, the grown id, and the floor.
     numbers: [u64; 6],
     marks: String,
     first: u64,
@@ -427,11 +414,12 @@ struct LaneRow {
 
 fn on_record(connection: &mut Connection, source: &str, identity: &str) -> rusqlite::Result<OnRecord> {
     let transaction = connection.transaction()?;
-    // A source that nobody had logged in for has no identity yet.
+    // A source without a login has no identity yet.
     let adopt = "INSERT INTO source (name, identity, adopted_ms) VALUES (?1, ?2, ?3)
          ON CONFLICT DO UPDATE SET identity = excluded.identity WHERE identity = ''";
     transaction.prepare_cached(adopt)?.execute(params![source, identity, now_ms()])?;
-    // What troubled an earlier run is history, but for a pause. Without any, nothing is written: a start on a full disk works.
+    // The problems of an earlier run are history, except for a pause. If there are none, nothing is written, so a start
+    // on a full disk works.
     let recover = "UPDATE source SET trouble = '' WHERE name = ?1 AND trouble <> ''";
     transaction.prepare_cached(recover)?.execute([source])?;
     let recover = "UPDATE lane SET trouble = '', state = 'flowing', next_ms = NULL

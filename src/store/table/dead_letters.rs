@@ -1,4 +1,4 @@
-//! Dead letters: events that a sink will never take, kept for a person.
+//! Dead letters: events that a sink will never take, kept for the operator.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use crate::store::handle::Store;
 use crate::store::report::sources;
 use crate::wall_clock::now_ms;
 
-/// What precedes the columns of [`OpenLetter`].
+/// The first columns of [`OpenLetter`].
 const LETTER_COLUMNS: &str =
     "number, sink, source, queue, id, buried_ms, first_ms, attempts, bytes, reason, status, kind, answer";
 
 /// The size of a sink's dead letters and the time of the oldest.
 const SELECT_ROOM: &str = "SELECT ifnull(sum(bytes), 0), min(buried_ms) FROM dead_letter WHERE sink = ?1";
 
-/// A sink's dead letters, the oldest first, those of one source before all others.
+/// A sink's dead letters, oldest first, with those of one source before all others.
 const SELECT_OLDEST: &str = "SELECT number, bytes FROM dead_letter WHERE sink = ?1
                              ORDER BY source = ?2 DESC, buried_ms, number";
 
-/// The last rites of one event.
+/// A rejected event that becomes a dead letter.
 #[derive(Clone, Debug)]
 pub struct Burial {
     /// The event.
@@ -34,7 +34,7 @@ pub struct Burial {
     pub reason: String,
     /// The status of its answer, if it gave one.
     pub status: Option<u16>,
-    /// The beginning of its answer, without secrets; what is no text in it replaced.
+    /// The beginning of its answer, without secrets; bytes that are no text are replaced.
     pub answer: String,
     /// How often it was tried.
     pub attempts: u32,
@@ -43,7 +43,7 @@ pub struct Burial {
 }
 
 impl Burial {
-    /// How much it takes.
+    /// Its size in bytes.
     pub fn size(&self) -> u64 {
         let Event { kind, date, data, .. } = &self.event;
         let lengths = [kind.len(), date.get().len(), data.get().len(), self.reason.len(), self.answer.len()];
@@ -56,13 +56,13 @@ impl Burial {
 pub struct Letter {
     /// Counted from 1 in the state file; a letter keeps its number.
     pub number: u64,
-    /// The sink that has rejected the event.
+    /// The sink that rejected the event.
     pub sink: String,
     /// The source's name when it was buried.
     pub source: String,
     /// The queue that the event was read from.
     pub queue: String,
-    /// The event's number there.
+    /// The event's id in that queue.
     pub event_id: u64,
     /// When it was buried, in Unix milliseconds.
     pub buried_ms: i64,
@@ -70,9 +70,9 @@ pub struct Letter {
     pub first_ms: i64,
     /// How often it was tried.
     pub attempts: u32,
-    /// How much it takes.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Why the sink did not take it, the last time.
+    /// Why the sink rejected the event, the last time.
     pub reason: String,
     /// The status of the sink's answer, if it gave one.
     pub status: Option<u16>,
@@ -81,40 +81,40 @@ pub struct Letter {
 }
 
 impl Letter {
-    /// The event's id for ever, as every sink has got or will get it.
+    /// The permanent id of the event, the same for every sink.
     pub fn stable_id(&self) -> String {
         let queue = Queue::new(&self.source, &self.queue);
         format!("{}{}", queue.stable_prefix(), self.event_id)
     }
 }
 
-/// A dead letter with all that is in it.
+/// A dead letter with its full content.
 #[derive(Clone, Debug)]
 pub struct OpenLetter {
-    /// What is written on it.
+    /// The fields that are listed.
     pub letter: Letter,
     /// The beginning of the sink's last answer.
     pub answer: String,
-    /// The event, its bytes untouched.
+    /// The event, with its payload untouched.
     pub event: Event,
 }
 
-/// Which dead letters are meant: those of which all that is given holds.
+/// Selects the dead letters that match all given conditions.
 #[derive(Clone, Default, Debug)]
 pub struct LetterFilter {
-    /// Those with one of these numbers, unless there are none.
+    /// With one of these numbers; empty means any.
     pub numbers: Vec<u64>,
-    /// Those of one of these sinks, unless there are none.
+    /// From one of these sinks; empty means any.
     pub sinks: Vec<String>,
-    /// Those of one of these sources, unless there are none.
+    /// From one of these sources; empty means any.
     pub sources: Vec<String>,
-    /// Those of one of these events, by number or stable id, unless there are none.
+    /// With one of these events, by number or stable id; empty means any.
     pub ids: Vec<String>,
-    /// Those buried at this moment or later, in Unix milliseconds.
+    /// Buried at this moment or later, in Unix milliseconds.
     pub since_ms: Option<i64>,
-    /// Those buried at this moment or earlier.
+    /// Buried at this moment or earlier, in Unix milliseconds.
     pub until_ms: Option<i64>,
-    /// Those with this text in the reason or in the answer, in upper or lower case.
+    /// With this text in the reason or in the answer, ignoring case.
     pub reason: Option<String>,
 }
 
@@ -135,34 +135,31 @@ impl LetterFilter {
     }
 }
 
-/// How much there is of one sink's dead letters.
+/// The total of one sink's dead letters.
 #[derive(Clone, Copy, Debug)]
 pub struct Graves {
-    /// The size of all.
+    /// Their size in bytes.
     pub bytes: u64,
     /// When the oldest one was buried, in Unix milliseconds.
     pub oldest_ms: Option<i64>,
 }
 
-/// What was deleted to make room.
+/// The dead letters that were deleted to make room.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct DroppedLetters {
-    /// How many.
+    /// Their number.
     pub letters: u64,
-    /// Their size.
+    /// Their size in bytes.
     pub bytes: u64,
 }
 
-/// The right to take dead letters out, while it is held: whoever else wanted to might send one again.
+/// The exclusive right to remove dead letters, while it is held. Without it two processes might send one letter twice.
 pub struct LettersLock {
     _lock: Lock,
 }
 
 impl Store {
-    /// How much there is of the dead letters of `sink`. An index has all of it, so that no payload is read.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// The total of the dead letters of `sink`. An index covers the query, so no payload is read.
     pub async fn graves(&self, sink: &str) -> Result<Graves, StoreError> {
         let sink = sink.to_owned();
         self.run(move |connection| {
@@ -173,11 +170,8 @@ impl Store {
         .await
     }
 
-    /// Deletes the oldest dead letters of `sink`, those of `source` first, until at least `bytes` are free or none is
-    /// left.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Deletes the oldest dead letters of `sink`, those of `source` first, until at least `bytes` are free or no letter
+    /// is left.
     pub async fn drop_oldest_letters(
         &self,
         sink: &str,
@@ -194,27 +188,24 @@ impl Store {
         .await
     }
 
-    /// The dead letters of the state file at `path` that `filter` means, in the order of their burial; read
-    /// without any lock and without changing anything.
-    ///
-    /// # Errors
-    /// As [`Store::report`].
+    /// The dead letters of the state file at `path` that match `filter`, in the order of their burial. Takes no lock
+    /// and changes nothing.
     pub fn letters_at(path: &Path, filter: &LetterFilter) -> Result<Vec<Letter>, StoreError> {
         let connection = place::visit(path, sources::open)?;
         select(&connection, filter).map_err(|error| StoreError::from_sqlite(path, &error))
     }
 
-    /// The dead letter with this number in the state file at `path`; read as by [`Store::letters_at`].
+    /// The dead letter with this number in the state file at `path`, read in the same way as by [`Store::letters_at`].
     ///
     /// # Errors
-    /// As [`Store::report`], and [`StoreError::Damaged`] when its event cannot be read.
+    /// [`StoreError::Damaged`] when its event cannot be read, and the errors of [`Store::report`].
     pub fn letter_at(path: &Path, number: u64) -> Result<Option<OpenLetter>, StoreError> {
         let connection = place::visit(path, sources::open)?;
         let found = open(&connection, number).map_err(|error| StoreError::from_sqlite(path, &error))?;
         found.transpose().map_err(|detail| StoreError::Damaged { path: path.to_owned(), detail })
     }
 
-    /// Takes the right to take dead letters out of the state file at `path`.
+    /// Takes the exclusive right to remove dead letters from the state file at `path`.
     ///
     /// # Errors
     /// [`StoreError::Replaying`] when another process has it.
@@ -223,19 +214,13 @@ impl Store {
     }
 
     /// The dead letter with this number, if it is still there.
-    ///
-    /// # Errors
-    /// As [`Store::letter_at`].
     pub async fn letter(&self, number: u64) -> Result<Option<OpenLetter>, StoreError> {
         let found = self.read(move |connection| open(connection, number)).await?;
         found.transpose().map_err(|detail| self.damaged(detail))
     }
 
-    /// Takes out the dead letter of an event that its sink has now. One that was buried anew meanwhile is
-    /// the same event's.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Removes the dead letter of an event that its sink has now. If the event was buried again meanwhile, that letter
+    /// is removed, because it is for the same event.
     pub async fn exhume(&self, letter: &Letter) -> Result<(), StoreError> {
         let Letter { sink, queue, event_id, .. } = letter.clone();
         self.run(move |connection| {
@@ -248,10 +233,7 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Notes that a sink has rejected the event of a dead letter once more.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Records that a sink has rejected the event of a dead letter again.
     pub async fn rebury(&self, number: u64, rejection: Rejection) -> Result<(), StoreError> {
         let Rejection { reason, status, answer, attempts } = rejection;
         self.run(move |connection| {
@@ -267,10 +249,7 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Lets go of the dead letters with these numbers, all or none; returns how many were still there.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Deletes the dead letters with these numbers, all or none. Returns how many still existed.
     pub async fn discard(&self, numbers: Vec<u64>) -> Result<usize, StoreError> {
         self.run(move |connection| {
             let transaction = connection.transaction()?;
@@ -287,14 +266,14 @@ impl Store {
     }
 }
 
-/// Why a sink did not take the event of a dead letter either.
+/// Why a sink has rejected the event of a dead letter again.
 #[derive(Clone, Debug)]
 pub struct Rejection {
-    /// As [`Burial::reason`].
+    /// See [`Burial::reason`].
     pub reason: String,
-    /// As [`Burial::status`].
+    /// See [`Burial::status`].
     pub status: Option<u16>,
-    /// As [`Burial::answer`].
+    /// See [`Burial::answer`].
     pub answer: String,
     /// How often it was tried since.
     pub attempts: u32,
@@ -331,7 +310,7 @@ fn letter(row: &Row<'_>) -> rusqlite::Result<Letter> {
     })
 }
 
-/// The letter, or what is wrong with it.
+/// The letter, or the reason why it cannot be read.
 fn open(connection: &Connection, number: u64) -> rusqlite::Result<Option<Result<OpenLetter, String>>> {
     let sql = format!("SELECT {LETTER_COLUMNS}, date, data FROM dead_letter WHERE number = ?1");
     connection
@@ -377,7 +356,8 @@ fn drop_oldest(
     Ok(dropped)
 }
 
-/// Within the transaction that passes the event by. One that lies there already is replaced.
+/// Inserts the dead letter within the transaction that moves the checkpoint past the event. An existing one is
+/// replaced.
 pub(super) fn bury(transaction: &Transaction<'_>, sink: &str, burial: &Burial) -> rusqlite::Result<()> {
     let Burial { event, reason, status, answer, attempts, first_ms } = burial;
     transaction
@@ -410,7 +390,7 @@ pub(super) fn bury(transaction: &Transaction<'_>, sink: &str, burial: &Burial) -
 mod tests {
     use super::*;
 
-    /// The index of the table that has all that these queries need.
+    /// The index that covers these queries.
     const INDEX: &str =
         "CREATE INDEX IF NOT EXISTS dead_letter_room ON dead_letter (sink, source, bytes, buried_ms)";
 

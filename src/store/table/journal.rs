@@ -1,9 +1,10 @@
-//! The journal: what polls brought, in the order in which the portal showed it, between polling and the lanes.
+//! The journal: the events that polls returned, in the order in which the portal showed them, between polling and the
+//! lanes.
 //!
-//! One row is a record batch: up to [`BATCH_EVENTS_MAX`] events side by side with their ids, and their bytes as they
-//! came. So what is written follows polls and not events. Keeps I3: an append is on the disk when it returns, and with
-//! it how far the source has read. Batches leave only when every lane of their source is past them, a removed sink's
-//! lane included. No statement here reads more of the journal than it returns or deletes.
+//! One row is a record batch: up to [`BATCH_EVENTS_MAX`] events with their ids, and their bytes as they came. So the
+//! cost of writing follows polls and not events. Keeps I3: when an append returns, it is on disk, and so is how far the
+//! source has read. Batches are deleted only when every lane of their source is past them, including the lane of a
+//! removed sink. No statement here reads more of the journal than it returns or deletes.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -20,43 +21,44 @@ use crate::store::handle::Store;
 use crate::store::table::sources::Gap;
 use crate::wall_clock::now_ms;
 
-/// The most events of one row.
+/// The most events in one row.
 const BATCH_EVENTS_MAX: usize = 1000;
 
-/// And bytes; one greater event still makes a row of its own.
+/// The most bytes in one row. A larger event still gets a row, alone.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
-/// How many rows and bytes one trim deletes: commits wait for it meanwhile.
+/// How many rows and bytes one trim deletes at most: commits wait for it.
 const TRIM_ROWS: usize = 64;
 const TRIM_BYTES: u64 = 2 * 1024 * 1024;
 
-/// The generation of rows that tell of gaps: they are of no queue of the portal.
+/// The generation of gap events, which belong to no queue of the portal.
 const OF_GAPS: u32 = 0;
 
-/// What an event takes besides its texts, about.
+/// The size that is counted for an event besides its texts, in bytes.
 const EVENT_BYTES: usize = 40;
 
 /// How far a source has read its queue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reading {
-    /// Which life of the portal's counter it is, from 1 on.
+    /// The generation of the portal's counter, from 1.
     pub generation: u32,
     /// The sequence number of the next event.
     pub next: Seq,
-    /// All events before it are gone from the portal; those behind may still be there.
+    /// The portal no longer has the events before it. It may still have the later ones.
     pub open: Seq,
-    /// The portal has been told to forget all below it.
+    /// The portal was asked to forget everything below it.
     pub confirmed: Offset,
-    /// Up to this id nothing that was not read can appear, as far as its generation goes; 0 before that is known.
+    /// No unread event of this generation can appear up to this id; 0 before that is known.
     pub grown: u64,
-    /// What is below it is settled, though the journal never had it: from an older layout, or because a person said so.
+    /// Everything below it is settled although the journal never had it: by an older layout, or by the operator's
+    /// decision.
     pub floor: Offset,
-    /// The last events that were read, to tell a portal that was restored: `[[id, date in ms or null, hash], ...]`.
+    /// The last events that were read, to detect a restored portal: `[[id, date in ms or null, hash], ...]`.
     pub marks: String,
 }
 
 impl Reading {
-    /// Of a queue that was never read.
+    /// The position in a queue that was never read.
     pub fn beginning() -> Self {
         Self {
             generation: 1,
@@ -70,23 +72,23 @@ impl Reading {
     }
 }
 
-/// What a poll brought, and how far the source has read with it.
+/// The events of a poll, and how far the source has read with them.
 #[derive(Debug)]
 pub struct Append {
-    /// All of the reading's generation; they come directly before its `next`.
+    /// They are all of the reading's generation, and come directly before its `next`.
     pub events: Vec<Event>,
     /// How far the source has read.
     pub reading: Reading,
 }
 
-/// Where a sink was put back to.
+/// The position that a sink was moved back to.
 #[derive(Debug)]
 pub struct Rewound {
-    /// In which source.
+    /// The source.
     pub source: String,
-    /// The sequence number of the first event that it gets again.
+    /// The sequence number of the first event that it receives again.
     pub seq: u64,
-    /// How many events it gets, those that it has never had among them.
+    /// How many events it receives, including those that it has never had.
     pub events: u64,
 }
 
@@ -98,19 +100,16 @@ struct Row {
     body: Vec<u8>,
 }
 
-/// What a row holds of the events that it was read for.
+/// A row that was read.
 struct Found {
     row: Row,
     generation: u32,
-    /// It is as it was written.
+    /// It is as it was written, because its seal matches.
     is_sealed: bool,
 }
 
 impl Store {
-    /// Makes what a poll brought durable. Returns how many bytes the journal has grown by.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Makes the events of a poll durable. Returns how many bytes the journal has grown by.
     pub async fn append(&self, source: &str, append: Arc<Append>) -> Result<u64, StoreError> {
         let source = source.to_owned();
         self.run(move |connection| {
@@ -130,11 +129,11 @@ impl Store {
         .await
     }
 
-    /// The events of `queue`, in whichever generation, from `from` on, of rows up to about `bytes`; and the sequence number
-    /// behind the last of these rows.
+    /// Reads events of `queue`, in any generation, from `from` on, out of rows of up to about `bytes`. Also returns the
+    /// sequence number after the last of these rows.
     ///
     /// # Errors
-    /// As [`Store::commit`], and [`StoreError::Damaged`] when a row is not as it was written.
+    /// [`StoreError::Damaged`] when a row is not as it was written, and the errors of [`Store::commit`].
     pub async fn read_journal(
         &self,
         queue: &Arc<Queue>,
@@ -159,11 +158,8 @@ impl Store {
         Ok((entries, end))
     }
 
-    /// Appends the event that tells sinks of the gap `number` of `queue`, unless that was done before. Returns it, and how
-    /// many bytes the journal has grown by.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Appends the event that tells sinks of the gap `number` of `queue`, unless that was done before. Returns the
+    /// event, and how many bytes the journal has grown by.
     pub async fn tell_gap(
         &self,
         queue: &Arc<Queue>,
@@ -201,11 +197,8 @@ impl Store {
         .await
     }
 
-    /// Deletes rows that lie before `below` and that have been kept for `keep`; some of them, if there are many. Returns
-    /// how many rows and bytes.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Deletes rows that lie before `below` and that have been kept for `keep`. If there are many, it deletes some of
+    /// them. Returns how many rows and bytes were deleted.
     pub async fn trim_journal(
         &self,
         source: &str,
@@ -226,7 +219,7 @@ impl Store {
                 while let Some(row) = found.next()? {
                     let (first, count, received_ms): (u64, u64, i64) =
                         (row.get(0)?, row.get(1)?, row.get(2)?);
-                    // One received while this machine's clock was ahead has been kept for long enough.
+                    // A row received while this machine's clock was ahead has been kept for long enough.
                     let is_kept = received_ms > now.saturating_sub(kept_ms) && received_ms <= now;
                     if first + count > below.get() || is_kept || rows == TRIM_ROWS || bytes > TRIM_BYTES {
                         break;
@@ -249,19 +242,13 @@ impl Store {
         .await
     }
 
-    /// Gives some of the room that trims have left back to the disk, as far as there is more than `reserve` bytes of it;
-    /// says whether there was any to give.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Returns some of the space that trims have freed to the disk, if there is more than `reserve` bytes of it. The
+    /// result says whether there was any to return.
     pub async fn shrink(&self, reserve: u64) -> Result<bool, StoreError> {
         self.run(move |connection| space::shrink(connection, reserve)).await
     }
 
-    /// When the event at `seq`, or the next one that is there, was received, in Unix milliseconds.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// When the event at `seq`, or the next existing one, was received, in Unix milliseconds.
     pub async fn received_ms(&self, source: &str, seq: Seq) -> Result<Option<i64>, StoreError> {
         let source = source.to_owned();
         self.read(move |connection| {
@@ -277,11 +264,9 @@ impl Store {
         .await
     }
 
-    /// Puts `sink` back, in `source` or in all, to the first event that the journal received at `from_ms` or
-    /// later, in Unix milliseconds: an operator's decision (I4). One that is not even there yet stays where it is.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Moves `sink` back, in `source` or in all sources, to the first event that the journal received at `from_ms` or
+    /// later, in Unix milliseconds: an operator's decision (I4). A lane that has not reached that event stays where it
+    /// is.
     pub async fn rewind(
         &self,
         sink: &str,
@@ -318,7 +303,7 @@ impl Store {
     }
 }
 
-/// The queue of what sinks are told of the gaps of `queue`: its ids are none of the portal's.
+/// The queue of the gap events of `queue`. Their ids are not the portal's.
 fn gap_queue(queue: &Queue) -> Queue {
     Queue::new(&queue.source, &format!("{}/gap", queue.identity))
 }
@@ -350,7 +335,8 @@ fn write_reading(
         .map(|_| ())
 }
 
-/// What was written already, by an attempt whose answer got lost, is the same. Returns how much is new.
+/// Writes a row and returns how many bytes are new. A row that an attempt has written already, whose answer got lost,
+/// is the same.
 fn insert(transaction: &Transaction<'_>, source: &str, generation: u32, row: &Row) -> rusqlite::Result<u64> {
     let Row { first, count, ids, body } = row;
     let bytes = (body.len() + count * EVENT_BYTES) as u64;
@@ -387,7 +373,7 @@ fn select(
             break;
         }
         let is_sealed = row.get(5)?;
-        // What is damaged need not even be text.
+        // Damaged ids need not even be text.
         let ids = if is_sealed { row.get(3)? } else { String::new() };
         let first = Seq::try_new(first).ok_or(rusqlite::Error::InvalidQuery)?;
         found.push(Found {
@@ -400,7 +386,7 @@ fn select(
 }
 
 impl Row {
-    /// As many of `events`, the first of which is at `first`, as make a row; and the others.
+    /// Makes a row of as many of `events` as fit, the first of which is at `first`. Also returns the others.
     fn of(first: Seq, events: &[Event]) -> (Self, &[Event]) {
         let (mut ids, mut body) = (Vec::new(), Vec::new());
         for event in events.iter().take(BATCH_EVENTS_MAX) {
@@ -419,7 +405,7 @@ impl Row {
         (Self { first, count, ids: ids_text, body }, &events[count..])
     }
 
-    /// The events from `from` on; `None` when it is no row.
+    /// The events from `from` on; `None` when the row is malformed.
     fn decode(&self, queue: &Arc<Queue>, from: Seq) -> Option<Vec<Entry>> {
         let ids: Vec<u64> = serde_json::from_str(&self.ids).ok()?;
         if ids.len() != self.count {

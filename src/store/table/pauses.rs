@@ -1,4 +1,4 @@
-//! Paused lanes: a state that only a person's word ends, whatever becomes of the process meanwhile.
+//! Paused lanes: only the operator ends this state, even across restarts.
 
 use rusqlite::params;
 
@@ -6,20 +6,17 @@ use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::wall_clock::now_ms;
 
-/// What came of a person's word for a sink.
+/// The result of resuming a sink.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Resumed {
-    /// Nothing is on record of such a sink.
+    /// There is no record of such a sink.
     Unknown,
-    /// It goes on with these sources; with none when it was not paused.
+    /// It continues with these sources; empty when it was not paused.
     Lanes(Vec<String>),
 }
 
 impl Store {
-    /// Pauses a lane because of `trouble`: no note and no restart changes that, only [`Store::resume`].
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Pauses a lane because of `trouble`. No note and no restart changes that, only [`Store::resume`].
     pub async fn pause(&self, source: &str, sink: &str, trouble: &str) -> Result<(), StoreError> {
         let (source, sink, trouble) = (source.to_owned(), sink.to_owned(), trouble.to_owned());
         self.run(move |connection| {
@@ -35,10 +32,7 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Whether a lane is paused still; somebody beside this process may have resumed it.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Whether a lane is still paused. Another process may have resumed it.
     pub async fn is_paused(&self, source: &str, sink: &str) -> Result<bool, StoreError> {
         let (source, sink) = (source.to_owned(), sink.to_owned());
         self.read(move |connection| {
@@ -51,10 +45,7 @@ impl Store {
         .await
     }
 
-    /// Lets a sink go on with one source, or with all of them: a person's word. A running daemon looks for it.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Resumes a sink for one source, or for all of them, at the operator's command. A running daemon checks for it.
     pub async fn resume(&self, sink: &str, source: Option<&str>) -> Result<Resumed, StoreError> {
         let (sink, source) = (sink.to_owned(), source.map(str::to_owned));
         self.run(move |connection| {
@@ -79,11 +70,8 @@ impl Store {
         .await
     }
 
-    /// Notes for `status` that a source is kept from polling for the reason `after` instead of `before`; empty is
-    /// none. What its polls say of it meanwhile comes first.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Notes for `status` that a source does not poll for the reason `after` instead of `before`; empty means no
+    /// reason. A note of its polls takes precedence.
     pub async fn note_hold_up(&self, source: &str, before: &str, after: &str) -> Result<(), StoreError> {
         let (source, before, after) = (source.to_owned(), before.to_owned(), after.to_owned());
         self.run(move |connection| {

@@ -1,4 +1,4 @@
-//! Events that cannot be read and that a person has given up: what may be passed, and the gap that it leaves.
+//! Unreadable events that the operator has given up: the events that may be passed, and the gap that they leave.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::wall_clock::now_ms;
 
-/// A person's word that the events between two good ones are lost.
+/// The operator's decision that the events between two good ones are lost.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Skip {
     /// The last good event before them; 0 at the beginning of the queue.
@@ -20,7 +20,7 @@ pub struct Skip {
     /// The number of the gap that records it.
     #[serde(default)]
     pub gap: u64,
-    /// When it was said, in Unix milliseconds.
+    /// When it was made, in Unix milliseconds.
     #[serde(default)]
     pub said_ms: i64,
     /// An offset was set since: the same ids may mean other events now.
@@ -29,14 +29,14 @@ pub struct Skip {
 }
 
 impl Skip {
-    /// Whether it speaks of `odd`.
+    /// Whether it applies to `odd`.
     pub fn covers(&self, odd: &OddEvents) -> bool {
         let is_after = odd.after.is_none_or(|after| after.get() == self.after);
         let is_before = odd.before.is_some_and(|before| before.get() == self.before);
         !self.is_over && is_after && is_before && odd.count == self.count
     }
 
-    /// What it lets pass, in words.
+    /// Describes the events that it lets pass.
     pub fn told(&self) -> String {
         let Self { after, before, count, .. } = self;
         let events =
@@ -46,10 +46,7 @@ impl Skip {
 }
 
 impl Store {
-    /// Records `skip` and its gap, which lies between these times; returns the number of the gap.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Records `skip` and its gap, which lies between these times. Returns the number of the gap.
     pub async fn note_skip(
         &self,
         source: &str,
@@ -77,16 +74,13 @@ impl Store {
     }
 
     /// All skips of `source`, in order.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
     pub async fn skips(&self, source: &str) -> Result<Vec<Skip>, StoreError> {
         let source = source.to_owned();
         self.read(move |connection| select(connection, &source)).await
     }
 }
 
-/// The skips of `source` as they are on record.
+/// The recorded skips of `source`.
 pub fn select(connection: &Connection, source: &str) -> rusqlite::Result<Vec<Skip>> {
     let select = "SELECT value FROM memory WHERE key = ?1";
     let text: Option<String> = connection.query_row(select, [key(source)], |row| row.get(0)).optional()?;
@@ -96,7 +90,7 @@ pub fn select(connection: &Connection, source: &str) -> rusqlite::Result<Vec<Ski
     })
 }
 
-/// What was said so far lets nothing pass any more: the source's offset was set.
+/// Ends the skips so far, because the source's offset was set.
 pub fn end(transaction: &Transaction<'_>, source: &str) -> rusqlite::Result<()> {
     let mut skips = select(transaction, source)?;
     if skips.is_empty() {
@@ -108,7 +102,7 @@ pub fn end(transaction: &Transaction<'_>, source: &str) -> rusqlite::Result<()> 
     write(transaction, source, &skips)
 }
 
-/// The source reads another queue now: nothing is left of them.
+/// Deletes the skips, because the source reads another queue now.
 pub fn forget(transaction: &Transaction<'_>, source: &str) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM memory WHERE key = ?1", [key(source)]).map(|_| ())
 }

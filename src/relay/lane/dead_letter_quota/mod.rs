@@ -1,10 +1,10 @@
-//! Whether there is room for another dead letter of a sink: at the limit the rejected event waits or, with
+//! Checks whether there is room for another dead letter of a sink. At the limit the rejected event waits or, with
 //! `when_full = "drop_oldest"`, the oldest letters are deleted.
 //!
-//! Each sink has a limit of its own, and the age of a letter is never a reason to refuse another. Room is looked for
-//! before the commit, not in it: one that was refused there would take with it what the sink has been delivered since
-//! the last, which must not come again. So lanes that bury at the same moment may get past `dead_letters.max_size` by
-//! one event each; the limit keeps a disk from filling up, and does not need to be met to the byte.
+//! Each sink has a separate limit, and the age of a letter is never a reason to refuse another one. Room is checked
+//! before the commit, not in it: a refusal in the commit would also undo the record of the events delivered since the
+//! last commit, and those must not be delivered again. So lanes that bury at the same moment may exceed
+//! `dead_letters.max_size` by one event each. The limit protects the disk and need not be exact to the byte.
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ use crate::relay::lane::dead_letter_log::{DeadLetterLog, SinkLog};
 use crate::store::{Burial, Graves, Store};
 use crate::wall_clock;
 
-/// From which share of the size on a person is told, in percent.
+/// The share of the limit, in percent, from which on a warning is logged.
 const WARNING_PERCENT: u64 = 80;
 
 /// The dead letters of one sink.
@@ -31,12 +31,12 @@ pub struct Graveyard {
 }
 
 impl Graveyard {
-    /// That of `sink`.
+    /// Creates the quota of `sink`.
     pub fn new(sink: &str, limits: DeadLettersConfig, store: &Store, log: &DeadLetterLog) -> Self {
         Self { sink: sink.to_owned(), limits, store: store.clone(), log: log.of(sink) }
     }
 
-    /// Why there is no room for `burial` now, if there is none; when there is, the burial is logged.
+    /// Returns the reason if there is no room for `burial` now. If there is room, the burial is logged.
     pub async fn refuses(&self, burial: &Burial) -> Option<String> {
         let refusal = self.has_no_room(burial).await;
         if refusal.is_none() {
@@ -45,11 +45,11 @@ impl Graveyard {
         refusal
     }
 
-    /// Why there is no room for `burial` now, if there is none.
+    /// Returns the reason if there is no room for `burial` now.
     pub async fn has_no_room(&self, burial: &Burial) -> Option<String> {
         let graves = match self.store.graves(&self.sink).await {
             Ok(graves) => graves,
-            // The commit with the burial in it will wait for the disk.
+            // The commit that contains the burial will wait for the disk.
             Err(failure) => {
                 debug!(sink = self.sink, error = %failure, "cannot look at the dead letters");
                 return None;

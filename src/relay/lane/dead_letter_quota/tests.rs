@@ -1,4 +1,4 @@
-//! Room for dead letters, with a state file, and what is logged of them, with a clock that stands still.
+//! Tests the quota with a state file, and the log lines with a paused clock.
 
 use std::io;
 use std::sync::Mutex;
@@ -17,12 +17,12 @@ use crate::store::{LetterFilter, Progress, Tally};
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The size of each letter, and room for four of them.
+/// The size of each letter. The limit has room for four of them.
 const SIZE: usize = 1000;
 const LIMITS: DeadLettersConfig =
     DeadLettersConfig { max_size: 4 * SIZE as u64, max_age: HOUR, when_full: WhenFull::Wait };
 
-/// What is logged while it lives.
+/// Captures the log while it is alive.
 #[derive(Clone, Default)]
 struct Logged(Arc<Mutex<Vec<u8>>>);
 
@@ -33,7 +33,7 @@ impl Logged {
         (logged, tracing::subscriber::set_default(log))
     }
 
-    /// The lines with `words` in them, since the last call.
+    /// The lines since the last call that contain `words`.
     fn take(&self, words: &str) -> Vec<String> {
         let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
         text.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
@@ -58,7 +58,7 @@ impl MakeWriter<'_> for Logged {
     }
 }
 
-/// Of the event `id` of `source`; `SIZE` bytes.
+/// A burial of the event `id` of `source`, of `SIZE` bytes.
 fn burial(source: &str, id: u64) -> Burial {
     let raw = |text: String| RawValue::from_string(text).unwrap();
     let (kind, date, reason) = ("MESSAGE", "\"now\"", "no such field");
@@ -108,7 +108,7 @@ impl Folder {
         }
     }
 
-    /// Those of `sink`, by source and event, in the order of burial.
+    /// The letters of `sink`, by source and event, in the order of burial.
     fn letters(&self, sink: &str) -> Vec<(String, u64)> {
         let filter = LetterFilter { sinks: vec![sink.to_owned()], ..LetterFilter::default() };
         let letters = Store::letters_at(&self.place.path().join("b24relay.db"), &filter).unwrap();
@@ -150,7 +150,7 @@ async fn the_age_of_a_letter_is_warned_of_once_an_hour_and_refuses_nothing() {
     assert_eq!(logged.take("older than").len(), 0, "it has none");
 }
 
-/// The clock of burials has milliseconds.
+/// Waits until the oldest letter is older than now: burials are dated in milliseconds.
 async fn until_older_than_now(folder: &Folder) {
     let oldest_ms = folder.store.graves("crm").await.unwrap().oldest_ms.unwrap();
     while wall_clock::now_ms() <= oldest_ms {
@@ -175,7 +175,7 @@ async fn dropping_the_oldest_begins_with_those_of_the_same_source_and_spares_oth
         assert_eq!(folder.letters("crm"), expect(&left));
         folder.bury("crm", "b", [id]).await;
     }
-    // A source that has none takes the oldest of all.
+    // A source without letters displaces the oldest of all.
     assert_eq!(crm.refuses(&burial("c", 1)).await, None);
     assert_eq!(folder.letters("crm"), expect(&[("a", 2), ("b", 3), ("b", 4)]));
     assert_eq!(folder.letters("wiki").len(), 4);

@@ -1,8 +1,8 @@
-//! One sink's gate: how many attempts at once, how many in a second, and none but a probe while the sink is
-//! in trouble. All lanes of the sink go through it, so that a receiver that comes back meets one of them.
+//! The delivery limiter of one sink: how many attempts at once, how many per second, and only a probe while the sink
+//! fails. All lanes of the sink share it, so a recovering receiver gets a single attempt.
 //!
-//! Permits are given in the order of asking, over all lanes: each has a [`Ticket`]. After trouble the gate opens
-//! gently: every attempt that succeeds lets one more in at a time.
+//! Permits are given in the order of requests, across all lanes; each lane has a [`Ticket`]. After a failure the gate
+//! opens gradually: every successful attempt allows one more at a time.
 
 #[cfg(test)]
 mod tests;
@@ -20,41 +20,41 @@ use crate::retry::Backoff;
 use crate::service::{Figures, SinkFigures};
 use crate::sink::{DeliverError, Mark, Sink};
 
-/// How a gate in need of a person lets probes in: one is on the way, and need not find a flood of attempts.
+/// The shortest and the longest delay between probes while the operator must act. An operator at work on the receiver
+/// need not find a flood of attempts.
 const PROBE_MIN: Duration = Duration::from_secs(60);
 const PROBE_MAX: Duration = Duration::from_secs(300);
 
-/// By how much attempts may catch up with their rate after a pause: timers are not exact.
+/// How far attempts may catch up with their rate after a pause, because timers are not exact.
 const RATE_SLACK: Duration = Duration::from_millis(50);
 
-/// See the top of this file.
 pub struct Gate {
     sink: Arc<dyn Sink>,
     flow: FlowConfig,
     figures: SinkFigures,
     state: Mutex<State>,
-    /// Notified when an attempt has ended, and when a person asks to look again.
+    /// Notified when an attempt has ended, and when the operator asks for a retry.
     changed: Notify,
 }
 
 struct State {
-    /// How many attempts are under way.
+    /// How many attempts are in flight.
     in_flight: usize,
-    /// How many may be.
+    /// How many attempts may be in flight.
     allowance: usize,
-    /// In a row, since the last success.
+    /// Failed attempts in a row, since the last success.
     failures: u32,
-    /// When a probe is let in; `None` while it is open.
+    /// When a probe is let in; `None` while the gate is open.
     closed_until: Option<Instant>,
-    /// How often it was closed: what began before says nothing new.
+    /// How often the gate has closed. An attempt that began before the last time says nothing new.
     closings: u64,
-    /// The same since the last success.
+    /// How often it has closed since the last success.
     closings_in_a_row: u32,
-    /// It was closed because a person must act.
+    /// It closed because the operator must act.
     needs_person: bool,
     /// The reason of the failure that closed it.
     trouble: String,
-    /// Events in a row that were rejected for good, since the last one that was delivered.
+    /// Events in a row that were rejected for good, since the last delivered one.
     rejections: u32,
     /// How many attempts have succeeded.
     successes: u64,
@@ -62,19 +62,19 @@ struct State {
     slot: Instant,
     retry: Backoff,
     probe: Backoff,
-    /// The longest pause between two attempts.
+    /// The longest delay between two attempts.
     probe_max: Duration,
     waiters: Waiters,
 }
 
-/// What a gate lets through now: the same for every lane of the sink.
+/// The state of a gate, the same for every lane of the sink.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum GateCondition {
-    /// Attempts, as many as the sink's configuration allows.
+    /// Attempts are let in, as many as the sink's configuration allows.
     Open,
-    /// A single attempt after `until`, to see whether the sink has recovered.
+    /// A single attempt is let in after `until`, to see whether the sink has recovered.
     Closed {
-        /// It does not recover by itself.
+        /// It does not recover unless the operator acts.
         needs_person: bool,
         /// Why the sink failed.
         reason: String,
@@ -83,7 +83,7 @@ pub enum GateCondition {
     },
 }
 
-/// A lane's place among those that wait for a permit. It is kept until [`Ticket::admit`] has returned or the ticket is
+/// A lane's place in the queue for permits. The place is kept until [`Ticket::admit`] has returned or the ticket is
 /// dropped, however often `admit` is cancelled in between.
 pub struct Ticket {
     gate: Arc<Gate>,
@@ -91,15 +91,15 @@ pub struct Ticket {
     wake: Arc<Notify>,
 }
 
-/// A call of [`Ticket::admit`] that is under way. When it ends, the permit is for the next one who asks.
+/// A call of [`Ticket::admit`] in progress. When it ends, the next waiter may take the permit.
 struct Asking<'t>(&'t Ticket);
 
-/// What a failure says something about.
+/// The presumed cause of a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Blame {
-    /// The sink, as far as is known.
+    /// The sink, because nothing says otherwise.
     Sink,
-    /// The events alone: others were delivered since they failed before.
+    /// The events alone: other events were delivered since these failed before.
     Events,
 }
 
@@ -110,7 +110,7 @@ pub struct Pass {
 }
 
 impl Gate {
-    /// The gate of `sink`, which `config` describes; what comes of its attempts goes into `figures`.
+    /// Creates the gate of `sink`, which `config` describes. The results of its attempts are counted in `figures`.
     pub fn new(sink: Arc<dyn Sink>, config: &SinkConfig, figures: &Figures) -> Arc<Self> {
         let figures = figures.sink(&config.name);
         let (retry, flow) = (config.retry, config.flow);
@@ -134,34 +134,34 @@ impl Gate {
         Arc::new(Self { sink, flow, figures, state: Mutex::new(state), changed: Notify::new() })
     }
 
-    /// The sink behind it.
+    /// The sink behind the gate.
     pub fn sink(&self) -> &Arc<dyn Sink> {
         &self.sink
     }
 
-    /// For how long its oldest attempt has been under way; zero when there is none.
+    /// How long the oldest attempt has been in flight; zero when there is none.
     pub fn longest_attempt(&self) -> Duration {
         self.figures.longest_attempt()
     }
 
-    /// A place in the queue for permits, which its holder joins by asking.
+    /// A ticket for the queue for permits. Its holder joins the queue with the first request.
     pub fn ticket(self: &Arc<Self>) -> Ticket {
         let number = self.state().waiters.number();
         Ticket { gate: Arc::clone(self), number, wake: Arc::new(Notify::new()) }
     }
 
-    /// Waits for the right to make an attempt. Whoever stops waiting has taken nothing and loses the place.
+    /// Waits for the right to make an attempt. When cancelled, it has taken nothing and loses its place.
     #[cfg(test)]
     pub async fn admit(self: &Arc<Self>) -> Pass {
         self.ticket().admit().await
     }
 
-    /// How many attempts have succeeded: when there are more than at a failure, the fault lies with what failed.
+    /// How many attempts have succeeded. If that number has grown since a failure, the failed events are the cause.
     pub fn successes(&self) -> u64 {
         self.state().successes
     }
 
-    /// Whether none but a probe is let in.
+    /// Whether only a probe is let in.
     pub fn is_closed(&self) -> bool {
         self.state().closed_until.is_some()
     }
@@ -179,7 +179,7 @@ impl Gate {
         }
     }
 
-    /// Waits until the condition is another than `known`, and returns it.
+    /// Waits until the condition differs from `known`, and returns it.
     pub async fn condition_other_than(&self, known: &GateCondition) -> GateCondition {
         loop {
             let changed = self.changed.notified();
@@ -193,8 +193,8 @@ impl Gate {
         }
     }
 
-    /// Waits until there is no sense in waiting for the sink any longer, for whoever wants an answer: a person
-    /// must act, or it was closed `closings_max` times in a row.
+    /// Waits until there is no point in waiting for the sink any longer: the operator must act, or the gate has closed
+    /// `closings_max` times in a row. This is for callers that need a result.
     pub async fn is_hopeless(&self, closings_max: u32) {
         loop {
             let changed = self.changed.notified();
@@ -207,7 +207,7 @@ impl Gate {
         }
     }
 
-    /// A person asks to look again: the next attempt need not wait.
+    /// Lets the next attempt begin at once, because the operator asks for a retry.
     pub fn hasten(&self) {
         let mut state = self.state();
         if state.closed_until.is_some() {
@@ -224,8 +224,8 @@ impl Gate {
 }
 
 impl Ticket {
-    /// Waits for the right to make an attempt, behind those who asked before and still do. Whoever stops waiting has
-    /// taken nothing; meanwhile others are served, and the next call goes on at the same place.
+    /// Waits for the right to make an attempt, behind earlier requests that still wait. When cancelled, it has taken
+    /// nothing: others are served meanwhile, and the next call continues at the same place.
     pub async fn admit(&mut self) -> Pass {
         let asking = Asking::begin(self);
         loop {
@@ -239,7 +239,7 @@ impl Ticket {
         }
     }
 
-    /// Gives the place up.
+    /// Gives up the place in the queue.
     #[cfg_attr(not(test), expect(dead_code, reason = "a lane that has nothing to send is passed over"))]
     pub fn leave(&mut self) {
         self.gate.state().waiters.leave(self.number);
@@ -258,7 +258,7 @@ impl<'t> Asking<'t> {
         Self(ticket)
     }
 
-    /// The permit, or until when to wait; without a time it is until somebody wakes us.
+    /// The permit, or the time until which to wait. Without a time, wait until woken.
     fn take(&self) -> Result<Pass, Option<Instant>> {
         let Ticket { gate, number, .. } = self.0;
         let mut state = gate.state();
@@ -281,9 +281,6 @@ impl Drop for Asking<'_> {
 
 impl Pass {
     /// Makes the attempt.
-    ///
-    /// # Errors
-    /// As [`Sink::deliver`].
     pub async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
         let attempt = Counted::begin(&self.gate.figures);
         let outcome = self.gate.sink.deliver(events).await;
@@ -291,7 +288,7 @@ impl Pass {
         outcome
     }
 
-    /// The sink took the events.
+    /// Notes that the sink took the events.
     pub fn succeed(self) {
         let mut state = self.gate.state();
         state.rejections = 0;
@@ -299,13 +296,13 @@ impl Pass {
         state.open(&self.gate.flow);
     }
 
-    /// The sink works, and has not taken the events: they are sent again in another way.
+    /// Notes that the sink works but has not taken the events: they are sent again in another way.
     pub fn answer(self) {
         self.gate.state().open(&self.gate.flow);
     }
 
-    /// The sink works, and rejects one event for good, for `reason`. After `hold_after_rejections` of them in a row the
-    /// gate closes until a person acts, and what to say of that is returned.
+    /// Notes that the sink works and rejects one event for good, for `reason`. After `hold_after_rejections` such
+    /// events in a row the gate closes until the operator acts, and the reason to report is returned.
     pub fn reject(self, reason: &str) -> Option<String> {
         let mut state = self.gate.state();
         state.rejections = state.rejections.saturating_add(1);
@@ -322,8 +319,9 @@ impl Pass {
         Some(trouble)
     }
 
-    /// The attempt failed, and its events would by themselves wait for `delay`; `blame` says whether others were
-    /// delivered since they failed before. Returns how long they are to wait, and whether the gate is closed for as long.
+    /// Notes that the attempt failed. On their own, its events would wait for `delay`; `blame` says whether others were
+    /// delivered since they failed before. Returns how long they are to wait, and whether the gate is closed for that
+    /// time.
     pub fn fail(self, failure: &DeliverError, delay: Duration, blame: Blame) -> (Duration, Gates) {
         let (mut state, now) = (self.gate.state(), Instant::now());
         if blame == Blame::Events {
@@ -344,7 +342,7 @@ impl Pass {
         }
         state.failures = state.failures.saturating_add(1);
         let delay = match failure {
-            // It may be about these events alone: another one tells soon.
+            // The cause may be these events alone: an attempt with another event shows it soon.
             DeliverError::Held { wait, .. } if state.closings_in_a_row == 0 => {
                 state.retry.next_delay().max(delay).max(wait.unwrap_or_default())
             }
@@ -365,14 +363,14 @@ impl Pass {
     }
 }
 
-/// Whether others may pass.
+/// Whether other attempts may pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Gates {
-    /// They may: it is about the events of one attempt.
+    /// They may: the failure concerns the events of one attempt.
     Open,
-    /// They may not: the sink as a whole is left in peace.
+    /// They may not: the sink as a whole is left alone.
     Closed,
-    /// They may not, and it was said before: the attempt began while the gate was open.
+    /// They may not, and this was reported before: the attempt began while the gate was open.
     ClosedBefore,
 }
 
@@ -386,7 +384,7 @@ impl Drop for Pass {
     }
 }
 
-/// An attempt as it is counted, also when it is given up.
+/// Counts an attempt, even one that is abandoned.
 struct Counted<'f> {
     figures: &'f SinkFigures,
     number: u64,
@@ -426,7 +424,7 @@ impl State {
         self.needs_person || self.closings_in_a_row >= closings_max
     }
 
-    /// The sink answers: attempts may be made, one more at a time.
+    /// Opens the gate, because the sink answers. One more attempt at a time is allowed.
     fn open(&mut self, flow: &FlowConfig) {
         self.failures = 0;
         (self.closings_in_a_row, self.needs_person) = (0, false);
@@ -447,7 +445,7 @@ impl State {
         self.allowance = 1;
     }
 
-    /// Counts an attempt in, or says until when to wait; without a time it is for another's end.
+    /// Counts an attempt in, or returns the time until which to wait. Without a time, wait for another attempt to end.
     fn admit(&mut self, now: Instant, flow: &FlowConfig) -> Result<u64, Option<Instant>> {
         match self.closed_until {
             Some(until) if now < until => return Err(Some(until)),

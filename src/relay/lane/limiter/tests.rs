@@ -1,4 +1,4 @@
-//! A gate's rules, with a clock that stands still unless told otherwise.
+//! Tests the rules of a gate with a paused clock.
 
 use futures_util::FutureExt as _;
 
@@ -31,7 +31,7 @@ fn transient(wait: Option<Duration>) -> DeliverError {
     DeliverError::Transient { reason: "no".into(), wait }
 }
 
-/// As many as are let in at this moment.
+/// All permits that are available at this moment.
 fn admitted(gate: &Arc<Gate>) -> Vec<Pass> {
     std::iter::from_fn(|| gate.admit().now_or_never()).take(100).collect()
 }
@@ -58,7 +58,7 @@ async fn repeated_failures_leave_a_single_probe_and_success_opens_gently() {
     assert_eq!(passes.pop().unwrap().fail(&transient(None), SECOND, Blame::Sink), (SECOND, Gates::Open));
     let (delay, gates) = passes.pop().unwrap().fail(&transient(None), SECOND, Blame::Sink);
     assert_eq!(gates, Gates::Closed);
-    // What began before it was closed changes nothing any more.
+    // Attempts that began before it closed change nothing any more.
     for pass in passes {
         assert_eq!(pass.fail(&transient(None), SECOND, Blame::Sink).1, Gates::ClosedBefore);
     }
@@ -151,7 +151,7 @@ async fn attempts_keep_to_their_rate() {
     assert!(took <= 10 * SECOND && took + slack >= 10 * SECOND, "{took:?}");
 }
 
-/// A lane that delivers `count` events one by one, each in a second; `order` gets `name` with each.
+/// A lane that delivers `count` events one by one, each in a second, and adds `name` to `order` with each.
 async fn deliver(mut ticket: Ticket, name: char, count: usize, order: Arc<Mutex<String>>) {
     for _ in 0..count {
         let pass = ticket.admit().await;
@@ -265,7 +265,7 @@ async fn whoever_is_cancelled_after_being_woken_leaves_the_permit_to_the_next() 
     assert!((&mut asking).now_or_never().is_none());
     let second = tokio::spawn(async move { second.admit().await });
     tokio::task::yield_now().await;
-    // The first is woken, and ends before it could look.
+    // The first is woken, and is cancelled before it could look.
     pass.succeed();
     drop(asking);
     second.await.unwrap();
@@ -283,7 +283,7 @@ async fn a_sink_that_rejects_everything_is_held() {
     let said = early.pop().unwrap().reject("no such field");
     let words = "rejects every event (3 of 3): no such field";
     assert_eq!(said.as_deref(), Some(words));
-    // It began before the gate was closed.
+    // It began before the gate closed.
     assert_eq!(early.pop().unwrap().reject("no such field"), None);
     let GateCondition::Closed { needs_person: true, reason, until } = gate.condition() else {
         panic!("{:?}", gate.condition())
@@ -308,7 +308,7 @@ async fn rejections_are_counted_until_one_event_is_delivered() {
         gate.admit().await.succeed();
     }
     assert_eq!(gate.admit().await.reject("no"), None);
-    // A batch that is sent again in parts is neither.
+    // A batch that is sent again in parts counts as neither.
     gate.admit().await.answer();
     assert!(gate.admit().await.reject("no").is_some());
 }

@@ -1,14 +1,13 @@
-//! Those who wait for a gate's permits, in the order of asking.
+//! The queue of waiters for a gate's permits, in the order of requests.
 //!
-//! Whoever does not ask at the moment keeps the place and is passed over, so that nobody waits for a lane that is busy
-//! with something else.
+//! A waiter that does not ask at the moment keeps its place and is passed over, so that no lane waits for one that is
+//! busy with something else.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-/// See the top of this file.
 #[derive(Default)]
 pub struct Waiters {
     queue: VecDeque<Waiter>,
@@ -22,14 +21,14 @@ struct Waiter {
 }
 
 impl Waiters {
-    /// A number for somebody who may wait.
+    /// A number for a new waiter.
     pub fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
     }
 
-    /// The one with this number asks, at the end of the queue unless it has a place there. `wake` is notified when it is
-    /// its turn to look.
+    /// Lets the waiter ask for a permit, at the end of the queue unless it has a place there. `wake` is notified when
+    /// it is its turn to look.
     pub fn ask(&mut self, number: u64, wake: &Arc<Notify>) {
         if let Some(waiter) = self.find(number) {
             waiter.is_asking = true;
@@ -38,24 +37,25 @@ impl Waiters {
         }
     }
 
-    /// It does not ask at the moment, and keeps its place.
+    /// Stops asking for now; the waiter keeps its place.
     pub fn stop_asking(&mut self, number: u64) {
         if let Some(waiter) = self.find(number) {
             waiter.is_asking = false;
         }
     }
 
-    /// It gives its place up.
+    /// Gives up the waiter's place.
     pub fn leave(&mut self, number: u64) {
         self.queue.retain(|waiter| waiter.number != number);
     }
 
-    /// Whether it is the first of those who ask.
+    /// Whether the waiter is the first of those that ask.
     pub fn is_next(&self, number: u64) -> bool {
         self.next().is_some_and(|waiter| waiter.number == number)
     }
 
-    /// Lets the first of those who ask look whether there is a permit. The word waits for one that is not listening yet.
+    /// Lets the first waiter that asks look for a permit. The notification is kept for a waiter that does not listen
+    /// yet.
     pub fn wake_next(&self) {
         if let Some(waiter) = self.next() {
             waiter.wake.notify_one();

@@ -1,11 +1,11 @@
-//! Which events of a lane may be attempted now, and which together. Pure.
+//! Decides which events of a lane may be attempted now, and which together. Pure.
 //!
-//! Keeps G3: an event is not attempted while one that must come before it is unsettled, which is every
-//! earlier one (`strict`), every earlier one of its chat (`chat`), or none (`none`). An event that belongs to every
-//! chat waits for all earlier ones, and all later ones wait for it.
+//! Keeps G3: an event is not attempted while an event that must come before it is unsettled. That is every earlier one
+//! (`strict`), every earlier one of its chat (`chat`), or none (`none`). An event that belongs to every chat waits for
+//! all earlier ones, and all later ones wait for it.
 //!
-//! A chat whose event fails holds up no other: events are added all the time, and where those that wait behind a failed
-//! one fill the memory they are set aside, to be read again when it is settled.
+//! A chat whose event fails delays no other chat. Events are added all the time. When the events that wait behind a
+//! failed one fill the memory, they are set aside, and read again when the failed one is settled.
 
 #[cfg(test)]
 mod tests;
@@ -25,24 +25,24 @@ use crate::wall_clock;
 /// The chat of an event that belongs to every chat.
 const EVERY: usize = usize::MAX;
 
-/// So many names of chats are remembered, at least, before those are forgotten of which no event waits.
+/// How many names of chats are remembered. When there are more and no event is waiting, all are forgotten.
 const NAMES_MAX: usize = 4096;
 
-/// The events of one attempt, ascending, and what became of earlier attempts with them.
+/// The events of one attempt in ascending order, and the history of earlier attempts with them.
 pub struct Parcel {
-    /// What is to be delivered; never empty while it is attempted.
+    /// The events to deliver; never empty during an attempt.
     pub entries: Vec<Arc<Entry>>,
     /// How often it was attempted.
     pub tries: u32,
     /// How often it was rejected.
     pub rejections: u32,
-    /// When it was attempted first, in Unix milliseconds.
+    /// When it was first attempted, in Unix milliseconds.
     pub first_ms: i64,
-    /// The same by a clock that does not jump.
+    /// The same moment by a clock that does not jump.
     pub first_at: Instant,
     /// The delays between its attempts.
     pub backoff: Backoff,
-    /// How many attempts of the sink had succeeded when it failed last.
+    /// How many attempts of the sink had succeeded when it first failed.
     pub successes: Option<u64>,
     /// It waited behind an event that failed.
     pub has_waited: bool,
@@ -52,60 +52,59 @@ pub struct Parcel {
     failure: u64,
 }
 
-/// How much one parcel holds.
+/// The maximum size of a parcel.
 #[derive(Clone, Copy, Debug)]
 pub struct ParcelMax {
-    /// At most so many events.
+    /// The most events.
     pub events: usize,
-    /// At most so many bytes of payload, unless a single event is larger.
+    /// The most bytes of payload, unless a single event is larger.
     pub bytes: u64,
 }
 
-/// What an attempt is made for.
+/// The purpose of an attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
-    /// The events.
+    /// To deliver its events.
     Delivery,
-    /// To see whether the sink is well again: with an event that is not the one that failed last, if there is one.
+    /// To see whether the sink has recovered: with an event other than the one that failed last, if there is one.
     Probe,
 }
 
-/// The events of one chat that were not taken yet.
+/// The events of one chat that no parcel holds yet.
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Arc<Entry>>,
-    /// How many parcels hold earlier ones.
+    /// How many parcels hold earlier events.
     busy: usize,
-    /// One of these has failed.
+    /// One of these parcels has failed.
     has_failed: bool,
-    /// Events behind them were let go of, to be read again.
+    /// Events behind them were dropped, to be read again.
     is_set_aside: bool,
 }
 
-/// See the top of this file.
 pub struct Schedule {
     ordering: OrderingConfig,
     retry: RetryConfig,
     chats: Chats,
     queues: HashMap<usize, Queue>,
-    /// The first events of chats of which no parcel holds any.
+    /// The first events of those chats that no parcel holds events of.
     ready: BTreeMap<Seq, usize>,
-    /// An event that belongs to every chat, and waits for all others.
+    /// An event that belongs to every chat and waits for all others.
     barrier: Option<Arc<Entry>>,
     /// Parcels that failed.
     failed: Vec<Parcel>,
     failures: u64,
-    /// What is not settled and not set aside.
+    /// The events that are neither settled nor set aside.
     loaded: BTreeSet<Seq>,
     bytes: usize,
-    /// How many events no parcel holds.
+    /// How many events are in no parcel.
     fresh: usize,
-    /// A chat is free that was set aside.
+    /// A chat that was set aside is free again.
     must_read_again: bool,
 }
 
 impl Parcel {
-    /// The event that is settled first.
+    /// The first event, which is settled first.
     pub fn first(&self) -> Option<&Arc<Entry>> {
         self.entries.first()
     }
@@ -121,7 +120,7 @@ impl Parcel {
 }
 
 impl Schedule {
-    /// A schedule without any events.
+    /// Creates a schedule without events.
     pub fn new(ordering: OrderingConfig, retry: RetryConfig) -> Self {
         Self {
             ordering,
@@ -139,7 +138,7 @@ impl Schedule {
         }
     }
 
-    /// Adds an event that comes behind all others of its chat.
+    /// Adds an event behind all others of its chat.
     pub fn push(&mut self, entry: Arc<Entry>) {
         let Some(chat) = self.chat_of(&entry) else {
             self.load(&entry);
@@ -167,7 +166,7 @@ impl Schedule {
         self.loaded.is_empty()
     }
 
-    /// How many bytes of events it holds, about.
+    /// About how many bytes of events it holds.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -183,17 +182,17 @@ impl Schedule {
         chat.and_then(|chat| self.queues.get(&chat)).is_some_and(|queue| queue.has_failed)
     }
 
-    /// Whether a parcel waits to be repeated.
+    /// Whether a failed parcel waits for another attempt.
     pub fn has_failed(&self) -> bool {
         !self.failed.is_empty()
     }
 
-    /// How many events no attempt was made with.
+    /// How many events are in no parcel.
     pub fn fresh_count(&self) -> usize {
         self.fresh
     }
 
-    /// Whether one of these may be attempted.
+    /// Whether one of these events may be attempted.
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
@@ -204,12 +203,13 @@ impl Schedule {
         !self.ready.is_empty() || self.failed.iter().any(|parcel| is_probe || parcel.is_ready(now))
     }
 
-    /// When the next of the failed parcels becomes ready that is not ready at `now`.
+    /// When the next failed parcel becomes ready that is not ready at `now`.
     pub fn ready_after(&self, now: Instant) -> Option<Instant> {
         self.failed.iter().filter_map(|parcel| parcel.ready_at).filter(|at| *at > now).min()
     }
 
-    /// The lowest of what is to be attempted at `now`; for a probe, what has failed longest ago or never.
+    /// Takes the lowest events to attempt at `now`. A probe takes events that were not attempted yet or, without any,
+    /// the parcel whose failure is the oldest.
     pub fn take(&mut self, now: Instant, max: ParcelMax, purpose: Purpose) -> Option<Parcel> {
         let fresh = self.ready.first_key_value().map(|(seq, _)| *seq);
         if purpose == Purpose::Probe {
@@ -230,14 +230,14 @@ impl Schedule {
         }
     }
 
-    /// Every failed parcel is attempted as soon as may be.
+    /// Makes every failed parcel ready now.
     pub fn hasten(&mut self) {
         for parcel in &mut self.failed {
             parcel.ready_at = None;
         }
     }
 
-    /// `parcel` is to be attempted again, but not before `ready_at`.
+    /// Schedules another attempt with `parcel`, but not before `ready_at`.
     pub fn repeat(&mut self, mut parcel: Parcel, ready_at: Option<Instant>) {
         self.failures += 1;
         (parcel.ready_at, parcel.failure) = (ready_at, self.failures);
@@ -250,7 +250,7 @@ impl Schedule {
         self.failed.push(parcel);
     }
 
-    /// All of `parcel` is settled.
+    /// Notes that all of `parcel` is settled.
     pub fn settle(&mut self, parcel: &Parcel) {
         for entry in &parcel.entries {
             self.unload(entry);
@@ -261,7 +261,7 @@ impl Schedule {
         self.pass_barrier();
     }
 
-    /// Lets go of what of `parcel` `is_wanted` leaves out, which is settled with that; returns it.
+    /// Removes the events of `parcel` that `is_wanted` excludes, which settles them, and returns them.
     pub fn retain(&mut self, parcel: &mut Parcel, is_wanted: impl Fn(&Event) -> bool) -> Vec<Arc<Entry>> {
         let (kept, dropped): (Vec<_>, Vec<_>) =
             std::mem::take(&mut parcel.entries).into_iter().partition(|entry| is_wanted(&entry.event));
@@ -272,7 +272,7 @@ impl Schedule {
         dropped
     }
 
-    /// The first half of `parcel` is attempted by itself, the other half anew.
+    /// Splits `parcel`: the first half is attempted separately, the other half is scheduled again.
     pub fn halve(&mut self, mut parcel: Parcel) {
         let rest = parcel.entries.split_off(parcel.entries.len().div_ceil(2));
         let chats = std::mem::take(&mut parcel.chats);
@@ -290,13 +290,13 @@ impl Schedule {
             self.free(chat);
         }
         parcel.chats = kept;
-        // Other events, another request: its attempts count anew.
+        // This is another request with other events, so its attempts are counted from zero.
         (parcel.tries, parcel.rejections) = (0, 0);
         parcel.ready_at = None;
         self.failed.push(parcel);
     }
 
-    /// Lets go of what waits behind failed events, when nothing else is left to attempt: it is read again later.
+    /// Drops the events that wait behind failed ones, when nothing else is left to attempt. They are read again later.
     pub fn set_aside(&mut self) {
         let failed: Vec<usize> = self.failed.iter().flat_map(|parcel| parcel.chats.iter().copied()).collect();
         for chat in failed {
@@ -311,7 +311,7 @@ impl Schedule {
         }
     }
 
-    /// Whether what was set aside is to be read again; asked once.
+    /// Whether the dropped events must be read again. Returns `true` once.
     pub fn must_read_again(&mut self) -> bool {
         std::mem::take(&mut self.must_read_again)
     }
@@ -323,7 +323,7 @@ impl Schedule {
             let Some(queue) = self.queues.get_mut(&chat) else { break };
             let Some(entry) = queue.waiting.front() else { break };
             bytes += entry.event.data.get().len() as u64;
-            // An attempt is made with events of one queue: those of another generation have ids of their own.
+            // All events of an attempt are from one queue: another generation has different ids.
             let is_other = |first: &Arc<Entry>| first.event.queue.identity != entry.event.queue.identity;
             let is_full = entries.len() >= max.events || bytes > max.bytes;
             if !entries.is_empty() && (is_full || entries.first().is_some_and(is_other)) {
@@ -334,7 +334,7 @@ impl Schedule {
             self.fresh -= 1;
             has_waited |= queue.has_failed;
             queue.busy += usize::from(chats.insert(chat));
-            // In one parcel with it, what comes after it need not wait.
+            // Events of one chat in the same parcel need not wait for each other.
             if let Some(next) = queue.waiting.front() {
                 self.ready.insert(next.seq, chat);
             }
@@ -359,7 +359,7 @@ impl Schedule {
         }
     }
 
-    /// One parcel less holds events of `chat`.
+    /// Notes that one parcel less holds events of `chat`.
     fn free(&mut self, chat: usize) {
         let chat = self.root(chat);
         let Some(queue) = self.queues.get_mut(&chat) else { return };
@@ -378,7 +378,7 @@ impl Schedule {
         }
         if was_set_aside {
             self.must_read_again = true;
-            // It comes behind what is read again.
+            // It comes behind the events that are read again.
             if let Some(entry) = self.barrier.take() {
                 self.fresh -= 1;
                 self.unload(&entry);
@@ -386,7 +386,7 @@ impl Schedule {
         }
     }
 
-    /// The event that belongs to every chat has its turn when all others are settled.
+    /// Lets the event that belongs to every chat proceed once all others are settled.
     fn pass_barrier(&mut self) {
         if self.loaded.is_empty() && self.chats.count() > NAMES_MAX && self.queues.is_empty() {
             self.chats = Chats::default();
@@ -413,7 +413,7 @@ impl Schedule {
     /// The chat of an event; `None` when it belongs to every chat.
     fn chat_of(&mut self, entry: &Entry) -> Option<usize> {
         match self.ordering {
-            // Each is a chat of its own.
+            // Each event counts as a separate chat.
             OrderingConfig::None => usize::try_from(entry.seq.get()).ok(),
             OrderingConfig::Strict => Some(0),
             OrderingConfig::Chat => match self.chats.of(&entry.event) {
@@ -432,7 +432,7 @@ impl Schedule {
         self.chat_of(entry).unwrap_or(EVERY)
     }
 
-    /// The events of `other` are of `chat`, as an event has shown.
+    /// Merges the events of `other` into `chat`, because an event has shown that both are one chat.
     fn join(&mut self, other: usize, chat: usize) {
         let Some(other) = self.queues.remove(&other) else { return };
         let queue = self.queues.entry(chat).or_default();

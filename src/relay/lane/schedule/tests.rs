@@ -1,4 +1,4 @@
-//! Nothing overtakes what it must wait for, whatever fails, and nothing is left.
+//! No event overtakes one that it must wait for, whatever fails, and none is left over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +26,13 @@ fn entry(number: u64, kind: &str, data: String) -> Arc<Entry> {
     Arc::new(Entry { seq: Seq::try_new(number).unwrap(), event })
 }
 
-/// Event `number` of `chat`; the fourth is the end of a bot, which belongs to every chat.
+/// Event `number` of `chat`. Chat 4 stands for the end of a bot, which belongs to every chat.
 fn of_chat(number: u64, chat: u8) -> Arc<Entry> {
     let kind = if is_end(chat) { "ONIMBOTV2DELETE" } else { "ONIMV2MESSAGEADD" };
     entry(number, kind, format!(r#"{{"chat":{{"id":{}}}}}"#, chat + 1))
 }
 
-/// Which events must be settled, or stand before it in the same parcel, when `place` is attempted.
+/// Whether `before` must be settled, or stand before it in the same parcel, when `place` is attempted.
 fn comes_before(ordering: OrderingConfig, chats: &[u8], before: usize, place: usize) -> bool {
     before < place
         && match ordering {
@@ -48,7 +48,7 @@ fn is_end(chat: u8) -> bool {
     chat == 4
 }
 
-/// A lane that reads on whenever there is room for `room` events, and what it does with them by the dice.
+/// A lane that reads on whenever there is room for `room` events, and treats them at random.
 struct Trial {
     schedule: Schedule,
     entries: Vec<Arc<Entry>>,
@@ -99,7 +99,7 @@ fn check(ordering: OrderingConfig, chats: &[u8], max: ParcelMax, room: usize, st
         room,
     };
     let start = Instant::now();
-    // Whatever the dice say, everything comes to an end: the rest are successes.
+    // After the random steps come successes only, so everything comes to an end.
     let steps = steps.iter().copied().chain(std::iter::repeat_n((0, 0), 6 * chats.len() + 6));
     for (index, (step, which)) in (0u32..).zip(steps) {
         trial.fill();

@@ -1,7 +1,7 @@
 //! One sink's way through one source's journal: read, attempt, settle, commit.
 //!
-//! Keeps I1 (the checkpoint covers only what the sink holds, what its filter left out, and dead letters
-//! that are in the same commit) and I7 (a stop is looked at while nothing is under way, never in an attempt).
+//! Keeps I1 (the checkpoint covers only events that the sink has, that its filter excluded, or that are dead letters in
+//! the same commit) and I7 (a stop is looked at while nothing is in flight, never during an attempt).
 
 mod outcome;
 
@@ -38,17 +38,16 @@ use crate::shutdown::{Signals, Wake};
 use crate::sink::{DeliverError, Mark};
 use crate::store::{GAP_KIND, Inherited, LaneRecord};
 
-/// How often an event fails, or its sink is given up for a while, until a drain ends: whoever asked for it
-/// wants an answer. A held sink ends it at once, as its probes are minutes apart.
+/// How often an event may fail, or its sink be left alone, before a drain ends: the operator is waiting for a result. A
+/// held sink ends a drain at once, because its probes are minutes apart.
 const DRAIN_TRIES_MAX: u32 = 5;
 
-/// When nothing but others can wake a lane.
+/// A pause that only other wakeups end.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// How many events one look into the journal may settle without any attempt before others have their turn.
+/// How many reads of the journal may follow each other, with no attempt in between, before other work has its turn.
 const LOOKS_MAX: usize = 8;
 
-/// See the top of this file.
 pub struct Lane {
     source: String,
     config: SinkConfig,
@@ -65,12 +64,12 @@ pub struct Lane {
     figures: LaneFigures,
     reader: Reader,
     inherited: Option<Inherited>,
-    /// What the sink is to be told before it gets events of a queue for the first time, and the queues it was told it for.
+    /// The mark that the sink gets before its first events of a queue, and the queues for which it has got it.
     mark: Option<String>,
     resumed: HashSet<Arc<str>>,
-    /// What is known of the sink as a whole.
+    /// The last known condition of the sink as a whole.
     gate_condition: GateCondition,
-    /// For what it waits until the portal tells the time, if it does.
+    /// Why the lane waits until the portal reports its time, if it does.
     awaits: Option<Awaited>,
     left_out: LeftOut,
     schedule: Schedule,
@@ -78,48 +77,48 @@ pub struct Lane {
     max: ParcelMax,
     /// Since when events are gathered for a batch that is not full.
     gathered_since: Option<Instant>,
-    /// How many nudges have been followed.
+    /// How many nudges have been handled.
     nudges: u64,
-    /// A stop was asked for while attempts were under way.
+    /// A stop was requested while attempts were in flight.
     is_draining: bool,
-    /// Nothing new is begun.
+    /// No new attempt begins.
     is_leaving: bool,
-    /// The disk did not take a commit before a stop.
+    /// The disk did not accept a commit before a stop.
     is_refused: bool,
 }
 
-/// What cannot be known before the portal has told the time.
+/// Something that is unknown until the portal has reported its time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Awaited {
-    /// It takes only what happens from its beginning on, and that is still to come.
+    /// The beginning of a lane that takes only events from then on.
     Beginning,
-    /// How old the next event is.
+    /// The age of the next event.
     Age,
 }
 
-/// An attempt that has come to its end.
+/// A finished attempt.
 struct Attempt {
     parcel: Parcel,
     pass: Pass,
     outcome: Result<Option<Mark>, DeliverError>,
-    /// How many nudges there were when it began: a later one is about it.
+    /// How many nudges there were when it began. A later nudge is about this attempt.
     nudges: u64,
 }
 
-/// A lane on its way, before it has its side of the journal.
+/// A lane before it has its side of the journal.
 pub struct LaneStart {
     /// The sink.
     pub config: SinkConfig,
-    /// The way to it.
+    /// The gate to it.
     pub gate: Arc<Gate>,
-    /// What is on record.
+    /// Its record in the state file.
     pub record: LaneRecord,
     /// Nothing has ever been settled.
     pub is_new: bool,
 }
 
 impl Lane {
-    /// The lane from `source` as `start` says; `reader` makes its side of the journal from where it stands.
+    /// Creates the lane from `source` that `start` describes. `reader` creates its side of the journal at its position.
     pub fn new(
         source: &str,
         start: LaneStart,
@@ -169,10 +168,10 @@ impl Lane {
         }
     }
 
-    /// Has the sink settle what the journal holds and will hold, until the run is over.
+    /// Delivers the events that the journal holds and will hold, until the run is over.
     ///
     /// # Errors
-    /// Only what ends the process; a failing sink is tried again until it takes the events.
+    /// Only errors that end the process. A failing sink is retried until it takes the events.
     pub async fn run(mut self) -> Result<Ending, RelayError> {
         let settled = loop {
             if self.is_leaving && self.attempts.is_empty() {
@@ -195,19 +194,19 @@ impl Lane {
         let (source, sink) = (&self.source, &self.config.name);
         debug!(source, sink, next = self.checkpoint().next().get(), ?settled, "lane at its end");
         Ok(match (self.until, settled, committed) {
-            // What is left is in the journal, so a daemon has nothing to regret; a drain was to leave nothing.
+            // The remaining events are in the journal, so a daemon ends cleanly. A drain should have left none.
             (_, Settled::All, Settled::All) | (Until::Stopped, _, Settled::All) => Ending::Clean,
             (Until::Stopped | Until::Drained, ..) => Ending::CutShort,
         })
     }
 
-    /// Whether nothing more is to be read.
+    /// Whether nothing more will be read.
     fn has_ended(&self) -> bool {
         let has_read_all = self.reader.is_final() || self.awaits.is_some() && self.reader.is_finished();
         has_read_all || self.signals.stop.is_cancelled()
     }
 
-    /// Whether it may wait for the portal to tell the time.
+    /// Whether it may wait for the portal to report its time.
     pub fn needs_time(&self) -> bool {
         self.appetite.needs_time()
     }
@@ -216,7 +215,7 @@ impl Lane {
         self.ledger.checkpoint()
     }
 
-    /// Waits for the next thing to happen, and follows it.
+    /// Waits for the next thing to happen, and handles it.
     async fn turn(&mut self) -> Result<(), RelayError> {
         let now = Instant::now();
         let (may_begin, may_rest) = (self.may_begin(now), self.may_rest());
@@ -225,7 +224,8 @@ impl Lane {
         let gathered_at = self.gathered_at(now);
         tokio::select! {
             biased;
-            // A disk that takes nothing at a stop would be asked without a pause: it is asked once more at the end.
+            // A disk that refuses writes during a stop would be asked without a pause. It is asked once more at the
+            // end.
             committed = self.ledger.turn(), if !self.is_refused => {
                 self.is_refused = committed? == Settled::CutShort;
                 self.is_leaving |= self.is_refused;
@@ -268,7 +268,7 @@ impl Lane {
         *self.gathered_since.get_or_insert(now) + batch.wait
     }
 
-    /// How long nothing becomes ready by itself. For what is ready already, the gate wakes us.
+    /// How long it takes until something becomes ready. If something is ready already, the gate wakes the lane.
     fn rest(&self, now: Instant) -> Duration {
         self.schedule.ready_after(now).map_or(LONG, |at| at.saturating_duration_since(now))
     }
@@ -279,8 +279,8 @@ impl Lane {
         !self.is_leaving && !self.signals.stop.is_cancelled() && self.schedule.is_open() && !is_full
     }
 
-    /// Reads on, as far as there is room. A lane that takes only what is to come begins when the portal has told the time,
-    /// as that is what events are dated by.
+    /// Reads on while there is room. A lane that takes only future events begins when the portal has reported its time,
+    /// because that is how events are dated.
     async fn fill(&mut self) -> Result<Settled, RelayError> {
         self.make_room();
         let awaited = if self.clock.is_heard() { self.awaits.take() } else { None };
@@ -300,7 +300,7 @@ impl Lane {
         Ok(Settled::All)
     }
 
-    /// Where what failed holds up all that there is room for, others are read behind it.
+    /// Makes room to read others when failed events take up all of it.
     fn make_room(&mut self) {
         if self.schedule.must_read_again() {
             self.reader.go_back_to(self.ledger.checkpoint().next());
@@ -312,7 +312,7 @@ impl Lane {
         }
     }
 
-    /// Settles what nobody needs to be troubled with, and schedules the rest.
+    /// Settles the events that need no attempt, and schedules the rest.
     fn sort(&mut self, entries: Vec<Arc<Entry>>) {
         for entry in entries {
             if !self.schedule.is_open() {
@@ -353,14 +353,14 @@ impl Lane {
     }
 
     fn fate(&self, event: &Event) -> Fate {
-        // Whatever a sink takes, it is to know what it may have missed.
+        // Whatever a sink takes, it must learn which events it may have missed.
         if event.kind == GAP_KIND {
             return Fate::Wanted;
         }
         self.appetite.fate(event, self.ledger.start_ms(), &self.clock)
     }
 
-    /// Until a person says otherwise; then everything begins anew.
+    /// Waits until the operator resumes the lane, which then starts again.
     async fn stand_still(&mut self) -> Result<Settled, RelayError> {
         if self.ledger.commit().await? == Settled::CutShort || self.pause.wait().await? == Settled::CutShort {
             return Ok(Settled::CutShort);
@@ -377,7 +377,7 @@ impl Lane {
             && self.gathered_at(now) <= now
     }
 
-    /// A wait for the disk is the ledger's, and what is under way at a stop comes to its end first.
+    /// Whether the lane may rest. The ledger waits for the disk, and attempts in flight at a stop finish first.
     fn may_rest(&self) -> bool {
         let is_draining = self.is_draining && !self.attempts.is_empty();
         !self.is_leaving && !self.pause.is_on() && self.ledger.has_room() && !is_draining
@@ -389,7 +389,7 @@ impl Lane {
         self.gate.hasten();
     }
 
-    /// What concerns the sink as a whole shows in every lane of it.
+    /// Notes the new condition of the sink as a whole, which shows in all of its lanes.
     async fn follow_gate(&mut self, condition: GateCondition) {
         match &condition {
             GateCondition::Closed { needs_person, reason, until } => {
@@ -401,17 +401,17 @@ impl Lane {
         self.gate_condition = condition;
     }
 
-    /// Whether the next attempt is made for its events, or to see how the sink is.
+    /// Whether the next attempt is made for its events or as a probe of the sink.
     fn purpose(&self) -> Purpose {
         if self.gate.is_closed() { Purpose::Probe } else { Purpose::Delivery }
     }
 
-    /// Begins an attempt with what is next.
+    /// Begins an attempt with the next events.
     fn begin(&mut self, pass: Pass) {
         self.gathered_since = None;
         let purpose = self.purpose();
         let Some(mut parcel) = self.schedule.take(Instant::now(), self.max, purpose) else { return };
-        // They may have grown too old while we waited, but not while they waited behind another event's failure.
+        // Events may have become too old while we waited. Time spent behind another event's failure does not count.
         if parcel.tries > 0 || !parcel.has_waited {
             let (appetite, start_ms, clock) = (&self.appetite, self.ledger.start_ms(), &self.clock);
             let is_expired = |event: &Event| {
@@ -431,7 +431,7 @@ impl Lane {
         {
             self.gate.sink().resume(queue, self.mark.as_deref());
         }
-        // Counted before the attempt: a nudge that comes while it fails must not be missed.
+        // Count before the attempt: a nudge that comes while it fails must not be missed.
         let nudges = self.signals.nudge_count();
         let attempt = async move {
             failpoint::reached("attempting");

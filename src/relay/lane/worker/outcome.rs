@@ -1,4 +1,4 @@
-//! What becomes of the events of an attempt: settled, repeated, or made a dead letter.
+//! Handles the events of a finished attempt: they are settled, repeated, or become dead letters.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use crate::sink::{DeliverError, Mark};
 use crate::store::{Burial, GAP_KIND};
 use crate::wall_clock;
 
-/// How often a sink rejects an event before it is buried: a deployment half-way may reject anything.
+/// How often a sink rejects an event before it is buried: in the middle of a deployment a receiver may reject anything.
 const REJECTIONS_MAX: u32 = 3;
 
-/// What is too much for a receiver.
+/// The HTTP status of a request that is too large for the receiver.
 const TOO_LARGE: u16 = 413;
 
-/// How often an event is tried again for which there was no room among the dead letters.
+/// How long an event waits after there was no room for it among the dead letters.
 const FULL_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Lane {
@@ -60,7 +60,7 @@ impl Lane {
             }
             failure @ (DeliverError::Transient { .. } | DeliverError::Held { .. }) => {
                 self.wait_after(parcel, pass, &failure).await;
-                // One that came meanwhile was about this attempt.
+                // A nudge that came meanwhile was about this attempt.
                 if self.signals.nudge_count() != nudges {
                     self.follow_nudge();
                 }
@@ -70,7 +70,7 @@ impl Lane {
     }
 
     fn settle_delivered(&mut self, parcel: &Parcel, mark: Option<Mark>) {
-        // What tells of gaps is of a queue of its own: its mark says nothing of the source's.
+        // Gap events have a separate queue: their mark says nothing about the source's queue.
         if parcel.first().is_some_and(|entry| entry.event.kind != GAP_KIND) {
             self.ledger.mark(mark);
         }
@@ -84,13 +84,13 @@ impl Lane {
             self.ledger.settle(*seq, End::Delivered);
         }
         self.schedule.settle(parcel);
-        // After a rejection ever more at once.
+        // After a rejection the batches grow again.
         self.max.events = self.max.events.saturating_mul(2).min(self.gate.sink().attempt_max());
         failpoint::reached("settled");
     }
 
-    /// A parcel is halved until the event that the sink will never take is alone; that one is buried when it
-    /// was rejected often enough.
+    /// Halves the parcel until the event that the sink will never take is alone. That event is buried when it was
+    /// rejected often enough.
     async fn judge_rejected(&mut self, mut parcel: Parcel, pass: Pass, rejection: Rejection) {
         parcel.rejections += 1;
         let is_final = rejection.is_final || parcel.rejections >= REJECTIONS_MAX;
@@ -109,7 +109,7 @@ impl Lane {
         self.bury(parcel, pass, rejection).await;
     }
 
-    /// Makes a dead letter of the event, if there is room; otherwise it waits, and what comes after it in its chat.
+    /// Makes a dead letter of the event if there is room. Otherwise it waits, and so do the later events of its chat.
     async fn bury(&mut self, parcel: Parcel, pass: Pass, rejection: Rejection) {
         let Some(entry) = parcel.first() else { return };
         let (seq, reason) = (entry.seq, rejection.reason.clone());
@@ -128,7 +128,7 @@ impl Lane {
         }
     }
 
-    /// Says what went wrong, and puts `parcel` back for another attempt.
+    /// Logs the failure, and schedules another attempt with `parcel`.
     async fn wait_after(&mut self, mut parcel: Parcel, pass: Pass, failure: &DeliverError) {
         let successes = self.gate.successes();
         let has_others = parcel.successes.is_some_and(|known| successes > known);
@@ -165,7 +165,7 @@ impl Lane {
     }
 }
 
-/// A sink's word that it will never take something.
+/// A sink's statement that it will never take an event.
 struct Rejection {
     reason: String,
     status: Option<u16>,

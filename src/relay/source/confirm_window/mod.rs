@@ -1,16 +1,17 @@
 //! The confirm window: the events that were read and that the portal may still have. Pure.
 //!
-//! Keeps I2: an event leaves the portal's queue only when it is in the journal. The offset that is sent is made of ids
-//! that the last answer has shown. After anything longer than an ordinary pause the next poll confirms nothing, so a
-//! portal that was restored meanwhile loses nothing; a restore within such a pause could not be told in time.
+//! Keeps I2: an event leaves the portal's queue only when it is in the journal. The offset that is sent is derived from
+//! ids that the last answer has shown. After anything longer than an ordinary pause the next poll confirms nothing, so
+//! a portal that was restored meanwhile loses nothing. A restore within such a pause could not be detected in time.
 //!
-//! An id is given out before its row can be seen, so a higher one may be read first; confirming that one would destroy
-//! the other unseen (PORTAL.md 2.9, hazard 2). So an id is confirmed only when it is older than `confirm_lag`, and a
-//! poll that was sent afterwards has shown all below it. An id that shows even later is an ordinary new event.
+//! The portal assigns an id before the event becomes visible, so a higher id may be read first. Confirming that one
+//! would destroy the lower one unseen (PORTAL.md 2.9, hazard 2). So an id is confirmed only when it is older than
+//! `confirm_lag`, and a poll that was sent afterwards has shown all ids below it. An id that becomes visible even later
+//! is an ordinary new event.
 //!
-//! A portal that was restored from a backup gives out numbers again. What is remembered of every event in the window and
-//! of the last ones before it tells that for certain: the same id with another date, or an id below known ones
-//! that is dated after them. The queue then begins its next generation.
+//! A portal that was restored from a backup assigns numbers again. The window remembers every event in it and the last
+//! ones before it. They prove a restore when the same id has another date, or when a new id below known ones has a
+//! later date than theirs. The queue then begins its next generation.
 
 #[cfg(test)]
 mod tests;
@@ -27,28 +28,29 @@ use crate::event::{Batch, Entry, Event, EventId, Offset};
 use crate::relay::clock::PortalClock;
 use crate::store::Reading;
 
-/// How many ids there may be in it: more would keep a poll from showing what is new.
+/// How many ids the window may hold: more would keep a poll from showing new events.
 const IDS_MAX: usize = 300;
 
-/// So long the oldest stay all the same, as lower ids may show late: a burst is read the slower for it.
+/// How long the oldest ids stay even then, because lower ids may become visible late. This slows down the reading of a
+/// burst.
 const SURPLUS_LAG: Duration = Duration::from_secs(2);
 
-/// How many events are remembered that have left it.
+/// How many of the events that have left the window are remembered.
 const MARKS_MAX: usize = 64;
 
-/// Events are dated in whole seconds: one may be that much younger than its date says.
+/// Events are dated in whole seconds: one may be this much younger than its date says.
 const DATE_RESOLUTION: Duration = Duration::from_secs(1);
 
-/// What dates and clock of a portal may be apart without anybody noticing: they need not come from one machine.
+/// How far the dates and the clock of a portal may differ unnoticed: they need not come from one machine.
 const DATE_DOUBT: Duration = Duration::from_secs(10);
 
-/// How much later than by its date an event may show without its date being odd, besides the lag.
+/// How much later than its date an event may become visible without its date being odd, besides the lag.
 const DATE_TOLERANCE: Duration = Duration::from_secs(2);
 
-/// After so long the portal may have deleted an event by itself (PORTAL.md 2.5).
+/// After this time the portal may have deleted an event on its own (PORTAL.md 2.5).
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// What an event is recognised by, besides its id: its date in Unix milliseconds, if it tells, and a checksum.
+/// Identifies an event, besides its id: its date in Unix milliseconds, if it has one, and a checksum.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Mark(Option<i64>, u64);
 
@@ -59,7 +61,7 @@ impl Mark {
         Self(event.date_ms(), u64::from(around) << 32 | u64::from(data))
     }
 
-    /// Whether both may be of one event. What an answer has spoilt on its way is of the same moment all the same.
+    /// Whether both may belong to one event. An event that was damaged on its way still has the same date.
     fn may_be(self, other: Self) -> bool {
         match (self.0, other.0) {
             (Some(date_ms), Some(other_ms)) => date_ms == other_ms,
@@ -75,59 +77,59 @@ struct Held {
     seq: Seq,
     mark: Mark,
     read_at: Instant,
-    /// Its date by the portal's clock; `None` when there is no relying on it.
+    /// Its date by the portal's clock; `None` when the date cannot be relied on.
     date_ms: Option<i64>,
     /// An earlier run has read it, and no answer has shown it since.
     is_of_before: bool,
-    /// It was read before the portal was restored, and the restored one has it as well.
+    /// It was read before the portal was restored, and the restored portal has it as well.
     is_older: bool,
 }
 
-/// See the top of this file.
 pub struct Window {
     lag: Duration,
     hold: Hold,
     held: BTreeMap<EventId, Held>,
-    /// The last events that have left it. Those of before a restore that are still in it are on record with them.
+    /// The last events that have left the window. [`Reading::marks`] records them, and the events from before a restore
+    /// that are still in it.
     left: BTreeMap<EventId, Mark>,
     reading: Reading,
-    /// All up to it is old enough, and has been shown by a poll since.
+    /// All ids up to this one are old enough, and a poll has shown them since.
     grown: Option<EventId>,
     /// The highest id that the last answer has shown.
     shown_to: Option<EventId>,
-    /// The highest offset that was sent and whose answer has not come.
+    /// The highest offset that was sent and not answered yet.
     sent: Offset,
-    /// The next poll only looks: what the portal has become is not known.
+    /// The next poll confirms nothing, because the portal may have been restored.
     only_looks: bool,
     has_odd_dates: bool,
-    /// When the last poll that was answered was sent.
+    /// When the last answered poll was sent.
     asked_at: Option<Instant>,
-    /// The same of the last one that read the queue to its end.
+    /// When the last poll that read the queue to its end was sent.
     emptied_at: Option<Instant>,
 }
 
-/// What a poll showed.
+/// The result of a poll.
 #[derive(Debug, Default)]
 pub struct Shown {
     /// The events that were not read before.
     pub fresh: Vec<Event>,
-    /// How many were read before, are not confirmed, and are gone.
+    /// How many events were read before, are not confirmed, and have disappeared.
     pub stolen: u64,
-    /// The first contradiction between the portal's dates and its clock.
+    /// The portal's dates contradict its clock, for the first time.
     pub are_dates_odd: bool,
-    /// The portal counts anew: why that is certain.
+    /// The proof that the portal was restored and assigns its ids again.
     pub restored: Option<String>,
 }
 
 impl Window {
-    /// The window of a source that has read as far as `reading` says, where `open` may still be at the portal.
+    /// Creates the window of a source that has read up to `reading`. The portal may still have the events in `open`.
     pub fn new(lag: Duration, hold: Hold, reading: Reading, open: &[Entry], has_odd_dates: bool) -> Self {
         let now = Instant::now();
         let mut left: BTreeMap<EventId, Mark> = read_marks(&reading.marks).into_iter().collect();
         let shown_before = |entry: &Entry| {
             let (id, mark) = (entry.event.id, Mark::of(&entry.event));
             let is_older = entry.event.queue.generation() < reading.generation;
-            // What a restored portal has not got is in the journal only.
+            // An event that a restored portal lacks is in the journal only.
             let is_there = !is_older || left.get(&id).is_some_and(|known| known.may_be(mark));
             let (seq, read_at) = (entry.seq, now);
             is_there.then_some((id, Held { seq, mark, read_at, date_ms: None, is_of_before: true, is_older }))
@@ -150,7 +152,7 @@ impl Window {
         }
     }
 
-    /// The next event that is read comes at `next`: something else was appended.
+    /// Moves the next event to `next`, because something else was appended.
     pub fn go_on_at(&mut self, next: Seq) {
         self.reading.next = next;
     }
@@ -160,18 +162,18 @@ impl Window {
         &self.reading
     }
 
-    /// The lowest sequence number that it holds, or the next one.
+    /// The lowest sequence number in the window, or the next one.
     pub fn open(&self) -> Seq {
         self.held.values().map(|held| held.seq).min().unwrap_or(self.reading.next)
     }
 
-    /// How many events a poll from `offset` on will bring again.
+    /// How many events a poll from `offset` will return again.
     pub fn count_from(&self, offset: Offset) -> usize {
         self.held.range(offset.first_wanted()..).count()
     }
 
-    /// From where to poll: behind all that the portal may forget, of what lies before `end`. Every sink has what lies
-    /// before `delivered`.
+    /// The offset to poll from: above all ids that the portal may forget, among the events before `end`. Every sink has
+    /// settled the events before `delivered`.
     pub fn offset(&self, delivered: Seq, end: Seq) -> Offset {
         if self.only_looks {
             return Offset::START;
@@ -200,17 +202,17 @@ impl Window {
         offset
     }
 
-    /// A poll from `offset` on is about to be sent.
+    /// Notes that a poll from `offset` is about to be sent.
     pub fn send(&mut self, offset: Offset) {
         self.sent = self.sent.max(offset);
     }
 
-    /// No answer came, or a refusal: the portal may be another one when it is back.
+    /// Notes that no answer came, or a refusal: the portal may have been restored when it is back.
     pub fn doubt(&mut self) {
         self.only_looks = true;
     }
 
-    /// After how long a poll will let more be confirmed, at the latest; zero when nothing holds it.
+    /// The longest time until a poll will allow more to be confirmed; zero when nothing prevents it.
     pub fn rises_in(&self) -> Duration {
         let behind = self.held.iter().filter(|(id, _)| self.grown.is_none_or(|grown| **id > grown));
         let since = behind.map(|(_, held)| held.read_at).min();
@@ -218,24 +220,24 @@ impl Window {
         since.map_or(Duration::ZERO, |since| lag.saturating_sub(since.elapsed()))
     }
 
-    /// How long an id stays in it at least, however many there are.
+    /// How long an id stays in the window at least, however many there are.
     fn surplus_lag(&self) -> Duration {
         self.lag.min(SURPLUS_LAG)
     }
 
-    /// The highest id in it.
+    /// The highest id in the window.
     pub fn highest(&self) -> Option<EventId> {
         self.held.keys().next_back().copied()
     }
 
-    /// Whether nothing that was not read could appear up to `id`, which was read at `read_at`, when the last poll was sent.
+    /// Whether no unread event could appear up to `id`, which was read at `read_at`, when the last poll was sent.
     pub fn has_grown_to(&self, id: EventId, read_at: Instant) -> bool {
         let is_old = self.asked_at.is_some_and(|asked_at| asked_at >= read_at + self.lag);
         is_old || self.grown.is_some_and(|grown| id <= grown)
     }
 
-    /// Takes note of `batch`, the answer to a poll from `offset` on that was sent at `asked_at`. The fresh events are the
-    /// next ones of the journal.
+    /// Records `batch`, the answer to a poll from `offset` that was sent at `asked_at`. The fresh events are the next
+    /// ones of the journal.
     pub fn read(&mut self, batch: Batch, offset: Offset, asked_at: Instant, clock: &PortalClock) -> Shown {
         let portal_ms = clock.now_ms();
         let mut shown = Shown { restored: self.proof_of_restore(&batch), ..Shown::default() };
@@ -245,7 +247,7 @@ impl Window {
             None => shown.stolen = stolen,
         }
         let (end, has_more, is_cut) = (batch.next(), batch.has_more, batch.cut_at.is_some());
-        // Without having seen the queue empty, its end is where the young ones are.
+        // Unless the queue was seen empty before, the young events are at its end.
         let is_reliable = has_more && !is_cut || self.emptied_at.is_some();
         for event in batch.events {
             if let Some(held) = self.held.get_mut(&event.id) {
@@ -277,8 +279,9 @@ impl Window {
         shown
     }
 
-    /// Takes out what the portal has let go of by order of ours, and what is not in `batch` though it should be. Returns
-    /// how much of that nobody here has confirmed. What the portal deletes by itself does not count.
+    /// Removes the events that the portal has forgotten at our request, and the events that should be in `batch` but
+    /// are not. Returns how many of them were not confirmed by us. Events that the portal deletes on its own do not
+    /// count.
     fn let_go(&mut self, batch: &Batch, offset: Offset, portal_ms: i64) -> u64 {
         let last = batch.events.last().map(|event| event.id);
         let is_within = |id: EventId| !batch.has_more || last.is_some_and(|last| id <= last);
@@ -289,13 +292,13 @@ impl Window {
         for id in gone {
             let Some(held) = self.held.remove(&id) else { continue };
             if !self.sent.wants(id) {
-                // Though no answer came, the portal has done what it was asked for.
+                // No answer came, but the portal has carried out the request.
                 self.reading.confirmed = self.reading.confirmed.max(self.sent);
             }
             self.left.insert(id, held.mark);
             let age_ms = held.mark.0.map_or(0, |date_ms| portal_ms.saturating_sub(date_ms));
             let is_alive = age_ms.max(millis(held.read_at.elapsed())) < millis(LIFETIME);
-            // What an earlier run has sent is not known.
+            // The offsets that an earlier run has sent are not known.
             stolen += u64::from(self.sent.wants(id) && !held.is_of_before && is_alive);
         }
         while self.left.len() > MARKS_MAX {
@@ -310,7 +313,7 @@ impl Window {
         stolen
     }
 
-    /// Why the portal must have been restored, if that is certain.
+    /// The proof that the portal was restored, if there is one.
     fn proof_of_restore(&self, batch: &Batch) -> Option<String> {
         batch.events.iter().find_map(|event| {
             let (id, mark) = (event.id, Mark::of(event));
@@ -329,7 +332,7 @@ impl Window {
         self.held.get(&id).map(|held| held.mark).or_else(|| self.left.get(&id).copied())
     }
 
-    /// The known id above `id` that is dated before it, beyond all doubt.
+    /// A known id above `id` that is certainly dated before it.
     fn is_dated_after_higher(&self, id: EventId, mark: Mark) -> Option<EventId> {
         let date_ms = mark.0.filter(|_| !self.has_odd_dates)?;
         let held = self.held.range(id..).map(|(id, held)| (*id, held.mark));
@@ -340,7 +343,7 @@ impl Window {
         known.find(is_before).map(|(id, _)| id)
     }
 
-    /// The portal counts anew. What it still shows of before is known.
+    /// Begins the next generation. The events from before that the portal still shows stay known.
     fn begin_generation(&mut self, batch: &Batch) {
         let is_same = |id: &EventId, mark: Mark| {
             let place = batch.events.binary_search_by_key(id, |event| event.id);
@@ -354,7 +357,7 @@ impl Window {
         (self.reading.confirmed, self.reading.floor) = (Offset::START, Offset::START);
     }
 
-    /// A poll that was sent at `asked_at`, or `asked_ms` by the portal's clock, has shown all there was, or all there was
+    /// Notes that a poll sent at `asked_at`, which is `asked_ms` by the portal's clock, has shown all events, or all
     /// below `end`.
     fn grow(&mut self, end: Option<Offset>, asked_at: Instant, asked_ms: i64) {
         let is_shown = |id: EventId| end.is_none_or(|end| !end.wants(id));
@@ -364,7 +367,7 @@ impl Window {
         self.grown = self.grown.max(grown);
     }
 
-    /// Is an event said to be older than the moment at which it was not there yet?
+    /// Whether the date says that the event is older than a poll that did not show it yet.
     fn contradicts(&self, date_ms: Option<i64>, portal_ms: i64) -> bool {
         let (Some(date_ms), Some(emptied_at)) = (date_ms, self.emptied_at) else { return false };
         let greatest = emptied_at.elapsed() + self.lag + DATE_RESOLUTION + DATE_TOLERANCE;
@@ -379,7 +382,7 @@ impl Window {
     }
 }
 
-/// Nothing is known of a text that says nothing.
+/// Returns no marks if the text cannot be parsed.
 fn read_marks(text: &str) -> Vec<(EventId, Mark)> {
     let marks: Vec<(u64, Mark)> = serde_json::from_str(text).unwrap_or_default();
     marks.into_iter().filter_map(|(id, mark)| Some((EventId::try_new(id)?, mark))).collect()

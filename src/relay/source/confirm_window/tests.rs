@@ -1,4 +1,4 @@
-//! The confirm window with a portal whose clock goes with ours.
+//! Tests the confirm window with a portal whose clock runs like ours.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn batch(events: &[(u64, i64)], has_more: bool) -> Batch {
     Batch { events, has_more, ..Batch::default() }
 }
 
-/// A window with a portal whose clock goes with ours.
+/// A window with a portal whose clock runs like ours.
 struct Trial {
     window: Window,
     clock: PortalClock,
@@ -127,7 +127,7 @@ async fn a_portal_that_counts_anew_is_told_by_a_low_id_of_a_late_date() {
     let shown = trial.read(batch(&[(20, second)], false), 1);
     assert!(shown.restored.is_some());
     assert_eq!((ids(&shown), trial.window.reading().confirmed), (vec![20], Offset::START));
-    // And nothing that was remembered of before makes the next one a third.
+    // Marks from the old generation must not start a third one.
     assert!(trial.read(batch(&[(20, second), (21, second)], false), 1).restored.is_none());
 }
 
