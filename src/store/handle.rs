@@ -24,14 +24,14 @@ use crate::store::sql::first;
 /// How many idle connections that only read stay open.
 const READERS_MAX: usize = 4;
 
-/// Statements that stay prepared: more than there are in the paths of every event.
+/// How many statements stay prepared: more than the paths of events use.
 const STATEMENTS: usize = 32;
 
-/// Where the state lies.
+/// The place of the state.
 #[derive(Clone)]
 pub(in crate::store) enum Disk {
     Real(Arc<Files>),
-    /// Nowhere; how long an access takes, or why it fails.
+    /// In memory only. The function says how long an access takes, or why it fails.
     Simulated(fn() -> Result<Duration, String>),
 }
 
@@ -44,40 +44,39 @@ impl Disk {
     }
 }
 
-/// The state file, open. Cheap to clone; work is done off the runtime's threads.
+/// The state file, open. Clones are cheap, and the work is done off the runtime's threads.
 #[derive(Clone)]
 pub struct Store {
-    /// Of a big file, while it runs.
+    /// The check of a big file, while it runs.
     pub(in crate::store) page_check: Option<Arc<PageCheck>>,
-    /// Connections that only read, and that nobody uses now. Closed first: the last one to be closed puts the log away.
+    /// Idle connections that only read. They are closed first: the last connection that closes removes the log.
     pub(in crate::store) readers: Arc<Mutex<Vec<Connection>>>,
     pub(in crate::store) database: Arc<Mutex<Database>>,
     pub(in crate::store) path: Arc<Path>,
     pub(in crate::store) disk: Disk,
-    /// What was found wrong with it since it is open: then nothing is written any more.
+    /// Damage that was found while the file is open. Nothing is written after that.
     pub(in crate::store) damage: Arc<OnceLock<String>>,
-    /// With the lock that the one process holds that polls; a command beside it has none.
+    /// Contains the lock of the one process that polls. A command beside it has none.
     pub(in crate::store) waits: Option<Arc<Waits>>,
 }
 
 impl Store {
-    /// Opens the state file, creating it and its folder when they are missing, and locks it.
+    /// Opens the state file and locks it. The file and its folder are created when they are missing.
     ///
     /// # Errors
-    /// See [`StoreError`]; whatever is wrong, nothing that was there is overwritten.
+    /// See [`StoreError`]. No error overwrites anything that was there.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         visit_made(path, |state| Self::open_with(state, Some(Waits::new(Lock::acquire(state)?))))
     }
 
-    /// Opens the state file for a command that may work beside a running daemon, and keeps nobody from
-    /// starting one: it is for [`Store::keep`], [`Store::recall`] and [`Store::resume`], and leaves checkpoints
-    /// alone.
+    /// Opens the state file for a command that may work beside a running daemon, and that does not prevent the start of
+    /// one. It is for [`Store::keep`], [`Store::recall`] and [`Store::resume`], and leaves checkpoints alone.
     ///
     /// # Errors
-    /// As [`Store::open`]; [`StoreError::Locked`] only when an older program runs on it.
+    /// See [`Store::open`]; [`StoreError::Locked`] only when an older program uses the file.
     pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
         visit_made(path, |state| match Lock::acquire(state) {
-            // Held for the moment in which the layout may change.
+            // Held only while the layout may change.
             Ok(lock) => {
                 let store = Self::open_with(state, None)?;
                 lock.sign();
@@ -99,7 +98,7 @@ impl Store {
         let pages = if file::space::is_small(path) { Pages::Checked } else { Pages::Unchecked };
         migrations::prepare(&mut connection, path, pages)?;
         file::space::prepare(&connection, path)?;
-        // SQLite makes the log at the first use.
+        // SQLite creates the log at the first use.
         first::<u64>(&connection, "SELECT count(*) FROM source")
             .map_err(|error| StoreError::from_sqlite(path, &error))?;
         let files = Arc::new(Files::of(path, guard, waits.clone())?);
@@ -125,7 +124,7 @@ impl Store {
         Self { page_check: None, database, readers, path: path.into(), disk, damage, waits }
     }
 
-    /// Checks that the state file is still where it was opened, before the portal is let forget what is in it.
+    /// Checks that the state file is still where it was opened, before the portal may forget the events in it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] while it is not.
@@ -136,22 +135,22 @@ impl Store {
         }
     }
 
-    /// Something in the file is not what it must be.
+    /// The error for contents that are not as they must be.
     pub(in crate::store) fn damaged(&self, detail: String) -> StoreError {
         StoreError::Damaged { path: self.path.to_path_buf(), detail }
     }
 
-    /// Somebody waits for the file because of `reason`, until what is returned is dropped: whoever looks at the
-    /// state learns of it.
+    /// Notes that a caller waits for the file because of `reason`, until the returned value is dropped. Readers of the
+    /// state see the note.
     #[must_use]
     pub fn wait(&self, reason: &StoreError) -> Option<Wait> {
         self.waits.as_ref().map(|waits| waits.begin(reason.to_string()))
     }
 
-    /// Where the state file is that `path` leads to, whether it exists yet or not.
+    /// The location of the state file that `path` leads to, whether it exists yet or not.
     ///
     /// # Errors
-    /// When that is no place for a state file; see [`StoreError`].
+    /// [`StoreError::Misplaced`] or [`StoreError::Unavailable`] when a state file cannot be there.
     pub fn locate(path: &Path) -> Result<PathBuf, StoreError> {
         file::place::visit(path, |state| Ok(state.to_owned()))
     }
@@ -159,7 +158,7 @@ impl Store {
     /// Checks that the state file at `path` is still there if it was ever used.
     ///
     /// # Errors
-    /// [`StoreError::Gone`]: a person decides whether to start anew.
+    /// [`StoreError::Gone`]: the operator decides whether to start with a new one.
     pub fn check_presence(path: &Path) -> Result<(), StoreError> {
         file::place::visit(path, |state| {
             let is_gone = matches!(state.try_exists(), Ok(false)) && !neighbour(state, "-wal").exists();
@@ -170,7 +169,7 @@ impl Store {
         })
     }
 
-    /// Runs `work`, which may write; on a thread that may block, when there is a disk.
+    /// Runs `work`, which may write. It runs on a thread that may block when there is a disk.
     pub(in crate::store) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -184,7 +183,7 @@ impl Store {
         .await
     }
 
-    /// Runs `work`, which only reads, beside whoever writes.
+    /// Runs `work`, which only reads, beside a writer.
     pub(in crate::store) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -224,7 +223,7 @@ impl Store {
         })
     }
 
-    /// Does `work` unless the file was found damaged; as slowly as the script says, when there is no disk.
+    /// Runs `work` unless the file was found damaged. Without a disk, it is as slow as the script says.
     async fn visit<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
@@ -243,7 +242,7 @@ impl Store {
     }
 }
 
-/// As [`file::place::visit`], and the folders above it are made.
+/// Like [`place::visit`], and creates the folders above the file.
 fn visit_made<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
     file::owner::as_owner(path, || {
         let above = file::links::follow(path)

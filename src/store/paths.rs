@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// A neighbour of the state file: its path with `suffix` appended.
+/// The path of a file beside the state file: its path with `suffix` appended.
 pub fn neighbour(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -12,7 +12,7 @@ pub fn neighbour(path: &Path, suffix: &str) -> PathBuf {
 /// What is appended to the name of the state file.
 pub const LOCK_SUFFIX: &str = ".lock";
 
-/// Whether anybody ever had it, so that there has been a state.
+/// Whether the lock was ever taken, so that there has been a state.
 pub fn was_taken(state: &Path) -> bool {
     neighbour(state, LOCK_SUFFIX).metadata().is_ok_and(|metadata| metadata.len() > 0)
 }

@@ -16,7 +16,7 @@ use crate::store::handle::Store;
 use crate::store::schema::migrations;
 use crate::store::table::checkpoints::Tally;
 
-/// What is on the disk of one source at one moment.
+/// The records of one source at one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct View {
     /// Each sink that has a checkpoint.
@@ -33,11 +33,11 @@ pub struct View {
     pub confirmed: u64,
     /// Events that disappeared unconfirmed.
     pub stolen: u64,
-    /// From when to when each gap was, in Unix milliseconds by the portal's clock.
+    /// The start and end of each gap, in Unix milliseconds by the portal's clock.
     pub gaps: Vec<(i64, i64)>,
 }
 
-/// What is on the disk of one lane.
+/// The record of one lane.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LaneView {
     /// What is settled.
@@ -49,11 +49,8 @@ pub struct LaneView {
 }
 
 impl Store {
-    /// A state in memory, whose every access takes as long as `script` says, before the work and after it,
-    /// or fails as it says. It lives as long as the last clone: whoever drops all else has made a crash.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
+    /// Creates a state in memory. Every access takes as long as `script` says, before the work and after it, or fails
+    /// as it says. The state lives as long as the last clone: dropping everything else simulates a crash.
     pub fn simulated(script: fn() -> Result<Duration, String>) -> Result<Self, StoreError> {
         let path = Path::new(":memory:");
         let connection =
@@ -61,10 +58,7 @@ impl Store {
         Ok(Self::new(connection, path, Disk::Simulated(script), None))
     }
 
-    /// What is known of `source`, read at once.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Reads the records of `source` at once.
     pub fn view(&self, source: &str) -> Result<View, StoreError> {
         let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         view(&database.connection, source).map_err(|error| StoreError::from_sqlite(&self.path, &error))

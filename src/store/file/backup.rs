@@ -25,21 +25,21 @@ use crate::store::schema::integrity;
 use crate::store::schema::migrations;
 use crate::store::sql::first;
 
-/// Pages of one step; between two of them progress is told.
+/// How many pages one step copies. Progress is reported between two steps.
 const STEP_PAGES: i32 = 1024;
 
-/// A copy that was made.
+/// A finished copy.
 #[derive(Debug)]
 pub struct Copied {
     /// Its size.
     pub bytes: u64,
-    /// What is wrong with the state, and so with its copy; empty when it is sound.
+    /// The damage in the state, and so in its copy; empty when it is sound.
     pub suspicions: Vec<String>,
 }
 
-/// See [`crate::store::handle::Store::backup`].
+/// See [`super::Store::backup`].
 ///
-/// The source is read with the rights of its owner, the copy belongs to whoever makes it.
+/// The source is read with the rights of its owner. The copy belongs to the user who makes it.
 pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
     let (source, suspicion) = place::visit(path, open)?;
     let target = &links::follow_folder(target).map_err(|error| refused(target, &error.to_string()))?;
@@ -61,7 +61,8 @@ pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> R
     copied
 }
 
-/// The state, and what is wrong with it at first sight: that is copied nevertheless, and without a rule of ours.
+/// Opens the state, and returns the damage that is visible at once. A damaged state is copied nevertheless, without our
+/// checks.
 fn open(state: &Path) -> Result<(Connection, Option<String>), StoreError> {
     let source = open::open_to_read(state);
     match source.and_then(|source| migrations::identify(&source, state).map(|_| source)) {
@@ -71,7 +72,7 @@ fn open(state: &Path) -> Result<(Connection, Option<String>), StoreError> {
     }
 }
 
-/// Fills the draft, and returns what is wrong with it.
+/// Fills the draft, and returns the damage found in it.
 fn fill(
     source: &Connection,
     path: &Path,
@@ -87,11 +88,11 @@ fn fill(
         .map_err(|error| refused(draft, &error.to_string()))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut copy = Connection::open_with_flags(draft, flags).map_err(fail)?;
-    // The read transaction begins with the first read, and holds the moment for all steps.
+    // The read transaction begins with the first read, and fixes the moment for all steps.
     source.execute_batch("BEGIN").map_err(fail)?;
     let _: Option<i64> = first(source, "PRAGMA schema_version").map_err(fail)?;
     steps(&Backup::new(source, &mut copy).map_err(fail)?, progress).map_err(fail)?;
-    // One file, with nothing beside it.
+    // The copy is one file, with nothing beside it.
     let alone = copy.pragma_update(None, "journal_mode", "DELETE").map_err(fail);
     checksum::teach(&copy).map_err(fail)?;
     match alone.and_then(|()| migrations::inspect(&copy, path)) {
@@ -105,7 +106,7 @@ fn fill(
 }
 
 fn steps(backup: &Backup<'_, '_>, progress: &mut impl FnMut(u32, u32)) -> rusqlite::Result<()> {
-    // Nobody else writes to either side, so that each step gets on: `Busy` would be an error.
+    // No other connection writes to either side, so each step makes progress: `Busy` would be an error.
     while backup.step(STEP_PAGES)? == StepResult::More {
         let so_far = backup.progress();
         let count = |pages| u32::try_from(pages).unwrap_or(0);
@@ -130,12 +131,12 @@ fn refused(target: &Path, detail: &str) -> StoreError {
 }
 
 impl Store {
-    /// Copies the state file at `path` to `target` as it is at one moment, beside a running daemon or without
-    /// one; tells `progress` how many pages are left of how many. The copy is checked and on the disk when
-    /// this returns; nothing is left of it when it cannot be. A damaged one is copied as well.
+    /// Copies the state file at `path` to `target` as it is at one moment, with or without a running daemon. Calls
+    /// `progress` with the number of pages that are left, and of all pages. The copy is checked and on disk when this
+    /// returns. If it fails, nothing is left of it. A damaged file is copied as well.
     ///
     /// # Errors
-    /// As [`Store::open`]; [`StoreError::Copy`] when there is something at `target` or it cannot be written.
+    /// [`StoreError::Copy`] when `target` exists or cannot be written, and the errors of [`Store::open`].
     pub fn backup(path: &Path, target: &Path, progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
         copy(path, target, progress)
     }

@@ -16,16 +16,15 @@ use crate::store::error::StoreError;
 use crate::store::file::open_files::is_in_use;
 use crate::store::file::place;
 
-/// Who holds it: that stood in the lock file.
+/// The holder's name when it is not known, because it was in the lock file.
 pub const HOLDER: &str = "another process, whose lock file was removed";
 
-/// File systems that make one kind of lock of both, so that we would lock out SQLite: NFS, SMB 1 to 3, 9P.
+/// File systems that turn both kinds of lock into one, so that we would lock out SQLite: NFS, SMB 1 to 3, 9P.
 const NETWORKS: [i64; 4] = [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
 
 /// How often a taken lock is tried again: `status` may hold it for a moment.
 const TRIES: u32 = 5;
 
-/// See the top of this file.
 pub struct Guard {
     file: File,
     is_locked: bool,
@@ -46,13 +45,13 @@ impl Guard {
     }
 
     fn try_acquire(state: &Path) -> io::Result<Option<Self>> {
-        // To write: in a container that is what makes it a file of its own.
+        // Open it for writing: in a container this makes it a separate file.
         let file = place::open(state, "", OpenOptions::new().read(true).write(true))?;
         let is_locked = may_be_locked(&file);
         Ok((!is_locked || try_lock(&file)?).then_some(Self { file, is_locked }))
     }
 
-    /// Whether it keeps a second daemon away, whatever becomes of the lock file.
+    /// Whether it keeps a second daemon out, even if the lock file is removed.
     pub fn is_sufficient(&self) -> bool {
         self.is_locked
     }

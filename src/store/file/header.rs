@@ -11,16 +11,18 @@ use crate::store::paths::neighbour;
 use crate::store::paths::was_taken;
 use crate::store::schema::migrations;
 
-/// The shortest page of a database.
+/// The smallest page size of a database.
 const PAGE_MIN: u64 = 512;
 
-/// What is no page long is no database, and SQLite would take it for an empty one and delete its log. An
-/// empty file is a new one when it was made for us, and not when somebody has worked with it before. A header of a version that there is not would make it one that nobody may write, and one of another text encoding one that nobody may read.
+/// Refuses a file that SQLite would treat wrongly. A file shorter than one page is no database: SQLite would take it
+/// for an empty one and delete its log. An empty file is new if it was created for us, but not if it was used before. A
+/// header with an unknown version would make the file read-only, and one with another text encoding would make it
+/// unreadable.
 ///
 /// # Errors
 /// [`StoreError::Damaged`].
 pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
-    // It was looked at before it was opened.
+    // It was checked before it was opened.
     if is_in_use(path) {
         return Ok(());
     }
@@ -39,7 +41,7 @@ pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
     Err(StoreError::Damaged { path: path.to_owned(), detail })
 }
 
-/// Whether it is a database of a version other than the two that there are, or one of ours that is not in UTF-8
+/// Whether it is a database of a version other than the two known ones, or one of ours that is not in UTF-8
 /// (<https://www.sqlite.org/fileformat.html>, 1.3.3 and 1.3.13).
 fn has_odd_header(path: &Path) -> bool {
     let mut header = [0; 72];

@@ -27,22 +27,22 @@ const LETTERS_LOCK_SUFFIX: &str = ".letters.lock";
 /// Its owner alone may write to it.
 const MODE: u32 = 0o600;
 
-/// No note is longer, in bytes.
+/// The longest note, in bytes.
 const NOTE_MAX: u64 = 8192;
 
-/// How many letters of why the state file cannot be written are kept.
+/// How many characters are kept of the reason why the state file cannot be written.
 const TROUBLE_MAX: usize = 1000;
 
 /// The right to run on one state file, until dropped.
 pub struct Lock {
     state: PathBuf,
     suffix: &'static str,
-    /// Says who holds it.
+    /// Names the holder.
     note: String,
     file: Mutex<File>,
 }
 
-/// Who holds a lock.
+/// The holder of a lock.
 pub struct Holder {
     /// Its process, and since when.
     pub name: String,
@@ -57,7 +57,7 @@ impl Lock {
         Self::acquire_on(state, LOCK_SUFFIX, held)
     }
 
-    /// The same for the right to take dead letters out, which a daemon beside does not need.
+    /// Takes the lock on removing dead letters, which a daemon beside does not need.
     pub fn acquire_letters(state: &Path) -> Result<Self, StoreError> {
         let held = |holder| StoreError::Replaying { path: state.to_owned(), holder };
         Self::acquire_on(state, LETTERS_LOCK_SUFFIX, held)
@@ -83,26 +83,27 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Notes who holds it; not before there is a state file, so that a start that ends before that was none.
+    /// Notes the holder. This must not happen before there is a state file: a start that ends earlier must leave no
+    /// trace of one.
     pub fn sign(&self) {
         write(&self.file(), &self.note);
     }
 
-    /// Leaves word of why nothing goes on; none when it is empty. There is room for it where there is room for
-    /// nothing else: it fits beside what is in the file's first block already.
+    /// Notes why the state file cannot be written; an empty reason removes the note. A full disk still has room for it,
+    /// because it fits into the block that the file has already.
     pub fn tell(&self, trouble: &str) {
         let line: String = trouble.split_whitespace().collect::<Vec<_>>().join(" ");
         let line: String = line.chars().take(TROUBLE_MAX).collect();
         let (file, length) = (self.file(), self.note.len() as u64);
         let told = file.set_len(length).and_then(|()| file.write_all_at(line.as_bytes(), length));
-        // Only a word: the log has it too.
+        // Ignore a failure: the log has the reason, too.
         told.ok();
     }
 
-    /// Makes the lock file anew when somebody has removed or replaced it.
+    /// Creates the lock file again if it was removed or replaced.
     ///
     /// # Errors
-    /// When that is not possible, or another process holds the lock on the file that is there now.
+    /// Fails when that is not possible, or when another process holds the lock on the file that is there now.
     pub fn restore(&self) -> io::Result<()> {
         let ours = self.file().metadata()?;
         if identity::at(&neighbour(&self.state, self.suffix))? == Some(identity::of(&ours)) {
@@ -123,7 +124,7 @@ impl Lock {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who holds the lock on `state` right now, if anybody does. To be asked before SQLite has the file open.
+    /// The holder of the lock on `state` at this moment, if any. Must be called before SQLite has the file open.
     pub fn holder(state: &Path) -> Option<Holder> {
         let unknown =
             || Guard::is_held(state).then(|| Holder { name: guard::HOLDER.to_owned(), trouble: None });
@@ -135,13 +136,13 @@ impl Lock {
     }
 }
 
-/// Since when it has been held, as its holder has noted, in Unix milliseconds.
+/// Since when the lock has been held, according to its note, in Unix milliseconds.
 pub fn since_ms(holder: &str) -> Option<i64> {
     let (_, since) = holder.rsplit_once(" since ")?;
     since.parse().ok().map(Timestamp::as_millisecond)
 }
 
-/// Opens the lock file, or makes it.
+/// Opens the lock file, or creates it.
 fn open(state: &Path, suffix: &str) -> io::Result<File> {
     let options = || OpenOptions::new().read(true).write(true).mode(MODE).clone();
     loop {
@@ -152,14 +153,14 @@ fn open(state: &Path, suffix: &str) -> io::Result<File> {
             file => file,
         };
         match file {
-            // Another process came between.
+            // Another process has created it in between.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             file => return file,
         }
     }
 }
 
-/// The note is for people; a full disk must not keep us from running.
+/// Writes the note, which is for people only: a full disk must not keep the daemon from running.
 fn write(file: &File, note: &str) {
     file.set_len(0).and_then(|()| file.write_all_at(note.as_bytes(), 0)).ok();
 }

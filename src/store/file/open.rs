@@ -23,15 +23,15 @@ use crate::store::schema::migrations;
 /// How long a statement waits for a reader (`status`, a backup) before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What SQLite may leave beside a file.
+/// The files that SQLite may leave beside a database.
 const NEIGHBOURS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Makes the state file, readable by its owner alone, when there is none, or an empty one. It gets its name
-/// when it is complete, so that an empty file is never one that we have left.
+/// Creates the state file, readable only by its owner, if there is none or only an empty one. It gets its name when it
+/// is complete, so we never leave an empty file.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`], and [`StoreError::Damaged`] when what lies beside it contradicts it; whatever is
-/// there already is left alone.
+/// [`StoreError::Unavailable`], and [`StoreError::Damaged`] when a file beside it contradicts it. Existing files are
+/// left alone.
 pub fn create(path: &Path) -> Result<(), StoreError> {
     let fail = |doing, error| StoreError::from_io(path, doing, &error);
     wal::inspect(path)?;
@@ -52,18 +52,18 @@ fn fill(draft: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut connection = Connection::open_with_flags(draft, flags)?;
     checksum::teach(&connection)?;
-    // Before the first table: later it takes a VACUUM.
+    // This must be set before the first table: later it takes a VACUUM.
     connection.pragma_update(None, "page_size", space::PAGE_BYTES)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     migrations::migrate(&mut connection, 0)
 }
 
-/// A new file that its owner alone may read. A link at `path` is not followed: it counts as a file that is there.
+/// Creates a file that only its owner may read. A link at `path` is not followed: it counts as an existing file.
 pub fn create_private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(migrations::MODE).open(path)
 }
 
-/// Removes the database at `path`, which nobody uses, if there is one.
+/// Removes the database at `path`, which no process uses, if there is one.
 pub fn remove(path: &Path) -> std::io::Result<()> {
     for suffix in NEIGHBOURS.iter().chain(&[""]) {
         match std::fs::remove_file(neighbour(path, suffix)) {
@@ -82,10 +82,7 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     connect(path, path, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
-/// Opens the file to look at it, without changing anything.
-///
-/// # Errors
-/// See [`StoreError`].
+/// Opens the file for reading, without changing anything.
 pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     wal::inspect_beside(path)?;
     refuse_cut(path)?;
@@ -96,39 +93,27 @@ pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     connect(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-/// Opens what was found damaged, to copy it.
-///
-/// # Errors
-/// See [`StoreError`].
+/// Opens a file that was found damaged, to copy it.
 pub fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
     open_unchecked(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-/// Opens another connection to the file that this process has open and has looked at, to read beside it.
-///
-/// # Errors
-/// See [`StoreError`].
+/// Opens another connection for reading to the file, which this process has open and has checked.
 pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     connect(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-/// Whether the file has the newest layout already, so that a second process may work with it.
-///
-/// # Errors
-/// See [`StoreError`].
+/// Whether the file has the newest layout, so that a second process may use it.
 pub fn is_current(path: &Path) -> Result<bool, StoreError> {
     Ok(migrations::identify(&open_to_read(path)?, path)? == migrations::newest())
 }
 
-/// Opens the file as it is without its log, which is left as it is.
-///
-/// # Errors
-/// See [`StoreError`].
+/// Opens the file without its log, and leaves the log as it is.
 pub fn open_without_log(path: &Path) -> Result<Connection, StoreError> {
     let absolute = std::path::absolute(path).map_err(|error| StoreError::from_io(path, "find it", &error))?;
     let mut address = "file:".to_owned();
     for &byte in absolute.as_os_str().as_encoded_bytes() {
-        // What would end the path, or is no text, in SQLite's addresses.
+        // Escape the bytes that would end the path in SQLite's URIs, or that are not ASCII.
         match byte {
             b'?' | b'#' | b'%' | 0x80.. => address.extend(["%", &format!("{byte:02X}")]),
             _ => address.push(byte.into()),

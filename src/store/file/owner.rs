@@ -14,15 +14,15 @@ use rustix::thread::{
 use crate::store::file::durable_dir;
 use crate::store::file::links;
 
-/// Whose files these are.
+/// The owner of the files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Owner {
     user: u32,
     group: u32,
 }
 
-/// Does `work` as the owner of the state at `path` where this process is root and the owner is not. Without the
-/// right to change users, as in a container without capabilities, the checks of [`place`] must do.
+/// Runs `work` as the owner of the state at `path` if this process is root and the owner is not. Without the right to
+/// change users, as in a container without capabilities, the checks of [`place`] must be enough.
 pub fn as_owner<T>(path: &Path, work: impl FnOnce() -> T) -> T {
     let owner = if geteuid().is_root() { owner_of(path) } else { None };
     let _borrowed = owner.and_then(|owner| Borrowed::take(owner).ok());
@@ -37,7 +37,7 @@ fn owner_of(path: &Path) -> Option<Owner> {
 
 fn owner_at(path: &Path) -> Option<Owner> {
     let folder = path.ancestors().skip(1).find_map(|folder| durable_dir::or_here(folder).metadata().ok())?;
-    // Of what is there, be it a link.
+    // The owner of the existing file, even if it is a link.
     let chosen = match path.symlink_metadata() {
         Ok(file) if file.uid() == 0 || folder.uid() == 0 => file,
         _ => folder,
@@ -55,7 +55,7 @@ impl Borrowed {
     fn take(owner: Owner) -> io::Result<Self> {
         let groups = getgroups()?;
         set_thread_groups(&[])?;
-        // From here on, what fails is undone.
+        // From here on, a failure is undone.
         let borrowed = Self { group: getegid(), groups };
         set_thread_res_gid(None, Gid::from_raw(owner.group), None)?;
         set_thread_res_uid(None, Uid::from_raw(owner.user), None)?;
@@ -70,14 +70,14 @@ impl Drop for Borrowed {
             .and_then(|()| set_thread_res_gid(None, self.group, None))
             .and_then(|()| set_thread_groups(&self.groups));
         if is_back.is_err() {
-            // It would be a thread with rights that nobody expects. The kernel does not refuse this to root.
+            // Otherwise the thread would go on with unexpected rights. The kernel does not refuse this to root.
             std::process::abort();
         }
     }
 }
 
-/// Root's right to look everywhere stays: a folder above the state may be root's alone, as `/var/lib/private` of
-/// systemd is. Without it, what the owner may not reach is refused.
+/// Keeps root's right to read everywhere: a folder above the state may be for root alone, like `/var/lib/private` of
+/// systemd. Without that right, paths that the owner cannot reach are refused.
 fn keep_reading() {
     if let Ok(mut sets) = capabilities(None) {
         sets.effective |= sets.permitted & CapabilitySet::DAC_READ_SEARCH;

@@ -16,13 +16,10 @@ use crate::store::file::links;
 use crate::store::file::owner;
 use crate::store::paths::neighbour;
 
-/// What lies beside the state file, from SQLite and from us.
+/// The files beside the state file, from SQLite and from us.
 const NEIGHBOURS: [&str; 5] = ["-wal", "-shm", "-journal", ".lock", ".letters.lock"];
 
-/// Lets `work` have the state file that `path` leads to, with the rights of its owner.
-///
-/// # Errors
-/// As [`resolve`], and those of `work`.
+/// Calls `work` with the state file that `path` leads to, with the rights of its owner.
 pub fn visit<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
     owner::as_owner(path, || work(&resolve(path)?))
 }
@@ -30,8 +27,8 @@ pub fn visit<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) 
 /// The one path of the state file that `path` leads to, whether it exists yet or not.
 ///
 /// # Errors
-/// [`StoreError::Misplaced`] when it is a mount of its own, [`StoreError::Unavailable`] when it has several names
-/// or something beside it is not what it must be.
+/// [`StoreError::Misplaced`] when it is a mount point, [`StoreError::Unavailable`] when it has several names or when a
+/// file beside it is not as it must be.
 pub fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     let fail = |doing, error| StoreError::from_io(path, doing, &error);
     let state = links::follow(path).map_err(|error| fail("follow its links", error))?;
@@ -45,10 +42,10 @@ pub fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(state)
 }
 
-/// Opens the state file, or the one beside it with this suffix, as `options` say; never waits for another process.
+/// Opens the state file, or the one beside it with this suffix, with `options`. Never waits for another process.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] when there is none; others when it is no regular file of its own.
+/// [`ErrorKind::NotFound`] when there is none; others when it is not a regular file with one name.
 pub fn open(state: &Path, suffix: &str, options: &mut OpenOptions) -> io::Result<File> {
     check(state, suffix)?;
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
@@ -58,12 +55,12 @@ pub fn open(state: &Path, suffix: &str, options: &mut OpenOptions) -> io::Result
     Ok(file)
 }
 
-/// As [`open`], to read from it.
+/// Like [`open`], for reading.
 pub fn open_to_read(state: &Path, suffix: &str) -> io::Result<File> {
     open(state, suffix, OpenOptions::new().read(true))
 }
 
-/// Refuses what is there unless it is a regular file, with one name, of a user who may put files there.
+/// Refuses an existing file unless it is a regular file, with one name, of a user who may put files there.
 fn check(state: &Path, suffix: &str) -> io::Result<()> {
     match std::fs::symlink_metadata(neighbour(state, suffix)) {
         Ok(metadata) => judge(state, suffix, &metadata),
@@ -91,7 +88,7 @@ fn may_be_of(user: u32, state: &Path) -> io::Result<bool> {
     Ok([0, geteuid().as_raw(), owner_of_state, owner_of_folder].contains(&user))
 }
 
-/// What a file is, if it is no regular file.
+/// The kind of a file that is not a regular file.
 fn odd_kind(metadata: &Metadata) -> Option<&'static str> {
     let kind = metadata.file_type();
     match () {
@@ -104,7 +101,7 @@ fn odd_kind(metadata: &Metadata) -> Option<&'static str> {
     }
 }
 
-/// With several names, the log and the lock lie beside one of them, and SQLite looks for them beside the other.
+/// Refuses several names: the log and the lock lie beside one of them, and SQLite looks for them beside the other.
 fn refuse_names(state: &Path) -> Result<(), StoreError> {
     let Ok(metadata) = state.symlink_metadata() else { return Ok(()) };
     let detail = match odd_kind(&metadata) {
@@ -119,13 +116,13 @@ fn refuse_names(state: &Path) -> Result<(), StoreError> {
     Err(StoreError::Unavailable { path: state.to_owned(), detail })
 }
 
-/// A single file that was mounted leaves its log and its lock in another file system.
+/// Refuses a single file that was mounted: its log and its lock are in another file system.
 fn refuse_mount(state: &Path, suffix: &str) -> Result<(), StoreError> {
     let file = neighbour(state, suffix);
     if is_mount(&file) { Err(StoreError::Misplaced { path: file }) } else { Ok(()) }
 }
 
-/// Whether something is mounted at `path`, which has no links in it.
+/// Whether something is mounted at `path`, which contains no links.
 #[cfg(target_os = "linux")]
 fn is_mount(path: &Path) -> bool {
     use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
@@ -134,12 +131,12 @@ fn is_mount(path: &Path) -> bool {
         Ok(found) if found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
             found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
         }
-        // Before Linux 5.8.
+        // Linux before 5.8 has only the list of mounts.
         _ => std::fs::read("/proc/self/mountinfo").is_ok_and(|mounts| is_listed(&mounts, path)),
     }
 }
 
-/// Whether a line of `mounts` (`man 5 proc_pid_mountinfo`) is of `path`.
+/// Whether a line of `mounts` (`man 5 proc_pid_mountinfo`) describes `path`.
 #[cfg(target_os = "linux")]
 fn is_listed(mounts: &[u8], path: &Path) -> bool {
     use std::os::unix::ffi::OsStrExt as _;

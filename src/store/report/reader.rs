@@ -14,10 +14,10 @@ use crate::store::handle::Store;
 use crate::store::report::sources;
 use crate::store::report::sources::Report;
 
-/// How many looks there may be at once; others wait.
+/// The most reads at once; others wait.
 const LOOKS_MAX: u32 = 4;
 
-/// See the top of this file. Clones share everything.
+/// Reads reports from the state file. Clones share everything.
 #[derive(Clone)]
 pub struct Lookout {
     path: Arc<Path>,
@@ -31,10 +31,10 @@ impl Lookout {
         Self { path, files, permits: Arc::new(Semaphore::new(LOOKS_MAX as usize)) }
     }
 
-    /// What the state file holds.
+    /// Reads the contents of the state file.
     ///
     /// # Errors
-    /// As [`crate::store::handle::Store::report`], and when it has been closed.
+    /// [`StoreError::Unavailable`] when it has been closed, and the errors of [`super::Store::report`].
     pub async fn report(&self) -> Result<Report, StoreError> {
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
             let detail = "b24relay is stopping".to_owned();
@@ -50,9 +50,9 @@ impl Lookout {
         .await
     }
 
-    /// Waits for the looks under way. There are none after it.
+    /// Waits for the reads in progress. There are none afterwards.
     pub async fn close(&self) {
-        // Whoever waits in front of us looks first.
+        // Earlier waiters come first.
         if let Ok(all) = self.permits.acquire_many(LOOKS_MAX).await {
             self.permits.close();
             drop(all);
@@ -61,15 +61,12 @@ impl Lookout {
 }
 
 impl Store {
-    /// From where to look at it while this process runs on it.
+    /// A handle to read the file while this process runs on it.
     pub fn lookout(&self) -> Lookout {
         Lookout::new(Arc::clone(&self.path), self.disk.files())
     }
 
-    /// What the state file at `path` holds, read without the lock and without changing anything.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
+    /// Reads the contents of the state file at `path`, without the lock and without changing anything.
     pub fn report(path: &Path) -> Result<Report, StoreError> {
         place::visit(path, sources::read)
     }

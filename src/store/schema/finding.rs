@@ -2,18 +2,18 @@
 
 use serde::Serialize;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// What.
+    /// The item that was checked.
     pub what: String,
-    /// How it is.
+    /// Its state.
     pub found: String,
-    /// What that means.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What a finding means.
+/// The verdict on a finding.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "is", content = "why")]
 pub enum Verdict {
@@ -21,17 +21,17 @@ pub enum Verdict {
     Ok,
     /// Nothing is wrong, but it is good to know.
     Noted(String),
-    /// Not as it must be, and why.
+    /// It is wrong, for this reason.
     Wrong(String),
 }
 
 impl Finding {
-    /// As it must be.
+    /// Creates a finding that is as it must be.
     pub fn ok(what: &str, found: impl Into<String>) -> Self {
         Self { what: what.to_owned(), found: found.into(), verdict: Verdict::Ok }
     }
 
-    /// Wrong when there are `troubles`.
+    /// Creates a finding that is wrong when there are `troubles`.
     pub fn judged(what: &str, found: impl Into<String>, troubles: &[String]) -> Self {
         let verdict = match troubles {
             [] => Verdict::Ok,
@@ -41,7 +41,7 @@ impl Finding {
         Self { verdict, ..Self::ok(what, found) }
     }
 
-    /// What is wrong, if anything is.
+    /// The problem, if there is one.
     pub fn trouble(self) -> Option<String> {
         match self.verdict {
             Verdict::Wrong(trouble) => Some(format!("{}: {trouble}", self.what)),

@@ -19,31 +19,31 @@ use crate::store::schema::finding::Verdict;
 use crate::store::schema::integrity;
 use crate::store::schema::migrations;
 
-/// How many troubles of one kind are gone through.
+/// How many problems of one kind are looked for.
 const TROUBLES_MAX: usize = 20;
 
-/// How the state file is.
+/// The result of a check.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
-    /// The verdict on all of it.
+    /// The verdict on the whole file.
     pub soundness: Soundness,
     /// Who runs on it, if anybody does.
     pub holder: Option<String>,
-    /// What was looked at.
+    /// The individual checks.
     pub findings: Vec<Finding>,
-    /// Where each source can go on with a new state file, as far as that can be read.
+    /// Where each source can continue with a new state file, if that can be read.
     pub offsets: BTreeMap<String, u64>,
 }
 
-/// What can be done with a state file.
+/// Whether a state file can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Soundness {
     /// It can be used.
     Sound,
-    /// It cannot be trusted: leave with 74.
+    /// It cannot be trusted. Exit code 74.
     Damaged,
-    /// It is another program's, or a newer version's: leave with 78.
+    /// It belongs to another program or to a newer version. Exit code 78.
     Foreign,
 }
 
@@ -56,7 +56,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
         Err(refusal) => return refused("file", refusal, findings, holder),
     };
     findings.push(log);
-    // One moment for all that is compared: a daemon may be writing.
+    // Compare everything at one moment: a daemon may be writing.
     connection.execute_batch("BEGIN").map_err(|error| StoreError::from_sqlite(path, &error))?;
     let layout = match migrations::identify(&connection, path) {
         Ok(layout) => layout,
@@ -84,7 +84,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     Ok(Inspection { soundness, holder, findings, offsets })
 }
 
-/// What there is to say of a file that cannot be looked into.
+/// The result for a file that cannot be read.
 fn refused(
     what: &str,
     refusal: StoreError,
@@ -100,8 +100,8 @@ fn refused(
     Ok(Inspection { soundness, holder, findings, offsets: BTreeMap::new() })
 }
 
-/// The log, and the file with it. With one that cannot be trusted it is the file alone: SQLite would throw
-/// away what tells of the damage.
+/// Opens the file with its log. If the log cannot be trusted, opens the file alone: SQLite would throw away the
+/// evidence of the damage.
 fn open(path: &Path) -> Result<(Finding, Connection), StoreError> {
     const WHAT: &str = "write-ahead log";
     match wal::inspect_beside(path) {
@@ -158,7 +158,7 @@ fn structure(connection: &Connection, layout: u32) -> [Finding; 3] {
     ]
 }
 
-/// The first column of every row; an error is a line as well.
+/// The first column of every row; an error becomes a line as well.
 fn lines(connection: &Connection, sql: &str) -> Vec<String> {
     let select = || -> rusqlite::Result<Vec<String>> {
         connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()

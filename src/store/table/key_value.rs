@@ -7,10 +7,7 @@ use crate::store::handle::Store;
 use crate::wall_clock::now_ms;
 
 impl Store {
-    /// Keeps `value` under `key`, whatever it means to whoever keeps it.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Stores `value` under `key`. Its meaning is up to the caller.
     pub async fn keep(&self, key: &str, value: &str) -> Result<(), StoreError> {
         let (key, value) = (key.to_owned(), value.to_owned());
         self.run(move |connection| {
@@ -24,10 +21,10 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Forgets what was kept under `key`; says whether there was anything.
+    /// Deletes the value of `key`. Returns whether there was one.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// [`StoreError::Unavailable`] when the file cannot be written.
     pub async fn forget(&self, key: &str) -> Result<bool, StoreError> {
         let key = key.to_owned();
         self.run(move |connection| connection.execute("DELETE FROM memory WHERE key = ?1", [key]))
@@ -35,10 +32,7 @@ impl Store {
             .map(|count| count > 0)
     }
 
-    /// What was kept under `key`, by whichever process.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// The value of `key`, which any process may have stored.
     pub async fn recall(&self, key: &str) -> Result<Option<String>, StoreError> {
         let key = key.to_owned();
         self.read(move |connection| {

@@ -13,7 +13,7 @@ use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::wall_clock::now_ms;
 
-/// How a source is doing, for `status`, and up to when it has everything.
+/// The health of a source, for `status`, and up to when all its events are stored.
 #[derive(Clone, Debug)]
 pub struct Health {
     /// Its last poll finished just now.
@@ -27,13 +27,13 @@ pub struct Health {
 }
 
 impl Health {
-    /// Of a source that cannot be polled at all.
+    /// The health of a source that cannot be polled at all.
     pub fn refused(trouble: String) -> Self {
         Self { has_polled: false, activity: Activity::Refused { trouble }, covered_ms: None, skew_ms: 0 }
     }
 }
 
-/// What a source does, as its daemon noted it.
+/// The activity of a source, as its daemon noted it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "activity", rename_all = "snake_case")]
 pub enum Activity {
@@ -42,19 +42,19 @@ pub enum Activity {
         /// When the next poll is due, in Unix milliseconds.
         due_ms: i64,
     },
-    /// Its last poll failed, and it tries again.
+    /// Its last poll failed, and is retried.
     Retrying {
         /// Why.
         trouble: String,
     },
-    /// Its portal refuses it, or it cannot be opened: a person must act.
+    /// Its portal refuses it, or it cannot be opened: the operator must act.
     Refused {
         /// Why, and what to do.
         trouble: String,
     },
     /// It does not poll, because a sink is behind.
     Blocked {
-        /// The sink; `None` when it is one that is no longer configured.
+        /// The sink; `None` stands for one that is no longer configured.
         sink: Option<String>,
         /// Why, and what to do.
         trouble: String,
@@ -64,7 +64,7 @@ pub enum Activity {
 /// An [`Activity`] with the time at which it was noted. The column `trouble` holds it as JSON.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SourceNote {
-    /// In Unix milliseconds; `None` in what an older version has noted.
+    /// The time in Unix milliseconds; `None` in the notes of an older version.
     pub noted_ms: Option<i64>,
     /// What was noted.
     #[serde(flatten)]
@@ -72,7 +72,7 @@ pub struct SourceNote {
 }
 
 impl SourceNote {
-    /// What the column holds: nothing, JSON, or a trouble in the words of an older version.
+    /// Parses the column: empty, JSON, or the message of an older version.
     pub fn parse(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_else(|_| {
             let activity = match text {
@@ -88,7 +88,7 @@ impl SourceNote {
     }
 }
 
-/// A stretch of time whose events the portal may have forgotten before they were read.
+/// A time range whose events the portal may have deleted before they were read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Gap {
     /// Counted from 1 in each source.
@@ -103,7 +103,7 @@ pub struct Gap {
 pub const GAP_KIND: &str = "B24RELAY_GAP";
 
 impl Gap {
-    /// The event that tells sinks of it, in `queue`; `None` when it has no number.
+    /// The event that reports it to sinks, in `queue`; `None` when its number is not a valid id.
     pub fn event(&self, queue: Arc<Queue>) -> Option<Event> {
         let [from, to] = self.spelled();
         let raw = |value: Value| to_raw_value(&value).unwrap_or_else(|_| RawValue::NULL.to_owned());
@@ -116,7 +116,7 @@ impl Gap {
         })
     }
 
-    /// Its ends, for people.
+    /// Its start and end, as text.
     pub fn spelled(&self) -> [String; 2] {
         [self.from_ms, self.to_ms].map(|ms| {
             let second = Timestamp::from_second(ms.div_euclid(1000)).unwrap_or_default();
@@ -126,10 +126,7 @@ impl Gap {
 }
 
 impl Store {
-    /// Notes for `status` how a source is doing.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Notes the health of a source for `status`.
     pub async fn note_source(&self, source: &str, health: Health) -> Result<(), StoreError> {
         let source = source.to_owned();
         let Health { has_polled, activity, covered_ms, skew_ms } = health;
@@ -145,27 +142,18 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Counts that the portal had stopped recording for a source: there is a hole in what it has seen.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Counts that the portal had stopped recording for a source, which leaves a hole in its events.
     pub async fn note_loss(&self, source: &str) -> Result<(), StoreError> {
         self.update_source(source, "losses = losses + 1", 0).await
     }
 
-    /// Counts events that disappeared from the portal though nobody here had confirmed them.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Counts events that disappeared from the portal although no poll of ours had confirmed them.
     pub async fn note_theft(&self, source: &str, count: u64) -> Result<(), StoreError> {
         let update = format!("stolen = stolen + ?2, stolen_ms = {}", now_ms());
         self.update_source(source, &update, count).await
     }
 
     /// Notes that the portal's dates contradict its clock.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
     pub async fn note_odd_dates(&self, source: &str) -> Result<(), StoreError> {
         self.update_source(source, "has_odd_dates = 1", 0).await
     }
@@ -177,11 +165,8 @@ impl Store {
         self.run(move |connection| connection.execute(&sql, params![source, count])).await.map(|_| ())
     }
 
-    /// Records a gap, and that all before its end is covered: it is told once. Returns its number. Sinks are to be told of
-    /// it only if `is_to_be_told`.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
+    /// Records a gap, and that all before its end is covered, so that it is reported once. Returns its number. Sinks
+    /// receive a gap event only if `is_to_be_told`.
     pub async fn note_gap(
         &self,
         source: &str,
