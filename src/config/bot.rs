@@ -1,4 +1,4 @@
-//! `kind` of a source and the keys of a bot, from the tree.
+//! Reads the `kind` of a source and the keys of a bot.
 
 use super::access::AccessDraft;
 use super::choice::SourceKind;
@@ -8,15 +8,15 @@ use super::secret_text::{SecretText, Token};
 use super::table::Table;
 use super::{BotConfig, KindConfig, leaf};
 
-/// The keys that only a bot has.
+/// The keys that belong only to a bot.
 const BOT_KEYS: [&str; 4] = ["bot_id", "bot_token", "bot_token_file", "with_user_events"];
 const TOKEN_KEYS: [&str; 2] = ["bot_token", "bot_token_file"];
 
-/// A kind as far as it could be read.
+/// A kind as read, perhaps incomplete.
 pub(super) enum KindDraft {
     User,
     Bot(BotDraft),
-    /// A `kind` that there is not.
+    /// An unknown `kind`.
     Unclear,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct BotDraft {
 }
 
 impl KindDraft {
-    /// The kind, when nothing of it is missing.
+    /// The kind, if no part is missing.
     pub(super) fn complete(&self) -> Option<KindConfig> {
         match self {
             Self::User => Some(KindConfig::User),
@@ -42,7 +42,7 @@ impl KindDraft {
     }
 }
 
-/// Reads whose queue the source in `table` is; what is wrong is noted.
+/// Reads whose queue the source in `table` polls, and reports violations.
 pub(super) fn read(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> KindDraft {
     let is_given = table.has("kind");
     match table.take("kind", leaf::choice).or((!is_given).then_some(SourceKind::User)) {
@@ -70,7 +70,7 @@ fn read_bot(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) ->
     }
 }
 
-/// Only behind a webhook a bot needs its token (PORTAL.md 3.1).
+/// A bot needs its token only with a webhook (PORTAL.md 3.1).
 fn read_token(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> Option<SecretText> {
     let token = match access {
         AccessDraft::Webhook(_) => secret::take::<Token>(table, TOKEN_KEYS, files),

@@ -1,4 +1,4 @@
-//! The words of keys and flags that take one of a few: from text, with the allowed ones in the error.
+//! The values of keys and flags that accept one of a few words. Parse errors list the allowed words.
 
 use std::fmt;
 use std::str::FromStr;
@@ -92,7 +92,7 @@ impl FromStr for CompressConfig {
     }
 }
 
-/// A source's `kind`, before the keys that belong to it.
+/// A source's `kind`, without the keys that belong to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SourceKind {
     User,
@@ -141,7 +141,7 @@ pub(super) enum SinkType {
 }
 
 impl SinkType {
-    /// Every type there is.
+    /// Every sink type.
     pub(super) const ALL: [Self; 3] = [Self::Stdout, Self::File, Self::Webhook];
 }
 

@@ -1,6 +1,6 @@
-//! The file as typed: read with a limit, parsed, turned into a layer whose values know their line.
+//! Reads the configuration file with a size limit and parses it into a layer whose values know their line.
 //!
-//! The text may hold secrets, so no error repeats any of it but what `syntax` finds harmless.
+//! The text may hold secrets, so errors repeat a part of it only if `syntax` finds that part harmless.
 
 use std::io::Read as _;
 use std::ops::Range;
@@ -13,10 +13,10 @@ use super::error::ConfigError;
 use super::table::Findings;
 use super::{shown, syntax};
 
-/// More than any real configuration, little enough to hold in memory.
+/// Larger than any real configuration, but small enough to hold in memory.
 const LARGEST: u64 = 1024 * 1024;
 
-/// Values to be merged: of a file, or of the command line.
+/// A set of values to merge, from a file or from the command line.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Layer(pub(super) Map<String, Value>);
 
@@ -30,7 +30,7 @@ impl Source for Layer {
     }
 }
 
-/// The bytes of a file within the limit of 1 MiB.
+/// Reads a file of at most 1 MiB.
 pub(super) fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(file)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
@@ -40,7 +40,7 @@ pub(super) fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Parses the bytes of `file`. Keys at the top that cannot be ours are noted and left out.
+/// Parses the bytes of `file`. Top-level keys with an invalid name are reported and skipped.
 pub(super) fn parse(file: &Path, bytes: &[u8], findings: &Findings) -> Result<Layer, ConfigError> {
     let lines = Lines::of(bytes);
     let syntax = |offset: usize, message: &str| syntax::error(file, bytes, offset, message);
@@ -52,7 +52,7 @@ pub(super) fn parse(file: &Path, bytes: &[u8], findings: &Findings) -> Result<La
     Ok(Layer(table))
 }
 
-/// `config` takes a key at the top for a path (`a.b[7]`), so only bare ones may reach it.
+/// Accepts only bare top-level keys, because `config` parses such a key as a path (`a.b[7]`).
 fn is_bare(key: &str, findings: &Findings) -> bool {
     let is_bare = shown::is_bare(key);
     if !is_bare {
@@ -61,7 +61,7 @@ fn is_bare(key: &str, findings: &Findings) -> bool {
     is_bare
 }
 
-/// Where each line starts.
+/// The offset at which each line starts.
 pub(super) struct Lines(Vec<usize>);
 
 impl Lines {
@@ -70,13 +70,13 @@ impl Lines {
         Self(std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect())
     }
 
-    /// The bytes of a line, which is counted from 1.
+    /// The bytes of a line. Lines count from 1.
     pub(super) fn text<'b>(&self, bytes: &'b [u8], line: usize) -> &'b [u8] {
         let end = self.0.get(line).copied().unwrap_or(bytes.len());
         &bytes[self.0[line - 1]..end]
     }
 
-    /// Line and column of `offset`, counted from 1, the column in characters.
+    /// Line and column of `offset`. Both count from 1, and the column counts characters.
     pub(super) fn position(&self, bytes: &[u8], offset: usize) -> (usize, usize) {
         let line = self.0.partition_point(|start| *start <= offset);
         let start = self.0[line - 1];
@@ -111,7 +111,7 @@ impl Lines {
     }
 }
 
-/// What does not fit into 64 bits is no number of ours, and no key takes it.
+/// An integer that does not fit into 64 bits. No key accepts it.
 fn number(integer: &DeInteger<'_>) -> ValueKind {
     i64::from_str_radix(integer.as_str(), integer.radix()).map_or(ValueKind::I128(i128::MAX), ValueKind::I64)
 }

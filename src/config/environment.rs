@@ -1,5 +1,5 @@
-//! The process's environment as configuration sees it, taken once: `B24RELAY_` variables and
-//! systemd's credentials directory. The only place of the program that reads variables.
+//! The environment variables that configuration uses, captured once: the `B24RELAY_` variables and systemd's
+//! credentials directory. No other module reads environment variables.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -7,26 +7,27 @@ use std::path::PathBuf;
 use super::table::Findings;
 use super::variable_names::{is_of_kubernetes, respelled};
 
-/// The origin that `config` gives to every value of this layer.
+/// The origin that `config` reports for every value of this layer.
 pub(super) const ORIGIN: &str = "the environment";
 
-/// What the name of every variable of ours begins with.
+/// The prefix of all variables of the relay.
 pub(super) const PREFIX: &str = "B24RELAY_";
 
-/// In bytes; every real name is shorter, and `config` would nest a table for each part of it.
+/// The longest variable name, in bytes. Real names are shorter, and `config` would nest a table for each part
+/// of a longer one.
 const LONGEST_NAME: usize = 256;
 
-/// What was found in the environment.
+/// The relevant part of the environment.
 #[derive(Default, Debug)]
 pub(super) struct Environment {
     variables: HashMap<String, String>,
     unusable: Vec<String>,
-    /// Where systemd puts a unit's credentials.
+    /// The directory in which systemd puts a unit's credentials.
     pub(super) credentials: Option<PathBuf>,
 }
 
 impl Environment {
-    /// Takes the environment of this process.
+    /// Captures the environment of this process.
     #[expect(clippy::disallowed_methods, reason = "the environment is read here, and nowhere else")]
     pub(super) fn of_process() -> Self {
         let mut environment = Self {
@@ -43,7 +44,7 @@ impl Environment {
         environment
     }
 
-    /// Adds one variable, if it is ours; `None` stands for a value that is not UTF-8.
+    /// Adds a variable if it has the prefix; `None` stands for a value that is not UTF-8.
     pub(super) fn add(&mut self, name: &str, value: Option<String>) {
         if !name.starts_with(PREFIX) || is_of_kubernetes(name) {
             return;
@@ -54,13 +55,13 @@ impl Environment {
         }
     }
 
-    /// Whether any source is given here, so that a file is not needed.
+    /// True if a source is defined here, so that no file is needed.
     pub(super) fn defines_sources(&self) -> bool {
         let is_source = |name: &str| name.to_ascii_uppercase().starts_with("B24RELAY_SOURCES__");
         self.variables.iter().any(|(name, value)| is_source(name) && !value.is_empty())
     }
 
-    /// Variables with an `_` too few or too many, each with what was meant, in the order of their names.
+    /// Variables with a missing or an extra `_`, each with the correct spelling, in the order of their names.
     pub(super) fn misspelled(&self) -> Vec<(String, String)> {
         let given = self.variables.iter().filter(|(_, value)| !value.is_empty());
         let mut found: Vec<_> =
@@ -69,7 +70,7 @@ impl Environment {
         found
     }
 
-    /// The layer to merge; values stay texts. Variables that cannot be used are noted.
+    /// The layer to merge; values stay text. Unusable variables are reported.
     pub(super) fn layer(&self, findings: &Findings) -> config::Environment {
         for name in &self.unusable {
             let name = super::shown::escaped(name);
@@ -86,12 +87,12 @@ impl Environment {
     }
 }
 
-/// The variable that sets `key`.
+/// The name of the variable that sets `key`.
 pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase().replace('"', "").replace('.', "__"))
 }
 
-/// Refuses a path that a shell would have expanded; nothing does that to a path in a configuration.
+/// Refuses a path with shell shorthand such as `~`, because paths in a configuration are not expanded.
 pub(super) fn refuse_shorthand(path: &str) -> Result<(), String> {
     let home = home();
     let rest = ["~", "$HOME", "${HOME}"].iter().find_map(|short| path.strip_prefix(short));
@@ -115,7 +116,7 @@ fn home() -> Option<PathBuf> {
     std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }
 
-/// Whether `config` takes the name as a short path of keys, without an index.
+/// True if `config` parses the name as a short path of keys, without an index.
 fn is_plain(name: &str) -> bool {
     name.len() <= LONGEST_NAME
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')

@@ -1,4 +1,4 @@
-//! What a webhook is sent: the shape of the body, and the secrets it is signed with.
+//! The request of a webhook sink: the format of its body and the secrets that sign it.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use super::secret_file::SecretFiles;
 use super::signing::{self, SigningConfig};
 use super::table::Table;
 
-/// What is posted, and how it is signed.
+/// The format and the signing of a webhook's requests.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct LetterConfig {
     /// `format`.
@@ -19,21 +19,21 @@ pub struct LetterConfig {
 /// A webhook's `format`.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum LetterFormat {
-    /// The event as in a line of the file sink.
+    /// The event in the format of the file sink.
     #[default]
     Json,
-    /// The event as the portal's queue had it.
+    /// The event exactly as the portal returned it.
     Raw,
     /// A `CloudEvent` in structured mode.
     CloudEvents,
-    /// A `CloudEvent` in binary mode: attributes are headers, the body is `data`.
+    /// A `CloudEvent` in binary mode: the attributes are headers, the body is `data`.
     CloudEventsBinary,
-    /// A batch of `CloudEvents`, also of one.
+    /// A batch of `CloudEvents`, even for one event.
     CloudEventsBatch,
 }
 
 impl LetterFormat {
-    /// Whether one request can hold several events.
+    /// True if one request can hold several events.
     pub fn holds_batches(self) -> bool {
         match self {
             Self::Json | Self::Raw | Self::CloudEventsBatch => true,
@@ -57,7 +57,7 @@ impl FromStr for LetterFormat {
     }
 }
 
-/// Reads the keys of it; what is wrong is noted.
+/// Reads the keys and reports violations.
 pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles) -> LetterConfig {
     LetterConfig {
         format: table.take("format", leaf::choice).unwrap_or_default(),

@@ -1,11 +1,13 @@
-//! Rules for a source that uses the login of another one: there must be one, and its portal sets the pace.
+//! Rules for a source that uses the login of another source: that login must exist, and its portal limits the
+//! poll rate.
 
 use super::access::AccessDraft;
 use super::source::{self, SourceDraft};
 use super::table::Findings;
 use super::{leaf, shown};
 
-/// Notes every `oauth.grant` that names no login, and what does not suit the portal of the one it names.
+/// Reports every `oauth.grant` that names no login, and settings that do not suit the portal of the named
+/// login.
 pub(super) fn check(sources: &[SourceDraft], findings: &Findings) {
     for source in sources {
         let AccessDraft::Grant(Some(owner)) = &source.access else { continue };
@@ -23,7 +25,8 @@ pub(super) fn check(sources: &[SourceDraft], findings: &Findings) {
     }
 }
 
-/// What is wrong with `owner`. A name that is none is not repeated, it may be a secret put in its place.
+/// The error for `owner`, if any. An unknown name is not repeated, because it may be a secret in the wrong
+/// place.
 fn objection(owner: &str, sources: &[SourceDraft]) -> Option<String> {
     let Some(source) = sources.iter().find(|source| source.name == owner) else {
         return Some("there is no source of that name".to_owned());

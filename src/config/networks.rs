@@ -1,4 +1,4 @@
-//! `sinks.NAME.private_networks`: whether a receiver may be on a network that is not the public internet.
+//! `sinks.NAME.private_networks`: whether a receiver may be on a network other than the public internet.
 
 use std::str::FromStr;
 
@@ -28,7 +28,7 @@ impl FromStr for PrivateNetworks {
     }
 }
 
-/// Reads it; what is wrong is noted. Where a proxy leads cannot be seen from here.
+/// Reads the key and reports violations. Behind a proxy, the relay cannot see the address of the receiver.
 pub(super) fn read(table: &mut Table<'_>, proxy: &ProxyConfig) -> PrivateNetworks {
     let networks = table.take("private_networks", leaf::choice).unwrap_or_default();
     if networks == PrivateNetworks::Deny && matches!(proxy, ProxyConfig::Url(_)) {

@@ -1,4 +1,4 @@
-//! `sinks.NAME.proxy`: what stands between us and a receiver. Its URL may hold a password.
+//! `sinks.NAME.proxy`: the proxy between the relay and a receiver. Its URL may hold a password.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use super::secret::{self, SecretValue};
 use super::secret_file::{SecretFiles, Shows};
 use super::table::Table;
 
-/// `proxy`. Shows scheme and host only.
+/// `proxy`. Displays only scheme and host.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub enum ProxyConfig {
-    /// Not given: what the environment says, but nothing on the way to this machine itself.
+    /// Not given: use the proxy from the environment, except for receivers on this machine.
     #[default]
     Environment,
     /// `"none"`.
@@ -22,7 +22,7 @@ pub enum ProxyConfig {
 }
 
 impl ProxyConfig {
-    /// Everything in it that is secret, for removing it from texts of foreign origin.
+    /// All its secret parts, to redact them in texts from other systems.
     pub fn expose_parts(&self) -> Vec<String> {
         let Self::Url(url) = self else { return Vec::new() };
         let password = url.password().unwrap_or_default();
@@ -58,7 +58,7 @@ impl SecretValue for ProxyConfig {
     }
 }
 
-/// Reads it; what is wrong is noted.
+/// Reads the key and reports violations.
 pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles) -> ProxyConfig {
     let given = secret::take_given(table, ["proxy", "proxy_file"], files);
     given.map(|given| given.value).unwrap_or_default()

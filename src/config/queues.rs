@@ -1,5 +1,5 @@
-//! Two readers of one queue would take each other's events: what each source reads, as far as that is
-//! known before anybody is asked, must be its own.
+//! Two readers of one queue would take events from each other. This module reports sources that read the same
+//! queue, if that is known before the first request.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,14 +11,14 @@ use super::shown;
 use super::source::SourceDraft;
 use super::table::Findings;
 
-/// The key that lets a bot read a user's queue too.
+/// The key that lets a bot also read a user's queue.
 const USER_EVENTS: &str = "with_user_events";
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Queue {
     /// `PORTAL/user/ID` or `PORTAL/bot/ID`.
     Identity(String),
-    /// That of the user who logs in for the source called so.
+    /// The queue of the user who logs in for the named source.
     LoginOf(String),
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Queue {
     }
 }
 
-/// Notes every source that reads what another one reads.
+/// Reports every source that reads the queue of another source.
 pub(super) fn check(sources: &[SourceDraft], findings: &Findings) {
     let mut owners: BTreeMap<Queue, (&str, &str)> = BTreeMap::new();
     for source in sources {
@@ -62,7 +62,7 @@ fn report(name: &str, key: &str, queue: &Queue, (owner, owner_key): (&str, &str)
     );
 }
 
-/// What `source` reads, each with the key that says so.
+/// The queues that `source` reads, each with the key that selects it.
 fn queues(source: &SourceDraft, all: &[SourceDraft]) -> Vec<(&'static str, Queue)> {
     let user = queue_of_user(source, all);
     match &source.kind {

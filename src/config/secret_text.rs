@@ -1,10 +1,10 @@
-//! Secrets that are no URLs: tokens, client secrets. They show nothing of themselves.
+//! Secrets that are not URLs, such as tokens and client secrets. They are never shown.
 
 use std::fmt;
 
 use super::secret;
 
-/// A secret of a kind that never has quotation marks of its own, such as a bearer token (RFC 6750).
+/// A secret of a kind that never contains quotation marks, such as a bearer token (RFC 6750).
 pub(super) struct Token(pub(super) SecretText);
 
 /// A secret text. `Display` and `Debug` show `***`.
@@ -12,20 +12,21 @@ pub(super) struct Token(pub(super) SecretText);
 pub struct SecretText(String);
 
 impl SecretText {
-    /// Keeps `text`.
+    /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The token in the bytes of a file: one line, besides comments, and what editors put around it.
+    /// Parses the token in the content of a file: one line, apart from comments and what editors add around
+    /// it.
     ///
     /// # Errors
-    /// Says what is wrong without repeating any of it.
+    /// Describes the error without repeating any of the content.
     pub fn read(bytes: Vec<u8>) -> Result<Self, String> {
         secret::token_of_file(bytes)
     }
 
-    /// The text itself, for the request alone.
+    /// The text itself, only for use in a request.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,14 +1,14 @@
-//! URLs that are secrets: they show their scheme and host, never their path.
+//! URLs that are secrets: only scheme and host are shown, never the path.
 
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-/// Shorter words are no secrets, and would be found everywhere.
+/// Shorter words are not treated as secrets, because they occur in many texts.
 const PART_MIN: usize = 4;
 
-/// A URL whose path or query may carry a secret. `Display` and `Debug` show scheme and host only.
+/// A URL whose path or query may contain a secret. `Display` and `Debug` show only scheme and host.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretUrl(Url);
 
@@ -16,7 +16,7 @@ impl SecretUrl {
     /// Parses an absolute http or https URL without user name, password or fragment.
     ///
     /// # Errors
-    /// Says what is wrong without repeating the text, which may be a secret.
+    /// Describes the error without repeating the text, which may be a secret.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if !has_scheme(text) {
             return Err("must start with https://");
@@ -37,7 +37,7 @@ impl SecretUrl {
     /// Parses the address of a whole server, `https://HOST`.
     ///
     /// # Errors
-    /// Says what is wrong without repeating the text, which may be a secret put in the wrong place.
+    /// Describes the error without repeating the text, which may be a secret in the wrong place.
     pub fn parse_origin(text: &str) -> Result<Self, &'static str> {
         if !text.contains("://") {
             return Err("must start with https://, as in https://HOST");
@@ -49,27 +49,27 @@ impl SecretUrl {
         Ok(url)
     }
 
-    /// A URL that was parsed and refused nothing.
+    /// Wraps a URL that was parsed and checked.
     pub(super) fn of(url: Url) -> Self {
         Self(url)
     }
 
-    /// The URL itself, to be made into another.
+    /// The URL itself, to build another one from it.
     pub(super) fn into_url(self) -> Url {
         self.0
     }
 
-    /// The URL itself, for the request alone.
+    /// The URL itself, only for use in a request.
     pub fn expose(&self) -> &Url {
         &self.0
     }
 
-    /// Everything in it that may be a secret, as it stands there and decoded, the longest first: for removing
-    /// it from texts of foreign origin.
+    /// All parts that may be secret, both as written and decoded, the longest first. Used to redact them in
+    /// texts from other systems.
     pub fn expose_parts(&self) -> Vec<String> {
         let path = self.0.path().trim_matches('/');
         let query = self.0.query().unwrap_or_default();
-        // A name in the query is no secret, but a word that stands there alone may be.
+        // A name in the query is not a secret, but a word without `=` may be one.
         let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
         let whole = format!("/{path}?{query}");
         let written = [whole.as_str(), self.0.path(), path, query].into_iter();
@@ -85,18 +85,18 @@ impl SecretUrl {
         parts
     }
 
-    /// Host, with the port when it is not the scheme's own.
+    /// Host, with the port if it is not the default of the scheme.
     pub fn authority(&self) -> String {
         let host = self.0.host_str().unwrap_or_default();
         self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    /// Whether what is sent there travels in the clear over a network: http, and not to this machine.
+    /// True if requests travel unencrypted over a network: plain HTTP to another machine.
     pub fn is_exposed(&self) -> bool {
         self.0.scheme() == "http" && !self.is_loopback()
     }
 
-    /// Whether it stays on this machine, as the sandbox does.
+    /// True if requests stay on this machine, as with the sandbox.
     pub fn is_loopback(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']');

@@ -1,10 +1,10 @@
-//! How keys and values are repeated in violations: on one line, not too long, and never a URL.
+//! How violations quote keys and values: on one line, not too long, and never a URL.
 
 use std::path::PathBuf;
 
 use config::{Value, ValueKind};
 
-/// The value in backticks, or what it is when it has no short form.
+/// The value in backticks, or its type if it has no short form.
 pub(super) fn value(value: &Value) -> String {
     match &value.kind {
         ValueKind::String(string) => text(string),
@@ -15,12 +15,12 @@ pub(super) fn value(value: &Value) -> String {
     }
 }
 
-/// A text in backticks, on one line and not too long; a URL is not repeated, it may hold a secret.
+/// A text in backticks, on one line and not too long. A URL is not repeated, because it may hold a secret.
 pub(super) fn text(text: &str) -> String {
     if is_like_url(text) { "a URL".to_owned() } else { format!("`{}`", escaped(text)) }
 }
 
-/// A text on one line and not too long, for keys that are not known to be harmless.
+/// A text on one line and not too long, for keys that may be harmful.
 pub(super) fn escaped(text: &str) -> String {
     const LONGEST: usize = 80;
     if is_like_url(text) {
@@ -39,12 +39,12 @@ pub(super) fn paths(paths: &[PathBuf]) -> String {
     paths.join(", ")
 }
 
-/// Whether a text is a URL, or a webhook's address that lost its scheme.
+/// True if a text is a URL, or a webhook's address without its scheme.
 pub(super) fn is_like_url(text: &str) -> bool {
     text.contains("://") || text.contains("/rest/")
 }
 
-/// What sort of value it is.
+/// The type of a value.
 pub(super) fn kind(value: &Value) -> &'static str {
     match &value.kind {
         ValueKind::Nil => "a date",
@@ -57,17 +57,17 @@ pub(super) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A key as it stands in a path of keys: in quotes where TOML wants them.
+/// A key inside a path of keys, quoted if TOML requires it.
 pub(super) fn key(name: &str) -> String {
     if is_bare(name) {
         return name.to_owned();
     }
-    // Quoted keys are for hosts. With more of a URL than that in it, a secret may be in it as well.
+    // Quoted keys are for hosts. A key with more of a URL may contain a secret.
     let shown = if name.contains(['/', '@', '?']) { "***".to_owned() } else { escaped(name) };
     format!("\"{}\"", shown.replace('"', "\\\""))
 }
 
-/// Whether TOML takes the key without quotes.
+/// True if TOML accepts the key without quotes.
 pub(super) fn is_bare(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }

@@ -1,5 +1,5 @@
-//! Reads the merged tree table by table: a bad value is noted and reading goes on, and what is left
-//! when a table closes is unknown. So all violations come out in one round.
+//! Reads the merged tree table by table. A bad value is reported and reading continues; keys that are left
+//! when a table closes are unknown. So one run reports all violations.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use super::error::Violation;
 use super::shown;
 use super::{environment, variable_names};
 
-/// What reading brought to light, shared by all tables of one tree.
+/// The findings of reading, shared by all tables of one tree.
 #[derive(Default, Debug)]
 pub(super) struct Findings {
     violations: RefCell<Vec<Violation>>,
@@ -19,13 +19,13 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Notes that the value at `key` breaks a rule.
+    /// Reports that the value at `key` breaks a rule.
     pub(super) fn report(&self, key: impl Into<String>, text: impl Into<String>) {
         let violation = self.at(key.into(), text.into());
         self.violations.borrow_mut().push(violation);
     }
 
-    /// Notes what the operator should know about `key`, which breaks no rule.
+    /// Adds a notice about `key`, which breaks no rule.
     pub(super) fn notice(&self, key: impl Into<String>, text: impl Into<String>) {
         let notice = self.at(key.into(), text.into());
         self.notices.borrow_mut().push(notice);
@@ -41,7 +41,7 @@ impl Findings {
         self.notices.take().iter().map(ToString::to_string).collect()
     }
 
-    /// Every key that was asked for, given or not.
+    /// Every key that was requested, given or not.
     #[cfg(test)]
     pub(super) fn asked(&self) -> Vec<String> {
         self.asked.borrow().keys().cloned().collect()
@@ -67,7 +67,7 @@ pub(super) struct Table<'f> {
 }
 
 impl Table<'_> {
-    /// Reads a whole tree: whatever `read` leaves behind is unknown.
+    /// Reads a whole tree. Keys that `read` does not take are unknown.
     pub(super) fn read_root<T>(
         tree: Value,
         findings: &Findings,
@@ -76,7 +76,7 @@ impl Table<'_> {
         Table::open(String::new(), tree, findings, read)
     }
 
-    /// The value at `key`, or `None` when it is not given or not right; the latter is noted.
+    /// The value at `key`; `None` if it is missing or invalid. An invalid value is reported.
     pub(super) fn take<T>(
         &mut self,
         key: &'static str,
@@ -89,7 +89,7 @@ impl Table<'_> {
         leaf(&value?).map_err(|text| self.findings.report(path, text)).ok()
     }
 
-    /// As [`Table::take`], but a key that is not given is noted too, with `way_out`.
+    /// Like [`Table::take`], but a missing key is reported too, with the hint `way_out`.
     pub(super) fn require<T>(
         &mut self,
         key: &'static str,
@@ -104,14 +104,14 @@ impl Table<'_> {
         value
     }
 
-    /// Reads the table at `key`; one that is not given reads as empty.
+    /// Reads the table at `key`. A missing table reads as empty.
     pub(super) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
         self.known.push(key);
         let value = self.entries.remove(key).unwrap_or_else(empty);
         Table::open(self.path_of(key), value, self.findings, read)
     }
 
-    /// As [`Table::table`], but `None` when it is not given or no table; the latter is noted.
+    /// Like [`Table::table`], but `None` if it is missing or not a table. The latter is reported.
     pub(super) fn given_table<T>(
         &mut self,
         key: &'static str,
@@ -122,7 +122,7 @@ impl Table<'_> {
         Table::open_table(self.path_of(key), value, self.findings, read)
     }
 
-    /// Reads every entry as a table of the operator's own naming, in the order of their names.
+    /// Reads every entry as a table whose name the operator chose, in the order of names.
     pub(super) fn named<T>(&mut self, mut read: impl FnMut(&str, &mut Table<'_>) -> T) -> Vec<T> {
         let mut all = Vec::new();
         for (name, value) in std::mem::take(&mut self.entries) {
@@ -132,7 +132,8 @@ impl Table<'_> {
         all
     }
 
-    /// Every entry as a leaf of the operator's own naming, in the order of their names; what is wrong is noted.
+    /// Reads every entry as a value whose name the operator chose, in the order of names, and reports
+    /// violations.
     pub(super) fn entries<T>(&mut self, mut leaf: impl FnMut(&str, &Value) -> Result<T, String>) -> Vec<T> {
         let mut all = Vec::new();
         for (name, value) in std::mem::take(&mut self.entries) {
@@ -143,7 +144,7 @@ impl Table<'_> {
         all
     }
 
-    /// Refuses `keys` where they are given, because of `reason`.
+    /// Refuses `keys` if they are given, because of `reason`.
     pub(super) fn refuse(&mut self, keys: &[&str], reason: &str) {
         for key in keys {
             if let Some(value) = self.entries.remove(*key) {
@@ -154,32 +155,32 @@ impl Table<'_> {
         }
     }
 
-    /// Takes `keys` away unread.
+    /// Removes `keys` without reading them.
     pub(super) fn skip(&mut self, keys: &[&str]) {
         self.entries.retain(|key, _| !keys.contains(&key.as_str()));
     }
 
-    /// Whether `key` is given and not yet taken.
+    /// True if `key` is given and not yet taken.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
-    /// How many entries are given and not yet taken.
+    /// The number of entries that are given and not yet taken.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Notes that `key` of this table breaks a rule.
+    /// Reports that `key` of this table breaks a rule.
     pub(super) fn report(&self, key: &str, text: impl Into<String>) {
         self.findings.report(self.path_of(key), text);
     }
 
-    /// Notes what the operator should know about `key` of this table, which breaks no rule.
+    /// Adds a notice about `key` of this table, which breaks no rule.
     pub(super) fn notice(&self, key: &str, text: impl Into<String>) {
         self.findings.notice(self.path_of(key), text);
     }
 
-    /// Notes that this table as a whole breaks a rule.
+    /// Reports that this table as a whole breaks a rule.
     pub(super) fn report_self(&self, text: impl Into<String>) {
         self.findings.report(self.path.clone(), text);
     }
@@ -233,7 +234,7 @@ impl Table<'_> {
         format!("valid here: {}", known.join(", "))
     }
 
-    /// Where `key` of this table stands in the tree.
+    /// The full path of `key` of this table.
     pub(super) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
@@ -243,7 +244,7 @@ fn did_you_mean(name: &str) -> String {
     format!("did you mean `{name}`?")
 }
 
-/// The candidate that `key` is most like, if any is like it.
+/// The candidate most similar to `key`, if any is similar enough.
 pub(super) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     const CLOSE: f64 = 0.85;
     let likeness = |candidate: &str| strsim::jaro_winkler(&key.to_lowercase(), candidate);
@@ -251,7 +252,7 @@ pub(super) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     (likeness(best) >= CLOSE).then_some(best)
 }
 
-/// The first variable that set something of a value, if any did.
+/// The first variable that set a part of a value, if any did.
 fn variable(path: &str, value: &Value) -> Option<String> {
     match (value.origin(), &value.kind) {
         (Some(environment::ORIGIN), _) => Some(environment::variable(path)),
@@ -263,8 +264,8 @@ fn variable(path: &str, value: &Value) -> Option<String> {
     }
 }
 
-/// Where a value was written. A table that only variables make up has no place of its own: then it is
-/// that of its first key that has one.
+/// The place of a value. A table that consists only of variables has no place, so the place of its first key
+/// that has one is used.
 fn place(path: &str, value: &Value) -> Option<String> {
     match (value.origin(), &value.kind) {
         (Some(environment::ORIGIN), _) => Some(format!("set by `{}`", environment::variable(path))),

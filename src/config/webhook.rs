@@ -1,4 +1,4 @@
-//! The keys of a sink of type `webhook`, from the tree.
+//! Reads the keys of a sink of type `webhook`.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::table::Table;
 use super::tls::{self, TlsConfig};
 use super::{CompressConfig, headers, leaf};
 
-/// The keys that only a webhook has; `compress` a file has, too, and `format` stdout.
+/// The keys of a webhook. A file sink also has `compress`, and stdout also has `format`.
 pub(super) const KEYS: &[&str] = &[
     "url",
     "url_file",
@@ -45,16 +45,16 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// A `webhook` sink's own keys.
+/// The keys that belong only to a `webhook` sink.
 #[derive(Clone, PartialEq, Debug)]
 pub struct WebhookConfig {
-    /// Where events are posted.
+    /// The URL to which events are posted.
     pub url: SecretUrl,
-    /// The longest an attempt may take.
+    /// The timeout of an attempt.
     pub timeout: Duration,
-    /// What is posted, and how it is signed.
+    /// The format and the signing of requests.
     pub letter: LetterConfig,
-    /// What its statuses mean where they mean something else.
+    /// Statuses with a meaning other than the usual one.
     pub outcomes: OutcomesConfig,
     /// `tls`.
     pub tls: TlsConfig,
@@ -71,7 +71,7 @@ pub struct WebhookConfig {
 }
 
 impl WebhookConfig {
-    /// The defaults, for `url`.
+    /// The default settings for `url`.
     pub fn of(url: SecretUrl) -> Self {
         Self {
             url,
@@ -88,7 +88,7 @@ impl WebhookConfig {
     }
 }
 
-/// Reads them; what is wrong is noted.
+/// Reads the keys and reports violations.
 pub(super) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<WebhookConfig> {
     let url = secret::take::<SecretUrl>(table, ["url", "url_file"], files);
     let is_http_fine = table.take("allow_http", leaf::boolean).unwrap_or(false);
