@@ -1,22 +1,22 @@
-//! Takes secrets out of a text, whatever encoding the other side has put them into.
+//! Removes secrets from a text, whatever encoding the other side used for them.
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::encodings::{Reading, readings, unescaped};
 
-/// What stands in a secret's place.
+/// The replacement for a secret.
 const MASK: &str = "***";
 
-/// No escape of one character is longer.
+/// The maximum length of an escape of one character.
 const ESCAPE_MAX: usize = 12;
 
-/// `text` with [`MASK`] for each of `secrets`, in upper and lower case, in each of the [`readings`].
+/// Replaces each of `secrets` in `text` with [`MASK`], in any letter case and in each of the [`readings`].
 pub fn without<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     let needles = needles(secrets);
     masked(text, found(&readings(text), &needles), text.len())
 }
 
-/// The same of a text that was cut somewhere: without what may be the beginning of a secret at its end.
+/// Like [`without`], for a truncated text. Also removes a possible start of a secret at its end.
 pub fn without_cut<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     let (needles, text) = (needles(secrets), without_torn_escape(text));
     let readings = readings(text);
@@ -24,14 +24,14 @@ pub fn without_cut<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -
     masked(text, found(&readings, &needles), torn.unwrap_or(text.len()))
 }
 
-/// The secrets as [`readings`] may show them, in lower case.
+/// The secrets in the forms in which [`readings`] may contain them, in lower case.
 fn needles<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Vec<Vec<u8>> {
     let unescaped = secrets.into_iter().flat_map(unescaped).collect::<Vec<Reading>>();
     let joined = unescaped.iter().map(Reading::joined);
     let joined: Vec<Reading> = joined.filter(|reading| reading.bytes.len() >= reading.least).collect();
     let mut needles: Vec<Vec<u8>> =
         unescaped.into_iter().chain(joined).map(|reading| reading.bytes.to_ascii_lowercase()).collect();
-    // As in a form.
+    // A form encodes spaces as `+`.
     let spaced = needles.iter().filter(|needle| needle.contains(&b' '));
     let spaced: Vec<_> = spaced.map(|needle| replaced(needle, b' ', b'+')).collect();
     needles.extend(spaced);
@@ -45,11 +45,11 @@ fn replaced(bytes: &[u8], from: u8, to: u8) -> Vec<u8> {
     bytes.iter().map(|byte| if *byte == from { to } else { *byte }).collect()
 }
 
-/// The parts of the text that say a secret.
+/// The parts of the text that contain a secret.
 fn found(readings: &[Reading], needles: &[Vec<u8>]) -> Vec<(usize, usize)> {
     let search = AhoCorasick::builder()
         .ascii_case_insensitive(true)
-        // Is built soonest: it serves for one text.
+        // The automaton with the shortest build time, because it is used for only one text.
         .kind(Some(AhoCorasickKind::NoncontiguousNFA))
         .build(needles);
     let Ok(search) = search else { return vec![(0, usize::MAX)] };
@@ -63,7 +63,7 @@ fn found(readings: &[Reading], needles: &[Vec<u8>]) -> Vec<(usize, usize)> {
     readings.iter().flat_map(in_one).collect()
 }
 
-/// `text` up to `end`, with a mask for every stretch of `secret` parts.
+/// `text` up to `end`, with one mask for every contiguous range of `secret` parts.
 fn masked(text: &str, mut secret: Vec<(usize, usize)>, end: usize) -> String {
     secret.sort_unstable();
     let (mut shown, mut done) = (String::with_capacity(text.len()), 0);
@@ -79,7 +79,7 @@ fn masked(text: &str, mut secret: Vec<(usize, usize)>, end: usize) -> String {
     shown + &text[done..end]
 }
 
-/// Where in the text the secret begins that the end of `reading` may belong to.
+/// The position in the text at which a secret may begin that is cut off by the end of `reading`.
 fn torn(reading: &Reading, needles: &[Vec<u8>]) -> Option<usize> {
     let bytes = reading.bytes.to_ascii_lowercase();
     let longest = needles.iter().filter_map(|needle| {
@@ -88,7 +88,7 @@ fn torn(reading: &Reading, needles: &[Vec<u8>]) -> Option<usize> {
     longest.max().map(|length| reading.span(bytes.len() - length..bytes.len()).0)
 }
 
-/// `text` without an escape at its end that may have been cut.
+/// `text` without a possibly truncated escape at its end.
 fn without_torn_escape(text: &str) -> &str {
     let tail = (0..=text.len().saturating_sub(ESCAPE_MAX)).rev().find(|at| text.is_char_boundary(*at));
     let tail = tail.unwrap_or(0);
@@ -118,12 +118,12 @@ mod tests {
             .collect()
     }
 
-    /// `text` in base64, with something before and behind it.
+    /// `text` in base64, with other text before and after it.
     fn packed(text: &str, before: &str, engine: &impl base64::Engine) -> String {
         engine.encode(format!("{before}{text}~~"))
     }
 
-    /// As within the quotes of JSON.
+    /// `text` as the content of a JSON string.
     fn json(text: &str) -> String {
         let quoted = serde_json::to_string(text).unwrap();
         quoted[1..quoted.len() - 1].to_owned()
@@ -173,8 +173,8 @@ mod tests {
         ("split by blanks", |text| each(text, |c| format!("{c} "))),
     ];
 
-    /// Whether `text` says `secret` to somebody who knows all encodings and leaves everything else out. Written
-    /// without the code under test: the secret's own encodings are searched for.
+    /// True if `text` reveals `secret` to a reader who knows all encodings and ignores everything else.
+    /// Implemented without the code under test: it searches for the encoded forms of the secret.
     fn tells(text: &str, secret: &str) -> bool {
         let squeezed = |text: &str| -> String {
             text.chars().filter(|c| !(c.is_control() || c.is_whitespace() || *c == '\u{200b}')).collect()
@@ -182,7 +182,7 @@ mod tests {
         let text = squeezed(text);
         ENCODINGS.iter().any(|(_, encode)| {
             let encoded = squeezed(&encode(secret));
-            // The digits at both ends of base64 also depend on what stands beside the secret.
+            // The base64 digits at both ends also depend on the neighbours of the secret.
             encoded.len() > 8 && text.contains(&encoded[..]) || text.contains(&squeezed(secret))
         })
     }
@@ -248,12 +248,12 @@ mod tests {
             secret in "[a-z0-9]{16,40}", encoding in 0..ENCODINGS.len(), cut in 0_usize..200,
         ) {
             let (name, encode) = ENCODINGS[encoding];
-            // It begins with words that are no secret.
+            // It begins with words that are not secret.
             prop_assume!(name != "base64 in lines");
             let whole = format!("< {}", encode(&secret));
             let text = crate::foreign_text::beginning(&whole, cut);
             let text = without_cut(text, [secret.as_str()]);
-            // What is left of it is a few characters at most, whatever the encoding; "~~" in base64 is ours.
+            // At most a few characters are left, whatever the encoding. "~~" in base64 is from the test.
             let left = text.trim_start_matches("< ").replace(MASK, "");
             prop_assert!(left.len() <= 6, "{}: {} -> {}", name, whole, text);
         }
