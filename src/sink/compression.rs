@@ -1,7 +1,7 @@
-//! Compressed files: what they are called, how they come to be, how they are read.
+//! Compressed files: their names, how they are written, and how they are read.
 //!
-//! At every moment the events are in a whole file under a name of ours: the plain one goes only when the
-//! compressed one is on the disk, and a crash in between is put right before anything is read.
+//! At every moment, the events are in a complete file with one of our names. The plain file is deleted only
+//! after the compressed one is on disk, and the state after a crash is repaired before anything is read.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
@@ -21,7 +21,7 @@ use crate::failpoint;
 
 const BUFFER: usize = 64 * 1024;
 
-/// How a file is compressed.
+/// A compression format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     Gzip,
@@ -29,10 +29,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// Every format there is.
+    /// All formats.
     pub const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
 
-    /// The one that the configuration asks for.
+    /// The format in the configuration.
     pub fn of(config: CompressConfig) -> Option<Self> {
         match config {
             CompressConfig::None => None,
@@ -41,7 +41,7 @@ impl Format {
         }
     }
 
-    /// What is behind the name of a compressed file.
+    /// The suffix for the name of a compressed file.
     pub fn suffix(self) -> &'static str {
         match self {
             Self::Gzip => ".gz",
@@ -56,7 +56,7 @@ impl Format {
         }
     }
 
-    /// By how `file` begins, whoever made it; `None` when it is plain.
+    /// Detects the format from the start of `file`, whichever program wrote it; `None` for a plain file.
     pub fn sniff(mut file: &File) -> io::Result<Option<Self>> {
         let mut begin = Vec::new();
         file.rewind()?;
@@ -65,7 +65,7 @@ impl Format {
         Ok(Self::ALL.into_iter().find(|format| begin.starts_with(format.magic())))
     }
 
-    /// What is in a file of this format.
+    /// Reads the content of a file in this format.
     pub fn reader<'a>(self, file: &'a File) -> io::Result<Box<dyn BufRead + 'a>> {
         Ok(match self {
             Self::Gzip => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file))),
@@ -73,7 +73,7 @@ impl Format {
         })
     }
 
-    /// Where the compressed form of `path` is.
+    /// The path of the compressed form of `path`.
     pub fn beside(self, path: &Path) -> PathBuf {
         let mut name = path.as_os_str().to_owned();
         name.push(self.suffix());
@@ -90,7 +90,7 @@ impl Format {
             }
             Self::Zstd => {
                 let mut encoder = zstd::Encoder::new(writer, zstd::DEFAULT_COMPRESSION_LEVEL)?;
-                // A checksum, as gzip has one anyway.
+                // Adds a checksum, which gzip always has.
                 encoder.include_checksum(true)?;
                 io::copy(&mut plain, &mut encoder)?;
                 encoder.finish()?.flush()
@@ -99,7 +99,7 @@ impl Format {
     }
 }
 
-/// What is in `file` from `offset` on, unpacked.
+/// Reads the uncompressed content of `file`, from `offset` on.
 pub fn reader_at(mut file: &File, offset: u64) -> io::Result<Box<dyn BufRead + '_>> {
     let Some(format) = Format::sniff(file)? else {
         file.seek(SeekFrom::Start(offset))?;
@@ -110,9 +110,9 @@ pub fn reader_at(mut file: &File, offset: u64) -> io::Result<Box<dyn BufRead + '
     Ok(reader)
 }
 
-/// Replaces the plain file at `path` by a compressed one, which is then of the same age and for the same people.
+/// Replaces the plain file at `path` with a compressed file of the same age and permissions.
 pub fn compress(path: &Path, format: Format) -> io::Result<()> {
-    // Deleted again when anything fails: a full disk has better use for the room.
+    // Deleted again after any error, because a full disk needs the space.
     let compressed = write_compressed(path, format)?;
     failpoint::reached("compressed");
     compressed.persist_noclobber(format.beside(path))?;
@@ -124,7 +124,7 @@ pub fn compress(path: &Path, format: Format) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// Writes to a new file with a random name, so that no other user can have prepared it.
+/// Writes to a new file with a random name, so that no other user can create it in advance.
 fn write_compressed(path: &Path, format: Format) -> io::Result<NamedTempFile> {
     let plain = open_own(path, OFlags::RDONLY)?;
     let metadata = plain.metadata()?;
@@ -142,8 +142,8 @@ fn write_compressed(path: &Path, format: Format) -> io::Result<NamedTempFile> {
     Ok(unfinished)
 }
 
-/// Puts right what a crash left of compressing: the halves go, and so do plain files that are there in a
-/// compressed form as well. Whatever cannot be done now is done another time.
+/// Repairs the state after a crash during compression: deletes unfinished files, and plain files that also
+/// exist in compressed form. After an error, the next call repairs the rest.
 pub fn settle(past: &mut Past) {
     for path in past.unfinished.drain(..) {
         if let Err(error) = fs::remove_file(&path) {
@@ -153,13 +153,13 @@ pub fn settle(past: &mut Past) {
     past.ours.retain(|rotated| rotated.format.is_some() || !is_double(&rotated.path));
 }
 
-/// Whether the plain file at `path` was there in a compressed form, too, and was deleted.
+/// Deletes the plain file at `path` if it also exists in compressed form. Returns whether it did.
 fn is_double(path: &Path) -> bool {
     let twins = Format::ALL.map(|format| (format, format.beside(path)));
     let Some((format, twin)) = twins.into_iter().find(|(_, twin)| is_own_at(twin)) else { return false };
     let deleted = holds_the_same(path, &twin, format).and_then(|is_same| {
         if is_same {
-            // The compressed one may have its name in memory only.
+            // The name of the compressed file may not be on disk yet.
             sync_folder(path)?;
             fs::remove_file(path)?;
             sync_folder(path)?;
@@ -207,7 +207,7 @@ fn holds_the_same(plain: &Path, compressed: &Path, format: Format) -> io::Result
     }
 }
 
-/// Whether what is read is no compressed file, or not a whole one.
+/// True if the file is not compressed, or is incomplete.
 fn is_damage(error: &io::Error) -> bool {
     use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof)

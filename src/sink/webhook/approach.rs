@@ -1,6 +1,7 @@
-//! The way to a receiver, and what is shown on it: TLS, proxy, headers, authorization, encoding.
+//! The connection to a receiver with everything that it requires: TLS, proxy, headers, authorization,
+//! encoding.
 //!
-//! What `check` and deliveries do differently is only what they send.
+//! Deliveries and `check` share this code; they differ only in the requests.
 
 use std::time::Duration;
 
@@ -19,10 +20,11 @@ use crate::config::{
 };
 use crate::http_client::{self, NamedProxy, Networks, Pool, Route, Via};
 
-/// Less than most receivers and what stands before them allow; where it is not, the request is sent again at once.
+/// Shorter than the idle timeout of most receivers and their load balancers. If a connection was closed
+/// earlier, the request is sent again at once.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
-/// See the top of this file.
+/// The connection to one receiver.
 pub(super) struct Approach {
     pool: Pool,
     authority: String,
@@ -33,8 +35,10 @@ pub(super) struct Approach {
 }
 
 impl Approach {
+    /// Creates the connection pool and the authorization.
+    ///
     /// # Errors
-    /// A text that says why TLS cannot be set up.
+    /// Describes why TLS cannot be set up.
     pub(super) fn try_new(config: &WebhookConfig, hidden: &Hidden) -> Result<Self, String> {
         Ok(Self {
             pool: pool(config, &config.url, config.timeout)?,
@@ -46,13 +50,13 @@ impl Approach {
         })
     }
 
-    /// A client to put a request together with.
+    /// A client to build requests with.
     pub(super) fn client(&self) -> Client {
         self.pool.client()
     }
 
-    /// Sends `request` with `body`, which has been signed if it is to be, and with all that the receiver wants
-    /// of us besides. A token that the receiver no longer takes is replaced, once.
+    /// Sends `request` with `body`, which is already signed if required, and adds all headers that the
+    /// receiver needs. A token that the receiver refuses is replaced once.
     pub(super) async fn send(
         &self,
         request: RequestBuilder,
@@ -104,10 +108,10 @@ impl From<Trouble> for DeliverError {
     }
 }
 
-/// Connections to `url`, made as `config` says.
+/// A connection pool for `url`, with the settings in `config`.
 ///
 /// # Errors
-/// A text that says why TLS cannot be set up.
+/// Describes why TLS cannot be set up.
 pub(super) fn pool(config: &WebhookConfig, url: &SecretUrl, timeout: Duration) -> Result<Pool, String> {
     let TlsConfig { authorities, identity, min_version, .. } = config.tls.clone();
     let route = Route {
@@ -129,7 +133,8 @@ fn networks(config: &WebhookConfig) -> Networks {
     }
 }
 
-/// A proxy of the environment does not tell where it leads, so it is not used where that must be known.
+/// A proxy from the environment hides the address of the receiver, so it is not used if that address must be
+/// checked.
 fn via(config: &WebhookConfig) -> Via {
     match &config.proxy {
         ProxyConfig::Environment if networks(config) == Networks::Public => Via::Nothing,
@@ -139,19 +144,19 @@ fn via(config: &WebhookConfig) -> Via {
     }
 }
 
-/// The proxy on the way to the receiver.
+/// The proxy for the receiver.
 ///
 /// # Errors
-/// Names a variable of the environment that cannot be used, and what to do about it.
+/// Names the invalid environment variable, with a hint.
 pub(in crate::sink) fn proxy_to(config: &WebhookConfig) -> Result<Option<NamedProxy>, String> {
     http_client::proxy_to(config.url.expose(), &via(config))
 }
 
-/// Asks the receiver for its headers alone: any answer will do, for many know nothing but POST. It is not shown
-/// who we are.
+/// Sends a HEAD request without credentials to the receiver. Any response is fine, because many receivers
+/// support only POST.
 ///
 /// # Errors
-/// A text that says what stands in the way, without secrets.
+/// Describes the problem, without secrets.
 pub(in crate::sink) async fn knock(config: &WebhookConfig, timeout: Duration) -> Result<String, String> {
     let authority = config.url.authority();
     let pool = pool(config, &config.url, timeout)?;

@@ -1,4 +1,4 @@
-//! What is shown to a receiver that wants to know who we are: always the same, or a token that has to be fetched.
+//! Authorization for a receiver: a fixed header, or a token from an authorization server.
 
 use reqwest::header::HeaderValue;
 use tokio::time::Instant;
@@ -7,14 +7,14 @@ use super::hidden::{Hidden, basic};
 use super::tokens::{Refusal, Tokens};
 use crate::config::{AuthConfig, SecretText, WebhookConfig};
 
-/// `Authorization`, for one request.
+/// The `Authorization` header of one request.
 pub(super) struct Shown {
     pub(super) header: HeaderValue,
-    /// Another one may be had when it is refused: it was kept from earlier.
+    /// True if the token was cached, so a new one may be requested if it is refused.
     pub(super) is_replaceable: bool,
 }
 
-/// See the top of this file.
+/// The authorization for one receiver.
 pub(super) enum Authorization {
     None,
     Fixed(HeaderValue),
@@ -22,8 +22,10 @@ pub(super) enum Authorization {
 }
 
 impl Authorization {
+    /// Creates the authorization from `config`.
+    ///
     /// # Errors
-    /// A text that says why TLS cannot be set up, or which secret cannot stand in a header.
+    /// Describes why TLS cannot be set up, or which secret is not valid in a header.
     pub(super) fn try_new(config: &WebhookConfig, hidden: &Hidden) -> Result<Self, String> {
         let Some(auth) = &config.auth else { return Ok(Self::None) };
         Ok(match auth {
@@ -37,10 +39,10 @@ impl Authorization {
         })
     }
 
-    /// What to show, if anything.
+    /// The header to send, if any.
     ///
     /// # Errors
-    /// When a token cannot be had.
+    /// If no token is available.
     pub(super) async fn show(&self, deadline: Instant) -> Result<Option<Shown>, Refusal> {
         Ok(match self {
             Self::None => None,
@@ -49,10 +51,7 @@ impl Authorization {
         })
     }
 
-    /// What to show instead of `refused`.
-    ///
-    /// # Errors
-    /// As [`Authorization::show`].
+    /// The header to send instead of `refused`.
     pub(super) async fn replace(&self, refused: &Shown, deadline: Instant) -> Result<Option<Shown>, Refusal> {
         match self {
             Self::None | Self::Fixed(_) => self.show(deadline).await,

@@ -1,17 +1,17 @@
-//! Why there is no answer, and whether that may pass: the words are those of every peer.
+//! Describes why there is no response, and whether the error is temporary. All peers share the same texts.
 
 use crate::http_client::{self, Failure, Peer};
 
-/// Why there is no answer. Matched on by those who try again.
+/// The reason why there is no response. Callers match on it to decide about a retry.
 #[derive(Clone, Debug)]
 pub(super) enum Trouble {
-    /// It may pass by itself.
+    /// The error may be temporary.
     Passing(String),
-    /// It will not.
+    /// The error is permanent.
     Lasting(String),
 }
 
-/// Why the host called `authority` did not answer.
+/// Describes why the host `authority` did not respond.
 pub(super) fn trouble(authority: &str, failure: Failure) -> Trouble {
     match failure {
         Failure::NotPublic => Trouble::Lasting(format!(
