@@ -143,7 +143,7 @@ pub(super) struct PublicResolver;
 impl Resolve for PublicResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            // The HTTP client replaces the port.
+            // Port 0 is a placeholder: the HTTP client sets the real port.
             let all = lookup_host((name.as_str(), 0)).await?;
             let public: Vec<_> = all.filter(|address| is_public(address.ip())).collect();
             if public.is_empty() {
