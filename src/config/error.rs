@@ -1,12 +1,13 @@
-//! Why there is no configuration: [`ConfigError`] and its [`Violation`]s. No text here ever holds a secret.
+//! The reasons why no configuration could be loaded: [`ConfigError`] and its [`Violation`]s. No error text
+//! contains a secret.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Why a configuration could not be loaded. Whoever starts the program matches on it to name the way out.
+/// The reason why a configuration could not be loaded. The caller in `cli` matches on it to add a hint.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Nothing is configured at all: point to `b24relay demo` and the reference file.
+    /// Nothing is configured at all: refer to `b24relay demo` and the reference file.
     #[error(
         "no configuration found: looked at {}; name one with `--config FILE`, start from the reference in \
          `config/b24relay.toml`, or try `b24relay demo`, which needs none{}",
@@ -14,20 +15,21 @@ pub enum ConfigError {
         corrected(misspelled)
     )]
     NoFile {
-        /// The places, in order.
+        /// The paths that were tried, in order.
         looked_at: Vec<PathBuf>,
-        /// Variables that would have made a configuration, and how they must be spelled.
+        /// Variables that would have configured the relay, each with its correct spelling.
         misspelled: Vec<(String, String)>,
     },
-    /// The file is not there or cannot be read: check path and permissions.
+    /// The file is missing or cannot be read: check path and permissions.
     #[error("could not read the configuration `{}`: {reason}", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         reason: String,
     },
-    /// Root did not name it, and somebody else may have written it: name it.
+    /// The program runs as root, the file was not named by a flag, and another user may have written it: name
+    /// it.
     #[error(
         "`{0}` is not used, because this is root and {reason}: if it is the right configuration, name it with \
          `--config {0}`",
@@ -36,10 +38,10 @@ pub enum ConfigError {
     Untrusted {
         /// The file.
         file: PathBuf,
-        /// How somebody else may have written it.
+        /// How another user may have written it.
         reason: String,
     },
-    /// The file is not TOML: go to the line.
+    /// The file is not valid TOML: fix the line.
     #[error("`{}` is not valid TOML: line {line}, column {column}: {message}{}", file.display(), below(excerpt.as_deref()))]
     Syntax {
         /// The file.
@@ -48,29 +50,29 @@ pub enum ConfigError {
         line: usize,
         /// In characters, counted from 1.
         column: usize,
-        /// What the parser says, or what is meant by it.
+        /// The parser's message, or a clearer one.
         message: String,
-        /// The line with a caret below the place; `None` when it may hold a secret.
+        /// The line with a caret below the position; `None` if it may hold a secret.
         excerpt: Option<String>,
     },
     /// The configuration breaks rules: show all of them.
     #[error("{}", listed(file.as_deref(), violations))]
     Invalid {
-        /// The file, if there is one; without it everything comes from the environment and flags.
+        /// The file, if there is one. Otherwise everything comes from the environment and flags.
         file: Option<PathBuf>,
-        /// Every rule broken, in reading order; at least one.
+        /// Every violation, in reading order; at least one.
         violations: Vec<Violation>,
     },
 }
 
-/// One rule broken by one key. Displays as `key.path: what is wrong and the way out (place)`.
+/// A violation: one key breaks one rule. Displays as `key.path: error and hint (place)`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
     /// The full path of the key, such as `sources.support.poll.limit`.
     pub key: String,
-    /// What is wrong, and what would be right.
+    /// The error and the hint.
     pub text: String,
-    /// Where the value was written, if it was: a line of the file, a variable or the command line.
+    /// The place of the value, if it was given: a line of the file, a variable or the command line.
     pub place: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The door for `fuzz/`: what holds of every text that may stand in the configuration file.
+//! Entry points for `fuzz/`: properties that hold for every text in the configuration file.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::config::parse::load::validate;
 use crate::config::{Loaded, Overrides};
 use crate::fuzzing::{MARK, assert_hides_the_mark};
 
-/// What a configuration needs besides.
+/// The other keys that a configuration requires.
 const REST: &str = "
 [sources.other]
 webhook_url = \"https://other.example/rest/1/abcdefgh/\"
@@ -18,7 +18,7 @@ webhook_url = \"https://other.example/rest/1/abcdefgh/\"
 type = \"stdout\"
 ";
 
-/// Where secrets are written; `@` stands for one.
+/// Templates in which a secret occurs; `@` stands for the secret.
 const SECRETS: [&str; 10] = [
     "[sources.a]\nwebhook_url = @",
     "[sources.a]\nwebhook_url = \"https://a.example/rest/1/abcdefgh/\"\nkind = \"bot\"\nbot_id = 7\nbot_token = @",
@@ -32,12 +32,12 @@ const SECRETS: [&str; 10] = [
     "[sinks.a]\ntype = \"webhook\"\nurl = \"https://b.example/\"\nauth = { type = \"oauth2\", token_url = \"https://c.example/\", client_id = \"x\", client_secret = @ }",
 ];
 
-/// Takes `bytes` for a configuration file.
+/// Checks the properties for `bytes` as a configuration file.
 ///
 /// # Panics
-/// When a promise is broken.
+/// If a property does not hold.
 pub fn text(bytes: &[u8]) {
-    // A key that ends so names a file, which may be a device or a pipe: it is not opened here.
+    // A key with this ending names a file, which may be a device or a pipe, so it is not opened here.
     if bytes.windows(5).any(|word| word == b"_file") || bytes.contains(&b'\\') {
         return;
     }
@@ -57,10 +57,10 @@ pub fn text(bytes: &[u8]) {
     assert_eq!(shown(&outcome), shown(&load(bytes)), "the same text, the same words");
 }
 
-/// Takes `bytes` for a secret, whose first one says where it stands. Whatever is wrong with it, it is not shown.
+/// Checks that a secret is never shown, however wrong it is. The first byte selects its template.
 ///
 /// # Panics
-/// When a promise is broken.
+/// If a property does not hold.
 pub fn secret(bytes: &[u8]) {
     let Some((place, rest)) = bytes.split_first() else { return };
     let Ok(rest) = std::str::from_utf8(rest) else { return };
@@ -73,7 +73,7 @@ pub fn secret(bytes: &[u8]) {
     assert_hides_the_mark(&shown(&load_with(template, &value)));
 }
 
-/// Whether what follows `before` is secret: of a URL, scheme and host are not.
+/// True if the text after `before` is secret: scheme and host of a URL are not.
 fn is_secret_behind(before: &str, template: &str) -> bool {
     let ends_of_host: &[char] = if template.contains("proxy = @") {
         &[':']
@@ -92,7 +92,7 @@ fn load(bytes: &[u8]) -> Result<Loaded, ConfigError> {
     validate(Some(file.to_owned()), document, &Environment::default(), &Overrides::default(), findings)
 }
 
-/// Loads what has `value` where a secret belongs.
+/// Loads a configuration with `value` in the place of a secret.
 fn load_with(template: &str, value: &str) -> Result<Loaded, ConfigError> {
     load([&template.replace('@', value), REST].concat().as_bytes())
 }

@@ -1,7 +1,7 @@
-//! What the operator wrote, validated: every rule broken is reported at once, secrets stay secret.
+//! The validated configuration. All violations are reported at once, and secrets are never shown.
 //!
-//! [`load`] merges defaults, file, environment and flags (later wins), reads the values that are
-//! kept in files of their own, and turns the result into a [`Config`].
+//! [`load`] merges defaults, file, environment and flags (later wins), reads the values that are kept in
+//! separate files, and turns the result into a [`Config`].
 
 mod error;
 #[cfg(any(test, fuzzing))]
@@ -49,40 +49,40 @@ pub use section::webhook::WebhookConfig;
 pub struct Config {
     /// The state file (SQLite).
     pub state: PathBuf,
-    /// How long a stop may wait for deliveries under way.
+    /// How long a stop may wait for deliveries in flight.
     pub shutdown_grace: Duration,
-    /// What goes to stderr.
+    /// The log, which goes to stderr.
     pub log: LogConfig,
     /// How events get from the portal to the sinks.
     pub delivery: DeliveryConfig,
-    /// `[http]`; `None` when nobody is to look.
+    /// `[http]`; `None` if there is no listener.
     pub http: Option<HttpConfig>,
     /// The queues to poll, by name; at least one.
     pub sources: Vec<SourceConfig>,
     /// The destinations, by name; at least one for each source.
     pub sinks: Vec<SinkConfig>,
-    /// `[portals."HOST"]`, by authority (host, with the port when it is not the scheme's own).
+    /// `[portals."HOST"]`, by authority (host, with the port if it is not the default of the scheme).
     pub portals: BTreeMap<String, PortalConfig>,
 }
 
 impl Config {
-    /// What the portal at `authority` bears; `None` when it has no limit.
+    /// The rate limit of the portal at `authority`; `None` if it has no limit.
     pub fn rate_of(&self, authority: &str) -> Option<RateConfig> {
         self.portal(authority).rate
     }
 
-    /// What is known of the portal at `authority`.
+    /// The settings of the portal at `authority`.
     pub fn portal(&self, authority: &str) -> PortalConfig {
         self.portals.get(authority).cloned().unwrap_or_default()
     }
 }
 
-/// One portal; the default is one of the ordinary plan.
+/// One portal. The default is a portal on a standard plan.
 #[derive(Clone, PartialEq, Debug)]
 pub struct PortalConfig {
     /// Its rate limit, if it has one.
     pub rate: Option<RateConfig>,
-    /// The authority at which it is called instead.
+    /// The authority that is called instead.
     pub moved_to: Option<String>,
 }
 
@@ -99,23 +99,24 @@ impl Default for PortalConfig {
     }
 }
 
-/// What a portal bears of everybody behind one address together (PORTAL.md section 7): a leaky bucket.
+/// The rate limit of a portal for all clients behind one address together (PORTAL.md section 7): a leaky
+/// bucket.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RateConfig {
-    /// Requests at once.
+    /// The number of requests that may be made at once.
     pub burst: f64,
-    /// Requests a second in the long run.
+    /// The number of requests per second over a longer time.
     pub per_second: f64,
 }
 
 impl RateConfig {
-    /// Every cloud plan but the largest.
+    /// Every cloud plan except the largest.
     pub const STANDARD: Self = Self { burst: 50.0, per_second: 2.0 };
     /// The largest cloud plan.
     pub const ENTERPRISE: Self = Self { burst: 250.0, per_second: 5.0 };
 }
 
-/// `[log]`: what goes to stderr.
+/// `[log]`: the format and level of the log on stderr.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct LogConfig {
     /// `log.format`.
@@ -129,37 +130,37 @@ pub struct LogConfig {
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// `log.level`, from rare to chatty.
+/// `log.level`, from the quietest to the most verbose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogLevel {
-    /// A person must act.
+    /// The operator must act.
     Error,
-    /// It healed, or will be tried again.
+    /// The problem is over, or the operation will be retried.
     Warn,
-    /// A handful of lines an hour when healthy.
+    /// A few lines per hour if all is well.
     Info,
-    /// A line a batch.
+    /// One line per batch.
     Debug,
-    /// A line an event.
+    /// One line per event.
     Trace,
 }
 
 /// `[sources.NAME]`: one queue to poll.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SourceConfig {
-    /// NAME: its identity in logs and in the state file.
+    /// NAME, which identifies the source in logs and in the state file.
     pub name: String,
     /// Whose queue it is.
     pub kind: KindConfig,
-    /// How the portal is made to answer.
+    /// The credential for the portal.
     pub access: AccessConfig,
-    /// `poll`: pace and size.
+    /// `poll`: polling intervals and page size.
     pub poll: PollConfig,
-    /// `confirm_lag`: how long an event's neighbours may take to become visible; zero when none is waited for.
+    /// `confirm_lag`: how long to wait for events that become visible late; zero to confirm at once.
     pub confirm_lag: Duration,
 }
 
@@ -172,7 +173,7 @@ impl SourceConfig {
         }
     }
 
-    /// The webhook, if that is the credential.
+    /// The webhook, if it is the credential.
     pub fn webhook(&self) -> Option<&WebhookUrl> {
         match &self.access {
             AccessConfig::Webhook(webhook) => Some(webhook),
@@ -180,7 +181,7 @@ impl SourceConfig {
         }
     }
 
-    /// Whether what the user behind the credential may see is among its events.
+    /// True if the source reads the events of the user behind the credential.
     pub fn reads_user(&self) -> bool {
         match &self.kind {
             KindConfig::User => true,
@@ -188,7 +189,7 @@ impl SourceConfig {
         }
     }
 
-    /// `PORTAL/user/ID` or `PORTAL/bot/ID`, as far as it is known before anybody is asked.
+    /// `PORTAL/user/ID` or `PORTAL/bot/ID`, if it is known before the first request.
     pub fn identity(&self) -> Option<String> {
         match &self.kind {
             KindConfig::User => self.webhook().map(WebhookUrl::identity),
@@ -211,9 +212,9 @@ pub enum KindConfig {
 pub struct BotConfig {
     /// `bot_id`; above 0.
     pub id: u64,
-    /// `bot_token`: needed with a webhook, of no use with OAuth (PORTAL.md 3.1).
+    /// `bot_token`: required with a webhook, unused with OAuth (PORTAL.md 3.1).
     pub token: Option<SecretText>,
-    /// `with_user_events`: the queue of the user behind the credential together with the bot's.
+    /// `with_user_events`: also read the queue of the user behind the credential.
     pub with_user_events: bool,
 }
 
@@ -222,46 +223,46 @@ pub struct BotConfig {
 pub enum AccessConfig {
     /// `webhook_url`: address, user and secret in one.
     Webhook(WebhookUrl),
-    /// `[sources.NAME.oauth]`: an application on behalf of whoever logged in.
+    /// `[sources.NAME.oauth]`: an application that acts for the user who logged in.
     OAuth(OAuthConfig),
 }
 
 /// `[sources.NAME.oauth]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct OAuthConfig {
-    /// The name of the source whose login this is: its own, or the one that `oauth.grant` names.
+    /// The source that owns the login: this source, or the one that `oauth.grant` names.
     pub grant: String,
     /// `portal`: `https://HOST/`.
     pub portal: SecretUrl,
     /// `client_id` of the application.
     pub client_id: String,
-    /// `client_secret` of the application: for the authorization server alone.
+    /// `client_secret` of the application, sent only to the authorization server.
     pub client_secret: SecretText,
-    /// `server`: the authorization server, when the operator names one.
+    /// `server`: the authorization server, if the operator names one.
     pub server: Option<SecretUrl>,
 }
 
 /// `sources.NAME.poll`.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct PollConfig {
-    /// The pause after a poll that brought nothing.
+    /// The pause after a poll that returned no events.
     pub idle: Duration,
-    /// What that pause grows to after a long silence; never below `idle`.
+    /// The upper limit of that pause, which grows while there are no events; at least `idle`.
     pub idle_max: Duration,
-    /// The pause while the portal says that more is waiting.
+    /// The pause while the portal reports that more events are waiting.
     pub busy: Duration,
-    /// Events asked for in one poll, 1 to 1000.
+    /// The number of events per poll, 1 to 1000.
     pub limit: u16,
-    /// The longest a request may take.
+    /// The timeout of a request.
     pub timeout: Duration,
 }
 
 /// `[sinks.NAME]`: one destination.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SinkConfig {
-    /// NAME: its identity in logs and in the state file.
+    /// NAME, which identifies the sink in logs and in the state file.
     pub name: String,
-    /// What it reaches, by `type`.
+    /// The destination, by `type`.
     pub target: TargetConfig,
     /// The names of the sources it takes; `None` takes all.
     pub sources: Option<Vec<String>>,
@@ -269,11 +270,11 @@ pub struct SinkConfig {
     pub events: Option<Vec<String>>,
     /// The delay between attempts.
     pub retry: RetryConfig,
-    /// `max_event_age`: older events are let go, and counted; `None` for never.
+    /// `max_event_age`: older events are dropped and counted; `None` keeps all.
     pub max_event_age: Option<Duration>,
-    /// `start`: where it begins in a source that it has taken nothing of yet.
+    /// `start`: the first event to deliver from a source that is new to this sink.
     pub start: StartConfig,
-    /// In which order and how fast events go to it.
+    /// The order and speed of deliveries.
     pub flow: FlowConfig,
 }
 
@@ -287,9 +288,9 @@ impl SinkConfig {
 /// `sinks.NAME.start`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StartConfig {
-    /// With the oldest event there is.
+    /// From the oldest available event.
     Oldest,
-    /// With what happens from now on.
+    /// From the events that happen from now on.
     Now,
 }
 
@@ -304,7 +305,7 @@ pub enum TargetConfig {
     Webhook(Box<WebhookConfig>),
 }
 
-/// A `stdout` sink's own keys.
+/// The keys that belong only to a `stdout` sink.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct StdoutConfig {
     /// `format`.
@@ -314,33 +315,33 @@ pub struct StdoutConfig {
 /// A `stdout` sink's `format`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StdoutFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
     /// One short line for people; not meant to be parsed.
     Text,
 }
 
-/// A `file` sink's own keys.
+/// The keys that belong only to a `file` sink.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FileConfig {
     /// The file that events are appended to.
     pub path: PathBuf,
-    /// Its permission bits when it is created.
+    /// Its permission bits at creation.
     pub mode: u32,
-    /// When it is put aside for a new one; never without.
+    /// When the file is rotated; `None` for never.
     pub rotate: Option<RotateConfig>,
-    /// What becomes of those put aside.
+    /// The compression of rotated files.
     pub compress: CompressConfig,
 }
 
-/// A `file` sink's `rotate`: at least one of `size` and `every` is there.
+/// `rotate` of a `file` sink; at least one of `size` and `every` is given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RotateConfig {
-    /// The size that it does not outgrow, but for a single batch, in bytes.
+    /// The size limit in bytes. Only a single larger batch may exceed it.
     pub size: Option<u64>,
-    /// The period that its events are of, in whole seconds.
+    /// The period that one file covers, in whole seconds.
     pub every: Option<Duration>,
-    /// How many of those put aside stay; all without.
+    /// The number of rotated files to keep; `None` keeps all.
     pub keep: Option<u16>,
 }
 

@@ -1,6 +1,7 @@
-//! Makes `docs/reference/configuration.md` of `config/b24relay.toml`, and keeps the two in step.
+//! Generates `docs/reference/configuration.md` from `config/b24relay.toml` and keeps both in sync.
 //!
-//! That file has every key and its default, and `reference` holds it against what is read; here it is only laid out.
+//! The TOML file has every key and its default, and `reference` compares it with the keys that are read. This
+//! module only lays out the page.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,21 +12,21 @@ use crate::config::reference::REQUIRED_ONLY;
 
 const RENEW: &str = "RENEW=1 cargo test --lib configuration_page";
 
-/// Keys that belong to every type of sink say so.
+/// The comment of a key for every type of sink begins with this text.
 const OF_ALL: &str = "All sinks: ";
 
-/// Some keys under one header.
+/// The keys under one header.
 struct Section {
-    /// Such as `sinks.NAME` and `webhook`.
+    /// For example `sinks.NAME` and `webhook`.
     name: String,
     kind: String,
-    /// The heading and text of a group of sections that begins here.
+    /// The heading and text of the group of sections that begins here.
     group: Option<Vec<String>>,
     intro: Vec<String>,
     rows: Vec<Row>,
 }
 
-/// One key, or some that share what is said of them.
+/// One key, or several keys that share a description.
 struct Row {
     keys: Vec<Key>,
     meaning: Vec<String>,
@@ -34,25 +35,25 @@ struct Row {
 struct Key {
     name: String,
     value: String,
-    /// Where the file has it: `sinks.crm.url`.
+    /// The key's path in the file, such as `sinks.crm.url`.
     path: String,
 }
 
-/// The reference, read line by line.
+/// The state while the reference is read line by line.
 #[derive(Default)]
 struct Reference {
     preface: Vec<String>,
     sections: Vec<Section>,
-    /// What was said since the last key or empty line.
+    /// The comment lines since the last key or empty line.
     comment: Vec<String>,
-    /// The banner that was read last, until a section begins.
+    /// The last banner, until a section begins.
     group: Option<Vec<String>>,
     is_in_banner: bool,
-    /// The header that is in force, what it said and the names of sinks with their types.
+    /// The current header, its comment, and the names of sinks with their types.
     header: String,
     header_comment: Vec<String>,
     kinds: Vec<(String, String)>,
-    /// The line before was a key of this section, by its place.
+    /// The index of the section if the previous line was one of its keys.
     neighbour: Option<usize>,
 }
 
@@ -135,11 +136,11 @@ impl Reference {
         sections.any(|section| (section.kind == kind || section.kind.is_empty()) && has_key(section))
     }
 
-    /// Where the section is; a new one gets what its header said.
+    /// The index of the section. A new section gets the comment of its header.
     fn section(&mut self, name: String, kind: String) -> usize {
         let found = self.sections.iter().position(|section| section.name == name && section.kind == kind);
         found.unwrap_or_else(|| {
-            // What is said of a file is not said of all sinks.
+            // A comment on the file sink does not apply to all sinks.
             let is_general = name == "sinks.NAME" && kind.is_empty();
             let intro = if is_general { Vec::new() } else { std::mem::take(&mut self.header_comment) };
             self.sections.push(Section { name, kind, group: self.group.take(), intro, rows: Vec::new() });
@@ -148,7 +149,7 @@ impl Reference {
     }
 }
 
-/// `sinks.crm.tls` as `sinks.NAME.tls`.
+/// Replaces names: `sinks.crm.tls` becomes `sinks.NAME.tls`.
 fn anonymous(header: &str) -> String {
     if header.starts_with("portals.") {
         return "portals.\"HOST\"".to_owned();
@@ -160,7 +161,7 @@ fn anonymous(header: &str) -> String {
     parts.join(".")
 }
 
-/// The keys that have no default, as `sinks.crm.url`.
+/// The keys without a default, such as `sinks.crm.url`.
 fn required() -> BTreeSet<String> {
     let mut header = String::new();
     let mut paths = BTreeSet::new();
@@ -180,7 +181,7 @@ fn required() -> BTreeSet<String> {
     paths
 }
 
-/// The page.
+/// Renders the page.
 fn page(reference: &str) -> String {
     let (reference, required) = (Reference::parse(reference), required());
     let mut page = format!(
@@ -252,7 +253,7 @@ fn shown(section: &Section, required: &BTreeSet<String>) -> String {
     text
 }
 
-/// Lines that were set in stay lines of their own.
+/// Joins lines into a paragraph. Indented lines stay separate lines.
 fn joined(lines: &[String]) -> String {
     let mut text = String::new();
     for line in lines {
@@ -269,7 +270,7 @@ fn joined(lines: &[String]) -> String {
     text.replace("<br><br>", "<br>")
 }
 
-/// What the text says of the default, taken out of it.
+/// Splits the description of the default off the text.
 fn without_default(text: &str) -> (String, Option<String>) {
     let Some((before, rest)) = text.split_once("Default: ") else { return (text.to_owned(), None) };
     let (default, behind) = rest.split_once(". ").unwrap_or((rest.trim_end_matches('.'), ""));
@@ -282,7 +283,7 @@ fn capital(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// What Markdown would take for its own.
+/// Escapes the characters that are special in Markdown.
 fn escaped(text: &str) -> String {
     let parts = text.split('`').enumerate();
     let parts = parts.map(|(at, part)| {
@@ -296,7 +297,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What is at `path`, with `RENEW` set what `made` says.
+/// Reads the file at `path`. If `RENEW` is set, first writes `made` to it.
 #[expect(clippy::disallowed_methods, reason = "no test sets it, whoever renews the page does")]
 fn renewed(path: &Path, made: &str) -> String {
     if std::env::var_os("RENEW").is_some() {

@@ -1,28 +1,28 @@
-//! What a text says in each encoding that others may have used: as it stands, percent-encoded, escaped for JSON or
-//! HTML, in base64 or hexadecimal, split by white space, and one within another. Every byte of a reading knows which
-//! part of the text it came from.
+//! Decodes a text in every encoding that another system may have used: plain, percent-encoded, escaped for
+//! JSON or HTML, in base64 or hexadecimal, split by white space, and nested combinations of these. Every byte
+//! of a reading is mapped to the part of the text that it came from.
 
 use std::ops::Range;
 
 use super::{is_break, is_invisible};
 
-/// How many times in a row a text may have been escaped.
+/// The number of nested escapes to decode.
 const DEPTH: usize = 3;
 
-/// The first characters of the escapes that are undone together. One way alone where what another way begins with
-/// stands for itself.
+/// The first characters of the escapes that are decoded together. Each kind is also decoded alone, for texts
+/// in which the characters of the other kinds are literal.
 const ESCAPES: [&[u8]; 4] = [b"%\\&", b"%", b"\\", b"&"];
 
-/// A text that could be unescaped to more than this is made to be.
+/// The maximum number of readings. Only a text that was crafted for it has more.
 const READINGS_MAX: usize = 24;
 
-/// A shorter secret is not searched for across white space: common words would be found in it.
+/// A shorter secret is not searched for across white space, because it could match common words.
 const JOINED_MIN: usize = 8;
 
-/// A shorter secret is not searched for in base64 and hexadecimal: chance would find it there.
+/// A shorter secret is not searched for in base64 and hexadecimal, because it could match by chance.
 const PACKED_MIN: usize = 4;
 
-/// HTML's names of the characters that stand in secrets and URLs.
+/// HTML's names for the characters that occur in secrets and URLs.
 #[rustfmt::skip]
 const NAMED: [(&str, u8); 29] = [
     ("amp", b'&'), ("lt", b'<'), ("gt", b'>'), ("quot", b'"'), ("apos", b'\''), ("sol", b'/'), ("bsol", b'\\'),
@@ -32,29 +32,29 @@ const NAMED: [(&str, u8); 29] = [
     ("lcub", b'{'), ("rcub", b'}'), ("vert", b'|'), ("nbsp", b' '),
 ];
 
-/// Digits that stand for bytes: how many bits each has, and which they are.
+/// An encoding of bytes as digits: the number of bits per digit, and its alphabet.
 struct Packing {
     bits: u32,
     digit: fn(u8) -> Option<u32>,
-    /// With how many digits of a run a byte may begin.
+    /// The number of positions in a run of digits at which a byte can begin.
     phases: usize,
 }
 
 const PACKINGS: [Packing; 2] =
     [Packing { bits: 6, digit: base64_digit, phases: 4 }, Packing { bits: 4, digit: hex_digit, phases: 2 }];
 
-/// One reading of a text.
+/// One decoded form of a text.
 #[derive(Clone)]
 pub struct Reading {
-    /// What it says.
+    /// The decoded bytes.
     pub bytes: Vec<u8>,
-    /// The least length of a secret that is searched for in it.
+    /// The minimum length of the secrets that are searched for in it.
     pub least: usize,
-    /// Which part of the text each byte came from.
+    /// The part of the text that each byte came from.
     spans: Vec<(usize, usize)>,
 }
 
-/// Everything that `text` may say.
+/// All decoded forms of `text`.
 pub fn readings(text: &str) -> Vec<Reading> {
     let mut all = unescaped(text);
     let joined: Vec<Reading> = all.iter().map(Reading::joined).collect();
@@ -68,7 +68,7 @@ pub fn readings(text: &str) -> Vec<Reading> {
     all
 }
 
-/// `text` as it stands, and as its escapes say.
+/// `text` unchanged, and with its escapes decoded.
 pub fn unescaped(text: &str) -> Vec<Reading> {
     let mut verbatim = Reading::empty(1);
     for (at, c) in text.char_indices() {
@@ -87,17 +87,18 @@ impl Reading {
         self.spans.resize(self.bytes.len(), span);
     }
 
-    /// Where in the text these bytes came from; there is at least one.
+    /// The part of the text that these bytes came from. The range must not be empty.
     pub fn span(&self, bytes: Range<usize>) -> (usize, usize) {
         (self.spans[bytes.start].0, self.spans[bytes.end - 1].1)
     }
 
-    /// Without white space.
+    /// The reading without white space.
     pub fn joined(&self) -> Self {
         Self { least: JOINED_MIN, ..self.without(char::is_whitespace) }
     }
 
-    /// The same, without what cannot be seen, and unescaped up to `depth` times in each way.
+    /// The reading itself, without invisible characters, and with up to `depth` nested escapes of each kind
+    /// decoded.
     fn rounds(self, depth: usize) -> Vec<Self> {
         let is_hidden = |c| is_break(c) || is_invisible(c);
         let seen = self.without(is_hidden);
@@ -154,7 +155,7 @@ impl Reading {
         plain
     }
 
-    /// The bytes that its digits stand for when the first one begins with digit `phase` of each run of digits.
+    /// Decodes the digits to bytes, where the first byte begins at digit `phase` of each run of digits.
     fn unpacked(&self, packing: &Packing, phase: usize) -> Self {
         let mut plain = Self::empty(PACKED_MIN);
         let (mut value, mut bits, mut digits, mut begin) = (0, 0, 0, 0);
@@ -179,7 +180,7 @@ impl Reading {
     }
 }
 
-/// What the escape at the beginning of `text` stands for, and how long it is.
+/// Decodes the escape at the start of `text`. Returns its bytes and its length.
 fn escape(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     match text.first()? {
         b'%' => Some((vec![u8::try_from(number(text.get(1..3)?, 16)?).ok()?], 3)),
@@ -189,7 +190,7 @@ fn escape(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     }
 }
 
-/// As in JSON, and in most languages' literals.
+/// A backslash escape, as in JSON and most programming languages.
 fn backslashed(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     match text.get(1)? {
         b'n' | b'r' | b't' | b'b' | b'f' | b'0' => Some((vec![b'\n'], 2)),
@@ -216,7 +217,7 @@ fn unit(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     }
 }
 
-/// As in HTML: by number, where the semicolon may be missing, or by name.
+/// An HTML reference: a number, in which the semicolon is optional, or a name.
 fn reference(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     let radix = match (text.get(1)?, text.get(2)?) {
         (b'#', b'x' | b'X') => 16,
@@ -237,7 +238,7 @@ fn reference(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     Some((character(number(&text[begin..end], radix)?)?, end + semicolon))
 }
 
-/// The number that all of `digits` are; there must be some.
+/// Parses all of `digits` as a number; `None` if empty.
 fn number(digits: &[u8], radix: u32) -> Option<u32> {
     let begin = (!digits.is_empty()).then_some(0_u32);
     digits.iter().fold(begin, |number, digit| {
@@ -249,7 +250,7 @@ fn character(number: u32) -> Option<Vec<u8>> {
     char::from_u32(number).map(|c| c.to_string().into_bytes())
 }
 
-/// In both alphabets (RFC 4648, 4 and 5).
+/// A base64 digit of either alphabet (RFC 4648, 4 and 5).
 fn base64_digit(byte: u8) -> Option<u32> {
     Some(u32::from(match byte {
         b'A'..=b'Z' => byte - b'A',

@@ -1,5 +1,5 @@
-//! Text of foreign origin, made fit to be shown: bounded, without our secrets, nothing in it that moves the cursor,
-//! turns text around or cannot be seen. Pure.
+//! Makes text from other systems safe to show: limited in length, without our secrets, and without characters
+//! that are invisible, move the cursor or change the text direction. Pure functions.
 
 mod encodings;
 mod redaction;
@@ -9,10 +9,11 @@ use std::borrow::Cow;
 pub use redaction::without;
 use redaction::without_cut;
 
-/// How much of a foreign text is searched for secrets, in bytes. Far more than is shown of any.
+/// The maximum length of text that is searched for secrets, in bytes. This is far more than is shown of any
+/// text.
 const INPUT_MAX: usize = 16 * 1024;
 
-/// One line of `text`, at most `max` bytes long, with `***` for each of `secrets`.
+/// `text` on one line of at most `max` bytes, with `***` for each of `secrets`.
 pub fn shown<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>, max: usize) -> String {
     if text.len() > INPUT_MAX {
         return shown_cut(text, secrets, max);
@@ -20,18 +21,19 @@ pub fn shown<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>, max: us
     beginning(&plain(&without(text, secrets)), max).to_owned()
 }
 
-/// The same of a text that was cut: without what may be the beginning of a secret at its end.
+/// Like [`shown`], for a truncated text. Also removes a possible start of a secret at its end.
 pub fn shown_cut<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>, max: usize) -> String {
     beginning(&plain(&without_cut(beginning(text, INPUT_MAX), secrets)), max).to_owned()
 }
 
-/// `text` on one line: a space for each control character and line break, and nothing for what cannot be seen.
+/// `text` on one line: control characters and line breaks become spaces, invisible characters are removed.
 pub fn plain(text: &str) -> String {
     let spaced = text.chars().map(|c| if is_break(c) { ' ' } else { c });
     spaced.filter(|c| !is_invisible(*c)).collect()
 }
 
-/// `text` with control characters and what cannot be seen spelled as in JSON (`\u202e`). Line feeds and tabs stay.
+/// `text` with control characters and invisible characters escaped as in JSON (`\u202e`). Line feeds and tabs
+/// stay.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -44,8 +46,9 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
-/// `json`, or a line of text that may hold escape sequences of ours, the same way but for what JSON itself keeps out of
-/// its strings: other control characters than DEL and those of Latin-1 stay, a carriage return becomes a space.
+/// Like [`visible`], for JSON, or for a line of text that may contain our escape sequences. Of the control
+/// characters, only those that JSON allows in strings (DEL and Latin-1) are escaped; a carriage return
+/// becomes a space, and the others stay.
 pub fn visible_json(json: &str) -> Cow<'_, str> {
     let is_odd =
         |c: char| matches!(c, '\r' | '\u{7f}') || (!c.is_ascii() && (is_break(c) || is_invisible(c)));
@@ -68,18 +71,19 @@ fn push_spelled(shown: &mut String, c: char) {
     shown.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
 }
 
-/// Whether a reader sees that `c` is there, and it turns nothing around.
+/// True if `c` is visible and does not change the text direction.
 pub fn is_visible(c: char) -> bool {
     c.is_ascii_whitespace() || !(is_break(c) || is_invisible(c))
 }
 
-/// Control characters, and the separators of lines and paragraphs that are none.
+/// True for control characters, and for the separators of lines and paragraphs, which are not control
+/// characters.
 fn is_break(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// What takes no room or changes the direction of what follows: Unicode's `Default_Ignorable_Code_Point`, and the
-/// marks of interlinear annotations.
+/// True for characters without a width and those that change the direction of the text after them: Unicode's
+/// `Default_Ignorable_Code_Point`, and the marks of interlinear annotations.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -87,7 +91,7 @@ fn is_invisible(c: char) -> bool {
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The first `max` bytes of `text`, or a little less where a character would be cut.
+/// The first `max` bytes of `text`, or slightly fewer to keep the last character complete.
 pub fn beginning(text: &str, max: usize) -> &str {
     let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]

@@ -1,10 +1,10 @@
-//! What lies beneath an error, found by its type.
+//! Finds an error by its type in the chain of causes.
 
 use std::error::Error;
 use std::io;
 
-/// The first error of type `T` in the chain that begins with `error`. An [`io::Error`] that wraps another one
-/// leaves it out of its chain, so it is opened here.
+/// The first error of type `T` in the chain that begins with `error`. An [`io::Error`] does not list the
+/// error that it wraps as its source, so it is unwrapped here.
 pub fn cause<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -1,4 +1,4 @@
-//! The one way to speak HTTP outwards: bounded in time and size, no redirects, no URL in any error.
+//! The HTTP client for all outgoing requests: limits on time and size, no redirects, no URL in any error.
 
 mod cause;
 mod networks;
@@ -22,62 +22,61 @@ pub use proxy::{NamedProxy, Via, proxy_to};
 pub use retry_after::{date_ms, retry_after};
 pub use trouble::{Obstacle, Peer, Trouble, trouble};
 
-/// How long a connection may take to stand, TLS included.
+/// The timeout for opening a connection, including TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What every request calls itself.
+/// The `User-Agent` of every request.
 pub const USER_AGENT: &str = concat!("b24relay/", env!("CARGO_PKG_VERSION"));
 
-/// How long a connection of HTTP/2 may be silent while an answer is waited for, before it is asked whether it
-/// still is one, and how long that may take.
+/// How long an HTTP/2 connection may be silent during a request before the client sends a ping, and how long
+/// the reply to the ping may take.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a host is reached. The default is the plain way: the system's authorities, HTTP/1.1, and the proxy that
-/// the environment names.
+/// How to connect to a host. The default is HTTP/1.1 with the system's authorities and the proxy from the
+/// environment.
 #[derive(Clone, Default)]
 pub struct Route {
-    /// Certificates of authorities that count besides the system's.
+    /// Certificates of authorities that are trusted in addition to the system's.
     pub authorities: Vec<Certificate>,
-    /// What we show of ourselves when the host asks.
+    /// The client certificate, for hosts that request one.
     pub identity: Option<Identity>,
-    /// The oldest version of TLS that is spoken; without, 1.2.
+    /// The minimum TLS version; 1.2 if `None`.
     pub tls_min: Option<tls::Version>,
-    /// The proxy on the way.
+    /// The proxy to use.
     pub via: Via,
-    /// Where it may lead.
+    /// The networks in which the host may be.
     pub networks: Networks,
-    /// Speak HTTP/2 where it is offered.
+    /// Use HTTP/2 if the host offers it.
     pub http2: bool,
-    /// How long a connection may be idle; without, 90 seconds.
+    /// How long an idle connection is kept; 90 seconds if `None`.
     pub idle_max: Option<Duration>,
 }
 
-/// Which networks may be entered.
+/// The networks to which connections are allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub enum Networks {
-    /// All.
+    /// All networks.
     #[default]
     All,
-    /// The public internet. Nothing must stand between: who connects is who can tell.
+    /// The public internet. A proxy is not allowed, because only the side that connects can check the
+    /// address.
     Public,
 }
 
-/// A client for `url` by the plain way, whose requests end within `timeout`. For more than a few requests, see
-/// [`Pool`].
-///
-/// # Errors
-/// As [`Pool::try_new`].
+/// A client for `url` with the default route, whose requests time out after `timeout`. For more than a few
+/// requests, use [`Pool`].
 pub fn build(url: &Url, timeout: Duration) -> Result<Client, String> {
     build_with(url, timeout, &Route::default(), &Rules::of(&Via::Environment))
 }
 
-/// A client for `url`, whose requests end within `timeout`, by `route` and the proxy that `rules` name.
+/// A client for `url` with the given `route` and the proxy from `rules`, whose requests time out after
+/// `timeout`.
 ///
 /// # Errors
-/// A text that says why, when TLS is needed and cannot be set up, or which proxy cannot be used.
+/// Describes why TLS is needed and cannot be set up, or which proxy cannot be used.
 fn build_with(url: &Url, timeout: Duration, route: &Route, rules: &Rules) -> Result<Client, String> {
-    // Ring needs no cmake to build. A provider that is already there serves as well.
+    // Ring needs no cmake to build. If another provider is already installed, it is used.
     rustls::crypto::ring::default_provider().install_default().ok();
     #[expect(clippy::disallowed_methods, reason = "this is the place that the rule points to")]
     let builder = Client::builder()
@@ -117,7 +116,7 @@ fn with_route(builder: ClientBuilder, route: &Route) -> ClientBuilder {
 
 fn with_tls(builder: ClientBuilder, is_needed: bool, route: &Route) -> ClientBuilder {
     if !is_needed {
-        // Plain http needs no roots: a machine without any can still talk to itself.
+        // Plain HTTP needs no root certificates, so it works on a machine without any.
         return builder.tls_certs_only([]);
     }
     let builder = builder.tls_certs_merge(route.authorities.iter().cloned());
@@ -125,7 +124,7 @@ fn with_tls(builder: ClientBuilder, is_needed: bool, route: &Route) -> ClientBui
     route.tls_min.into_iter().fold(builder, ClientBuilder::tls_version_min)
 }
 
-/// What went wrong, in the words of its first cause and without the URL.
+/// The text of the first cause of an error, without the URL.
 pub fn explain(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: &dyn Error = &error;
@@ -145,12 +144,12 @@ pub fn explain(error: reqwest::Error) -> String {
     }
 }
 
-/// Why a body could not be read.
+/// The reason why a body could not be read.
 #[derive(Debug)]
 pub enum BodyError {
-    /// It is longer than the cap.
+    /// The body is longer than the limit.
     TooLarge,
-    /// The connection failed half-way, in words.
+    /// The connection failed during the transfer, with a description.
     Broken(String),
 }
 
@@ -173,7 +172,7 @@ pub async fn read_body(mut response: Response, cap: usize) -> Result<Vec<u8>, Bo
     Ok(body)
 }
 
-/// A status for people: with its name, where it has one.
+/// Formats a status for people, with its name if it has one.
 pub fn status_words(status: StatusCode) -> String {
     let name = status.canonical_reason().map(|name| format!(" {name}"));
     format!("{}{}", status.as_u16(), name.unwrap_or_default())

@@ -1,5 +1,5 @@
-//! Which addresses belong to the public internet, and a resolver that hands out no others. The address that is
-//! checked is the one that is connected to: a name cannot point elsewhere in between.
+//! Classifies public internet addresses, and provides a resolver that returns only those. The checked address
+//! is the one that is connected to, so a name cannot change in between.
 
 use std::error::Error;
 use std::fmt;
@@ -9,24 +9,25 @@ use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::lookup_host;
 
-/// Networks that are not the public internet: the registries of special purpose addresses (RFC 6890 and its
-/// successors), multicast, reserved ones, and addresses at which cloud platforms serve their own machines only.
+/// Networks outside the public internet: the registries of special-purpose addresses (RFC 6890 and its
+/// successors), multicast, reserved ranges, and addresses at which cloud platforms serve only their own
+/// machines.
 #[rustfmt::skip]
 const SPECIAL_V4: &[(Ipv4Addr, u32)] = &[
     (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
-    // IBM Cloud's service network.
+    // The service network of IBM Cloud.
     (Ipv4Addr::new(161, 26, 0, 0), 16),
     (Ipv4Addr::new(166, 8, 0, 0), 14),
-    // Azure's platform: WireServer and DNS.
+    // Azure platform services: WireServer and DNS.
     (Ipv4Addr::new(168, 63, 129, 16), 32),
     (Ipv4Addr::new(169, 254, 0, 0), 16),
     (Ipv4Addr::new(172, 16, 0, 0), 12),
     (Ipv4Addr::new(192, 0, 0, 0), 24),
     (Ipv4Addr::new(192, 0, 2, 0), 24),
-    // Equinix Metal's metadata.
+    // The metadata service of Equinix Metal.
     (Ipv4Addr::new(192, 80, 8, 124), 32),
     (Ipv4Addr::new(192, 88, 99, 0), 24),
     (Ipv4Addr::new(192, 168, 0, 0), 16),
@@ -37,14 +38,15 @@ const SPECIAL_V4: &[(Ipv4Addr, u32)] = &[
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// The same within `2000::/3`, the only part of IPv6 that is given out to the public.
+/// Such networks within `2000::/3`, the only part of IPv6 that is allocated for public use.
 const SPECIAL_V6: &[(Ipv6Addr, u32)] = &[
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];
 
-/// Domains whose names belong to a machine, a site or a cloud platform: whatever they resolve to is not public.
+/// Domains whose names belong to a machine, a site or a cloud platform. They are not public, whatever address
+/// they resolve to.
 const SPECIAL_NAMES: &[&str] = &[
     "localhost",
     "local",
@@ -58,7 +60,7 @@ const SPECIAL_NAMES: &[&str] = &[
     "metadata.packet.net",
 ];
 
-/// Whether `address` is on the public internet.
+/// True if `address` is on the public internet.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -71,7 +73,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !SPECIAL_V4.iter().any(|(network, length)| (bits ^ network.to_bits()) >> (32 - length) == 0)
 }
 
-/// An address that stands for one of IPv4 is what that one is.
+/// An IPv6 address that embeds an IPv4 address is public only if the IPv4 address is.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let bits = address.to_bits();
     let is_in = |network: Ipv6Addr, length: u32| (bits ^ network.to_bits()) >> (128 - length) == 0;
@@ -84,7 +86,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     if is_in(Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16) {
         return is_public_v4(v4(second, third));
     }
-    // ISATAP (RFC 5214) carries an address of IPv4 behind any prefix.
+    // ISATAP (RFC 5214) embeds an IPv4 address after any prefix.
     if matches!(fifth, 0 | 0x200) && sixth == 0x5efe && !is_public_v4(v4(seventh, eighth)) {
         return false;
     }
@@ -92,7 +94,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         && !SPECIAL_V6.iter().any(|(network, length)| is_in(*network, *length))
 }
 
-/// A host that has no public address.
+/// The error for a host without a public address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotPublic;
 
@@ -104,8 +106,8 @@ impl fmt::Display for NotPublic {
 
 impl Error for NotPublic {}
 
-/// Refuses a URL whose host is such an address itself, which is connected to without being resolved, or has a name
-/// that only such addresses have.
+/// Refuses a URL whose host is such an address, because addresses are not resolved, or a name that only such
+/// addresses have.
 pub(super) fn refuse_by_name(url: &Url) -> Result<(), NotPublic> {
     let is_fine = match address(url) {
         Some(address) => is_public(address),
@@ -114,7 +116,7 @@ pub(super) fn refuse_by_name(url: &Url) -> Result<(), NotPublic> {
     if is_fine { Ok(()) } else { Err(NotPublic) }
 }
 
-/// Whether `url` leads to this very machine, as far as it can be seen without resolving a name.
+/// True if `url` refers to this machine, decided without resolving a name.
 pub fn is_this_machine(url: &Url) -> bool {
     match address(url) {
         Some(address) => address.to_canonical().is_loopback() || address.to_canonical().is_unspecified(),
@@ -122,26 +124,26 @@ pub fn is_this_machine(url: &Url) -> bool {
     }
 }
 
-/// Whether the host of `url` is `domain` or in it; both may be written with a dot at the end.
+/// True if the host of `url` is `domain` or in it; both may end with a dot.
 pub fn is_within(url: &Url, domain: &str) -> bool {
     let host = url.host_str().unwrap_or_default();
     let rest = host.strip_suffix('.').unwrap_or(host).strip_suffix(domain);
     rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// The address that stands in a URL in the place of a name.
+/// The IP address in a URL, if its host is not a name.
 pub fn address(url: &Url) -> Option<IpAddr> {
     let host = url.host_str().unwrap_or_default();
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// Resolves names as the system does, to their public addresses alone.
+/// Resolves names like the system does, but returns only their public addresses.
 pub(super) struct PublicResolver;
 
 impl Resolve for PublicResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            // The port is filled in by whoever connects.
+            // Port 0 is a placeholder: the HTTP client sets the real port.
             let all = lookup_host((name.as_str(), 0)).await?;
             let public: Vec<_> = all.filter(|address| is_public(address.ip())).collect();
             if public.is_empty() {

@@ -1,10 +1,11 @@
-//! Connections to one host: renewed before a name that has moved is missed for long, and replaced at once when
-//! one of them turns out to have been closed while it was idle.
+//! A connection pool for one host. It renews its connections regularly, so that a change in DNS takes effect,
+//! and replaces them at once if one was closed while idle.
 //!
-//! Such a request is sent again once, on a connection that is new; one that broke on a new connection is not.
+//! A request on a connection that was closed while idle is sent again once, on a new connection. A request
+//! that failed on a new connection is not sent again.
 //!
-//! A connection is used again only after the host has shown that it sends nothing behind its answers: stray bytes
-//! would be taken for the beginning of the next answer.
+//! A connection is reused only after the host has shown that it sends nothing after its responses, because
+//! stray bytes would be taken for the start of the next response.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
@@ -24,29 +25,29 @@ use super::networks::{self, NotPublic};
 use super::proxy::{NamedProxy, Rules};
 use super::{Networks, Route, build_with, cause, explain};
 
-/// How long connections are kept however busy they are: a name is resolved anew after that.
+/// The maximum age of connections, even busy ones. After that, the name is resolved again.
 const AGE_MAX: Duration = Duration::from_secs(5 * 60);
 
 tokio::task_local! {
-    /// Whether a new connection was asked for while a request was being sent.
+    /// Whether a new connection was requested while a request was being sent.
     static HAS_CONNECTED: Cell<bool>;
 }
 
-/// Why there is no answer. Matched on by whoever sends.
+/// The reason why there is no response. Callers match on it to decide about a retry.
 #[derive(Debug)]
 pub enum Failure {
-    /// The host is not on the public internet, and the route leads nowhere else.
+    /// The host is not on the public internet, and the route allows no other network.
     NotPublic,
-    /// A variable of the environment names a proxy that cannot be used, in words.
+    /// An environment variable names an unusable proxy, with a description.
     Proxy(String),
-    /// What came on a connection that had been used before is no answer, in words: the host has sent more than
-    /// its last answer.
+    /// The data on a reused connection is not a response, with a description: the host sent extra bytes after
+    /// its last response.
     StrayBytes(String),
-    /// Everything else; may name the URL. On the way was this proxy.
+    /// Any other error, which may contain the URL, and the proxy that was used.
     Failed(reqwest::Error, Option<NamedProxy>),
 }
 
-/// See the top of this file.
+/// A pool of connections to one host.
 pub struct Pool {
     url: Url,
     timeout: Duration,
@@ -65,7 +66,7 @@ struct Generation {
     number: u64,
 }
 
-/// What is known of how the host ends its answers: `UNKNOWN` at first, `STRAY` for good.
+/// Whether the host ends its responses correctly: `UNKNOWN` at first, `STRAY` permanently.
 struct Manners(AtomicU8);
 
 const UNKNOWN: u8 = 0;
@@ -73,10 +74,10 @@ const CLEAN: u8 = 1;
 const STRAY: u8 = 2;
 
 impl Pool {
-    /// Connections to the host of `url`, for requests that end within `timeout`.
+    /// A pool for the host of `url`, for requests that time out after `timeout`.
     ///
     /// # Errors
-    /// A text that says why TLS cannot be set up, or which variable names a proxy that cannot be used.
+    /// Describes why TLS cannot be set up, or which variable names an unusable proxy.
     pub fn try_new(url: &Url, timeout: Duration, route: Route) -> Result<Self, String> {
         let rules = Rules::of(&route.via);
         let client = build_with(url, timeout, &route, &rules)?;
@@ -85,22 +86,22 @@ impl Pool {
         Ok(Self { url: url.clone(), timeout, route, rules, age_max: AGE_MAX, manners, current })
     }
 
-    /// Where it leads.
+    /// The URL that the pool was created for.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The proxy on the way there.
+    /// The proxy that is used.
     pub fn proxy(&self) -> Option<NamedProxy> {
         self.rules.proxy_to(&self.url).ok().flatten()
     }
 
-    /// A client to put requests together with.
+    /// A client to build requests with.
     pub fn client(&self) -> Client {
         self.current().client.clone()
     }
 
-    /// Sends `request`, which goes to the host of this pool, within its own timeout or else the pool's.
+    /// Sends `request` to the host of this pool, with the request's timeout or else the pool's.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -131,8 +132,8 @@ impl Pool {
         }
     }
 
-    /// Sends `request` over a connection of `generation`, which is not used again as long as it is not known
-    /// whether it could be.
+    /// Sends `request` over a connection of `generation`. The connection is not reused until the host is
+    /// known to end its responses correctly.
     async fn exchange(&self, generation: &Generation, mut request: Request) -> Result<Response, Broken> {
         let is_last = !self.manners.are_clean();
         if is_last {
@@ -152,7 +153,7 @@ impl Pool {
         Ok(response)
     }
 
-    /// Uses no connection twice from here on, nor one of `generation` once more.
+    /// From now on, uses each connection only once, and no connection of `generation` again.
     fn distrust(&self, generation: &Generation) {
         if self.manners.blame() {
             let host = self.url.host_str().unwrap_or_default();
@@ -168,7 +169,7 @@ impl Pool {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connections to use, which are not too old.
+    /// The current connections, which are not too old.
     fn generation(&self) -> Generation {
         let generation = self.current().clone();
         if generation.since.elapsed() < self.age_max {
@@ -177,8 +178,8 @@ impl Pool {
         self.renew(generation.number)
     }
 
-    /// New connections in place of those of generation `seen`, unless somebody else was faster. When they
-    /// cannot be had (the system's certificates are just being replaced), the old ones go on.
+    /// Replaces the connections of generation `seen`, unless another task has already done so. If that fails,
+    /// for example while the system's certificates are being replaced, the old ones stay in use.
     fn renew(&self, seen: u64) -> Generation {
         let mut current = self.current();
         if current.number == seen {
@@ -197,21 +198,21 @@ impl Manners {
         self.0.load(Ordering::Relaxed) == CLEAN
     }
 
-    /// An answer ended as it should.
+    /// Records a response that ended correctly.
     fn praise(&self) {
         self.0.compare_exchange(UNKNOWN, CLEAN, Ordering::Relaxed, Ordering::Relaxed).ok();
     }
 
-    /// One did not; says whether it was the first.
+    /// Records a response that did not end correctly. Returns whether it was the first.
     fn blame(&self) -> bool {
         self.0.swap(STRAY, Ordering::Relaxed) != STRAY
     }
 }
 
-/// An exchange without an answer.
+/// A request without a response.
 struct Broken {
     error: reqwest::Error,
-    /// Whether it was on a connection that had been used before.
+    /// True if the connection had been used before.
     was_used: bool,
 }
 
@@ -226,7 +227,7 @@ impl Failure {
         if cause::<NotPublic>(&error).is_some() { Self::NotPublic } else { Self::Failed(error, proxy) }
     }
 
-    /// What went wrong, without the URL.
+    /// Describes the error without the URL.
     pub fn explain(self) -> String {
         match self {
             Self::NotPublic => NotPublic.to_string(),
@@ -237,14 +238,14 @@ impl Failure {
     }
 }
 
-/// What an answer that cannot be read means on a connection that was used before.
+/// Describes an unreadable response on a reused connection.
 fn stray_bytes(reason: &str) -> String {
     format!(
         "the server sent bytes after its answer on a reused connection: {reason}; the next requests use new ones"
     )
 }
 
-/// `words` and the proxy that was on the way.
+/// Adds the proxy that was used to `words`.
 pub fn through(words: String, proxy: Option<&NamedProxy>) -> String {
     match proxy {
         Some(proxy) => format!("{words} (through {proxy})"),
@@ -252,7 +253,8 @@ pub fn through(words: String, proxy: Option<&NamedProxy>) -> String {
     }
 }
 
-/// Whether the head of `response` announces a body where there is none: what sends such a head sends the body too.
+/// True if the header of `response` announces a body where none is allowed. A host that sends such a header
+/// also sends the body.
 fn announces_stray_body(response: &Response) -> bool {
     let has_none = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let (headers, is_old) = (response.headers(), response.version() < Version::HTTP_2);
@@ -260,7 +262,7 @@ fn announces_stray_body(response: &Response) -> bool {
     has_none && is_old && (headers.contains_key(TRANSFER_ENCODING) || is_long())
 }
 
-/// Whether the connection ended where an answer should have begun.
+/// True if the connection ended where a response should have started.
 fn is_broken(error: &reqwest::Error) -> bool {
     if error.is_timeout() || error.is_connect() {
         return false;
@@ -277,11 +279,12 @@ fn is_broken(error: &reqwest::Error) -> bool {
     cause(error).is_some_and(is_cut) || cause(error).is_some_and(is_lost)
 }
 
-/// Notes each new connection in [`HAS_CONNECTED`]. The request that needs one makes it in its own task.
+/// Records each new connection in [`HAS_CONNECTED`]. A connection is opened in the task of the request that
+/// needs it.
 #[derive(Clone)]
 pub(super) struct Noticing;
 
-/// A connector with [`Noticing`] around it.
+/// A connector wrapped by [`Noticing`].
 #[derive(Clone)]
 pub(super) struct Noticed<S>(S);
 
@@ -303,7 +306,7 @@ impl<R, S: Service<R>> Service<R> for Noticed<S> {
     }
 
     fn call(&mut self, target: R) -> S::Future {
-        // Outside of a pool nobody asks.
+        // Outside of a pool, the value is not used.
         HAS_CONNECTED.try_with(|noted| noted.set(true)).ok();
         self.0.call(target)
     }
@@ -320,7 +323,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that keeps connections open, and how many there were.
+    /// A server that keeps connections open, and the number of its connections.
     async fn server() -> (SocketAddr, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -354,7 +357,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_used_again_until_they_are_too_old() {
-        // The first one is not: nothing is known of the host yet.
+        // The first connection is not reused, because nothing is known about the host yet.
         assert_eq!(connections(AGE_MAX).await, 2);
         assert_eq!(connections(Duration::ZERO).await, 3);
     }

@@ -1,6 +1,7 @@
-//! Which proxy a request goes through: one decision, which is both used and shown.
+//! Selects the proxy for a request. The same decision is used for requests and shown to the operator.
 //!
-//! Never one to this machine itself: a proxy elsewhere would get the secrets of a URL and lead to itself.
+//! Requests to this machine never use a proxy: a proxy elsewhere would receive the secrets of the URL and
+//! connect to itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,25 +11,25 @@ use reqwest::Url;
 
 use super::networks::is_this_machine;
 
-/// What a sink's own key is called in messages.
+/// The name of a sink's proxy key in messages.
 const OWN_KEY: &str = "proxy";
 
-/// Longer values of variables are cut in messages.
+/// Longer values of variables are cut off in messages.
 const SHOWN_MAX: usize = 100;
 
-/// Which proxy there is.
+/// Where the proxy setting comes from.
 #[derive(Clone, Default)]
 pub enum Via {
-    /// The one that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name, if any.
+    /// The proxy from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, if any.
     #[default]
     Environment,
-    /// None.
+    /// No proxy.
     Nothing,
-    /// The one of the sink's own key; its user name and password are in the URL.
+    /// The proxy from the sink's own key. The URL contains its user name and password.
     Proxy(Url),
 }
 
-/// A proxy that is used. Shows its address without its password, and where it was set.
+/// A proxy in use. Displays its address without the password, and where it was set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NamedProxy {
     url: Url,
@@ -36,12 +37,12 @@ pub struct NamedProxy {
 }
 
 impl NamedProxy {
-    /// The variable or the key that names it.
+    /// The variable or key that names it.
     pub fn origin(&self) -> &'static str {
         self.origin
     }
 
-    /// With its user name and password.
+    /// The URL with user name and password.
     pub(super) fn expose(&self) -> &Url {
         &self.url
     }
@@ -53,7 +54,7 @@ impl fmt::Display for NamedProxy {
     }
 }
 
-/// The decision for every URL.
+/// The rule that selects the proxy for every URL.
 #[derive(Clone)]
 pub(super) enum Rules {
     Nothing,
@@ -73,10 +74,10 @@ impl Rules {
         }
     }
 
-    /// The proxy on the way to `url`.
+    /// The proxy for `url`.
     ///
     /// # Errors
-    /// Names the variable that cannot be used, and what to do about it.
+    /// Names the invalid variable, with a hint.
     pub(super) fn proxy_to(&self, url: &Url) -> Result<Option<NamedProxy>, String> {
         match self {
             Self::Nothing => Ok(None),
@@ -86,15 +87,15 @@ impl Rules {
     }
 }
 
-/// The proxy on the way to `url`.
+/// The proxy for `url`.
 ///
 /// # Errors
-/// Names the variable that cannot be used, and what to do about it.
+/// Names the invalid variable, with a hint.
 pub fn proxy_to(url: &Url, via: &Via) -> Result<Option<NamedProxy>, String> {
     Rules::of(via).proxy_to(url)
 }
 
-/// The variables that are set.
+/// The proxy variables of the environment.
 pub(super) struct Variables {
     http: Option<Variable>,
     https: Option<Variable>,
@@ -144,7 +145,7 @@ impl Variables {
     }
 }
 
-/// The address of a proxy, which may lack its scheme; else what is wrong with it.
+/// Parses the address of a proxy, in which the scheme is optional. The error describes what is invalid.
 fn parse(value: &str) -> Result<Url, &'static str> {
     const SHAPE: &str = "which is not the address of a proxy";
     let value = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
@@ -154,12 +155,12 @@ fn parse(value: &str) -> Result<Url, &'static str> {
         scheme if scheme.starts_with("socks") => return Err("a SOCKS proxy, which is not supported"),
         _ => return Err("whose scheme is not supported"),
     }
-    // A password with an unencoded `/` ends up in the path, and a part of it in the host.
+    // A password with an unencoded `/` is parsed as a path, and a part of it as the host.
     let is_split = url.path().contains('@') || url.query().is_some() || url.fragment().is_some();
     if is_split { Err(SHAPE) } else { Ok(url) }
 }
 
-/// The value of a variable without user name and password, however it is written.
+/// The value of a variable without user name and password, even if it is malformed.
 fn shown(value: &str) -> String {
     let (scheme, rest) = value.split_once("://").map_or(("", value), |(scheme, rest)| (scheme, rest));
     let rest = rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("***@{host}"));

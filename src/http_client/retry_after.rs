@@ -1,4 +1,4 @@
-//! Times in the headers of an answer: `Retry-After` and `Date`.
+//! Times in response headers: `Retry-After` and `Date`.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,18 +6,18 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
-/// The longest a `Retry-After` is obeyed: a typo at the other end must not silence us for a day.
+/// The longest accepted `Retry-After`, so that an error of the other side cannot stop requests for a day.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
-/// `Retry-After` in seconds, whose fractions are rounded up, or as a date; at most an hour. What cannot be read,
-/// a negative number included, counts as not sent.
+/// `Retry-After` as a date or in seconds, with fractions rounded up; at most an hour. Unreadable values and
+/// negative numbers are ignored.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let texts = headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
     let delay = texts.map(str::trim).find_map(|text| seconds(text).or_else(|| until(text)));
     delay.map(|delay| delay.min(RETRY_AFTER_MAX))
 }
 
-/// `Date`: the other end's clock, in Unix milliseconds.
+/// `Date`: the clock of the other side, in Unix milliseconds.
 pub fn date_ms(headers: &HeaderMap) -> Option<i64> {
     let at = date(headers.get(DATE)?.to_str().ok()?.trim())?;
     Some(Timestamp::try_from(at).ok()?.as_millisecond())
@@ -33,7 +33,8 @@ fn until(text: &str) -> Option<Duration> {
     Some(date(text)?.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// The three forms of RFC 9110, 5.6.7, and the dates of mails, whose zone some servers write as `+0000`.
+/// Parses the three formats of RFC 9110, 5.6.7, and the date format of e-mail, in which some servers write
+/// the zone as `+0000`.
 fn date(text: &str) -> Option<SystemTime> {
     let of_mail = || rfc2822::DateTimeParser::new().parse_timestamp(text).ok().map(SystemTime::from);
     httpdate::parse_http_date(text).ok().or_else(of_mail)

@@ -1,4 +1,4 @@
-//! Why a host gave no answer, in words that say what to do: one table for receivers, portals and authorization
+//! Describes why a host did not respond, with a hint: one table for receivers, portals and authorization
 //! servers.
 
 use jiff::Timestamp;
@@ -7,43 +7,43 @@ use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 use super::{Failure, NamedProxy, cause, explain, through};
 
-/// Long enough for what TLS says of itself, in characters.
+/// The maximum length of the TLS library's own text, in characters.
 const WORDS_MAX: usize = 200;
 
-/// Who was called: the advice names other keys and other people for each.
+/// The kind of host. Each has its own hint, with its own keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Peer {
-    /// What a webhook sink posts to.
+    /// The receiver of a webhook sink.
     Receiver,
     /// A Bitrix24 portal.
     Portal,
-    /// What hands out its tokens.
+    /// The server that issues its tokens.
     AuthorizationServer,
 }
 
-/// What stands in the way.
+/// The cause of the failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Obstacle {
-    /// The host is out of reach, or the connection broke.
+    /// The host is unreachable, or the connection broke.
     Network,
-    /// What is configured on this machine leads nowhere.
+    /// A setting on this machine is wrong.
     Setting,
-    /// A proxy on the way refused us.
+    /// A proxy has refused the request.
     Proxy,
-    /// TLS could not be agreed on.
+    /// The TLS handshake failed.
     Tls,
-    /// The host's certificate is not accepted.
+    /// The host's certificate is not trusted.
     Certificate,
 }
 
-/// See the top of this file.
+/// The reason why a host did not respond, with a hint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trouble {
-    /// What stands in the way.
+    /// The cause of the failure.
     pub obstacle: Obstacle,
-    /// What happened.
+    /// A description of the failure.
     pub what: String,
-    /// What a person can do; empty when it may pass by itself.
+    /// A hint for the operator; empty if the failure may be temporary.
     pub advice: String,
 }
 
@@ -52,14 +52,14 @@ impl Trouble {
         Self { obstacle, what: what.into(), advice: advice.into() }
     }
 
-    /// Both in one sentence.
+    /// Joins the description and the hint into one sentence.
     pub fn sentence(self) -> String {
         let Self { what, advice, .. } = self;
         if advice.is_empty() { what } else { format!("{what}: {advice}") }
     }
 }
 
-/// Why `peer` gave no answer. The words name neither a URL nor the host.
+/// Describes why `peer` did not respond. The text contains neither a URL nor the host.
 pub fn trouble(failure: Failure, peer: Peer) -> Trouble {
     let (error, proxy) = match failure {
         Failure::Proxy(reason) => {
@@ -75,7 +75,7 @@ pub fn trouble(failure: Failure, peer: Peer) -> Trouble {
     let known = known.or_else(|| of_tunnel(&error, peer, proxy.as_ref()));
     let trouble = known.unwrap_or_else(|| Trouble::new(Obstacle::Network, explain(error), ""));
     let Trouble { obstacle, what, advice } = trouble;
-    // Behind the sentence.
+    // The hint follows the sentence.
     if advice.is_empty() {
         Trouble { obstacle, what: through(what, proxy.as_ref()), advice }
     } else {
@@ -152,7 +152,7 @@ fn of_certificate(error: &CertificateError, peer: Peer) -> (String, String) {
     };
     let whose = peer.word();
     match error {
-        // A signature is bad where another authority has the name of a known one.
+        // The signature is invalid if another authority has the same name as a trusted one.
         UnknownIssuer | BadSignature => (
             "its certificate is not from a known authority".to_owned(),
             format!("{}, or have the {whose} send the intermediate certificates", peer.trusted_by()),
@@ -172,7 +172,7 @@ fn of_certificate(error: &CertificateError, peer: Peer) -> (String, String) {
             "correct the host of the address, or the certificate".to_owned(),
         ),
         Revoked => ("its certificate was revoked".to_owned(), format!("renew it at the {whose}")),
-        // It has no name of its own there.
+        // The library does not export this variant.
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
             "it shows an authority's certificate as its own".to_owned(),
             "give it one that is made for its name (with openssl: `-addext basicConstraints=critical,CA:FALSE`)"
@@ -194,7 +194,7 @@ fn set_clock(whose: &str) -> String {
     )
 }
 
-/// Both times, so that whoever reads them sees which one is wrong.
+/// Shows both times, so that the reader can see which one is wrong.
 fn clocks(bound: &str, valid: UnixTime, now: UnixTime) -> String {
     let [valid, now] = [valid, now].map(|time| {
         let second =
@@ -221,7 +221,7 @@ fn of_alert(alert: AlertDescription, peer: Peer) -> Trouble {
             format!("it does not accept our certificate ({})", alert_name(alert)),
             peer.client_certificate().to_owned(),
         ),
-        // What TLS 1.2 says when a certificate of ours is missing, among other things.
+        // TLS 1.2 reports this for a missing client certificate, among other things.
         AlertDescription::HandshakeFailure => (
             "it has ended the handshake".to_owned(),
             format!(
@@ -241,7 +241,7 @@ fn alert_name(alert: AlertDescription) -> String {
     format!("alert {}", u8::from(alert))
 }
 
-/// What the library says of a proxy that leads nowhere, in our words; it has no type for that.
+/// Translates the library's message for a proxy that cannot be reached, because it has no error type.
 fn of_tunnel(error: &reqwest::Error, peer: Peer, proxy: Option<&NamedProxy>) -> Option<Trouble> {
     let origin = proxy.map_or("proxy", NamedProxy::origin);
     let mut cause: Option<&dyn std::error::Error> = Some(error);

@@ -1,32 +1,32 @@
-//! What a caller does after a refusal: PORTAL.md section 6 as a table.
+//! The reaction to a refusal: PORTAL.md section 6 as a table.
 
 use std::time::Duration;
 
-/// What the caller does next. Matched on by the relay's pace and by the commands.
+/// What the caller does next. The relay's poll pace and the commands match on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
-    /// The same call again, after a growing delay.
+    /// Make the same call again, with backoff.
     Retry,
-    /// As [`Class::Retry`], but when it keeps coming, as [`Class::Operator`].
+    /// Like [`Class::Retry`], but if the error persists, like [`Class::Operator`].
     RetryBounded,
-    /// Slow the whole portal down, then the same call again.
+    /// Slow down all calls to the portal, then make the same call again.
     Rate,
-    /// Wait until the portal's operating time for this method has run down.
+    /// Wait until the portal's operating time for this method has expired.
     OpWait,
-    /// Refresh the token once, then the same call once; impossible with a webhook.
+    /// Refresh the token once, then make the same call once; impossible with a webhook.
     Refresh,
-    /// Ask for the subscription again once, then the same call; when it keeps coming, as [`Class::Operator`].
+    /// Subscribe again once, then make the same call. If the error persists, like [`Class::Operator`].
     Unsubscribed,
-    /// A person must act: leave the source alone but for slow probes.
+    /// The operator must act: only probe the source slowly.
     Operator,
-    /// The request itself is wrong: this program or its version does not fit the portal.
+    /// The request itself is wrong: this version of the program does not fit the portal.
     Bug,
-    /// The answer is over our size cap: ask for fewer events.
+    /// The response exceeds our size limit: request fewer events.
     TooLarge,
 }
 
 impl Class {
-    /// Its name, for counting.
+    /// Its name in metrics.
     pub fn word(self) -> &'static str {
         match self {
             Self::Retry | Self::RetryBounded => "retry",
@@ -41,63 +41,64 @@ impl Class {
     }
 }
 
-/// A class, and what goes with it when a person has to act.
+/// A class, with the probe delay and the hint for the operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Verdict {
     /// What the caller does next.
     pub class: Class,
-    /// How soon the first slow probe looks whether it has healed.
+    /// The delay before the first slow probe.
     pub probe: Duration,
-    /// What a person can do; empty when nobody needs to.
+    /// The hint for the operator; empty if no action is required.
     pub cure: Cure,
 }
 
 impl Verdict {
-    /// `class` with the ordinary probe.
+    /// `class` with the usual probe delay.
     pub const fn new(class: Class, cure: Cure) -> Self {
         Self { class, probe: PROBE, cure }
     }
 
-    /// The same for what did not come from a portal: at a boot or in maintenance it is often over within seconds.
+    /// `class` with a short probe delay, for a response that did not come from a portal. At boot or during
+    /// maintenance, such an error is often over within seconds.
     pub const fn soon(class: Class, cure: Cure) -> Self {
         Self { class, probe: PROBE_SOON, cure }
     }
 }
 
-/// What a person can do, in the words for either kind of credential.
+/// The hint for the operator, for either kind of credential.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cure {
-    /// To whom has an incoming webhook.
+    /// The hint for an incoming webhook.
     pub webhook: &'static str,
-    /// To whom has an OAuth application.
+    /// The hint for an OAuth application.
     pub oauth: &'static str,
 }
 
 impl Cure {
-    /// Nobody needs to do anything.
+    /// No action is required.
     pub const NONE: Self = Self::same("");
 
-    /// The same for both.
+    /// The same hint for both credentials.
     pub const fn same(text: &'static str) -> Self {
         Self { webhook: text, oauth: text }
     }
 }
 
-/// When nothing else is said: after a minute.
+/// The usual probe delay.
 const PROBE: Duration = minutes(1);
 
-/// Where no portal has answered.
+/// The probe delay if no portal has answered.
 const PROBE_SOON: Duration = Duration::from_secs(5);
 
 const fn minutes(count: u64) -> Duration {
     Duration::from_secs(60 * count)
 }
 
-/// One row of a table: an error code in upper case, its class, the minutes to the first probe, the cure.
+/// One row of a table: an error code in upper case, its class, the minutes until the first probe, the hint.
 pub struct Row(pub &'static str, pub Class, pub u64, pub Cure);
 
 impl Row {
-    /// The row of `code`, in whatever letter case.
+    /// The row of `code`, in any letter case.
     pub fn find(rows: &[Self], code: &str) -> Option<Verdict> {
         let Self(_, class, probe, cure) = rows.iter().find(|row| row.0.eq_ignore_ascii_case(code))?;
         Some(Verdict { class: *class, probe: minutes(*probe), cure: *cure })
@@ -135,7 +136,7 @@ const OLD_PORTAL: Cure = Cure::same("the portal is too old for event queues (`im
 const BROKEN: Cure = Cure::same("the portal is broken: ask its administrator");
 const BOT_KEYS: Cure = Cure::same("complete the bot's keys: `bot_id`, and with a webhook `bot_token`");
 
-/// Every code of PORTAL.md section 6 that needs no rule of its own.
+/// Every code of PORTAL.md section 6 that needs no special rule.
 #[rustfmt::skip]
 const CODES: &[Row] = &[
     Row("QUERY_LIMIT_EXCEEDED", Class::Rate, 1, NONE),
@@ -187,12 +188,12 @@ const CODES: &[Row] = &[
     Row("AUTH_ERROR", Class::Operator, 1, AUTHORISE),
 ];
 
-/// The verdict on an error answer.
+/// The verdict on an error response.
 ///
-/// Decided by `code` in any letter case, then by the HTTP `status`; `description` only where a row of
-/// the table names it. `has_sessid` tells of a `sessid` key in the body.
+/// It depends on `code` in any letter case, then on the HTTP `status`, and on `description` only where a row
+/// of the table names it. `has_sessid` means that the body has a `sessid` key.
 pub fn of_error(code: &str, status: u16, description: &str, has_sessid: bool) -> Verdict {
-    // A browser session's check answered: the request carried what it must not carry.
+    // The check of a browser session has failed, so the request contained parameters of such a session.
     let is_session_check = has_sessid
         && ["ACCESS_DENIED", "SESSION_FAILED"].iter().any(|session| session.eq_ignore_ascii_case(code));
     if is_session_check || (code == "100" && description.contains("parameter {")) {
@@ -204,10 +205,10 @@ pub fn of_error(code: &str, status: u16, description: &str, has_sessid: bool) ->
     })
 }
 
-/// The verdict on an answer without a usable JSON body, by its HTTP status.
+/// The verdict on a response without a usable JSON body, by its HTTP status.
 pub fn of_status(status: u16) -> Verdict {
     let (class, cure) = match status {
-        // A gateway that is overwhelmed is treated as if it had named the limit.
+        // An overloaded gateway is treated as if it had reported the rate limit.
         429 | 503 => (Class::Rate, ""),
         500..=599 | 408 => (Class::Retry, ""),
         300..=399 => (

@@ -1,4 +1,5 @@
-//! The door for `fuzz/`: what holds of every answer that a portal, or something in its place, may give.
+//! Entry points for `fuzz/`: properties that hold for every response of a portal, or of another server in its
+//! place.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,10 +22,10 @@ use crate::portal::site::Site;
 const METHOD: &str = "im.v2.Event.get";
 const LIMIT: u16 = 1000;
 
-/// Takes `bytes` for the answer to a poll; the events of an accepted one.
+/// Checks the properties for `bytes` as the response to a poll. Returns the events if it is accepted.
 ///
 /// # Panics
-/// When a promise is broken.
+/// If a property does not hold.
 pub fn answer(bytes: &[u8]) -> Vec<Event> {
     let Some(answer) = Answer::read(bytes) else { return Vec::new() };
     let is_success = answer.status.is_success();
@@ -40,7 +41,7 @@ pub fn answer(bytes: &[u8]) -> Vec<Event> {
     }
 }
 
-/// One caller for all answers, whose secret is the mark.
+/// One caller for all responses; its secret is the mark.
 fn caller() -> &'static Caller {
     struct Forgetful;
     #[async_trait]
@@ -80,7 +81,8 @@ fn accepted(page: Dated<Page>) -> Vec<Event> {
     batch.events
 }
 
-/// An event that is rendered and read again is the same, byte for byte, but for line breaks between its tokens.
+/// An event that is rendered and parsed again is the same, byte for byte, except for line breaks between its
+/// tokens.
 fn assert_line_says_the_same(event: &Event) {
     #[derive(Deserialize)]
     struct Line<'a> {
@@ -99,7 +101,7 @@ fn assert_line_says_the_same(event: &Event) {
     assert_eq!((line.id, &line.kind), (event.queue.stable_id(event.id).as_str(), &event.kind));
     assert_eq!(line.date.get(), event.date.get().replace(['\n', '\r'], " "));
     assert_eq!(line.data.get(), event.data.get().replace(['\n', '\r'], " "));
-    // The portal's own words for an item stand in the line, so it can be read as one.
+    // The line contains the portal's own JSON of an event, so it can be parsed as such.
     let items: Items = read(format!("[{}]", String::from_utf8_lossy(&bytes)).as_bytes());
     assert_eq!(items.0.iter().map(|item| item.id).collect::<Vec<_>>(), [event.id]);
 }

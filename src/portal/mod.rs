@@ -1,12 +1,17 @@
-//! All that is spoken to Bitrix24: one call, what its answer means, and the queue behind it.
+//! The client for Bitrix24: one call, the classification of its response, and the event queue on top of it.
 //!
-//! Reading order: [`upstream`](Upstream) is what the relay asks for, [`queue`](EventQueue) answers it, `call` carries one request, `answer`
-//! knows the wire's shapes, `odd` (by `scan`) pages with an event that cannot be read, `unreadable` answers without JSON, `class` turns every
-//! refusal and symptom into what the caller does next, `intermediary` names what answered instead of a portal.
-//! `site` and `budget` are what all sources of one portal share, `grant` is what all users of one
-//! OAuth login share; `authorization` and `tokens` are behind it. `memory` outlives the process.
-//! `account`, `handlers` and `bots` are what the commands ask beside the queue; `lenient` reads it, and `tries` says how
-//! often they ask.
+//! Reading order:
+//! - [`upstream`](Upstream) is the interface that the relay uses, and [`queue`](EventQueue) implements it.
+//! - `call` makes one request, and `answer` parses the response.
+//! - `odd` parses a page with an unreadable event, with the help of `scan`. `unreadable` handles responses
+//!   without JSON.
+//! - `class` maps every refusal and symptom to the next action of the caller, and `intermediary` describes
+//!   responses that do not come from a portal.
+//! - `site` and `budget` are shared by all sources of one portal, `grant` by all users of one OAuth login.
+//!   `authorization` and `tokens` belong to `grant`.
+//! - `memory` stores values across restarts.
+//! - `account`, `handlers` and `bots` are calls for the commands. `lenient` parses their responses, and
+//!   `tries` limits their retries.
 
 mod answer;
 mod call;

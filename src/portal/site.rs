@@ -1,8 +1,8 @@
-//! One portal as all its sources share it: where it lives now, and how much it may be asked.
+//! One portal, shared by all its sources: its current address and its rate limit.
 //!
-//! A cloud portal that was renamed sends its callers on (PORTAL.md 1.5). The new address is followed only where
-//! nothing but the host differs and the vendor or a person vouches for it ([`Site::may_be_at`]), and remembered
-//! once the portal has answered there.
+//! A cloud portal that was renamed redirects its callers (PORTAL.md 1.5). The relay follows the redirect only
+//! if nothing but the host differs, and the vendor's cloud or the operator confirms the new host
+//! ([`Site::may_be_at`]). It stores the new address once the portal has answered there.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,9 +15,9 @@ use crate::portal::limits::budget::{Budget, Purpose};
 use crate::portal::memory::Memory;
 use crate::portal::oauth::vendor::is_cloud_portal;
 
-/// See the top of this file.
+/// The state of one portal, shared by all its sources.
 pub struct Site {
-    /// The address in the configuration: what the portal is known by, whatever it is called now.
+    /// The address in the configuration, which identifies the portal even after a move.
     address: SecretUrl,
     config: PortalConfig,
     budget: Budget,
@@ -25,36 +25,36 @@ pub struct Site {
     memory: Arc<dyn Memory>,
 }
 
-/// Where the portal lives now.
+/// The portal's current address.
 struct Home {
-    /// Scheme, host and port alone: the rest of an address may be a secret.
+    /// Only scheme, host and port, because the rest of an address may be a secret.
     origin: Url,
-    /// What answers there may not be the portal: the configured address is asked again.
+    /// The server at this address may not be the portal, so the configured address is called again.
     is_doubted: bool,
 }
 
-/// Where an answer sends a call.
+/// The target of a redirect.
 pub enum Redirect {
-    /// To the same portal at another host: the same call goes there.
+    /// The same portal at another host: the call is repeated there.
     Followed(Url),
-    /// The same, but nobody vouches for that host.
+    /// The same, but the host is not confirmed.
     Refused(Url),
-    /// To something else than the call.
+    /// Not the target of the call.
     Other,
 }
 
 impl Site {
-    /// The portal at `address`, of which `config` tells more.
+    /// Opens the portal at `address` with the settings in `config`.
     ///
     /// # Errors
-    /// Says why its remembered address cannot be read.
+    /// Describes why its stored address cannot be read.
     pub async fn open(
         address: &SecretUrl,
         config: PortalConfig,
         memory: Arc<dyn Memory>,
     ) -> Result<Self, String> {
         let remembered = memory.recall(&home_key(&address.authority())).await?;
-        // What is no address any more is as good as forgotten: the portal will send us on again.
+        // An invalid stored address is ignored: the portal will redirect us again.
         let remembered: Option<Url> = remembered.and_then(|home| home.parse().ok());
         let origin = origin_of(address.expose());
         let home = Mutex::new(Home { origin: origin.clone(), is_doubted: false });
@@ -74,18 +74,19 @@ impl Site {
         Ok(site)
     }
 
-    /// Whether it is the portal at `address` with `config`; what of the address may be a secret does not matter.
+    /// True if it is the portal at `address` with `config`. Secret parts of the address are ignored.
     pub fn is_at(&self, address: &SecretUrl, config: &PortalConfig) -> bool {
         self.config == *config && origin_of(self.address.expose()) == origin_of(address.expose())
     }
 
-    /// Where it is called instead of the configured address.
+    /// The host that is called instead of the configured one.
     pub fn moved_to(&self) -> Option<String> {
         let home = self.home();
         (home.origin != origin_of(self.address.expose())).then(|| home.origin.authority().to_owned())
     }
 
-    /// Tells of a portal that is called elsewhere, and remembers it: the configuration may have said so.
+    /// Logs that a portal is called at another address, and stores this address, because it may come from the
+    /// configuration.
     pub async fn tell_move(&self) {
         let Some(moved_to) = self.moved_to() else { return };
         let portal = self.address.authority();
@@ -103,7 +104,7 @@ impl Site {
         }
     }
 
-    /// Remembers what the user is called whose queue `source` reads, for people to see.
+    /// Stores the name of the user whose queue `source` reads, to show it to people.
     pub async fn remember_user(&self, source: &str, name: &str) {
         let key = format!("user/{source}");
         if self.memory.recall(&key).await.is_ok_and(|known| known.is_none_or(|known| known != name))
@@ -113,8 +114,9 @@ impl Site {
         }
     }
 
-    /// Whether the portal may be at `url`: a cloud portal anywhere in the vendor's cloud, by https; every portal where
-    /// the configuration says; one on this machine on this machine.
+    /// Whether the portal may be at `url`. A cloud portal may be anywhere in the vendor's cloud, with HTTPS.
+    /// Any portal may be where the configuration says. A portal on this machine may be anywhere on this
+    /// machine.
     fn may_be_at(&self, url: &Url) -> bool {
         let address = self.address.expose();
         if url.authority() == address.authority() || is_this_machine(address) && is_this_machine(url) {
@@ -125,8 +127,8 @@ impl Site {
         are_secure && (is_named || is_cloud_portal(address) && is_cloud_portal(url))
     }
 
-    /// Where a call to `called` goes that the portal has sent to `location`. Whether it is the same portal, its
-    /// answer will tell.
+    /// The target of a call to `called` that the portal has redirected to `location`. Its response shows
+    /// whether it is the same portal.
     pub fn redirect(&self, called: &Url, location: &str) -> Redirect {
         match moved(called, location) {
             Some(target) if self.may_be_at(&target) => Redirect::Followed(target),
@@ -135,7 +137,7 @@ impl Site {
         }
     }
 
-    /// What a person can do when the portal is not called at `host`.
+    /// The hint for a portal that is not called at `host`.
     pub fn hint(&self, host: &str) -> String {
         let portal = self.address.authority();
         if self.address.expose().scheme() == "https" {
@@ -155,12 +157,12 @@ impl Site {
         warn!(portal, refused, named_by, hint, "an address of the portal is not used: nobody vouches for it");
     }
 
-    /// What it is known by.
+    /// The address that identifies it.
     pub fn address(&self) -> &SecretUrl {
         &self.address
     }
 
-    /// The least time between two polls of all sources together; `None` when there is no limit.
+    /// The shortest time between two polls, across all sources; `None` if there is no limit.
     pub fn poll_interval(&self) -> Option<std::time::Duration> {
         self.budget.poll_interval()
     }
@@ -170,30 +172,30 @@ impl Site {
         self.budget.admit(purpose).await;
     }
 
-    /// How many turns were taken so far.
+    /// The number of turns taken so far.
     pub fn turns(&self) -> u64 {
         self.budget.turns()
     }
 
-    /// It has refused a call for the rate.
+    /// Records that the portal has refused a call for its rate.
     pub fn refused_for_rate(&self) {
         self.budget.refused();
     }
 
-    /// `url`, which has the configured host, where the portal lives now.
+    /// Replaces the configured host in `url` with the portal's current host.
     pub fn locate(&self, url: Url) -> Url {
         let home = self.home();
         if home.is_doubted { url } else { with_host_of(url, &home.origin) }
     }
 
-    /// Nobody answers at the new address, or not as our portal does. The old one knows better, if anybody
-    /// does.
+    /// Records that the new address does not answer, or not like our portal. The old address may redirect us
+    /// to a newer one.
     pub fn doubt_home(&self) {
         self.home().is_doubted = true;
     }
 
-    /// The portal has answered at `url`, or its authorization server names it: it lives at that host, for all its
-    /// sources, until it moves again. Unless nobody vouches for that host.
+    /// Records that the portal has answered at `url`, or that its authorization server names it. All its
+    /// sources then use that host until it moves again, unless the host is not confirmed.
     pub async fn settle(&self, url: &Url) {
         if !self.may_be_at(url) {
             self.warn_of_stranger("the authorization server", url);
@@ -217,7 +219,7 @@ impl Site {
         self.remember(&portal, &home).await;
     }
 
-    /// Whether the next good answer tells where the portal lives.
+    /// True if the next good response confirms the portal's address.
     pub fn is_home_doubted(&self) -> bool {
         self.home().is_doubted
     }
@@ -228,7 +230,7 @@ impl Site {
 }
 
 impl Home {
-    /// Moves in at `origin`; says whether it was the home already.
+    /// Sets `origin` as the current address. Returns whether it already was.
     fn enter(&mut self, origin: &Url) -> bool {
         self.is_doubted = false;
         let is_known = self.origin == *origin;
@@ -237,7 +239,7 @@ impl Home {
     }
 }
 
-/// Under which key the new address of the portal once at `authority` is kept.
+/// The storage key for the new address of the portal that is configured as `authority`.
 pub fn home_key(authority: &str) -> String {
     format!("home/{authority}")
 }
@@ -250,7 +252,7 @@ fn origin_of(url: &Url) -> Url {
 }
 
 fn with_host_of(mut url: Url, other: &Url) -> Url {
-    // Both are http or https, so neither can refuse a host or a port.
+    // Both are http or https, so setting the host or the port cannot fail.
     let set = url.set_host(other.host_str()).is_ok() && url.set_port(other.port()).is_ok();
     debug_assert!(set, "http URLs take any host and port");
     url
@@ -261,7 +263,7 @@ fn with_authority(origin: &Url, authority: &str) -> Option<Url> {
     format!("{}://{authority}/", origin.scheme()).parse().ok()
 }
 
-/// The target of a redirect that is `called` with nothing but another host.
+/// The target of a redirect, if it differs from `called` only in its host.
 fn moved(called: &Url, location: &str) -> Option<Url> {
     let target = called.join(location).ok()?;
     let is_elsewhere = (target.host(), target.port()) != (called.host(), called.port());
@@ -294,7 +296,7 @@ mod tests {
         Site::open(&SecretUrl::parse(address).unwrap(), config, memory).await.unwrap()
     }
 
-    /// What becomes of a redirect of `CALL` at `host` to `location`: `followed`, `refused` or `other`.
+    /// The outcome of a redirect of `CALL` at `host` to `location`: `followed`, `refused` or `other`.
     async fn outcome(host: &str, moved_to: Option<&str>, location: &str) -> &'static str {
         let site = open(host, moved_to, Arc::new(NoMemory)).await;
         let called = format!("{host}{CALL}").parse().unwrap();

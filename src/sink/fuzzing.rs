@@ -1,5 +1,5 @@
-//! The door for `fuzz/`: what holds of every file that a crash, a power cut or somebody else may have left,
-//! and of every answer that a receiver may give.
+//! Entry points for `fuzz/`: properties that hold for every file after a crash, a power failure or a change
+//! by another program, and for every response of a receiver.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -16,10 +16,10 @@ use crate::sink::file::tail::{cut_torn, repair};
 
 pub use crate::sink::webhook::fuzzing::answer;
 
-/// Takes `bytes` for the file of a sink.
+/// Checks the properties for `bytes` as the file of a sink.
 ///
 /// # Panics
-/// When a promise is broken, or the disk does not work.
+/// If a property does not hold, or the disk fails.
 pub fn tail(bytes: &[u8]) {
     thread_local! {
         static FILE: RefCell<Option<File>> = const { RefCell::new(None) };
@@ -62,7 +62,7 @@ fn content(file: &File) -> Vec<u8> {
 fn search(file: &File, bytes: &[u8]) {
     let queue = Queue::new("support", "portal.example/user/12");
     let prefix = format!("{{\"id\":\"{}", queue.stable_prefix());
-    // A file that is compressed, or pretends to be, may be broken.
+    // A compressed file, or one with the start of a compressed file, may be damaged.
     let Ok(unmarked) = lines_beyond(file, &queue, None) else { return };
     if bytes.starts_with(b"\x1f\x8b") || bytes.starts_with(b"\x28\xb5\x2f\xfd") {
         return;
@@ -90,7 +90,8 @@ fn id_of(rest: &[u8]) -> Option<crate::event::EventId> {
     crate::event::EventId::try_new(std::str::from_utf8(digits).ok()?.parse().ok()?)
 }
 
-/// All that is left was there, in its place, and what is gone begins as our lines do.
+/// Checks that all remaining lines are unchanged and in order, and that each removed line began like one of
+/// ours.
 fn assert_keeps_all_but_torn_lines(before: &[u8], after: &[u8]) {
     if after.len() > before.len() {
         assert_eq!(after, [before, b"\n"].concat(), "a line is ended, and no more");

@@ -1,4 +1,4 @@
-//! Whether a sink can be reached, found out without giving it an event or creating anything.
+//! Checks whether a sink can be reached, without sending an event or creating anything.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -10,13 +10,13 @@ use crate::config::{SinkConfig, TargetConfig};
 use crate::sink::file::place::{self, folder_of, follow};
 use crate::sink::webhook;
 
-/// Whoever asks is a person who waits.
+/// Short, because the operator waits for the result.
 const TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
-/// Tries to reach the sink that `sink` describes; returns what was seen.
+/// Tries to reach the sink that `sink` describes, and describes the result.
 ///
 /// # Errors
-/// A text that says what stands in the way, without secrets.
+/// Describes the problem, without secrets.
 pub async fn reach(sink: &SinkConfig) -> Result<String, String> {
     match &sink.target {
         TargetConfig::Stdout(_) => Ok("standard output is always there".to_owned()),
@@ -35,17 +35,17 @@ pub async fn reach(sink: &SinkConfig) -> Result<String, String> {
     }
 }
 
-/// What the operator should know of a sink that can be reached: other users who can get at its file.
+/// Warnings about a sink that can be reached: other users with access to its file.
 pub async fn cautions(sink: &SinkConfig) -> Vec<String> {
     let TargetConfig::File(file) = &sink.target else { return Vec::new() };
     let path = file.path.clone();
     blocking::run(move || place::cautions(&path)).await
 }
 
-/// The proxy on the way to the sink, in words.
+/// Describes the proxy that is used for the sink.
 ///
 /// # Errors
-/// Names a variable of the environment that cannot be used, and what to do about it.
+/// Names the invalid environment variable, with a hint.
 pub fn proxy_to(sink: &SinkConfig) -> Result<Option<String>, String> {
     match &sink.target {
         TargetConfig::Stdout(_) | TargetConfig::File(_) => Ok(None),
@@ -77,7 +77,7 @@ fn reach_file(path: &Path) -> Result<String, String> {
     }
 }
 
-/// Whether the file can be put aside, when it is there: that takes its folder as well.
+/// Checks whether the file can be rotated, if it exists. That needs access to its directory.
 fn reach_rotation(path: &Path) -> Result<(), String> {
     let place = follow(path).map_err(|error| format!("cannot look at `{}`: {error}", path.display()))?;
     let folder = folder_of(&place);
@@ -90,13 +90,14 @@ fn reach_rotation(path: &Path) -> Result<(), String> {
     })
 }
 
-/// The lowest folder above `path` that is there already: the sink creates those below it.
+/// The lowest existing directory above `path`. The sink creates those below it.
 fn nearest_folder(path: &Path) -> PathBuf {
     let above = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
     above.into_iter().find(|folder| folder.exists()).unwrap_or(Path::new(".")).to_owned()
 }
 
-/// A file without a name, gone when it is closed: permission bits alone do not tell of read-only disks.
+/// Creates a file without a name, which is deleted when it is closed. Permission bits do not show that a disk
+/// is read-only.
 fn try_folder(folder: &Path) -> io::Result<()> {
     tempfile::tempfile_in(folder).map(|_| ())
 }
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_file_that_cannot_be_put_aside_is_told_when_it_is_to_be_rotated() {
-        // Writable, in a folder where nobody may create anything.
+        // A writable file in a directory in which no file can be created.
         let path = Path::new("/proc/self/comm");
         assert!(reach_file(path).unwrap().contains("can be written"));
         assert!(reach_rotation(path).unwrap_err().contains("not rotated"));

@@ -1,5 +1,6 @@
-//! An event as one line on standard output: as JSON, or short for people in a terminal. In a short line control
-//! characters become spaces, invisible characters are spelled, long text is cut, and what is missing is left out.
+//! Formats an event as one line for standard output, as JSON or as a short text for a terminal. In a short
+//! text, control characters become spaces, invisible characters are escaped, long values are cut off, and
+//! missing values are left out.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -11,16 +12,16 @@ use crate::config::StdoutFormat;
 use crate::event::Event;
 use crate::foreign_text::{visible, visible_json};
 
-/// The width of the column of types: that of the longest one known, `BOT REACTIONCHANGE`.
+/// The width of the type column: that of the longest known type, `BOT REACTIONCHANGE`.
 const TYPE_WIDTH: usize = 18;
 
-/// How much of a type is shown, in characters: all that the portal stores.
+/// The maximum length of a type, in characters; the portal stores no more.
 const TYPE_MAX: usize = 50;
 
-/// How much of a chat text is shown, in characters.
+/// The maximum length of a chat text, in characters.
 const TEXT_MAX: usize = 80;
 
-/// The parts of `data` worth showing. Each may be missing, or of another type.
+/// The parts of `data` that are shown. Each may be missing, or of another type.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Data {
@@ -41,7 +42,7 @@ pub fn write_as(format: StdoutFormat, event: &Event, line: &mut Vec<u8>) {
     }
 }
 
-/// `lines` without what a terminal would obey or hide. JSON means the same afterwards.
+/// Escapes the control characters and invisible characters in `lines`. The meaning of JSON does not change.
 pub fn for_terminal(lines: &[u8]) -> Vec<u8> {
     visible_json(&String::from_utf8_lossy(lines)).into_owned().into_bytes()
 }
@@ -57,7 +58,7 @@ fn write_line(event: &Event, line: &mut Vec<u8>) {
     let unnamed = if is_private { "(private)" } else { filled(&data.chat["dialogId"]).unwrap_or_default() };
     let chat = filled(&data.chat["name"]).unwrap_or(unnamed);
     let user = filled(&data.user["name"]).unwrap_or_default();
-    // Writing to a Vec cannot fail.
+    // Writing to a `Vec` cannot fail.
     let _infallible = writeln!(
         line,
         "{time} {:<12} {:>8}  {:<TYPE_WIDTH$} {:<20} {:<16} {}",
@@ -70,7 +71,7 @@ fn write_line(event: &Event, line: &mut Vec<u8>) {
     );
 }
 
-/// The type without what all types of a queue begin with.
+/// The type without the prefix that all types of a queue share.
 fn kind(event: &Event) -> Cow<'_, str> {
     let bot = event.kind.strip_prefix("ONIMBOTV2").map(|kind| format!("BOT {kind}").into());
     bot.unwrap_or_else(|| event.kind.strip_prefix("ONIMV2").unwrap_or(&event.kind).into())

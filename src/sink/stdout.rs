@@ -1,4 +1,4 @@
-//! Standard output: a line an event, flushed before it counts as delivered.
+//! Standard output: one line per event, flushed before it counts as delivered.
 
 use std::io::{self, ErrorKind, IsTerminal as _};
 
@@ -13,7 +13,7 @@ use crate::sink::contract::Sink;
 use crate::sink::readable;
 use crate::stdio;
 
-/// The most events of one attempt.
+/// The maximum number of events in one attempt.
 const EVENTS_MAX: usize = 1000;
 
 /// The `stdout` sink.
@@ -29,7 +29,8 @@ impl StdoutSink {
 
 #[async_trait]
 impl Sink for StdoutSink {
-    /// A kill repeats what was under way, so that is no more than the largest page of the portal.
+    /// A killed process repeats the events in flight, so their number is limited to the portal's largest
+    /// page.
     fn attempt_max(&self) -> usize {
         EVENTS_MAX
     }
@@ -40,7 +41,7 @@ impl Sink for StdoutSink {
             readable::write_as(self.config.format, event, &mut lines);
         }
         let lines = if io::stdout().is_terminal() { readable::for_terminal(&lines) } else { lines };
-        // Repeating after an error could tear a line in two, so every error is the end of it.
+        // A retry after an error could split a line, so every error is final.
         blocking::run(move || stdio::write_all(io::stdout(), &lines))
             .await
             .map(|()| None)

@@ -1,7 +1,7 @@
 //! An emulated Bitrix24 portal in this process: event queues, REST methods, OAuth, limits and faults.
 //!
-//! Tests and demos use it in place of a real portal. It speaks HTTP on a loopback port, answers as a
-//! portal does, and fails when it is told to through its control API (`GET /sandbox` describes it).
+//! Tests and demos use it in place of a real portal. It serves HTTP on a loopback port, responds like a
+//! portal, and fails on demand through its control API (described by `GET /sandbox`).
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
@@ -19,13 +19,13 @@
 //! Where to look:
 //! - `state`: the portal's accounts, applications, bots, handlers, tokens, clock and counters.
 //! - `queue`: the event queues. Pure.
-//! - `rest`: what a request asks for and what the portal answers; `rest::methods` by topic,
-//!   `rest::limits` for the rate limit and the operating time.
-//! - `wire`: those answers as bytes.
+//! - `rest`: parsing of requests and execution of calls; `rest::methods` by topic, `rest::limits` for the
+//!   rate limit and the operating time.
+//! - `wire`: the responses as bytes.
 //! - `oauth`: the authorization server and its pages.
 //! - `traffic`: people, chats and the events they cause.
 //! - `faults`: scripted failures.
-//! - `http`: the server, and where the portal listens.
+//! - `http`: the server and its addresses.
 //! - `control`: the control API.
 
 mod control;
@@ -63,27 +63,27 @@ use crate::state::apps::FIRST_CLIENT_ID;
 use crate::state::portal::Portal;
 use crate::traffic::people::Person;
 
-/// How long [`Sandbox::stop`] waits for connections that do not end by themselves.
+/// How long [`Sandbox::stop`] waits for open connections.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// What kind of portal to run.
+/// The settings of a portal.
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 selects a free one.
     pub listen: SocketAddr,
-    /// How many users own a webhook; at least 1.
+    /// The number of users with a webhook; at least 1.
     pub users: u32,
-    /// How many chats there are; at least 1.
+    /// The number of chats; at least 1.
     pub chats: u32,
-    /// Events per second over the whole portal, for users who are subscribed.
+    /// Events per second across the whole portal, for subscribed users.
     pub rate: f64,
     /// The same seed gives the same people, codes, ids and texts.
     pub seed: u64,
-    /// Users are subscribed from the start.
+    /// True if users are subscribed from the start.
     pub subscribed: bool,
-    /// Events each user finds at the start, subscribed or not.
+    /// The number of events in each user's queue at the start, subscribed or not.
     pub backlog: u32,
-    /// `unsubscribe` keeps the stored events, as documented (PORTAL.md 2.6).
+    /// True if `unsubscribe` keeps the stored events, as documented (PORTAL.md 2.6).
     pub keep_on_unsubscribe: bool,
 }
 
@@ -111,11 +111,11 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Binds and serves on the current tokio runtime.
+    /// Starts a portal on the current tokio runtime.
     ///
     /// # Errors
     ///
-    /// When the address cannot be bound.
+    /// If the address cannot be bound.
     pub async fn start(config: SandboxConfig) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let stop = CancellationToken::new();
@@ -131,12 +131,12 @@ impl Sandbox {
         Ok(Self { shared, tasks, guard: stop.drop_guard() })
     }
 
-    /// Where it listens from the start, wherever it moves to.
+    /// The first address, even after a move.
     pub fn address(&self) -> SocketAddr {
         self.shared.address
     }
 
-    /// The users who own webhooks, ascending.
+    /// The users with webhooks, in ascending order.
     pub fn user_ids(&self) -> Vec<u64> {
         self.shared.portal().accounts.keys().copied().collect()
     }
@@ -146,15 +146,15 @@ impl Sandbox {
         Person::of(user).name()
     }
 
-    /// The webhook of `user` where the portal is now, which is a secret in a real portal; one of nobody
-    /// if there is no such user.
+    /// The webhook of `user` at the portal's current address; on a real portal, it is a secret. If there is
+    /// no such user, the webhook is invalid.
     pub fn webhook_url(&self, user: u64) -> String {
         let portal = self.shared.portal();
         let code = portal.accounts.get(&user).map_or("", |account| &account.code);
         self.shared.webhook_url(user, code)
     }
 
-    /// The application that is there from the start.
+    /// The client id of the default application.
     pub fn client_id(&self) -> String {
         FIRST_CLIENT_ID.into()
     }
@@ -170,31 +170,31 @@ impl Sandbox {
         self.shared.base_url()
     }
 
-    /// Records events, as `POST /sandbox/events` does.
+    /// Records events, like `POST /sandbox/events`.
     ///
     /// # Errors
     ///
-    /// When the user is unknown or a value is out of bounds.
+    /// If the user is unknown or a value is out of range.
     pub fn record(&self, order: &Order) -> Result<Recorded, OrderError> {
         self.shared.portal().record(order)
     }
 
-    /// The counts so far, as `GET /sandbox/stats` gives them.
+    /// The counts so far, as in `GET /sandbox/stats`.
     pub fn stats(&self) -> Stats {
         self.shared.portal().stats()
     }
 
-    /// Every id ever visible to `user`, ascending, as `GET /sandbox/ledger` gives them.
+    /// Every id ever visible to `user`, in ascending order, as in `GET /sandbox/ledger`.
     pub fn ledger(&self, user: u64) -> Vec<u64> {
         self.shared.portal().accounts.get(&user).map_or_else(Vec::new, |account| account.queue.ledger())
     }
 
-    /// Stops listening and waits, for a moment at most, until the open connections are done.
+    /// Stops listening and waits a short time for the open connections.
     pub async fn stop(self) {
         let Self { tasks, guard, .. } = self;
         drop(guard);
         for task in tasks {
-            // A connection that outlives the grace, or a task that panicked, changes nothing here.
+            // A connection that is still open, or a task that panicked, does not matter here.
             let _ended = timeout(STOP_GRACE, task).await;
         }
     }

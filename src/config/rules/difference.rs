@@ -1,6 +1,6 @@
-//! In which keys two configurations differ: names for people, never a value, which may be a secret.
+//! Lists the keys in which two configurations differ. It shows names only, because a value may be a secret.
 //!
-//! Every key is named here once; one that is added does not compile before it is.
+//! Every key is named here exactly once. A new key does not compile until it is listed.
 
 use crate::config::{
     AccessConfig, BotConfig, Config, DeliveryConfig, FileConfig, FlowConfig, KindConfig, LogConfig,
@@ -10,7 +10,7 @@ use crate::config::{
 type Keys = Vec<&'static str>;
 
 impl Config {
-    /// The keys in which `other` differs, but for what it says of sources and sinks.
+    /// The keys in which `other` differs, except those of sources and sinks.
     pub fn difference(&self, other: &Self) -> Keys {
         let Self { state, shutdown_grace, log, delivery, http, sources: _, sinks: _, portals } = self;
         let LogConfig { format, level } = log;
@@ -33,7 +33,7 @@ impl Config {
 }
 
 impl SourceConfig {
-    /// The keys in which `other` differs, which has the same name.
+    /// The keys in which `other`, a source with the same name, differs.
     pub fn difference(&self, other: &Self) -> Keys {
         let Self { name: _, kind, access, poll, confirm_lag } = self;
         let mut keys = of_kind(kind, &other.kind);
@@ -47,7 +47,7 @@ impl SourceConfig {
 }
 
 impl SinkConfig {
-    /// The keys in which `other` differs, which has the same name.
+    /// The keys in which `other`, a sink with the same name, differs.
     pub fn difference(&self, other: &Self) -> Keys {
         let Self { name: _, target, sources, events, retry, max_event_age, start, flow } = self;
         let FlowConfig { ordering, concurrency, batch, breaker_failures, hold_after_rejections, interval } =
@@ -69,12 +69,12 @@ impl SinkConfig {
         keys
     }
 
-    /// Whether `other` reaches the same destination in the same way, whatever it takes.
+    /// True if `other` reaches the same destination in the same way, even if it takes different events.
     pub fn reaches_as(&self, other: &Self) -> bool {
         self.target == other.target && self.retry == other.retry && self.flow == other.flow
     }
 
-    /// Whether `other` is the same to each source that both take.
+    /// True if `other` takes the same events from each source that both sinks take.
     pub fn takes_as(&self, other: &Self) -> bool {
         let of_any = |config: &Self| Self { sources: None, ..config.clone() };
         of_any(self) == of_any(other)

@@ -1,4 +1,4 @@
-//! Rules of a source's kind and credential: webhook, login, the login of another, bots.
+//! Rules for a source's kind and credential: webhooks, logins, shared logins, bots.
 
 use super::{assert_refused, config_of};
 use crate::config::{AccessConfig, KindConfig, OAuthConfig};
@@ -14,7 +14,7 @@ fn login(keys: &str) -> String {
     format!("[sources.a.oauth]\n{keys}\n{SINK}")
 }
 
-/// `a` has a login of its own and `b` uses one.
+/// `a` has its own login, and `b` uses it.
 fn grant(keys_of_b: &str) -> String {
     format!("[sources.a.oauth]\n{LOGIN}\n[sources.b]\n{keys_of_b}\n{SINK}")
 }
@@ -173,7 +173,7 @@ fn a_grant_names_a_source_with_a_login_of_its_own() {
         ],
     );
     assert_refused(&grant(&format!("{bot} = ''")), &["sources.b.oauth.grant: must not be empty"]);
-    // Whatever is wrong with the login is told where it stands.
+    // Errors in the login are reported for the source that owns it.
     let text = format!("[sources.a.oauth]\n{LOGIN}\n[sources.b]\n{bot} = 'a'\n{SINK}");
     assert_refused(
         &text.replace("https://a.example", "a.example"),

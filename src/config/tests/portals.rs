@@ -1,4 +1,4 @@
-//! `[portals."HOST"]`: plans, figures, and hosts that are in use.
+//! `[portals."HOST"]`: plans, rate limits, and hosts that are in use.
 
 use std::fmt::Write as _;
 

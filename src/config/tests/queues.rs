@@ -1,4 +1,4 @@
-//! No two sources read one queue, as far as that shows before anybody is asked.
+//! Two sources cannot read the same queue, if that is known before the first request.
 
 use std::fmt::Write as _;
 
@@ -78,7 +78,7 @@ fn the_events_of_a_webhooks_user_go_to_one_source_only() {
         &[&format!("sources.b.with_user_events: {expected}")],
     );
     assert_refused(&sources(&[&webhook(1), &with_user_events(5, 2), &with_user_events(6, 3)]), &[]);
-    // One word a source is enough, even if everything is shared.
+    // One error per source is enough, even if both of its queues are shared.
     let all_shared = [with_user_events(5, 1), with_user_events(5, 1)];
     assert_refused(&sources(&[&all_shared[0], &all_shared[1]]), &["sources.b.bot_id: reads the same queue"]);
 }
@@ -106,6 +106,7 @@ fn the_events_of_a_logins_user_go_to_one_source_only() {
         &sources(&bots.map(String::as_str)),
         &[&format!("sources.c.with_user_events: reads the same queue as `sources.b` {of_a}")],
     );
-    // Who logs in for whom is not known here: two logins may be two users, or a user with a webhook.
+    // The users behind the logins are unknown here: two logins may be two users, or a user who also has a
+    // webhook.
     assert_refused(&sources(&[OWN, OWN, &webhook(1), &bot(5, "oauth.grant = 'a'")]), &[]);
 }

@@ -1,4 +1,4 @@
-//! How a webhook sink reaches its receiver: files are read at once, what contradicts itself is refused, and no
+//! The connection settings of a webhook sink: files are read at once, contradictions are refused, and no
 //! secret is shown.
 
 use tempfile::TempDir;
@@ -31,7 +31,7 @@ fn assert_refused(lines: &str, expected: &[&str]) {
     }
 }
 
-/// A folder with a certificate, its key, the key of another one, and both of the first in one file.
+/// A directory with a certificate, its key, the key of another certificate, and a file with the first two.
 fn pem_files() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let ((certificate, key), (_, other)) = (certificate(), self::certificate());

@@ -1,4 +1,4 @@
-//! Rules of single keys and between keys: all broken ones come out in one round.
+//! Rules for single keys and for combinations of keys. All violations are reported together.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Secrets never show, whatever is wrong.
+//! Secrets are never shown, whatever the error is.
 
 use super::{MARK, SMALL, environment, errors, load_text, with_sink};
 use crate::config::ConfigError;
@@ -56,7 +56,8 @@ fn a_syntax_error_shows_the_line_where_it_holds_no_secret_and_says_what_is_meant
     }
 }
 
-/// Damages a good file at every place in several ways, and looks for the mark in what is said of it.
+/// Damages a good file at every position in several ways, and checks that the messages do not contain the
+/// mark.
 #[test]
 fn no_damage_to_a_file_makes_a_secret_visible() {
     let text = r#"

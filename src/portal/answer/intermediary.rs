@@ -1,5 +1,5 @@
-//! What answered in the place of a portal or an authorization server, or kept us from it: a web page, a redirect, a
-//! proxy, a certificate. A portal's own refusal has a code; none of these has.
+//! Responses and errors that come from something between us and a portal or authorization server: a web page,
+//! a redirect, a proxy, a certificate. A portal's own refusal has a code; none of these has one.
 
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
@@ -7,13 +7,13 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use crate::http_client::{Obstacle, Trouble};
 use crate::portal::class::{Class, Cure, Verdict};
 
-/// An answer without a usable body, in words: `whose` it should have been, and where it was asked for.
+/// Describes a response without a usable body: whose response was expected, and which host was called.
 pub fn describe(whose: &str, called: &Url, status: u16, headers: &HeaderMap, body: &[u8]) -> String {
     if status == 407 {
         return "the proxy wants a user name and a password (HTTP 407)".to_owned();
     }
     if (300..400).contains(&status) {
-        // The path of the new address may hold the secret as well.
+        // The path of the new address may contain the secret too.
         let target = headers.get(LOCATION).and_then(|to| called.join(to.to_str().ok()?).ok());
         let target = target.filter(Url::has_host).map(|to| to.origin().ascii_serialization());
         return match target {
@@ -39,11 +39,11 @@ pub fn describe(whose: &str, called: &Url, status: u16, headers: &HeaderMap, bod
     format!("{what} instead of {whose} answer (HTTP {status}{shown})")
 }
 
-/// What a call does after `trouble` on the way to the host.
+/// The verdict on `trouble` on the way to the host.
 pub fn verdict(trouble: &Trouble) -> Verdict {
     match trouble.obstacle {
         Obstacle::Network => Verdict::new(Class::Retry, Cure::NONE),
-        // A balancer or a proxy that is just starting says so, too.
+        // A load balancer or proxy that is still starting reports this too.
         Obstacle::Proxy | Obstacle::Tls => Verdict::soon(Class::RetryBounded, Cure::NONE),
         Obstacle::Certificate | Obstacle::Setting => Verdict::soon(Class::Operator, Cure::NONE),
     }

@@ -1,23 +1,24 @@
-//! How portals write what they mean: numbers as strings, `Y` for true, `[]` for `{}` (PORTAL.md section 8).
+//! Deserializers for the spellings that portals use: numbers as strings, `Y` for true, `[]` for `{}`
+//! (PORTAL.md section 8).
 //!
-//! For small answers only: each is built as a tree first.
+//! Meant only for small responses, because each is first parsed into a tree.
 
 use serde::Deserialize as _;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde_json::Value;
 
-/// A whole number from 0, or a string of digits; anything else is an error.
+/// An integer from 0, or a string of digits; other values are errors.
 pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let value = Value::deserialize(deserializer)?;
     as_number(&value).ok_or_else(|| D::Error::custom("another value, expected a whole number"))
 }
 
-/// As [`number`], `None` for anything else.
+/// Like [`number`], but `None` for other values.
 pub fn maybe_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(as_number(&Value::deserialize(deserializer)?))
 }
 
-/// `true`, `1` or `Y`, also as a string; anything else is false.
+/// `true`, `1` or `Y`, also as a string; other values are false.
 pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Bool(flag) => flag,
@@ -27,7 +28,7 @@ pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error
     })
 }
 
-/// A string, a number as it is written; anything else is empty.
+/// A string, or a number as written; other values are empty.
 pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text,
@@ -36,7 +37,7 @@ pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Err
     })
 }
 
-/// The members of a list or of an object, whose keys say nothing that its values do not; `null` has none.
+/// The values of a list or of an object, whose keys are ignored; empty for `null`.
 pub fn rows<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let values: Vec<Value> = match Value::deserialize(deserializer)? {
         Value::Array(list) => list,

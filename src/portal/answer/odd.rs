@@ -1,9 +1,9 @@
-//! A page in which some event cannot be read: everything else in it is read all the same.
+//! Reads a page that contains an unreadable event. All other events of the page are still read.
 //!
-//! Events are taken apart by their quotes and brackets alone, so an event may be wrong in any way that leaves
-//! those in place: `null`, no id, an id that is no whole number, a byte that is no UTF-8. Nothing is guessed:
-//! the answer without its events must be valid, and the good events in the order of their ids; else the page is
-//! refused as a whole.
+//! Events are split only by their quotes and brackets, so an event may contain any error that leaves these in
+//! place: `null`, a missing id, an id that is not an integer, a byte that is not UTF-8. Nothing is guessed.
+//! The response without its events must be valid JSON, and the readable events must be in the order of their
+//! ids; otherwise the whole page is refused.
 
 use std::ops::Range;
 
@@ -15,10 +15,10 @@ use crate::event::{EventId, OddEvents};
 use crate::portal::answer::scan::Scan;
 use crate::portal::answer::shapes::{Item, Items, Opened, Page, event_id};
 
-/// Reads the answer to a poll. `frame` is room for a copy of it without its events.
+/// Parses the response to a poll. `frame` is a buffer for a copy without the events.
 ///
 /// # Errors
-/// When it is not one whole JSON object.
+/// If it is not exactly one JSON object.
 pub fn read_page<'a>(body: &'a [u8], frame: &'a mut Vec<u8>) -> Result<Opened<'a, Page>, serde_json::Error> {
     let whole = Opened::<Page>::parse(body);
     let is_usable =
@@ -36,7 +36,8 @@ pub fn read_page<'a>(body: &'a [u8], frame: &'a mut Vec<u8>) -> Result<Opened<'a
     if filled.is_some() { Ok(answer) } else { whole }
 }
 
-/// Puts the events at `places` of `body` into `page`; `None` when it cannot be said where the odd ones belong.
+/// Adds the events at `places` of `body` to `page`; `None` if the position of the unreadable events is
+/// unclear.
 fn fill(page: &mut Page, body: &[u8], places: Vec<Range<usize>>) -> Option<()> {
     let mut after: Option<EventId> = None;
     let mut odd: Option<OddEvents> = None;
@@ -65,7 +66,7 @@ fn item(bytes: &[u8]) -> Option<Item> {
     items.0.into_iter().next()
 }
 
-/// What is wrong with an event, without what is in it. `None` when it may be more than one event.
+/// The error in an event, without its content. `None` if the text may be more than one event.
 fn fault(event: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Bare<'a> {
@@ -73,7 +74,7 @@ fn fault(event: &str) -> Option<String> {
         id: Option<&'a RawValue>,
     }
     if serde_json::from_str::<IgnoredAny>(event).is_err() {
-        // A quote that is missing may have joined this event with the next ones.
+        // A missing quote may have joined this event with the next ones.
         let is_one = event.matches("\"eventId\"").count() <= 1;
         return is_one.then(|| "an event is not valid JSON".to_owned());
     }
@@ -100,7 +101,7 @@ fn fault(event: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// The ids that are read, and each odd place: after, before, count, reason.
+    /// The ids of the readable events, and each unreadable place: after, before, count, reason.
     type Read = (Vec<u64>, Vec<(Option<u64>, Option<u64>, usize, String)>);
 
     fn read(body: &[u8]) -> Option<Read> {

@@ -1,4 +1,4 @@
-//! The structure of a JSON text by its quotes and brackets alone, whatever lies between them.
+//! Finds the structure of a JSON text by its quotes and brackets alone, without parsing the rest.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ pub struct List {
     pub items: Vec<Range<usize>>,
 }
 
-/// A place in a text.
+/// A position in a text.
 pub struct Scan<'t> {
     text: &'t [u8],
     at: usize,
@@ -27,7 +27,7 @@ impl<'t> Scan<'t> {
         self.list()
     }
 
-    /// From an object to the value of `key` in it.
+    /// Moves from an object to the value of `key` in it.
     fn enter(&mut self, key: &[u8]) -> Option<()> {
         self.eat(b'{')?;
         loop {
@@ -54,7 +54,7 @@ impl<'t> Scan<'t> {
         Some(List { span: start..self.at, items })
     }
 
-    /// Passes a value of any kind.
+    /// Skips a value of any kind.
     fn value(&mut self) -> Option<Range<usize>> {
         let first = self.next()?;
         let start = self.at;
@@ -98,7 +98,7 @@ impl<'t> Scan<'t> {
         Some(())
     }
 
-    /// Numbers, `null` and the like.
+    /// Skips a number, `null` or the like.
     fn pass_word(&mut self) {
         let is_end = |byte: &u8| {
             matches!(byte, b',' | b':' | b'[' | b']' | b'{' | b'}' | b'"') || byte.is_ascii_whitespace()
@@ -106,7 +106,7 @@ impl<'t> Scan<'t> {
         self.at += self.text[self.at..].iter().take_while(|byte| !is_end(byte)).count();
     }
 
-    /// The next byte that is no white space.
+    /// The next byte that is not white space.
     fn next(&mut self) -> Option<u8> {
         self.at += self.text[self.at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         self.text.get(self.at).copied()

@@ -1,6 +1,6 @@
-//! The wire's shapes, and what is forgiven in them (PORTAL.md section 8).
+//! The JSON of responses, and the deviations that are accepted in it (PORTAL.md section 8).
 //!
-//! Tolerant wherever a portal is known to differ, strict wherever an offset could be corrupted.
+//! Parsing is lenient where portals are known to differ, and strict where an error could corrupt an offset.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::event::{EventId, OddEvents};
 
-/// Any answer. An `error` key makes it a refusal, whatever else is there and whatever its value.
+/// Any response. An `error` key makes it a refusal, whatever its value and the other keys are.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Envelope<'a, T> {
@@ -29,24 +29,24 @@ pub struct Envelope<'a, T> {
     pub sessid: Option<IgnoredAny>,
 }
 
-/// An answer, and its result or why that has not the shape of a `T`.
+/// A response, with its result or the reason why the result is not a `T`.
 pub type Opened<'a, T> = Envelope<'a, Result<T, serde_json::Error>>;
 
 impl<'a, T: DeserializeOwned> Opened<'a, T> {
-    /// Reads an answer, byte order marks and white space around it forgiven.
+    /// Parses a response. Byte order marks and white space around it are accepted.
     ///
-    /// A page is megabytes, so this goes over a result of the right shape once. Any other is gone over
-    /// again, for what is around it.
+    /// A page has megabytes, so a result of the right shape is parsed only once. Any other result is parsed
+    /// again, for the keys around it.
     ///
     /// # Errors
-    /// When it is not one whole JSON object.
+    /// If it is not exactly one JSON object.
     pub fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         let body = without_marks(body);
         if !body.starts_with(b"{") {
-            // A list would be taken for the values of the keys, in their order.
+            // The derived code would take a list for the values of the keys, in their order.
             return Err(de::Error::custom("not an object"));
         }
-        // Once for the whole answer, which is much faster than string by string.
+        // One check of the whole response is much faster than a check of each string.
         let body = simdutf8::basic::from_utf8(body).map_err(de::Error::custom)?;
         match serde_json::from_str::<Envelope<'a, T>>(body) {
             Ok(envelope) => Ok(envelope.map(Ok)),
@@ -62,7 +62,7 @@ impl<'a, T> Envelope<'a, T> {
         Envelope { result: result.map(change), error, error_description, time, sessid }
     }
 
-    /// The error code as text: a string as it is, an object's `code`, anything else as it is written.
+    /// The error code as text: a string as it is, the `code` of an object, or other JSON as written.
     pub fn code(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct Object {
@@ -73,7 +73,7 @@ impl<'a, T> Envelope<'a, T> {
         Some(text(&code.map_or_else(|_| raw.to_owned(), |code| code.to_string())))
     }
 
-    /// `error_description`, else an error object's `message`, else nothing.
+    /// `error_description`, or the `message` of an error object, or an empty text.
     pub fn description(&self) -> String {
         #[derive(Deserialize)]
         struct Object {
@@ -88,8 +88,8 @@ impl<'a, T> Envelope<'a, T> {
         }
     }
 
-    /// Seconds of operating time that this method has used up, and how long until the oldest of them
-    /// drop out (PORTAL.md section 7).
+    /// The seconds of operating time that this method has used, and the time until the oldest of them expire
+    /// (PORTAL.md section 7).
     pub fn operating(&self) -> Option<(f64, Duration)> {
         #[derive(Deserialize)]
         struct Time {
@@ -97,7 +97,7 @@ impl<'a, T> Envelope<'a, T> {
             operating: f64,
             operating_reset_at: f64,
         }
-        // Never fail on `time`: whatever is odd in it counts as absent.
+        // An unexpected value in `time` counts as missing and is never an error.
         let time: Time = serde_json::from_str(self.time?.get()).ok()?;
         let reset_in = Duration::try_from_secs_f64(time.operating_reset_at - time.finish).ok()?;
         Some((time.operating, reset_in))
@@ -116,36 +116,37 @@ impl<'a, T> Envelope<'a, T> {
     }
 }
 
-/// Without what each file of a portal's code may print that was saved with a byte order mark.
+/// Removes the byte order marks. Each of the portal's PHP files prints one if it was saved with one.
 fn without_marks(body: &[u8]) -> &[u8] {
     let body = body.trim_ascii_start();
     body.strip_prefix(b"\xEF\xBB\xBF").map_or(body, without_marks)
 }
 
-/// A JSON string's content, or the JSON itself.
+/// The content of a JSON string, or other JSON as written.
 fn text(raw: &str) -> String {
     serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned())
 }
 
-/// `Some` for a key that is there, `null` included.
+/// `Some` if the key is present, even if it is `null`.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
 /// `result` of `im.v2.Event.get`: one page of the queue.
 ///
-/// `nextOffset` is read by nobody: the ids themselves say more, and cannot be ahead of what was served.
+/// `nextOffset` is not used: the ids of the events are more precise, and cannot be ahead of the returned
+/// events.
 #[derive(Deserialize)]
 pub struct Page {
     pub events: Items,
     #[serde(default, rename = "hasMore", deserialize_with = "lenient_bool")]
     pub has_more: Option<bool>,
-    /// Those of its events that cannot be read, in their order; see `odd`.
+    /// The unreadable events of the page, in order; see `odd`.
     #[serde(skip)]
     pub odd: Vec<OddEvents>,
 }
 
-/// `events`: a list. PHP writes one as an object when its keys have holes, and an empty one as `{}`.
+/// `events`: a list. PHP writes a list as an object if its keys have holes, and an empty list as `{}`.
 pub struct Items(pub Vec<Item>);
 
 impl<'de> Deserialize<'de> for Items {
@@ -167,7 +168,7 @@ impl<'de> Deserialize<'de> for Items {
                 let (mut items, mut last) = (Vec::new(), None);
                 while let Some((key, AsObject(item))) = map.next_entry::<String, _>()? {
                     let place: Option<u64> = key.parse().ok();
-                    // Other keys, or others in order, are something else than a list with holes.
+                    // With other keys, or in another order, it is not a list with holes.
                     if place <= last {
                         return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
                     }
@@ -181,12 +182,12 @@ impl<'de> Deserialize<'de> for Items {
     }
 }
 
-/// One event as it travels. `data` and `date` stay the portal's bytes.
+/// One event as sent. `data` and `date` keep the portal's bytes.
 #[derive(Deserialize)]
 pub struct Item {
     #[serde(rename = "eventId", deserialize_with = "event_id")]
     pub id: EventId,
-    /// Whatever is not a string counts as no name.
+    /// A value that is not a string counts as missing.
     #[serde(default, rename = "type", deserialize_with = "lenient_string")]
     pub kind: String,
     #[serde(default = "null")]
@@ -195,7 +196,8 @@ pub struct Item {
     pub data: Box<RawValue>,
 }
 
-/// An event written as an object: a list would be taken for the values of its keys, in their order.
+/// An event that must be a JSON object. The derived code would accept a list as the values of its keys, in
+/// their order.
 struct AsObject(Item);
 
 impl<'de> Deserialize<'de> for AsObject {
@@ -223,7 +225,7 @@ fn lenient_string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
     Ok(serde_json::from_str(raw).unwrap_or_default())
 }
 
-/// A whole number, or a string of digits.
+/// An integer, or a string of digits.
 pub fn event_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventId, D::Error> {
     struct IdVisitor;
     impl Visitor<'_> for IdVisitor {
@@ -244,7 +246,7 @@ pub fn event_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventId, D
     deserializer.deserialize_any(IdVisitor)
 }
 
-/// `true`, or how else a portal may write it; what is neither counts as absent.
+/// `true` or `false`, in one of the spellings that portals use. Other values count as missing.
 fn lenient_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     let raw = <&'de RawValue>::deserialize(deserializer)?.get();
     Ok(match raw.trim_matches('"') {
@@ -314,7 +316,7 @@ mod tests {
         }
         assert!(page(r#"{"events":[{"type":"A"}]}"#).is_err());
         assert!(page(r#"{"events":null}"#).is_err());
-        // A list of events that lacks the second.
+        // A list of events without the second element.
         assert_eq!(page(r#"{"events":{"0":{"eventId":1},"2":{"eventId":3}}}"#).unwrap(), (2, None));
         for object in
             [r#"{"a":{"eventId":1}}"#, r#"{"2":{"eventId":1},"0":{"eventId":3}}"#, r#"{"":{"eventId":1}}"#]

@@ -1,7 +1,8 @@
-//! An answer that is not one whole JSON object: what it is, told without its content, and what to do about it.
+//! A response that is not exactly one JSON object: how it is described without its content, and how the
+//! caller reacts.
 //!
-//! Text around the JSON is never ignored: what printed it may have changed the events as well. Only a refusal
-//! inside such an answer is read, for a refusal confirms and delivers nothing.
+//! Text around the JSON is never ignored, because the code that printed it may have changed the events as
+//! well. Only a refusal inside such a response is read, because a refusal confirms and delivers nothing.
 
 use std::ops::Range;
 
@@ -11,7 +12,7 @@ use serde::de::IgnoredAny;
 use crate::portal::answer::shapes::Opened;
 use crate::portal::class::{self, Class, Cure, Verdict};
 
-/// How many places are tried as the beginning of the JSON.
+/// The number of positions that are tried as the start of the JSON.
 const BEGINNINGS_MAX: usize = 64;
 
 const AROUND: Cure = Cure::same("PHP output around the JSON: turn off `display_errors` on the portal");
@@ -25,15 +26,15 @@ const NOT_GZIP: Cure = Cure::same(
     "the answer says that it is gzip and is not: correct the proxy or web server in front of the portal",
 );
 
-/// What an answer without usable JSON turned out to be.
+/// The form of a response without usable JSON.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Form {
     Empty,
-    /// With a `Content-Encoding` that was not asked for.
+    /// It has a `Content-Encoding` that was not requested.
     Encoded,
-    /// Text before or behind one whole JSON object, which lies at this range.
+    /// There is text before or after one complete JSON object, which has this range.
     Around(Range<usize>),
-    /// Anything else that is not JSON.
+    /// Other text that is not JSON.
     NotJson,
 }
 
@@ -42,7 +43,7 @@ impl Form {
         if body.trim_ascii().is_empty() {
             return Self::Empty;
         }
-        // What was asked for is decoded by now, and its header is gone.
+        // A requested encoding is already decoded, and its header is removed.
         if header(headers, &CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
             return Self::Encoded;
         }
@@ -52,7 +53,7 @@ impl Form {
         }
     }
 
-    /// In words, where it is more than something else that answered instead.
+    /// A description; `None` if the response simply comes from another server.
     pub fn words(&self) -> Option<&'static str> {
         match self {
             Self::Encoded => Some("an answer in a coding that was not asked for"),
@@ -61,7 +62,7 @@ impl Form {
         }
     }
 
-    /// What to do about it, with this status.
+    /// The verdict on it, with this status.
     pub fn verdict(&self, status: u16, body: &[u8]) -> Verdict {
         let cure = match self {
             Self::Empty => EMPTY,
@@ -75,7 +76,7 @@ impl Form {
         }
     }
 
-    /// What helps to find out where it comes from: content type, coding, size, and where the JSON lies.
+    /// Details that help to find its origin: content type, encoding, size, and the position of the JSON.
     pub fn evidence(&self, headers: &HeaderMap, body: &[u8]) -> String {
         let shown = |name| header(headers, name).unwrap_or("none");
         let place = match self {
@@ -91,9 +92,9 @@ impl Form {
     }
 }
 
-/// The verdict on an answer whose body broke off or could not be decoded, for this reason.
+/// The verdict on a response whose body was cut off or could not be decoded, for this reason.
 pub fn broken(reason: &str) -> Verdict {
-    // A gzip that is cut is the connection's fault and passes, one that never was gzip does not.
+    // A truncated gzip body is a connection error and temporary. A body that never was gzip is not.
     if reason.contains("gzip header") {
         return Verdict::new(Class::RetryBounded, NOT_GZIP);
     }
@@ -105,9 +106,11 @@ fn not_json(status: u16, body: &[u8]) -> Verdict {
     let is_object = body.trim_ascii_start().starts_with(b"{");
     let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
     match class::of_status(status) {
-        // A success cut short or garbled on its way: nothing is known, so nothing has changed.
+        // A success that was cut off or damaged on its way. It contains nothing usable, so no state has
+        // changed.
         _ if status == 200 && !is_page && !is_json => Verdict::new(Class::Retry, Cure::NONE),
-        // So was a refusal, whose code may be one that passes: no person is called for the first of them.
+        // A refusal that was cut off. Its code may be a temporary one, so the first such response does not
+        // alert the operator.
         verdict if verdict.class == Class::Operator && is_object && !is_json => {
             Verdict { class: Class::RetryBounded, ..verdict }
         }
@@ -115,7 +118,7 @@ fn not_json(status: u16, body: &[u8]) -> Verdict {
     }
 }
 
-/// The refusal inside `body`, if there is one: in text around it, or in another encoding than UTF-8.
+/// The refusal inside `body`, if there is one: inside other text, or in an encoding other than UTF-8.
 pub fn refusal_in(body: &[u8]) -> Option<String> {
     let object = String::from_utf8_lossy(&body[object_in(body)?]).into_owned();
     let is_refusal =
@@ -123,10 +126,10 @@ pub fn refusal_in(body: &[u8]) -> Option<String> {
     is_refusal.then_some(object)
 }
 
-/// Where in `body` one whole answer lies.
+/// The range in `body` of one complete response.
 fn object_in(body: &[u8]) -> Option<Range<usize>> {
     let beginnings = body.iter().enumerate().filter(|(_, byte)| **byte == b'{').map(|(at, _)| at);
-    // What is inside other JSON is no answer of its own, whether that is whole or torn.
+    // An object inside other JSON is not a response, even if that JSON is incomplete.
     let is_inside = |start: usize| matches!(body[..start].trim_ascii_end().last(), Some(b'[' | b',' | b':'));
     beginnings.take(BEGINNINGS_MAX).filter(|start| !is_inside(*start)).find_map(|start| {
         let mut values = serde_json::Deserializer::from_slice(&body[start..]).into_iter::<IgnoredAny>();
@@ -195,7 +198,7 @@ mod tests {
         assert_eq!(form(b" \r\n"), Form::Empty);
         let coded = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static("br"))]);
         assert_eq!(Form::of(&coded, b"\x8b\x02\x80{}\x03"), Form::Encoded);
-        // The status still decides where it says more than the body.
+        // The status still decides if it is more specific than the body.
         assert_eq!(Form::Empty.verdict(503, b"").class, Class::Rate);
         assert_eq!(Form::Encoded.verdict(200, b"").class, Class::RetryBounded);
     }

@@ -1,7 +1,7 @@
-//! How much one portal may be asked: a leaky bucket like the portal's own, kept below it (PORTAL.md 7).
+//! The rate limit for one portal: a leaky bucket like the portal's own, but smaller (PORTAL.md 7).
 //!
-//! Keeps G6: in steady state the portal never refuses us for our rate. Sources take turns, so none can
-//! crowd out another; polls are spread evenly, other calls may come in a burst.
+//! Guarantees G6: in a steady state, the portal never refuses our calls because of their rate. Sources take
+//! turns, so none can starve another. Polls are spread evenly; other calls may be made in a burst.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,46 +11,47 @@ use tokio::time::{Instant, sleep};
 
 use crate::config::RateConfig;
 
-/// What we leave to other applications behind the same address: a tenth of the rate, a fifth of the burst.
+/// The shares that we use. The rest, a tenth of the rate and a fifth of the burst, is for other applications
+/// behind the same address.
 const RATE_SHARE: f64 = 0.9;
 const BURST_SHARE: f64 = 0.8;
 
-/// What a refusal leaves of the rate, and the least that many leave.
+/// A refusal multiplies the rate by the first factor. Several refusals reduce it to no less than the second.
 const SHRINK: f64 = 0.7;
 const SHARE_MIN: f64 = 0.1;
 
-/// Refusals within this time are one: they were under way together.
+/// Refusals within this time count as one, because their calls were in flight together.
 const SHRINK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How much of the rate comes back in a minute without a refusal.
+/// The share of the rate that is restored in each minute without a refusal.
 const RECOVERY_PER_MIN: f64 = 0.1;
 
-/// What a call is for.
+/// The purpose of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
-    /// One of many in a row: spread out.
+    /// One of many polls: spread evenly.
     Poll,
-    /// Anything rarer: at once as long as the burst lasts.
+    /// A less frequent call: made at once while the burst allows it.
     Other,
 }
 
-/// The turns of everybody who calls one portal from this process.
+/// The queue of all calls to one portal from this process.
 pub struct Budget {
-    /// Held by whoever is next; tokio hands it on in the order of asking, which is what makes it fair.
+    /// Held by the next caller. Tokio's mutex is fair: it passes the lock on in the order of requests.
     turn: tokio::sync::Mutex<()>,
     meter: Option<Mutex<Meter>>,
-    /// How many turns were taken.
+    /// The number of turns taken.
     turns: AtomicU64,
 }
 
 impl Budget {
-    /// A budget for a portal that bears `rate`; without one there is nothing to wait for.
+    /// A budget for a portal with the limit `rate`; without a limit, no call waits.
     pub fn new(rate: Option<RateConfig>) -> Self {
         let meter = rate.map(|rate| Mutex::new(Meter::new(rate, Instant::now())));
         Self { turn: tokio::sync::Mutex::new(()), meter, turns: AtomicU64::new(0) }
     }
 
-    /// Waits for a turn and takes it. May be given up while waiting.
+    /// Waits for a turn and takes it. Safe to cancel while it waits.
     pub async fn admit(&self, purpose: Purpose) {
         let Some(meter) = &self.meter else { return };
         let _turn = self.turn.lock().await;
@@ -64,19 +65,19 @@ impl Budget {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many turns everybody together has taken so far.
+    /// The number of turns that all callers have taken so far.
     pub fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
     }
 
-    /// The portal has refused a call for the rate: slow down.
+    /// Slows down, because the portal has refused a call for its rate.
     pub fn refused(&self) {
         if let Some(meter) = &self.meter {
             lock(meter).refused(Instant::now());
         }
     }
 
-    /// The least time between two polls of all sources together; `None` when there is no limit.
+    /// The shortest time between two polls, across all sources; `None` if there is no limit.
     pub fn poll_interval(&self) -> Option<Duration> {
         self.meter.as_ref().map(|meter| Duration::from_secs_f64(lock(meter).rate().recip()))
     }
@@ -86,10 +87,10 @@ fn lock(meter: &Mutex<Meter>) -> MutexGuard<'_, Meter> {
     meter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The arithmetic, without a clock of its own.
+/// The arithmetic of the bucket, without a clock.
 struct Meter {
     size: RateConfig,
-    /// What refusals have left of the rate, up to 1.
+    /// The share of the rate that refusals have left, up to 1.
     share: f64,
     level: f64,
     seen_at: Instant,
@@ -102,7 +103,7 @@ impl Meter {
         Self { size, share: 1.0, level: 0.0, seen_at: now, poll_at: now, refused_at: None }
     }
 
-    /// Requests a second, now.
+    /// The current rate in requests per second.
     fn rate(&self) -> f64 {
         self.size.per_second * RATE_SHARE * self.share
     }
@@ -111,7 +112,7 @@ impl Meter {
         (self.size.burst * BURST_SHARE).max(1.0)
     }
 
-    /// Counts one call, or says how long to wait before asking again.
+    /// Counts one call, or returns how long to wait before the next try.
     fn take(&mut self, purpose: Purpose, now: Instant) -> Result<(), Duration> {
         self.pass_to(now);
         let excess = self.level + 1.0 - self.capacity();
@@ -121,7 +122,7 @@ impl Meter {
             Purpose::Other => Duration::ZERO,
         };
         let wait = drained.max(spread);
-        // The timer is no finer than that; a wait of less would only spin.
+        // Timers have a resolution of a millisecond; a shorter wait would only spin.
         if wait > Duration::from_millis(1) {
             return Err(wait);
         }
@@ -138,7 +139,7 @@ impl Meter {
             self.share = (self.share * SHRINK).max(SHARE_MIN);
             self.refused_at = Some(now);
         }
-        // The portal's bucket is full, whoever filled it.
+        // The portal's bucket is full, perhaps because of other applications.
         self.level = self.capacity();
         self.poll_at = now + Duration::from_secs_f64(self.rate().recip());
     }
@@ -157,7 +158,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Takes turns from `start` on for `length`, and returns when each was taken.
+    /// Takes turns from `start` on for `length`, and returns the time of each.
     fn turns(meter: &mut Meter, purpose: Purpose, start: Instant, length: Duration) -> Vec<Duration> {
         let (mut now, mut taken) = (start, Vec::new());
         while now < start + length {

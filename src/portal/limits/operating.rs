@@ -1,16 +1,16 @@
-//! How much of its operating time each method has used up, as the portal tells in `time` (PORTAL.md 7).
+//! The operating time that each method has used, as reported by the portal in `time` (PORTAL.md 7).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The portal's default; the cloud allows a little more.
+/// The portal's default; the cloud allows slightly more.
 const LIMIT_S: f64 = 420.0;
 
-/// Above this share of the limit a method is strained.
+/// Above this share of the limit, a method is strained.
 const STRAINED: f64 = 0.8;
 
-/// The last reading of each method called with one credential.
+/// The last value for each method, for calls with one credential.
 #[derive(Default)]
 pub struct Operating(Mutex<HashMap<&'static str, Reading>>);
 
@@ -21,21 +21,21 @@ struct Reading {
 }
 
 impl Operating {
-    /// Notes that `method` has used `used_s` seconds, the oldest of which drop out after `reset_in`.
+    /// Records that `method` has used `used_s` seconds, the oldest of which expire after `reset_in`.
     pub fn note(&self, method: &'static str, used_s: f64, reset_in: Duration) {
         if let Some(reset_at) = Instant::now().checked_add(reset_in) {
             self.readings().insert(method, Reading { used_s, reset_at });
         }
     }
 
-    /// How long until the oldest bucket of `method` drops out, where our own calls have used up the limit. When
-    /// others have, nobody knows when theirs drop out.
+    /// The time until the oldest bucket of `method` expires, if our own calls have used up the limit. If
+    /// other clients have used it up, the time is unknown.
     pub fn reset_in(&self, method: &str) -> Option<Duration> {
         let reading = self.readings().get(method).copied().filter(Reading::is_strained)?;
         Some(reading.reset_at.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether `method` comes near its limit.
+    /// True if `method` is close to its limit.
     pub fn is_strained(&self, method: &str) -> bool {
         self.readings().get(method).is_some_and(Reading::is_strained)
     }

@@ -1,4 +1,4 @@
-//! How often a command asks the portal again after a refusal that passes by itself.
+//! How often a command calls the portal again after a temporary refusal.
 
 use std::time::Duration;
 
@@ -9,39 +9,39 @@ use crate::portal::class::Class;
 use crate::portal::refusal::CallError;
 use crate::retry::{Backoff, whole_millis};
 
-/// A person waits for the answer, so few tries.
+/// Only a few, because the user waits for the response.
 pub const TRIES_MAX: u32 = 3;
 
-/// The pauses between them: the portal forgets two requests in a second.
+/// The pauses between them. The portal's bucket drains two requests per second.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Whoever is asked to stay away for longer is told so, and decides.
+/// If the portal asks for a longer wait, the command reports this and ends.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// What is left of a command's tries at one call.
+/// The remaining tries of a command for one call.
 pub struct Tries {
     left: u32,
     backoff: Backoff,
 }
 
 impl Default for Tries {
-    /// All of them.
+    /// The maximum number of tries.
     fn default() -> Self {
         Self::of(TRIES_MAX)
     }
 }
 
 impl Tries {
-    /// So many, 1 or more.
+    /// At most `max` tries, 1 or more.
     pub fn of(max: u32) -> Self {
         Self { left: max.saturating_sub(1), backoff: Backoff::jittered(PAUSE_MIN, PAUSE_MAX) }
     }
 
-    /// Pauses before the next try.
+    /// Waits before the next try.
     ///
     /// # Errors
-    /// `refusal` itself when there is none: enough tries were made, or another one would not help.
+    /// `refusal` itself if no try is left, or another one would not help.
     pub async fn pause_after(&mut self, refusal: CallError) -> Result<(), CallError> {
         let Some(pause) = self.pause(&refusal) else { return Err(refusal) };
         info!(error = %refusal, again_in_ms = whole_millis(pause), "portal call failed, trying again");
@@ -49,7 +49,7 @@ impl Tries {
         Ok(())
     }
 
-    /// How long to pause before the next try, if there is one.
+    /// The pause before the next try, if there is one.
     pub fn pause(&mut self, refusal: &CallError) -> Option<Duration> {
         let asked = asked_wait(refusal)?;
         self.left = self.left.checked_sub(1)?;
@@ -57,11 +57,11 @@ impl Tries {
     }
 }
 
-/// How long the portal wants us to stay away at least; `None` when waiting does not help, or takes too long.
+/// The minimum wait that the portal asks for; `None` if waiting does not help or takes too long.
 fn asked_wait(refusal: &CallError) -> Option<Duration> {
     let wait = match refusal.class {
         Class::Retry | Class::Rate => refusal.wait.unwrap_or_default(),
-        // Without a word of the portal it is minutes.
+        // Without a value from the portal, the wait is minutes.
         Class::OpWait => refusal.wait?,
         Class::RetryBounded if is_internal(refusal.code()) => refusal.wait.unwrap_or_default(),
         _ => return None,
@@ -69,8 +69,8 @@ fn asked_wait(refusal: &CallError) -> Option<Duration> {
     Some(wait).filter(|wait| *wait <= WAIT_MAX)
 }
 
-/// Whether a code that nobody knows for sure tells of a failure inside the portal (PORTAL.md 6). One with a name of its
-/// own is the method's answer.
+/// Whether a code without a fixed meaning stands for an internal error of the portal (PORTAL.md 6). A code
+/// with its own name is the response of the method.
 fn is_internal(code: Option<&str>) -> bool {
     let Some(code) = code else { return true };
     let is_number = code.bytes().all(|byte| byte.is_ascii_digit());

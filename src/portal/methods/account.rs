@@ -1,7 +1,7 @@
-//! What can be asked of a portal before it is relied on: whose credential this is, what it may do, and
-//! what time it is there (PORTAL.md 1.4).
+//! Calls to check a portal before it is used: the owner of the credential, its permissions, and the portal's
+//! clock (PORTAL.md 1.4).
 //!
-//! Each function is one call, and fails as [`Caller::call`] does.
+//! Each function makes one call and fails like [`Caller::call`].
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -13,21 +13,21 @@ use crate::portal::answer::lenient;
 use crate::portal::call::Caller;
 use crate::portal::refusal::CallError;
 
-/// Whose credential it is.
+/// The user who owns a credential.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Profile {
-    /// The user whom every call acts for.
+    /// The user for whom every call acts.
     pub user_id: u64,
     /// First and last name; may be empty.
     pub name: String,
-    /// An administrator of the portal.
+    /// True for an administrator of the portal.
     pub is_admin: bool,
 }
 
 /// Whether a method can be called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 pub struct Availability {
-    /// The portal knows it. It may remember a false for up to 7 days.
+    /// The portal knows the method. It may cache a false for up to 7 days.
     #[serde(default, rename = "isExisting", deserialize_with = "lenient::flag")]
     pub is_existing: bool,
     /// This credential may call it.
@@ -35,7 +35,8 @@ pub struct Availability {
     pub is_available: bool,
 }
 
-/// What a portal says of an application, or of the webhook's scope and plan: all of it may be missing.
+/// The portal's information on an application, or on the scope and plan of a webhook. Every part may be
+/// missing.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Deserialize)]
 #[serde(default)]
 pub struct App {
@@ -45,21 +46,18 @@ pub struct App {
     /// `LICENSE`: the portal's plan.
     #[serde(rename = "LICENSE", deserialize_with = "lenient::text")]
     pub licence: String,
-    /// `PAYMENT_EXPIRED`: the paid or trial time is over.
+    /// `PAYMENT_EXPIRED`: the paid or trial period is over.
     #[serde(rename = "PAYMENT_EXPIRED", deserialize_with = "lenient::flag")]
     pub is_payment_expired: bool,
 }
 
-/// `profile`: whose credential it is.
-///
-/// # Errors
-/// As [`Caller::call`].
+/// `profile`: the user who owns the credential.
 pub async fn profile(caller: &Caller) -> Result<Profile, CallError> {
     let answer: ProfileAnswer = caller.call("profile", &Map::new()).await?;
     Ok(answer.presentable(caller).await)
 }
 
-/// The portal's answer to `profile`.
+/// The portal's response to `profile`.
 #[derive(Deserialize)]
 pub struct ProfileAnswer {
     #[serde(rename = "ID", deserialize_with = "lenient::number")]
@@ -73,17 +71,14 @@ pub struct ProfileAnswer {
 }
 
 impl ProfileAnswer {
-    /// What `caller` may show of it.
+    /// The part that is safe to show, without the secrets of `caller`.
     pub async fn presentable(self, caller: &Caller) -> Profile {
         let name = caller.presentable(format!("{} {}", self.first, self.last).trim()).await;
         Profile { user_id: self.id, name, is_admin: self.admin }
     }
 }
 
-/// `scope`: what the credential may do, such as `im`.
-///
-/// # Errors
-/// As [`Caller::call`].
+/// `scope`: the permissions of the credential, such as `im`.
 pub async fn scopes(caller: &Caller) -> Result<Vec<String>, CallError> {
     #[derive(Deserialize)]
     struct Wire(#[serde(deserialize_with = "lenient::rows")] Vec<String>);
@@ -92,9 +87,6 @@ pub async fn scopes(caller: &Caller) -> Result<Vec<String>, CallError> {
 }
 
 /// `method.get`: whether `method` can be called. A false is not final.
-///
-/// # Errors
-/// As [`Caller::call`].
 pub async fn availability(caller: &Caller, method: &str) -> Result<Availability, CallError> {
     #[derive(Serialize)]
     struct Params {
@@ -103,10 +95,7 @@ pub async fn availability(caller: &Caller, method: &str) -> Result<Availability,
     caller.call("method.get", &Params { name: method.to_lowercase() }).await
 }
 
-/// `server.time`: how far the portal's clock is ahead of ours; the portal tells whole seconds.
-///
-/// # Errors
-/// As [`Caller::call`].
+/// `server.time`: how far the portal's clock is ahead of ours. The portal returns whole seconds.
 pub async fn clock_skew(caller: &Caller) -> Result<SignedDuration, CallError> {
     struct Wire(Timestamp);
     impl<'de> Deserialize<'de> for Wire {
@@ -118,17 +107,14 @@ pub async fn clock_skew(caller: &Caller) -> Result<SignedDuration, CallError> {
     }
     let asked = Timestamp::now();
     let Wire(theirs) = caller.call("server.time", &Map::new()).await?;
-    // Said somewhere between the question and its answer.
+    // The portal read its clock between the request and the response.
     let ours = asked + Timestamp::now().duration_since(asked) / 2;
     Ok(theirs.duration_since(ours))
 }
 
-/// `app.info`: what the portal says of the application.
-///
-/// # Errors
-/// As [`Caller::call`].
+/// `app.info`: the portal's information on the application.
 pub async fn app(caller: &Caller) -> Result<App, CallError> {
-    /// An empty object may come as a list.
+    /// The portal may write an empty object as a list.
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Wire {

@@ -1,7 +1,7 @@
-//! Bots, as both generations of the portal's API know them: list and unregister (PORTAL.md 3.2, 3.3).
+//! Lists and unregisters bots, with both generations of the portal's API (PORTAL.md 3.2, 3.3).
 //!
-//! The `CLIENT_ID` of the first and the `botToken` of the second are one secret by two names: either
-//! API removes a bot of the other. No error shows it.
+//! The `CLIENT_ID` of the first generation and the `botToken` of the second are two names for the same
+//! secret, and either API can remove a bot of the other. Errors never show it.
 
 use futures_util::future::join_all;
 use serde::de::IgnoredAny;
@@ -13,44 +13,38 @@ use crate::portal::answer::lenient;
 use crate::portal::call::Caller;
 use crate::portal::refusal::CallError;
 
-/// How many bots one page of the second API brings.
+/// The number of bots on one page of the second API.
 const PAGE_LIMIT: usize = 50;
 
-/// A portal that goes on saying that there is more is believed so often: an application has at most 100.
+/// The number of pages to read from a portal that always reports more. An application has at most 100 bots.
 const PAGES_MAX: usize = 20;
 
-/// One bot. What its API does not tell is empty.
+/// One bot. Values that its API does not return are empty.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Bot {
     /// Its user id.
     pub id: u64,
-    /// What its application calls it.
+    /// The name that its application uses.
     pub code: String,
-    /// What people see.
+    /// The name that people see.
     pub name: String,
-    /// `bot`, `supervisor`, `personal` or `openline`; the first API does not tell.
+    /// `bot`, `supervisor`, `personal` or `openline`; the first API does not return it.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `fetch` or `webhook`; the first API does not tell.
+    /// `fetch` or `webhook`; the first API does not return it.
     pub event_mode: String,
-    /// Serves open lines.
+    /// True if it serves open lines.
     pub openline: bool,
 }
 
-/// `imbot.bot.list`: every bot of the portal but those of the vendor's network, whoever made it.
-///
-/// # Errors
-/// As [`Caller::call`].
+/// `imbot.bot.list`: every bot of the portal, except those of the vendor's network.
 pub async fn list(caller: &Caller) -> Result<Vec<Bot>, CallError> {
     let Listed(bots) = caller.call("imbot.bot.list", &Map::new()).await?;
     Ok(presentable(bots.into_iter().map(Bot::from), caller).await)
 }
 
-/// `imbot.v2.Bot.list`: this application's or this token's bots. A wrong token has none, and that is no
-/// error.
-///
-/// # Errors
-/// As [`Caller::call`].
+/// `imbot.v2.Bot.list`: the bots of this application or token. For a wrong token, the portal returns an empty
+/// list and no error.
 pub async fn list_v2(caller: &Caller, token: Option<&SecretText>) -> Result<Vec<Bot>, CallError> {
     let mut bots: Vec<Bot> = Vec::new();
     for _ in 0..PAGES_MAX {
@@ -65,20 +59,14 @@ pub async fn list_v2(caller: &Caller, token: Option<&SecretText>) -> Result<Vec<
     Ok(bots)
 }
 
-/// `imbot.unregister`: removes a bot and its private chats. A webhook needs the `CLIENT_ID` that the bot
-/// was registered with.
-///
-/// # Errors
-/// As [`Caller::call`].
+/// `imbot.unregister`: removes a bot and its private chats. A webhook needs the `CLIENT_ID` with which the
+/// bot was registered.
 pub async fn unregister(caller: &Caller, id: u64, client_id: Option<&SecretText>) -> Result<(), CallError> {
     let params = UnregisterParams { id, client_id: expose(client_id) };
     caller.call("imbot.unregister", &params).await.map(|IgnoredAny| ())
 }
 
 /// `imbot.v2.Bot.unregister`: removes a bot and its private chats. A webhook needs the bot's token.
-///
-/// # Errors
-/// As [`Caller::call`].
 pub async fn unregister_v2(caller: &Caller, id: u64, token: Option<&SecretText>) -> Result<(), CallError> {
     let params = UnregisterV2Params { id, token: expose(token) };
     caller.call("imbot.v2.Bot.unregister", &params).await.map(|IgnoredAny| ())
@@ -125,7 +113,7 @@ struct UnregisterV2Params<'a> {
 #[derive(Deserialize)]
 struct Listed(#[serde(deserialize_with = "lenient::rows")] Vec<FirstBot>);
 
-/// A bot as `imbot.bot.list` writes it.
+/// A bot in the response to `imbot.bot.list`.
 #[derive(Deserialize)]
 struct FirstBot {
     #[serde(rename = "ID", deserialize_with = "lenient::number")]
@@ -144,7 +132,7 @@ impl From<FirstBot> for Bot {
     }
 }
 
-/// `result` of `imbot.v2.Bot.list`. The names stand among the users.
+/// `result` of `imbot.v2.Bot.list`. The names are in the list of users.
 #[derive(Deserialize)]
 struct Page {
     #[serde(default, deserialize_with = "lenient::rows")]
@@ -155,7 +143,7 @@ struct Page {
     has_next: bool,
 }
 
-/// A bot as `imbot.v2.Bot.list` writes it.
+/// A bot in the response to `imbot.v2.Bot.list`.
 #[derive(Deserialize)]
 struct SecondBot {
     #[serde(deserialize_with = "lenient::number")]

@@ -1,6 +1,6 @@
-//! The event handlers of the old, pushing kind: what is bound, and how it is unbound (PORTAL.md section 4).
+//! Event handlers of the old push API: how to list and unbind them (PORTAL.md section 4).
 //!
-//! All of it needs an OAuth application. A handler's URL may carry a secret: it is never logged.
+//! All calls need an OAuth application. A handler's URL may contain a secret, so it is never logged.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -9,22 +9,22 @@ use crate::portal::answer::lenient;
 use crate::portal::call::Caller;
 use crate::portal::refusal::CallError;
 
-/// One event bound to a handler: a URL that the portal calls, or its offline queue.
+/// One event bound to a handler: a URL that the portal calls, or an offline queue.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
 pub struct Handler {
     /// The event, such as `ONIMBOTMESSAGEADD`.
     #[serde(default, deserialize_with = "lenient::text")]
     pub event: String,
-    /// What the portal calls; empty for an offline one.
+    /// The URL that the portal calls; empty for an offline handler.
     #[serde(default, deserialize_with = "lenient::text")]
     pub handler: String,
-    /// As whom the portal calls it: a user, 0 for whoever caused the event.
+    /// The user for whom the portal calls it; 0 stands for the user who caused the event.
     #[serde(default, deserialize_with = "lenient::maybe_number")]
     pub auth_type: Option<u64>,
-    /// The key (`auth_connector`) that an offline one was bound with; empty without one.
+    /// The key (`auth_connector`) with which an offline handler was bound; empty without a key.
     #[serde(default, deserialize_with = "lenient::text")]
     pub connector_id: String,
-    /// Kept for `event.offline.get` and not sent anywhere.
+    /// True if events are kept for `event.offline.get` and not sent anywhere.
     #[serde(default, deserialize_with = "lenient::flag")]
     pub offline: bool,
 }
@@ -33,43 +33,36 @@ pub struct Handler {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventType {
-    /// It calls a URL.
+    /// The portal calls a URL.
     Online,
-    /// It keeps them.
+    /// The portal keeps the events.
     Offline,
 }
 
-/// What to unbind.
+/// The handlers to unbind.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Unbinding {
     /// The event.
     pub event: String,
-    /// The URL, byte for byte; an online handler needs one.
+    /// The URL, byte for byte; required for an online handler.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub handler: String,
-    /// Only those bound with it. A number on the wire: the portal compares strictly.
+    /// Unbinds only handlers of this user. Sent as a number, because the portal compares strictly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_type: Option<u64>,
-    /// The key it was bound with: without it the portal removes those only that have none.
+    /// The key of the handler. Without it, the portal removes only handlers that have no key.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub auth_connector: String,
-    /// Which of the two kinds.
+    /// The kind of handler.
     pub event_type: EventType,
 }
 
-/// `event.get`: the handlers of this application; somebody who is no administrator sees only what is
-/// bound to themselves.
-///
-/// # Errors
-/// As [`Caller::call`].
+/// `event.get`: the handlers of this application. A user who is not an administrator sees only their own.
 pub async fn list(caller: &Caller) -> Result<Vec<Handler>, CallError> {
     caller.call("event.get", &Map::new()).await.map(|Handlers(handlers)| handlers)
 }
 
-/// `event.unbind`: how many handlers that removed; 0 is no error.
-///
-/// # Errors
-/// As [`Caller::call`].
+/// `event.unbind`: returns the number of removed handlers; 0 is not an error.
 pub async fn unbind(caller: &Caller, unbinding: &Unbinding) -> Result<u64, CallError> {
     caller.call("event.unbind", unbinding).await.map(|Removed { count }| count)
 }

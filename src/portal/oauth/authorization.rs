@@ -1,4 +1,4 @@
-//! What is spoken to the authorization server (PORTAL.md 5). The only place `client_secret` is sent to.
+//! The client of the authorization server (PORTAL.md 5). `client_secret` is sent nowhere else.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -18,21 +18,21 @@ use crate::portal::class::{self, Class, Cure, Row, Verdict};
 use crate::portal::oauth::tokens::Tokens;
 use crate::portal::refusal::{CallError, presentable, spell};
 
-/// What the errors here call the request.
+/// The name of the request in errors.
 pub const METHOD: &str = "oauth/token";
 
-/// The longest an exchange may take: well within the time that a stop leaves, for a pair that the
-/// server has issued and we have not kept is a login lost.
+/// The timeout of a token request. It is much shorter than the grace period of a stop, because a pair that
+/// the server issued and we did not save is a lost login.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A pair is a few hundred bytes.
+/// A pair has a few hundred bytes.
 const BODY_MAX: usize = 64 * 1024;
 
-/// The servers of the vendor; a grant may name one of them as its own.
+/// The servers of the vendor. A grant may name one of them as its own.
 const INTERNATIONAL: &str = "https://oauth.bitrix.info/";
 const REGIONAL: &str = "https://oauth.bitrix24.tech/";
 
-/// The ends of portal hosts that belong to [`REGIONAL`].
+/// Suffixes of the portal hosts that belong to [`REGIONAL`].
 const REGIONS: [&str; 8] = [".ru", ".am", ".az", ".ge", ".kz", ".kg", ".uz", ".by"];
 
 const LOGIN: &str = "log in again: `b24relay login SOURCE`";
@@ -41,7 +41,7 @@ const NO_CLIENT: &str = "correct that: b24relay tries again by itself";
 const REPORT: &str = "this looks like a defect of b24relay: please report it";
 const SCOPE: &str = "correct the scopes in the application's card, then `b24relay login SOURCE`";
 
-/// PORTAL.md 5.4, in upper case.
+/// The error codes of PORTAL.md 5.4, in upper case.
 #[rustfmt::skip]
 const CODES: &[Row] = &[
     Row("INVALID_REQUEST", Class::Bug, 1, Cure::same(REPORT)),
@@ -55,27 +55,27 @@ const CODES: &[Row] = &[
     Row("NOT_INSTALLED", Class::Operator, 5, Cure::same("install the application on the portal again, then `b24relay login SOURCE`")),
 ];
 
-/// What a pair is asked for with.
+/// The credential for a new pair.
 #[derive(Clone, Copy)]
 pub enum Claim<'a> {
-    /// The code that the portal handed out after somebody agreed, and whose login that was.
+    /// The code that the portal issued after the user agreed, and the login it belongs to.
     Code(&'a str, &'a Attempt),
-    /// The refresh token of the pair before.
+    /// The refresh token of the previous pair.
     Refresh(&'a str),
 }
 
-/// One login by way of the browser. What it starts with cannot be guessed, so that no other login's answer is taken
-/// for its own.
+/// One login in a browser. It starts with a random value, so that the response to another login is not
+/// accepted.
 #[derive(Debug)]
 pub struct Attempt {
-    /// Comes back with the code.
+    /// Returned by the portal together with the code.
     pub state: String,
-    /// Goes with the code, which is worth nothing without it where the server knows PKCE (RFC 7636).
+    /// Sent together with the code. On a server with PKCE (RFC 7636), the code is worthless without it.
     verifier: String,
 }
 
 impl Attempt {
-    /// From random bytes.
+    /// Builds an attempt from random bytes.
     pub fn new(random: &[u8; 64]) -> Self {
         let (state, verifier) = random.split_at(32);
         Self { state: URL_SAFE_NO_PAD.encode(state), verifier: URL_SAFE_NO_PAD.encode(verifier) }
@@ -88,21 +88,22 @@ impl Attempt {
 
 /// The authorization server, for one application.
 pub struct Authorization {
-    /// Made when it is needed first, and again when it could not be: a daemon waits for that.
+    /// Created on first use. If that fails, a daemon retries later.
     pool: OnceLock<Pool>,
     config: OAuthConfig,
 }
 
 impl Authorization {
-    /// The server that `config` leads to.
+    /// The server for `config`.
     pub fn new(config: &OAuthConfig) -> Self {
         Self { pool: OnceLock::new(), config: config.clone() }
     }
 
-    /// Asks for a pair; `before` is the one that it replaces.
+    /// Requests a pair; `before` is the pair that it replaces.
     ///
     /// # Errors
-    /// Every row of PORTAL.md 5.4, classified; nothing is known to have changed then.
+    /// Every error of PORTAL.md 5.4, classified. After an error, the previous pair is assumed to be still
+    /// valid.
     pub async fn ask(&self, claim: Claim<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
         let asked = self.exchange(claim, before).await;
         asked.map_err(|error| error.naming_login(&self.config.grant))
@@ -175,7 +176,8 @@ impl Authorization {
             .map_err(|reason| CallError::retry(METHOD, format!("the answer {reason}")))
     }
 
-    /// The operator's server, else the one that the grant names if it is the vendor's, else the region's.
+    /// The operator's server, or the server of the grant if it belongs to the vendor, or the server of the
+    /// region.
     fn endpoint(&self, before: Option<&Tokens>) -> Url {
         let named = before.and_then(|tokens| tokens.server_endpoint.as_ref()).filter(|url| is_vendors(url));
         let mut url = match (&self.config.server, named) {
@@ -194,7 +196,7 @@ impl Authorization {
             Claim::Code(code, attempt) => ("authorization_code", "code", code, Some(&attempt.verifier)),
             Claim::Refresh(token) => ("refresh_token", "refresh_token", token, None),
         };
-        // A URL's query is the form's encoding.
+        // A form has the same encoding as the query of a URL.
         let mut url = default_server("");
         url.query_pairs_mut()
             .append_pair("grant_type", grant_type)
@@ -211,7 +213,7 @@ impl Authorization {
     }
 }
 
-/// The address where somebody agrees in a browser that the application may act for him or her.
+/// The address at which a user agrees in a browser that the application may act for them.
 pub fn authorize_url(config: &OAuthConfig, attempt: &Attempt) -> Url {
     let mut url = config.portal.expose().clone();
     url.set_path("/oauth/authorize/");
@@ -234,12 +236,12 @@ fn of_status(status: u16) -> Verdict {
     }
 }
 
-/// The same for an answer that is not the server's own.
+/// The verdict on a response that does not come from the authorization server itself.
 fn of_page(status: u16) -> Verdict {
     match status {
         404 => Verdict::soon(Class::Operator, of_status(status).cure),
         429 | 503 => of_status(status),
-        // One such page alone calls nobody: the login is as good as it was.
+        // A single such page does not alert the operator, because the login is still valid.
         _ => match class::of_status(status) {
             verdict if verdict.class == Class::Operator => Verdict { class: Class::RetryBounded, ..verdict },
             verdict => verdict,
@@ -316,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_login_sends_the_challenge_to_the_browser_and_the_verifier_with_the_code() {
-        // The example of RFC 7636, appendix B.
+        // The example in RFC 7636, appendix B.
         let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
         let attempt = Attempt { state: "s".into(), verifier: verifier.into() };
         let authorization = authorization("https://a.bitrix24.com/");

@@ -1,7 +1,7 @@
-//! One login of an OAuth application, shared by every source and call that uses it (PORTAL.md 5.3).
+//! One login of an OAuth application, shared by all sources and calls that use it (PORTAL.md 5.3).
 //!
-//! A pair is refreshed only after the portal has refused it, by one call at a time, and is on the disk
-//! before it is used: the server forgets the old one, so a pair lost is a login lost.
+//! A pair is refreshed only after the portal has refused it, by one call at a time. The new pair is on disk
+//! before it is used: the server forgets the old one, so a lost pair is a lost login.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,35 +18,35 @@ use crate::portal::oauth::authorization::{self, Authorization, Claim};
 use crate::portal::oauth::tokens::Tokens;
 use crate::portal::refusal::CallError;
 
-/// How long a pair is looked for that another process has got for our refresh token: the server has
-/// rotated by then, and the answer is on its way to that process, or from there to the disk.
+/// The pauses while we look for a pair that another process received for our refresh token. The server has
+/// already rotated the token, and its response is on its way to that process, or from there to the disk.
 const RACE_PAUSES_MS: [u64; 6] = [0, 100, 200, 400, 800, 1500];
 
-/// See the top of this file.
+/// One login, with its current tokens.
 pub struct Grant {
     config: OAuthConfig,
     authorization: Authorization,
     memory: Arc<dyn Memory>,
-    /// Held through a refresh: whoever comes meanwhile waits for its outcome.
+    /// Locked during a refresh: other callers wait for its outcome.
     state: Arc<Mutex<State>>,
-    /// Counts the pairs that there were.
+    /// Incremented for each new pair.
     epoch: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     tokens: Option<Tokens>,
-    /// Since when the pair has been refreshed, and for which method, without having worked there yet.
+    /// When the pair was refreshed and for which method; `None` once that method has accepted it.
     unproven: Option<(Instant, &'static str)>,
-    /// A pair that the disk has not taken yet.
+    /// A pair that is not written to disk yet.
     unkept: Option<Tokens>,
-    /// What became of the refresh token that must not be tried again.
+    /// A refresh token that must not be used again, with its error.
     dead: Option<(SecretText, CallError)>,
-    /// How the last refresh failed, and when: those who waited for it fail with it.
+    /// When and how the last refresh failed. Callers that waited for it fail with the same error.
     failure: Option<(Instant, CallError)>,
-    /// The pair was refused for good: perhaps somebody has logged in again.
+    /// True if the pair was refused for good: the user may have logged in again.
     is_doubted: bool,
-    /// The pair is only tried out: neither is it on record, nor does what is there replace it.
+    /// True while the pair is only tested: it is not stored, and the stored pair does not replace it.
     is_candidate: bool,
 }
 
@@ -62,29 +62,29 @@ impl Grant {
         }
     }
 
-    /// Whose login it is: the name of a source.
+    /// The name of the source that owns the login.
     pub fn name(&self) -> &str {
         &self.config.grant
     }
 
-    /// Whether it is the login that `config` names.
+    /// True if it is the login that `config` names.
     pub fn is_of(&self, config: &OAuthConfig) -> bool {
         self.config == *config
     }
 
-    /// Tries out `tokens` from here on, whoever's they are. Neither they nor what they are refreshed to
-    /// gets on record, which may hold somebody else's login that works: see [`keep`].
+    /// Tests `tokens` from now on, whichever user they belong to. Neither these tokens nor refreshed ones are
+    /// stored, because the stored pair may be a working login of another user: see [`keep`].
     pub async fn seed(&self, tokens: Tokens) {
         *self.state.lock().await = State { tokens: Some(tokens), is_candidate: true, ..State::default() };
         self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Another number when the pair is another one, and with it perhaps the user behind it.
+    /// A number that changes with the pair, and so whenever the user may have changed.
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// Whether another pair for the same queue is on record: somebody has logged in meanwhile.
+    /// True if another pair for the same queue is stored, because the user has logged in again.
     pub async fn is_superseded(&self) -> bool {
         let state = self.state.lock().await;
         let (Ok(Some(stored)), Some(before)) = (self.stored(&state).await, &state.tokens) else {
@@ -93,15 +93,15 @@ impl Grant {
         stored.access != before.access && self.refuse_other(before, &stored).is_ok()
     }
 
-    /// The pair as it is now.
+    /// The current pair.
     pub async fn tokens(&self) -> Option<Tokens> {
         self.state.lock().await.tokens.clone()
     }
 
-    /// The access token to call with.
+    /// The access token for calls.
     ///
     /// # Errors
-    /// When nobody has logged in, or somebody else than before.
+    /// If no user has logged in, or another user than before.
     pub async fn access(&self) -> Result<SecretText, CallError> {
         let mut state = self.state.lock().await;
         if (state.tokens.is_none() || state.is_doubted)
@@ -113,17 +113,17 @@ impl Grant {
         state.tokens.as_ref().map(|tokens| tokens.access.clone()).ok_or_else(|| self.no_login())
     }
 
-    /// Whose queue it opens.
+    /// The user whose queue it opens.
     ///
     /// # Errors
-    /// When nobody has logged in.
+    /// If no user has logged in.
     pub async fn user_id(&self) -> Result<u64, CallError> {
         self.access().await?;
         let user_id = self.state.lock().await.tokens.as_ref().and_then(|tokens| tokens.user_id);
         user_id.ok_or_else(|| self.no_login())
     }
 
-    /// A call of `method` with `access` went well.
+    /// Records that a call of `method` with `access` succeeded.
     pub async fn prove(&self, access: &SecretText, method: &'static str) {
         let mut state = self.state.lock().await;
         let is_current = state.tokens.as_ref().is_some_and(|tokens| tokens.access == *access);
@@ -132,26 +132,25 @@ impl Grant {
         }
     }
 
-    /// A call was refused in a way that another login may mend.
+    /// Records that a call was refused with an error that a new login may fix.
     pub async fn doubt(&self) {
         self.state.lock().await.is_doubted = true;
     }
 
-    /// Gets another pair than the one with the access token `spent`, which the portal has refused to
-    /// `method`.
-    /// Returns where the portal answers, when the server says so.
+    /// Replaces the pair with the access token `spent`, which the portal has refused for `method`. Returns
+    /// the portal's address if the server reports it.
     ///
-    /// A caller who gives up does not end it: see [`Grant::rest`]. That is why it is a task of its own.
+    /// The refresh runs in a separate task, so it continues if the caller is cancelled: see [`Grant::rest`].
     ///
     /// # Errors
-    /// Every error of PORTAL.md 5.4; the pair is then as it was.
+    /// Every error of PORTAL.md 5.4. The pair is then unchanged.
     pub async fn renew(
         self: &Arc<Self>,
         spent: &SecretText,
         method: &'static str,
     ) -> Result<Option<Url>, CallError> {
         let asked = Instant::now();
-        // Whoever gives up while waiting here has asked for nothing yet.
+        // A caller that is cancelled here has requested nothing yet.
         let mut state = Arc::clone(&self.state).lock_owned().await;
         if let Some((_, failure)) = state.failure.as_ref().filter(|(at, _)| *at > asked)
             && state.tokens.as_ref().is_some_and(|tokens| tokens.access == *spent)
@@ -168,8 +167,8 @@ impl Grant {
         renewing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
-    /// Waits for the end of a refresh that is under way, and makes a last try to keep a pair that the
-    /// disk has not taken.
+    /// Waits for the end of a refresh in progress, and tries a last time to write a pair that is not on disk
+    /// yet.
     pub async fn rest(&self) {
         let mut state = self.state.lock().await;
         let Some(unkept) = state.unkept.take() else { return };
@@ -208,7 +207,7 @@ impl Grant {
         self.adopt(state, fresh, method).await
     }
 
-    /// A new pair for `before`; `None` when another process has got one meanwhile.
+    /// Requests a new pair for `before`; `None` if another process has got one meanwhile.
     async fn refresh(&self, state: &mut State, before: &Tokens) -> Result<Option<Tokens>, CallError> {
         match self.authorization.ask(Claim::Refresh(before.refresh.expose()), Some(before)).await {
             Ok(fresh) => {
@@ -230,7 +229,7 @@ impl Grant {
         }
     }
 
-    /// What another process has put on record in the place of `before`, which the server no longer takes.
+    /// The pair that another process has stored in the place of `before`, which the server no longer accepts.
     async fn stored_instead(&self, state: &State, before: &Tokens) -> Result<Option<Tokens>, CallError> {
         if state.is_candidate {
             return Ok(None);
@@ -245,7 +244,7 @@ impl Grant {
         Ok(None)
     }
 
-    /// Keeps `fresh`, and only then uses it: first for `method`, which must not refuse it.
+    /// Stores `fresh` and only then uses it. `method` is called first and must accept it.
     async fn adopt(
         &self,
         state: &mut State,
@@ -282,14 +281,14 @@ impl Grant {
             state.tokens = Some(stored);
             self.epoch.fetch_add(1, Ordering::Relaxed);
             state.unproven = None;
-            // Of the login before: it must not take the place of this one.
+            // It belongs to the previous login and must not replace this one.
             state.unkept = None;
             state.dead = None;
         }
         Ok(())
     }
 
-    /// Another user's queue, or another portal's, must not be read with offsets that do not belong to it.
+    /// The stored offsets belong to one queue. Refuses to use them for the queue of another user or portal.
     fn refuse_other(&self, before: &Tokens, now: &Tokens) -> Result<(), CallError> {
         let cure = || format!("log in as the user of before: `b24relay login {}`", self.config.grant);
         if let (Some(before), Some(now)) = (before.user_id, now.user_id)
@@ -307,7 +306,7 @@ impl Grant {
         Ok(())
     }
 
-    /// What is on record, unless it does not matter.
+    /// The stored pair, unless this one is only tested.
     async fn stored(&self, state: &State) -> Result<Option<Tokens>, CallError> {
         if state.is_candidate {
             return Ok(None);
@@ -318,8 +317,8 @@ impl Grant {
         })
     }
 
-    /// Neither a token that was refused right after its refresh nor a refresh token that was refused itself
-    /// is a reason to ask again: such load gets an application blocked.
+    /// Refuses to refresh again if the portal has just refused the refreshed token, or the server has refused
+    /// the refresh token. Repeated requests of this kind get an application blocked.
     fn refuse_endless(&self, state: &State, before: &Tokens) -> Result<(), CallError> {
         if let Some((dead, refusal)) = &state.dead
             && *dead == before.refresh
@@ -345,18 +344,18 @@ impl Grant {
     }
 }
 
-/// The pair on record for `config`, unless it belongs to another application.
+/// The stored pair for `config`, unless it belongs to another application.
 async fn recall(memory: &dyn Memory, config: &OAuthConfig) -> Result<Option<Tokens>, String> {
     let text = memory.recall(&key(&config.grant)).await?;
-    // What cannot be read any more is as good as no login: the way out is the same.
+    // An unreadable record counts as no login, because the remedy is the same.
     let tokens = text.and_then(|text| Tokens::parse(&text, &config.client_id).ok());
     Ok(tokens.filter(|tokens| tokens.client_id == config.client_id))
 }
 
-/// Puts a pair on record, for every process that uses the login.
+/// Stores a pair for every process that uses the login.
 ///
 /// # Errors
-/// Says why it cannot be written.
+/// Describes why it cannot be written.
 pub async fn keep(memory: &dyn Memory, config: &OAuthConfig, tokens: &Tokens) -> Result<(), String> {
     memory.keep(&key(&config.grant), &tokens.expose()).await
 }

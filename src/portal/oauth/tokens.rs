@@ -1,4 +1,4 @@
-//! A pair of OAuth tokens and what came with it (PORTAL.md 5.2), as answered and as kept.
+//! A pair of OAuth tokens with its metadata (PORTAL.md 5.2), as received and as stored.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,34 +9,33 @@ use serde_json::Value;
 
 use crate::config::SecretText;
 
-/// How long an access token is taken to live when the server does not say.
+/// The assumed lifetime of an access token if the server does not report it.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
-/// One login. Shows whose it is and nothing of the tokens.
+/// One login. Displays its user but not the tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tokens {
-    /// What goes with each call.
+    /// The access token, sent with each call.
     pub access: SecretText,
-    /// What buys the next pair, once.
+    /// The refresh token, which can be exchanged once for the next pair.
     pub refresh: SecretText,
     /// The application they belong to.
     pub client_id: String,
-    /// Whose queue they open.
+    /// The user whose queue they open.
     pub user_id: Option<u64>,
-    /// The portal, whatever it is called; empty when the server did not say.
+    /// The portal's permanent id; empty if the server did not report it.
     pub member_id: String,
-    /// What the application may do, as the server wrote it.
+    /// The scope of the application, as the server wrote it.
     pub scope: String,
-    /// Where the portal answers.
+    /// The address of the portal.
     pub client_endpoint: Option<Url>,
-    /// Where the authorization server answers.
+    /// The address of the authorization server.
     pub server_endpoint: Option<Url>,
-    /// How long the access token lives.
+    /// The lifetime of the access token.
     pub lifetime: Duration,
 }
 
-/// The fields as they travel and as they are kept. All but the pair itself may be missing, and numbers
-/// may be texts.
+/// The fields as sent and as stored. All except the pair itself may be missing, and numbers may be texts.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     access_token: String,
@@ -58,11 +57,11 @@ struct Wire {
 }
 
 impl Tokens {
-    /// Reads an answer of the authorization server, or what was kept. `client_id` is whose it is when
-    /// the text does not say.
+    /// Parses a response of the authorization server, or a stored pair. `client_id` is used if the text does
+    /// not contain one.
     ///
     /// # Errors
-    /// Says what is missing, repeating nothing of the text.
+    /// Names the missing part without repeating any of the text.
     pub fn parse(text: &str, client_id: &str) -> Result<Self, String> {
         let wire: Wire = serde_json::from_str(text)
             .map_err(|_| "needs the texts `access_token` and `refresh_token` in a JSON object".to_owned())?;
@@ -83,7 +82,7 @@ impl Tokens {
         })
     }
 
-    /// The text to keep; secret.
+    /// The text to store; secret.
     pub fn expose(&self) -> String {
         let endpoint = |url: &Option<Url>| url.as_ref().map(Url::as_str).into();
         let wire = Wire {
@@ -100,7 +99,7 @@ impl Tokens {
         serde_json::json!(wire).to_string()
     }
 
-    /// What an answer leaves out stays as it was before the refresh.
+    /// Keeps the values from before the refresh that the response does not contain.
     #[must_use]
     pub fn inherit(mut self, before: &Self) -> Self {
         self.user_id = self.user_id.or(before.user_id);

@@ -1,10 +1,10 @@
-//! The domains of the vendor's cloud, within which a portal may be renamed without asking anybody.
+//! The domains of the vendor's cloud. A portal may be renamed within them without confirmation.
 
 use reqwest::Url;
 
 use crate::http_client::is_within;
 
-/// The regions of the cloud. The vendor's other domains with the same name hold its customers' web sites.
+/// The regions of the cloud. The vendor's other domains with the same name host the web sites of customers.
 const DOMAINS: &[&str] = &[
     "bitrix24.com",
     "bitrix24.com.br",
@@ -27,7 +27,7 @@ const DOMAINS: &[&str] = &[
     "bitrix24.vn",
 ];
 
-/// Whether `url` is that of a portal in the vendor's cloud.
+/// True if `url` is the address of a portal in the vendor's cloud.
 pub fn is_cloud_portal(url: &Url) -> bool {
     DOMAINS.iter().any(|domain| is_within(url, domain))
 }

@@ -1,4 +1,4 @@
-//! The file of a sink and those that were put aside before it, newest first: where a queue's lines are looked for.
+//! The file of a sink and its rotated files, newest first, in which a queue's lines are searched.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
@@ -10,33 +10,33 @@ use crate::sink::file::mark::FileMark;
 use crate::sink::file::open_file::{open_outside, open_past};
 use crate::sink::file::rotation::Past;
 
-/// How much of the newest files is searched when it is not known where to begin.
+/// How much of the newest files is searched if the start is unknown.
 const UNMARKED_MAX: u64 = 128 * 1024 * 1024;
 
-/// See the top of this file. The number of a file counts from the current one, which is 0.
+/// The current file and the rotated ones. File numbers count back from the current file, which is 0.
 pub struct Files<'a> {
     current: &'a File,
     past: Vec<PastFile>,
 }
 
-/// A file that was put aside.
+/// A rotated file.
 struct PastFile {
     path: PathBuf,
     open: fn(&Path) -> io::Result<File>,
     metadata: Option<Metadata>,
 }
 
-/// Where a search begins: what is newer is searched whole.
+/// The start of a search. Newer files are searched completely.
 #[derive(Clone, Copy)]
 pub struct Start {
     /// The number of the file.
     pub number: usize,
-    /// Within the file, unpacked.
+    /// The position within the file, uncompressed.
     pub offset: u64,
 }
 
 impl Start {
-    /// Where the search begins in the file `number`; `None` when that one is too old.
+    /// The start of the search in file `number`; `None` if that file is too old.
     pub fn in_file(self, number: usize) -> Option<u64> {
         match self.number.cmp(&number) {
             std::cmp::Ordering::Greater => Some(0),
@@ -47,20 +47,20 @@ impl Start {
 }
 
 impl<'a> Files<'a> {
-    /// The `current` file and what lies beside it.
+    /// The `current` file and the files beside it.
     pub fn new(current: &'a File, past: Past) -> Self {
         let is_ours_alone = past.outside.is_empty();
         let ours = past.ours.into_iter().rev().map(|rotated| PastFile::new(rotated.path, open_rotated));
         let outside = past.outside.into_iter().map(|path| PastFile::new(path, open_outside));
         let mut past: Vec<_> = ours.chain(outside).collect();
-        // The names of ours sort by age whatever the clock did; those that others chose say nothing.
+        // Our names sort by age even if the clock was changed; names from other programs do not.
         if !is_ours_alone {
             past.sort_by_key(|file| std::cmp::Reverse(file.written()));
         }
         Self { current, past }
     }
 
-    /// Opens the file `number` for reading.
+    /// Opens file `number` for reading.
     pub fn open(&self, number: usize) -> io::Result<File> {
         match number.checked_sub(1).and_then(|index| self.past.get(index)) {
             Some(past) => (past.open)(&past.path),
@@ -68,13 +68,13 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// Where the file `number` was; `None` for the current one.
+    /// The last known path of file `number`; `None` for the current one.
     pub fn path(&self, number: usize) -> Option<&Path> {
         Some(&self.past.get(number.checked_sub(1)?)?.path)
     }
 
-    /// Where the search for lines beyond `mark` begins. Without a mark, or when its file is gone, it begins so far
-    /// back that the last attempt before a crash is in what is searched.
+    /// The start of the search for lines beyond `mark`. Without a mark, or if its file is gone, it starts
+    /// early enough to include the last attempt before a crash.
     pub fn start(&self, mark: Option<FileMark>) -> io::Result<Start> {
         let current = self.current.metadata()?;
         let all: Vec<_> = std::iter::once(Some(&current))
@@ -89,7 +89,7 @@ impl<'a> Files<'a> {
         for (number, metadata) in all.iter().enumerate() {
             let length = metadata.map_or(0, Metadata::len);
             if length >= left {
-                // In a compressed file this is further back than in a plain one, so more is searched.
+                // In a compressed file, this is earlier than in a plain one, so more is searched.
                 return Ok(Start { number, offset: length - left });
             }
             left -= length;
@@ -97,7 +97,7 @@ impl<'a> Files<'a> {
         Ok(Start { number: self.past.len(), offset: 0 })
     }
 
-    /// The newest file that `mark` is in; one with its inode comes before copies.
+    /// The newest file that contains `mark`. A file with the same inode takes precedence over copies.
     fn find(&self, mark: &FileMark, all: &[Option<&Metadata>]) -> Option<usize> {
         let is_in = |number| self.open(number).and_then(|file| mark.is_in(&file)).unwrap_or(false);
         let has_inode = |number: &usize| all[*number].is_some_and(|metadata| mark.has_inode_of(metadata));
@@ -118,8 +118,8 @@ impl PastFile {
     }
 }
 
-/// Opens a file that we put aside. It may be compressed at any moment: then it has its new name before it loses the
-/// old one.
+/// Opens a file that we rotated. It may be compressed at any moment; then it has its new name before it loses
+/// the old one.
 fn open_rotated(path: &Path) -> io::Result<File> {
     open_past(path).or_else(|error| match error.kind() {
         ErrorKind::NotFound => {

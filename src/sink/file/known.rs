@@ -1,8 +1,8 @@
-//! Lines that are in the file though no commit covers their events, as a crash came in between. Their events come again
-//! and are not written a second time.
+//! Lines that are in the file although no commit covers their events, because of a crash. Their events are
+//! delivered again, and not written a second time.
 //!
-//! They all lie beyond the mark of the last commit, so that is where they are looked for, however many there are. A
-//! line before the mark is never recognised: when its event comes again, somebody asked for it.
+//! They all lie beyond the mark of the last commit, so only that part is searched, however long it is. A line
+//! before the mark is never recognised: if its event is delivered again, the operator requested it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -17,17 +17,17 @@ use crate::sink::file::compression::reader_at;
 use crate::sink::file::files::{Files, Start};
 use crate::sink::file::mark::FileMark;
 
-/// The longest line that is read in one piece, twice the longest that there can be: the portal's answers have at most
-/// 16 MiB.
+/// The longest line that is read at once, twice the maximum length of a line: a response of the portal has at
+/// most 16 MiB.
 const LINE_MAX: u64 = 32 * 1024 * 1024;
 
-/// How every line of ours begins, up to its id.
+/// The start of each of our lines, up to the id.
 const BEGIN: &[u8] = br#"{"id":""#;
 
-/// What every id begins with.
+/// The prefix of every id.
 const ID_BEGIN: &str = "b24_";
 
-/// What stands for a queue in the ids of its events.
+/// The part of an event id that identifies its queue.
 pub type QueueTag = Box<str>;
 
 /// The tag of `queue`.
@@ -37,8 +37,8 @@ pub fn tag_of(queue: &Queue) -> QueueTag {
 
 /// The lines of one queue beyond its mark.
 ///
-/// The content counts as well as the id, which might belong to another life of the portal's counter: an event must
-/// never be taken for written because of a number.
+/// A line is compared by content as well as id, because the portal's counter may have restarted. A matching
+/// number alone must never make an event count as written.
 #[derive(Debug)]
 pub struct KnownLines {
     mark: Option<Mark>,
@@ -46,34 +46,34 @@ pub struct KnownLines {
 }
 
 impl KnownLines {
-    /// The mark that they lie beyond.
+    /// The mark before the lines.
     pub fn mark(&self) -> Option<Mark> {
         self.mark.clone()
     }
 
-    /// Whether there is exactly this line.
+    /// True if exactly this line exists.
     pub fn holds(&self, id: EventId, line: &[u8]) -> bool {
         self.lines.contains(&(id, digest(line)))
     }
 
-    /// Forgets this line, now that its event is settled.
+    /// Removes this line after its event is settled.
     pub fn forget(&mut self, id: EventId, line: &[u8]) {
-        // After a crash events come again in the order of their ids: whatever did not come until now, such as an event
-        // that the lane's filter leaves out since then, will not come any more.
+        // After a crash, events are delivered again in the order of their ids. Older lines that did not match
+        // by now will never match, for example because the lane's filter was changed to exclude them.
         if self.lines.last().is_some_and(|(last, _)| *last < id) {
             self.lines.clear();
         }
         self.lines.remove(&(id, digest(line)));
     }
 
-    /// Whether all were seen again.
+    /// True if all lines have matched.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 }
 
-/// Finds the lines of some queues beyond their marks, in one pass from the oldest place on. A file that cannot be read
-/// is skipped when it was put aside: what is broken must not hold up new events.
+/// Finds the lines of some queues beyond their marks, in one pass from the oldest position on. An unreadable
+/// rotated file is skipped, because a damaged file must not block new events.
 pub fn search(
     files: &Files<'_>,
     marks: &HashMap<QueueTag, Option<Mark>>,
@@ -88,7 +88,7 @@ pub fn search(
     for number in (0..=oldest).rev() {
         let searched = files.open(number).and_then(|file| search_file(&file, number, &mut queues));
         match (searched, files.path(number)) {
-            // It was too old to be kept.
+            // The file was deleted because of its age.
             (Err(error), Some(_)) if error.kind() == ErrorKind::NotFound => {}
             (Err(error), Some(path)) => {
                 warn!(path = %path.display(), %error, "cannot look for events in a rotated file");
@@ -121,7 +121,7 @@ fn search_file(
     Ok(())
 }
 
-/// The queue and the event of a line of ours.
+/// The queue and the event of one of our lines.
 fn names_of(line: &[u8]) -> Option<(&str, EventId)> {
     let rest = line.strip_prefix(BEGIN)?;
     let name = std::str::from_utf8(&rest[..rest.iter().position(|byte| *byte == b'"')?]).ok()?;

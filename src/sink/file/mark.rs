@@ -1,8 +1,8 @@
-//! A place in the file of a sink: which file it was, whatever it is called by now, and how long it was.
+//! A position in the file of a sink: which file it was, even if it was renamed, and how long it was.
 //!
-//! The inode tells a file that was renamed. One that was compressed or copied has another inode, and a new file may get
-//! the inode of one that is gone: so the beginning of the file counts as well, which no two files share, as each
-//! line begins with the id of its event.
+//! The inode identifies a renamed file. A compressed or copied file has another inode, and a new file may get
+//! the inode of a deleted one. So the start of the file is compared too. No two files have the same start,
+//! because each line begins with the id of its event.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -14,14 +14,14 @@ use sha2::{Digest as _, Sha256};
 use crate::sink::file::compression::reader_at;
 use crate::sink::file::format::Format;
 
-/// How much of a file's beginning counts: an id and something of what is behind it.
+/// How many bytes at the start of a file are compared: an id and a part of the text after it.
 const HEAD_MAX: u64 = 512;
 
-/// See the top of this file. As text: `INODE:LENGTH:HEAD`, where `HEAD` is a digest of the beginning.
+/// A position in a file. As text: `INODE:LENGTH:HEAD`, where `HEAD` is a digest of the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileMark {
     inode: u64,
-    /// In bytes, unpacked.
+    /// In bytes, uncompressed.
     pub length: u64,
     head: u64,
 }
@@ -34,7 +34,7 @@ impl FileMark {
         Ok(Self { inode: metadata.ino(), length, head: head_of(file, length)? })
     }
 
-    /// `None` when `text` is no mark.
+    /// Parses a mark; `None` if `text` is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(':');
         let (inode, length, head) = (parts.next()?, parts.next()?, parts.next()?);
@@ -42,12 +42,12 @@ impl FileMark {
         Some(Self { inode: inode.parse().ok()?, length: length.parse().ok()?, head })
     }
 
-    /// Whether the file of `metadata` has the inode that the marked one had.
+    /// True if `metadata` has the inode of the marked file.
     pub fn has_inode_of(&self, metadata: &Metadata) -> bool {
         metadata.ino() == self.inode
     }
 
-    /// Whether `file`, packed or not, holds what the marked one held.
+    /// True if `file`, compressed or not, contains the content of the marked file.
     pub fn is_in(&self, file: &File) -> io::Result<bool> {
         let is_too_short = Format::sniff(file)?.is_none() && file.metadata()?.len() < self.length;
         Ok(!is_too_short && head_of(file, self.length)? == self.head)
@@ -60,7 +60,7 @@ impl fmt::Display for FileMark {
     }
 }
 
-/// A digest of how `file` began when it had `length` bytes.
+/// A digest of the start of `file` when it had `length` bytes.
 fn head_of(file: &File, length: u64) -> io::Result<u64> {
     let mut head = Vec::new();
     reader_at(file, 0)?.take(length.min(HEAD_MAX)).read_to_end(&mut head)?;

@@ -1,4 +1,5 @@
-//! A file that is open for appending: ours alone, ending with a whole line, its name and content on the disk.
+//! A file that is open for appending. It is locked by us and ends with a complete line, and its name and
+//! content are on disk.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
@@ -15,16 +16,16 @@ use crate::sink::file::place::{
 };
 use crate::sink::file::tail;
 
-/// How often a file may be put aside by others while we open it.
+/// How often another program may rotate the file while we open it.
 const OPENINGS_MAX: u32 = 10;
 
-/// See the top of this file.
+/// A file that is open for appending.
 pub struct OpenFile {
     pub file: File,
     pub identity: Identity,
 }
 
-/// What a failed write may have left behind `length`, when it could not be cut off at once.
+/// The data that a failed write may have left after `length`, if it could not be truncated at once.
 pub struct Doubt {
     file: File,
     identity: Identity,
@@ -32,7 +33,8 @@ pub struct Doubt {
 }
 
 impl OpenFile {
-    /// Opens the file at `place`, links followed; creates it and its folders when they are not there.
+    /// Opens the file at `place` and follows links. Creates it and its parent directories if they do not
+    /// exist.
     pub fn open(place: &Path, mode: u32) -> io::Result<Self> {
         for _ in 0..OPENINGS_MAX {
             let is_new = !place.exists();
@@ -47,8 +49,9 @@ impl OpenFile {
         Err(io::Error::new(ErrorKind::ResourceBusy, "another process keeps putting it aside"))
     }
 
-    /// Makes `file`, which `place` has led to, ours alone; one that is new gets its `new_mode`. `None` when
-    /// it was put aside before we had the lock: whoever did that may be compressing it by now.
+    /// Locks `file`, which was opened at `place`. A new file gets the mode `new_mode`. Returns `None` if
+    /// another program rotated the file before it was locked, because that program may already be compressing
+    /// it.
     fn own(file: File, place: &Path, new_mode: Option<u32>) -> io::Result<Option<Self>> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
@@ -62,24 +65,24 @@ impl OpenFile {
         }
         locked?;
         if let Some(mode) = new_mode {
-            // The process's umask has had its say; the configuration has the last word.
+            // The configured mode overrides the process's umask.
             file.set_permissions(Permissions::from_mode(mode))?;
         } else if let Some(repair) = tail::repair(&file)? {
             warn!(path = %place.display(), "{repair}");
         }
-        // A process that was killed may have got as far as writing and no further: what is recognised from
-        // here on counts as settled, and so does its name.
+        // A killed process may have written without a sync. Lines that are recognised from now on count as
+        // settled, and so does the name of the file.
         file.sync_data()?;
         sync_folder(place)?;
         Ok(Some(Self { file, identity }))
     }
 
-    /// Appends `bytes` behind `length`, which is all there is, and waits for the disk. When that fails, what
-    /// was written is cut off again; when that fails as well, the doubt is returned with the error.
+    /// Appends `bytes` at `length`, the end of the file, and waits for the disk. If that fails, the written
+    /// data is truncated; if that fails too, the error is returned with a doubt.
     pub fn append(&self, bytes: &[u8], length: u64) -> Result<(), (io::Error, Option<Doubt>)> {
         self.write_durably(bytes).map_err(|error| {
-            // After a failed sync the system may forget the pages and call the next sync a success, so the
-            // lines must be written anew.
+            // After a failed sync, the system may drop the pages and report success for the next sync, so the
+            // lines must be written again.
             let is_cut = self.file.set_len(length).is_ok();
             (error, if is_cut { None } else { self.doubt(length) })
         })
@@ -92,7 +95,7 @@ impl OpenFile {
         self.file.sync_data()?;
         failpoint::reached("file_synced");
         if self.file.metadata()?.nlink() == 0 {
-            // What was written has no name by which anybody could find it.
+            // The written data belongs to a file without a name, so no program could find it.
             return Err(io::Error::new(ErrorKind::Interrupted, "it was deleted while it was written to"));
         }
         Ok(())
@@ -105,11 +108,11 @@ impl OpenFile {
 }
 
 impl Doubt {
-    /// Cuts off what is in doubt, before anything else is done with the file, wherever it is by now.
+    /// Truncates the data in doubt, before any other use of the file, wherever the file is now.
     pub fn resolve(&self, path: &Path) -> io::Result<()> {
         let Err(error) = self.file.set_len(self.length) else { return Ok(()) };
         if identity_at(path)? == Some(self.identity) {
-            // The handle may have died with a disk that was taken away and has come back.
+            // The handle may be invalid because the disk was removed and came back.
             return OpenOptions::new().write(true).open(path)?.set_len(self.length);
         }
         warn!(path = %path.display(), %error, "a file that was taken away may end with events that come again");
@@ -117,25 +120,25 @@ impl Doubt {
     }
 }
 
-/// Keeps a second writer away.
+/// Prevents a second writer.
 fn lock(file: &File) -> io::Result<()> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(io::Error::new(
             ErrorKind::ResourceBusy,
             "another process or another sink writes to it, such as a second b24relay: stop that one first",
         )),
-        // Some network file systems know no locks.
+        // Some network file systems do not support locks.
         Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => Err(error),
         _ => Ok(()),
     }
 }
 
-/// Opens a file that another program put aside, for reading. Its content is on the disk then, and it ends with a
-/// whole line: a crash may have come before it was put aside.
+/// Opens a file for reading that another program rotated. Its content is then on disk, and it ends with a
+/// complete line, even if there was a crash before the rotation.
 pub fn open_outside(path: &Path) -> io::Result<File> {
     if let Ok(file) = open_own(path, OFlags::RDWR | OFlags::APPEND)
         && lock(&file).is_ok()
-        // The end of a compressed file may look like a torn line.
+        // The end of a compressed file may look like an incomplete line.
         && Format::sniff(&file)?.is_none()
         && tail::cut_torn(&file)?
     {
@@ -144,7 +147,7 @@ pub fn open_outside(path: &Path) -> io::Result<File> {
     open_past(path)
 }
 
-/// Opens a file that was put aside, for reading. Its content is on the disk then.
+/// Opens a rotated file for reading. Its content is then on disk.
 pub fn open_past(path: &Path) -> io::Result<File> {
     let file = open_own(path, OFlags::RDONLY)?;
     file.sync_data()?;

@@ -1,7 +1,7 @@
-//! Where a file really is, and whose it is: links followed, folders created, names made durable.
+//! Resolves the real path of a file and checks its owner; creates directories and makes names durable.
 //!
-//! Other users may be able to write to the folder. What they put there is never followed, opened, deleted or
-//! taken for ours: only a regular file of this process's user is.
+//! Other users may have write access to the directory. Their files are never followed, opened, deleted or
+//! taken for ours: only a regular file that belongs to the user of this process is.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::process::{getegid, geteuid};
 
-/// As many as the kernel follows.
+/// The kernel follows at most this many links.
 const LINKS_MAX: usize = 40;
 
-/// What a file is, whatever it is called by now.
+/// The identity of a file, which stays the same after a rename.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Identity {
     device: u64,
@@ -27,7 +27,7 @@ impl Identity {
     }
 }
 
-/// Which file `path` leads to now; `None` when there is none.
+/// The file at `path`; `None` if there is none.
 pub fn identity_at(path: &Path) -> io::Result<Option<Identity>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(Identity::of(&metadata))),
@@ -36,11 +36,11 @@ pub fn identity_at(path: &Path) -> io::Result<Option<Identity>> {
     }
 }
 
-/// Where `path` leads to, whether something is there or not: what is written and rotated is the target
-/// of a link, never the link.
+/// Resolves `path`, even if no file exists there. Writing and rotation apply to the target of a link, never
+/// to the link.
 ///
 /// # Errors
-/// [`ErrorKind::PermissionDenied`] for a link that somebody else put there.
+/// [`ErrorKind::PermissionDenied`] for a link that another user created.
 pub fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut place = path.to_owned();
     for _ in 0..LINKS_MAX {
@@ -49,7 +49,7 @@ pub fn follow(path: &Path) -> io::Result<PathBuf> {
                 refuse_planted(&place, &fs::symlink_metadata(&place)?)?;
                 place = folder_of(&place).join(target);
             }
-            // The kernel's word for "not a link".
+            // The kernel returns this error for a path that is not a link.
             Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => {
                 return Ok(place);
             }
@@ -59,12 +59,12 @@ pub fn follow(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::new(ErrorKind::InvalidInput, "its symbolic links go round in a circle"))
 }
 
-/// The folder that holds the name `path`.
+/// The directory that contains the name `path`.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Creates the missing folders above `path`, each one's name on the disk before it is used.
+/// Creates the missing directories above `path`. Each name is on disk before it is used.
 pub fn create_parents(path: &Path) -> io::Result<()> {
     let folder = folder_of(path);
     if folder.exists() {
@@ -77,18 +77,18 @@ pub fn create_parents(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes what happened to the name `path` durable, in the folder that holds it.
+/// Makes a change of the name `path` durable, by a sync of its directory.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
-/// Renames a file, and never replaces another one.
+/// Renames a file without replacing another one.
 ///
 /// # Errors
-/// [`ErrorKind::AlreadyExists`] when something has the name `to`.
+/// [`ErrorKind::AlreadyExists`] if the name `to` is in use.
 pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Some file systems cannot do both in one step.
+        // Some file systems do not support this in one step.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if fs::symlink_metadata(to).is_err() => {
             fs::rename(from, to)
         }
@@ -96,12 +96,13 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether this is a regular file of this process's user.
+/// True for a regular file that belongs to the user of this process.
 pub fn is_own(metadata: &Metadata) -> bool {
     metadata.is_file() && metadata.uid() == geteuid().as_raw()
 }
 
-/// Opens a regular file of this process's user, without following a link or waiting for the other end of a pipe.
+/// Opens a regular file that belongs to the user of this process. Does not follow links, and does not wait
+/// for the other end of a pipe.
 pub fn open_own(path: &Path, access: OFlags) -> io::Result<File> {
     let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
@@ -112,9 +113,9 @@ pub fn open_own(path: &Path, access: OFlags) -> io::Result<File> {
     }
 }
 
-/// Refuses what is at `path` when it belongs to a third party: neither to this user, nor to root, nor to the owner
-/// of the folder. In a folder that many may write to, somebody may have put it there to receive the events, or
-/// to have another file overwritten.
+/// Refuses a file at `path` that belongs neither to this user, nor to root, nor to the owner of the
+/// directory. In a directory with several writers, another user may have put it there to receive the events,
+/// or to have another file overwritten.
 pub fn refuse_planted(path: &Path, metadata: &Metadata) -> io::Result<()> {
     let folder = fs::metadata(folder_of(path))?.uid();
     let owner = metadata.uid();
@@ -126,7 +127,7 @@ pub fn refuse_planted(path: &Path, metadata: &Metadata) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::PermissionDenied, text))
 }
 
-/// What an operator should know about who else can get at the file: an empty list when nobody can.
+/// Warnings about other users with access to the file; empty if there are none.
 pub fn cautions(path: &Path) -> Vec<String> {
     let Ok(place) = follow(path) else { return Vec::new() };
     let mut cautions = Vec::new();
@@ -148,7 +149,7 @@ pub fn cautions(path: &Path) -> Vec<String> {
     cautions
 }
 
-/// Whether users other than this one and root can write to the folder.
+/// True if users other than this one and root can write to the directory.
 fn is_shared(folder: &Metadata) -> bool {
     let (mode, owner, group) = (folder.permissions().mode(), folder.uid(), folder.gid());
     let is_for_group = mode & 0o020 != 0 && group != getegid().as_raw() && group != 0;

@@ -1,6 +1,6 @@
-//! When a file is put aside, what it is called then, and which files beside it were put aside before.
+//! Rotation: when it is due, the names of rotated files, and the search for existing ones.
 //!
-//! The names of one file sort by age, whatever the clock does, and none is ever used twice.
+//! The names for one file sort by age even if the clock is changed, and no name is ever reused.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -16,41 +16,42 @@ use crate::failpoint;
 use crate::sink::file::format::Format;
 use crate::sink::file::place::{folder_of, is_own, rename_new};
 
-/// Six digits; a second with more rotations lends from the next one.
+/// Six digits. If there are more rotations within a second, the next second is used.
 const NUMBER_MAX: u32 = 999_999;
 
 const STAMP: &str = "%Y%m%dT%H%M%SZ";
 
-/// How many names of a rotated file are tried: another user may have taken some of them.
+/// The number of names to try for a rotated file, because another user may have taken some of them.
 const NAMES_MAX: u32 = 100;
 
-/// How the name of a file ends that is being compressed.
+/// The suffix of a file that is being compressed.
 pub const UNFINISHED: &str = ".part";
 
-/// Whether a file of `length` bytes, last written at `written`, is put aside before `count` more bytes go in.
+/// True if a file of `length` bytes, last written at `written`, must be rotated before `count` more bytes are
+/// added.
 pub fn is_due(config: RotateConfig, length: u64, written: SystemTime, now: SystemTime, count: u64) -> bool {
-    // Each append looks, so whatever is in the file is of the period of its last write.
+    // Each append checks this, so all lines in the file belong to the period of its last write.
     let is_of_before = |every| period(written, every) < period(now, every);
     let is_full = |size| length.saturating_add(count) > size;
     length > 0 && (config.every.is_some_and(is_of_before) || config.size.is_some_and(is_full))
 }
 
-/// The number of the period that `time` is in, counted from 1970-01-01 00:00 UTC.
+/// The number of the period that contains `time`, counted from 1970-01-01 00:00 UTC.
 fn period(time: SystemTime, every: Duration) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / every.as_secs().max(1)
 }
 
-/// What tells a file that was put aside from those before and behind it.
+/// The part of a rotated file's name that determines the order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Turn {
     /// In Unix seconds.
     second: i64,
-    /// 1 for the first within the second.
+    /// 1 for the first file within the second.
     number: u32,
 }
 
 impl Turn {
-    /// The one for a file that is put aside now, behind `last`: a clock that was set back changes nothing.
+    /// The turn of a file that is rotated now, always greater than `last`, even if the clock was set back.
     fn behind(last: Option<Turn>, now: i64) -> Self {
         match last {
             Some(last) if last.second >= now && last.number < NUMBER_MAX => {
@@ -62,7 +63,7 @@ impl Turn {
     }
 }
 
-/// A file that we put aside.
+/// A file that we rotated.
 #[derive(Clone, Debug)]
 pub struct Rotated {
     pub path: PathBuf,
@@ -70,18 +71,18 @@ pub struct Rotated {
     pub format: Option<Format>,
 }
 
-/// How the files are called that one file becomes.
+/// The names of the rotated forms of one file.
 #[derive(Clone, Debug)]
 pub struct Naming {
     place: PathBuf,
     name: String,
     stem: String,
-    /// With its dot.
+    /// Includes the dot.
     extension: String,
 }
 
 impl Naming {
-    /// For the file at `place`, links followed.
+    /// The names for the file at `place`, a path without links.
     pub fn try_new(place: &Path) -> io::Result<Self> {
         let name = place.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
             io::Error::new(ErrorKind::InvalidInput, "it has no name, or one that is not UTF-8")
@@ -92,7 +93,7 @@ impl Naming {
         Ok(Self { place: place.to_owned(), name: name.to_owned(), stem, extension })
     }
 
-    /// The name after `turn`, before it is compressed; `None` behind the year 9999.
+    /// The name for `turn`, before compression; `None` after the year 9999.
     fn spell(&self, turn: Turn) -> Option<String> {
         let stamp = Timestamp::from_second(turn.second).ok()?.strftime(STAMP).to_string();
         Some(format!("{}-{stamp}-{:06}{}", self.stem, turn.number, self.extension))
@@ -111,12 +112,12 @@ impl Naming {
         let (stamp, number) = middle.split_once('-')?;
         let moment = DateTime::strptime(STAMP, stamp).ok()?.to_zoned(TimeZone::UTC).ok()?;
         let turn = Turn { second: moment.timestamp().as_second(), number: number.parse().ok()? };
-        // Nothing but what we would write ourselves.
+        // Accepts only a name that we would write in the same way.
         (self.spell(turn)? == name).then_some(turn)
     }
 
-    /// As logrotate and people call a file that they put aside: `events.jsonl.1`, `events.jsonl-20261121`.
-    /// Nothing else: the file of another sink would be taken for what this one has written.
+    /// True for names that logrotate and people use: `events.jsonl.1`, `events.jsonl-20261121`. Other names
+    /// are not accepted, because they may belong to the file of another sink.
     fn is_outside(&self, name: &str) -> bool {
         let Some(rest) = name.strip_prefix(&self.name) else { return false };
         let rest = rest.strip_suffix(".gz").or_else(|| rest.strip_suffix(".zst")).unwrap_or(rest);
@@ -130,8 +131,8 @@ impl Naming {
         }
     }
 
-    /// Whether a file of this name is what a crash left of compressing: `.NAME.gz.RANDOM.part`. Files that an older
-    /// version left have no random part.
+    /// True if a file of this name was left by a crash during compression: `.NAME.gz.RANDOM.part`. Older
+    /// versions used no random part.
     fn is_unfinished(&self, name: &str) -> bool {
         let Some(name) = name.strip_prefix('.').and_then(|name| name.strip_suffix(UNFINISHED)) else {
             return false;
@@ -140,10 +141,11 @@ impl Naming {
         [name, whole].iter().filter_map(|name| self.read(name)).any(|(_, format)| format.is_some())
     }
 
-    /// What lies beside the file. Only regular files of this process's user count: anybody who can write to the
-    /// folder can create such names.
+    /// Lists the files beside the file. Only regular files of this process's user count, because any user
+    /// with write access to the directory can create such names.
     pub fn list(&self) -> io::Result<Past> {
-        // A look may miss a file that is compressed meanwhile, under both of its names; then the next one shows it.
+        // A listing may miss a file that is being compressed, under both of its names; the next listing
+        // contains it.
         let (missed, mut past) = (self.look()?, self.look()?);
         let is_seen = |past: &Past, turn| past.ours.binary_search_by_key(&turn, |known| known.turn).is_ok();
         let missed: Vec<_> = missed.ours.into_iter().filter(|known| !is_seen(&past, known.turn)).collect();
@@ -152,7 +154,7 @@ impl Naming {
         Ok(past)
     }
 
-    /// One look at what lies beside the file.
+    /// Lists the directory once.
     fn look(&self) -> io::Result<Past> {
         let mut past = Past::default();
         for entry in fs::read_dir(folder_of(&self.place))? {
@@ -179,15 +181,14 @@ impl Naming {
         Ok(past)
     }
 
-    /// Puts the file aside, or fails and leaves it where it is. Returns what it is called now, which is not on
-    /// the disk yet.
+    /// Rotates the file, or fails and leaves it unchanged. Returns its new name, which is not on disk yet.
     ///
-    /// `last` is the last turn that this process knows of: a file that is being compressed meanwhile changes its name,
-    /// and a listing may show neither of the two.
+    /// `last` is the last turn that this process knows of. A file that is being compressed changes its name,
+    /// and a listing may contain neither of the two names.
     pub fn rotate(&self, last: Option<Turn>) -> io::Result<Rotated> {
         let listed = self.list()?.ours.last().map(|rotated| rotated.turn);
         let now = Timestamp::now().as_second();
-        // When no name is left behind the last one, somebody may have moved it away meanwhile.
+        // If no name is left after the last one, that file may have been moved away since.
         let has_name = |last| self.spell(Turn::behind(last, now)).is_some();
         let mut last = Some(listed.max(last)).filter(|last| has_name(*last)).unwrap_or(listed);
         failpoint::reached("rotating");
@@ -216,16 +217,16 @@ impl Naming {
     }
 }
 
-/// What lies beside a file.
+/// The files beside a file.
 #[derive(Default, Debug)]
 pub struct Past {
-    /// Put aside by us, the oldest first. One that was compressed may be there in both forms for a moment.
+    /// Rotated by us, the oldest first. A compressed file may briefly exist in both forms.
     pub ours: Vec<Rotated>,
-    /// Put aside by somebody else, in no order.
+    /// Rotated by another program, in no particular order.
     pub outside: Vec<PathBuf>,
-    /// What a crash left of compressing.
+    /// Left by a crash during compression.
     pub unfinished: Vec<PathBuf>,
-    /// Called like one of the above, and left alone: not a regular file of ours.
+    /// Files with a similar name that are ignored, because they are not regular files of our user.
     pub foreign: Vec<PathBuf>,
 }
 
@@ -235,7 +236,7 @@ mod tests {
 
     use super::*;
 
-    /// 9999-12-31, less what a test adds.
+    /// 9999-12-31, minus the seconds that a test adds.
     const SECOND_MAX: i64 = 253_402_000_000;
 
     fn naming(name: &str) -> Naming {

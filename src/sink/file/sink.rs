@@ -1,9 +1,9 @@
-//! A file: one appending write and one `fdatasync` a batch, then it counts as delivered.
+//! A file: each batch is one appending write and one `fdatasync`, and then counts as delivered.
 //!
-//! Exactly once: each append returns a mark of where the file ended. After a crash, lines beyond the mark of the last
-//! commit are recognised (`known`), so a repeated batch adds only what is missing. A write that failed is cut off
-//! again before the next try.
-//! Between two batches the file is put aside when it is time (`rotation`).
+//! Delivery is exactly once. Each append returns a mark of where the file ended. After a crash, lines beyond
+//! the mark of the last commit are recognised (`known`), so a repeated batch adds only the missing lines. A
+//! failed write is truncated before the next try. Between two batches, the file is rotated if it is due
+//! (`rotation`).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -33,17 +33,17 @@ use crate::sink::file::place::{cautions, follow, identity_at, sync_folder};
 use crate::sink::file::rotation::{self, Naming, Past, Turn};
 use crate::sink::file::tidying::{Rules, Tidier};
 
-/// What a line needs besides its payload, generously.
+/// The size of a line in addition to its payload, rounded up.
 const LINE_OVERHEAD: usize = 160;
 
-/// Marks by queue, from lanes that go on where they were.
+/// Marks by queue, from lanes that resume after a restart.
 type Marks = HashMap<QueueTag, Option<Mark>>;
 
 /// The `file` sink.
 pub struct FileSink {
     signals: Signals,
     writer: Arc<Mutex<Writer>>,
-    /// For the next append. Apart from the writer, which may be waiting for the disk.
+    /// Input for the next append. Separate from the writer, which may be waiting for the disk.
     resumed: Arc<Mutex<Marks>>,
     tidier: Tidier,
     /// `rotate.size`.
@@ -51,8 +51,8 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    /// Looks at the folder on another thread, so that a disk that hangs does not delay the start. Errors are left to the
-    /// first attempt.
+    /// Prepares the file on another thread, so that a disk that hangs does not delay the start. Errors are
+    /// reported by the first attempt.
     pub fn new(config: FileConfig, signals: Signals) -> Self {
         let tidier = Tidier::default();
         let resumed = Arc::default();
@@ -72,12 +72,12 @@ impl Drop for FileSink {
 
 #[async_trait]
 impl Sink for FileSink {
-    /// A whole batch shares one `fdatasync`.
+    /// One `fdatasync` serves a whole batch.
     fn attempt_max(&self) -> usize {
         usize::MAX
     }
 
-    /// What is written in one go stays in one file, so it is no more than a part of one, with what lines have besides.
+    /// One write goes into one file, so it is limited to a part of a file, including the overhead of lines.
     fn attempt_bytes(&self) -> u64 {
         self.rotates_at.map_or(u64::MAX, |size| size / 4)
     }
@@ -88,7 +88,7 @@ impl Sink for FileSink {
         let lines = Lines::of(events);
         let (writer, nudge_count) = (Arc::clone(&self.writer), self.signals.nudge_count());
         blocking::run(move || {
-            // A panic half-way leaves what a crash leaves, and the next append copes with that.
+            // A panic leaves the same state as a crash, and the next append handles that.
             writer.lock().unwrap_or_else(PoisonError::into_inner).append(&tag, &lines, nudge_count)
         })
         .await
@@ -100,10 +100,10 @@ impl Sink for FileSink {
     }
 }
 
-/// Events, rendered one behind the other.
+/// Events rendered as consecutive lines.
 struct Lines {
     bytes: Vec<u8>,
-    /// Each line's event, and where the line ends.
+    /// Each line's event and the end of the line.
     ends: Vec<(EventId, usize)>,
 }
 
@@ -127,7 +127,7 @@ impl Lines {
         })
     }
 
-    /// The lines that are not known. Nearly always that is all of them, and nothing is copied.
+    /// The lines that are not yet in the file. Usually these are all lines, and nothing is copied.
     fn missing_in(&self, known: Option<&KnownLines>) -> Cow<'_, [u8]> {
         let Some(known) = known else { return Cow::Borrowed(&self.bytes) };
         let missing = self.iter().filter(|(id, line)| !known.holds(*id, line));
@@ -138,20 +138,20 @@ impl Lines {
 struct Writer {
     config: FileConfig,
     opened: Option<OpenFile>,
-    /// The nudges that had come when it was opened.
+    /// The number of nudges at the time it was opened.
     nudge_count: u64,
-    /// Lines whose events may come again.
+    /// Lines whose events may be delivered again.
     known: HashMap<QueueTag, KnownLines>,
-    /// Queues whose lines are to be looked for before the next append.
+    /// Queues to search for known lines before the next append.
     resumed: Arc<Mutex<Marks>>,
     unsearched: Marks,
-    /// What an earlier run left was put right.
+    /// True once the files of an earlier run are repaired.
     is_repaired: bool,
     doubt: Option<Doubt>,
     /// The last turn of a rotated file, from before the first one was compressed by this process.
     last_turn: Option<Turn>,
     tidier: Tidier,
-    /// Rotating failed, which has been said.
+    /// True if rotation failed and the failure was logged.
     is_stuck: bool,
 }
 
@@ -172,8 +172,8 @@ impl Writer {
         }
     }
 
-    /// Warns about other users, and opens what a run before has left, so that nothing is there twice for longer
-    /// than need be.
+    /// Warns about other users with access, and opens the files of an earlier run, so that duplicate files
+    /// exist no longer than necessary.
     fn prepare(&mut self) {
         for caution in cautions(&self.config.path) {
             warn!(path = %self.config.path.display(), "{caution}");
@@ -196,7 +196,7 @@ impl Writer {
         nudge_count: u64,
     ) -> Result<Option<Mark>, DeliverError> {
         self.try_append(tag, lines, nudge_count).map_err(|error| {
-            // Whatever happened: look at the file afresh before the next try.
+            // Examine the file again before the next try, whatever the error was.
             self.opened = None;
             explain(&self.config.path, &error)
         })
@@ -216,9 +216,9 @@ impl Writer {
         Ok(self.mark_after(tag, lines))
     }
 
-    /// The mark behind `lines`, which are in the file now. As long as known lines of the queue have not come again, the
-    /// mark stays before them: they are to be known after another crash as well. The same goes for a file that
-    /// cannot be read at this moment: its events are settled all the same.
+    /// The mark after `lines`, which are now in the file. While known lines of the queue have not been
+    /// delivered again, the mark stays before them, so that they are also recognised after another crash. The
+    /// mark also stays if the file cannot be read at the moment; its events are settled nevertheless.
     fn mark_after(&mut self, tag: &QueueTag, lines: &Lines) -> Option<Mark> {
         if let Some(known) = self.known.get_mut(tag) {
             lines.iter().for_each(|(id, line)| known.forget(id, line));
@@ -227,12 +227,13 @@ impl Writer {
             }
             self.known.remove(tag);
         }
-        // An empty file, when all was known and in older ones, looks like any other: the mark of before says more.
+        // If all lines were known from older files, this file can be empty, and an empty file cannot be
+        // identified. The previous mark is better.
         let mark = FileMark::at_end(&self.opened.as_ref()?.file).ok().filter(|mark| mark.length > 0)?;
         Some(Mark::new(mark.to_string()))
     }
 
-    /// Closes the file when its path leads elsewhere by now, or when a nudge has come since it was opened.
+    /// Closes the file if its path now refers to another file, or if a nudge arrived since it was opened.
     fn let_go(&mut self, nudge_count: u64) -> io::Result<()> {
         let is_nudged = std::mem::replace(&mut self.nudge_count, nudge_count) != nudge_count;
         let Some(opened) = &self.opened else { return Ok(()) };
@@ -254,14 +255,14 @@ impl Writer {
         }
     }
 
-    /// Repairs the file and what lies beside it after a crash, once in the life of this process, and has what was put
-    /// aside tidied up.
+    /// Repairs the file and the rotated files after a crash, once per process, and starts the tidying of
+    /// rotated files.
     fn repair_past(&mut self) -> io::Result<()> {
         if self.is_repaired {
             return Ok(());
         }
         self.opened()?;
-        // A name that makes no others is refused when there is something to rotate.
+        // An unsuitable file name is an error only when the file is rotated.
         if let Ok(naming) = Naming::try_new(&follow(&self.config.path)?) {
             let mut past = naming.list()?;
             warn_of_foreign(&past);
@@ -273,7 +274,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Looks for the lines of queues that were resumed since the last append.
+    /// Searches for the lines of queues that were resumed since the last append.
     fn search_resumed(&mut self) -> io::Result<()> {
         let resumed = std::mem::take(&mut *self.resumed.lock().unwrap_or_else(PoisonError::into_inner));
         self.unsearched.extend(resumed);
@@ -296,7 +297,7 @@ impl Writer {
         }
     }
 
-    /// Puts the file aside when `count` more bytes are for a new one.
+    /// Rotates the file if the next `count` bytes belong in a new one.
     fn rotate_if_due(&mut self, count: u64) -> io::Result<()> {
         let Some(config) = self.config.rotate.filter(|_| count > 0) else { return Ok(()) };
         let metadata = self.opened()?.file.metadata()?;
@@ -311,7 +312,7 @@ impl Writer {
                 debug!(%path, rotated = %rotated.path.display(), "file rotated");
                 self.last_turn = Some(rotated.turn);
                 self.is_stuck = false;
-                // From here on nothing goes into the old one, whatever fails: it may be being compressed.
+                // Never write to the old file again, even after an error, because it may be being compressed.
                 self.opened = None;
                 sync_folder(&place)?;
                 failpoint::reached("rotation_synced");
@@ -319,7 +320,7 @@ impl Writer {
                 failpoint::reached("rotation_created");
                 self.tidy(naming);
             }
-            // Events are worth more than the order among files.
+            // Events are more important than the rotation of files.
             Err(error) if !self.is_stuck => {
                 self.is_stuck = true;
                 error!(%path, %error, "cannot rotate the file: events go on into it; make its folder writable");

@@ -1,23 +1,25 @@
-//! The end of a file after a crash or a power cut: lines that were not written whole are cut off.
+//! Repairs the end of a file after a crash or a power failure: incomplete lines are truncated.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 
-/// The most that one write may have left half-done: an attempt is at most as large as an answer of the portal.
+/// The maximum size of an incomplete write: an attempt is at most as large as a response of the portal.
 const WRITE_MAX: u64 = 32 * 1024 * 1024;
 
-/// The first step back; each further one doubles what is held, so that a huge line costs linear time.
+/// The first step back. Each further step doubles the buffer, so that a huge line takes linear time.
 const STEP_MIN: u64 = 256 * 1024;
 
-/// How every line of ours begins.
+/// The start of each of our lines.
 const OURS: &[u8] = br#"{"id":"b24_"#;
 
-/// Ends the file with a whole line: a torn line of ours is cut off (its event was not settled and
-/// comes again), foreign text is left alone and ended. Says what was done. The file stays as old as it was.
+/// Makes the file end with a complete line. An incomplete line of ours is truncated, because its event was
+/// not settled and will be delivered again. Other text is kept and gets a newline. Returns a description of
+/// the repair. The modification time of the file does not change.
 ///
-/// After a power cut more than the end may be torn: a part of the last write that did not come to the disk
-/// reads as zeroes, though parts behind it did. All of ours behind such a hole was never synced either, and goes.
+/// After a power failure, more than the end may be damaged: a part of the last write that did not reach the
+/// disk reads as zeroes, although later parts did. All of our lines after such a hole were never synced
+/// either, and are removed.
 pub fn repair(mut file: &File) -> io::Result<Option<String>> {
     let (written, length) = (file.metadata()?.modified()?, file.metadata()?.len());
     let repaired = if let Some(sound) = sound_length(file)?.filter(|sound| *sound < length) {
@@ -36,7 +38,7 @@ pub fn repair(mut file: &File) -> io::Result<Option<String>> {
     Ok(Some(repaired))
 }
 
-/// Up to where lines of ours at the end are whole, if there is one that is not.
+/// The length up to which our lines at the end are complete, if one of them is not.
 fn sound_length(file: &File) -> io::Result<Option<u64>> {
     let mut backwards = Backwards::new(file, WRITE_MAX)?;
     let mut sound = None;
@@ -48,7 +50,7 @@ fn sound_length(file: &File) -> io::Result<Option<u64>> {
     Ok(sound)
 }
 
-/// Cuts off a torn last line of ours; says whether there was one. Anything else is left alone.
+/// Truncates an incomplete last line of ours, and returns whether there was one. Other text is kept.
 pub fn cut_torn(file: &File) -> io::Result<bool> {
     match torn_line(file)?.filter(|torn| is_ours(torn)) {
         Some(torn) => cut(file, &torn).map(|()| true),
@@ -60,7 +62,7 @@ fn torn_line(file: &File) -> io::Result<Option<Vec<u8>>> {
     Ok(Backwards::new(file, WRITE_MAX)?.next_line()?.filter(|line| !line.ends_with(b"\n")))
 }
 
-/// Whether a line of ours begins like this, as far as it is there: JSON has no zeroes.
+/// True if `line` is, or is the start of, a line of ours. JSON contains no zeroes.
 fn is_ours(line: &[u8]) -> bool {
     let sound = line.split(|byte| *byte == 0).next().unwrap_or(line);
     let shared = sound.len().min(OURS.len());
@@ -71,24 +73,24 @@ fn cut(file: &File, torn: &[u8]) -> io::Result<()> {
     file.set_len(file.metadata()?.len() - torn.len() as u64)
 }
 
-/// The lines of a file from the last to the first, newline included.
+/// The lines of a file from the last to the first, each with its newline.
 struct Backwards<'a> {
     file: &'a File,
-    /// Read, not handed out yet; begins at `position`.
+    /// Bytes that are read but not returned yet; they begin at `position`.
     held: Vec<u8>,
     position: u64,
-    /// Where the search ends.
+    /// The position at which the search ends.
     end: u64,
 }
 
 impl<'a> Backwards<'a> {
-    /// Up to `reach` bytes of the end.
+    /// Reads at most `reach` bytes from the end.
     fn new(file: &'a File, reach: u64) -> io::Result<Self> {
         let position = file.metadata()?.len();
         Ok(Self { file, held: Vec::new(), position, end: position.saturating_sub(reach) })
     }
 
-    /// Where the line begins that was handed out last.
+    /// The start of the line that was returned last.
     fn handed_out(&self) -> u64 {
         self.position + self.held.len() as u64
     }

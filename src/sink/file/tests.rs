@@ -1,4 +1,4 @@
-//! What a file sink recognises after a crash, and what it writes again.
+//! Tests which lines a file sink recognises after a crash, and which it writes again.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use crate::sink::file::compression;
 use crate::sink::file::format::Format;
 use crate::sink::file::sink::FileSink;
 
-/// A folder with the file of a sink that is started again and again.
+/// A directory with the file of a sink that is restarted repeatedly.
 struct Place {
     folder: TempDir,
     rotate: Option<RotateConfig>,
@@ -51,7 +51,7 @@ impl Place {
         sink
     }
 
-    /// The ids of a queue in all files, ascending, and the names of the files.
+    /// The ids of a queue in all files, in ascending order, and the names of the files.
     fn ids(&self, queue: &Queue) -> (Vec<u64>, Vec<String>) {
         let (mut ids, mut names) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.folder).unwrap() {
@@ -186,7 +186,7 @@ async fn the_mark_is_found_in_a_file_that_somebody_else_put_aside() {
         deliver(&sink, &ours, 4..=6).await;
         drop(sink);
         put_aside(&place);
-        // The new file grows beyond the length of the old one.
+        // The new file becomes longer than the old one.
         deliver(&place.start(&[]), &theirs, 1..=20).await;
         deliver(&place.start(&[]), &ours, 7..=9).await;
         deliver(&place.start(&[(&ours, mark.as_ref())]), &ours, 3..=10).await;
@@ -215,7 +215,7 @@ async fn a_file_that_begins_like_the_marked_one_is_not_taken_for_it() {
     let (place, queue) = (Place::new(), queue(1));
     let mark = deliver(&place.start(&[]), &queue, 1..=3).await;
     fs::rename(place.path("events.jsonl"), place.path("events.jsonl.1")).unwrap();
-    // Set back to its beginning, and killed before a commit.
+    // Reset to the beginning, and killed before a commit.
     deliver(&place.start(&[(&queue, mark.as_ref())]), &queue, 1..=9).await;
     deliver(&place.start(&[(&queue, mark.as_ref())]), &queue, 1..=9).await;
     fs::remove_file(place.path("events.jsonl.1")).unwrap();
@@ -249,7 +249,7 @@ async fn the_mark_stays_until_what_lies_beyond_it_has_come_again() {
     assert_eq!(deliver(&sink, &queue, 4..=5).await, mark);
     drop(sink);
     let sink = place.start(&[(&queue, mark.as_ref())]);
-    // The lane leaves out 8 and 9 since then.
+    // The lane now filters out 8 and 9.
     assert_eq!(deliver(&sink, &queue, 6..=7).await, mark);
     let beyond = deliver(&sink, &queue, 10..=10).await;
     assert!(beyond.is_some() && beyond != mark);
@@ -279,10 +279,10 @@ async fn a_text_that_is_no_mark_counts_as_none() {
     place.assert_once(&queue, 1..=4);
 }
 
-/// A lane of a queue, and what the state file has of it.
+/// A lane of a queue, with its record in the state file.
 #[derive(Default)]
 struct TestLane {
-    /// The ids of the events that the portal shows, and of those that it does not show yet.
+    /// The ids of the events that the portal returns, and of those that it does not return yet.
     visible: BTreeSet<u64>,
     late: BTreeSet<u64>,
     delivered: BTreeSet<u64>,
@@ -328,7 +328,7 @@ async fn whatever_happens_between_commits_each_event_is_there_once() {
         for step in 0..60 {
             let index = dice.usize(..2);
             match dice.u8(..10) {
-                // Killed and started again.
+                // Killed and restarted.
                 0..2 => {
                     sink = None;
                     if dice.bool() && place.path("events.jsonl").exists() {
@@ -373,7 +373,7 @@ async fn whatever_happens_between_commits_each_event_is_there_once() {
     }
 }
 
-/// As logrotate does it, in one way or another.
+/// Rotates the file in one of the ways of logrotate.
 fn put_aside(place: &Place, number: u64, dice: &mut fastrand::Rng) {
     let (current, aside) = (place.path("events.jsonl"), place.path(&format!("events.jsonl.{number}")));
     if dice.bool() {

@@ -1,5 +1,6 @@
-//! What becomes of files that were put aside: the oldest go, the others are compressed. Beside the
-//! deliveries, on one thread for all sinks; whatever a crash or a stop cuts short is done after the next start.
+//! Maintenance of rotated files: deletes the oldest ones and compresses the others. It runs in parallel to
+//! deliveries, on one thread for all sinks. Work that is interrupted by a crash or a stop is done after the
+//! next start.
 
 use std::fs;
 use std::io;
@@ -16,21 +17,22 @@ use crate::sink::file::format::Format;
 use crate::sink::file::place::sync_folder;
 use crate::sink::file::rotation::{Naming, Past, Rotated};
 
-/// How long the end of a run waits for what is under way: a drain is to leave tidy files, and a great one is
-/// not worth more, as it is whole at every moment.
+/// How long the end of the process waits for work in progress. A drain should leave tidy files, but a large
+/// file is not worth a longer wait, because its content is complete at every moment.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Compressing takes a core and the disk's time: one at a time, whatever the number of sinks.
+/// Compression uses a core and disk bandwidth, so only one file is compressed at a time, whatever the number
+/// of sinks.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// What is to become of them.
+/// The rules for rotated files.
 #[derive(Clone, Copy)]
 pub struct Rules {
     pub keep: Option<u16>,
     pub format: Option<Format>,
 }
 
-/// The tidying of one sink's files.
+/// The maintenance of one sink's files.
 #[derive(Clone, Default)]
 pub struct Tidier {
     shared: Arc<Shared>,
@@ -49,13 +51,13 @@ struct State {
 }
 
 impl Tidier {
-    /// Has the files be tidied up, and returns at once.
+    /// Starts to tidy the files, and returns at once.
     pub fn start(&self, naming: Naming, rules: Rules) {
         self.shared.state().wanted = Some((naming, rules));
         self.begin_with(|| ());
     }
 
-    /// Has `first` done before the next tidying, and returns at once; not at all when one is under way.
+    /// Runs `first` before the next tidying, and returns at once. Does nothing if one is already running.
     pub fn begin_with(&self, first: impl FnOnce() + Send + 'static) {
         let mut state = self.shared.state();
         if state.is_busy {
@@ -72,7 +74,7 @@ impl Tidier {
         }
     }
 
-    /// Waits for what is under way, but not for long.
+    /// Waits for work in progress, but only for a short time.
     pub fn wait(&self) {
         let waited =
             self.shared.is_idle.wait_timeout_while(self.shared.state(), PATIENCE, |state| state.is_busy);
@@ -123,7 +125,7 @@ fn tidy(naming: &Naming, rules: Rules) -> io::Result<()> {
     Ok(())
 }
 
-/// Leaves the newest `keep`, in whatever form they are.
+/// Keeps only the newest `keep` files, compressed or not.
 fn delete_oldest(ours: &mut Vec<Rotated>, keep: usize) -> io::Result<()> {
     let mut turns: Vec<_> = ours.iter().map(|rotated| rotated.turn).collect();
     turns.dedup();

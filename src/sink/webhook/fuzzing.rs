@@ -1,4 +1,4 @@
-//! What holds of every answer that a receiver may give.
+//! Properties that hold for every response of a receiver.
 
 use std::mem::discriminant;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::config::{SecretUrl, WebhookConfig};
 use crate::fuzzing::{Answer, MARK, assert_hides_the_mark};
 use crate::sink::contract::DeliverError;
 
-/// The most that a dead letter keeps, and that a receiver may ask us to wait.
+/// The maximum length that a dead letter keeps, and the longest wait that a receiver may request.
 const ANSWER_MAX: usize = 4 * 1024;
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
-/// Takes `bytes` for a receiver's answer.
+/// Checks the properties for `bytes` as a receiver's response.
 ///
 /// # Panics
-/// When a promise is broken.
+/// If a property does not hold.
 pub fn answer(bytes: &[u8]) {
     thread_local! {
         static WORLD: (Runtime, Judge) = world();

@@ -1,5 +1,5 @@
-//! An HTTP receiver: one POST an event, settled by a 2xx. The URL may hold a secret and is never shown,
-//! not even in the receiver's own words.
+//! An HTTP receiver: one POST per event, settled by a 2xx status. The URL may contain a secret and is never
+//! shown, not even inside a response of the receiver.
 
 mod answer;
 mod approach;
@@ -45,8 +45,10 @@ pub struct WebhookSink {
 }
 
 impl WebhookSink {
+    /// Creates the sink with its connection pool.
+    ///
     /// # Errors
-    /// A text that says why TLS cannot be set up.
+    /// Describes why TLS cannot be set up.
     pub fn try_new(
         config: WebhookConfig,
         batch: Option<BatchConfig>,
@@ -61,7 +63,7 @@ impl WebhookSink {
     async fn post(&self, enclosure: Enclosure<'_>) -> Result<(), DeliverError> {
         let letter = format::write(self.config.letter.format, enclosure);
         let (id, secrets) = (format::message_id(enclosure), self.keyring.secrets().await);
-        // The bytes of the body before any coding are what is signed, at every attempt anew.
+        // The signature covers the bytes of the body before compression. Each attempt has a new signature.
         let signature = signature::headers(&id, Timestamp::now().as_second(), &letter.body, &secrets);
         let request = self.approach.client().post(self.config.url.expose().clone());
         let request = request.header(CONTENT_TYPE, letter.content_type);

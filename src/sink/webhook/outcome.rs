@@ -1,17 +1,17 @@
-//! What a status means for the event that was posted: one table, and what the operator says otherwise.
+//! Maps the status of a response to an outcome: one table, plus the operator's settings.
 
 use crate::config::{Outcome, OutcomesConfig};
 
-/// The outcome of an answer with `status`. Of what is not known to be a refusal of the event itself, nothing
-/// is ever given up.
+/// The outcome of a response with `status`. An event is never given up unless the status is known to be a
+/// refusal of the event itself.
 pub fn outcome(status: u16, overrides: &OutcomesConfig) -> Outcome {
     overrides.of(status).unwrap_or(match status {
         200..=299 => Outcome::Delivered,
         410 => Outcome::Paused,
         400 | 406 | 411 | 413 | 414 | 415 | 422 | 431 | 501 | 505 => Outcome::Rejected,
         408 | 425 | 429 | 500..=599 => Outcome::Transient,
-        // Redirects are not followed; the other 4xx say that the address, the right to it or the agreement is
-        // wrong; a final 1xx and what lies above 599 come from no receiver that speaks our language.
+        // Redirects are not followed. The other 4xx mean a problem with the address, the permission or the
+        // agreement. A final 1xx and statuses above 599 are not from a valid HTTP receiver.
         _ => Outcome::Held,
     })
 }

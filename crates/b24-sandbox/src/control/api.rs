@@ -1,4 +1,5 @@
-//! `/sandbox/...`: how tests and people direct the portal. Only this machine may.
+//! The control API under `/sandbox/`, with which tests and developers control the portal. Only this machine
+//! can use it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,10 +28,10 @@ use crate::state::counters::Stats;
 use crate::state::portal::Account;
 use crate::traffic::people::Person;
 
-/// What `GET /sandbox` says.
+/// The response to `GET /sandbox`.
 const HELP: &str = include_str!("help.txt");
 
-/// Orders may bring payloads and faults may bring bodies, but not without end.
+/// Requests may contain payloads and bodies of faults, but of limited size.
 const BODY_MAX: usize = 32 << 20;
 
 /// The routes of the control API.

@@ -1,4 +1,5 @@
-//! `/sandbox/apps/...`: the applications' cards, and what happens to their tokens behind their backs.
+//! `/sandbox/apps/...`: settings of applications, and changes to their tokens that the applications do not
+//! know about.
 
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ fn describe(shared: &Shared, app: &App) -> Value {
     card
 }
 
-/// Creates the application that is named, or changes what is given of it.
+/// Creates the named application, or changes the given settings of it.
 async fn set_app(State(shared): Shares, body: Bytes) -> Reply {
     let changes: Map<String, Value> = read(&body)?;
     let client_id = changes.get("client_id").and_then(Value::as_str).filter(|id| !id.is_empty());
@@ -80,7 +81,7 @@ fn first_user() -> u64 {
     1
 }
 
-/// Tokens without a browser, in the shape of a refresh answer.
+/// Issues tokens without a browser, in the format of a refresh response.
 async fn login(State(shared): Shares, Path(client_id): Path<String>, body: Bytes) -> Reply {
     let Login { user } = read(&body)?;
     let mut portal = shared.portal();

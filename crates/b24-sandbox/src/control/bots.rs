@@ -1,4 +1,4 @@
-//! `/sandbox/bots`: the portal's bots, registered without a call.
+//! `/sandbox/bots`: registers bots without a REST call.
 
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ async fn set_bot(State(shared): Shares, body: Bytes) -> Reply {
     let change: BotChange = read(&body)?;
     let mut portal = shared.portal();
     let id = change.id.unwrap_or(portal.bots.next_id());
-    // The counter behind the ids must not run over.
+    // The counter of ids must not overflow.
     if portal.accounts.contains_key(&id) || !(1..=u64::from(u32::MAX)).contains(&id) {
         return Err(Complaint::unfit(format!("`id` {id} is a user's, or out of bounds")));
     }

@@ -1,5 +1,5 @@
-//! `/sandbox/handlers` and `/sandbox/offline`: bindings nobody asked the portal for, and events that
-//! wait.
+//! `/sandbox/handlers` and `/sandbox/offline`: bindings that no application requested, and events in the
+//! offline queue.
 
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ fn first_app() -> String {
     FIRST_CLIENT_ID.into()
 }
 
-/// Binds whatever is asked for, as an older portal might have.
+/// Creates any binding, even one that only an older portal would have accepted.
 async fn add_handler(State(shared): Shares, body: Bytes) -> Reply {
     let binding: Binding = read(&body)?;
     let mut portal = shared.portal();
@@ -89,7 +89,7 @@ struct Happened {
     data: Value,
 }
 
-/// Something happens that applications may have bound offline: a row for each such binding.
+/// Adds an event to the offline queue: one row for each application that has bound it offline.
 async fn add_offline(State(shared): Shares, body: Bytes) -> Reply {
     let happened: Happened = read(&body)?;
     let mut portal = shared.portal();

@@ -1,4 +1,4 @@
-//! `/sandbox/...`: the control API for tests and people.
+//! The control API under `/sandbox/`, for tests and developers.
 
 pub mod api;
 pub mod apps;

@@ -1,4 +1,4 @@
-//! `/sandbox/...`, where it is about the events of one user or bot.
+//! The part of `/sandbox/...` for the events of one user or bot.
 
 use std::sync::Arc;
 

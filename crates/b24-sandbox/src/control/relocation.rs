@@ -31,7 +31,7 @@ pub async fn relocate(State(shared): Shares, body: Bytes) -> Reply {
     Ok(Json(json!({ "address": address.to_string() })))
 }
 
-/// Opens a free port beside the first address and moves there.
+/// Opens a free port on the same host as the first address, and moves there.
 async fn go_elsewhere(shared: &Shared) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((shared.address.ip(), 0)).await?;
     shared.residence().go_to(listener)

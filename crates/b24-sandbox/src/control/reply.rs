@@ -1,4 +1,4 @@
-//! What the handlers of the control API share: their state, their answers, and how they read a body.
+//! Types shared by the handlers of the control API: state, responses, and body parsing.
 
 use std::sync::Arc;
 
@@ -14,18 +14,18 @@ use crate::http::state::Shared;
 use crate::queue::owner::OrderError;
 use crate::state::portal::{Account, Portal};
 
-/// How the handlers get at the sandbox.
+/// The sandbox, as an argument of handlers.
 pub type Shares = State<Arc<Shared>>;
 
-/// What a handler answers.
+/// The response of a handler.
 pub type Reply = Result<Json<Value>, Complaint>;
 
-/// A request that cannot be met, and why.
+/// An error response with its reason.
 pub struct Complaint(pub StatusCode, pub String);
 
 impl Complaint {
     #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`, which gives the error away")]
-    /// The order cannot be carried out as it stands.
+    /// The request is invalid.
     pub fn unfit(reason: impl ToString) -> Self {
         Self(StatusCode::BAD_REQUEST, reason.to_string())
     }
@@ -47,7 +47,7 @@ impl From<OrderError> for Complaint {
     }
 }
 
-/// Reads a body as JSON whatever its content type claims; an empty one is `{}`.
+/// Parses a body as JSON, whatever its content type is. An empty body is `{}`.
 pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { &body[..] };
     serde_json::from_slice(body).map_err(Complaint::unfit)
@@ -56,7 +56,7 @@ pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
 /// The account of `user`.
 ///
 /// # Errors
-/// When there is no such user.
+/// If there is no such user.
 pub fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
     portal.accounts.get_mut(&user).ok_or_else(|| OrderError::UnknownUser(user).into())
 }

@@ -1,4 +1,4 @@
-//! What each fault makes of an answer.
+//! Applies a fault to a response.
 
 use axum::body::Body;
 use axum::http::header::DATE;
@@ -15,7 +15,7 @@ use crate::wire::envelope::{self, Answer};
 use crate::wire::html::{html_answer, page, redirect};
 use crate::wire::php_json;
 
-/// Answers `errand` as `fault` has it.
+/// Responds to `errand` with `fault` applied.
 pub async fn play(fault: Fault, errand: &Errand, shared: &Shared) -> Response<Body> {
     let mut response = respond(fault.breakage, errand, shared).await;
     if !response.headers().contains_key(DATE) {
@@ -62,12 +62,12 @@ async fn respond(breakage: Breakage, errand: &Errand, shared: &Shared) -> Respon
     }
 }
 
-/// The answer the sandbox gives.
+/// The normal response of the sandbox.
 fn real(errand: &Errand, shared: &Shared, passage: Passage) -> Answer {
     errand.answer(shared, passage, |_| {})
 }
 
-/// The answer the sandbox gives, its page of events changed by `bend`.
+/// The normal response of the sandbox, with its page of events changed by `bend`.
 fn bent(errand: &Errand, shared: &Shared, bend: impl FnOnce(&mut Page)) -> Response<Body> {
     errand.answer(shared, Passage::Whole, bend).map(Body::from)
 }
@@ -85,7 +85,8 @@ fn error(
     envelope::json(status, php_json::render(&body).into()).map(Body::from)
 }
 
-/// Where to cut a body of `length` bytes: `at` is a share up to 1, a count of bytes above that.
+/// The position at which a body of `length` bytes is cut: `at` is a fraction up to 1, or else a number of
+/// bytes.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -97,7 +98,7 @@ fn cut_at(at: f64, length: usize) -> usize {
     bytes.min(length)
 }
 
-/// The answer with its JSON edited; an answer that is no text stays as it is.
+/// The response with its JSON edited. A response that is not text stays unchanged.
 fn edited(answer: Answer, edits: &[Edit]) -> Response<Body> {
     answer.map(|body| match std::str::from_utf8(&body) {
         Ok(json) => Body::from(rewrite(json, edits)),

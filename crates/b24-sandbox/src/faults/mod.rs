@@ -1,4 +1,4 @@
-//! What goes wrong on demand: scripted faults and how they change an answer.
+//! Scripted faults and their effects on responses.
 
 pub mod effects;
 pub mod rewrite;

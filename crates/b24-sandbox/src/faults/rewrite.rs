@@ -1,4 +1,4 @@
-//! Edits to the JSON of a real answer that leave every byte they are not about as it is.
+//! Edits the JSON of a real response and keeps every byte outside the edits.
 
 use serde_json::value::RawValue;
 
@@ -6,7 +6,7 @@ use crate::faults::script::Edit;
 use crate::wire::members::Members;
 use crate::wire::php_json;
 
-/// `json` after `edits`, one by one; what cannot be carried out changes nothing.
+/// Applies `edits` to `json` one by one. An edit that cannot be applied changes nothing.
 pub fn rewrite(json: &str, edits: &[Edit]) -> String {
     edits.iter().fold(json.to_owned(), |json, edit| {
         let path: Vec<String> = edit.pointer.split('/').skip(1).map(unescape).collect();
@@ -19,7 +19,7 @@ fn unescape(step: &str) -> String {
     step.replace("~1", "/").replace("~0", "~")
 }
 
-/// `json` with the edit made at `path` below it, or `None` when there is no such place.
+/// Applies the edit at `path` to `json`; `None` if the path does not exist.
 fn edited(json: &str, path: &[String], edit: &Edit) -> Option<String> {
     let Some((step, rest)) = path.split_first() else { return Some(php_json::render(&edit.value)) };
     if let Ok(Members(mut members)) = serde_json::from_str(json) {
@@ -39,8 +39,8 @@ fn edited(json: &str, path: &[String], edit: &Edit) -> Option<String> {
     Some(format!("[{}]", items.join(",")))
 }
 
-/// What stands in place of `child`: one value, or none when it is removed. `None` means that there is
-/// no such place.
+/// The replacement for `child`: one value, or none if it is removed. `None` means that the path does not
+/// exist.
 fn replacement(child: Option<&RawValue>, rest: &[String], edit: &Edit) -> Option<Vec<Box<RawValue>>> {
     let text = match (rest, child) {
         ([], _) if edit.remove => return Some(Vec::new()),

@@ -1,5 +1,5 @@
-//! The script of what goes wrong: faults that wait, first come first served, for the calls they are
-//! meant for (PORTAL.md 9.2). What each does to an answer is told in `breakage`.
+//! The script of faults: each waits for the calls that it applies to, first come first served (PORTAL.md
+//! 9.2). `effects` applies them to responses.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,9 +12,9 @@ use crate::rest::input::target::Target;
 /// One entry of the script.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// What goes wrong.
+    /// The effect on the response.
     pub breakage: Breakage,
-    /// Added to the answer, whatever it is.
+    /// Headers added to the response, whatever it is.
     pub headers: HeaderMap,
     times: u64,
     skip: u64,
@@ -22,11 +22,11 @@ pub struct Fault {
     user: Option<u64>,
 }
 
-/// How an answer goes wrong.
+/// The effect of a fault on a response.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Breakage {
-    /// An error envelope instead of the answer. The code may be any JSON.
+    /// An error response instead of the real one. The code may be any JSON.
     Error {
         /// The HTTP status.
         #[serde(deserialize_with = "status")]
@@ -39,29 +39,29 @@ pub enum Breakage {
         #[serde(default)]
         extra: Map<String, Value>,
     },
-    /// Any body instead of the answer.
+    /// Any body instead of the real response.
     Raw {
         /// The HTTP status.
         #[serde(deserialize_with = "status")]
         status: StatusCode,
-        /// What the body claims to be; JSON when missing.
+        /// The content type; JSON if missing.
         content_type: Option<String>,
         /// The body.
         body: String,
     },
-    /// A styled page of a front end instead of the answer.
+    /// A styled HTML page of a front-end server instead of the response.
     Html {
         /// The HTTP status.
         #[serde(deserialize_with = "status")]
         status: StatusCode,
     },
-    /// No body at all instead of the answer.
+    /// An empty body instead of the response.
     Empty {
         /// The HTTP status.
         #[serde(deserialize_with = "status")]
         status: StatusCode,
     },
-    /// A redirect instead of the answer.
+    /// A redirect instead of the response.
     Redirect {
         /// The HTTP status.
         #[serde(deserialize_with = "status")]
@@ -69,64 +69,64 @@ pub enum Breakage {
         /// `Location`.
         location: String,
     },
-    /// The connection closes without an answer, and the call is not carried out.
+    /// The connection closes without a response, and the call is not executed.
     CloseBefore {},
-    /// The call is carried out, then the connection closes without an answer.
+    /// The call is executed, then the connection closes without a response.
     CloseAfter {},
-    /// The real answer, cut: the connection closes mid-body.
+    /// The real response, cut off: the connection closes inside the body.
     Truncate {
-        /// How much arrives: up to 1 a share of the body, above that bytes.
+        /// How much arrives: a fraction of the body up to 1, or else a number of bytes.
         at: f64,
     },
-    /// The real answer with a Content-Length larger than it is.
+    /// The real response with a Content-Length that is too large.
     WrongLength {},
-    /// The real answer as gzip, cut short within a complete HTTP message.
+    /// The real response as truncated gzip, in a complete HTTP message.
     GzipCut {},
-    /// The real answer, late.
+    /// The real response after a delay.
     Stall {
-        /// How late.
+        /// The delay.
         seconds: f64,
     },
-    /// The real answer, slowly.
+    /// The real response at a low speed.
     Drip {
-        /// How slowly.
+        /// The speed.
         bytes_per_second: f64,
     },
-    /// The real answer with its JSON edited.
+    /// The real response with its JSON edited.
     Rewrite {
-        /// Where (RFC 6901); what is not there yet is added.
+        /// The position (RFC 6901). A missing value is added.
         pointer: Option<String>,
-        /// What stands there afterwards.
+        /// The new value.
         #[serde(default)]
         value: Value,
-        /// Nothing stands there afterwards.
+        /// Removes the value.
         #[serde(default)]
         remove: bool,
         /// Further edits.
         #[serde(default)]
         edits: Vec<Edit>,
     },
-    /// The real answer with its events out of order.
+    /// The real response with its events in random order.
     Shuffle {},
-    /// The real answer with its first event twice.
+    /// The real response with its first event repeated.
     Duplicate {},
 }
 
-/// One change to the JSON of an answer.
+/// One change to the JSON of a response.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edit {
-    /// Where (RFC 6901).
+    /// The position (RFC 6901).
     pub pointer: String,
-    /// What stands there afterwards.
+    /// The new value.
     #[serde(default)]
     pub value: Value,
-    /// Nothing stands there afterwards.
+    /// Removes the value.
     #[serde(default)]
     pub remove: bool,
 }
 
-/// Which answers a fault is meant for.
+/// The responses that a fault applies to.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Aim {
@@ -140,15 +140,15 @@ struct Aim {
     headers: BTreeMap<String, String>,
 }
 
-/// The keys of [`Aim`]; all others belong to the breakage.
+/// The keys of [`Aim`]; all other keys belong to the breakage.
 const AIM_KEYS: [&str; 5] = ["times", "skip", "method", "user", "headers"];
 
 impl Fault {
-    /// Reads one fault as the control API has it.
+    /// Parses one fault of the control API.
     ///
     /// # Errors
     ///
-    /// Says what is wrong: an unknown kind, key, method or header, or a missing value.
+    /// Describes the problem: an unknown kind, key, method or header, or a missing value.
     pub fn read(value: Value) -> Result<Self, String> {
         let Value::Object(mut rest) = value else { return Err("a fault must be an object".into()) };
         let aim: Map<_, _> =
@@ -172,29 +172,29 @@ impl Fault {
     }
 }
 
-/// The faults still to come.
+/// The faults that are still to come.
 #[derive(Debug, Default)]
 pub struct FaultScript(VecDeque<Fault>);
 
 impl FaultScript {
-    /// Adds a fault behind the others.
+    /// Adds a fault after the others.
     pub fn push(&mut self, fault: Fault) {
         if fault.times > 0 {
             self.0.push_back(fault);
         }
     }
 
-    /// Forgets them all.
+    /// Removes all faults.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// How many answers are still going to break.
+    /// The number of responses that faults will still affect.
     pub fn left(&self) -> u64 {
         self.0.iter().fold(0, |left, fault| left.saturating_add(fault.times))
     }
 
-    /// The fault for this errand, if the first one meant for it has skipped enough.
+    /// Takes the fault for this request. The first matching fault may first skip some requests.
     pub fn draw(&mut self, target: Option<Target>, user: Option<u64>) -> Option<Fault> {
         let index = self.0.iter().position(|fault| fault.is_meant_for(target, user))?;
         let fault = self.0.get_mut(index)?;
@@ -211,7 +211,7 @@ fn once() -> u64 {
     1
 }
 
-/// Statuses that end an exchange; 1xx would only announce another.
+/// A status of a final response, so not 1xx.
 fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StatusCode, D::Error> {
     let number = u16::deserialize(deserializer)?;
     let status = StatusCode::from_u16(number).ok().filter(|_| number >= 200);

@@ -1,7 +1,7 @@
-//! Answers that fail on their way: connections that close, lengths that lie, bytes that take their time.
+//! Responses that fail in transport: closed connections, wrong lengths, slow bytes.
 //!
-//! hyper drops a connection whose body fails, together with whatever it has not written yet. So a cut
-//! body gives its last bytes a moment to leave; one that fails at once leaves no byte of an answer.
+//! If a body fails, hyper drops the connection with all bytes that it has not written yet. So a cut body
+//! waits briefly until its last bytes are sent; otherwise nothing of the response would arrive.
 
 use std::io;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::wire::envelope::Answer;
 
-/// How long the last bytes before a cut may take to leave.
+/// How long the last bytes before a cut may take to be sent.
 const LEAVE: Duration = Duration::from_millis(30);
 
-/// How often a dripping body lets something go.
+/// The interval between writes of a slow body.
 const DRIP: Duration = Duration::from_millis(50);
 
-/// No longer than this is an answer held, whatever the script says.
+/// The longest delay of a response, whatever the script says.
 const HOLD_MAX: Duration = Duration::from_secs(3600);
 
-/// By how much a wrong Content-Length overstates the body.
+/// The difference between a wrong Content-Length and the length of the body.
 const OVERSTATEMENT: usize = 64;
 
 /// The connection closes without a byte.
@@ -31,12 +31,12 @@ pub fn closed() -> Response<Body> {
     Response::new(Body::from_stream(stream::iter([Err::<Bytes, _>(cut_off())])))
 }
 
-/// The first `length` bytes of the body, then the connection closes.
+/// Sends the first `length` bytes of the body, then closes the connection.
 pub fn cut(answer: Answer, length: usize) -> Response<Body> {
     answer.map(|body| failing_after(body.slice(..length.min(body.len()))))
 }
 
-/// The whole body under a larger Content-Length, then the connection closes.
+/// Sends the whole body with a larger Content-Length, then closes the connection.
 pub fn overstated(answer: Answer) -> Response<Body> {
     let length = HeaderValue::from(answer.body().len() + OVERSTATEMENT);
     let mut response = answer.map(failing_after);
@@ -44,14 +44,14 @@ pub fn overstated(answer: Answer) -> Response<Body> {
     response
 }
 
-/// The body as gzip that ends halfway, in a complete HTTP message.
+/// The body as truncated gzip, in a complete HTTP message.
 pub fn cut_gzip(answer: Answer) -> Response<Body> {
     let mut response = answer.map(|body| Body::from(half_a_gzip(&body)));
     response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     response
 }
 
-/// The answer after `seconds`; none at all when the sandbox stops first.
+/// Sends the response after `seconds`, or not at all if the sandbox stops first.
 pub async fn late(answer: Answer, seconds: f64, stop: &CancellationToken) -> Response<Body> {
     match stop.run_until_cancelled(tokio::time::sleep(duration(seconds))).await {
         Some(()) => answer.map(Body::from),
@@ -59,14 +59,14 @@ pub async fn late(answer: Answer, seconds: f64, stop: &CancellationToken) -> Res
     }
 }
 
-/// The body at `bytes_per_second`; it is cut when the sandbox stops.
+/// Sends the body at `bytes_per_second`. It is cut off when the sandbox stops.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a saturated number of bytes is the whole body"
 )]
 pub fn drip(answer: Answer, bytes_per_second: f64, stop: &CancellationToken) -> Response<Body> {
-    // Slow bodies drip byte by byte at a longer pace, fast ones several bytes at a time.
+    // Slow bodies are sent byte by byte at longer intervals, fast ones with several bytes at a time.
     let size = ((bytes_per_second * DRIP.as_secs_f64()) as usize).max(1);
     let pause = DRIP.max(duration(bytes_per_second.recip()));
     let stop = stop.clone();
@@ -96,12 +96,12 @@ fn cut_off() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "cut off by the fault script")
 }
 
-/// What a script calls seconds: none when negative or no number.
+/// Converts seconds from a script; zero if negative or not a number.
 fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(HOLD_MAX).min(HOLD_MAX)
 }
 
-/// A gzip header (RFC 1952) and half of one stored block (RFC 1951, 3.2.4): it needs no compressor.
+/// A gzip header (RFC 1952) and half of one stored block (RFC 1951, 3.2.4), which needs no compressor.
 fn half_a_gzip(body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len()).unwrap_or(u16::MAX);
     let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];

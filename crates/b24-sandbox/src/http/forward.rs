@@ -1,6 +1,6 @@
-//! A renamed portal: every address but the current one answers calls with a 302 (PORTAL.md 1.5).
+//! A renamed portal: every address except the current one answers calls with a 302 (PORTAL.md 1.5).
 //!
-//! Only calls are sent away. The control API and the token endpoint answer everywhere.
+//! Only calls are redirected. The control API and the token endpoint work at every address.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use axum::response::Response;
 use crate::http::state::Shared;
 use crate::wire::html;
 
-/// One listener's view: its own address, and where the portal is.
+/// The state of one listener: its own address, and the sandbox.
 #[derive(Clone, Debug)]
 pub struct Doorplate {
-    /// What this listener is bound to.
+    /// The address that this listener is bound to.
     pub address: SocketAddr,
     /// The sandbox it belongs to.
     pub shared: Arc<Shared>,
 }
 
-/// Lets a call in where the portal lives, and sends it on from anywhere else: same path and query,
+/// Accepts a call at the portal's current address, and redirects it from any other: same path and query,
 /// other host.
 pub async fn forward(State(door): State<Doorplate>, request: Request, next: Next) -> Response {
     let address = door.shared.residence().address();

@@ -1,4 +1,4 @@
-//! HTTP below `/rest/`, and where the portal listens.
+//! HTTP below `/rest/`, and the addresses of the portal.
 
 pub mod forward;
 pub mod request;

@@ -1,4 +1,4 @@
-//! What somebody asks the sandbox for, and the fault script may break: a call of a method, or tokens.
+//! A request that faults may affect: a method call or a token request.
 
 use axum::http::StatusCode;
 
@@ -14,17 +14,17 @@ use crate::state::portal::Portal;
 use crate::wire::envelope::{self, Answer};
 use crate::wire::html;
 
-/// One request that faults can be meant for.
+/// One request that faults may affect.
 #[derive(Debug)]
 pub enum Errand {
-    /// Below `/rest/`.
+    /// A call below `/rest/`.
     Call(Call),
-    /// `/oauth/token/`.
+    /// A request to `/oauth/token/`.
     Token(Parameters),
 }
 
 impl Errand {
-    /// What it is about; `None` is a method that does not exist.
+    /// The target of the request; `None` for a method that does not exist.
     pub fn target(&self) -> Option<Target> {
         match self {
             Self::Call(call) => call.method.map(Target::Method),
@@ -32,7 +32,7 @@ impl Errand {
         }
     }
 
-    /// Carries it out; a page of events goes through `bend` on its way.
+    /// Executes the request. `bend` may change its page of events.
     pub fn answer(&self, shared: &Shared, passage: Passage, bend: impl FnOnce(&mut Page)) -> Answer {
         let call = match self {
             Self::Call(call) => call,
@@ -52,7 +52,7 @@ impl Errand {
 }
 
 impl Portal {
-    /// Counts the errand and draws the fault that is meant for it.
+    /// Counts the request and takes its fault, if any.
     pub fn admit(&mut self, errand: &Errand) -> Option<Fault> {
         let target = errand.target();
         *self.stats.requests.entry(target.map_or("unknown", Target::name)).or_default() += 1;

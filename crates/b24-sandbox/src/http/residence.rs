@@ -1,4 +1,4 @@
-//! Where the portal is to be found.
+//! The addresses of the portal.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// How many addresses one sandbox opens in its life.
+/// The number of addresses that one sandbox may open.
 const ADDRESSES_MAX: usize = 64;
 
-/// Where calls are answered now, and how new addresses are opened.
+/// The portal's current address, and how new addresses are opened.
 #[derive(Debug)]
 pub struct Residence {
     first: SocketAddr,
@@ -19,12 +19,12 @@ pub struct Residence {
 }
 
 impl Residence {
-    /// A portal at `address`; it is served at later ones by whoever receives from `listeners`.
+    /// A portal at `address`. The receiver of `listeners` serves the later addresses.
     pub fn new(address: SocketAddr, listeners: UnboundedSender<TcpListener>) -> Self {
         Self { first: address, address, opened: 0, listeners }
     }
 
-    /// Where calls are answered.
+    /// The address at which calls are answered.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -35,7 +35,7 @@ impl Residence {
         self.address
     }
 
-    /// Moves to where `listener` listens.
+    /// Moves to the address of `listener`.
     ///
     /// # Errors
     /// After too many moves, or once the sandbox has stopped.

@@ -1,4 +1,4 @@
-//! A request's answer, or what the fault script makes of it.
+//! Responds to a request, and applies the fault script.
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_TYPE, HeaderName};
@@ -11,7 +11,7 @@ use crate::http::state::Shared;
 use crate::queue::buffer::Passage;
 use crate::rest::input::parameter::Parameters;
 
-/// The answer to `errand`, or what the fault script makes of it.
+/// The response to `errand`, with its fault applied if there is one.
 pub async fn respond(errand: &Errand, shared: &Shared) -> Response {
     let fault = shared.portal().admit(errand);
     match fault {
@@ -20,13 +20,13 @@ pub async fn respond(errand: &Errand, shared: &Shared) -> Response {
     }
 }
 
-/// What came in query and body.
+/// The parameters from query and body.
 pub fn read_parameters(parts: &Parts, body: &Bytes) -> Parameters {
     let query = parts.uri.query().unwrap_or("");
     Parameters::read(query, header(parts, &CONTENT_TYPE).unwrap_or(""), body)
 }
 
-/// A header that is text.
+/// A header, if it is text.
 pub fn header<'a>(parts: &'a Parts, name: &HeaderName) -> Option<&'a str> {
     parts.headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -1,5 +1,5 @@
-//! HTTP below `/rest/`: a request becomes a call, the call an answer, and the fault script may step in
-//! between (PORTAL.md 1).
+//! HTTP below `/rest/`: turns a request into a call and the call into a response. The fault script may change
+//! the response (PORTAL.md 1).
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::http::respond::{header, read_parameters, respond};
 use crate::http::state::Shared;
 use crate::rest::input::call::Call;
 
-/// Bodies of calls are a few dozen bytes; a front end would cut far larger ones off.
+/// The bodies of calls have a few dozen bytes, and a front-end server would refuse much larger ones.
 const BODY_MAX: usize = 1 << 20;
 
 /// Answers one call.

@@ -1,4 +1,4 @@
-//! The portal's HTTP server, at every address that it has had.
+//! The portal's HTTP server, at all addresses that the portal has had.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::http::routes;
 use crate::http::state::Shared;
 use crate::{control, oauth};
 
-/// Answers at `first`, and at each address that the portal moves to `later`, until the stop.
+/// Serves `first` and each address in `later`, to which the portal moves, until the stop.
 pub async fn serve_all(first: TcpListener, mut later: UnboundedReceiver<TcpListener>, shared: Arc<Shared>) {
     let mut servers = JoinSet::new();
     servers.spawn(serve(first, Arc::clone(&shared)));
@@ -31,7 +31,7 @@ pub async fn serve_all(first: TcpListener, mut later: UnboundedReceiver<TcpListe
     servers.join_all().await;
 }
 
-/// Answers at one address until the stop.
+/// Serves one address until the stop.
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let stop = shared.stop.clone();
     let address = listener.local_addr().unwrap_or(shared.address);
@@ -45,7 +45,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         .with_state(shared)
         .into_make_service_with_connect_info::<SocketAddr>();
     let listener = listener.tap_io(|stream| {
-        // Without it, small answers wait for the peer's delayed acknowledgement.
+        // Otherwise, small responses wait for the peer's delayed acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY refused");
         }

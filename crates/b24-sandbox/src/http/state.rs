@@ -1,4 +1,4 @@
-//! What all requests share: the portal behind its lock, the address, the stop signal.
+//! The state that all requests share: the portal behind its lock, the address, the stop signal.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,14 +8,14 @@ use tokio_util::sync::CancellationToken;
 use crate::http::residence::Residence;
 use crate::state::portal::Portal;
 
-/// One running sandbox, as its requests see it.
+/// One running sandbox.
 #[derive(Debug)]
 pub struct Shared {
     portal: Mutex<Portal>,
     residence: Mutex<Residence>,
-    /// Where it listens from the start.
+    /// Its first address.
     pub address: SocketAddr,
-    /// Told when the sandbox is to end.
+    /// Cancelled when the sandbox must stop.
     pub stop: CancellationToken,
 }
 
@@ -26,30 +26,31 @@ impl Shared {
         Self { portal: Mutex::new(portal), residence, address, stop }
     }
 
-    /// Where the portal is now; nobody awaits while holding it.
+    /// The portal's address. The guard must not be held across an await.
     pub fn residence(&self) -> MutexGuard<'_, Residence> {
         self.residence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The portal, for as long as the guard lives; nobody awaits while holding it. What was late and is
-    /// due by now can be seen.
+    /// Locks the portal. The guard must not be held across an await. Late rows that are due become visible
+    /// first.
     pub fn portal(&self) -> MutexGuard<'_, Portal> {
         let mut portal = self.portal.lock().unwrap_or_else(PoisonError::into_inner);
         portal.surface();
         portal
     }
 
-    /// The sandbox's first address, which stays that of the authorization server: `http://HOST:PORT/`.
+    /// The sandbox's first address, which always remains the address of the authorization server:
+    /// `http://HOST:PORT/`.
     pub fn base_url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
-    /// Where methods are called with a token, where the portal is now: `http://HOST:PORT/rest/`.
+    /// The URL for calls with a token, at the portal's current address: `http://HOST:PORT/rest/`.
     pub fn rest_url(&self) -> String {
         format!("http://{}/rest/", self.residence().address())
     }
 
-    /// The webhook of `user` with `code`, where the portal is now.
+    /// The webhook of `user` with `code`, at the portal's current address.
     pub fn webhook_url(&self, user: u64, code: &str) -> String {
         format!("http://{}/rest/{user}/{code}/", self.residence().address())
     }

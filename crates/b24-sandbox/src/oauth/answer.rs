@@ -1,4 +1,4 @@
-//! What the token endpoint answers (PORTAL.md 5).
+//! Responses of the token endpoint (PORTAL.md 5).
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::state::portal::Portal;
 use crate::wire::envelope::{self, Answer};
 use crate::wire::php_json;
 
-/// What the token endpoint answers.
+/// The response of the token endpoint.
 pub fn answer(parameters: &Parameters, shared: &Shared) -> Answer {
     let mut portal = shared.portal();
     let now = portal.now();
@@ -29,8 +29,8 @@ pub fn answer(parameters: &Parameters, shared: &Shared) -> Answer {
     answer
 }
 
-/// The answer of PORTAL.md 5.2. `domain` is the authorization server's. The documentation leaves `expires`
-/// out for an exchanged code, but the official Python client cannot do without it.
+/// The response of PORTAL.md 5.2. `domain` is the domain of the authorization server. In the documentation,
+/// `expires` is missing for an exchanged code, but the official Python client requires it.
 pub fn describe(issue: &Issue, portal: &Portal, shared: &Shared) -> Value {
     let Issue { app, pair, .. } = issue;
     json!({

@@ -1,4 +1,4 @@
-//! The authorization server's decisions: who gets a code, who gets tokens (PORTAL.md 5).
+//! The decisions of the authorization server: which requests get a code or tokens (PORTAL.md 5).
 
 use crate::rest::input::parameter::Parameters;
 use crate::rest::refusal::Refusal;
@@ -6,17 +6,17 @@ use crate::state::apps::App;
 use crate::state::portal::Portal;
 use crate::state::tokens::Pair;
 
-/// What a client came with.
+/// The credential that a client exchanges.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GrantType {
     /// A code from the browser.
     Code,
-    /// The refresh token of an earlier answer.
+    /// The refresh token of an earlier response.
     Refresh,
 }
 
 impl GrantType {
-    /// What `grant_type` names, and under which parameter the secret comes.
+    /// Parses `grant_type`, and returns the secret from the parameter that belongs to it.
     fn read(parameters: &Parameters) -> Result<(Self, &str), Refusal> {
         let required = |name| parameters.text(name).ok_or_else(|| Refusal::invalid_request(name));
         match required("grant_type")? {
@@ -27,14 +27,14 @@ impl GrantType {
     }
 }
 
-/// Tokens, and what else their answer has to say.
+/// Tokens with the other values of their response.
 #[derive(Debug)]
 pub struct Issue {
-    /// The application they were issued to.
+    /// The application that receives them.
     pub app: App,
     /// The tokens.
     pub pair: Pair,
-    /// What they were issued for.
+    /// The grant type of the request.
     pub grant_type: GrantType,
 }
 
@@ -43,7 +43,7 @@ impl Portal {
     ///
     /// # Errors
     ///
-    /// With the error and status of PORTAL.md 5.4; what is observed comes before what is documented.
+    /// The error and status of PORTAL.md 5.4. Observed behaviour takes precedence over the documentation.
     pub fn issue_tokens(&mut self, parameters: &Parameters, now_s: i64) -> Result<Issue, Refusal> {
         let (grant_type, secret) = GrantType::read(parameters)?;
         let app = self.authenticate(parameters)?.clone();
@@ -59,7 +59,7 @@ impl Portal {
         Ok(Issue { app, pair, grant_type })
     }
 
-    /// The application that proves itself by its secret and is installed.
+    /// The application, if it is installed and its secret is correct.
     fn authenticate(&self, parameters: &Parameters) -> Result<&App, Refusal> {
         let required = |name| parameters.text(name).ok_or_else(|| Refusal::invalid_request(name));
         let (client_id, client_secret) = (required("client_id")?, required("client_secret")?);
@@ -70,11 +70,11 @@ impl Portal {
         if app.installed { Ok(app) } else { Err(Refusal::not_installed()) }
     }
 
-    /// A code for `user`, who has just agreed in the browser that the application may act.
+    /// Issues a code for `user`, who has just agreed in the browser that the application may act for them.
     ///
     /// # Errors
     ///
-    /// Says to the person at the browser why not; the application never hears of it.
+    /// A message for the user in the browser. The application does not receive it.
     pub fn authorise_app(&mut self, client_id: &str, user: u64) -> Result<(App, String), &'static str> {
         let now_s = self.now().as_second();
         let app = self.apps.get(client_id).ok_or("There is no application with this client_id.")?.clone();

@@ -1,4 +1,4 @@
-//! What a person at the browser gets to see when an application asks to be authorised.
+//! The pages in the browser of a user who authorises an application.
 
 use axum::extract::RawQuery;
 use axum::http::StatusCode;
@@ -7,15 +7,15 @@ use axum::response::{Html, IntoResponse as _, Response};
 use crate::http::state::Shared;
 use crate::rest::input::parameter::Parameters;
 
-/// Where the landing page is.
+/// The path of the landing page.
 pub const PATH: &str = "/sandbox/landed";
 
-/// The landing page's address, for applications without one of their own.
+/// The address of the landing page, for applications without their own.
 pub fn url(shared: &Shared) -> String {
     format!("{}{}", shared.base_url().trim_end_matches('/'), PATH)
 }
 
-/// `GET /sandbox/landed`: shows what the browser brought along.
+/// `GET /sandbox/landed`: shows the parameters from the redirect.
 pub async fn landed(RawQuery(query): RawQuery) -> Html<String> {
     let brought = Parameters::read(&query.unwrap_or_default(), "", b"");
     let row = |name: &str| {
@@ -30,7 +30,7 @@ pub async fn landed(RawQuery(query): RawQuery) -> Html<String> {
     )))
 }
 
-/// Failures are shown to the person; the application gets no callback (PORTAL.md 5.1).
+/// Shows an error to the user; the application gets no callback (PORTAL.md 5.1).
 pub fn refused(reason: &str) -> Response {
     let page = document(&format!("<h1>The application cannot be authorised</h1>\n<p>{}</p>", escape(reason)));
     (StatusCode::BAD_REQUEST, Html(page)).into_response()

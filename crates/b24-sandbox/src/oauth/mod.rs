@@ -1,4 +1,4 @@
-//! The authorization server, and its pages for people.
+//! The authorization server and its pages.
 
 pub mod answer;
 pub mod grant;

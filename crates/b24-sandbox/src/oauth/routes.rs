@@ -1,4 +1,4 @@
-//! `/oauth/...`: the authorization server, which in life stands on a host of its own (PORTAL.md 5).
+//! `/oauth/...`: the authorization server. In reality, it runs on a separate host (PORTAL.md 5).
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::http::state::Shared;
 use crate::oauth::landing;
 use crate::rest::input::form::encode;
 
-/// A form with an identity, a secret and a token is far smaller.
+/// A form with a client id, a secret and a token is much smaller.
 const BODY_MAX: usize = 64 << 10;
 
 /// The routes of the authorization server.
@@ -33,13 +33,13 @@ pub fn routes() -> Router<Arc<Shared>> {
 struct Agreement {
     client_id: Option<String>,
     state: Option<String>,
-    /// Who sits at the browser; the first user unless told otherwise.
+    /// The user in the browser; the first user if not given.
     user: Option<u64>,
-    /// By S256, the only method that there is.
+    /// With S256, the only supported method.
     code_challenge: Option<String>,
 }
 
-/// Every user agrees at once, so the browser goes straight back to the application.
+/// Every user agrees at once, so the browser is redirected to the application immediately.
 async fn authorize(State(shared): State<Arc<Shared>>, Query(agreement): Query<Agreement>) -> Response {
     let mut portal = shared.portal();
     let client_id = agreement.client_id.unwrap_or_default();

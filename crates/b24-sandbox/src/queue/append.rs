@@ -1,7 +1,7 @@
-//! How events get into the queues: under which date, and when they show (PORTAL.md 2.2, 2.9).
+//! Adds events to the queues: their dates, and when they become visible (PORTAL.md 2.2, 2.9).
 //!
-//! Keeps: an id is allotted when its event is recorded, and never later. Lateness is told by the
-//! machine's clock, since the portal's can stand still.
+//! An id is assigned when its event is recorded, and never later. Delays are measured with the machine's
+//! clock, because the portal's clock can stand still.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,16 +12,17 @@ use crate::queue::row::Row;
 use crate::state::portal::Portal;
 
 impl Portal {
-    /// A row under the next id, dated by the database's clock.
+    /// A row with the next id, dated by the clock of the database.
     pub fn row(&mut self, now_s: i64, kind: Arc<str>, data: Arc<str>) -> Row {
         Row::new(self.allot(), now_s, kind, data).dated(now_s.saturating_add(self.switches.date_skew_s))
     }
 
-    /// Writes `row` into the queue of `reader`, where it shows at once or, if the switch wants it so, late.
+    /// Adds `row` to the queue of `reader`. It is visible at once, or later if the switch for late rows is
+    /// on.
     ///
     /// # Errors
     ///
-    /// When there is no such user or bot.
+    /// If there is no such user or bot.
     pub fn write(&mut self, reader: Reader, row: Row) -> Result<(), OrderError> {
         let delay = self.switches.late.and_then(|late| late.draw(&mut self.lateness));
         let Some(delay) = delay else {
@@ -34,7 +35,7 @@ impl Portal {
         Ok(())
     }
 
-    /// Shows the late rows whose time has come. Nobody looks at the portal without that.
+    /// Makes late rows visible that are due. Called before every access to the portal.
     pub fn surface(&mut self) {
         let now = Instant::now();
         if self.next_late.is_some_and(|next| next <= now) {

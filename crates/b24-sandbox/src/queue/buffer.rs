@@ -1,6 +1,6 @@
-//! One queue, a user's or a bot's, as PORTAL.md 2.2-2.6 has it. Pure: no clock of its own, no I/O.
+//! One queue, of a user or a bot, as described in PORTAL.md 2.2-2.6. Pure: it has no clock and does no I/O.
 //!
-//! Keeps: rows stand ascending by id, and every row that leaves is counted under the reason.
+//! Rows are in ascending order of their ids, and each removed row is counted by its reason.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -8,54 +8,55 @@ use std::time::Instant;
 use crate::queue::row::{Row, Served};
 use crate::state::counters::QueueStats;
 
-/// How long "nothing pending" is believed by callers without an offset (PORTAL.md 2.3).
+/// How long a caller without an offset still gets an empty page after the queue was found empty (PORTAL.md
+/// 2.3).
 const MARKER_S: i64 = 60;
 
-/// What a reader asks for.
+/// The request of a reader.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask {
-    /// Done with everything below; 0 or less confirms nothing.
+    /// Confirms all rows below; 0 or less confirms nothing.
     pub offset: i64,
-    /// How many rows at most, before clamping.
+    /// The maximum number of rows, before it is clamped.
     pub limit: i64,
 }
 
 impl Ask {
-    /// What a missing `limit` means.
+    /// The value of a missing `limit`.
     pub const DEFAULT_LIMIT: i64 = 100;
 
-    /// The limit as the portal clamps it, into 1 to 1000.
+    /// The limit after the portal has clamped it to 1 to 1000.
     pub fn effective_limit(self) -> usize {
         usize::try_from(self.limit.clamp(1, 1000)).unwrap_or(1)
     }
 }
 
-/// Whether the answer will reach the reader in one piece. It changes the counting only.
+/// Whether the response will reach the reader completely. It affects only the counters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Passage {
-    /// As far as the portal knows.
+    /// Yes, as the portal knows.
     Whole,
-    /// A fault will break it, so its rows do not count as served.
+    /// No, because a fault will break it, so its rows do not count as served.
     Broken,
 }
 
-/// One answer to a reader.
+/// One page of a queue.
 #[derive(Debug)]
 pub struct Page {
-    /// Ascending by id.
+    /// In ascending order of ids.
     pub rows: Vec<Row>,
-    /// What to ask for next.
+    /// The offset for the next request.
     pub next_offset: i64,
-    /// The page was full.
+    /// True if the page is full.
     pub has_more: bool,
 }
 
-/// What `unsubscribe` does to the rows (PORTAL.md 2.6: the docs and the code disagree).
+/// The effect of `unsubscribe` on the rows (PORTAL.md 2.6: documentation and code differ).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Farewell {
-    /// Deletes them, as the code does.
+    /// Deletes them, like the code.
     Purge,
-    /// Leaves them readable, as the docs promise.
+    /// Keeps them readable, as documented.
     Keep,
 }
 
@@ -64,27 +65,27 @@ pub enum Farewell {
 pub struct Queue {
     rows: VecDeque<Row>,
     held: Vec<Row>,
-    /// By when they show, and by id.
+    /// By the time at which they become visible, and by id.
     late: BTreeMap<(Instant, u64), Row>,
     subscribed: bool,
-    /// Until when a reader without an offset is told that nothing is pending.
+    /// Until this time, a reader without an offset gets an empty page.
     marker_until_s: Option<i64>,
     ledger: Vec<u64>,
     stats: QueueStats,
 }
 
 impl Queue {
-    /// Whether events are being recorded.
+    /// True if events are being recorded.
     pub fn is_subscribed(&self) -> bool {
         self.subscribed
     }
 
-    /// Sets the flag alone, as another consumer of the same user would leave it.
+    /// Changes only the flag, as another client of the same user would.
     pub fn set_subscribed(&mut self, subscribed: bool) {
         self.subscribed = subscribed;
     }
 
-    /// `im.v2.Event.subscribe`: records from now on.
+    /// `im.v2.Event.subscribe`: records events from now on.
     pub fn subscribe(&mut self) {
         self.stats.subscribes += 1;
         self.subscribed = true;
@@ -106,7 +107,7 @@ impl Queue {
         self.marker_until_s = None;
     }
 
-    /// Writes a row. Whether the user is subscribed is the caller's question.
+    /// Adds a row. The caller checks whether the user is subscribed.
     pub fn record(&mut self, row: Row) {
         self.marker_until_s = None;
         self.stats.recorded += 1;
@@ -116,17 +117,17 @@ impl Queue {
         self.rows.insert(place, row);
     }
 
-    /// Takes a row whose id is allotted but which nobody can see yet (PORTAL.md 2.9, hazard 2).
+    /// Adds a row that has an id but is invisible until released (PORTAL.md 2.9, hazard 2).
     pub fn hold(&mut self, row: Row) {
         self.held.push(row);
     }
 
-    /// Takes a row that nobody can see before `due`: until then no reader confirms it either.
+    /// Adds a row that is invisible until `due`. Until then, readers cannot confirm it either.
     pub fn delay(&mut self, row: Row, due: Instant) {
         self.late.insert((due, row.id), row);
     }
 
-    /// Makes the rows visible that are due by `now`; returns when the next one is.
+    /// Makes the rows visible that are due by `now`. Returns when the next one is due.
     pub fn surface(&mut self, now: Instant) -> Option<Instant> {
         while let Some(entry) = self.late.first_entry().filter(|entry| entry.key().0 <= now) {
             let row = entry.remove();
@@ -135,7 +136,7 @@ impl Queue {
         self.late.keys().next().map(|(due, _)| *due)
     }
 
-    /// Makes the held rows visible, and the late ones; returns how many.
+    /// Makes all held and late rows visible, and returns their number.
     pub fn release(&mut self) -> usize {
         let mut held = std::mem::take(&mut self.held);
         held.extend(std::mem::take(&mut self.late).into_values());
@@ -146,7 +147,7 @@ impl Queue {
         count
     }
 
-    /// The first steps of a reader: what is below a positive `offset` goes, and the marker with it.
+    /// The first steps of a read: deletes the rows below a positive `offset`, and clears the marker.
     pub fn confirm(&mut self, offset: i64) {
         self.stats.last_offset = offset;
         if offset > 0 {
@@ -155,22 +156,22 @@ impl Queue {
         }
     }
 
-    /// Whether a reader found nothing within the last minute, and no writer came since.
+    /// True if a reader found the queue empty within the last minute, and no row was added since.
     pub fn is_believed_empty(&self, now_s: i64) -> bool {
         self.marker_until_s.is_some_and(|until| now_s < until)
     }
 
-    /// A reader found nothing.
+    /// Records that a reader found the queue empty.
     pub fn believe_empty(&mut self, now_s: i64) {
         self.marker_until_s = Some(now_s + MARKER_S);
     }
 
-    /// The first `limit` rows created at `newest_s` or before.
+    /// The first `limit` rows created at or before `newest_s`.
     pub fn front(&self, limit: usize, newest_s: i64) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(move |row| row.created_s <= newest_s).take(limit)
     }
 
-    /// Counts the rows up to `last` as served, but for those created after `newest_s`.
+    /// Counts the rows up to `last` as served, except those created after `newest_s`.
     pub fn count_served(&mut self, last: Option<u64>, newest_s: i64) {
         let Some(last) = last else { return };
         let served = self.rows.iter_mut().take_while(|row| row.id <= last);
@@ -189,7 +190,7 @@ impl Queue {
         }
     }
 
-    /// A second reader of the same user confirms everything below `offset`, or everything.
+    /// A second reader of the same user confirms all rows below `offset`, or all.
     pub fn steal(&mut self, offset: Option<u64>) -> usize {
         let count = offset.map_or(self.rows.len(), |offset| self.rows.partition_point(|row| row.id < offset));
         let unserved = self.rows.drain(..count).filter(Row::is_unserved).count();
@@ -198,7 +199,7 @@ impl Queue {
         count
     }
 
-    /// Deletes at most `max` rows created before `cutoff_s`; returns how many.
+    /// Deletes at most `max` rows created before `cutoff_s`, and returns their number.
     pub fn expire(&mut self, cutoff_s: i64, max: usize) -> usize {
         let (mut expired, mut unserved) = (0, 0);
         while expired < max
@@ -209,7 +210,7 @@ impl Queue {
             self.rows.pop_front();
         }
         if expired < max {
-            // A clock that was set back leaves old rows behind young ones.
+            // If the clock was set back, old rows may follow newer ones.
             self.rows.retain(|row| {
                 let stays = row.created_s >= cutoff_s || expired >= max;
                 expired += usize::from(!stays);
@@ -222,12 +223,12 @@ impl Queue {
         expired
     }
 
-    /// Whether [`Queue::expire`] would find anything.
+    /// True if [`Queue::expire`] would delete a row.
     pub fn has_expired(&self, cutoff_s: i64) -> bool {
         self.rows.iter().any(|row| row.created_s < cutoff_s)
     }
 
-    /// Forgets every row from `next` on: a restored portal does not have them.
+    /// Removes every row from `next` on, because a restored portal does not have them.
     pub fn roll_back(&mut self, next: u64) {
         let before = self.rows.len() + self.hidden();
         self.rows.retain(|row| row.id < next);
@@ -236,7 +237,7 @@ impl Queue {
         self.stats.rolled_back += (before - self.rows.len() - self.hidden()) as u64;
     }
 
-    /// Every id ever visible in this queue, ascending.
+    /// Every id ever visible in this queue, in ascending order.
     pub fn ledger(&self) -> Vec<u64> {
         let mut ids = self.ledger.clone();
         ids.sort_unstable();
@@ -253,7 +254,7 @@ impl Queue {
         }
     }
 
-    /// How many rows have an id and cannot be seen.
+    /// The number of rows that have an id but are not visible.
     fn hidden(&self) -> usize {
         self.held.len() + self.late.len()
     }
@@ -334,7 +335,7 @@ mod tests {
     fn the_marker_hides_rows_only_from_callers_without_an_offset() {
         let mut queue = Queue::default();
         assert_eq!(get(&mut queue, 0, 100, NOW).0, [0; 0]);
-        // Straight into the rows, as a row committed by a writer that lost the marker race.
+        // Added directly, like a row from a writer that lost the race for the marker.
         queue.rows.push_back(row(8));
         assert_eq!(get(&mut queue, 0, 100, NOW + 59).0, [0; 0]);
         assert_eq!(get(&mut queue, -1, 100, NOW + 59), (vec![], -1, false));

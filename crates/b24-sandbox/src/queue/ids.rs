@@ -1,8 +1,9 @@
-//! The portal's one event counter: ids ascend over all users, with gaps (PORTAL.md 2.2).
+//! The portal's single event counter: ids ascend across all users, with gaps (PORTAL.md 2.2).
 
 use crate::state::rng::Dice;
 
-/// How far the counter can be set: ids stay within the portal's signed 64 bits from there on.
+/// The maximum value to which the counter can be set, so that later ids stay within the portal's signed 64
+/// bits.
 const ID_MAX: u64 = i64::MAX as u64 / 2;
 
 /// The source of event ids.
@@ -13,12 +14,12 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// A counter that starts somewhere in the thousands, as `dice` has it.
+    /// A counter with a random start in the thousands.
     pub fn new(mut dice: Dice) -> Self {
         Self { next: 1000 + dice.below(9000) as u64, dice }
     }
 
-    /// Allots an id. Now and then the next one lies further on: other users, bots, failed writes.
+    /// Assigns an id. Occasionally it leaves a gap, as for other users, bots and failed writes.
     pub fn allot(&mut self) -> u64 {
         let id = self.next;
         let gap = if self.dice.once_in(6) { self.dice.below(12) as u64 } else { 0 };
@@ -26,7 +27,7 @@ impl Counter {
         id
     }
 
-    /// Makes `next` the next id, within the counter's range; returns it.
+    /// Sets the next id to `next`, within the counter's range, and returns it.
     pub fn set(&mut self, next: u64) -> u64 {
         self.next = next.clamp(1, ID_MAX);
         self.next

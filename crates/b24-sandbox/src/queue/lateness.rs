@@ -1,4 +1,4 @@
-//! Rows that show later than rows with higher ids (PORTAL.md 2.9, hazard 2).
+//! Rows that become visible later than rows with higher ids (PORTAL.md 2.9, hazard 2).
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::state::rng::Dice;
 
-/// The longest that a row can be late: an hour.
+/// The maximum delay of a row: an hour.
 const LATE_MAX_MS: u64 = 3_600_000;
 
-/// Rows that are committed after they were given an id, so that higher ids can show before them
+/// Rows that are committed some time after they get an id, so that higher ids can become visible before them
 /// (PORTAL.md 2.9, hazard 2).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lateness {
-    /// How many of the rows are late, 0 to 1.
+    /// The fraction of rows that are late, 0 to 1.
     #[serde(deserialize_with = "share")]
     pub share: f64,
-    /// How late they are at most; each by a chance of its own.
+    /// The maximum delay; the delay of each row is random.
     #[serde(deserialize_with = "up_to_ms")]
     pub up_to_ms: u64,
 }
 
 impl Lateness {
-    /// How late the next row is, unless it shows at once.
+    /// The delay of the next row; `None` if it is visible at once.
     pub fn draw(self, dice: &mut Dice) -> Option<Duration> {
         let share = f64::from(u32::try_from(dice.roll() >> 32).unwrap_or(u32::MAX)) / 2_f64.powi(32);
         let delay_ms = dice.roll() % (self.up_to_ms + 1);

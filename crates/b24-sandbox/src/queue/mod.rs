@@ -1,4 +1,4 @@
-//! The event queues: rows, ids, how events are appended and read, and how old ones are deleted.
+//! The event queues: rows, ids, how events are added and read, and how old ones are deleted.
 
 pub mod append;
 pub mod buffer;

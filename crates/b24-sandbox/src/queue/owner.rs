@@ -1,4 +1,4 @@
-//! Whose queue the control API is about: a user's or a bot's.
+//! The owner of a queue in the control API: a user or a bot.
 
 use serde::Deserialize;
 
@@ -12,11 +12,11 @@ pub enum Reader {
 }
 
 impl Reader {
-    /// The one that is named.
+    /// The owner with the given id.
     ///
     /// # Errors
     ///
-    /// When none is, or both are.
+    /// If no id is given, or both.
     pub fn of(user: Option<u64>, bot: Option<u64>) -> Result<Self, OrderError> {
         match (user, bot) {
             (Some(user), None) => Ok(Self::User(user)),
@@ -26,7 +26,7 @@ impl Reader {
     }
 }
 
-/// How requests name one.
+/// The owner as given in requests.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Whose {
@@ -36,7 +36,7 @@ pub struct Whose {
     pub bot: Option<u64>,
 }
 
-/// Why an order cannot be carried out.
+/// The reason why an order cannot be executed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum OrderError {
     /// The control API answers 404.

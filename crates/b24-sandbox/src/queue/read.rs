@@ -1,5 +1,5 @@
-//! One answer out of one queue or two, step by step as PORTAL.md 2.3 has it: a bot's events and its
-//! user's can be read together, and one offset confirms both (PORTAL.md 3.1).
+//! Reads one page from one queue or two, with the steps of PORTAL.md 2.3. The events of a bot and its user
+//! can be read together, and one offset confirms both (PORTAL.md 3.1).
 
 use crate::queue::buffer::{Ask, Page, Passage, Queue};
 use crate::queue::row::Row;
@@ -8,37 +8,37 @@ use crate::rest::outcome::Situation;
 use crate::rest::refusal::Refusal;
 use crate::state::portal::Portal;
 
-/// How the portal stands while somebody reads.
+/// The state of the portal during a read.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// The portal's time.
     pub now_s: i64,
-    /// How far the replica lags behind, which serves callers without an offset (PORTAL.md 2.4).
+    /// The lag of the replica, which serves callers without an offset (PORTAL.md 2.4).
     pub lag_s: i64,
-    /// Whether the answer will arrive whole.
+    /// Whether the response will arrive completely.
     pub passage: Passage,
 }
 
 impl Portal {
-    /// The moment of a reader who calls now.
+    /// The state for a call that is made now.
     pub fn moment(&self, situation: Situation) -> Moment {
         Moment { now_s: situation.now_s, lag_s: self.switches.replica_lag_s, passage: situation.passage }
     }
 }
 
 impl Ask {
-    /// What a call asks for.
+    /// Parses the parameters of a call.
     ///
     /// # Errors
     ///
-    /// Refuses parameters of the wrong type.
+    /// If a parameter has the wrong type.
     pub fn read(parameters: &Parameters) -> Result<Self, Refusal> {
         let offset = parameters.integer("offset", 0)?;
         Ok(Self { offset, limit: parameters.integer("limit", Self::DEFAULT_LIMIT)? })
     }
 }
 
-/// Confirms below the offset of `ask` in all `queues`, then reads them as one.
+/// Confirms the rows below the offset of `ask` in all `queues`, then reads the queues as one.
 pub fn read(queues: &mut [&mut Queue], ask: Ask, moment: Moment) -> Page {
     for queue in &mut *queues {
         queue.confirm(ask.offset);
@@ -48,7 +48,7 @@ pub fn read(queues: &mut [&mut Queue], ask: Ask, moment: Moment) -> Page {
     }
     let limit = ask.effective_limit();
     let newest_s = if ask.offset > 0 || moment.lag_s <= 0 { i64::MAX } else { moment.now_s - moment.lag_s };
-    // What was below the offset is gone, so the page begins at the front.
+    // The rows below the offset are deleted, so the page begins with the first row.
     let mut rows: Vec<Row> = queues.iter().flat_map(|queue| queue.front(limit, newest_s).cloned()).collect();
     if queues.len() > 1 {
         rows.sort_unstable_by_key(|row| row.id);

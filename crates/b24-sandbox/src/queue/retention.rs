@@ -1,18 +1,18 @@
-//! When the portal clears what is older than 24 hours (PORTAL.md 2.5).
+//! The schedule on which the portal deletes rows older than 24 hours (PORTAL.md 2.5).
 
-/// Unconfirmed events live this long at least.
+/// Unconfirmed events are kept at least this long.
 pub const LIFETIME_S: i64 = 24 * 3600;
 
-/// Rows a run deletes at most.
+/// The maximum number of rows that one run deletes.
 pub const CHUNK: usize = 1000;
 
-/// The pause after a run that found a full chunk.
+/// The pause after a run that deleted a full chunk.
 const BUSY_S: i64 = 60;
 
 /// The pause after any other run.
 const IDLE_S: i64 = 3600;
 
-/// The agenda of the cleaner: the time of its next run.
+/// The schedule of the cleaner: the time of its next run.
 #[derive(Debug)]
 pub struct Cleaner {
     next_run_s: i64,
@@ -24,8 +24,8 @@ impl Cleaner {
         Self { next_run_s: now_s + IDLE_S }
     }
 
-    /// The cutoff of the run that is due at `now_s`, if one is: it deletes up to [`CHUNK`] rows
-    /// created before it. A clock set back by hours gives a new agenda.
+    /// The cutoff of the run that is due at `now_s`, if one is. The run deletes up to [`CHUNK`] rows created
+    /// before the cutoff. If the clock was set back by hours, the schedule restarts.
     pub fn due(&mut self, now_s: i64) -> Option<i64> {
         if self.next_run_s - now_s > IDLE_S {
             *self = Self::new(now_s);
@@ -33,12 +33,12 @@ impl Cleaner {
         (self.next_run_s <= now_s).then(|| self.next_run_s - LIFETIME_S)
     }
 
-    /// The due run is over and deleted `count` rows.
+    /// Records that the due run is over and deleted `count` rows.
     pub fn ran(&mut self, count: usize) {
         self.next_run_s += if count >= CHUNK { BUSY_S } else { IDLE_S };
     }
 
-    /// All runs up to `now_s` are over, because none of them would find anything.
+    /// Skips all runs up to `now_s`, because none of them would delete a row.
     pub fn skip_to(&mut self, now_s: i64) {
         let runs = (now_s - self.next_run_s).div_euclid(IDLE_S) + 1;
         self.next_run_s += runs.max(0) * IDLE_S;
@@ -49,7 +49,7 @@ impl Cleaner {
 mod tests {
     use super::*;
 
-    /// The times of the runs up to `now_s`, when they delete these counts.
+    /// The times of the runs up to `now_s`, if they delete these numbers of rows.
     fn runs(cleaner: &mut Cleaner, now_s: i64, counts: &[usize]) -> Vec<i64> {
         let mut times = Vec::new();
         while let Some(cutoff) = cleaner.due(now_s) {

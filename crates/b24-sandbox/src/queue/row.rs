@@ -1,48 +1,48 @@
-//! One event as it stands in one queue (PORTAL.md 2.2).
+//! One event in one queue (PORTAL.md 2.2).
 
 use std::sync::Arc;
 
 /// One event for one reader. The payload is rendered once and shared.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The portal's number for it.
+    /// The portal's event id.
     pub id: u64,
     /// `ONIMV2MESSAGEADD` and the like.
     pub kind: Arc<str>,
-    /// Unix second of its creation.
+    /// Unix time of its creation, in seconds.
     pub created_s: i64,
-    /// Unix second of the `date` it is shown with.
+    /// Unix time of its `date`, in seconds.
     pub dated_s: i64,
     /// The JSON of `data`.
     pub data: Arc<str>,
-    /// How often it went out.
+    /// How often it was sent.
     pub served: Served,
 }
 
 impl Row {
-    /// A row nobody has seen.
+    /// A row that was never sent.
     pub fn new(id: u64, created_s: i64, kind: Arc<str>, data: Arc<str>) -> Self {
         Self { id, kind, created_s, dated_s: created_s, data, served: Served::Never }
     }
 
-    /// The row under another date, which it keeps: that of a clock unlike the portal's.
+    /// The row with another date, which comes from a clock that differs from the portal's.
     pub fn dated(self, dated_s: i64) -> Self {
         Self { dated_s, ..self }
     }
 
-    /// Whether no whole answer has ever carried it.
+    /// True if no complete response has contained it.
     pub fn is_unserved(&self) -> bool {
         self.served == Served::Never
     }
 }
 
-/// In how many whole answers a row went out.
+/// The number of complete responses that contained a row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Served {
-    /// In none.
+    /// No response.
     Never,
-    /// In one.
+    /// One response.
     Once,
-    /// In more.
+    /// Several responses.
     Again,
 }

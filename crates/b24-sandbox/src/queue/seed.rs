@@ -1,4 +1,4 @@
-//! Events made to order: the control API's `POST /sandbox/events`, and the backlog at the start.
+//! Generated events: `POST /sandbox/events` of the control API, and the backlog at the start.
 
 use std::sync::Arc;
 
@@ -11,34 +11,34 @@ use crate::state::portal::Portal;
 use crate::traffic::scene::{Happening, Scene};
 use crate::wire::bot_payload::{self, BotHappening};
 
-/// How many events one order may ask for.
+/// The maximum number of events in one order.
 const COUNT_MAX: u32 = 1_000_000;
 
-/// How many payloads one order renders before it uses them again: memory for a page of different
-/// ones, not for a million.
+/// How many payloads one order renders before it reuses them. A page then has different payloads, but a
+/// million events do not fill the memory.
 const POOL_COUNT: usize = 1000;
 
-/// How many bytes of payload one order renders before it uses them again.
+/// How many bytes of payload one order renders before it reuses them.
 const POOL_BYTES: usize = 128 << 20;
 
-/// How large one payload may become.
+/// The maximum size of one payload.
 const BYTES_MAX: usize = 4 << 20;
 
-/// What to record for one user or bot. Without `kind`, `text` and `bytes` it is the everyday mixture.
+/// The events to record for one user or bot. Without `kind`, `text` and `bytes`, they are a typical mixture.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// Whose queue; not looked at when a bot is named.
+    /// The user whose queue is used, unless a bot is given.
     #[serde(default)]
     pub user: u64,
-    /// Which bot's queue instead.
+    /// The bot whose queue is used instead.
     pub bot: Option<u64>,
-    /// How many events; 1 when missing.
+    /// The number of events; 1 if missing.
     pub count: Option<u32>,
-    /// The event's type; one of the documented ones or any other name.
+    /// The event type: a documented one or any other name.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// In which chat; any of the user's when missing.
+    /// The chat; a random chat of the user if missing.
     pub chat: Option<u64>,
     /// The message's text.
     pub text: Option<String>,
@@ -46,31 +46,31 @@ pub struct Order {
     pub data: Option<Box<RawValue>>,
     /// Pads the message's text until the payload has this size.
     pub bytes: Option<usize>,
-    /// Allots ids now and keeps the rows invisible until they are released (PORTAL.md 2.9).
+    /// Assigns ids now and keeps the rows invisible until they are released (PORTAL.md 2.9).
     #[serde(default)]
     pub hold: bool,
-    /// Records although the user is not subscribed, or the bot does not fetch.
+    /// Records the events even if the user is not subscribed, or the bot does not fetch.
     #[serde(default)]
     pub force: bool,
 }
 
-/// What an order came to.
+/// The result of an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Recorded {
     /// The first id.
     pub first: Option<u64>,
     /// The last id.
     pub last: Option<u64>,
-    /// How many events; 0 when the user is not subscribed, or the bot does not fetch.
+    /// The number of events; 0 if the user is not subscribed, or the bot does not fetch.
     pub count: u32,
 }
 
 impl Portal {
-    /// Records what `order` asks for.
+    /// Records the events of `order`.
     ///
     /// # Errors
     ///
-    /// When the user or the bot is unknown, or a value is out of bounds.
+    /// If the user or the bot is unknown, or a value is out of range.
     pub fn record(&mut self, order: &Order) -> Result<Recorded, OrderError> {
         order.check()?;
         let now_s = self.now().as_second();
@@ -121,7 +121,7 @@ impl Portal {
         (kind.into(), data.into())
     }
 
-    /// What happens, as far as the order leaves it open.
+    /// The domain event, with random values for everything that the order does not specify.
     fn stage(&mut self, order: &Order, now_s: i64) -> (BotHappening, Scene) {
         let room = match order.bot {
             Some(bot) => self.chatter.room_of_bot(bot, order.chat),
@@ -152,7 +152,7 @@ impl Order {
         self.bot.map_or(Reader::User(self.user), Reader::Bot)
     }
 
-    /// What `kind` stands for; a type nobody knows looks like a message.
+    /// The domain event for `kind`. An unknown type is rendered like a message.
     fn happening(&self, kind: &str) -> BotHappening {
         let happening = match self.bot {
             Some(_) => BotHappening::from_wire(kind),

@@ -1,5 +1,4 @@
-//! Which rows of the offline queue a call chooses, and in which order: `FILTER` and `ORDER`
-//! (PORTAL.md 4).
+//! Selects and sorts the rows of the offline queue for a call: `FILTER` and `ORDER` (PORTAL.md 4).
 
 use std::cmp::Ordering;
 
@@ -9,8 +8,8 @@ use crate::rest::input::parameter::Parameters;
 use crate::rest::refusal::Refusal;
 use crate::state::offline::OfflineRow;
 
-/// What may stand before a column's name, the longer ones first. The official clients read lists by
-/// asking for what lies above the last id they have seen.
+/// The operators that may precede a column's name, the longer ones first. The official clients read lists
+/// with a filter for ids above the last one they have seen.
 const RELATIONS: [(&str, Relation); 6] = [
     (">=", Relation::AtLeast),
     ("<=", Relation::AtMost),
@@ -26,10 +25,10 @@ pub struct Selection {
     order: Vec<(String, Ordering)>,
 }
 
-/// How a column stands to the value that is given for it.
+/// The relation between a column and the given value.
 #[derive(Clone, Copy)]
 enum Relation {
-    /// Also one of several values.
+    /// Also matches if the given value is a list that contains the column's value.
     Equal,
     Above,
     Below,
@@ -44,11 +43,11 @@ struct Condition {
 }
 
 impl Selection {
-    /// Reads what a call asks for.
+    /// Parses the parameters of a call.
     ///
     /// # Errors
     ///
-    /// When `FILTER` or `ORDER` is no array.
+    /// If `FILTER` or `ORDER` is not an array.
     pub fn read(parameters: &Parameters, default_order: &str) -> Result<Self, Refusal> {
         let conditions = object(parameters, "FILTER")?.into_iter().map(Condition::read).collect();
         let order = object(parameters, "ORDER")?;
@@ -59,7 +58,7 @@ impl Selection {
         Ok(Self { conditions, order })
     }
 
-    /// Asks for rows with this value in `column`, whatever the call says of that column.
+    /// Adds a condition on `column`, which replaces the call's own condition on it.
     pub fn require(&mut self, column: &str, wanted: Value) {
         self.conditions.retain(|condition| condition.column != column);
         self.conditions.push(Condition { column: column.into(), relation: Relation::Equal, wanted });
@@ -69,7 +68,7 @@ impl Selection {
     ///
     /// # Errors
     ///
-    /// When a condition names no column.
+    /// If a condition contains an unknown column.
     pub fn choose<'a>(&self, rows: impl Iterator<Item = &'a OfflineRow>) -> Result<Vec<OfflineRow>, Refusal> {
         let mut chosen = Vec::new();
         for row in rows {
@@ -92,7 +91,7 @@ impl Selection {
         Ok(true)
     }
 
-    /// Rows stand ascending by id and the sort is stable, so what is equal stays in that order.
+    /// Rows are in ascending order of ids and the sort is stable, so equal rows stay in that order.
     fn compare(&self, left: &OfflineRow, right: &OfflineRow) -> Ordering {
         let by_column = |(name, way): &(String, Ordering)| {
             let ordering = match (left.column(name), right.column(name)) {
@@ -106,7 +105,8 @@ impl Selection {
 }
 
 impl Condition {
-    /// `>ID` is the column `ID` behind the relation `>`; without a relation it has to be equal.
+    /// Parses a condition: `>ID` is the column `ID` with the relation `>`. Without an operator, the relation
+    /// is equality.
     fn read((key, wanted): (String, Value)) -> Self {
         let stripped = |(sign, relation): &(&str, Relation)| Some((key.strip_prefix(sign)?, *relation));
         let (column, relation) = RELATIONS.iter().find_map(stripped).unwrap_or((&key, Relation::Equal));
@@ -128,12 +128,12 @@ impl Condition {
     }
 }
 
-/// Numbers come as text and back (PORTAL.md 8).
+/// Compares numbers and texts that contain numbers as equal (PORTAL.md 8).
 pub fn is_same(left: &Value, right: &Value) -> bool {
     text(left) == text(right)
 }
 
-/// As numbers where both read as one, else as text.
+/// Compares as numbers if both are numeric, or else as text.
 fn compare(left: &Value, right: &Value) -> Ordering {
     let (left, right) = (text(left), text(right));
     match (left.parse::<i64>(), right.parse::<i64>()) {
@@ -149,7 +149,7 @@ fn text(value: &Value) -> String {
 fn object(parameters: &Parameters, name: &str) -> Result<Map<String, Value>, Refusal> {
     match parameters.get(name) {
         Some(Value::Object(object)) => Ok(object.clone()),
-        // An empty PHP array is one of either kind.
+        // An empty PHP array may be a list or a map.
         None => Ok(Map::new()),
         Some(Value::Array(items)) if items.is_empty() => Ok(Map::new()),
         Some(_) => Err(Refusal::wrong_argument(name, "Value must be array")),

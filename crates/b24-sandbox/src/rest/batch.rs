@@ -1,4 +1,4 @@
-//! `batch`: up to 50 calls in one request, each answered on its own (PORTAL.md 7, 8).
+//! `batch`: up to 50 calls in one request, each with its own response (PORTAL.md 7, 8).
 
 use serde_json::{Map, Value};
 
@@ -15,11 +15,11 @@ use crate::rest::refusal::Refusal;
 use crate::state::portal::Portal;
 use crate::wire::outcome;
 
-/// How many calls one batch carries out; each further one is refused.
+/// How many calls one batch executes; further calls are refused.
 const LENGTH_MAX: usize = 50;
 
 impl Portal {
-    /// Carries out the calls of `cmd`, one after another; with `halt` up to the first that fails.
+    /// Executes the calls of `cmd` one after another. With `halt`, it stops after the first error.
     pub fn run_batch(&mut self, caller: &Caller, parameters: &Parameters, situation: Situation) -> Vec<Part> {
         let parameters = parameters.folded();
         let halt = parameters.flag("HALT", false);
@@ -42,7 +42,7 @@ impl Portal {
         parts
     }
 
-    /// One call, with the caller already let in.
+    /// Executes one call; the caller is already authorised.
     fn run_part(
         &mut self,
         caller: &Caller,
@@ -55,7 +55,7 @@ impl Portal {
         let outcome = match Method::find(name.trim_matches('/')) {
             None => Err(Refusal::method_not_found()),
             Some(Method::Batch) => Err(Refusal::not_in_batch()),
-            // Within a batch this error has no text (PORTAL.md 6).
+            // Inside a batch, this error has no description (PORTAL.md 6).
             Some(method) if !caller.may(method) => Err(Refusal::new(401, "insufficient_scope", "")),
             Some(method) => method.run(self, caller, &parameters, situation),
         };
@@ -64,9 +64,9 @@ impl Portal {
 
     fn part(&self, outcome: Result<Outcome, Refusal>, situation: Situation) -> Executed {
         let now = self.clock.now();
-        // Its time is the batch's.
+        // Its time is counted for the batch.
         let effort = Effort::none(situation.now_s);
-        // The origin stands in the headers of the whole batch only.
+        // Only the headers of the whole batch contain the origin.
         Executed {
             outcome,
             effort,
@@ -78,14 +78,14 @@ impl Portal {
     }
 }
 
-/// The commands in the order they were sent in, with their keys.
+/// The commands with their keys, in the order in which they were sent.
 fn commands(parameters: &Parameters) -> Vec<(String, String)> {
     let named = match parameters.get("CMD") {
         Some(Value::Array(list)) => numbered(list),
         Some(Value::Object(named)) => ordered(named, &parameters.order_of("CMD")),
         _ => Vec::new(),
     };
-    // What is no text is passed over.
+    // Values that are not text are ignored.
     named.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Who acts in a call, and by which right: the checks before every method (PORTAL.md 1.3).
+//! The user and the credential of a call: the checks before every method (PORTAL.md 1.3).
 
 use crate::rest::credential::Auth;
 use crate::rest::input::call::{Call, Visitor};
@@ -6,21 +6,21 @@ use crate::rest::method::Method;
 use crate::rest::refusal::Refusal;
 use crate::state::portal::Portal;
 
-/// Whoever was let in.
+/// An authorised caller.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The acting user.
     pub user: u64,
-    /// An administrator of the portal.
+    /// True for an administrator of the portal.
     pub is_admin: bool,
-    /// The credential that was shown.
+    /// The credential of the call.
     pub auth: Auth,
-    /// What the credential may do.
+    /// The scopes of the credential.
     pub scopes: Vec<String>,
 }
 
 impl Caller {
-    /// Whether the credential has the scope `method` needs.
+    /// True if the credential has the scope that `method` requires.
     pub fn may(&self, method: Method) -> bool {
         has_scope(&self.scopes, method)
     }
@@ -29,7 +29,7 @@ impl Caller {
     ///
     /// # Errors
     ///
-    /// A webhook is refused: it is the wrong kind of credential for what belongs to an application.
+    /// If the caller is a webhook, because the method requires an application.
     pub fn client_id(&self) -> Result<&str, Refusal> {
         match &self.auth {
             Auth::App { client_id } => Ok(client_id),
@@ -43,11 +43,11 @@ fn has_scope(scopes: &[String], method: Method) -> bool {
 }
 
 impl Portal {
-    /// Lets the visitor of `call` in.
+    /// Authorises the visitor of `call`.
     ///
     /// # Errors
     ///
-    /// With what the first check that fails answers.
+    /// The error of the first check that fails.
     pub fn authorise(&self, call: &Call, method: Method, now_s: i64) -> Result<Caller, Refusal> {
         match call.visitor.as_ref().ok_or_else(Refusal::no_auth_found)? {
             Visitor::Webhook { user, code } => self.authorise_webhook(*user, code, method),
@@ -91,7 +91,7 @@ impl Portal {
         Ok(Caller { user, is_admin: account.is_admin, auth, scopes })
     }
 
-    /// The user behind `visitor`, let in or not.
+    /// The user behind `visitor`, authorised or not.
     pub fn user_of(&self, visitor: &Visitor) -> Option<u64> {
         match visitor {
             Visitor::Webhook { user, .. } => Some(*user),
@@ -99,7 +99,7 @@ impl Portal {
         }
     }
 
-    /// What an answer says its visitor is: a webhook or an application.
+    /// The name of the visitor in the headers of a response: a webhook or an application.
     pub fn origin(&self, call: &Call) -> String {
         match &call.visitor {
             Some(Visitor::Token(token)) => {

@@ -1,6 +1,6 @@
-//! The credentials that a portal knows.
+//! The credentials of a portal.
 
-/// What a request authorises itself with.
+/// The credential of a request.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Auth {
     /// An incoming webhook.
@@ -10,7 +10,7 @@ pub enum Auth {
     },
     /// An access token of an application.
     App {
-        /// Whose token it is.
+        /// The application that owns the token.
         client_id: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What each method does.
+//! Dispatches a call to the code of its method.
 
 use serde_json::json;
 
@@ -17,11 +17,11 @@ use crate::state::clock::iso;
 use crate::state::portal::Portal;
 
 impl Method {
-    /// Runs it for `caller`.
+    /// Runs the method for `caller`.
     ///
     /// # Errors
     ///
-    /// Refuses parameters of the wrong type or missing ones, and whom the method is not for.
+    /// If a parameter is missing or has the wrong type, or the caller may not use the method.
     pub fn run(
         self,
         portal: &mut Portal,

@@ -1,4 +1,4 @@
-//! Carries out a call: the checks in the portal's order, the operating limiter, then the method.
+//! Executes a call: the checks in the portal's order, the operating limiter, then the method.
 
 use axum::http::Method as Verb;
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use crate::rest::refusal::Refusal;
 use crate::state::portal::Portal;
 
 impl Portal {
-    /// Carries out `call`.
+    /// Executes `call`.
     pub fn execute(&mut self, call: &Call, passage: Passage) -> Executed {
         let started = self.now();
         let answer = self.answer(call, started, passage);
@@ -52,11 +52,11 @@ impl Portal {
         self.perform(method, &caller, &call.parameters, situation)
     }
 
-    /// Runs `method` for `caller`, who was let in, unless it has taken too long of late.
+    /// Runs `method` for the authorised `caller`, unless its operating time is used up.
     ///
     /// # Errors
     ///
-    /// With what the limiter or the method answers.
+    /// The error of the limiter or the method.
     pub fn perform(
         &mut self,
         method: Method,
@@ -71,7 +71,7 @@ impl Portal {
             return Err(Refusal::operation_time_limit());
         }
         let outcome = method.run(self, caller, parameters, situation);
-        // A batch takes as long as the calls in it, which are not counted themselves.
+        // A batch takes as long as its calls, which are not counted separately.
         let calls = if let Ok(Outcome::Batch(parts)) = &outcome { parts.len() } else { 1 };
         let calls = u32::try_from(calls).unwrap_or(u32::MAX);
         self.operating.count(auth, method, self.switches.execution_s * f64::from(calls), now_s);

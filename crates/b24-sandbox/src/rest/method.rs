@@ -1,7 +1,7 @@
-//! The methods the sandbox offers and what each does (PORTAL.md 1.4, 2.1).
+//! The methods of the sandbox (PORTAL.md 1.4, 2.1).
 
-/// Makes the enum of all methods out of one list: variant, documented spelling, and the scope it needs
-/// beyond the basic one.
+/// Generates the enum of all methods from one list: variant, documented spelling, and the scope that it
+/// requires in addition to the basic one.
 macro_rules! methods {
     ($($variant:ident $name:literal $scope:expr;)*) => {
         /// One REST method.
@@ -13,14 +13,14 @@ macro_rules! methods {
         impl Method {
             const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// The documented spelling.
+            /// The documented spelling of its name.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
                 }
             }
 
-            /// The scope it needs beyond the basic one.
+            /// The scope that it requires in addition to the basic one.
             pub fn scope(self) -> Option<&'static str> {
                 match self {
                     $(Self::$variant => $scope,)*
@@ -59,7 +59,7 @@ methods! {
 }
 
 impl Method {
-    /// The method called `name` in whatever case.
+    /// The method called `name`, in any letter case.
     pub fn find(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|method| method.name().eq_ignore_ascii_case(name))
     }

@@ -1,4 +1,4 @@
-//! The REST interface: what a request asks for, and the portal's answer.
+//! The REST interface: parses requests and executes them.
 
 pub mod batch;
 pub mod caller;

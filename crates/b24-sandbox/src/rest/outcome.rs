@@ -1,4 +1,4 @@
-//! What a method is given and what comes of it, before it is rendered.
+//! The context and the result of a method, before it is rendered.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -7,75 +7,75 @@ use crate::queue::buffer::{Page, Passage};
 use crate::rest::refusal::Refusal;
 use crate::state::switches::Switches;
 
-/// How long a bucket counts, from the first call in it.
+/// How long a bucket counts, from its first call on.
 pub const WINDOW_S: i64 = 600;
 
-/// What a method needs to know besides its parameters.
+/// The context of a call, in addition to its parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation {
     /// The portal's time.
     pub now_s: i64,
-    /// Whether the answer will arrive whole.
+    /// Whether the response will arrive completely.
     pub passage: Passage,
 }
 
-/// What a method returns: `result` before it is rendered.
+/// The `result` of a method, before it is rendered.
 #[derive(Debug)]
 pub enum Outcome {
     /// A page of events.
     Page(Page),
-    /// Part of a list.
+    /// A part of a list.
     List(Listing),
-    /// Anything small whose members may come in any order.
+    /// A small value whose keys may have any order.
     Value(Value),
-    /// JSON whose members come in the server's order.
+    /// JSON with the keys in the server's order.
     Written(String),
-    /// What came of each call of a batch.
+    /// The results of the calls of a batch.
     Batch(Vec<Part>),
 }
 
-/// Part of a list, and where the rest of it is.
+/// A part of a list, with the position of the next part.
 #[derive(Debug)]
 pub struct Listing {
     /// The part.
     pub rows: Value,
-    /// How many rows there are altogether.
+    /// The total number of rows.
     pub total: usize,
     /// Where the next part starts, if there is one.
     pub next: Option<usize>,
 }
 
-/// One call of a batch: its key, and what came of it.
+/// One call of a batch: its key and its result.
 pub type Part = (String, Executed);
 
-/// A call that was carried out or refused, not rendered yet.
+/// A call that was executed or refused, not rendered yet.
 #[derive(Debug)]
 pub struct Executed {
-    /// `result`, or why there is none.
+    /// `result`, or the error.
     pub outcome: Result<Outcome, Refusal>,
-    /// What the method has taken of late.
+    /// The operating time of the method.
     pub effort: Effort,
-    /// What `X-Bitrix-Rest-Application` says: the webhook or the application.
+    /// The value of `X-Bitrix-Rest-Application`: the webhook or the application.
     pub origin: String,
-    /// When the portal began.
+    /// When the call started.
     pub started: Timestamp,
-    /// When it was done.
+    /// When the call finished.
     pub finished: Timestamp,
-    /// How the answer is bent.
+    /// The switches that change the response.
     pub switches: Switches,
 }
 
-/// What `time` says of the method just called.
+/// The operating time in `time`, for the called method.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Effort {
     /// Seconds within the window, this call included.
     pub operating_s: f64,
-    /// Unix second when the oldest bucket drops out.
+    /// Unix time at which the oldest bucket expires, in seconds.
     pub reset_at_s: i64,
 }
 
 impl Effort {
-    /// Of a method nothing was counted for.
+    /// The value for a method without counted calls.
     pub fn none(now_s: i64) -> Self {
         Self { operating_s: 0.0, reset_at_s: now_s + WINDOW_S }
     }

@@ -1,16 +1,16 @@
-//! `$result[key][field]` in a call of a batch: what an earlier call of the same batch has returned. It is
-//! documented, and the official Python client reads long lists by it.
+//! `$result[key][field]` in a call of a batch: a reference to the result of an earlier call of the same
+//! batch. It is documented, and the official Python client uses it to read long lists.
 
 use serde_json::{Map, Value};
 
 const MARK: &str = "$result";
 
-/// What the calls of a batch have returned so far, by their keys.
+/// The results of the calls of a batch so far, by their keys.
 #[derive(Default)]
 pub struct Results(Value);
 
 impl Results {
-    /// Keeps what the call called `key` has returned.
+    /// Stores the result of the call `key`.
     pub fn keep(&mut self, key: &str, result: Value) {
         if !self.0.is_object() {
             self.0 = Value::Object(Map::new());
@@ -18,8 +18,8 @@ impl Results {
         self.0[key] = result;
     }
 
-    /// `text` with its references resolved. One that stands alone becomes what it names, of whatever
-    /// type; within a longer text it becomes text. What is not there is empty.
+    /// Resolves the references in `text`. If the text is only a reference, the result is the value itself, of
+    /// any type. Inside a longer text, the value is converted to text. A missing value is empty.
     pub fn resolve(&self, text: &str) -> Value {
         if let Some((value, "")) = self.look_up(text) {
             return value.cloned().unwrap_or_else(|| "".into());
@@ -39,7 +39,7 @@ impl Results {
         Value::String(resolved + rest)
     }
 
-    /// What the reference at the start of `text` names, and the text behind it; `None` when there is no
+    /// The value of the reference at the start of `text`, and the text after it; `None` if there is no
     /// reference.
     fn look_up<'a>(&self, text: &'a str) -> Option<(Option<&Value>, &'a str)> {
         let (mut value, mut rest) = step(Some(&self.0), text.strip_prefix(MARK)?)?;
@@ -50,7 +50,7 @@ impl Results {
     }
 }
 
-/// One `[name]` further down.
+/// Follows one `[name]`.
 fn step<'v, 't>(value: Option<&'v Value>, text: &'t str) -> Option<(Option<&'v Value>, &'t str)> {
     let (name, rest) = text.strip_prefix('[')?.split_once(']')?;
     let inner = match value {

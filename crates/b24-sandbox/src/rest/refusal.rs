@@ -1,25 +1,25 @@
-//! The portal's own errors, with the statuses its code sends (PORTAL.md 6). Faults of the script are
-//! another matter: see `fault`.
+//! The portal's own errors, with the statuses that its code sends (PORTAL.md 6). For scripted faults, see
+//! `faults`.
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// An error answer: no `result`, no `time` (PORTAL.md 8).
+/// An error response, without `result` and `time` (PORTAL.md 8).
 #[derive(Debug)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// `error`, `error_description` and what else there is.
+    /// `error`, `error_description` and further keys.
     pub body: Map<String, Value>,
 }
 
 impl Refusal {
-    /// An error of the bots' methods.
+    /// An error of the methods for bots.
     pub fn bad_request(code: &str, description: &str) -> Self {
         Self::new(400, code, description)
     }
 
-    /// An error with `code` of any type.
+    /// An error with `code`, which may have any type.
     pub fn new(status: u16, code: impl Into<Value>, description: &str) -> Self {
         let mut body = Map::new();
         body.insert("error".into(), code.into());
@@ -27,19 +27,19 @@ impl Refusal {
         Self { status, body }
     }
 
-    /// An error without a description, as the authorization server likes it.
+    /// An error without a description, as sent by the authorization server.
     fn bare(status: u16, code: &str) -> Self {
         let mut body = Map::new();
         body.insert("error".into(), code.into());
         Self { status, body }
     }
 
-    /// The HTTP status, as such.
+    /// The HTTP status in the type of the HTTP library.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// A parameter that is no whole number (PORTAL.md 2.3).
+    /// A parameter that is not an integer (PORTAL.md 2.3).
     pub fn invalid_value(name: &str, value: &Value) -> Self {
         Self::mistyped(name, value, "int")
     }
@@ -53,7 +53,7 @@ impl Refusal {
         Self::new(400, "100", &text)
     }
 
-    /// A parameter that has to be there and is not.
+    /// A required parameter is missing.
     pub fn missing_value(name: &str) -> Self {
         Self::new(400, "100", &format!("Could not find value for parameter {{{name}}}"))
     }
@@ -63,39 +63,39 @@ impl Refusal {
         Self::wrong_argument(name, &format!("Argument '{name}' is null or empty"))
     }
 
-    /// An argument that cannot be meant; the error names it.
+    /// An argument is invalid; the error names it.
     pub fn wrong_argument(name: &str, description: &str) -> Self {
         let mut refusal = Self::new(400, "ERROR_ARGUMENT", description);
         refusal.body.insert("argument".into(), json!(name));
         refusal
     }
 
-    /// The portal is closed or gone.
+    /// The portal is closed or deleted.
     pub fn portal_deleted() -> Self {
         Self::new(403, "PORTAL_DELETED", "Portal was deleted")
     }
 
-    /// No such method, whoever asks.
+    /// The method does not exist.
     pub fn method_not_found() -> Self {
         Self::new(404, "ERROR_METHOD_NOT_FOUND", "Method not found!")
     }
 
-    /// A webhook over plain HTTP.
+    /// A webhook was used over plain HTTP.
     pub fn https_required() -> Self {
         Self::new(401, "INVALID_REQUEST", "Https required.")
     }
 
-    /// Neither a webhook in the path nor a token anywhere.
+    /// There is neither a webhook in the path nor a token.
     pub fn no_auth_found() -> Self {
         Self::new(401, "NO_AUTH_FOUND", "Wrong authorization data")
     }
 
-    /// No such webhook.
+    /// The webhook does not exist.
     pub fn invalid_credentials() -> Self {
         Self::new(401, "INVALID_CREDENTIALS", "Invalid request credentials")
     }
 
-    /// An access token of nobody.
+    /// The access token is unknown.
     pub fn invalid_token() -> Self {
         Self::new(401, "invalid_token", "Unable to get application by token")
     }
@@ -105,62 +105,62 @@ impl Refusal {
         Self::new(401, "ERROR_OAUTH", "Application not installed")
     }
 
-    /// The token's application is switched off or gone.
+    /// The token's application is disabled or deleted.
     pub fn application_not_found() -> Self {
         Self::new(401, "APPLICATION_NOT_FOUND", "Application not found")
     }
 
-    /// An access token past its hour.
+    /// The access token has expired.
     pub fn expired_token() -> Self {
         Self::new(401, "expired_token", "The access token provided has expired.")
     }
 
-    /// The method wants the other kind of credential.
+    /// The method requires the other kind of credential.
     pub fn wrong_auth_type() -> Self {
         Self::new(403, "WRONG_AUTH_TYPE", "Current authorization type is denied for this method")
     }
 
-    /// Not for everybody.
+    /// The user has no permission.
     pub fn access_denied() -> Self {
         Self::new(403, "ACCESS_DENIED", "Access denied!")
     }
 
-    /// Not in this plan.
+    /// The plan does not include the method.
     pub fn wrong_license() -> Self {
         Self::new(403, "WRONG_LICENSE", "Your license does not include this feature")
     }
 
-    /// No such event, or not in the application's scopes (PORTAL.md 4).
+    /// The event does not exist, or is not in the application's scopes (PORTAL.md 4).
     pub fn event_not_found() -> Self {
         Self::new(400, "ERROR_EVENT_NOT_FOUND", "Event not found!")
     }
 
-    /// The same handler is bound to the event already.
+    /// The handler is already bound to the event.
     pub fn already_bound() -> Self {
         Self::new(400, "ERROR_CORE", "Unable to set event handler: Handler already binded")
     }
 
-    /// A handler that is not called by HTTP.
+    /// The handler's URL is not HTTP.
     pub fn unsupported_protocol() -> Self {
         Self::new(400, "ERROR_UNSUPPORTED_PROTOCOL", "Unsupported event handler protocol")
     }
 
-    /// A handler on a host without a dot.
+    /// The handler's host contains no dot.
     pub fn wrong_handler_url() -> Self {
         Self::new(400, "ERROR_WRONG_HANDLER_URL", "Wrong handler URL")
     }
 
-    /// The authorization server misses a parameter, or does not know its value (PORTAL.md 5.4).
+    /// A parameter for the authorization server is missing or has an unknown value (PORTAL.md 5.4).
     pub fn invalid_request(name: &str) -> Self {
         Self::new(400, "invalid_request", &format!("Missing or invalid parameter: {name}"))
     }
 
-    /// The authorization server knows no such application; observed with status 200.
+    /// The application is unknown to the authorization server; observed with status 200.
     pub fn wrong_client() -> Self {
         Self::bare(200, "wrong_client")
     }
 
-    /// A wrong client secret, or an application that is switched off.
+    /// The client secret is wrong, or the application is disabled.
     pub fn invalid_client() -> Self {
         Self::bare(400, "invalid_client")
     }
@@ -170,12 +170,12 @@ impl Refusal {
         Self::bare(401, "NOT_INSTALLED")
     }
 
-    /// A refresh token that is unknown, replaced or too old.
+    /// The refresh token is unknown, replaced or expired.
     pub fn invalid_grant() -> Self {
         Self::bare(400, "invalid_grant")
     }
 
-    /// A code that is unknown, used or too old.
+    /// The code is unknown, used or expired.
     pub fn bad_verification_code() -> Self {
         Self::bare(400, "bad_verification_code")
     }
@@ -196,17 +196,17 @@ impl Refusal {
         Self::new(400, "invalid_http_method", "Wrong HTTP method")
     }
 
-    /// The method has taken too long of late (PORTAL.md 7).
+    /// The method's operating time is used up (PORTAL.md 7).
     pub fn operation_time_limit() -> Self {
         Self::new(429, "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit.")
     }
 
-    /// A batch within a batch.
+    /// A batch inside a batch.
     pub fn not_in_batch() -> Self {
         Self::new(405, "ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage")
     }
 
-    /// A call beyond the fiftieth of a batch.
+    /// A call after the fiftieth of a batch.
     pub fn batch_too_long() -> Self {
         Self::new(400, "ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded")
     }

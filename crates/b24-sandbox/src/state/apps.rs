@@ -1,4 +1,4 @@
-//! The applications of the portal: their cards, as a developer and an administrator fill them in.
+//! The applications of the portal, with the settings that developers and administrators enter.
 
 use std::collections::BTreeMap;
 
@@ -7,35 +7,35 @@ use serde_json::{Value, json};
 
 use crate::state::rng::Dice;
 
-/// The application that is there from the start.
+/// The client id of the default application.
 pub const FIRST_CLIENT_ID: &str = "local.sandbox.1";
 
 /// One application. Its fields are the keys of `POST /sandbox/apps`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct App {
-    /// Who it is.
+    /// Its client id.
     pub client_id: String,
-    /// How it proves that to the authorization server.
+    /// Its secret for the authorization server.
     pub client_secret: String,
-    /// What its tokens may do.
+    /// The scopes of its tokens.
     pub scopes: Vec<String>,
-    /// Installed on the portal.
+    /// True if it is installed on the portal.
     pub installed: bool,
-    /// Switched on there.
+    /// True if it is enabled on the portal.
     pub active: bool,
-    /// Where an authorised browser lands; `None` is the sandbox's own page.
+    /// The page to which the browser is redirected after authorisation; `None` for the sandbox's own page.
     pub redirect_uri: Option<String>,
-    /// How long an access token lives (PORTAL.md 5.2).
+    /// The lifetime of an access token (PORTAL.md 5.2).
     pub access_lifetime_s: i64,
-    /// How long a refresh token lives (PORTAL.md 5.2).
+    /// The lifetime of a refresh token (PORTAL.md 5.2).
     pub refresh_lifetime_s: i64,
-    /// How long an old refresh token goes on working after its rotation; 0 is not at all.
+    /// How long an old refresh token stays valid after its rotation; 0 for not at all.
     pub grace_s: i64,
 }
 
 impl App {
-    /// An installed application that may read queues and keep bots; its secret follows from `seed`.
+    /// An installed application that may read queues and manage bots. Its secret is derived from `seed`.
     pub fn new(client_id: &str, seed: u64) -> Self {
         let purpose = client_id.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte));
         Self {
@@ -52,7 +52,7 @@ impl App {
     }
 }
 
-/// What the next refresh answer of an application says instead of the truth, once.
+/// False values for the next refresh response of an application, used once.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NextRefresh {
@@ -61,7 +61,7 @@ pub struct NextRefresh {
 }
 
 impl NextRefresh {
-    /// Makes the answer say it.
+    /// Puts the values into the response.
     pub fn bend(self, body: &mut Value) {
         if let Some(user_id) = self.user_id {
             body["user_id"] = json!(user_id);

@@ -1,6 +1,6 @@
-//! The portal's bots, those that were and those that are (PORTAL.md 3.2).
+//! The portal's bots, including the unregistered ones (PORTAL.md 3.2).
 //!
-//! Keeps: no two registered bots share an id or a code. A bot that is gone leaves its counts behind.
+//! No two registered bots share an id or a code. The counts of an unregistered bot are kept.
 
 use std::collections::BTreeMap;
 
@@ -8,60 +8,60 @@ use serde::{Deserialize, Serialize};
 
 use crate::queue::buffer::Queue;
 
-/// How many bots one owner may have.
+/// The maximum number of bots of one owner.
 const OWNED_MAX: usize = 100;
 
-/// How far the ids of bots lie above those of the users.
+/// The offset between the ids of bots and those of users.
 const FIRST_ID: u64 = 1000;
 
-/// Who registered a bot. The secret of the older API, `CLIENT_ID`, and that of the newer one, `botToken`,
-/// are the same to the portal (PORTAL.md 3.3).
+/// The owner that registered a bot. For the portal, the secret of the older API, `CLIENT_ID`, and that of the
+/// newer one, `botToken`, are the same (PORTAL.md 3.3).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Owner {
-    /// Whoever knows this token and calls with a webhook.
+    /// Every webhook that sends this token.
     Token(String),
     /// The application with this client id.
     App(String),
 }
 
-/// How a bot hears of events.
+/// How a bot receives events.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventMode {
-    /// It asks for them, so they are recorded.
+    /// The bot polls, so events are recorded.
     #[default]
     Fetch,
-    /// It is told, so nothing is recorded; the sandbox tells nobody.
+    /// The portal calls the bot, so nothing is recorded. The sandbox makes no such calls.
     Webhook,
 }
 
-/// What a bot is told to be.
+/// The settings of a bot.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// Unique over the portal.
+    /// Unique within the portal.
     pub code: String,
-    /// The name people see.
+    /// The name that people see.
     pub name: String,
-    /// The family name, mostly empty.
+    /// The family name, usually empty.
     pub last_name: String,
-    /// What it is said to do.
+    /// The description of its job.
     pub work_position: String,
     /// `bot`, `supervisor`, `personal` or `openline`.
     pub kind: String,
-    /// How it hears of events.
+    /// How it receives events.
     pub event_mode: EventMode,
-    /// Not in the list of contacts.
+    /// True if it is not in the contact list.
     pub is_hidden: bool,
-    /// People may react to its messages.
+    /// True if people may react to its messages.
     pub is_reactions_enabled: bool,
-    /// Usable in open lines.
+    /// True if it can be used in open lines.
     pub is_support_openline: bool,
     /// The background of its chats.
     pub background_id: Option<String>,
 }
 
 impl Profile {
-    /// An everyday bot.
+    /// A bot with typical settings.
     pub fn new(code: &str, name: &str) -> Self {
         Self {
             code: code.into(),
@@ -83,22 +83,22 @@ impl Profile {
 pub struct Bot {
     /// Its user id.
     pub id: u64,
-    /// Who may act for it.
+    /// The owner, which may act for it.
     pub owner: Owner,
-    /// What it is.
+    /// Its settings.
     pub profile: Profile,
-    /// The events waiting for it.
+    /// The events in its queue.
     pub queue: Queue,
     registered: bool,
 }
 
 impl Bot {
-    /// Whether events are recorded for it.
+    /// True if events are recorded for it.
     pub fn is_fetching(&self) -> bool {
         self.registered && self.profile.event_mode == EventMode::Fetch
     }
 
-    /// Changes how it hears of events. The way from fetching to being told wipes the queue (PORTAL.md 3.1).
+    /// Changes how it receives events. A change from fetch to webhook deletes the queue (PORTAL.md 3.1).
     pub fn set_event_mode(&mut self, mode: EventMode) {
         if self.profile.event_mode == EventMode::Fetch && mode == EventMode::Webhook {
             self.queue.purge();
@@ -112,7 +112,7 @@ impl Bot {
     }
 }
 
-/// All of them.
+/// All bots.
 #[derive(Debug)]
 pub struct Bots {
     next_id: u64,
@@ -120,7 +120,7 @@ pub struct Bots {
 }
 
 impl Bots {
-    /// No bots yet, on a portal with `users` webhooks.
+    /// No bots yet, on a portal with webhooks for `users` users.
     pub fn new(users: u32) -> Self {
         Self { next_id: u64::from(users) + FIRST_ID, by_id: BTreeMap::new() }
     }
@@ -130,7 +130,7 @@ impl Bots {
         self.by_id.get(&id).filter(|bot| bot.registered)
     }
 
-    /// The registered bot with this id, to be changed.
+    /// The registered bot with this id, mutable.
     pub fn get_mut(&mut self, id: u64) -> Option<&mut Bot> {
         self.by_id.get_mut(&id).filter(|bot| bot.registered)
     }
@@ -140,27 +140,27 @@ impl Bots {
         self.registered().find(|bot| bot.profile.code == code)
     }
 
-    /// The registered ones, by id.
+    /// The registered bots, by id.
     pub fn registered(&self) -> impl Iterator<Item = &Bot> {
         self.by_id.values().filter(|bot| bot.registered)
     }
 
-    /// Those of `owner`, by id.
+    /// The bots of `owner`, by id.
     pub fn owned_by(&self, owner: &Owner) -> impl Iterator<Item = &Bot> {
         self.registered().filter(move |bot| bot.owner == *owner)
     }
 
-    /// Whether `owner` may have one more.
+    /// True if `owner` may have one more bot.
     pub fn has_room_for(&self, owner: &Owner) -> bool {
         self.owned_by(owner).count() < OWNED_MAX
     }
 
-    /// The id the next bot gets.
+    /// The id of the next bot.
     pub fn next_id(&self) -> u64 {
         self.next_id
     }
 
-    /// Adds a bot under an id that no registered one has.
+    /// Adds a bot with an id that no registered bot has.
     pub fn add(&mut self, id: u64, owner: Owner, profile: Profile) {
         self.next_id = self.next_id.max(id.saturating_add(1));
         let queue = self.by_id.remove(&id).map(|gone| gone.queue).unwrap_or_default();
@@ -170,7 +170,7 @@ impl Bots {
         self.by_id.insert(id, bot);
     }
 
-    /// Ends a bot; its events go with it.
+    /// Unregisters a bot and deletes its events.
     pub fn remove(&mut self, id: u64) {
         if let Some(bot) = self.by_id.get_mut(&id) {
             bot.registered = false;
@@ -179,17 +179,17 @@ impl Bots {
         }
     }
 
-    /// The queue of a bot that is or was.
+    /// The queue of a bot, which may be unregistered.
     pub fn queue(&self, id: u64) -> Option<&Queue> {
         self.by_id.get(&id).map(|bot| &bot.queue)
     }
 
-    /// All queues with the ids of their bots, of those that were as well.
+    /// All queues with the ids of their bots, including unregistered ones.
     pub fn queues(&self) -> impl Iterator<Item = (u64, &Queue)> {
         self.by_id.iter().map(|(id, bot)| (*id, &bot.queue))
     }
 
-    /// All queues, to be changed.
+    /// All queues, mutable.
     pub fn queues_mut(&mut self) -> impl Iterator<Item = (u64, &mut Queue)> {
         self.by_id.iter_mut().map(|(id, bot)| (*id, &mut bot.queue))
     }

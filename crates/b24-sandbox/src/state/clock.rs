@@ -1,14 +1,14 @@
-//! The portal's clock: real time until somebody sets, advances or freezes it.
+//! The portal's clock: real time until it is set, advanced or frozen.
 
 use std::fmt::Write as _;
 
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
-/// The portal's own time zone: dates on the wire carry this offset (PORTAL.md 2.8).
+/// The portal's time zone: dates in responses have this offset (PORTAL.md 2.8).
 const ZONE: Offset = Offset::constant(3);
 
-/// What the portal takes for the present.
+/// The portal's current time.
 #[derive(Debug, Default)]
 pub struct Clock {
     shift: SignedDuration,
@@ -16,28 +16,28 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The present, as the portal sees it.
+    /// The current time of the portal.
     pub fn now(&self) -> Timestamp {
         self.frozen.unwrap_or_else(|| shifted(Timestamp::now(), self.shift))
     }
 
-    /// Makes `present` the present; a frozen clock stays frozen there.
+    /// Sets the time to `present`. A frozen clock stays frozen at it.
     pub fn set(&mut self, present: Timestamp) {
         self.shift = present.duration_since(Timestamp::now());
         self.frozen = self.frozen.map(|_| present);
     }
 
-    /// Moves the present by `step`, which may be negative.
+    /// Moves the time by `step`, which may be negative.
     pub fn advance(&mut self, step: SignedDuration) {
         self.set(shifted(self.now(), step));
     }
 
-    /// Stops the clock where it stands.
+    /// Stops the clock at its current time.
     pub fn freeze(&mut self) {
         self.frozen = Some(self.now());
     }
 
-    /// Lets a frozen clock run on from where it stands.
+    /// Lets a frozen clock continue from its current time.
     pub fn thaw(&mut self) {
         if let Some(present) = self.frozen.take() {
             self.set(present);
@@ -45,12 +45,12 @@ impl Clock {
     }
 }
 
-/// `from` moved by `step`, or `from` itself when that leaves the calendar.
+/// `from` moved by `step`, or `from` itself if the result is out of range.
 fn shifted(from: Timestamp, step: SignedDuration) -> Timestamp {
     from.checked_add(step).unwrap_or(from)
 }
 
-/// Writes dates as the portal does, keeping the last one: rows of one second stand together.
+/// Formats dates like the portal, and caches the last one, because rows of the same second follow each other.
 #[derive(Default)]
 pub struct DatePrinter {
     second: Option<i64>,
@@ -72,7 +72,7 @@ impl DatePrinter {
 pub fn iso(second: i64) -> String {
     let at = ZONE.to_datetime(Timestamp::from_second(second).unwrap_or_default());
     let mut text = String::with_capacity(25);
-    // Writing to a String cannot fail.
+    // Writing to a `String` cannot fail.
     let _infallible = write!(
         text,
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{ZONE}:00",

@@ -1,39 +1,39 @@
-//! What is counted, for tests and people to read: nothing here changes how the portal answers.
+//! Counters for tests and developers. They do not affect the portal's behaviour.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What happened to one user's queue since the sandbox began.
+/// The counters of one user's queue since the start of the sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct QueueStats {
-    /// Whether events are being recorded.
+    /// True if events are being recorded.
     pub subscribed: bool,
-    /// Rows written (held ones once they are released).
+    /// Rows added. Held rows count when they are released.
     pub recorded: u64,
-    /// Rows that went out in at least one whole answer.
+    /// Rows sent in at least one complete response.
     pub served: u64,
-    /// Rows that went out in more than one whole answer.
+    /// Rows sent in more than one complete response.
     pub served_again: u64,
-    /// Rows deleted because a reader asked for a later offset.
+    /// Rows deleted because a reader requested a later offset.
     pub confirmed: u64,
-    /// Rows among those that no whole answer ever carried: the reader lost them.
+    /// Confirmed rows that no complete response contained: the reader lost them.
     pub confirmed_unserved: u64,
-    /// Rows deleted by the cleaner.
+    /// Rows deleted because of their age.
     pub expired: u64,
-    /// Rows among those that no whole answer ever carried: nobody came in time.
+    /// Expired rows that no complete response contained: no reader came in time.
     pub expired_unserved: u64,
-    /// Rows taken by the control API's second reader.
+    /// Rows confirmed by the second reader of the control API.
     pub stolen: u64,
-    /// Rows among those that no whole answer ever carried.
+    /// Stolen rows that no complete response contained.
     pub stolen_unserved: u64,
-    /// Rows deleted by `unsubscribe`, and those of a bot by its end.
+    /// Rows deleted by `unsubscribe` or, for a bot, by its deletion.
     pub purged: u64,
-    /// Rows that vanished when the counter was set back.
+    /// Rows removed because the counter was set back.
     pub rolled_back: u64,
-    /// Rows waiting to be read.
+    /// Rows that are visible and unconfirmed.
     pub pending: u64,
-    /// Rows with an id but not visible yet.
+    /// Rows that have an id but are not visible yet.
     pub held: u64,
     /// The highest id visible so far.
     pub highest_id: u64,
@@ -45,25 +45,25 @@ pub struct QueueStats {
     pub unsubscribes: u64,
 }
 
-/// What happened to the whole portal.
+/// The counters of the whole portal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
-    /// Calls by method, as documented; `unknown` for the rest.
+    /// Calls by method, in the documented spelling; other calls count as `unknown`.
     pub requests: BTreeMap<&'static str, u64>,
-    /// Calls the portal itself answered with an error.
+    /// Calls that the portal itself answered with an error.
     pub refused: u64,
-    /// Calls among those refused by the rate limiter.
+    /// Calls refused by the rate limiter; included in `refused`.
     pub limited: u64,
-    /// Calls, those within batches included, refused by the operating limiter.
+    /// Calls refused by the operating limiter, including those inside batches.
     pub blocked: u64,
-    /// Calls answered with a redirect to where the portal has moved.
+    /// Calls redirected to the portal's new address.
     pub redirected: u64,
-    /// Answers broken by the fault script.
+    /// Responses changed by the fault script.
     pub faults: u64,
-    /// Faults that still wait for their answer.
+    /// Faults that have not been used yet.
     pub faults_left: u64,
     /// By user id.
     pub users: BTreeMap<u64, QueueStats>,
-    /// By bot id; bots that were unregistered stay.
+    /// By bot id, including unregistered bots.
     pub bots: BTreeMap<u64, QueueStats>,
 }

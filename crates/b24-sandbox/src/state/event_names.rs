@@ -1,5 +1,5 @@
-//! The events an application can bind, by the scope they belong to. `ONIMV2*` is not among them: those
-//! are polled only (PORTAL.md 2.1).
+//! The events that an application can bind, by scope. `ONIMV2*` are not among them, because they can only be
+//! polled (PORTAL.md 2.1).
 
 const NAMES: [(&str, &[&str]); 5] = [
     ("", &["ONAPPINSTALL", "ONAPPUNINSTALL", "ONAPPUPDATE", "ONAPPPAYMENT", "ONAPPTEST"]),
@@ -27,18 +27,18 @@ const NAMES: [(&str, &[&str]); 5] = [
     ("user", &["ONUSERADD"]),
 ];
 
-/// Every name there is.
+/// All names.
 pub fn all() -> impl Iterator<Item = &'static str> {
     NAMES.iter().flat_map(|(_, names)| names.iter().copied())
 }
 
-/// The names that belong to `scope`; the empty one is basic.
+/// The names of `scope`; an empty text stands for the basic scope.
 pub fn of(scope: &str) -> impl Iterator<Item = &'static str> {
     let found = NAMES.iter().find(|(known, _)| *known == scope);
     found.map_or(&[][..], |(_, names)| names).iter().copied()
 }
 
-/// Whether an application with `scopes` can bind `event`, given in upper case.
+/// True if an application with `scopes` can bind `event`, given in upper case.
 pub fn is_bindable(event: &str, scopes: &[String]) -> bool {
     let mut scopes = std::iter::once("").chain(scopes.iter().map(String::as_str));
     scopes.any(|scope| of(scope).any(|name| name == event))

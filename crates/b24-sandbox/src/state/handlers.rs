@@ -1,4 +1,4 @@
-//! What applications have bound to events, and how they hear of them (PORTAL.md 4).
+//! The event bindings of applications (PORTAL.md 4).
 
 use serde_json::{Value, json};
 
@@ -9,29 +9,29 @@ pub struct Handler {
     pub client_id: String,
     /// The event's name in upper case.
     pub event: String,
-    /// How the application hears of it.
+    /// How the application receives the event.
     pub delivery: Delivery,
 }
 
-/// How an application hears of an event.
+/// How an application receives an event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Delivery {
-    /// The portal calls a URL, which the sandbox never does.
+    /// The portal calls a URL. The sandbox never does this.
     Online {
         /// The URL, byte for byte as it was bound.
         url: String,
-        /// The user whose tokens the call carries; 0 is nobody in particular.
+        /// The user whose tokens the call contains; 0 for no particular user.
         user: u64,
     },
-    /// The event waits in the offline queue.
+    /// The event is added to the offline queue.
     Offline {
-        /// The source it is kept apart for; empty is none.
+        /// The connector of the binding; empty for none.
         connector: String,
     },
 }
 
 impl Handler {
-    /// As `event.get` shows it. The user is text there (PORTAL.md 8).
+    /// The binding in the format of `event.get`, in which the user is a text (PORTAL.md 8).
     pub fn describe(&self) -> Value {
         match &self.delivery {
             Delivery::Online { url, user } => {

@@ -1,4 +1,4 @@
-//! The portal's state and all that changes it: accounts, applications, bots, handlers, tokens, the clock and the counters.
+//! The portal's state: accounts, applications, bots, handlers, tokens, the clock and the counters.
 
 pub mod apps;
 pub mod bots;

@@ -1,7 +1,7 @@
-//! The offline queue: events that wait for an application to fetch them (PORTAL.md 4). Pure: no clock
-//! of its own, no I/O.
+//! The offline queue: events that wait until an application fetches them (PORTAL.md 4). Pure: it has no clock
+//! and does no I/O.
 //!
-//! Keeps: of one application, connector, event and payload there is one row that nobody has reserved.
+//! For each application, connector, event and payload, there is at most one row that is not reserved.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -9,34 +9,34 @@ use sha2::{Digest as _, Sha256};
 use crate::state::clock::iso;
 use crate::state::rng::Dice;
 
-/// How long a row lives: the constant of the code, not the 30 days of the documentation.
+/// The lifetime of a row: the constant in the code, not the 30 days of the documentation.
 const LIFETIME_S: i64 = 2_952_000;
 
-/// One event that waits.
+/// One event in the queue.
 #[derive(Clone, Debug)]
 pub struct OfflineRow {
-    /// The portal's number for it.
+    /// The portal's id of the row.
     pub id: u64,
-    /// For which application.
+    /// The application that has bound the event.
     pub client_id: String,
-    /// For which source; empty is none.
+    /// The connector; empty for none.
     pub connector: String,
     /// The event's name.
     pub event: String,
-    /// What came with it.
+    /// The payload.
     pub data: Value,
-    /// What tells it from others: 32 hexadecimal digits.
+    /// A unique id: 32 hexadecimal digits.
     pub message_id: String,
-    /// Unix second of the latest change.
+    /// Unix time of the latest change, in seconds.
     pub changed_s: i64,
-    /// Who has reserved it; empty is nobody.
+    /// The process that has reserved it; empty for none.
     pub process_id: String,
-    /// Marked as failed.
+    /// True if it is marked as failed.
     pub failed: bool,
 }
 
 impl OfflineRow {
-    /// The value of a column, for filters and orders; `None` when there is no such column.
+    /// The value of a column, for filters and orders; `None` if there is no such column.
     pub fn column(&self, name: &str) -> Option<Value> {
         Some(match name {
             "ID" => json!(self.id),
@@ -49,7 +49,7 @@ impl OfflineRow {
         })
     }
 
-    /// As `event.offline.get` shows it; the number is text there (PORTAL.md 8).
+    /// The row in the format of `event.offline.get`, in which the id is a text (PORTAL.md 8).
     pub fn describe(&self) -> Value {
         json!({
             "ID": self.id.to_string(),
@@ -61,7 +61,7 @@ impl OfflineRow {
         })
     }
 
-    /// As `event.offline.list` shows it.
+    /// The row in the format of `event.offline.list`.
     pub fn describe_fully(&self) -> Value {
         let mut row = self.describe();
         row["PROCESS_ID"] = json!(self.process_id);
@@ -84,7 +84,7 @@ impl OfflineQueue {
         Self { rows: Vec::new(), last_id: 0, dice }
     }
 
-    /// Writes a row, or refreshes the one that says the same; returns its id.
+    /// Adds a row, or updates the row with the same content. Returns its id.
     pub fn record(&mut self, client_id: &str, connector: &str, event: &str, data: Value, now_s: i64) -> u64 {
         let message_id = fingerprint(&[client_id, connector, event, &data.to_string()]);
         let same = |row: &&mut OfflineRow| row.message_id == message_id && row.process_id.is_empty();
@@ -107,7 +107,7 @@ impl OfflineQueue {
         self.last_id
     }
 
-    /// The rows of an application that are not too old yet, ascending by id.
+    /// The rows of an application that have not expired, in ascending order of ids.
     pub fn of<'a>(&'a mut self, client_id: &'a str, now_s: i64) -> impl Iterator<Item = &'a OfflineRow> {
         self.rows.retain(|row| now_s - row.changed_s < LIFETIME_S);
         self.rows.iter().filter(move |row| row.client_id == client_id)
@@ -136,7 +136,7 @@ impl OfflineQueue {
     }
 }
 
-/// 32 hexadecimal digits that look like the portal's md5.
+/// 32 hexadecimal digits that look like the portal's MD5.
 fn fingerprint(parts: &[&str]) -> String {
     let digest = Sha256::digest(parts.join("\0").as_bytes());
     let number = digest.iter().take(16).fold(0, |number: u128, byte| number << 8 | u128::from(*byte));

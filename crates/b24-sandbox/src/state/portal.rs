@@ -1,5 +1,5 @@
-//! The whole portal in one place: accounts, counter, clock, switches, faults. Everything that changes
-//! goes through here, under one lock held for moments only.
+//! The complete state of the portal: accounts, counter, clock, switches, faults. All changes are made under
+//! one lock, which is held only briefly.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -26,66 +26,66 @@ use crate::state::switches::Switches;
 use crate::state::tokens::Tokens;
 use crate::traffic::generator::Chatter;
 
-/// A user with a webhook, and the queue that belongs to the user.
+/// A user with a webhook, and the user's queue.
 #[derive(Debug)]
 pub struct Account {
     /// The user id, from 1.
     pub id: u64,
     /// The webhook's secret.
     pub code: String,
-    /// What the webhook may do.
+    /// The scopes of the webhook.
     pub scopes: Vec<String>,
-    /// Not dismissed.
+    /// False if the user was dismissed.
     pub active: bool,
-    /// May do on the portal whatever there is to do; the first user only, unless told otherwise.
+    /// True for an administrator; by default only the first user.
     pub is_admin: bool,
-    /// The events waiting for this user.
+    /// The events in this user's queue.
     pub queue: Queue,
 }
 
 /// The emulated portal.
 #[derive(Debug)]
 pub struct Portal {
-    /// Its time. Read it through [`Portal::now`], which also cleans.
+    /// Its clock. Use [`Portal::now`] to read it, because that also deletes old rows.
     pub clock: Clock,
     /// Its behaviour.
     pub switches: Switches,
-    /// What goes wrong next.
+    /// The faults that are still to come.
     pub faults: FaultScript,
     /// By user id.
     pub accounts: BTreeMap<u64, Account>,
     /// By client id.
     pub apps: BTreeMap<String, App>,
-    /// What the applications were handed out.
+    /// The codes and tokens of the applications.
     pub tokens: Tokens,
-    /// By client id: what the next refresh answer says instead of the truth.
+    /// By client id: false values for the next refresh response.
     pub next_refresh: BTreeMap<String, NextRefresh>,
-    /// What the applications want to hear of.
+    /// The event bindings of the applications.
     pub handlers: Vec<Handler>,
-    /// What waits for them.
+    /// The offline events of the applications.
     pub offline: OfflineQueue,
-    /// Which portal it is, whatever its address (PORTAL.md 1.5).
+    /// The portal's permanent id, which does not depend on its address (PORTAL.md 1.5).
     pub member_id: String,
-    /// What chance is made of.
+    /// The seed of all random values.
     pub seed: u64,
-    /// Where payloads come from.
+    /// The source of payloads.
     pub chatter: Chatter,
-    /// Which rows are late, and by how much.
+    /// The random delays of late rows.
     pub lateness: Dice,
-    /// No late row shows before this.
+    /// No late row becomes visible before this time.
     pub next_late: Option<Instant>,
     counter: Counter,
     cleaner: Cleaner,
     pub bucket: Bucket,
     pub stats: Stats,
-    /// What calls are said to have taken.
+    /// The operating time that calls are reported to take.
     pub operating: Operating,
-    /// Those that are and those that were.
+    /// All bots, including unregistered ones.
     pub bots: Bots,
 }
 
 impl Portal {
-    /// A portal as `config` has it, without any events yet.
+    /// A portal with the settings in `config`, without events.
     pub fn new(config: &SandboxConfig) -> Self {
         let clock = Clock::default();
         let accounts = (1..=u64::from(config.users.max(1)))
@@ -124,7 +124,7 @@ impl Portal {
         }
     }
 
-    /// The portal's time. The cleaner catches up whenever somebody looks (PORTAL.md 2.5).
+    /// The portal's time. Each call also runs the cleaner, if it is due (PORTAL.md 2.5).
     pub fn now(&mut self) -> Timestamp {
         let now = self.clock.now();
         let now_s = now.as_second();
@@ -139,7 +139,7 @@ impl Portal {
         now
     }
 
-    /// Deletes every row older than 24 hours at once; returns how many.
+    /// Deletes every row older than 24 hours at once, and returns their number.
     pub fn clean(&mut self) -> usize {
         let now_s = self.now().as_second();
         self.sweep(now_s - LIFETIME_S, usize::MAX)
@@ -150,13 +150,13 @@ impl Portal {
         self.queues_mut().fold(0, sweep)
     }
 
-    /// The queues of all users and bots: to the portal they are one table (PORTAL.md 2.2).
+    /// The queues of all users and bots: the portal keeps them in one table (PORTAL.md 2.2).
     fn queues(&self) -> impl Iterator<Item = &Queue> {
         let users = self.accounts.values().map(|account| &account.queue);
         users.chain(self.bots.queues().map(|(_, queue)| queue))
     }
 
-    /// All queues, to be changed.
+    /// All queues, mutable.
     pub fn queues_mut(&mut self) -> impl Iterator<Item = &mut Queue> {
         let users = self.accounts.values_mut().map(|account| &mut account.queue);
         users.chain(self.bots.queues_mut().map(|(_, queue)| queue))
@@ -167,7 +167,7 @@ impl Portal {
         self.stats.blocked += 1;
     }
 
-    /// Counts a call that came to an address the portal has left.
+    /// Counts a call to a previous address of the portal.
     pub fn count_redirect(&mut self) {
         self.stats.redirected += 1;
     }
@@ -176,24 +176,24 @@ impl Portal {
     ///
     /// # Errors
     ///
-    /// When there is no such user.
+    /// If there is no such user.
     pub fn queue_of(&mut self, user: u64) -> Result<&mut Queue, Refusal> {
         let account = self.accounts.get_mut(&user).ok_or_else(Refusal::inactive_user)?;
         Ok(&mut account.queue)
     }
 
-    /// What unsubscribing does to the rows of a queue.
+    /// The effect of `unsubscribe` on the rows of a queue.
     pub fn farewell(&self) -> Farewell {
         if self.switches.purge_on_unsubscribe { Farewell::Purge } else { Farewell::Keep }
     }
 
-    /// Allots the next event id.
+    /// Assigns the next event id.
     pub fn allot(&mut self) -> u64 {
         self.counter.allot()
     }
 
-    /// Sets the counter. A lower one is that of a restored portal, so later rows vanish
-    /// (PORTAL.md 2.4); returns the next id.
+    /// Sets the counter and returns the next id. A lower value stands for a restored portal, so later rows
+    /// are removed (PORTAL.md 2.4).
     pub fn set_counter(&mut self, next: u64) -> u64 {
         let next = self.counter.set(next);
         for queue in self.queues_mut() {
@@ -209,11 +209,11 @@ impl Portal {
         Stats { users, bots, faults_left: self.faults.left(), ..self.stats.clone() }
     }
 
-    /// The queue of `reader`; that of a bot that is gone as well.
+    /// The queue of `reader`, which may be an unregistered bot.
     ///
     /// # Errors
     ///
-    /// When there is no such user or bot.
+    /// If there is no such user or bot.
     pub fn queue(&self, reader: Reader) -> Result<&Queue, OrderError> {
         match reader {
             Reader::User(id) => {
@@ -223,11 +223,11 @@ impl Portal {
         }
     }
 
-    /// The queue of `reader`, to be changed.
+    /// The queue of `reader`, mutable.
     ///
     /// # Errors
     ///
-    /// When there is no such user or bot.
+    /// If there is no such user or bot.
     pub fn queue_mut(&mut self, reader: Reader) -> Result<&mut Queue, OrderError> {
         match reader {
             Reader::User(id) => {

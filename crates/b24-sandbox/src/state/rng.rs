@@ -1,11 +1,11 @@
-//! Chance that repeats: the same seed gives the same portal.
+//! Reproducible random values: the same seed gives the same portal.
 
-/// A small seeded generator (`SplitMix64`). Not for secrets: the sandbox has none worth guarding.
+/// A small seeded generator (`SplitMix64`). Not suitable for secrets, but the sandbox has no real ones.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// The dice of `seed`, told apart by what they are for.
+    /// A generator for `seed`. Each `purpose` has its own sequence.
     pub fn new(seed: u64, purpose: u64) -> Self {
         Self(seed ^ purpose.wrapping_mul(0xD6E8_FEB8_6659_FD93))
     }
@@ -22,7 +22,7 @@ impl Dice {
     /// A number below `limit`; 0 when `limit` is 0.
     pub fn below(&mut self, limit: usize) -> usize {
         let limit = limit as u64;
-        // The remainder is below a `usize`, so it fits.
+        // The remainder is less than a `usize`, so it fits.
         usize::try_from(self.roll().checked_rem(limit).unwrap_or(0)).unwrap_or(0)
     }
 
@@ -31,7 +31,7 @@ impl Dice {
         self.below(n) == 0
     }
 
-    /// One of `choices`, or `None` when there is none.
+    /// One of `choices`; `None` if there are none.
     pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
         choices.get(self.below(choices.len()))
     }

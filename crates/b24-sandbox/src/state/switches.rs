@@ -1,4 +1,4 @@
-//! What one portal does unlike another: flipped by the control API, harmless by default.
+//! Differences between portals, changed with the control API. The default is a normal portal.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +11,9 @@ use crate::wire::payload::Loaded;
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "switches are independent of each other")]
 pub struct Switches {
-    /// The portal is closed: every call is answered `PORTAL_DELETED`.
+    /// The portal is closed: every call gets `PORTAL_DELETED`.
     pub closed: bool,
-    /// Plain HTTP is refused, and the sandbox speaks nothing else.
+    /// Refuse plain HTTP. The sandbox supports nothing else.
     pub require_https: bool,
     /// `unsubscribe` deletes the stored rows (PORTAL.md 2.6).
     pub purge_on_unsubscribe: bool,
@@ -25,15 +25,15 @@ pub struct Switches {
     pub time_as_strings: bool,
     /// `time` has `operating` and `operating_reset_at`.
     pub operating: bool,
-    /// A byte order mark stands before the body.
+    /// The body starts with a byte order mark.
     pub bom: bool,
-    /// A PHP warning stands before the body, as on a portal that displays errors.
+    /// The body starts with a PHP warning, as on a portal that displays errors.
     pub noise_before: bool,
-    /// Something that a template printed stands behind the body.
+    /// The body ends with output of a template.
     pub noise_after: bool,
-    /// Every call is answered with an HTML page and status 200, and none is carried out.
+    /// Every call gets an HTML page with status 200, and none is executed.
     pub html: bool,
-    /// What the payloads of events recorded from now on hold of message, chat and user.
+    /// How much the payloads of new events contain about message, chat and user.
     pub loaded: Loaded,
     /// `eventId` and `nextOffset` are strings.
     pub ids_as_strings: bool,
@@ -41,23 +41,22 @@ pub struct Switches {
     pub null_next_offset: bool,
     /// Pages have `lastEventId` and no `nextOffset` (the format before 25.03.2026).
     pub legacy_last_event_id: bool,
-    /// Added to the `date` of events as they are recorded: the database's clock against the portal's.
+    /// Added to the `date` of new events: the difference between the clocks of the database and the portal.
     pub date_skew_s: i64,
-    /// The plan has reservations and connectors for offline events (PORTAL.md 4).
+    /// The plan includes reservations and connectors for offline events (PORTAL.md 4).
     pub extended_offline: bool,
-    /// Rows the chatter makes, in one second, over the whole portal.
+    /// Rows per second that the traffic generator adds across the whole portal.
     pub rate: f64,
-    /// How many seconds each credential may spend on each method within ten minutes; as many as it
-    /// likes when null (PORTAL.md 7).
+    /// The operating time in seconds that each credential may use for each method within ten minutes; null
+    /// for no limit (PORTAL.md 7).
     pub operating_limit_s: Option<f64>,
-    /// What each call is said to take.
+    /// The time that each call is reported to take.
     pub execution_s: f64,
-    /// Rows younger than this are not on the replica yet, which callers without an offset read
-    /// (PORTAL.md 2.4).
+    /// Newer rows are not on the replica yet, which serves callers without an offset (PORTAL.md 2.4).
     pub replica_lag_s: i64,
-    /// The rate limiter; none unless set (PORTAL.md 7).
+    /// The rate limiter; null for none (PORTAL.md 7).
     pub bucket: Option<BucketSize>,
-    /// Rows that show some time after they were given an id; none unless set (PORTAL.md 2.9).
+    /// Rows that become visible some time after they get an id; null for none (PORTAL.md 2.9).
     pub late: Option<Lateness>,
 }
 

@@ -1,5 +1,5 @@
-//! What the authorization server has handed out: codes, access tokens, refresh tokens (PORTAL.md 5).
-//! Pure: no clock of its own, no I/O.
+//! The codes, access tokens and refresh tokens of the authorization server (PORTAL.md 5). Pure: it has no
+//! clock and does no I/O.
 
 use std::collections::BTreeMap;
 
@@ -10,49 +10,50 @@ use sha2::{Digest as _, Sha256};
 use crate::state::apps::App;
 use crate::state::rng::Dice;
 
-/// How long a code waits to be exchanged (PORTAL.md 5.1).
+/// How long a code can be exchanged (PORTAL.md 5.1).
 const CODE_LIFETIME_S: i64 = 30;
 
-/// Codes and tokens are this long, and look like those of a portal.
+/// The length of codes and tokens, as on a real portal.
 const LENGTH: usize = 70;
 
-/// For whom and until when something was handed out.
+/// The owner and the expiry of a code or token.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Grant {
     /// The application.
     pub client_id: String,
     /// The user it acts for.
     pub user: u64,
-    /// Unix second from which it is no good any more.
+    /// Unix time at which it expires, in seconds.
     pub ends_s: i64,
 }
 
-/// Two tokens, handed out together.
+/// Two tokens, issued together.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pair {
-    /// For calls.
+    /// The token for calls.
     pub access_token: String,
-    /// For the next pair.
+    /// The token for the next pair.
     pub refresh_token: String,
-    /// The user both act for.
+    /// The user for whom both act.
     pub user: u64,
-    /// Unix second at which the access token expires.
+    /// Unix time at which the access token expires, in seconds.
     pub expires_s: i64,
 }
 
-/// Everything handed out so far. Expired access tokens stay: the portal knows them as expired.
+/// All issued codes and tokens. Expired access tokens are kept, because the portal recognises them as
+/// expired.
 #[derive(Debug)]
 pub struct Tokens {
     dice: Dice,
     codes: BTreeMap<String, Grant>,
-    /// What the exchange of a code must bring the verifier of (RFC 7636, S256).
+    /// The challenge of each code. The exchange must contain its verifier (RFC 7636, S256).
     challenges: BTreeMap<String, String>,
     access: BTreeMap<String, Grant>,
     refresh: BTreeMap<String, Grant>,
 }
 
 impl Tokens {
-    /// Nothing handed out yet.
+    /// No codes or tokens yet.
     pub fn new(dice: Dice) -> Self {
         Self {
             dice,
@@ -63,17 +64,17 @@ impl Tokens {
         }
     }
 
-    /// The grant behind an access token, expired or not.
+    /// The grant of an access token, expired or not.
     pub fn access(&self, token: &str) -> Option<&Grant> {
         self.access.get(token)
     }
 
-    /// The user behind a code or a refresh token, good or not.
+    /// The user of a code or a refresh token, valid or not.
     pub fn user_behind(&self, secret: &str) -> Option<u64> {
         self.codes.get(secret).or_else(|| self.refresh.get(secret)).map(|grant| grant.user)
     }
 
-    /// A code for the browser to carry back.
+    /// Issues a code for the redirect of the browser.
     pub fn issue_code(&mut self, app: &App, user: u64, now_s: i64) -> String {
         let code = self.dice.code(LENGTH);
         let grant = Grant { client_id: app.client_id.clone(), user, ends_s: now_s + CODE_LIFETIME_S };
@@ -81,19 +82,20 @@ impl Tokens {
         code
     }
 
-    /// Ties `code` to the verifier of `challenge`.
+    /// Requires the verifier of `challenge` for `code`.
     pub fn challenge(&mut self, code: &str, challenge: String) {
         self.challenges.insert(code.to_owned(), challenge);
     }
 
-    /// Whether `verifier` is that of the challenge that `code` was asked for with, if with any.
+    /// True if `verifier` matches the challenge of `code`, or if the code has no challenge.
     pub fn is_proven(&self, code: &str, verifier: Option<&str>) -> bool {
         self.challenges.get(code).is_none_or(|challenge| {
             verifier.is_some_and(|verifier| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) == *challenge)
         })
     }
 
-    /// A pair for a code, which works once; `None` when it is unknown, used, expired or another's.
+    /// Exchanges a code for a pair, once. `None` if the code is unknown, used, expired or belongs to another
+    /// application.
     pub fn redeem(&mut self, app: &App, code: &str, now_s: i64) -> Option<Pair> {
         self.codes.get(code).filter(|grant| grant.client_id == app.client_id)?;
         self.challenges.remove(code);
@@ -101,8 +103,8 @@ impl Tokens {
         Some(self.issue(app, grant.user, now_s))
     }
 
-    /// A new pair for a refresh token, which ends with that or after the app's grace; `None` when it is
-    /// unknown, over or another's.
+    /// Exchanges a refresh token for a new pair. The old token expires at once or after the app's grace
+    /// period. `None` if it is unknown, expired or belongs to another application.
     pub fn rotate(&mut self, app: &App, refresh_token: &str, now_s: i64) -> Option<Pair> {
         let grant = self.refresh.get_mut(refresh_token)?;
         if grant.client_id != app.client_id || grant.ends_s <= now_s {
@@ -113,7 +115,7 @@ impl Tokens {
         Some(self.issue(app, user, now_s))
     }
 
-    /// A pair for `user`, as if that user had just authorised the app.
+    /// Issues a pair for `user`, as if the user had just authorised the app.
     pub fn issue(&mut self, app: &App, user: u64, now_s: i64) -> Pair {
         let (access_token, refresh_token) = (self.dice.code(LENGTH), self.dice.code(LENGTH));
         let grant = |lifetime_s: i64| Grant {
@@ -128,17 +130,17 @@ impl Tokens {
         Pair { access_token, refresh_token, user, expires_s }
     }
 
-    /// Ends every access token of the app now.
+    /// Expires every access token of the app now.
     pub fn expire_access(&mut self, client_id: &str, now_s: i64) {
         end(&mut self.access, client_id, now_s);
     }
 
-    /// Ends every refresh token of the app now.
+    /// Expires every refresh token of the app now.
     pub fn expire_refresh(&mut self, client_id: &str, now_s: i64) {
         end(&mut self.refresh, client_id, now_s);
     }
 
-    /// Forgets every access token of the app, so that the portal does not know whose they were.
+    /// Deletes every access token of the app, so that the portal does not recognise them any more.
     pub fn forget_access(&mut self, client_id: &str) {
         self.access.retain(|_, grant| grant.client_id != client_id);
     }

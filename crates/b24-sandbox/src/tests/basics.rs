@@ -1,4 +1,4 @@
-//! The sandbox over real TCP: the transport's rules, the control API, and every kind of fault once.
+//! Tests over real TCP: the transport, the control API, and every kind of fault once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

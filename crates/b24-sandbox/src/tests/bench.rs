@@ -1,4 +1,4 @@
-//! What the tests of the sandbox are made with: a sandbox, and a client of it.
+//! The fixture of the sandbox's tests: a sandbox and its client.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::Order;
 use crate::Sandbox;
 use crate::SandboxConfig;
 
-/// After this long, what a test waits for will not come any more.
+/// The timeout of all waits in tests.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A sandbox and a client that follows nothing and waits for nobody.
+/// A sandbox, and a client that follows no redirects and gives up after [`PATIENCE`].
 pub struct Bench {
     pub sandbox: Sandbox,
     pub client: Client,
@@ -76,7 +76,7 @@ impl Bench {
         ids(&json)
     }
 
-    /// The whole body, or the error of reading it.
+    /// The whole body, or the error while reading it.
     pub async fn read(&self) -> reqwest::Result<String> {
         self.send("im.v2.Event.get", json!({"offset": 1})).await?.text().await
     }
@@ -98,12 +98,12 @@ impl Bench {
         self.sandbox.ledger(1)
     }
 
-    /// What comes back over a bare connection until the portal closes it.
+    /// Sends `request` over a plain connection and returns all bytes until the portal closes it.
     pub async fn raw(&self, request: String) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.sandbox.address()).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        // A reset is an end as good as any.
+        // A reset counts as the end, too.
         let end = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
         end.expect("the portal closes the connection").ok();
         answer

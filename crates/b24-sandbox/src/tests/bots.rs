@@ -1,4 +1,4 @@
-//! Bots over real TCP: their lives, their queues, and every error in its order.
+//! Bots over real TCP: registration, queues, and every error in the right order.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -10,14 +10,14 @@ const REGISTER: &str = "imbot.v2.Bot.register";
 const UNREGISTER: &str = "imbot.v2.Bot.unregister";
 
 impl Bench {
-    /// A portal whose first webhook may deal with bots.
+    /// A portal whose first webhook may manage bots.
     async fn with_bots() -> Self {
         let bench = Self::subscribed().await;
         bench.control("users/1", json!({"scopes": ["im", "imbot"]})).await;
         bench
     }
 
-    /// A bot of the token `secret`.
+    /// Registers a bot with the token `secret`.
     async fn bot(&self) -> u64 {
         self.control("bots", json!({"code": "support", "token": "secret"})).await["id"].as_u64().unwrap()
     }
@@ -101,7 +101,7 @@ async fn events_are_refused_in_the_portals_order() {
     assert_eq!(bench.error_of(EVENTS, ask.clone()).await, bad("USER_NOT_SUBSCRIBED"));
     bench.control("users/1", json!({"subscribed": true})).await;
     bench.result_of(EVENTS, ask).await;
-    // The older spellings do as well.
+    // The older spellings work too.
     bench.result_of(EVENTS, json!({"BOT_ID": bot.to_string(), "CLIENT_ID": "secret"})).await;
 }
 
@@ -163,7 +163,7 @@ async fn registering_twice_gives_the_same_bot_unchanged() {
     assert_eq!(bench.error_of(REGISTER, json!({})).await, bad("100"));
     assert_eq!(bench.error_of(REGISTER, json!({"fields": "x"})).await, bad("100"));
 
-    // The same as a form.
+    // The same registration as a form.
     let form = "fields[code]=f&fields[botToken]=s&fields[properties][name]=Form";
     let request = bench.client.post(bench.url(REGISTER)).body(form);
     let request = request.header("content-type", "application/x-www-form-urlencoded");

@@ -1,4 +1,4 @@
-//! `event.*` over real TCP: bindings of applications, and the events that wait for them.
+//! `event.*` over real TCP: bindings of applications, and their offline events.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ impl Bench {
         (status, json["error"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// An offline binding of ONUSERADD and `count` events that wait for it.
+    /// Binds ONUSERADD offline, and adds `count` events to the queue.
     async fn wait_offline(&self, count: u64) {
         self.control("handlers", json!({"event": "onuseradd", "event_type": "offline"})).await;
         for number in 1..=count {

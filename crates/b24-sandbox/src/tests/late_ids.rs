@@ -1,5 +1,5 @@
-//! The end of a queue, over real TCP: ids that show late, dates and clocks that are wrong, and what
-//! happens to events that nobody reads in time.
+//! The end of a queue, over real TCP: ids that become visible late, wrong dates and clocks, and events that
+//! are not read in time.
 
 use jiff::{Timestamp, Unit};
 use reqwest::StatusCode;
@@ -11,7 +11,7 @@ const GET: &str = "im.v2.Event.get";
 
 const DAY_H: i64 = 24;
 
-/// A whole page without confirming anything.
+/// Reads a whole page without confirming anything.
 async fn page(bench: &Bench) -> (Timestamp, Value) {
     let response = bench.send(GET, json!({"offset": 1, "limit": 1000})).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
@@ -24,7 +24,7 @@ fn moment(value: &Value) -> Timestamp {
     value.as_str().unwrap().parse().unwrap()
 }
 
-/// How far `clock` is ahead of `other`, to the nearest hour: no machine is that slow.
+/// How far `clock` is ahead of `other`, rounded to hours, because no machine is that slow.
 fn hours_ahead(clock: Timestamp, other: Timestamp) -> i64 {
     clock.duration_since(other).round(Unit::Hour).unwrap().as_hours()
 }
@@ -39,7 +39,7 @@ async fn late_rows_show_out_of_order_by_themselves_though_the_portals_clock_stan
     let hidden = bench.sandbox.stats().users[&1].held;
     assert!((1..=1200).contains(&hidden), "{hidden} of 5000 are late");
 
-    // Read as nobody should: always on, past whatever does not show yet.
+    // An incorrect reader: it confirms all that it has read, and so skips rows that become visible late.
     let (mut offset, mut seen) = (1, 0);
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
@@ -100,7 +100,7 @@ async fn dates_of_events_can_be_days_off_while_the_portals_clock_is_right() {
         bench.control("steal", json!({"user": 1})).await;
         bench.control("portal", json!({"date_skew_s": skew_h * 3600})).await;
         bench.record(1);
-        // What was recorded keeps its date, whatever the switch says afterwards.
+        // Recorded events keep their date when the switch changes.
         bench.control("portal", json!({"date_skew_s": 0})).await;
         bench.record(1);
         let (header, json) = page(&bench).await;
@@ -157,7 +157,7 @@ async fn a_clock_that_stands_still_dates_everything_alike() {
 async fn what_nobody_read_in_a_day_is_gone_and_counted_apart_from_what_a_reader_lost() {
     let bench = Bench::subscribed().await;
     let ledger = bench.record(30);
-    // Ten are seen, of which five are confirmed, and one more that nobody has seen is lost by a reader.
+    // Ten rows are read, and five of them confirmed. Later, a reader confirms three rows without reading them.
     bench.call(GET, json!({"offset": 1, "limit": 10})).await;
     bench.call(GET, json!({"offset": ledger[5], "limit": 5})).await;
     bench.control("clock", json!({"advance_s": 25 * 3600})).await;

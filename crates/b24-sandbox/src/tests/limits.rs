@@ -1,5 +1,4 @@
-//! What a portal limits, delays and moves, over real TCP: operating time, the replica, batches, its
-//! address.
+//! Limits, delays and moves of a portal, over real TCP: operating time, the replica, batches, its address.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -94,7 +93,7 @@ async fn a_list_within_a_batch_tells_its_total_apart() {
 #[tokio::test]
 async fn a_batch_keeps_its_order_and_halts() {
     let bench = Bench::subscribed().await;
-    // As text, since a map in memory would put the names into an order of its own.
+    // Sent as text, because a map in memory would sort the names.
     let body = r#"{"halt":1,"cmd":{"b":"profile","c":"nope","a":"profile"}}"#;
     let request = bench.client.post(bench.url("batch")).header("content-type", "application/json");
     let text = request.body(body).send().await.unwrap().text().await.unwrap();

@@ -1,4 +1,4 @@
-//! The sandbox over real TCP.
+//! Tests of the sandbox over real TCP.
 
 mod basics;
 mod bench;

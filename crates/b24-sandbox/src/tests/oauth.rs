@@ -1,4 +1,4 @@
-//! Applications over real TCP: codes, tokens, their ends, and who may call with them.
+//! Applications over real TCP: codes, tokens, their expiry, and the calls that they allow.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::tests::bench::Bench;
 const GET: &str = "im.v2.Event.get";
 
 impl Bench {
-    /// Asks the token endpoint with the first application's identity; `changes` come on top.
+    /// Calls the token endpoint with the first application's credentials, changed by `changes`.
     async fn ask(&self, changes: &[(&str, &str)]) -> (u16, Value) {
         let (id, secret) = (self.sandbox.client_id(), self.sandbox.client_secret());
         let mut form = vec![("client_id", &*id), ("client_secret", &*secret)];
@@ -39,7 +39,7 @@ impl Bench {
         self.control("apps", changes).await
     }
 
-    /// Sends a browser to authorise the first application; answers where it is sent on to.
+    /// Sends a browser to authorise the first application, and returns the target of its redirect.
     async fn authorise(&self, query: &str) -> String {
         let (base, id) = (self.sandbox.base_url(), self.sandbox.client_id());
         let url = format!("{base}oauth/authorize/?client_id={id}{query}");

@@ -1,4 +1,4 @@
-//! Things that happen by themselves, at the rate of the switches, and their rows.
+//! Background traffic: random events at the configured rate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use crate::state::portal::{Account, Portal};
 use crate::traffic::scene::{Happening, Scene};
 use crate::wire::payload;
 
-/// How often the chatter looks whether something is due.
+/// How often the loop checks whether an event is due.
 const BEAT: Duration = Duration::from_millis(25);
 
-/// More events in one second than this are not made, whatever the switch says.
+/// The maximum rate in events per second, whatever the switch says.
 const RATE_MAX: f64 = 100_000.0;
 
-/// Lets things happen at the rate of the switches, until the stop.
+/// Generates events at the rate in the switches, until the stop.
 pub async fn chat(shared: Arc<Shared>) {
     let mut due = 0.0;
     let mut last = Instant::now();
     while shared.stop.run_until_cancelled(tokio::time::sleep(BEAT)).await.is_some() {
         let rate = shared.portal().switches.rate.clamp(0.0, RATE_MAX);
-        // After a pause nobody wants more than a second's worth at once.
+        // After a pause, at most one second's worth of events is made at once.
         due = f64::min(due + rate * last.elapsed().as_secs_f64(), rate);
         last = Instant::now();
-        // A machine too slow for the rate still gets to look at the stop.
+        // The loop checks the stop signal even on a machine that is too slow for the rate.
         while due >= 1.0 && last.elapsed() < BEAT {
-            // What nobody is subscribed to has happened all the same.
+            // An event without subscribers counts too.
             let rows = u32::try_from(shared.portal().live()).unwrap_or(u32::MAX);
             due -= f64::from(rows.max(1));
         }
@@ -36,7 +36,8 @@ pub async fn chat(shared: Arc<Shared>) {
 }
 
 impl Portal {
-    /// Something happens in some chat: a row for each member who is subscribed. Returns how many.
+    /// Generates an event in a random chat, with a row for each subscribed member. Returns the number of
+    /// rows.
     pub fn live(&mut self) -> usize {
         let now_s = self.now().as_second();
         let scene = self.chatter.live(now_s);
@@ -46,7 +47,7 @@ impl Portal {
         readers.into_iter().filter(|reader| self.tell(&scene, *reader, now_s)).count()
     }
 
-    /// Writes the row of `scene` for `reader`, if that user is subscribed.
+    /// Adds the row of `scene` to the queue of `reader`, if that user is subscribed.
     fn tell(&mut self, scene: &Scene, reader: u64, now_s: i64) -> bool {
         let subscribed = |account: &Account| account.queue.is_subscribed();
         if !self.accounts.get(&reader).is_some_and(subscribed) {

@@ -1,8 +1,8 @@
-//! The chats of the emulated portal and who belongs to them.
+//! The chats of the emulated portal and their members.
 
 use crate::traffic::people::turned;
 
-/// How many people a group chat has at most: one message makes a row for each subscriber.
+/// The maximum number of people in a group chat, because one message adds a row for each subscriber.
 const MEMBERS_MAX: u64 = 8;
 
 /// The id of the first chat.
@@ -22,7 +22,7 @@ const NAMES: [&str; 10] = [
 ];
 const COLORS: [&str; 4] = ["#4ba984", "#3e99ce", "#df532d", "#8474c8"];
 
-/// The types of group chats, and what `messageType` calls them (PORTAL.md 2.8).
+/// The types of group chats, with their `messageType` (PORTAL.md 2.8).
 const KINDS: [(&str, &str); 7] = [
     ("chat", "C"),
     ("open", "O"),
@@ -33,27 +33,27 @@ const KINDS: [(&str, &str); 7] = [
     ("thread", "T"),
 ];
 
-/// A chat. Two people make it private where `private` says so.
+/// A chat. It has exactly two members if `private` is true.
 #[derive(Clone, Debug)]
 pub struct Room {
     /// The chat id.
     pub id: u64,
     /// Empty in private chats.
     pub name: String,
-    /// Between two people, without a name.
+    /// True for a chat between two people, which has no name.
     pub private: bool,
-    /// Its type as the wire has it.
+    /// Its type in payloads.
     pub kind: &'static str,
     /// The letter for its type.
     pub message_type: &'static str,
-    /// Who reads along, the owner first.
+    /// The members, the owner first.
     pub members: Vec<u64>,
     /// The colour of its avatar.
     pub color: &'static str,
 }
 
 impl Room {
-    /// The chat number `index` (from 0) of a portal whose first `users` people own webhooks and whose
+    /// The chat with number `index` (from 0), on a portal whose first `users` people have webhooks and whose
     /// last colleague has the id `people`. Every third chat is private.
     pub fn nth(index: u32, users: u64, people: u64) -> Self {
         let index = u64::from(index);
@@ -63,7 +63,7 @@ impl Room {
             let one = 1 + index / 3 % users;
             vec![one, 1 + one % people]
         } else {
-            // A window over the users that moves on with each chat, and one colleague.
+            // A window over the users, which moves with each chat, and one colleague.
             let width = users.min(MEMBERS_MAX);
             let window = (0..width).map(|step| 1 + (index * width + step) % users);
             window.chain([people]).collect()
@@ -72,7 +72,7 @@ impl Room {
         if private { Self { private, kind: "private", message_type: "P", ..group } } else { group }
     }
 
-    /// A group chat that exists because somebody named its id.
+    /// A group chat for an id from a request.
     pub fn stray(id: u64, member: u64) -> Self {
         Self { members: vec![member], ..Self::group(id, id) }
     }
@@ -83,12 +83,12 @@ impl Room {
         Self { id, name: name.into(), private: false, kind, message_type, members: Vec::new(), color }
     }
 
-    /// Who created it.
+    /// The user who created it.
     pub fn owner(&self) -> u64 {
         self.members.first().copied().unwrap_or(1)
     }
 
-    /// How `recipient` addresses it: the counterpart's id in a private chat (PORTAL.md 2.8).
+    /// Its address for `recipient`: in a private chat, the other user's id (PORTAL.md 2.8).
     pub fn dialog_id(&self, recipient: u64) -> String {
         let counterpart = self.members.iter().find(|member| **member != recipient);
         match counterpart {

@@ -1,4 +1,4 @@
-//! Life at the emulated company: who writes what where, seeded and endless.
+//! The traffic generator: endless messages and other events, reproducible by a seed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use crate::traffic::people::{OUTSIDERS, Person};
 use crate::traffic::phrases;
 use crate::traffic::scene::{Extra, Forward, Happening, Message, Scene};
 
-/// How many colleagues there are besides the owners of the webhooks.
+/// The number of colleagues in addition to the owners of webhooks.
 const COLLEAGUES: u64 = 6;
 
-/// How many messages of a chat can still be edited, deleted or reacted to.
+/// The number of recent messages in a chat that can be edited, deleted or reacted to.
 const RECENT_MAX: usize = 32;
 
 const REACTIONS: [&str; 5] = ["like", "faceWithTearsOfJoy", "redHeart", "neutralFace", "fire"];
 
-/// The author of all that happens.
+/// The traffic generator.
 #[derive(Debug)]
 pub struct Chatter {
     dice: Dice,
@@ -28,7 +28,7 @@ pub struct Chatter {
 }
 
 impl Chatter {
-    /// The life of `users` people in `chats` chats; at least one of each.
+    /// A generator for `users` people in `chats` chats; at least one of each.
     pub fn new(users: u32, chats: u32, dice: Dice) -> Self {
         let users = u64::from(users.max(1));
         let people = users + COLLEAGUES;
@@ -36,14 +36,14 @@ impl Chatter {
         Self { dice, rooms, people, next_message_id: 70_001, recent: BTreeMap::new() }
     }
 
-    /// Something happens somewhere.
+    /// A random event in a random chat.
     pub fn live(&mut self, now_s: i64) -> Scene {
         let room = self.dice.below(self.rooms.len());
         let room = Arc::clone(&self.rooms[room]);
         self.anything(room, now_s)
     }
 
-    /// A chat that `user` reads: the one with the id `chat`, or any.
+    /// A chat that `user` reads: the one with the id `chat`, or a random one.
     pub fn room_of(&mut self, user: u64, chat: Option<u64>) -> Arc<Room> {
         if let Some(id) = chat {
             let known = self.rooms.iter().find(|room| room.id == id);
@@ -53,7 +53,7 @@ impl Chatter {
         self.dice.pick(&rooms).map_or_else(|| Arc::new(Room::stray(1, user)), |room| Arc::clone(room))
     }
 
-    /// A chat that a bot reads: the one with the id `chat`, or any group.
+    /// A chat that a bot reads: the one with the id `chat`, or a random group.
     pub fn room_of_bot(&mut self, bot: u64, chat: Option<u64>) -> Arc<Room> {
         if chat.is_some() {
             return self.room_of(bot, chat);
@@ -62,7 +62,7 @@ impl Chatter {
         self.dice.pick(&rooms).map_or_else(|| Arc::new(Room::stray(1, bot)), |room| Arc::clone(room))
     }
 
-    /// Anything that can happen in `room`, in everyday proportions.
+    /// A random event in `room`, with typical frequencies.
     pub fn anything(&mut self, room: Arc<Room>, now_s: i64) -> Scene {
         let happening = match self.dice.below(100) {
             0..=73 => Happening::Add,
@@ -75,7 +75,8 @@ impl Chatter {
         self.stage(room, happening, now_s)
     }
 
-    /// `happening` in `room`. What needs an earlier message takes a recent one or makes one up.
+    /// An event of the kind `happening` in `room`. If it needs an earlier message, it uses a recent one or
+    /// creates one.
     pub fn stage(&mut self, room: Arc<Room>, happening: Happening, now_s: i64) -> Scene {
         match happening {
             Happening::Add => self.add(room, now_s),
@@ -190,7 +191,7 @@ impl Chatter {
 }
 
 impl Scene {
-    /// The author of `message` does it.
+    /// An event whose actor is the author of `message`.
     fn of(happening: Happening, room: Arc<Room>, message: Message) -> Self {
         let actor = message.author.map(Person::of);
         Self { happening, room, actor, message, withdrawn: false }

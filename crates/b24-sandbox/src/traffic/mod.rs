@@ -1,4 +1,4 @@
-//! What happens at the company: people, chats and the events that they cause.
+//! Generated traffic: people, chats and the events that they cause.
 
 pub mod background;
 pub mod chat;

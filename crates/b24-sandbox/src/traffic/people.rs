@@ -1,6 +1,6 @@
-//! Who works at the emulated company: invented people of ordinary kind.
+//! The fictional employees of the emulated company.
 
-/// One account of the portal; those with low ids own the webhooks, the rest are colleagues.
+/// One account of the portal. Those with low ids have webhooks, the others are colleagues.
 #[derive(Clone, Debug)]
 pub struct Person {
     /// The user id, from 1.
@@ -11,32 +11,32 @@ pub struct Person {
     pub last_name: &'static str,
     /// `F` or `M`.
     pub gender: &'static str,
-    /// What they do.
+    /// Their job title.
     pub position: &'static str,
     /// Their department's id.
     pub department: u64,
     /// The colour of their avatar.
     pub color: &'static str,
-    /// What kind of account it is.
+    /// The kind of account.
     pub kind: Kind,
 }
 
-/// The kinds of accounts, which writers are told apart by.
+/// The kinds of accounts, which differ in payloads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// An employee.
     User,
-    /// A guest from outside, without a department.
+    /// An external guest, without a department.
     Extranet,
     /// A program.
     Bot,
 }
 
-/// A bot of somebody else, and a guest: they write in group chats and read nothing. Above the ids of all users and of
-/// the portal's own bots.
+/// A third-party bot and a guest. They write in group chats and read nothing. Their ids are above those of
+/// all users and of the portal's own bots.
 pub const OUTSIDERS: [u64; 2] = [20_001, 20_002];
 
-/// Women and men take turns; Cyrillic and Latin names stand side by side as in real portals.
+/// Women and men alternate. Cyrillic and Latin names are mixed, as on real portals.
 const WOMEN: [(&str, &str); 8] = [
     ("Анна", "Соколова"),
     ("Emma", "Larsen"),
@@ -62,7 +62,7 @@ const POSITIONS: [&str; 7] =
 const COLORS: [&str; 6] = ["#8474c8", "#4ba984", "#df532d", "#64a513", "#3e99ce", "#9b5fc9"];
 
 impl Person {
-    /// The person behind a user id; the same id is always the same person.
+    /// The person with a user id. The same id always gives the same person.
     pub fn of(id: u64) -> Self {
         let employee = Self::employee(id);
         match OUTSIDERS.iter().position(|outsider| *outsider == id) {
@@ -80,7 +80,7 @@ impl Person {
         Self {
             id,
             first_name: turned(names, turn).0,
-            // Family names shift with each round, so 64 colleagues of a gender differ.
+            // Family names are shifted after each round, so 64 colleagues of a gender have different names.
             last_name: turned(names, turn + turn / 8).1,
             gender: if women { "F" } else { "M" },
             position: turned(&POSITIONS, id),
@@ -96,7 +96,7 @@ impl Person {
     }
 }
 
-/// The entry of `choices` at `turn`, starting over behind the last.
+/// The entry of `choices` at `turn`; after the last entry, it starts again with the first.
 pub fn turned<T: Copy, const N: usize>(choices: &[T; N], turn: u64) -> T {
     choices[usize::try_from(turn % N as u64).unwrap_or(0)]
 }

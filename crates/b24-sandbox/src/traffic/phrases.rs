@@ -1,5 +1,4 @@
-//! What people write to each other: short and long, Cyrillic and Latin, with the characters that
-//! the portal escapes.
+//! Texts of messages: short and long, Cyrillic and Latin, with the characters that the portal escapes.
 
 use crate::state::rng::Dice;
 
@@ -38,7 +37,7 @@ const PHRASES: [&str; 30] = [
 
 const JOINTS: [&str; 4] = [" ", "\n", "\n\n", " — "];
 
-/// A text: mostly one phrase, at times several, once in a while a long one.
+/// A text: usually one phrase, sometimes several, occasionally a long one.
 pub fn text(dice: &mut Dice) -> String {
     let count = match dice.below(20) {
         0..=12 => 1,

@@ -1,4 +1,4 @@
-//! One thing that happens in one chat, told once and rendered for each recipient.
+//! One event in one chat, created once and rendered for each recipient.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::traffic::chat::Room;
 use crate::traffic::people::Person;
 
-/// What happens (PORTAL.md 2.7).
+/// The kind of an event (PORTAL.md 2.7).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Happening {
     /// A message is written.
@@ -16,9 +16,9 @@ pub enum Happening {
     Update,
     /// A message is deleted.
     Delete,
-    /// A reaction, by its camelCase code, is set or taken back.
+    /// A reaction, by its camelCase code, is added or removed.
     Reaction(&'static str),
-    /// Somebody is added to a group chat.
+    /// A user is added to a group chat.
     Join,
 }
 
@@ -34,7 +34,7 @@ impl Happening {
         }
     }
 
-    /// What `name` stands for, or `None` for a type no documentation knows.
+    /// The kind for `name`; `None` for an undocumented type.
     pub fn from_wire(name: &str) -> Option<Self> {
         [Self::Add, Self::Update, Self::Delete, Self::Reaction("like"), Self::Join]
             .into_iter()
@@ -45,27 +45,27 @@ impl Happening {
 /// One message of a chat.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// Its id, counted over the portal, apart from event ids.
+    /// Its id, counted across the portal, separately from event ids.
     pub id: u64,
     /// Its chat's id.
     pub chat: u64,
-    /// Who wrote it; nobody wrote a system message.
+    /// The author; `None` for a system message.
     pub author: Option<u64>,
-    /// Unix second of its writing.
+    /// Unix time of its creation, in seconds.
     pub created_s: i64,
     /// The text, before any escaping.
     pub text: String,
-    /// What the sending client made up, if it did.
+    /// The id from the sending client, if it sent one.
     pub uuid: Option<String>,
-    /// Where it was taken from.
+    /// The origin of a forwarded message.
     pub forward: Option<Forward>,
-    /// What it has besides its text.
+    /// The content in addition to its text.
     pub extra: Extra,
-    /// Its text was changed.
+    /// True if its text was changed.
     pub edited: bool,
 }
 
-/// What a message has besides its text, in `params`.
+/// The content of a message in addition to its text, in `params`.
 #[derive(Clone, Copy, Debug)]
 pub enum Extra {
     /// Nothing.
@@ -76,17 +76,17 @@ pub enum Extra {
     Attach,
     /// Buttons of a bot.
     Keyboard,
-    /// It answers the message with this id.
+    /// A reply to the message with this id.
     Reply(u64),
 }
 
-/// Where a forwarded message comes from.
+/// The origin of a forwarded message.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Forward {
     /// Chat and message.
     pub id: String,
-    /// Who wrote it there.
+    /// The author of the original message.
     pub user_id: u64,
     /// The name of that chat.
     pub chat_title: String,
@@ -94,17 +94,17 @@ pub struct Forward {
     pub chat_type: &'static str,
 }
 
-/// Everything that is known about one thing that happened.
+/// All data of one event.
 #[derive(Clone, Debug)]
 pub struct Scene {
-    /// What it was.
+    /// The kind of event.
     pub happening: Happening,
-    /// Where.
+    /// The chat.
     pub room: Arc<Room>,
-    /// Who did it; for a join, who was added. Nobody for a system message.
+    /// The user who caused it; for a join, the user who was added. `None` for a system message.
     pub actor: Option<Person>,
-    /// The message it is about; for a join, an empty one.
+    /// The message that it refers to; for a join, an empty one.
     pub message: Message,
-    /// A reaction was taken back, not set.
+    /// True if a reaction was removed and not added.
     pub withdrawn: bool,
 }

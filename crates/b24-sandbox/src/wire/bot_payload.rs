@@ -1,5 +1,6 @@
-//! The `ONIMBOTV2*` events of a bot that fetches: the shapes of `payload`, and `bot` in full form behind
-//! them (PORTAL.md 3.1, N9); and bots as methods return them, with their members in the server's order.
+//! The `ONIMBOTV2*` events of a bot that fetches: the structure of `payload`, followed by `bot` in full form
+//! (PORTAL.md 3.1, N9). Also renders bots for the responses of methods, with their keys in the server's
+//! order.
 
 use serde::Serialize;
 
@@ -8,16 +9,16 @@ use crate::traffic::scene::{Happening, Scene};
 use crate::wire::payload::{self, Loaded};
 use crate::wire::php_json;
 
-/// What a bot hears of.
+/// The events that a bot receives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BotHappening {
-    /// Something a user hears of as well.
+    /// An event that users receive too.
     Chat(Happening),
     /// The bot is deleted.
     Delete,
-    /// Somebody opens its dialogue and brings a context along.
+    /// A user opens the dialog with the bot, with a context.
     Context,
-    /// Somebody calls one of its commands.
+    /// A user calls one of the bot's commands.
     Command,
 }
 
@@ -36,7 +37,7 @@ impl BotHappening {
         }
     }
 
-    /// What `name` stands for, or `None` for a type no documentation knows.
+    /// The event for `name`; `None` for an undocumented type.
     pub fn from_wire(name: &str) -> Option<Self> {
         let chat = [
             Happening::Add,
@@ -50,7 +51,7 @@ impl BotHappening {
             .find(|happening| happening.wire_name() == name)
     }
 
-    /// What happens in the chat meanwhile.
+    /// The event in the chat that comes with it.
     pub fn in_chat(self) -> Happening {
         match self {
             Self::Chat(happening) => happening,
@@ -60,7 +61,7 @@ impl BotHappening {
     }
 }
 
-/// The JSON of `data` of `scene`, as `bot` gets it. Its reactions always say which way they went.
+/// The JSON of `data` of `scene` for `bot`. Its reactions always show whether they were added or removed.
 pub fn render(happening: BotHappening, scene: &Scene, bot: &Bot, loaded: Loaded) -> String {
     let action = if scene.withdrawn { "delete" } else { "add" };
     let chat = |loaded| payload::render(scene, bot.id, Some(action), loaded);
@@ -69,11 +70,11 @@ pub fn render(happening: BotHappening, scene: &Scene, bot: &Bot, loaded: Loaded)
         BotHappening::Chat(_) => chat(loaded),
         BotHappening::Context => {
             let context = r#""context":{"entityId":164,"entityType":"task","source":"link"}"#;
-            // Behind `dialogId`, which holds no such text.
+            // After `dialogId`, which cannot contain this text.
             chat(loaded).replacen(r#","chat":"#, &format!(r#",{context},"chat":"#), 1)
         }
         BotHappening::Command => {
-            // The server does not look for the chat of a command that was written in a private one.
+            // The server does not load the chat of a command from a private chat.
             let loaded = if scene.room.private { Loaded::Nothing } else { loaded };
             let command = php_json::render(&Command::of(&scene.message.text));
             format!(r#"{{"command":{command},{}"#, &chat(loaded)[1..])
@@ -83,12 +84,12 @@ pub fn render(happening: BotHappening, scene: &Scene, bot: &Bot, loaded: Loaded)
     format!(r#"{},"bot":{shape}}}"#, data.strip_suffix('}').unwrap_or(&data))
 }
 
-/// The JSON of `data` of the event that tells a bot of its end.
+/// The JSON of `data` of the event for the bot's deletion.
 pub fn farewell(bot: &Bot) -> String {
     format!(r#"{{"bot":{}}}"#, php_json::render(&BotShape::of(bot)))
 }
 
-/// `shape` of `bot`, and the account behind it.
+/// `shape` of `bot`, with the account behind it.
 pub fn described(shape: &impl Serialize, bot: &Bot) -> String {
     format!(r#"{{"bot":{},"users":[{}]}}"#, php_json::render(shape), php_json::render(&BotUser::of(bot)))
 }
@@ -101,7 +102,7 @@ pub fn list(bots: &[&Bot], has_next_page: bool) -> String {
     format!(r#"{{"bots":{shapes},"users":{users},"hasNextPage":{has_next_page}}}"#)
 }
 
-/// A bot as its owner sees it.
+/// A bot in the form for its owner.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BotShape<'a> {
@@ -123,7 +124,7 @@ pub struct BotShape<'a> {
 }
 
 impl<'a> BotShape<'a> {
-    /// What there is to say of `bot`.
+    /// The data of `bot`.
     pub fn of(bot: &'a Bot) -> Self {
         let profile = &bot.profile;
         Self {
@@ -145,7 +146,7 @@ impl<'a> BotShape<'a> {
     }
 }
 
-/// A bot as strangers see it.
+/// A bot in the form for other callers.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShortShape<'a> {
@@ -160,7 +161,7 @@ pub struct ShortShape<'a> {
 }
 
 impl<'a> ShortShape<'a> {
-    /// What there is to say of `bot`.
+    /// The data of `bot`.
     pub fn of(bot: &'a Bot) -> Self {
         let profile = &bot.profile;
         Self {
@@ -175,7 +176,7 @@ impl<'a> ShortShape<'a> {
     }
 }
 
-/// The account behind a bot, as methods return it beside the bot.
+/// The account of a bot, which methods return together with the bot.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "the wire's shape")]
@@ -244,7 +245,8 @@ struct Command<'a> {
 }
 
 impl<'a> Command<'a> {
-    /// The command at the start of `text`; one that has none counts as `/help` with all of it.
+    /// The command at the start of `text`. A text without a command counts as `/help` with the whole text as
+    /// its parameters.
     fn of(text: &'a str) -> Self {
         let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
         let (name, params) = if first.starts_with('/') { (first, rest) } else { ("/help", text) };

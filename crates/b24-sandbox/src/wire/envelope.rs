@@ -1,4 +1,4 @@
-//! The envelope around every answer, success and failure, with its quirks (PORTAL.md 1.3, 8).
+//! The envelope of every response, for success and failure, with its deviations (PORTAL.md 1.3, 8).
 
 use std::io::Write as _;
 
@@ -16,20 +16,20 @@ use crate::wire::outcome::{write_outcome, write_time};
 use crate::wire::page;
 use crate::wire::php_json;
 
-/// A complete answer, before anything happens to it on its way.
+/// A complete response, before faults are applied.
 pub type Answer = Response<Bytes>;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
-/// What PHP prints of a mistake in a file that somebody has edited.
+/// The PHP warning for an error in an edited file.
 const NOISE_BEFORE: &[u8] = b"<br />\n<b>Warning</b>:  Undefined variable $arResult in \
     <b>/home/bitrix/www/bitrix/php_interface/init.php</b> on line <b>12</b><br />\n";
 
-/// What a template prints at the end of every page.
+/// The output of a template at the end of every page.
 const NOISE_AFTER: &[u8] = b"\n<!-- 0.0312 s, 14 queries -->\n";
 
 const JSON: &str = "application/json; charset=utf-8";
 
-/// What the portal answers to a call.
+/// The portal's response to a call.
 pub fn answer(executed: &Executed) -> Answer {
     let (status, mut body) = match &executed.outcome {
         Ok(outcome) => (StatusCode::OK, success(outcome, executed)),
@@ -43,7 +43,7 @@ pub fn answer(executed: &Executed) -> Answer {
     answer
 }
 
-/// A body with the headers every JSON answer has.
+/// A body with the headers of every JSON response.
 pub fn json(status: StatusCode, body: Bytes) -> Answer {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
@@ -57,13 +57,13 @@ pub fn json(status: StatusCode, body: Bytes) -> Answer {
     answer
 }
 
-/// `Date` follows the portal's clock, and the cloud tells its effort.
+/// `Date` follows the portal's clock. In the cloud, the headers also show the processing time.
 fn add_headers(headers: &mut HeaderMap, executed: &Executed) {
     let seconds = executed.finished.duration_since(executed.started).as_secs_f64();
     let seconds = |share: f64| HeaderValue::try_from(format!("{:.10}", seconds * share)).ok();
     let owner = HeaderValue::try_from(&executed.origin);
     headers.extend(date(executed.finished));
-    // About what the processes of a real portal are seen to take of the whole.
+    // Approximately the shares that are observed on real portals.
     let named = [
         (HeaderName::from_static("x-bitrix-rest-application"), owner.ok()),
         (HeaderName::from_static("x-bitrix-rest-time"), seconds(1.0)),
@@ -73,7 +73,7 @@ fn add_headers(headers: &mut HeaderMap, executed: &Executed) {
     headers.extend(named.into_iter().filter_map(|(name, value)| Some((name, value?))));
 }
 
-/// The header `Date`, by the portal's clock.
+/// The header `Date`, from the portal's clock.
 pub fn date(at: Timestamp) -> Option<(HeaderName, HeaderValue)> {
     let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
     Some((DATE, HeaderValue::try_from(date).ok()?))
@@ -103,7 +103,7 @@ fn success(outcome: &Outcome, executed: &Executed) -> Vec<u8> {
     body
 }
 
-/// `total` and `next` stand beside `result` (PORTAL.md 8).
+/// `total` and `next` are siblings of `result` (PORTAL.md 8).
 fn write_place(body: &mut Vec<u8>, list: &Listing) {
     // Writing to a Vec cannot fail.
     let _infallible = write!(body, r#","total":{}"#, list.total);
@@ -112,7 +112,7 @@ fn write_place(body: &mut Vec<u8>, list: &Listing) {
     }
 }
 
-/// Room for the body, and what stands before it if the portal's files were edited badly.
+/// A buffer for the body, with the bytes that a badly edited PHP file prints before it.
 fn opening(executed: &Executed, size: usize) -> Vec<u8> {
     let mut body = Vec::with_capacity(size + 512);
     if executed.switches.bom {

@@ -1,4 +1,4 @@
-//! Answers of a front end that stands before the portal: HTML pages and redirects.
+//! Responses of a front-end server: HTML pages and redirects.
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, Response, StatusCode};
 
 use crate::wire::envelope::Answer;
 
-/// An answer with any text as its body.
+/// A response with any text as its body.
 pub fn page(status: StatusCode, content_type: &str, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
@@ -16,7 +16,7 @@ pub fn page(status: StatusCode, content_type: &str, body: String) -> Response<Bo
     response
 }
 
-/// The page of a front end that is overloaded.
+/// The page of an overloaded front-end server.
 pub fn html_answer(status: StatusCode) -> Answer {
     let mut answer = Response::new(html(status).into());
     *answer.status_mut() = status;
@@ -33,7 +33,7 @@ fn html(status: StatusCode) -> String {
     )
 }
 
-/// A redirect to `location`, with the body of a front end.
+/// A redirect to `location`, with the body of a front-end server.
 pub fn redirect(status: StatusCode, location: &str) -> Response<Body> {
     let mut response = page(status, "text/html; charset=utf-8", html(status));
     if let Ok(location) = HeaderValue::try_from(location) {

@@ -1,11 +1,11 @@
-//! A JSON object read with its members in their order and their bytes as they are.
+//! A JSON object that keeps the order and the bytes of its members.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// An object's members in their order.
+/// The members of an object in their original order.
 pub struct Members(pub Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Members {

@@ -1,4 +1,4 @@
-//! Answers as bytes.
+//! Renders responses as bytes.
 
 pub mod bot_payload;
 pub mod envelope;

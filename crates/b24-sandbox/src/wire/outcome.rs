@@ -1,5 +1,5 @@
-//! What comes of a call as JSON: `result` and `time`, for a batch those of its calls sorted into five arrays
-//! (PORTAL.md 8).
+//! Renders the outcome of a call as JSON: `result` and `time`. For a batch, those of its calls are sorted
+//! into five arrays (PORTAL.md 8).
 
 use std::io::Write as _;
 
@@ -13,7 +13,7 @@ use crate::state::switches::Switches;
 use crate::wire::page;
 use crate::wire::php_json;
 
-/// Appends what stands behind `result`.
+/// Appends the value of `result`.
 pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome, switches: &Switches) {
     match outcome {
         Outcome::Page(page) => page::write(body, page, switches),
@@ -25,7 +25,7 @@ pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome, switches: &Switches)
     }
 }
 
-/// What stands behind `result`, as whoever reads it gets it.
+/// The value of `result`, parsed like a client would parse it.
 pub fn result(outcome: &Outcome, switches: &Switches) -> Value {
     let mut body = Vec::new();
     write_outcome(&mut body, outcome, switches);
@@ -47,14 +47,14 @@ pub fn write_time(body: &mut Vec<u8>, executed: &Executed) {
         (second.to_string(), finished.duration_since(whole).as_secs_f64(), "0".into())
     };
     let (date_start, date_finish) = (iso(started.as_second()), iso(finished.as_second()));
-    // Writing to a Vec cannot fail.
+    // Writing to a `Vec` cannot fail.
     let _infallible = write!(
         body,
         r#"{{"start":{quote}{start}{quote},"finish":{quote}{finish:?}{quote},"duration":{quote}{duration:?}{quote},"processing":{quote}{processing}{quote},"date_start":"{date_start}","date_finish":"{date_finish}""#,
     );
     if switches.operating {
         let Effort { operating_s, reset_at_s } = executed.effort;
-        // PHP writes a sum of floats as a float, and the empty sum as an integer.
+        // PHP writes a sum of floats as a float, and an empty sum as an integer.
         let operating = if operating_s > 0.0 { format!("{operating_s:?}") } else { "0".into() };
         let _infallible = write!(
             body,
@@ -100,7 +100,7 @@ fn write_batch(json: &mut Vec<u8>, parts: &[Part]) {
     json.push(b'}');
 }
 
-/// A PHP array: with the keys 0, 1, 2 and so on it is a list on the wire, an empty one included.
+/// A PHP array. With the keys 0, 1, 2 and so on, or without keys, it becomes a JSON list.
 #[derive(Default)]
 struct Array(Vec<(String, Vec<u8>)>);
 

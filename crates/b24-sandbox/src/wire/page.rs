@@ -1,4 +1,4 @@
-//! The answer of `im.v2.Event.get`, put together from bytes that are already rendered: the hot path.
+//! The response to `im.v2.Event.get`, built from rendered bytes because it is the hot path.
 
 use std::io::Write as _;
 
@@ -6,15 +6,15 @@ use crate::queue::buffer::Page;
 use crate::state::clock::DatePrinter;
 use crate::state::switches::Switches;
 
-/// What a row needs besides its payload, generously.
+/// The size of a row in addition to its payload, rounded up.
 const ROW_OVERHEAD: usize = 160;
 
-/// How many bytes `page` will take, or a little more.
+/// The size of `page` in bytes, rounded up.
 pub fn size_hint(page: &Page) -> usize {
     page.rows.iter().map(|row| row.data.len() + ROW_OVERHEAD).sum::<usize>() + ROW_OVERHEAD
 }
 
-/// Appends `{"events":[...],"nextOffset":...,"hasMore":...}`, bent as `switches` say.
+/// Appends `{"events":[...],"nextOffset":...,"hasMore":...}`, changed by `switches`.
 pub fn write(json: &mut Vec<u8>, page: &Page, switches: &Switches) {
     let quote = if switches.ids_as_strings { "\"" } else { "" };
     let mut dates = DatePrinter::default();
@@ -22,7 +22,7 @@ pub fn write(json: &mut Vec<u8>, page: &Page, switches: &Switches) {
     for (index, row) in page.rows.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
         let date = dates.print(row.dated_s);
-        // Writing to a Vec cannot fail.
+        // Writing to a `Vec` cannot fail.
         let _infallible = write!(
             json,
             r#"{comma}{{"eventId":{quote}{}{quote},"type":"{}","date":"{date}","data":"#,
@@ -36,7 +36,7 @@ pub fn write(json: &mut Vec<u8>, page: &Page, switches: &Switches) {
     let _infallible = write!(json, r#""hasMore":{}}}"#, page.has_more);
 }
 
-/// Appends `"nextOffset":N,`, or what stands in its place.
+/// Appends `"nextOffset":N,`, or its replacement.
 fn write_position(json: &mut Vec<u8>, page: &Page, switches: &Switches, quote: &str) {
     let (key, position) = if switches.legacy_last_event_id {
         ("lastEventId", page.rows.last().map(|row| row.id.cast_signed()))

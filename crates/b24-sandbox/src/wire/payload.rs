@@ -1,4 +1,4 @@
-//! The shapes of `data` as the server really sends them (PORTAL.md 2.8, the right-hand column).
+//! The structure of `data` as the server really sends it (PORTAL.md 2.8, the right-hand column).
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
@@ -12,20 +12,21 @@ use crate::wire::php_json;
 /// An empty PHP array: `[]`, also where an object is documented.
 type EmptyArray = [(); 0];
 
-/// What the server could load when it wrote an event. In its place stands what it knows (PORTAL.md 2.8).
+/// How much of message, chat and user the server could load when it wrote an event. The rest is replaced by
+/// the values that it knows (PORTAL.md 2.8).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Loaded {
-    /// All of it.
+    /// Everything.
     Whole,
-    /// Ids: `"chat":{"id":318}`, and the same of the message and the user.
+    /// Only ids: `"chat":{"id":318}`, and likewise for the message and the user.
     Ids,
     /// Not even the chat's id: `"chat":[]`.
     Nothing,
 }
 
-/// The JSON of `data` of `scene`, as `recipient` gets it. `reaction_action` tells reactions being set
-/// from those being taken back, as the docs promise; the code sends `""` for both (PORTAL.md 2.7).
+/// The JSON of `data` of `scene` for `recipient`. `reaction_action` distinguishes added and removed
+/// reactions, as documented; the real code sends `""` for both (PORTAL.md 2.7).
 pub fn render(scene: &Scene, recipient: u64, reaction_action: Option<&str>, loaded: Loaded) -> String {
     let chat = match loaded {
         Loaded::Whole => Entity::Whole(Box::new(ChatShape::of(&scene.room, recipient))),
@@ -231,7 +232,7 @@ struct Permissions {
 impl<'a> ChatShape<'a> {
     fn of(room: &'a Room, recipient: u64) -> Self {
         let is_line = room.kind == "lines";
-        // A thread hangs below a message of another chat; elsewhere the server writes 0 or null.
+        // A thread belongs to a message of another chat; for other chats, the server writes 0 or null.
         let parent = match room.kind {
             "thread" => (Some(room.id.saturating_sub(1)), Some(70_001)),
             "open" | "channel" => (None, None),
@@ -277,7 +278,7 @@ impl<'a> ChatShape<'a> {
     }
 }
 
-/// A message, chat or user, or what the server has in its place.
+/// A message, chat or user, or the server's replacement for it.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Entity<T> {

@@ -1,14 +1,14 @@
-//! JSON as the portal's PHP writes it: raw UTF-8, `\/`, and \u escapes for `< > & ' "` (PORTAL.md 8).
+//! JSON in the style of the portal's PHP: raw UTF-8, `\/`, and \u escapes for `< > & ' "` (PORTAL.md 8).
 
 use std::io;
 
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
-/// `value` as the portal would write it.
+/// Renders `value` like the portal.
 pub fn render(value: &impl Serialize) -> String {
     let mut json = Vec::with_capacity(1024);
-    // Only a map with keys that are no strings could fail here, and the sandbox has none.
+    // Only a map with keys that are not strings could fail here, and the sandbox has none.
     if value.serialize(&mut Serializer::with_formatter(&mut json, PhpFormatter)).is_err() {
         return "null".into();
     }
@@ -43,8 +43,8 @@ impl Formatter for PhpFormatter {
     }
 }
 
-/// What PHP writes for `c` where other encoders write it as it is. PHP escapes the two line
-/// separators too unless told otherwise.
+/// PHP's escape for `c`, if other encoders write it unescaped. By default, PHP also escapes the two line
+/// separators.
 fn escape(c: char) -> Option<&'static str> {
     match c {
         '/' => Some(r"\/"),

@@ -1,4 +1,4 @@
-//! One call as it arrives: which credential, which method, which parameters (PORTAL.md 1.1).
+//! One incoming call: its credential, method and parameters (PORTAL.md 1.1).
 
 use axum::http::Method as Verb;
 
@@ -8,22 +8,22 @@ use crate::rest::method::Method;
 /// A request below `/rest/`.
 #[derive(Debug)]
 pub struct Call {
-    /// GET, POST, or something a controller never sees.
+    /// GET, POST, or a method that never reaches a controller.
     pub verb: Verb,
-    /// The method, or `None` when there is no such one.
+    /// The method; `None` if it does not exist.
     pub method: Option<Method>,
-    /// Whom the call claims to come from; `None` when it shows no credential.
+    /// The credential in the call; `None` if there is none.
     pub visitor: Option<Visitor>,
-    /// Query and body.
+    /// The parameters from query and body.
     pub parameters: Parameters,
 }
 
-/// The credential a call shows, checked by nobody yet.
+/// The credential in a call, not verified yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Visitor {
     /// The two path segments of a webhook.
     Webhook {
-        /// The owner, or 0 when that segment is no number.
+        /// The owner, or 0 if that segment is not a number.
         user: u64,
         /// The secret.
         code: String,
@@ -33,8 +33,8 @@ pub enum Visitor {
 }
 
 impl Call {
-    /// Puts a call together. The webhook in the path comes first, then the token of the header
-    /// `Authorization`, of `auth`, of `access_token`.
+    /// Builds a call. The webhook in the path takes precedence, then the token in the header `Authorization`,
+    /// in `auth` and in `access_token`.
     pub fn new(verb: Verb, path: &str, authorization: Option<&str>, parameters: Parameters) -> Self {
         let (webhook, method) = read_path(path);
         let token = || {
@@ -53,8 +53,8 @@ fn bearer(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()).filter(|token| !token.is_empty())
 }
 
-/// Reads what stands behind `/rest/`: `USER/CODE/METHOD` or `METHOD`, with or without a trailing
-/// slash and a format suffix, in any case.
+/// Parses the path after `/rest/`: `USER/CODE/METHOD` or `METHOD`, with or without a trailing slash and a
+/// format suffix, in any letter case.
 fn read_path(path: &str) -> (Option<Visitor>, Option<Method>) {
     let path = path.strip_prefix("/rest").unwrap_or(path).trim_matches('/');
     match path.split('/').collect::<Vec<_>>()[..] {

@@ -1,12 +1,12 @@
-//! Queries and forms as PHP reads them: percent encoding undone, `a[b]=1` a map, `a[]=1` a list
+//! Parses queries and forms like PHP: decodes percent encoding, `a[b]=1` becomes a map, `a[]=1` a list
 //! (PORTAL.md 1.2).
 
 use serde_json::{Map, Value};
 
-/// How deep brackets nest; what lies deeper is dropped.
+/// The maximum depth of brackets; deeper values are dropped.
 const DEPTH_MAX: usize = 8;
 
-/// The pairs of a query or a form. Of a name that stands twice, the last value counts.
+/// The pairs of a query or a form. If a name occurs twice, the last value counts.
 pub fn read(bytes: &[u8]) -> Map<String, Value> {
     let mut keys = Map::new();
     for pair in bytes.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
@@ -21,7 +21,7 @@ pub fn read(bytes: &[u8]) -> Map<String, Value> {
     keys.into_iter().map(|(name, value)| (name, listed(value))).collect()
 }
 
-/// Maps with the keys 0, 1, 2 and so on are lists, as they are to PHP.
+/// Converts maps with the keys 0, 1, 2 and so on into lists, because PHP does not distinguish them.
 fn listed(value: Value) -> Value {
     let Value::Object(keys) = value else { return value };
     let mut keys: Map<String, Value> = keys.into_iter().map(|(name, value)| (name, listed(value))).collect();
@@ -32,7 +32,8 @@ fn listed(value: Value) -> Value {
     (0..keys.len()).filter_map(|index| keys.remove(&index.to_string())).collect()
 }
 
-/// `a[b][]` as `a` with the steps `b` and nothing; a name whose brackets do not fit stands for itself.
+/// Splits `a[b][]` into `a` and the steps `b` and an empty one. A name with unbalanced brackets is used
+/// unchanged.
 fn steps(name: &str) -> (&str, Vec<&str>) {
     let open = name.find('[').filter(|open| *open > 0 && name.ends_with(']'));
     let Some(open) = open else { return (name, Vec::new()) };
@@ -55,13 +56,13 @@ fn put(keys: &mut Map<String, Value>, name: &str, steps: &[&str], value: String)
     }
 }
 
-/// What `[]` stands for: one more than the highest number so far.
+/// The key for `[]`: one more than the highest number so far.
 fn next_index(keys: &Map<String, Value>) -> String {
     let highest = keys.keys().filter_map(|key| key.parse::<u32>().ok()).max();
     highest.map_or(0, |highest| highest.saturating_add(1)).to_string()
 }
 
-/// Undoes percent encoding; what is no valid escape stays as it is.
+/// Decodes percent encoding. Invalid escapes stay unchanged.
 fn decode(bytes: &[u8]) -> String {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -73,7 +74,7 @@ fn decode(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
-/// `text` percent-encoded, fit to stand in a query (RFC 3986, 2.3).
+/// Percent-encodes `text` for a query (RFC 3986, 2.3).
 pub fn encode(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),

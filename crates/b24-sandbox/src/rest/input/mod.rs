@@ -1,4 +1,4 @@
-//! A request as the portal reads it: method, credential and parameters.
+//! Parses a request: method, credential and parameters.
 
 pub mod call;
 pub mod form;

@@ -1,5 +1,5 @@
-//! A call's parameters: from query and body into one set, and typed only when a method asks
-//! (PORTAL.md 1.2, 2.3).
+//! The parameters of a call: a single set from query and body, converted to types only when a method reads
+//! them (PORTAL.md 1.2, 2.3).
 
 use serde_json::{Map, Value};
 
@@ -7,17 +7,17 @@ use crate::rest::input::form;
 use crate::rest::refusal::Refusal;
 use crate::wire::members::Members;
 
-/// What came with a call. Body keys override query keys.
+/// The parameters of a call. Body keys override query keys.
 #[derive(Clone, Debug, Default)]
 pub struct Parameters {
     keys: Map<String, Value>,
-    /// As it came, for the order that the keys do not keep.
+    /// The original body, which still has the order of its keys.
     body: Box<[u8]>,
 }
 
 impl Parameters {
-    /// Reads query and body. Malformed JSON, or JSON that is no object, is silently dropped; any
-    /// other content type is read as a form, garbage included.
+    /// Parses query and body. Malformed JSON, or JSON that is not an object, is silently dropped. A body with
+    /// any other content type is parsed as a form, even if it is garbage.
     pub fn read(query: &str, content_type: &str, body: &[u8]) -> Self {
         let mut keys = form::read(query.as_bytes());
         keys.extend(if is_json(content_type) {
@@ -28,7 +28,7 @@ impl Parameters {
         Self { keys, body: body.into() }
     }
 
-    /// Reads a query alone.
+    /// Parses only a query.
     pub fn from_query(query: &str) -> Self {
         Self::read(query, "", b"")
     }
@@ -38,12 +38,12 @@ impl Parameters {
         self.keys.get(name)
     }
 
-    /// A flag, false when it was not sent. Any text but the empty one and `0` is true, `N` included
-    /// (PORTAL.md 3.1).
+    /// A flag; false if it was not sent. Any text except an empty one and `0` is true, even `N` (PORTAL.md
+    /// 3.1).
     ///
     /// # Errors
     ///
-    /// Anything but a flag, a number or a text is refused with the code "100".
+    /// The code "100" if the value is not a flag, a number or a text.
     pub fn boolean(&self, name: &str) -> Result<bool, Refusal> {
         match self.get(name) {
             None => Ok(false),
@@ -54,7 +54,7 @@ impl Parameters {
         }
     }
 
-    /// The names within `name`, in the order they stand in a JSON body; none for any other.
+    /// The names within `name`, in their order in a JSON body; empty for any other body.
     pub fn order_of(&self, name: &str) -> Vec<String> {
         let body = std::str::from_utf8(&self.body).unwrap_or("");
         let Some(Members(members)) = serde_json::from_str(body).ok() else { return Vec::new() };
@@ -63,47 +63,47 @@ impl Parameters {
         inner.map_or_else(Vec::new, |Members(inner)| inner.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// The text of `name`, unless it is missing, empty or something else.
+    /// The text of `name`; `None` if it is missing, empty or not a text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
-    /// The text of `name`, which must be there.
+    /// The text of `name`, which is required.
     ///
     /// # Errors
     ///
-    /// Refuses when it is missing, and names it.
+    /// An error that names the parameter, if it is missing.
     pub fn required(&self, name: &str) -> Result<&str, Refusal> {
         self.text(name).ok_or_else(|| Refusal::missing_argument(name))
     }
 
-    /// The natural number `name` reads as, if it does.
+    /// The value of `name`, if it is a natural number.
     pub fn whole(&self, name: &str) -> Option<u64> {
         self.get(name).and_then(whole).and_then(|number| u64::try_from(number).ok())
     }
 
-    /// Whether `name` counts as true in PHP; `missing` when it was not sent.
+    /// True if PHP treats `name` as true; `missing` if it was not sent.
     pub fn flag(&self, name: &str, missing: bool) -> bool {
         self.get(name).map_or(missing, is_truthy)
     }
 
-    /// The same with all names in upper case, for the methods that fold them (PORTAL.md 1.1).
+    /// The parameters with all names in upper case, for the methods that ignore case (PORTAL.md 1.1).
     pub fn folded(&self) -> Self {
         let keys = self.keys.iter().map(|(name, value)| (name.to_uppercase(), value.clone())).collect();
         Self { keys, body: self.body.clone() }
     }
 
-    /// The same with each text, wherever it stands, as `change` has it.
+    /// Applies `change` to each text, at any depth.
     pub fn with_texts(mut self, change: &impl Fn(&str) -> Value) -> Self {
         self.keys.values_mut().for_each(|value| change_texts(value, change));
         self
     }
 
-    /// An integer, `missing` when it was not sent.
+    /// An integer; `missing` if it was not sent.
     ///
     /// # Errors
     ///
-    /// Anything but a whole number or a string that reads as one is refused with the code "100".
+    /// The code "100" if the value is not an integer or a string with one.
     pub fn integer(&self, name: &str, missing: i64) -> Result<i64, Refusal> {
         let Some(value) = self.get(name) else { return Ok(missing) };
         whole(value).ok_or_else(|| Refusal::invalid_value(name, value))
@@ -119,7 +119,7 @@ fn change_texts(value: &mut Value, change: &impl Fn(&str) -> Value) {
     }
 }
 
-/// What PHP takes for true.
+/// True for values that PHP treats as true.
 pub fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -144,7 +144,7 @@ fn whole(value: &Value) -> Option<i64> {
     }
 }
 
-/// `1e3` and `5.0` are numeric too; what does not fit exactly is not.
+/// `1e3` and `5.0` are numeric too, but only if they are exact integers.
 #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and far within the range")]
 fn whole_float(float: f64) -> Option<i64> {
     let exact = float.fract() == 0.0 && float.abs() < 9e15;

@@ -1,8 +1,8 @@
-//! What a request is about: a method or the token endpoint.
+//! The target of a request: a method or the token endpoint.
 
 use crate::rest::method::Method;
 
-/// What an errand is about: the fault script aims at it, the stats count by it.
+/// The target of a request. The fault script selects requests by it, and the stats count by it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Target {
     /// A method.
@@ -12,7 +12,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// The target called `name` in whatever case.
+    /// The target called `name`, in any letter case.
     pub fn find(name: &str) -> Option<Self> {
         let token = Self::Token;
         if name.eq_ignore_ascii_case(token.name()) {
@@ -22,7 +22,7 @@ impl Target {
         }
     }
 
-    /// The documented spelling.
+    /// The documented spelling of its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Method(method) => method.name(),

@@ -1,19 +1,20 @@
-//! The cloud's leaky bucket: each request adds one, time drains it, a full one refuses (PORTAL.md 7).
+//! The cloud's leaky bucket: each request adds one, it drains over time, and requests are refused when it is
+//! full (PORTAL.md 7).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How much a portal bears.
+/// The rate limit of a portal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BucketSize {
     /// Requests at once: 50, or 250 on the largest plan.
     pub burst: f64,
-    /// Requests per second in the long run: 2, or 5 on the largest plan.
+    /// Requests per second over a longer time: 2, or 5 on the largest plan.
     pub drain_per_s: f64,
 }
 
-/// One portal's bucket; all callers share it, since all come from one address.
+/// One portal's bucket, shared by all callers, because they have the same address.
 #[derive(Debug, Default)]
 pub struct Bucket {
     level: f64,
@@ -21,7 +22,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// Whether a request at `now` is let in. Refused ones add nothing.
+    /// True if a request at `now` is accepted. Refused requests are not counted.
     pub fn admits(&mut self, size: BucketSize, now: Timestamp) -> bool {
         let since = self.drained_at.replace(now).unwrap_or(now);
         let drained = now.duration_since(since).as_secs_f64().max(0.0) * size.drain_per_s;

@@ -1,4 +1,4 @@
-//! The operating limiter: execution seconds of each credential and method, in ten buckets of a minute
+//! The operating limiter: execution seconds of each credential and method, in ten buckets of a minute each
 //! (PORTAL.md 7).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -8,29 +8,29 @@ use crate::rest::method::Method;
 use crate::rest::outcome::Effort;
 use crate::rest::outcome::WINDOW_S;
 
-/// How long one bucket collects.
+/// The time that one bucket covers.
 const BUCKET_S: i64 = 60;
 
-/// Calls that take this long or less are not counted.
+/// Calls that take at most this long are not counted.
 const FLOOR_S: f64 = 0.1;
 
-/// Who spends time on what: a webhook or an application, and the method.
+/// A credential, webhook or application, and a method.
 type Spender = (Auth, Method);
 
-/// What all credentials have spent of late.
+/// The recent operating time of all credentials.
 #[derive(Debug, Default)]
 pub struct Operating(BTreeMap<Spender, VecDeque<Bucket>>);
 
 #[derive(Debug)]
 struct Bucket {
-    /// When its first call came.
+    /// The time of its first call.
     first_s: i64,
-    /// What its calls took together.
+    /// The total time of its calls.
     spent_s: f64,
 }
 
 impl Operating {
-    /// Whether a call of `method` by `credential` is still within `limit_s`.
+    /// True if a call of `method` by `credential` is within `limit_s`.
     pub fn admits(&mut self, credential: &Auth, method: Method, limit_s: f64, now_s: i64) -> bool {
         self.spent(credential, method, now_s).operating_s <= limit_s
     }
@@ -48,11 +48,11 @@ impl Operating {
         }
     }
 
-    /// What `credential` has spent on `method` within the window that ends at `now_s`.
+    /// The operating time of `method` for `credential` within the window that ends at `now_s`.
     pub fn spent(&mut self, credential: &Auth, method: Method, now_s: i64) -> Effort {
         let spender = (credential.clone(), method);
         let Some(buckets) = self.0.get_mut(&spender) else { return Effort::none(now_s) };
-        // A clock that was set back leaves buckets of the future, which count for nobody.
+        // If the clock was set back, there are buckets in the future, which do not count.
         buckets.retain(|bucket| bucket.first_s <= now_s && now_s < bucket.first_s + WINDOW_S);
         let Some(oldest) = buckets.front() else { return Effort::none(now_s) };
         let reset_at_s = oldest.first_s + WINDOW_S;

@@ -1,4 +1,5 @@
-//! What a reader asks before it polls: whose credential it is and what it may do (PORTAL.md 1.4).
+//! The methods that a reader calls before it polls: the user and the scopes of its credential (PORTAL.md
+//! 1.4).
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use crate::rest::refusal::Refusal;
 use crate::traffic::people::Person;
 use crate::wire::php_json;
 
-/// The plan that answers give as the portal's licence.
+/// The plan that responses report as the portal's licence.
 const LICENCE: &str = "demo";
 
 /// The members of `profile`, in the server's order.
@@ -47,7 +48,7 @@ pub fn profile(caller: &Caller) -> String {
 ///
 /// # Errors
 ///
-/// When no name is given.
+/// If no name is given.
 pub fn availability(caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
     let name = parameters.text("name").ok_or_else(|| Refusal::missing_argument("name"))?;
     let method = Method::find(name);
@@ -55,7 +56,7 @@ pub fn availability(caller: &Caller, parameters: &Parameters) -> Result<Value, R
     Ok(json!({ "isExisting": method.is_some(), "isAvailable": available }))
 }
 
-/// `app.info`: the application's card, or the little there is to say about a webhook.
+/// `app.info`: the settings of the application, or a few values for a webhook.
 pub fn app_info(caller: &Caller) -> Value {
     match &caller.auth {
         Auth::Webhook { .. } => json!({ "SCOPE": caller.scopes, "LICENSE": LICENCE }),

@@ -6,7 +6,7 @@ use crate::rest::input::parameter::is_truthy;
 use crate::rest::refusal::Refusal;
 use crate::state::bots::{EventMode, Owner, Profile};
 
-/// How long a token may be, enforced since 06.08.2026.
+/// The maximum length of a token, enforced since 06.08.2026.
 const TOKEN_MAX: usize = 40;
 
 const KINDS: [&str; 4] = ["bot", "supervisor", "personal", "openline"];
@@ -16,12 +16,11 @@ const BACKGROUNDS: [&str; 9] =
 
 type Fields = Map<String, Value>;
 
-/// The code of the new bot, once the first checks are passed: all that decides whether it is there
-/// already.
+/// The code of the new bot, after the first checks. The code decides whether the bot already exists.
 ///
 /// # Errors
 ///
-/// When the token is too long, or the code or the name is missing.
+/// If the token is too long, or the code or the name is missing.
 pub fn code<'a>(owner: &Owner, fields: &'a Fields) -> Result<&'a str, Refusal> {
     if matches!(owner, Owner::Token(token) if token.chars().count() > TOKEN_MAX) {
         return Err(Refusal::bad_request("BOT_TOKEN_INVALID_LENGTH", "Bot token is too long"));
@@ -34,11 +33,11 @@ pub fn code<'a>(owner: &Owner, fields: &'a Fields) -> Result<&'a str, Refusal> {
     Ok(code)
 }
 
-/// What the new bot is told to be.
+/// The profile of the new bot.
 ///
 /// # Errors
 ///
-/// When its type, its way of hearing of events or its handler is none.
+/// If its type, its event mode or its handler is invalid.
 pub fn profile(code: &str, fields: &Fields) -> Result<Profile, Refusal> {
     let kind = text(fields, "type").unwrap_or("bot");
     if !KINDS.contains(&kind) {
@@ -77,12 +76,12 @@ fn event_mode(fields: &Fields) -> Result<EventMode, Refusal> {
     }
 }
 
-/// The sandbox does not look at pictures, but it knows text that can be none: base64 of an image starts
-/// like the signature of PNG, JPEG, GIF or WebP.
+/// Checks that the avatar may be an image. The sandbox does not decode it: the base64 must start like the
+/// signature of PNG, JPEG, GIF or WebP.
 ///
 /// # Errors
 ///
-/// When the avatar is no image.
+/// If the avatar is not an image.
 pub fn check_avatar(fields: &Fields) -> Result<(), Refusal> {
     const SIGNATURES: [&str; 4] = ["iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR"];
     let avatar = property(fields, "avatar").unwrap_or("");
@@ -100,7 +99,7 @@ fn property<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
     text(fields.get("properties")?.as_object()?, name)
 }
 
-/// A field that says yes; unlike a parameter, it knows the portal's `N`.
+/// True for a field that means yes. Unlike a parameter, a field treats the portal's `N` as false.
 fn is_yes(value: &Value) -> bool {
     is_truthy(value) && !matches!(value.as_str(), Some("N" | "false"))
 }
@@ -118,7 +117,7 @@ mod tests {
         checked.unwrap_err().body["error"].as_str().unwrap().into()
     }
 
-    /// Each step mends what the one before was refused for, so the order is tested as well.
+    /// Each step fixes the error of the previous one, so the order of the checks is tested too.
     #[test]
     fn fields_are_refused_in_the_portals_order() {
         let mut fields = json!({"type": "x", "eventMode": "x", "properties": {"avatar": "hello"}});

@@ -1,5 +1,5 @@
-//! What bots can be asked and told: `imbot.v2.*` and the two methods of the older API that matter here
-//! (PORTAL.md 3). Where the docs and the code disagree on a status, the code's stands: 400.
+//! The methods for bots: `imbot.v2.*` and the two relevant methods of the older API (PORTAL.md 3). Where
+//! documentation and code differ in a status, the code's status is used: 400.
 
 use serde_json::{Map, Value, json};
 
@@ -17,15 +17,15 @@ use crate::state::bots::{Bot, Owner};
 use crate::state::portal::Portal;
 use crate::wire::bot_payload::{self, BotHappening, BotShape, ShortShape};
 
-/// The names a secret goes by, the newest first (PORTAL.md 1.1).
+/// The names of the parameter with the secret, the newest first (PORTAL.md 1.1).
 const SECRETS: [&str; 3] = ["botToken", "BOT_TOKEN", "CLIENT_ID"];
 
 impl Portal {
-    /// Runs a method of bots for `caller`.
+    /// Runs a method for bots on behalf of `caller`.
     ///
     /// # Errors
     ///
-    /// With what the first check that fails answers.
+    /// The error of the first check that fails.
     pub fn run_bot_method(
         &mut self,
         method: Method,
@@ -49,7 +49,7 @@ impl Portal {
         }
     }
 
-    /// `imbot.v2.Event.get`, its checks in the order of PORTAL.md 3.1.
+    /// `imbot.v2.Event.get`, with the checks in the order of PORTAL.md 3.1.
     fn read_bot_events(
         &mut self,
         caller: &Caller,
@@ -74,7 +74,7 @@ impl Portal {
         if !caller.may(Method::Get) {
             return Err(Refusal::bad_request("SCOPE_ERROR", "Scope 'im' is required to fetch user events"));
         }
-        // Nobody is let in here without a user, so this one comes from the fault script at most.
+        // An authorised caller always has a user, so only the fault script can produce this error.
         let account = self
             .accounts
             .get(&caller.user)
@@ -88,7 +88,7 @@ impl Portal {
         Ok(())
     }
 
-    /// The bot that `parameters` name, if it is the caller's.
+    /// The bot in `parameters`, if it belongs to the caller.
     fn own_bot(&self, caller: &Caller, parameters: &Parameters) -> Result<&Bot, Refusal> {
         let id = bot_id(parameters)?;
         let owner = owner(caller, secret(parameters))?;
@@ -103,7 +103,7 @@ impl Portal {
         Ok(bot)
     }
 
-    /// The same code from the same owner gives the bot that is there, unchanged.
+    /// If the owner already has a bot with this code, returns that bot unchanged.
     fn register_bot(&mut self, caller: &Caller, parameters: &Parameters) -> Result<String, Refusal> {
         let fields = parameters.get("fields").ok_or_else(|| Refusal::missing_value("fields"))?;
         let fields = fields.as_object().ok_or_else(|| Refusal::mistyped("fields", fields, "array"))?;
@@ -129,7 +129,7 @@ impl Portal {
             .ok_or_else(|| Refusal::bad_request("BOT_REGISTER_FAILED", "Bot registration failed"))
     }
 
-    /// Only the bots of this application or token: with a wrong token there are none.
+    /// Lists only the bots of this application or token. With a wrong token, the list is empty.
     fn list_bots(&self, caller: &Caller, parameters: &Parameters) -> Result<String, Refusal> {
         let limit = usize::try_from(parameters.integer("limit", 50)?.max(1)).unwrap_or(1);
         let offset = usize::try_from(parameters.integer("offset", 0)?).unwrap_or(0);
@@ -140,7 +140,7 @@ impl Portal {
         Ok(bot_payload::list(&bots, bots.len() >= limit))
     }
 
-    /// Everything for the owner, the short form for anybody else.
+    /// Shows all fields to the owner, and the short form to other callers.
     fn show_bot(&self, caller: &Caller, parameters: &Parameters) -> Result<String, Refusal> {
         let id = bot_id(parameters)?;
         let owner = owner(caller, secret(parameters))?;
@@ -170,7 +170,7 @@ impl Portal {
         Ok(json!({ "result": true }))
     }
 
-    /// `imbot.unregister`, its checks in the order of PORTAL.md 3.3.
+    /// `imbot.unregister`, with the checks in the order of PORTAL.md 3.3.
     fn unregister_bot_v1(
         &mut self,
         caller: &Caller,
@@ -195,7 +195,7 @@ impl Portal {
         Ok(json!(true))
     }
 
-    /// Every bot of the portal, whoever asks.
+    /// Lists every bot of the portal, for every caller.
     fn list_bots_v1(&self) -> Value {
         let entry = |bot: &Bot| {
             let openline =
@@ -207,8 +207,8 @@ impl Portal {
         if bots.is_empty() { json!([]) } else { Value::Object(bots) }
     }
 
-    /// Writes the event of the bot's end and wipes it with all others, so that no poller ever sees it
-    /// (PORTAL.md 3.1).
+    /// Records the event for the deletion of the bot, and deletes it with all other events, so that no poller
+    /// ever receives it (PORTAL.md 3.1).
     fn end_bot(&mut self, id: u64, now_s: i64) {
         let Some(bot) = self.bots.get(id) else { return };
         if bot.is_fetching() {
@@ -223,7 +223,7 @@ impl Portal {
     }
 }
 
-/// Whose bots the caller may act for: the application's, or those of whoever knows `secret`.
+/// The owner for whom the caller may act: its application, or the owner that knows `secret`.
 fn owner(caller: &Caller, secret: Option<&str>) -> Result<Owner, Refusal> {
     match (&caller.auth, secret) {
         (Auth::App { client_id }, _) => Ok(Owner::App(client_id.clone())),
@@ -238,7 +238,7 @@ fn secret(parameters: &Parameters) -> Option<&str> {
     SECRETS.into_iter().find_map(|name| parameters.text(name))
 }
 
-/// The bot's id, unless it is missing or nobody's.
+/// The bot's id; `None` if it is missing or not positive.
 fn bot_id(parameters: &Parameters) -> Result<Option<u64>, Refusal> {
     let name = if parameters.get("botId").is_some() { "botId" } else { "BOT_ID" };
     let id = parameters.integer(name, 0)?;

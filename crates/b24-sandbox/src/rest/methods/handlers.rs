@@ -1,5 +1,4 @@
-//! `events`, `event.bind`, `event.get`, `event.unbind`: which application wants to hear of what, and
-//! where (PORTAL.md 4).
+//! `events`, `event.bind`, `event.get`, `event.unbind`: the event bindings of applications (PORTAL.md 4).
 
 use serde_json::{Value, json};
 
@@ -11,11 +10,11 @@ use crate::state::event_names;
 use crate::state::handlers::{Delivery, Handler};
 use crate::state::portal::Portal;
 
-/// `events`: the names that can be bound.
+/// `events`: the names of the events that can be bound.
 ///
 /// # Errors
 ///
-/// When a webhook asks.
+/// If the caller is a webhook.
 pub fn events(caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
     caller.client_id()?;
     let parameters = parameters.folded();
@@ -33,7 +32,7 @@ pub fn events(caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal
 ///
 /// # Errors
 ///
-/// With the errors of PORTAL.md 4: arguments, rights, the URL, the event, a binding that exists.
+/// The errors of PORTAL.md 4: arguments, permissions, the URL, the event, an existing binding.
 pub fn bind(portal: &mut Portal, caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
     let client_id = caller.client_id()?.to_owned();
     let parameters = parameters.folded();
@@ -82,23 +81,23 @@ fn check_url(url: &str) -> Result<(), Refusal> {
     if host.contains('.') { Ok(()) } else { Err(Refusal::wrong_handler_url()) }
 }
 
-/// `event.get`: everything the application has bound, or one user's share of it.
+/// `event.get`: all bindings of the application, or only those of one user.
 ///
 /// # Errors
 ///
-/// When a webhook asks.
+/// If the caller is a webhook.
 pub fn get(portal: &Portal, caller: &Caller) -> Result<Value, Refusal> {
     let client_id = caller.client_id()?;
     let own = portal.handlers.iter().filter(|handler| handler.client_id == client_id);
     Ok(own.filter(|handler| is_shown(handler, caller)).map(Handler::describe).collect())
 }
 
-/// `event.unbind`: how many bindings are gone; none is a success. Whether the event exists is not
-/// asked.
+/// `event.unbind`: returns the number of removed bindings; 0 is a success. It does not check whether the
+/// event exists.
 ///
 /// # Errors
 ///
-/// When an argument is missing, or somebody who is no administrator means more than his own.
+/// If an argument is missing, or a user who is not an administrator tries to remove bindings of other users.
 pub fn unbind(portal: &mut Portal, caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
     let client_id = caller.client_id()?.to_owned();
     let parameters = parameters.folded();
@@ -116,10 +115,10 @@ pub fn unbind(portal: &mut Portal, caller: &Caller, parameters: &Parameters) -> 
     Ok(json!({ "count": before - portal.handlers.len() }))
 }
 
-/// Which deliveries of an event are to end.
+/// The bindings of an event to remove.
 enum Meant {
     Exactly(Delivery),
-    /// Those to one URL; a user of `None` is everybody.
+    /// Bindings to one URL; `None` stands for every user.
     Online {
         url: String,
         user: Option<u64>,
@@ -138,8 +137,8 @@ impl Meant {
     }
 }
 
-/// Whose bindings are meant; `None` is everybody's. The portal compares types too: to somebody who is no
-/// administrator his own id as text is another's.
+/// The user whose bindings are removed; `None` stands for every user. The portal compares types too: if a
+/// user who is not an administrator sends their own id as text, it counts as another user's id.
 fn unbind_user(caller: &Caller, parameters: &Parameters) -> Result<Option<u64>, Refusal> {
     match parameters.get("AUTH_TYPE") {
         Some(_) if caller.is_admin => Ok(Some(parameters.whole("AUTH_TYPE").unwrap_or(0))),
@@ -157,7 +156,7 @@ fn is_offline(parameters: &Parameters) -> Result<bool, Refusal> {
     }
 }
 
-/// Only an administrator gets to see what is not bound for himself.
+/// Users who are not administrators see only their own bindings.
 fn is_shown(handler: &Handler, caller: &Caller) -> bool {
     let own = match &handler.delivery {
         Delivery::Online { user, .. } => *user == caller.user,

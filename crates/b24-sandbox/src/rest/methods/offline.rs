@@ -1,4 +1,4 @@
-//! `event.offline.*`: how an application fetches what waits for it (PORTAL.md 4).
+//! `event.offline.*`: how an application fetches events from its offline queue (PORTAL.md 4).
 
 use serde_json::{Value, json};
 
@@ -10,23 +10,23 @@ use crate::rest::refusal::Refusal;
 use crate::state::offline::OfflineRow;
 use crate::state::portal::Portal;
 
-/// How many rows a page of `event.offline.list` has.
+/// The number of rows on a page of `event.offline.list`.
 const PAGE: usize = 50;
 
-/// How many rows `event.offline.get` takes unless told otherwise.
+/// The number of rows that `event.offline.get` returns by default.
 const LIMIT: i64 = 50;
 
-/// The application, if its user may see the queue.
+/// The application, if its user may read the queue.
 fn admitted(caller: &Caller) -> Result<&str, Refusal> {
     let client_id = caller.client_id()?;
     if caller.is_admin { Ok(client_id) } else { Err(Refusal::access_denied()) }
 }
 
-/// The source that `AUTH_CONNECTOR` names; empty is none.
+/// The connector in `AUTH_CONNECTOR`; an empty text stands for none.
 ///
 /// # Errors
 ///
-/// When the plan has no sources.
+/// If the plan does not include connectors.
 pub fn connector(portal: &Portal, parameters: &Parameters) -> Result<String, Refusal> {
     match parameters.text("AUTH_CONNECTOR") {
         Some(_) if !portal.switches.extended_offline => Err(Refusal::wrong_license()),
@@ -34,11 +34,11 @@ pub fn connector(portal: &Portal, parameters: &Parameters) -> Result<String, Ref
     }
 }
 
-/// `event.offline.get`: deletes what it returns, or reserves it under a process id.
+/// `event.offline.get`: deletes the returned rows, or reserves them under a process id.
 ///
 /// # Errors
 ///
-/// With the errors of PORTAL.md 4.
+/// The errors of PORTAL.md 4.
 pub fn get(
     portal: &mut Portal,
     caller: &Caller,
@@ -62,7 +62,7 @@ pub fn get(
     }
     let waiting = portal.offline.of(client_id, now_s).filter(|row| row.connector == source);
     let mut rows = selection.choose(waiting)?;
-    // What is reserved comes back whole.
+    // A reservation is returned completely.
     rows.truncate(if process_id.is_some() { usize::MAX } else { limit });
     let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
     let process_id = match process_id {
@@ -79,11 +79,11 @@ pub fn get(
     }))
 }
 
-/// `event.offline.list`: looks without touching.
+/// `event.offline.list`: returns rows without a change.
 ///
 /// # Errors
 ///
-/// With the errors of PORTAL.md 4.
+/// The errors of PORTAL.md 4.
 pub fn list(
     portal: &mut Portal,
     caller: &Caller,
@@ -102,11 +102,11 @@ pub fn list(
     Ok(Listing { rows: part, total: rows.len(), next })
 }
 
-/// `event.offline.clear`: deletes what was reserved, or some of it.
+/// `event.offline.clear`: deletes all or some rows of a reservation.
 ///
 /// # Errors
 ///
-/// With the errors of PORTAL.md 4.
+/// The errors of PORTAL.md 4.
 pub fn clear(
     portal: &mut Portal,
     caller: &Caller,
@@ -118,11 +118,11 @@ pub fn clear(
     Ok(json!(true))
 }
 
-/// `event.offline.error`: marks what was reserved, or some of it, as failed.
+/// `event.offline.error`: marks all or some rows of a reservation as failed.
 ///
 /// # Errors
 ///
-/// With the errors of PORTAL.md 4.
+/// The errors of PORTAL.md 4.
 pub fn error(
     portal: &mut Portal,
     caller: &Caller,
@@ -134,7 +134,7 @@ pub fn error(
     Ok(json!(true))
 }
 
-/// The rows of a reservation that `ID` and `MESSAGE_ID` name; all of them when neither is given.
+/// The rows of a reservation that `ID` and `MESSAGE_ID` select; all rows if neither is given.
 fn reserved(
     portal: &mut Portal,
     caller: &Caller,
