@@ -12,7 +12,7 @@ use crate::config::parse::shown;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::tests::{environment, errors, load_text};
 
-/// Every key that has a default, left out: what remains is what an operator must say.
+/// A configuration without the keys that have a default: only the required ones remain.
 pub const REQUIRED_ONLY: &str = r#"
     [sources.support]
     webhook_url = "https://example.bitrix24.com/rest/1/CODE/"
@@ -107,7 +107,7 @@ fn reference() -> String {
     filled_in(&std::fs::read_to_string(folder().join("b24relay.toml")).unwrap())
 }
 
-/// As an operator does it: what stands for a portal and a code is replaced.
+/// Fills in an example like an operator would: replaces the placeholders for portal and code.
 fn filled_in(text: &str) -> String {
     text.replace("example.bitrix24.", "acme.bitrix24.").replace("/CODE/", "/abc123/")
 }
@@ -116,7 +116,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
 }
 
-/// The reference with everything switched on: `#` and a key or a section, with no space between.
+/// The reference with every option enabled: removes each `#` that directly precedes a key or a section.
 fn switched_on() -> String {
     let is_switch = |rest: &str| rest.starts_with(|first: char| first == '[' || first.is_ascii_lowercase());
     let lines = reference();
@@ -169,13 +169,14 @@ fn keys_of(path: &str, value: &Value, keys: &mut BTreeSet<String>) {
     }
 }
 
-/// `sinks.crm.url` as `sinks.NAME.url`, `portals."a.example".plan` as `portals.NAME.plan`.
+/// Replaces names: `sinks.crm.url` becomes `sinks.NAME.url`, and `portals."a.example".plan` becomes
+/// `portals.NAME.plan`.
 fn anonymous(path: &str) -> String {
     let (host_open, host_close) = ("portals.\"", "\".");
     if let Some((_, key)) = path.strip_prefix(host_open).and_then(|rest| rest.split_once(host_close)) {
         return format!("portals.NAME.{key}");
     }
-    // There is only one table to show it in.
+    // There is only one table that can show it.
     if path == "http.token" {
         return "http.token_file".to_owned();
     }
@@ -186,7 +187,7 @@ fn anonymous(path: &str) -> String {
     parts.join(".")
 }
 
-/// Every key that is read, as `sinks.NAME.url`.
+/// Every key that is read, such as `sinks.NAME.url`.
 pub(crate) fn keys() -> BTreeSet<String> {
     let layer = document::parse(Path::new("b24relay.toml"), switched_on().as_bytes(), &Findings::default());
     let mut keys = BTreeSet::new();

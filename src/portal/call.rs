@@ -22,20 +22,20 @@ use crate::portal::oauth::grant::Grant;
 use crate::portal::refusal::{CallError, presentable, spell};
 use crate::portal::site::{Redirect, Site};
 
-/// The greatest answer that is read. A page of 1000 ordinary events is 1 to 3 MB; a greater one is
-/// asked for in smaller parts instead.
+/// The largest response that is read. A page of 1000 ordinary events has 1 to 3 MB; a larger page is
+/// requested in smaller parts.
 const BODY_MAX: usize = 16 * 1024 * 1024;
 
-/// What makes the portal answer.
+/// The credential of a call.
 #[derive(Clone)]
 pub enum Credential {
-    /// An incoming webhook: it stands in the path.
+    /// An incoming webhook; its secret is in the path.
     Webhook(WebhookUrl),
-    /// An application's token: it goes with the parameters.
+    /// An application's token, sent with the parameters.
     Grant(Arc<Grant>),
 }
 
-/// Calls methods of one portal with one credential, over one pool of connections.
+/// Calls methods of one portal with one credential and one connection pool.
 pub struct Caller {
     pool: Pool,
     site: Arc<Site>,
@@ -44,11 +44,11 @@ pub struct Caller {
     hidden: Vec<SecretText>,
     /// How often [`Caller::call`] makes a call at most.
     tries: u32,
-    /// How many calls wait for their turn.
+    /// The number of calls that wait for their turn.
     queued: AtomicUsize,
 }
 
-/// One call that waits for its turn; it may be given up.
+/// One call that waits for its turn. It may be cancelled.
 struct Queued<'c>(&'c AtomicUsize);
 
 impl<'c> Queued<'c> {
@@ -64,32 +64,33 @@ impl Drop for Queued<'_> {
     }
 }
 
-/// A result, and when it was.
+/// A result and its time.
 pub struct Dated<T> {
     pub result: T,
-    /// The portal's clock, in Unix milliseconds, as far as the answer tells: `time`, else `Date`.
+    /// The portal's clock in Unix milliseconds, if the response contains it: `time`, or else `Date`.
     pub portal_ms: Option<i64>,
 }
 
-/// How an answer is read; the second parameter is room for what is not in the body as it is.
+/// A function that parses a response. The second parameter is a buffer for text that is not in the body in
+/// this form.
 pub type Read<T> = for<'a> fn(&'a [u8], &'a mut Vec<u8>) -> Result<Opened<'a, T>, serde_json::Error>;
 
-/// What was sent, but for the body.
+/// The request, without its body.
 struct Sent {
     method: &'static str,
     url: Url,
-    /// The portal has sent it there from where it was called first.
+    /// True if the portal redirected the call to this address.
     is_moved: bool,
     token: Option<SecretText>,
 }
 
-/// What came back, but for the body.
+/// The response, without its body.
 struct Received {
     status: StatusCode,
     headers: HeaderMap,
 }
 
-/// The parameters, and the token with them: not in the URL, which ends up in logs.
+/// The parameters together with the token, which is not in the URL because URLs end up in logs.
 #[derive(Serialize)]
 struct Authorised<'a, P> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,10 +100,10 @@ struct Authorised<'a, P> {
 }
 
 impl Caller {
-    /// A caller whose requests end within `timeout`.
+    /// Creates a caller whose requests time out after `timeout`.
     ///
     /// # Errors
-    /// A text that says why TLS cannot be set up.
+    /// Describes why TLS cannot be set up.
     pub fn try_new(site: Arc<Site>, credential: Credential, timeout: Duration) -> Result<Self, String> {
         let pool = Pool::try_new(site.address().expose(), timeout, Route::default())?;
         Ok(Self {
@@ -116,14 +117,14 @@ impl Caller {
         })
     }
 
-    /// Keeps another secret, which goes with the parameters, out of every message.
+    /// Adds a secret parameter, to redact it in all messages.
     #[must_use]
     pub fn hiding(mut self, secrets: impl IntoIterator<Item = SecretText>) -> Self {
         self.hidden.extend(secrets);
         self
     }
 
-    /// A name or word of the portal's, fit to be shown: short, on one line, without a secret of this caller.
+    /// Makes a text from the portal safe to show: short, on one line, without a secret of this caller.
     pub async fn presentable(&self, text: &str) -> String {
         let tokens = match &self.credential {
             Credential::Webhook(_) => None,
@@ -134,18 +135,19 @@ impl Caller {
         presentable(text, secrets)
     }
 
-    /// Makes every call once: for somebody who wants to see what happens now.
+    /// Makes every call only once, for a command that shows the current state.
     #[must_use]
     pub fn once(self) -> Self {
         Self { tries: 1, ..self }
     }
 
-    /// The portal that is called.
+    /// The portal that receives the calls.
     pub fn site(&self) -> &Site {
         &self.site
     }
 
-    /// Calls `method` for a result of the shape of `T`, as a command does: a few times when the refusal passes by itself.
+    /// Calls `method` and parses the result as a `T`. Retries a few times if the error is temporary. Meant
+    /// for commands.
     ///
     /// # Errors
     /// Every refusal and every symptom of PORTAL.md section 6, classified.
@@ -163,7 +165,7 @@ impl Caller {
         }
     }
 
-    /// Calls `method`, and once more with a refreshed token when the first one is refused as too old.
+    /// Calls `method`, and calls it again with a refreshed token if the first token has expired.
     async fn call_once<T: DeserializeOwned>(
         &self,
         method: &'static str,
@@ -178,10 +180,7 @@ impl Caller {
         }
     }
 
-    /// Calls `method` once. May be given up while it waits.
-    ///
-    /// # Errors
-    /// As [`Caller::call`].
+    /// Calls `method` once. Safe to cancel while it waits for its turn.
     pub async fn attempt<T: DeserializeOwned>(
         &self,
         method: &'static str,
@@ -192,10 +191,7 @@ impl Caller {
         self.attempt_reading(method, purpose, params, read).await.map(|dated| dated.result)
     }
 
-    /// The same with the portal's clock, and with an answer that is read by `read`.
-    ///
-    /// # Errors
-    /// As [`Caller::call`].
+    /// Like [`Caller::attempt`], but returns the portal's clock too, and parses the response with `read`.
     pub async fn attempt_reading<T>(
         &self,
         method: &'static str,
@@ -234,11 +230,11 @@ impl Caller {
         (self.queued.load(Ordering::Relaxed) > 0).then(|| self.site.turns())
     }
 
-    /// Gets another token after `refusal`, or gives the refusal back when there is none to be had: a
-    /// webhook has nothing to refresh.
+    /// Gets a new token after `refusal`. Returns the refusal if there is none, because a webhook has nothing
+    /// to refresh.
     ///
     /// # Errors
-    /// The refusal itself, or why the refresh failed.
+    /// The refusal itself, or the reason why the refresh failed.
     pub async fn renew(&self, refusal: CallError) -> Result<(), CallError> {
         let (Credential::Grant(grant), Some(spent)) = (&self.credential, refusal.spent()) else {
             return Err(refusal);
@@ -249,7 +245,7 @@ impl Caller {
         Ok(())
     }
 
-    /// The login behind it, which a webhook has none of.
+    /// The login of this caller; `None` for a webhook.
     pub fn grant(&self) -> Option<&Grant> {
         match &self.credential {
             Credential::Webhook(_) => None,
@@ -291,12 +287,12 @@ impl Caller {
         })
     }
 
-    /// What an outcome says about more than its call.
+    /// Records what an outcome shows about the portal or the credential.
     async fn learn<T>(&self, sent: &Sent, outcome: &Result<Dated<T>, CallError>) {
         match outcome.as_ref().map_err(|refusal| refusal.class) {
             Ok(_) if sent.is_moved || self.site.is_home_doubted() => self.site.settle(&sent.url).await,
             Err(Class::Rate) => self.site.refused_for_rate(),
-            // Perhaps it is not our portal that answers there any more.
+            // The server at this address may no longer be our portal.
             Err(Class::Operator | Class::RetryBounded) => self.site.doubt_home(),
             Ok(_) | Err(_) => {}
         }
@@ -384,7 +380,7 @@ impl Caller {
         }
     }
 
-    /// Where an answer with `status` and `headers` sends the call.
+    /// The redirect in a response with `status` and `headers`.
     fn redirect(&self, sent: &Sent, status: StatusCode, headers: &HeaderMap) -> Option<Redirect> {
         let location = headers.get(LOCATION).filter(|_| status.is_redirection())?;
         Some(self.site.redirect(&sent.url, location.to_str().ok()?))
@@ -424,7 +420,7 @@ impl Caller {
 
 #[cfg(any(test, fuzzing))]
 impl Caller {
-    /// What an answer means that no network has brought.
+    /// Classifies a response that did not come over the network.
     pub(crate) fn judge_aloof<T>(
         &self,
         method: &'static str,
@@ -442,10 +438,10 @@ impl Caller {
     }
 }
 
-/// The proxy on the way to the portal at `address`, in words.
+/// Describes the proxy on the way to the portal at `address`.
 ///
 /// # Errors
-/// Names a variable of the environment that cannot be used, and what to do about it.
+/// Names the environment variable that is invalid, with a hint.
 pub fn proxy_to(address: &SecretUrl) -> Result<Option<String>, String> {
     let proxy = http_client::proxy_to(address.expose(), &Route::default().via)?;
     Ok(proxy.map(|proxy| proxy.to_string()))
@@ -464,14 +460,14 @@ async fn read_body(response: Response) -> Result<Vec<u8>, (Verdict, String)> {
     })
 }
 
-/// Where reading failed and what was expected there, without what was found: it may be somebody's chat,
-/// or the address we called.
+/// The position of a parse error and the expected element, but not the actual text, which may be part of a
+/// chat or the address of the call.
 fn position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     if text.starts_with("missing field") {
         return text;
     }
-    // Our own words come last, so nothing of what was found can stand behind them.
+    // The expected element is our own text and comes last, so nothing from the response can follow it.
     match text.rsplit_once(", expected ") {
         Some((_, expected)) if error.is_data() => format!("expected {expected}"),
         _ => format!("{:?} error at column {}", error.classify(), error.column()),

@@ -9,10 +9,10 @@ use crate::event::{OddEvents, Offset};
 use crate::foreign_text::shown;
 use crate::portal::class::{Class, Cure, Verdict};
 
-/// How much of a portal's own words goes into a message, in characters.
+/// The maximum length of the portal's own text in a message, in characters.
 const TEXT_MAX: usize = 300;
 
-/// Characters as HTML spells them; the last one's are no beginning of another.
+/// HTML entities. `&amp;` is the last, so that its replacement does not create another entity.
 const SPELLED: [(&str, &str); 7] = [
     ("&nbsp;", " "),
     ("&lt;", "<"),
@@ -23,21 +23,21 @@ const SPELLED: [(&str, &str); 7] = [
     ("&amp;", "&"),
 ];
 
-/// A call that brought no result. Shows the method, the reason and the HTTP status.
+/// A call without a result. Displays the method, the reason and the HTTP status.
 #[derive(Clone, Debug)]
 pub struct CallError {
     /// What to do next.
     pub class: Class,
-    /// How long the portal asked us to stay away, if it did.
+    /// How long the portal asked us to wait, if it did.
     pub wait: Option<Duration>,
     /// How soon the first slow probe looks whether it has healed.
     pub probe: Duration,
-    /// What a person can do; empty when nobody needs to.
+    /// The hint for the operator; empty if no action is required.
     pub cure: Cow<'static, str>,
-    /// Fewer events in an answer may help: the portal was reached, and something became of its answer.
+    /// True if fewer events in a response may help, because the portal was reached but its response failed.
     pub may_be_size: bool,
     method: &'static str,
-    // Boxed, so that every result of a call stays small.
+    // Boxed to keep every result of a call small.
     details: Box<Details>,
 }
 
@@ -51,7 +51,7 @@ struct Details {
 }
 
 impl CallError {
-    /// A refusal of `method` by `verdict`, with the cure for a webhook.
+    /// A refusal of `method` by `verdict`, with the hint for a webhook.
     pub(crate) fn new(method: &'static str, verdict: Verdict, reason: impl Into<String>) -> Self {
         let Verdict { class, probe, cure: Cure { webhook, .. } } = verdict;
         let details = Details {
@@ -65,7 +65,7 @@ impl CallError {
         Self { class, wait: None, probe, cure, may_be_size: false, method, details: Box::new(details) }
     }
 
-    /// Something that only a person can put right, found out by ourselves while doing `method`.
+    /// An error that only the operator can fix, found by the relay itself during `method`.
     pub fn operator(
         method: &'static str,
         reason: impl Into<String>,
@@ -76,7 +76,7 @@ impl CallError {
         Self { cure: cure.into(), ..error }
     }
 
-    /// Events that cannot be read stand in the way, in the answer to a poll from `offset` on.
+    /// Unreadable events block the queue, in the response to a poll from `offset` on.
     pub fn odd(method: &'static str, odd: &OddEvents, offset: Offset) -> Self {
         let OddEvents { count, reason, place, .. } = odd;
         let after = odd.last_good(offset);
@@ -101,7 +101,7 @@ impl CallError {
         Self { cure: cure.into(), ..error.with_evidence(evidence) }
     }
 
-    /// Something that passes by itself.
+    /// A temporary error.
     pub(crate) fn retry(method: &'static str, reason: impl Into<String>) -> Self {
         Self::new(method, Verdict::new(Class::Retry, Cure::NONE), reason)
     }
@@ -110,8 +110,8 @@ impl CallError {
         Self { cure: cure.into(), ..self }
     }
 
-    /// The same refusal, whose cure names the source that `grant` is the login of: another one that uses
-    /// it as well cannot log in.
+    /// The same refusal, with a hint that names the source `grant`. A source that only shares the login
+    /// cannot log in.
     pub(crate) fn naming_login(self, grant: &str) -> Self {
         let cure = self.cure.replace("login SOURCE", &format!("login {grant}"));
         Self { cure: cure.into(), ..self }
@@ -121,13 +121,13 @@ impl CallError {
         Self { wait, ..self }
     }
 
-    /// What helps to find the cause, and may differ each time.
+    /// Adds details that help to find the cause and may differ each time.
     pub(crate) fn with_evidence(mut self, evidence: String) -> Self {
         self.details.evidence = evidence;
         self
     }
 
-    /// See [`CallError::may_be_size`].
+    /// Sets [`CallError::may_be_size`].
     pub(crate) fn blaming_size(self) -> Self {
         Self { may_be_size: true, ..self }
     }
@@ -142,43 +142,43 @@ impl CallError {
         self
     }
 
-    /// The same refusal where it is known better what a person can do.
+    /// The same refusal with a more precise hint.
     #[must_use]
     pub fn advising(self, cure: impl Into<Cow<'static, str>>) -> Self {
         Self { cure: cure.into(), ..self }
     }
 
-    /// What a person can do, with the name of the `source` put in.
+    /// The hint for the operator, with the name of the `source` filled in.
     pub fn cure_for(&self, source: &str) -> String {
         self.cure.replace("SOURCE", source)
     }
 
-    /// Whether it is our own finding, and nobody was asked.
+    /// True if the relay found the error itself, without a request.
     pub fn is_ours(&self) -> bool {
         self.details.is_ours
     }
 
-    /// The error code as the server sent it, if it sent one.
+    /// The error code from the server, if it sent one.
     pub fn code(&self) -> Option<&str> {
         self.details.code.as_deref()
     }
 
-    /// Whether the server refused the call and said why, by a code of its own.
+    /// True if the server refused the call with an error code of its own choice.
     pub fn is_refusal(&self) -> bool {
         self.code().is_some_and(|code| !is_nameless(code))
     }
 
-    /// What happened, without what may differ from one time to the next.
+    /// The error without the details that may differ each time.
     pub fn gist(&self) -> String {
         format!("`{}`: {}", self.method, self.details.reason)
     }
 
-    /// What was called.
+    /// The method that was called.
     pub(crate) fn method(&self) -> &'static str {
         self.method
     }
 
-    /// The access token that was refused, if the call carried one.
+    /// The access token that was refused, if the call had one.
     pub(crate) fn spent(&self) -> Option<&SecretText> {
         self.details.spent.as_ref()
     }
@@ -196,26 +196,27 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
-/// A refusal as one sentence; both texts are presentable.
+/// Formats a refusal as one sentence. Both texts must be safe to show.
 pub(crate) fn spell(code: &str, status: u16, description: &str) -> String {
     let code = if is_nameless(code) { "an error without a code" } else { code };
     let separator = if description.is_empty() { "" } else { ": " };
     format!("{code} (HTTP {status}){separator}{description}")
 }
 
-/// Whether an `error` key holds nothing that names an error.
+/// True if the content of an `error` key names no error.
 fn is_nameless(code: &str) -> bool {
     matches!(code, "" | "null" | "false" | "true" | "[]" | "{}")
 }
 
-/// Foreign text made fit for a log line: no secret, no control characters, no mark-up, no novel.
+/// Makes text from other systems safe for a log line: no secrets, no control characters, no markup, limited
+/// length.
 pub(crate) fn presentable<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     let text = shown(&without_markup(text), secrets, usize::MAX);
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     words.chars().take(TEXT_MAX).collect()
 }
 
-/// `text` with a space for each HTML tag, and with the characters that HTML spells.
+/// Replaces each HTML tag in `text` with a space, and decodes HTML entities.
 fn without_markup(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -274,7 +275,7 @@ mod tests {
             let [code, description] = [code, description].map(|text| presentable(text, secrets));
             assert_eq!(spell(&code, 400, &description), expected);
         }
-        // What mark-up hides is found, and what it tears apart is not put together.
+        // Secrets are found inside markup, but text is not joined across a tag.
         assert_eq!(presentable("a&amp;b s3c<b>r3t", ["a&b"]), "*** s3c r3t");
     }
 }

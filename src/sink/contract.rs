@@ -7,18 +7,18 @@ use async_trait::async_trait;
 
 use crate::event::{Event, Queue};
 
-/// Before a receiver's own words in a reason.
+/// The text before the receiver's own words in a reason.
 pub const QUOTATION: &str = ", \"";
 
-/// `reason` without the receiver's own words, which may be others each time for the same cause.
+/// `reason` without the receiver's own words, which may differ each time for the same cause.
 pub fn cause(reason: &str) -> &str {
     reason.split_once(QUOTATION).map_or(reason, |(cause, _)| cause)
 }
 
-/// Why an attempt did not deliver. Matched on by the lane.
+/// The reason why an attempt did not deliver. The lane matches on it.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverError {
-    /// It may well work in a moment: try again with a growing delay.
+    /// A temporary error: retry with backoff.
     #[error("{reason}")]
     Transient {
         /// What happened, without secrets.
@@ -26,19 +26,19 @@ pub enum DeliverError {
         /// How long the destination asked us to stay away, if it did.
         wait: Option<Duration>,
     },
-    /// It will never take the first of the events, whatever we do: one for the dead letters.
+    /// The destination will never accept the first of the events: it becomes a dead letter.
     #[error("{reason}")]
     Rejected {
         /// What happened, without secrets.
         reason: String,
-        /// The status of its answer, if it gave one.
+        /// The status of the response, if there was one.
         status: Option<u16>,
-        /// The beginning of its answer, without secrets.
+        /// The start of the response, without secrets.
         answer: String,
-        /// It asked not to be sent this event again: one attempt was enough.
+        /// The destination asked not to receive this event again, so there is no second attempt.
         is_final: bool,
     },
-    /// A person must act: keep the event, try again slowly.
+    /// The operator must act: keep the event, and retry slowly.
     #[error("{reason}")]
     Held {
         /// What happened and what to do, without secrets.
@@ -46,15 +46,15 @@ pub enum DeliverError {
         /// How long the destination asked us to stay away, if it did.
         wait: Option<Duration>,
     },
-    /// It wants nothing more: no attempt until a person says otherwise.
+    /// The destination wants no more events: wait until the operator resumes it.
     #[error("{reason}")]
     Paused {
         /// What happened, without secrets.
         reason: String,
-        /// It said so while it took the events: they are settled.
+        /// True if the destination accepted the events in the same response, so they are settled.
         is_delivered: bool,
     },
-    /// The destination is gone for the rest of this process: end it.
+    /// The destination is gone for the rest of this process: end the process.
     #[error("{reason}")]
     Closed {
         /// What happened.
@@ -62,13 +62,13 @@ pub enum DeliverError {
     },
 }
 
-/// What a sink wants to be told again at the next start: kept with the checkpoint of the lane, in the same commit as
-/// the events of the attempt that returned it. Only the sink knows what the text means.
+/// A text that a sink needs after a restart. It is stored with the checkpoint of the lane, in the same commit
+/// as the events of the attempt that returned it. Only the sink knows its meaning.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mark(String);
 
 impl Mark {
-    /// The mark that reads `text`.
+    /// A mark with this text.
     pub fn new(text: String) -> Self {
         Self(text)
     }
@@ -79,11 +79,11 @@ impl Mark {
     }
 }
 
-/// A destination. An attempt takes all of its events or fails; a failed one may be repeated with the
-/// same events, and then takes up where it broke off as far as the destination allows.
+/// A destination. An attempt takes all of its events or fails. A failed attempt may be repeated with the same
+/// events, and then continues where it stopped if the destination supports that.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// The most events that one attempt takes.
+    /// The maximum number of events in one attempt.
     fn attempt_max(&self) -> usize;
 
     /// The most bytes of payload that one attempt takes, unless a single event is larger.
@@ -91,12 +91,13 @@ pub trait Sink: Send + Sync {
         u64::MAX
     }
 
-    /// Delivers `events`, in order: when this returns `Ok`, the destination holds them for good. They are of one queue.
-    /// `None` says that there is nothing to record: the lane keeps the mark that it has, if any.
+    /// Delivers `events` in order; they are all from one queue. `Ok` means that the destination has stored
+    /// them permanently. `None` means that there is nothing to record, and the lane keeps its mark, if any.
     async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError>;
 
-    /// Prepares for events of `queue` that may be here already, because a crash came before their commit. A lane calls
-    /// it once, before its first attempt, with the mark of its last durable commit; `None` when there is none on
-    /// record. Does not block. Without this call every event is delivered, whether it is here already or not.
+    /// Prepares for events of `queue` that may already be stored, because of a crash before their commit. A
+    /// lane calls it once, before its first attempt, with the mark of its last durable commit, or `None` if
+    /// there is no such mark. Does not block. Without this call, every event is delivered, even if it is
+    /// already stored.
     fn resume(&self, _queue: &Arc<Queue>, _mark: Option<&str>) {}
 }

@@ -19,11 +19,11 @@ use crate::sink::file::sink;
 pub use contract::{DeliverError, Mark, Sink, cause};
 pub use reach::{cautions, proxy_to, reach};
 
-/// Makes the sink that `config` describes. Touches nothing yet: that is the first attempt's business,
-/// so that a missing disk or receiver delays deliveries and never the start.
+/// Builds the sink that `config` describes. It accesses no file or network before the first attempt, so a
+/// missing disk or receiver delays deliveries but never the start.
 ///
 /// # Errors
-/// A text that says why TLS cannot be set up.
+/// Describes why TLS cannot be set up.
 pub fn build(config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, String> {
     Ok(match &config.target {
         TargetConfig::Stdout(stdout) => Arc::new(stdout::StdoutSink::new(*stdout)),

@@ -94,7 +94,7 @@ impl FromStr for CompressConfig {
     }
 }
 
-/// A source's `kind`, before the keys that belong to it.
+/// A source's `kind`, without the keys that belong to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SourceKind {
     User,
@@ -143,7 +143,7 @@ pub(crate) enum SinkType {
 }
 
 impl SinkType {
-    /// Every type there is.
+    /// Every sink type.
     pub(crate) const ALL: [Self; 3] = [Self::Stdout, Self::File, Self::Webhook];
 }
 

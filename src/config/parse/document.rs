@@ -31,7 +31,7 @@ impl Source for Layer {
     }
 }
 
-/// The bytes of a file within the limit of 1 MiB.
+/// Reads a file of at most 1 MiB.
 pub(crate) fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(file)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
@@ -41,7 +41,7 @@ pub(crate) fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Parses the bytes of `file`. Keys at the top that cannot be ours are noted and left out.
+/// Parses the bytes of `file`. Top-level keys with an invalid name are reported and skipped.
 pub(crate) fn parse(file: &Path, bytes: &[u8], findings: &Findings) -> Result<Layer, ConfigError> {
     let lines = Lines::of(bytes);
     let syntax = |offset: usize, message: &str| syntax::error(file, bytes, offset, message);
@@ -53,7 +53,7 @@ pub(crate) fn parse(file: &Path, bytes: &[u8], findings: &Findings) -> Result<La
     Ok(Layer(table))
 }
 
-/// `config` takes a key at the top for a path (`a.b[7]`), so only bare ones may reach it.
+/// Accepts only bare top-level keys, because `config` parses such a key as a path (`a.b[7]`).
 fn is_bare(key: &str, findings: &Findings) -> bool {
     let is_bare = shown::is_bare(key);
     if !is_bare {

@@ -8,10 +8,11 @@ use crate::config::parse::findings::Findings;
 use crate::config::parse::variable::PREFIX;
 use crate::config::parse::variable_names::{is_of_kubernetes, respelled};
 
-/// In bytes; every real name is shorter, and `config` would nest a table for each part of it.
+/// The longest variable name, in bytes. Real names are shorter, and `config` would nest a table for each part
+/// of a longer one.
 const LONGEST_NAME: usize = 256;
 
-/// What was found in the environment.
+/// The relevant part of the environment.
 #[derive(Default, Debug)]
 pub(crate) struct Environment {
     variables: HashMap<String, String>,
@@ -21,7 +22,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Takes the environment of this process.
+    /// Captures the environment of this process.
     #[expect(clippy::disallowed_methods, reason = "the environment is read here, and nowhere else")]
     pub(crate) fn of_process() -> Self {
         let mut environment = Self {
@@ -38,7 +39,7 @@ impl Environment {
         environment
     }
 
-    /// Adds one variable, if it is ours; `None` stands for a value that is not UTF-8.
+    /// Adds a variable if it has the prefix; `None` stands for a value that is not UTF-8.
     pub(crate) fn add(&mut self, name: &str, value: Option<String>) {
         if !name.starts_with(PREFIX) || is_of_kubernetes(name) {
             return;
@@ -49,13 +50,13 @@ impl Environment {
         }
     }
 
-    /// Whether any source is given here, so that a file is not needed.
+    /// True if a source is defined here, so that no file is needed.
     pub(crate) fn defines_sources(&self) -> bool {
         let is_source = |name: &str| name.to_ascii_uppercase().starts_with("B24RELAY_SOURCES__");
         self.variables.iter().any(|(name, value)| is_source(name) && !value.is_empty())
     }
 
-    /// Variables with an `_` too few or too many, each with what was meant, in the order of their names.
+    /// Variables with a missing or an extra `_`, each with the correct spelling, in the order of their names.
     pub(crate) fn misspelled(&self) -> Vec<(String, String)> {
         let given = self.variables.iter().filter(|(_, value)| !value.is_empty());
         let mut found: Vec<_> =
@@ -64,7 +65,7 @@ impl Environment {
         found
     }
 
-    /// The layer to merge; values stay texts. Variables that cannot be used are noted.
+    /// The layer to merge; values stay text. Unusable variables are reported.
     pub(crate) fn layer(&self, findings: &Findings) -> config::Environment {
         for name in &self.unusable {
             let name = crate::config::parse::shown::escaped(name);
@@ -81,7 +82,7 @@ impl Environment {
     }
 }
 
-/// Refuses a path that a shell would have expanded; nothing does that to a path in a configuration.
+/// Refuses a path with shell shorthand such as `~`, because paths in a configuration are not expanded.
 pub(crate) fn refuse_shorthand(path: &str) -> Result<(), String> {
     let home = home();
     let rest = ["~", "$HOME", "${HOME}"].iter().find_map(|short| path.strip_prefix(short));
@@ -105,7 +106,7 @@ fn home() -> Option<PathBuf> {
     std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }
 
-/// Whether `config` takes the name as a short path of keys, without an index.
+/// True if `config` parses the name as a short path of keys, without an index.
 fn is_plain(name: &str) -> bool {
     name.len() <= LONGEST_NAME
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')

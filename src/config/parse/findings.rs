@@ -8,7 +8,7 @@ use config::{Value, ValueKind};
 use crate::config::error::Violation;
 use crate::config::parse::variable;
 
-/// What reading brought to light, shared by all tables of one tree.
+/// The findings of reading, shared by all tables of one tree.
 #[derive(Default, Debug)]
 pub(crate) struct Findings {
     violations: RefCell<Vec<Violation>>,
@@ -17,13 +17,13 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Notes that the value at `key` breaks a rule.
+    /// Reports that the value at `key` breaks a rule.
     pub(crate) fn report(&self, key: impl Into<String>, text: impl Into<String>) {
         let violation = self.at(key.into(), text.into());
         self.violations.borrow_mut().push(violation);
     }
 
-    /// Notes what the operator should know about `key`, which breaks no rule.
+    /// Adds a notice about `key`, which breaks no rule.
     pub(crate) fn notice(&self, key: impl Into<String>, text: impl Into<String>) {
         let notice = self.at(key.into(), text.into());
         self.notices.borrow_mut().push(notice);
@@ -44,7 +44,7 @@ impl Findings {
         self.notices.take().iter().map(ToString::to_string).collect()
     }
 
-    /// Every key that was asked for, given or not.
+    /// Every key that was requested, given or not.
     #[cfg(test)]
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.borrow().keys().cloned().collect()
@@ -61,7 +61,8 @@ impl Findings {
     }
 }
 
-/// Where the value at `path` comes from.
+/// The place of a value. A table that consists only of variables has no place, so the place of its first key
+/// that has one is used.
 pub(crate) fn place(path: &str, value: &Value) -> Option<String> {
     match (value.origin(), &value.kind) {
         (Some(variable::ORIGIN), _) => Some(format!("set by `{}`", variable::variable(path))),

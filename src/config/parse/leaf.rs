@@ -26,7 +26,7 @@ pub(crate) fn text(value: &Value) -> Result<String, String> {
     }
 }
 
-/// One word, never shown: the secret that goes with it is easily put in its place.
+/// One word. It is never shown, because its secret is easily put in its place.
 pub(crate) fn word(value: &Value) -> Result<String, String> {
     let text = secret(value)?;
     let text = secret_line::of_value(&text);
@@ -35,7 +35,7 @@ pub(crate) fn word(value: &Value) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A text that is not empty and never shown.
+/// A text that is not empty and is never shown.
 pub(crate) fn secret(value: &Value) -> Result<String, String> {
     match &value.kind {
         ValueKind::String(text) if !text.is_empty() => Ok(text.clone()),
@@ -55,7 +55,7 @@ pub(crate) fn path(value: &Value) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
-/// One of the words that `T` knows.
+/// One of the words that `T` accepts.
 pub(crate) fn choice<T: FromStr<Err = &'static str>>(value: &Value) -> Result<T, String> {
     match &value.kind {
         ValueKind::String(text) => text.parse().map_err(|rule: &str| {
@@ -66,7 +66,7 @@ pub(crate) fn choice<T: FromStr<Err = &'static str>>(value: &Value) -> Result<T,
     }
 }
 
-/// What others call what a word of ours means.
+/// Words from other programs, with the word that the relay uses for the same thing.
 const SYNONYMS: [(&str, &str); 16] = [
     ("http", "webhook"),
     ("https", "webhook"),
@@ -86,7 +86,7 @@ const SYNONYMS: [(&str, &str); 16] = [
     ("latest", "now"),
 ];
 
-/// The word of those in backticks of `rule` that was meant by `text`.
+/// Finds the word in the backticks of `rule` that `text` probably means.
 fn meant<'r>(text: &str, rule: &'r str) -> Option<&'r str> {
     let words: Vec<&str> = rule.split('`').skip(1).step_by(2).collect();
     let text = text.trim().to_lowercase();
@@ -104,7 +104,7 @@ pub(crate) fn boolean(value: &Value) -> Result<bool, String> {
     .ok_or_else(|| format!("must be `true` or `false`, not {}", shown::value(value)))
 }
 
-/// A whole number within `range`.
+/// An integer within `range`.
 pub(crate) fn integer<T>(range: RangeInclusive<T>) -> impl FnOnce(&Value) -> Result<T, String>
 where
     T: TryFrom<i64> + FromStr + PartialOrd + fmt::Display,
@@ -127,8 +127,8 @@ where
     }
 }
 
-/// A number above 0, with which the portal tells its objects apart. A text is not repeated: the secret
-/// that goes with the number is easily put in its place.
+/// A positive number that identifies an object at the portal. If it is a text, the error does not repeat it,
+/// because the secret that belongs to the number is easily put in its place.
 pub(crate) fn id(value: &Value) -> Result<u64, String> {
     let shown = match &value.kind {
         ValueKind::String(text) if text.parse::<i64>().is_err() => shown::kind(value).to_owned(),
@@ -143,7 +143,7 @@ pub(crate) fn id(value: &Value) -> Result<u64, String> {
     .ok_or_else(|| format!("must be a whole number from 1 to {}, not {shown}", i64::MAX))
 }
 
-/// A number within `range`, whole or not.
+/// A number within `range`, with or without a fraction.
 pub(crate) fn number(range: RangeInclusive<f64>) -> impl FnOnce(&Value) -> Result<f64, String> {
     move |value| {
         match &value.kind {
@@ -187,7 +187,7 @@ fn bytes(text: &str) -> Option<u64> {
     digits.trim_end().parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// In the greatest unit that leaves no rest: `256MiB`.
+/// Formats a size in the largest unit that divides it exactly, such as `256MiB`.
 pub(crate) fn spelled_size(size: u64) -> String {
     let unit = UNITS.into_iter().find(|(_, unit)| size > 0 && size.is_multiple_of(*unit));
     unit.map_or_else(|| format!("{size}B"), |(name, unit)| format!("{}{name}", size / unit))
@@ -204,7 +204,7 @@ pub(crate) fn duration(min: Duration, max: Duration) -> impl FnOnce(&Value) -> R
     }
 }
 
-/// As people write it: `1m 30s`.
+/// Formats a duration for people, such as `1m 30s`.
 pub(crate) fn spelled(duration: Duration) -> String {
     const DAY: u64 = 24 * 3600;
     if duration.subsec_nanos() == 0 && duration.as_secs() > DAY && duration.as_secs().is_multiple_of(DAY) {
@@ -223,7 +223,7 @@ fn any_duration(value: &Value) -> Result<Duration, String> {
     if text.parse::<u32>().is_ok() {
         return Err(format!("{RULE}: write \"{text}s\" for {text} seconds"));
     }
-    // A day is 24 hours here, whatever the clocks do.
+    // A day is always 24 hours here, even when the clocks change.
     text.parse::<Span>()
         .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
         .ok()
@@ -231,7 +231,7 @@ fn any_duration(value: &Value) -> Result<Duration, String> {
         .ok_or_else(|| format!("{RULE}, not {}", shown::value(value)))
 }
 
-/// A list of texts, none empty and at least one; a single text is split at commas.
+/// A list with at least one text and without empty ones. A single text is split at commas.
 pub(crate) fn list(value: &Value) -> Result<Vec<String>, String> {
     let items = match &value.kind {
         ValueKind::Array(items) => items.iter().map(text).collect::<Result<Vec<_>, _>>(),
@@ -249,7 +249,7 @@ pub(crate) fn list(value: &Value) -> Result<Vec<String>, String> {
     Ok(items)
 }
 
-/// Permission bits as an octal text such as `"0640"`.
+/// Permission bits, given as an octal text such as `"0640"`.
 pub(crate) fn file_mode(value: &Value) -> Result<u32, String> {
     const RULE: &str = "must be permission bits as an octal text, such as \"0640\"";
     let text = match &value.kind {

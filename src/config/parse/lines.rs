@@ -5,7 +5,7 @@ use std::ops::Range;
 use config::{Map, Value, ValueKind};
 use toml::de::{DeInteger, DeTable, DeValue};
 
-/// Where each line starts.
+/// The offset at which each line starts.
 pub(crate) struct Lines(Vec<usize>);
 
 impl Lines {
@@ -14,13 +14,13 @@ impl Lines {
         Self(std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect())
     }
 
-    /// The bytes of a line, which is counted from 1.
+    /// The bytes of a line. Lines count from 1.
     pub(crate) fn text<'b>(&self, bytes: &'b [u8], line: usize) -> &'b [u8] {
         let end = self.0.get(line).copied().unwrap_or(bytes.len());
         &bytes[self.0[line - 1]..end]
     }
 
-    /// Line and column of `offset`, counted from 1, the column in characters.
+    /// Line and column of `offset`. Both count from 1, and the column counts characters.
     pub(crate) fn position(&self, bytes: &[u8], offset: usize) -> (usize, usize) {
         let line = self.0.partition_point(|start| *start <= offset);
         let start = self.0[line - 1];
@@ -55,7 +55,7 @@ impl Lines {
     }
 }
 
-/// What does not fit into 64 bits is no number of ours, and no key takes it.
+/// An integer that does not fit into 64 bits. No key accepts it.
 fn number(integer: &DeInteger<'_>) -> ValueKind {
     i64::from_str_radix(integer.as_str(), integer.radix()).map_or(ValueKind::I128(i128::MAX), ValueKind::I64)
 }

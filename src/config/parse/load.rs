@@ -16,16 +16,16 @@ use crate::config::parse::read;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::{Config, LogFormat, LogLevel};
 
-/// Where the file is looked for when no flag names one, in this order.
+/// The paths that are tried if no flag names a file, in this order.
 const PLACES: [&str; 2] = ["./b24relay.toml", "/etc/b24relay/b24relay.toml"];
 
-/// A folder with this bit lets nobody replace the files of others.
+/// In a directory with this bit, only the owner of a file can replace it.
 const STICKY: u32 = 0o1000;
 
-/// What flags say; they win over everything.
+/// The values from flags; they override all others.
 #[derive(Clone, Default, Debug)]
 pub struct Overrides {
-    /// `--config`: the file to load, which must be there.
+    /// `--config`: the file to load, which must exist.
     pub config: Option<PathBuf>,
     /// The state file.
     pub state: Option<PathBuf>,
@@ -35,32 +35,32 @@ pub struct Overrides {
     pub log_format: Option<LogFormat>,
 }
 
-/// A configuration and where it comes from.
+/// A configuration and its origin.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What the relay needs to run.
+    /// Everything that the relay needs to run.
     pub config: Config,
     /// The file it was read from; without one, all of it comes from the environment and flags.
     pub file: Option<PathBuf>,
-    /// The files that hold secrets; the configuration is among them if it does.
+    /// The files that hold secrets, including the configuration file if it does.
     pub secret_files: Vec<PathBuf>,
-    /// What the operator should change although it still works, such as deprecated keys; one line each.
+    /// Advice on things that still work but should change, such as deprecated keys; one line each.
     pub notices: Vec<String>,
 }
 
 /// Loads the configuration of this process.
 ///
 /// # Errors
-/// When there is no usable file, or any rule is broken: then all broken rules are in the error.
+/// If there is no usable file, or if any rule is broken. The error then lists all violations.
 pub fn load(overrides: &Overrides) -> Result<Loaded, ConfigError> {
     load_from(&PLACES.map(PathBuf::from), &Environment::of_process(), overrides)
 }
 
-/// Where the state file is, whatever else the configuration says, right or wrong: who looks at a daemon that runs
-/// needs no more of it, and no right to read its secrets.
+/// Finds the path of the state file and ignores all other keys, even invalid ones. A command that only
+/// inspects a running daemon needs no more, and may have no permission to read its secrets.
 ///
 /// # Errors
-/// When there is no usable file, or `state` itself is not right.
+/// If there is no usable file, or if `state` itself is invalid.
 pub fn state_path(overrides: &Overrides) -> Result<PathBuf, ConfigError> {
     let (environment, findings) = (Environment::of_process(), Findings::default());
     let file = find(&PLACES.map(PathBuf::from), &environment, overrides)?;
@@ -78,7 +78,7 @@ pub fn state_path(overrides: &Overrides) -> Result<PathBuf, ConfigError> {
     Err(ConfigError::Invalid { file: file.map(|(file, _)| file), violations })
 }
 
-/// As [`load`], with the places to look at and the environment given.
+/// Like [`load`], with explicit paths and an explicit environment.
 pub(crate) fn load_from(
     places: &[PathBuf],
     environment: &Environment,
@@ -93,7 +93,7 @@ pub(crate) fn load_from(
     validate(file.map(|(file, _)| file), document, environment, overrides, findings)
 }
 
-/// What all layers say together: a configuration, or every rule that they break, `findings` included.
+/// Builds the configuration from all layers, or returns every violation, including those in `findings`.
 pub(crate) fn validate(
     file: Option<PathBuf>,
     document: Layer,
@@ -115,7 +115,7 @@ pub(crate) fn validate(
     }
 }
 
-/// The file and its bytes; `None` when there is none and none is needed.
+/// The file and its bytes; `None` if there is no file and none is needed.
 fn find(
     places: &[PathBuf],
     environment: &Environment,
@@ -140,7 +140,7 @@ fn find(
     Err(ConfigError::NoFile { looked_at: places.to_vec(), misspelled: environment.misspelled() })
 }
 
-/// Refuses to let root use a file of the working directory that another user may have put there.
+/// Refuses to let root load a file from the working directory that another user may have put there.
 fn refuse_planted(place: &Path) -> Result<(), ConfigError> {
     if place.is_absolute() || !geteuid().is_root() {
         return Ok(());
@@ -153,7 +153,7 @@ fn refuse_planted(place: &Path) -> Result<(), ConfigError> {
     }
 }
 
-/// How another user than root may have put `file` there, if that is possible.
+/// Explains how a user other than root may have put `file` there, if that is possible.
 fn planted(file: &Path) -> io::Result<Option<String>> {
     let link = file.symlink_metadata()?;
     let (target, folder) = (file.metadata()?, file.parent().unwrap_or(file).metadata()?);
@@ -180,15 +180,15 @@ fn unreadable(file: &Path, error: &std::io::Error) -> ConfigError {
     ConfigError::Unreadable { file: file.to_owned(), reason: error.to_string() }
 }
 
-/// Later layers win, key by key. The defaults are no layer: most belong to tables that the operator
-/// names, so the reader puts them in where a key is not given.
+/// Merges the layers; later layers override earlier ones key by key. The defaults are not a layer: most of
+/// them belong to tables that the operator names, so the reader fills them in for missing keys.
 fn merge(document: Layer, environment: &Environment, overrides: &Overrides, findings: &Findings) -> Value {
     let merged = config::Config::builder()
         .add_source(document)
         .add_source(environment.layer(findings))
         .add_source(flags(overrides, findings))
         .build();
-    // The cause is not shown: it may repeat a value.
+    // The cause is not shown, because it may contain a value.
     merged.map_or_else(
         |_| {
             findings.report("configuration", "could not merge file, environment and flags");

@@ -21,22 +21,22 @@ const STATE: &str = "/var/lib/b24relay/b24relay.db";
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 const LONGEST_GRACE: Duration = Duration::from_secs(10 * 60);
 
-/// Each one is a task, a connection and a share of the portal's rate budget.
+/// Each source is a task, a connection and a part of the portal's rate limit.
 const MOST_SOURCES: usize = 256;
 /// Each source has a lane to each sink.
 const MOST_SINKS: usize = 64;
-/// There are no more portals than sources.
+/// There cannot be more portals than sources.
 const MOST_PORTALS: usize = MOST_SOURCES;
 
-/// The configuration in `tree`. What is wrong is noted in `findings`; with nothing noted there,
-/// the outcome is complete.
+/// Reads the configuration in `tree` and reports violations to `findings`. Without violations, the result is
+/// complete.
 pub(crate) fn read(tree: Value, files: &SecretFiles, findings: &Findings) -> Option<Config> {
     let draft = Table::read_root(tree, findings, |root| read_draft(root, files));
     crosscheck::check(&draft.state, &draft.sources, &draft.sinks, &draft.portals, findings);
     draft.complete()
 }
 
-/// `state` alone in `tree`; all else is noted as unknown.
+/// Reads only `state` from `tree`; reports all other keys as unknown.
 pub(crate) fn state(tree: Value, findings: &Findings) -> PathBuf {
     Table::read_root(tree, findings, read_state)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use config::{Value, ValueKind};
 
-/// The value in backticks, or what it is when it has no short form.
+/// The value in backticks, or its type if it has no short form.
 pub(crate) fn value(value: &Value) -> String {
     match &value.kind {
         ValueKind::String(string) => text(string),
@@ -15,7 +15,7 @@ pub(crate) fn value(value: &Value) -> String {
     }
 }
 
-/// A text in backticks, on one line and not too long; a URL is not repeated, it may hold a secret.
+/// A text in backticks, on one line and not too long. A URL is not repeated, because it may hold a secret.
 pub(crate) fn text(text: &str) -> String {
     if is_like_url(text) { "a URL".to_owned() } else { format!("`{}`", escaped(text)) }
 }
@@ -39,12 +39,12 @@ pub(crate) fn paths(paths: &[PathBuf]) -> String {
     paths.join(", ")
 }
 
-/// Whether a text is a URL, or a webhook's address that lost its scheme.
+/// True if a text is a URL, or a webhook's address without its scheme.
 pub(crate) fn is_like_url(text: &str) -> bool {
     text.contains("://") || text.contains("/rest/")
 }
 
-/// What sort of value it is.
+/// The type of a value.
 pub(crate) fn kind(value: &Value) -> &'static str {
     match &value.kind {
         ValueKind::Nil => "a date",
@@ -57,17 +57,17 @@ pub(crate) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A key as it stands in a path of keys: in quotes where TOML wants them.
+/// A key inside a path of keys, quoted if TOML requires it.
 pub(crate) fn key(name: &str) -> String {
     if is_bare(name) {
         return name.to_owned();
     }
-    // Quoted keys are for hosts. With more of a URL than that in it, a secret may be in it as well.
+    // Quoted keys are for hosts. A key with more of a URL may contain a secret.
     let shown = if name.contains(['/', '@', '?']) { "***".to_owned() } else { escaped(name) };
     format!("\"{}\"", shown.replace('"', "\\\""))
 }
 
-/// Whether TOML takes the key without quotes.
+/// True if TOML accepts the key without quotes.
 pub(crate) fn is_bare(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }

@@ -7,8 +7,8 @@ use crate::config::error::ConfigError;
 use crate::config::parse::lines::Lines;
 use crate::config::secrets::secret_file::is_utf16;
 
-/// Keys whose values are never secret; a line of any other key is not shown. None of them is the end of a key that
-/// holds a secret: a line that was cut in two must not pass for one of these.
+/// Keys whose values are never secret; lines with other keys are not shown. None of them is the end of a
+/// secret key's name, because a line that was split in two must not be mistaken for one of these.
 const HARMLESS_KEYS: [&str; 49] = [
     "batch",
     "bot_id",
@@ -61,7 +61,7 @@ const HARMLESS_KEYS: [&str; 49] = [
     "hold",
 ];
 
-/// Keys that may be named, though not their values.
+/// Keys whose names may be shown, but not their values.
 const SECRET_KEYS: [&str; 24] = [
     "auth",
     "bot_token",
@@ -89,19 +89,19 @@ const SECRET_KEYS: [&str; 24] = [
     "webhook_url_file",
 ];
 
-/// What makes a line suspect, whatever its key.
+/// Words that make a line suspect, whatever its key is.
 const SUSPECT: [&str; 15] = [
     "secret", "token", "passw", "url", "proxy", "auth", "header", "key", "code", "client", "cred", "://",
     "/rest/", "whsec", "whsk",
 ];
 
-/// As many letters and digits in a row, with both among them, may be a secret.
+/// A run of at least this many letters and digits, with both among them, may be a secret.
 const SECRET_MIN: usize = 10;
 
-/// More than that is not shown of a line.
+/// At most this many characters of a line are shown.
 const SHOWN_MAX: usize = 120;
 
-/// The error at byte `offset` of `file`, of which the parser says `message`.
+/// The error at byte `offset` of `file`, with the parser's `message`.
 pub(crate) fn error(file: &Path, bytes: &[u8], offset: usize, message: &str) -> ConfigError {
     let lines = Lines::of(bytes);
     let (line, column) = lines.position(bytes, offset);
@@ -116,17 +116,17 @@ pub(crate) fn error(file: &Path, bytes: &[u8], offset: usize, message: &str) -> 
     ConfigError::Syntax { file: file.to_owned(), line, column, message, excerpt }
 }
 
-/// The line, and a caret below the place.
+/// The line, with a caret below the position.
 fn excerpt(text: &str, line: usize, column: usize) -> String {
     let text = without_comment(text);
     let number = line.to_string();
     let column = column.min(text.chars().count() + 1);
-    // A tab stays one, so that the caret is below its place.
+    // A tab stays a tab, so that the caret is in the right column.
     let indent: String = text.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     format!("{number} | {text}\n{} | {indent}^", " ".repeat(number.len()))
 }
 
-/// Words for what people write most often, in the place of the parser's.
+/// A clearer message than the parser's for the most common mistakes.
 fn hint(text: &str, column: usize, message: &str) -> Option<String> {
     let at = text.char_indices().nth(column - 1).map_or(text.len(), |(at, _)| at);
     let is_typographic = |c: char| matches!(c, '\u{2018}'..='\u{201f}' | '\u{ab}' | '\u{bb}');
@@ -159,7 +159,8 @@ fn hint(text: &str, column: usize, message: &str) -> Option<String> {
     None
 }
 
-/// The value on the line that has the byte `at`, or begins there: from behind the `=`, `[` or comma before it.
+/// The value on the line that contains or begins at byte `at`. It starts after the preceding `=`, `[` or
+/// comma.
 fn value_at(text: &str, at: usize) -> Option<&str> {
     let open = text[..at].rfind(['=', ',', '[', '{'])?;
     let value = text[open + 1..].trim_start();
@@ -171,7 +172,7 @@ fn value_at(text: &str, at: usize) -> Option<&str> {
     Some(value[..end].trim_end())
 }
 
-/// Names the key that is there twice, and where it was first; of any other error what the parser says.
+/// For a duplicate key, names the key and its first line. For any other error, returns the parser's message.
 fn first_of_key(bytes: &[u8], lines: &Lines, line: usize, column: usize, message: &str) -> String {
     if message != "duplicate key" {
         return message.to_owned();
@@ -202,7 +203,7 @@ fn first_of_key(bytes: &[u8], lines: &Lines, line: usize, column: usize, message
     }
 }
 
-/// Whether nothing on the line can be a secret. Rather one line too few than one too many.
+/// True if nothing on the line can be a secret. In doubt, the line is not shown.
 fn is_harmless(text: &str) -> bool {
     let text = without_comment(text);
     let is_of_key = match text.split_once('=') {
@@ -227,7 +228,7 @@ fn is_like_secret(word: &str) -> bool {
         && word.contains(char::is_alphabetic)
 }
 
-/// What stands behind the first `#` may be anything.
+/// Removes the comment, because the text after the first `#` can be anything.
 fn without_comment(text: &str) -> &str {
     text.split('#').next().unwrap_or_default().trim_end()
 }

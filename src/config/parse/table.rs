@@ -21,7 +21,7 @@ pub(crate) struct Table<'f> {
 }
 
 impl Table<'_> {
-    /// Reads a whole tree: whatever `read` leaves behind is unknown.
+    /// Reads a whole tree. Keys that `read` does not take are unknown.
     pub(crate) fn read_root<T>(
         tree: Value,
         findings: &Findings,
@@ -30,7 +30,7 @@ impl Table<'_> {
         Table::open(String::new(), tree, findings, read)
     }
 
-    /// The value at `key`, or `None` when it is not given or not right; the latter is noted.
+    /// The value at `key`; `None` if it is missing or invalid. An invalid value is reported.
     pub(crate) fn take<T>(
         &mut self,
         key: &'static str,
@@ -43,7 +43,7 @@ impl Table<'_> {
         leaf(&value?).map_err(|text| self.findings.report(path, text)).ok()
     }
 
-    /// As [`Table::take`], but a key that is not given is noted too, with `way_out`.
+    /// Like [`Table::take`], but a missing key is reported too, with the hint `way_out`.
     pub(crate) fn require<T>(
         &mut self,
         key: &'static str,
@@ -58,14 +58,14 @@ impl Table<'_> {
         value
     }
 
-    /// Reads the table at `key`; one that is not given reads as empty.
+    /// Reads the table at `key`. A missing table reads as empty.
     pub(crate) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Table<'_>) -> T) -> T {
         self.known.push(key);
         let value = self.entries.remove(key).unwrap_or_else(empty);
         Table::open(self.path_of(key), value, self.findings, read)
     }
 
-    /// As [`Table::table`], but `None` when it is not given or no table; the latter is noted.
+    /// Like [`Table::table`], but `None` if it is missing or not a table. The latter is reported.
     pub(crate) fn given_table<T>(
         &mut self,
         key: &'static str,
@@ -76,7 +76,7 @@ impl Table<'_> {
         Table::open_table(self.path_of(key), value, self.findings, read)
     }
 
-    /// Reads every entry as a table of the operator's own naming, in the order of their names.
+    /// Reads every entry as a table whose name the operator chose, in the order of names.
     pub(crate) fn named<T>(&mut self, mut read: impl FnMut(&str, &mut Table<'_>) -> T) -> Vec<T> {
         let mut all = Vec::new();
         for (name, value) in std::mem::take(&mut self.entries) {
@@ -86,7 +86,8 @@ impl Table<'_> {
         all
     }
 
-    /// Every entry as a leaf of the operator's own naming, in the order of their names; what is wrong is noted.
+    /// Reads every entry as a value whose name the operator chose, in the order of names, and reports
+    /// violations.
     pub(crate) fn entries<T>(&mut self, mut leaf: impl FnMut(&str, &Value) -> Result<T, String>) -> Vec<T> {
         let mut all = Vec::new();
         for (name, value) in std::mem::take(&mut self.entries) {
@@ -97,7 +98,7 @@ impl Table<'_> {
         all
     }
 
-    /// Refuses `keys` where they are given, because of `reason`.
+    /// Refuses `keys` if they are given, because of `reason`.
     pub(crate) fn refuse(&mut self, keys: &[&str], reason: &str) {
         for key in keys {
             if let Some(value) = self.entries.remove(*key) {
@@ -108,32 +109,32 @@ impl Table<'_> {
         }
     }
 
-    /// Takes `keys` away unread.
+    /// Removes `keys` without reading them.
     pub(crate) fn skip(&mut self, keys: &[&str]) {
         self.entries.retain(|key, _| !keys.contains(&key.as_str()));
     }
 
-    /// Whether `key` is given and not yet taken.
+    /// True if `key` is given and not yet taken.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
-    /// How many entries are given and not yet taken.
+    /// The number of entries that are given and not yet taken.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Notes that `key` of this table breaks a rule.
+    /// Reports that `key` of this table breaks a rule.
     pub(crate) fn report(&self, key: &str, text: impl Into<String>) {
         self.findings.report(self.path_of(key), text);
     }
 
-    /// Notes what the operator should know about `key` of this table, which breaks no rule.
+    /// Adds a notice about `key` of this table, which breaks no rule.
     pub(crate) fn notice(&self, key: &str, text: impl Into<String>) {
         self.findings.notice(self.path_of(key), text);
     }
 
-    /// Notes that this table as a whole breaks a rule.
+    /// Reports that this table as a whole breaks a rule.
     pub(crate) fn report_self(&self, text: impl Into<String>) {
         self.findings.report(self.path.clone(), text);
     }
@@ -187,7 +188,7 @@ impl Table<'_> {
         format!("valid here: {}", known.join(", "))
     }
 
-    /// Where `key` of this table stands in the tree.
+    /// The full path of `key` of this table.
     pub(crate) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
@@ -197,7 +198,7 @@ fn did_you_mean(name: &str) -> String {
     format!("did you mean `{name}`?")
 }
 
-/// The candidate that `key` is most like, if any is like it.
+/// The candidate most similar to `key`, if any is similar enough.
 pub(crate) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     const CLOSE: f64 = 0.85;
     let likeness = |candidate: &str| strsim::jaro_winkler(&key.to_lowercase(), candidate);
@@ -205,7 +206,7 @@ pub(crate) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     (likeness(best) >= CLOSE).then_some(best)
 }
 
-/// The first variable that set something of a value, if any did.
+/// The first variable that set a part of a value, if any did.
 fn variable(path: &str, value: &Value) -> Option<String> {
     match (value.origin(), &value.kind) {
         (Some(variable::ORIGIN), _) => Some(variable::variable(path)),

@@ -3,10 +3,10 @@
 
 use crate::config::parse::variable::PREFIX;
 
-/// Tables of keys.
+/// The top-level tables.
 const TABLES: [&str; 7] = ["DEAD_LETTERS", "DELIVERY", "HTTP", "JOURNAL", "LOG", "MEMORY", "RETENTION"];
 
-/// The keys of a source, each part separated as in a variable. Parts that an operator names are left out.
+/// The keys of a source, with the separators of a variable. Names that the operator chooses are left out.
 const SOURCE_KEYS: [&str; 24] = [
     "ALLOW_HTTP",
     "BOT_ID",
@@ -28,14 +28,14 @@ const SOURCE_KEYS: [&str; 24] = [
     "WEBHOOK_URL",
     "WEBHOOK_URL_FILE",
     "WITH_USER_EVENTS",
-    // What they are easily taken for.
+    // Common mistakes for keys of a source.
     "TOKEN",
     "TOKEN_FILE",
     "URL",
     "URL_FILE",
 ];
 
-/// The same of a sink.
+/// The keys of a sink.
 const SINK_KEYS: [&str; 49] = [
     "ALLOW_HTTP",
     "AUTH__CLIENT_ID",
@@ -84,14 +84,15 @@ const SINK_KEYS: [&str; 49] = [
     "TYPE",
     "URL",
     "URL_FILE",
-    // What they are easily taken for.
+    // Common mistakes for keys of a sink.
     "WEBHOOK_URL",
     "WEBHOOK_URL_FILE",
 ];
 
-/// Whether Kubernetes sets `name` in every pod beside a service whose name begins with `b24relay`
-/// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>). No key of ours is
-/// called so: one that is not at the top has `__` in its variable, and Kubernetes never writes that.
+/// True if Kubernetes sets `name` in every pod, because of a service whose name begins with `b24relay`
+/// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>). No
+/// configuration key has such a name: a key below the top level has `__` in its variable, and Kubernetes
+/// never writes that.
 pub(crate) fn is_of_kubernetes(name: &str) -> bool {
     let Some(rest) = name.strip_prefix("B24RELAY").filter(|_| !name.contains("__")) else { return false };
     let is_plain =
@@ -99,12 +100,12 @@ pub(crate) fn is_of_kubernetes(name: &str) -> bool {
     is_plain && (rest.ends_with("_SERVICE_HOST") || is_service_port(rest) || is_port(rest))
 }
 
-/// `_SERVICE_PORT`, also with the name of a port behind it.
+/// `_SERVICE_PORT`, perhaps followed by the name of a port.
 fn is_service_port(rest: &str) -> bool {
     rest.ends_with("_SERVICE_PORT") || rest.contains("_SERVICE_PORT_")
 }
 
-/// `_PORT`, also with number and protocol behind it, and a part of that address.
+/// `_PORT`, perhaps followed by number, protocol and a part of that address.
 fn is_port(rest: &str) -> bool {
     let Some((_, behind)) = rest.rsplit_once("_PORT").filter(|_| !rest.ends_with("_PORT")) else {
         return rest.ends_with("_PORT");
@@ -122,7 +123,7 @@ fn is_port(rest: &str) -> bool {
     of(behind)
 }
 
-/// `name` as it must be spelled, when it has an `_` too few or too many between its parts.
+/// The correct spelling of `name` if it has a missing or an extra `_` between its parts.
 pub(crate) fn respelled(name: &str) -> Option<String> {
     let upper = name.to_ascii_uppercase();
     let written = upper.strip_prefix(PREFIX)?;
@@ -133,7 +134,7 @@ pub(crate) fn respelled(name: &str) -> Option<String> {
     (meant != written).then(|| format!("{PREFIX}{meant}"))
 }
 
-/// One `_` wherever there are several, and none in front.
+/// Replaces each run of `_` with one, and removes leading ones.
 fn flattened(name: &str) -> String {
     name.split('_').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_")
 }
@@ -142,7 +143,7 @@ fn in_table(flat: &str) -> Option<String> {
     TABLES.iter().find_map(|table| Some(format!("{table}__{}", flat.strip_prefix(table)?.strip_prefix('_')?)))
 }
 
-/// The longest of `keys` at the end of `flat`; between `kind` and it stands the name that the operator gave.
+/// Finds the longest of `keys` at the end of `flat`. The operator's name is between `kind` and the key.
 fn named(flat: &str, kind: &str, keys: &[&str]) -> Option<String> {
     let rest = flat.strip_prefix(kind)?;
     let fitting = keys.iter().filter_map(|key| {
@@ -226,7 +227,7 @@ mod tests {
         }
     }
 
-    /// Of every key that is read, so that none is forgotten here.
+    /// Checks every key that is read, so that none is missing here.
     #[test]
     fn every_key_of_the_reference_is_put_right() {
         for key in crate::config::reference::keys() {

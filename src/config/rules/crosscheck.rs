@@ -15,10 +15,10 @@ use crate::config::section::portals::{self, PortalDraft};
 use crate::config::section::sink::SinkDraft;
 use crate::config::section::source::SourceDraft;
 
-/// As many links as the kernel follows.
+/// The kernel follows at most this many symbolic links.
 const LINKS_MAX: usize = 40;
 
-/// Notes every rule that sources, sinks, portals and the state file break together.
+/// Reports every violation that involves sources, sinks, portals and the state file together.
 pub(crate) fn check(
     state: &Path,
     sources: &[SourceDraft],
@@ -48,7 +48,7 @@ fn refuse_unknown_sources(sources: &[SourceDraft], sinks: &[SinkDraft], findings
     }
 }
 
-/// The events of a source without a sink would have nowhere to go.
+/// Refuses a source without a sink: its events would have nowhere to go.
 fn refuse_idle_sources(sources: &[SourceDraft], sinks: &[SinkDraft], findings: &Findings) {
     for source in sources {
         if !sinks.is_empty() && !sinks.iter().any(|sink| sink.takes_source(&source.name)) {
@@ -100,14 +100,15 @@ fn refuse_shared_files(state: &Path, sinks: &[SinkDraft], findings: &Findings) {
     }
 }
 
-/// `events.jsonl.1` and `events.jsonl-20261121` are how files are called that were put aside.
+/// True if one path looks like a rotated file of the other, such as `events.jsonl.1` or
+/// `events.jsonl-20261121`.
 fn are_easily_confused(one: &Path, other: &Path) -> bool {
     let [one, other] = [one, other].map(|path| path.as_os_str().as_encoded_bytes());
     let (short, long) = if one.len() < other.len() { (one, other) } else { (other, one) };
     matches!(long.strip_prefix(short), Some([b'.' | b'-', b'0'..=b'9', ..]))
 }
 
-/// The state file and the neighbours that SQLite and the lock keep beside it.
+/// The state file and the files that SQLite and the lock keep beside it.
 fn state_files(state: &Path) -> Vec<PathBuf> {
     ["", "-wal", "-shm", "-journal", ".lock", ".letters.lock"]
         .iter()
@@ -119,12 +120,12 @@ fn state_files(state: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Device and inode of the file that `path` leads to, if there is one.
+/// Device and inode of the file at `path`, if it exists.
 fn inode(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// One spelling for all paths that lead to one file, as far as its directory exists by now.
+/// Resolves a path so that all paths to the same file compare equal, even if the file does not exist yet.
 fn whereabouts(path: &Path) -> PathBuf {
     let mut place = path.to_owned();
     for _ in 0..LINKS_MAX {
@@ -136,7 +137,7 @@ fn whereabouts(path: &Path) -> PathBuf {
             (Some(Ok(directory)), Some(name)) => directory.join(name),
             _ => return absolute,
         };
-        // A link whose target does not exist yet leads to the file that will be created.
+        // A link whose target does not exist yet stands for the file that will be created.
         let Ok(target) = fs::read_link(&spelled) else { return spelled };
         place = spelled.parent().map_or(target.clone(), |directory| directory.join(&target));
     }

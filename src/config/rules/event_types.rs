@@ -5,7 +5,7 @@ use config::Value;
 use crate::config::parse::leaf;
 use crate::config::parse::shown;
 
-/// Those of users' and of bots' queues (PORTAL.md 2.1 and 3).
+/// The event types of user queues and bot queues (PORTAL.md 2.1 and 3).
 const KNOWN: [&str; 13] = [
     "ONIMV2MESSAGEADD",
     "ONIMV2MESSAGEUPDATE",
@@ -22,14 +22,14 @@ const KNOWN: [&str; 13] = [
     "ONIMBOTV2DELETE",
 ];
 
-/// By how many letters a name may differ from a known one to be taken for a mistake. A type that is new at the portal
-/// differs by a word.
+/// A name with at most this many wrong letters counts as a misspelling of a known type. A new type at the
+/// portal differs by at least a word.
 const TYPOS_MAX: usize = 2;
 
-/// A list of types, in upper case: they are compared without regard to case.
+/// Reads a list of types and converts them to upper case, because they are compared without regard to case.
 ///
 /// # Errors
-/// When one is nearly a known one.
+/// If a name looks like a misspelling of a known one.
 pub(crate) fn read(value: &Value) -> Result<Vec<String>, String> {
     let events: Vec<String> = leaf::list(value)?.iter().map(|event| event.to_uppercase()).collect();
     for event in events.iter().filter(|event| !is_known(event)) {
@@ -41,12 +41,12 @@ pub(crate) fn read(value: &Value) -> Result<Vec<String>, String> {
     Ok(events)
 }
 
-/// Whether `event`, in upper case, is a type that is known.
+/// True if `event`, in upper case, is a known type.
 pub(crate) fn is_known(event: &str) -> bool {
     KNOWN.contains(&event)
 }
 
-/// All that are known, for a person.
+/// All known types, for an error message.
 pub(crate) fn listed() -> String {
     KNOWN.map(|event| format!("`{event}`")).join(", ")
 }

@@ -24,7 +24,8 @@ pub(crate) fn check(sources: &[SourceDraft], findings: &Findings) {
     }
 }
 
-/// What is wrong with `owner`. A name that is none is not repeated, it may be a secret put in its place.
+/// The error for `owner`, if any. An unknown name is not repeated, because it may be a secret in the wrong
+/// place.
 fn objection(owner: &str, sources: &[SourceDraft]) -> Option<String> {
     let Some(source) = sources.iter().find(|source| source.name == owner) else {
         return Some("there is no source of that name".to_owned());

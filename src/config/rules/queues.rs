@@ -11,14 +11,14 @@ use crate::config::section::access::AccessDraft;
 use crate::config::section::bot::KindDraft;
 use crate::config::section::source::SourceDraft;
 
-/// The key that lets a bot read a user's queue too.
+/// The key that lets a bot also read a user's queue.
 const USER_EVENTS: &str = "with_user_events";
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Queue {
     /// `PORTAL/user/ID` or `PORTAL/bot/ID`.
     Identity(String),
-    /// That of the user who logs in for the source called so.
+    /// The queue of the user who logs in for the named source.
     LoginOf(String),
 }
 
@@ -62,7 +62,7 @@ fn report(name: &str, key: &str, queue: &Queue, (owner, owner_key): (&str, &str)
     );
 }
 
-/// What `source` reads, each with the key that says so.
+/// The queues that `source` reads, each with the key that selects it.
 fn queues(source: &SourceDraft, all: &[SourceDraft]) -> Vec<(&'static str, Queue)> {
     let user = queue_of_user(source, all);
     match &source.kind {

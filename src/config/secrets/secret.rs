@@ -12,25 +12,25 @@ use crate::config::secrets::secret_text::{SecretText, Token};
 use crate::config::secrets::secret_url::SecretUrl;
 use crate::config::secrets::webhook_url::WebhookUrl;
 
-/// What can be a secret.
+/// A type that can be a secret.
 pub(crate) trait SecretValue: Sized {
-    /// Whether the path of a file of such a secret can be repeated. Only where a secret that was put in
-    /// the path's place is recognised as one.
+    /// Whether errors may show the path of a file with such a secret. Only if a secret in the place of the
+    /// path is recognised as one.
     const SHOWS: Shows;
 
-    /// What quotation marks around such a secret are.
+    /// The meaning of quotation marks around such a secret.
     const QUOTES: Quotes = Quotes::Slip;
 
-    /// The secret in `text`, or what is wrong with it, without repeating any of it.
+    /// Parses the secret. The error does not repeat any of `text`.
     fn parse(text: &str) -> Result<Self, &'static str>;
 }
 
-/// What quotation marks around a secret are.
+/// The meaning of quotation marks around a secret.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Quotes {
     /// No such secret has any: they come off.
     Slip,
-    /// Perhaps a part of it: then it must stand in the configuration file, inside quotes of TOML.
+    /// They may be a part of the secret. Such a secret must be in the configuration file, inside TOML quotes.
     PerhapsItsOwn,
 }
 
@@ -67,13 +67,13 @@ impl SecretValue for Token {
     }
 }
 
-/// A secret and the key that gave it, which is the one to name when it breaks a rule.
+/// A secret and the key that gave it. If it breaks a rule, the error names this key.
 pub(crate) struct Secret<T> {
     pub(crate) key: &'static str,
     pub(crate) value: T,
 }
 
-/// Takes `key` or `file_key`, exactly one of which must be given; what is wrong is noted.
+/// Takes `key` or `file_key` and reports violations. Exactly one of the two must be given.
 pub(crate) fn take<T: SecretValue>(
     table: &mut Table<'_>,
     [key, file_key]: [&'static str; 2],
@@ -88,7 +88,7 @@ pub(crate) fn take<T: SecretValue>(
     take_given(table, [key, file_key], files)
 }
 
-/// As [`take`], but it is fine when neither is given.
+/// Like [`take`], but both keys may be missing.
 pub(crate) fn take_given<T: SecretValue>(
     table: &mut Table<'_>,
     [key, file_key]: [&'static str; 2],
@@ -113,7 +113,7 @@ pub(crate) fn take_given<T: SecretValue>(
         .or_else(|| from_file.map(|value| Secret { key: file_key, value }))
 }
 
-/// Refuses plain http over a network.
+/// Refuses plain HTTP over a network.
 pub(crate) fn refuse_exposed(table: &Table<'_>, key: &str, url: &SecretUrl) {
     if url.is_exposed() {
         table.report(
@@ -127,7 +127,7 @@ pub(crate) fn refuse_exposed(table: &Table<'_>, key: &str, url: &SecretUrl) {
     }
 }
 
-/// Quotation marks inside those of TOML were meant.
+/// Quotation marks inside TOML quotes are intended.
 fn value_quotes<T: SecretValue>(value: &Value) -> Option<Quotes> {
     let is_typed_raw = value.origin() == Some(variable::ORIGIN);
     (is_typed_raw || T::QUOTES == Quotes::Slip).then_some(T::QUOTES)
@@ -140,7 +140,7 @@ fn parsed<T: SecretValue>(text: &str, quotes: impl Into<Option<Quotes>>, subject
     T::parse(text).map_err(|rule| named(rule.to_owned()))
 }
 
-/// `text` without what surrounds it, when all that is left can be seen.
+/// Removes the quotation marks around `text`. Refuses a text with invisible characters.
 fn plain(text: &str, quotes: Option<Quotes>) -> Result<&str, String> {
     let text = secret_line::of_value(text);
     let inner = secret_line::unquoted(text);
@@ -163,23 +163,24 @@ fn plain(text: &str, quotes: Option<Quotes>) -> Result<&str, String> {
 }
 
 impl SecretText {
-    /// The token in the bytes of a file: one line, besides comments, and what editors put around it.
+    /// Parses the token in the content of a file: one line, apart from comments and what editors add around
+    /// it.
     ///
     /// # Errors
-    /// Says what is wrong without repeating any of it.
+    /// Describes the error without repeating any of the content.
     pub fn read(bytes: Vec<u8>) -> Result<Self, String> {
         token_of_file(bytes)
     }
 }
 
-/// The token in the bytes of a file.
+/// Parses the token in the content of a file.
 pub(crate) fn token_of_file(bytes: Vec<u8>) -> Result<SecretText, String> {
     let text = secret_file::text_of(bytes)?;
     let Token(token) = parsed(secret_line::of_file(&text)?, Some(Quotes::Slip), "")?;
     Ok(token)
 }
 
-/// One secret of a list.
+/// Parses one secret of a list.
 pub(crate) fn of_list(text: &str) -> Result<&str, String> {
     plain(text, Some(Quotes::Slip))
 }

@@ -17,54 +17,54 @@ use crate::config::secrets::webhook_url::WebhookUrl;
 /// Far more than any secret needs.
 const LARGEST: u64 = 64 * 1024;
 
-/// How files of secrets are called; none of these ends a secret.
+/// File name extensions of secret files. No secret ends with one of these.
 const ENDINGS: [&str; 17] = [
     "token", "tokens", "secret", "secrets", "url", "txt", "key", "id", "pem", "crt", "password", "passwd",
     "pass", "pw", "env", "conf", "cred",
 ];
 
-/// Where files of secrets are looked for, and which were found.
+/// The places to look for secret files, and the files that were found.
 #[derive(Default, Debug)]
 pub(crate) struct SecretFiles {
-    /// The folder of the configuration file.
+    /// The directory of the configuration file.
     beside: Option<PathBuf>,
     /// Where systemd puts a unit's credentials.
     credentials: Option<PathBuf>,
     found: RefCell<Vec<PathBuf>>,
-    /// The configuration file holds secrets itself.
+    /// True if the configuration file itself holds secrets.
     is_inline: Cell<bool>,
 }
 
-/// Whether a path may be repeated whatever it looks like, because a secret in its place is recognised as one.
+/// Whether any path may be shown, because a secret in its place is recognised as one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Shows {
     Path,
     PathForCertain,
 }
 
-/// Why there is no text of a file.
+/// The reason why a file could not be read.
 enum Unread {
-    /// None of these is there.
+    /// No file exists at any of these paths.
     Absent(Vec<PathBuf>),
-    /// What is at this place is not right.
+    /// The file at this path is invalid.
     Wrong { place: PathBuf, rule: String },
 }
 
 impl SecretFiles {
-    /// Those of the configuration file `file`, or of none, and of systemd's `credentials`.
+    /// Uses the directory of the configuration file `file`, if there is one, and systemd's `credentials`.
     pub(crate) fn new(file: Option<&Path>, credentials: Option<&Path>) -> Self {
         let beside = file.and_then(Path::parent).map(Path::to_owned);
         Self { beside, credentials: credentials.map(Path::to_owned), ..Self::default() }
     }
 
-    /// The secret `value` was written without a file of its own.
+    /// Records that the secret `value` was given without a separate file.
     pub(crate) fn note_inline(&self, value: &Value) {
         if value.origin().is_some_and(|origin| origin != variable::ORIGIN) {
             self.is_inline.set(true);
         }
     }
 
-    /// The files that hold secrets; `file` is the configuration.
+    /// The files that hold secrets; `file` is the configuration file.
     pub(crate) fn into_found(self, file: Option<&Path>) -> Vec<PathBuf> {
         let mut found = self.found.into_inner();
         found.extend(file.filter(|_| self.is_inline.get()).map(Path::to_owned));
@@ -73,7 +73,8 @@ impl SecretFiles {
         found
     }
 
-    /// The line of the secret in the file that `text` names, and how that file is called in what is said of it.
+    /// Reads the secret line of the file that `text` names. Also returns the name of the file for error
+    /// messages.
     pub(crate) fn line(&self, text: &str, shows: Shows) -> Result<(String, String), String> {
         let (place, text, name) = self.find(text, shows, LARGEST)?;
         let line = secret_line::of_file(&text).map_err(|rule| format!("the file {name}{rule}"))?;
@@ -81,19 +82,20 @@ impl SecretFiles {
         Ok((line.to_owned(), name))
     }
 
-    /// Where the file of secrets is that `text` names, and all that is in it.
+    /// Finds the secret file that `text` names, and reads all of it.
     pub(crate) fn secrets(&self, text: &str) -> Result<(PathBuf, String), String> {
         let (place, text, _) = self.find(text, Shows::PathForCertain, LARGEST)?;
         self.found.borrow_mut().push(place.clone());
         Ok((place, text))
     }
 
-    /// All that is in the file that `text` names, which is no secret.
+    /// Reads a file that is not secret.
     pub(crate) fn public_text(&self, text: &str, largest: u64) -> Result<String, String> {
         self.find(text, Shows::Path, largest).map(|(_, text, _)| text)
     }
 
-    /// The same of a secret that is longer than a line, as a key is; one in the place of its path would be seen.
+    /// Reads a file with a secret that is longer than a line, such as a private key. A secret in the place of
+    /// its path would be recognised.
     pub(crate) fn private_text(&self, text: &str, largest: u64) -> Result<String, String> {
         let (place, text, _) = self.find(text, Shows::Path, largest)?;
         self.found.borrow_mut().push(place);
@@ -142,7 +144,8 @@ impl SecretFiles {
         places
     }
 
-    /// Whether `path` is a path and no secret: it is called like one, or leads through folders that there are.
+    /// True if `path` is certainly a path and not a secret: it has a known extension, or its directories
+    /// exist.
     fn is_certain(&self, path: &Path) -> bool {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let has_folder =
@@ -153,12 +156,12 @@ impl SecretFiles {
     }
 }
 
-/// A folder of the path may be missing, or be a file.
+/// True if the file does not exist; also if a directory of the path is missing, or is a file.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// The path of a file, and not the secret itself put under the wrong key.
+/// Parses the path of a file. Refuses a secret under the wrong key.
 fn file_path(text: &str) -> Result<PathBuf, String> {
     let is_secret = text.starts_with("whsec_")
         || text.starts_with("whsk_")
@@ -203,7 +206,7 @@ impl Unread {
     }
 }
 
-/// The text of a file of secrets, or what is wrong with it.
+/// Reads the text of a secret file.
 pub(crate) fn read_text(file: File) -> Result<String, String> {
     read_up_to(file, LARGEST)
 }
@@ -214,12 +217,12 @@ fn read_up_to(file: File, largest: u64) -> Result<String, String> {
     text_up_to(bytes, largest)
 }
 
-/// What is said of a file that cannot be read.
+/// The error for a file that cannot be read.
 fn unreadable(error: &io::Error) -> String {
     format!("could not be read: {error}")
 }
 
-/// The text of a file of secrets, of which these are all bytes.
+/// Decodes the content of a secret file.
 pub(crate) fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     text_up_to(bytes, LARGEST)
 }
@@ -238,7 +241,7 @@ fn text_up_to(bytes: Vec<u8>, largest: u64) -> Result<String, String> {
     Ok(text)
 }
 
-/// Whether a text begins with the byte order mark of UTF-16.
+/// True if a text begins with a UTF-16 byte order mark.
 pub(crate) fn is_utf16(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])
 }

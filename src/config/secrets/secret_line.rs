@@ -3,10 +3,10 @@
 
 use crate::foreign_text::is_visible;
 
-/// What some editors put in front of a text to say that it is UTF-8.
+/// Some editors put this at the start of a file to mark it as UTF-8.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The marks that people and their programs put around a text, the first of each pair in front.
+/// Quotation marks that people and programs put around a text: the opening and the closing one.
 const QUOTES: [(char, char); 8] = [
     ('"', '"'),
     ('\'', '\''),
@@ -18,12 +18,12 @@ const QUOTES: [(char, char); 8] = [
     ('\u{ab}', '\u{bb}'),
 ];
 
-/// A text that was typed into a key or a variable, without what surrounds it.
+/// A text from a key or a variable, without surrounding white space and quotation marks.
 pub(crate) fn of_value(text: &str) -> &str {
     without_mark(text).trim()
 }
 
-/// The one line of a file that is neither empty nor a comment (`#`).
+/// The only line of a file that is neither empty nor a comment (`#`).
 pub(crate) fn of_file(text: &str) -> Result<&str, String> {
     let lines = lines_of_file(text);
     match (&lines[..], without_mark(text).trim().is_empty()) {
@@ -34,8 +34,8 @@ pub(crate) fn of_file(text: &str) -> Result<&str, String> {
     }
 }
 
-/// The lines of a file that are neither empty nor comments, each with its number. A file of one line that begins
-/// with `#` has no comment: it may be a password.
+/// The lines of a file that are neither empty nor comments, each with its number. In a file with one line,
+/// `#` does not start a comment, because the line may be a password.
 pub(crate) fn lines_of_file(text: &str) -> Vec<(usize, &str)> {
     let numbered = (1..).zip(without_mark(text).lines().map(str::trim));
     let all: Vec<_> = numbered.filter(|(_, line)| !line.is_empty()).collect();
@@ -49,18 +49,18 @@ fn is_remark(line: &str) -> bool {
     line.starts_with('#') && line.contains(char::is_whitespace)
 }
 
-/// `text` without the byte order mark in front of it.
+/// `text` without a byte order mark at its start.
 pub(crate) fn without_mark(text: &str) -> &str {
     text.trim_start_matches(BYTE_ORDER_MARK)
 }
 
-/// `text` without the quotation marks around it, if there are any.
+/// `text` without quotation marks around it.
 pub(crate) fn unquoted(text: &str) -> &str {
     let inner = QUOTES.iter().find_map(|(open, close)| text.strip_prefix(*open)?.strip_suffix(*close));
     inner.map_or(text, str::trim)
 }
 
-/// Refuses what nobody can see, which is part of no secret.
+/// Refuses invisible characters, which cannot belong to a secret.
 pub(crate) fn refuse_invisible(text: &str) -> Result<(), String> {
     refuse(
         text,
@@ -69,7 +69,7 @@ pub(crate) fn refuse_invisible(text: &str) -> Result<(), String> {
     )
 }
 
-/// The same of white space.
+/// Refuses white space, which cannot belong to a secret.
 pub(crate) fn refuse_blanks(text: &str) -> Result<(), String> {
     refuse(text, char::is_whitespace, |_| "white space")
 }
@@ -84,7 +84,7 @@ fn refuse(text: &str, is_odd: fn(char) -> bool, kind: fn(char) -> &'static str) 
     })
 }
 
-/// White space is looked for by itself; blanks without a width or a sign are not seen at all.
+/// True for characters without a width or a glyph. White space is checked separately.
 fn is_invisible(c: char) -> bool {
     let is_filler = matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}'
         | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}');

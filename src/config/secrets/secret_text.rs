@@ -10,7 +10,7 @@ pub(crate) struct Token(pub(crate) SecretText);
 pub struct SecretText(String);
 
 impl SecretText {
-    /// Keeps `text`.
+    /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }

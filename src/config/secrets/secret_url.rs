@@ -5,10 +5,10 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-/// Shorter words are no secrets, and would be found everywhere.
+/// Shorter words are not treated as secrets, because they occur in many texts.
 const PART_MIN: usize = 4;
 
-/// A URL whose path or query may carry a secret. `Display` and `Debug` show scheme and host only.
+/// A URL whose path or query may contain a secret. `Display` and `Debug` show only scheme and host.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretUrl(Url);
 
@@ -37,7 +37,7 @@ impl SecretUrl {
     /// Parses the address of a whole server, `https://HOST`.
     ///
     /// # Errors
-    /// Says what is wrong without repeating the text, which may be a secret put in the wrong place.
+    /// Describes the error without repeating the text, which may be a secret in the wrong place.
     pub fn parse_origin(text: &str) -> Result<Self, &'static str> {
         if !text.contains("://") {
             return Err("must start with https://, as in https://HOST");
@@ -49,17 +49,17 @@ impl SecretUrl {
         Ok(url)
     }
 
-    /// A URL that was parsed and refused nothing.
+    /// Wraps a URL that was parsed and checked.
     pub(crate) fn of(url: Url) -> Self {
         Self(url)
     }
 
-    /// The URL itself, to be made into another.
+    /// The URL itself, to build another one from it.
     pub(crate) fn into_url(self) -> Url {
         self.0
     }
 
-    /// The URL itself, for the request alone.
+    /// The URL itself, only for use in a request.
     pub fn expose(&self) -> &Url {
         &self.0
     }
@@ -69,7 +69,7 @@ impl SecretUrl {
     pub fn expose_parts(&self) -> Vec<String> {
         let path = self.0.path().trim_matches('/');
         let query = self.0.query().unwrap_or_default();
-        // A name in the query is no secret, but a word that stands there alone may be.
+        // A name in the query is not a secret, but a word without `=` may be one.
         let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
         let whole = format!("/{path}?{query}");
         let written = [whole.as_str(), self.0.path(), path, query].into_iter();
@@ -85,7 +85,7 @@ impl SecretUrl {
         parts
     }
 
-    /// Host, with the port when it is not the scheme's own.
+    /// Host, with the port if it is not the default of the scheme.
     pub fn authority(&self) -> String {
         let host = self.0.host_str().unwrap_or_default();
         self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
@@ -96,7 +96,7 @@ impl SecretUrl {
         self.0.scheme() == "http" && !self.is_loopback()
     }
 
-    /// Whether it stays on this machine, as the sandbox does.
+    /// True if requests stay on this machine, as with the sandbox.
     pub fn is_loopback(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']');

@@ -6,26 +6,26 @@ use reqwest::Url;
 
 use crate::config::secrets::secret_url::SecretUrl;
 
-/// What the portal shows when a webhook is created.
+/// The form of the URL that the portal shows when a webhook is created.
 macro_rules! shaped {
     ($rule:literal) => {
         concat!($rule, ": it must look like https://HOST/rest/USER_ID/CODE/")
     };
 }
 
-/// Codes that stand in examples.
+/// Codes that occur in examples.
 const EXAMPLE_CODES: [&str; 7] =
     ["code", "your_code", "your-code", "webhook_code", "webhook", "secret", "token"];
 
-/// Shorter ones are no portal's either, but nothing tells what they are.
+/// Shorter codes are not from a portal either, but they may not be from an example.
 const DUMMY_MIN: usize = 3;
 
-/// Portals that stand in examples.
+/// Portals that occur in examples.
 const EXAMPLE_PORTALS: [&str; 6] =
     ["example", "your-portal", "yourportal", "your-domain", "yourdomain", "your-company"];
 
-/// An incoming webhook, `https://HOST/rest/USER_ID/CODE/` (PORTAL.md 1.1): address and credential
-/// in one. Shows itself as `https://HOST/rest/USER_ID/***`.
+/// An incoming webhook, `https://HOST/rest/USER_ID/CODE/` (PORTAL.md 1.1): address and credential in one.
+/// Displays as `https://HOST/rest/USER_ID/***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookUrl {
     base: SecretUrl,
@@ -54,7 +54,7 @@ impl WebhookUrl {
         Ok(Self { base: SecretUrl::of(url), user_id, code })
     }
 
-    /// What in it was copied from an example, and was to be replaced.
+    /// The part that was copied from an example and never replaced.
     pub(crate) fn example(&self) -> Option<&'static str> {
         if is_example_portal(&self.base) {
             return Some("its host is that of the examples");
@@ -65,14 +65,14 @@ impl WebhookUrl {
             .then_some("its code is that of the examples")
     }
 
-    /// The address of one method, for the request alone.
+    /// The address of one method, only for use in a request.
     pub fn expose_method(&self, method: &str) -> Url {
         let mut url = self.base.expose().clone();
         url.set_path(&format!("{}{method}", url.path()));
         url
     }
 
-    /// The secret part, for removing it from texts of foreign origin.
+    /// The secret part, to redact it in texts from other systems.
     pub fn expose_code(&self) -> &str {
         &self.code
     }
@@ -82,7 +82,7 @@ impl WebhookUrl {
         &self.base
     }
 
-    /// The user whose it is.
+    /// The user who owns the webhook.
     pub fn user_id(&self) -> u64 {
         self.user_id
     }
@@ -105,7 +105,7 @@ impl fmt::Debug for WebhookUrl {
     }
 }
 
-/// Whether `portal` stands in examples, and is nobody's.
+/// True if `portal` is a placeholder from an example.
 pub(crate) fn is_example_portal(portal: &SecretUrl) -> bool {
     let host = portal.expose().host_str().unwrap_or_default();
     let (first, domain) = host.split_once('.').unwrap_or((host, ""));
@@ -143,7 +143,7 @@ fn taken_apart<'p>(parts: &[&'p str]) -> Result<(u64, &'p str, Option<&'p str>),
     Ok((user_id, code, method))
 }
 
-/// Whether `text` can be the name of a method, such as `profile`, `profile.json` or `im.v2.Event.get`.
+/// True if `text` can be the name of a method, such as `profile`, `profile.json` or `im.v2.Event.get`.
 fn is_method(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_'))

@@ -9,16 +9,16 @@ use crate::config::secrets::secret_text::SecretText;
 use crate::config::secrets::secret_url::SecretUrl;
 use crate::config::secrets::webhook_url::{WebhookUrl, is_example_portal};
 
-/// The keys that only a login of one's own has.
+/// The keys that belong only to a source with its own login.
 const LOGIN_KEYS: [&str; 5] = ["portal", "client_id", "client_secret", "client_secret_file", "server"];
 
-/// A credential as far as it could be read.
+/// A credential as read, perhaps incomplete.
 pub(crate) enum AccessDraft {
-    /// `webhook_url` or `webhook_url_file`; `None` when it is not right.
+    /// `webhook_url` or `webhook_url_file`; `None` if it is invalid.
     Webhook(Option<Secret<WebhookUrl>>),
-    /// `oauth` with a login of its own.
+    /// `oauth` with its own login.
     Login(LoginDraft),
-    /// `oauth` with the login of the source called so; `None` when it is not right.
+    /// `oauth` with the login of the named source; `None` if the name is invalid.
     Grant(Option<String>),
     /// None of them, or several.
     Unclear,
@@ -33,7 +33,7 @@ pub(crate) struct LoginDraft {
 }
 
 impl LoginDraft {
-    /// The login, which belongs to `owner`, when nothing of it is missing.
+    /// The login, which belongs to `owner`, if no part is missing.
     pub(crate) fn complete(&self, owner: &str) -> Option<OAuthConfig> {
         Some(OAuthConfig {
             grant: owner.to_owned(),
@@ -46,7 +46,7 @@ impl LoginDraft {
 }
 
 impl AccessDraft {
-    /// The portal, where it is said here.
+    /// The portal, if it is given here.
     pub(crate) fn portal(&self) -> Option<&SecretUrl> {
         match self {
             Self::Webhook(webhook) => webhook.as_ref().map(|webhook| webhook.value.url()),
@@ -55,7 +55,7 @@ impl AccessDraft {
         }
     }
 
-    /// Every address that secrets are sent to, with the key that gives it.
+    /// Every address that receives secrets, with the key that gives it.
     pub(crate) fn addresses(&self) -> Vec<(&'static str, &SecretUrl)> {
         match self {
             Self::Webhook(webhook) => {
@@ -70,7 +70,7 @@ impl AccessDraft {
     }
 }
 
-/// Reads the credential of the source in `table`; what is wrong is noted.
+/// Reads the credential of the source in `table` and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
     let has_webhook = table.has("webhook_url") || table.has("webhook_url_file");
     let has_oauth = table.has("oauth");
@@ -126,7 +126,8 @@ fn read_oauth(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
     })
 }
 
-/// Not shown, as a webhook's URL is easily put in its place.
+/// Parses the address of a server. The error does not repeat it, because a webhook URL is easily put in its
+/// place.
 fn origin(value: &config::Value) -> Result<SecretUrl, String> {
     SecretUrl::parse_origin(&leaf::word(value)?).map_err(str::to_owned)
 }

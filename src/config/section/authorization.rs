@@ -21,7 +21,7 @@ pub enum AuthConfig {
     },
     /// `"bearer"`: the `token`.
     Bearer(SecretText),
-    /// `"oauth2"`: tokens of a server, by the client credentials grant (RFC 6749, 4.4).
+    /// `"oauth2"`: tokens from a server, with the client credentials grant (RFC 6749, 4.4).
     OAuth2(ClientConfig),
 }
 
@@ -34,7 +34,7 @@ pub struct ClientConfig {
     pub client_id: String,
     /// `client_secret`: for `token_url` alone.
     pub client_secret: SecretText,
-    /// `scope`: what is asked for; without, what the server gives by itself.
+    /// `scope`: the scope to request; without it, the server decides.
     pub scope: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl FromStr for AuthType {
     }
 }
 
-/// Reads it; what is wrong is noted.
+/// Reads the table and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles, is_http_fine: bool) -> Option<AuthConfig> {
     let way_out = "set it to `basic`, `bearer` or `oauth2`";
     let auth_type = table.require("type", way_out, leaf::choice::<AuthType>);

@@ -9,11 +9,11 @@ use crate::config::secrets::secret_text::{SecretText, Token};
 use crate::config::section::access::AccessDraft;
 use crate::config::{BotConfig, KindConfig};
 
-/// The keys that only a bot has.
+/// The keys that belong only to a bot.
 const BOT_KEYS: [&str; 4] = ["bot_id", "bot_token", "bot_token_file", "with_user_events"];
 const TOKEN_KEYS: [&str; 2] = ["bot_token", "bot_token_file"];
 
-/// A kind as far as it could be read.
+/// A kind as read, perhaps incomplete.
 pub(crate) enum KindDraft {
     User,
     Bot(BotDraft),
@@ -29,7 +29,7 @@ pub(crate) struct BotDraft {
 }
 
 impl KindDraft {
-    /// The kind, when nothing of it is missing.
+    /// The kind, if no part is missing.
     pub(crate) fn complete(&self) -> Option<KindConfig> {
         match self {
             Self::User => Some(KindConfig::User),
@@ -43,7 +43,7 @@ impl KindDraft {
     }
 }
 
-/// Reads whose queue the source in `table` is; what is wrong is noted.
+/// Reads whose queue the source in `table` polls, and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> KindDraft {
     let is_given = table.has("kind");
     match table.take("kind", leaf::choice).or((!is_given).then_some(SourceKind::User)) {
@@ -71,7 +71,7 @@ fn read_bot(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) ->
     }
 }
 
-/// Only behind a webhook a bot needs its token (PORTAL.md 3.1).
+/// A bot needs its token only with a webhook (PORTAL.md 3.1).
 fn read_token(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> Option<SecretText> {
     let token = match access {
         AccessDraft::Webhook(_) => secret::take::<Token>(table, TOKEN_KEYS, files),

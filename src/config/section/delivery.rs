@@ -13,22 +13,22 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const MIB: u64 = 1024 * 1024;
 
-/// What fits into the smallest is still several pages of ordinary events.
+/// Even the smallest size holds several pages of ordinary events.
 const SIZES: std::ops::RangeInclusive<u64> = MIB..=1024 * 1024 * MIB;
 const LONGEST_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The portal deletes events after 24 hours; the last hour is for polling what was held.
+/// The portal deletes events after 24 hours. The last hour is reserved for polling the events that were held.
 const LONGEST_HOLD: Duration = Duration::from_secs(23 * 3600);
 const FOREVER: &str = "forever";
 
-/// `[delivery]`, and the sections that say more of it.
+/// `[delivery]` and the sections that belong to it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct DeliveryConfig {
-    /// `delivery.hold`: how long the portal keeps what some sink has not got.
+    /// `delivery.hold`: how long the portal keeps events that some sink has not received.
     pub hold: Hold,
-    /// `delivery.gap_events`: sinks are told of gaps by an event of our own.
+    /// `delivery.gap_events`: the relay reports gaps to sinks as events.
     pub gap_events: bool,
-    /// `memory.max`, in bytes of events, of all sources together.
+    /// `memory.max`: the limit for events in memory, across all sources, in bytes.
     pub memory_max: u64,
     /// `[journal]`.
     pub journal: JournalConfig,
@@ -38,43 +38,43 @@ pub struct DeliveryConfig {
     pub retention: RetentionConfig,
 }
 
-/// `delivery.hold`: how long the portal keeps what some sink has not got.
+/// `delivery.hold`: how long the portal keeps events that some sink has not received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hold {
-    /// For so long, then the event goes into the state file and the portal may delete it.
+    /// For this long. Then the event goes into the state file, and the portal may delete it.
     For(Duration),
     /// Until every sink has it, or the portal deletes it after 24 hours.
     Forever,
 }
 
-/// `delivery.mode`, which `delivery.hold` has replaced.
+/// `delivery.mode`, replaced by `delivery.hold`.
 #[derive(Clone, Copy)]
 pub(crate) enum DeliveryMode {
-    /// The portal might forget an event once every sink had settled it.
+    /// The portal may delete an event after every sink has settled it.
     Direct,
-    /// The portal might forget an event once it was in the journal.
+    /// The portal may delete an event after it is in the journal.
     Journal,
 }
 
-/// `[journal]`: what the state file holds between polling and delivering.
+/// `[journal]`: limits for the events that the state file keeps between polling and delivery.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct JournalConfig {
     /// `max_size`, in bytes of events.
     pub max_size: u64,
     /// `max_age` of an event that some sink has not settled.
     pub max_age: Duration,
-    /// `keep`: for how long events stay after all sinks have settled them.
+    /// `keep`: how long events stay after all sinks have settled them.
     pub keep: Duration,
 }
 
-/// `[dead_letters]`: how much is kept of what each sink rejects.
+/// `[dead_letters]`: how many rejected events each sink keeps.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct DeadLettersConfig {
     /// `max_size` of one sink's letters, in bytes.
     pub max_size: u64,
     /// `max_age`: older letters are warned of.
     pub max_age: Duration,
-    /// `when_full`: what happens at `max_size`.
+    /// `when_full`: the action at `max_size`.
     pub when_full: WhenFull,
 }
 
@@ -83,17 +83,17 @@ pub struct DeadLettersConfig {
 pub enum WhenFull {
     /// The rejected event waits until there is room.
     Wait,
-    /// The oldest letters of the sink are deleted.
+    /// The oldest dead letters of the sink are deleted.
     DropOldest,
 }
 
-/// `[retention]`: from which age of the oldest unconfirmed event a person is told; the portal forgets it
-/// after a day.
+/// `[retention]`: the age of the oldest unconfirmed event at which the relay alerts the operator. The portal
+/// deletes events after 24 hours.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RetentionConfig {
     /// `warning`.
     pub warning: Duration,
-    /// `error`; not below `warning`.
+    /// `error`; at least `warning`.
     pub error: Duration,
 }
 
@@ -141,7 +141,7 @@ impl Default for DeliveryConfig {
     }
 }
 
-/// Reads the sections; what is wrong is noted.
+/// Reads the sections and reports violations.
 pub(crate) fn read(root: &mut Table<'_>) -> DeliveryConfig {
     let usual = DeliveryConfig::default();
     let (hold, gap_events) =
@@ -158,7 +158,7 @@ pub(crate) fn read(root: &mut Table<'_>) -> DeliveryConfig {
     }
 }
 
-/// `hold`, or what the deprecated `mode` says of it.
+/// Reads `hold`, or derives it from the deprecated `mode`.
 fn read_hold(table: &mut Table<'_>) -> Option<Hold> {
     let is_given = table.has("hold");
     let hold = table.take("hold", hold);
@@ -206,7 +206,7 @@ fn read_dead_letters(table: &mut Table<'_>, usual: DeadLettersConfig) -> DeadLet
     }
 }
 
-/// A warning that is later than the usual error takes that along, when nothing else is said.
+/// If only `warning` is given and it is above the default `error`, `error` becomes equal to it.
 fn read_retention(table: &mut Table<'_>, usual: RetentionConfig) -> RetentionConfig {
     let range = || leaf::duration(Duration::from_secs(60), DAY);
     let warning = table.take("warning", range()).unwrap_or(usual.warning);

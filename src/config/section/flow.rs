@@ -24,27 +24,27 @@ const HOLD_AFTER_REJECTIONS_MAX: u32 = 1_000_000;
 
 const RATE_MAX: u32 = 10_000;
 
-/// See the top of this file.
+/// How events go to one sink.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct FlowConfig {
-    /// `ordering`: what waits for what.
+    /// `ordering`: which events wait for each other.
     pub ordering: OrderingConfig,
-    /// `concurrency`: how many attempts at once, at least 1; 1 when the order is strict.
+    /// `concurrency`: the number of parallel attempts, at least 1; always 1 with strict ordering.
     pub concurrency: u16,
-    /// `batch`: several events in one attempt; never without.
+    /// `batch`: several events in one attempt; `None` sends each event alone.
     pub batch: Option<BatchConfig>,
-    /// `breaker.failures`: after so many in a row a single attempt is made at a time, at least 1.
+    /// `breaker.failures`: after this many failures in a row, only one attempt is made at a time; at least 1.
     pub breaker_failures: u16,
-    /// `hold_after_rejections`: after so many events in a row that were rejected, the sink is held, at least 1.
+    /// `hold_after_rejections`: after this many rejected events in a row, the sink is held; at least 1.
     pub hold_after_rejections: u32,
-    /// `rate`: the least time between two attempts.
+    /// `rate`: the shortest time between two attempts.
     pub interval: Option<Duration>,
 }
 
 /// A sink's `ordering`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OrderingConfig {
-    /// `"strict"`: every event waits for all before it.
+    /// `"strict"`: every event waits for all earlier ones.
     Strict,
     /// `"chat"`: an event waits for those before it in its chat.
     Chat,
@@ -55,16 +55,16 @@ pub enum OrderingConfig {
 /// A sink's `batch`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BatchConfig {
-    /// The most events.
+    /// The maximum number of events.
     pub events: u16,
-    /// The most bytes of payload, but for a single event that is larger.
+    /// The maximum payload in bytes. A single event may be larger.
     pub bytes: u64,
-    /// How long to wait for more when there are fewer events.
+    /// How long an incomplete batch waits for more events.
     pub wait: Duration,
 }
 
 impl FlowConfig {
-    /// One after the other, as for a file.
+    /// One event after the other, for example for a file.
     pub const STRICT: Self = Self {
         ordering: OrderingConfig::Strict,
         concurrency: 1,
@@ -75,7 +75,7 @@ impl FlowConfig {
     };
 }
 
-/// Reads them; what is wrong is noted.
+/// Reads the keys and reports violations.
 pub(crate) fn read(table: &mut Table<'_>) -> FlowConfig {
     let ordering = table.take("ordering", leaf::choice).unwrap_or(OrderingConfig::Chat);
     let concurrency = table.take("concurrency", leaf::integer(1..=CONCURRENCY_MAX));
@@ -106,7 +106,7 @@ fn read_batch(table: &mut Table<'_>) -> Option<BatchConfig> {
     })
 }
 
-/// The time between two attempts at a rate such as `50/s`, `600/m` or `100/h`.
+/// Parses a rate such as `50/s`, `600/m` or `100/h` into the time between two attempts.
 fn interval(text: &str) -> Result<Duration, String> {
     let rule = format!(
         "must be attempts in a second, minute or hour, such as \"50/s\", \"600/m\" or \"100/h\", at most {RATE_MAX}, not {}",

@@ -9,10 +9,10 @@ use crate::config::parse::table::Table;
 use crate::config::secrets::secret_file::{SecretFiles, Shows};
 use crate::config::secrets::secret_line;
 
-/// More is a mistake, and would be refused by most receivers.
+/// More headers than this are a mistake, and most receivers would refuse them.
 const MOST: usize = 32;
 
-/// What says how the body is to be read or how the connection is used, and is ours to say.
+/// Headers that only the relay may set, because they describe the body or control the connection.
 const OURS: [&str; 15] = [
     "connection",
     "content-encoding",
@@ -31,10 +31,10 @@ const OURS: [&str; 15] = [
     "accept-encoding",
 ];
 
-/// The beginnings of names that say what an event is.
+/// Prefixes of header names that describe an event.
 const OUR_BEGINNINGS: [&str; 2] = ["webhook-", "ce-"];
 
-/// Reads them; what is wrong is noted. With `has_auth` there is an `Authorization` already.
+/// Reads the headers and reports violations. `has_auth` means that `Authorization` is already set.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles, has_auth: bool) -> HeaderMap {
     let count = table.len();
     if count > MOST {
@@ -72,7 +72,7 @@ fn header_name(name: &str, has_auth: bool) -> Result<HeaderName, String> {
     Ok(name)
 }
 
-/// The value, which is never shown.
+/// Parses the value, which is never shown.
 pub(crate) fn header_value(text: &str) -> Result<HeaderValue, String> {
     let text = secret_line::of_value(text);
     secret_line::refuse_invisible(text)?;

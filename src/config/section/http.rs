@@ -12,24 +12,25 @@ use crate::config::secrets::secret::{self, Secret};
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::secrets::secret_text::{SecretText, Token};
 
-/// A shorter token can be guessed.
+/// The minimum token length. A shorter token can be guessed.
 const TOKEN_MIN: usize = 16;
 
-/// So can one with fewer different pairs of neighbours, not counting neighbours in the alphabet: of a random token of
-/// [`TOKEN_MIN`] hexadecimal digits, one in a hundred has fewer; of words repeated and rows of digits, all.
+/// The minimum number of different pairs of neighbouring characters, without pairs that follow each other in
+/// the alphabet. A token with fewer can be guessed as well. Of random tokens with [`TOKEN_MIN`] hexadecimal
+/// digits, one in a hundred has fewer; repeated words and rows of digits always have fewer.
 const PAIRS_MIN: usize = 9;
 
-/// What to do about a token that is missing or weak.
+/// The hint for a token that is missing or weak.
 const MAKE_ONE: &str = "`b24relay secret new` makes one";
 
-/// `[http]`, when it has `listen`.
+/// `[http]`, if `listen` is given.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HttpConfig {
     /// `listen`: address and port.
     pub listen: SocketAddr,
     /// `token`: what whoever asks must have; `None` only on loopback.
     pub token: Option<SecretText>,
-    /// `show_payloads`: the page shows what is in the latest events.
+    /// `show_payloads`: the page shows the payloads of the latest events.
     pub shows_payloads: bool,
 }
 
@@ -40,7 +41,7 @@ impl HttpConfig {
     }
 }
 
-/// Reads it; what is wrong is noted.
+/// Reads the table and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<HttpConfig> {
     let listen = table.take("listen", address);
     let has_token = table.has("token") || table.has("token_file");

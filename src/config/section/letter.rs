@@ -7,7 +7,7 @@ use crate::config::parse::table::Table;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::section::signing::{self, SigningConfig};
 
-/// What is posted, and how it is signed.
+/// The format and the signing of a webhook's requests.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct LetterConfig {
     /// `format`.
@@ -26,14 +26,14 @@ pub enum LetterFormat {
     Raw,
     /// A `CloudEvent` in structured mode.
     CloudEvents,
-    /// A `CloudEvent` in binary mode: attributes are headers, the body is `data`.
+    /// A `CloudEvent` in binary mode: the attributes are headers, the body is `data`.
     CloudEventsBinary,
-    /// A batch of `CloudEvents`, also of one.
+    /// A batch of `CloudEvents`, even for one event.
     CloudEventsBatch,
 }
 
 impl LetterFormat {
-    /// Whether one request can hold several events.
+    /// True if one request can hold several events.
     pub fn holds_batches(self) -> bool {
         match self {
             Self::Json | Self::Raw | Self::CloudEventsBatch => true,
@@ -57,7 +57,7 @@ impl FromStr for LetterFormat {
     }
 }
 
-/// Reads the keys of it; what is wrong is noted.
+/// Reads the keys and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> LetterConfig {
     LetterConfig {
         format: table.take("format", leaf::choice).unwrap_or_default(),

@@ -28,7 +28,7 @@ impl FromStr for PrivateNetworks {
     }
 }
 
-/// Reads it; what is wrong is noted. Where a proxy leads cannot be seen from here.
+/// Reads the key and reports violations. Behind a proxy, the relay cannot see the address of the receiver.
 pub(crate) fn read(table: &mut Table<'_>, proxy: &ProxyConfig) -> PrivateNetworks {
     let networks = table.take("private_networks", leaf::choice).unwrap_or_default();
     if networks == PrivateNetworks::Deny && matches!(proxy, ProxyConfig::Url(_)) {

@@ -8,23 +8,23 @@ use config::Value;
 use crate::config::parse::leaf;
 use crate::config::parse::table::Table;
 
-/// What an answer means for the event that was posted, and for its sink.
+/// The meaning of a response for the posted event and for its sink.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// The receiver has it.
+    /// The receiver has stored the event.
     Delivered,
-    /// It may well be taken in a moment.
+    /// A retry will probably succeed.
     Transient,
-    /// It will never be taken as it is: a dead letter, after a few attempts.
+    /// The receiver will never accept the event as it is. It becomes a dead letter after a few attempts.
     Rejected,
     /// Something is wrong with us or the receiver, not with the event: it waits, and a person is told.
     Held,
-    /// The receiver wants nothing more: it waits until a person says otherwise.
+    /// The receiver wants no more events. The sink waits until the operator resumes it.
     Paused,
 }
 
 impl Outcome {
-    /// As it is written in the configuration and shown in metrics.
+    /// The word for it in the configuration and in metrics.
     pub fn word(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -51,22 +51,22 @@ impl FromStr for Outcome {
     }
 }
 
-/// What the operator has said of statuses.
+/// The configured outcomes of statuses.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct OutcomesConfig {
     statuses: BTreeMap<u16, Outcome>,
-    /// By their first digit.
+    /// By the first digit of the status.
     classes: BTreeMap<u16, Outcome>,
 }
 
 impl OutcomesConfig {
-    /// What the operator has said of `status`; of its class only when nothing was said of itself.
+    /// The outcome that is configured for `status` or else for its class.
     pub fn of(&self, status: u16) -> Option<Outcome> {
         self.statuses.get(&status).or_else(|| self.classes.get(&(status / 100))).copied()
     }
 }
 
-/// What an entry is about.
+/// The statuses that an entry applies to.
 enum Scope {
     Status(u16),
     /// All statuses with this first digit.
@@ -92,7 +92,7 @@ impl FromStr for Scope {
     }
 }
 
-/// Reads them; what is wrong is noted.
+/// Reads the table and reports violations.
 pub(crate) fn read(table: &mut Table<'_>) -> OutcomesConfig {
     let mut outcomes = OutcomesConfig::default();
     for (scope, outcome) in table.entries(entry) {
@@ -104,7 +104,7 @@ pub(crate) fn read(table: &mut Table<'_>) -> OutcomesConfig {
     outcomes
 }
 
-/// Both sides of an entry: what is wrong with either is told.
+/// Parses both sides of an entry and reports errors in either.
 fn entry(name: &str, value: &Value) -> Result<(Scope, Outcome), String> {
     match (name.parse(), leaf::choice(value)) {
         (Ok(scope), Ok(outcome)) => Ok((scope, outcome)),

@@ -12,25 +12,25 @@ use crate::config::secrets::secret_url::SecretUrl;
 use crate::config::section::source::SourceDraft;
 use crate::config::{PortalConfig, RateConfig};
 
-/// Requests at once. The plans have 50 and 250: the bounds are there to catch a slip.
+/// Requests at once. The plans allow 50 and 250; the bounds only catch typing errors.
 const BURST: RangeInclusive<f64> = 1.0..=1000.0;
-/// Requests a second. The plans have 2 and 5.
+/// Requests per second. The plans allow 2 and 5.
 const PER_SECOND: RangeInclusive<f64> = 0.1..=100.0;
 
-/// A portal as far as it could be read.
+/// A portal as read, perhaps incomplete.
 pub(crate) struct PortalDraft {
     host: String,
     config: PortalConfig,
 }
 
 impl PortalDraft {
-    /// As an entry of `Config::portals`.
+    /// Converts it into an entry of `Config::portals`.
     pub(crate) fn complete(self) -> (String, PortalConfig) {
         (self.host, self.config)
     }
 }
 
-/// Reads one portal; what is wrong is noted.
+/// Reads one portal and reports violations.
 pub(crate) fn read(host: &str, table: &mut Table<'_>) -> PortalDraft {
     let plan = table.take("plan", leaf::choice).unwrap_or(Plan::Standard);
     let rate = match plan {
@@ -54,7 +54,7 @@ pub(crate) fn read(host: &str, table: &mut Table<'_>) -> PortalDraft {
     PortalDraft { host: host.to_owned(), config: PortalConfig { rate, moved_to } }
 }
 
-/// The figures of the plan, unless there are others.
+/// The rate limit of the plan, with the given values in place of its own.
 fn read_rate(table: &mut Table<'_>, of_plan: RateConfig) -> RateConfig {
     RateConfig {
         burst: table.take("burst", leaf::number(BURST)).unwrap_or(of_plan.burst),
@@ -62,7 +62,7 @@ fn read_rate(table: &mut Table<'_>, of_plan: RateConfig) -> RateConfig {
     }
 }
 
-/// Notes every portal that no source uses.
+/// Reports every portal that no source uses.
 pub(crate) fn check(portals: &[PortalDraft], sources: &[SourceDraft], findings: &Findings) {
     let used = Used::by(sources);
     for portal in portals {
@@ -75,7 +75,7 @@ pub(crate) fn check(portals: &[PortalDraft], sources: &[SourceDraft], findings: 
 /// The portals in use.
 struct Used {
     hosts: BTreeSet<String>,
-    /// Whether there may be more: not every source could be read.
+    /// True if there may be more, because some source is invalid.
     may_be_more: bool,
 }
 
@@ -110,7 +110,7 @@ impl Used {
     }
 }
 
-/// The host as URLs have it; `None` when it is none, or more than that.
+/// Normalises the host as in URLs; `None` if it is not a host, or more than a host.
 fn plain(host: &str) -> Option<String> {
     let is_more = host.contains(['/', '\\', '@']);
     let url = SecretUrl::parse_origin(&format!("https://{host}")).ok().filter(|_| !is_more);

@@ -9,10 +9,10 @@ use crate::config::parse::table::Table;
 use crate::config::secrets::secret::{self, SecretValue};
 use crate::config::secrets::secret_file::{SecretFiles, Shows};
 
-/// `proxy`. Shows scheme and host only.
+/// `proxy`. Displays only scheme and host.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub enum ProxyConfig {
-    /// Not given: what the environment says, but nothing on the way to this machine itself.
+    /// Not given: use the proxy from the environment, except for receivers on this machine.
     #[default]
     Environment,
     /// `"none"`.
@@ -58,7 +58,7 @@ impl SecretValue for ProxyConfig {
     }
 }
 
-/// Reads it; what is wrong is noted.
+/// Reads the key and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> ProxyConfig {
     let given = secret::take_given(table, ["proxy", "proxy_file"], files);
     given.map(|given| given.value).unwrap_or_default()

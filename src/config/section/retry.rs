@@ -16,7 +16,8 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 const SHORTEST_GIVE_UP: Duration = Duration::from_secs(1);
 const LONGEST_GIVE_UP: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Full jitter between zero and a step that doubles from `min` to `max`.
+/// Exponential backoff with full jitter: each delay is between zero and a step that doubles from `min` to
+/// `max`.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RetryConfig {
     /// The first step.
@@ -27,18 +28,18 @@ pub struct RetryConfig {
     pub give_up: GiveUp,
 }
 
-/// `retry.give_up`: how long a failing event is tried.
+/// `retry.give_up`: how long a failing event is retried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GiveUp {
-    /// Until the sink takes it.
+    /// Retry until the sink takes the event.
     Never,
-    /// For this long, counted from its first attempt.
+    /// For this long, counted from the first attempt.
     After(Duration),
-    /// So many times; at least 1.
+    /// This many attempts; at least 1.
     Attempts(u32),
 }
 
-/// Reads the table; what is wrong is noted.
+/// Reads the table and reports violations.
 pub(crate) fn read(table: &mut Table<'_>) -> RetryConfig {
     let min = table.take("min", leaf::duration(SHORTEST, LONGEST));
     let max = table.take("max", leaf::duration(SHORTEST, LONGEST));
@@ -55,7 +56,7 @@ pub(crate) fn read(table: &mut Table<'_>) -> RetryConfig {
     retry
 }
 
-/// A number without a unit counts attempts, a text with a unit is a duration.
+/// A number without a unit counts attempts; a text with a unit is a duration.
 fn give_up(value: &Value) -> Result<GiveUp, String> {
     let rule = || {
         let (min, max) = (leaf::spelled(SHORTEST_GIVE_UP), leaf::spelled(LONGEST_GIVE_UP));

@@ -21,19 +21,19 @@ use crate::config::secrets::secret_file::{self, SecretFiles};
 use crate::config::secrets::secret_line;
 use crate::config::secrets::secret_text::SecretText;
 
-/// What a secret that both sides share begins with.
+/// The prefix of a shared secret.
 pub const SHARED_PREFIX: &str = "whsec_";
 
-/// What the secret half of an ed25519 key begins with.
+/// The prefix of the secret half of an ed25519 key.
 pub const SECRET_PREFIX: &str = "whsk_";
 
-/// What the public half of an ed25519 key begins with.
+/// The prefix of the public half of an ed25519 key.
 pub const PUBLIC_PREFIX: &str = "whpk_";
 
-/// More than any rotation needs; each makes the request's header longer.
+/// More than any rotation needs. Each secret makes the header of a request longer.
 const SECRETS_MAX: usize = 10;
 
-/// How secrets are spelled; some write base64 without its padding.
+/// The encoding of secrets; some programs write base64 without padding.
 const SPELLING: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -44,7 +44,7 @@ const SPELLING: GeneralPurpose = GeneralPurpose::new(
 pub struct SigningConfig {
     /// The whole name of the key that gave them.
     pub key: String,
-    /// The newest first; none when deliveries are not signed.
+    /// The newest first; empty if deliveries are not signed.
     pub secrets: Vec<SigningSecret>,
     /// The file they are from, which may change.
     pub file: Option<PathBuf>,
@@ -57,7 +57,7 @@ pub struct SigningSecret {
     key: Arc<SigningKey>,
 }
 
-/// What a secret signs with.
+/// The key that a secret signs with.
 pub enum SigningKey {
     /// `whsec_`: HMAC-SHA256.
     Shared(hmac::Key),
@@ -83,12 +83,12 @@ impl SigningSecret {
         Ok(Self { text: SecretText::new(text), key: Arc::new(key) })
     }
 
-    /// One of several, as it was typed.
+    /// Parses one of several secrets, as typed.
     fn of_list(text: &str) -> Result<Self, String> {
         Self::parse(secret::of_list(text)?).map_err(str::to_owned)
     }
 
-    /// Parses the text of a file: a secret a line, the newest first.
+    /// Parses the text of a file: one secret per line, the newest first.
     fn parse_lines(text: &str) -> Result<Vec<Self>, String> {
         let lines = secret_line::lines_of_file(text);
         if lines.is_empty() {
@@ -106,10 +106,10 @@ impl SigningSecret {
         Ok(secrets)
     }
 
-    /// Reads those of a file again.
+    /// Reads the secrets of a file again.
     ///
     /// # Errors
-    /// Says what is wrong without repeating anything.
+    /// Describes the error without repeating any of the content.
     pub fn read(file: File) -> Result<Vec<Self>, String> {
         Self::parse_lines(&secret_file::read_text(file).map_err(|rule| format!("the file {rule}"))?)
     }
@@ -119,13 +119,14 @@ impl SigningSecret {
         self.text.expose()
     }
 
-    /// What it signs with.
+    /// The key that it signs with.
     pub fn key(&self) -> &SigningKey {
         &self.key
     }
 }
 
-/// What a file says now is none of the configuration's: whoever signs looks at it again by itself.
+/// The current content of a file does not count as a difference, because the signer reads the file again when
+/// it changes.
 impl PartialEq for SigningConfig {
     fn eq(&self, other: &Self) -> bool {
         let is_same_file = self.file.is_some() && self.file == other.file;
@@ -155,7 +156,7 @@ fn parse_shared(text: &str) -> Result<hmac::Key, &'static str> {
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
-/// The seed alone, or the seed and the public key.
+/// Accepts the seed alone, or the seed and the public key.
 fn parse_pair(text: &str) -> Result<Ed25519KeyPair, &'static str> {
     const RULE: &str = "must be an ed25519 key of 32 or 64 bytes in base64 behind `whsk_`: \
                         make one with `b24relay secret new --ed25519`";
@@ -168,7 +169,7 @@ fn parse_pair(text: &str) -> Result<Ed25519KeyPair, &'static str> {
     Ok(pair)
 }
 
-/// Reads `secrets` or `secrets_file`; what is wrong is noted.
+/// Reads `secrets` or `secrets_file` and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> SigningConfig {
     if table.has("secrets") && table.has("secrets_file") {
         table.report("secrets_file", "must not be given together with `secrets`: keep one");
@@ -190,7 +191,7 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> SigningConfig 
     }
 }
 
-/// A list of secrets; a single text is split at commas.
+/// Parses a list of secrets; a single text is split at commas.
 fn list(value: &Value) -> Result<Vec<SigningSecret>, String> {
     let texts = match &value.kind {
         ValueKind::Array(items) => items.iter().map(leaf::secret).collect::<Result<Vec<_>, _>>()?,

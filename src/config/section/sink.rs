@@ -26,7 +26,7 @@ const SHORTEST_PERIOD: Duration = Duration::from_secs(60);
 const LONGEST_PERIOD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const MOST_KEPT: u16 = 10_000;
 
-/// A sink as far as it could be read.
+/// A sink as read, perhaps incomplete.
 pub(crate) struct SinkDraft {
     pub(crate) name: String,
     pub(crate) target: Option<TargetConfig>,
@@ -39,7 +39,7 @@ pub(crate) struct SinkDraft {
 }
 
 impl SinkDraft {
-    /// The sink, when nothing of it is missing.
+    /// The sink, if no part is missing.
     pub(crate) fn complete(self) -> Option<SinkConfig> {
         Some(SinkConfig {
             name: self.name,
@@ -59,7 +59,7 @@ impl SinkDraft {
     }
 }
 
-/// Reads one sink; what is wrong is noted.
+/// Reads one sink and reports violations.
 pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> SinkDraft {
     let way_out = "set it to `stdout`, `file` or `webhook`";
     let sink_type = table.require("type", way_out, leaf::choice::<SinkType>);
@@ -78,7 +78,7 @@ pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> Si
     draft
 }
 
-/// Names the event types that nobody knows: the portal may have new ones, or it is a mistake.
+/// Adds a notice for unknown event types: the portal may have new ones, or the name may be misspelled.
 fn notice_unknown(table: &Table<'_>, draft: &SinkDraft) {
     for event in draft.events.iter().flatten().filter(|event| !event_types::is_known(event)) {
         let text =
@@ -87,7 +87,7 @@ fn notice_unknown(table: &Table<'_>, draft: &SinkDraft) {
     }
 }
 
-/// Refuses batches in a format that holds one event.
+/// Refuses batches in a format that holds only one event.
 fn refuse_single(table: &Table<'_>, draft: &SinkDraft) {
     if let Some(TargetConfig::Webhook(webhook)) = &draft.target
         && draft.flow.batch.is_some()
@@ -130,7 +130,7 @@ fn refuse_foreign(table: &mut Table<'_>, own: SinkType, other: SinkType) {
     );
 }
 
-/// The keys that only a sink of this type has.
+/// The keys that belong only to a sink of this type.
 fn keys_of(sink_type: SinkType) -> &'static [&'static str] {
     match sink_type {
         SinkType::Stdout => &["format"],
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use crate::config::parse::findings::Findings;
 
-    /// Keeps [`keys_of`] and what is read for each type in step.
+    /// Keeps [`keys_of`] in sync with the keys that are read for each type.
     #[test]
     fn every_key_of_a_type_is_read_for_that_type_and_refused_for_the_others() {
         let common = [
@@ -196,7 +196,7 @@ mod tests {
             );
             Table::read_root(tree, &findings, |table| read("a", table, &SecretFiles::default()));
             let mut expected: Vec<&str> = [&common[..], keys_of(sink_type)].concat();
-            // Tables, by the keys that are in them.
+            // These are tables; the list has the keys inside them.
             expected.retain(|key| !["rotate", "breaker", "batch", "auth", "tls"].contains(key));
             expected.extend(match sink_type {
                 SinkType::Stdout => [].as_slice(),
@@ -209,7 +209,7 @@ mod tests {
                     "tls.min_version",
                 ],
             });
-            // Their keys are the operator's.
+            // The operator chooses the keys in these tables.
             expected.retain(|key| !["outcomes", "headers"].contains(key));
             expected.sort_unstable();
             assert_eq!(findings.asked(), expected);

@@ -18,19 +18,19 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const LIMIT: u16 = 1000;
 const CONFIRM_LAG: Duration = Duration::from_secs(30);
 
-/// A row that takes longer to become visible has been given up by its database.
+/// A database transaction that runs longer than this has been aborted, so its row never becomes visible.
 const LONGEST_LAG: Duration = Duration::from_secs(60);
 
-/// More rarely than that, and a busy queue would not be noticed in time.
+/// With a longer pause, a busy queue would be noticed too late.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
-/// What a portal shared with others can be asked to bear when nothing is waiting.
+/// The shortest polling interval for an idle queue at a portal that others use too.
 const SHORTEST_IDLE: Duration = Duration::from_secs(1);
 /// For the sandbox on this machine.
 const SHORTEST_LOOPBACK_IDLE: Duration = Duration::from_millis(10);
-/// The portal itself gives up after a minute (PORTAL.md 7).
+/// The portal itself times out after a minute (PORTAL.md 7).
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(65);
 
-/// A source as far as it could be read.
+/// A source as read, perhaps incomplete.
 pub(crate) struct SourceDraft {
     pub(crate) name: String,
     pub(crate) access: AccessDraft,
@@ -40,7 +40,7 @@ pub(crate) struct SourceDraft {
 }
 
 impl SourceDraft {
-    /// The login it uses and the name of the source it belongs to, which is one of `all`.
+    /// The login that the source uses, and the name of the source in `all` that owns it.
     pub(crate) fn login<'d>(&'d self, all: &'d [Self]) -> Option<(&'d str, &'d LoginDraft)> {
         let owner = match &self.access {
             AccessDraft::Grant(name) => all.iter().find(|other| Some(&other.name) == name.as_ref())?,
@@ -58,7 +58,7 @@ impl SourceDraft {
         }
     }
 
-    /// The source, when nothing of it is missing; `all` are all sources.
+    /// The source, if no part is missing; `all` are all sources.
     pub(crate) fn complete(&self, all: &[Self]) -> Option<SourceConfig> {
         let access = match &self.access {
             AccessDraft::Webhook(webhook) => AccessConfig::Webhook(webhook.as_ref()?.value.clone()),
@@ -78,7 +78,7 @@ impl SourceDraft {
     }
 }
 
-/// Reads one source; what is wrong is noted.
+/// Reads one source and reports violations.
 pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> SourceDraft {
     let access = access::read(table, files);
     let is_http_fine = table.take("allow_http", leaf::boolean).unwrap_or(false);
@@ -105,8 +105,8 @@ fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {
     }
 }
 
-/// `idle` and `idle_max`. What an `idle` that is not right should have been is not known, so then the
-/// other one is not held against it.
+/// Reads `idle` and `idle_max`. If `idle` is invalid, `idle_max` is not compared with it, because the
+/// intended value is unknown.
 fn read_idle(table: &mut Table<'_>, shortest: Duration) -> (Duration, Duration) {
     let is_given = table.has("idle");
     let idle = table.take("idle", leaf::duration(shortest, LONGEST_PAUSE)).or((!is_given).then_some(IDLE));
@@ -121,7 +121,8 @@ fn read_idle(table: &mut Table<'_>, shortest: Duration) -> (Duration, Duration) 
     (idle, max.unwrap_or(idle.max(IDLE_MAX)))
 }
 
-/// Lenient when the portal is not known: it is reported itself, and may be a loopback one.
+/// The shortest allowed value if the portal is unknown: that error is reported separately, and the portal may
+/// be a loopback one.
 pub(crate) fn shortest_idle(portal: Option<&SecretUrl>) -> Duration {
     match portal {
         Some(portal) if !portal.is_loopback() => SHORTEST_IDLE,

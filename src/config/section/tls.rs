@@ -21,13 +21,14 @@ const LARGEST: u64 = 1024 * 1024;
 /// `sinks.NAME.tls`.
 #[derive(Clone, Default)]
 pub struct TlsConfig {
-    /// The authorities in `ca_file`: they count besides the system's.
+    /// The authorities in `ca_file`, trusted in addition to the system's.
     pub authorities: Vec<Certificate>,
     /// Certificate and key of `client_cert_file` and `client_key_file`.
     pub identity: Option<Identity>,
-    /// `min_version`; TLS 1.2 without.
+    /// `min_version`; TLS 1.2 if not given.
     pub min_version: Option<TlsVersion>,
-    /// What `ca_file`, `client_cert_file` and `client_key_file` said: all the above was made of it.
+    /// The content of `ca_file`, `client_cert_file` and `client_key_file`, from which the other fields are
+    /// built.
     files: [Option<SecretText>; 3],
 }
 
@@ -57,7 +58,7 @@ pub enum TlsVersion {
 }
 
 impl TlsVersion {
-    /// As the client calls it.
+    /// The same version in the type of the HTTP client.
     pub fn version(self) -> tls::Version {
         match self {
             Self::V1_2 => tls::Version::TLS_1_2,
@@ -78,7 +79,7 @@ impl FromStr for TlsVersion {
     }
 }
 
-/// Reads it; what is wrong is noted.
+/// Reads the table and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> TlsConfig {
     let pem = |value: &config::Value| files.public_text(&leaf::secret(value)?, LARGEST);
     let private_pem = |value: &config::Value| files.private_text(&leaf::secret(value)?, LARGEST);
@@ -141,7 +142,7 @@ fn with_key(pem: String) -> Result<String, String> {
     }
 }
 
-/// Certificate and key in one PEM, which must belong together.
+/// Parses a certificate and its key from one PEM text; they must belong together.
 fn identity(pem: &str) -> Result<Identity, String> {
     let Ok(key) = PrivateKeyDer::from_pem_slice(pem.as_bytes()) else {
         return Err("holds no key: set `client_key_file` to the file that does".to_owned());

@@ -18,7 +18,7 @@ use crate::config::section::outcomes::{self, OutcomesConfig};
 use crate::config::section::proxy::{self, ProxyConfig};
 use crate::config::section::tls::{self, TlsConfig};
 
-/// The keys that only a webhook has; `compress` a file has, too, and `format` stdout.
+/// The keys of a webhook. A file sink also has `compress`, and stdout also has `format`.
 pub(crate) const KEYS: &[&str] = &[
     "url",
     "url_file",
@@ -47,16 +47,16 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// A `webhook` sink's own keys.
+/// The keys that belong only to a `webhook` sink.
 #[derive(Clone, PartialEq, Debug)]
 pub struct WebhookConfig {
-    /// Where events are posted.
+    /// The URL to which events are posted.
     pub url: SecretUrl,
     /// The longest an attempt may take.
     pub timeout: Duration,
-    /// What is posted, and how it is signed.
+    /// The format and the signing of requests.
     pub letter: LetterConfig,
-    /// What its statuses mean where they mean something else.
+    /// Statuses with a meaning other than the usual one.
     pub outcomes: OutcomesConfig,
     /// `tls`.
     pub tls: TlsConfig,
@@ -73,7 +73,7 @@ pub struct WebhookConfig {
 }
 
 impl WebhookConfig {
-    /// The defaults, for `url`.
+    /// The default settings for `url`.
     pub fn of(url: SecretUrl) -> Self {
         Self {
             url,
@@ -90,7 +90,7 @@ impl WebhookConfig {
     }
 }
 
-/// Reads them; what is wrong is noted.
+/// Reads the keys and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<WebhookConfig> {
     let url = secret::take::<SecretUrl>(table, ["url", "url_file"], files);
     let is_http_fine = table.take("allow_http", leaf::boolean).unwrap_or(false);

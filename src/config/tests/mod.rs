@@ -13,13 +13,13 @@ use crate::config::parse::environment::Environment;
 use crate::config::parse::load::load_from;
 use crate::config::{Config, ConfigError, Loaded, Overrides};
 
-/// A certificate for itself, and its key, as PEM.
+/// A self-signed certificate and its key, as PEM.
 pub(crate) fn certificate() -> (String, String) {
     let certified = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap();
     (certified.cert.pem(), certified.signing_key.serialize_pem())
 }
 
-/// The part of every secret below that must never be seen.
+/// A part of every secret below that must never be shown.
 const MARK: &str = "s3cr3t";
 
 const SMALL: &str = r#"
@@ -52,13 +52,13 @@ fn load_with(
     load_from(&[], environment, &Overrides { config: Some(file), ..overrides })
 }
 
-/// The configuration in a text that nothing is wrong with.
+/// Loads a valid configuration from a text.
 #[track_caller]
 fn config_of(text: &str) -> Config {
     load_text(text, &environment(&[])).unwrap().config
 }
 
-/// The lines of the error behind its first one; none when the text loads.
+/// The lines of the error after the first one; empty if the text loads.
 pub(crate) fn errors(text: &str, environment: &Environment) -> Vec<String> {
     match load_text(text, environment) {
         Ok(_) => Vec::new(),

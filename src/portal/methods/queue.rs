@@ -26,7 +26,7 @@ pub struct EventQueue {
     kind: KindConfig,
 }
 
-/// The parameters of a poll, for either kind of queue.
+/// The parameters of a poll, for both kinds of queue.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct GetParams<'a> {
@@ -36,13 +36,13 @@ struct GetParams<'a> {
     bot_id: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bot_token: Option<&'a str>,
-    /// A JSON boolean: the portal takes any text for true.
+    /// A JSON boolean, because the portal treats any text as true.
     #[serde(skip_serializing_if = "Option::is_none")]
     with_user_events: Option<bool>,
 }
 
 impl EventQueue {
-    /// The queue of `kind` that `caller`'s credential reads, known as `queue`.
+    /// The queue of `kind` that `caller`'s credential reads, with the names in `queue`.
     pub fn new(caller: Caller, queue: Arc<Queue>, kind: KindConfig) -> Self {
         let secret = match &kind {
             KindConfig::Bot(bot) => bot.token.clone(),
@@ -51,7 +51,7 @@ impl EventQueue {
         Self { caller: caller.hiding(secret), queue, kind }
     }
 
-    /// Whether what the user behind the credential may see is in it.
+    /// True if it contains the events of the user behind the credential.
     pub fn reads_user(&self) -> bool {
         match &self.kind {
             KindConfig::User => true,
@@ -75,7 +75,7 @@ impl EventQueue {
     }
 }
 
-/// Puts a page of `queue` in order: ascending, each id once, nothing below what was asked for.
+/// Sorts a page of `queue`: ascending, each id once, nothing below the requested offset.
 pub(crate) fn batch(queue: &Arc<Queue>, page: Page, offset: Offset, limit: u16) -> Batch {
     let mut items = page.events.0;
     let received = items.len() + page.odd.iter().map(|odd| odd.count).sum::<usize>();

@@ -22,7 +22,7 @@ use crate::sink::file::rotation::{Past, UNFINISHED};
 const BUFFER: usize = 64 * 1024;
 
 impl Format {
-    /// By how `file` begins, whoever made it; `None` when it is plain.
+    /// Detects the format from the start of `file`, whichever program wrote it; `None` for a plain file.
     pub fn sniff(mut file: &File) -> io::Result<Option<Self>> {
         let mut begin = Vec::new();
         file.rewind()?;
@@ -31,7 +31,7 @@ impl Format {
         Ok(Self::ALL.into_iter().find(|format| begin.starts_with(format.magic())))
     }
 
-    /// What is in a file of this format.
+    /// Reads the content of a file in this format.
     pub fn reader<'a>(self, file: &'a File) -> io::Result<Box<dyn BufRead + 'a>> {
         Ok(match self {
             Self::Gzip => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file))),
@@ -49,7 +49,7 @@ impl Format {
             }
             Self::Zstd => {
                 let mut encoder = zstd::Encoder::new(writer, zstd::DEFAULT_COMPRESSION_LEVEL)?;
-                // A checksum, as gzip has one anyway.
+                // Adds a checksum, which gzip always has.
                 encoder.include_checksum(true)?;
                 io::copy(&mut plain, &mut encoder)?;
                 encoder.finish()?.flush()
@@ -58,7 +58,7 @@ impl Format {
     }
 }
 
-/// What is in `file` from `offset` on, unpacked.
+/// Reads the uncompressed content of `file`, from `offset` on.
 pub fn reader_at(mut file: &File, offset: u64) -> io::Result<Box<dyn BufRead + '_>> {
     let Some(format) = Format::sniff(file)? else {
         file.seek(SeekFrom::Start(offset))?;
@@ -69,9 +69,9 @@ pub fn reader_at(mut file: &File, offset: u64) -> io::Result<Box<dyn BufRead + '
     Ok(reader)
 }
 
-/// Replaces the plain file at `path` by a compressed one, which is then of the same age and for the same people.
+/// Replaces the plain file at `path` with a compressed file of the same age and permissions.
 pub fn compress(path: &Path, format: Format) -> io::Result<()> {
-    // Deleted again when anything fails: a full disk has better use for the room.
+    // Deleted again after any error, because a full disk needs the space.
     let compressed = write_compressed(path, format)?;
     failpoint::reached("compressed");
     compressed.persist_noclobber(format.beside(path))?;
@@ -83,7 +83,7 @@ pub fn compress(path: &Path, format: Format) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// Writes to a new file with a random name, so that no other user can have prepared it.
+/// Writes to a new file with a random name, so that no other user can create it in advance.
 fn write_compressed(path: &Path, format: Format) -> io::Result<NamedTempFile> {
     let plain = open_own(path, OFlags::RDONLY)?;
     let metadata = plain.metadata()?;
@@ -101,8 +101,8 @@ fn write_compressed(path: &Path, format: Format) -> io::Result<NamedTempFile> {
     Ok(unfinished)
 }
 
-/// Puts right what a crash left of compressing: the halves go, and so do plain files that are there in a
-/// compressed form as well. Whatever cannot be done now is done another time.
+/// Repairs the state after a crash during compression: deletes unfinished files, and plain files that also
+/// exist in compressed form. After an error, the next call repairs the rest.
 pub fn settle(past: &mut Past) {
     for path in past.unfinished.drain(..) {
         if let Err(error) = fs::remove_file(&path) {
@@ -112,13 +112,13 @@ pub fn settle(past: &mut Past) {
     past.ours.retain(|rotated| rotated.format.is_some() || !is_double(&rotated.path));
 }
 
-/// Whether the plain file at `path` was there in a compressed form, too, and was deleted.
+/// Deletes the plain file at `path` if it also exists in compressed form. Returns whether it did.
 fn is_double(path: &Path) -> bool {
     let twins = Format::ALL.map(|format| (format, format.beside(path)));
     let Some((format, twin)) = twins.into_iter().find(|(_, twin)| is_own_at(twin)) else { return false };
     let deleted = holds_the_same(path, &twin, format).and_then(|is_same| {
         if is_same {
-            // The compressed one may have its name in memory only.
+            // The name of the compressed file may not be on disk yet.
             sync_folder(path)?;
             fs::remove_file(path)?;
             sync_folder(path)?;
@@ -166,7 +166,7 @@ fn holds_the_same(plain: &Path, compressed: &Path, format: Format) -> io::Result
     }
 }
 
-/// Whether what is read is no compressed file, or not a whole one.
+/// True if the file is not compressed, or is incomplete.
 fn is_damage(error: &io::Error) -> bool {
     use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof)

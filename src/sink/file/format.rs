@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::CompressConfig;
 
-/// How a file is compressed.
+/// A compression format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     Gzip,
@@ -12,10 +12,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// Every format there is.
+    /// All formats.
     pub const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
 
-    /// The one that the configuration asks for.
+    /// The format in the configuration.
     pub fn of(config: CompressConfig) -> Option<Self> {
         match config {
             CompressConfig::None => None,
@@ -24,7 +24,7 @@ impl Format {
         }
     }
 
-    /// What is behind the name of a compressed file.
+    /// The suffix for the name of a compressed file.
     pub fn suffix(self) -> &'static str {
         match self {
             Self::Gzip => ".gz",
@@ -40,7 +40,7 @@ impl Format {
         }
     }
 
-    /// Where the compressed form of `path` is.
+    /// The path of the compressed form of `path`.
     pub fn beside(self, path: &Path) -> PathBuf {
         let mut name = path.as_os_str().to_owned();
         name.push(self.suffix());

@@ -17,31 +17,31 @@ use crate::http_client;
 use crate::sink::contract::DeliverError;
 use crate::sink::contract::QUOTATION;
 
-/// How much of an answer is read, so that the connection can serve again.
+/// How much of a response is read, so that the connection can be reused.
 const READ_MAX: usize = 64 * 1024;
 
-/// How long the rest of an answer is read when nobody wants it. A connection that is not done with it by then
-/// costs more than a new one.
+/// How long the rest of an unneeded response is read. A connection that needs longer costs more than a new
+/// one.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
-/// The same when a person will want to know what the receiver said.
+/// How long a response is read if its text is needed for the operator.
 const WORDS_TIME: Duration = Duration::from_secs(3);
 
 /// How much of it a dead letter keeps.
 const ANSWER_MAX: usize = 4 * 1024;
 
-/// How many characters of it stand beside the status, in the log and wherever the sink's trouble is shown.
+/// The maximum number of characters that are shown with the status, in the log and in the state of the sink.
 const WORDS_MAX: usize = 200;
 
-/// The header by which a receiver asks for less (a proposal to Standard Webhooks, pull request 291).
+/// The header with which a receiver controls deliveries (a proposal to Standard Webhooks, pull request 291).
 const CONTROL: &str = "webhook-delivery";
 
-/// What a receiver asks for beside its status.
+/// The requests of a receiver in addition to its status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Control {
-    /// Nothing more at all.
+    /// Send no more events.
     disables: bool,
-    /// Not this event again.
+    /// Do not send this event again.
     aborts: bool,
 }
 
@@ -54,7 +54,7 @@ impl Control {
     }
 }
 
-/// Reads answers of one receiver.
+/// Classifies the responses of one receiver.
 pub(crate) struct Judge {
     authority: String,
     outcomes: OutcomesConfig,
@@ -66,7 +66,7 @@ impl Judge {
         Self { authority: config.url.authority(), outcomes: config.outcomes.clone(), secrets }
     }
 
-    /// What `response` means for the events that were posted.
+    /// Classifies `response` for the posted events.
     pub(crate) async fn judge(&self, response: Response) -> Result<(), DeliverError> {
         let (status, control) = (response.status(), Control::of(response.headers()));
         let wait = http_client::retry_after(response.headers());
@@ -94,7 +94,7 @@ impl Judge {
         }
     }
 
-    /// The receiver's words without our secrets, as much of them as is kept.
+    /// The receiver's text without our secrets, up to the maximum length.
     fn presentable(&self, body: &[u8], is_cut: bool) -> String {
         let (text, secrets) = (String::from_utf8_lossy(body), self.secrets.expose());
         let secrets = secrets.iter().map(String::as_str);
@@ -102,7 +102,7 @@ impl Judge {
     }
 }
 
-/// The beginning of `answer` as it stands behind a status, see [`crate::sink::cause`]; nothing when it says nothing.
+/// The start of `answer` as shown after a status, see [`crate::sink::cause`]; empty if the text is empty.
 fn quoted(answer: &str) -> String {
     let words = answer.split_whitespace().collect::<Vec<_>>().join(" ").replace(['"', '`'], "'");
     if words.is_empty() {
@@ -113,7 +113,7 @@ fn quoted(answer: &str) -> String {
     format!("{QUOTATION}{words}{}\"", if is_long { "..." } else { "" })
 }
 
-/// What a person can do about a sink that is held.
+/// The hint for a sink that is held.
 fn way_out(status: StatusCode) -> &'static str {
     if status.is_redirection() {
         "redirects are not followed, correct `url`"
@@ -124,13 +124,13 @@ fn way_out(status: StatusCode) -> &'static str {
     }
 }
 
-/// Reads the rest of an answer that nobody wants, so that its connection can serve again.
+/// Reads the rest of an unneeded response, so that its connection can be reused.
 pub(crate) async fn let_go(response: Response) {
     read(response, DRAIN_TIME).await;
 }
 
-/// The first bytes of an answer's body, and whether there was, or would have been, more: what is too long, takes
-/// longer than `time` or breaks off is left where it is, and the connection with it.
+/// The first bytes of a body, and whether it is incomplete. Reading stops at the maximum length, after
+/// `time`, or at an error; the connection is then dropped.
 async fn read(mut response: Response, time: Duration) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     let reading = async {

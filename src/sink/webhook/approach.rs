@@ -20,7 +20,7 @@ use crate::sink::contract::DeliverError;
 use crate::sink::webhook::connection::pool;
 use crate::sink::webhook::connection::via;
 
-/// See the top of this file.
+/// The connection to one receiver.
 pub(crate) struct Approach {
     pool: Pool,
     authority: String,
@@ -44,13 +44,13 @@ impl Approach {
         })
     }
 
-    /// A client to put a request together with.
+    /// A client to build requests with.
     pub(crate) fn client(&self) -> Client {
         self.pool.client()
     }
 
-    /// Sends `request` with `body`, which has been signed if it is to be, and with all that the receiver wants
-    /// of us besides. A token that the receiver no longer takes is replaced, once.
+    /// Sends `request` with `body`, which is already signed if required, and adds all headers that the
+    /// receiver needs. A token that the receiver refuses is replaced once.
     pub(crate) async fn send(
         &self,
         request: RequestBuilder,
@@ -102,19 +102,19 @@ impl From<Trouble> for DeliverError {
     }
 }
 
-/// The proxy on the way to the receiver.
+/// The proxy for the receiver.
 ///
 /// # Errors
-/// Names a variable of the environment that cannot be used, and what to do about it.
+/// Names the invalid environment variable, with a hint.
 pub(in crate::sink) fn proxy_to(config: &WebhookConfig) -> Result<Option<NamedProxy>, String> {
     http_client::proxy_to(config.url.expose(), &via(config))
 }
 
-/// Asks the receiver for its headers alone: any answer will do, for many know nothing but POST. It is not shown
-/// who we are.
+/// Sends a HEAD request without credentials to the receiver. Any response is fine, because many receivers
+/// support only POST.
 ///
 /// # Errors
-/// A text that says what stands in the way, without secrets.
+/// Describes the problem, without secrets.
 pub(in crate::sink) async fn knock(config: &WebhookConfig, timeout: Duration) -> Result<String, String> {
     let authority = config.url.authority();
     let pool = pool(config, &config.url, timeout)?;

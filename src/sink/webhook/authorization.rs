@@ -10,7 +10,7 @@ use crate::sink::webhook::credential::Shown;
 use crate::sink::webhook::credential::bearer;
 use crate::sink::webhook::credential::header;
 
-/// See the top of this file.
+/// The authorization for one receiver.
 pub(crate) enum Authorization {
     None,
     Fixed(HeaderValue),
@@ -33,10 +33,10 @@ impl Authorization {
         })
     }
 
-    /// What to show, if anything.
+    /// The header to send, if any.
     ///
     /// # Errors
-    /// When a token cannot be had.
+    /// If no token is available.
     pub(crate) async fn show(&self, deadline: Instant) -> Result<Option<Shown>, Refusal> {
         Ok(match self {
             Self::None => None,
@@ -45,10 +45,7 @@ impl Authorization {
         })
     }
 
-    /// What to show instead of `refused`.
-    ///
-    /// # Errors
-    /// As [`Authorization::show`].
+    /// The header to send instead of `refused`.
     pub(crate) async fn replace(&self, refused: &Shown, deadline: Instant) -> Result<Option<Shown>, Refusal> {
         match self {
             Self::None | Self::Fixed(_) => self.show(deadline).await,

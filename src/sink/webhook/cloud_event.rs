@@ -13,16 +13,17 @@ use serde_json::value::RawValue;
 use crate::event::Event;
 use crate::foreign_text::visible_json;
 
-/// What a header's name begins with where the attribute's does not.
+/// The prefix that a header's name has in addition to the attribute's name.
 const HEADER_PREFIX: &str = "ce-";
 
-/// More than any dialog's id; a longer one makes no good header.
+/// Longer than any dialog id; a longer text is not suitable for a header.
 const SUBJECT_MAX: usize = 256;
 
-/// What a header's value must spell as `%XX` (HTTP binding 1.0.2, 3.1.3.2), besides what is no ASCII.
+/// The characters that a header's value must encode as `%XX` (HTTP binding 1.0.2, 3.1.3.2), in addition to
+/// all that are not ASCII.
 const HEADER_ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
-/// What no URI has (RFC 3986), besides what is no ASCII.
+/// The characters that are invalid in a URI (RFC 3986), in addition to all that are not ASCII.
 const URI_ESCAPED: &AsciiSet =
     &HEADER_ESCAPED.add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
@@ -32,19 +33,19 @@ pub(crate) fn write_json(event: &Event, json: &mut Vec<u8>) {
     for (name, value) in attributes(event) {
         let name = name.trim_start_matches(HEADER_PREFIX);
         let value = Value::from(value).to_string();
-        // Writing to a Vec cannot fail.
+        // Writing to a `Vec` cannot fail.
         let _infallible = write!(json, r#""{name}":{},"#, visible_json(&value));
     }
     let _infallible = write!(json, r#""datacontenttype":"application/json","data":{}}}"#, event.data.get());
 }
 
-/// The headers of binary mode; `datacontenttype` is the content type there.
+/// The headers of binary mode, in which `datacontenttype` is the content type.
 pub(crate) fn headers(event: &Event) -> Vec<(&'static str, String)> {
     let encoded = |value: String| utf8_percent_encode(&value, HEADER_ESCAPED).to_string();
     attributes(event).into_iter().map(|(name, value)| (name, encoded(value))).collect()
 }
 
-/// All but `datacontenttype`, by the names of their headers.
+/// All attributes except `datacontenttype`, by the names of their headers.
 fn attributes(event: &Event) -> Vec<(&'static str, String)> {
     let mut attributes = vec![
         ("ce-specversion", "1.0".to_owned()),
@@ -55,7 +56,7 @@ fn attributes(event: &Event) -> Vec<(&'static str, String)> {
     attributes.extend(time(&event.date).map(|time| ("ce-time", time)));
     attributes.extend(subject(&event.data).map(|subject| ("ce-subject", subject)));
     attributes.push(("ce-b24source", event.queue.source.to_string()));
-    // A text, as CloudEvents know no integers of 64 bits.
+    // A text, because CloudEvents have no 64-bit integers.
     attributes.push(("ce-b24eventid", event.id.to_string()));
     attributes
 }
@@ -71,17 +72,17 @@ fn kind(kind: &str) -> String {
     format!("com.bitrix24.{}", allowed.collect::<String>())
 }
 
-/// RFC 3339 with the portal's own offset from UTC; `None` when the date cannot be read.
+/// RFC 3339 with the portal's own offset from UTC; `None` if the date is unreadable.
 fn time(date: &RawValue) -> Option<String> {
     let text: &str = serde_json::from_str(date.get()).ok()?;
     let time: Timestamp = text.parse().ok()?;
     let offset = DateTimeParser::new().parse_pieces(text).ok()?.to_numeric_offset()?;
     let spelled = time.display_with_offset(offset).to_string();
-    // Years of other than four digits are spelled with a sign.
+    // Years with more or fewer than four digits are written with a sign.
     spelled.starts_with(|first: char| first.is_ascii_digit()).then_some(spelled)
 }
 
-/// The dialog's id: the event's own, or that of its chat (PORTAL.md 2.6).
+/// The dialog id of the event or of its chat (PORTAL.md 2.6).
 fn subject(data: &RawValue) -> Option<String> {
     let data = entries(data)?;
     let own = data.get("dialogId").and_then(|id| dialog_id(id));
@@ -102,7 +103,8 @@ fn dialog_id(json: &RawValue) -> Option<String> {
     }
 }
 
-/// What a text of a `CloudEvent` may hold: no control characters, nothing that Unicode calls no character.
+/// True for characters that are allowed in a `CloudEvent`: no control characters and no Unicode
+/// noncharacters.
 fn is_allowed(letter: char) -> bool {
     let code = u32::from(letter);
     !letter.is_control() && code & 0xfffe != 0xfffe && !(0xfdd0..=0xfdef).contains(&code)
@@ -163,7 +165,7 @@ mod tests {
             ("null", None),
         ] {
             let spelled = time(&raw(date));
-            // Both spellings of UTC are RFC 3339.
+            // Both forms of UTC are valid in RFC 3339.
             assert_eq!(spelled.map(|time| time.replace("+00:00", "Z")).as_deref(), expected, "{date}");
         }
     }

@@ -5,13 +5,14 @@ use std::time::Duration;
 use crate::config::{PrivateNetworks, ProxyConfig, SecretUrl, TlsConfig, TlsVersion, WebhookConfig};
 use crate::http_client::{Networks, Pool, Route, Via};
 
-/// Less than most receivers and what stands before them allow; where it is not, the request is sent again at once.
+/// Shorter than the idle timeout of most receivers and their load balancers. If a connection was closed
+/// earlier, the request is sent again at once.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
-/// Connections to `url`, made as `config` says.
+/// A connection pool for `url`, with the settings in `config`.
 ///
 /// # Errors
-/// A text that says why TLS cannot be set up.
+/// Describes why TLS cannot be set up.
 pub(crate) fn pool(config: &WebhookConfig, url: &SecretUrl, timeout: Duration) -> Result<Pool, String> {
     let TlsConfig { authorities, identity, min_version, .. } = config.tls.clone();
     let route = Route {
@@ -33,7 +34,8 @@ fn networks(config: &WebhookConfig) -> Networks {
     }
 }
 
-/// A proxy of the environment does not tell where it leads, so it is not used where that must be known.
+/// A proxy from the environment hides the address of the receiver, so it is not used if that address must be
+/// checked.
 pub(crate) fn via(config: &WebhookConfig) -> Via {
     match &config.proxy {
         ProxyConfig::Environment if networks(config) == Networks::Public => Via::Nothing,

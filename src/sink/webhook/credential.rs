@@ -4,10 +4,10 @@ use reqwest::header::HeaderValue;
 
 use crate::config::SecretText;
 
-/// `Authorization`, for one request.
+/// The `Authorization` header of one request.
 pub(crate) struct Shown {
     pub(crate) header: HeaderValue,
-    /// Another one may be had when it is refused: it was kept from earlier.
+    /// True if the token was cached, so a new one may be requested if it is refused.
     pub(crate) is_replaceable: bool,
 }
 

@@ -8,10 +8,10 @@ use reqwest::header::HeaderValue;
 
 use crate::config::CompressConfig;
 
-/// The level that the file sink has, too: text shrinks little more above it.
+/// The same level as for the file sink. Higher levels shrink text only slightly more.
 const ZSTD_LEVEL: i32 = 3;
 
-/// `body` as it is sent, and the name of its encoding if it has one.
+/// The encoded `body`, and the name of the encoding if there is one.
 pub(crate) fn encode(body: Vec<u8>, compress: CompressConfig) -> io::Result<(Vec<u8>, Option<HeaderValue>)> {
     let (body, name) = match compress {
         CompressConfig::None => return Ok((body, None)),

@@ -10,20 +10,20 @@ use super::cloud_event;
 use crate::config::LetterFormat;
 use crate::event::Event;
 
-/// What one request holds.
+/// The events of one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Enclosure<'e> {
-    /// One event by itself.
+    /// One event alone.
     Single(&'e Event),
-    /// Events that travel together, be it one alone.
+    /// Several events together, or a batch of one.
     Batch(&'e [&'e Event]),
 }
 
-/// The part of a request that tells of its events.
+/// The part of a request that depends on its events.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Letter {
     pub(crate) content_type: &'static str,
-    /// In lower case, and only with characters that a header bears.
+    /// In lower case, and only with characters that are valid in a header.
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -34,7 +34,8 @@ impl Letter {
     }
 }
 
-/// Puts the events into `format`. Several never fit into a single `CloudEvent`: they become a batch of them.
+/// Renders the events in `format`. A single `CloudEvent` cannot hold several events, so these become a batch
+/// of `CloudEvents`.
 pub(crate) fn write(format: LetterFormat, enclosure: Enclosure<'_>) -> Letter {
     match (format, enclosure) {
         (LetterFormat::Json, _) => Letter::of_body("application/json", body(enclosure, Event::write_json)),
@@ -55,9 +56,9 @@ pub(crate) fn write(format: LetterFormat, enclosure: Enclosure<'_>) -> Letter {
     }
 }
 
-/// The id by which a receiver recognises what it has seen: of one event its stable id; of a batch one that no
-/// batch of other events has, so that nobody takes the one for the other. No dots, as Standard Webhooks 1.0
-/// demands.
+/// The id by which a receiver recognises duplicates: the stable id of a single event, or for a batch an id
+/// that no batch of other events has. The two kinds never collide. The ids contain no dots, as Standard
+/// Webhooks 1.0 requires.
 pub(crate) fn message_id(enclosure: Enclosure<'_>) -> String {
     match enclosure {
         Enclosure::Single(event) => stable_id(event),
@@ -84,7 +85,7 @@ fn cloud_event_batch(events: &[&Event]) -> Letter {
     Letter::of_body("application/cloudevents-batch+json", body)
 }
 
-/// One JSON object, or a list of them.
+/// One JSON object, or a list of objects.
 fn body(enclosure: Enclosure<'_>, write: impl Fn(&Event, &mut Vec<u8>)) -> Vec<u8> {
     let mut body = Vec::new();
     match enclosure {
@@ -103,9 +104,9 @@ fn body(enclosure: Enclosure<'_>, write: impl Fn(&Event, &mut Vec<u8>)) -> Vec<u
     body
 }
 
-/// The event as in the portal's answer (PORTAL.md 2.2).
+/// The event as in the portal's response (PORTAL.md 2.2).
 fn write_raw(event: &Event, json: &mut Vec<u8>) {
-    // Writing to a Vec cannot fail.
+    // Writing to a `Vec` cannot fail.
     let _infallible = write!(json, r#"{{"eventId":{},"type":"#, event.id);
     let _infallible = serde_json::to_writer(&mut *json, &event.kind);
     let _infallible = write!(json, r#","date":{},"data":{}}}"#, event.date.get(), event.data.get());
@@ -200,7 +201,7 @@ mod tests {
         }
     }
 
-    /// JSON texts as odd as they are allowed to be.
+    /// JSON texts with unusual but valid content.
     fn json() -> impl Strategy<Value = String> {
         let space = || prop::sample::select(vec!["", " ", "\n", "\r\n\t"]);
         let leaf = prop_oneof![

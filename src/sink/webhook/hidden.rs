@@ -9,13 +9,13 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::config::{AuthConfig, SecretText, SigningSecret, WebhookConfig};
 
-/// Shorter words are no secrets, and would be found everywhere.
+/// Shorter words are not treated as secrets, because they occur in many texts.
 const PART_MIN: usize = 4;
 
-/// In a header with several words (`Token 1234...`), shorter ones are not the secret.
+/// In a header with several words (`Token 1234...`), shorter words are not the secret.
 const WORD_MIN: usize = 8;
 
-/// A token that was replaced may still be echoed by an attempt under way.
+/// An attempt in flight may still receive an echo of a replaced token.
 const TOKENS_MAX: usize = 4;
 
 /// The current signing secrets and the previous ones, each with and without its prefix.
@@ -40,7 +40,7 @@ impl Hidden {
         hidden
     }
 
-    /// Hides a token from now on.
+    /// Adds a token.
     pub(crate) fn hide(&self, token: &SecretText) {
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         if tokens.len() == TOKENS_MAX {
@@ -49,7 +49,7 @@ impl Hidden {
         tokens.push_back(token.expose().to_owned());
     }
 
-    /// Hides what deliveries are signed with from now on.
+    /// Adds signing secrets.
     pub(crate) fn hide_signing(&self, secrets: &[SigningSecret]) {
         let mut hidden = self.signing.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *hidden);
@@ -59,7 +59,7 @@ impl Hidden {
         hidden.truncate(SIGNING_MAX);
     }
 
-    /// All of them.
+    /// All secrets.
     pub(crate) fn expose(&self) -> Vec<String> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
         let signing = self.signing.read().unwrap_or_else(PoisonError::into_inner);
@@ -92,7 +92,7 @@ fn spelled(secret: &SigningSecret) -> [String; 2] {
     [text.to_owned(), text.split_once('_').map_or(text, |(_, bare)| bare).to_owned()]
 }
 
-/// What stands behind `Basic` (RFC 7617).
+/// The text after `Basic` in the header (RFC 7617).
 pub(crate) fn basic(user: &str, password: &str) -> String {
     BASE64_STANDARD.encode(format!("{user}:{password}"))
 }

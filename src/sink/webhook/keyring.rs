@@ -15,16 +15,16 @@ use crate::blocking;
 use crate::config::{SigningConfig, SigningSecret};
 use crate::shutdown::Signals;
 
-/// The file is looked at no more often, and a file that was written within this time is left for the next
-/// look: whoever writes it may not be done.
+/// The minimum time between two checks of the file. A file that was written within this time is left for the
+/// next check, because it may be incomplete.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// See the top of this file.
+/// The current signing secrets of one sink.
 pub(crate) struct Keyring {
     key: String,
     file: Option<PathBuf>,
     signals: Signals,
-    /// Where new secrets are told of before anything is signed with them.
+    /// Receives new secrets before they sign a request.
     hidden: Hidden,
     kept: Mutex<Kept>,
 }
@@ -34,11 +34,11 @@ struct Kept {
     looked_at: Option<Instant>,
     nudges: u64,
     seen: Option<Mark>,
-    /// What was told last, and of which file.
+    /// The last reported problem and the state of the file at that time.
     trouble: Option<Trouble>,
 }
 
-/// What tells one content of a file from another without reading it.
+/// Identifies a version of the file without reading it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Mark {
     device: u64,
@@ -48,10 +48,10 @@ struct Mark {
     changed: (i64, i64),
 }
 
-/// A look at the file.
+/// A check of the file.
 struct Look {
     seen: Option<Mark>,
-    /// Only a file that was last written before this is taken.
+    /// Only a file that was last written before this time is read.
     written_before: SystemTime,
 }
 
@@ -60,7 +60,7 @@ enum Found {
     Changed(Mark, Vec<SigningSecret>),
 }
 
-/// Why a file could not be taken.
+/// The reason why a file was not used.
 #[derive(PartialEq, Eq, Debug)]
 struct Trouble {
     mark: Option<Mark>,
@@ -80,7 +80,7 @@ impl Keyring {
         Self { key, file, signals, hidden, kept: Mutex::new(kept) }
     }
 
-    /// The secrets of now, the newest first; none when nothing is signed.
+    /// The current secrets, the newest first; empty if deliveries are not signed.
     pub(crate) async fn secrets(&self) -> Arc<[SigningSecret]> {
         if let Some(file) = &self.file
             && let Some(look) = self.due_look()
@@ -92,7 +92,7 @@ impl Keyring {
         Arc::clone(&self.kept().secrets)
     }
 
-    /// The next look when it is time for one: a second after the last one, or when a person says so.
+    /// The next check, if it is due: a second after the last one, or after SIGHUP.
     fn due_look(&self) -> Option<Look> {
         let mut kept = self.kept();
         let nudges = self.signals.nudge_count();
@@ -103,7 +103,7 @@ impl Keyring {
         kept.nudges = nudges;
         kept.looked_at = Some(Instant::now());
         let now = SystemTime::now();
-        // Nobody sends SIGHUP before the file is written.
+        // SIGHUP means that the file is complete.
         let written_before = if is_nudged { now + LOOK_INTERVAL } else { now - LOOK_INTERVAL };
         Some(Look { seen: kept.seen, written_before })
     }
@@ -126,7 +126,7 @@ impl Keyring {
                 kept.trouble = None;
             }
             Err(trouble) => {
-                // What is right again after a trouble is news, even when it is what it was before.
+                // After a problem, a valid file is reported again, even if it has not changed.
                 kept.seen = None;
                 if kept.trouble.as_ref() != Some(&trouble) {
                     let reason = &trouble.reason;
@@ -150,16 +150,16 @@ impl Look {
     fn at(&self, path: &Path) -> Result<Found, Trouble> {
         let unreadable =
             |error: io::Error| Trouble { mark: None, reason: format!("the file could not be read: {error}") };
-        // A pipe has been read for good, and opening one may take for ever.
+        // A pipe can be read only once, and opening one may block.
         if !fs::metadata(path).map_err(unreadable)?.is_file() {
             return Ok(Found::Same);
         }
         let file = File::open(path).map_err(unreadable)?;
-        // Taken before the file is read: what is written meanwhile makes another mark.
+        // Read before the content, so that a concurrent change results in a different mark.
         let metadata = file.metadata().map_err(unreadable)?;
         let mark = Mark::of(&metadata);
         let is_settled = metadata.modified().map_err(unreadable)? < self.written_before;
-        // A clock that has been set back must not keep a file away for hours.
+        // If the clock was set back, the file must not be ignored for hours.
         let is_of_the_future =
             metadata.modified().map_err(unreadable)? > self.written_before + 2 * LOOK_INTERVAL;
         if self.seen == Some(mark) || !(is_settled || is_of_the_future) {
@@ -213,14 +213,14 @@ mod tests {
             scene
         }
 
-        /// Writes the file as if that had been so many seconds ago.
+        /// Writes the file with a modification time of `ago_s` seconds ago.
         fn write(&self, text: &str, ago_s: u64) {
             fs::write(&self.path, text).unwrap();
             let then = SystemTime::now() - Duration::from_secs(ago_s);
             File::options().write(true).open(&self.path).unwrap().set_modified(then).unwrap();
         }
 
-        /// The secrets, as if the last look had been long ago.
+        /// The secrets, as if the last check were long ago.
         async fn secrets(&self) -> Vec<SigningSecret> {
             self.keyring.kept().looked_at = None;
             self.keyring.secrets().await.to_vec()
@@ -238,7 +238,7 @@ mod tests {
         scene.assert_in_use(&[ONE]).await;
         scene.write(&format!("{OTHER}\n{ONE}\n"), 50);
         scene.assert_in_use(&[OTHER, ONE]).await;
-        // Nothing but the time tells this one from the one before.
+        // This version differs from the previous one only in its time.
         scene.write(&format!("{ONE}\n{OTHER}\n"), 40);
         scene.assert_in_use(&[ONE, OTHER]).await;
     }
@@ -270,7 +270,7 @@ mod tests {
         let look = |written_before| Look { seen: scene.keyring.kept().seen, written_before }.at(&scene.path);
         assert!(matches!(look(now - LOOK_INTERVAL), Ok(Found::Same)));
         assert!(matches!(look(now + LOOK_INTERVAL), Ok(Found::Changed(..))));
-        // A date that lies in the future is of another clock, or this one was set back.
+        // A date in the future comes from another clock, or this clock was set back.
         assert!(matches!(look(now - Duration::from_secs(3600)), Ok(Found::Changed(..))));
     }
 

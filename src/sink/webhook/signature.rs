@@ -6,8 +6,8 @@ use ring::hmac;
 
 use crate::config::{SigningKey, SigningSecret};
 
-/// Name and value of each header: the id, the time of the attempt in Unix seconds, and what every secret says
-/// of both and of the body, the newest first.
+/// Name and value of each header: the id, the time of the attempt in Unix seconds, and a signature of both
+/// and the body with every secret, the newest first.
 pub(crate) fn headers(
     id: &str,
     timestamp_s: i64,
@@ -36,7 +36,7 @@ mod tests {
 
     use super::*;
 
-    /// As published with the reference libraries: secret and signature.
+    /// Test vector of the reference libraries: secret and signature.
     const SHARED: (&str, &str) =
         ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     const PAIR: (&str, &str) = (

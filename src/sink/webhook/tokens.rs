@@ -18,17 +18,17 @@ use crate::config::{ClientConfig, SecretText, WebhookConfig};
 use crate::http_client::{self, BodyError, Pool};
 use crate::sink::contract::DeliverError;
 
-/// A token is a few kilobytes at most.
+/// A token has a few kilobytes at most.
 const BODY_MAX: usize = 64 * 1024;
 
-/// So long before its end a token is no longer used: the receiver's clock is another one. Of one that lives
-/// less than twice as long, half its life.
+/// A token is not used this long before it expires, because the receiver's clock may differ. If its lifetime
+/// is less than twice this time, half the lifetime is used instead.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// A server that promises more is not believed.
+/// The longest accepted lifetime.
 const LIFE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// What a server may answer (RFC 6749, 5.2), and what to do about it. Words of its own are not repeated.
+/// The error codes of a server (RFC 6749, 5.2), with hints. The server's own text is not repeated.
 const CODES: [(&str, &str); 6] = [
     ("invalid_client", "correct `auth.client_id` and `auth.client_secret`"),
     ("invalid_scope", "correct `auth.scope`"),
@@ -38,37 +38,37 @@ const CODES: [(&str, &str); 6] = [
     ("invalid_request", "correct `auth`, the server may want a `scope`"),
 ];
 
-/// Why there is no token. Shared by all that waited for it.
+/// The reason why there is no token. Shared by all attempts that waited for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
     trouble: Trouble,
     wait: Option<Duration>,
 }
 
-/// See the top of this file.
+/// The tokens for one receiver.
 pub(crate) struct Tokens {
     pool: Pool,
     authority: String,
     client: ClientConfig,
     hidden: Hidden,
-    /// Held through a fetch: whoever comes meanwhile waits for its outcome.
+    /// Locked during a request: other attempts wait for its outcome.
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     token: Option<Token>,
-    /// How the last fetch failed, and when: those who waited for it fail with it.
+    /// When and how the last request failed. Attempts that waited for it fail with the same error.
     failure: Option<(Instant, Refusal)>,
 }
 
 struct Token {
     header: HeaderValue,
-    /// Until when it is used; without, until it is refused.
+    /// When to stop using it; `None` to use it until it is refused.
     until: Option<Instant>,
 }
 
-/// A token as the server hands it out (RFC 6749, 5.1).
+/// A token in the server's response (RFC 6749, 5.1).
 #[derive(Deserialize)]
 struct Answer {
     access_token: String,
@@ -76,7 +76,7 @@ struct Answer {
     expires_in: Option<serde_json::Value>,
 }
 
-/// Its refusal.
+/// A refusal by the server.
 #[derive(Deserialize, Default)]
 struct Refused {
     #[serde(default)]
@@ -96,10 +96,10 @@ impl Tokens {
         Ok(Self { pool, authority, client: client.clone(), hidden, state: Mutex::default() })
     }
 
-    /// The token as it is shown, another one than `refused`.
+    /// The header value with a token other than `refused`.
     ///
     /// # Errors
-    /// When the server hands out none by `deadline`.
+    /// If the server issues no token before `deadline`.
     pub(crate) async fn take(
         &self,
         refused: Option<&HeaderValue>,
@@ -156,7 +156,7 @@ impl Tokens {
         let scope = self.client.scope.as_deref().map_or_else(String::new, |scope| {
             format!("&scope={}", utf8_percent_encode(scope, NON_ALPHANUMERIC))
         });
-        // RFC 6749, 2.3.1: both are encoded as in a form before they are joined.
+        // RFC 6749, 2.3.1: both are form-encoded before they are joined.
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let (user, password) = (&self.client.client_id, self.client.client_secret.expose());
         let authorization = header(&format!("Basic {}", basic(&encoded(user), &encoded(password))));
@@ -183,7 +183,7 @@ impl Tokens {
         Ok(Token { header, until: life.map(|life| Instant::now() + life - MARGIN.min(life / 2)) })
     }
 
-    /// What a refusal with `status` means.
+    /// Classifies a refusal with `status`.
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Refusal {
         let refused: Refused = serde_json::from_slice(body).unwrap_or_default();
         let known = CODES.iter().find(|(code, _)| *code == refused.error);
@@ -206,7 +206,7 @@ impl Tokens {
 }
 
 impl State {
-    /// The token that is kept, unless it is about to end or the `refused` one.
+    /// The cached token, unless it is about to expire or is the `refused` one.
     fn usable(&self, refused: Option<&HeaderValue>) -> Option<HeaderValue> {
         let token = self.token.as_ref()?;
         let is_fresh = token.until.is_none_or(|until| Instant::now() < until);
@@ -223,7 +223,7 @@ impl From<Refusal> for DeliverError {
     }
 }
 
-/// `expires_in`: a number, though some servers write it as a text.
+/// `expires_in`: a number, but some servers write it as a text.
 fn seconds(value: &serde_json::Value) -> Option<Duration> {
     let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
     let life = Duration::try_from_secs_f64(number.max(0.0)).ok()?;
@@ -243,8 +243,8 @@ mod tests {
     use super::*;
     use crate::config::SecretUrl;
 
-    /// Eight attempts that want a token at the same time, from a server that answers like this; and how often
-    /// it was asked.
+    /// Runs eight attempts that need a token at the same time, with a server that responds like this. Returns
+    /// their results and the number of requests.
     async fn eight(answer: &'static str) -> (Vec<Result<Shown, Refusal>>, usize) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = SecretUrl::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();

@@ -2,16 +2,16 @@
 
 use crate::http_client::{self, Failure, Peer};
 
-/// Why there is no answer. Matched on by those who try again.
+/// The reason why there is no response. Callers match on it to decide about a retry.
 #[derive(Clone, Debug)]
 pub(crate) enum Trouble {
-    /// It may pass by itself.
+    /// The error may be temporary.
     Passing(String),
-    /// It will not.
+    /// The error is permanent.
     Lasting(String),
 }
 
-/// Why the host called `authority` did not answer.
+/// Describes why the host `authority` did not respond.
 pub(crate) fn trouble(authority: &str, failure: Failure) -> Trouble {
     match failure {
         Failure::NotPublic => Trouble::Lasting(format!(
