@@ -1,7 +1,7 @@
-//! What an operator's tools see: liveness, readiness, metrics, a status page, and systemd's view.
+//! Information for the operator's tools: liveness, readiness, metrics, a status page, and notifications to systemd.
 //!
-//! The relay tells a [`Witness`] what happens; the rest of this room only looks. Nothing in here can change what
-//! is delivered, and nothing shows a secret (G7).
+//! The relay reports to a [`Witness`]; the rest of this module only reads. Nothing here can change what is delivered,
+//! and nothing shows a secret (G7).
 
 mod access;
 mod charts;
@@ -36,30 +36,30 @@ pub use vitals::{Pulse, Vitals};
 use crate::store::{Lookout, Store};
 use history::History;
 
-/// What the relay tells while it runs. Clones share everything.
+/// The handle through which the relay reports. Clones share everything.
 #[derive(Clone, Default)]
 pub struct Witness {
-    /// Counts.
+    /// Counters.
     pub figures: Figures,
-    /// Whether its loops turn.
+    /// The liveness of its loops.
     pub vitals: Vitals,
-    /// What is in force.
+    /// The active sources and sinks.
     pub roster: Roster,
-    /// The latest events, where they are to be shown.
+    /// The latest events, if they are to be shown.
     pub glimpses: Glimpses,
-    /// Where all of it can be looked at.
+    /// The HTTP listener.
     pub surface: Surface,
 }
 
 impl Witness {
-    /// From now on it is looked at through `server`, if at all.
+    /// From now on `server` answers requests, or none does.
     pub fn show_through(&self, server: Option<Server>) {
         self.glimpses.show(server.as_ref().is_some_and(Server::shows_payloads));
         self.surface.exchange(server);
     }
 }
 
-/// Everything there is to look at. Clones share everything.
+/// Everything that can be shown. Clones share everything.
 #[derive(Clone)]
 pub struct View {
     witness: Witness,
@@ -79,12 +79,12 @@ impl View {
         }
     }
 
-    /// Waits for the looks at the state file that are under way. There are none after it.
+    /// Waits for the current reads of the state file. Later reads are refused.
     pub async fn close(&self) {
         self.lookout.close().await;
     }
 
-    /// Shows it to whoever asks, and to the service manager, for ever.
+    /// Serves HTTP and notifies the service manager. Never returns.
     pub async fn show(&self) {
         let Witness { figures, surface, .. } = &self.witness;
         tokio::join!(

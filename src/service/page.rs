@@ -1,5 +1,5 @@
-//! The page: what flows where, at a glance. It is whole without a script; what strangers wrote is text in it,
-//! and never anything else. What cannot be seen of it is spelled by the server.
+//! The status page: which events go where, at a glance. It works without scripts. Foreign text is always escaped, and
+//! characters that are invisible are shown by their code.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use crate::health::Health;
 use crate::spelling::{ago, size, time};
 use crate::store::GraveReport;
 
-/// How often a browser asks for it again, in seconds.
+/// How often a browser reloads it, in seconds.
 const REFRESH_S: u32 = 10;
 
-/// The page's looks.
+/// The style sheet.
 pub const STYLE: &str = include_str!("page.css");
 
 /// The page of `health`.
@@ -89,7 +89,7 @@ fn verdict(headline: &str, class: &str, reasons: &[String]) -> Markup {
     }
 }
 
-/// A sentence as people read it, with what stands in backticks set apart.
+/// A sentence, with text in backticks marked up.
 pub fn words(text: &str) -> Markup {
     html! {
         @for (index, part) in text.split('`').enumerate() {

@@ -1,5 +1,5 @@
-//! The HTTP surface. It answers from what it can see and changes nothing; a limit on everything, as whoever can
-//! reach the port may ask.
+//! The HTTP server. It reads the current state and changes nothing. Everything has a limit, because every client that
+//! can reach the port may send requests.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -30,23 +30,23 @@ use super::{exposition, health, metrics, page};
 use crate::config::HttpConfig;
 use crate::foreign_text::{plain as on_one_line, visible, visible_json};
 
-/// How many connections there may be at once. For one more the oldest is cut: who only holds on to connections keeps
-/// nobody from being answered.
+/// How many connections may be open at once. For another one, the oldest is closed, so that idle connections cannot
+/// lock out other clients.
 const CONNECTIONS_MAX: usize = 64;
 
-/// How long one may be kept, however busy it is.
+/// The longest life of a connection, even a busy one.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
 
-/// How long the head of a request may take.
+/// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// When the operating system has no more sockets for us.
+/// The pause after the operating system has refused another socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A server that listens already. Clones listen on the same.
+/// A server that already listens. Clones share the socket.
 #[derive(Clone)]
 pub struct Server {
     listener: Arc<TcpListener>,
@@ -55,17 +55,17 @@ pub struct Server {
 }
 
 impl PartialEq for Server {
-    /// The same for whoever asks.
+    /// Whether both answer every client in the same way.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.listener, &other.listener) && self.config == other.config
     }
 }
 
 impl Server {
-    /// Listens where `config` says.
+    /// Listens at the address of `config`.
     ///
     /// # Errors
-    /// Says where it cannot listen, and why.
+    /// The address and the reason why it cannot listen there.
     pub async fn listen(config: &HttpConfig) -> Result<Self, String> {
         let fail = |error| format!("http.listen: cannot listen on {}: {error}", config.listen);
         let listener = TcpListener::bind(config.listen).await.map_err(fail)?;
@@ -77,23 +77,23 @@ impl Server {
         Ok(Self { listener: Arc::new(listener), address, config: config.clone() })
     }
 
-    /// One that listens on the same, if `config` wants that.
+    /// A server on the same socket, if `config` has the same address.
     pub fn renewed(&self, config: &HttpConfig) -> Option<Self> {
         let listens_there = config.listen == self.config.listen;
         listens_there.then(|| Self { config: config.clone(), ..self.clone() })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// `show_payloads`.
+    /// The setting `show_payloads`.
     pub fn shows_payloads(&self) -> bool {
         self.config.shows_payloads
     }
 
-    /// Answers, for ever; connections end with it.
+    /// Answers requests. Never returns; its connections end when it is dropped.
     pub async fn run(self, view: View) {
         let router = router(view, Access::new(self.config.token));
         let (mut connections, mut by_age) = (JoinSet::new(), VecDeque::new());
@@ -149,7 +149,7 @@ struct Gate {
     guesses: Guesses,
 }
 
-/// Who asks for health gets an answer; everything else is for those who may look.
+/// Answers health requests of every client, and all other requests only if the client has access.
 async fn admit(
     State(gate): State<Gate>,
     Extension(peer): Extension<SocketAddr>,
@@ -185,7 +185,7 @@ async fn admit(
     response
 }
 
-/// For a browser that has it: nothing from elsewhere, nothing kept, nothing guessed.
+/// Headers for browsers: load nothing from elsewhere, cache nothing, guess no types.
 fn harden(response: &mut Response) {
     let headers = [
         (CONTENT_SECURITY_POLICY, POLICY),
