@@ -1,4 +1,4 @@
-//! Colours for states on a terminal: green is healthy, yellow recovers without help, red needs an operator.
+//! Colours for states on a terminal: green is healthy, yellow recovers on its own, red needs an operator.
 
 use std::io::{IsTerminal as _, stdout};
 
