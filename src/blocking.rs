@@ -1,16 +1,16 @@
-//! Work that blocks, away from the runtime's threads.
+//! Runs blocking work outside the runtime's threads.
 
 use std::cell::Cell;
 use std::future::pending;
 use std::panic::resume_unwind;
 
 thread_local! {
-    /// Whether this thread does such work itself, in the simulation of the relay.
+    /// Whether this thread does blocking work itself, as in the simulation of the relay.
     static IS_DONE_HERE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work` to its end; its panic becomes the caller's. Never comes back when the runtime is being shut
-/// down and has let go of what had not begun: then whoever waits here is let go of as well.
+/// Runs `work` to its end; a panic in it becomes the caller's panic. If the runtime is shutting down and drops work
+/// that has not begun, this never returns: the runtime then drops the waiting task too.
 pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     if IS_DONE_HERE.get() {
         return work();
@@ -22,8 +22,8 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     }
 }
 
-/// From now on this thread does such work itself and at once: for the simulation of the relay, whose course
-/// no other thread may have a say in.
+/// From now on this thread does blocking work itself and immediately. The simulation of the relay needs this, because
+/// no other thread may influence its course.
 pub fn simulate() {
     IS_DONE_HERE.set(true);
 }

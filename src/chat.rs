@@ -1,4 +1,4 @@
-//! Which events belong to one chat. Pure.
+//! Groups events by chat. Pure.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::event::Event;
 
-/// The end of a bot. It ends all its chats at once, and names none.
+/// The removal of a bot. It ends all chats of the bot at once, and names none of them.
 const BOT_DELETED: &str = "ONIMBOTV2DELETE";
 
 /// One of the names of a chat (PORTAL.md 2.8, 3.1).
@@ -15,7 +15,7 @@ const BOT_DELETED: &str = "ONIMBOTV2DELETE";
 enum Name<T> {
     /// The chat's id, or the `chat5` of a dialog.
     Id(u64),
-    /// Another `dialogId`: in a private chat the id of the other user.
+    /// Another `dialogId`: in a private chat, the id of the other user.
     Dialog(T),
     /// The event names no chat. All such events count as one chat.
     None,
@@ -60,24 +60,24 @@ struct MessageData<'e> {
     old_chat_id: Option<&'e RawValue>,
 }
 
-/// Which events belong to one chat, as far as they have been seen: numbers of our own, joined when an event shows that two
-/// of them are one chat.
+/// Groups events by chat. Chats have numbers of our own, which are joined when an event shows that two numbers are the
+/// same chat.
 ///
-/// One event may call a chat by its id and another by the other user, as a bot's commands do. An event that gives both
-/// names makes them one chat.
+/// One event may name a chat by its id and another event by the other user, as a bot's commands do. An event with both
+/// names shows that they are one chat.
 #[derive(Default, Debug)]
 pub struct Chats {
     numbers: HashMap<Name<String>, usize>,
-    /// By number: one that it has been joined to, or the number itself.
+    /// For each number, a number that it was joined to, or the number itself.
     parents: Vec<usize>,
 }
 
 /// The chat of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Chat {
-    /// It belongs to every chat.
+    /// The event belongs to every chat.
     Every,
-    /// It belongs to this one; the other number was another chat so far.
+    /// The event belongs to the first chat. The second one was a separate chat until now.
     Of(usize, Option<usize>),
 }
 
@@ -97,7 +97,7 @@ impl Chats {
         self.numbers.len()
     }
 
-    /// What a chat's number has become.
+    /// The number that represents this chat after all joins.
     pub fn root(&mut self, mut number: usize) -> usize {
         while self.parents[number] != number {
             self.parents[number] = self.parents[self.parents[number]];
@@ -116,7 +116,7 @@ impl Chats {
     }
 }
 
-/// What an event calls its chat. The same name twice where it gives one only.
+/// The names that an event gives its chat. If it gives only one, that name twice.
 fn names(event: &Event) -> [Name<&str>; 2] {
     let data: Data<'_> = read(Some(&event.data));
     let (chat, message): (ChatData<'_>, MessageData<'_>) = (read(data.chat), read(data.message));
@@ -130,12 +130,12 @@ fn names(event: &Event) -> [Name<&str>; 2] {
     [id, dialog.unwrap_or(id)]
 }
 
-/// A part of the payload; one of another form says nothing.
+/// Parses a part of the payload; a part of another form gives the default.
 fn read<'e, T: Default + Deserialize<'e>>(json: Option<&'e RawValue>) -> T {
     json.and_then(|json| serde_json::from_str(json.get()).ok()).unwrap_or_default()
 }
 
-/// The same number may come with or without quotes.
+/// The number without quotes: the portal sends it with or without them.
 fn bare(json: &RawValue) -> &str {
     json.get().trim_matches('"').trim()
 }

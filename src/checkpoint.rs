@@ -1,22 +1,22 @@
-//! [`Checkpoint`]: what one lane has settled of its source's journal. Pure.
+//! [`Checkpoint`]: which events of its source's journal a lane has settled. Pure.
 //!
-//! A sink may settle an event before one that stands in front of it, so one number is not enough: all before `next`
-//! is settled, and above it are ranges that are settled as well.
+//! A sink may settle an event before an earlier one, so one number is not enough. All events before `next` are settled,
+//! and so are the ranges above it.
 
 use std::collections::BTreeMap;
 
 use crate::event::Seq;
 
-/// See the top of this file.
+/// Which events of a source's journal a lane has settled.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Checkpoint {
     next: Seq,
-    /// From where to where: each range is behind `next`, and none touches another.
+    /// Start and end of each range. Every range lies above `next`, and no two ranges touch.
     above: BTreeMap<Seq, Seq>,
 }
 
 impl Checkpoint {
-    /// Everything before `next` is settled, and nothing else.
+    /// A checkpoint with all events before `next` settled, and no others.
     pub fn at(next: Seq) -> Self {
         Self { next, above: BTreeMap::new() }
     }
@@ -31,7 +31,7 @@ impl Checkpoint {
         seq < self.next || self.above.range(..=seq).next_back().is_some_and(|(_, end)| seq < *end)
     }
 
-    /// The event at `seq` is settled now.
+    /// Marks the event at `seq` as settled.
     pub fn settle(&mut self, seq: Seq) {
         if seq == self.next {
             self.advance(seq.next());
@@ -40,7 +40,7 @@ impl Checkpoint {
         }
     }
 
-    /// Everything before `next` is settled now; never moves back.
+    /// Marks all events before `next` as settled. Never moves back.
     pub fn advance(&mut self, next: Seq) {
         self.next = self.next.max(next);
         while let Some((start, end)) = self.above.first_key_value().map(|(start, end)| (*start, *end))
@@ -51,7 +51,7 @@ impl Checkpoint {
         }
     }
 
-    /// Adds a range behind `next` that is not settled yet, and joins it with those that it touches.
+    /// Adds an unsettled range above `next`, and joins it with the ranges that it touches.
     fn insert(&mut self, mut start: Seq, mut end: Seq) {
         if let Some((before, _)) = self.above.range(..start).next_back().filter(|(_, until)| **until == start)
         {
@@ -69,13 +69,13 @@ impl Checkpoint {
         end.since(self.next).saturating_sub(settled)
     }
 
-    /// The ranges above, as text: `[[5,9],[12,13]]`, each from its first event to the one behind its last.
+    /// The ranges above `next` as text: `[[5,9],[12,13]]`. A range includes its start and excludes its end.
     pub fn above_text(&self) -> String {
         let ranges: Vec<_> = self.above.iter().map(|(start, end)| (start.get(), end.get())).collect();
         serde_json::to_string(&ranges).unwrap_or_default()
     }
 
-    /// The checkpoint at `next` with the ranges of [`Checkpoint::above_text`]; `None` when they are none.
+    /// The checkpoint at `next` with the ranges of [`Checkpoint::above_text`]; `None` if the text is invalid.
     pub fn parse(next: Seq, above: &str) -> Option<Self> {
         let ranges: Vec<(u64, u64)> = serde_json::from_str(above).ok()?;
         let mut checkpoint = Self::at(next);
@@ -84,7 +84,7 @@ impl Checkpoint {
             if start >= end {
                 return None;
             }
-            // Ranges of an older layout may touch each other.
+            // In older layouts, ranges may touch each other.
             if start <= checkpoint.next {
                 checkpoint.advance(end);
             } else if !checkpoint.covers(start) {

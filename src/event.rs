@@ -1,7 +1,7 @@
 //! The vocabulary: [`Event`], [`EventId`], [`Offset`], [`Batch`]. No I/O, no async.
 //!
-//! Keeps I5: `data` passes through byte for byte; rendering copies the portal's own bytes. In what stands around it,
-//! characters that some readers take for the end of a line are escaped.
+//! Keeps I5: `data` passes through byte for byte, because rendering copies the portal's own bytes. Everywhere else in a
+//! line, characters that some readers take for a line break are escaped.
 
 use std::fmt;
 use std::io::Write as _;
@@ -14,13 +14,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::foreign_text::visible_json;
 
-/// The portal's number of one event: counted over the whole portal, ascending, never reused
-/// (PORTAL.md 2.2). At least 1 and at most `i64::MAX`.
+/// The portal's number of an event: unique on the whole portal, ascending, never reused (PORTAL.md 2.2). At least 1 and
+/// at most `i64::MAX`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct EventId(u64);
 
 impl EventId {
-    /// The id, or `None` when `id` is 0 or leaves no room for the offset behind it.
+    /// The id, or `None` if `id` is 0 or leaves no room for the next offset.
     pub fn try_new(id: u64) -> Option<Self> {
         (1..i64::MAX as u64).contains(&id).then_some(Self(id))
     }
@@ -30,12 +30,12 @@ impl EventId {
         self.0
     }
 
-    /// The offset that says "this event is still wanted, and none before it".
+    /// The offset at which this event is the first one that is still needed.
     pub fn as_offset(self) -> Offset {
         Offset(self.0)
     }
 
-    /// The offset that says "done with this event and all before it".
+    /// The offset after this event: this event and all earlier ones are done.
     pub fn next(self) -> Offset {
         Offset(self.0 + 1)
     }
@@ -47,16 +47,16 @@ impl fmt::Display for EventId {
     }
 }
 
-/// A position in a queue: the lowest event id that is still wanted (PORTAL.md 2.4).
+/// A position in a queue: the lowest event id that is still needed (PORTAL.md 2.4).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Offset(u64);
 
 impl Offset {
-    /// Where every queue begins. Sent upstream it confirms nothing, yet reads past the portal's
+    /// The beginning of every queue. As an argument of a poll it confirms nothing, but makes the portal ignore its
     /// stale "nothing pending" marker (PORTAL.md 2.4).
     pub const START: Self = Self(1);
 
-    /// The offset, or `None` when `offset` is 0 or does not fit the portal's 64-bit counter.
+    /// The offset, or `None` if `offset` is 0 or does not fit the portal's 64-bit counter.
     pub fn try_new(offset: u64) -> Option<Self> {
         (1..=i64::MAX as u64).contains(&offset).then_some(Self(offset))
     }
@@ -66,12 +66,12 @@ impl Offset {
         self.0
     }
 
-    /// The lowest id that is still wanted.
+    /// The lowest id that is still needed.
     pub fn first_wanted(self) -> EventId {
         EventId(self.0)
     }
 
-    /// Whether a lane at this offset has yet to settle `id`.
+    /// Whether a lane at this offset still has to settle `id`.
     pub fn wants(self, id: EventId) -> bool {
         id.0 >= self.0
     }
@@ -83,16 +83,16 @@ impl fmt::Display for Offset {
     }
 }
 
-/// The place of an event in its source's journal: counted from 1, in the order in which the portal showed the events,
-/// without holes.
+/// The position of an event in its source's journal: counted from 1 without gaps, in the order in which the portal
+/// returned the events.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Seq(u64);
 
 impl Seq {
-    /// That of the first event of a source.
+    /// The position of a source's first event.
     pub const FIRST: Self = Self(1);
 
-    /// The sequence number, or `None` when `number` is 0 or fits no column of the state file.
+    /// The sequence number, or `None` if `number` is 0 or too large for a column of the state file.
     pub fn try_new(number: u64) -> Option<Self> {
         (1..=i64::MAX as u64).contains(&number).then_some(Self(number))
     }
@@ -102,19 +102,19 @@ impl Seq {
         self.0
     }
 
-    /// That of the event `count` places behind.
+    /// The position `count` events later.
     #[must_use]
     pub fn plus(self, count: usize) -> Self {
         Self(self.0 + count as u64)
     }
 
-    /// That of the next event.
+    /// The position of the next event.
     #[must_use]
     pub fn next(self) -> Self {
         self.plus(1)
     }
 
-    /// How many events there are from `earlier` on before this one.
+    /// How many events lie between `earlier`, included, and this one, excluded.
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -126,12 +126,12 @@ impl fmt::Display for Seq {
     }
 }
 
-/// One queue of one portal: where events come from, by the names used in every output line.
+/// One queue of one portal, with the names that every output line uses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Queue {
     /// The source's name in the configuration.
     pub source: Arc<str>,
-    /// What is hashed into every event's `id`: portal and user, without any secret.
+    /// The text that is hashed into the `id` of every event: portal and user, without any secret.
     pub identity: Arc<str>,
     generation: u32,
     stable_prefix: String,
@@ -140,7 +140,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The queue of `identity` (as in `example.bitrix24.com/user/12`), polled under the name `source`.
+    /// The queue of `identity` (such as `example.bitrix24.com/user/12`), polled under the name `source`.
     pub fn new(source: &str, identity: &str) -> Self {
         let digest = Sha256::digest(identity.as_bytes());
         let mut tag = [0; 8];
@@ -150,8 +150,8 @@ impl Queue {
         Self { source: source.into(), identity: identity.into(), generation: 1, stable_prefix, source_json }
     }
 
-    /// The same queue in another life of its portal's counter: a portal that was restored gives numbers out again,
-    /// and its events must not be taken for those of before.
+    /// The same queue in a later generation of its portal's counter. A restored portal reuses numbers, and its new
+    /// events must not get the ids of older events.
     pub fn of_generation(source: &str, identity: &str, generation: u32) -> Self {
         if generation <= 1 {
             return Self::new(source, identity);
@@ -159,53 +159,53 @@ impl Queue {
         Self { generation, ..Self::new(source, &format!("{identity}/generation/{generation}")) }
     }
 
-    /// Which life of its portal's counter it is, from 1 on, if it was made with that.
+    /// The generation of the portal's counter, from 1 on; only correct if the queue was created with one.
     pub fn generation(&self) -> u32 {
         self.generation
     }
 
-    /// The event's stable id: the same in every retry, replay and sink, for ever (G2). No dots,
-    /// as Standard Webhooks 1.0 demands of a `webhook-id`.
+    /// The event's stable id: always the same, in every retry, replay and sink (G2). It has no dots, because Standard
+    /// Webhooks 1.0 does not allow them in a `webhook-id`.
     pub fn stable_id(&self, id: EventId) -> String {
         format!("{}{id}", self.stable_prefix)
     }
 
-    /// What the stable ids of all events of this queue begin with, and those of no other queue.
+    /// The common prefix of the stable ids of this queue's events. No other queue has the same prefix.
     pub fn stable_prefix(&self) -> &str {
         &self.stable_prefix
     }
 }
 
-/// One item of a queue, its payload untouched.
+/// One item of a queue with an unchanged payload.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// The queue it was read from.
     pub queue: Arc<Queue>,
-    /// Its number there.
+    /// Its number in the queue.
     pub id: EventId,
-    /// The portal's name of its type, such as `ONIMV2MESSAGEADD`; empty when the portal sent none.
+    /// The portal's name for its type, such as `ONIMV2MESSAGEADD`; empty if the portal sent none.
     pub kind: String,
-    /// The portal's bytes of `date`, quotes included; `null` when the portal sent none.
+    /// The portal's bytes of `date`, with quotes; `null` if the portal sent none.
     pub date: Box<RawValue>,
     /// The portal's bytes of `data`.
     pub data: Box<RawValue>,
 }
 
 impl Event {
-    /// When the portal recorded it, in Unix milliseconds by the portal's clock; `None` when `date` does not
-    /// tell. The portal counts whole seconds (PORTAL.md 2.2).
+    /// The time at which the portal recorded the event, in Unix milliseconds by the portal's clock; `None` if `date` is
+    /// unreadable. The portal reports whole seconds (PORTAL.md 2.2).
     pub fn date_ms(&self) -> Option<i64> {
         let text: &str = serde_json::from_str(self.date.get()).ok()?;
         text.parse().ok().map(Timestamp::as_millisecond)
     }
 
-    /// Appends the event as one line of JSON, the final newline included (DESIGN.md section 5).
+    /// Appends the event as one line of JSON, with a final newline (DESIGN.md section 5).
     pub fn write_line(&self, line: &mut Vec<u8>) {
         let start = line.len();
         self.write_json(line);
-        // Inside a JSON string both must be escaped, so where they stand they are mere white space.
+        // Inside a JSON string both characters must be escaped, so here they can only be white space.
         for byte in &mut line[start..] {
-            // Without a branch, so that the compiler can take many bytes at once.
+            // This has no branch, so that the compiler can vectorize it.
             *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte };
         }
         line.push(b'\n');
@@ -228,7 +228,7 @@ impl Event {
     }
 }
 
-/// An event and its place in the journal.
+/// An event and its position in the journal.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Its sequence number.
@@ -237,28 +237,28 @@ pub struct Entry {
     pub event: Event,
 }
 
-/// Events side by side in one page that cannot be read.
+/// Neighbouring events of one page that cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OddEvents {
     /// The last good event before them in the page.
     pub after: Option<EventId>,
-    /// The first good one after them.
+    /// The first good event after them.
     pub before: Option<EventId>,
     /// How many there are.
     pub count: usize,
-    /// What is wrong with the first of them, without what is in it.
+    /// The error in the first of them, without its content.
     pub reason: String,
-    /// Where the first of them lies in the answer, in bytes.
+    /// The position of the first of them in the answer, in bytes.
     pub place: Range<usize>,
 }
 
 impl OddEvents {
-    /// The last id before them in the answer to a poll from `offset` on: all below that is done.
+    /// The last id before them in the answer to a poll from `offset` on. All events up to this id are complete.
     pub fn last_good(&self, offset: Offset) -> u64 {
         self.after.map_or(offset.get() - 1, EventId::get)
     }
 
-    /// Where they lie and what is wrong, in words.
+    /// Their position and the error, in words.
     pub fn told(&self) -> String {
         let after = self.after.map_or("at the beginning".to_owned(), |id| format!("after event {id}"));
         let before = self.before.map_or("at the end".to_owned(), |id| format!("before event {id}"));
@@ -272,23 +272,23 @@ impl OddEvents {
 pub struct Batch {
     /// Ascending and unique by id.
     pub events: Vec<Event>,
-    /// What else is in the page and cannot be read, in its order.
+    /// The unreadable events of the page, in order.
     pub odd: Vec<OddEvents>,
-    /// The batch is only what lies below this offset: an odd event follows.
+    /// Set if the batch was cut at this offset because unreadable events follow.
     pub cut_at: Option<Offset>,
-    /// The portal says that more is waiting.
+    /// Whether the portal says that more events are waiting.
     pub has_more: bool,
-    /// The portal's clock when it answered, in Unix milliseconds, as far as the answer tells.
+    /// The portal's clock at the time of the answer, in Unix milliseconds, if the answer contains it.
     pub portal_ms: Option<i64>,
 }
 
 impl Batch {
-    /// The offset behind the last event, or `None` for an empty batch.
+    /// The offset after the last event, or `None` for an empty batch.
     pub fn next(&self) -> Option<Offset> {
         self.events.last().map(|event| event.id.next())
     }
 
-    /// Leaves only what lies before `odd` in the answer to a poll from `offset` on.
+    /// Keeps only the events before `odd` in the answer to a poll from `offset` on.
     pub fn cut_before(&mut self, odd: &OddEvents, offset: Offset) {
         let cut_at = odd.after.map_or(offset, EventId::next);
         self.events.retain(|event| odd.after.is_some_and(|after| event.id <= after));
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn the_stable_id_never_changes() {
-        // Receivers remember these ids: a change here doubles every event for them.
+        // Receivers store these ids: after a change here, every event would be a duplicate for them.
         assert_eq!(event("{}").queue.stable_id(EventId::try_new(7).unwrap()), "b24_2ab78abe6f51bf86_7");
     }
 

@@ -1,7 +1,7 @@
-//! Places where tests let the process die as by kill -9, or a loop hang. Release builds have none of it.
+//! Points at which tests can kill the process as with kill -9, or make a loop hang. Release builds contain none of
+//! them.
 
-/// Dies here when the environment says `FAILPOINT=NAME` or, for the N-th time that a process comes by,
-/// `FAILPOINT=NAME:N`.
+/// Kills the process if the environment variable is `FAILPOINT=NAME`, or at the N-th visit if it is `FAILPOINT=NAME:N`.
 #[cfg(debug_assertions)]
 pub fn reached(name: &str) {
     if is_chosen(name) {
@@ -9,7 +9,7 @@ pub fn reached(name: &str) {
     }
 }
 
-/// Never goes on from here when the environment says so.
+/// Never returns if the environment variable names this point.
 #[cfg(debug_assertions)]
 pub async fn stuck(name: &str) {
     if is_chosen(name) {
@@ -35,11 +35,11 @@ fn is_chosen(name: &str) -> bool {
         .is_some_and(|(chosen, visit)| chosen == name && VISITS.fetch_add(1, Ordering::Relaxed) + 1 == *visit)
 }
 
-/// Nothing.
+/// Does nothing.
 #[cfg(not(debug_assertions))]
 pub fn reached(_name: &str) {}
 
-/// Nothing.
+/// Does nothing.
 #[cfg(not(debug_assertions))]
 #[expect(clippy::unused_async, reason = "as where it does something")]
 pub async fn stuck(_name: &str) {}

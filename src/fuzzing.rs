@@ -1,12 +1,12 @@
-//! How fuzzed bytes are read, for the doors that rooms open to `fuzz/`; in no program that is built to be used.
+//! Parses fuzzed bytes for the entry points that modules open to `fuzz/`. Not part of a normal build.
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// The secret that every fuzzed world hides, and that nothing may show.
+/// The secret in every fuzzed setting. No output may contain it.
 pub const MARK: &str = "s3cr3tm4rk";
 
-/// An answer as somebody else sends it.
+/// An HTTP answer from another party.
 #[derive(Debug)]
 pub struct Answer<'a> {
     /// Its status.
@@ -18,7 +18,7 @@ pub struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// Reads the status, a line for each header, an empty line and the body; `None` where that is no answer.
+    /// Parses the status, a line for each header, an empty line and the body; `None` if the bytes are no answer.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let end = bytes.windows(2).position(|pair| pair == b"\n\n")?;
         let (head, body) = (&bytes[..end], &bytes[end + 2..]);
@@ -34,20 +34,19 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Nothing of the secret is in `text`, in whatever letters.
+/// Asserts that `text` does not contain the secret in any letter case.
 ///
 /// # Panics
-/// When it is.
+/// If it does.
 pub fn assert_hides_the_mark(text: &str) {
     assert!(!text.to_ascii_lowercase().contains(MARK), "shows the secret: {text}");
 }
 
-/// How many garbled forms of each seed are tried where time is short.
+/// How many mutations of each seed a short run tries.
 #[cfg(test)]
 const GARBLED: u64 = 300;
 
-/// Holds `property` against every seed of `target`, every beginning of each, and garbled forms that are the same
-/// in every run.
+/// Tests `property` on every seed of `target`, every prefix of each seed, and mutations that are the same in every run.
 #[cfg(test)]
 pub fn hold_against_seeds(target: &str, property: impl Fn(&[u8])) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
@@ -63,7 +62,7 @@ pub fn hold_against_seeds(target: &str, property: impl Fn(&[u8])) {
     }
 }
 
-/// `seed` with a few of its bytes changed, cut out, doubled, or taken from another seed.
+/// `seed` with a few of its bytes changed, removed, repeated, or replaced by bytes of another seed.
 #[cfg(test)]
 fn garbled(seed: &[u8], seeds: &[Vec<u8>], dice: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = seed.to_vec();

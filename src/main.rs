@@ -1,4 +1,4 @@
-//! Arguments, telemetry, command, exit code.
+//! Starts the command line and returns its exit code.
 
 use std::process::ExitCode;
 

@@ -1,31 +1,31 @@
-//! Delays between tries: exponential, with full jitter, clamped. Pure but for the dice.
+//! Delays between retries: exponential, with full jitter and limits. Pure except for random numbers.
 //!
-//! The only file that knows the `backoff` crate, and it takes nothing but that crate's delay policy.
+//! The only file that uses the `backoff` crate, and it uses only its delay policy.
 
 use std::time::Duration;
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
 
-/// A delay whose step doubles from a least to a greatest one.
+/// A delay whose step doubles from a minimum to a maximum.
 #[derive(Debug)]
 pub struct Backoff {
     policy: ExponentialBackoff,
-    /// Between which shares of the step a delay is drawn.
+    /// The delay is drawn between these fractions of the step.
     shares: [f64; 2],
     floor: Duration,
     max: Duration,
 }
 
 impl Backoff {
-    /// Full jitter: anywhere between zero and the step, so that many who failed together do not come
-    /// back together. The step goes from `min` to `max` (`min` itself when that is greater).
+    /// Full jitter: a delay between zero and the step, so that clients that failed together do not retry together. The
+    /// step grows from `min` to `max` (or stays `min` if that is greater).
     pub fn jittered(min: Duration, max: Duration) -> Self {
-        // A draw near zero would hammer whoever just refused us.
+        // A delay near zero would hit a server that has just refused the request.
         Self { policy: policy(min, max), shares: [0.0, 1.0], floor: min / 10, max: max.max(min) }
     }
 
-    /// The step itself, give or take a tenth: for slow probes, where a lucky draw would be rude.
+    /// The step itself, plus or minus a tenth. For slow probes, which must not retry early by chance.
     pub fn steady(min: Duration, max: Duration) -> Self {
         Self { policy: policy(min, max), shares: [0.9, 1.1], floor: min * 9 / 10, max: max.max(min) }
     }
@@ -34,18 +34,18 @@ impl Backoff {
     pub fn next_delay(&mut self) -> Duration {
         let step = self.policy.next_backoff().unwrap_or(self.max);
         let [least, greatest] = self.shares;
-        // From the thread's own dice: whoever seeds them gets the same delays again.
+        // Uses the thread's random numbers: the same seed gives the same delays.
         let drawn = step.mul_f64(least + (greatest - least) * fastrand::f64());
         drawn.clamp(self.floor, self.max)
     }
 
-    /// Back to the first step, after a success.
+    /// Returns to the first step, after a success.
     pub fn reset(&mut self) {
         self.policy.reset();
     }
 }
 
-/// A delay as a number for a log line.
+/// A delay in whole milliseconds, for a log line.
 pub fn whole_millis(delay: Duration) -> u64 {
     u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Times, ages and sizes as people read them, and as they type them.
+//! Formats and parses times, ages and sizes for people.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
 const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
-/// So many seconds, in the greatest unit that fits.
+/// A number of seconds, in the largest unit that fits.
 pub fn span(seconds: i64) -> String {
     match seconds {
         ..120 => format!("{} s", seconds.max(0)),
@@ -16,27 +16,27 @@ pub fn span(seconds: i64) -> String {
     }
 }
 
-/// How long ago.
+/// The time since `unix_ms`, followed by "ago".
 pub fn ago(unix_ms: i64) -> String {
     format!("{} ago", age(unix_ms))
 }
 
-/// How long it has been.
+/// The time since `unix_ms`.
 pub fn age(unix_ms: i64) -> String {
     span(now_ms().saturating_sub(unix_ms) / 1000)
 }
 
-/// How long it will be.
+/// The time until `unix_ms`.
 pub fn until(unix_ms: i64) -> String {
     span(unix_ms.saturating_sub(now_ms()) / 1000)
 }
 
-/// The moment, in UTC and to the second.
+/// The moment, in UTC, to the second.
 pub fn time(unix_ms: i64) -> String {
     Timestamp::from_second(unix_ms.div_euclid(1000)).unwrap_or_default().to_string()
 }
 
-/// So many bytes, in the greatest unit that fits.
+/// A number of bytes, in the largest unit that fits.
 pub fn size(bytes: u64) -> String {
     UNITS.into_iter().find(|(_, unit)| bytes >= *unit).map_or_else(
         || format!("{bytes} bytes"),
@@ -44,15 +44,14 @@ pub fn size(bytes: u64) -> String {
     )
 }
 
-/// The moment that somebody has typed, in Unix milliseconds: `2026-11-21T09:00:00Z`, or how long ago it was,
-/// as in `2h`.
+/// Parses a moment into Unix milliseconds: `2026-11-21T09:00:00Z`, or an age such as `2h`.
 ///
 /// # Errors
-/// A text that says what is expected.
+/// A text that names the expected form.
 pub fn moment(text: &str) -> Result<i64, String> {
     let ago_ms = || {
         let span: Span = text.parse().ok()?;
-        // A day is 24 hours here, whatever the clocks do.
+        // A day always has 24 hours here.
         let ago =
             span.to_duration(SpanRelativeTo::days_are_24_hours()).ok().filter(|ago| !ago.is_negative())?;
         now_ms().checked_sub(i64::try_from(ago.as_millis()).ok()?)
@@ -63,10 +62,10 @@ pub fn moment(text: &str) -> Result<i64, String> {
     })
 }
 
-/// The duration that somebody has typed.
+/// Parses a duration.
 ///
 /// # Errors
-/// A text that says what is expected.
+/// A text that names the expected form.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|_| "write it like 10s, 2m or 1h".to_owned())?;
     Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())

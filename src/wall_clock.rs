@@ -1,21 +1,21 @@
-//! This machine's clock, for people to read and for the ages of what lies in the state file.
+//! The clock of this machine, for displayed times and for ages in the state file.
 
 use std::cell::Cell;
 
 use jiff::Timestamp;
 
 thread_local! {
-    /// What this thread takes for the clock, in the simulation of the relay.
+    /// The simulated clock of this thread, in the simulation of the relay.
     static SCRIPT: Cell<Option<fn() -> i64>> = const { Cell::new(None) };
 }
 
-/// In Unix milliseconds.
+/// The current time in Unix milliseconds.
 pub fn now_ms() -> i64 {
     SCRIPT.get().map_or_else(|| Timestamp::now().as_millisecond(), |script| script())
 }
 
-/// From now on the clock of this thread is what `script` says: for the simulation of the relay, whose time
-/// does not pass by itself.
+/// From now on `script` is the clock of this thread. The simulation of the relay uses it, because its time does not
+/// pass on its own.
 pub fn simulate(script: fn() -> i64) {
     SCRIPT.set(Some(script));
 }

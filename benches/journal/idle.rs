@@ -1,4 +1,4 @@
-//! What a daemon costs that has nothing to do.
+//! The cost of an idle daemon.
 
 use std::thread;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use crate::daemon::{Daemon, until};
 use crate::journey::ROOM;
 use crate::processes::{EAGER, FILE, PROMPT, Portal, folder};
 
-/// What a start has to do is done after so long.
+/// The work of a start is over after this time.
 const SETTLING: Duration = Duration::from_secs(3);
 
-/// One round of this part: the share of a core.
+/// One round: the share of a core.
 pub struct Idle {
     pub empty_percent: f64,
     pub keeping_percent: f64,
@@ -26,7 +26,7 @@ impl Idle {
     }
 }
 
-/// Of a daemon at its default pace, which keeps so many delivered events.
+/// The processor use of a daemon at its default pace that keeps `kept` delivered events.
 fn percent(kept: u32, extent: Extent) -> (f64, f64) {
     let (portal, folder) = (Portal::start(kept), folder());
     let sections = format!("[sinks.bench]\n{FILE}\n{ROOM}\nkeep = \"1d\"");

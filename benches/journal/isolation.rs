@@ -1,7 +1,7 @@
-//! What a healthy file sink notices of its neighbour.
+//! The effect of a failing sink on a healthy file sink in the same daemon.
 //!
-//! Another healthy sink has the same stream at the same time, alone in a daemon of its own: whatever the machine does
-//! meanwhile concerns both.
+//! A second healthy sink gets the same stream at the same time, alone in its own daemon. So other load on the machine
+//! affects both.
 
 use std::thread;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::receivers::{ACCEPT_TIME, Changing, hanging};
 use crate::stream::{Tail, stream};
 use crate::{Extent, PAGE};
 
-/// It is tried again far more often than by default, which is in nobody's favour.
+/// It is retried far more often than by default, which makes the test harder.
 const RETRY: &str = "retry = { min = \"100ms\", max = \"1s\" }";
 
-/// Who shares the daemon with the file sink, and except for `Full` the source as well.
+/// The sink that shares the daemon with the file sink, and except for `Full` also the source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Neighbour {
     Nobody,
@@ -30,7 +30,7 @@ pub enum Neighbour {
     Behind,
     /// Its port is closed, and the journal of its own source is full.
     Full,
-    /// Its dead letters are sent again meanwhile.
+    /// Its dead letters are replayed at the same time.
     Replay,
 }
 
@@ -49,7 +49,7 @@ impl Neighbour {
         }
     }
 
-    /// The latencies of a live stream in its presence, and of the same stream without it.
+    /// The latencies of a live stream beside this sink, and of the same stream without it.
     pub fn run(self, extent: Extent) -> Pair {
         let (mut beside, mut alone) = (World::start(self, extent), World::start(Self::Nobody, extent));
         let _replay = self.begin(&beside);
@@ -60,12 +60,12 @@ impl Neighbour {
         })
     }
 
-    /// How many events wait at first.
+    /// How many events wait at the start.
     fn backlog(self, extent: Extent) -> u32 {
         match self {
             Self::Nobody | Self::Dead | Self::Hanging | Self::Full => 0,
             Self::Behind => extent.behind,
-            // At least as many as can be replayed while the stream lasts.
+            // At least as many as can be replayed during the stream.
             Self::Replay => {
                 let most = extent.stream.as_millis() / ACCEPT_TIME.as_millis();
                 u32::try_from(most).unwrap().next_multiple_of(PAGE)
@@ -73,7 +73,7 @@ impl Neighbour {
         }
     }
 
-    /// Of the configuration.
+    /// The sections of the configuration.
     fn sections(self, other: Option<&Portal>, changing: &Changing) -> String {
         let sink = match self {
             Self::Nobody => return String::new(),
@@ -94,7 +94,7 @@ impl Neighbour {
         )
     }
 
-    /// Waits until the trouble is there; a replay lasts as long as what is returned.
+    /// Waits until the sink is in this state. A replay lasts as long as the returned value lives.
     fn begin(self, world: &World) -> Option<Background> {
         let World { daemon, changing, backlog, .. } = world;
         match self {
@@ -113,13 +113,13 @@ impl Neighbour {
     }
 }
 
-/// How long the events of the same stream took.
+/// The latencies of the same stream in both daemons.
 pub struct Pair {
     pub beside: Vec<Duration>,
     pub alone: Vec<Duration>,
 }
 
-/// A daemon with a healthy sink, which has the backlog, and a neighbour.
+/// A daemon with a healthy sink and a second sink, which has the backlog.
 struct World {
     backlog: u32,
     tail: Tail,

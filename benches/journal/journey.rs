@@ -1,4 +1,4 @@
-//! Into the journal while the only sink is dead, and out of it when that sink is back.
+//! Fills the journal while the only sink is dead, and empties it after the sink is back.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -12,20 +12,20 @@ use crate::measure::{Usage, cpu_of};
 use crate::processes::{EAGER, FILE, PROMPT, Portal, Receiver, folder};
 use crate::{PAGE, WEBHOOK_SHARE};
 
-/// There is room for all that a portal of the emulation can hold.
+/// There is room for everything that an emulated portal can hold.
 pub const ROOM: &str = "[journal]\nmax_size = \"16GiB\"";
 
-/// One round of all that is told of this part.
+/// One round of this part.
 pub struct Journey {
     pub append: Leg,
     pub file: Way,
     pub webhook: Way,
 }
 
-/// To one sink.
+/// The delivery to one sink.
 pub struct Way {
     pub drain: Leg,
-    /// From the daemon's start until the journal held nothing any more.
+    /// The time from the daemon's start until the journal was empty.
     pub emptied: Duration,
 }
 
@@ -33,13 +33,13 @@ pub struct Way {
 pub struct Leg {
     pub events: u32,
     pub usage: Usage,
-    /// What the journal held at its fullest.
+    /// The maximum size of the journal.
     pub journal_mib: f64,
-    /// Processor time of the portal's process meanwhile: what the portal may be waited for.
+    /// Processor time of the portal's process in this time: an upper bound for the time spent waiting for the portal.
     pub portal_cpu_s: f64,
 }
 
-/// A journal that is full of events, and the portal that has forgotten them.
+/// A journal full of events, which the portal has already deleted.
 struct Stock {
     portal: Portal,
     folder: TempDir,
@@ -61,7 +61,7 @@ impl Journey {
 }
 
 impl Stock {
-    /// Has the relay take in `events`, until the portal has forgotten the last of them.
+    /// Lets the relay read `events`, until the portal has deleted the last of them.
     fn lay_up(events: u32) -> Self {
         let (portal, folder) = (Portal::start(events), folder());
         let idle_cpu_s = cpu_of(portal.id());
@@ -106,7 +106,7 @@ impl Leg {
     }
 }
 
-/// A webhook sink at a port where nobody listens.
+/// A webhook sink at a closed port.
 pub fn dead() -> String {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     format!("type = \"webhook\"\nurl = \"http://{address}/\"")

@@ -1,5 +1,5 @@
-//! How long the daemon keeps others from writing to its state file: for so long a commit may wait. Most of that is the
-//! disk's time, and on a disk that others use as well it says little alone: so a write of our own is timed beside it.
+//! How long the daemon blocks other writers of its state file, which is the longest delay of a commit. Most of it is
+//! disk time, which says little on a shared disk. So a write of our own to the same disk is timed as well.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -10,22 +10,22 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-/// How often the lock is asked for while somebody has it; the error of a wait at most.
+/// How often the lock is tried while it is taken, which is also the error of a measurement.
 const RETRY: Duration = Duration::from_micros(250);
 
-/// And otherwise.
+/// The interval between attempts otherwise.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What was waited for.
+/// The measured waiting times.
 pub struct Waits {
-    /// The write lock, each time.
+    /// Each wait for the write lock.
     pub lock: Vec<Duration>,
-    /// The disk, for a page that nobody else writes, each time.
+    /// Each wait for the disk, for a page that no other process writes.
     pub disk: Vec<Duration>,
 }
 
-/// Does `work`, and again and again asks for the write lock of `state` meanwhile and writes a page beside it. Returns what
-/// came of the work, and how long each of these took.
+/// Runs `work`, and in parallel takes the write lock of `state` and writes a page beside it, again and again. Returns
+/// the result of `work` and these times.
 pub fn watched<T>(state: &Path, work: impl FnOnce() -> T) -> (T, Waits) {
     let is_over = AtomicBool::new(false);
     let repeated = |mut once: Box<dyn FnMut()>| {

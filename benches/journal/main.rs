@@ -1,11 +1,10 @@
-//! What the journal is worth: how fast events get into it while the only sink is dead, how fast they get out
-//! of it when that sink is back, whether a neighbour in trouble can be noticed at a healthy sink, and what a long
-//! journal costs.
+//! The speed of the journal: how fast events get into it while the only sink is dead, how fast they leave it after the
+//! sink is back, whether a failing sink affects a healthy one, and the cost of a long journal.
 //!
-//! The relay and the portal are processes of their own. Ratios are taken within a round, so that a noisy
-//! moment of the machine spoils one round at most, and all figures are medians over the rounds.
+//! The relay and the portal are separate processes. Ratios are computed within a round, so that other load on the
+//! machine spoils one round at most. All results are medians over the rounds.
 //!
-//! A benchmark measures: a missed target changes no exit code.
+//! This is a benchmark: a missed target does not change the exit code.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot run has nothing to say")]
 
 #[path = "../latency/arrivals.rs"]
@@ -46,60 +45,60 @@ use million::Million;
 /// How many events a page holds at most; every backlog is a multiple of it.
 const PAGE: u32 = 1000;
 
-/// A webhook takes one request an event, so it gets this part of the backlog and takes as long.
+/// A webhook takes one request per event, so it gets this part of the backlog and takes as long.
 const WEBHOOK_SHARE: u32 = 10;
 
-/// What the emulated portal's events take in the journal, on average.
+/// How many events of the emulated portal fit into a MiB of the journal, on average.
 const EVENTS_PER_MIB: u32 = 650;
 
-/// More the emulated portal cannot hold.
+/// The limit of the emulated portal.
 const EVENTS_MAX: u32 = 1_000_000;
 
-/// Measure the journal: into it, out of it, what neighbours notice of each other, what a long one costs.
+/// Measure the journal: filling it, emptying it, isolation between sinks, and the cost of a long journal
 #[derive(Parser)]
 struct Args {
-    /// What the journal holds that a sink is to catch up with, about, in MiB
+    /// Approximate size of the journal that a sink has to catch up with, in MiB
     #[arg(long, default_value_t = 256)]
     mib: u32,
-    /// Events that wait for the neighbour that is behind, in thousands begun
+    /// Events that wait for the sink with a backlog, rounded up to thousands
     #[arg(long, default_value_t = 100_000)]
     behind: u32,
-    /// Events of the long journal, in thousands begun, at most a million
+    /// Events of the long journal, rounded up to thousands, at most a million
     #[arg(long, default_value_t = EVENTS_MAX)]
     entries: u32,
-    /// Delivered events that an idle daemon keeps, in thousands begun
+    /// Delivered events that an idle daemon keeps, rounded up to thousands
     #[arg(long, default_value_t = 200_000)]
     kept: u32,
-    /// How often everything is measured; the long journal and the idle daemon once
+    /// Number of rounds; the long journal and the idle daemon are measured once
     #[arg(long, default_value_t = 3)]
     rounds: u32,
-    /// How long a live stream lasts, and an idle daemon is watched
+    /// Duration of a live stream and of the observation of an idle daemon
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// A small run: 16 MiB, 20,000 events elsewhere, one round, streams of 4 s
+    /// Small run: 16 MiB, 20,000 events elsewhere, one round, streams of 4 s
     #[arg(long)]
     quick: bool,
-    /// Measure one part alone
+    /// Measure only one part
     #[arg(long)]
     part: Option<Part>,
-    /// Be one of the measured processes: receiver
+    /// Run as one of the measured processes: receiver
     #[arg(long, hide = true, num_args = 1.., value_names = ["ROLE"])]
     role: Vec<String>,
-    /// What `cargo bench` passes to every benchmark
+    /// Passed by `cargo bench` to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What is measured.
+/// The parts of the benchmark.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Into the journal, and out of it.
+    /// Filling the journal and emptying it.
     Journey,
-    /// What a healthy sink notices of its neighbour.
+    /// The effect of a failing sink on a healthy one.
     Isolation,
-    /// What a long journal costs.
+    /// The cost of a long journal.
     Million,
-    /// What a daemon costs that keeps events and has nothing to do.
+    /// The cost of an idle daemon that keeps events.
     Idle,
 }
 

@@ -1,5 +1,5 @@
-//! What a long journal costs: the start, a live stream to a healthy sink, and the way of the late one through it,
-//! beside the same with an empty journal.
+//! The cost of a long journal: the start, a live stream to a healthy sink, and the delivery of the journal to a late
+//! sink, compared with an empty journal.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,31 +11,31 @@ use crate::lock::{Waits, watched};
 use crate::processes::{EAGER, FILE, PROMPT, Portal, folder};
 use crate::stream::{Tail, stream};
 
-/// The late sink, once it is back.
+/// The late sink, after it is back.
 const LATE: &str = "type = \"file\"\npath = \"late.jsonl\"";
 
 /// One round of this part.
 pub struct Million {
     pub empty: State,
     pub full: State,
-    /// How the late sink got it all.
+    /// The delivery to the late sink.
     pub late: Late,
 }
 
 /// A daemon with a journal of some length.
 pub struct State {
     pub journal_mib: f64,
-    /// From its start until the portal was polled.
+    /// The time from its start to its first poll.
     pub start: Duration,
     pub latencies: Vec<Duration>,
-    /// While the stream lasted.
+    /// The waits during the stream.
     pub waits: Waits,
     pub peak_mib: f64,
-    /// What `b24relay status` took.
+    /// The time that `b24relay status` took.
     pub status: Duration,
 }
 
-/// The way through it.
+/// The delivery of the whole journal.
 pub struct Late {
     pub events_per_s: f64,
     pub waits: Waits,
@@ -51,7 +51,7 @@ impl Million {
 }
 
 impl State {
-    /// A daemon with `entries` in its journal that a dead sink lacks; then does `next`.
+    /// Measures a daemon with `entries` in its journal that a dead sink lacks; then runs `next`.
     fn observe<T>(entries: u32, extent: Extent, next: impl FnOnce(&Portal, &Path, u32) -> T) -> (Self, T) {
         let (portal, folder) = (Portal::start(entries), folder());
         let lines = format!("{EAGER}\n{PROMPT}");
@@ -81,7 +81,7 @@ impl State {
     }
 }
 
-/// Has the late sink take `events`, and the journal lose them.
+/// Delivers `events` to the late sink, and waits until the journal has deleted them.
 fn late(portal: &Portal, folder: &Path, events: u32) -> Late {
     let daemon = Daemon::start(folder, &portal.url, &format!("{EAGER}\n{PROMPT}"), &sections(LATE));
     let (events_per_s, waits) = watched(&daemon.state(), || {

@@ -1,4 +1,4 @@
-//! Receivers in trouble, which live as long as this process.
+//! Misbehaving receivers, which live as long as this process.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use crate::requests::body_length;
 
-/// How long a changing receiver takes for a request that it accepts.
+/// How long a changing receiver takes to answer a request that it accepts.
 pub const ACCEPT_TIME: Duration = Duration::from_millis(2);
 
-/// The address of a receiver that takes connections and never answers.
+/// The address of a receiver that accepts connections and never answers.
 pub fn hanging() -> String {
     let (listener, url) = listen();
-    // Kept, or they would be closed.
+    // Kept, because dropped connections would be closed.
     thread::spawn(move || listener.incoming().collect::<Vec<_>>());
     url
 }
 
-/// Rejects every event for good, until it is told to accept them.
+/// Rejects every event for good, until it is switched to accept them.
 pub struct Changing {
     pub url: String,
     accepts: Arc<AtomicBool>,
@@ -51,7 +51,7 @@ fn listen() -> (TcpListener, String) {
     (listener, url)
 }
 
-/// Until the connection is over, or broken: a replay may be killed.
+/// Answers until the connection ends or breaks: a replay may be killed.
 fn answer_all(mut stream: TcpStream, accepts: &AtomicBool) {
     stream.set_nodelay(true).unwrap();
     let mut requests = BufReader::new(stream.try_clone().unwrap());

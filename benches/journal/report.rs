@@ -1,4 +1,4 @@
-//! The figures, as a person reads them.
+//! Prints the results.
 #![expect(clippy::print_stdout, reason = "the figures are a benchmark's output")]
 
 use std::time::Duration;
@@ -12,21 +12,21 @@ use crate::million::{Million, State};
 use crate::percentile::percentile_ms;
 use crate::{Extent, PAGE, WEBHOOK_SHARE};
 
-/// What a file that is back should get from the journal, in events a second.
+/// The target for a file that is back: events per second from the journal.
 const DRAIN_MIN: f64 = 50_000.0;
 
-/// How much slower a healthy sink may be for a neighbour in trouble, by its p99.
+/// The target for the p99 of a healthy sink beside a failing one, relative to the p99 alone.
 const NEIGHBOUR_RATIO_MAX: f64 = 1.1;
 
-/// How long a start may take, a commit may wait, and what memory a long journal may take, besides what an empty one does.
+/// The targets for a start, for the delay of a commit, and for the extra memory of a long journal.
 const START_MAX: Duration = Duration::from_secs(1);
 const WAIT_MAX_MS: f64 = 20.0;
 const MEMORY_MAX_MIB: f64 = 64.0;
 
-/// Of one core.
+/// The share of one core.
 const IDLE_MAX_PERCENT: f64 = 1.0;
 
-/// One round, by neighbour.
+/// One round, with one pair for each state of the failing sink.
 type Pairs = [Pair; Neighbour::ALL.len()];
 
 pub fn introduce(extent: Extent) {
@@ -34,7 +34,7 @@ pub fn introduce(extent: Extent) {
     println!("streams of 100 events/s for {} s; delivery.hold = \"0s\"", extent.stream.as_secs());
 }
 
-/// Into the journal, and out of it.
+/// Filling the journal and emptying it.
 pub fn journeys(rounds: &[Journey]) {
     println!("\ninto the journal, the only sink dead: from the start until the portal has forgotten all");
     println!(
@@ -69,7 +69,7 @@ fn leg(name: &str, rounds: &[Journey], leg: fn(&Journey) -> &Leg) {
     );
 }
 
-/// What a healthy sink notices of its neighbour, in the order of [`Neighbour::ALL`].
+/// The effect of a failing sink on a healthy one, in the order of [`Neighbour::ALL`].
 pub fn isolation(rounds: &[Pairs]) {
     println!(
         "\na live stream to a healthy file sink, and the same at the same time to one without any neighbour:"
@@ -100,7 +100,7 @@ impl Pair {
     }
 }
 
-/// What a long journal costs.
+/// The cost of a long journal.
 pub fn million(Million { empty, full, late }: &Million) {
     println!("\na long journal that a dead sink lacks, a live stream to a healthy file sink beside it\n");
     println!(
@@ -149,7 +149,7 @@ fn waits(name: &str, Waits { lock, disk }: &Waits) {
     println!("{name:16}{p99:>14.1}{max:>14.1}{disk_p99:>14.1}{disk_max:>14.1}");
 }
 
-/// What a daemon costs that has nothing to do.
+/// The cost of an idle daemon.
 pub fn idle(Idle { empty_percent, keeping_percent, journal_mib }: &Idle) {
     println!("\na daemon at its default pace without any events: of one core\n");
     figure("empty journal", &format!("{empty_percent:.2} %"));

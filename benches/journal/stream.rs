@@ -1,4 +1,4 @@
-//! A live stream to a healthy file sink: how long its events take from the portal's recording to the file.
+//! A live stream to a healthy file sink: the latency of its events from the portal to the file.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use crate::arrivals::{Arrivals, MARK};
 use crate::processes::Portal;
 
-/// 100 events a second.
+/// 100 events per second.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// How often the file is looked at; the error of a latency at most.
+/// How often the file is read, which is also the error of a latency.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Longer than this no event is waited for.
+/// The longest wait for an event.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Records events for `length`, and returns how long each took to be in the file.
+/// Records events for `length`, and returns the time that each took to reach the file.
 pub fn stream(portal: &Portal, tail: &mut Tail, length: Duration) -> Vec<Duration> {
     let epoch = Instant::now();
     let count = u32::try_from(length.as_millis() / INTERVAL.as_millis()).unwrap();
@@ -40,7 +40,7 @@ pub fn stream(portal: &Portal, tail: &mut Tail, length: Duration) -> Vec<Duratio
     arrivals.latencies_from(epoch)
 }
 
-/// The end of a file that grows.
+/// The end of a growing file.
 pub struct Tail {
     path: PathBuf,
     file: Option<File>,
@@ -52,7 +52,7 @@ impl Tail {
         Self { path: path.to_owned(), file: None, half: Vec::new() }
     }
 
-    /// Reads the next `count` lines and forgets them.
+    /// Reads and drops the next `count` lines.
     pub fn skip(&mut self, count: u32) {
         let started = Instant::now();
         let mut lines = 0;
@@ -63,7 +63,7 @@ impl Tail {
         }
     }
 
-    /// The whole lines that are new.
+    /// The new complete lines.
     fn read(&mut self) -> String {
         if self.file.is_none() {
             self.file = File::open(&self.path).ok();

@@ -1,8 +1,8 @@
-//! How long events took, told from the mark that each carries.
+//! Latencies of events, computed from the time stamp in each event.
 
 use std::time::{Duration, Instant};
 
-/// The key of the moment an event was made, in microseconds since the epoch, within its `data`.
+/// The key in `data` with the time at which an event was made, in microseconds since the epoch.
 pub const MARK: &str = "madeAtMicros";
 
 /// The events that have arrived.
@@ -17,24 +17,24 @@ struct Arrival {
 }
 
 impl Arrivals {
-    /// Of events whose moments are counted from `epoch`.
+    /// For events whose time stamps are counted from `epoch`.
     pub fn new(epoch: Instant) -> Self {
         Self { epoch, arrived: Vec::new() }
     }
 
-    /// `text` is here now, with all events in it.
+    /// Records that `text`, with all events in it, has arrived now.
     pub fn note(&mut self, text: &str) {
         let came = self.epoch.elapsed();
         let marks = text.split(MARK).skip(1);
         self.arrived.extend(marks.map(|behind| Arrival { made: moment(behind), came }));
     }
 
-    /// How many they are.
+    /// How many events have arrived.
     pub fn count(&self) -> usize {
         self.arrived.len()
     }
 
-    /// How long those took that were made at `start` or later.
+    /// The latencies of the events that were made at `start` or later.
     pub fn latencies_from(&self, start: Instant) -> Vec<Duration> {
         let start = start.saturating_duration_since(self.epoch);
         let measured = self.arrived.iter().filter(|arrival| arrival.made >= start);
@@ -42,7 +42,7 @@ impl Arrivals {
     }
 }
 
-/// The number in `":123}`, and so on.
+/// The number at the start of text such as `":123}`.
 fn moment(behind: &str) -> Duration {
     let digits = behind.trim_start_matches(['"', ':']);
     let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());

@@ -1,4 +1,4 @@
-//! One queue, twice: read by the relay, and by the fixed poller.
+//! One queue twice: one copy for the relay, one for the fixed poller.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -9,18 +9,18 @@ use crate::portal::{Asked, Portal};
 use crate::relay::Relay;
 use crate::workload::Workload;
 
-/// How long the last events may take before a reader counts as having lost them.
+/// How long the last events may take. Later events count as lost.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// What comes before the measurement: a relay that has found its queue empty comes back after 5 seconds,
-/// and finds its pace then.
+/// The time before the measurement. A relay that finds its queue empty polls again after 5 seconds and then adjusts its
+/// pace.
 pub const WARM_UP: Duration = Duration::from_secs(10);
 
-/// The plan of every cloud portal but the largest (PORTAL.md section 7).
+/// The limit of every cloud plan except the largest (PORTAL.md section 7).
 pub const BURST: u32 = 50;
 pub const PER_SECOND: u32 = 2;
 
-/// The contenders, ready to go.
+/// Both contenders, started.
 pub struct Contest {
     epoch: Instant,
     relays: Portal,
@@ -28,18 +28,18 @@ pub struct Contest {
     relay: Relay,
 }
 
-/// What one reader has come to.
+/// The result of one reader.
 #[derive(Default)]
 pub struct Side {
     pub latencies: Vec<Duration>,
-    /// How many events never came.
+    /// How many events did not arrive.
     pub lost: usize,
     pub asked: Asked,
-    /// How long it was watched, all queues together.
+    /// The observed time, summed over all queues.
     pub watched: Duration,
 }
 
-/// What both have come to.
+/// The results of both readers.
 #[derive(Default)]
 pub struct Outcome {
     pub relay: Side,
@@ -47,7 +47,7 @@ pub struct Outcome {
 }
 
 impl Contest {
-    /// Starts the portals and the relay, which has polled once when this returns.
+    /// Starts the portals and the relay. The relay has polled once when this returns.
     pub async fn prepare() -> Self {
         let epoch = Instant::now();
         let relays = Portal::start(1, BURST, PER_SECOND, epoch).await;
@@ -57,8 +57,8 @@ impl Contest {
         Self { epoch, relays, fixeds, relay }
     }
 
-    /// Lets both have the events of `schedule`, and measures what is made within `length` of the warm-up's
-    /// end, until all have come.
+    /// Gives both the events of `schedule`, and measures those that are made within `length` of the warm-up's end.
+    /// Returns when all have arrived.
     pub async fn run(&self, schedule: &[Duration], length: Duration) -> Outcome {
         let [ours, theirs] = [0; 2].map(|_| RefCell::new(Arrivals::new(self.epoch)));
         let webhook_url = self.fixeds.webhook_url(1);
@@ -80,7 +80,7 @@ impl Contest {
         Outcome { relay: side(ours, asked[0]), fixed: side(theirs, asked[1]) }
     }
 
-    /// Makes the events, and says what the portals were asked within `length` of the warm-up's end.
+    /// Makes the events, and returns the requests that the portals received within `length` of the warm-up's end.
     async fn play(&self, schedule: &[Duration], length: Duration) -> [Asked; 2] {
         let portals = [&self.relays, &self.fixeds];
         let start = tokio::time::Instant::now();
@@ -101,7 +101,7 @@ impl Contest {
     }
 }
 
-/// Waits for `is_so`, but not for ever.
+/// Waits for `is_so`, with a time limit.
 pub async fn until(is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() && start.elapsed() < PATIENCE {
@@ -110,7 +110,7 @@ pub async fn until(is_so: impl Fn() -> bool) {
 }
 
 impl Outcome {
-    /// All of `workload` in `outcomes` together.
+    /// The sum of all `outcomes` of `workload`.
     pub fn of(workload: Workload, outcomes: &[(Workload, Self)]) -> Self {
         let mut sum = Self::default();
         for (_, outcome) in outcomes.iter().filter(|(kind, _)| *kind == workload) {

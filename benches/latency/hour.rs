@@ -1,8 +1,8 @@
 //! An hour of ten sources on one portal, 50 times as fast: 72 seconds.
 //!
-//! What a second means is 50 times less everywhere: the portal and the budget bear 100 requests a second,
-//! sources that find nothing look again after 100 ms. The burst is a count and stays as it is. Source 1 is
-//! never quiet and asks as often as it may; together they would ask for more than the budget has.
+//! All durations are divided by 50: the portal and the budget allow 100 requests per second, and sources that find
+//! nothing poll again after 100 ms. The burst is a count and is not scaled. Source 1 is never quiet and polls as often
+//! as it may. Together the sources would exceed the budget.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,25 +18,25 @@ use crate::contest::{BURST, PER_SECOND, until};
 use crate::portal::{Asked, Portal};
 use crate::relay::Relay;
 
-/// How much faster than in real life time passes; the configuration lets no portal bear more.
+/// How much faster than real time the hour passes; the configuration allows no higher rate for a portal.
 pub const SPEED: u32 = 50;
 const LENGTH: Duration = Duration::from_secs(3600);
 
 const SOURCES: u64 = 10;
 
-/// What came of it.
+/// The result of the hour.
 pub struct Hour {
     pub asked: Asked,
-    /// Polls of each source, first those of the one that is never quiet.
+    /// The polls of each source, first those of the source that is never quiet.
     pub polls: Vec<u64>,
-    /// In the time of the hour, of the source that is never quiet.
+    /// The latencies of the source that is never quiet, in the time of the hour.
     pub noisy: Vec<Duration>,
-    /// In the time of the hour, of all others.
+    /// The latencies of all other sources, in the time of the hour.
     pub others: Vec<Duration>,
     pub lost: usize,
 }
 
-/// Lets the hour pass.
+/// Runs the hour.
 pub async fn pass(seed: u64) -> Hour {
     let epoch = Instant::now();
     let portal = Portal::start(u32::try_from(SOURCES).unwrap(), BURST, PER_SECOND * SPEED, epoch).await;
@@ -66,7 +66,7 @@ pub async fn pass(seed: u64) -> Hour {
     Hour { asked: portal.asked(), polls: polls(&relay.log()), noisy, others, lost }
 }
 
-/// Ten sources at the default pace, and the first of them at a quicker one.
+/// Ten sources at the default pace, but a faster pace for the first one.
 fn configuration(portal: &Portal) -> String {
     let mut text = String::from("log = { format = \"json\", level = \"debug\" }\n");
     for user in 1..=SOURCES {
@@ -85,7 +85,7 @@ fn configuration(portal: &Portal) -> String {
     text
 }
 
-/// When which user has an event, in real time, ascending.
+/// The users and times of all events, in real time, ascending.
 fn schedule(seed: u64) -> Vec<(Duration, u64)> {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut events = Vec::new();
@@ -94,7 +94,7 @@ fn schedule(seed: u64) -> Vec<(Duration, u64)> {
         let mut now_s = 0.0;
         while now_s < LENGTH.as_secs_f64() {
             events.push((Duration::from_secs_f64(now_s) / SPEED, user));
-            // At random moments that know nothing of each other.
+            // Random times that are independent of each other.
             now_s -= mean_s * dice.random_range(f64::EPSILON..1.0).ln();
         }
     }
@@ -111,7 +111,7 @@ async fn play(portal: &Portal, schedule: &[(Duration, u64)]) {
     tokio::time::sleep_until(start + LENGTH / SPEED).await;
 }
 
-/// How often each source has polled, by the log; in the order of their names.
+/// How often each source has polled according to the log, in the order of the names.
 fn polls(log: &str) -> Vec<u64> {
     let mut polls: BTreeMap<String, u64> = BTreeMap::new();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

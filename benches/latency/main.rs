@@ -1,11 +1,11 @@
-//! How long an event takes from the portal to a sink, and what that costs in requests: the relay with its
-//! default pace beside a fixed poller, on queues of several kinds. Then an hour of ten sources on one portal.
+//! The latency of an event from the portal to a sink, and its cost in requests: the relay with its default pace beside
+//! a fixed poller, on several kinds of queues. Then an hour of ten sources on one portal.
 //!
-//! Both contenders have portals of their own, which bear what a cloud portal does (50 requests at once, 2
-//! a second) and get the same events at the same moments. All queues run at the same time; portals,
-//! pollers and clock are in this process, each relay is one of its own.
+//! Both contenders have portals of their own, which have the limits of a cloud portal (50 requests at once, 2 per
+//! second) and get the same events at the same times. All queues run at the same time. Portals, pollers and clock are
+//! in this process, and each relay is a process of its own.
 //!
-//! A benchmark measures: a missed target changes no exit code.
+//! This is a benchmark: a missed target does not change the exit code.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot run has nothing to say")]
 
 mod arrivals;
@@ -28,26 +28,26 @@ use tokio::runtime;
 use contest::{Contest, Outcome, WARM_UP};
 use workload::Workload;
 
-/// Measure the way of an event from the portal to a sink, beside a poller that asks every 5 seconds.
+/// Measure the latency of events from the portal to a sink, beside a poller that asks every 5 seconds
 #[derive(Parser)]
 struct Args {
-    /// How long events are made for each queue; 10 more come before, and the hour takes 72
+    /// How long each queue gets events; 10 more seconds come before, and the hour takes 72
     #[arg(long, default_value_t = 120)]
     seconds: u64,
-    /// The same seed gives the same moments
+    /// Seed; the same seed gives the same times
     #[arg(long, default_value_t = 24)]
     seed: u64,
-    /// Leave out the hour
+    /// Skip the hour
     #[arg(long)]
     no_hour: bool,
-    /// What `cargo bench` passes to every benchmark
+    /// Passed by `cargo bench` to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 fn main() {
     let args = Args::parse();
-    // One thread: what the portals take is then out of the relays' way on any machine with two cores.
+    // A single thread, so that the portals do not slow down the relays on a machine with two cores.
     runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         report::introduce(args.seconds);
         let outcomes = compare(Duration::from_secs(args.seconds), args.seed).await;
@@ -59,7 +59,7 @@ fn main() {
     });
 }
 
-/// Every workload on as many queues as it has, all at the same time.
+/// Runs every workload on its number of queues, all at the same time.
 async fn compare(length: Duration, seed: u64) -> Vec<(Workload, Outcome)> {
     let queues =
         Workload::ALL.into_iter().flat_map(|kind| (0..kind.queues()).map(move |queue| (kind, queue)));

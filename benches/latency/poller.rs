@@ -1,6 +1,6 @@
-//! The contender: asks every 5 seconds, as the pollers do that people write.
+//! The contender: polls every 5 seconds, like most pollers in use.
 //!
-//! It keeps its offset in memory and reads the answer no further than it must: all in its favour.
+//! It keeps its offset in memory and parses only a part of the answer, which are advantages for it.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::arrivals::Arrivals;
 
-/// The pace of the polls.
+/// The interval of the polls.
 pub const PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
@@ -31,7 +31,7 @@ struct Page<'a> {
     next_offset: u64,
 }
 
-/// Polls the queue behind `webhook_url` for ever.
+/// Polls the queue behind `webhook_url`. Never returns.
 pub async fn run(webhook_url: &str, arrivals: &RefCell<Arrivals>) -> Infallible {
     let url: Url = format!("{webhook_url}im.v2.Event.get").parse().unwrap();
     let client = http_client::build(&url, Duration::from_secs(30)).unwrap();
@@ -46,7 +46,7 @@ pub async fn run(webhook_url: &str, arrivals: &RefCell<Arrivals>) -> Infallible 
     }
 }
 
-/// The answer, if the portal has not refused.
+/// The answer, unless the portal has refused.
 async fn get(client: &Client, url: &Url, offset: u64) -> Option<String> {
     let body = format!(r#"{{"offset":{offset},"limit":1000}}"#);
     let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);

@@ -1,4 +1,4 @@
-//! An emulated portal with a rate limiter, in this process. Its events carry the moment they were made.
+//! An emulated portal with a rate limiter, in this process. Its events contain the time at which they were made.
 
 use std::time::{Duration, Instant};
 
@@ -15,19 +15,19 @@ pub struct Portal {
     epoch: Instant,
 }
 
-/// What a reader has asked of its portal, so far or within some time.
+/// The requests of a reader, in total or within some time.
 #[derive(Clone, Copy, Default)]
 pub struct Asked {
     pub polls: u64,
-    /// Polls included.
+    /// All requests, including polls.
     pub requests: u64,
-    /// Those among them that the rate limiter refused.
+    /// The requests that the rate limiter refused.
     pub refused: u64,
 }
 
 impl Portal {
-    /// A portal that bears `burst` requests at once and `per_second` in the long run. The moments of
-    /// its events are counted from `epoch`.
+    /// A portal that allows `burst` requests at once and `per_second` in the long run. The time stamps of its events
+    /// are counted from `epoch`.
     pub async fn start(users: u32, burst: u32, per_second: u32, epoch: Instant) -> Self {
         let config = SandboxConfig { users, subscribed: true, ..SandboxConfig::default() };
         let sandbox = Sandbox::start(config).await.unwrap();
@@ -47,7 +47,7 @@ impl Portal {
         self.sandbox.webhook_url(user)
     }
 
-    /// An event for `user`, now.
+    /// Records an event for `user` now.
     pub fn record(&self, user: u64) {
         let data = format!("{{\"{MARK}\":{}}}", self.epoch.elapsed().as_micros());
         let data = Some(RawValue::from_string(data).unwrap());
@@ -63,7 +63,7 @@ impl Portal {
         }
     }
 
-    /// Waits until somebody has polled `count` times.
+    /// Waits until the portal was polled `count` times.
     pub async fn polled(&self, count: u64) {
         while self.asked().polls < count {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -72,13 +72,13 @@ impl Portal {
 }
 
 impl Asked {
-    /// What was asked after `earlier`. Refusals are counted from the start: there must be none at all.
+    /// The requests after `earlier`. Refusals are counted from the start, because there must be none at all.
     pub fn since(self, earlier: Self) -> Self {
         let (polls, requests) = (self.polls - earlier.polls, self.requests - earlier.requests);
         Self { polls, requests, ..self }
     }
 
-    /// Both together.
+    /// The sum of both.
     pub fn and(self, other: Self) -> Self {
         Self {
             polls: self.polls + other.polls,

@@ -1,4 +1,4 @@
-//! The relay as it is released, with a file sink, and the end of that file.
+//! The release build of the relay with a file sink, and the end of that file.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 
 use crate::arrivals::Arrivals;
 
-/// How often the file is looked at; the error of a latency at most.
+/// How often the file is read, which is also the error of a latency.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// A running relay in a folder of its own. It ends, by a kill, when it is dropped.
+/// A running relay in its own folder. Dropping it kills the process.
 pub struct Relay {
     process: Child,
     folder: TempDir,
@@ -29,9 +29,9 @@ impl Drop for Relay {
 }
 
 impl Relay {
-    /// `b24relay run` with `sources`, lines of its configuration, and everything else by default.
+    /// Starts `b24relay run` with `sources` as lines of its configuration and defaults for everything else.
     pub fn start(sources: &str) -> Self {
-        // On the disk that holds the build: on a memory disk `fdatasync` would mean nothing.
+        // On the disk of the build: on a memory disk `fdatasync` would cost nothing.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let sink = "[sinks.bench]\ntype = \"file\"\npath = \"events.jsonl\"\n";
         let config = format!("state = \"b24relay.db\"\n{sources}\n{sink}");
@@ -42,7 +42,7 @@ impl Relay {
         Self { process: command.spawn().unwrap(), folder }
     }
 
-    /// Reads what it delivers, as soon as that is in the file, for ever.
+    /// Passes on delivered events as soon as they are in the file. Never returns.
     pub async fn watch(&self, mut note: impl FnMut(&str)) -> Infallible {
         let path = self.folder.path().join("events.jsonl");
         let mut end = Vec::new();
@@ -55,7 +55,7 @@ impl Relay {
                 && file.read_to_end(&mut end).unwrap() > 0
                 && let Some(whole) = end.iter().rposition(|byte| *byte == b'\n')
             {
-                // What is behind the last line feed is half a line yet.
+                // The text after the last line feed is an incomplete line.
                 let half = end.split_off(whole + 1);
                 note(std::str::from_utf8(&end).unwrap());
                 end = half;
@@ -64,12 +64,12 @@ impl Relay {
         }
     }
 
-    /// As [`Relay::watch`], for all its sources together.
+    /// Like [`Relay::watch`], for all its sources together.
     pub async fn watch_all(&self, arrivals: &RefCell<Arrivals>) -> Infallible {
         self.watch(|text| arrivals.borrow_mut().note(text)).await
     }
 
-    /// What it has said so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(Path::new(self.folder.path()).join("log")).unwrap()
     }

@@ -1,4 +1,4 @@
-//! The figures, as a person reads them.
+//! Prints the results.
 #![expect(clippy::print_stdout, reason = "the figures are a benchmark's output")]
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::hour::Hour;
 use crate::percentile::percentile_ms;
 use crate::workload::Workload;
 
-/// `poll.idle`, and what the call itself may take.
+/// `poll.idle`, and the time of the call itself.
 const QUIET_MAX_MS: f64 = 5000.0 + 100.0;
 
 pub fn introduce(seconds: u64) {
@@ -42,7 +42,7 @@ fn contender(queue: &str, reader: &str, side: &Side) {
     );
 }
 
-/// What was hoped for, and what came of it.
+/// The targets and the results.
 pub fn targets(outcomes: &[(Workload, Outcome)]) {
     let relay = |wanted| &outcomes.iter().find(|(workload, _)| *workload == wanted).unwrap().1.relay;
     let (firehose, quiet) = (relay(Workload::Firehose), relay(Workload::Quiet));
@@ -58,7 +58,7 @@ pub fn targets(outcomes: &[(Workload, Outcome)]) {
     target("refused requests, all queues", &refused.to_string(), "0", refused == 0);
 }
 
-/// What the hour came to.
+/// The results of the hour.
 pub fn hour(hour: &Hour) {
     let Hour { asked, polls, noisy, others, lost } = hour;
     let seconds = |latencies: &[Duration], percent| percentile_ms(latencies, percent) / 1000.0;

@@ -1,4 +1,4 @@
-//! When events happen, by the kind of queue. The same seed gives the same moments.
+//! The times of events for each kind of queue. The same seed gives the same times.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use rand::{RngExt as _, SeedableRng as _};
 /// A kind of queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Workload {
-    /// One event every 40 s or so.
+    /// An event about every 40 s.
     Quiet,
     /// Conversations: an event every 1 to 8 s, and pauses of 30 s.
     Chatty,
-    /// 60 events within 2 s, every 35 s or so.
+    /// 60 events within 2 s, about every 35 s.
     Bursty,
-    /// 100 events a second, steadily.
+    /// 100 events per second, at a constant rate.
     Firehose,
 }
 
@@ -30,7 +30,7 @@ impl Workload {
         }
     }
 
-    /// How many such queues there are: the fewer events, the more queues are needed for a percentile.
+    /// The number of queues: with fewer events, a percentile needs more queues.
     pub fn queues(self) -> u64 {
         match self {
             Self::Quiet => 8,
@@ -39,7 +39,7 @@ impl Workload {
         }
     }
 
-    /// The moments of one queue's events within `length`, ascending.
+    /// The times of one queue's events within `length`, ascending.
     pub fn schedule(self, length: Duration, seed: u64) -> Vec<Duration> {
         let mut dice = StdRng::seed_from_u64(seed + self as u64);
         let mut moments_s: Vec<f64> = Vec::new();

@@ -1,4 +1,4 @@
-//! Who takes part, and one run of each: a portal, a process, a measurement.
+//! The contenders, and one run of each: a portal, a process, a measurement.
 
 use std::process::Command;
 
@@ -9,25 +9,25 @@ use crate::{PAGE, WEBHOOK_SHARE};
 /// One way to drain a queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
-    /// Gets and confirms, drops the events.
+    /// Reads and confirms, drops the events.
     Bare,
-    /// Keeps the pages' bytes and the offset, as a short script would.
+    /// Stores the bytes of each page and the offset, as a short script would.
     Durable,
-    /// The relay with a file sink; being in the journal is enough for the portal to let go.
+    /// The relay with a file sink; the portal may delete events that are in the journal.
     RelayToFile,
-    /// The same with the hold that is the default.
+    /// The same with the default hold.
     RelayHolding,
     /// The relay with a webhook sink.
     RelayToWebhook,
 }
 
-/// What one run came to.
+/// The result of one run.
 pub struct Run {
     /// How many events were drained.
     pub events: u32,
-    /// Of the contender's process.
+    /// The resources that the contender's process used.
     pub usage: Usage,
-    /// Processor time of the portal's process: what the portal may be waited for.
+    /// Processor time of the portal's process: an upper bound for the time spent waiting for the portal.
     pub portal_cpu_s: f64,
 }
 
@@ -45,7 +45,7 @@ impl Contender {
         }
     }
 
-    /// Drains a fresh backlog of `events`, or the webhook's share of it.
+    /// Drains a new backlog of `events`, or the webhook's share of it.
     pub fn run(self, events: u32) -> Run {
         let events = match self {
             Self::RelayToWebhook => (events / WEBHOOK_SHARE).next_multiple_of(PAGE),

@@ -13,13 +13,13 @@ use tokio::runtime;
 
 use crate::PAGE;
 
-/// Both are in the answer's last few hundred bytes, behind the events.
+/// Both fields are in the last few hundred bytes of the answer, after the events.
 const TAIL: usize = 600;
 
-/// What a loop does with a page before it asks for the next one.
+/// The work on a page before the next one is requested.
 pub enum Upkeep {
     Nothing,
-    /// Its bytes are on the disk, then its offset is.
+    /// The bytes of the page are on the disk before its offset is.
     Durable {
         pages: File,
         offsets: Connection,
@@ -54,7 +54,7 @@ impl Upkeep {
     }
 }
 
-/// Reads the queue behind `url` to its end, and confirms all of it.
+/// Reads the queue behind `url` to its end and confirms all of it.
 pub fn drain(url: &str, mut upkeep: Upkeep) {
     let url: Url = format!("{url}im.v2.Event.get").parse().unwrap();
     let client = http_client::build(&url, Duration::from_secs(30)).unwrap();

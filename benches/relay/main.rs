@@ -1,11 +1,11 @@
-//! What durability costs: the relay beside a loop that does no more than it must, and beside the shortest
-//! script that loses nothing. That script looks into no event, so it is the harder one to keep up with.
+//! The cost of durability: the relay beside a loop that does the minimum, and beside the shortest script that loses
+//! nothing. That script does not parse the events, so it is hard to match.
 //!
-//! Every contender drains a portal of its own, which holds the same backlog, in a process of its own.
-//! The contenders take turns, several rounds of them; ratios are taken within a round, so that a noisy
-//! moment of the machine spoils one round at most, and all figures are medians over the rounds.
+//! Every contender drains its own portal, with the same backlog, in its own process. The contenders take turns in
+//! several rounds. Ratios are computed within a round, so that other load on the machine spoils one round at most. All
+//! results are medians over the rounds.
 //!
-//! A benchmark measures: a missed target changes no exit code.
+//! This is a benchmark: a missed target does not change the exit code.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot run has nothing to say")]
 
 mod contender;
@@ -28,25 +28,25 @@ use loops::Upkeep;
 /// How many events a page holds at most; every backlog is a multiple of it.
 const PAGE: u32 = 1000;
 
-/// A webhook takes one request an event, so it gets this part of the backlog and takes as long.
+/// A webhook takes one request per event, so it gets this part of the backlog and takes as long.
 const WEBHOOK_SHARE: u32 = 10;
 
-/// Compare the relay with a bare loop and with a naive durable script.
+/// Compare the relay with a bare loop and with a naive durable script
 #[derive(Parser)]
 struct Args {
-    /// Events in the backlog of each contender, in thousands begun
+    /// Events in the backlog of each contender, rounded up to thousands
     #[arg(long, default_value_t = 200_000)]
     events: u32,
     /// How often each contender runs
     #[arg(long, default_value_t = 3)]
     rounds: u32,
-    /// A small run: 20,000 events, one round
+    /// Small run: 20,000 events, one round
     #[arg(long)]
     quick: bool,
-    /// Be one of the measured processes: bare, durable or receiver, and what it needs
+    /// Run as one of the measured processes: bare, durable or receiver, and its arguments
     #[arg(long, hide = true, num_args = 1.., value_names = ["ROLE", "URL", "FOLDER"])]
     role: Vec<String>,
-    /// What `cargo bench` passes to every benchmark
+    /// Passed by `cargo bench` to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -1,4 +1,4 @@
-//! One process from its start to its end: time, processor time, peak memory; all from Linux's `/proc`.
+//! Measures one process from its start to its end: time, processor time and peak memory, all from Linux's `/proc`.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-/// How often the peak is looked at: it is gone with the process.
+/// How often the peak is read, because it is not available after the end of the process.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// What `/proc` counts processor time in, on every Linux of today (`man 3 sysconf`, `_SC_CLK_TCK`).
+/// The unit of processor time in `/proc` on all current Linux systems (`man 3 sysconf`, `_SC_CLK_TCK`).
 const TICKS_PER_S: f64 = 100.0;
 
-/// What a process took.
+/// The resources that a process used.
 pub struct Usage {
     /// From its start to its end.
     pub elapsed: Duration,
@@ -24,12 +24,12 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// How many of `events` it got through in a second.
+    /// How many of `events` it processed per second.
     pub fn events_per_s(&self, events: u32) -> f64 {
         f64::from(events) / self.elapsed.as_secs_f64()
     }
 
-    /// The processor time that each of `events` took.
+    /// The processor time for each of `events`.
     pub fn cpu_us_per_event(&self, events: u32) -> f64 {
         self.cpu_s * 1e6 / f64::from(events)
     }
@@ -44,7 +44,7 @@ pub fn run(mut command: Command) -> Usage {
         peak_mib = peak;
         thread::sleep(LOOK);
     }
-    // Its memory is gone; wait for the last of its threads, but leave the entry in `/proc` to be read.
+    // Its memory is already freed. Wait for the last of its threads, but keep the entry in `/proc`, which is read next.
     waitid(WaitId::Pid(Pid::from_child(&child)), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
     let usage = Usage { elapsed: started.elapsed(), cpu_s: cpu_of(child.id()), peak_mib };
     let status = child.wait().unwrap();
@@ -52,7 +52,7 @@ pub fn run(mut command: Command) -> Usage {
     usage
 }
 
-/// `VmHWM` of a process so far; `None` when its memory is gone.
+/// `VmHWM` of a process so far; `None` if its memory is already freed.
 pub fn peak_of(id: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -63,7 +63,7 @@ pub fn peak_of(id: u32) -> Option<f64> {
 /// User and system time of a process so far, in seconds.
 pub fn cpu_of(id: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-    // The name in front may hold spaces; `utime` and `stime` are fields 14 and 15, `state` is 3.
+    // The process name before them may contain spaces; `utime` and `stime` are fields 14 and 15, `state` is 3.
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     let ticks: f64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum();
     ticks / TICKS_PER_S

@@ -1,6 +1,6 @@
-//! The middle of several figures: one spoilt round moves it little.
+//! The median of several values, which a single bad round changes little.
 
-/// Half of `figures` are at most this; NaN of none.
+/// Half of `figures` are at most this value; NaN if there are none.
 pub fn median(figures: impl Iterator<Item = f64>) -> f64 {
     let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A process that is told to end by killing it.
+/// A process that is killed when it is dropped.
 pub struct Background(pub Child);
 
 impl Drop for Background {
@@ -21,7 +21,7 @@ impl Drop for Background {
 }
 
 impl Background {
-    /// Starts `command` and waits for the first line of its output that `find` finds a URL in.
+    /// Starts `command` and waits for the first line of its output in which `find` finds a URL.
     fn start(
         mut command: Command,
         find: impl Fn(&str) -> Option<String>,
@@ -33,7 +33,7 @@ impl Background {
     }
 }
 
-/// An emulated portal with one user, whose queue is filled.
+/// An emulated portal with one user and a filled queue.
 pub struct Portal {
     process: Background,
     _output: BufReader<ChildStdout>,
@@ -45,7 +45,7 @@ impl Portal {
         Self::start_with(backlog, &[])
     }
 
-    /// The same with more arguments of `b24relay sandbox`.
+    /// The same with more arguments for `b24relay sandbox`.
     pub fn start_with(backlog: u32, args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_b24relay"));
         command.args(["sandbox", "--listen", "127.0.0.1:0", "--users", "1", "--rate", "0", "--subscribed"]);
@@ -61,8 +61,8 @@ impl Portal {
         self.process.0.id()
     }
 
-    /// A contender that has left something behind, or has lost something, has not been measured. The end of the queue may
-    /// still be there: what holds it back is `delivery.hold`.
+    /// Asserts that a contender has neither left nor lost any event, because otherwise the result is invalid. The end
+    /// of the queue may still be there, because `delivery.hold` keeps it.
     pub fn assert_drained(&self, events: u32) {
         let stats = &self.stats()["users"]["1"];
         assert_eq!((&stats["served"], &stats["confirmed_unserved"]), (&events.into(), &0.into()), "{stats}");
@@ -72,7 +72,7 @@ impl Portal {
         self.ask("GET /sandbox/stats", "")
     }
 
-    /// What its control API answers.
+    /// The answer of its control API.
     pub fn ask(&self, request: &str, body: &str) -> Value {
         let address = self.url.split('/').nth(2).unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
@@ -98,33 +98,33 @@ impl Receiver {
     }
 }
 
-/// This program again, in another role.
+/// This program in another role.
 pub fn myself(role: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg("--role").args(role);
     command
 }
 
-/// The file sink, by its configuration.
+/// The configuration of the file sink.
 pub const FILE: &str = "type = \"file\"\npath = \"events.jsonl\"";
 
-/// Behind a sink's lines: the portal may let go of what is in the journal.
+/// Appended to a sink's lines: the portal may delete events that are in the journal.
 pub const NO_HOLD: &str = "[delivery]\nhold = \"0s\"";
 
-/// A source that asks as often as it may.
+/// A source that polls as often as it may.
 pub const EAGER: &str = "poll = { idle = \"10ms\", busy = \"0s\" }";
 
-/// Behind these lines: nothing is kept for latecomers, which a drain would wait for.
+/// Appended to these lines: the source does not wait for late events, which a drain would wait for.
 pub const PROMPT: &str = "confirm_lag = \"0s\"";
 
-/// `b24relay run` in `folder`, with one source and the sink of these lines. Its log is in `log`.
+/// Starts `b24relay run` in `folder`, with one source and the sink in these lines. Its log is in `log`.
 pub fn relay(folder: &Path, webhook_url: &str, sink: &str) -> Command {
     relay_with(folder, webhook_url, &format!("{EAGER}\n{PROMPT}"), &format!("[sinks.bench]\n{sink}"))
 }
 
 /// The same with more `lines` about the source, and `sections` of the configuration instead of a sink's lines.
 ///
-/// The portal is one of the reader's own: on a cloud portal its budget would be all that is measured.
+/// The portal is configured without a rate limit: with the limit of a cloud portal, only the limit would be measured.
 pub fn relay_with(folder: &Path, webhook_url: &str, lines: &str, sections: &str) -> Command {
     let authority = webhook_url.split('/').nth(2).unwrap();
     let config = format!(
@@ -139,7 +139,7 @@ pub fn relay_with(folder: &Path, webhook_url: &str, lines: &str, sections: &str)
     command
 }
 
-/// A new folder on the disk that holds the build: on a memory disk `fdatasync` would mean nothing.
+/// A new folder on the disk of the build: on a memory disk `fdatasync` would cost nothing.
 pub fn folder() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }

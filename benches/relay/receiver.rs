@@ -1,4 +1,4 @@
-//! A webhook receiver that costs as little as it can: it reads a request and answers 200 at once.
+//! A webhook receiver with the least possible cost: it reads a request and answers 200 immediately.
 #![expect(clippy::print_stdout, reason = "its address is its output")]
 
 use std::io::{BufReader, Read as _, Write as _};
@@ -7,7 +7,7 @@ use std::thread;
 
 use crate::requests::body_length;
 
-/// Prints where it listens, then serves until it is killed.
+/// Prints its address, then serves until it is killed.
 pub fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     println!("http://{}/", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! The figures, as a person reads them.
+//! Prints the results.
 #![expect(clippy::print_stdout, reason = "the figures are a benchmark's output")]
 
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub fn contenders(rounds: &[Round]) {
     }
 }
 
-/// What was hoped for, and what came of it.
+/// The targets and the results.
 pub fn targets(rounds: &[Round], starts: &[Duration]) {
     let ratio = |above: fn(&Round) -> &Run, below: fn(&Round) -> &Run| {
         median(rounds.iter().map(|round| above(round).events_per_s() / below(round).events_per_s()))

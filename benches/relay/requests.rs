@@ -1,9 +1,9 @@
-//! Requests, read as cheaply as it goes: a receiver's own work is not what is measured.
+//! Parses requests as cheaply as possible, because the receiver is not what this benchmark measures.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 
-/// Reads one request's head; `None` when the connection is over.
+/// Reads the head of a request; `None` when the connection ends.
 pub fn body_length(requests: &mut BufReader<TcpStream>) -> Option<usize> {
     let (mut length, mut line) = (0, String::new());
     loop {

@@ -1,4 +1,4 @@
-//! How long the relay takes from nothing to its first delivered event.
+//! The time from the start of the relay to its first delivered event.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,15 +9,15 @@ use crate::processes::{Background, FILE, Portal, folder, relay};
 
 const TRIES: usize = 10;
 
-/// How often the file is looked at.
+/// How often the file is checked.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// Longer than this is no start.
+/// The longest accepted time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// From the start of the process, in an empty folder, to a whole line in the file; each try.
+/// The time of each try, from the start of the process in an empty folder to a complete line in the file.
 pub fn to_first_delivered() -> Vec<Duration> {
-    // A relay without a state begins at the front, so the one event waits for each of them.
+    // A relay without a state starts at the beginning of the queue, so the same event waits for each of them.
     let portal = Portal::start(1);
     (0..TRIES).map(|_| once(&portal)).collect()
 }

@@ -1,8 +1,8 @@
-//! How fast a webhook takes a backlog: what is reached of the ideal, which is as many requests at once as are
-//! allowed, each as long as the receiver takes.
+//! How fast a webhook receives a backlog, relative to the ideal: as many requests at once as allowed, each as long as
+//! the receiver takes.
 //!
-//! All ways are measured in one run, one after the other in every round. A benchmark measures: a missed target
-//! changes no exit code.
+//! All variants are measured in one run, one after the other in every round. This is a benchmark: a missed target does
+//! not change the exit code.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot run has nothing to say")]
 
 #[path = "../relay/measure.rs"]
@@ -28,19 +28,19 @@ use way::Way;
 /// How many events a page holds at most; the backlog is a multiple of it.
 const PAGE: u32 = 1000;
 
-/// Measure the webhook sink: in order, by chats, in batches.
+/// Measure the webhook sink: in order, by chats, in batches
 #[derive(Parser)]
 struct Args {
-    /// Events in the backlog, in thousands begun
+    /// Events in the backlog, rounded up to thousands
     #[arg(long, default_value_t = 20_000)]
     events: u32,
-    /// How often everything is measured
+    /// Number of rounds
     #[arg(long, default_value_t = 3)]
     rounds: u32,
     /// How long the receiver takes for a request, in milliseconds
     #[arg(long, default_value_t = 5)]
     latency_ms: u64,
-    /// What `cargo bench` passes to every benchmark
+    /// Passed by `cargo bench` to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -1,4 +1,4 @@
-//! A receiver that takes its time for every request, and knows when the first came and the last was answered.
+//! A slow receiver that records the times of the first request and of the last answer.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ pub struct Receiver {
     log: Arc<Mutex<Log>>,
 }
 
-/// What a receiver has seen.
+/// The record of a receiver.
 #[derive(Clone, Copy, Default)]
 pub struct Log {
     pub requests: u32,
@@ -24,7 +24,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// From the first request to the last answer.
+    /// The time from the first request to the last answer.
     pub fn elapsed(&self) -> Duration {
         self.last.unwrap() - self.first.unwrap()
     }

@@ -1,4 +1,4 @@
-//! The figures, as a person reads them.
+//! Prints the results.
 #![expect(clippy::print_stdout, reason = "the figures are a benchmark's output")]
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::median::median;
 use crate::way::{Run, Way};
 
-/// What is to be reached of the ideal.
+/// The target, as a share of the ideal.
 const SHARE_MIN: f64 = 0.9;
 
 pub fn introduce(events: u32, rounds: u32, latency: Duration) {

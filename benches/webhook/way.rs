@@ -1,4 +1,4 @@
-//! One way of posting a backlog, measured.
+//! One way to deliver a backlog, measured.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use crate::measure::{Usage, run};
 use crate::processes::{EAGER, PROMPT, Portal, folder, relay_with};
 use crate::receiver::{Log, Receiver};
 
-/// So many that requests wait for each other rarely.
+/// So many chats that requests rarely wait for each other.
 const CHATS: &str = "1000";
 
 const BATCHES: &str = "ordering = \"strict\"\nbatch = { events = 100 }";
 
-/// How events are posted.
+/// How events are delivered.
 #[derive(Clone, Copy)]
 pub struct Way {
     pub name: &'static str,
-    /// The sink's keys.
+    /// The settings of the sink.
     keys: &'static str,
-    /// How many requests there are at once.
+    /// The number of concurrent requests.
     pub concurrency: u32,
-    /// How many events a request holds.
+    /// The number of events in a request.
     pub batch: u32,
     /// `delivery.hold`.
     hold: &'static str,
 }
 
-/// What came of one run.
+/// The result of one run.
 pub struct Run {
     pub way: Way,
     pub events: u32,
@@ -34,8 +34,8 @@ pub struct Run {
 }
 
 impl Way {
-    /// With `hold = "forever"` the next page is asked for when all of the last is settled, and nothing is posted
-    /// meanwhile. Otherwise there is always more in the journal to post.
+    /// With `hold = "forever"`, the next page is requested only after the whole previous page is settled, and nothing
+    /// is delivered in between. Otherwise the journal always has more events to deliver.
     pub const ALL: [Self; 6] = [
         Self::by("strict", "ordering = \"strict\"", [1, 1], "0s"),
         Self::by("chat, 10 at once", "concurrency = 10", [10, 1], "0s"),
@@ -77,7 +77,7 @@ impl Run {
         f64::from(self.events) / self.log.elapsed().as_secs_f64()
     }
 
-    /// What is reached of as many requests at once as are allowed, without a moment between them.
+    /// The share of the ideal, in which the allowed number of requests runs at any time without gaps.
     pub fn share_of_ideal(&self, latency: Duration) -> f64 {
         let at_once = f64::from(self.way.concurrency * self.way.batch);
         self.events_per_s() / (at_once / latency.as_secs_f64())

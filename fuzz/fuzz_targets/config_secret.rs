@@ -1,4 +1,4 @@
-//! Whatever is written where a secret belongs.
+//! Arbitrary text as a secret in the configuration.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Whatever stands in the configuration file.
+//! Arbitrary text as a configuration file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

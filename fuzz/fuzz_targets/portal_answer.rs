@@ -1,4 +1,4 @@
-//! Whatever answers in a portal's place.
+//! Arbitrary bytes as a portal's answer.
 #![no_main]
 
 use b24relay::chat::Chat;

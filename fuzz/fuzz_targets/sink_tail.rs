@@ -1,4 +1,4 @@
-//! Whatever a crash, a power cut or somebody else left in the file of a sink.
+//! Arbitrary bytes as the file of a sink, as a crash, a power cut or another program may leave it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Whatever a receiver answers.
+//! Arbitrary bytes as a receiver's answer.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

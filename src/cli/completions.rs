@@ -1,4 +1,4 @@
-//! `b24relay completions`: the completion script of a shell.
+//! `b24relay completions`: prints the completion script for a shell.
 
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;

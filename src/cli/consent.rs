@@ -1,4 +1,4 @@
-//! Asking before something is destroyed.
+//! Asks the operator before a command destroys something.
 
 use std::io::{self, IsTerminal as _};
 
@@ -17,28 +17,28 @@ pub struct ConsentArgs {
     /// Do not ask first
     #[arg(long)]
     yes: bool,
-    /// Show what would go, remove nothing
+    /// Show what would be removed, but remove nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 impl ConsentArgs {
-    /// Whether nothing is to be changed.
+    /// Whether this is a dry run.
     pub fn is_dry_run(&self) -> bool {
         self.dry_run
     }
 
-    /// Whether any of the flags is given.
+    /// Whether either flag is given.
     pub fn is_given_at_all(&self) -> bool {
         self.yes || self.dry_run
     }
 
-    /// Refuses a run that would have to ask where nobody can answer, before anything else is done.
+    /// Refuses, before anything else happens, a run that would have to ask but has no terminal.
     pub fn require_somebody(&self) -> Result<(), UsageError> {
         if self.can_be_asked() { Ok(()) } else { Err(UsageError(NOBODY.to_owned())) }
     }
 
-    /// The same where it is known `what` would go.
+    /// The same check, for a command that already knows that `what` would be removed.
     pub fn require_somebody_for(&self, what: &str) -> Result<(), UsageError> {
         if self.can_be_asked() { Ok(()) } else { Err(UsageError(format!("{what}: {NOBODY}"))) }
     }
@@ -47,7 +47,7 @@ impl ConsentArgs {
         self.yes || self.dry_run || io::stdin().is_terminal()
     }
 
-    /// Whether to go ahead with what `question` asks. When not, that is said.
+    /// Asks `question` and returns whether to go on. A refusal is reported.
     pub async fn is_given(&self, question: &str, signals: &Signals) -> io::Result<bool> {
         if self.dry_run {
             print("nothing was removed: this was a dry run")?;
@@ -61,10 +61,10 @@ impl ConsentArgs {
     }
 }
 
-/// Asks on the terminal. Silence, a stop, and anything but a yes is a no.
+/// Asks on the terminal. No answer, a stop signal, and anything but a yes all count as no.
 async fn asked(question: &str, signals: &Signals) -> io::Result<bool> {
     stderr::write(&format!("{question} [y/N] "));
-    // A reader that waits for ever keeps nobody: the runtime does not wait for it.
+    // A thread that is blocked in this read does not delay the exit: the runtime does not wait for it.
     let answered = tokio::task::spawn_blocking(|| {
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).map(|_| answer)

@@ -1,4 +1,4 @@
-//! `b24relay demo`: the relay at work, in one process with an emulated portal.
+//! `b24relay demo`: runs the relay and an emulated portal in one process.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,7 +25,7 @@ use crate::shutdown::Signals;
 use crate::store::Store;
 use crate::telemetry;
 
-/// How often the summary line comes.
+/// The interval of the summary line.
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
@@ -37,15 +37,15 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DemoArgs {
-    /// Leave after so long instead of waiting for Ctrl-C
+    /// Exit after this time instead of waiting for Ctrl-C
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     length: Option<Duration>,
-    /// Events a second over the whole portal
+    /// Events per second on the whole portal
     #[arg(long, default_value_t = 4.0, value_name = "EVENTS", value_parser = sandbox::rate)]
     rate: f64,
 }
 
-/// Starts a portal and a relay, and shows what comes through.
+/// Starts a portal and a relay, and prints the delivered events.
 pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     telemetry::init(global.log(LogLevel::Warn), &Troubles::default());
     let sandbox_config = SandboxConfig { rate: args.rate, ..SandboxConfig::default() };
@@ -75,11 +75,11 @@ pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> any
     Ok(ending.into())
 }
 
-/// What a real set-up would write in its file.
+/// The configuration that a real installation would have in its file.
 fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
     let source = |user_id: u64| {
         let webhook_url = WebhookUrl::parse(&sandbox.webhook_url(user_id)).map_err(anyhow::Error::msg)?;
-        // A quicker pace than the default, for somebody who is watching.
+        // Polls more often than by default, because somebody is watching.
         let poll = PollConfig {
             idle: Duration::from_millis(500),
             idle_max: Duration::from_millis(500),
@@ -117,7 +117,7 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         log: LogConfig { format: LogFormat::Text, level: LogLevel::Warn },
         sources: sandbox.user_ids().into_iter().map(source).collect::<anyhow::Result<_>>()?,
         sinks: vec![console],
-        // The portal is ours alone.
+        // No other client uses this portal.
         portals: BTreeMap::from([(sandbox.address().to_string(), PortalConfig::with_rate(None))]),
     })
 }
@@ -144,13 +144,14 @@ fn introduce(sandbox: &Sandbox, args: &DemoArgs) {
 
 async fn keep_summing_up(sandbox: &Sandbox, state: &Path, done: &CancellationToken) {
     while timeout(SUMMARY_INTERVAL, done.cancelled()).await.is_err() {
-        // What cannot be read now is read the next time.
+        // If the state cannot be read now, the next round reads it.
         sum_up(sandbox, state).ok();
     }
 }
 
-/// What happened is the portal's to tell, what was delivered the state file's. The portal is looked at first, so that
-/// it has confirmed nothing that the state file does not know to be delivered. Returns how many events were delivered.
+/// Compares the events that happened, from the portal, with the events that were delivered, from the state file. It
+/// reads the portal first, so that the portal has not confirmed any event that the state file does not show as
+/// delivered. Returns how many events were delivered.
 fn sum_up(sandbox: &Sandbox, state: &Path) -> anyhow::Result<u64> {
     let seen = sandbox.stats();
     let total = |count: fn(&QueueStats) -> u64| seen.users.values().map(count).sum::<u64>();

@@ -1,4 +1,4 @@
-//! `b24relay handlers`: the push handlers that an application has bound before it moved to the relay.
+//! `b24relay handlers`: the push handlers that an application bound before the relay was in use.
 
 use std::io::{self, Read as _};
 
@@ -19,8 +19,8 @@ use crate::portal::{CallError, Caller};
 use crate::shutdown::Signals;
 
 const NOTES: &str = "\
-Handlers belong to an OAuth application, so the source needs `[sources.NAME.oauth]`. Somebody who is no \
-administrator of the portal sees and removes only what is bound to themselves.
+Handlers belong to an OAuth application, so the source needs `[sources.NAME.oauth]`. A user who is not an \
+administrator of the portal can only see and remove handlers that are bound to that user.
 
 Examples:
   b24relay handlers list support
@@ -35,13 +35,13 @@ pub struct HandlersArgs {
 
 #[derive(Debug, Subcommand)]
 enum HandlersCommand {
-    /// Show which events the portal pushes, and where to
+    /// List the events that the portal pushes, and their URLs
     List(ListArgs),
     /// Stop the portal from pushing an event
     Unbind(UnbindArgs),
 }
 
-/// No URL is longer, in bytes.
+/// The longest accepted URL, in bytes.
 const LINE_MAX: u64 = 16 * 1024;
 
 const LIST_EXAMPLES: &str = "\
@@ -54,14 +54,14 @@ Examples:
 struct ListArgs {
     /// The source's name in the configuration
     source: String,
-    /// JSON for machines
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 const UNBIND_EXAMPLES: &str = "\
-Shows what matches, asks, and says how many handlers are gone. A URL that holds a secret is read from standard input \
-with `--handler -`: every user of this machine can see a command line.
+Shows the matching handlers, asks, and removes them. Pass a URL that contains a secret on standard input, \
+with `--handler -`, because every user of this machine can see a command line.
 
 Examples:
   b24relay handlers unbind support --event ONIMBOTMESSAGEADD --dry-run
@@ -78,23 +78,23 @@ struct UnbindArgs {
     /// The event, in any letter case
     #[arg(long)]
     event: String,
-    /// Only the handler with exactly this URL, `-` reads it from standard input
+    /// Only the handler with exactly this URL; `-` reads it from standard input
     #[arg(long, value_name = "URL", value_parser = given_or_read)]
     handler: Option<String>,
-    /// Only what was bound for this user; 0 is what was bound for nobody in particular
+    /// Only handlers bound for this user; 0 selects those that are bound for no particular user
     #[arg(long, value_name = "USER")]
     auth_type: Option<u64>,
-    /// Only the offline handler with this key (`connector_id`); an empty one means those without a key
+    /// Only the offline handler with this key (`connector_id`); an empty value selects those without a key
     #[arg(long, value_name = "CONNECTOR")]
     connector: Option<String>,
-    /// Only what the portal pushes, or only what it keeps to be fetched
+    /// Only handlers of this type: `online` is pushed, `offline` is kept by the portal to be fetched
     #[arg(long, value_name = "TYPE")]
     event_type: Option<EventTypeArg>,
     #[command(flatten)]
     consent: ConsentArgs,
 }
 
-/// The text itself, or the line on standard input when it is `-`.
+/// Returns the argument itself, or a line of standard input if the argument is `-`.
 fn given_or_read(text: &str) -> io::Result<String> {
     if text != "-" {
         return Ok(text.to_owned());
@@ -110,7 +110,7 @@ enum EventTypeArg {
     Offline,
 }
 
-/// Lists or unbinds.
+/// Lists or unbinds handlers.
 pub async fn run(args: &HandlersArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     match &args.command {
         HandlersCommand::List(args) => list(args, config).await,
@@ -151,7 +151,7 @@ async fn unbind(args: &UnbindArgs, config: &Config, signals: &Signals) -> anyhow
     if !args.consent.is_given(&question, signals).await? {
         return Ok(Exit::Clean);
     }
-    // Their addresses may hold secrets. The operator has seen them; a log has not to.
+    // The handler URLs may contain secrets. The operator has seen them, but the log must not show them.
     let caller = caller.hiding(matching.iter().map(|handler| SecretText::new(&handler.handler)));
     remove(source, &caller, &args.unbindings(&matching)).await
 }
@@ -162,7 +162,7 @@ async fn remove(source: &SourceConfig, caller: &Caller, unbindings: &[Unbinding]
         match handlers::unbind(caller, unbinding).await {
             Ok(removed) => count += removed,
             Err(refusal) => {
-                // With nothing removed, the refusal says all there is to say.
+                // When nothing was removed, the refusal is the complete message.
                 if count == 0 {
                     return Err(explained(source, refusal).into());
                 }
@@ -193,8 +193,7 @@ impl UnbindArgs {
             && self.auth_type.is_none_or(|user| !bound.offline && bound.auth_type.unwrap_or(0) == user)
     }
 
-    /// The calls that remove `matching`. One removes the same handler for every user at once, unless a
-    /// user is named.
+    /// The calls that remove `matching`. Without a user, one call removes the same handler for all users at once.
     fn unbindings(&self, matching: &[&Handler]) -> Vec<Unbinding> {
         let mut unbindings = Vec::new();
         for Handler { event, handler, connector_id, offline, .. } in matching.iter().copied().cloned() {
@@ -214,8 +213,8 @@ impl UnbindArgs {
     }
 }
 
-/// A caller for an OAuth source. Of any other is said at once, before the portal is bothered, what is
-/// missing.
+/// A portal client for an OAuth source. For any other source it fails with the missing setting, without calling the
+/// portal.
 async fn application(config: &Config, source: &SourceConfig) -> anyhow::Result<Caller> {
     if source.webhook().is_some() {
         return Err(needs_oauth(source).into());

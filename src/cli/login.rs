@@ -1,4 +1,4 @@
-//! `b24relay login`: somebody lets an OAuth application read his or her queue (PORTAL.md 5.1).
+//! `b24relay login`: a user authorizes an OAuth application to read the user's queue (PORTAL.md 5.1).
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
@@ -24,21 +24,21 @@ use crate::relay::{Callers, StoreMemory, is_same_queue};
 use crate::shutdown::Signals;
 use crate::store::Store;
 
-/// A pair of tokens is far smaller.
+/// The longest accepted input, in bytes. A pair of tokens is far smaller.
 const INPUT_MAX: u64 = 64 * 1024;
 
-/// How much of a foreign name is shown, in bytes.
+/// How many bytes of a name from the portal are shown.
 const NAME_MAX: usize = 200;
 
 const NOTES: &str = "\
-The address that is printed is opened in a browser by the user whose chats are wanted. After he or she \
-agrees, the portal sends the browser to the application's redirect address, with `code=...` and `state=...` in it; \
-paste that whole address here. A code lives 30 seconds. The tokens are kept in the state \
-file; a running daemon picks them up by itself within seconds, at once after SIGHUP.
+The user whose chats you want opens the printed address in a browser. After the user agrees, the portal redirects \
+the browser to the application's redirect address, with `code=...` and `state=...` in it. Paste that whole address \
+here. A code is valid for 30 seconds. The tokens are stored in the state file; a running daemon picks them up \
+within seconds, or immediately after SIGHUP.
 
 Examples:
   b24relay login support
-  b24relay login support --tokens pair.json    a pair that was issued before, as JSON
+  b24relay login support --tokens pair.json    a pair issued earlier, as JSON
   vault read b24 | b24relay login support --tokens -";
 
 #[derive(Debug, Args)]
@@ -46,19 +46,17 @@ Examples:
 pub struct LoginArgs {
     /// The source's name in the configuration
     source: String,
-    /// A file with `access_token` and `refresh_token` in a JSON object instead of the browser; `-` reads
-    /// standard input
+    /// A JSON file with `access_token` and `refresh_token`, to log in without a browser; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
-    /// Let the source read the queue of another user from now on, from its beginning; the daemon must be
-    /// stopped
+    /// Read the queue of another user from now on, from its beginning; the daemon must be stopped
     #[arg(long)]
     new_queue: bool,
     #[command(flatten)]
     consent: ConsentArgs,
 }
 
-/// Gets a pair of tokens, shows whose it is, and keeps it.
+/// Gets a pair of tokens, shows their user, and stores them.
 pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     let oauth = own_login(source)?;
@@ -97,7 +95,7 @@ pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow
     Ok(Exit::Clean)
 }
 
-/// Another queue takes the place of the one so far: says how many events in the journal go with it, and asks.
+/// Asks before another queue replaces the current one, with the number of journal events that are lost with it.
 async fn is_forgetting_wanted(
     args: &LoginArgs,
     source: &SourceConfig,
@@ -115,7 +113,7 @@ async fn is_forgetting_wanted(
     loss.ask(&args.consent, &what, "forget them?", signals).await
 }
 
-/// The login that belongs to this very source.
+/// The OAuth login of exactly this source.
 fn own_login(source: &SourceConfig) -> anyhow::Result<&OAuthConfig> {
     match &source.access {
         AccessConfig::OAuth(oauth) if oauth.grant == source.name => Ok(oauth),
@@ -134,7 +132,7 @@ fn own_login(source: &SourceConfig) -> anyhow::Result<&OAuthConfig> {
     }
 }
 
-/// By way of the browser.
+/// Gets tokens through the browser.
 async fn exchange(oauth: &OAuthConfig, signals: &Signals) -> anyhow::Result<Tokens> {
     let mut random = [0; 64];
     let filled = SystemRandom::new().fill(&mut random);
@@ -159,7 +157,7 @@ async fn exchange(oauth: &OAuthConfig, signals: &Signals) -> anyhow::Result<Toke
     Ok(authorization.ask(Claim::Code(&code, &attempt), None).await?)
 }
 
-/// The code in what was pasted: an address or its query, which must bring the `state` of this login.
+/// Extracts the code from the pasted text, an address or its query. The text must contain the `state` of this login.
 fn code_in(pasted: &str, state: &str) -> Result<String, UsageError> {
     let pasted = pasted.trim();
     if pasted.is_empty() {
@@ -207,12 +205,12 @@ fn read_tokens(file: &Path, oauth: &OAuthConfig) -> anyhow::Result<Tokens> {
         .map_err(|rule| UsageError(format!("{name} {rule}")).into())
 }
 
-/// As it is after the first calls, which may have refreshed it.
+/// The current tokens: the first calls may have refreshed them.
 async fn current(grant: &Grant) -> anyhow::Result<Tokens> {
     grant.tokens().await.context("the tokens are gone")
 }
 
-/// Before anything is asked: what belongs to another application cannot be refreshed by this one.
+/// Refuses tokens of another application before any call, because this application cannot refresh them.
 fn refuse_foreign_application(
     tokens: &Tokens,
     source: &SourceConfig,
@@ -225,8 +223,8 @@ fn refuse_foreign_application(
     Err(SetupError(format!("sources.{name}.oauth.client_id: the tokens belong to the application {owner}")))
 }
 
-/// The tokens work on the configured portal, as calls have shown. When the server calls that one by
-/// another name, the name in the configuration is an old one.
+/// The tokens work on the configured portal, as the calls have shown. If the server reports another host for it, the
+/// configured host is outdated.
 fn warn_of_other_name(tokens: &Tokens, source: &SourceConfig) {
     let named = tokens.client_endpoint.as_ref().map(Url::authority);
     if let Some(portal) = named.filter(|portal| *portal != source.portal().authority()) {
@@ -242,7 +240,7 @@ fn secrets<'a>(tokens: &'a Tokens, oauth: &'a OAuthConfig) -> [&'a str; 3] {
     [tokens.access.expose(), tokens.refresh.expose(), oauth.client_secret.expose()]
 }
 
-/// The offsets on record belong to one user's queue.
+/// Refuses another user's queue: the recorded offsets belong to one user's queue.
 async fn refuse_other_queue(
     config: &Config,
     store: &Store,

@@ -1,4 +1,4 @@
-//! How many events a command would take away from sinks that have not got them. Asking for it changes nothing.
+//! Counts the undelivered events that a command would remove. Counting changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -12,18 +12,18 @@ use crate::relay::Callers;
 use crate::shutdown::Signals;
 use crate::store::{Store, StoreError, Undelivered};
 
-/// The events that would go.
+/// The events that would be lost.
 #[derive(Default)]
 pub struct Loss {
     ids: BTreeSet<(String, EventId)>,
-    /// There are more than can be looked at.
+    /// Whether there are more events than one read can show.
     is_more: bool,
-    /// Why the portal's queue could not be looked at.
+    /// The error, if the portal's queue could not be read.
     unseen: Option<CallError>,
 }
 
 impl Loss {
-    /// Of the journal's events of `source`, those below `end` that a sink which `is_concerned` has not got.
+    /// The journal's events of `source` below `end` that are undelivered to a sink for which `is_concerned` is true.
     pub fn of_journal(
         source: &str,
         known: &Undelivered,
@@ -35,7 +35,7 @@ impl Loss {
         Self { ids: ids.map(|id| (source.to_owned(), id)).collect(), ..Self::default() }
     }
 
-    /// Adds what waits at the portal below `end` and `is_lost`.
+    /// Adds the events that wait at the portal, are below `end`, and for which `is_lost` is true.
     pub fn add_page(
         &mut self,
         page: Result<Batch, CallError>,
@@ -57,30 +57,30 @@ impl Loss {
         self.ids.extend(lost.map(|event| (event.queue.source.to_string(), event.id)));
     }
 
-    /// Adds another source's.
+    /// Adds the events of another source.
     pub fn add(&mut self, other: Self) {
         self.ids.extend(other.ids);
         self.is_more |= other.is_more;
         self.unseen = self.unseen.take().or(other.unseen);
     }
 
-    /// Whether it is certain that no event goes.
+    /// Whether it is certain that no event is lost.
     pub fn is_none(&self) -> bool {
         self.ids.is_empty() && !self.is_more && self.unseen.is_none()
     }
 
-    /// How many events go, in words.
+    /// The number of lost events, in words.
     pub fn count(&self) -> String {
         let count = self.ids.len();
         let least = if self.is_more || self.unseen.is_some() { "at least " } else { "" };
         format!("{least}{count} event{}", if count == 1 { "" } else { "s" })
     }
 
-    /// Says `what` goes, and asks whether to go on. Nothing is said and asked where nothing goes, but in a dry run.
+    /// Reports `what` would be lost, and asks whether to go on. If nothing is lost, it asks only in a dry run.
     ///
     /// # Errors
-    /// With a dry run, why the portal could not be asked: it cannot say how many events go. A usage error where
-    /// nobody can be asked.
+    /// In a dry run: the portal's error, because then the number of lost events is unknown. Without a terminal to ask
+    /// on: a usage error.
     pub async fn ask(
         self,
         consent: &ConsentArgs,
@@ -94,10 +94,7 @@ impl Loss {
         self.ask_anyway(consent, what, question, signals).await
     }
 
-    /// The same for what is meant to destroy: the question comes even where nothing goes now.
-    ///
-    /// # Errors
-    /// As [`Loss::ask`].
+    /// Asks even if nothing would be lost now, for a command that is meant to destroy.
     pub async fn ask_anyway(
         self,
         consent: &ConsentArgs,
@@ -118,10 +115,8 @@ impl Loss {
     }
 }
 
-/// What the state file knows of `source`, with the configured sinks that have got nothing yet.
-///
-/// # Errors
-/// As [`Store::undelivered`].
+/// The events of `source` in the state file that are undelivered, including those of configured sinks that have no
+/// record yet.
 pub async fn known(
     config: &Config,
     source: &SourceConfig,
@@ -138,9 +133,6 @@ pub async fn known(
 }
 
 /// The oldest events that wait in the queue of `source`.
-///
-/// # Errors
-/// As [`Peek::page`].
 pub async fn page(source: &SourceConfig, callers: &Callers) -> Result<Batch, CallError> {
     let identity = callers.identity(source).await?;
     let caller = callers.of(source).map_err(|reason| CallError::operator("profile", reason, ""))?;

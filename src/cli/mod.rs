@@ -1,4 +1,4 @@
-//! What a person types: one file per verb, each thin; errors end up here as a line and an exit code.
+//! The command line: one thin file per command. Errors end here as a line on stderr and an exit code.
 
 mod bots;
 mod check;
@@ -52,14 +52,14 @@ Examples:
   b24relay demo                            see it work, no portal needed
   b24relay check                           is everything ready?
   b24relay run                             poll and deliver until stopped
-  b24relay run --once                      deliver what is waiting, then leave
-  b24relay status                          how far is each sink?
-  b24relay dead-letters list               what has a sink rejected?
+  b24relay run --once                      deliver the waiting events, then exit
+  b24relay status                          what has each sink received?
+  b24relay dead-letters list               which events were rejected?
 
 Exit codes: 0 clean, 64 usage, 69 unavailable, 70 internal, 74 I/O, 75 temporary (cut short; \
 state file or port in use), 77 credentials refused (not `run`, which keeps trying), 78 configuration.";
 
-/// Reads a Bitrix24 user's event queue and hands every event to sinks without losing one.
+/// Reads a Bitrix24 user's event queue and delivers every event to sinks without losing one
 #[derive(Debug, Parser)]
 #[command(name = "b24relay", version, after_help = EXAMPLES, propagate_version = true)]
 struct Cli {
@@ -72,22 +72,22 @@ struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Every command")]
 struct GlobalArgs {
-    /// The configuration [default: ./b24relay.toml, then /etc/b24relay/b24relay.toml]
+    /// Configuration file [default: ./b24relay.toml, then /etc/b24relay/b24relay.toml]
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The state file, instead of the configuration's `state`
+    /// State file, instead of the configuration's `state`
     #[arg(long, global = true, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// error, warn, info, debug or trace [default: `log.level` where events are delivered, else warn]
+    /// Log level: error, warn, info, debug or trace [default: `log.level` where events are delivered, else warn]
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<LogLevel>,
-    /// text or json [default: `log.format` for `run`, else text]
+    /// Log format: text or json [default: `log.format` for `run`, else text]
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 }
 
 impl GlobalArgs {
-    /// The state file. One that is named outright needs no configuration.
+    /// The path of the state file. With `--state` no configuration is needed.
     fn state(&self) -> anyhow::Result<PathBuf> {
         match &self.state {
             Some(state) => Ok(state.clone()),
@@ -95,8 +95,8 @@ impl GlobalArgs {
         }
     }
 
-    /// How a person at the keyboard sees what goes on inside, by default from `level` on: what the configuration says is
-    /// meant for whoever collects the daemon's log.
+    /// The log settings of an interactive command, by default from `level` on. The configured ones are for the daemon's
+    /// log, which other programs collect.
     fn log(&self, level: LogLevel) -> LogConfig {
         LogConfig {
             format: self.log_format.unwrap_or(LogFormat::Text),
@@ -108,7 +108,7 @@ impl GlobalArgs {
         Ok(config::load(&self.overrides())?.config)
     }
 
-    /// What flags say of the configuration.
+    /// The settings that flags override.
     fn overrides(&self) -> Overrides {
         Overrides {
             config: self.config.clone(),
@@ -121,57 +121,57 @@ impl GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Poll every source and deliver until stopped
+    /// Poll every source and deliver its events until stopped
     Run(run::RunArgs),
-    /// Tell whether the configuration is right and everything in it answers
+    /// Check the configuration, and that everything in it answers
     Check(check::CheckArgs),
     /// Ask the portal to record events for a source's user
     Subscribe(subscription::SubscribeArgs),
-    /// Deliver what is left, then ask the portal to stop recording
+    /// Deliver the remaining events, then ask the portal to stop recording
     Unsubscribe(subscription::UnsubscribeArgs),
-    /// Let an OAuth application read a user's queue
+    /// Authorize an OAuth application to read a user's queue
     Login(login::LoginArgs),
-    /// Show where each sink stands in a source's queue, or put it elsewhere
+    /// Show or change the position of each sink in a source's queue
     #[command(after_help = offset::NOTES)]
     Offset(offset::OffsetArgs),
-    /// Forget where a portal has moved to
+    /// Forget the new address of a portal that has moved
     #[command(after_help = portal::NOTES)]
     Portal(portal::PortalArgs),
-    /// Let a sink have again what the journal keeps
+    /// Re-deliver events kept in the journal to a sink
     #[command(after_help = replay::NOTES)]
     Replay(replay::ReplayArgs),
-    /// Show how far each sink is and what keeps it
+    /// Show each sink's progress and what is blocking it
     Status(status::StatusArgs),
-    /// Tell whether the daemon does its work: one line and an exit code
+    /// Check whether the daemon is working: one line and an exit code
     Healthcheck(healthcheck::HealthcheckArgs),
-    /// Let a sink go on that is paused because its receiver wanted nothing more
+    /// Resume a sink that is paused because its receiver refused further events
     Resume(resume::ResumeArgs),
-    /// Show what sinks have rejected, send it again, or let it go
+    /// Show events that sinks have rejected, re-send them, or discard them
     #[command(after_help = dead_letters::NOTES)]
     DeadLetters(dead_letters::DeadLettersArgs),
-    /// Say whether the state file is sound, or copy it
+    /// Check the state file, or back it up
     #[command(after_help = state::NOTES)]
     State(state::StateArgs),
-    /// Look at a source's events without taking them away from anybody
+    /// Show a source's events without confirming them
     Tap(tap::TapArgs),
     /// Show or remove the push handlers of a source's application
     Handlers(handlers::HandlersArgs),
-    /// Show the portal's bots, or remove one
+    /// List the portal's bots, or remove one
     Bots(bots::BotsArgs),
-    /// Make a secret that webhook deliveries are signed with
+    /// Create a secret for signing webhook deliveries
     Secret(secret::SecretArgs),
-    /// Run an emulated portal to develop against
+    /// Run an emulated portal for development
     Sandbox(sandbox::SandboxArgs),
-    /// Show the relay at work against an emulated portal, with nothing to set up
+    /// Show the relay at work with an emulated portal; needs no setup
     Demo(demo::DemoArgs),
-    /// Print the completion script of a shell
+    /// Print the completion script for a shell
     Completions(completions::CompletionsArgs),
-    /// Write the manual pages into a folder
+    /// Write the manual pages to a folder
     Man(man::ManArgs),
 }
 
 impl Command {
-    /// Whether what it writes to stderr is a log, which somebody collects.
+    /// Whether its stderr is a log, which other programs collect.
     fn keeps_log(&self) -> bool {
         matches!(self, Self::Run(_))
     }
@@ -197,10 +197,10 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// A core dump holds secrets, and so does the memory that a debugger of the same user reads. The limit alone does not
-/// do: the kernel hands a dump to a program such as systemd-coredump whatever it is.
+/// A core dump contains secrets, and so does the memory that a debugger of the same user can read. `RLIMIT_CORE` alone
+/// is not enough: the kernel still passes a dump to a program such as systemd-coredump.
 fn forbid_core_dumps() {
-    // Neither is refused by any kernel that runs this; and if one did, nothing else would depend on it.
+    // No supported kernel refuses either call. If one did, everything else would still work.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok();
 }
@@ -257,24 +257,24 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     }
 }
 
-/// Loads the configuration of a command that is not the daemon, and lets it say what goes wrong meanwhile.
+/// Loads the configuration and starts logging, for a command other than the daemon.
 fn configure(global: &GlobalArgs) -> anyhow::Result<Config> {
     Ok(configure_fully(global)?.config)
 }
 
-/// The same, with where it comes from.
+/// The same, with the origin of the configuration.
 fn configure_fully(global: &GlobalArgs) -> anyhow::Result<Loaded> {
     let loaded = config::load(&global.overrides())?;
     telemetry::init(global.log(LogLevel::Warn), &Troubles::default());
     Ok(loaded)
 }
 
-/// Signals are listened to before anything else is done: one that comes early must not kill.
+/// Listens for signals before anything else, so that an early signal does not kill the process.
 fn with_runtime(command: impl AsyncFnOnce(Signals) -> anyhow::Result<Exit>) -> anyhow::Result<Exit> {
     let signals = Signals::install().context("listen to signals")?;
     let runtime = Runtime::new().context("start the runtime")?;
     let exit = runtime.block_on(command(signals));
-    // A write that hangs on a dead disk or a full pipe must not keep the process from leaving.
+    // A write that hangs on a dead disk or a full pipe must not delay the exit.
     runtime.shutdown_background();
     exit
 }

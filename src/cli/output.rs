@@ -1,5 +1,5 @@
-//! What a command answers, to standard output, and what it remarks, to stderr. A reader who has seen
-//! enough is no error. Whatever foreign text is in an answer, a terminal obeys none of it.
+//! Writes the answer of a command to standard output and remarks to stderr. A reader that stops early is not an error.
+//! Control characters in foreign text never reach a terminal.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal as _};
@@ -13,17 +13,17 @@ use super::palette::visible_in_colour;
 use crate::foreign_text::{visible, visible_json};
 use crate::stdio::{self, stderr};
 
-/// Whoever reads standard output.
+/// The reader of standard output.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
     Reading,
     Gone,
 }
 
-/// Writes `bytes` as they are, and says whether anybody reads them.
+/// Writes `bytes` unchanged, and returns whether anyone still reads them.
 ///
 /// # Errors
-/// When standard output cannot be written, but for a closed pipe.
+/// When standard output cannot be written. A closed pipe is not an error.
 pub fn write(bytes: &[u8]) -> io::Result<Reader> {
     match stdio::write_all(io::stdout(), bytes) {
         Ok(()) => Ok(Reader::Reading),
@@ -32,47 +32,38 @@ pub fn write(bytes: &[u8]) -> io::Result<Reader> {
     }
 }
 
-/// Prints `text` and a newline, whether anybody reads it or not.
-///
-/// # Errors
-/// As [`write`].
+/// Prints `text` and a newline. A closed pipe is not an error.
 pub fn print(text: &str) -> io::Result<()> {
     write(format!("{}\n", visible_in_colour(text)).as_bytes()).map(|_| ())
 }
 
-/// Prints `value` as JSON spread over lines.
-///
-/// # Errors
-/// As [`write`].
+/// Prints `value` as JSON with line breaks.
 pub fn print_json(value: &impl Serialize) -> io::Result<()> {
     print_raw_json(&serde_json::to_string_pretty(value)?)
 }
 
-/// Prints `json` and a newline: byte for byte, but on a terminal.
-///
-/// # Errors
-/// As [`write`].
+/// Prints `json` and a newline: byte for byte, except on a terminal.
 pub fn print_raw_json(json: &str) -> io::Result<()> {
     write(format!("{}\n", json_for_stdout(json)).as_bytes()).map(|_| ())
 }
 
-/// `json` as it is, or for a terminal as [`visible_json`].
+/// Returns `json` unchanged, or for a terminal as [`visible_json`].
 pub fn json_for_stdout(json: &str) -> Cow<'_, str> {
     if io::stdout().is_terminal() { visible_json(json) } else { json.into() }
 }
 
-/// Says `text` to whoever watches; when nobody does, nothing is lost.
+/// Prints `text` to stderr and ignores a failure.
 pub fn remark(text: &str) {
     stderr::write(&format!("{}\n", visible(text)));
 }
 
-/// Shows the help that somebody asked for on standard output, and what is wrong with the arguments on standard error.
+/// Prints requested help to standard output, and an error in the arguments to stderr.
 pub fn explain(error: &clap::Error) {
     let text = error.render();
     if error.use_stderr() {
         stderr::write(&coloured(&text, &io::stderr()));
     } else {
-        // Help that nobody reads to its end is no failure.
+        // A reader may stop before the end of the help.
         write(coloured(&text, &io::stdout()).as_bytes()).ok();
     }
 }

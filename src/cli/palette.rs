@@ -1,4 +1,4 @@
-//! Colours for states, where a person looks at them: green is well, yellow heals by itself, red needs somebody.
+//! Colours for states on a terminal: green is healthy, yellow recovers on its own, red needs an operator.
 
 use std::io::{IsTerminal as _, stdout};
 
@@ -6,7 +6,7 @@ use anstream::{AutoStream, ColorChoice};
 
 use crate::foreign_text::visible;
 
-/// What is to be thought of a state.
+/// The severity of a state.
 #[derive(Clone, Copy)]
 pub enum Hue {
     Green,
@@ -14,7 +14,7 @@ pub enum Hue {
     Red,
 }
 
-/// Whether there are colours.
+/// Whether output is coloured.
 #[derive(Clone, Copy)]
 pub enum Palette {
     Plain,
@@ -22,7 +22,7 @@ pub enum Palette {
 }
 
 impl Palette {
-    /// On a terminal that knows them, unless `NO_COLOR` or its like is set.
+    /// Colours on a terminal that supports them, unless `NO_COLOR` or a similar variable is set.
     pub fn of_stdout() -> Self {
         let stdout = stdout();
         if stdout.is_terminal() && AutoStream::choice(&stdout) != ColorChoice::Never {
@@ -40,7 +40,7 @@ impl Palette {
             (Self::Coloured, Hue::Yellow) => 33,
             (Self::Coloured, Hue::Red) => 31,
         };
-        // What is painted may be foreign text; what paints is not.
+        // The painted text may be foreign, so its control characters are removed. The escape sequences are our own.
         format!("\u{1b}[{code}m{}\u{1b}[0m", visible(text))
     }
 
@@ -51,7 +51,7 @@ impl Palette {
     }
 }
 
-/// [`visible`] for all of `text` but the palette's own escape sequences.
+/// Applies [`visible`] to all of `text` except the palette's escape sequences.
 pub fn visible_in_colour(text: &str) -> String {
     const OURS: [&str; 4] = ["\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[0m"];
     let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
@@ -63,7 +63,7 @@ pub fn visible_in_colour(text: &str) -> String {
     shown + &visible(rest)
 }
 
-/// How many columns `line` takes, colours aside.
+/// How many columns `line` takes, without its colours.
 pub fn width(line: &str) -> usize {
     let mut is_escape = false;
     let is_shown = |c: &char| {

@@ -1,4 +1,4 @@
-//! A source's queue, looked at from its beginning: that confirms nothing (PORTAL.md 2.4).
+//! Reads a source's queue from its beginning, which confirms nothing (PORTAL.md 2.4).
 
 use std::sync::Arc;
 
@@ -6,27 +6,23 @@ use crate::config::SourceConfig;
 use crate::event::{Batch, Offset, Queue};
 use crate::portal::{CallError, Caller, Class, EventQueue, Tries, Upstream as _};
 
-/// The most events that one look can show (PORTAL.md 2.1). What lies behind them can only be seen by
-/// confirming them.
+/// The most events that one read can return (PORTAL.md 2.1). Later events can only be read after these are confirmed.
 pub const PAGE_MAX: u16 = 1000;
 
-/// See the top of this file.
+/// Reads the start of one source's queue.
 pub struct Peek {
     queue: EventQueue,
     limit: u16,
 }
 
 impl Peek {
-    /// The queue of `source`, called `identity` in the ids of its events.
+    /// Reads the queue of `source`, with `identity` in the ids of its events.
     pub fn new(source: &SourceConfig, identity: &str, caller: Caller) -> Self {
         let queue = Arc::new(Queue::new(&source.name, identity));
         Self { queue: EventQueue::new(caller, queue, source.kind.clone()), limit: PAGE_MAX }
     }
 
-    /// The oldest events that are waiting; fewer where so many are more than an answer may hold.
-    ///
-    /// # Errors
-    /// As [`Caller::call`].
+    /// The oldest waiting events; fewer if the answer would be too large.
     pub async fn page(&mut self) -> Result<Batch, CallError> {
         let mut tries = Tries::default();
         loop {
@@ -37,10 +33,7 @@ impl Peek {
         }
     }
 
-    /// The same, tried once.
-    ///
-    /// # Errors
-    /// As [`Caller::attempt`].
+    /// The same without retries.
     pub async fn look(&mut self) -> Result<Batch, CallError> {
         let mut has_renewed = false;
         loop {

@@ -1,4 +1,4 @@
-//! `b24relay portal`: what is remembered of a portal that has moved.
+//! `b24relay portal`: the stored new address of a portal that has moved.
 
 use clap::{Args, Subcommand};
 
@@ -10,7 +10,7 @@ use crate::portal::home_key;
 use crate::store::Store;
 
 pub const NOTES: &str = "\
-A cloud portal that is renamed sends its callers to its new host, which is remembered in the state file and used from \
+A renamed cloud portal redirects calls to its new host. The new host is stored in the state file and used from \
 then on; `b24relay status` lists it.
 
 Examples:
@@ -30,11 +30,11 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct ForgetArgs {
-    /// The portal's host as the configuration has it
+    /// The portal's host in the configuration
     host: String,
 }
 
-/// Forgets.
+/// Forgets the new address.
 pub async fn run(args: &PortalArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let Action::Forget(ForgetArgs { host }) = &args.action;
     let state = global.state()?;

@@ -1,7 +1,7 @@
-//! What a refusal by the portal means for any command: how the command ends, and what a person can do.
+//! The exit code and the hint for a refusal by the portal, the same for all commands.
 //!
-//! A command that knows better what to do puts its own advice into the refusal ([`CallError::advising`]). How it ends
-//! is decided here alone, so that one refusal has one exit code, whichever command meets it.
+//! A command with better advice puts it into the refusal ([`CallError::advising`]). The exit code is decided only here,
+//! so that a refusal has the same exit code in every command.
 
 use std::borrow::Cow;
 
@@ -9,19 +9,19 @@ use super::exit_code::Exit;
 use super::spelling::span;
 use crate::portal::{CallError, Class};
 
-/// The codes that say more than their class does.
+/// The codes that are more specific than their class.
 const BY_CODE: [(&str, Exit); 8] = [
     // A mistake in the command line.
     ("ERROR_EVENT_NOT_FOUND", Exit::Usage),
-    // A mistake in the configuration: an address without https.
+    // A mistake in the configuration: an address without HTTPS.
     ("INVALID_REQUEST", Exit::Config),
-    // A bot's secret is missing or is another one's.
+    // A bot's secret is missing or belongs to another bot.
     ("BOT_TOKEN_NOT_SPECIFIED", Exit::Refused),
     ("CLIENT_ID_NOT_SPECIFIED", Exit::Refused),
     ("BOT_ID_REQUIRED", Exit::Refused),
     ("BOT_ID_ERROR", Exit::Refused),
     ("APP_ID_ERROR", Exit::Refused),
-    // The portal does not want to.
+    // The portal refuses the request.
     ("WRONG_REQUEST", Exit::Refused),
 ];
 
@@ -30,10 +30,10 @@ const BUSY: &str = "the portal refuses calls because there were too many: run th
 const OUT_OF_REACH: &str = "run the command again in a few minutes. If it fails again, check that the portal is up and \
                             that this machine reaches it";
 
-/// How long the portal blocks a method at most, in seconds (PORTAL.md 7).
+/// The longest time for which the portal blocks a method, in seconds (PORTAL.md 7).
 const OPERATING_MAX: u64 = 600;
 
-/// How a command ends.
+/// The exit code of a command after this refusal.
 pub fn exit(refusal: &CallError) -> Exit {
     let code = refusal.code().unwrap_or_default();
     let known = BY_CODE.iter().find(|(known, _)| known.eq_ignore_ascii_case(code));
@@ -42,7 +42,7 @@ pub fn exit(refusal: &CallError) -> Exit {
 
 fn by_class(refusal: &CallError) -> Exit {
     match refusal.class {
-        // A page, a redirect or a certificate says nothing about the credential.
+        // An HTML page, a redirect or a certificate error says nothing about the credential.
         Class::Operator if !refusal.is_refusal() && !refusal.is_ours() => Exit::Unavailable,
         Class::Operator | Class::Refresh | Class::Unsubscribed => Exit::Refused,
         Class::Bug => Exit::Internal,
@@ -52,7 +52,7 @@ fn by_class(refusal: &CallError) -> Exit {
     }
 }
 
-/// What a person can do.
+/// What the operator can do.
 pub fn hint(refusal: &CallError) -> Cow<'_, str> {
     if !refusal.cure.is_empty() {
         return refusal.cure.as_ref().into();
@@ -69,7 +69,7 @@ pub fn hint(refusal: &CallError) -> Cow<'_, str> {
     }
 }
 
-/// Whether the portal says that its plan does not allow the call: no other login or right would help.
+/// Whether the portal's plan does not allow the call. Another login or more rights would not help.
 pub fn is_about_plan(refusal: &CallError) -> bool {
     let code = refusal.code().unwrap_or_default();
     if ["WRONG_LICENSE", "PAYMENT_REQUIRED"].iter().any(|plan| plan.eq_ignore_ascii_case(code)) {

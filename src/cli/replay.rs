@@ -1,4 +1,4 @@
-//! `b24relay replay`: lets a sink have again what the journal keeps.
+//! `b24relay replay`: delivers events that the journal keeps to a sink again.
 
 use clap::Args;
 
@@ -12,28 +12,29 @@ use crate::config::Config;
 use crate::store::Store;
 
 pub const NOTES: &str = "\
-The journal keeps events for `journal.keep` after all sinks have got them. The sink is put back there, with the \
-daemon stopped, and gets them at the next start, with the ids that they had.
+The journal keeps events for `journal.keep` after every sink has received them. This command moves the sink's \
+position back; the daemon must be stopped. After the next start the sink receives the events again, with the \
+same ids.
 
 Examples:
-  b24relay replay --sink crm --from 2h                    what came into the journal since then
-  b24relay replay --sink crm --from 2026-11-21T09:00:00Z  the same, by a time
-  b24relay replay --sink crm --from 7d --source support   of one source only";
+  b24relay replay --sink crm --from 2h                    events received in the last two hours
+  b24relay replay --sink crm --from 2026-11-21T09:00:00Z  events received since this time
+  b24relay replay --sink crm --from 7d --source support   only events of one source";
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
     /// The sink's name in the configuration
     #[arg(long)]
     sink: String,
-    /// Since when the journal has received it: a time such as 2026-11-21T09:00:00Z, or an age such as 2h
+    /// Events that the journal received since then: a time such as 2026-11-21T09:00:00Z, or an age such as 2h
     #[arg(long, value_name = "TIME", value_parser = spelling::moment)]
     from: i64,
-    /// Only of this source
+    /// Only events of this source
     #[arg(long)]
     source: Option<String>,
 }
 
-/// Puts the sink back.
+/// Moves the sink's position back.
 pub async fn run(args: &ReplayArgs, config: &Config) -> anyhow::Result<Exit> {
     if !config.sinks.iter().any(|sink| sink.name == args.sink) {
         return Err(UsageError(format!("there is no sink `{}` in the configuration", args.sink)).into());

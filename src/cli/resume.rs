@@ -1,4 +1,4 @@
-//! `b24relay resume`: lets a paused sink go on, beside a running daemon or without one.
+//! `b24relay resume`: resumes a paused sink, with or without a running daemon.
 
 use clap::Args;
 
@@ -9,28 +9,28 @@ use super::output::print;
 use crate::store::{Resumed, Store};
 
 const NOTES: &str = "\
-A sink is paused when its receiver answers 410 Gone, or with the header `webhook-delivery: disable`: it wants \
-nothing more. Nothing is lost and nothing is sent until this command, whatever restarts meanwhile. A running \
-daemon notices within seconds, at once after SIGHUP, and goes on where it was.
+A sink is paused when its receiver answers 410 Gone, or with the header `webhook-delivery: disable`: it refuses \
+further events. A paused sink loses nothing and receives nothing until this command, even across restarts. A \
+running daemon notices within seconds, or immediately after SIGHUP, and continues where it stopped.
 
 Examples:
   b24relay resume crm
-  b24relay resume crm --source support     for the events of one source only";
+  b24relay resume crm --source support     only events of one source";
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
 pub struct ResumeArgs {
     /// The sink's name
     sink: String,
-    /// Only for the events of this source
+    /// Only for events of this source
     #[arg(long)]
     source: Option<String>,
 }
 
-/// Resumes.
+/// Resumes the sink.
 pub async fn run(args: &ResumeArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
-    // Looked at first: where there is nothing, nothing is created.
+    // Look first: when there is no state file, create none.
     Store::report(&state)?;
     let (sink, source) = (&args.sink, args.source.as_deref());
     let of = source.map_or_else(String::new, |source| format!(" for `{source}`"));

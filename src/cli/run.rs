@@ -21,36 +21,36 @@ use crate::telemetry;
 const EXAMPLES: &str = "\
 Examples:
   b24relay run --config /etc/b24relay/b24relay.toml
-  b24relay run --once --log-format json    from cron: deliver what is waiting, then leave
-  b24relay run --new-state                 begin anew after the state file was lost
-  b24relay run --forget crm --dry-run      how many events has the removed sink `crm` not got?
-  b24relay run --forget crm --yes          the sink `crm` is gone for good, with what it has not got
+  b24relay run --once --log-format json    from cron: deliver the waiting events, then exit
+  b24relay run --new-state                 start again after the state file was lost
+  b24relay run --forget crm --dry-run      how many undelivered events has the removed sink `crm`?
+  b24relay run --forget crm --yes          discard the undelivered events of the removed sink `crm`
 
 Signals:
-  SIGTERM, SIGINT  finish what is under way (`shutdown_grace`); a second one, at least 500 ms later,
-                   leaves at once
+  SIGTERM, SIGINT  finish current deliveries (`shutdown_grace`), then exit; a second signal, at least
+                   500 ms later, exits immediately
   SIGHUP           reload the configuration (one with mistakes changes nothing), reopen files
-                   (logrotate), try everything that is waiting again at once; when it comes because
-                   the terminal was closed, stop as on SIGTERM (not under nohup)";
+                   (logrotate), retry everything that is waiting immediately; if the terminal was
+                   closed, stop as on SIGTERM (not under nohup)";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct RunArgs {
-    /// Deliver what is waiting in every queue, then leave
+    /// Deliver the events waiting in every queue, then exit
     #[arg(long)]
     once: bool,
-    /// Discard what a sink that is no longer configured has not got; asks first; may be given again
+    /// Discard undelivered events of a sink that is no longer configured; asks first (repeatable)
     #[arg(long, value_name = "SINK")]
     forget: Vec<String>,
-    /// Start anew although the state file that was used here is gone; without effect while there is one
+    /// Start with an empty state file if the one that was used here is gone; no effect if it exists
     #[arg(long)]
     new_state: bool,
     #[command(flatten)]
     consent: ConsentArgs,
 }
 
-/// Polls and delivers until stopped, or with `--once` until every queue is read to its end.
-/// Without it, what `global` says of the configuration is heeded again at SIGHUP.
+/// Polls and delivers until stopped, or with `--once` until every queue is read to its end. Without `--once`, a SIGHUP
+/// reloads the configuration, with the flags of `global`.
 pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     let (loaded, troubles) = (config::load(&global.overrides())?, Troubles::default());
     let config = &loaded.config;
@@ -74,13 +74,13 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     info!(version = env!("CARGO_PKG_VERSION"), state = %config.state.display(), "b24relay started");
     for sink in &args.forget {
         match store.forget_sink(sink).await? {
-            // No reason to leave: a unit may say it at every start.
+            // This does not end the process: a systemd unit may pass the flag at every start.
             0 => warn!(sink, "`--forget`: nothing is on record of such a sink"),
             sources => info!(sink, sources, "sink forgotten, with what it had not got"),
         }
     }
     let witness = Witness::default();
-    // A drain is over before anybody could look.
+    // A drain ends too soon to be observed.
     if !args.once {
         let server = witness.surface.prepare(config.http.as_ref()).await.map_err(BusyError)?;
         witness.show_through(server);
@@ -96,7 +96,7 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     let ending = tokio::select! {
         biased;
         ending = work => ending,
-        // It never ends by itself.
+        // This future never ends.
         () = view.show() => Ok(Ending::CutShort),
     };
     view.close().await;
@@ -113,7 +113,7 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     Ok(ending.into())
 }
 
-/// Says how many events go with the sinks that are to be forgotten, and asks.
+/// Reports how many events are lost with the forgotten sinks, and asks.
 async fn is_forgetting_wanted(
     args: &RunArgs,
     config: &Config,
@@ -133,7 +133,7 @@ async fn is_forgetting_wanted(
     loss.ask(&args.consent, &what, "forget them?", signals).await
 }
 
-/// What `sink` has not got of `source`.
+/// The events of `source` that are undelivered to `sink`.
 async fn left_by(
     sink: &str,
     source: &str,

@@ -1,4 +1,4 @@
-//! `b24relay sandbox`: runs the emulated portal until it is told to stop.
+//! `b24relay sandbox`: runs the emulated portal until it is stopped.
 
 use std::net::SocketAddr;
 
@@ -15,28 +15,28 @@ Examples:
   b24relay sandbox
   b24relay sandbox --rate 20 --backlog 500 --subscribed  20 a second, 500 waiting for each user";
 
-/// Run an emulated Bitrix24 portal on this machine.
+/// Run an emulated Bitrix24 portal on this machine
 ///
-/// It answers profile, scope, method.get, server.time and im.v2.Event.subscribe, get and unsubscribe
-/// as a real portal does, to as many incoming webhooks as there are users, and to an application with
-/// OAuth tokens, which may manage its event handlers as well. Nothing leaves this machine and nothing is
-/// kept when it stops. Its control API makes events, breaks answers and turns the clock.
+/// It answers profile, scope, method.get, server.time and im.v2.Event.subscribe, get and unsubscribe like a real
+/// portal. It has one incoming webhook for each user, and an application with OAuth tokens, which may also manage its
+/// event handlers. It calls no other machine and keeps nothing after it stops. Its control API creates events, injects
+/// faults and sets the clock.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SandboxArgs {
-    /// Where to listen; a loopback address, port 0 takes a free port
+    /// Address to listen on; must be a loopback address, port 0 takes a free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8924")]
     pub listen: SocketAddr,
 
-    /// How many users own a webhook
+    /// How many users have a webhook
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub users: u32,
 
-    /// How many chats they have; every third one is private
+    /// How many chats the users have; every third one is private
     #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub chats: u32,
 
-    /// How many events happen in one second, counted over all subscribed users
+    /// How many events happen per second, over all subscribed users
     #[arg(long, value_name = "EVENTS_PER_SECOND", default_value_t = 1.0, value_parser = rate)]
     pub rate: f64,
 
@@ -76,7 +76,7 @@ impl From<SandboxArgs> for SandboxConfig {
 ///
 /// # Errors
 ///
-/// When the address is not a loopback one or cannot be bound.
+/// When the address is not a loopback address or cannot be bound.
 pub async fn run(args: SandboxArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let listen = args.listen;
     if !listen.ip().to_canonical().is_loopback() {
@@ -95,11 +95,11 @@ pub async fn run(args: SandboxArgs, stop: CancellationToken) -> anyhow::Result<(
     Ok(())
 }
 
-/// Said when a reader that only polls would wait for ever.
+/// Printed because a reader that only polls would never receive an event.
 const NOBODY_SUBSCRIBED: &str = "\nNobody is subscribed yet: new events are recorded once a reader calls \
                                  im.v2.Event.subscribe, or from the start with --subscribed.\n";
 
-/// What to do with the sandbox, ready to be copied.
+/// How to use the sandbox, with commands to copy.
 fn greeting(sandbox: &Sandbox) -> String {
     let (address, base_url) = (sandbox.address(), sandbox.base_url());
     let (client_id, client_secret) = (sandbox.client_id(), sandbox.client_secret());
@@ -133,7 +133,7 @@ Control: http://{address}/sandbox
     )
 }
 
-/// Events a second, as typed.
+/// Parses a number of events per second.
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
     if (0.0..=100_000.0).contains(&rate) { Ok(rate) } else { Err("must be 0 to 100000".into()) }

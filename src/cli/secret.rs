@@ -1,4 +1,4 @@
-//! `b24relay secret`: makes the secrets that webhook deliveries are signed with.
+//! `b24relay secret`: creates the secrets that sign webhook deliveries.
 
 use anyhow::anyhow;
 use base64::Engine as _;
@@ -12,7 +12,7 @@ use super::exit_code::Exit;
 use super::output::print;
 use crate::config::{PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX};
 
-/// As many bytes as HMAC-SHA256 makes of them, and as ed25519 has for its seed.
+/// In bytes: the output length of HMAC-SHA256, and the length of an ed25519 seed.
 const SECRET_LENGTH: usize = 32;
 
 #[derive(Debug, Args)]
@@ -29,11 +29,11 @@ enum Action {
 }
 
 const NOTES: &str = "\
-Without --ed25519 sender and receiver share the secret. With it the first line is the secret key, for the \
-relay, and the second the public key, for the receiver, who can then verify but not sign.
+Without --ed25519, sender and receiver share the secret. With it, the first line is the secret key for the relay, \
+and the second line is the public key for the receiver, which can then verify but not sign.
 
-To rotate, put the new secret above the old one in the file of the sink's `secrets_file`: the relay takes it \
-up by itself and signs with both. Give the receiver the new one, then remove the old line.
+To rotate, put the new secret above the old one in the file of the sink's `secrets_file`: the relay picks it \
+up without a restart and signs with both. Give the new secret to the receiver, then remove the old line.
 
 Examples:
   (umask 077; b24relay secret new > crm.secrets)     then: secrets_file = \"crm.secrets\"
@@ -43,15 +43,15 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
 struct NewArgs {
-    /// A pair of keys, of which the receiver gets the public one
+    /// Create a key pair; the receiver gets the public key
     #[arg(long)]
     ed25519: bool,
-    /// JSON for machines
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Prints what was asked for.
+/// Creates and prints a secret.
 pub fn run(args: &SecretArgs) -> anyhow::Result<Exit> {
     let Action::New(args) = &args.action;
     let random = random()?;
@@ -67,7 +67,7 @@ fn random() -> anyhow::Result<[u8; SECRET_LENGTH]> {
     Ok(bytes)
 }
 
-/// A secret, and the public key that belongs to it if it is one of a pair.
+/// A secret, and for a key pair also its public key.
 struct Made {
     secret: String,
     public_key: Option<String>,

@@ -1,4 +1,4 @@
-//! The source that a command was told to work on.
+//! The source that a command works on.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::store::Store;
 /// The source called `name`.
 ///
 /// # Errors
-/// One that names the sources there are.
+/// A usage error that lists the configured sources.
 pub fn find<'a>(config: &'a Config, name: &str) -> Result<&'a SourceConfig, UsageError> {
     config.sources.iter().find(|source| source.name == name).ok_or_else(|| {
         let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
@@ -19,7 +19,7 @@ pub fn find<'a>(config: &'a Config, name: &str) -> Result<&'a SourceConfig, Usag
     })
 }
 
-/// What it takes to call the portals of `sources`, beside a running daemon or without one.
+/// The portal clients for `sources`, with or without a running daemon.
 ///
 /// # Errors
 /// When the state file that holds a login cannot be read, or TLS cannot be set up.
@@ -31,16 +31,13 @@ pub async fn callers<'a>(
     Ok(Callers::open(config, sources, &memory).await.map_err(SetupError)?)
 }
 
-/// Calls the portal with the source's credential.
-///
-/// # Errors
-/// As [`callers`].
+/// A portal client with the source's credential.
 pub async fn caller(config: &Config, source: &SourceConfig) -> anyhow::Result<Caller> {
     Ok(callers(config, [source]).await?.of(source).map_err(SetupError)?)
 }
 
-/// A login is in the state file. With webhooks it only tells whether a portal has moved, which the portal
-/// itself tells as well: then one that is not there or not ours is done without.
+/// Logins are stored in the state file. With webhooks the file only stores whether a portal has moved, which the portal
+/// also reports. So for webhooks a missing or unreadable file is ignored.
 fn memory<'a>(
     config: &Config,
     sources: impl IntoIterator<Item = &'a SourceConfig>,

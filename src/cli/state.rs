@@ -1,4 +1,4 @@
-//! `b24relay state`: is the state file sound, and a copy of it.
+//! `b24relay state`: checks the state file or copies it.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, stderr};
@@ -17,18 +17,18 @@ use crate::store::{Inspection, Soundness, Store, Verdict};
 
 pub const NOTES: &str = "\
 Examples:
-  b24relay state check                                         changes nothing, also beside a daemon
+  b24relay state check                                         changes nothing, works while the daemon runs
   b24relay state check --state /var/backups/b24relay.db        needs no configuration
-  b24relay state backup /var/backups/b24relay-$(date +%F).db   from cron, also beside a daemon
+  b24relay state backup /var/backups/b24relay-$(date +%F).db   from cron, works while the daemon runs
 
-To restore: stop the daemon, move the state file away with its `-wal` and `-shm`, copy the backup to its place, \
-start. Nothing but that file is needed on another host.
+To restore: stop the daemon, move away the state file with its `-wal` and `-shm` files, copy the backup to its \
+place, and start the daemon. On another host the backup is the only file that you need.
 
-A damaged state file is copied as well; `backup` then says what is wrong with it and exits with 74.
+`backup` also copies a damaged state file; it then reports the damage and exits with 74.
 
-Exit codes of `check`: 0 sound, 74 damaged or unreadable, 78 another program's or a newer version's.";
+Exit codes of `check`: 0 sound, 74 damaged or unreadable, 78 it belongs to another program or a newer version.";
 
-/// How long a backup takes before its progress is shown.
+/// A backup that takes longer than this shows its progress.
 const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
@@ -39,26 +39,26 @@ pub struct StateArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Look at all of the state file and say what is wrong with it
+    /// Check the whole state file and report damage
     Check(CheckArgs),
-    /// Copy the state file as it is at one moment
+    /// Copy a consistent snapshot of the state file
     Backup(BackupArgs),
 }
 
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// JSON for machines
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
 struct BackupArgs {
-    /// Where to; nothing may be there yet
+    /// The file to create; it must not exist yet
     file: PathBuf,
 }
 
-/// Checks or copies.
+/// Checks or copies the state file.
 pub fn run(args: &StateArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
     match &args.action {
@@ -100,7 +100,7 @@ fn shown(inspection: &Inspection, state: &Path) -> String {
     format!("state   {}\ndaemon  {daemon}\n\n{}\n", state.display(), aligned(findings))
 }
 
-/// What to do with a file that is not sound.
+/// What to do with a damaged file.
 fn way_out(inspection: &Inspection, state: &Path) -> Option<String> {
     let state = state.display();
     match inspection.soundness {
@@ -120,7 +120,7 @@ fn way_out(inspection: &Inspection, state: &Path) -> Option<String> {
                  logins (`b24relay login`).\n"
             );
             for (source, offset) in &inspection.offsets {
-                // Writing to a text cannot fail.
+                // Writing to a string cannot fail.
                 writeln!(
                     text,
                     "  To go on where `{0}` was: `b24relay offset set {0} {offset}`",

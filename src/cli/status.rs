@@ -1,4 +1,4 @@
-//! `b24relay status`: what the state file says, beside a running daemon or without one.
+//! `b24relay status`: shows the content of the state file, with or without a running daemon.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,36 +22,36 @@ use crate::store::{GraveReport, MoveReport, SourceReport, Store};
 const EXAMPLES: &str = "\
 Examples:
   b24relay status
-  b24relay status --problems                                only what is wrong
-  b24relay status --watch                                   again every two seconds, in place
+  b24relay status --problems                                only problems
+  b24relay status --watch                                   repeat every two seconds, in place
   b24relay status --state /var/lib/b24relay/b24relay.db     needs no configuration
   b24relay status --json | jq '.lanes[] | select(.grade != \"healthy\")'
   b24relay status --json | jq '.sources[] | {name, state, retention_left_s}'
 
 Exit codes: 0 a daemon runs, 69 none does, 64 usage, 74 the state file cannot be read.";
 
-/// How many gaps are told one by one.
+/// How many gaps are shown one by one.
 const GAPS_MAX: usize = 3;
 
-/// By how much the portal's clock and this machine's may differ before it is told, as in the log.
+/// A greater difference between the portal's clock and this machine's clock is reported, as in the log.
 const SKEW_MAX_MS: u64 = 300_000;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct StatusArgs {
-    /// JSON for machines; with `--watch` a document a line
+    /// Print JSON; with `--watch` one document per line
     #[arg(long)]
     json: bool,
-    /// Only what is wrong, and one line when nothing is
+    /// Show only problems, or one line if there are none
     #[arg(long, conflicts_with = "json")]
     problems: bool,
-    /// Show it again and again until Ctrl-C [default: every 2 seconds]
+    /// Repeat until Ctrl-C [default: every 2 seconds]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
         value_parser = watch::period)]
     pub watch: Option<Duration>,
 }
 
-/// Prints the report of the state file, and says by its exit code whether a daemon runs.
+/// Prints a report of the state file. The exit code says whether a daemon runs.
 pub fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
     let health = look(&state, global)?;
@@ -63,7 +63,7 @@ pub fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     Ok(if health.holder.is_some() { Exit::Clean } else { Exit::Unavailable })
 }
 
-/// Shows the report every `period` until stopped.
+/// Prints the report every `period` until stopped.
 pub async fn watch(
     args: &StatusArgs,
     period: Duration,
@@ -84,7 +84,7 @@ pub async fn watch(
 
 fn look(state: &Path, global: &GlobalArgs) -> anyhow::Result<Health> {
     let mut health = Health::of(Store::report(state)?, now_ms());
-    // Who may not read the secrets, or has made a mistake, is shown all that the state file has.
+    // If the secrets cannot be read or the configuration has a mistake, everything in the state file is shown.
     if global.state.is_none()
         && let Ok(loaded) = config::load(&global.overrides())
     {
@@ -98,7 +98,7 @@ fn look(state: &Path, global: &GlobalArgs) -> anyhow::Result<Health> {
     Ok(health)
 }
 
-/// `health` for machines, with the sentences about what is wrong.
+/// `health` as JSON, with the sentences about its problems.
 fn document(health: &Health) -> serde_json::Result<Value> {
     #[derive(Serialize)]
     struct Document<'a> {
@@ -118,7 +118,7 @@ fn shown(state: &Path, health: &Health, is_brief: bool, palette: Palette) -> Str
     format!("state   {}\n{}", state.display(), view.told())
 }
 
-/// The health of all, as people see it.
+/// The report for people.
 struct View<'a> {
     health: &'a Health,
     palette: Palette,
@@ -136,7 +136,7 @@ impl View<'_> {
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
     }
 
-    /// Only what is wrong.
+    /// Only the problems.
     fn brief(&self) -> String {
         let mut lines = self.problems();
         if self.health.holder.is_none() {
@@ -152,7 +152,7 @@ impl View<'_> {
         }
     }
 
-    /// What is wrong, the worst first.
+    /// The problems, most severe first.
     fn problems(&self) -> Vec<String> {
         let Health { sources, lanes, dead_letters, moves, holder, .. } = self.health;
         let mut lines: Vec<String> = self
@@ -258,7 +258,7 @@ fn counted(count: u64, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
-/// The holes that nobody sees once a source is well again, and those that are about to be.
+/// Gaps, which stay unnoticed after a source has recovered, and gaps that will soon occur.
 fn losses(source: &SourceReport) -> Vec<String> {
     let SourceReport { name, losses, stolen, stolen_ms, gaps, skew_ms, .. } = source;
     let mut told = Vec::new();
@@ -292,13 +292,13 @@ fn losses(source: &SourceReport) -> Vec<String> {
     told
 }
 
-/// A portal that has moved, and the way back.
+/// A portal that has moved, and the command that undoes it.
 fn moved(moved: &MoveReport) -> String {
     let MoveReport { portal, moved_to } = moved;
     format!("{portal} has moved to {moved_to}: `b24relay portal forget {portal}` forgets it")
 }
 
-/// The dead letters of one sink, and the way out.
+/// The dead letters of one sink, and the commands for them.
 fn grave(grave: &GraveReport) -> String {
     let GraveReport { sink, count, bytes, oldest_ms } = grave;
     let letters = counted(*count, "dead letter");

@@ -1,4 +1,4 @@
-//! `b24relay subscribe` and `unsubscribe`: does the portal record events for a source's user?
+//! `b24relay subscribe` and `unsubscribe`: whether the portal records events for a source's user.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::store::Store;
 use crate::telemetry;
 
 const SUBSCRIBE_NOTES: &str = "\
-`b24relay run` subscribes by itself; events are recorded from then on, nothing earlier.
+`b24relay run` subscribes automatically. The portal records events from then on, but no earlier ones.
 
 Examples:
   b24relay subscribe support";
@@ -36,14 +36,14 @@ pub struct SubscribeArgs {
 }
 
 const UNSUBSCRIBE_NOTES: &str = "\
-Ending the subscription destroys what is unread, and ends it for every other reader of the same \
-user. So what is waiting is delivered first; when that fails, the subscription stays as it is.
+Ending the subscription deletes all unread events, and ends it for every other reader of the same user. \
+So waiting events are delivered first; if that fails, the subscription does not change.
 
 Examples:
   b24relay unsubscribe support
   b24relay unsubscribe support --dry-run         how many events would be delivered first?
-  b24relay unsubscribe support --discard         the unread events are not wanted: asks
-  b24relay unsubscribe support --discard --yes   the same without a question";
+  b24relay unsubscribe support --discard         delete the unread events; asks first
+  b24relay unsubscribe support --discard --yes   the same without asking";
 
 const NOT_DELIVERED: &str =
     "not unsubscribed: some events could not be delivered; try again, or give them up with --discard";
@@ -53,7 +53,7 @@ const NOT_DELIVERED: &str =
 pub struct UnsubscribeArgs {
     /// The source's name in the configuration
     source: String,
-    /// Do not deliver first: let the portal destroy what is unread. Asks first
+    /// Skip the delivery and let the portal delete the unread events; asks first
     #[arg(long)]
     discard: bool,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<
     Ok(Exit::Clean)
 }
 
-/// Drains the source into its sinks unless told not to, then unsubscribes its user.
+/// Delivers the remaining events to the sinks, unless `--discard` is given, then unsubscribes the user.
 pub async fn unsubscribe(
     args: &UnsubscribeArgs,
     global: &GlobalArgs,
@@ -80,7 +80,7 @@ pub async fn unsubscribe(
     telemetry::init(global.log(config.log.level), &Troubles::default());
     let source = find(&config, &args.source)?.clone();
     refuse_lone_bot(&source)?;
-    // Held to the end: a daemon on the same state would subscribe again.
+    // The store stays locked until the end: a daemon with the same state would subscribe again.
     let store = Store::open(&config.state)?;
     let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
     let callers = Callers::open(&config, [&source], &memory).await.map_err(SetupError)?;
@@ -108,7 +108,7 @@ pub async fn unsubscribe(
     Ok(Exit::Clean)
 }
 
-/// What the portal destroys when the subscription ends, and no sink and no journal has.
+/// The events that the portal deletes when the subscription ends, and that no sink and no journal has.
 async fn unread(
     config: &Config,
     source: &SourceConfig,
@@ -118,13 +118,13 @@ async fn unread(
     let known = loss::known(config, source, Some(store)).await?;
     let page = loss::page(source, callers).await?;
     let mut loss = Loss::default();
-    // The events of a bot stay.
+    // The portal keeps a bot's events.
     let is_lost = |event: &Event| !event.kind.starts_with("ONIMBOTV2") && known.is_unread(event.id);
     loss.add_page(Ok(page), None, is_lost);
     Ok(loss)
 }
 
-/// A bot needs no subscription, and the one of the user behind its credential is another reader's.
+/// A bot needs no subscription. The subscription of the user that owns the credential belongs to other readers.
 fn refuse_lone_bot(source: &SourceConfig) -> Result<(), UsageError> {
     if source.reads_user() {
         return Ok(());
@@ -135,7 +135,7 @@ fn refuse_lone_bot(source: &SourceConfig) -> Result<(), UsageError> {
     )))
 }
 
-/// Whose events they are, in words.
+/// The owner of the events, in words.
 fn reader(source: &SourceConfig) -> String {
     let portal = source.portal().authority();
     match source.webhook() {

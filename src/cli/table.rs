@@ -1,4 +1,4 @@
-//! Tables for people: columns two spaces apart, no lines, nothing behind the last column.
+//! Tables for people: columns two spaces apart, without lines and without trailing spaces.
 
 use std::io::stdout;
 
@@ -8,7 +8,7 @@ use terminal_size::{Width, terminal_size_of};
 use super::palette::{visible_in_colour, width};
 use crate::foreign_text::plain;
 
-/// Rows under a header. What is foreign in a cell breaks no line and moves no cursor.
+/// Rows under a header. Control characters in a cell are replaced, so a cell cannot break a line or move the cursor.
 pub struct Rows(Table);
 
 impl Rows {
@@ -39,18 +39,18 @@ pub fn filled(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { plain(text) }
 }
 
-/// How much a column is needed where there is no room for all.
+/// How important a column is when there is no room for all.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Importance {
-    /// The first to go.
+    /// Dropped first.
     Low,
     Middle,
     High,
-    /// It stays.
+    /// Always shown.
     Needed,
 }
 
-/// A table by columns, of which a terminal shows those that it has room for: a line that breaks is no table.
+/// A table that drops the less important columns where the terminal is too narrow, so that no line wraps.
 #[derive(Default)]
 pub struct Columns(Vec<Column>);
 
@@ -61,7 +61,7 @@ struct Column {
 }
 
 impl Column {
-    /// How wide it is, with the space behind it.
+    /// Its width in columns, with the space after it.
     fn width(&self) -> usize {
         let cells = self.cells.iter().map(|cell| width(cell));
         2 + cells.chain([self.header.len()]).max().unwrap_or(0)
@@ -73,7 +73,7 @@ impl Columns {
         self.0.push(Column { header, importance, cells });
     }
 
-    /// The table's lines, as standard output has room for them.
+    /// The lines of the table that fit the width of standard output.
     pub fn aligned(self) -> String {
         let room = terminal_size_of(stdout()).map(|(Width(columns), _)| usize::from(columns));
         self.aligned_within(room)

@@ -1,4 +1,4 @@
-//! `b24relay tap`: a source's events as they come, without taking them away from anybody.
+//! `b24relay tap`: shows a source's events as they arrive, without confirming them.
 
 use std::collections::HashSet;
 use std::io::{self, IsTerminal as _};
@@ -19,23 +19,22 @@ use crate::retry::Backoff;
 use crate::shutdown::{Signals, Wake};
 use crate::sink::readable;
 
-/// The least pause against a portal that others use as well, whatever `poll.idle` says.
+/// The shortest pause, whatever `poll.idle` says, because other clients use the portal's rate limit too.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 
-/// The delays after a refusal: as a source's.
+/// The delays after a refusal, the same as those of a source.
 const DELAY_MIN: Duration = Duration::from_secs(1);
 const DELAY_MAX: Duration = Duration::from_secs(60);
 
-/// How long to stay away when the portal's operating time is used up and it has not said for how long.
+/// How long to pause when the portal's operating time is used up and the portal gives no delay.
 const OPERATING_UNKNOWN: Duration = Duration::from_secs(60);
 
-/// How many doubtful refusals in a row end the following.
+/// How many refusals of unclear cause in a row end the command.
 const FAILURES_MAX: u32 = 5;
 
 const NOTES: &str = "\
-Nothing is confirmed: `b24relay run` and every other reader still get every event. An event that \
-another reader confirms between two looks is not seen here. Only the oldest 1000 events that are \
-waiting can be looked at.
+Confirms nothing: `b24relay run` and every other reader still receive every event. An event that another reader \
+confirms between two polls is not shown. Only the oldest 1000 waiting events can be shown.
 
 Examples:
   b24relay tap support
@@ -47,7 +46,7 @@ Examples:
 pub struct TapArgs {
     /// The source's name in the configuration
     source: String,
-    /// Show what is waiting, then leave
+    /// Show the waiting events, then exit
     #[arg(long)]
     once: bool,
     /// text or json [default: text on a terminal, json elsewhere]
@@ -58,13 +57,13 @@ pub struct TapArgs {
     types: Vec<String>,
 }
 
-/// Shows the source's events until stopped, or what is waiting.
+/// Shows the source's events until stopped, or with `--once` the waiting ones.
 pub async fn run(args: &TapArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     let callers = callers(config, [source]).await?;
     let ended = tokio::select! {
         biased;
-        // A look that is cut off has changed nothing.
+        // An interrupted read has changed nothing.
         () = signals.stop.cancelled() => Ok(()),
         ended = follow(args, source, &callers, signals) => ended,
     };
@@ -108,14 +107,14 @@ fn pause(source: &SourceConfig) -> Duration {
     if source.portal().is_loopback() { source.poll.idle } else { source.poll.idle.max(PAUSE_MIN) }
 }
 
-/// What has been shown, and how.
+/// What was shown already, and in which format.
 struct View {
     format: StdoutFormat,
     types: Vec<String>,
-    /// The ids of the page before: whatever is not among them any more does not come again.
+    /// The ids of the previous page. An id that is no longer on the page does not come back.
     seen: HashSet<EventId>,
     was_full: bool,
-    /// What of the page before could not be read.
+    /// The unreadable events of the previous page.
     odd: Vec<String>,
 }
 
@@ -127,7 +126,7 @@ impl View {
         Self { format, types: args.types.clone(), seen: HashSet::new(), was_full: false, odd: Vec::new() }
     }
 
-    /// Says what of `page` cannot be shown, when that is news.
+    /// Reports unreadable events of `page` that were not reported yet.
     fn tell_odd(&mut self, page: &Batch) {
         let told = page.odd.iter().map(OddEvents::told).collect::<Vec<_>>();
         for odd in told.iter().filter(|odd| !self.odd.contains(odd)) {
@@ -136,7 +135,7 @@ impl View {
         self.odd = told;
     }
 
-    /// Prints what is new of `page`.
+    /// Prints the new events of `page`.
     fn show(&mut self, page: &Batch) -> io::Result<Reader> {
         let mut lines = Vec::new();
         for event in page.events.iter().filter(|event| !self.seen.contains(&event.id) && self.wants(event)) {
@@ -161,11 +160,11 @@ impl View {
     }
 }
 
-/// Waits refusals out, as long as waiting can help.
+/// How long to retry after refusals.
 enum Patience {
-    /// Of somebody who wants a single look: that of every command.
+    /// A single read, with the retries of every command.
     Looking(Tries),
-    /// Of somebody who follows.
+    /// A continuous read.
     Following { backoff: Backoff, failures: u32 },
 }
 
@@ -204,7 +203,7 @@ impl Patience {
     }
 }
 
-/// Whether waiting can help. A page that is too large has been asked for in smaller parts already.
+/// Whether waiting can help. A page that was too large has already been requested in smaller parts.
 fn heals(class: Class) -> bool {
     matches!(class, Class::Retry | Class::RetryBounded | Class::Rate | Class::OpWait)
 }

@@ -1,13 +1,13 @@
-//! What holds for the help of every command.
+//! Rules for the help of every command.
 
 use clap::{Command, CommandFactory as _};
 
 use super::Cli;
 
-/// The help is wrapped at this width, or at the terminal's where that is narrower.
+/// The help wraps at this width, or at the terminal's width if that is smaller.
 const WIDTH: usize = 100;
 
-/// All commands with those below them, each with the words that call it.
+/// All commands and subcommands, each with the words that call it.
 fn commands() -> Vec<(String, Command)> {
     fn collect(call: &str, command: &Command, all: &mut Vec<(String, Command)>) {
         all.push((call.to_owned(), command.clone()));
@@ -20,8 +20,8 @@ fn commands() -> Vec<(String, Command)> {
     all
 }
 
-/// The lines of `text` that are wrapped twice, or that a terminal breaks: a paragraph must be one line, which is wrapped
-/// where it is shown, and the lines of a block must fit.
+/// The lines of `text` that would be wrapped twice or would not fit on a terminal. A paragraph must be one line, which
+/// is wrapped when it is shown, and the lines of a block must fit.
 fn ragged(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for part in text.split("\n\n") {
@@ -50,7 +50,7 @@ fn no_help_is_wrapped_twice() {
     );
 }
 
-/// Every user of a machine can see what its processes were started with.
+/// Every user of a machine can see the command lines of its processes.
 #[test]
 fn no_flag_takes_a_secret() {
     let is_secret = |name: &str| {
@@ -99,7 +99,7 @@ fn the_manual_lists_every_command() {
     }
 }
 
-/// The commands that can destroy, and with which flag, if one is needed: each asks first.
+/// The commands that can destroy data, with the flag that does so, if one is needed. Each of them asks first.
 const DESTROYING: [(&str, &str); 10] = [
     ("offset set", "beyond"),
     ("run", "forget"),
@@ -113,8 +113,8 @@ const DESTROYING: [(&str, &str); 10] = [
     ("bots unregister", ""),
 ];
 
-/// The commands that cannot, whatever flags they are given. `replay` and `dead-letters replay` deliver again, `resume`
-/// goes on, `subscribe` begins, `state backup` and `man` write files of their own.
+/// The commands that destroy nothing with any flag. `replay` and `dead-letters replay` deliver again, `resume` and
+/// `subscribe` start deliveries, `state backup` and `man` write new files.
 const SPARING: [&str; 21] = [
     "check",
     "subscribe",
@@ -139,7 +139,7 @@ const SPARING: [&str; 21] = [
     "man",
 ];
 
-/// The flags of commands that can destroy which destroy nothing by themselves.
+/// The flags of destroying commands that do not destroy anything.
 const HARMLESS: [&str; 17] = [
     "new_state",
     "once",

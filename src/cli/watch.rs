@@ -1,4 +1,4 @@
-//! A report again and again: drawn in place on a terminal, one after the other elsewhere.
+//! Repeats a report: redrawn in place on a terminal, one after the other elsewhere.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, stdout};
@@ -11,24 +11,24 @@ use super::palette::{visible_in_colour, width};
 use super::spelling::{now_ms, time};
 use crate::shutdown::{Signals, Wake};
 
-/// The periods that make sense, in seconds.
+/// The accepted periods, in seconds.
 const SECONDS_MIN: f64 = 0.1;
 const SECONDS_MAX: f64 = 86_400.0;
 
-/// What is taken for the size of a terminal that does not tell.
+/// The assumed size of a terminal that does not report its size.
 const ROWS: usize = 24;
 const COLUMNS: usize = 80;
 
-/// What stands between two reports where they are not drawn over each other.
+/// The separator between two reports that are not redrawn in place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Between {
     /// For people.
     BlankLine,
-    /// One line each, for machines.
+    /// For JSON: one line for each report.
     Nothing,
 }
 
-/// The period that somebody has typed.
+/// Parses the period.
 pub fn period(text: &str) -> Result<Duration, String> {
     let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
     let seconds = seconds.filter(|seconds| (SECONDS_MIN..=SECONDS_MAX).contains(seconds));
@@ -36,10 +36,10 @@ pub fn period(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs_f64).ok_or_else(expected)
 }
 
-/// Shows what `look` finds every `period`, until a stop or until nobody reads it any more.
+/// Prints the result of `look` every `period`, until a stop signal or until nobody reads the output.
 ///
 /// # Errors
-/// What `look` meets, and a standard output that cannot be written.
+/// Errors of `look`, and a standard output that cannot be written.
 pub async fn watch(
     period: Duration,
     between: Between,
@@ -78,13 +78,13 @@ fn size() -> (usize, usize) {
     })
 }
 
-/// What draws `text` over whatever was there. Nothing is wiped before it is written again, so nothing flickers; and
-/// what has no room is left out, or the terminal would scroll.
+/// The bytes that draw `text` over the previous report. Nothing is cleared before it is written again, so the terminal
+/// does not flicker. Lines that do not fit are left out, because the terminal would scroll.
 fn frame(text: &str, is_first: bool, (rows, columns): (usize, usize)) -> String {
     let mut frame = if is_first { "\u{1b}[2J\u{1b}[H" } else { "\u{1b}[H" }.to_owned();
     let lines: Vec<&str> = text.lines().collect();
     let taken = |line: &&str| width(line).div_ceil(columns).max(1);
-    // The cursor rests in a row of its own.
+    // The cursor stays in a row of its own.
     let room = rows - 1;
     let fits = lines.iter().map(taken).sum::<usize>() <= room;
     let mut left = if fits { room } else { room - 1 };
@@ -95,7 +95,7 @@ fn frame(text: &str, is_first: bool, (rows, columns): (usize, usize)) -> String 
     };
     let shown: Vec<&&str> = lines.iter().take_while(is_shown).collect();
     for line in &shown {
-        // To the end of the row: what was there may have been longer. Writing to a text cannot fail.
+        // Clears the rest of the row, because the previous line may have been longer. Writing to a string cannot fail.
         writeln!(frame, "{line}\u{1b}[K").ok();
     }
     if !fits {
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(lines(&frame(text, false, (5, 80))), ["1", "2", "3", "4"]);
         assert_eq!(lines(&frame(text, false, (4, 80))), ["1", "2", "... and 2 more lines"]);
         assert_eq!(lines(&frame(text, false, (2, 80))), ["... and 4 more lines"]);
-        // A line of 20 in rows of 8 takes three of them, whatever its colours take.
+        // A line of 20 columns takes three rows of 8, with or without colours.
         let text = "12345678901234567890\n\u{1b}[32m12345678\u{1b}[0m\n3";
         assert_eq!(lines(&frame(text, false, (6, 8))).len(), 3);
         assert_eq!(lines(&frame(text, false, (5, 8))), ["12345678901234567890", "... and 2 more lines"]);

@@ -1,10 +1,10 @@
-//! What a lane does.
+//! The state of a lane.
 
 use super::{Grade, LaneHealth, LaneState, Problem, SourceHealth, SourceState};
 use crate::spelling::{span, time};
 use crate::store::{LaneReport, Report};
 
-/// That of `lane`, whose source does as `source` says.
+/// The health of `lane`, whose source is in the state of `source`.
 pub fn health(lane: &LaneReport, source: Option<&SourceHealth>, report: &Report, now_ms: i64) -> LaneHealth {
     let state = state(lane, source, report);
     LaneHealth { grade: grade(state), label: label(lane, state, source, now_ms), state, report: lane.clone() }
@@ -12,14 +12,14 @@ pub fn health(lane: &LaneReport, source: Option<&SourceHealth>, report: &Report,
 
 fn state(lane: &LaneReport, source: Option<&SourceHealth>, report: &Report) -> LaneState {
     let source_state = source.map_or(SourceState::Polling, |source| source.state);
-    // A pause is over only when a person says so, whether a daemon runs or not.
+    // Only an operator ends a pause, with or without a running daemon.
     if lane.noted_state == "paused" {
         return LaneState::Paused;
     }
     if report.holder.is_none() {
         return LaneState::Stopped;
     }
-    // A source that was not opened by this daemon has lanes that are as another run has left them.
+    // If this daemon has not opened the source, its lanes still have the state of an earlier run.
     let is_of_this_run = !matches!(source_state, SourceState::Starting | SourceState::Refused)
         || lane.since_ms >= report.holder_since_ms;
     match lane.noted_state.as_str() {
@@ -69,14 +69,14 @@ fn label(lane: &LaneReport, state: LaneState, source: Option<&SourceHealth>, now
     }
 }
 
-/// It is not configured any more: a person must decide on what the journal keeps for it.
+/// Marks a lane that is no longer configured: an operator must decide on its events in the journal.
 pub fn mark_removed(lane: &mut LaneHealth) {
     lane.state = LaneState::Removed;
     lane.grade = if lane.report.pending > 0 { Grade::ActionRequired } else { Grade::Degraded };
     "not configured".clone_into(&mut lane.label);
 }
 
-/// What is wrong with it, beside what is wrong with its source.
+/// The lane's own problem, apart from those of its source.
 pub fn problem(lane: &LaneHealth, now_ms: i64) -> Option<Problem> {
     let LaneHealth { report, state, grade, label } = lane;
     if *state == LaneState::Removed && report.pending > 0 {
@@ -97,7 +97,7 @@ pub fn problem(lane: &LaneHealth, now_ms: i64) -> Option<Problem> {
     })
 }
 
-/// What the journal keeps for a lane that is not configured any more.
+/// The problem of a lane that is no longer configured but still has events in the journal.
 fn left_behind(report: &LaneReport) -> Problem {
     let LaneReport { source, sink, pending, .. } = report;
     let events = if *pending == 1 { "1 event".to_owned() } else { format!("{pending} events") };

@@ -1,7 +1,7 @@
-//! What each source and each lane does, and how well: computed here from what the state file says, and nowhere else.
-//! `status`, the page, `/status`, `/readyz`, `/metrics`, `healthcheck` and the service manager show this.
+//! The state and the grade of each source and each lane, computed only here, from the state file. `status`, the page,
+//! `/status`, `/readyz`, `/metrics`, `healthcheck` and the messages to systemd show the result.
 //!
-//! Pure. A source whose polls are not answered is never shown as healthy, nor is any of its lanes.
+//! Pure. A source whose polls are not answered is never shown as healthy, and neither are its lanes.
 
 mod lane;
 mod source;
@@ -12,19 +12,19 @@ use serde::Serialize;
 
 use crate::store::{GraveReport, LaneReport, MoveReport, Report, SourceReport};
 
-/// How well something does, the worst last.
+/// How healthy something is; the last variant is the worst.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grade {
-    /// As it should.
+    /// Works.
     Healthy,
-    /// It does not, and recovers by itself.
+    /// Does not work, and recovers without help.
     Degraded,
-    /// It does not, and a person must act.
+    /// Does not work, and an operator must act.
     ActionRequired,
 }
 
-/// What a source does.
+/// The state of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceState {
@@ -34,48 +34,48 @@ pub enum SourceState {
     Starting,
     /// Its next poll should have been answered by now.
     Overdue,
-    /// Its last poll failed, and it tries again.
+    /// Its last poll failed, and it retries.
     Retrying,
-    /// It does not poll, because a sink is behind.
+    /// It does not poll, because it waits for a sink.
     Blocked,
     /// Its portal refuses it, or it cannot be opened.
     Refused,
     /// No daemon runs.
     Stopped,
-    /// It is not in the configuration any more.
+    /// It is no longer configured.
     Removed,
 }
 
-/// What a lane does.
+/// The state of a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LaneState {
-    /// Its source polls, and the sink takes what comes.
+    /// Its source polls, and the sink accepts events.
     Flowing,
-    /// Its source does not poll, and the sink takes what is left.
+    /// Its source does not poll, and the sink accepts the remaining events.
     Delivering,
-    /// Its source does not poll, and nothing is left.
+    /// Its source does not poll, and no events remain.
     Idle,
-    /// Nothing is left, and its source is blocked by another sink.
+    /// No events remain, and its source is blocked by another sink.
     Waiting,
-    /// The sink failed, and is tried again.
+    /// The sink failed, and the lane retries.
     Retrying,
-    /// The sink failed, and a person must act.
+    /// The sink failed, and an operator must act.
     Held,
-    /// Nothing is delivered until a person resumes it.
+    /// Nothing is delivered until an operator resumes it.
     Paused,
-    /// The daemon stops, and attempts are under way.
+    /// The daemon is stopping, and attempts are in flight.
     Draining,
     /// Its source is starting.
     Starting,
     /// No daemon runs.
     Stopped,
-    /// Its source or its sink is not in the configuration any more.
+    /// Its source or its sink is no longer configured.
     Removed,
 }
 
 impl LaneState {
-    /// All there are.
+    /// All states.
     pub const ALL: [Self; 11] = [
         Self::Flowing,
         Self::Delivering,
@@ -108,52 +108,52 @@ impl LaneState {
     }
 }
 
-/// One source: what is recorded, and what that means.
+/// One source: its record, and its state.
 #[derive(Debug, Serialize)]
 pub struct SourceHealth {
-    /// What is recorded.
+    /// Its record in the state file.
     #[serde(flatten)]
     pub report: SourceReport,
-    /// What it does.
+    /// Its state.
     pub state: SourceState,
-    /// How well.
+    /// Its grade.
     pub grade: Grade,
-    /// The same in two or three words, such as `` blocked by `crm` ``.
+    /// The state in two or three words, such as `` blocked by `crm` ``.
     pub label: String,
-    /// The sink that it waits for, if it waits for one that is configured.
+    /// The sink that it waits for, if that sink is configured.
     pub blocked_by: Option<String>,
-    /// What is in the way, and what to do; empty when nothing is.
+    /// The error and the hint; empty if there is no error.
     pub trouble: String,
 }
 
-/// One lane: what is recorded, and what that means.
+/// One lane: its record, and its state.
 #[derive(Debug, Serialize)]
 pub struct LaneHealth {
-    /// What is recorded.
+    /// Its record in the state file.
     #[serde(flatten)]
     pub report: LaneReport,
-    /// What it does.
+    /// Its state.
     pub state: LaneState,
-    /// How well.
+    /// Its grade.
     pub grade: Grade,
-    /// The same in a few words, such as `idle: source refused`.
+    /// The state in a few words, such as `idle: source refused`.
     pub label: String,
 }
 
-/// All of it at one moment.
+/// The health of everything at one moment.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// The worst there is.
+    /// The worst grade.
     pub grade: Grade,
     /// When this was computed, in Unix milliseconds.
     pub at_ms: i64,
-    /// When the daemon wrote any of it last, in Unix milliseconds.
+    /// When the daemon last wrote any of it, in Unix milliseconds.
     pub noted_ms: Option<i64>,
-    /// As [`Report::holder`].
+    /// See [`Report::holder`].
     pub holder: Option<String>,
-    /// As [`Report::holder_since_ms`].
+    /// See [`Report::holder_since_ms`].
     pub holder_since_ms: Option<i64>,
-    /// Why nothing goes on: the state file does not take what must be in it.
+    /// The error, if the state file cannot be written. Then nothing is delivered.
     pub trouble: Option<String>,
     /// The sources by name.
     pub sources: Vec<SourceHealth>,
@@ -161,25 +161,25 @@ pub struct Health {
     pub lanes: Vec<LaneHealth>,
     /// The dead letters by sink.
     pub dead_letters: Vec<GraveReport>,
-    /// The portals that were seen moving.
+    /// The portals that have moved.
     pub moves: Vec<MoveReport>,
 }
 
-/// Something that is wrong, for a person.
+/// A problem, described for the operator.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Problem {
-    /// How bad it is.
+    /// Its severity.
     pub grade: Grade,
-    /// The source, if it is of one.
+    /// The source that it concerns, if any.
     pub source: Option<String>,
-    /// The sink, if it is of one.
+    /// The sink that it concerns, if any.
     pub sink: Option<String>,
-    /// In a sentence.
+    /// The problem in a sentence.
     pub text: String,
 }
 
 impl Health {
-    /// That of `report` at `now_ms`.
+    /// The health that `report` shows at `now_ms`.
     pub fn of(report: Report, now_ms: i64) -> Self {
         let sources: Vec<SourceHealth> =
             report.sources.iter().map(|source| source::health(source, &report, now_ms)).collect();
@@ -207,8 +207,8 @@ impl Health {
         }
     }
 
-    /// Shows as removed what is not configured: `is_configured` is asked for each source, and for each source with each
-    /// of its sinks.
+    /// Marks as removed each source and lane for which `is_configured` is false. The sink is `None` in a question about
+    /// the source itself.
     pub fn mark_removed(&mut self, is_configured: impl Fn(&str, Option<&str>) -> bool) {
         let removed = |source: &&mut SourceHealth| !is_configured(&source.report.name, None);
         self.sources.iter_mut().filter(removed).for_each(source::mark_removed);
@@ -220,7 +220,7 @@ impl Health {
         self.grade = grades.chain(state).max().unwrap_or(Grade::Healthy);
     }
 
-    /// What is wrong, the worst first. What a lane only suffers from its source is not repeated.
+    /// The problems, most severe first. A problem of a source is not repeated for its lanes.
     pub fn problems(&self) -> Vec<Problem> {
         let state = self.trouble.iter().map(|reason| Problem {
             grade: Grade::ActionRequired,
@@ -236,7 +236,7 @@ impl Health {
     }
 }
 
-/// The latest moment that anything in `report` speaks of.
+/// The latest time stamp in `report`.
 fn noted_ms(report: &Report) -> Option<i64> {
     let sources = report.sources.iter().flat_map(|source| [source.polled_ms, source.note.noted_ms]);
     let lanes = report.lanes.iter().flat_map(|lane| [Some(lane.committed_ms), lane.since_ms]);

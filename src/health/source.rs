@@ -1,16 +1,16 @@
-//! What a source does.
+//! The state of a source.
 
 use super::{Grade, Problem, SourceHealth, SourceState};
 use crate::spelling::span;
 use crate::store::{Activity, Report, SourceReport};
 
-/// A source whose polls are answered notes that so often.
+/// A source whose polls are answered writes its note at this interval.
 const NOTE_INTERVAL_MS: i64 = 10_000;
 
-/// By how much its next note may be late: a request takes its time.
+/// How late its next note may be, because a request takes time.
 const LATE_MAX_MS: i64 = 10_000;
 
-/// That of `source`.
+/// The health of `source`.
 pub fn health(source: &SourceReport, report: &Report, now_ms: i64) -> SourceHealth {
     let (state, blocked_by, trouble) = state(source, report, now_ms);
     SourceHealth {
@@ -23,13 +23,13 @@ pub fn health(source: &SourceReport, report: &Report, now_ms: i64) -> SourceHeal
     }
 }
 
-/// What it does, the sink that it waits for, and what is in the way.
+/// The state, the sink that the source waits for, and the error.
 fn state(source: &SourceReport, report: &Report, now_ms: i64) -> (SourceState, Option<String>, String) {
     let (note, trouble) = (&source.note, trouble(source));
     if report.holder.is_none() {
         return (SourceState::Stopped, None, trouble);
     }
-    // What was noted before the daemon's start is another run's.
+    // A note from before the daemon's start belongs to another run.
     if note.noted_ms.is_some_and(|noted_ms| Some(noted_ms) < report.holder_since_ms) {
         return (SourceState::Starting, None, String::new());
     }
@@ -41,7 +41,7 @@ fn state(source: &SourceReport, report: &Report, now_ms: i64) -> (SourceState, O
             Some(polled_ms) if Some(polled_ms) >= report.holder_since_ms => {
                 let next_ms = polled_ms.saturating_add(NOTE_INTERVAL_MS).max(*due_ms);
                 if now_ms <= next_ms.saturating_add(LATE_MAX_MS) {
-                    // One cause for all sources, which is told in full once.
+                    // All sources have the same error, which is reported in full only once.
                     return match &report.trouble {
                         Some(_) => (SourceState::Retrying, None, "the state file takes nothing".to_owned()),
                         None => (SourceState::Polling, None, trouble),
@@ -55,7 +55,7 @@ fn state(source: &SourceReport, report: &Report, now_ms: i64) -> (SourceState, O
     }
 }
 
-/// What its note says is in the way.
+/// The error in its note.
 fn trouble(source: &SourceReport) -> String {
     match &source.note.activity {
         Activity::Polling { .. } => String::new(),
@@ -72,7 +72,7 @@ fn grade(state: SourceState, blocked_by: Option<&str>, report: &Report) -> Grade
             Grade::Degraded
         }
         SourceState::Refused | SourceState::Stopped => Grade::ActionRequired,
-        // As bad as the sink that it waits for: one that is no longer configured never takes anything.
+        // As severe as the state of the blocking sink. A sink that is no longer configured never accepts events.
         SourceState::Blocked => {
             let needs_person = |sink: &str| {
                 let mut lanes = report.lanes.iter().filter(|lane| lane.sink == sink);
@@ -97,7 +97,7 @@ fn label(state: SourceState, blocked_by: Option<&str>) -> String {
     }
 }
 
-/// It is not configured any more, so nothing of it is in trouble.
+/// Marks a source that is no longer configured. Its errors do not matter any more.
 pub fn mark_removed(source: &mut SourceHealth) {
     source.state = SourceState::Removed;
     source.grade = Grade::Degraded;
@@ -105,7 +105,7 @@ pub fn mark_removed(source: &mut SourceHealth) {
     (source.blocked_by, source.trouble) = (None, String::new());
 }
 
-/// What is wrong with it, while a daemon runs.
+/// The problem of the source while a daemon runs.
 pub fn problem(source: &SourceHealth) -> Option<Problem> {
     let SourceHealth { report, state, grade, label, trouble, .. } = source;
     if matches!(

@@ -1,4 +1,4 @@
-//! What is shown of sources and lanes in every case there is.
+//! The states of sources and lanes in all cases.
 
 use super::*;
 use crate::store::{Activity, SourceNote};
@@ -78,7 +78,7 @@ fn health(source: SourceReport, lanes: Vec<LaneReport>) -> Health {
     Health::of(report(source, lanes), NOW_MS)
 }
 
-/// The label of the source and those of its lanes `archive`, with nothing pending, and `crm`, noted as `crm` says.
+/// The labels of the source, of its lane `archive` without pending events, and of its lane `crm` in the state `crm`.
 fn labels(source: SourceReport, crm: &str) -> [String; 3] {
     let health = health(source, vec![lane("archive", "flowing", 0), lane("crm", crm, 7)]);
     let [archive, crm] = &health.lanes[..] else { unreachable!() };
@@ -119,7 +119,7 @@ fn a_source_is_overdue_when_its_next_poll_should_have_been_answered() {
     let label = |polled_ago_ms, pause_ms| labels(polling(polled_ago_ms, pause_ms), "flowing");
     assert_eq!(label(20_000, 20)[0], "polling");
     assert_eq!(label(20_001, 20), ["overdue", "idle: source overdue", "delivering: source overdue"]);
-    // One that is polled rarely may be silent for longer.
+    // A source with a long poll interval may be silent for longer.
     assert_eq!(label(35_000, 30_000)[0], "polling");
     assert_eq!(label(40_001, 30_000)[0], "overdue");
     let health = health(polling(35_000, 5000), Vec::new());
@@ -138,9 +138,9 @@ fn what_another_run_has_noted_is_not_shown_as_what_this_one_does() {
         (SourceState::Starting, LaneState::Starting)
     );
     assert_eq!(starting.problems(), []);
-    // A source that cannot be opened has lanes that nobody has looked at.
+    // Nothing has updated the lanes of a source that cannot be opened.
     assert_eq!(health(refused(), vec![left.clone()]).lanes[0].state, LaneState::Delivering);
-    // Nothing but a person's word ends a pause.
+    // Only an operator ends a pause.
     left.noted_state = "paused".into();
     assert_eq!(health(refused(), vec![left]).lanes[0].state, LaneState::Paused);
 }

@@ -1,8 +1,8 @@
-//! Signals become values that whoever waits can look at; nothing is cut in the middle (I7).
+//! Turns signals into values that waiting code can check. No operation is interrupted (I7).
 //!
-//! SIGTERM and SIGINT ask for a drain, a second one leaves at once with 128+n. SIGHUP is a nudge:
-//! files are reopened and every retry delay ends early, so a repaired cause is noticed at once; and the
-//! configuration is read again. SIGHUP because the terminal was closed asks for a drain, too.
+//! SIGTERM and SIGINT request a drain; a second one exits immediately with 128+n. SIGHUP reopens files, ends every
+//! retry delay early, so that a fixed problem is noticed immediately, and reloads the configuration. A SIGHUP because
+//! the terminal was closed requests a drain, too.
 
 mod terminal;
 
@@ -21,31 +21,31 @@ use tokio_util::sync::CancellationToken;
 
 use self::terminal::Terminal;
 
-/// Signals that come so close together are one: timeout(1) and shells signal a process and then its group.
+/// Signals within this time count as one: timeout(1) and shells signal a process and then its group.
 const ONE_STOP: Duration = Duration::from_millis(500);
 
-/// What ended a [`Signals::pause`].
+/// The reason why a [`Signals::pause`] ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wake {
-    /// The time was up.
+    /// The time is over.
     Elapsed,
-    /// SIGHUP: look again now.
+    /// SIGHUP: check again now.
     Nudged,
-    /// A stop was asked for: come to an end.
+    /// A stop was requested.
     Stopping,
 }
 
-/// The stop token and the nudge count, handed to whoever waits.
+/// The stop token and the SIGHUP count, passed to all code that waits.
 #[derive(Clone, Debug)]
 pub struct Signals {
     /// Cancelled by the first SIGTERM or SIGINT.
     pub stop: CancellationToken,
-    /// Cancelled behind `stop` when the end is not to wait for more than what is under way.
+    /// Cancelled after `stop` if the process must wait only for work that has already begun.
     pub hurry: CancellationToken,
     nudges: Arc<Nudges>,
 }
 
-/// How often SIGHUP has come, and who waits for it: woken in the order in which they began to wait.
+/// The number of SIGHUPs, and the tasks that wait for one. They wake in the order in which they began to wait.
 #[derive(Default, Debug)]
 struct Nudges {
     count: AtomicU64,
@@ -53,18 +53,18 @@ struct Nudges {
 }
 
 impl Signals {
-    /// Signals that come from nobody but whoever holds them.
+    /// Signals that only their owner can trigger.
     pub fn silent() -> Self {
         let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
         Self { stop, hurry, nudges: Arc::default() }
     }
 
-    /// Listens to the process's signals on a thread of its own.
+    /// Handles the signals of the process in a thread.
     ///
     /// # Errors
     /// When the operating system refuses a handler or the thread.
     pub fn install() -> io::Result<Self> {
-        // Before SIGHUP is listened to: whether it was ignored decides.
+        // Must run before SIGHUP gets a handler, because it checks whether SIGHUP was ignored.
         let terminal = Terminal::of_this_process().map(Arc::new);
         let arrived = iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let signals = Self::silent();
@@ -96,22 +96,22 @@ impl Signals {
         }
     }
 
-    /// As SIGHUP does.
+    /// Does the same as SIGHUP.
     pub fn nudge(&self) {
         self.nudges.count.fetch_add(1, Ordering::SeqCst);
         self.nudges.told.notify_waiters();
     }
 
-    /// The same signals for a part of the process that can be stopped alone.
+    /// The same signals for a part of the process that can be stopped separately.
     #[must_use]
     pub fn child(&self) -> Self {
         Self { stop: self.stop.child_token(), hurry: self.hurry.child_token(), ..self.clone() }
     }
 
-    /// Waits until there are more nudges than the `seen`.
+    /// Waits until there are more than `seen` SIGHUPs.
     pub async fn nudged(&self, seen: u64) {
         loop {
-            // Before the look: what comes after it wakes us.
+            // Register before the check: a later SIGHUP then wakes this task.
             let told = self.nudges.told.notified();
             tokio::pin!(told);
             told.as_mut().enable();
@@ -122,13 +122,13 @@ impl Signals {
         }
     }
 
-    /// How many nudges have come so far; a file opened at a lower count wants to be reopened.
+    /// How many SIGHUPs have arrived. A file that was opened at a lower count must be reopened.
     pub fn nudge_count(&self) -> u64 {
         self.nudges.count.load(Ordering::SeqCst)
     }
 
-    /// Waits politely: until `duration` has passed, a stop is asked for, or there are more nudges than
-    /// the `seen` that the caller knew of when it began what it is now waiting about.
+    /// Waits until `duration` is over, a stop is requested, or there are more than `seen` SIGHUPs. `seen` is the count
+    /// from before the work that the caller now waits to repeat.
     pub async fn pause(&self, duration: Duration, seen: u64) -> Wake {
         tokio::select! {
             biased;
@@ -139,13 +139,13 @@ impl Signals {
     }
 }
 
-/// Ends this process as `kill -9` does.
+/// Ends this process like `kill -9`.
 #[cfg(debug_assertions)]
 pub fn kill_self() {
     low_level::raise(SIGKILL).ok();
 }
 
-/// Sleeps, but for a pause of nothing, which tokio's timer would turn into a whole millisecond.
+/// Sleeps, but returns immediately for a zero duration, which tokio's timer would round up to a millisecond.
 async fn elapse(duration: Duration) {
     if !duration.is_zero() {
         tokio::time::sleep(duration).await;

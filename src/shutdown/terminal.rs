@@ -1,9 +1,9 @@
-//! The terminal that this process was started on, and whether a SIGHUP came because it was closed.
+//! The controlling terminal of this process, and whether a SIGHUP came because the terminal was closed.
 //!
-//! SIGHUP means two things: to a daemon, that it is to reload; to a program on a terminal, that the terminal is gone.
-//! A process that takes the second for the first stays behind without anybody who knows of it, and goes on to take a
-//! user's events away. The kernel does not say which it was: a shell passes SIGHUP on with kill(2). So what counts is
-//! whether the terminal is lost at the same time.
+//! SIGHUP has two meanings: for a daemon, a request to reload; for a program on a terminal, the loss of the terminal. A
+//! process that mistakes the second for the first stays behind unnoticed and continues to take events from the user's
+//! queue. The kernel does not report the reason, because a shell also passes SIGHUP on with kill(2). So the rule is:
+//! the terminal must be lost at about the same time.
 
 use std::fs;
 use std::sync::{Mutex, PoisonError};
@@ -14,15 +14,14 @@ use signal_hook::consts::SIGHUP;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// A SIGHUP and the loss of the terminal that come so close together are one event: a shell signals its jobs before
-/// it ends, the kernel does so afterwards. Anybody who lets a job outlive its terminal (`disown`) may send it SIGHUP
-/// later, for a reload.
+/// A SIGHUP and the loss of the terminal within this time are one event: a shell signals its jobs before it exits, and
+/// the kernel afterwards. A job that was meant to outlive its terminal (`disown`) can receive a later SIGHUP to reload.
 const ONE_HANGUP: Duration = Duration::from_secs(3);
 
-/// How often the terminal is looked at.
+/// How often the terminal is checked.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// See the top of this file.
+/// Whether the terminal of this process is lost, and whether SIGHUP came.
 pub struct Terminal(Mutex<Seen>);
 
 #[derive(Default)]
@@ -32,20 +31,20 @@ struct Seen {
 }
 
 impl Terminal {
-    /// The terminal that controls this process. There is none under a service manager, and none that matters where
-    /// SIGHUP was ignored at the start: nohup(1) says so.
+    /// The controlling terminal of this process. `None` under a service manager, and also if SIGHUP was ignored at the
+    /// start, which is how nohup(1) starts a program.
     pub fn of_this_process() -> Option<Self> {
         let is_controlled = is_controlled(&fs::read_to_string("/proc/self/stat").ok()?)?;
         let is_ignored = ignores_hangup(&fs::read_to_string("/proc/self/status").ok()?)?;
         (is_controlled && !is_ignored).then(|| Self(Mutex::default()))
     }
 
-    /// SIGHUP has come: whether the terminal is known to be lost with it.
+    /// Records a SIGHUP; returns whether the terminal is known to be lost with it.
     pub fn hang_up(&self) -> bool {
         self.look(|seen| seen.hangup_at = Some(Instant::now())).is_closed()
     }
 
-    /// Cancels `stop` when the terminal is lost after a SIGHUP came; returns as soon as it is lost.
+    /// Cancels `stop` if the terminal is lost after a SIGHUP. Returns when the terminal is lost.
     pub fn watch(&self, stop: &CancellationToken) {
         loop {
             let seen = self.look(|_| ());
@@ -73,21 +72,21 @@ impl Terminal {
 }
 
 impl Seen {
-    /// Whether the terminal was closed, and this process was not meant to outlive it.
+    /// Whether the terminal was closed, and the process was not meant to outlive it.
     fn is_closed(&self) -> bool {
         let (Some(lost), Some(hangup)) = (self.lost_at, self.hangup_at) else { return false };
         lost.max(hangup) - lost.min(hangup) < ONE_HANGUP
     }
 }
 
-/// Whether `/proc/PID/stat` has a controlling terminal in it (`tty_nr` of `proc_pid_stat(5)`).
+/// Whether `/proc/PID/stat` shows a controlling terminal (`tty_nr` in `proc_pid_stat(5)`).
 fn is_controlled(stat: &str) -> Option<bool> {
-    // The name may hold anything, and ends at the last parenthesis.
+    // The process name may contain any characters, and ends at the last parenthesis.
     let terminal = stat.rsplit_once(')')?.1.split_whitespace().nth(4)?;
     Some(terminal != "0")
 }
 
-/// Whether `/proc/PID/status` says that SIGHUP is ignored.
+/// Whether `/proc/PID/status` shows that SIGHUP is ignored.
 fn ignores_hangup(status: &str) -> Option<bool> {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     let ignored = u64::from_str_radix(ignored.trim(), 16).ok()?;

@@ -1,4 +1,4 @@
-//! Standard output and standard error as they can be: full, non-blocking, or without a reader.
+//! Standard output and standard error, which can be full, non-blocking, or without a reader.
 
 mod queue;
 pub mod stderr;
@@ -9,9 +9,9 @@ use std::os::fd::AsFd;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, write};
 
-/// Writes all of `bytes`, for as long as the reader takes. A file that somebody has made non-blocking (programs that
-/// share a terminal or a pipe also share this setting) is waited for with poll(2), so that nothing is lost and waiting
-/// costs no processor time. Goes past the buffers of the standard library, which keep a part of a line back.
+/// Writes all of `bytes`, at the reader's speed. Another process can make the file non-blocking, because programs that
+/// share a terminal or a pipe also share this setting; then poll(2) waits for room, so that nothing is lost and no
+/// processor time is wasted. Bypasses the buffers of the standard library, which hold back a part of a line.
 ///
 /// # Errors
 /// When the operating system refuses a write; some of `bytes` may have been written by then.
@@ -29,7 +29,7 @@ pub fn write_all(file: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 fn wait_until_writable(file: &impl AsFd) -> io::Result<()> {
-    // A reader that is gone ends the wait, too: the next write says so.
+    // If the reader is gone, poll(2) returns too, and the next write fails.
     match poll(&mut [PollFd::new(file, PollFlags::OUT)], None) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),

@@ -1,7 +1,7 @@
-//! Lines on their way to a reader who may be slow, stuck or gone. Whoever pushes one never waits.
+//! A queue of lines for a reader that may be slow, blocked or gone. Pushing a line never blocks.
 //!
-//! Not `tracing-appender`: when its writer hangs, dropping its guard takes more than a second and prints a complaint to
-//! standard output, which belongs to the events; and it bounds lines, not bytes.
+//! This is not `tracing-appender`: if its writer hangs, dropping its guard takes more than a second and prints an error
+//! to standard output, which is reserved for events. It also limits lines instead of bytes.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -13,22 +13,22 @@ use tracing::warn;
 
 use super::write_all;
 
-/// How many bytes wait for the reader, before lines are dropped: some ten thousand lines.
+/// How many bytes may wait for the reader before lines are dropped: about ten thousand lines.
 const BYTES_MAX: usize = 4 << 20;
 
-/// What a line costs besides its bytes.
+/// The memory of a line in addition to its bytes.
 const LINE_BYTES: usize = 64;
 
-/// How much is written at once: what a pipe takes as one piece, so that lines of others do not come in between.
+/// The size of one write. A pipe takes it as one piece, so that lines of other writers do not come in between.
 const CHUNK_BYTES: usize = 4096;
 
-/// How long an end may wait for the reader.
+/// How long the exit may wait for the reader.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
-/// A reader that has taken nothing for so long is not waited for.
+/// A reader that has read nothing for this time is not waited for.
 const STUCK_AFTER: Duration = Duration::from_millis(500);
 
-/// See the top of this file.
+/// A queue of lines with a limited size.
 pub struct Queue {
     state: Mutex<State>,
     changed: Condvar,
@@ -37,9 +37,9 @@ pub struct Queue {
 struct State {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// Since when the writer has been at what it took last.
+    /// The time at which the writer began its current chunk.
     busy_since: Option<Instant>,
-    /// Lines that were dropped, and are not reported yet.
+    /// Dropped lines that are not reported yet.
     unreported: u64,
     dropped: u64,
 }
@@ -59,7 +59,7 @@ impl State {
         self.dropped += count;
     }
 
-    /// The next lines in one piece, and how many they are.
+    /// The next lines as one chunk, and their number.
     fn take_chunk(&mut self) -> (Vec<u8>, u64) {
         let (mut chunk, mut count) = (Vec::new(), 0);
         while let Some(line) = self.lines.front()
@@ -75,14 +75,14 @@ impl State {
 }
 
 impl Queue {
-    /// An empty one.
+    /// An empty queue.
     pub const fn new() -> Self {
         let state = State { lines: VecDeque::new(), bytes: 0, busy_since: None, unreported: 0, dropped: 0 };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Adds `line`. One for which there is no room is dropped and counted; from then on all are, until the reader has
-    /// taken half of what waits, so that there is one gap and not many.
+    /// Adds `line`. If there is no room, it is dropped and counted. Then all lines are dropped until the reader has
+    /// read half of the queue, so that there is one gap instead of many.
     pub fn push(&self, line: Vec<u8>) {
         let mut state = self.state();
         let bytes_max = if state.unreported > 0 { BYTES_MAX / 2 } else { BYTES_MAX };
@@ -94,7 +94,7 @@ impl Queue {
         }
     }
 
-    /// Adds `line`, whether there is room or not, and waits until it is written.
+    /// Adds `line` even if there is no room, and waits until it is written.
     pub fn write(&self, line: Vec<u8>) {
         let mut state = self.state();
         state.add(line);
@@ -104,7 +104,7 @@ impl Queue {
         }
     }
 
-    /// Waits until everything is written, but only for a moment, and not for a reader that is stuck.
+    /// Waits until everything is written, for a limited time, and not for a blocked reader.
     pub fn finish(&self) {
         let deadline = Instant::now() + FLUSH_MAX;
         let mut state = self.state();
@@ -124,13 +124,13 @@ impl Queue {
         self.state().dropped
     }
 
-    /// Writes what is pushed to `file`, for ever.
+    /// Writes the queued lines to `file`. Never returns.
     pub fn drain(&self, file: impl AsFd) -> ! {
         loop {
             let (chunk, count) = self.next_chunk();
             match write_all(&file, &chunk) {
                 Ok(()) => self.report_dropped(),
-                // Nobody reads it, or there is no room on its disk: there is no place to say so.
+                // There is no reader, or its disk is full. There is no place to report the error.
                 Err(_) => self.state().drop_lines(count),
             }
         }
@@ -147,7 +147,7 @@ impl Queue {
         state.take_chunk()
     }
 
-    /// Says how many lines are missing, as soon as there is a reader and room again.
+    /// Reports the number of dropped lines when there is a reader and room again.
     fn report_dropped(&self) {
         let lines = {
             let mut state = self.state();
@@ -201,7 +201,7 @@ mod tests {
         assert!(dropped > 0 && queue.state().bytes <= BYTES_MAX);
         queue.finish();
         assert!(!queue.state().is_written(), "the end comes all the same");
-        // What was kept is whole and without a gap.
+        // The kept lines are complete and without a gap.
         let kept = count - usize::try_from(dropped).unwrap();
         for (number, read) in BufReader::new(reader).split(b'\n').take(kept).enumerate() {
             assert_eq!([read.unwrap(), b"\n".to_vec()].concat(), line(number));

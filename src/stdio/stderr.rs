@@ -1,4 +1,5 @@
-//! Standard error: one thread writes it, so that no reader of it can stop anybody else (G9), and no line is torn.
+//! Standard error. A single thread writes it, so that a slow reader cannot block other threads (G9) and no line is
+//! split.
 
 use std::io;
 use std::sync::LazyLock;
@@ -9,13 +10,13 @@ use super::write_all;
 
 static QUEUE: Queue = Queue::new();
 
-/// Whether there is a thread that writes.
+/// Whether the writer thread is running.
 static HAS_WRITER: LazyLock<bool> = LazyLock::new(|| {
     let writer = thread::Builder::new().name("stderr".into());
     writer.spawn::<_, ()>(|| QUEUE.drain(io::stderr())).is_ok()
 });
 
-/// Writes `line` as soon as the reader takes it; drops it when too many lines wait for the reader. Never waits.
+/// Writes `line` when the reader has room, and drops it if too many lines wait. Never blocks.
 pub fn log(line: Vec<u8>) {
     if *HAS_WRITER {
         QUEUE.push(line);
@@ -24,7 +25,7 @@ pub fn log(line: Vec<u8>) {
     }
 }
 
-/// Writes `text` for a person who waits for it, behind what was logged, and waits for the reader.
+/// Writes `text` for a waiting user after the queued log lines, and waits for the reader.
 pub fn write(text: &str) {
     if *HAS_WRITER {
         QUEUE.write(text.into());
@@ -33,18 +34,17 @@ pub fn write(text: &str) {
     }
 }
 
-/// Lets the reader take the last lines before this process ends: for a second at most, and not when the reader is
-/// stuck.
+/// Gives the reader up to a second to take the last lines before the process ends. Does not wait for a blocked reader.
 pub fn finish() {
     QUEUE.finish();
 }
 
-/// How many lines were dropped, because the reader did not take them or was gone.
+/// How many lines were dropped because the reader was too slow or gone.
 pub fn dropped_lines() -> u64 {
     QUEUE.dropped()
 }
 
 fn write_here(bytes: &[u8]) {
-    // When nobody reads it, there is no other place to say so.
+    // If there is no reader, there is no other place to report the error.
     write_all(io::stderr(), bytes).ok();
 }

@@ -1,4 +1,5 @@
-//! Where log lines go. To journald each one says how grave it is, so that `journalctl -p warning` finds it.
+//! The destination of log lines. For journald, each line starts with its priority, so that `journalctl -p warning`
+//! finds it.
 
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt as _;
@@ -16,18 +17,18 @@ pub struct Stderr {
 
 /// One line.
 pub struct Line {
-    /// What journald takes off it again (sd-daemon(3)).
+    /// The priority, which journald removes again (sd-daemon(3)).
     prefix: &'static str,
 }
 
 impl Stderr {
-    /// As this process was given it.
+    /// Standard error in the state in which the process inherited it.
     #[expect(clippy::disallowed_methods, reason = "said by the service manager, not by an operator")]
     pub fn new() -> Self {
         let journal = std::env::var("JOURNAL_STREAM").ok();
         let ours = std::fs::metadata("/proc/self/fd/2").ok();
         let ours = ours.map(|metadata| format!("{}:{}", metadata.dev(), metadata.ino()));
-        // It may have been inherited by somebody whose standard error is another one.
+        // The variable may be inherited by a process whose standard error is another file.
         Self { is_journal: journal.is_some() && journal == ours }
     }
 }
@@ -52,7 +53,7 @@ impl<'w> MakeWriter<'w> for Stderr {
 }
 
 impl Write for Line {
-    /// The formatter hands over a whole line, in which ASCII's control characters are escaped already.
+    /// The formatter passes a whole line, in which ASCII control characters are already escaped.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         stderr::log([self.prefix.as_bytes(), visible_json(&text).as_bytes()].concat());

@@ -1,7 +1,7 @@
-//! Tracing to stderr, as text or JSON; stdout belongs to the stdout sink.
+//! Tracing to stderr, as text or JSON. Stdout belongs to the stdout sink.
 //!
-//! Only this crate's own lines obey `log.level`: what libraries say at finer levels may hold URLs,
-//! and a webhook URL is a secret (G7).
+//! `log.level` applies only to this crate's own lines. At finer levels, libraries may log URLs, and a webhook URL is a
+//! secret (G7).
 
 mod line;
 
@@ -23,7 +23,7 @@ use crate::service::Troubles;
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// What can be changed of the log of this process: there is only one.
+/// The log settings of this process that can be changed later.
 static CONTROLS: OnceLock<Controls> = OnceLock::new();
 
 struct Controls {
@@ -31,21 +31,21 @@ struct Controls {
     filter: reload::Handle<Targets, Registry>,
 }
 
-/// Sends log lines to stderr from now on, and the latest troubles to `troubles` as well. Only the first call of a
-/// process has an effect.
+/// From now on writes log lines to stderr, and the latest warnings and errors also to `troubles`. Only the first call
+/// in a process has an effect.
 pub fn init(config: LogConfig, troubles: &Troubles) {
     let (lines, lines_handle) = reload::Layer::new(lines(config.format));
     let (filter, filter_handle) = reload::Layer::new(filter(config.level));
     let troubles = troubles.clone().with_filter(LevelFilter::WARN);
     let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter)).with(troubles);
-    // A second subscriber is refused, which is what "only the first call" means.
+    // A second subscriber is refused, so only the first call has an effect.
     if subscriber.try_init().is_ok() {
         CONTROLS.set(Controls { lines: lines_handle, filter: filter_handle }).ok();
         panic::set_hook(Box::new(log_panic));
     }
 }
 
-/// The standard library's own hook would write to standard error itself, and wait for its reader.
+/// The standard library's own hook would write to standard error directly and wait for its reader.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let payload = panic.payload();
     let text = payload.downcast_ref::<&str>().copied();
@@ -61,17 +61,17 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     );
 }
 
-/// Writes them as `config` says from now on, if they are written at all.
+/// From now on writes the log lines as `config` says, if logging is on.
 pub fn change(config: LogConfig) {
     if let Some(Controls { lines: current, filter: threshold }) = CONTROLS.get() {
-        // They fail only when there is no subscriber any more.
+        // This only fails if there is no subscriber any more.
         current.reload(lines(config.format)).ok();
         threshold.reload(filter(config.level)).ok();
     }
 }
 
 fn lines(format: LogFormat) -> Lines {
-    // A log that cannot be written is no reason to die: its own complaint would go to the same place.
+    // A failed log write must not end the process, and its error would go to the same place.
     let layer = fmt::layer().with_writer(Stderr::new()).with_target(false).log_internal_errors(false);
     match format {
         LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),

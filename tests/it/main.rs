@@ -1,4 +1,4 @@
-//! The promises, tested from outside: real HTTP, real files, real processes, real signals.
+//! Tests of the guarantees from outside: real HTTP, real files, real processes, real signals.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::similar_names, reason = "what is compared has like names")]
 #![allow(missing_docs, reason = "a test's name is its documentation")]

@@ -1,6 +1,6 @@
-//! What the command line asks for. What is meant for the other test targets is passed over.
+//! The arguments of the simulation. Arguments for other test targets are ignored.
 
-/// How many seeds the test command goes through.
+/// How many seeds a test run tries.
 const SEEDS: u64 = 10_000;
 
 /// The arguments.
@@ -13,7 +13,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Reads `arguments`; `cargo test` hands the same ones to every target.
+    /// Parses `arguments`; `cargo test` passes the same ones to every target.
     pub fn read(mut arguments: impl Iterator<Item = String>) -> Self {
         let mut read = Self { seed: None, from: 1, count: SEEDS, is_traced: false, is_list: false };
         let (mut filters, mut takes_all) = (Vec::new(), true);

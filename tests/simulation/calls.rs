@@ -1,29 +1,29 @@
-//! How often the portal is called: a good guest does not hammer (G6).
+//! Counts the calls of the portal, which must not be too many (G6).
 
 use std::collections::VecDeque;
 
-/// The calls of the last minute, and what they were good for.
+/// The calls of the last minute, and how many are justified.
 #[derive(Default)]
 pub struct Calls {
     made: VecDeque<u64>,
     reasons: VecDeque<(u64, u64)>,
-    /// Of the running life.
+    /// The calls of the current run.
     pub in_life: u64,
 }
 
 const MINUTE_MS: u64 = 60_000;
 
-/// A start asks for the owner, the subscription and the queue's beginning; a failure is followed by a few
-/// quick tries, and by ever slower ones.
+/// Calls without a reason of their own: a start reads the owner, the subscription and the beginning of the queue, and a
+/// failure is followed by a few quick retries and then by slower and slower ones.
 const CALLS_ANYWAY: u64 = 60;
 
 impl Calls {
-    /// There is reason for `count` calls more: a start, an event.
+    /// Justifies `count` further calls, after a start or an event.
     pub fn justify(&mut self, now_ms: u64, count: u64) {
         self.reasons.push_back((now_ms, count));
     }
 
-    /// A call, where a queue at rest may be asked every `idle_ms`.
+    /// Records a call, where an idle queue may be polled every `idle_ms`.
     pub fn note(&mut self, now_ms: u64, idle_ms: u64) {
         self.in_life += 1;
         self.made.push_back(now_ms);

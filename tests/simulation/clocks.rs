@@ -1,4 +1,5 @@
-//! This machine's wall clock, which may jump by hours at any moment, and a portal's clock, which goes its own way.
+//! This machine's wall clock, which may jump by hours at any moment, and a portal's clock, which has a drift of its
+//! own.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::world::{World, now_ms};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// After so long at the latest a disk that failed is tried again, and a commit made.
+/// The longest time until a failed disk operation is retried and a commit is made.
 const DISK_DELAY_MAX: Duration = Duration::from_secs(70);
 
 thread_local! {
@@ -20,16 +21,16 @@ thread_local! {
 
 /// This machine's clock.
 struct Wall {
-    /// As in the plan.
+    /// The same as in the plan.
     jumps: Vec<(u64, i64)>,
-    /// How many of them have happened before somebody looked at the clock.
+    /// How many jumps had happened when the clock was last read.
     seen: usize,
 }
 
-/// When the clock jumps, and by how much it is ahead of its beginning from then on.
+/// Draws the times at which the clock jumps, and how far it is ahead of its original time from then on.
 pub fn draw_jumps(seed: u64, quiet_ms: u64, portal: ClockPlan) -> Vec<(u64, i64)> {
     let mut dice = Rng::with_seed(seed ^ 0xC10C_C095);
-    // Of a portal that does not tell its time nobody can know: this machine's clock stands for it.
+    // If a portal does not report its time, this machine's clock is used in its place.
     if portal == ClockPlan::Silent || !one_in(&mut dice, 4) {
         return Vec::new();
     }
@@ -39,23 +40,23 @@ pub fn draw_jumps(seed: u64, quiet_ms: u64, portal: ClockPlan) -> Vec<(u64, i64)
     jumps
 }
 
-/// By how much a portal's clock goes fast, in thousandths.
+/// Draws how fast a portal's clock is, in thousandths.
 pub fn draw_drift(seed: u64, has_odd_dates: bool) -> i64 {
     let mut dice = Rng::with_seed(seed ^ 0xD21F);
     if has_odd_dates || !one_in(&mut dice, 4) { 0 } else { [-20, -1, 1, 20][dice.usize(..4)] }
 }
 
-/// From now on this thread's clock jumps as `jumps` says.
+/// From now on this thread's clock follows `jumps`.
 pub fn begin(jumps: &[(u64, i64)]) {
     WALL.set(Wall { jumps: jumps.to_vec(), seen: 0 });
 }
 
-/// How many jumps somebody of ours has come upon.
+/// How many jumps the engine has noticed.
 pub fn seen() -> u64 {
     WALL.with_borrow(|wall| wall.seen as u64)
 }
 
-/// What this machine's clock shows, in Unix milliseconds.
+/// The time of this machine's clock, in Unix milliseconds.
 pub fn wall_ms() -> i64 {
     let now = now_ms();
     WALL.with_borrow_mut(|wall| {
@@ -67,12 +68,12 @@ pub fn wall_ms() -> i64 {
 }
 
 impl PortalPlan {
-    /// By how much it can have gone wrong by now since it was last told.
+    /// The largest possible error by now of a time that it reported earlier.
     pub fn drift_ms(&self) -> i64 {
         i64::try_from(now_ms()).unwrap() * self.drift.abs() / 1000
     }
 
-    /// What its clock shows `ms` after the world's beginning, if it goes, in Unix milliseconds.
+    /// The time of its clock `ms` after the beginning, in Unix milliseconds, if its clock runs.
     pub fn clock_ms(&self, ms: u64) -> i64 {
         let ms = i64::try_from(ms).unwrap();
         EPOCH_MS + self.ahead_ms + ms + ms * self.drift / 1000
@@ -80,9 +81,9 @@ impl PortalPlan {
 }
 
 impl World {
-    /// What every sink has is deleted from the journal once it was kept for long enough, whatever the clock has done.
+    /// Events that every sink has are deleted from the journal after `keep`, whatever the clock does.
     pub fn judge_trim(&self, view: &View, keep: Duration) {
-        // What the disk refused at first was received later than it was shown.
+        // If the disk failed at first, an event was stored later than it was shown.
         let longest = if keep.is_zero() { keep } else { keep + DISK_DELAY_MAX };
         let keys = view.journal.keys().filter_map(|seq| self.ledgers.entries.get(seq)).map(|entry| entry.key);
         let age = |key: u64| {

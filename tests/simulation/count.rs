@@ -1,11 +1,11 @@
-//! What happened in all worlds together: a simulation in which nothing happens proves nothing.
+//! Counts the incidents in all worlds: a simulation without incidents proves nothing.
 
 use std::fmt;
 use std::ops::AddAssign;
 
 macro_rules! count {
     ($($name:ident: $least:literal, $words:literal;)*) => {
-        /// How often each thing happened.
+        /// How often each kind of incident happened.
         #[derive(Clone, Copy, Default, Debug)]
         pub struct Count {
             $(pub $name: u64,)*
@@ -26,7 +26,7 @@ macro_rules! count {
         }
 
         impl Count {
-            /// What happened too rarely in `seeds` worlds to have been put to the test.
+            /// The kinds of incidents that happened too rarely in `seeds` worlds to count as tested.
             pub fn too_rare(&self, seeds: u64) -> Vec<String> {
                 let parts = [$((self.$name, $least, $words),)*];
                 let rare = parts.iter().filter(|(count, least, _)| *count < least * seeds / 10_000);

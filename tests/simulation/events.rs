@@ -1,58 +1,58 @@
-//! The events that a portal gives out, and its restores: after each of them it counts from a lower id again.
+//! The events that a portal issues, and its restores: after each restore the portal counts from a lower id again.
 //!
-//! The simulation tells events apart by a key, which is made of the era of the portal's counter and the event's id
-//! there. So keys ascend as events are given out, also where the portal uses an id twice.
+//! The simulation identifies an event by a key, which combines the era of the portal's counter and the event's id in
+//! that era. So keys ascend in the order of events, even if the portal uses an id twice.
 
 use fastrand::Rng;
 
 use crate::plan::{KINDS, one_in};
 
-/// What lies between the keys of two events with one id, from one era to the next.
+/// The distance between the keys of two events with the same id in consecutive eras.
 const ERA: u64 = 1_000_000;
 
-/// How many events there are at most.
+/// The largest number of events.
 const EVENTS_MAX: usize = 80;
 
-/// How long a restore takes at least: longer than any pause between two polls, and long enough for the dates of
-/// before and after it to tell.
+/// The shortest restore: longer than any pause between two polls, and long enough for the dates before and after it to
+/// be distinguishable.
 const DOWN_MIN_MS: u64 = 13_000;
 
-/// A world that is quiet earlier has no time for a restore.
+/// A world that becomes quiet earlier has no time for a restore.
 const QUIET_MIN_MS: u64 = 40_000;
 
 /// One event of the queue.
 #[derive(Clone, Debug)]
 pub struct EventPlan {
-    /// See the top of this file.
+    /// The key of the event, which combines era and id.
     pub key: u64,
-    /// When its id was given out.
+    /// The time at which its id was issued.
     pub born_ms: u64,
-    /// When its row can be seen.
+    /// The time at which its row becomes visible.
     pub visible_ms: u64,
     pub kind: &'static str,
-    /// By which its sender dates it wrongly, if it does.
+    /// The error in its date, if there is one.
     pub date_error_ms: i64,
 }
 
 /// A restore from a backup.
 #[derive(Clone, Copy, Debug)]
 pub struct RestorePlan {
-    /// When the backup was made.
+    /// The time of the backup.
     pub taken_ms: u64,
-    /// From when on the portal answers nobody.
+    /// The time from which the portal is down.
     pub down_ms: u64,
-    /// When it answers again.
+    /// The time at which it is up again.
     pub up_ms: u64,
-    /// The last id that it had given out by the backup: what has a higher one is gone.
+    /// The last id issued before the backup. Events with a higher id are lost.
     pub counter: u64,
 }
 
-/// The id that the event of `key` has at the portal.
+/// The id of the event with this `key` at the portal.
 pub fn id_of(key: u64) -> u64 {
     key % ERA
 }
 
-/// How many restores there had been when the event of `key` was given out.
+/// The number of restores before the event with this `key`.
 pub fn era_of(key: u64) -> u64 {
     key / ERA
 }
@@ -62,13 +62,13 @@ pub fn key_of(era: u64, id: u64) -> u64 {
     era * ERA + id
 }
 
-/// When the portal is restored, if ever. The counters follow with the events.
+/// Draws the times of restores, if there are any. The counters are set later, with the events.
 pub fn draw_restores(dice: &mut Rng, quiet_ms: u64) -> Vec<RestorePlan> {
     let (mut restores, mut from_ms) = (Vec::new(), quiet_ms / 8);
     while quiet_ms >= QUIET_MIN_MS && restores.len() < 2 && from_ms + DOWN_MIN_MS < quiet_ms / 4 * 3 {
         let down_ms = dice.u64(from_ms..quiet_ms / 4 * 3 - DOWN_MIN_MS);
         let up_ms = down_ms + DOWN_MIN_MS + dice.u64(0..5000);
-        // Mostly a recent backup: what it has not got was read only just before.
+        // Mostly a recent backup, which lacks only recently read events.
         let oldest_ms = if dice.bool() { down_ms.saturating_sub(10_000) } else { 0 };
         let taken_ms = dice.u64(oldest_ms..=down_ms);
         restores.push(RestorePlan { taken_ms, down_ms, up_ms, counter: 0 });
@@ -77,7 +77,7 @@ pub fn draw_restores(dice: &mut Rng, quiet_ms: u64) -> Vec<RestorePlan> {
     restores
 }
 
-/// The events of a portal that is restored as `restores` says, whose counters are filled in.
+/// Draws the events of a portal that is restored according to `restores`, and sets the counters of the restores.
 pub fn draw_events(
     dice: &mut Rng,
     quiet_ms: u64,
@@ -89,7 +89,8 @@ pub fn draw_events(
     let late_share = if late_ms == 0 { 0 } else { [0, 10, 30, 60][dice.usize(..4)] };
     let date_error_ms =
         if has_odd_dates { [-3_600_000, -8000, -3000, 5000, 3_600_000][dice.usize(..5)] } else { 0 };
-    // Dates that are behind by more than the lag can defeat it where nothing is known of them yet (docs/concepts/guarantees.md, Limits).
+    // Dates that are too early by more than the lag can defeat it while nothing is known about them
+    // (docs/concepts/guarantees.md, Limits).
     let late_share = if date_error_ms == -3_600_000 { 0 } else { late_share };
     let odd_from_ms = if dice.bool() { 0 } else { dice.u64(0..quiet_ms) };
     let first = dice.u64(1..3000);
@@ -127,7 +128,7 @@ pub fn draw_events(
     events
 }
 
-/// Mostly near the end of what the lag covers: that is where it must hold.
+/// Mostly close to the limit of the lag, because that is the critical case.
 fn draw_lateness(dice: &mut Rng, late_ms: u64, late_share: u64) -> u64 {
     if dice.u64(..100) >= late_share {
         0
@@ -138,12 +139,12 @@ fn draw_lateness(dice: &mut Rng, late_ms: u64, late_share: u64) -> u64 {
     }
 }
 
-/// The last id that was given out up to `at_ms`.
+/// The last id that was issued until `at_ms`.
 fn last_id(events: &[EventPlan], at_ms: u64) -> Option<u64> {
     events.iter().rev().find(|event| event.born_ms <= at_ms).map(|event| id_of(event.key))
 }
 
-/// The restores of one world of eight, if its dates can be relied on.
+/// Draws restores for one world of eight, if its dates are reliable.
 pub fn draw_some_restores(seed: u64, quiet_ms: u64, has_odd_dates: bool) -> Vec<RestorePlan> {
     let mut dice = Rng::with_seed(seed ^ 0xBAC_C095);
     if one_in(&mut dice, 5) && !has_odd_dates { draw_restores(&mut dice, quiet_ms) } else { Vec::new() }

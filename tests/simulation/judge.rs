@@ -1,4 +1,4 @@
-//! The promises, held against everything that happens. A broken one ends the world with a panic.
+//! Checks the guarantees after every step. A violation ends the world with a panic.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::plan::SinkPlan;
 use crate::queue::{Fate, Incident, Row, chat_of};
 use crate::world::{World, now_ms};
 
-/// A commit is due after so many events.
+/// The number of events after which a commit is due.
 const COMMIT_EVENTS: usize = 64;
 
-/// After so long at the latest a disk that failed is tried again.
+/// The longest time until a failed disk operation is retried.
 const DISK_DELAY_MAX_MS: u64 = 60_000;
 
-/// A commit is due after so long.
+/// The time after which a commit is due.
 const COMMIT_MS: u64 = 100;
 
 impl World {
-    /// Lets happen what was to happen by now without anybody of ours.
+    /// Applies everything that has happened by now without the engine.
     pub fn catch_up(&mut self, life: Option<u64>) {
         while let Some(incident) = self.queue.incident(now_ms()) {
             match incident {
@@ -54,7 +54,7 @@ impl World {
         self.become_gone(ids, life);
     }
 
-    /// The portal has `ids` no longer, and nobody of ours has confirmed them.
+    /// The portal no longer has `ids`, although the engine has not confirmed them.
     pub fn become_gone(&mut self, ids: &[u64], life: Option<u64>) {
         let view = self.view();
         for id in ids {
@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    /// What is gone is owed only to where it is on its way from the journal.
+    /// An event that is gone is owed only to sinks that can still get it from the journal.
     fn excuse(&mut self, id: u64, view: &View) {
         if !self.is_kept(id, view) {
             self.ledgers.sinks.values_mut().for_each(|ledger| ledger.excuse(id));
@@ -83,7 +83,7 @@ impl World {
         view
     }
 
-    /// Looks at the disk: nothing there moves back (I4), and what is settled has been settled (I1, G5).
+    /// Reads the state file. It never moves back (I4), and it only contains settled events as settled (I1, G5).
     pub fn examine(&mut self) -> View {
         let view = self.view();
         if let Some(last) = self.ledgers.last.take() {
@@ -123,7 +123,7 @@ impl World {
             let id = self.ledgers.keys.get(&(queue.clone(), *id)).expect("a letter that was attempted");
             if ledger.buried.insert(*id) {
                 self.count.rejected += 1;
-                // Counted by the first of a batch, which may grow too old on the way.
+                // Counted by the first event of a batch, which may expire during the attempt.
                 let rejections = ledger.rejections.get(id).copied().unwrap_or(0);
                 assert!(
                     rejections >= 3 || !ledger.is_tallied || ledger.plan.max_age.is_some(),
@@ -159,10 +159,10 @@ impl World {
         }
     }
 
-    /// A poll from `offset` on is about to be carried out (I2, I3).
+    /// Checks a poll from `offset` on before it is carried out (I2, I3).
     pub fn judge_poll(&mut self, offset: u64, hold: Hold) {
         let view = self.examine();
-        // More would keep a poll from showing what is new.
+        // With more events, a poll could not show new ones.
         let shown = |id: &&u64| self.queue.row(**id).is_some_and(|row| row.shown.is_some());
         let known: Vec<u64> = self.queue.waiting().iter().filter(shown).copied().collect();
         let surplus = known.len().saturating_sub(300);
@@ -210,7 +210,7 @@ impl World {
         );
     }
 
-    /// The portal has forgotten `ids`.
+    /// Checks `ids`, which the portal has just deleted.
     pub fn judge_confirmed(&mut self, ids: &[u64]) {
         for id in ids {
             let row = self.queue.row(*id).expect("a row");
@@ -226,17 +226,18 @@ impl World {
         }
     }
 
-    /// What the portal's clock shows, if it goes.
+    /// The portal's clock, if it runs.
     fn portal_now_ms(&self) -> i64 {
         self.plan.portal.clock_ms(now_ms())
     }
 
-    /// Dates that are off by an hour are found out only by and by.
+    /// Whether dates may be wrong: dates with an error of an hour are detected only gradually.
     pub fn forgives_dates(&self) -> bool {
         self.plan.events.iter().any(|event| event.date_error_ms < -60_000)
     }
 
-    /// An answer with `ids` reaches life `life`; it was asked for from `offset` on. Returns how many are new.
+    /// Checks an answer with `ids` to a poll from `offset` on, which reaches run `life`. Returns how many of them are
+    /// new.
     pub fn judge_answer(&mut self, ids: &[u64], has_more: bool, offset: u64, life: u64) -> u64 {
         self.note_proof(ids);
         let end = if has_more { ids.last().copied().unwrap_or(0) } else { u64::MAX };
@@ -248,7 +249,7 @@ impl World {
             .filter(|id| id_of(*id) >= offset && *id <= end && !ids.contains(id))
             .filter(|id| self.queue.row(*id).is_some_and(|row| row.fate == Fate::Stolen))
             .collect();
-        // Of what an operator has given up nothing can be missed.
+        // Events that an operator has given up cannot be missed.
         for id in missed.into_iter().filter(|id| *id >= self.ledgers.abandoned_below) {
             if self.ledgers.noticed.insert(id) {
                 self.ledgers.thefts_due += 1;
@@ -269,14 +270,14 @@ impl World {
         fresh.len() as u64
     }
 
-    /// `sink` is offered `ids` at once.
+    /// Checks the `ids` that `sink` gets at once.
     pub fn judge_row(&mut self, sink: &str, ids: &[u64]) {
         self.view();
         let seqs: Vec<_> = ids.iter().map(|id| self.ledgers.seqs.get(id)).collect();
         assert!(seqs.is_sorted_by(|one, next| one < next), "G3: `{sink}` got {ids:?}");
     }
 
-    /// `sink` takes the event `id`, for good.
+    /// Records that `sink` has accepted the event `id` for good.
     pub fn accept(&mut self, sink: &'static str, id: u64) {
         let now = now_ms();
         let row = self.queue.row(id).expect("a row");
@@ -304,7 +305,7 @@ impl World {
             OrderingConfig::Chat => chat_of(higher) == chat_of(id),
             OrderingConfig::None => false,
         };
-        // Of the millisecond in which it changed nobody can tell.
+        // In the millisecond of the change, both orders are possible.
         let is_ordered = |at_ms: u64| ledger.ordered_since_ms == 0 || at_ms > ledger.ordered_since_ms;
         let seqs = &self.ledgers.seqs;
         let before = ledger.accepted.iter().find(|(other, at_ms)| {
@@ -313,14 +314,14 @@ impl World {
         assert!(before.is_none() || !ledger.is_tallied, "G3: `{sink}` got {id} after {before:?}");
     }
 
-    /// After so many events a commit is due at any moment, not only at the end of a life (G2).
+    /// After this many events a commit is due at any moment, not only at the end of a run (G2).
     fn judge_uncommitted(&mut self, sink: &'static str) {
         let count = |world: &Self, view: Option<&View>| {
             let lane = view.and_then(|view| view.lanes.get(sink));
             world.ledgers.sinks[sink].fresh(lane.map(|lane| &lane.checkpoint), &world.ledgers.seqs).len()
         };
         let greatest = COMMIT_EVENTS - 1 + self.ledgers.sinks[sink].plan.in_flight_max();
-        // What was seen on the disk last is nearly always enough, and costs nothing.
+        // The last seen state of the disk is nearly always enough, and needs no new read.
         if count(self, self.ledgers.last.as_ref()) > greatest {
             let view = self.view();
             let uncommitted = count(self, Some(&view));
@@ -328,7 +329,7 @@ impl World {
         }
     }
 
-    /// A turn is over; `was_crash` when it did not end by itself.
+    /// Checks the end of a turn; `was_crash` if it did not end on its own.
     pub fn judge_end(&mut self, was_crash: bool, ended_ms: u64) {
         self.catch_up(None);
         let view = self.examine();
@@ -349,7 +350,7 @@ impl World {
             let greatest = COMMIT_EVENTS - 1 + ledger.plan.in_flight_max();
             assert!(fresh.len() <= greatest, "G2: {} events of `{name}` were not committed", fresh.len());
 
-            // What the disk does not take cannot be committed in time, nor before it is tried again.
+            // If the disk fails, a commit is late. It cannot happen before the next retry.
             let is_due = |at_ms: u64| failed_ms.is_none_or(|failed_ms| failed_ms + DISK_DELAY_MAX_MS < at_ms);
             let mut fresh = fresh.into_iter().filter(|(_, at_ms)| is_due(*at_ms));
             let slack_ms = slack_ms + ledger.plan.latency_ms;
@@ -367,7 +368,7 @@ impl World {
         }
     }
 
-    /// Everything has come to rest: the books must balance (G5).
+    /// Checks the final state, in which all counts must match (G5).
     pub fn judge_rest(&mut self, keep: Duration) {
         let view = self.examine();
         self.judge_trim(&view, keep);
@@ -392,7 +393,7 @@ impl World {
 }
 
 impl Ledger {
-    /// Whether its filter leaves `row` out, or its start does.
+    /// Whether the sink's filter or its start excludes `row`.
     fn is_filtered(&self, row: &Row) -> bool {
         self.is_unwanted(row)
             || self.start_ms.is_some_and(|start_ms| row.date_ms < start_ms.div_euclid(1000) * 1000)
@@ -403,7 +404,7 @@ impl Ledger {
     }
 
     fn is_expirable(&self, row: &Row) -> bool {
-        // A clock that goes fast makes events older; one that goes slowly is carried on by ours between two answers.
+        // A fast clock makes events older. A slow clock is extrapolated with ours between two answers.
         let age_ms = now_ms().saturating_sub(row.plan.born_ms);
         let age_ms = age_ms + age_ms / 50 + 1100;
         self.plan.max_age.is_some_and(|max_age| u128::from(age_ms) >= max_age.as_millis())
@@ -416,7 +417,7 @@ impl SinkPlan {
     }
 }
 
-/// A sink takes either everything, or what happens from a moment on that does not move, and is not to come.
+/// A sink gets either all events, or those from a fixed moment on, which must not be in the future.
 fn judge_start(name: &str, ledger: &mut Ledger, start_ms: Option<i64>, latest_ms: i64) {
     assert!(start_ms.is_none() || ledger.plan.starts_now, "G5: `{name}` does not get all from the beginning");
     assert!(ledger.start_ms.is_none() || start_ms == ledger.start_ms, "G5: the start of `{name}` has moved");
@@ -425,7 +426,7 @@ fn judge_start(name: &str, ledger: &mut Ledger, start_ms: Option<i64>, latest_ms
     ledger.start_ms = start_ms;
 }
 
-/// I4: what was settled stays so.
+/// I4: settled events stay settled.
 fn never_back(last: &View, view: &View) {
     assert!(view.next >= last.next, "I4: the journal's end went back to {}", view.next);
     assert!(view.generation >= last.generation, "I4: the generation went back to {}", view.generation);

@@ -1,4 +1,4 @@
-//! What each sink is owed, has taken, and may get twice.
+//! Which events each sink is owed, has accepted, and may get twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,33 +8,33 @@ use b24relay::store::View;
 
 use crate::plan::SinkPlan;
 
-/// The sinks' ledgers, and what all of them share.
+/// The ledgers of the sinks, and their shared data.
 #[derive(Default)]
 pub struct Ledgers {
     pub sinks: BTreeMap<&'static str, Ledger>,
-    /// What was on the disk when it was last looked at.
+    /// The last seen state of the disk.
     pub last: Option<View>,
-    /// By key: where the journal has it, or had it.
+    /// By key: the present or past position in the journal.
     pub seqs: BTreeMap<u64, u64>,
-    /// What the journal has, or had, by sequence number.
+    /// By sequence number: the present or past entry in the journal.
     pub entries: BTreeMap<u64, JournalEntry>,
-    /// The key of each event by the `id` under which sinks know it.
+    /// By the `id` that sinks see: the key of the event.
     pub names: BTreeMap<String, u64>,
-    /// The key of each event by its queue's identity, and its id there.
+    /// By the queue's identity and the event's id: the key of the event.
     pub keys: BTreeMap<(String, u64), u64>,
-    /// The generation that the engine must have begun by its next poll.
+    /// The generation that the engine must have started by its next poll.
     pub generation_due: u64,
-    /// Of what was stolen, what the running life has read: it may have it in memory.
+    /// Stolen events that the current run has read, and may still have in memory.
     pub in_memory: BTreeSet<u64>,
-    /// Of that, what the running life must have missed.
+    /// Stolen events that the current run must have missed.
     pub noticed: BTreeSet<u64>,
-    /// The highest id that the running life knew when it first read the queue to its end.
+    /// The highest id that the current run knew when it first reached the end of the queue.
     pub goal: Option<u64>,
-    /// How many thefts the state file must know of.
+    /// How many thefts the state file must contain.
     pub thefts_due: u64,
-    /// The operator has set the offset once: what is below may be gone, what is above may come again.
+    /// Whether the operator has set the offset. Then events below it may be lost, and events above it may come again.
     pub is_offset_set: bool,
-    /// Below it the operator wanted nothing any more.
+    /// The offset below which the operator has given up all events.
     pub abandoned_below: u64,
 }
 
@@ -45,36 +45,36 @@ pub struct JournalEntry {
     pub key: u64,
 }
 
-/// One sink's.
+/// The ledger of one sink.
 pub struct Ledger {
     pub plan: SinkPlan,
-    /// The turn that runs, or ran last, has it.
+    /// Whether the current or last turn has this sink.
     pub is_configured: bool,
-    /// Since when it has been promised the order that its plan says.
+    /// The time from which the order of its plan is guaranteed.
     pub ordered_since_ms: u64,
-    /// Since when it takes events, in Unix milliseconds by the portal's clock, if that matters.
+    /// The time from which it gets events, in Unix milliseconds by the portal's clock, if that matters.
     pub start_ms: Option<i64>,
-    /// What it is owed.
+    /// Events that it is owed.
     pub open: BTreeSet<u64>,
-    /// What it has, and since when.
+    /// Events that it has, and since when.
     pub accepted: BTreeMap<u64, u64>,
-    /// What it may get once more.
+    /// Events that it may get once more.
     pub credits: BTreeSet<u64>,
-    /// How often it has rejected what.
+    /// How often it has rejected each event.
     pub rejections: BTreeMap<u64, u64>,
     pub buried: BTreeSet<u64>,
-    /// Filtered, expired, or of before its start.
+    /// Events that were filtered, that expired, or that came before its start.
     pub passed: BTreeSet<u64>,
-    /// What it was owed until somebody took it away; it may be counted or not.
+    /// Events that it was owed until they were stolen; they may be counted or not.
     pub excused: BTreeSet<u64>,
-    /// What it took, and was stolen before that could be committed.
+    /// Events that it accepted, and that were stolen before the commit.
     pub uncounted: BTreeSet<u64>,
-    /// Whether the sum of its tally says anything: not after an operator's intervention.
+    /// Whether the sum of its counters is meaningful, which it is not after an intervention of the operator.
     pub is_tallied: bool,
 }
 
 impl Ledger {
-    /// That of a sink whose first life begins, when it is owed `open`.
+    /// The ledger of a sink that is owed `open` at the beginning of its first run.
     pub fn new(plan: &SinkPlan, open: BTreeSet<u64>, is_tallied: bool) -> Self {
         Self {
             plan: plan.clone(),
@@ -93,7 +93,7 @@ impl Ledger {
         }
     }
 
-    /// What it has and `checkpoint` does not know of, with when it got that.
+    /// The events that it has and `checkpoint` does not contain, with the time of their delivery.
     pub fn uncommitted(
         &self,
         checkpoint: Option<&Checkpoint>,
@@ -103,27 +103,27 @@ impl Ledger {
         accepted.map(|(id, at_ms)| (*id, *at_ms)).collect()
     }
 
-    /// The same without what it may get twice.
+    /// The same without the events that it may get twice.
     pub fn fresh(&self, checkpoint: Option<&Checkpoint>, seqs: &BTreeMap<u64, u64>) -> Vec<(u64, u64)> {
         let uncommitted = self.uncommitted(checkpoint, seqs).into_iter();
         uncommitted.filter(|(id, _)| !self.credits.contains(id)).collect()
     }
 
-    /// It is owed `id` no longer.
+    /// Marks `id` as no longer owed.
     pub fn excuse(&mut self, id: u64) {
         if self.open.remove(&id) {
             self.excused.insert(id);
         }
     }
 
-    /// How many events it has settled, by our books.
+    /// How many events it has settled, according to this ledger.
     pub fn settled_count(&self) -> u64 {
         let all = self.accepted.keys().chain(&self.buried).chain(&self.passed);
         all.collect::<BTreeSet<_>>().len() as u64
     }
 }
 
-/// Whether `checkpoint` says that `id` is settled.
+/// Whether `id` is settled in `checkpoint`.
 pub fn covers(checkpoint: Option<&Checkpoint>, seqs: &BTreeMap<u64, u64>, id: u64) -> bool {
     let seq = seqs.get(&id).and_then(|seq| Seq::try_new(*seq));
     checkpoint.zip(seq).is_some_and(|(checkpoint, seq)| checkpoint.covers(seq))

@@ -1,4 +1,4 @@
-//! The lives of one seed: starts, crashes, stops and drains, and what an operator does between them.
+//! The runs of one seed: starts, crashes, stops and drains, and the operator's actions between them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use crate::scene::Scene;
 use crate::setting::{Setting, owner};
 use crate::world::{SOURCES, Shared, World, Worlds, now_ms, pass};
 
-/// How long everything may take to come to rest once faults are over.
+/// How long the world may take to come to rest after the faults have ended.
 const REST_MAX: Duration = Duration::from_secs(3600);
 
-/// How long a drain may take while nothing fails.
+/// How long a drain may take without faults.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 
-/// Without any grace a stop is given so long.
+/// The time for a stop without a grace period.
 const NOTICE: Duration = Duration::from_millis(500);
 
-/// How a life is to end.
+/// The planned end of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Exit {
     Crash,
@@ -40,7 +40,7 @@ enum Exit {
 pub struct Course {
     worlds: Worlds,
     life: u64,
-    /// What the operator has written.
+    /// The configuration by the operator.
     setting: Setting,
 }
 
@@ -52,7 +52,7 @@ struct Process {
     crash: CancellationToken,
 }
 
-/// Lets the worlds take their course.
+/// Runs the worlds.
 pub async fn run(worlds: &Worlds) {
     let setting = Setting::first(&worlds.first().lock().plan);
     let mut course = Course { worlds: worlds.clone(), life: 0, setting };
@@ -70,7 +70,7 @@ impl Course {
         self.worlds.first()
     }
 
-    /// What the operator does between two lives.
+    /// The operator's actions between two runs.
     async fn intervene(&mut self) {
         let (switches, sets_offset) = {
             let mut world = self.first().lock();
@@ -98,7 +98,7 @@ impl Course {
         let (offset, sinks) = {
             let mut world = self.first().lock();
             world.catch_up(None);
-            // No life has got so far that the state knows of the source.
+            // No run has got so far that the state contains the source.
             if world.examine().lanes.is_empty() {
                 return;
             }
@@ -116,7 +116,7 @@ impl Course {
         self.first().lock().offset_was_set(offset);
     }
 
-    /// Which sinks the next life has; the operator may have to forget the others.
+    /// Selects the sinks of the next run. The operator may have to forget the others.
     async fn choose_sinks(&mut self) {
         let mut forgotten = Vec::new();
         for sink in self.setting.sinks.iter_mut().filter(|sink| sink.plan.comes_and_goes) {
@@ -172,7 +172,7 @@ impl Course {
             Duration::from_millis(world.dice.u64(0..=longest_ms))
         };
         self.run_life(&process, exit, duration).await;
-        // A start takes what was written last, but for nonsense.
+        // A start uses the last written configuration, unless it is invalid.
         self.setting = process.scene.written().unwrap_or_else(|| process.scene.in_force());
     }
 
@@ -188,7 +188,7 @@ impl Course {
             () = sleep(REST_MAX) => panic!("the drain does not end"),
         };
         let stopped_ms = now_ms();
-        // Every source was refused at the start: that ends like a stop, with what grace there is.
+        // All sources were refused at the start, which ends like a stop with the grace period.
         let mut was_cut = matches!(ended, Some(Ok(Ending::Refused)));
         let ended = match ended {
             None if exit == Exit::Stop => {
@@ -208,7 +208,7 @@ impl Course {
         self.conclude(ended, exit, was_cut, stopped_ms).await;
     }
 
-    /// Lets the runtime drop what `process` has left.
+    /// Lets the runtime drop the remaining tasks of `process`.
     async fn bury(&self, process: &Process) {
         while self.worlds.all().any(|shared| shared.lock().is_read) {
             tokio::task::yield_now().await;
@@ -238,7 +238,7 @@ impl Course {
                     world.judge_drain();
                     None
                 }
-                // Every source was refused at the start, or time was up.
+                // All sources were refused at the start, or the time was up.
                 Some(Ok(Ending::Refused)) | None => None,
                 Some(Ok(_)) if exit == Exit::Drain => None,
                 Some(Ok(_)) => {
@@ -258,13 +258,13 @@ impl Course {
             let sink = sinks.find(|name| reason.starts_with(&format!("sinks.{name}:")));
             match sink {
                 Some(sink) => self.forget(sink).await,
-                // What the portal's address is cannot be read.
+                // The stored address of the portal is unreadable.
                 None => assert!(self.first().lock().disk_failed_ms.is_some(), "{reason}"),
             }
         }
     }
 
-    /// Faults are over: everything must come to rest, a stop must stop, and a drain find nothing.
+    /// After the end of the faults, all work must finish, a stop must succeed, and a drain must find nothing.
     async fn rest(&mut self) {
         let has_sales = self.first().lock().plan.has_sales;
         self.setting.sources[1].is_there = has_sales;
@@ -306,12 +306,12 @@ impl Course {
                 break;
             }
         }
-        // Nothing may come twice.
+        // No event may come twice.
         sleep(Duration::from_secs(5)).await;
         assert!(process.scene.is_read(), "a SIGHUP during a reload was overheard");
     }
 
-    /// The second time while the first one may be under way.
+    /// Reloads a second time, possibly during the first reload.
     async fn reload_twice(&self, process: &Process) {
         if self.first().lock().plan.reload_ms.is_none() {
             return;
@@ -336,11 +336,11 @@ impl Course {
         self.worlds.all().for_each(|shared| shared.lock().judge_end(false, now_ms()));
     }
 
-    /// The next process.
+    /// Starts the next process.
     fn begin(&mut self, until: Until) -> Process {
         self.life += 1;
         if self.first().lock().is_quiet() {
-            // Somebody has looked after the dead, and there is time.
+            // The operator has handled the dead letters, and there is time.
             self.setting.delivery.dead_letters.max_size = 1 << 30;
             self.setting.grace = Duration::from_secs(30);
         }
@@ -360,7 +360,7 @@ impl Course {
 }
 
 impl World {
-    /// Whether all that there is has come to rest; it must have when `is_late`.
+    /// Whether all work is finished; asserts it if `is_late`.
     fn is_at_rest(&mut self, is_late: bool) -> bool {
         self.catch_up(Some(self.life));
         if !is_late && (!self.queue.waiting().is_empty() || self.queue.is_anything_unborn()) {
@@ -380,7 +380,7 @@ impl World {
         false
     }
 
-    /// The operator has put all checkpoints at `offset`.
+    /// Records that the operator has set all checkpoints to `offset`.
     fn offset_was_set(&mut self, offset: u64) {
         self.tell(format_args!("operator: offset set to {offset}"));
         self.count.offsets_set += 1;
@@ -395,8 +395,8 @@ impl World {
         }
     }
 
-    /// A drain says that all is done: what could be seen before it began has been settled, and nothing more
-    /// can appear below it.
+    /// Checks a finished drain: all events that were visible before it began are settled, and no others can appear
+    /// below them.
     fn judge_drain(&self) {
         for (name, ledger) in self.ledgers.sinks.iter().filter(|(_, ledger)| ledger.is_configured) {
             let left =
@@ -409,7 +409,7 @@ impl World {
         assert!(late.is_none(), "a drain has seen {goal}, and did not wait for {late:?}");
     }
 
-    /// A life ended with `error`.
+    /// Checks the `error` that ended a run.
     fn judge_error(&self, error: &RelayError) {
         match error {
             RelayError::SinkClosed { .. } => {}
@@ -422,7 +422,7 @@ impl World {
 }
 
 impl Plan {
-    /// How long a life may go on after a stop was asked for: what is under way is finished.
+    /// How long a run may continue after a stop was requested, because current attempts are finished.
     fn longest_stop(&self) -> Duration {
         let slow = self.sinks.iter().map(|sink| {
             let attempt_ms = if sink.troubles.is_empty() { 2 * sink.latency_ms } else { 10_000 };

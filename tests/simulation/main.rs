@@ -1,9 +1,9 @@
-//! A simulation of the engine: the real supervisor, lanes, journal, tail and SQLite, in a world where time,
-//! disk, portal, sinks and the operator's configuration follow a seed. The same seed is the same course of
-//! events, to the last line.
+//! A simulation of the engine: the real supervisor, lanes, journal, tail and SQLite, in a world in which time, disk,
+//! portal, sinks and the operator's configuration depend on a seed. The same seed gives the same course of events, down
+//! to the last line.
 //!
-//! `cargo test --test simulation` goes through ten thousand seeds; `-- --seed 4711 --trace` repeats one of
-//! them and prints what happened, `-- --seeds 50000 --from 10000` goes through others.
+//! `cargo test --test simulation` tries ten thousand seeds. `-- --seed 4711 --trace` repeats one of them and prints the
+//! events, `-- --seeds 50000 --from 10000` tries others.
 #![allow(missing_docs, reason = "a test's name is its documentation")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the summary")]
@@ -39,10 +39,10 @@ use arguments::Arguments;
 use count::Count;
 use trial::{Broken, try_seed};
 
-/// Every so many seeds one is tried twice, and must take the same course.
+/// One seed of this many is tried twice, and must take the same course.
 const TWICE_EVERY: u64 = 100;
 
-/// After so many broken promises the rest would say nothing new.
+/// After this many violations, further ones would not help.
 const BROKEN_MAX: usize = 10;
 
 fn main() -> ExitCode {
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One seed, to look at.
+/// Runs one seed for a developer.
 fn repeat(seed: u64, is_traced: bool) -> ExitCode {
     if is_traced {
         trial::show_log();
@@ -74,7 +74,7 @@ fn repeat(seed: u64, is_traced: bool) -> ExitCode {
     }
 }
 
-/// Many seeds, on all cores.
+/// Runs many seeds on all cores.
 fn explore(from: u64, count: u64) -> ExitCode {
     let (began, next) = (Instant::now(), AtomicU64::new(0));
     let threads = thread::available_parallelism().map_or(1, usize::from);

@@ -1,4 +1,4 @@
-//! What an operator changes while the daemon runs, and says so by SIGHUP.
+//! The operator's changes while the daemon runs, each followed by SIGHUP.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::scene::Scene;
 use crate::setting::{Setting, SourceSetting, owner};
 use crate::world::{SOURCES, Worlds};
 
-/// A nudge ends every pause.
+/// The calls that a SIGHUP can cause, because it ends every pause.
 const CALLS_PER_NUDGE: u64 = 4;
 
 /// A user whose queue no source has ever read.
 const STRANGER: u64 = 9;
 
-/// Reloads the configuration of `scene` again and again, for as long as it is waited for.
+/// Reloads the configuration of `scene` again and again, until this future is dropped.
 pub async fn operate(worlds: &Worlds, scene: &Scene, signals: &Signals) {
     let reload_ms = worlds.first().lock().plan.reload_ms;
     let Some(reload_ms) = reload_ms else { return std::future::pending().await };
     loop {
         let pause_ms = {
             let mut world = worlds.first().lock();
-            // At times while the one of before is still under way.
+            // Sometimes during the previous reload.
             let longest_ms = if one_in(&mut world.dice, 3) { 100 } else { 2 * reload_ms };
             world.dice.u64(0..=longest_ms)
         };
@@ -55,10 +55,10 @@ pub async fn operate(worlds: &Worlds, scene: &Scene, signals: &Signals) {
     }
 }
 
-/// Something other than `setting`, as a rule.
+/// A setting that usually differs from `setting`.
 fn change(setting: &Setting, plan: &Plan, is_known: bool, dice: &mut Rng) -> Setting {
     let mut changed = setting.clone();
-    // What got in force while nobody could look at the state file waits for just that.
+    // This undoes a change that was applied while the state file was unreadable.
     changed.sources[0].user = owner(0);
     for _ in 0..dice.u64(1..=2) {
         change_once(&mut changed, plan, is_known, dice);

@@ -1,4 +1,4 @@
-//! What a seed draws: how the engine is set up, and everything that will happen to it.
+//! The random choices of a seed: the setup of the engine, and everything that will happen to it.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use fastrand::Rng;
 use crate::clocks;
 use crate::events::{EventPlan, RestorePlan, draw_events, draw_some_restores};
 
-/// The kinds of events there are; sinks filter by them.
+/// The types of events; sinks filter by them.
 pub const KINDS: [&str; 3] = ["ONIMV2MESSAGEADD", "ONIMV2MESSAGEUPDATE", "ONIMV2REACTIONCHANGE"];
 
-/// When the portal's time began, in Unix milliseconds.
+/// The beginning of the portal's time, in Unix milliseconds.
 pub const EPOCH_MS: i64 = 1_750_000_000_000;
 
 const SECOND: u64 = 1000;
@@ -19,7 +19,7 @@ const SECOND: u64 = 1000;
 /// The sinks' names.
 const NAMES: [&str; 5] = ["archive", "bulk", "crm", "desk", "echo"];
 
-/// Everything that a seed decides.
+/// All choices of a seed.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -30,60 +30,60 @@ pub struct Plan {
     pub delivery: DeliveryConfig,
     pub switches_mode: bool,
     pub sinks: Vec<SinkPlan>,
-    /// When faults stop, and nothing new happens.
+    /// The time at which faults end and no new events happen.
     pub quiet_ms: u64,
     pub events: Vec<EventPlan>,
-    /// When the portal is set back to an older state.
+    /// The restores of the portal to an older state.
     pub restores: Vec<RestorePlan>,
-    /// When this machine's clock jumps, and by how much it is ahead from then on.
+    /// The times at which this machine's clock jumps, and how far it is ahead from then on.
     pub jumps: Vec<(u64, i64)>,
-    /// When a foreign reader comes by, and how much of the queue it takes, in percent.
+    /// The times at which a foreign reader polls, and how much of the queue it takes, in percent.
     pub thefts: Vec<(u64, u64)>,
     pub portal: PortalPlan,
     pub disk: DiskPlan,
-    /// How long a life lasts, about.
+    /// The approximate length of a run.
     pub life_ms: u64,
-    /// How often, in percent, the configuration changes between two lives.
+    /// How often the configuration changes between two runs, in percent.
     pub changes: u64,
-    /// How long it is in force within a life, about, until it is reloaded; `None` for always.
+    /// The approximate time between two reloads within a run; `None` for no reloads.
     pub reload_ms: Option<u64>,
-    /// There is a second source, at times.
+    /// Whether there is a second source at times.
     pub has_sales: bool,
-    /// `shutdown_grace`.
+    /// The setting `shutdown_grace`.
     pub grace: Duration,
 }
 
-/// How the portal answers.
+/// The behaviour of the portal.
 #[derive(Clone, Debug)]
 pub struct PortalPlan {
     pub clock: ClockPlan,
-    /// By how much its clock is ahead of this machine's.
+    /// How far its clock is ahead of this machine's clock.
     pub ahead_ms: i64,
-    /// By how much it goes fast, in thousandths.
+    /// How fast its clock is, in thousandths.
     pub drift: i64,
     pub latency_ms: u64,
-    /// Of a thousand calls, how many are refused or lost.
+    /// How many of a thousand calls are refused or lost.
     pub faults: u64,
-    /// When it lets nobody in.
+    /// The times at which it refuses all calls.
     pub outages: Vec<(u64, u64)>,
 }
 
-/// What the portal's answers say of its time.
+/// The time in the portal's answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClockPlan {
     Right,
-    /// It does not move.
+    /// The time does not advance.
     Frozen,
-    /// It is not told.
+    /// There is no time.
     Silent,
 }
 
-/// How the disk behaves.
+/// The behaviour of the disk.
 #[derive(Clone, Debug)]
 pub struct DiskPlan {
     pub latency_ms: u64,
     pub full: Vec<(u64, u64)>,
-    /// When it takes up to `slow_ms` for everything.
+    /// The times at which every operation takes up to `slow_ms`.
     pub slow: Vec<(u64, u64)>,
     pub slow_ms: u64,
 }
@@ -98,46 +98,46 @@ pub struct SinkPlan {
     pub starts_now: bool,
     pub latency_ms: u64,
     pub retry_max: Duration,
-    /// What it does not take is given up, but after longer than any world lasts.
+    /// Whether undelivered events are given up, but only after longer than any world lasts.
     pub gives_up: bool,
     pub troubles: Vec<Trouble>,
-    /// It rejects every event whose id this divides; 0 for none.
+    /// It rejects every event whose id is a multiple of this; 0 for none.
     pub rejects: u64,
-    /// It is not there in all lives.
+    /// Whether it is missing in some runs.
     pub comes_and_goes: bool,
     pub flow: FlowConfig,
 }
 
-/// A time in which a sink fails.
+/// A period in which a sink fails.
 #[derive(Clone, Copy, Debug)]
 pub struct Trouble {
     pub from_ms: u64,
     pub to_ms: u64,
     pub kind: TroubleKind,
-    /// How many attempts of a hundred.
+    /// The share of failing attempts, in percent.
     pub share: u64,
 }
 
-/// How a sink fails.
+/// The ways in which a sink fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TroubleKind {
     Transient,
-    /// It says for how long it wants to be left alone.
+    /// It fails and requests a pause.
     Overwhelmed,
-    /// It takes the events, and nobody hears of it.
+    /// It accepts the events, but its answer is lost.
     Unheard,
     Held,
-    /// As a deployment half-way may: it rejects anything.
+    /// It rejects any event, like a receiver in the middle of a deployment.
     Rejecting,
     Slow,
-    /// Until its timeout.
+    /// It hangs until its timeout.
     Hanging,
     /// It is gone for the rest of the process.
     Closed,
 }
 
 impl Plan {
-    /// What `seed` draws.
+    /// The plan of `seed`.
     pub fn draw(seed: u64) -> Self {
         let mut dice = Rng::with_seed(seed);
         let dice = &mut dice;
@@ -183,8 +183,8 @@ impl Plan {
         plan
     }
 
-    /// In every second world with a restore a sink is dead while the portal is down, and keeps the daemon from polling:
-    /// nobody notices that the portal was away.
+    /// In every second world with a restore, a sink is dead while the portal is down and blocks the polls, so the
+    /// engine does not notice the downtime.
     fn block_a_sink(&mut self) {
         let Some(restore) = self.restores.first() else { return };
         if self.seed.is_multiple_of(2) {
@@ -198,7 +198,7 @@ impl Plan {
         (self.reload_ms, self.has_sales, self.life_ms) = (None, false, self.quiet_ms * 2);
     }
 
-    /// In one world of eight there are more sinks, and some of them are dead for nearly all of its time.
+    /// In one world of eight there are more sinks, and some of them are dead for most of the time.
     fn spread_sinks(&mut self) {
         let mut dice = Rng::with_seed(self.seed ^ 0x5B2E);
         if !one_in(&mut dice, 8) {
@@ -219,7 +219,7 @@ impl Plan {
         }
     }
 
-    /// While it is restored the portal answers nobody. Who else reads its queue then is another story.
+    /// During a restore, the portal answers no calls. Foreign readers do not poll during that time.
     fn go_down_for_restores(&mut self) {
         self.portal.outages.extend(self.restores.iter().map(|restore| (restore.down_ms, restore.up_ms)));
         if !self.restores.is_empty() {
@@ -227,7 +227,7 @@ impl Plan {
         }
     }
 
-    /// What the second source's portal has and does.
+    /// The plan of the second source's portal.
     pub fn draw_sales(&self) -> Self {
         let mut dice = Rng::with_seed(self.seed ^ 0x5A1E5);
         let late_ms = u64::try_from(self.lag.as_millis()).unwrap_or(u64::MAX);
@@ -287,7 +287,7 @@ impl PortalPlan {
         let ahead_ms = [0, 0, 700, -1500, 7_200_000, -7_200_000][dice.usize(..6)];
         Self {
             clock,
-            // Of a portal that does not tell its time nobody can know.
+            // Without a time in its answers, nothing can be known about the portal's clock.
             ahead_ms: if clock == ClockPlan::Silent { 0 } else { ahead_ms },
             drift: 0,
             latency_ms: [1, 20, 300, 2000][dice.usize(..4)],
@@ -303,7 +303,7 @@ impl DiskPlan {
         Self { latency_ms, full, slow: Vec::new(), slow_ms: 0 }
     }
 
-    /// For one world of six.
+    /// Slows the disk down in one world of six.
     fn slow_down(&mut self, dice: &mut Rng, quiet_ms: u64) {
         self.slow = draw_spans(dice, quiet_ms, 6);
         if !self.slow.is_empty() {
@@ -311,7 +311,7 @@ impl DiskPlan {
         }
     }
 
-    /// How long it takes for anything at most.
+    /// The longest time that any of its operations can take.
     pub fn longest_ms(&self) -> u64 {
         self.latency_ms.max(self.slow_ms)
     }
@@ -341,13 +341,13 @@ impl SinkPlan {
         }
     }
 
-    /// How many events are under way at most.
+    /// The limit of events in flight.
     pub fn in_flight_max(&self) -> usize {
         self.attempt_max * usize::from(self.flow.concurrency)
     }
 }
 
-/// Strict as files are, or as a webhook may be.
+/// Draws delivery settings: strict like those of a file, or like those of a webhook.
 pub fn draw_flow(dice: &mut Rng, attempt_max: usize) -> FlowConfig {
     if dice.bool() {
         return FlowConfig::STRICT;
@@ -387,7 +387,7 @@ fn draw_troubles(dice: &mut Rng, quiet_ms: u64) -> Vec<Trouble> {
     troubles
 }
 
-/// Up to three spans of time, for one seed in `rarity`.
+/// Draws up to three periods, for one seed in `rarity`.
 fn draw_spans(dice: &mut Rng, quiet_ms: u64, rarity: u64) -> Vec<(u64, u64)> {
     if !one_in(dice, rarity) {
         return Vec::new();
@@ -399,7 +399,7 @@ fn draw_spans(dice: &mut Rng, quiet_ms: u64, rarity: u64) -> Vec<(u64, u64)> {
     spans.collect()
 }
 
-/// Whether a chance of one in `rarity` comes true.
+/// True with a probability of one in `rarity`.
 pub fn one_in(dice: &mut Rng, rarity: u64) -> bool {
     dice.u64(..rarity) == 0
 }

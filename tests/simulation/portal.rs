@@ -1,4 +1,5 @@
-//! A portal that answers as PORTAL.md 2.3 says, and refuses, dawdles and loses answers as the plan says.
+//! A portal that answers as described in PORTAL.md 2.3, and that refuses, delays and loses answers according to the
+//! plan.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::world::{Shared, World, now_ms, pass};
 
 const METHOD: &str = "im.v2.Event.get";
 
-/// How often an event lets a portal be asked: after each the pauses begin anew.
+/// The calls that an event can cause: after each event the pauses start from the beginning.
 const CALLS_PER_EVENT: u64 = 8;
 
 /// The portal in one turn of the source.
@@ -24,16 +25,16 @@ pub struct ScriptedPortal {
     queue: Arc<Queue>,
     life: u64,
     hold: Hold,
-    /// The highest offset whose answer has reached this life.
+    /// The highest offset whose answer has reached this run.
     confirmed: std::sync::atomic::AtomicU64,
 }
 
-/// What a call will come to.
+/// The outcome of a call.
 enum Outcome {
     Answered,
-    /// Before anything was done.
+    /// Refused before any effect.
     Refused(CallError),
-    /// After all was done.
+    /// Lost after its effect.
     Lost,
 }
 
@@ -47,7 +48,7 @@ impl ScriptedPortal {
         Self { shared: shared.clone(), queue: Arc::clone(queue), life, hold, confirmed: 1.into() }
     }
 
-    /// What becomes of a call, once it has been under way for a while; and for how long it will be still.
+    /// Starts a call; returns its outcome after some delay, and the further delay of its answer.
     async fn begin(&self, what: &str) -> (Outcome, Duration) {
         let (outcome, before, after) = {
             let mut world = self.shared.lock();
@@ -178,7 +179,7 @@ impl Upstream for ScriptedPortal {
 
     async fn poll(&self, offset: Offset, limit: u16) -> Result<Batch, CallError> {
         use std::sync::atomic::Ordering::Relaxed;
-        // What was asked for once may have been done, whatever came back.
+        // A request may have had its effect, whatever the answer was.
         let confirmed = self.confirmed.fetch_max(offset.get(), Relaxed).max(offset.get());
         let (outcome, after) = self.begin(&format!("poll from {offset} on, up to {limit}")).await;
         if matches!(outcome, Outcome::Refused(_)) {
@@ -208,7 +209,7 @@ impl Upstream for ScriptedPortal {
     }
 }
 
-/// The time that an answer tells.
+/// The time in an answer.
 fn portal_ms(world: &World) -> Option<i64> {
     let portal = &world.plan.portal;
     match portal.clock {

@@ -1,4 +1,4 @@
-//! The portal's side: rows, by when they can be seen and what became of them (PORTAL.md 2.3 and 2.9).
+//! The portal's side: rows, when they become visible, and what happened to them (PORTAL.md 2.3 and 2.9).
 
 use std::collections::BTreeSet;
 
@@ -7,16 +7,16 @@ use jiff::Timestamp;
 use crate::events::{EventPlan, RestorePlan, era_of, id_of, key_of};
 use crate::plan::Plan;
 
-/// What became of a row.
+/// The state of a row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
-    /// Nobody can see it yet.
+    /// Not visible yet.
     Unborn,
     Waiting,
-    /// The engine's own offset was above it.
+    /// Confirmed by an offset of the engine.
     Confirmed,
     Stolen,
-    /// The portal was set back to a state without it.
+    /// Lost, because the portal was restored to a state without it.
     Lost,
 }
 
@@ -25,22 +25,22 @@ pub enum Fate {
 pub struct Row {
     pub plan: EventPlan,
     pub date: String,
-    /// The same in Unix milliseconds.
+    /// The time of the event in Unix milliseconds.
     pub date_ms: i64,
     pub data: String,
     pub fate: Fate,
-    /// In which answer it came to the engine first.
+    /// The number of the first answer with this event.
     pub shown: Option<u64>,
-    /// In which life it came to the engine last.
+    /// The last run that received this event.
     pub shown_in_life: Option<u64>,
     pub shown_ms: u64,
 }
 
-/// What a call did and found.
+/// The effect and the result of a call.
 pub struct Page {
     pub ids: Vec<u64>,
     pub has_more: bool,
-    /// What the call made the portal forget.
+    /// The events that the call confirmed.
     pub confirmed: Vec<u64>,
 }
 
@@ -48,27 +48,27 @@ pub struct Page {
 pub struct Queue {
     rows: Vec<Row>,
     answers: u64,
-    /// Rows of no fate but waiting, by key: that is their order by id as well.
+    /// Waiting rows by key, which is also their order by id.
     waiting: BTreeSet<u64>,
-    /// Not yet visible, as places in `rows`.
+    /// Invisible rows, as indexes of `rows`.
     unborn: Vec<usize>,
     thefts: Vec<(u64, u64)>,
-    /// Those that are to come, the next one last.
+    /// Future restores, the next one last.
     restores: Vec<RestorePlan>,
-    /// How many there were.
+    /// The number of past restores.
     pub era: u64,
 }
 
-/// In which chat the event of `key` happens.
+/// The chat of the event with this `key`.
 pub fn chat_of(key: u64) -> u64 {
     key * 31 % 5
 }
 
-/// Something that happens to the queue by itself.
+/// An incident in the queue without the engine.
 pub enum Incident {
     Visible(u64),
     Stolen(Vec<u64>),
-    /// The portal is set back, and has these no longer.
+    /// The portal is restored and has lost these events.
     Restored(Vec<u64>),
 }
 
@@ -82,12 +82,12 @@ impl Queue {
         Self { rows, answers: 0, waiting: BTreeSet::new(), unborn, thefts, restores, era: 0 }
     }
 
-    /// The event of `key`, if there ever was or will be one.
+    /// The event with this `key`, if it exists in the plan.
     pub fn row(&self, key: u64) -> Option<&Row> {
         self.rows.binary_search_by_key(&key, |row| row.plan.key).ok().map(|place| &self.rows[place])
     }
 
-    /// The events that have had `id` so far, the latest one last.
+    /// The past events with this `id`, the latest one last.
     pub fn rows_with(&self, id: u64) -> impl Iterator<Item = &Row> {
         (0..=self.era).filter_map(move |era| self.row(key_of(era, id)))
     }
@@ -101,17 +101,17 @@ impl Queue {
         self.rows.iter()
     }
 
-    /// Whether there is anything that nobody can see yet.
+    /// Whether any row is still invisible.
     pub fn is_anything_unborn(&self) -> bool {
         !self.unborn.is_empty()
     }
 
-    /// The ids that can be seen now.
+    /// The keys of the visible rows.
     pub fn waiting(&self) -> &BTreeSet<u64> {
         &self.waiting
     }
 
-    /// The next thing that happened by itself up to `now_ms`.
+    /// The next incident until `now_ms`.
     pub fn incident(&mut self, now_ms: u64) -> Option<Incident> {
         let born_ms = self.unborn.last().map_or(u64::MAX, |place| self.rows[*place].plan.visible_ms);
         let theft_ms = self.thefts.last().map_or(u64::MAX, |(theft_ms, _)| *theft_ms);
@@ -142,7 +142,7 @@ impl Queue {
         ids
     }
 
-    /// What the backup has not got is gone, and what was about to become visible never does.
+    /// Events that the backup lacks are lost, and invisible events never become visible.
     fn restore(&mut self, restore: RestorePlan) -> Vec<u64> {
         let era = self.era;
         self.era += 1;
@@ -160,7 +160,7 @@ impl Queue {
         lost
     }
 
-    /// What the portal does when it is asked for up to `limit` events from `offset` on.
+    /// Carries out a call for up to `limit` events from `offset` on.
     pub fn carry_out(&mut self, offset: u64, limit: u16) -> Page {
         let first = self.waiting.iter().find(|key| id_of(**key) >= offset).copied();
         let behind = first.map(|first| self.waiting.split_off(&first)).unwrap_or_default();
@@ -172,7 +172,7 @@ impl Queue {
         Page { has_more: ids.len() >= usize::from(limit), ids, confirmed }
     }
 
-    /// An answer with `ids` reaches the engine in life `life`.
+    /// Records that an answer with `ids` reaches the engine in run `life`.
     pub fn show(&mut self, ids: &[u64], life: u64, now_ms: u64) {
         self.answers += 1;
         let answers = self.answers;
@@ -185,7 +185,7 @@ impl Queue {
         }
     }
 
-    /// Whether `id` was shown first after a higher one was.
+    /// Whether `id` was first shown after a higher id.
     pub fn is_late(&self, id: u64) -> bool {
         let shown = self.row(id).and_then(|row| row.shown);
         self.rows

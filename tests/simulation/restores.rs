@@ -1,8 +1,9 @@
-//! What is promised where a portal was restored: all that it has is delivered, all that was read before is delivered
-//! as well, and no `id` stands for two events.
+//! The guarantees for a restored portal: all its events are delivered, all events that were read before are delivered
+//! too, and no two events have the same `id`.
 //!
-//! The engine knows of a restore for certain once an answer shows an event whose id is not above all that it
-//! remembers: the dates tell. It must have begun the next generation before it polls again. Before that it cannot know.
+//! The engine can be certain of a restore when an answer shows an event whose id is not above the highest recorded id,
+//! as the dates then prove. It must start the next generation before its next poll. Before such an answer it cannot
+//! know.
 
 use b24relay::event::Event;
 use b24relay::store::View;
@@ -12,14 +13,14 @@ use crate::ledger::JournalEntry;
 use crate::world::{World, now_ms};
 
 impl World {
-    /// The portal was set back, and has `lost` no longer.
+    /// Records that the portal was restored and no longer has `lost`.
     pub fn become_restored(&mut self, lost: &[u64], life: Option<u64>) {
         self.tell(format_args!("portal: restored, without {lost:?}"));
         self.count.restores += 1;
         self.become_gone(lost, life);
     }
 
-    /// Learns of each new entry of the journal which event it is. It came with the last answer, as the journal is looked at
+    /// Finds the event of each new entry of the journal. It came with the last answer, because the journal is checked
     /// before every poll.
     pub fn learn_entries(&mut self, view: &View) {
         let next = self.ledgers.entries.last_key_value().map_or(0, |(seq, _)| seq + 1);
@@ -36,12 +37,12 @@ impl World {
         }
     }
 
-    /// Whether the journal has the event `key`, says `view`.
+    /// Whether the event `key` is in the journal, according to `view`.
     pub fn is_kept(&self, key: u64, view: &View) -> bool {
         self.ledgers.seqs.get(&key).is_some_and(|seq| view.journal.contains_key(seq))
     }
 
-    /// Which event `sink` is offered; no other one has its `id`.
+    /// The event that `sink` gets. No other event has the same `id`.
     pub fn recognise(&mut self, sink: &str, event: &Event) -> u64 {
         let id = event.id.get();
         let mut rows = self.queue.rows_with(id);
@@ -57,7 +58,7 @@ impl World {
         key
     }
 
-    /// Whether an answer with `keys` proves that the portal was restored.
+    /// Records whether an answer with `keys` proves a restore.
     pub fn note_proof(&mut self, keys: &[u64]) {
         if self.queue.era == 0 {
             return;
@@ -73,7 +74,7 @@ impl World {
         }
     }
 
-    /// A restore that is certain is noticed, and none is where there was none.
+    /// Checks that a certain restore is noticed, and that no other one is.
     pub fn judge_generation(&self, view: &View) {
         let due = self.ledgers.generation_due;
         assert!(
@@ -85,12 +86,12 @@ impl World {
         assert!(view.generation <= greatest, "G8: {} generations, there can be {greatest}", view.generation);
     }
 
-    /// What a poll from `offset` on confirms is not younger than `confirm_lag` (I2).
+    /// Checks that the events confirmed by a poll from `offset` on are not younger than `confirm_lag` (I2).
     pub fn judge_ages(&self, offset: u64) {
         if self.plan.events.iter().any(|event| event.date_error_ms < 0) {
             return;
         }
-        // What an operator has given up may be forgotten at any age.
+        // Events that an operator has given up may be confirmed at any age.
         let waiting = self.queue.waiting().range(self.ledgers.abandoned_below..);
         for key in waiting.filter(|key| id_of(**key) < offset) {
             let age_ms = now_ms() - self.queue.row(*key).expect("a row").plan.born_ms;

@@ -1,8 +1,7 @@
-//! The surroundings of one process: the configuration file, and the portals and sinks that the engine gets
-//! for what it reads there.
+//! The environment of one process: the configuration file, and the portals and sinks that the engine gets for it.
 //!
-//! What is in force is not asked of the engine: it follows from what was read last, from what the sources
-//! were opened with, and from how the reload ended.
+//! The simulation does not ask the engine for its current configuration. It infers it from the last read, from the
+//! settings with which the sources were opened, and from the end of the reload.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -24,7 +23,7 @@ use crate::setting::Setting;
 use crate::sinks::{InFlight, ScriptedSink};
 use crate::world::{World, Worlds, now_ms, pass};
 
-/// See the top of this file.
+/// The environment of one process.
 pub struct Scene {
     worlds: Worlds,
     witness: Witness,
@@ -34,11 +33,11 @@ pub struct Scene {
 
 struct State {
     in_force: Setting,
-    /// What the file says; `None` for nonsense.
+    /// The content of the file; `None` if it is invalid.
     written: Option<Setting>,
-    /// It was written, and not read since.
+    /// Whether it was not read since it was written.
     is_unread: bool,
-    /// The latest reload of something that can be read.
+    /// The latest reload of a valid configuration.
     reload: Option<Reload>,
     /// How often the file was read again.
     reads: u64,
@@ -47,17 +46,17 @@ struct State {
 struct Reload {
     setting: Setting,
     read_ms: u64,
-    /// How reloads had ended before it.
+    /// How earlier reloads had ended.
     ends: Ends,
-    /// The sources that it ends.
+    /// The sources that it stops.
     ended: BTreeSet<&'static str>,
     /// The sources that were opened with it.
     opened: BTreeSet<String>,
-    /// It was given up: sources begin again with what is in force.
+    /// Whether it failed: sources restart with the previous settings.
     is_given_up: bool,
 }
 
-/// How many reloads have ended how.
+/// The number of reloads by their result.
 #[derive(Clone, Copy)]
 struct Ends {
     applied: u64,
@@ -65,7 +64,7 @@ struct Ends {
 }
 
 impl Scene {
-    /// A process begins with `setting`.
+    /// The environment of a process that starts with `setting`.
     pub fn new(worlds: &Worlds, setting: &Setting, witness: &Witness) -> Self {
         let state =
             State { in_force: setting.clone(), written: None, is_unread: false, reload: None, reads: 0 };
@@ -77,37 +76,37 @@ impl Scene {
         }
     }
 
-    /// The operator changes the file; `None` is nonsense.
+    /// Changes the file as the operator; `None` makes it invalid.
     pub fn write(&self, setting: Option<Setting>) {
         let mut state = self.state();
         (state.written, state.is_unread) = (setting, true);
     }
 
-    /// Whether the engine knows what was written last.
+    /// Whether the engine has read the last content.
     pub fn is_read(&self) -> bool {
         !self.state().is_unread
     }
 
-    /// What was written last, unless it was nonsense.
+    /// The last content, unless it was invalid.
     pub fn written(&self) -> Option<Setting> {
         self.state().written.clone()
     }
 
-    /// What the operator sees in force.
+    /// The active settings, as the operator sees them.
     pub fn in_force(&self) -> Setting {
         let mut state = self.state();
         state.settle(self.ends(), &self.worlds);
         state.in_force.clone()
     }
 
-    /// The least time that a stop is given.
+    /// The shortest grace period of a stop.
     pub fn least_grace(&self) -> Duration {
         let state = self.state();
         let coming = state.reload.as_ref().map(|reload| reload.setting.grace);
         state.in_force.grace.min(coming.unwrap_or(Duration::MAX))
     }
 
-    /// The process is over: what became of its reloads is counted.
+    /// Counts the results of the reloads after the end of the process.
     pub fn conclude(&self) {
         let Ends { applied, refused } = self.ends();
         let mut world = self.worlds.first().lock();
@@ -127,7 +126,7 @@ impl Scene {
 }
 
 impl State {
-    /// Notes how the latest reload has ended, when so many have by now.
+    /// Records the result of the latest reload, after the numbers in `ends` have changed.
     fn settle(&mut self, ends: Ends, worlds: &Worlds) {
         let is_over =
             |reload: &mut Reload| reload.ends.applied < ends.applied || reload.ends.refused < ends.refused;
@@ -140,10 +139,10 @@ impl State {
         }
     }
 
-    /// With what `source`, called `name`, is being opened.
+    /// The settings with which `source`, called `name`, is being opened.
     fn setting_for(&mut self, name: &str, source: &SourceConfig, worlds: &Worlds) -> Setting {
         let Some(reload) = &mut self.reload else { return self.in_force.clone() };
-        // Whoever waited for the disk opens itself, with what was in force when it was begun.
+        // A source that waited for the disk opens later, with the settings of its start.
         if tokio::task::try_id().is_some() {
             return self.in_force.clone();
         }
@@ -151,7 +150,7 @@ impl State {
             return self.in_force.clone();
         }
         let is_its = reload.setting.config().sources.contains(source);
-        // They are opened one after the other.
+        // Sources are opened one after the other.
         let mut earlier = worlds.all().take_while(|shared| shared.lock().source != name);
         let is_refused = earlier.any(|shared| reload.is_refused(&self.in_force, &shared.lock()));
         reload.is_given_up |= !is_its || is_refused || !reload.opened.insert(name.to_owned());
@@ -159,7 +158,7 @@ impl State {
     }
 }
 
-/// It was put in force: whom it concerns has begun anew, or is gone.
+/// Checks an applied reload: changed sources have restarted or are removed.
 fn judge_applied(reload: &Reload, before: &Setting, world: &World) {
     let source = world.source;
     if !before.concerns(&reload.setting, source) {
@@ -173,7 +172,7 @@ fn judge_applied(reload: &Reload, before: &Setting, world: &World) {
     }
 }
 
-/// It was refused: whom it has ended has begun again.
+/// Checks a refused reload: sources that it stopped have restarted.
 fn judge_refused(reload: &Reload, world: &World) {
     let source = world.source;
     let is_back = !reload.ended.contains(source) || !world.must_begin || reload.lacks_disk(world);
@@ -188,7 +187,7 @@ impl Reload {
         is_due && !is_open && !self.lacks_disk(world)
     }
 
-    /// What cannot be opened for want of a disk waits.
+    /// Whether a source cannot be opened because the disk fails; then it waits.
     fn lacks_disk(&self, world: &World) -> bool {
         world.disk_failed_ms.is_some_and(|failed_ms| failed_ms >= self.read_ms)
     }

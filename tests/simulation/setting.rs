@@ -1,4 +1,4 @@
-//! What the operator has written into the configuration: the sources and sinks of a life, and how they are set.
+//! The configuration by the operator: the sources and sinks of a run, and their settings.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use crate::world::SOURCES;
 /// Longer than any world lasts.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(2 * 3600);
 
-/// See the top of this file.
+/// The configuration by the operator.
 #[derive(Clone, Debug)]
 pub struct Setting {
     pub delivery: DeliveryConfig,
     pub grace: Duration,
     pub is_enterprise: bool,
-    /// As many as there are [`SOURCES`].
+    /// One for each of [`SOURCES`].
     pub sources: Vec<SourceSetting>,
-    /// All that the plan has, whether they are there or not.
+    /// All sinks of the plan, configured or not.
     pub sinks: Vec<SinkSetting>,
 }
 
@@ -44,13 +44,13 @@ pub struct SourceSetting {
 pub struct SinkSetting {
     pub is_there: bool,
     pub plan: SinkPlan,
-    /// The only source it takes, if not all.
+    /// The only source whose events it gets, or `None` for all.
     pub only: Option<&'static str>,
     pub format: StdoutFormat,
 }
 
 impl Setting {
-    /// What a world begins with.
+    /// The first configuration of a world.
     pub fn first(plan: &Plan) -> Self {
         let source = |number: usize| SourceSetting {
             is_there: number == 0,
@@ -76,7 +76,7 @@ impl Setting {
         }
     }
 
-    /// The same in other words.
+    /// The same as a `Config`.
     pub fn config(&self) -> Config {
         let rate = (String::from("portal.example"), PortalConfig::with_rate(Some(RateConfig::ENTERPRISE)));
         let sources = self.sources.iter().zip(SOURCES).filter(|(source, _)| source.is_there);
@@ -92,14 +92,14 @@ impl Setting {
         }
     }
 
-    /// The sinks that take the events of `source`.
+    /// The sinks that get the events of `source`.
     pub fn takers(&self, source: &str) -> Vec<SinkPlan> {
         let takers = self.sinks.iter().filter(|sink| sink.is_there);
         let takers = takers.filter(|sink| sink.only.is_none_or(|only| only == source));
         takers.map(|sink| sink.plan.clone()).collect()
     }
 
-    /// Whether a change from this to `other` concerns `source`.
+    /// Whether a change from this to `other` affects `source`.
     pub fn concerns(&self, other: &Self, source: &str) -> bool {
         let made_of = |setting: &Self| {
             let config = setting.config();
@@ -113,13 +113,13 @@ impl Setting {
             || self.is_enterprise != other.is_enterprise
     }
 
-    /// Whether `source` is there.
+    /// Whether `source` is configured.
     pub fn has(&self, source: &str) -> bool {
         let mut sources = self.sources.iter().zip(SOURCES);
         sources.any(|(setting, name)| name == source && setting.is_there)
     }
 
-    /// For the trace.
+    /// A summary for the trace.
     pub fn summary(&self) -> String {
         let sources = self.sources.iter().zip(SOURCES).filter(|(source, _)| source.is_there);
         let sources: Vec<String> =
@@ -137,7 +137,7 @@ impl Setting {
         format!("{:?}, sources {sources:?}, sinks {sinks:?}", self.delivery.hold)
     }
 
-    /// What is known of the sink whose configuration is `config`.
+    /// The plan of the sink with this configuration.
     pub fn plan_of(&self, config: &SinkConfig) -> Option<&SinkPlan> {
         self.sinks.iter().find(|sink| sink.config() == *config).map(|sink| &sink.plan)
     }
@@ -182,7 +182,7 @@ impl SinkSetting {
     }
 }
 
-/// The user whose queue the source of `number` reads.
+/// The user whose queue the source with this index reads.
 pub fn owner(number: usize) -> u64 {
     number as u64 + 1
 }

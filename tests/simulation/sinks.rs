@@ -1,4 +1,4 @@
-//! Sinks that take, fail and reject as the plan says, and keep a ledger of what they took.
+//! Sinks that accept, fail and reject according to the plan, and record the accepted events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -13,11 +13,11 @@ use crate::plan::{SinkPlan, TroubleKind};
 use crate::queue::chat_of;
 use crate::world::{World, Worlds, now_ms, pass};
 
-/// How long a sink's own timeout is.
+/// The timeout of a sink.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The events of the attempts under way to each sink, with their source: those to the sink of before a
-/// reload as well.
+/// The events of the attempts in flight to each sink, with their source. This includes attempts of the sink from before
+/// a reload.
 pub type InFlight = Arc<Mutex<BTreeMap<&'static str, Vec<(String, Vec<u64>)>>>>;
 
 /// One sink in one process, or until it is changed.
@@ -28,7 +28,7 @@ pub struct ScriptedSink {
     in_flight: InFlight,
 }
 
-/// What an attempt will come to.
+/// The outcome of an attempt.
 struct Attempt {
     before: Duration,
     after: Duration,
@@ -42,7 +42,7 @@ impl ScriptedSink {
         Self { worlds: worlds.clone(), config, plan: plan.clone(), in_flight: Arc::clone(in_flight) }
     }
 
-    /// Holds an attempt against those that are under way.
+    /// Checks an attempt against the other attempts in flight.
     fn begin(&self, source: &str, ids: &[u64]) {
         let name = self.plan.name;
         let mut in_flight = self.in_flight.lock().expect("no panic");
@@ -61,7 +61,7 @@ impl ScriptedSink {
         in_flight.push((source.to_owned(), ids.to_vec()));
     }
 
-    /// What leads to it must be as the source was opened with it.
+    /// Checks that the sink's settings are those with which the source was opened.
     fn judge_way(&self, world: &World) {
         let name = self.plan.name;
         let setting = world.sinks.iter().find(|sink| sink.name == name);

@@ -1,4 +1,4 @@
-//! One seed's trial: a runtime whose time is virtual, a world, and whatever promise was broken in it.
+//! One trial of a seed: a runtime with virtual time, a world, and the violated guarantee if there is one.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,26 +14,26 @@ use crate::plan::Plan;
 use crate::world::{Worlds, now_ms};
 
 thread_local! {
-    /// Of the first panic: a promise that is broken in a task ends others as well.
+    /// The message of the first panic, because a violation in one task causes panics in others.
     static WORDS: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// What a trial came to.
+/// The result of a trial.
 pub struct Trial {
     pub count: Count,
     pub trace: Vec<String>,
     pub broken: Option<String>,
 }
 
-/// A promise that a seed has broken.
+/// A guarantee that a seed has violated.
 pub struct Broken {
     pub seed: u64,
     pub reason: String,
 }
 
-/// Tries `seed`; with `is_shown` everything is printed as it happens.
+/// Tries `seed`; with `is_shown` prints all events as they happen.
 pub fn try_seed(seed: u64, is_shown: bool) -> Trial {
-    // A crash is looked at between any two steps of the engine.
+    // The crash is checked between any two steps of the engine.
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).event_interval(1).build();
     let runtime = runtime.expect("a runtime");
@@ -45,7 +45,7 @@ pub fn try_seed(seed: u64, is_shown: bool) -> Trial {
     let worlds = runtime.block_on(async { Worlds::begin(plan, is_shown) });
     let course = catch_unwind(AssertUnwindSafe(|| runtime.block_on(life::run(&worlds))));
     let broken = course.err().map(|_| WORDS.take().unwrap_or_default());
-    // What is left of the last process lets go of the worlds.
+    // The remaining tasks of the last process drop their references to the worlds.
     drop(runtime);
     let (mut count, mut trace) = (Count { jumps: clocks::seen(), ..Count::default() }, Vec::new());
     for shared in worlds.all() {
@@ -56,7 +56,7 @@ pub fn try_seed(seed: u64, is_shown: bool) -> Trial {
     Trial { count, trace, broken }
 }
 
-/// Panics are kept, not printed: they are how a world ends.
+/// Records panics instead of printing them, because a violation is a panic.
 pub fn hush() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -70,7 +70,7 @@ pub fn hush() {
     }));
 }
 
-/// Has the engine's own log lines printed as well.
+/// Prints the engine's own log lines, too.
 pub fn show_log() {
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
     log.with_timer(VirtualTime).with_ansi(false).with_target(false).with_writer(std::io::stdout).init();

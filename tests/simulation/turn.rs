@@ -1,4 +1,4 @@
-//! One source's turns: each ends with its process, or with a reload that concerns the source, and the books
+//! The turns of one source. A turn ends with its process, or with a reload that affects the source. Then the ledgers
 //! are closed and opened again.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use crate::plan::SinkPlan;
 use crate::setting::Setting;
 use crate::world::{World, now_ms};
 
-/// A start, or a reload, lets the portal be asked for so much more.
+/// The calls that a start or a reload can cause.
 const CALLS_PER_TURN: u64 = 12;
 
 impl World {
@@ -23,7 +23,7 @@ impl World {
         self.fuse = None;
     }
 
-    /// The source is opened with `setting`: what ran before in this process has come to its end.
+    /// The source is opened with `setting`. The previous turn of this process has ended.
     pub fn turn(&mut self, setting: &Setting) {
         assert!(!self.is_read, "`{}` begins anew while the one of before still reads", self.source);
         self.judge_end(false, now_ms());
@@ -41,7 +41,7 @@ impl World {
         self.count_places();
     }
 
-    /// Whether three sinks or more go on from as many places.
+    /// Counts whether three sinks or more continue from as many different positions.
     fn count_places(&mut self) {
         let view = self.view();
         let configured = self.ledgers.sinks.iter().filter(|(_, ledger)| ledger.is_configured);
@@ -52,7 +52,7 @@ impl World {
 
     fn enrol(&mut self, sinks: &[SinkPlan]) {
         let view = self.view();
-        // What the journal holds, and what will come into it.
+        // The present and future content of the journal.
         let journal = view.journal.keys().filter_map(|seq| self.ledgers.entries.get(seq));
         let journal = journal.map(|entry| entry.key);
         let waiting: BTreeSet<u64> =
@@ -60,7 +60,7 @@ impl World {
         for ledger in self.ledgers.sinks.values_mut() {
             ledger.is_configured = false;
         }
-        // Of a sink that has never settled anything nothing is on record.
+        // There is no record of a sink that has never settled anything.
         let is_there =
             |name: &str| view.lanes.contains_key(name) || sinks.iter().any(|sink| sink.name == name);
         self.ledgers.sinks.retain(|name, _| is_there(name));
@@ -77,9 +77,9 @@ impl World {
 }
 
 impl Ledger {
-    /// From now on it is the sink of `plan`.
+    /// From now on this is the sink of `plan`.
     fn adopt(&mut self, plan: &SinkPlan) {
-        // What a filter left out, and a crash took out of the books, another one may let through later.
+        // An event excluded by one filter, and removed from the books by a crash, may pass another filter later.
         if strictness(plan) > strictness(&self.plan) || plan.kinds != self.plan.kinds {
             self.ordered_since_ms = now_ms();
         }

@@ -1,5 +1,5 @@
-//! The worlds of one seed, one for each source: their time, their dice, what has happened in them, and what
-//! is expected of the engine. Time, disk and sinks are the same in all of them.
+//! The worlds of one seed, one for each source: their time, their random numbers, the past events, and the expected
+//! state of the engine. Time, disk and sinks are the same in all of them.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -25,21 +25,21 @@ thread_local! {
     static DISK: RefCell<Option<(Worlds, Rng)>> = const { RefCell::new(None) };
 }
 
-/// The names of the sources: the one that is always there, and one that comes and goes.
+/// The names of the sources: one that is always configured, and one that is configured at times.
 pub const SOURCES: [&str; 2] = ["support", "sales"];
 
-/// All of them, as [`SOURCES`].
+/// All worlds, in the order of [`SOURCES`].
 #[derive(Clone)]
 pub struct Worlds(Arc<[Shared]>);
 
-/// A world, as the portal, the sinks and the disk share it.
+/// A world, shared by the portal, the sinks and the disk.
 #[derive(Clone)]
 pub struct Shared(Arc<Mutex<World>>);
 
-/// See the top of this file.
+/// The world of one source.
 pub struct World {
     pub source: &'static str,
-    /// The user whose queue it is.
+    /// The user of the queue.
     pub owner: u64,
     pub plan: Plan,
     pub dice: Rng,
@@ -48,28 +48,28 @@ pub struct World {
     pub count: Count,
     pub store: Store,
     pub trace: Vec<String>,
-    /// What happens is printed as well.
+    /// Whether events are also printed.
     pub is_shown: bool,
-    /// Until when the state file is busy with what was asked of it last, if it is slow.
+    /// The time until which the state file is busy with its last operation, if it is slow.
     pub writes_until_ms: u64,
-    /// When the disk refused last.
+    /// The time of the last failure of the disk.
     pub disk_failed_ms: Option<u64>,
-    /// After so many more steps of the world the running life crashes.
+    /// How many steps remain until the current run crashes.
     pub fuse: Option<u64>,
     pub crash: CancellationToken,
     pub calls: Calls,
-    /// The number of the turn that runs, or ran last.
+    /// The number of the current or last turn.
     pub life: u64,
-    /// A reload concerns the source, which has not begun anew since.
+    /// Whether a reload affects the source, which has not restarted since.
     pub must_begin: bool,
-    /// How the sinks are set in the turn that runs.
+    /// The settings of the sinks in the current turn.
     pub sinks: Vec<SinkConfig>,
-    /// Somebody of ours reads the queue.
+    /// Whether the engine reads the queue.
     pub is_read: bool,
 }
 
 impl Worlds {
-    /// The worlds that `plan` describes, at their beginning. This thread's clock and disk are their own.
+    /// Creates the worlds of `plan` at their beginning. They have their own clock and disk in this thread.
     pub fn begin(plan: Plan, is_shown: bool) -> Self {
         BEGAN.set(Some(Instant::now()));
         DISK.set(None);
@@ -89,12 +89,12 @@ impl Worlds {
         worlds
     }
 
-    /// That of the source that is always there.
+    /// The world of the source that is always configured.
     pub fn first(&self) -> &Shared {
         &self.0[0]
     }
 
-    /// That of `source`.
+    /// The world of `source`.
     pub fn of(&self, source: &str) -> &Shared {
         let number = SOURCES.iter().position(|name| *name == source).expect("a source of ours");
         &self.0[number]
@@ -106,7 +106,7 @@ impl Worlds {
 }
 
 impl Shared {
-    /// The world, for a moment without any waiting in it.
+    /// Locks the world for a moment. Code must not wait while it holds the lock.
     pub fn lock(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,7 +137,7 @@ impl World {
         }
     }
 
-    /// Writes down what happens.
+    /// Writes an event to the trace.
     pub fn tell(&mut self, what: impl Display) {
         let line = format!("{:>9.3} {}: {what}", now_ms() as f64 / 1000.0, self.source);
         if self.is_shown {
@@ -146,18 +146,18 @@ impl World {
         self.trace.push(line);
     }
 
-    /// Whether faults are over.
+    /// Whether the faults have ended.
     pub fn is_quiet(&self) -> bool {
         now_ms() >= self.plan.quiet_ms
     }
 
-    /// Between nothing and `max_ms`.
+    /// A random delay of up to `max_ms`.
     pub fn delay(&mut self, max_ms: u64) -> Duration {
         let max_ms = if self.is_quiet() { max_ms.min(20) } else { max_ms };
         Duration::from_millis(self.dice.u64(0..=max_ms))
     }
 
-    /// Something happened; the crash may be due.
+    /// Counts a step; the crash may be due.
     pub fn step(&mut self) {
         if let Some(fuse) = &mut self.fuse {
             *fuse = fuse.saturating_sub(1);
@@ -168,14 +168,14 @@ impl World {
     }
 }
 
-/// Lets time pass; none for nothing.
+/// Lets time pass; returns immediately for a zero duration.
 pub async fn pass(duration: Duration) {
     if !duration.is_zero() {
         tokio::time::sleep(duration).await;
     }
 }
 
-/// How long the world has been going.
+/// The time since the beginning of the world.
 pub fn now_ms() -> u64 {
     let began = BEGAN.get().expect("a world has begun");
     u64::try_from(began.elapsed().as_millis()).unwrap()

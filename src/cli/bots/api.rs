@@ -1,17 +1,17 @@
-//! Either generation of the portal's bot methods, and what to do about their refusals.
+//! The two generations of the portal's bot methods, and advice for their refusals.
 
 use crate::cli::refused::is_about_plan;
 use crate::config::SecretText;
 use crate::portal::methods::bots::{self, Bot};
 use crate::portal::{CallError, Caller};
 
-/// The API that is asked, and the secret for it.
+/// The generation of the API to call, and the secret for it.
 pub struct Api {
     v2: bool,
     secret: Option<SecretText>,
 }
 
-/// What became of the bot.
+/// What happened to the bot.
 pub enum Outcome {
     Removed,
     WasGone,
@@ -51,7 +51,7 @@ impl Api {
     }
 }
 
-/// The codes that say that there is no such bot: whoever wanted it gone has it.
+/// The codes that say that there is no such bot. For a removal this is success.
 const GONE: [&str; 2] = ["BOT_ID_ERROR", "BOT_NOT_FOUND"];
 
 const SCOPE: &str =
@@ -66,7 +66,7 @@ const OTHER_API: &str = "this portal does not know the method, or the credential
                          the other API (with or without --v2)";
 
 impl Api {
-    /// The refusal with what to do about it (PORTAL.md 3.2, 3.3), where these methods give it a meaning of their own.
+    /// Adds advice to the refusal (PORTAL.md 3.2, 3.3) where its code means something particular for these methods.
     fn advised(&self, refusal: CallError, verb: Verb) -> CallError {
         let code = refusal.code().unwrap_or_default().to_ascii_uppercase();
         let advice = match (code.as_str(), verb) {

@@ -1,4 +1,4 @@
-//! `b24relay bots`: the bots on a portal, and the end of one.
+//! `b24relay bots`: lists the bots of a portal and removes one.
 
 mod api;
 mod secret;
@@ -18,7 +18,7 @@ use crate::portal::methods::bots::Bot;
 use crate::shutdown::Signals;
 
 const NOTES: &str = "\
-Two generations of the portal's API know the same bots; --v2 asks the newer one.
+The portal's API has two generations, which show the same bots; --v2 uses the newer one.
 
 Examples:
   b24relay bots list support
@@ -33,15 +33,15 @@ pub struct BotsArgs {
 
 #[derive(Debug, Subcommand)]
 enum BotsCommand {
-    /// Show the portal's bots
+    /// List the portal's bots
     List(ListArgs),
     /// Remove a bot, and its private chats with it
     Unregister(UnregisterArgs),
 }
 
 const LIST_EXAMPLES: &str = "\
-Without --v2 every bot of the portal is shown, whoever made it; with it, only those of this application \
-or token. A wrong token has none, and the portal does not say so.
+Without --v2, all bots of the portal are shown. With it, only the bots of this application or token are shown. \
+For a wrong token the portal returns an empty list without an error.
 
 Examples:
   b24relay bots list support
@@ -52,19 +52,20 @@ Examples:
 struct ListArgs {
     /// The source's name in the configuration
     source: String,
-    /// Ask the newer API
+    /// Use the newer API
     #[arg(long)]
     v2: bool,
     #[command(flatten)]
     token: TokenArgs,
-    /// JSON for machines
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 const UNREGISTER_EXAMPLES: &str = "\
-A secret is read from a file, `-` is standard input: every user of this machine can see a command line. The client id of the older API and the token of the newer one are the same secret, and either API \
-removes a bot of the other. A bot that is already gone is no error.
+A secret is read from a file (`-` is standard input), because every user of this machine can see a command line. \
+The client id of the older API and the token of the newer one are the same secret, and each API can remove a \
+bot of the other. A bot that is already gone is not an error.
 
 Examples:
   b24relay bots unregister support --bot-id 39 --client-id-file old-bot.id
@@ -79,10 +80,10 @@ struct UnregisterArgs {
     /// The bot's user id
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
     bot_id: u64,
-    /// A file with the `CLIENT_ID` that the bot was registered with, `-` for standard input; a webhook needs it
+    /// A file with the `CLIENT_ID` that the bot was registered with, `-` for standard input; required with a webhook
     #[arg(long, value_name = "FILE", conflicts_with = "v2")]
     client_id_file: Option<PathBuf>,
-    /// Ask the newer API
+    /// Use the newer API
     #[arg(long)]
     v2: bool,
     #[command(flatten)]
@@ -93,12 +94,12 @@ struct UnregisterArgs {
 
 #[derive(Debug, Args)]
 struct TokenArgs {
-    /// A file with the bot's token, `-` for standard input; a webhook needs it
+    /// A file with the bot's token, `-` for standard input; required with a webhook
     #[arg(long, value_name = "FILE", requires = "v2")]
     bot_token_file: Option<PathBuf>,
 }
 
-/// Lists or unregisters.
+/// Lists the bots or unregisters one.
 pub async fn run(args: &BotsArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     match &args.command {
         BotsCommand::List(args) => list(args, config).await,

@@ -1,4 +1,4 @@
-//! The secret that a bot was registered with, from wherever the operator keeps it.
+//! Reads the secret that a bot was registered with.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use crate::cli::exit::UsageError;
 use crate::config::{KindConfig, SecretText, SourceConfig};
 
-/// More than any token or client id; what is longer is the wrong file.
+/// Longer than any token or client id, in bytes: a longer file is the wrong file.
 const SECRET_MAX: u64 = 1024;
 
-/// The secret in the file, else the one of a source that is a bot; an application needs none.
+/// Returns the secret in the file, otherwise the token of a source that is a bot. An application needs none.
 pub fn choose(source: &SourceConfig, file: Option<&Path>, flag: &str) -> anyhow::Result<Option<SecretText>> {
     if let Some(file) = file {
         return read_secret(file).map(Some);

@@ -1,4 +1,4 @@
-//! A source's credential: does the portal answer, for whom, and may they do what is needed?
+//! A source's credential: does the portal answer, for which user, and does that user have the required rights?
 
 use jiff::SignedDuration;
 
@@ -16,11 +16,11 @@ pub const METHODS: &str = "methods";
 pub const CLOCK: &str = "clock";
 pub const BOT: &str = "bot";
 
-/// A greater difference of the clocks is told: dates in events and logs cannot be compared any more.
+/// A greater difference between the clocks is a warning: dates in events and in the log are then not comparable.
 const SKEW_MAX: SignedDuration = SignedDuration::from_secs(30);
 
-/// Whether the portal answers and for whom: two findings of one call. `owner` is whose queue is meant, if
-/// it is any user's.
+/// Checks whether the portal answers and for which user: one call, two findings. `owner` is the user whose queue is
+/// configured, if the source reads a user's queue.
 pub async fn identify(source: &SourceConfig, owner: Option<u64>, caller: &Caller) -> [Finding; 2] {
     let answers = || Finding::ok(REACH, format!("{} answers", source.portal().authority()));
     match account::profile(caller).await {
@@ -33,7 +33,7 @@ pub async fn identify(source: &SourceConfig, owner: Option<u64>, caller: &Caller
     }
 }
 
-/// Whether the portal is called elsewhere than at the configured address.
+/// Reports when the portal is called at an address other than the configured one.
 pub fn address(source: &SourceConfig, caller: &Caller) -> Option<Finding> {
     let (portal, moved_to) = (source.portal().authority(), caller.site().moved_to()?);
     let cure = format!(
@@ -42,12 +42,12 @@ pub fn address(source: &SourceConfig, caller: &Caller) -> Option<Finding> {
     Some(Finding::warn("address", format!("{portal} has moved and is called at {moved_to}"), cure))
 }
 
-/// Why a check was not made.
+/// The detail of a check that was skipped.
 pub fn skipped_after(check: &str) -> String {
     format!("`{check}` failed")
 }
 
-/// No answer of a portal, whatever stands behind it: a dead line, or somebody else's page.
+/// The finding when no portal answered: the connection failed, or another server answered.
 fn unreached(refusal: &CallError) -> Finding {
     Finding { exit: Exit::Unavailable, ..Finding::refused(REACH, refusal) }
 }
@@ -71,7 +71,7 @@ fn whose(source: &SourceConfig, owner: Option<u64>, profile: &account::Profile) 
     Finding::fail(CREDENTIAL, Exit::Config, format!("{detail}, but {of_whom} {expected}"), cure)
 }
 
-/// What the portal says of an OAuth application; nothing to tell of a webhook.
+/// What the portal reports about an OAuth application; `None` for a webhook.
 pub async fn application(source: &SourceConfig, caller: &Caller) -> Option<Finding> {
     if source.webhook().is_some() {
         return None;
@@ -87,7 +87,7 @@ pub async fn application(source: &SourceConfig, caller: &Caller) -> Option<Findi
     })
 }
 
-/// What the source's kind needs: scopes, then methods.
+/// The scopes and then the methods that this kind of source needs.
 pub fn needs(source: &SourceConfig) -> (&'static [&'static str], &'static [&'static str]) {
     const SUBSCRIBE: &str = "im.v2.Event.subscribe";
     match &source.kind {
@@ -99,7 +99,7 @@ pub fn needs(source: &SourceConfig) -> (&'static [&'static str], &'static [&'sta
     }
 }
 
-/// Whether the credential has the scopes.
+/// Checks whether the credential has the required scopes.
 pub async fn scopes(source: &SourceConfig, caller: &Caller) -> Finding {
     let granted = match account::scopes(caller).await {
         Ok(granted) => granted,
@@ -121,7 +121,7 @@ pub async fn scopes(source: &SourceConfig, caller: &Caller) -> Finding {
     Finding::fail(SCOPES, Exit::Refused, format!("the credential lacks {missing}"), cure)
 }
 
-/// Whether the portal offers the methods. Its word is not final, so a no is a warning.
+/// Checks whether the portal offers the methods. Its answer is not reliable, so a missing method is a warning.
 pub async fn methods(source: &SourceConfig, caller: &Caller) -> Finding {
     let (_, needed) = needs(source);
     let mut lacking = Vec::new();
@@ -142,7 +142,7 @@ pub async fn methods(source: &SourceConfig, caller: &Caller) -> Finding {
     Finding::warn(METHODS, lacking.join(", "), cure)
 }
 
-/// Whether the bot gets to see what is said in group chats (PORTAL.md N6).
+/// Checks whether the bot can see the messages in group chats (PORTAL.md N6).
 pub async fn bot(bot: &BotConfig, caller: &Caller) -> Finding {
     let listed = match bots::list_v2(caller, bot.token.as_ref()).await {
         Ok(listed) => listed,
@@ -160,14 +160,14 @@ pub async fn bot(bot: &BotConfig, caller: &Caller) -> Finding {
     Finding::ok(BOT, format!("of type `{}`", found.kind))
 }
 
-/// The portal's clock against ours.
+/// Compares the portal's clock with the clock of this machine.
 pub async fn clock(caller: &Caller) -> Finding {
     let skew = match account::clock_skew(caller).await {
         Ok(skew) => skew,
         Err(refusal) => return Finding::refused(CLOCK, &refusal),
     };
     let side = if skew.is_negative() { "behind" } else { "ahead of" };
-    // The portal tells whole seconds, so less than that is nothing.
+    // The portal reports whole seconds, so a smaller difference is not measurable.
     let seconds = skew.abs().as_secs();
     let detail = format!("the portal is {seconds} s {side} this machine");
     if skew.abs() > SKEW_MAX {
@@ -176,7 +176,7 @@ pub async fn clock(caller: &Caller) -> Finding {
     Finding::ok(CLOCK, if seconds == 0 { "the portal and this machine agree".to_owned() } else { detail })
 }
 
-/// Whether the checks behind this one can be made.
+/// Whether the checks that depend on these findings can be made.
 pub fn has_passed(findings: &[Finding]) -> bool {
     findings.iter().all(|finding| finding.state != State::Fail)
 }

@@ -1,4 +1,4 @@
-//! What one check came to: a state, what was seen, and for a failure what to do.
+//! The result of one check: a state, a detail, and advice after a failure.
 
 use serde::Serialize;
 
@@ -6,25 +6,25 @@ use crate::cli::exit_code::Exit;
 use crate::cli::refused;
 use crate::portal::CallError;
 
-/// How a check ended.
+/// The state of a finished check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub enum State {
-    /// As it should be.
+    /// Everything is correct.
     #[serde(rename = "ok")]
     Ok,
-    /// It works, but somebody should look.
+    /// It works, but an operator should look at it.
     #[serde(rename = "warn")]
     Warn,
     /// It does not work.
     #[serde(rename = "fail")]
     Fail,
-    /// Not made, because of another one or because it cannot be.
+    /// Not made, because an earlier check failed or because it is impossible here.
     #[serde(rename = "skip")]
     Skip,
 }
 
 impl State {
-    /// The word for it, in tables and in JSON.
+    /// Its word in tables and in JSON.
     pub fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -35,15 +35,15 @@ impl State {
     }
 }
 
-/// One check and its outcome.
+/// One check and its result.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
     pub check: &'static str,
     pub state: State,
     pub detail: String,
-    /// What a person can do; empty when nobody needs to.
+    /// What the operator can do; empty when nothing is wrong.
     pub cure: String,
-    /// What a failure means for the exit code.
+    /// The exit code that a failure of this check causes.
     #[serde(skip)]
     pub exit: Exit,
 }
@@ -65,13 +65,13 @@ impl Finding {
         Self { state: State::Skip, ..Self::ok(check, detail) }
     }
 
-    /// The portal said no, or nothing.
+    /// The finding for a call that the portal refused or did not answer.
     pub fn refused(check: &'static str, refusal: &CallError) -> Self {
         Self::fail(check, refused::exit(refusal), refusal.to_string(), refused::hint(refusal))
     }
 }
 
-/// The worst of all, by what an operator has to mend first.
+/// The exit code of the most important failure, in the order in which an operator has to fix them.
 pub fn worst<'a>(findings: impl Iterator<Item = &'a Finding>) -> Exit {
     const ORDER: [Exit; 7] = [
         Exit::Config,

@@ -1,11 +1,11 @@
-//! What can be said of `[http]` without asking anybody.
+//! The check of `[http]`, made without any network access.
 
 use super::finding::Finding;
 use crate::config::HttpConfig;
 
 const TLS: &str = "tls";
 
-/// A listener that other machines reach speaks plain http to them.
+/// Warns when the listener is reachable from other machines, because it speaks plain HTTP.
 pub fn tls(http: &HttpConfig) -> Option<Finding> {
     let exposed = Finding::warn(
         TLS,

@@ -1,5 +1,4 @@
-//! What this machine has of what the configuration names: files that hold secrets, the port of `[http]`, the files of
-//! sinks.
+//! The checks of this machine: the files that hold secrets, the port of `[http]`, and the files of the sinks.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -19,14 +18,15 @@ const SECRETS: &str = "secrets";
 const LISTEN: &str = "listen";
 const REACH: &str = "reach";
 
-/// How long a server on the port may take to say what it is.
+/// How long a server on the port may take to identify itself.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What every answer of the page's server has.
+/// The headers of every answer of the daemon's HTTP server.
 const OUR_HEADERS: [&str; 3] =
     ["referrer-policy: no-referrer", "x-frame-options: deny", "cache-control: no-store"];
 
-/// Whether others can read the files that hold secrets: one warning for each, or one finding that all is well.
+/// Checks whether other users can read the files that hold secrets: one warning for each such file, or one finding for
+/// all of them.
 pub fn secrets(files: &[PathBuf]) -> Vec<Finding> {
     let exposed = files.iter().filter(|file| is_for_all(file));
     let warnings: Vec<Finding> = exposed.map(|file| exposure(file)).collect();
@@ -42,7 +42,7 @@ fn exposure(file: &Path) -> Finding {
     Finding::warn(SECRETS, detail, format!("`chmod o= '{file}'`"))
 }
 
-/// Whether every user can read `file`, which takes a way through all folders above it.
+/// Whether every user can read `file`. This also needs access to all folders above it.
 fn is_for_all(file: &Path) -> bool {
     let allows = |path: &Path, bits: u32| {
         fs::metadata(path).is_ok_and(|found| found.permissions().mode() & bits == bits)
@@ -53,7 +53,7 @@ fn is_for_all(file: &Path) -> bool {
         && place.ancestors().skip(1).all(|folder| allows(folder, 0o001))
 }
 
-/// Whether the daemon could listen on `address`; `is_running` when it runs already, and may do so.
+/// Whether the daemon could listen on `address`. The running `daemon`, if there is one, may already do so.
 pub async fn listen(address: SocketAddr, daemon: Option<&str>) -> Finding {
     let Err(error) = TcpListener::bind(address).await else {
         return Finding::ok(LISTEN, format!("{address} is free"));
@@ -75,7 +75,7 @@ pub async fn listen(address: SocketAddr, daemon: Option<&str>) -> Finding {
     Finding::fail(LISTEN, Exit::Temporary, format!("http.listen: cannot listen on {address}: {error}"), hint)
 }
 
-/// Whether what listens there answers as a b24relay does.
+/// Whether the server that listens there answers like b24relay.
 async fn is_ours(address: SocketAddr) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect(address).await?;
@@ -90,7 +90,7 @@ async fn is_ours(address: SocketAddr) -> bool {
     })
 }
 
-/// What there is to say of a file sink at `path` when that is no file but what the process writes to anyway.
+/// The finding for a file sink whose `path` is one of the process's own output streams instead of a file.
 pub fn stream(path: &Path) -> Option<Finding> {
     let text = path.to_str()?;
     let number = ["/dev/fd/", "/proc/self/fd/"].iter().find_map(|folder| text.strip_prefix(folder));

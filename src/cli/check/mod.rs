@@ -1,6 +1,6 @@
-//! `b24relay check`: is the configuration right, and does what it names answer?
+//! `b24relay check`: is the configuration correct, and do its portals and receivers answer?
 //!
-//! Changes nothing anywhere: no event is confirmed, none is sent, no file is created.
+//! It changes nothing: it confirms no event, sends no event and creates no file.
 
 mod account;
 mod finding;
@@ -28,36 +28,36 @@ use crate::relay::Callers;
 use crate::shutdown::Signals;
 use crate::{portal, sink};
 
-/// How many sources or sinks are checked at once: many may share one portal's rate.
+/// How many sources or sinks are checked at once: several of them can share the rate limit of one portal.
 const AT_ONCE: usize = 4;
 
 const CONFIGURATION: &str = "configuration";
 
 const NOTES: &str = "\
-Nothing is changed: no event is confirmed, none is sent, no file is created. A check that cannot be \
-made because another one failed is skipped.
+Changes nothing: no event is confirmed, no event is sent, no file is created. A check that depends on a failed \
+check is skipped.
 
-Exit codes: 0 all is well, warnings included; 78 the configuration is wrong; 74 the state file cannot be used; 77 a credential is \
-refused; 69 something is out of reach; 75 the port of `[http]` is taken. The first of them that applies.
+Exit codes: 0 no failure, but maybe warnings; 78 the configuration is wrong; 74 the state file cannot be used; 77 a credential is \
+refused; 69 something is unreachable; 75 the port of `[http]` is in use. The first one that applies.
 
 Examples:
   b24relay check
-  b24relay check --no-network              the configuration alone: speaks to nobody
+  b24relay check --no-network              only the configuration, no network access
   b24relay check --no-network --config /etc/b24relay/b24relay.toml && systemctl restart b24relay
   b24relay check --json | jq '.sources[].checks[] | select(.state == \"fail\")'";
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
 pub struct CheckArgs {
-    /// Look at the configuration only, speak to nobody
+    /// Check only the configuration, without any network access
     #[arg(long)]
     no_network: bool,
-    /// JSON for machines
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// What was found.
+/// All findings.
 #[derive(Serialize)]
 struct Report {
     configuration: Subject,
@@ -75,7 +75,7 @@ struct Subject {
     checks: Vec<Finding>,
 }
 
-/// Checks what the configuration names, unless told not to, and says what came of it.
+/// Checks the configuration and, unless `--no-network` is given, everything that it names. Then prints the result.
 pub async fn run(args: &CheckArgs, loaded: &Loaded, signals: &Signals) -> anyhow::Result<Exit> {
     let config = &loaded.config;
     let report = if args.no_network {
@@ -109,7 +109,7 @@ pub async fn run(args: &CheckArgs, loaded: &Loaded, signals: &Signals) -> anyhow
 }
 
 impl Report {
-    /// Its parts, each with a heading.
+    /// The sections of the report, each with a heading.
     fn tables(&self) -> [(&'static str, &[Subject]); 5] {
         [
             ("CONFIGURATION", slice::from_ref(&self.configuration)),
@@ -121,7 +121,7 @@ impl Report {
     }
 }
 
-/// What can be said without asking anybody.
+/// The part of the report that needs no network.
 fn stated(loaded: &Loaded) -> Report {
     let config = &loaded.config;
     let file =
@@ -196,14 +196,14 @@ async fn reached(sink: &SinkConfig, signals: &Signals) -> Finding {
     }
 }
 
-/// Who else can get at what the sink writes; empty when nobody can.
+/// Checks who else can read the output of the sink; empty when nobody else can.
 async fn exposure(sink: &SinkConfig) -> Vec<Finding> {
     let cautions = sink::cautions(sink).await;
     cautions.into_iter().map(|caution| Finding::warn("exposure", caution, "")).collect()
 }
 
 impl Subject {
-    /// What the configuration says of it; `proxy` is on the way there.
+    /// A subject as it is configured; `proxy` is the proxy on the way to it.
     fn stated(name: &str, detail: String, proxy: Result<Option<String>, String>) -> Self {
         let finding = match proxy {
             Ok(None) => Finding::ok(CONFIGURATION, detail),
@@ -217,7 +217,7 @@ impl Subject {
         self.checks.iter().filter(|finding| finding.check == CONFIGURATION)
     }
 
-    /// Whether there is more to show than what was configured.
+    /// Whether there is more to show than the configuration.
     fn was_checked(&self) -> bool {
         self.checks.iter().any(|finding| finding.check != CONFIGURATION)
     }
@@ -228,7 +228,8 @@ impl Subject {
     }
 }
 
-/// The configuration in a few lines: having been loaded, it is right but for what the environment adds.
+/// A summary of the configuration. It has been loaded, so it is valid, except for values that depend on the
+/// environment.
 fn configuration(report: &Report) -> String {
     let mut lines = vec![format!("state {}", report.state.name)];
     let stated = |kind: &str, subjects: &[Subject]| -> Vec<String> {
@@ -246,7 +247,7 @@ fn configuration(report: &Report) -> String {
     lines.join("\n")
 }
 
-/// The checks beyond the configuration; below each that wants something done, what that is.
+/// The checks beyond the configuration, with advice below each one that needs it.
 fn listed(heading: &str, subjects: &[Subject]) -> String {
     let mut rows = table(&[heading, "CHECK", "STATE", "DETAIL"]);
     for Subject { name, checks } in subjects {

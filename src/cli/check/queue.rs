@@ -1,4 +1,4 @@
-//! A source's queue: what the portal bears, whether it records, and what is waiting.
+//! A source's queue: the portal's rate limit, the subscription, and the backlog.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ pub const RATE: &str = "rate";
 pub const SUBSCRIPTION: &str = "subscription";
 pub const BACKLOG: &str = "backlog";
 
-/// The portal forgets after 24 hours (PORTAL.md 2.5): half of that leaves time to act.
+/// The portal deletes events after 24 hours (PORTAL.md 2.5); half of that leaves time to act.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(12);
 
-/// What the portal bears, against what the idle sources of this configuration ask of it.
+/// Compares the portal's rate limit with the polling rate of this configuration's idle sources.
 pub fn rate(config: &Config, source: &SourceConfig) -> Finding {
     let authority = source.portal().authority();
     let sharing = config.sources.iter().filter(|other| other.portal().authority() == authority);
@@ -39,14 +39,14 @@ pub fn rate(config: &Config, source: &SourceConfig) -> Finding {
     Finding::ok(RATE, detail)
 }
 
-/// Subscription and backlog: two findings of one look at the queue.
+/// Checks subscription and backlog: one read of the queue, two findings.
 pub async fn look(source: &SourceConfig, caller: Caller) -> [Finding; 2] {
     let identity = source.identity().unwrap_or_default();
     let page = Peek::new(source, &identity, caller).look().await;
     [subscription(source, page.as_ref().err()), page.as_ref().map_or_else(waiting_for, backlog)]
 }
 
-/// As [`look`], when nobody may look because of `failed`.
+/// The same two findings, skipped because of `failed`.
 pub fn unlooked(source: &SourceConfig, failed: &str) -> [Finding; 2] {
     unseen(source, &skipped_after(failed))
 }
@@ -59,7 +59,7 @@ fn unseen(source: &SourceConfig, reason: &str) -> [Finding; 2] {
     [subscription, Finding::skip(BACKLOG, reason)]
 }
 
-/// Only a bot's queue that is joined with its user's tells (PORTAL.md 2.2).
+/// Only a bot's queue that is combined with its user's queue shows whether there is a subscription (PORTAL.md 2.2).
 fn subscription(source: &SourceConfig, refusal: Option<&CallError>) -> Finding {
     let KindConfig::Bot(bot) = &source.kind else {
         return Finding::skip(SUBSCRIPTION, "no portal tells; `b24relay run` subscribes by itself");

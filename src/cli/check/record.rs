@@ -1,4 +1,4 @@
-//! What the state file has on record of a source, held against the configuration: what would keep `run` from starting.
+//! Compares the configuration with the source's record in the state file, to find conflicts that would stop `run`.
 
 use super::finding::Finding;
 use crate::cli::exit_code::Exit;
@@ -8,8 +8,8 @@ use crate::store::{Report, Store, StoreError};
 
 const QUEUE: &str = "queue";
 
-/// Whether `source` still names the queue that it has read so far. Nothing to tell of a new source, and of one that
-/// nobody has logged in for.
+/// Whether `source` still names the queue that it has read so far. Returns `None` for a new source and for one without
+/// a login.
 pub async fn queue(
     config: &Config,
     report: &Report,
@@ -25,7 +25,7 @@ pub async fn queue(
     Some(Finding::fail(QUEUE, Exit::Config, error.to_string(), ""))
 }
 
-/// Whether another source reads the same user's queue by another login: `run` leaves all but one of them out.
+/// Whether another source reads the same user's queue with another login: `run` starts only one of them.
 pub async fn shared(config: &Config, callers: &Callers, source: &SourceConfig) -> Option<Finding> {
     let own = user_queue(callers, source).await?;
     for other in config.sources.iter().take_while(|other| other.name != source.name) {

@@ -1,4 +1,4 @@
-//! Every check of one source, in order; what cannot be made is skipped and says why.
+//! Makes all checks of one source in order. A check that cannot be made is skipped with a reason.
 
 use super::account::{
     self, APPLICATION, CLOCK, CREDENTIAL, METHODS, REACH, SCOPES, has_passed, skipped_after,
@@ -11,7 +11,7 @@ use crate::portal::Caller;
 use crate::relay::Callers;
 use crate::store::Report;
 
-/// Everything that `source`'s portal can be asked without changing anything there.
+/// Makes every check of `source` that changes nothing at its portal.
 pub async fn examine(
     config: &Config,
     callers: &Callers,
@@ -51,12 +51,12 @@ async fn examined(config: &Config, callers: &Callers, source: &SourceConfig) -> 
     findings
 }
 
-/// The user whose events the source reads, if any user's and if it is known: nobody may have logged in.
+/// The user whose events the source reads. `None` if it reads no user's queue, or if there was no login yet.
 async fn owner(callers: &Callers, source: &SourceConfig) -> Option<u64> {
     if source.reads_user() { callers.user_id(source).await.ok() } else { None }
 }
 
-/// The checks for which somebody must answer, and for whom is known.
+/// The checks that need an answer from the portal, once the user is known.
 async fn ask(config: &Config, source: &SourceConfig, caller: Caller) -> Vec<Finding> {
     let mut findings = Vec::from_iter(account::application(source, &caller).await);
     let scopes = account::scopes(source, &caller).await;
@@ -80,7 +80,7 @@ async fn ask(config: &Config, source: &SourceConfig, caller: Caller) -> Vec<Find
     findings
 }
 
-/// What is left to say when `failed` has failed.
+/// The remaining findings after `failed` has failed.
 fn unasked(config: &Config, source: &SourceConfig, failed: &'static str) -> Vec<Finding> {
     let application = source.webhook().is_none().then_some(APPLICATION);
     let asked = application.into_iter().chain([SCOPES, METHODS, CLOCK]);

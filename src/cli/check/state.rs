@@ -1,4 +1,4 @@
-//! Could a daemon work with the state file? Looked at only, as everything here is.
+//! Checks whether a daemon could use the state file, without changing it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,8 @@ use crate::store::{self, Inspection, Report, Soundness, Store, StoreError};
 
 const FILE: &str = "file";
 
-/// Looks at the state file at `path`, or at where it would be made; also returns what is in it, if it can be used.
+/// Checks the state file at `path`, or the folder in which it would be created. Also returns its content, if it is
+/// readable.
 pub fn examine(path: &Path) -> (Finding, Option<Report>) {
     match Store::locate(path) {
         Ok(place) => examine_at(&place),
@@ -30,7 +31,7 @@ fn examine_at(path: &Path) -> (Finding, Option<Report>) {
     }
 }
 
-/// As `run` sees an empty file that nobody has worked with.
+/// Whether there is no state yet. `run` treats an empty file that was never used in the same way.
 fn is_missing(error: &StoreError) -> bool {
     matches!(error, StoreError::Unavailable { .. })
 }
@@ -42,14 +43,14 @@ fn existing(path: &Path) -> (Finding, Option<Report>) {
     };
     let finding = match &report {
         Report { trouble: Some(trouble), .. } => fail(format!("takes nothing at the moment: {trouble}")),
-        // Who runs on it has looked at all of it.
+        // The process that holds the file checked all of it at its start.
         Report { holder: Some(holder), .. } => Finding::ok(FILE, format!("in use by {holder}")),
         Report { .. } => usable(path),
     };
     (finding, Some(report))
 }
 
-/// What the next start would find.
+/// Checks the file in the same way as the next start.
 fn usable(path: &Path) -> Finding {
     let lock = beside(path, ".lock");
     if access(path, Access::READ_OK | Access::WRITE_OK).is_err() {
@@ -82,7 +83,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// With the code that `run` would leave with.
+/// The finding with the exit code that `run` would have.
 fn refused(error: StoreError) -> Finding {
     let detail = error.to_string();
     Finding::fail(FILE, Exit::of(&error.into()), detail, "")

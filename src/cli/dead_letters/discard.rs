@@ -1,4 +1,4 @@
-//! `b24relay dead-letters discard`: lets go of events that no sink will ever get.
+//! `b24relay dead-letters discard`: deletes dead letters for good.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use crate::shutdown::Signals;
 use crate::store::{Letter, Store};
 
 const EXAMPLES: &str = "\
-Says what goes, asks, and says how many are gone. Nothing brings them back: `show --raw` keeps a copy.
+Shows the selected dead letters, asks, and deletes them. This cannot be undone; `show --raw` saves a copy first.
 
 Examples:
   b24relay dead-letters discard 17
   b24relay dead-letters discard --sink crm --until 30d --dry-run
   b24relay dead-letters discard --sink crm --until 30d --yes";
 
-/// How many are shown one by one.
+/// How many dead letters are shown one by one.
 const SHOWN_MAX: usize = 20;
 
 #[derive(Debug, Args)]
@@ -33,11 +33,11 @@ pub struct DiscardArgs {
     consent: ConsentArgs,
 }
 
-/// Asks and discards.
+/// Asks, then discards.
 pub async fn run(args: &DiscardArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     args.consent.require_somebody()?;
     let (state, filter) = (global.state()?, args.filter.filter());
-    // Looked at first: where there is nothing, nothing is created.
+    // Look first: when there is nothing to discard, create no file.
     if Store::letters_at(&state, &filter)?.is_empty() {
         print("no dead letters to discard")?;
         return Ok(Exit::Clean);

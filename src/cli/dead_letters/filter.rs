@@ -1,38 +1,39 @@
-//! Which dead letters a person means.
+//! The arguments that select dead letters.
 
 use clap::Args;
 
 use crate::cli::spelling::moment;
 use crate::store::LetterFilter;
 
-/// What is given narrows the choice; nothing given means all. What is given twice means either.
+/// Each argument narrows the selection, and without arguments all are selected. A repeated argument matches any of its
+/// values.
 #[derive(Debug, Args)]
 pub struct FilterArgs {
     /// The numbers that `list` shows
     #[arg(value_name = "NUMBER")]
     numbers: Vec<u64>,
-    /// Those of a sink, also of one that is no longer configured
+    /// Only this sink's, even if it is no longer configured
     #[arg(long, value_name = "SINK")]
     sink: Vec<String>,
-    /// Those of a source, also of one that is no longer configured
+    /// Only this source's, even if it is no longer configured
     #[arg(long, value_name = "SOURCE")]
     source: Vec<String>,
-    /// Those of an event: its `eventId`, or its `id` such as `b24_5f1c9a0e7d3b2a64_2001`
+    /// Only this event's: its `eventId`, or its `id` such as `b24_5f1c9a0e7d3b2a64_2001`
     #[arg(long, value_name = "ID")]
     id: Vec<String>,
-    /// Those buried since then: 2026-11-21T09:00:00Z, or how long ago: 2h
+    /// Only those rejected since then: 2026-11-21T09:00:00Z, or an age such as 2h
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     since: Option<i64>,
-    /// Those buried until then
+    /// Only those rejected until then
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     until: Option<i64>,
-    /// Those with this text in the reason or in the sink's answer
+    /// Only those with this text in the reason or in the sink's answer
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
 impl FilterArgs {
-    /// The same for the store.
+    /// The same selection for the store.
     pub fn filter(&self) -> LetterFilter {
         LetterFilter {
             numbers: self.numbers.clone(),

@@ -1,4 +1,4 @@
-//! `b24relay dead-letters`: what sinks have rejected: look at it, send it again, let it go.
+//! `b24relay dead-letters`: shows the events that sinks have rejected, sends them again or discards them.
 
 mod discard;
 mod filter;
@@ -16,8 +16,8 @@ use crate::store::Letter;
 
 pub const NOTES: &str = "\
 An event that a sink rejects for good (a webhook that answers 400 or 422, for instance) becomes a dead letter: it \
-is kept with the reason, and the sink goes on with the next one. `replay` and `discard` are the ways out. All of \
-this works beside a running daemon or without one.
+is kept with the reason, and the sink continues with the next event. `replay` sends it again, `discard` deletes it. \
+These commands work with or without a running daemon.
 
 Examples:
   b24relay dead-letters list
@@ -25,7 +25,7 @@ Examples:
   b24relay dead-letters replay --sink crm --since 2h
   b24relay dead-letters discard 17 18 --yes";
 
-/// How much of a reason and of a type is listed, in characters.
+/// How many characters of a reason or an event type are listed.
 const REASON_MAX: usize = 300;
 const KIND_MAX: usize = 40;
 
@@ -37,17 +37,17 @@ pub struct DeadLettersArgs {
 
 #[derive(Debug, Subcommand)]
 enum DeadLettersCommand {
-    /// Show which there are
+    /// List dead letters
     List(show::ListArgs),
-    /// Show all of one, the payload included
+    /// Show one dead letter completely, with its payload
     Show(show::ShowArgs),
-    /// Send them again, oldest first; what its sink takes is no dead letter any more
+    /// Re-send dead letters, oldest first; delivered ones are removed
     Replay(replay::ReplayArgs),
-    /// Let them go for good
+    /// Delete dead letters for good
     Discard(discard::DiscardArgs),
 }
 
-/// Lists, shows, replays or discards.
+/// Lists, shows, replays or discards dead letters.
 pub async fn run(args: &DeadLettersArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     match &args.command {
         DeadLettersCommand::List(args) => show::list(args, global),

@@ -1,8 +1,8 @@
-//! JSON spread over lines for people: its numbers, strings and order are those of the sender.
+//! JSON with line breaks for people. It keeps the sender's numbers, strings and order unchanged.
 
 const INDENT: &str = "  ";
 
-/// `json`, which is valid, with each part of an object or array on a line of its own.
+/// `json`, which must be valid, with each member of an object or array on a line of its own.
 pub fn spread(json: &str) -> String {
     let mut spread = String::with_capacity(json.len() * 2);
     let (mut depth, mut is_empty) = (0, false);
@@ -34,7 +34,7 @@ fn break_line(spread: &mut String, depth: usize) {
     spread.push_str(&INDENT.repeat(depth));
 }
 
-/// The rest of a string, its closing quote included.
+/// Copies the rest of a string, with its closing quote.
 fn push_string(spread: &mut String, rest: &mut std::str::Chars<'_>) {
     let mut is_escaped = false;
     for c in rest.by_ref() {

@@ -1,4 +1,4 @@
-//! `b24relay dead-letters replay`: delivers what was rejected again.
+//! `b24relay dead-letters replay`: delivers rejected events again.
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _};
@@ -20,18 +20,18 @@ use crate::store::{Letter, Store};
 use crate::telemetry;
 
 const EXAMPLES: &str = "\
-Sends the oldest first, one at a time, through the configured sink of that name, with the `id` that the event has \
-always had. What the sink takes is no dead letter any more; what it rejects again stays one, with the new \
-reason. A sink that fails otherwise is left alone after some attempts, with all that is left for it.
+Sends the oldest first, one at a time, through the configured sink of that name. The event keeps its `id`. \
+A delivered event is removed from the dead letters; a rejected event stays one, with the new reason. \
+If a sink fails in another way, its remaining letters are skipped after some attempts.
 
-Exit codes: 0 all delivered, 75 some are left or another replay is at work, 78 a sink is no longer configured.
+Exit codes: 0 all delivered, 75 some remain or another replay is running, 78 a sink is no longer configured.
 
 Examples:
   b24relay dead-letters replay
   b24relay dead-letters replay 17 18
   b24relay dead-letters replay --sink crm --since 2h --reason 422";
 
-/// How many letters go by between two lines, where nobody watches a terminal.
+/// How many letters are sent between two progress lines when the output is not a terminal.
 const LINE_LETTERS: usize = 100;
 
 #[derive(Debug, Args)]
@@ -41,12 +41,12 @@ pub struct ReplayArgs {
     filter: FilterArgs,
 }
 
-/// Replays until all is sent, a sink fails, or a stop is asked for.
+/// Replays until all letters are sent, a sink fails, or a stop is requested.
 pub async fn run(args: &ReplayArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     let config = global.load()?;
     telemetry::init(global.log(config.log.level), &Troubles::default());
     let (state, filter) = (&config.state, args.filter.filter());
-    // Looked at first: where there is nothing, nothing is created.
+    // Look first: when there is nothing to replay, create no file.
     if Store::letters_at(state, &filter)?.is_empty() {
         print("no dead letters to replay")?;
         return Ok(Exit::Clean);
@@ -62,7 +62,7 @@ pub async fn run(args: &ReplayArgs, global: &GlobalArgs, signals: &Signals) -> a
         progress.take(letter, replayed);
     }
     progress.end();
-    // Standard output may be where the events went.
+    // Standard output may contain the delivered events.
     if has_stdout {
         remark(&progress.summary());
     } else {
@@ -71,7 +71,7 @@ pub async fn run(args: &ReplayArgs, global: &GlobalArgs, signals: &Signals) -> a
     Ok(if progress.left() == 0 { Exit::Clean } else { Exit::Temporary })
 }
 
-/// The sinks that `letters` are for. That of the first missing one is told before anything is sent.
+/// The sinks of `letters`. A sink that is not configured is reported before anything is sent.
 fn sinks<'a>(config: &'a Config, letters: &[Letter]) -> Result<Vec<&'a SinkConfig>, SetupError> {
     let names: BTreeSet<&str> = letters.iter().map(|letter| letter.sink.as_str()).collect();
     let find = |name: &str| {
@@ -85,14 +85,14 @@ fn sinks<'a>(config: &'a Config, letters: &[Letter]) -> Result<Vec<&'a SinkConfi
     names.into_iter().map(find).collect()
 }
 
-/// What has become of the letters so far, for whoever watches.
+/// The progress of the replay, shown to the operator.
 struct Progress {
     total: usize,
     delivered: usize,
     rejected: usize,
     gone: usize,
     is_terminal: bool,
-    /// How long the line is that stands on the terminal.
+    /// The length of the progress line on the terminal.
     shown: usize,
 }
 
@@ -125,7 +125,7 @@ impl Progress {
         self.show();
     }
 
-    /// A line that updates on a terminal, elsewhere one now and then.
+    /// Updates one line on a terminal; elsewhere prints a line at intervals.
     fn show(&mut self) {
         let line = format!("{} of {} delivered", self.delivered, self.total);
         if self.is_terminal {
@@ -142,7 +142,7 @@ impl Progress {
         remark(text);
     }
 
-    /// Leaves the line that updates.
+    /// Ends the progress line.
     fn end(&mut self) {
         if self.shown > 0 {
             remark("");

@@ -1,4 +1,4 @@
-//! `b24relay dead-letters list` and `show`: they need no configuration, and change nothing.
+//! `b24relay dead-letters list` and `show`. They need no configuration and change nothing.
 
 use clap::Args;
 use serde::Serialize;
@@ -32,7 +32,7 @@ Examples:
 pub struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,
-    /// JSON for machines
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -42,15 +42,15 @@ pub struct ListArgs {
 pub struct ShowArgs {
     /// The number that `list` shows
     number: u64,
-    /// JSON for machines
+    /// Print JSON
     #[arg(long, conflicts_with = "raw")]
     json: bool,
-    /// Nothing but the payload, byte for byte
+    /// Print only the payload, byte for byte
     #[arg(long)]
     raw: bool,
 }
 
-/// A dead letter for machines.
+/// A dead letter as JSON.
 #[derive(Serialize)]
 struct Written<'a> {
     number: u64,
@@ -100,7 +100,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// Prints which there are.
+/// Prints the list of dead letters.
 pub fn list(args: &ListArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let letters = Store::letters_at(&global.state()?, &args.filter.filter())?;
     if args.json {
@@ -115,7 +115,7 @@ pub fn list(args: &ListArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Clean)
 }
 
-/// Prints all of one.
+/// Prints one dead letter completely.
 pub fn show(args: &ShowArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let number = args.number;
     let Some(open) = Store::letter_at(&global.state()?, number)? else {
@@ -158,7 +158,7 @@ fn told(open: &OpenLetter) -> String {
     format!("{}\n\n{}", head.join("\n"), payload.join("\n"))
 }
 
-/// As the portal wrote it, without the quotes of JSON where it is a text.
+/// The date as the portal wrote it; a JSON string loses its quotes.
 fn date(date: &RawValue) -> String {
     serde_json::from_str::<String>(date.get()).map_or_else(|_| plain(date.get()), |text| filled(&text))
 }

@@ -1,9 +1,9 @@
-//! Whether a daemon does its work, from what it leaves in the state file. Pure.
+//! Judges from the state file whether a daemon is working. Pure.
 //!
-//! A source is ill when no poll of it was answered for too long and nothing tells why: its portal is in no trouble, and
-//! no sink blocks it. Such trouble is no illness of the daemon, and a restart would not help: it is a note, in the words
-//! of [`crate::health`]. The file does not say when a portal's trouble was last met, so a daemon that hangs in the
-//! middle of one is not found out.
+//! A source is ill when no poll was answered for too long and there is no explanation: its portal reports no error, and
+//! no sink blocks it. A failing portal is not a fault of the daemon, and a restart would not help, so it is only a
+//! note, in the words of [`crate::health`]. The file does not say when a portal failed last. A daemon that hangs during
+//! a portal failure is therefore not detected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,27 +16,27 @@ use crate::foreign_text::plain;
 use crate::health::{Health, Problem, SourceHealth, SourceState};
 use crate::store::{GraveReport, SourceReport};
 
-/// How long a source may show no sign of life, unless somebody says otherwise.
+/// How long a source may show no activity, unless an argument sets another time.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
-/// The portal's 24 hours are nearly over.
+/// The portal deletes events after 24 hours, so these are the last hours.
 const RETENTION_LEFT_MIN_S: i64 = 6 * 3600;
 
-/// What is looked at, and how much silence is borne.
+/// The sources and sinks to judge, and the accepted silence.
 pub struct Expected {
     silence_max: Option<Duration>,
-    /// The configured sources with the least silence that each is allowed; `None` where there is no configuration.
+    /// The configured sources with the silence that each needs at least; `None` without a configuration.
     sources: Option<BTreeMap<String, Duration>>,
     sinks: Option<BTreeSet<String>>,
 }
 
 impl Expected {
-    /// With no configuration: all that the state file has.
+    /// Without a configuration: everything in the state file.
     pub fn recorded(silence_max: Option<Duration>) -> Self {
         Self { silence_max, sources: None, sinks: None }
     }
 
-    /// What `config` has. A quiet source is polled so rarely as it says.
+    /// The sources and sinks of `config`. A quiet source is polled at its configured interval.
     pub fn configured(silence_max: Option<Duration>, config: &Config) -> Self {
         let sources = config.sources.iter().map(|source| {
             let rarely = source.poll.idle_max + 2 * source.poll.timeout + Duration::from_secs(60);
@@ -60,53 +60,53 @@ impl Expected {
     }
 }
 
-/// What a finding is about.
+/// The subject of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Nobody runs on the state file.
+    /// No process holds the state file.
     NotRunning,
     /// The state file cannot be read.
     Unreadable,
-    /// No sign of life, and no reason for it.
+    /// No activity, and no explanation for it.
     Stalled,
-    /// Is it configured, and does the daemon know?
+    /// The running daemon and the configuration do not have the same sources.
     Unknown,
-    /// Something keeps a source from polling.
+    /// A source cannot poll.
     Source,
-    /// Something keeps a sink from taking events.
+    /// A sink takes no events.
     Sink,
-    /// The portal will soon forget what is not in safety.
+    /// The portal will soon delete events that are not stored yet.
     Retention,
-    /// The state file does not take what must be in it.
+    /// The state file cannot be written.
     State,
-    /// Events wait for a person's decision.
+    /// Dead letters wait for a decision of the operator.
     DeadLetters,
-    /// It cannot be used at the next start.
+    /// The configuration cannot be used at the next start.
     Configuration,
 }
 
-/// One thing that is not as it should be.
+/// One problem.
 #[derive(PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
-    /// The daemon does not do its work; otherwise a note.
+    /// Whether the daemon does not work; otherwise this is a note.
     pub is_ill: bool,
     pub kind: Kind,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sink: Option<String>,
-    /// For people.
+    /// The text for people.
     pub text: String,
 }
 
 impl Finding {
-    /// The daemon does not do its work.
+    /// A problem that means that the daemon does not work.
     pub fn ill(kind: Kind, text: &str) -> Self {
         Self { is_ill: true, kind, source: None, sink: None, text: plain(text) }
     }
 
-    /// It does, but this is not as it should be.
+    /// A problem although the daemon works.
     pub fn note(kind: Kind, text: &str) -> Self {
         Self { is_ill: false, ..Self::ill(kind, text) }
     }
@@ -116,14 +116,14 @@ impl Finding {
     }
 }
 
-/// How all is, with what is expected of it.
+/// The health of the daemon and the expectations for it.
 pub struct Judgement<'a> {
     pub health: &'a Health,
     pub expected: &'a Expected,
 }
 
 impl Judgement<'_> {
-    /// All that is not as it should be, the illnesses first.
+    /// All problems, first those that mean that the daemon does not work.
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self.sources().flat_map(|source| self.of_source(source)).collect();
         findings.extend(self.missing());
@@ -133,22 +133,22 @@ impl Judgement<'_> {
         findings
     }
 
-    /// The sources that are looked at.
+    /// The sources that are judged.
     pub fn sources(&self) -> impl Iterator<Item = &SourceHealth> {
         self.health.sources.iter().filter(|source| self.expected.has_source(&source.report.name))
     }
 
-    /// How long the source has been silent that has been so longest.
+    /// The silence of the source that has been silent longest.
     pub fn longest_silence_s(&self) -> Option<i64> {
         self.sources().filter_map(|source| self.silence_ms(&source.report)).max().map(|ms| ms.max(0) / 1000)
     }
 
-    /// Whether there are sources that the running daemon has not polled so far.
+    /// Whether the running daemon has not polled some source yet.
     pub fn is_starting(&self) -> bool {
         self.sources().any(|source| source.state == SourceState::Starting)
     }
 
-    /// What is wrong, if it is wrong with something that is looked at and no illness.
+    /// The finding for `problem`, if it concerns an expected source or sink and is not reported as an illness.
     fn of_problem(&self, problem: &Problem) -> Option<Finding> {
         let Problem { source, sink, text, .. } = problem;
         let is_looked_at = source.as_ref().is_none_or(|name| self.expected.has_source(name))
@@ -179,11 +179,11 @@ impl Judgement<'_> {
         findings.into_iter().map(|finding| finding.of(name)).collect()
     }
 
-    /// A silence that nothing explains.
+    /// The finding for a silence that nothing explains.
     fn stall(&self, health: &SourceHealth) -> Option<Finding> {
         let source = &health.report;
         let silence_ms = self.silence_ms(source);
-        // Only its portal or a sink can do something about it.
+        // Problems that only the portal or a sink can fix.
         let is_explained =
             matches!(health.state, SourceState::Refused | SourceState::Retrying | SourceState::Blocked);
         if silence_ms.is_some_and(|ms| !self.is_too_long(&source.name, ms)) || is_explained {
@@ -202,7 +202,7 @@ impl Judgement<'_> {
         Some(Finding::ill(Kind::Stalled, &format!("`{name}` {polled}, and nothing tells why")))
     }
 
-    /// Configured sources that the daemon has left no word of.
+    /// Configured sources without a record of the running daemon.
     fn missing(&self) -> Vec<Finding> {
         let Some(started_ms) = self.health.holder_since_ms else { return Vec::new() };
         let configured = self.expected.sources.iter().flatten().map(|(name, _)| name);
@@ -226,20 +226,21 @@ impl Judgement<'_> {
         u128::try_from(silence_ms).is_ok_and(|ms| ms > self.expected.silence_max(source).as_millis())
     }
 
-    /// Since its last answered poll; a daemon that has just started owes none yet.
+    /// Time since the last answered poll. After a start it counts from the start.
     fn silence_ms(&self, source: &SourceReport) -> Option<i64> {
         let sign_ms = source.polled_ms.max(self.health.holder_since_ms);
         sign_ms.map(|ms| self.health.at_ms.saturating_sub(ms))
     }
 
-    /// Others are polled and it never was by this daemon: without a configuration nobody knows whether it should be.
+    /// Whether other sources are polled but this daemon has never polled this one. Without a configuration it is
+    /// unknown whether the daemon should.
     fn is_left_out(&self, source: &SourceReport) -> bool {
         self.expected.sources.is_none()
             && self.health.holder_since_ms.is_some_and(|started_ms| source.polled_ms < Some(started_ms))
             && self.is_any_polled()
     }
 
-    /// The running daemon has polled something.
+    /// Whether the running daemon has polled any source.
     fn is_any_polled(&self) -> bool {
         let started_ms = self.health.holder_since_ms;
         let is_polled = |source: &SourceHealth| started_ms.is_some() && source.report.polled_ms >= started_ms;
@@ -247,7 +248,7 @@ impl Judgement<'_> {
     }
 }
 
-/// What was rejected and waits.
+/// The note about the dead letters of one sink.
 fn of_grave(grave: &GraveReport) -> Finding {
     let GraveReport { sink, count, .. } = grave;
     let letters = if *count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") };

@@ -1,6 +1,6 @@
-//! `b24relay healthcheck`: does the daemon do its work? One line and an exit code, for a container or a person.
+//! `b24relay healthcheck`: is the daemon working? One line and an exit code, for a container or an operator.
 //!
-//! Asks nobody but the state file and its lock, so that it costs nothing and never hangs on a network.
+//! It reads only the state file and its lock. So it is cheap and never hangs on a network.
 
 mod judgement;
 #[cfg(test)]
@@ -21,11 +21,11 @@ use crate::health::Health;
 use crate::store::{Report, Store};
 
 const NOTES: &str = "\
-Healthy is a daemon that runs and polls. A portal that does not answer and a sink that is down are not its illness, \
-and a restart would not help: they are told in the same line, and count with `--strict` only. So do a refused \
-source, a sink that is held or paused, and less than 6 hours until the portal forgets what is not in safety.
+A daemon that runs and polls is healthy. An unreachable portal or sink is not a fault of the daemon, and a restart \
+would not help: it is reported on the same line and counts only with `--strict`. The same applies to a refused \
+source, a sink that is held or paused, and less than 6 hours until the portal deletes events that are not stored yet.
 
-With `--state` no configuration is read; then a source that is no longer configured is told of, too.
+With `--state` no configuration is read, and sources that are no longer configured are reported too.
 
 Examples:
   b24relay healthcheck
@@ -34,23 +34,23 @@ Examples:
 
 Exit codes: 0 healthy, 69 not healthy, 64 usage, 78 configuration.";
 
-/// The least bound: a healthy source leaves word every ten seconds.
+/// The smallest accepted bound. A healthy source reports every ten seconds.
 const STALLED_AFTER_MIN: Duration = Duration::from_secs(1);
 
-/// How many findings the line holds; `--json` has all.
+/// How many findings the line shows; `--json` shows all.
 const TOLD_MAX: usize = 5;
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
 pub struct HealthcheckArgs {
-    /// How long a source may go without a finished poll, with nothing to explain it [default: 5m, or longer where
-    /// `poll.idle_max` asks for it]
+    /// How long a source may go without a finished poll and without an explanation [default: 5m, or longer where
+    /// `poll.idle_max` requires it]
     #[arg(long, value_name = "DURATION", value_parser = stalled_after)]
     stalled_after: Option<Duration>,
-    /// Let every trouble count
+    /// Treat every problem as unhealthy
     #[arg(long)]
     strict: bool,
-    /// JSON for machines, in one line
+    /// Print JSON on one line
     #[arg(long)]
     json: bool,
 }
@@ -60,7 +60,7 @@ fn stalled_after(text: &str) -> Result<Duration, String> {
     if bound < STALLED_AFTER_MIN { Err("must be at least 1s".to_owned()) } else { Ok(bound) }
 }
 
-/// Judges what the state file says.
+/// Judges the daemon by its state file.
 pub fn run(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
     let (expected, mistake) = match &global.state {
@@ -79,7 +79,7 @@ pub fn run(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> 
     Ok(if is_healthy { Exit::Clean } else { Exit::Unavailable })
 }
 
-/// What the configuration has. A daemon runs on with the one of before when somebody has made a mistake in it.
+/// The expectations of the configuration. If the file has a mistake now, the daemon still runs with the previous one.
 fn configured(
     args: &HealthcheckArgs,
     global: &GlobalArgs,
@@ -95,11 +95,11 @@ fn configured(
     }
 }
 
-/// What was found out.
+/// The result of the healthcheck.
 struct Verdict {
-    /// Who runs on the state file.
+    /// The process that holds the state file.
     daemon: Option<String>,
-    /// What can be said when nothing is wrong.
+    /// The line that is printed when there is no problem.
     praise: String,
     findings: Vec<Finding>,
 }
@@ -111,7 +111,7 @@ impl Verdict {
 }
 
 fn examine(state: &Path, expected: &Expected) -> Verdict {
-    // Before it has run for the first time there is no file yet.
+    // Before the first start there is no file.
     match state.try_exists() {
         Ok(true) => {}
         Ok(false) => {

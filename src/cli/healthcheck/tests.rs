@@ -1,4 +1,4 @@
-//! What counts as an illness, what as a note, and what as nothing.
+//! Which states count as an illness, which as a note, and which as healthy.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::store::{Activity, LaneReport, Report, SourceNote, SourceReport};
 const NOW_MS: i64 = 1_795_251_600_000;
 const MINUTE_MS: i64 = 60_000;
 
-/// A daemon that has run for an hour.
+/// A report of a daemon that has run for an hour.
 fn report(sources: Vec<SourceReport>, lanes: Vec<LaneReport>) -> Report {
     Report {
         trouble: None,
@@ -75,7 +75,7 @@ fn config(text: &str) -> Config {
     config::load(&overrides).unwrap().config
 }
 
-/// `support` and `sales`, and the sink `crm`.
+/// A configuration with the sources `support` and `sales` and the sink `crm`.
 fn two_sources() -> Config {
     config(
         "[sources.support]\nwebhook_url = \"https://acme.bitrix24.com/rest/1/abc123/\"\n\
@@ -88,7 +88,7 @@ fn findings(report: &Report, expected: &Expected) -> Vec<Finding> {
     Judgement { health: &Health::of(report.clone(), NOW_MS), expected }.findings()
 }
 
-/// What is found with no configuration and the default bound: illnesses in upper case.
+/// The findings without a configuration and with the default bound, illnesses in upper case.
 fn kinds(report: &Report) -> Vec<String> {
     kinds_of(&findings(report, &Expected::recorded(None)))
 }
@@ -120,14 +120,14 @@ fn a_daemon_that_has_just_started_owes_no_poll_yet() {
     assert_eq!(kinds(&report), [""; 0]);
     report.holder_since_ms = Some(NOW_MS - 6 * MINUTE_MS);
     assert_eq!(kinds(&report), ["STALLED"]);
-    // Without a note of its start all that is known is the poll.
+    // If the start time is unknown, only the time of the last poll counts.
     report.holder_since_ms = None;
     assert_eq!(kinds(&report), ["STALLED"]);
     report.sources[0].polled_ms = None;
     assert_eq!(kinds(&report), ["STALLED"]);
 }
 
-/// `source`, which notes something else now.
+/// `source` with another recorded activity.
 fn noting(source: SourceReport, activity: Activity) -> SourceReport {
     SourceReport { note: SourceNote { noted_ms: Some(NOW_MS - MINUTE_MS), activity }, ..source }
 }
@@ -189,7 +189,7 @@ fn what_is_no_longer_configured_is_nothing_with_a_configuration_and_a_note_witho
     assert_eq!(findings(&report, &expected), []);
     report.lanes.truncate(1);
     assert_eq!(kinds(&report), ["Unknown"]);
-    // When nothing at all is polled it is no matter of the configuration.
+    // If no source is polled, the configuration is not the reason.
     report.sources[0].polled_ms = report.sources[2].polled_ms;
     report.sources[1].polled_ms = report.sources[2].polled_ms;
     report.lanes.clear();

@@ -1,4 +1,4 @@
-//! `b24relay man`: the manual pages, one for each command, made from what `--help` shows.
+//! `b24relay man`: writes the manual pages, one for each command, from the texts of `--help`.
 
 mod notes;
 mod page;
@@ -14,7 +14,7 @@ use super::exit_code::Exit;
 use super::output::print;
 
 const EXAMPLES: &str = "\
-Pages of an older version are replaced; nothing else is touched.
+Replaces pages of an older version; changes no other files.
 
 Examples:
   b24relay man /usr/local/share/man/man1
@@ -23,7 +23,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ManArgs {
-    /// The folder to write to; made when there is none
+    /// The folder to write to; created if it does not exist
     folder: PathBuf,
 }
 
@@ -38,7 +38,7 @@ pub fn run(args: &ManArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Clean)
 }
 
-/// Writes the page of `command`, which `above` lead to, and those of its own commands. Returns their number.
+/// Writes the page of `command` and of its subcommands; `above` are its parent commands. Returns the number of pages.
 fn write(command: &Command, above: &[&Command], folder: &Path) -> anyhow::Result<usize> {
     let path = folder.join(format!("{}.1", page::name(command)));
     let text = page::page(command, above)?;

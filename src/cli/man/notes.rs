@@ -1,23 +1,22 @@
-//! What stands below a command's options in `--help`, taken apart: paragraphs, lists of exit codes, and blocks of
-//! lines under a title. Pure.
+//! Parses the text below a command's options in `--help` into paragraphs, lists of exit codes, and titled blocks. Pure.
 
-/// One part, in the order of the text.
+/// One part of the text.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Note<'a> {
     Paragraph(String),
-    /// Lines that are shown as they are, under a title such as `Examples`.
+    /// Lines that are shown unchanged under a title such as `Examples`.
     Block {
         title: &'a str,
         lines: Vec<&'a str>,
     },
-    /// What each exit code means; of which command, if not of all that the page is about.
+    /// The meaning of each exit code; `of` names the command if the codes are not those of the whole page.
     ExitCodes {
         of: Option<&'a str>,
         codes: Vec<(&'a str, &'a str)>,
     },
 }
 
-/// Parts are set apart by empty lines.
+/// Splits the text into its parts, which empty lines separate.
 pub fn parse(text: &str) -> Vec<Note<'_>> {
     text.split("\n\n").map(str::trim_end).filter(|part| !part.is_empty()).map(part).collect()
 }
@@ -37,7 +36,7 @@ fn part(text: &str) -> Note<'_> {
     }
 }
 
-/// `0 clean, 64 usage.` into its parts; a comma within a meaning is none between two.
+/// Splits `0 clean, 64 usage.` into its parts; a comma within a meaning does not separate.
 fn split(codes: &str) -> Vec<(&str, &str)> {
     let is_code = |rest: &str| rest.starts_with(|first: char| first.is_ascii_digit());
     let mut parts = Vec::new();

@@ -1,4 +1,4 @@
-//! One manual page: what `clap_mangen` makes of a command, and around it what `--help` says below the options.
+//! One manual page: the output of `clap_mangen` for a command, and the text that `--help` shows below the options.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::notes::{Note, parse};
 
-/// What only the first page has.
+/// Environment variables, listed on the first page only.
 const ENVIRONMENT: [(&str, &str); 4] = [
     (
         "B24RELAY_...",
@@ -32,15 +32,15 @@ const FILES: [(&str, &str); 2] = [
     ),
 ];
 
-/// What the page is called, as in `b24relay-state-check`.
+/// The name of the page, such as `b24relay-state-check`.
 pub fn name(command: &Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }
 
-/// The page of a command that `above` lead to.
+/// The page of a command; `above` are its parent commands.
 ///
 /// # Errors
-/// None in practice: it is written to memory.
+/// None in practice: the page is written to memory.
 pub fn page(command: &Command, above: &[&Command]) -> anyhow::Result<String> {
     let said = |command: &Command| command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let (own, outer) = (said(command), above.last().map(|outer| said(outer)).unwrap_or_default());
@@ -69,7 +69,7 @@ pub fn page(command: &Command, above: &[&Command]) -> anyhow::Result<String> {
     Ok(page)
 }
 
-/// What the command above says for `command` as well: examples, where it has none itself, and exit codes.
+/// Adds the notes of the parent command that also apply to `command`: exit codes, and examples if it has none.
 fn inherit<'a>(notes: &mut Vec<Note<'a>>, outer: Vec<Note<'a>>, command: &Command) {
     const EXAMPLES: &str = "Examples";
     let has_own = notes.iter().any(|note| matches!(note, Note::Block { title: EXAMPLES, .. }));
@@ -88,7 +88,7 @@ fn inherit<'a>(notes: &mut Vec<Note<'a>>, outer: Vec<Note<'a>>, command: &Comman
     }
 }
 
-/// Every part begins with what apostrophes need: once is enough for a page.
+/// Each part starts with a definition for apostrophes. One definition is enough for a page.
 fn add(page: &mut String, write: impl FnOnce(&mut Roff)) {
     let mut roff = Roff::new();
     write(&mut roff);
@@ -109,7 +109,7 @@ fn add_made(
 
 fn title(roff: &mut Roff, command: &Command) {
     let version = concat!("b24relay ", env!("CARGO_PKG_VERSION"));
-    // A date would make another page of each build.
+    // No date, because it would make every build's page different.
     roff.control("TH", [name(command).to_uppercase().as_str(), "1", "\"\"", version, "b24relay manual"]);
 }
 
@@ -143,7 +143,7 @@ fn is_built_in(arg: &Arg) -> bool {
     )
 }
 
-/// An argument as one types it.
+/// An argument as it is typed.
 fn usage(arg: &Arg) -> Vec<Inline> {
     let values = arg.get_value_names().map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>());
     let value = values.map_or_else(|| arg.get_id().to_string().to_uppercase(), |values| values.join(" "));
@@ -210,7 +210,7 @@ fn see_also(roff: &mut Roff, above: &[&Command]) {
     roff.control("SH", ["SEE ALSO"]).text(line);
 }
 
-/// What stands in backticks is in bold.
+/// Text in backticks becomes bold.
 fn marked_up(text: &str) -> Vec<Inline> {
     let parts = text.split('`').enumerate();
     parts.map(|(at, part)| if at % 2 == 1 { bold(part) } else { roman(part) }).collect()

@@ -1,4 +1,4 @@
-//! `b24relay offset`: where each sink stands in a source's queue, and putting it elsewhere.
+//! `b24relay offset`: shows or changes the position of each sink in a source's queue.
 
 mod skip;
 use std::sync::Arc;
@@ -21,21 +21,21 @@ use crate::shutdown::Signals;
 use crate::store::{LaneReport, Store};
 
 pub const NOTES: &str = "\
-An offset is the lowest event id that is still wanted. The portal forgets everything below the least one \
-when it is polled next; what it has forgotten does not come back, and what is put behind is delivered again \
-as far as the portal still has it (24 hours).
+An offset is the lowest event id that a sink still needs. At the next poll the portal deletes all events below the \
+lowest offset, and deleted events cannot be recovered. After a move back, events are delivered again if the \
+portal still has them (24 hours).
 
-A move forward past events that some sink has not got says how many they are, and asks. One beyond the event \
-after the highest id that the portal or the state file has shown is refused without `--beyond`.
+A move forward past undelivered events shows their number and asks. An offset more than one above the highest id \
+that the portal or the state file knows is refused without `--beyond`.
 
 Examples:
   b24relay offset show support
-  b24relay offset set support 1                the portal was restored: begin with what it has
+  b24relay offset set support 1                the portal was restored: start with its oldest event
   b24relay offset set support 90400            deliver again from event 90400 on
   b24relay offset set support 90500 --dry-run  how many events would be skipped?
   b24relay offset set support 1 --new-queue    the source reads another user's queue from now on
   b24relay offset skip support --after 2004 --before 2006
-                                               give up the unreadable event between these two";
+                                               skip the unreadable event between these two";
 
 #[derive(Debug, Args)]
 pub struct OffsetArgs {
@@ -47,9 +47,9 @@ pub struct OffsetArgs {
 enum Action {
     /// Show the offset of each sink
     Show(ShowArgs),
-    /// Put all sinks of a source at an offset; the daemon must be stopped
+    /// Set all sinks of a source to an offset; the daemon must be stopped
     Set(SetArgs),
-    /// Give up an event that cannot be read, so that the source goes on behind it; works beside the daemon
+    /// Skip an event that cannot be read, so that the source continues after it; works while the daemon runs
     Skip(skip::SkipArgs),
 }
 
@@ -57,7 +57,7 @@ enum Action {
 struct ShowArgs {
     /// The source's name in the configuration
     source: String,
-    /// JSON for machines
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -66,13 +66,13 @@ struct ShowArgs {
 struct SetArgs {
     /// The source's name in the configuration
     source: String,
-    /// The lowest event id that is still wanted; 1 is the beginning
+    /// The lowest event id to deliver; 1 is the beginning
     #[arg(value_parser = offset)]
     offset: Offset,
-    /// Forget which queue the source has read so far: its credential belongs to another user now
+    /// Forget the queue that the source has read so far, because its credential now belongs to another user
     #[arg(long)]
     new_queue: bool,
-    /// Set it although no event with such a high id was ever seen: what comes below it will not be delivered
+    /// Set the offset even if no event with such a high id was seen yet; events below it will not be delivered
     #[arg(long)]
     beyond: bool,
     #[command(flatten)]
@@ -80,7 +80,7 @@ struct SetArgs {
 }
 
 impl SetArgs {
-    /// Refuses an offset with a digit too many: it would let go of all that comes for a long time.
+    /// Refuses an offset with a digit too many, because it would skip all events for a long time.
     fn check_height(&self, highest: Option<u64>) -> Result<(), UsageError> {
         match highest {
             Some(highest) if self.offset.get() > highest + 1 && !self.beyond => Err(UsageError(format!(
@@ -144,7 +144,7 @@ fn show(args: &ShowArgs, config: &Config) -> anyhow::Result<Exit> {
 
 async fn set(args: &SetArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
-    // Before anything is agreed to, nothing is created.
+    // Create no file before the operator has agreed.
     let mut store = config.state.exists().then(|| Store::open(&config.state)).transpose()?;
     let callers = callers(config, source, store.as_ref()).await?;
     let identity = callers.identity(source).await?;
@@ -181,7 +181,7 @@ async fn set(args: &SetArgs, config: &Config, signals: &Signals) -> anyhow::Resu
     Ok(Exit::Clean)
 }
 
-/// What some sink has not got and lies below the new offset. A move back takes nothing away, and asks nobody.
+/// The undelivered events below the new offset. A move back loses nothing and needs no question.
 async fn loss(
     args: &SetArgs,
     config: &Config,
@@ -201,13 +201,13 @@ async fn loss(
     Ok(loss)
 }
 
-/// `loss`, and what the journal holds of the queue that is forgotten.
+/// `loss`, and the events in the journal of the queue that is forgotten.
 async fn forgotten(source: &SourceConfig, store: &Store, mut loss: Loss) -> anyhow::Result<Loss> {
     loss.add(Loss::of_journal(&source.name, &store.undelivered(&source.name).await?, None, |_| true));
     Ok(loss)
 }
 
-/// Whether the credential opens another queue than the one on record.
+/// Whether the credential opens a queue other than the recorded one.
 async fn reads_other(
     config: &Config,
     store: &Store,
@@ -223,7 +223,7 @@ async fn reads_other(
     })
 }
 
-/// The callers with the credential that the source has now. With OAuth that is the last login's.
+/// The portal clients with the source's current credential. With OAuth this is the last login.
 async fn callers(config: &Config, source: &SourceConfig, store: Option<&Store>) -> anyhow::Result<Callers> {
     let memory: Arc<dyn Memory> = match store {
         Some(store) => Arc::new(StoreMemory(store.clone())),

@@ -1,7 +1,7 @@
-//! `b24relay offset skip`: a person gives up events that cannot be read, so that what follows them is delivered.
+//! `b24relay offset skip`: the operator gives up events that cannot be read, so that later events are delivered.
 //!
-//! It lets the source pass from one good event to the next one and no further: both are named, and both must be the
-//! neighbours of the events that the portal shows now.
+//! The source may skip from one good event to the next one and no further. The operator names both events, and both
+//! must be next to the unreadable events that the portal shows now.
 
 use clap::Args;
 
@@ -33,7 +33,8 @@ pub struct SkipArgs {
     consent: ConsentArgs,
 }
 
-/// Records the skip, once the portal shows the same and a person agrees. The daemon passes at its next poll.
+/// Records the skip, after the portal has shown the same events and the operator has agreed. The daemon skips at its
+/// next poll.
 pub async fn run(args: &SkipArgs, config: &Config, signals: &Signals) -> anyhow::Result<()> {
     let source = find(config, &args.source)?;
     args.consent.require_somebody()?;
@@ -68,7 +69,7 @@ fn known<'r>(report: &'r Report, source: &SourceConfig) -> Result<&'r SourceRepo
     })
 }
 
-/// What the portal shows, once it is the queue that the state file knows.
+/// The events that the portal shows, after checking that this is the queue of the state file.
 async fn peek(config: &Config, source: &SourceConfig, known: &SourceReport) -> anyhow::Result<Batch> {
     let callers = callers(config, [source]).await?;
     let identity = callers.identity(source).await?;
@@ -91,7 +92,7 @@ impl SkipArgs {
         Skip { after, before, count, gap: 0, said_ms: 0, is_over: false }
     }
 
-    /// The unreadable events that the portal shows between the two that are named.
+    /// The unreadable events that the portal shows between the two named events.
     fn chosen(&self, page: &Batch) -> Result<OddEvents, UsageError> {
         let shown: Vec<String> = page.odd.iter().map(OddEvents::told).collect();
         let shown = if shown.is_empty() { "none".to_owned() } else { shown.join("; ") };
@@ -104,7 +105,7 @@ impl SkipArgs {
         })
     }
 
-    /// Where nothing is before them any more, the state file must know what was.
+    /// If the portal has no event before the unreadable ones any more, the state file must confirm the named one.
     fn check_beginning(&self, odd: &OddEvents, known: &SourceReport) -> Result<(), UsageError> {
         let done = known.confirmed.saturating_sub(1);
         if odd.after.is_some() || [0, done].contains(&self.after) {
@@ -115,7 +116,7 @@ impl SkipArgs {
         Err(UsageError(text))
     }
 
-    /// When the neighbours were recorded, as far as their dates tell.
+    /// The times of the two neighbours, as far as their dates are readable.
     fn times(&self, page: &Batch) -> (i64, i64) {
         let date_ms =
             |id: u64| page.events.iter().find(|event| event.id.get() == id).and_then(Event::date_ms);

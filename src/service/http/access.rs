@@ -1,5 +1,5 @@
-//! Who may look. Without a token it is whoever is on this machine, and no web page of somebody else's: a
-//! browser is known by the name it asks for.
+//! Access control. Without a token, local clients have access, but other sites' web pages do not: a browser is
+//! recognized by the host name in its request.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::SecretText;
 
-/// The rule of one server.
+/// The access rule of one server.
 #[derive(Clone)]
 pub struct Access(Option<SecretText>);
 
@@ -21,21 +21,21 @@ pub struct Access(Option<SecretText>);
 pub enum Verdict {
     /// Everything.
     Granted,
-    /// Nothing but a plain word on its health; it may ask again with a token.
+    /// Only the health in one word; the request has no token.
     TokenNeeded,
-    /// The same; it has a token, and not ours.
+    /// Only the health in one word; the request has a wrong token.
     WrongToken,
-    /// The same; it asks for a name that is not ours.
+    /// Only the health in one word; the request names a foreign host.
     WrongName,
 }
 
 impl Access {
-    /// For whoever has `token`; without one, for whoever gets here.
+    /// Allows clients with `token`; without a token, all clients that can connect.
     pub fn new(token: Option<SecretText>) -> Self {
         Self(token)
     }
 
-    /// Judges a request.
+    /// Decides on a request.
     pub fn judge(&self, headers: &HeaderMap, uri: &Uri) -> Verdict {
         match &self.0 {
             Some(_) if !headers.contains_key(AUTHORIZATION) => Verdict::TokenNeeded,
@@ -49,7 +49,7 @@ impl Access {
     }
 }
 
-/// The token, as it was sent: bearer, or a password with any user.
+/// The token in the request: a bearer token, or a password with any user name.
 fn presented(headers: &HeaderMap) -> Option<String> {
     let (scheme, value) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -59,19 +59,19 @@ fn presented(headers: &HeaderMap) -> Option<String> {
     Some(String::from_utf8(pair).ok()?.split_once(':')?.1.to_owned())
 }
 
-/// Takes as long whatever they have in common.
+/// Compares in a time that does not depend on how much the two have in common.
 fn is_same(one: &str, other: &str) -> bool {
     let [one, other] = [one, other].map(|text| Sha256::digest(text.as_bytes()));
     one.iter().zip(other).fold(0, |difference, (one, other)| difference | (one ^ other)) == 0
 }
 
-/// A name that anybody can have lead to this machine is not ours.
+/// Only accepts IP addresses and `localhost`: anyone can make another name resolve to this machine.
 fn asks_for_us(headers: &HeaderMap, uri: &Uri) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next().map(HeaderValue::to_str), hosts.next()) {
         (Some(Ok(host)), None) => Some(host),
         (None, _) => uri.authority().map(Authority::as_str),
-        // No text, or two of them.
+        // The header is not text, or there are two of them.
         _ => return false,
     };
     let Some(host) = host else { return true };

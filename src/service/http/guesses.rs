@@ -1,5 +1,5 @@
-//! Requests with a wrong token: answered slowly and one at a time, however many connections ask, counted, and logged
-//! once a minute. A request with the right token never waits for them.
+//! Requests with a wrong token. They are answered slowly and one at a time, on however many connections, they are
+//! counted, and they are logged once a minute. A request with the right token never waits for them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use tracing::warn;
 
 use crate::service::metrics::figures::Figures;
 
-/// How long each of them waits for its answer, after those before it.
+/// How long each of them waits for its answer, after the earlier ones.
 const DELAY: Duration = Duration::from_millis(500);
 
-/// How often they are logged at most.
+/// The shortest time between two log lines about them.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// See the top of this file. Clones share everything.
+/// The delay for wrong tokens. Clones share it.
 #[derive(Clone, Default)]
 pub struct Guesses {
-    /// When they were logged last.
+    /// The time of the last log line.
     logged: Arc<Mutex<Option<Instant>>>,
 }
 

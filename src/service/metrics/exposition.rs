@@ -1,28 +1,27 @@
-//! The two forms that Prometheus reads: `OpenMetrics`, and its own older one, which differs in some names and
-//! in the end.
+//! The two text formats of Prometheus: `OpenMetrics`, and the older format, which differs in some names and at its end.
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
-/// The older form.
+/// The older format.
 pub const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The newer form.
+/// The newer format.
 pub const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Whether whoever says `accept` wants the newer form.
+/// Whether this `Accept` header prefers OpenMetrics.
 pub fn wants_open(accept: &str) -> bool {
     accept.contains("application/openmetrics-text")
 }
 
-/// All of `registries` in the newer form.
+/// All of `registries` in the newer format.
 pub fn open(registries: &[&Registry]) -> String {
     let mut text = body(registries);
     text.push_str("# EOF\n");
     text
 }
 
-/// All of `registries` in the older form.
+/// All of `registries` in the older format.
 pub fn classic(registries: &[&Registry]) -> String {
     let (body, mut text) = (body(registries), String::new());
     let is = |kind: &str, name: &str| body.contains(&format!("# TYPE {name} {kind}\n"));
@@ -36,7 +35,7 @@ pub fn classic(registries: &[&Registry]) -> String {
             (Some("#"), Some("HELP"), Some(name), Some(rest)) if is("info", name) => {
                 text.extend(["# HELP ", name, "_info ", rest]);
             }
-            // The older form does not know it.
+            // The older format has no such type.
             (Some("#"), Some("TYPE"), Some(name), Some("info")) => {
                 text.extend(["# TYPE ", name, "_info gauge"]);
             }
@@ -51,7 +50,7 @@ fn body(registries: &[&Registry]) -> String {
     let mut body = String::new();
     for registry in registries {
         let mut text = String::new();
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _infallible = encode(&mut text, registry);
         body.push_str(text.trim_end_matches("# EOF\n"));
     }

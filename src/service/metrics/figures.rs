@@ -1,4 +1,4 @@
-//! What is counted while the relay runs. What the state file knows is not counted again.
+//! Counters of the running relay. Values that the state file has are not counted again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,19 +15,19 @@ use crate::config::Outcome;
 use crate::event::Event;
 use crate::service::metrics::under_way::UnderWay;
 
-/// The usual ones for requests, in seconds.
+/// The usual buckets for requests, in seconds.
 const DURATIONS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// The same of what may wait for long.
+/// Buckets for durations that can be long, in seconds.
 const LATENCIES: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 21600.0];
 
-/// So many types of events are told apart for a source: they are words of strangers.
+/// The limit of event types for each source, because the types come from the portal.
 const KINDS_MAX: usize = 48;
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
-/// See the top of this file. Clones share everything.
+/// The counters of the running relay. Clones share them.
 #[derive(Clone)]
 pub struct Figures(Arc<Inner>);
 
@@ -48,19 +48,19 @@ struct Inner {
     journal_max: Gauge,
     wrong_tokens: Counter,
     lanes: Mutex<BTreeMap<(String, String), Arc<Totals>>>,
-    /// The types of events that were seen so far, by source: one that begins anew does not begin to count them anew.
+    /// The event types seen so far, by source: a restarted source continues its counters.
     kinds: Mutex<BTreeMap<String, BTreeSet<String>>>,
     under_way: Mutex<BTreeMap<String, UnderWay>>,
-    /// The sinks that something was delivered to.
+    /// The sinks that have received an event.
     reached: Mutex<BTreeSet<String>>,
 }
 
-/// What the charts of a lane are made of.
+/// The data for the charts of a lane.
 #[derive(Default, Debug)]
 pub struct Totals {
     /// Delivered events.
     pub delivered: AtomicU64,
-    /// Their latencies together, in milliseconds.
+    /// The sum of their latencies, in milliseconds.
     pub latency_ms: AtomicU64,
 }
 
@@ -90,7 +90,7 @@ impl Default for Figures {
             reached: Mutex::default(),
         };
         inner.register();
-        // What has never happened is zero, so that the first time can be seen as a rise.
+        // A counter starts at zero, so that its first increase is visible.
         for outcome in ["applied", "refused"] {
             drop(inner.reloads.get_or_create(&[("outcome", outcome.to_owned())]));
         }
@@ -139,17 +139,17 @@ impl Inner {
 }
 
 impl Figures {
-    /// A request to `[http]` had a wrong token; how many have had one by now.
+    /// Counts a request to `[http]` with a wrong token; returns the new count.
     pub fn wrong_token(&self) -> u64 {
         self.0.wrong_tokens.inc() + 1
     }
 
-    /// Those of one source.
+    /// The counters of one source.
     pub fn source(&self, source: &str) -> SourceFigures {
         SourceFigures { source: source.to_owned(), figures: self.clone() }
     }
 
-    /// Those of one sink.
+    /// The counters of one sink.
     pub fn sink(&self, sink: &str) -> SinkFigures {
         let in_flight = self.0.in_flight.get_or_create_owned(&label("sink", sink));
         let durations = self.0.attempt_durations.get_or_create_owned(&label("sink", sink));
@@ -163,7 +163,7 @@ impl Figures {
         }
     }
 
-    /// For how long the oldest attempt of each sink has been under way.
+    /// The age of the oldest attempt in flight for each sink.
     pub fn longest_attempts(&self) -> Vec<(String, Duration)> {
         self.under_way().iter().map(|(sink, under_way)| (sink.clone(), under_way.longest())).collect()
     }
@@ -172,7 +172,7 @@ impl Figures {
         self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those of one sink's way through one source.
+    /// The counters of one lane.
     pub fn lane(&self, source: &str, sink: &str) -> LaneFigures {
         let key = (source.to_owned(), sink.to_owned());
         let totals = Arc::clone(self.lanes().entry(key).or_default());
@@ -181,22 +181,22 @@ impl Figures {
         LaneFigures { labels, totals, latencies, last_success: OnceLock::new(), figures: self.clone() }
     }
 
-    /// The journal takes at most so many bytes of events.
+    /// Sets the size limit of the journal's events.
     pub fn bound_journal(&self, bytes: u64) {
         self.0.journal_max.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// The configuration was reloaded, or the new one was refused.
+    /// Counts a reload with its outcome: the new configuration was applied or refused.
     pub fn reloaded(&self, outcome: &'static str) {
         self.0.reloads.get_or_create(&[("outcome", outcome.to_owned())]).inc();
     }
 
-    /// How many reloads have come to `outcome`.
+    /// How many reloads had this `outcome`.
     pub fn reloads(&self, outcome: &'static str) -> u64 {
         self.0.reloads.get(&[("outcome", outcome.to_owned())]).map_or(0, |count| count.get())
     }
 
-    /// What was delivered in this run, and the latencies of it together in milliseconds, by source and sink.
+    /// The number of delivered events in this run and the sum of their latencies in milliseconds, by source and sink.
     pub fn totals(&self) -> BTreeMap<(String, String), (u64, u64)> {
         let lanes = self.lanes();
         let totals = lanes.iter().map(|(key, totals)| {
@@ -219,20 +219,20 @@ fn label(name: &'static str, value: &str) -> Labels<1> {
     [(name, value.to_owned())]
 }
 
-/// What is counted of one source.
+/// The counters of one source.
 pub struct SourceFigures {
     source: String,
     figures: Figures,
 }
 
 impl SourceFigures {
-    /// A poll was answered after `duration`.
+    /// Counts a poll that was answered after `duration`.
     pub fn answered(&self, duration: Duration) {
         self.polled("answered", duration);
         self.need_person(false);
     }
 
-    /// A poll failed after `duration`.
+    /// Counts a poll that failed after `duration`.
     pub fn refused(&self, duration: Duration) {
         self.polled("refused", duration);
     }
@@ -244,19 +244,19 @@ impl SourceFigures {
         inner.poll_durations.get_or_create(&label("source", &self.source)).observe(duration.as_secs_f64());
     }
 
-    /// What a refusal means: one of few words of ours.
+    /// Counts a refusal by its class, which is one of a few fixed words.
     pub fn failed(&self, class: &str) {
         let labels = [("source", self.source.clone()), ("class", class.to_owned())];
         self.figures.0.refusals.get_or_create(&labels).inc();
     }
 
-    /// Whether waiting does not heal it.
+    /// Records whether an operator must act, because waiting does not help.
     pub fn need_person(&self, needs_person: bool) {
         let gauge = self.figures.0.needs_person.get_or_create(&label("source", &self.source));
         gauge.set(needs_person.into());
     }
 
-    /// `event` was read when it was `portal_ms` at the portal.
+    /// Counts `event`, which was read when the portal's clock showed `portal_ms`.
     pub fn received(&self, event: &Event, portal_ms: i64) {
         let kind = self.kind(&event.kind).to_owned();
         let labels = [("source", self.source.clone()), ("type", kind)];
@@ -268,7 +268,7 @@ impl SourceFigures {
         }
     }
 
-    /// A type as it may be shown: there are only so many, and they are plain words.
+    /// The event type as a label: limited in number, and only plain words.
     fn kind<'k>(&self, kind: &'k str) -> &'k str {
         const OTHER: &str = "other";
         let mut kinds = self.figures.0.kinds.lock().unwrap_or_else(PoisonError::into_inner);
@@ -286,7 +286,7 @@ impl SourceFigures {
 }
 
 impl Drop for SourceFigures {
-    /// Nobody waits any more for whom a person would be needed.
+    /// After the source has ended, no operator has to act for it.
     fn drop(&mut self) {
         self.figures.0.needs_person.remove(&label("source", &self.source));
     }
@@ -297,7 +297,7 @@ fn seconds(millis: i64) -> f64 {
     millis.max(0) as f64 / 1000.0
 }
 
-/// What is counted of one sink.
+/// The counters of one sink.
 #[derive(Clone)]
 pub struct SinkFigures {
     sink: String,
@@ -308,18 +308,18 @@ pub struct SinkFigures {
 }
 
 impl SinkFigures {
-    /// For how long its oldest attempt has been under way.
+    /// The age of its oldest attempt in flight.
     pub fn longest_attempt(&self) -> Duration {
         self.under_way.longest()
     }
 
-    /// An attempt begins; returns its number.
+    /// Records the start of an attempt; returns its number.
     pub fn begin(&self) -> u64 {
         self.in_flight.inc();
         self.under_way.begin()
     }
 
-    /// The attempt of this number came to its end; without an outcome it was given up.
+    /// Records the end of this attempt; without an outcome it was cancelled.
     pub fn end(&self, number: u64, outcome: Option<Outcome>, duration: Duration) {
         self.in_flight.dec();
         self.under_way.end(number);
@@ -330,19 +330,19 @@ impl SinkFigures {
     }
 }
 
-/// What is counted of one sink's way through one source.
+/// The counters of one lane.
 pub struct LaneFigures {
     labels: Labels<2>,
     totals: Arc<Totals>,
     latencies: Histogram,
-    /// There is none before the first.
+    /// Unset before the first success.
     last_success: OnceLock<Gauge>,
     figures: Figures,
 }
 
 impl LaneFigures {
-    /// `event` was delivered when it was `portal_ms` at the portal, and `now_ms` here. Whether it is the first that this
-    /// process delivers to the sink, whatever its source.
+    /// Counts `event`, which was delivered when the portal's clock showed `portal_ms` and ours `now_ms`. Returns
+    /// whether it is the first event that this process delivers to the sink, from any source.
     pub fn delivered(&self, event: &Event, portal_ms: i64, now_ms: i64) -> bool {
         let is_first_of_lane = self.last_success.get().is_none();
         self.totals.delivered.fetch_add(1, Ordering::Relaxed);

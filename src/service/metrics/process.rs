@@ -1,30 +1,30 @@
-//! What the operating system says of this process, by the names that every exporter uses.
+//! Facts from the operating system about this process, under their standard metric names.
 
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// One moment of this process.
+/// The process at one moment.
 pub struct Process {
-    /// When it started, in Unix seconds.
+    /// Its start time, in Unix seconds.
     pub started_s: f64,
     /// Processor time, in seconds.
     pub cpu_s: f64,
     /// Resident memory, in bytes.
     pub resident: u64,
-    /// Open files, sockets and the like.
+    /// Open file descriptors.
     pub open_fds: u64,
 }
 
-/// How often the kernel counts in a second, as far as programs are told: fixed for all of Linux.
+/// Clock ticks per second that the kernel shows to programs; the same on all Linux systems.
 const TICKS_PER_S: f64 = 100.0;
 
-/// What `/proc/self/status` counts in.
+/// The unit of `/proc/self/status`.
 const KIBIBYTE: u64 = 1024;
 
-/// Reads `/proc`; `None` where there is none.
+/// Reads `/proc`; `None` if it does not exist.
 pub fn read() -> Option<Process> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The name may hold anything, and ends at the last parenthesis.
+    // The process name may contain any characters, and ends at the last parenthesis.
     let fields: Vec<f64> = stat
         .rsplit_once(')')?
         .1
@@ -42,7 +42,7 @@ pub fn read() -> Option<Process> {
     })
 }
 
-/// When the process started that did so so many ticks after the machine: worked out once, as the clock may be set.
+/// The start time in Unix seconds, from `ticks` after the machine's start. Computed once, because the clock may be set.
 fn started_s(ticks: f64) -> Option<f64> {
     static STARTED_S: OnceLock<f64> = OnceLock::new();
     if let Some(started_s) = STARTED_S.get() {

@@ -1,4 +1,4 @@
-//! What the state file and the operating system know, as metrics: read anew for every scrape.
+//! Metrics from the state file and the operating system, read again for every scrape.
 
 use std::sync::atomic::AtomicU64;
 
@@ -18,7 +18,7 @@ type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 type Seconds<const N: usize> = Family<Labels<N>, Gauge<f64, AtomicU64>>;
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
-/// The metrics of `health`, and of the attempts under way.
+/// The metrics of `health` and of the attempts in flight.
 pub fn of_health(health: &Health, figures: &Figures) -> Registry {
     let mut registry = Registry::with_prefix("b24relay");
     let attempts = Seconds::<1>::default();
@@ -153,7 +153,7 @@ fn lanes(registry: &mut Registry, lanes: &[LaneHealth]) {
     }
 }
 
-/// What every exporter tells of its process.
+/// The standard metrics of a process.
 pub fn of_process() -> Registry {
     let mut registry = Registry::default();
     let Some(process) = process::read() else { return registry };

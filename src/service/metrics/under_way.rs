@@ -1,4 +1,4 @@
-//! A sink's attempts that are under way: one that hangs is in no trouble that it knows of.
+//! The attempts in flight of a sink. A hanging attempt has not failed yet, so only its age shows the problem.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// See the top of this file. Clones share everything.
+/// The attempts in flight of a sink. Clones share them.
 #[derive(Clone, Default)]
 pub struct UnderWay(Arc<Mutex<Begun>>);
 
@@ -17,7 +17,7 @@ struct Begun {
 }
 
 impl UnderWay {
-    /// One begins; returns its number.
+    /// Records the start of an attempt; returns its number.
     pub fn begin(&self) -> u64 {
         let mut begun = self.begun();
         begun.count += 1;
@@ -26,12 +26,12 @@ impl UnderWay {
         number
     }
 
-    /// That one has ended.
+    /// Records the end of that attempt.
     pub fn end(&self, number: u64) {
         self.begun().at.remove(&number);
     }
 
-    /// For how long the oldest has been under way; zero when there is none.
+    /// The age of the oldest attempt; zero if there is none.
     pub fn longest(&self) -> Duration {
         self.begun().at.first_key_value().map(|(_, at)| at.elapsed()).unwrap_or_default()
     }

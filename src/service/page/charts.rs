@@ -1,4 +1,4 @@
-//! Small pictures of an hour: one line each, with its scales, as SVG within the page.
+//! Small charts of the last hour: one line each, with its scale, as SVG in the page.
 
 use maud::{Markup, html};
 
@@ -7,20 +7,20 @@ use crate::service::page::history::STEPS;
 const WIDTH: f64 = 240.0;
 const HEIGHT: f64 = 40.0;
 
-/// A quantity, in the unit that fits: the first that is not too large for it.
+/// A quantity with its units. A value uses the first unit that is not too large for it.
 pub struct Quantity {
     name: &'static str,
     units: &'static [Unit],
 }
 
-/// From `least` on, a value is spelled as so many times `size`.
+/// A value of at least `least` is shown as a multiple of `size`.
 struct Unit {
     least: f64,
     size: f64,
     word: &'static str,
 }
 
-/// Events a second.
+/// Events per second.
 pub const RATE: Quantity = Quantity {
     name: "Rate",
     units: &[
@@ -42,7 +42,7 @@ pub const LATENCY: Quantity = Quantity {
 };
 
 impl Quantity {
-    /// A line through `values`, oldest first, of which `None` leaves a hole; `now` says what the latest is.
+    /// A line through `values`, oldest first, with a gap for each `None`. `now` is the text of the latest value.
     pub fn over_the_hour(&self, values: &[Option<f64>], now: &str) -> Markup {
         let most = values.iter().flatten().copied().fold(0.0, f64::max);
         let (top, spelled) = self.scale(most);
@@ -68,10 +68,10 @@ impl Quantity {
         format!("{}{}", number(value / unit.size), unit.word)
     }
 
-    /// The least round value that is not below `most`, and how it is spelled.
+    /// The smallest round value that is not below `most`, and its text.
     fn scale(&self, most: f64) -> (f64, String) {
         let rounded = |unit: &Unit| round_up(most / unit.size) * unit.size;
-        // 1000 ms are 1 s.
+        // 1000 ms become 1 s.
         let unit = self.unit(rounded(self.unit(most)));
         let top = rounded(unit);
         (top, format!("{}{}", number(top / unit.size), unit.word))
@@ -79,7 +79,7 @@ impl Quantity {
 
     fn unit(&self, value: f64) -> &Unit {
         let last = &self.units[self.units.len() - 1];
-        // Nothing is nothing in any of them, and the unit before the last is the one that is spoken of.
+        // Zero is zero in every unit; it is shown in the unit before the last.
         let value = if value > 0.0 { value } else { self.units[self.units.len() - 2].least };
         self.units.iter().find(|unit| value >= unit.least).unwrap_or(last)
     }
@@ -89,17 +89,17 @@ impl Quantity {
 fn round_up(value: f64) -> f64 {
     let tens = std::iter::successors(Some(1.0), |ten| Some(ten * 10.0));
     let mut steps = tens.take(16).flat_map(|ten| [ten, 2.0 * ten, 5.0 * ten]);
-    // What is 2 but for the last digits is 2.
+    // 2.0000001 counts as 2.
     steps.find(|step| step * (1.0 + 1e-9) >= value).unwrap_or(value)
 }
 
-/// With two digits, or as many as it has before the point.
+/// Two digits, or all digits before the point.
 fn number(value: f64) -> String {
     let text = if value < 9.95 { format!("{value:.1}") } else { format!("{value:.0}") };
     text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
 }
 
-/// The latest value is at the right edge, whatever there is.
+/// The latest value is always at the right edge.
 #[expect(clippy::cast_precision_loss, reason = "it is a position among some pixels")]
 fn path(values: &[Option<f64>], top: f64) -> String {
     let (step, first) = (WIDTH / (STEPS - 1) as f64, STEPS.saturating_sub(values.len()));
@@ -111,7 +111,7 @@ fn path(values: &[Option<f64>], top: f64) -> String {
         };
         let x = (first + index) as f64 * step;
         let y = HEIGHT - 1.0 - value / top * (HEIGHT - 2.0);
-        // A single point would not be seen.
+        // A single point would be invisible.
         let stroke = if is_drawing { format!("L{x:.1} {y:.1}") } else { format!("M{x:.1} {y:.1}h0.1") };
         path.push_str(&stroke);
         is_drawing = true;

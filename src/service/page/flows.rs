@@ -1,4 +1,4 @@
-//! The page's main part: each source, and beneath it each sink that takes from it.
+//! The main part of the page: each source, and below it each sink that receives its events.
 
 use maud::{Markup, html};
 
@@ -10,10 +10,10 @@ use crate::service::view::View;
 use crate::spelling::{age, ago, size, span, until};
 use crate::store::{GapReport, SourceReport};
 
-/// How many gaps are told one by one.
+/// How many gaps are shown one by one.
 const GAPS_MAX: usize = 3;
 
-/// All of `health`.
+/// The sources and sinks in `health`.
 pub fn flows(view: &View, health: &Health) -> Markup {
     html! {
         @if health.sources.is_empty() {
@@ -41,7 +41,7 @@ fn class(grade: Grade) -> &'static str {
 }
 
 fn head(SourceHealth { report: source, grade, label, trouble, .. }: &SourceHealth) -> Markup {
-    // By the portal's clock, less than nothing is possible.
+    // By the portal's clock, the age can be negative.
     let lag = source.covered_ms.map_or("-".to_owned(), |ms| age(ms.saturating_sub(source.skew_ms)));
     let (retention, retention_class) = match source.retention_left_s {
         None => ("-".to_owned(), ""),
@@ -80,7 +80,7 @@ fn fact_that_is(class: &str, name: &str, value: &str) -> Markup {
     html! { div { dt { (name) } dd class=[(!class.is_empty()).then_some(class)] { (value) } } }
 }
 
-/// The holes that nobody sees once a source is well again.
+/// Past gaps, which stay unnoticed after a source has recovered.
 fn losses(source: &SourceReport) -> Vec<String> {
     let mut told = Vec::new();
     if source.losses > 0 {
@@ -104,7 +104,7 @@ fn losses(source: &SourceReport) -> Vec<String> {
     told
 }
 
-/// The sinks of `source` that the state file does not know, as there was nothing for them yet.
+/// The sinks of `source` that are not in the state file yet, because they have received no event.
 fn untouched(view: &View, health: &Health, source: &str) -> Vec<String> {
     let is_known = |sink: &str| {
         health.lanes.iter().any(|LaneHealth { report: lane, .. }| {
@@ -115,7 +115,7 @@ fn untouched(view: &View, health: &Health, source: &str) -> Vec<String> {
     lanes.filter(|(of, sink)| of == source && !is_known(sink)).map(|(_, sink)| sink).collect()
 }
 
-/// Before the first event there is nothing that would keep it, but its source.
+/// A lane without events: only its source can block it.
 fn quiet_lane(sink: &str, source: &SourceHealth) -> Markup {
     let label = match source.state {
         SourceState::Polling => "ready".to_owned(),
@@ -169,7 +169,7 @@ fn charts(view: &View, source: &str, sink: &str) -> Markup {
     }
 }
 
-/// What is noted of its trouble is of now.
+/// Whether the recorded error is current.
 fn shows_trouble(state: LaneState) -> bool {
     matches!(state, LaneState::Retrying | LaneState::Held | LaneState::Paused)
 }
@@ -179,7 +179,7 @@ fn when(lane: &LaneHealth) -> Option<String> {
     next_ms.map(|ms| format!("next attempt in {}", until(ms)))
 }
 
-/// A number as people read it: in groups of three.
+/// A number with its digits in groups of three.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

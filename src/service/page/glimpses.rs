@@ -1,17 +1,17 @@
-//! The latest events, where the operator wants the page to show them: chats of people, so not without being asked.
+//! The latest events, shown on the page only if the operator enables it, because they contain people's chats.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::Event;
 
-/// How many are kept.
+/// How many events are kept.
 const COUNT_MAX: usize = 10;
 
-/// How many letters are kept of the data of one.
+/// How many characters of each event's data are kept.
 const LENGTH_MAX: usize = 2000;
 
-/// One event, as far as it is shown.
+/// One event, shortened for the page.
 #[derive(Clone, Debug)]
 pub struct Glimpse {
     /// The source's name.
@@ -24,7 +24,7 @@ pub struct Glimpse {
     pub data: String,
 }
 
-/// See the top of this file. Clones share everything.
+/// The latest events. Clones share them.
 #[derive(Clone, Default)]
 pub struct Glimpses(Arc<Mutex<Kept>>);
 
@@ -35,7 +35,7 @@ struct Kept {
 }
 
 impl Glimpses {
-    /// They are kept only while they are to be shown.
+    /// Enables or disables the display; if disabled, no events are kept.
     pub fn show(&self, are_shown: bool) {
         let mut kept = self.kept();
         kept.are_shown = are_shown;
@@ -44,7 +44,7 @@ impl Glimpses {
         }
     }
 
-    /// These were just read.
+    /// Records events that were just read.
     pub fn note(&self, events: &[Event]) {
         let mut kept = self.kept();
         if !kept.are_shown {
@@ -63,7 +63,7 @@ impl Glimpses {
         }
     }
 
-    /// Those that are kept, latest first.
+    /// The kept events, latest first.
     pub fn latest(&self) -> Vec<Glimpse> {
         self.kept().latest.iter().rev().cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! The last hour of every lane in steps, for the charts of the page, and the rate at this moment.
+//! The last hour of every lane in steps, for the charts of the page, and the current rate.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,28 +11,28 @@ use crate::service::metrics::figures::Figures;
 /// The length of a step.
 pub const STEP: Duration = Duration::from_secs(30);
 
-/// So many steps make an hour.
+/// The number of steps in an hour.
 pub const STEPS: usize = 120;
 
-/// How soon a rate is known. Twice as long after the last event it is 0.
+/// The time until a rate is known. After twice this time without an event, the rate is 0.
 pub const RATE_KNOWN_AFTER: Duration = Duration::from_secs(5);
 
 /// One lane in one step.
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
 pub struct Step {
-    /// Delivered events a second.
+    /// Delivered events per second.
     pub per_second: f64,
-    /// Their mean latency in seconds; `None` when there were none.
+    /// Their mean latency in seconds; `None` if there were none.
     pub latency_s: Option<f64>,
 }
 
-/// See the top of this file. Clones share everything.
+/// The last hour of every lane. Clones share it.
 #[derive(Clone, Default)]
 pub struct History(Arc<Mutex<Past>>);
 
 type Lane = (String, String);
 
-/// What was delivered and the latencies of it together in milliseconds, by lane.
+/// The number of delivered events and the sum of their latencies in milliseconds, by lane.
 type Totals = BTreeMap<Lane, (u64, u64)>;
 
 #[derive(Default)]
@@ -44,7 +44,7 @@ struct Past {
 }
 
 impl History {
-    /// Takes a sample every [`RATE_KNOWN_AFTER`] and a step every [`STEP`], for ever.
+    /// Takes a sample every [`RATE_KNOWN_AFTER`] and a step every [`STEP`]. Never returns.
     pub async fn record(&self, figures: &Figures) {
         let mut ticks = interval(RATE_KNOWN_AFTER);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -66,7 +66,7 @@ impl History {
         steps.map(|steps| steps.iter().copied().collect()).unwrap_or_default()
     }
 
-    /// How many events a second that lane has delivered in the last seconds; `None` when that is not known yet.
+    /// The events per second that this lane has delivered in the last seconds; `None` if not known yet.
     pub fn rate(&self, source: &str, sink: &str, figures: &Figures) -> Option<f64> {
         self.rate_of(&(source.to_owned(), sink.to_owned()), Instant::now(), &figures.totals())
     }

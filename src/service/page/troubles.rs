@@ -1,4 +1,4 @@
-//! The latest warnings and errors of the log, for whoever looks at the page and not at the log.
+//! The latest warnings and errors of the log, for the page.
 
 use std::collections::VecDeque;
 use std::fmt::{Debug, Write as _};
@@ -11,29 +11,29 @@ use tracing_subscriber::layer::Context;
 
 use crate::wall_clock;
 
-/// How many are kept.
+/// How many lines are kept.
 const COUNT_MAX: usize = 20;
 
-/// How many letters are kept of one.
+/// How many characters of each line are kept.
 const LENGTH_MAX: usize = 600;
 
 /// One line of the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trouble {
-    /// When, in Unix milliseconds.
+    /// Its time, in Unix milliseconds.
     pub at_ms: i64,
-    /// A person must act.
+    /// Whether an operator must act.
     pub is_error: bool,
-    /// What the log says.
+    /// The text of the line.
     pub text: String,
 }
 
-/// See the top of this file. Clones share everything.
+/// The latest warnings and errors. Clones share them.
 #[derive(Clone, Default)]
 pub struct Troubles(Arc<Mutex<VecDeque<Trouble>>>);
 
 impl Troubles {
-    /// Those that are kept, latest first.
+    /// The kept lines, latest first.
     pub fn latest(&self) -> Vec<Trouble> {
         self.kept().iter().rev().cloned().collect()
     }
@@ -65,7 +65,7 @@ impl<S: Subscriber> Layer<S> for Troubles {
     }
 }
 
-/// A line as it is read: the message first.
+/// Formats a line for people, with the message first.
 #[derive(Default)]
 struct Text {
     message: String,
@@ -78,7 +78,7 @@ impl Visit for Text {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _infallible = match field.name() {
             "message" => write!(self.message, "{value:?}"),
             name => write!(self.fields, ", {name}: {value:?}"),

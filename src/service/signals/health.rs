@@ -1,5 +1,5 @@
-//! How the running daemon is: what [`crate::health`] says of its sources and lanes, with what only the process itself
-//! knows: whether it stops, whether its loops turn, and whether an attempt hangs.
+//! The health of the running daemon: [`crate::health`] for its sources and lanes, and facts that only the process
+//! knows: whether it is stopping, whether its loops are active, and whether an attempt hangs.
 
 use std::time::Duration;
 
@@ -10,25 +10,26 @@ use crate::spelling::span;
 use crate::store::StoreError;
 use crate::wall_clock;
 
-/// A receiver's timeout is five minutes at most, with a token to be fetched first; standard output and files have none.
+/// A receiver's timeout is at most five minutes, and a token may have to be fetched first. Standard output and files
+/// have no timeout.
 const ATTEMPT_MAX: Duration = Duration::from_secs(600);
 
-/// How the daemon is, in a word.
+/// The health of the daemon in a word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Condition {
-    /// A stop was asked for.
+    /// A stop was requested.
     Stopping,
-    /// Something needs a person.
+    /// An operator must act.
     ActionRequired,
-    /// Not every source was tried yet.
+    /// Some source was not tried yet.
     Starting,
-    /// Something is in trouble, and recovers by itself.
+    /// There is an error that recovers without help.
     Degraded,
-    /// Nothing is in trouble.
+    /// There is no error.
     Healthy,
 }
 
-/// How the daemon is.
+/// The health of the daemon in a word.
 pub fn condition(view: &View, health: &Health) -> Condition {
     if view.witness.vitals.is_draining() {
         Condition::Stopping
@@ -43,19 +44,19 @@ pub fn condition(view: &View, health: &Health) -> Condition {
     }
 }
 
-/// All that is wrong, the worst first.
+/// All problems, most severe first.
 pub fn problems(view: &View, health: &Health) -> Vec<String> {
     let degraded = health.problems().into_iter().filter(|problem| problem.grade != Grade::ActionRequired);
     actions(view, health).into_iter().chain(degraded.map(|problem| problem.text)).collect()
 }
 
-/// Why the process should be restarted; empty when it should not.
+/// The reasons to restart the process; empty if there are none.
 pub fn wedged(view: &View) -> Vec<String> {
     let overdue = view.witness.vitals.overdue().into_iter();
     overdue.map(|source| format!("the poll loop of `{source}` does not turn any more")).collect()
 }
 
-/// Why the process is not ready; empty when it is.
+/// The reasons why the process is not ready; empty if it is.
 pub fn unready(view: &View, health: &Health) -> Vec<String> {
     let mut reasons = Vec::new();
     if view.witness.vitals.is_draining() {
@@ -73,13 +74,13 @@ fn is_starting(view: &View, health: &Health) -> bool {
     is_starting || !view.witness.vitals.is_up()
 }
 
-/// What needs a person.
+/// The problems that need an operator.
 fn actions(view: &View, health: &Health) -> Vec<String> {
     let problems = health.problems().into_iter().filter(|problem| problem.grade == Grade::ActionRequired);
     problems.map(|problem| problem.text).chain(hanging(view)).collect()
 }
 
-/// The sinks with an attempt that has been under way for longer than any that ends by itself.
+/// The sinks with an attempt that has lasted longer than any timeout allows.
 fn hanging(view: &View) -> impl Iterator<Item = String> {
     let longest = view.witness.figures.longest_attempts().into_iter();
     longest.filter(|(_, duration)| *duration > ATTEMPT_MAX).map(|(sink, duration)| {
@@ -88,21 +89,18 @@ fn hanging(view: &View) -> impl Iterator<Item = String> {
     })
 }
 
-/// How all is that is configured.
-///
-/// # Errors
-/// See [`StoreError`].
+/// The health of everything that is configured.
 pub async fn health(view: &View) -> Result<Health, StoreError> {
     let report = view.witness.roster.sift(view.lookout.report().await?);
     Ok(Health::of(report, wall_clock::now_ms()))
 }
 
-/// All of it in one line.
+/// The whole health in one line.
 pub async fn in_a_word(view: &View) -> String {
     if !view.witness.vitals.is_up() {
         return "starting: not every source was tried yet".to_owned();
     }
-    // A line break would begin another message to the service manager.
+    // A line break would start another message to the service manager.
     plain(&match health(view).await {
         Ok(health) => summary(view, &health),
         Err(error) => error.to_string(),

@@ -1,5 +1,5 @@
-//! systemd's view: ready when every source was tried, a word on what goes on, and a watchdog that is fed only
-//! while the poll loops turn.
+//! Notifications to systemd: ready after every source was tried, a status line, and a watchdog signal that is only sent
+//! while the poll loops are active.
 
 use std::sync::LazyLock;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -13,21 +13,21 @@ use tracing::{debug, error};
 use crate::service::signals::health;
 use crate::service::view::View;
 
-/// How often the word on what goes on is renewed.
+/// The interval of the status line.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How many messages may wait for a service manager that does not listen; more are left out.
+/// How many messages may wait for a service manager that does not read; more are dropped.
 const MESSAGES_MAX: usize = 64;
 
-/// By how much a start may take longer, each time that this is asked for.
+/// The extra start time of each request for more.
 const EXTENSION: Duration = Duration::from_secs(60);
 
-/// The service manager, if one listens.
+/// The service manager, if there is one.
 #[derive(Clone, Copy, Default)]
 pub struct Notifier;
 
 impl Notifier {
-    /// Tells it all there is to tell, for ever. Without a service manager it goes nowhere.
+    /// Sends all notifications. Never returns. Without a service manager they go nowhere.
     pub async fn run(self, view: &View) {
         tokio::join!(
             Self::tell_ready(view),
@@ -37,15 +37,15 @@ impl Notifier {
         );
     }
 
-    /// The configuration is being loaded anew.
+    /// The configuration is being reloaded.
     pub fn reloading(&self) {
-        // Newer versions want to know when it began.
+        // Newer versions of systemd require the start time.
         let since = NotifyState::monotonic_usec_now();
         let states: Vec<_> = std::iter::once(NotifyState::Reloading).chain(since).collect();
         tell(&states);
     }
 
-    /// It is loaded, or the old one stays.
+    /// The reload is complete, with the new or the previous configuration.
     pub fn reloaded(&self) {
         tell(&[NotifyState::Ready]);
     }
@@ -67,7 +67,7 @@ impl Notifier {
         loop {
             ticks.tick().await;
             if !view.witness.vitals.is_up() {
-                // Many sources of one portal take turns, and each is tried before we are ready.
+                // Many sources of one portal take turns, and each must be tried before the daemon is ready.
                 let extension = u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX);
                 tell(&[NotifyState::ExtendTimeoutUsec(extension)]);
             }
@@ -98,7 +98,7 @@ impl Notifier {
     }
 }
 
-/// Without waiting: a service manager that does not listen must hold up nothing here.
+/// Does not block: a service manager that does not read must not delay the relay.
 fn tell(states: &[NotifyState<'_>]) {
     static MESSAGES: LazyLock<SyncSender<String>> = LazyLock::new(|| {
         let (sender, receiver) = sync_channel::<String>(MESSAGES_MAX);

@@ -1,4 +1,5 @@
-//! Which sources and sinks are in force. The state file remembers others, which are nobody's trouble any more.
+//! The sources and sinks that are configured now. The state file still has others, whose problems do not matter any
+//! more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::Config;
 use crate::store::Report;
 
-/// See the top of this file. Clones share everything.
+/// The sources and sinks that are configured now. Clones share them.
 #[derive(Clone, Default)]
 pub struct Roster(Arc<Mutex<Option<Lanes>>>);
 
@@ -14,7 +15,7 @@ pub struct Roster(Arc<Mutex<Option<Lanes>>>);
 type Lanes = BTreeMap<String, BTreeSet<String>>;
 
 impl Roster {
-    /// What `config` has is in force.
+    /// Takes the sources and sinks of `config`.
     pub fn enter(&self, config: &Config) {
         let sinks_of = |source: &str| {
             let takers = config.sinks.iter().filter(|sink| sink.takes_source(source));
@@ -24,7 +25,7 @@ impl Roster {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(lanes.collect());
     }
 
-    /// What of `report` is in force.
+    /// Returns the configured part of `report`.
     pub fn sift(&self, mut report: Report) -> Report {
         let lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lanes) = lanes.as_ref() {

@@ -1,4 +1,4 @@
-//! A line of the log each hour: what came, what was delivered, what waits.
+//! An hourly log line with the number of received, delivered and waiting events.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::health::Health;
 use crate::service::signals::health;
 use crate::service::view::View;
 
-/// How often.
+/// The interval of the line.
 const INTERVAL: Duration = Duration::from_secs(3600);
 
-/// What the state file has counted so far.
+/// The counters in the state file.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 struct Totals {
     received: u64,
@@ -30,7 +30,7 @@ impl Totals {
         }
     }
 
-    /// What has come since `before`; a source or sink that is gone takes its numbers with it.
+    /// The increase since `before`. The counters of a removed source or sink are no longer included.
     fn since(self, before: Self) -> Self {
         Self {
             received: self.received.saturating_sub(before.received),
@@ -40,7 +40,7 @@ impl Totals {
     }
 }
 
-/// Logs the summaries, for ever.
+/// Logs the summaries. Never returns.
 pub async fn run(view: &View) {
     let mut before = look(view).await.map(|health| Totals::of(&health)).unwrap_or_default();
     let mut ticks = interval_at(Instant::now() + INTERVAL, INTERVAL);

@@ -1,7 +1,6 @@
-//! Whether the poll loops turn: each says by when it will be heard of again.
+//! Detects hanging poll loops: each loop announces when it will report again.
 //!
-//! A portal that does not answer is waited out by a loop that turns; a loop that nothing moves any more is what
-//! a watchdog is for.
+//! A loop that waits for a portal's answer still reports. A loop that no longer reports is a case for the watchdog.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,45 +9,45 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// See the top of this file. Clones share everything.
+/// The liveness of the poll loops. Clones share it.
 #[derive(Clone, Default)]
 pub struct Vitals {
     loops: Arc<Mutex<BTreeMap<String, Instant>>>,
     stage: Arc<watch::Sender<Stage>>,
 }
 
-/// How far a process has come.
+/// The phase of the process.
 #[derive(Clone, Default, Debug)]
 struct Stage {
-    /// The sources that have not been tried yet; `None` before they are known.
+    /// The sources that were not tried yet; `None` before the sources are known.
     untried: Option<BTreeSet<String>>,
     is_draining: bool,
 }
 
-/// One source's part of it; the loop is over when it is dropped.
+/// The liveness of one source's loop, which ends when this is dropped.
 pub struct Pulse {
     source: String,
     vitals: Vitals,
 }
 
 impl Vitals {
-    /// These are the sources.
+    /// Sets the sources.
     pub fn expect(&self, sources: impl Iterator<Item = String>) {
         self.stage.send_modify(|stage| stage.untried = Some(sources.collect()));
     }
 
-    /// The pulse of the loop of `source`.
+    /// The liveness handle for the loop of `source`.
     pub fn pulse(&self, source: &str) -> Pulse {
         Pulse { source: source.to_owned(), vitals: self.clone() }
     }
 
-    /// `source` has had an answer, or none.
+    /// Records the first result of `source`, a success or an error.
     pub fn tried(&self, source: &str) {
         self.stage
             .send_if_modified(|stage| stage.untried.as_mut().is_some_and(|untried| untried.remove(source)));
     }
 
-    /// These sources need not be tried any more.
+    /// These sources no longer have to be tried.
     pub fn release(&self, sources: &BTreeSet<String>) {
         self.stage.send_if_modified(|stage| {
             stage
@@ -58,12 +57,12 @@ impl Vitals {
         });
     }
 
-    /// What is under way is being finished.
+    /// Records that the process finishes its current work.
     pub fn drain(&self) {
         self.stage.send_modify(|stage| stage.is_draining = true);
     }
 
-    /// Whether it is.
+    /// Whether the process finishes its current work.
     pub fn is_draining(&self) -> bool {
         self.stage.borrow().is_draining
     }
@@ -76,17 +75,17 @@ impl Vitals {
     /// Waits until every source was tried once.
     pub async fn up(&self) {
         let mut stage = self.stage.subscribe();
-        // The sender lives as long as we do.
+        // The sender lives as long as `self`.
         stage.wait_for(Stage::is_up).await.ok();
     }
 
-    /// Waits until what is under way is being finished.
+    /// Waits until the process finishes its current work.
     pub async fn draining(&self) {
-        // The sender lives as long as we do.
+        // The sender lives as long as `self`.
         self.stage.subscribe().wait_for(|stage| stage.is_draining).await.ok();
     }
 
-    /// The sources whose loop should have been heard of by now.
+    /// The sources whose loop should have reported by now.
     pub fn overdue(&self) -> Vec<String> {
         let now = Instant::now();
         self.loops().iter().filter(|(_, by)| **by < now).map(|(source, _)| source.clone()).collect()
@@ -104,12 +103,12 @@ impl Stage {
 }
 
 impl Pulse {
-    /// It will be heard of again within `duration`.
+    /// The loop will report again within `duration`.
     pub fn beat(&self, duration: Duration) {
         self.vitals.loops().insert(self.source.clone(), Instant::now() + duration);
     }
 
-    /// What it waits for now has no end of its own: a sink, or room on a disk.
+    /// The loop now waits without a limit, for a sink or for free disk space.
     pub fn rest(&self) {
         self.vitals.loops().remove(&self.source);
     }

@@ -9,7 +9,7 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::{code, finished, stderr, stdout};
 use crate::support::process::setup::Setup;
 
-/// Which generation of the portal's API is asked.
+/// The generation of the portal's API.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Api {
     Older,
@@ -34,7 +34,7 @@ impl Api {
     }
 }
 
-/// A portal with two bots of one owner, and a source `support` that may end them.
+/// A portal with two bots of one owner, and a source `support` that is allowed to remove them.
 async fn bench(access: Access) -> (Portal, Setup, Vec<u64>) {
     let portal = Portal::start().await;
     portal.post("users/1", json!({"scopes": ["im", "imbot"]})).await;
@@ -120,7 +120,7 @@ async fn without_a_terminal_or_with_a_dry_run_every_bot_stays() {
     }
 }
 
-/// Refuses one ending with a fault, and asserts what is made of it.
+/// Refuses one removal with a fault, and asserts the exit code and the message.
 async fn assert_refused(api: Api, status: u16, refusal: &str, expected: i32, words: &str) {
     let (portal, setup, ids) = bench(Access::Webhook).await;
     let id = ids[0].to_string();
@@ -153,7 +153,7 @@ async fn every_documented_refusal_of_the_older_api_is_understood() {
 
 #[tokio::test]
 async fn every_documented_refusal_of_the_newer_api_is_understood() {
-    // The docs say 400 or 403, the code 400 (PORTAL.md 3.1).
+    // The documentation says 400 or 403, the portal's code says 400 (PORTAL.md 3.1).
     for status in [400, 403] {
         for (refusal, expected, words) in [
             ("BOT_TOKEN_NOT_SPECIFIED", 77, "--bot-token-file"),

@@ -1,5 +1,5 @@
-//! What a portal holds against a bot's source: each refusal parks that source alone, says its cure, and
-//! what is mended is noticed.
+//! Refusals of a bot's source: each refusal parks only that source and reports a hint, and the source resumes after the
+//! fix.
 
 use reqwest::Method;
 use rustix::process::Signal;
@@ -23,7 +23,7 @@ async fn setup(portal: &Portal, bot: u64, access: Access, keys: &str) -> Setup {
     with_helper(setup, portal, bot, access, keys).await
 }
 
-/// Makes the portal refuse the bot's source with `refusal`, by itself wherever it can.
+/// Makes the portal refuse the bot's source with `refusal`, without a scripted fault where possible.
 async fn strike(portal: &Portal, setup: &Setup, bot: u64, access: Access, refusal: &str) {
     match (refusal, access) {
         ("BOT_NOT_FOUND", _) => {
@@ -53,7 +53,7 @@ fn with_times(mut fault: Value) -> Value {
     fault
 }
 
-/// Puts right whatever [`strike`] did.
+/// Reverts the change of [`strike`].
 async fn mend(portal: &Portal, bot: u64, access: Access) {
     portal.post("bots", owned(access, &json!({"id": bot}))).await;
     portal.post("users/1", json!({"scopes": ["im", "imbot"]})).await;
@@ -67,7 +67,7 @@ fn filed_from(setup: &Setup, source: &str) -> usize {
     text.matches(&format!("\"source\":\"{source}\"")).count()
 }
 
-/// One refusal from its beginning to its end, beside a source that must not notice.
+/// One refusal from its beginning to its end, beside a source that must not be affected.
 async fn assert_parks_alone(access: Access, refusal: &str, cure: &str) {
     let (portal, bot) = portal_with_bot(access).await;
     let setup = setup(&portal, bot, access, USER_EVENTS).await;
@@ -231,7 +231,7 @@ async fn a_bot_with_its_user_is_unsubscribed_after_both_are_delivered() {
     assert_eq!(portal.stats(1).await["subscribed"], false);
 }
 
-/// One check of `helper`: its state, detail and cure.
+/// One check of `helper`: its state, detail and hint.
 fn found(report: &Value, check: &str) -> [String; 3] {
     let subject = report["sources"].as_array().unwrap().iter().find(|other| other["name"] == "helper");
     let checks = subject.unwrap()["checks"].as_array().unwrap();

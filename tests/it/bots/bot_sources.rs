@@ -1,5 +1,5 @@
-//! Bots as sources, by webhook and by OAuth: the same promises as for users, alone and with the events of
-//! the user behind the credential.
+//! Bots as sources, by webhook and by OAuth: the same guarantees as for users, alone and combined with the events of
+//! the user that owns the credential.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::Receiver;
 
-/// What no output may hold.
+/// The text that no output may contain.
 pub const TOKEN: &str = "b0tS3CRET";
 
-/// Lives that end by kill -9.
+/// How many runs end by kill -9.
 const KILLS: usize = 12;
 
-/// The webhook's share of G2: what was in flight, and what had settled since the last commit.
+/// The limit of G2 for the webhook: the event in flight, and the events settled since the last commit.
 const WEBHOOK_REPEATS_MAX: usize = 1 + 64;
 
-/// How the source `helper` gets at its bot.
+/// How the source `helper` accesses its bot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
     Webhook,
@@ -42,7 +42,7 @@ pub async fn portal_with_bot(access: Access) -> (Portal, u64) {
     (portal, bot["id"].as_u64().unwrap())
 }
 
-/// `bot`, registered in a way that the source can read it.
+/// `bot`, registered so that the source can read it.
 pub fn owned(access: Access, bot: &Value) -> Value {
     let (key, secret) = match access {
         Access::Webhook => ("token", TOKEN),
@@ -53,7 +53,7 @@ pub fn owned(access: Access, bot: &Value) -> Value {
     bot
 }
 
-/// Adds the source `helper` behind everything else, and lets user 1 log in if that is needed.
+/// Adds the source `helper` at the end, and logs user 1 in if necessary.
 pub async fn with_helper(setup: Setup, portal: &Portal, bot: u64, access: Access, keys: &str) -> Setup {
     let credential = match access {
         Access::Webhook => format!("webhook_url = \"{}\"\nbot_token = \"{TOKEN}\"", portal.webhook_url(1)),
@@ -75,7 +75,7 @@ pub async fn record(portal: &Portal, bot: u64, count: usize) {
     portal.record_as(json!({"bot": bot, "count": count})).await;
 }
 
-/// Everything recorded for the bot and for user 1, in the order of the portal's counter.
+/// All events recorded for the bot and for user 1, in the order of the portal's counter.
 async fn both_ids(portal: &Portal, bot: u64) -> Vec<u64> {
     let mut ids = [portal.bot_ids(bot).await, portal.ids(1).await].concat();
     ids.sort_unstable();
@@ -217,7 +217,7 @@ async fn the_second_login_of_one_user_is_parked_and_the_first_works_on() {
     let once = finished(&["run", "--once"], setup.folder()).await;
     assert_eq!(code(&once), 77, "{}", stderr(&once));
 
-    // The way out that was told.
+    // Follow the hint of the message.
     log_in(&portal, &setup, "me", 2).await;
     portal.record(2, 4).await;
     setup.drain().await;

@@ -1,4 +1,4 @@
-//! `bots`: which bots there are, and the end of one.
+//! `bots`: lists bots and removes them.
 
 use std::process::{Output, Stdio};
 
@@ -9,10 +9,10 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::{code, command, finished, finished_command, stderr, stdout};
 use crate::support::process::setup::Setup;
 
-/// What no output may hold.
+/// The text that no output may contain.
 const SECRET: &str = "b0tS3CRET";
 
-/// A portal that gives these answers, one after the other, to whatever is asked.
+/// A portal that gives these answers one after the other to all calls.
 async fn portal_answering(results: &[Value]) -> Portal {
     let portal = Portal::start().await;
     for result in results {
@@ -192,7 +192,7 @@ async fn every_refusal_comes_with_what_to_do() {
     }
 }
 
-/// A portal with bots of its own, whose first user's webhook may ask for them.
+/// A portal with its own bots, which the webhook of its first user can list.
 async fn portal_with_bots(count: usize) -> Portal {
     let portal = Portal::start().await;
     portal.post("users/1", json!({"scopes": ["im", "imbot"]})).await;

@@ -1,4 +1,4 @@
-//! `handlers`: what an application has bound, and how it is unbound.
+//! `handlers`: lists the bound handlers of an application and unbinds them.
 
 use std::process::Output;
 
@@ -41,7 +41,7 @@ async fn nothing_is_unbound_unasked() {
 
 const OLD: &str = "https://old.example.com/b24?k=S3CRET";
 
-/// A source `app` that an application is logged in for, on behalf of `user`.
+/// A source `app` with a login of `user`.
 async fn logged_in(portal: &Portal, user: u64) -> Setup {
     let setup =
         Setup::new().with_file().with(&format!("[sources.app]\n{}", oauth_table(portal, "app").await));

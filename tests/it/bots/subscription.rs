@@ -1,4 +1,4 @@
-//! `subscribe` and `unsubscribe`: the one is harmless, the other destroys what was not delivered first.
+//! `subscribe` changes nothing else; `unsubscribe` deletes events that were not delivered first.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The configuration from outside: every mistake in one round, and what wins over what.
+//! The configuration from outside: all mistakes are reported at once, and the order of precedence is correct.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::support::process::setup::Setup;
 const CHECK: [&str; 2] = ["check", "--no-network"];
 const URL: &str = "https://a.example/rest/1/abc/";
 
-/// A source and a sink that nothing is wrong with.
+/// A source and a sink without mistakes.
 fn sound() -> Setup {
     Setup::new()
         .with(&format!("[sources.support]\nwebhook_url = \"{URL}\""))
@@ -108,7 +108,7 @@ fn every_mistake_with_logins_bots_and_portals_is_told_in_the_same_round() {
     assert_all_told(&setup, &expected);
 }
 
-/// Every command that reads the configuration tells each of these, a line each, and touches nothing.
+/// Every command that reads the configuration reports each of these on a line, and changes nothing.
 fn assert_all_told(setup: &Setup, expected: &[(&str, &str)]) {
     for args in
         [CHECK.as_slice(), &["run"], &["run", "--once"], &["tap", "support"], &["subscribe", "support"]]
@@ -286,7 +286,7 @@ fn the_reference_and_every_example_are_right() {
         fs::write(folder.path().join(secret), text).unwrap();
     }
     let credentials = [("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap())];
-    // What each file says about where its secrets are.
+    // What each example file says about the location of its secrets.
     let secrets: [(&str, &[(&str, &str)]); 7] = [
         ("b24relay.toml", &[]),
         ("examples/archive-to-file.toml", &[("B24RELAY_SOURCES__SUPPORT__WEBHOOK_URL_FILE", "support.url")]),
@@ -306,7 +306,7 @@ fn the_reference_and_every_example_are_right() {
     for (name, variables) in secrets {
         let file = elsewhere.path().join(name.replace('/', "-"));
         let text = fs::read_to_string(of_the_repository(name)).unwrap();
-        // As an operator fills it in.
+        // As an operator would fill it in.
         let text = text.replace("example.bitrix24.", "acme.bitrix24.").replace("/CODE/", "/abc123/");
         fs::write(&file, text).unwrap();
         let folder = if name.contains("archive") { &folder } else { &elsewhere };

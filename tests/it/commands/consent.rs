@@ -1,4 +1,5 @@
-//! Nothing is destroyed without a question: every command that can destroy, found by its flags in the manual pages.
+//! Nothing is destroyed without a question. Tests every command that can destroy, found by its flags in the manual
+//! pages.
 
 use std::collections::BTreeSet;
 use std::process::Output;
@@ -16,12 +17,12 @@ use crate::support::receivers::receiver::Receiver;
 const NO_HOLD: &str = "[delivery]\nhold = \"0s\"";
 const SECRET: &str = "b0tS3CRET";
 
-/// What a command can destroy, and the command.
+/// A command and the data that it can destroy.
 struct Scene {
     portal: Portal,
     setup: Setup,
     args: Vec<String>,
-    /// How a dry run says how much would go.
+    /// The number of affected events in the text of a dry run.
     count: &'static str,
 }
 
@@ -56,7 +57,7 @@ impl Scene {
     }
 }
 
-/// A journal with 30 events that the sink `crm` does not take.
+/// A journal with 30 events that are undelivered to the sink `crm`.
 async fn backlog(portal: &Portal, credential: &str) -> Setup {
     let receiver = Receiver::start().await;
     receiver.answer_always(Some(503));
@@ -140,7 +141,7 @@ async fn scene(command: &str) -> Scene {
     }
 }
 
-/// A manual page as it is read.
+/// The text of a manual page.
 fn read_page(page: &std::path::PathBuf) -> String {
     let text = std::fs::read_to_string(page).unwrap();
     ["\\fB", "\\fI", "\\fR", "\\"].iter().fold(text, |text, markup| text.replace(markup, ""))
@@ -161,7 +162,7 @@ fn commands_that_ask() -> BTreeSet<String> {
 async fn what_can_destroy_asks_and_a_dry_run_says_how_much_would_go() {
     let commands = commands_that_ask();
     assert!(commands.len() >= 7, "{commands:?}");
-    // `odd_events` has a portal with an event to skip, and tries the same there.
+    // `odd_events` has a portal with an event to skip, and tests this command.
     for command in commands.iter().filter(|command| *command != "offset-skip") {
         let scene = scene(command).await;
         let before = scene.everything().await;
@@ -193,12 +194,12 @@ async fn what_can_destroy_asks_and_a_dry_run_says_how_much_would_go() {
 async fn where_nothing_goes_nobody_is_asked() {
     let scene = scene("offset-set").await;
     let ids = scene.portal.ids(1).await;
-    // Forward to where the sinks are already, and back.
+    // Forward to the current position of the sinks, and back.
     for to in [ids[2], ids[0], 1] {
         let set = finished(&["offset", "set", "support", &to.to_string()], scene.setup.folder()).await;
         assert_eq!(code(&set), 0, "{to}: {}{}", stdout(&set), stderr(&set));
     }
-    // Nothing is on record of such a sink.
+    // The state file does not know this sink.
     let once = finished(&["run", "--once", "--forget", "crm"], scene.setup.folder()).await;
     assert_eq!(code(&once), 0, "{}", stderr(&once));
     for args in [["run", "--dry-run"].as_slice(), &["run", "--once", "--yes"]] {
@@ -233,7 +234,7 @@ async fn a_portal_that_cannot_be_asked_stops_a_dry_run_and_not_a_yes() {
     let scene = scene("offset-set").await;
     scene.portal.fault(json!({"kind": "error", "status": 403, "code": "ACCESS_DENIED", "times": 1000})).await;
     let before = scene.everything().await;
-    // What the portal has shown last is not known either.
+    // The last id of the portal is also unknown.
     let shown = scene.run(&["--beyond", "--dry-run"]).await;
     assert_eq!(code(&shown), 77, "it cannot say how many: {}", stdout(&shown));
     assert_eq!(code(&scene.run(&["--yes"]).await), 64);

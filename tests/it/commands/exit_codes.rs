@@ -1,4 +1,4 @@
-//! What a person types and gets back: words on the right stream, and an exit code that scripts can use.
+//! The commands: messages on the right stream, and exit codes that scripts can use.
 
 use std::fs;
 use std::path::Path;
@@ -194,7 +194,7 @@ async fn run_once_gives_up_on_a_sink_that_stays_down() {
 async fn run_once_does_not_wait_for_the_person_that_a_held_sink_needs() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     let url = receiver.url();
-    // The default delays: a few probes of a held sink would take minutes.
+    // With the default delays, a few probes of a held sink would take minutes.
     let setup =
         Setup::new().with_source(&portal).with(&format!("[sinks.crm]\ntype = \"webhook\"\nurl = \"{url}\""));
     receiver.answer_always(Some(404));
@@ -209,7 +209,7 @@ async fn run_once_gives_up_on_a_portal_that_stays_down() {
         Setup::new().with("[sources.support]\nwebhook_url = \"http://127.0.0.1:1/rest/1/abc/\"").with_file();
     let mut once = Relay::start(setup.folder(), &["--once"]);
     once.until_logged("poll failed").await;
-    // Nudges shorten the delays.
+    // SIGHUP shortens the delays.
     until("it leaves", async || {
         let is_running = once.is_running();
         if is_running {
@@ -233,7 +233,7 @@ fn the_demo_shows_events_and_a_summary_without_anything_to_set_up() {
     assert!(fs::read_dir(nothing.path()).unwrap().next().is_none(), "it leaves nothing behind");
 }
 
-/// `b24relay sandbox` with what it has printed.
+/// Starts `b24relay sandbox` and returns it with its output.
 async fn sandbox(folder: &Path, args: &[&str]) -> (Relay, String) {
     let mut sandbox = command();
     sandbox.args(["sandbox", "--listen", "127.0.0.1:0"]).args(args).current_dir(folder);

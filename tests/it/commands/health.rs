@@ -1,4 +1,4 @@
-//! `healthcheck`: what a container is told of its daemon, and a person of everything else.
+//! `healthcheck`: the exit code for a container, and the messages for an operator.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::Receiver;
 
-/// The exit code and the one line.
+/// The exit code and the line of the output.
 async fn checked(setup: &Setup, args: &[&str]) -> (i32, String) {
     let check = finished(&[&["healthcheck"], args].concat(), setup.folder()).await;
     let line = stdout(&check);
@@ -17,7 +17,7 @@ async fn checked(setup: &Setup, args: &[&str]) -> (i32, String) {
     (code(&check), line.trim_end().to_owned())
 }
 
-/// Waits until the line holds all of `words` and the exit code is `expected`.
+/// Waits until the line contains all of `words` and the exit code is `expected`.
 async fn until_checked(setup: &Setup, args: &[&str], expected: i32, words: &[&str]) {
     let mut last = (0, String::new());
     let is_so = async || {
@@ -27,7 +27,7 @@ async fn until_checked(setup: &Setup, args: &[&str], expected: i32, words: &[&st
     until(&format!("{expected} and {words:?} from healthcheck {args:?}"), is_so).await;
 }
 
-/// Polls until something is delivered.
+/// Repeats until an event is delivered.
 async fn until_delivered(setup: &Setup, portal: &Portal, sink: &str) {
     portal.record(1, 1).await;
     until("something is delivered", async || setup.lane_of(sink).await["delivered"].as_u64() > Some(0)).await;
@@ -71,7 +71,7 @@ async fn a_daemon_that_hangs_is_ill_until_it_goes_on() {
     until_checked(&setup, &["--stalled-after", "1s"], 69, &words).await;
     assert_eq!(checked(&setup, &["--stalled-after", "1h"]).await.0, 0);
     relay.signal(Signal::CONT);
-    // What a healthy source says it says every ten seconds.
+    // A healthy source reports every ten seconds.
     until_checked(&setup, &["--stalled-after", "10s"], 0, &["healthy: "]).await;
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
 }
@@ -106,7 +106,7 @@ async fn a_sink_that_is_tried_in_quick_succession_is_known_to_be_tried_still() {
     receiver.answer_always(Some(503));
     portal.record(1, 1).await;
     let mut relay = setup.run();
-    // Its delays are too short for a word each.
+    // Its delays are too short for a report of each of them.
     let first = setup.until_crm_is("retrying").await["next_ms"].as_i64().unwrap();
     let is_renewed = async || setup.lane_of("crm").await["next_ms"].as_i64().unwrap() > first + 5000;
     until("its word is renewed", is_renewed).await;

@@ -1,4 +1,4 @@
-//! `offset`: an operator sees where the sinks stand, and puts them elsewhere; nothing else moves them.
+//! `offset`: shows the position of the sinks and changes it. Nothing else changes it.
 
 use std::process::Output;
 
@@ -123,7 +123,7 @@ async fn forward_skips_and_the_skipped_never_come() {
     assert_exactly_once(&setup.filed_ids(), &expected);
     assert_exactly_once(&ids_in(&setup.path("second.jsonl"), false), &expected);
 
-    // Behind everything there is: what is there is skipped, what comes is delivered.
+    // Beyond all current events: these are skipped, and later events are delivered.
     portal.record(1, 2).await;
     let next = *portal.ids(1).await.last().unwrap() + 1;
     set(&setup, next).await;
@@ -139,7 +139,7 @@ async fn a_sink_without_a_checkpoint_waits_for_nothing_that_the_journal_has_no_m
     let setup =
         Setup::new().with("delivery.hold = \"forever\"").with_lag("0s").with_source(&portal).with_file();
     portal.record(1, 3).await;
-    // The portal lets go of them in the second run, and the journal in the third.
+    // The portal deletes them in the second run, and the journal in the third.
     for _ in 0..3 {
         setup.drain().await;
     }
@@ -159,7 +159,7 @@ async fn back_delivers_again_with_the_same_ids() {
     portal.record(1, 5).await;
     setup.drain().await;
     let ids = portal.ids(1).await;
-    // The portal still has them: the next poll would have been the one to confirm.
+    // The portal still has them: the next poll would have confirmed them.
     set(&setup, ids[2]).await;
     setup.drain().await;
     assert_eq!(receiver.accepted_ids(), [&ids[..], &ids[2..]].concat());
@@ -168,7 +168,7 @@ async fn back_delivers_again_with_the_same_ids() {
         assert_eq!((&first.webhook_id, &first.body), (&again.webhook_id, &again.body));
     }
 
-    // What it has forgotten does not come back, and that is no error.
+    // Deleted events do not come back, which is not an error.
     setup.drain().await;
     set(&setup, 1).await;
     setup.drain().await;
@@ -212,7 +212,7 @@ async fn an_offset_that_no_event_has_come_near_is_refused_with_the_highest_that_
     let setup = Setup::new().with_source(&portal).with_file();
     portal.record(1, 5).await;
     let highest = portal.ids(1).await[4];
-    // Known from the portal alone, then from the state file alone.
+    // Known from the portal only, then from the state file only.
     for _ in 0..2 {
         for typed in [highest * 10, highest + 2] {
             let refused = offset(&setup, &["set", "support", &typed.to_string(), "--yes"]).await;

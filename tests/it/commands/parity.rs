@@ -1,4 +1,5 @@
-//! `check` knows what `run` knows: whatever keeps a daemon from starting makes `check` fail, and both name the same.
+//! `check` finds the same errors as `run`: whatever stops a daemon at its start makes `check` fail, and both give the
+//! same hint.
 
 use std::fs;
 use std::net::TcpListener;
@@ -15,7 +16,7 @@ use crate::support::process::setup::Setup;
 
 const STATE: &str = "b24relay.db";
 
-/// One way of not starting: what is wrong, the code of `run`, and what both must name.
+/// A reason not to start: the error, the exit code of `run`, and the words that both must show.
 struct Row {
     what: &'static str,
     setup: Setup,
@@ -31,7 +32,7 @@ fn sound(portal: &Portal) -> Setup {
     Setup::new().with_source(portal).with_file()
 }
 
-/// One whose state file was worked with, and then by `sql`.
+/// A setup whose state file was used and then changed with `sql`.
 async fn tampered(portal: &Portal, sql: &str) -> Setup {
     let setup = sound(portal);
     setup.drain().await;
@@ -45,7 +46,7 @@ async fn of_another_user(portal: &Portal) -> Setup {
     setup.anew().with_user(portal, "support", 2, 1000).with_file()
 }
 
-/// What is wrong with what was written.
+/// Errors in the configuration.
 fn configurations(portal: &Portal) -> Vec<Row> {
     let source =
         |url: &str| Setup::new().with(&format!("[sources.support]\nwebhook_url = \"{url}\"")).with_file();
@@ -91,7 +92,7 @@ fn configurations(portal: &Portal) -> Vec<Row> {
     ]
 }
 
-/// What is wrong with what is on record.
+/// Errors in the state file.
 async fn states(portal: &Portal) -> Vec<Row> {
     let [folder, half] = [(); 2].map(|()| sound(portal));
     fs::create_dir(folder.path(STATE)).unwrap();
@@ -123,7 +124,7 @@ async fn states(portal: &Portal) -> Vec<Row> {
     ]
 }
 
-/// What is wrong with what others have.
+/// Errors of other systems.
 fn surroundings(portal: &Portal, revoked: &Portal, taken: &TcpListener) -> Vec<Row> {
     let listening = sound(portal).with(&format!("[http]\nlisten = \"{}\"", taken.local_addr().unwrap()));
     let elsewhere = sound(portal).with("[http]\nlisten = \"192.0.2.1:80\"\ntoken = \"9f86d081884c7d65\"");
@@ -149,7 +150,7 @@ async fn what_keeps_run_from_starting_makes_check_fail_with_the_same_words() {
         let report = format!("{}{}", stdout(&checked), stderr(&checked));
         assert_eq!(code(&checked), expected, "{what}: {report}");
         let mut relay = Relay::start(setup.folder(), state);
-        // What a portal answers never ends a daemon: it says so and waits.
+        // An answer of a portal never ends a daemon: it reports the error and waits.
         if expected != 77 {
             assert_eq!(relay.exit_code().await, expected, "{what}: {}", relay.log());
         }
@@ -187,7 +188,7 @@ async fn report(setup: &Setup) -> (i32, Value) {
     (code(&checked), serde_json::from_slice(&checked.stdout).unwrap())
 }
 
-/// The finding of one check of a subject.
+/// One check of a source or sink.
 fn finding(subject: &Value, check: &str) -> Value {
     let checks = subject["checks"].as_array().unwrap();
     checks.iter().find(|finding| finding["check"] == check).unwrap_or_else(|| panic!("{subject:#}")).clone()
@@ -227,7 +228,7 @@ async fn a_sink_that_would_write_to_a_pipe_is_told_of_stdout() {
         assert_eq!(code(&checked), 78, "{path}: {}", stdout(&checked));
         assert!(stdout(&checked).contains(words) && stdout(&checked).contains(path), "{}", stdout(&checked));
     }
-    // What is a file now may be a pipe where the daemon is started.
+    // A path that is a file now may be a pipe when the daemon starts.
     let setup =
         Setup::new().with_source(&portal).with("[sinks.out]\ntype = \"file\"\npath = \"/dev/stdout\"");
     let target = fs::File::create(setup.path("out.txt")).unwrap();
@@ -257,7 +258,7 @@ async fn secrets_that_every_user_can_read_are_a_warning() {
             assert_eq!(hint.contains("chmod") && hint.contains("support.url"), state == "warn", "{found}");
         }
     }
-    // The configuration holds one itself.
+    // The configuration itself contains a secret.
     let setup = setup.anew().with_source(&portal).with_file();
     fs::set_permissions(setup.path("b24relay.toml"), fs::Permissions::from_mode(0o644)).unwrap();
     let shown = stdout(&finished(&["check", "--no-network"], setup.folder()).await);

@@ -1,4 +1,4 @@
-//! `check`: everything that would keep a run from its work is found, and nothing is touched meanwhile.
+//! `check`: it finds everything that would stop a run from working, and changes nothing.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ const DEAD: &str = "http://127.0.0.1:1/rest/1/abc/";
 const CHECKS: [&str; 9] =
     ["configuration", "reach", "credential", "scopes", "methods", "clock", "rate", "subscription", "backlog"];
 
-/// A source that polls at a pace the portal bears.
+/// A source with a poll interval that the portal allows.
 fn with_user(setup: Setup, portal: &Portal, name: &str, user: u64) -> Setup {
     with_url(setup, name, &portal.webhook_url(user))
 }
@@ -35,7 +35,7 @@ async fn check(setup: &Setup) -> (i32, Value) {
     (code(&checked), report.unwrap_or_else(|error| panic!("{error}: {}", stderr(&checked))))
 }
 
-/// The state, detail and cure of one check of a source or sink.
+/// The state, detail and hint of one check of a source or sink.
 fn found(report: &Value, subject: &str, check: &str) -> [String; 3] {
     let subjects = ["sources", "sinks"].map(|kind| report[kind].as_array().unwrap());
     let subject = subjects.into_iter().flatten().find(|other| other["name"] == subject).unwrap();
@@ -49,7 +49,7 @@ fn state(report: &Value, subject: &str, check: &str) -> String {
     state
 }
 
-/// The checks of a source that came to `state`, in order.
+/// The checks of a source with the state `wanted`, in order.
 fn checks_in(report: &Value, subject: &str, wanted: &str) -> Vec<&'static str> {
     CHECKS.into_iter().filter(|check| state(report, subject, check) == wanted).collect()
 }
@@ -308,7 +308,7 @@ async fn any_answer_of_a_receiver_will_do_and_no_redirect_is_followed() {
     assert_eq!((receiver.count(), elsewhere.count()), (3, 0));
 }
 
-/// A receiver that answers nothing but a HEAD request with a 200.
+/// A receiver that only answers a HEAD request, with a 200.
 async fn head_receiver() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -328,7 +328,7 @@ async fn a_receiver_is_not_given_an_event_to_find_out() {
     assert_says(&found(&report, "crm", "reach"), "ok", &["200"]);
 }
 
-/// The lines of a table between which `words` stand together.
+/// Whether a line of the output contains all of `words`.
 fn has_line(output: &Output, words: &[&str]) -> bool {
     stdout(output).lines().any(|line| words.iter().all(|word| line.contains(word)))
 }

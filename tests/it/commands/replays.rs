@@ -1,4 +1,4 @@
-//! `dead-letters replay`: what was rejected is delivered after all, once, in order, as it was.
+//! `dead-letters replay`: rejected events are delivered after all, once, in order, and unchanged.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::support::receivers::receiver::{Answer, Receiver};
 
 const REPLAY: [&str; 2] = ["dead-letters", "replay"];
 
-/// `count` dead letters of `crm`, and nothing in the receiver's way any more.
+/// `count` dead letters of `crm`, whose receiver now accepts everything.
 async fn buried(count: usize) -> (Portal, Receiver, Setup) {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     portal.record(1, count).await;
@@ -112,7 +112,7 @@ async fn what_is_rejected_again_stays_with_the_new_reason_and_the_rest_goes_on()
     let letter: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((&letter["status"], &letter["attempts"]), (&json!(400), &json!(4)), "{letter}");
     assert_eq!(letter["answer"], "\u{440}\u{440}\u{440}");
-    // The reason has the receiver's words as well, where it said any.
+    // The reason also contains the receiver's text, if there is any.
     let words = "\u{440}\u{440}\u{440}";
     let [gone, come] =
         ["422 Unprocessable Entity".to_owned(), format!("400 Bad Request, \"{words}\"{words}")]
@@ -261,7 +261,7 @@ async fn a_sink_that_became_a_file_takes_them_once_its_daemon_lets_go() {
     let (exit, said) = replay(&setup, &[]).await;
     assert_eq!(exit, 0, "{said}");
     let all = portal.ids(1).await;
-    // A replay writes what it is asked for, also when it is there already: the two in flight at a kill.
+    // A replay writes events even if the file has them already: the two in flight at a kill.
     let replayed = [all[0], all[0], all[1], all[1], all[2]];
     assert_eq!(setup.filed_ids(), [&all[3..], &replayed].concat());
 }

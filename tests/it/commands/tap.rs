@@ -1,4 +1,4 @@
-//! `tap`: shows each event once, and takes none away from anybody.
+//! `tap`: shows each event once, and takes none away from other readers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +24,7 @@ fn start(setup: &Setup, args: &[&str]) -> Relay {
     Relay::start_command(tap(setup, args), setup.folder(), append(&setup.path("out")).into())
 }
 
-/// How many whole lines it has printed, while it may be at it.
+/// How many complete lines it has printed so far.
 fn shown_count(setup: &Setup) -> usize {
     fs::read_to_string(setup.path("out")).unwrap_or_default().matches('\n').count()
 }
@@ -177,7 +177,7 @@ async fn a_single_look_gives_up_on_a_portal_that_stays_down() {
         Setup::new().with("[sources.support]\nwebhook_url = \"http://127.0.0.1:1/rest/1/abc/\"").with_file();
     let mut tap = start(&setup, &["--once"]);
     tap.until_logged("cannot connect").await;
-    // Nudges shorten the delays.
+    // SIGHUP shortens the delays.
     until("it leaves", async || {
         let is_running = tap.is_running();
         if is_running {

@@ -1,4 +1,4 @@
-//! `status` on a terminal and `status --watch`: what a person sees, and what a program reads.
+//! `status` on a terminal and `status --watch`: the output for people and for programs.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -17,7 +17,7 @@ const GREEN: &str = "\u{1b}[32m";
 const RED: &str = "\u{1b}[31m";
 const FRAME: &str = "\u{1b}[H";
 
-/// A folder whose relay has delivered and left.
+/// A folder whose relay has delivered and stopped.
 async fn used(portal: &Portal) -> Setup {
     let setup = Setup::new().with_source(portal).with_file();
     portal.record(1, 1).await;
@@ -25,7 +25,7 @@ async fn used(portal: &Portal) -> Setup {
     setup
 }
 
-/// Without colours and movements.
+/// The text without colours and cursor movements.
 fn bare(text: &str) -> String {
     let mut parts = text.split('\u{1b}');
     let first = parts.next().unwrap().to_owned();
@@ -125,7 +125,7 @@ async fn a_watched_status_is_drawn_in_place_until_somebody_ends_it() {
     let last = || {
         let written = terminal.written();
         let frames: Vec<&str> = written.split(FRAME).collect();
-        // The last one may not be complete yet.
+        // The last one may be incomplete.
         (frames.len().saturating_sub(3), bare(frames.get(frames.len().wrapping_sub(2)).unwrap_or(&"")))
     };
     until("it is drawn again", async || last().0 >= 2 && last().1.contains("not running")).await;

@@ -1,4 +1,4 @@
-//! G1, G3, G4, G5 and I2 in fair weather and with failing sinks.
+//! G1, G3, G4, G5 and I2 without errors and with failing sinks.
 
 use std::collections::BTreeSet;
 
@@ -114,7 +114,7 @@ async fn an_offset_is_never_sent_before_every_sink_has_what_lies_below() {
     until("five accepted, one more tried", async || receiver.count() > 6).await;
     relay.kill();
 
-    // The next life asks for nothing before the receiver has what the file has.
+    // The next run does not poll before the receiver has all events that the file has.
     let mut relay = setup.run();
     until("the sixth is tried again", async || receiver.count() > 9).await;
     assert_eq!(portal.stats(1).await["last_offset"], 1);
@@ -138,11 +138,11 @@ async fn a_receiver_that_stumbles_is_tried_again_as_it_asks() {
         portal.record(1, 1).await;
         until(&format!("accepted after {status}"), async || receiver.pending_script() == 0).await;
     }
-    // No answer at all, within the sink's timeout.
+    // No answer within the sink's timeout.
     receiver.script([Answer::Hang, Answer::Status(200)]);
     portal.record(1, 1).await;
     until("accepted after silence", async || receiver.pending_script() == 0).await;
-    // The configured delays end at 100 ms: more than that is the receiver's wish.
+    // The configured delays end at 100 ms, so a longer delay was requested by the receiver.
     receiver.script([Answer::StatusWith(503, "retry-after", "1"), Answer::Status(200)]);
     portal.record(1, 1).await;
     relay.until_logged("delay_ms=1000").await;
@@ -157,7 +157,7 @@ async fn a_receiver_that_stumbles_is_tried_again_as_it_asks() {
 #[tokio::test]
 async fn a_refusing_receiver_is_held_and_a_nudge_tries_again() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
-    // Delays that nobody waits for: the nudge must do it.
+    // Delays longer than the test: only SIGHUP can end them.
     let setup = Setup::new().with_source(&portal).with(&format!(
         "[sinks.crm]\ntype = \"webhook\"\nurl = \"{}\"\nretry = {{ min = \"1h\", max = \"1h\" }}",
         receiver.url()
@@ -214,7 +214,7 @@ async fn sinks_take_only_what_they_are_there_for() {
 async fn a_long_backlog_is_read_page_by_page_without_idling() {
     let portal = Portal::start().await;
     portal.record(1, 1000).await;
-    // An idle pause that this test does not wait for.
+    // An idle pause longer than the test.
     let setup = Setup::new()
         .with_unlimited(&portal)
         .with("[delivery]\nhold = \"0s\"")
@@ -260,12 +260,12 @@ async fn a_sink_that_is_ahead_is_not_made_to_repeat_by_one_that_is_behind() {
     }
     receiver.answer_always(None);
     let mut relay = setup.run();
-    // The last request of one that was killed may be accepted as well.
+    // The last request of a killed relay may have been accepted too.
     let accepted = || receiver.accepted_ids().into_iter().collect::<BTreeSet<u64>>();
     until("everything accepted", async || accepted().len() == 30).await;
     assert_eq!(relay.stop().await, 0);
     assert_exactly_once(&setup.printed_ids(), &portal.ids(1).await);
-    // The trouble of a life that was killed is not the trouble of the next one.
+    // An error of a killed run is not an error of the next one.
     let status: Value =
         serde_json::from_str(&stdout(&output(&["status", "--json"], setup.folder()))).unwrap();
     let lanes = status["lanes"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! G1, G2 and I6: what kill -9 leaves behind, at moments that chance would hardly find. The others are in
+//! G1, G2 and I6: the state after kill -9 at moments that are unlikely to occur by chance. The other moments are in
 //! `kills`.
 
 use std::fs::File;
@@ -15,12 +15,12 @@ use crate::support::receivers::receiver::{Answer, Receiver};
 async fn what_a_crash_left_in_the_file_is_not_written_again() {
     let portal = Portal::start().await;
     portal.record(1, 100).await;
-    // With a lag, what is old enough at the first look would be confirmed, and not come again.
+    // With a lag, events that are old enough at the first poll would be confirmed and not come again.
     let setup = Setup::new().with_lag("0s").with_source(&portal).with_file();
     let mut relay = Relay::start(setup.folder(), &["--once"]);
     assert_eq!(relay.exit_code().await, 0);
     let whole = std::fs::read(setup.path("events.jsonl")).unwrap();
-    // As if the kill had come at every kind of moment between the first byte and the commit.
+    // Simulates a kill at each kind of moment between the first byte and the commit.
     for cut in [0, 1, 5, whole.len() / 3, whole.len() / 2, whole.len() - 1, whole.len()] {
         std::fs::remove_file(setup.path("b24relay.db")).unwrap();
         std::fs::write(setup.path("events.jsonl"), &whole[..cut]).unwrap();
@@ -49,9 +49,9 @@ async fn text_of_somebody_else_in_the_file_is_left_alone() {
 async fn a_crash_after_the_receivers_answer_repeats_no_more_than_the_uncommitted() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     portal.record(1, 500).await;
-    // The 300th is never answered, so that all before it is settled and time passes.
+    // The 300th request is never answered, so that all earlier events are settled and time passes.
     receiver.script(std::iter::repeat_n(Answer::Status(200), 299).chain([Answer::Hang]));
-    // An attempt that may take longer than this test waits: only a commit beside it can save us.
+    // The attempt may take longer than this test waits. So a commit must happen while the attempt runs.
     let sink = format!(
         "[sinks.crm]\ntype = \"webhook\"\nurl = \"{}\"\ntimeout = \"5m\"\nordering = \"strict\"",
         receiver.url()
@@ -59,7 +59,7 @@ async fn a_crash_after_the_receivers_answer_repeats_no_more_than_the_uncommitted
     let setup = Setup::new().with_source(&portal).with(&sink);
     let mut relay = setup.run();
     until("300 requests", async || receiver.count() == 300).await;
-    // The hanging attempt does not keep what was settled before it from being committed.
+    // The hanging attempt does not delay the commit of earlier settled events.
     let recorded = portal.ids(1).await;
     until("the commit", async || setup.committed_offset("support", "crm") == recorded[298] + 1).await;
     relay.kill();

@@ -1,4 +1,4 @@
-//! G5: what a sink will never take is kept for a person, with its bytes and the reason, and holds up nobody.
+//! G5: an event that a sink rejects for good is kept with its bytes and the reason, and delays nothing else.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::{Answer, Receiver};
 
-/// What no dead letter may show: a part of the sink's address.
+/// A part of the sink's address, which no dead letter may show.
 const MARK: &str = "S3CRETm4RK";
 
 async fn run(setup: &Setup, args: &[&str]) -> (i32, String) {
@@ -34,7 +34,7 @@ async fn a_rejected_event_becomes_a_dead_letter_and_holds_up_nobody() {
     receiver.refuse(&ids[10..12], &Answer::Body(422, format!("no\u{1b}[31m {}", "ы".repeat(9000))));
     let setup = Setup::new().with_source(&portal).with_receiver(&receiver).with_file();
     let log = setup.drain().await;
-    // The first is logged at once, the other with the next line, here at the end.
+    // The first is logged immediately, the others with the next log line, here at the end.
     assert_eq!(log.matches("they become dead letters").count(), 2, "{log}");
     assert!(log.contains("b24relay dead-letters list"), "{log}");
 
@@ -98,7 +98,7 @@ async fn a_kill_around_a_burial_loses_nothing_and_buries_nothing_twice() {
             let chosen: Vec<u64> = ids.iter().copied().filter(|id| id % 2 == 0).collect();
             receiver.refuse(&chosen, &Answer::Status(400));
             let mut dying = command();
-            // Not every one is visited so often: then it drains.
+            // Some points are not visited so often. Then the relay drains.
             dying
                 .args(["run", "--once"])
                 .env("FAILPOINT", format!("{point}:{visit}"))
@@ -117,7 +117,7 @@ async fn a_kill_around_a_burial_loses_nothing_and_buries_nothing_twice() {
     portal.assert_nothing_confirmed_unseen(1).await;
 }
 
-/// A checkpoint that covers a rejected event and its dead letter are there together or not at all.
+/// A checkpoint that covers a rejected event, and its dead letter, are both there or neither is.
 async fn assert_is_settled_once(setup: &Setup, receiver: &Receiver) {
     let rejected =
         receiver.deliveries().into_iter().map(|delivery| delivery.event_id).filter(|id| id % 2 == 0);
@@ -255,7 +255,7 @@ async fn dead_letters_are_found_by_every_filter() {
     assert!(shown.contains("unknown TYPE  [2J") && !shown.contains('\u{1b}'), "{shown}");
 }
 
-/// A sink whose every event is rejected, with tiny bounds; the state is that of one burial.
+/// A sink that rejects every event, with tiny limits; the state contains one dead letter.
 async fn bounded(bounds: &str) -> (Portal, Receiver, Setup) {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     let setup = Setup::new().with(bounds).with_user(&portal, "support", 1, 1).with_receiver(&receiver);
@@ -366,7 +366,7 @@ async fn what_a_sink_rejected_that_is_gone_can_be_seen_and_let_go() {
     let (exit, said) = run(&setup, &["discard", "--sink", "crm", "--dry-run"]).await;
     assert!(exit == 0 && said.contains("3 dead letters of `crm`") && said.contains("dry run"), "{said}");
     assert_eq!(setup.letters(&[]).await.len(), 3);
-    // Without any configuration at all.
+    // Without any configuration.
     let (exit, said) =
         run(&setup, &["discard", "2", "--yes", "--state", "b24relay.db", "--config", "none"]).await;
     assert!(exit == 0 && said.contains("1 dead letter discarded"), "{said}");

@@ -1,4 +1,4 @@
-//! I1, I3 and I6, step by step: kill -9 at each place between receiving an event and confirming it.
+//! I1, I3 and I6, step by step: kill -9 at each point between the receipt of an event and its confirmation.
 
 use std::os::unix::process::ExitStatusExt as _;
 
@@ -8,7 +8,7 @@ use crate::support::process::relay::{command, finished_command};
 use crate::support::process::setup::Setup;
 use crate::support::receivers::receiver::{Answer, Receiver};
 
-/// In the order in which an event comes by.
+/// In the order in which an event passes them.
 const PLACES: [&str; 9] = [
     "confirming",
     "received",
@@ -21,10 +21,10 @@ const PLACES: [&str; 9] = [
     "committed",
 ];
 
-/// At which visit to the place the process dies.
+/// The visits to a point at which the process is killed.
 const VISITS: [u32; 4] = [1, 2, 3, 12];
 
-/// Two users' events to a file and to a receiver that refuses every tenth attempt.
+/// The events of two users, delivered to a file and to a receiver that refuses every tenth attempt.
 struct Scene {
     portal: Portal,
     receiver: Receiver,
@@ -48,7 +48,7 @@ impl Scene {
         Self { portal, receiver, setup }
     }
 
-    /// Drains with a failpoint, and says whether it killed.
+    /// Drains with a failpoint, and returns whether it killed the process.
     async fn dies_at(&self, place: &str, visit: u32) -> bool {
         let mut run = command();
         run.args(["run", "--once"]).current_dir(self.setup.folder());
@@ -56,7 +56,7 @@ impl Scene {
         finished_command(run).await.status.signal() == Some(9)
     }
 
-    /// Every sink has everything of both users, and the portal destroyed nothing unseen.
+    /// Every sink has all events of both users, and the portal deleted no event before the relay had read it.
     async fn assert_nothing_lost(&self, kills: usize) {
         for user in [1, 2] {
             let recorded = self.portal.ids(user).await;

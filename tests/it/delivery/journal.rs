@@ -1,4 +1,4 @@
-//! The journal: every sink goes at its own pace, and the portal may forget what is in the state file.
+//! The journal: every sink has its own pace, and the portal may delete events that are in the state file.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::Receiver;
 
 const NO_HOLD: &str = "[delivery]\nhold = \"0s\"";
-/// How many lives end by kill -9 when `hold` is switched.
+/// How many runs end by kill -9 while `hold` is changed.
 const LIVES: usize = 12;
 
 const HOLD_FOREVER: &str = "[delivery]\nhold = \"forever\"";
@@ -19,17 +19,17 @@ async fn start() -> (Portal, Receiver) {
     (Portal::start().await, Receiver::start().await)
 }
 
-/// A file and a webhook behind `mode`, in a new folder or the one of before.
+/// A file and a webhook after `mode`, in a new folder or the previous one.
 fn pair(setup: Setup, mode: &str, portal: &Portal, receiver: &Receiver) -> Setup {
     setup.anew().with(mode).with_user(portal, "support", 1, 100).with_file().with_receiver(receiver)
 }
 
-/// Until the portal has been told to forget all that was ever recorded.
+/// Waits until all recorded events are confirmed at the portal.
 async fn until_forgotten(portal: &Portal) {
     until("the portal has forgotten everything", async || portal.stats(1).await["pending"] == 0).await;
 }
 
-/// How many events the state file holds.
+/// How many events the state file contains.
 fn journaled(setup: &Setup) -> u64 {
     let file = rusqlite::Connection::open(setup.path("b24relay.db")).unwrap();
     file.query_row("SELECT ifnull(sum(count), 0) FROM batch", [], |row| row.get(0)).unwrap()
@@ -41,7 +41,7 @@ async fn a_dead_sink_keeps_nobody_waiting_and_gets_everything_in_order_afterward
     let setup = pair(Setup::new(), NO_HOLD, &portal, &receiver);
     receiver.answer_always(Some(503));
     let mut relay = setup.run();
-    // Two days of it: the portal deletes what is older than one.
+    // Two days of traffic: the portal deletes events that are older than one day.
     for hour in 0..48 {
         portal.record(1, 5).await;
         until("the file has them", async || setup.filed_count() == 5 * (hour + 1)).await;
@@ -88,7 +88,7 @@ async fn switching_hold_with_events_in_flight_loses_and_repeats_nothing() {
         let tries = receiver.count();
         until("it is at work", async || receiver.count() > tries).await;
         until("the journal went ahead", async || setup.filed_count() >= filed).await;
-        // An orderly end, with most of it not delivered to the receiver.
+        // A regular stop, with most events still undelivered to the receiver.
         relay.stop().await;
         receiver.answer_always(None);
         if life == 3 {
@@ -141,7 +141,7 @@ async fn a_full_journal_stops_polling_says_so_and_goes_on_by_itself() {
     let polls = portal.polls().await;
     let trouble = setup.status_of("support").await["trouble"].as_str().unwrap().to_owned();
     assert!(trouble.contains("journal.max_size"), "{trouble}");
-    // What did not fit is still the portal's.
+    // Events for which there was no room are still at the portal.
     assert_ne!(portal.stats(1).await["pending"], 0);
     assert_eq!(portal.polls().await, polls, "polling has stopped");
     receiver.answer_always(None);
@@ -181,20 +181,20 @@ async fn a_removed_sink_keeps_its_events_until_it_is_forgotten() {
     until("filed", async || setup.filed_count() == 30).await;
     relay.stop().await;
 
-    // Without it: the others go on, and its events stay.
+    // Without this sink, the others continue, and its events stay in the journal.
     let setup = setup.anew().with(NO_HOLD).with_user(&portal, "support", 1, 100).with_file();
     portal.record(1, 10).await;
     let log = setup.drain().await;
     assert!(log.contains("sink is no longer configured") && log.contains("run --forget crm"), "{log}");
     assert!(journaled(&setup) >= 30, "{}", journaled(&setup));
 
-    // Put back, it goes on where it was.
+    // Configured again, it continues at its position.
     let setup = pair(setup, NO_HOLD, &portal, &receiver);
     receiver.answer_always(None);
     setup.drain().await;
     assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
 
-    // Removed without a backlog it is forgotten by itself.
+    // Removed without a backlog, it is forgotten automatically.
     let setup = setup.anew().with(NO_HOLD).with_user(&portal, "support", 1, 100).with_file();
     let log = setup.drain().await;
     assert!(log.contains("had settled everything and is forgotten"), "{log}");

@@ -1,4 +1,4 @@
-//! `max_event_age` and `start`: what a sink does not want is settled and counted, never silently dropped.
+//! `max_event_age` and `start`: events that a sink does not want are settled and counted, never dropped silently.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn counts(lane: &Value) -> [Option<u64>; 3] {
     ["delivered", "filtered", "expired"].map(|count| lane[count].as_u64())
 }
 
-/// A file with these lines, and one that takes all.
+/// A file with these settings, and one that gets all events.
 fn beside_a_whole_file(portal: &Portal, lines: &str) -> Setup {
     let all = "[sinks.all]\ntype = \"file\"\npath = \"all.jsonl\"";
     Setup::new().with_source(portal).with_file().with(lines).with(all)
@@ -63,7 +63,7 @@ async fn after_a_restart_age_is_told_by_the_portals_clock_and_not_by_ours() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     receiver.answer_always(Some(503));
     let setup = Setup::new().with_source(&portal).with_receiver(&receiver).with("max_event_age = \"1h\"");
-    // By this machine's clock every event is two hours old when it is recorded.
+    // By this machine's clock, every event is two hours old when it is recorded.
     portal.post("clock", json!({"advance_s": -7200})).await;
     let mut relay = setup.run();
     relay.until_logged("source started").await;
@@ -71,7 +71,7 @@ async fn after_a_restart_age_is_told_by_the_portals_clock_and_not_by_ours() {
     until("all are in the journal", async || setup.status_of("support").await["journal_events"] == 3).await;
     until("the sink is down", async || receiver.count() > 0).await;
     relay.kill();
-    // Nobody tells the time any more: what is in the journal is delivered all the same.
+    // The portal's clock is no longer known, but events in the journal are delivered anyway.
     portal.post("portal", json!({"closed": true})).await;
     receiver.answer_always(None);
     let relay = setup.run();
@@ -103,7 +103,7 @@ async fn a_sink_that_starts_now_leaves_out_what_was_before_and_counts_it() {
     until("by the other sink as well", async || setup.filed_ids_of("all").len() == 5).await;
     relay.kill();
 
-    // Its beginning stays where it was: what comes while nobody runs is of after it.
+    // The start of the sink does not move: events during the downtime are later than the start.
     portal.post("clock", json!({"advance_s": 60})).await;
     portal.record(1, 2).await;
     portal.post("clock", json!({"advance_s": 60})).await;

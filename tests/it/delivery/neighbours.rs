@@ -1,4 +1,4 @@
-//! G4: what fails, in a sink, a chat or a source, makes nothing beside it wait, repeat or lose.
+//! G4: a failing sink, chat or source causes no delay, repeat or loss for the others.
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -10,14 +10,14 @@ use crate::support::process::vitals::Sample;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::{Answer, Receiver};
 
-/// What `crm` is in these tests: a sink that keeps the order of each chat.
+/// The settings of `crm` in these tests: it keeps the order of each chat.
 const BY_CHAT: &str = "ordering = \"chat\"\nconcurrency = 4";
 
 async fn start() -> (Portal, Receiver) {
     (Portal::start().await, Receiver::start().await)
 }
 
-/// Three events in each of so many chats, chat by chat in turns; returns the ids of all.
+/// Records three events in each of `chats` chats, taking turns between the chats; returns all ids.
 async fn record_in_chats(portal: &Portal, chats: u64) -> Vec<u64> {
     for number in 0..3 * chats {
         portal.record_as(json!({"user": 1, "count": 1, "chat": number % chats + 1})).await;
@@ -25,13 +25,13 @@ async fn record_in_chats(portal: &Portal, chats: u64) -> Vec<u64> {
     portal.ids(1).await
 }
 
-/// Those of `ids` that are of the first of so many chats.
+/// Those of `ids` that belong to the first of `chats` chats.
 fn of_first_chat(ids: &[u64], chats: usize) -> Vec<u64> {
     ids.iter().copied().step_by(chats).collect()
 }
 
-/// An event that is answered like this for ever makes its own chat wait, and nothing else: not the other chats, not
-/// another source, and nothing grows too old by it.
+/// An event that is always answered like this delays only its own chat: no other chat, no other source, and no event
+/// expires because of it.
 async fn assert_alone(answer: &Answer) {
     let (portal, receiver) = start().await;
     let ids = record_in_chats(&portal, 10).await;

@@ -1,4 +1,4 @@
-//! G3, and what it costs: which events wait for which, how many are under way, what a failure holds back.
+//! G3 and its cost: which events wait for which, how many are in flight, and which ones a failure delays.
 
 use serde_json::json;
 
@@ -18,7 +18,7 @@ async fn record_in(portal: &Portal, chats: &[u64]) -> Vec<u64> {
     portal.ids(1).await
 }
 
-/// What came of `ids`, in the order in which it came.
+/// Those of `ids` that arrived, in order of arrival.
 fn arrived_of(receiver: &Receiver, ids: &[u64]) -> Vec<u64> {
     receiver.accepted_ids().into_iter().filter(|id| ids.contains(id)).collect()
 }
@@ -97,7 +97,8 @@ async fn a_dead_receiver_is_probed_with_one_event_and_met_gently_when_it_is_back
     let keys = "ordering = \"none\"\nconcurrency = 16\nbreaker = { failures = 16 }";
     let setup = Setup::new().with_source(&portal).with_receiver_in(&receiver, keys);
     let mut relay = setup.run();
-    // The first sixteen fail side by side, some of them twice; from then on it is one at a time, and each time another.
+    // The first sixteen fail at the same time, some of them twice. From then on there is one attempt at a time, each
+    // with another event.
     until("no event is tried twice in a row", async || {
         receiver.take_deliveries();
         until("five more", async || receiver.count() >= 5).await;
@@ -138,12 +139,12 @@ async fn a_rejected_event_is_buried_while_the_other_chats_go_on() {
     receiver.refuse(&[ids[0], ids[3]], &Answer::Status(422));
     let setup = Setup::new().with_source(&portal).with_receiver_in(&receiver, "");
     setup.drain().await;
-    // Their chats do not wait for each other: the order of their burials is nobody's promise.
+    // Their chats do not wait for each other, so the order of the two dead letters is undefined.
     assert_once_each(&setup.buried_ids().await, &[ids[0], ids[3]]);
     assert_once_each(&receiver.accepted_ids(), &[ids[1], ids[2], ids[4]]);
 }
 
-/// How many events each request held, in order of arrival.
+/// The number of events in each request, in order of arrival.
 fn request_sizes(receiver: &Receiver) -> Vec<usize> {
     let deliveries = receiver.deliveries();
     deliveries.chunk_by(|one, next| one.webhook_id == next.webhook_id).map(<[_]>::len).collect()
@@ -185,7 +186,7 @@ async fn a_drain_gives_up_a_sink_that_needs_a_person_for_all_sources_at_once() {
         portal.record(user, 1).await;
         setup = setup.with_user(&portal, source, user, 1000);
     }
-    // Each of them would find the sink closed for a minute.
+    // Each of them would stop the sink for a minute.
     let sink =
         format!("type = \"webhook\"\nurl = \"{}\"\nretry = {{ min = \"1s\", max = \"1h\" }}", receiver.url());
     let setup = setup.with(&format!("[sinks.crm]\n{sink}"));

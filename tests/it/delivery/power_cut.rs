@@ -1,9 +1,9 @@
-//! G1, I1 and I3 against a power cut: whatever the disk had not yet promised to keep is dropped, at every
-//! moment at which the portal was told to forget something, and nothing of that is missing.
+//! G1, I1 and I3 under a power cut: all data that was not durable is dropped, at every moment at which the portal was
+//! asked to confirm events. None of the confirmed events may be missing.
 //!
-//! The real relay lives several lives under the recorder (`recording`); what is on the disk after a power
-//! cut at any moment is worked out from the record (`disk`). Two kinds of disk: one that loses everything
-//! it did not promise to keep, and one that keeps a random part of it, torn.
+//! The real relay runs several times under the recorder (`recording`). The content of the disk after a power cut at any
+//! moment is computed from the record (`disk`). There are two kinds of disk: one loses all data that was not durable,
+//! and one keeps a random and torn part of it.
 
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt as _;
@@ -28,22 +28,22 @@ use crate::support::receivers::receiver::Receiver;
 use crate::support::state::disk::{Disk, Image, Kept};
 use crate::support::state::recording::{Deed, Poll, Recorder, Recording};
 
-/// Events asked for in one poll: small, so that there are many.
+/// The limit of a poll, small enough for many polls.
 const LIMIT: u16 = 10;
 
-/// Fewer than [`LIMIT`], larger than a page.
+/// Fewer events than [`LIMIT`], but more data than a page.
 const LAST_BATCH: (usize, usize) = (9, 6000);
 
-/// How many power cuts at any moment around one crash a relay is started after.
+/// How many power cuts around one crash are followed by a start of the relay.
 const CUTS: usize = 7;
 
-/// How many in the middle of each write to the file.
+/// How many power cuts in the middle of each write to the file.
 const TORN_CUTS: usize = 4;
 
-/// Where the state file lies on the disk.
+/// The folder of the state file on the disk.
 const STATE_FOLDER: &str = "state/relay";
 
-/// The sources, whose queues they are, and their sinks.
+/// The sources, their users, and their sinks.
 const SOURCES: [(&str, u64, &[&str]); 2] = [("support", 1, &["archive", "crm"]), ("sales", 2, &["crm"])];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,7 +65,7 @@ async fn prove(hold: &'static str) {
     let seed = rand::random();
     eprintln!("seed {seed}");
     let mut office = Office::open(hold, recorder, seed).await;
-    // Its first life: nothing is there yet.
+    // The first run, with an empty disk.
     office.crash().await;
     office.start_after_cuts().await;
     let mut relay = office.start("20ms");
@@ -74,7 +74,7 @@ async fn prove(hold: &'static str) {
     office.portal.record_as(json!({"user": 1, "count": 40, "bytes": 40_000})).await;
     office.work(12).await;
     office.until_all("confirmed").await;
-    // A clean end takes the write-ahead log away, which the next life begins anew.
+    // A regular stop removes the write-ahead log, and the next run starts a new one.
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
     let mut relay = office.start("20ms");
     office.work(6).await;
@@ -88,7 +88,7 @@ async fn prove(hold: &'static str) {
     let recording = office.recorder.read();
     let evidence = Evidence::collect(&office).await;
     assert_complete(&recording, &office.disk());
-    // When the portal holds everything, the log does not grow so long.
+    // If the portal keeps all events, the log does not grow so long.
     assert!(hold == "forever" || has_log_begun_anew(&recording), "the write-ahead log never grew full");
     assert_eq!(evidence.first_loss(&recording, None), None, "on a disk that loses all");
     let dice = &mut office.dice;
@@ -99,7 +99,7 @@ async fn prove(hold: &'static str) {
     office.start_after_cuts().await;
 }
 
-/// The recording saw all there was, and there was enough to see.
+/// Asserts that the recording is complete and long enough.
 fn assert_complete(recording: &Recording, root: &Path) {
     let mut disk = Disk::new(root);
     recording.records.iter().for_each(|record| disk.replay(record));
@@ -108,7 +108,7 @@ fn assert_complete(recording: &Recording, root: &Path) {
     assert!(confirming >= 40, "only {confirming} polls");
 }
 
-/// Whether a process that found its write-ahead log full has begun it anew, over what was in it.
+/// Whether a process has restarted a full write-ahead log from its beginning, over its old content.
 fn has_log_begun_anew(recording: &Recording) -> bool {
     let (mut logs, mut beginnings) = (HashMap::new(), 0);
     for record in &recording.records {
@@ -127,7 +127,7 @@ fn has_log_begun_anew(recording: &Recording) -> bool {
     beginnings > 1
 }
 
-/// The recording as it would be if one thing had never been synced.
+/// The recording as if one file had never been synced.
 fn unsynced(root: &Path, recording: Recording) -> Vec<(String, Recording)> {
     let root = root.canonicalize().unwrap();
     let paths =
@@ -135,7 +135,7 @@ fn unsynced(root: &Path, recording: Recording) -> Vec<(String, Recording)> {
     let Recording { records, polls } = recording;
     let without = |path: &str| {
         let path = if path.is_empty() { root.clone() } else { root.join(path) };
-        // In its place stands something that does nothing: polls go by their place.
+        // Replaced by a record without effect, because polls refer to records by their index.
         let records = records.iter().cloned().map(|mut record| {
             if matches!(&record.deed, Deed::SyncEnded { path: synced } if *synced == path) {
                 record.deed = Deed::Started;
@@ -147,7 +147,7 @@ fn unsynced(root: &Path, recording: Recording) -> Vec<(String, Recording)> {
     paths.into_iter().map(|path| (format!("`{path}`"), without(path))).collect()
 }
 
-/// A relay of two sources, with a file and a receiver, on a disk that is watched.
+/// A relay of two sources, with a file and a receiver, on a recorded disk.
 struct Office {
     hold: &'static str,
     portal: Portal,
@@ -169,7 +169,7 @@ impl Office {
         self.setup.path("disk")
     }
 
-    /// Starts the relay, which polls so often when nothing happens.
+    /// Starts the relay with the poll interval `idle`.
     fn start(&self, idle: &str) -> Relay {
         let mut command = run();
         command.args(["--log-level", "debug"]).current_dir(self.setup.folder());
@@ -180,7 +180,7 @@ impl Office {
         Relay::start_command(command, self.setup.folder(), append(&self.setup.path("out")).into())
     }
 
-    /// Records now many, now few events, and waits each time until they were read.
+    /// Records many and few events in turn, and waits each time until they were read.
     async fn work(&mut self, rounds: usize) {
         for _ in 0..rounds {
             let (count, bytes) = (self.dice.random_range(1..15), self.dice.random_range(500..6000));
@@ -198,10 +198,10 @@ impl Office {
         .await;
     }
 
-    /// Moves the file away and puts an empty one in its place, as logrotate's `create` does.
+    /// Moves the file away and puts an empty one in its place, like logrotate's `create`.
     fn rotate(&self, relay: &Relay) {
         let mut shell = Command::new("sh");
-        // The relay may notice by itself: what it finds must have been recorded as created before.
+        // The relay may notice the change on its own. Then the new file must already be recorded as created.
         let rotate = ": > new && mv events.jsonl events.jsonl.1 && mv new events.jsonl";
         shell.args(["-c", rotate]).env_clear().current_dir(self.disk().join("archive"));
         self.recorder.load_into(&mut shell, &self.disk());
@@ -210,9 +210,9 @@ impl Office {
         relay.signal(Signal::HUP);
     }
 
-    /// One more life, whose last batch the portal still has when the relay is killed.
+    /// One more run. The portal still has its last batch when the relay is killed.
     async fn crash(&mut self) {
-        // It looks once at its start, and then only when nudged.
+        // It polls once at its start, and then only after SIGHUP.
         let mut relay = self.start("5m");
         let (seen, polled) =
             (relay.log(), |line: &str| line.contains(" polled ") && line.contains("support"));
@@ -220,8 +220,8 @@ impl Office {
         until("the first poll", async || count(&relay.log()) > count(&seen)).await;
         let (batch, bytes) = LAST_BATCH;
         self.portal.record_as(json!({"user": 1, "count": batch, "bytes": bytes})).await;
-        // The next poll gets the batch. The one after that would confirm it, and is refused in a way that
-        // keeps the relay from asking again for a while: nothing is on its way to the portal at the end.
+        // The next poll gets the batch. The one after that would confirm it. It is refused with an error after which
+        // the relay pauses, so that no request is in flight at the end.
         let refusal =
             json!({"kind": "error", "status": 401, "code": "INVALID_CREDENTIALS", "user": 1, "skip": 1});
         self.portal.fault(refusal).await;
@@ -237,16 +237,16 @@ impl Office {
         self.kill(&mut relay).await;
     }
 
-    /// kill -9, somewhere in what it does.
+    /// kill -9 at a random moment.
     async fn kill(&self, relay: &mut Relay) {
         self.recorder.order_kill();
-        // If it has nothing to do, it polls.
+        // If the relay is idle, it polls now.
         relay.signal(Signal::HUP);
         assert_eq!(relay.ended().await.signal(), Some(9), "{}", relay.log());
         self.recorder.withdraw_kill();
     }
 
-    /// Cuts the power at moments between the last confirmation and now, and has a relay go on from there.
+    /// Cuts the power at moments between the last confirmation and now, and starts a relay on each image.
     async fn start_after_cuts(&mut self) {
         let recorded = self.portal.ids(1).await;
         let recording = self.recorder.read();
@@ -260,7 +260,7 @@ impl Office {
         let end = recording.records.len();
         let mut cuts: Vec<_> =
             (0..CUTS).map(|_| (self.dice.random_range(first..=end), self.dice.random())).collect();
-        // Where a whole batch is written and not synced there is most to lose.
+        // The most data can be lost when a whole batch is written and not synced.
         cuts.extend(
             (first..end)
                 .filter(|at| recording.ends_sync_in("archive", *at))
@@ -276,18 +276,18 @@ impl Office {
             let next = recorded.iter().position(|id| state.lacks(source, sinks, *id).is_some());
             images.push((next.unwrap_or(recorded.len()), at, image));
         }
-        // A relay confirms no more than its disk has: those that have more come later.
+        // A relay confirms no more than its disk has, so the images with more events come later.
         images.sort_by_key(|(next, ..)| *next);
         let before = self.confirmed_count(1).await;
         for (next, at, image) in images {
-            // What a drain of another image has confirmed is on that one's disk, and need not come here.
+            // Events that a drain of another image has confirmed are on that image's disk, and need not arrive here.
             let elsewhere = &recorded[before..self.confirmed_count(1).await];
             let what = format!("cut at {at}, the first {next} are safe, {elsewhere:?} elsewhere");
             self.start_after_cut(&image, &recorded, elsewhere, &what).await;
         }
     }
 
-    /// How many of a user's events the portal has forgotten.
+    /// How many of a user's events the portal has deleted.
     async fn confirmed_count(&self, user: u64) -> usize {
         usize::try_from(self.portal.stats(user).await["confirmed"].as_u64().unwrap()).unwrap()
     }
@@ -329,19 +329,19 @@ fn run() -> Command {
     run
 }
 
-/// What the state file on an image says.
+/// The content of the state file on an image.
 #[derive(Default)]
 struct State {
-    /// By source and sink: what is settled.
+    /// By source and sink: the settled events.
     lanes: HashMap<(String, String), Checkpoint>,
-    /// By source and event: where the journal has it.
+    /// By source and event: the position in the journal.
     journal: HashMap<(String, u64), Seq>,
-    /// By source: all below it was confirmed.
+    /// By source: all events below this offset are confirmed.
     confirmed: HashMap<String, u64>,
 }
 
 impl State {
-    /// Opens the state file; says what is wrong with it if it is damaged.
+    /// Opens the state file; returns the damage if it is damaged.
     fn read(image: &Image) -> Result<Self, String> {
         let folder = TempDir::new().unwrap();
         let state_files = image.files.iter().filter(|(path, _)| path.starts_with(STATE_FOLDER));
@@ -356,14 +356,14 @@ impl State {
     }
 
     fn select(connection: &Connection) -> rusqlite::Result<Self> {
-        // This copy need not outlive anything.
+        // This copy need not be durable.
         connection.pragma_update(None, "synchronous", "OFF")?;
         let verdict: String = connection.query_row("PRAGMA quick_check", [], |row| row.get(0))?;
         assert_eq!(verdict, "ok");
         let mut state = Self::default();
         let layout: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if layout < 4 {
-            // Cut while it was being made.
+            // The power cut came while the file was being created.
             return Ok(state);
         }
         let mut lanes = connection.prepare("SELECT source, sink, next, above FROM lane")?;
@@ -384,7 +384,7 @@ impl State {
         Ok(state)
     }
 
-    /// What the journal has let go of was confirmed, and every sink had it.
+    /// Events that the journal has deleted were confirmed, and every sink had them.
     fn covers(&self, source: &str, sink: &str, id: u64) -> bool {
         match self.journal.get(&(source.to_owned(), id)) {
             Some(seq) => {
@@ -395,21 +395,21 @@ impl State {
         }
     }
 
-    /// The first of `sinks` that has not settled the event, unless that is in the journal.
+    /// The first of `sinks` that has not settled the event, unless the event is in the journal.
     fn lacks<'a>(&self, source: &str, sinks: &[&'a str], id: u64) -> Option<&'a str> {
         let is_journalled = self.journal.contains_key(&(source.to_owned(), id));
         sinks.iter().find(|sink| !is_journalled && !self.covers(source, sink, id)).copied()
     }
 }
 
-/// What ought to be there.
+/// The expected data.
 struct Evidence {
     root: PathBuf,
-    /// By user: every event ever recorded.
+    /// By user: every event that was recorded.
     ids: HashMap<u64, Vec<u64>>,
     /// The file sink's files at the end.
     files: Vec<Vec<u8>>,
-    /// By event: the file among these that has its line, and where that ends.
+    /// By event: the file with its line, and the end of the line in that file.
     lines: HashMap<u64, (usize, usize)>,
 }
 
@@ -436,12 +436,12 @@ impl Evidence {
         Self { root: office.disk(), ids, files, lines }
     }
 
-    /// What is missing after a power cut at the first moment at which something is. With `dice` the disk
-    /// keeps a part of what it did not promise to keep.
+    /// The data missing after a power cut at the first moment at which there is a loss. With `dice` the disk keeps a
+    /// part of the unsynced data.
     fn first_loss(&self, recording: &Recording, mut dice: Option<&mut StdRng>) -> Option<String> {
         let (mut disk, mut replayed) = (Disk::new(&self.root), 0);
         for poll in &recording.polls {
-            // One that confirms nothing proves nothing. Others may have begun earlier than they were whole.
+            // A poll that confirms nothing proves nothing. Others may have begun before their record was complete.
             if poll.offset <= 1 || poll.at < replayed {
                 continue;
             }
@@ -455,7 +455,7 @@ impl Evidence {
         None
     }
 
-    /// What `image` lacks of all that `poll` confirms, or of what it says itself that it has.
+    /// The part of the data confirmed by `poll`, or listed in the image's own state, that `image` lacks.
     fn loss(&self, image: &Image, poll: &Poll) -> Option<String> {
         let state = match State::read(image) {
             Ok(state) => state,
@@ -467,7 +467,7 @@ impl Evidence {
                 return Some(format!("{id} is neither settled by `{sink}` nor in the journal"));
             }
         }
-        // The files only grow, so what is there of them is how they began; one had another name for a while.
+        // The files only grow, so their remaining content is their beginning. One of them had another name for a while.
         let lengths: Vec<usize> = self.files.iter().map(|file| longest_beginning(file, image)).collect();
         let mut settled = self.ids[&1].iter().filter(|id| state.covers("support", "archive", **id));
         let unfiled = settled.find(|id| {
@@ -478,7 +478,7 @@ impl Evidence {
     }
 }
 
-/// How much of the beginning of `file` there is in one of the files of `image`.
+/// How much of the beginning of `file` is in one of the files of `image`.
 fn longest_beginning(file: &[u8], image: &Image) -> usize {
     let chunks =
         |found: &Vec<u8>| file.chunks(512).zip(found.chunks(512)).take_while(|(a, b)| a == b).count();
@@ -490,7 +490,7 @@ fn longest_beginning(file: &[u8], image: &Image) -> usize {
     archived(image).map(beginning).max().unwrap_or(0)
 }
 
-/// The file sink's files, the rotated one as well.
+/// The file sink's files, including the rotated one.
 fn archived(image: &Image) -> impl Iterator<Item = &Vec<u8>> {
     image.files.iter().filter(|(path, _)| path.starts_with("archive")).map(|(_, content)| content)
 }

@@ -1,4 +1,4 @@
-//! How a run comes to its end when it is told to, and what a nudge does.
+//! The end of a run after a stop signal, and the effects of SIGHUP.
 
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
@@ -14,7 +14,7 @@ use crate::support::process::terminal::pair;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::{Answer, Receiver};
 
-/// A webhook sink whose delays outlast every test: what ends one early was not its end.
+/// A webhook sink with delays longer than every test, so only a signal can end them.
 fn with_slow_retries(setup: Setup, receiver: &Receiver) -> Setup {
     let url = receiver.url();
     setup.with(&format!(
@@ -22,7 +22,7 @@ fn with_slow_retries(setup: Setup, receiver: &Receiver) -> Setup {
     ))
 }
 
-/// A relay with `count` events before it, whose receiver answers the first one and holds the second.
+/// A relay with waiting events, whose receiver answers the first one and holds the second.
 async fn held_in_the_middle(grace: &str, answer: Answer) -> (Portal, Receiver, Setup, Relay) {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     let setup = Setup::new().with(&format!("shutdown_grace = \"{grace}\"")).with_source(&portal);
@@ -94,7 +94,7 @@ async fn the_grace_ends_a_drain_that_hangs() {
         let recorded = portal.ids(1).await;
         let _relay = setup.run();
         until("the rest arrives", async || receiver.accepted_ids().last() == recorded.last()).await;
-        // The first event may have been under way to the disk when the grace was over.
+        // The first event may not have been committed when the grace period ended.
         assert_at_least_once(&receiver.accepted_ids(), &recorded, 1, 1);
     }
 }
@@ -121,7 +121,7 @@ async fn a_second_signal_leaves_at_once_and_says_which_it_was() {
 #[tokio::test]
 async fn signals_that_come_together_are_one_stop() {
     let (portal, receiver, _setup, mut relay) = held_in_the_middle("10m", Answer::Hold).await;
-    // As timeout(1) does, to the process and then to its group.
+    // Like timeout(1), which signals the process and then its group.
     for signal in [Signal::TERM, Signal::TERM, Signal::INT] {
         relay.signal(signal);
     }
@@ -131,7 +131,7 @@ async fn signals_that_come_together_are_one_stop() {
     assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
 }
 
-/// A relay that its terminal controls, started by `launcher`, and that terminal.
+/// A relay with a controlling terminal, started by `launcher`, and that terminal.
 async fn on_a_terminal(launcher: &[&str]) -> (Portal, Setup, Relay, OwnedFd) {
     let portal = Portal::start().await;
     let setup = Setup::new().with_source(&portal).with_file();
@@ -187,7 +187,7 @@ async fn a_nudge_reopens_a_file_that_was_moved_away() {
 
     std::fs::rename(setup.path("events.jsonl"), setup.path("events.jsonl.1")).unwrap();
     relay.signal(Signal::HUP);
-    // When exactly the signal arrives is the system's business: events keep coming until it has.
+    // The signal arrives at an unknown time, so events continue until then.
     until("the new file is there", async || {
         portal.record(1, 1).await;
         setup.path("events.jsonl").exists()
@@ -216,7 +216,7 @@ async fn a_nudge_ends_the_wait_of_a_source_that_was_refused() {
     portal.post("users/1", json!({"code": "another"})).await;
     portal.record(1, 3).await;
     relay.until_logged("the portal refuses this source").await;
-    // Twice: the second wait is longer than any test's patience.
+    // Twice, because the second wait is longer than any test.
     until("it is refused twice", async || {
         relay.signal(Signal::HUP);
         relay.log().matches("the portal refuses this source").count() >= 2
@@ -282,7 +282,7 @@ async fn a_log_that_nobody_takes_does_not_stop_the_relay() {
 async fn a_drain_that_is_stopped_is_not_called_complete() {
     let portal = Portal::start().await;
     portal.record(1, 20).await;
-    // A pause between pages that this test does not wait for.
+    // A pause between pages longer than the test.
     let poll = r#"poll = { busy = "5m", limit = 10 }"#;
     let source = format!("[sources.support]\nwebhook_url = \"{}\"\n{poll}", portal.webhook_url(1));
     let setup = Setup::new().with(&source).with_file();

@@ -1,5 +1,5 @@
-//! G1 and G2 over a long time: a steady load, trouble on both sides, and a relay that neither loses anything nor
-//! grows. `tests/soak/run` runs it on the relay as it is released.
+//! G1 and G2 over a long time: a steady load, faults on both sides, and a relay that loses nothing and does not grow.
+//! `tests/soak/run` runs it with the release build.
 
 use std::time::Duration;
 
@@ -19,18 +19,18 @@ use crate::support::process::vitals::{Sample, Vitals};
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::{Delivery, Receiver};
 
-/// How often events are made and arrivals are noted.
+/// How often events are made and arrivals are recorded.
 const BEAT: Duration = Duration::from_millis(50);
 
-/// How long it takes when nobody says otherwise: too short to tell whether anything grows.
+/// The default duration, which is too short to show growth.
 const SHORT: Duration = Duration::from_secs(5);
 
-/// A look at the process, and new trouble, come every so many beats: every 2 seconds.
+/// The process is sampled, and new faults begin, after this many beats: every 2 seconds.
 const BEATS: u64 = 40;
 
 const SOURCES: [(&str, Queue); 2] = [("sales", Queue::User(1)), ("support", Queue::User(2))];
 
-/// What `tests/soak/run` was told.
+/// The arguments of `tests/soak/run`.
 struct Plan {
     length: Duration,
     rate: u32,
@@ -87,14 +87,14 @@ impl Soak {
         }
         let setup = setup.with_file().with_receiver(&receiver);
         let relay = setup.run();
-        // Refused before it was ever let in, it would leave.
+        // If it were refused before its first success, it would exit.
         until("the relay is let in", async || portal.polls().await >= 2).await;
         let (books, at_webhook, vitals) = (Books::default(), Arrivals::new(), Vitals::default());
         let dice = StdRng::seed_from_u64(seed);
         Self { portal, receiver, setup, relay, books, at_webhook, refused_attempts: 0, vitals, dice, length }
     }
 
-    /// Makes events and trouble for `length`.
+    /// Makes events and faults for `length`.
     async fn load(&mut self, length: Duration, rate: u32) {
         let start = Instant::now();
         let mut beats = interval(BEAT);
@@ -117,7 +117,7 @@ impl Soak {
         }
     }
 
-    /// One fault of the portal for one of the users, and one of the receiver.
+    /// One fault of the portal for one of the users, and one fault of the receiver.
     async fn make_trouble(&mut self) {
         let user = self.dice.random_range(1..=2);
         let fault = trouble::of_portal(&mut self.dice, user);
@@ -136,7 +136,7 @@ impl Soak {
         }
     }
 
-    /// No more load, no more trouble: all that is left arrives, then the relay ends well.
+    /// Ends load and faults: all remaining events arrive, then the relay stops without an error.
     async fn drain(&mut self) {
         self.portal.control(Method::DELETE, "faults", Value::Null).await;
         self.receiver.forget_script();
@@ -151,7 +151,7 @@ impl Soak {
         self.note_deliveries();
     }
 
-    /// Says what there was, and holds it against the promises.
+    /// Prints the results, and checks the guarantees.
     #[expect(clippy::print_stderr, reason = "the table is what this is for")]
     async fn judge(&self) {
         let mut filed = Arrivals::new();
@@ -171,7 +171,7 @@ impl Soak {
             let recorded = self.books.ids_of(source);
             assert_eq!(recorded, self.portal.ids(user).await, "the books of {source} are the portal's");
             assert_exactly_once(&filed[source], &recorded);
-            // Nothing has crashed, so nothing that was accepted came again.
+            // There was no crash, so no accepted event came again.
             assert_at_least_once(&self.at_webhook[source], &recorded, 0, 0);
             self.portal.assert_nothing_confirmed_unseen(user).await;
         }

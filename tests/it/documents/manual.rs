@@ -1,4 +1,4 @@
-//! The manual pages: there is one for each command, they say what `--help` says, and groff has nothing to object.
+//! The manual pages: there is one for each command, they contain the text of `--help`, and groff reports no errors.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::process::relay::{code, output, stderr, stdout};
 
-/// Every page that the program makes.
+/// All manual pages.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     let made = output(&["man", "man"], folder);
     assert_eq!(code(&made), 0, "{}", stderr(&made));
@@ -29,7 +29,7 @@ fn commands_of(command: &[&str], folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// A page as `man` shows it, and what it has to say about it.
+/// A page as `man` shows it, and the warnings about it.
 fn rendered(page: &Path) -> Option<(String, String)> {
     let mut man = Command::new("man");
     man.args(["--warnings", "-l"]).arg(page).stdin(Stdio::null());
@@ -60,7 +60,7 @@ fn groff_has_nothing_to_object_and_shows_every_section() {
     let folder = tempfile::tempdir().unwrap();
     let pages = pages(folder.path());
     if rendered(&pages[0]).is_none() {
-        // A machine without `man`: what the pages say is tested beside this.
+        // This machine has no `man`. Another test checks the content of the pages.
         return;
     }
     for page in pages {
@@ -78,7 +78,7 @@ fn a_page_says_what_the_help_says() {
     pages(folder.path());
     let page = |name: &str| {
         let text = std::fs::read_to_string(folder.path().join("man").join(name)).unwrap();
-        // As it is read: without what only groff needs.
+        // Plain text, without the markup of groff.
         text.replace("\\-", "-").replace("\\fB", "").replace("\\fI", "").replace("\\fR", "")
     };
     let run = page("b24relay-run.1");
@@ -105,7 +105,7 @@ fn a_page_says_what_the_help_says() {
         assert!(health.contains(words), "no `{words}` in {health}");
     }
     assert!(page("b24relay-status.1").contains("[--watch[=SECONDS]]"));
-    // What is said above a command is said on its own page, too, where it is meant.
+    // Text of a parent command is also on the subcommand's page, if it applies there.
     let check = page("b24relay-state-check.1");
     for words in
         [".SH EXAMPLES\n.EX\nb24relay state check  ", ".TP\n74\ndamaged", "b24relay-state(1), b24relay(1)"]
@@ -113,7 +113,7 @@ fn a_page_says_what_the_help_says() {
         assert!(check.contains(words), "no `{words}` in {check}");
     }
     assert!(!check.contains("state backup"), "{check}");
-    // Once at its beginning, and not for every section.
+    // Once at the beginning, and not in every section.
     assert_eq!(run.matches(".ie").count(), 1, "{run}");
 }
 

@@ -1,5 +1,5 @@
-//! The documents hold together: links lead somewhere, pages stay short and narrow, and both languages show the
-//! same code.
+//! The consistency of the documents: links are valid, pages are short and narrow, and both languages show the same
+//! code.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,14 +10,14 @@ use crate::support::process::relay::{code, output, stderr, stdout};
 const README_LINES_MAX: usize = 150;
 const COLUMNS_MAX: usize = 110;
 
-/// The pages in Russian, and the English pages whose code they show, in this order.
+/// The pages in Russian, and the English pages with the same code, in this order.
 const TRANSLATIONS: [(&str, &[&str]); 3] = [
     ("README.ru.md", &["README.md"]),
     ("docs/ru/quick-start.md", &["docs/guide/quick-start.md"]),
     ("docs/ru/webhook-sink.md", &["docs/guide/webhook-sink.md", "docs/guide/verify-signatures.md"]),
 ];
 
-/// Pages whose first blocks of TOML are a whole configuration, the number of those blocks, and the portal.
+/// Pages whose first blocks of TOML form a complete configuration, the number of those blocks, and the portal.
 const CONFIGURATIONS: [(&str, usize, &str); 3] = [
     ("README.md", 1, "b24.example.org"),
     ("docs/guide/quick-start.md", 2, "b24.example.org"),
@@ -35,7 +35,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every Markdown file below `folder`, but for hidden folders.
+/// Every Markdown file below `folder`, except in hidden folders.
 fn documents(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -68,7 +68,7 @@ fn parts(text: &str) -> (Vec<&str>, Vec<Block<'_>>) {
     (prose, blocks)
 }
 
-/// Where a link may lead within `text`: its headings, as forges name them, and what is named by hand.
+/// The valid link targets within `text`: its headings, as forges name them, and explicit anchors.
 pub fn anchors(text: &str) -> Vec<String> {
     let (prose, _) = parts(text);
     let headings = prose.into_iter().filter(|line| line.starts_with('#')).map(|line| {
@@ -84,7 +84,7 @@ fn links(text: &str) -> Vec<&str> {
     text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect()
 }
 
-/// Whether `link`, as it stands in `document` with `text`, leads somewhere in the repository.
+/// Whether `link` in `document` with `text` has a valid target in the repository.
 fn leads_somewhere(document: &Path, text: &str, link: &str) -> bool {
     let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
     let target = if file.is_empty() { document.to_path_buf() } else { document.parent().unwrap().join(file) };
@@ -107,14 +107,14 @@ fn samples(text: &str) -> Vec<String> {
     bare.collect()
 }
 
-/// A comment begins a line, or stands behind white space.
+/// A comment starts a line or follows white space.
 fn without_comment<'a>(language: &str, line: &'a str) -> &'a str {
     let mark = if matches!(language, "js" | "php") { "//" } else { "#" };
     let is_comment = |at: &usize| *at == 0 || line[..*at].ends_with(' ');
     line.match_indices(mark).map(|(at, _)| at).find(is_comment).map_or(line, |at| &line[..at])
 }
 
-/// The configuration keys that the prose of `text` names.
+/// The configuration keys in the prose of `text`.
 fn keys(text: &str, known: &BTreeSet<String>) -> BTreeSet<String> {
     let prose = parts(text).0.join("\n");
     let spans = prose.split('`').skip(1).step_by(2).map(|span| span.split(" = ").next().unwrap().to_owned());

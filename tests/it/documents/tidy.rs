@@ -1,4 +1,4 @@
-//! The rules of the house (DESIGN.md section 4, STYLE.md): layers, sizes, docs, names.
+//! The rules for the code (DESIGN.md section 4, STYLE.md): layers, sizes, docs, names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ const LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 const BANNED_NAMES: [&str; 8] = ["util", "utils", "helper", "helpers", "common", "misc", "types", "models"];
 
-/// Which rooms a room may know, besides itself. A room that is not listed here does not exist.
+/// The modules that a module may use, besides itself. A module that is not listed here is not allowed.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     (
@@ -84,7 +84,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wall_clock", &[]),
 ];
 
-/// Words that only one room may say.
+/// Words that only one module may use.
 const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["src/store/"]),
     ("backoff::", &["src/retry.rs"]),
@@ -98,7 +98,7 @@ struct Source {
     text: String,
 }
 
-/// Every Rust file of the crate, tests and benches included, except when only `src` is asked for.
+/// Every Rust file of the crate, with tests and benches unless only `src` is requested.
 fn sources(folders: &[&str]) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
@@ -119,12 +119,12 @@ fn sources(folders: &[&str]) -> Vec<Source> {
     sources
 }
 
-/// `src/portal/call.rs` and `src/portal.rs` belong to the room `portal`.
+/// `src/portal/call.rs` and `src/portal.rs` belong to the module `portal`.
 fn room(path: &str) -> &str {
     path.strip_prefix("src/").unwrap().split(['/', '.']).next().unwrap()
 }
 
-/// The rooms that a file names behind `crate::` or, in `main.rs`, behind `b24relay::`.
+/// The modules that a file names after `crate::` or, in `main.rs`, after `b24relay::`.
 fn rooms_named(text: &str) -> Vec<String> {
     let mut rooms = Vec::new();
     for marker in ["crate::", "b24relay::"] {
@@ -142,7 +142,7 @@ fn rooms_named(text: &str) -> Vec<String> {
     rooms
 }
 
-/// The file up to its unit tests, which may know more than the code does.
+/// The file without its unit tests, which may use more modules than the code.
 fn code(source: &Source) -> &str {
     source.text.split("#[cfg(test)]\nmod tests {").next().unwrap()
 }
@@ -194,7 +194,7 @@ fn files_and_functions_stay_small() {
     assert_none("too long", &offenders);
 }
 
-/// Functions from their `fn` to the brace that closes them at the same depth, as rustfmt lays them out.
+/// Functions from their `fn` to the closing brace at the same indentation, as formatted by rustfmt.
 fn long_functions(source: &Source) -> Vec<String> {
     let lines: Vec<&str> = source.text.lines().collect();
     let mut long = Vec::new();

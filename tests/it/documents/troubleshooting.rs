@@ -1,4 +1,4 @@
-//! The troubleshooting page quotes every complaint of the program, and has the sections that alerts link to.
+//! The troubleshooting page quotes every error text of the program, and has the sections that alerts link to.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::documents::manuals::anchors;
 
-/// Where alerts, pages and people point to.
+/// The sections that alerts, pages and people link to.
 const ANCHORS: [&str; 17] = [
     "events-stopped",
     "retention",
@@ -27,7 +27,7 @@ const ANCHORS: [&str; 17] = [
     "clock",
 ];
 
-/// What begins a text that a person reads when something is wrong.
+/// The beginnings of expressions with an error text.
 const COMPLAINTS: [&str; 4] = ["error!(", "warn!(", "#[error(", "format!("];
 
 fn root() -> PathBuf {
@@ -38,20 +38,20 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// The files below `folder` that end with `ending`.
+/// The files below `folder` whose names end with `ending`.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let found = entries.flat_map(|path| if path.is_dir() { files(&path, ending) } else { vec![path] });
     found.filter(|path| path.to_str().unwrap().ends_with(ending)).collect()
 }
 
-/// A program's text up to its unit tests, without its comments.
+/// The code of a program without its unit tests and comments.
 fn code(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines();
     code.filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The string literals of what begins behind an opening bracket, up to where that is closed.
+/// The string literals after an opening bracket, up to its closing bracket.
 fn literals(text: &str) -> Vec<String> {
     let (mut found, mut depth, mut rest) = (Vec::new(), 1, text);
     while depth > 0 {
@@ -71,7 +71,7 @@ fn literals(text: &str) -> Vec<String> {
     found
 }
 
-/// What a literal says, and its length with the quote that ends it.
+/// The text of a literal, and its length with the closing quote.
 fn literal(text: &str) -> (String, usize) {
     let mut said = String::new();
     let mut chars = text.char_indices().peekable();
@@ -92,24 +92,24 @@ fn literal(text: &str) -> (String, usize) {
     unreachable!("a literal ends")
 }
 
-/// The longest part of a text that is always the same.
+/// The longest constant part of a text.
 fn fixed(text: &str) -> &str {
     let parts = text.split('{').map(|part| part.split_once('}').map_or(part, |(_, fixed)| fixed));
     parts.max_by_key(|part| part.len()).unwrap().trim_matches([' ', ',', ';', ':', '(', ')'])
 }
 
-/// Whether a text that is made in the middle of things says that something failed: most say something else.
+/// Whether the text of a `format!` reports a failure, because most of them do not.
 fn says_unable(text: &str) -> bool {
     text.split(": ").any(|part| part.starts_with("cannot "))
 }
 
-/// What `text` complains of, as far as it is fixed.
+/// The constant parts of the error texts in `text`.
 fn complaints(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for begin in COMPLAINTS {
         for (at, _) in text.match_indices(begin) {
             let rest = &text[at + begin.len()..];
-            // Of a log line the message comes last, of an error and a text the format first.
+            // In a log call the message comes last, in other calls the format comes first.
             let said = match begin {
                 "#[error(" => literals(rest).into_iter().next(),
                 "format!(" => rest

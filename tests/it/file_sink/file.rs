@@ -1,4 +1,4 @@
-//! What happens to a file under the file sink: moved, deleted, replaced, a disk that is full or refuses.
+//! Changes to the file of a file sink: it is moved, deleted or replaced, and the disk is full or fails.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use crate::support::process::relay::{Relay, append, command};
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::{PATIENCE, until};
 
-/// The ids in both files, one behind the other, every line whole.
+/// The ids in both files, one after the other; asserts that every line is complete.
 fn ids_of(setup: &Setup, names: &[&str]) -> Vec<u64> {
     names.iter().flat_map(|name| ids_in(&setup.path(name), false)).collect()
 }
@@ -43,7 +43,7 @@ async fn a_file_that_is_moved_away_is_begun_anew_without_a_word_to_the_relay() {
     fs::rename(setup.path("events.jsonl"), setup.path("events.jsonl.1")).unwrap();
     portal.record(1, 20).await;
     until_filed(&setup, 20).await;
-    // With `create`, logrotate puts an empty one in its place.
+    // With `create`, logrotate puts an empty file in its place.
     fs::rename(setup.path("events.jsonl"), setup.path("events.jsonl.2")).unwrap();
     fs::write(setup.path("events.jsonl"), "").unwrap();
     relay.signal(Signal::HUP);
@@ -65,7 +65,7 @@ async fn a_file_that_is_deleted_with_its_folder_is_begun_anew() {
     for round in 1..=3 {
         portal.record(1, 10).await;
         until("all are filed", async || ids_in(&path, true).len() == 10).await;
-        // Before that is on record, what was deleted would be written again.
+        // Before this is committed, deleted events would be written again.
         until("that is on record", async || setup.lane_of("archive").await["delivered"] == 10 * round).await;
         fs::remove_dir_all(setup.path("a")).unwrap();
     }
@@ -99,7 +99,7 @@ async fn what_was_moved_away_between_a_crash_and_the_start_is_not_written_again(
                 fs::remove_file(&path).unwrap();
             } else {
                 fs::rename(&path, setup.path(moved)).unwrap();
-                // The crash had torn one, too.
+                // The crash has left an incomplete line, too.
                 let mut torn = OpenOptions::new().append(true).open(setup.path(moved)).unwrap();
                 torn.write_all(b"{\"id\":\"b24_00").unwrap();
             }
@@ -127,7 +127,7 @@ async fn a_folder_in_the_files_place_is_waited_for() {
         setup.filed_count() == 20
     })
     .await;
-    // And while it is at work.
+    // The same while the relay is working.
     fs::rename(setup.path("events.jsonl"), setup.path("kept.jsonl")).unwrap();
     fs::create_dir(setup.path("events.jsonl")).unwrap();
     portal.record(1, 20).await;
@@ -182,8 +182,8 @@ async fn two_sources_share_a_file_across_kills() {
     }
 }
 
-/// A relay that alone sees a disk of its own at `disk`, 256 KiB great; `None` where that may not be had.
-/// The shell in between does what is written to it.
+/// A relay with a private disk of 256 KiB at `disk`; `None` where the system does not allow this. The shell around it
+/// runs the commands that are written to it.
 struct Disk {
     relay: Relay,
     shell: std::process::ChildStdin,
@@ -203,7 +203,7 @@ impl Disk {
             "[sinks.archive]\ntype = \"file\"\npath = \"disk/events.jsonl\"\nretry = {{ min = \"10ms\", max = \"50ms\" }}\n{keys}"
         ));
         fs::create_dir(setup.path("disk")).unwrap();
-        // What is written to the disk leaves it by `save`, as nobody outside sees it.
+        // `save` copies the disk's files out of it, because no other process can see the disk.
         let script = "mount -t tmpfs -o size=256k tmpfs disk; \"$0\" run & relay=$!; \
             while read -r line; do eval \"$line\"; touch done; done; kill -9 $relay; wait";
         let mut unshare = Command::new("unshare");
@@ -221,7 +221,7 @@ impl Disk {
         fs::remove_file(over).unwrap();
     }
 
-    /// What is on the disk now.
+    /// The current files on the disk.
     async fn saved(&mut self) -> &Path {
         self.shell("rm -rf saved; cp -a disk saved").await;
         self.setup.folder()
@@ -244,7 +244,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // A shell that is killed leaves the relay behind.
+        // A killed shell would leave the relay running.
         writeln!(self.shell, "kill -9 $relay; exit").ok();
         let deadline = Instant::now() + PATIENCE;
         while self.relay.is_running() && Instant::now() < deadline {
@@ -276,7 +276,7 @@ async fn a_full_disk_is_waited_for_without_loss_or_tearing() {
 async fn a_disk_that_becomes_read_only_is_waited_for() {
     let portal = Portal::start().await;
     let Some(mut disk) = Disk::try_start(&portal, "") else { return };
-    // Nothing is open for writing yet: a remount is refused otherwise.
+    // No file is open for writing yet, because otherwise the remount fails.
     disk.shell("mount -o remount,ro disk").await;
     portal.record(1, 20).await;
     disk.relay.until_logged("Read-only file system").await;
@@ -294,7 +294,8 @@ async fn a_disk_too_full_to_compress_holds_up_no_event() {
     disk.shell("dd if=/dev/zero of=disk/ballast bs=1k count=220 2>/dev/null").await;
     portal.record(1, 300).await;
     until_confirmed(&portal).await;
-    // Confirmed is what is in the state file: the sink may still be at it, and a new file is empty for a moment.
+    // An event is confirmed when it is in the state file. The sink may still be writing, and a new file is empty for
+    // a moment.
     let mut is_whole = false;
     for _ in 0..200 {
         disk.saved().await;

@@ -1,5 +1,5 @@
-//! A disk that takes no more: the relay stays alive, says so, and loses nothing. A limit on the size of
-//! files stands in for the disk.
+//! A full disk: the relay keeps running, reports the problem, and loses nothing. A limit on the size of files simulates
+//! the disk.
 
 use std::process::{Command, Stdio};
 
@@ -11,7 +11,7 @@ use crate::support::process::relay::{Relay, append, code, command, finished, std
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-/// In blocks of 512 bytes.
+/// The limit is in blocks of 512 bytes.
 fn run_with_files_up_to(blocks: u64, setup: &Setup) -> Relay {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" run")]);
@@ -22,12 +22,12 @@ fn run_with_files_up_to(blocks: u64, setup: &Setup) -> Relay {
 #[tokio::test]
 async fn a_state_that_does_not_fit_is_waited_for() {
     let portal = Portal::start().await;
-    // A commit for each event: the state grows faster than the file.
+    // A commit for each event, so that the state grows faster than the file.
     let setup = Setup::new().with_user(&portal, "support", 1, 1).with_file();
     portal.record(1, 60).await;
     let mut relay = run_with_files_up_to(640, &setup);
     relay.until_logged("cannot write the state, will try again").await;
-    // Everyone who looks from outside learns of it, though it cannot be left in the state file.
+    // All status outputs show it, although it cannot be stored in the state file.
     let health = finished(&["healthcheck"], setup.folder()).await;
     assert_eq!(code(&health), 69, "{}", stdout(&health));
     let status = finished(&["status"], setup.folder()).await;
@@ -50,7 +50,8 @@ async fn a_state_that_does_not_fit_is_waited_for() {
 async fn a_file_that_does_not_fit_is_waited_for() {
     let portal = Portal::start().await;
     let setup = Setup::new().with_lag("0s").with_user(&portal, "support", 1, 10).with_file();
-    // The state is reused, the file grows: then there is room for the one and its log, and not for the other.
+    // The state file reuses space, while the events file grows. So there is room for the state and its log, but not for
+    // the events file.
     for _ in 0..8 {
         portal.record_as(json!({"user": 1, "count": 100, "bytes": 4000})).await;
         setup.drain().await;
@@ -77,7 +78,7 @@ async fn a_log_that_does_not_fit_stops_nobody() {
     let portal = Portal::start().await;
     let setup = Setup::new().with("[log]\nlevel = \"trace\"").with_user(&portal, "support", 1, 1);
     let setup = setup.with_stdout();
-    // The events go to a pipe's end that has no size; the log alone outgrows the limit.
+    // The events go to a pipe, which has no size. Only the log exceeds the limit.
     let (mut reader, writer) = std::io::pipe().unwrap();
     let counter = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
     let log = append(&setup.path("err"));

@@ -1,5 +1,4 @@
-//! The file sink puts its file aside and begins a new one: nothing is lost, doubled, torn or out of order,
-//! wherever a crash comes.
+//! The file sink rotates its file: nothing is lost, duplicated, torn or out of order, at any moment of a crash.
 
 use std::fs;
 use std::io::Read;
@@ -19,17 +18,17 @@ use crate::support::process::waiting::until;
 const NO_HOLD: &str = "[delivery]\nhold = \"0s\"";
 const HOLD_FOREVER: &str = "[delivery]\nhold = \"forever\"";
 
-/// Small, so that a life sees several batches.
+/// Small, so that a run reads several batches.
 const LIMIT: u16 = 20;
 
-/// A file sink with further `keys`, in a folder of its own.
+/// A file sink with further `keys`, in its own folder.
 fn with_file(setup: Setup, keys: &str) -> Setup {
     setup.with(&format!(
         "[sinks.archive]\ntype = \"file\"\npath = \"log/events.jsonl\"\nretry = {{ min = \"10ms\", max = \"100ms\" }}\n{keys}"
     ))
 }
 
-/// What a file holds, unpacked.
+/// The uncompressed content of a file.
 fn text_of(path: &Path) -> String {
     let bytes = fs::read(path).unwrap();
     let mut text = String::new();
@@ -50,7 +49,7 @@ fn rotated(setup: &Setup) -> Vec<PathBuf> {
     paths
 }
 
-/// The ids in all files, read in the order of their names, the current one last; every line whole.
+/// The ids in all files, in the order of the file names, the current file last; asserts that every line is complete.
 fn all_ids(setup: &Setup) -> Vec<u64> {
     let unpacked = setup.path("unpacked.jsonl");
     let current = Some(setup.path("log/events.jsonl")).filter(|path| path.exists());
@@ -59,7 +58,7 @@ fn all_ids(setup: &Setup) -> Vec<u64> {
     ids_in(&unpacked, false)
 }
 
-/// One drain, with `FAILPOINT=point` when there is one. Says whether it died there.
+/// One drain, with `FAILPOINT=point` if there is one. Returns whether it was killed there.
 async fn dies_at(setup: &Setup, point: Option<&str>) -> bool {
     let mut relay = command();
     relay.args(["run", "--once"]).current_dir(setup.folder());
@@ -116,7 +115,7 @@ async fn a_kill_at_each_step_leaves_each_event_once() {
         "compression_synced",
         "compression_over",
     ];
-    // The journal is delivered in one great batch.
+    // The journal is delivered in one large batch.
     for (mode, compress, visits) in [(HOLD_FOREVER, "gzip", &[1, 2][..]), (NO_HOLD, "zstd", &[1])] {
         let portal = Portal::start().await;
         let setup = Setup::new().with(mode).with_user(&portal, "support", 1, LIMIT);
@@ -223,7 +222,7 @@ async fn no_file_is_ever_overwritten() {
     let setup = Setup::new().with_user(&portal, "support", 1, LIMIT);
     let setup = with_file(setup, "rotate = { size = \"1KiB\" }");
     fs::create_dir(setup.path("log")).unwrap();
-    // As if the clock had been ahead once.
+    // A file from a time at which the clock was ahead.
     let ahead = setup.path("log/events-29990101T000000Z-000007.jsonl.gz");
     fs::write(&ahead, "not ours, by the way").unwrap();
     portal.record(1, 60).await;
@@ -267,7 +266,7 @@ async fn a_link_stays_and_what_it_leads_to_is_rotated() {
     let setup = with_file(setup, "rotate = { size = \"1KiB\" }");
     fs::create_dir(setup.path("log")).unwrap();
     fs::create_dir(setup.path("disk")).unwrap();
-    // It leads nowhere yet.
+    // The link has no target yet.
     std::os::unix::fs::symlink("../disk/b24.jsonl", setup.path("log/events.jsonl")).unwrap();
     portal.record(1, 60).await;
     setup.drain().await;
@@ -287,7 +286,7 @@ async fn a_folder_that_lets_nothing_be_renamed_stops_no_event() {
     let setup = Setup::new().with_user(&portal, "support", 1, LIMIT);
     let setup = with_file(setup, "rotate = { size = \"1KiB\" }");
     fs::create_dir(setup.path("log")).unwrap();
-    // No name is left behind this one.
+    // No later name exists.
     let last = setup.path("log/events-99991230T220000Z-999999.jsonl");
     fs::write(&last, "").unwrap();
     portal.record(1, 60).await;

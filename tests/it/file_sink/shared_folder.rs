@@ -1,5 +1,5 @@
-//! A file sink in a folder that other users can write to: nothing that they put there receives an event, stops a
-//! sink, or makes it delete or overwrite a file.
+//! A file sink in a folder that other users can write to: files planted there receive no event, do not stop a sink, and
+//! do not make it delete or overwrite another file.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
@@ -14,13 +14,13 @@ use crate::support::process::relay::{code, finished, stderr};
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-/// Whoever this is, it is neither root nor the user of the daemon.
+/// A user that is neither root nor the user of the daemon.
 const STRANGER: u32 = 65_534;
 
-/// What must not be overwritten.
+/// The content of files that must not be overwritten.
 const PRECIOUS: &str = "precious\n";
 
-/// Whether this test can create files of another user; says so when it cannot.
+/// Whether this test can create files of another user; prints a note if it cannot.
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn can_give_files_away() -> bool {
     let is_root = geteuid().is_root();
@@ -30,7 +30,7 @@ fn can_give_files_away() -> bool {
     is_root
 }
 
-/// A source with 30 events and a file sink in a folder that everybody can write to.
+/// A source with 30 events and a file sink in a folder that all users can write to.
 async fn in_a_shared_folder(keys: &str) -> (Portal, Setup) {
     let portal = Portal::start().await;
     let setup = Setup::new().with_user(&portal, "support", 1, 10).with(&format!(
@@ -63,7 +63,7 @@ fn own_rotated(setup: &Setup) -> Vec<PathBuf> {
     let entries = fs::read_dir(setup.path("log")).unwrap().map(|entry| entry.unwrap().path());
     let is_rotated = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("events-");
     let ours = geteuid().as_raw();
-    // The relay takes files away while this looks.
+    // The relay may delete files during this check.
     let is_ours = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.uid() == ours);
     entries.filter(is_rotated).filter(is_ours).collect()
 }
@@ -78,7 +78,7 @@ async fn compressing_overwrites_no_link_and_fills_no_file_of_another_user() {
     fs::write(setup.path("log").join(name), "{}\n").unwrap();
     plant_link(&setup.path("log").join(format!(".{name}.gz.part")), &setup.path("victim"));
     plant(&setup.path("log/.events-20260101T000000Z-000002.jsonl.gz.part"), PRECIOUS);
-    // A name of a rotated file that is still to come, and the compressed form of one that is there.
+    // The name of a future rotated file, and the compressed form of an existing one.
     plant(&setup.path("log/events-20260101T000000Z-000003.jsonl.gz"), PRECIOUS);
     fs::write(setup.path("log/events-20260101T000000Z-000003.jsonl"), "{}\n").unwrap();
     let log = setup.drain().await;

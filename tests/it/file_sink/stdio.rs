@@ -1,4 +1,4 @@
-//! Standard output and standard error whose readers are slow, stuck or non-blocking: nothing is lost, and nothing waits
+//! Standard output and standard error with slow, blocked or non-blocking readers: nothing is lost, and nothing waits
 //! for the log.
 
 use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter, Read as _, Write as _, pipe};
@@ -19,7 +19,7 @@ use crate::support::process::relay::{Relay, command, finished, stderr};
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-/// A pipe that takes not one byte more.
+/// A pipe without any room.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
     ioctl_fionbio(&writer, true).unwrap();
@@ -40,7 +40,7 @@ fn read_slowly(reader: PipeReader) -> JoinHandle<Vec<u8>> {
     read_counting(reader, Arc::default())
 }
 
-/// The same, counting lines meanwhile.
+/// The same, counting lines.
 fn read_counting(reader: PipeReader, lines: Arc<AtomicUsize>) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let (mut reader, mut bytes) = (BufReader::with_capacity(100, reader), Vec::new());
@@ -60,14 +60,14 @@ fn read_into(reader: PipeReader, log: Arc<Mutex<String>>) -> JoinHandle<()> {
     })
 }
 
-/// `b24relay` with `args`, whose log goes to `stderr`.
+/// Starts `b24relay` with `args`; its log goes to `stderr`.
 fn start(folder: &Path, args: &[&str], stderr: PipeWriter) -> Relay {
     let mut run = command();
     run.args(args).current_dir(folder).stdout(Stdio::null());
     Relay::start_logging_to(run, folder, stderr.into())
 }
 
-/// As many sinks and events as it takes for more log lines than are kept for a reader, at level `trace`.
+/// Enough sinks and events for more log lines than the queue holds, at level `trace`.
 const SINKS: usize = 20;
 const EVENTS: usize = 2500;
 
@@ -85,7 +85,7 @@ async fn a_log_that_nobody_reads_delays_no_delivery_and_no_stop() {
         |sink: usize| std::fs::read_to_string(setup.path(&format!("s{sink}.jsonl"))).unwrap_or_default();
     until("all is filed", async || (0..SINKS).all(|sink| filed(sink).lines().count() == EVENTS)).await;
 
-    // The reader is back: what was kept is whole, and it learns how much is missing.
+    // The reader continues: the kept lines are complete, and a line reports how many are missing.
     let log = Arc::new(Mutex::new(String::new()));
     let reading = read_into(reader, Arc::clone(&log));
     until("it is told of a gap", async || log.lock().unwrap().contains("log lines were dropped")).await;
@@ -145,7 +145,7 @@ async fn a_log_that_does_not_block_loses_no_line_and_tears_none() {
     until("all is filed", async || setup.filed_count() == 3000).await;
     let lines = Arc::default();
     let reading = read_counting(reader, Arc::clone(&lines));
-    // How long an end waits for a slow reader is another matter.
+    // The time limit for a slow reader at the exit is another test.
     until("all is read", async || lines.load(Ordering::Relaxed) > 3000).await;
     assert_eq!(relay.stop().await, 0);
     let log = String::from_utf8(reading.join().unwrap()).unwrap();
@@ -179,7 +179,7 @@ async fn a_full_standard_output_that_does_not_block_leaves_a_stop_alone() {
     ioctl_fionbio(&writer, true).unwrap();
     let mut relay = Relay::start_with(setup.folder(), &[], writer.into());
     until("the batch is read", async || portal.polls().await > 0).await;
-    // What is left is in the state file; with an attempt under way there is no time to find that out.
+    // Remaining events are in the state file. With an attempt in flight there is no time to count them.
     assert!([0, 75].contains(&relay.stop().await), "{}", relay.log());
     drop(reader);
     let mut relay = setup.run();
@@ -214,7 +214,7 @@ async fn a_crash_leaves_no_core_and_no_other_process_reads_the_memory() {
     let mut run = command();
     run.arg("run").current_dir(setup.folder());
     if rustix::process::geteuid().is_root() {
-        // Root may read all memory; somebody else shows the difference.
+        // Root may read all memory; another user shows the difference.
         const NOBODY: u32 = 65534;
         std::os::unix::fs::chown(setup.folder(), Some(NOBODY), None).unwrap();
         std::os::unix::fs::chown(setup.path("b24relay.toml"), Some(NOBODY), None).unwrap();

@@ -1,4 +1,4 @@
-//! One refusal by the portal, whichever command meets it: the same exit code, advice that fits, and few tries.
+//! The same refusal by the portal in every command: the same exit code, suitable advice, and few retries.
 
 use std::process::Output;
 
@@ -11,7 +11,7 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::{code, finished, stderr, stdout};
 use crate::support::process::setup::Setup;
 
-/// Every command that calls the portal and ends by itself; the first two want the state file for themselves.
+/// Every command that calls the portal and then exits. The first two lock the state file.
 const COMMANDS: [&[&str]; 11] = [
     &["offset", "set", "app", "9000", "--dry-run"],
     &["unsubscribe", "app", "--discard", "--yes"],
@@ -26,7 +26,7 @@ const COMMANDS: [&[&str]; 11] = [
     &["bots", "unregister", "app", "--bot-id", "39", "--yes"],
 ];
 
-/// Status, code, exit code, and words of the advice.
+/// HTTP status, code, exit code, and words of the advice.
 const REFUSALS: [(u16, &str, i32, &str); 14] = [
     (403, "ACCESS_DENIED", 77, ""),
     (401, "INVALID_CREDENTIALS", 77, "login"),

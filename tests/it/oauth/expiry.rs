@@ -1,4 +1,4 @@
-//! Tokens that expire under way: one refresh for all who share the login, and nothing is lost.
+//! Tokens that expire during operation: one refresh for all sources with the same login, and nothing is lost.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ async fn one_refresh_serves_all_who_share_the_login() {
     office.record_and_await("an unknown token").await;
     assert_eq!(office.portal.token_requests().await, 3);
     let log = office.relay.log();
-    // That the portal's clock is an hour ahead now is told.
+    // The relay reports that the portal's clock is an hour ahead now.
     let mut troubles = log.lines().filter(|line| line.contains(" ERROR ") || line.contains(" WARN "));
     assert!(troubles.all(|line| line.contains("clock and the portal's differ")), "{log}");
     office.end().await;
@@ -69,7 +69,7 @@ async fn what_is_refused_right_after_its_refresh_is_not_refreshed_again() {
 #[tokio::test]
 async fn what_befalls_a_refresh_is_waited_out() {
     let office = Office::open().await;
-    // An answer that is lost after the server has rotated is asked for again with the old token.
+    // If an answer is lost after the server has rotated the tokens, the relay retries with the old token.
     office.portal.set_app(json!({"grace_s": 600})).await;
     for fault in [
         json!({"kind": "error", "status": 500, "code": "INTERNAL_SERVER_ERROR"}),
@@ -157,7 +157,7 @@ async fn every_refusal_of_the_authorization_server_says_what_to_do() {
     }
     let gone = json!({"kind": "html", "status": 404});
     office.is_parked_by(gone, &["does not know this portal", "`portal` and `server`"]).await;
-    // The one of which nothing but another login helps.
+    // The only error for which only a new login helps.
     office.portal.token_fault(json!({"kind": "error", "status": 400, "code": "INVALID_GRANT"})).await;
     office.break_pair("expire", json!({})).await;
     office.relay.until_logged("INVALID_GRANT").await;
@@ -181,7 +181,7 @@ async fn a_doubtful_refusal_that_stays_calls_a_person() {
         relay.log().contains("the portal refuses this source")
     })
     .await;
-    // A nudge may have come behind the one that called.
+    // A SIGHUP may have come after the one that caused a call.
     assert!((6..=8).contains(&portal.token_requests().await));
     relay.signal(Signal::HUP);
     portal.record(1, 3).await;
@@ -214,7 +214,7 @@ async fn the_queue_of_another_user_is_never_read_with_these_offsets() {
 async fn another_user_whom_nobody_names_is_found_out_by_the_source_that_did_not_refresh() {
     let portal = Portal::start().await;
     portal.add_bot().await;
-    // The user's source sleeps for so long that the bot's is the one to refresh.
+    // The user's source pauses so long that the bot's source is the one to refresh.
     let setup =
         Setup::new().with_login_and_idle(&portal, "office", "5m").with_bot("porter", "office").with_file();
     setup.log_in(&portal, "office", 1).await;
@@ -262,7 +262,7 @@ async fn two_processes_that_refresh_at_once_both_go_on() {
     let office = Office::open().await;
     office.relay.signal(Signal::STOP);
     office.portal.expire().await;
-    // Rotated, and the answer to the other process under way for a while.
+    // The server has rotated the tokens, and its answer to the other process takes a while.
     office.portal.token_fault(json!({"kind": "stall", "seconds": 1})).await;
     let (folder, portal) = (office.setup.folder().to_owned(), &office.portal);
     let check = tokio::spawn(async move { finished(&["check"], &folder).await });
@@ -295,7 +295,7 @@ async fn a_kill_between_refresh_and_record_without_grace_calls_for_a_login() {
     office.relay = office.setup.run();
     office.relay.until_logged("log in again: `b24relay login office`").await;
     assert_eq!(office.portal.token_requests().await, asked + 1);
-    // It goes on by itself, with no restart.
+    // The source continues without a restart.
     office.setup.log_in(&office.portal, "office", 1).await;
     office.await_all("the new login").await;
     office.end().await;

@@ -1,4 +1,4 @@
-//! The rules of a login that is shared, against a real authorization server and a disk that fails.
+//! The rules for a shared login, tested with a real authorization server and a failing disk.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::support::process::waiting::until;
 
 const POLL: &str = "im.v2.Event.get";
 
-/// A state file whose disk fails when told.
+/// A state file whose disk fails on demand.
 #[derive(Default)]
 struct Disk {
     kept: Mutex<HashMap<String, String>>,
@@ -42,7 +42,7 @@ impl Memory for Disk {
     }
 }
 
-/// A login of user 1 on record, and the application it belongs to.
+/// A stored login of user 1, and its application.
 struct Bench {
     portal: Portal,
     config: OAuthConfig,
@@ -72,7 +72,7 @@ impl Bench {
         Tokens::parse(&self.portal.tokens(user).await.to_string(), &self.config.client_id).unwrap()
     }
 
-    /// Somebody logs in, in another process.
+    /// Logs in from another process.
     async fn log_in(&self, user: u64) -> SecretText {
         let tokens = self.tokens(user).await;
         keep(&*self.disk, &self.config, &tokens).await.unwrap();
@@ -94,7 +94,7 @@ impl Bench {
         self.grant.renew(spent, POLL).await
     }
 
-    /// How often the authorization server was asked.
+    /// How many requests the authorization server received.
     async fn asked(&self) -> u64 {
         self.portal.token_requests().await
     }

@@ -1,4 +1,4 @@
-//! A daemon whose login is missing, or no longer good: it waits, and goes on when somebody logs in.
+//! A daemon whose login is missing or no longer valid: it waits, and continues after a login.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-/// A healthy source `support` of user 1 beside `office`, for which nobody has logged in yet.
+/// A healthy source `support` of user 1 beside `office`, which has no login yet.
 async fn pair() -> (Portal, Setup) {
     let portal = Portal::start().await;
     let setup = Setup::new().with_source(&portal).with_login(&portal, "office").with_file();
@@ -77,7 +77,7 @@ async fn a_login_after_the_application_was_reinstalled_is_picked_up() {
     relay.until_logged("the portal refuses this source").await;
     assert!(relay.log().contains("install the application on the portal again"), "{}", relay.log());
     portal.set_app(json!({"installed": true})).await;
-    // Reinstalled, it has no use for any token of before.
+    // After a reinstallation, the application's previous tokens are invalid.
     portal.post(&format!("apps/{}/expire", portal.sandbox.client_id()), json!({"refresh": true})).await;
     setup.log_in(&portal, "office", 2).await;
     until_all_filed(&portal, &setup).await;

@@ -1,4 +1,4 @@
-//! `login`: a pair of tokens gets on record when it opens the right queue, and not otherwise.
+//! `login`: a pair of tokens is stored only if it opens the right queue.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ async fn office() -> (Portal, Setup) {
     (portal, setup)
 }
 
-/// Delivers what is waiting with the login on record.
+/// Delivers the waiting events with the stored login.
 async fn drain(setup: &Setup) -> i32 {
     Relay::start(setup.folder(), &["--once"]).exit_code().await
 }
@@ -164,7 +164,7 @@ async fn a_pair_that_has_expired_is_refreshed_whatever_is_on_record() {
     assert_eq!(drain(&setup).await, 0);
     assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
     assert_eq!(portal.token_requests().await, 2, "what was refreshed is what was kept");
-    // The pair on record is as dead as it can be: that is why somebody logs in again.
+    // The stored pair is completely invalid, which is the usual reason for a new login.
     portal.post(&format!("apps/{}/expire", portal.sandbox.client_id()), json!({"refresh": true})).await;
     let pair = portal.tokens(1).await;
     portal.expire().await;

@@ -1,5 +1,5 @@
-//! G7 for applications: no token, code or `client_secret` in any output, and the secret goes to nobody but
-//! the authorization server.
+//! G7 for applications: no token, code or `client_secret` in any output, and only the authorization server gets the
+//! secret.
 
 use std::fs;
 use std::process::Output;
@@ -20,7 +20,7 @@ use crate::support::process::waiting::until;
 
 type Bytes = Arc<Mutex<Vec<u8>>>;
 
-/// An address that leads to the sandbox, and writes down what is said.
+/// A proxy in front of the sandbox that records all traffic.
 struct Wiretap {
     origin: String,
     asked: Bytes,
@@ -70,13 +70,13 @@ async fn overhear(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, ear: Bytes) {
     to.shutdown().await.ok();
 }
 
-/// Whose texts must not be in what anybody gets to see.
+/// Texts that must not appear in any output.
 struct Secrets(Vec<String>);
 
 impl Secrets {
     fn find_in(&self, bytes: &[u8]) -> Option<String> {
         let text = String::from_utf8_lossy(bytes).to_lowercase();
-        // A part of one is too much as well.
+        // Parts of a secret are not allowed either.
         let line = text.lines().find(|line| {
             self.0.iter().any(|secret| line.contains(&secret.to_lowercase()[..secret.len().min(16)]))
         });
@@ -90,7 +90,7 @@ impl Secrets {
     }
 }
 
-/// What goes wrong with refreshes, with secrets in whatever is free text.
+/// Faults of refreshes, with secrets in all free text.
 fn faults(secrets: &str) -> Vec<Value> {
     let error = |status: u16, code: &str| json!({"kind": "error", "status": status, "code": code, "description": secrets});
     vec![
@@ -109,7 +109,7 @@ fn faults(secrets: &str) -> Vec<Value> {
     ]
 }
 
-/// A source between two wiretaps, and everything that was printed.
+/// A source between two wiretaps, and all printed output.
 struct Scene {
     portal: Portal,
     front: Wiretap,
@@ -129,7 +129,7 @@ impl Scene {
         Self { portal, front, server, setup, outputs: Vec::new(), codes: Vec::new() }
     }
 
-    /// One login that works, one for another `state`, one with a code that was used.
+    /// One successful login, one for another `state`, and one with a used code.
     async fn log_in(&mut self) {
         let base = self.portal.sandbox.base_url();
         for (state, expected) in [("", 0), ("0", 64)] {
@@ -148,7 +148,7 @@ impl Scene {
         self.outputs.push(self.setup.paste("office", async |url| answer_with(&used, url)).await);
     }
 
-    /// Lets every refresh go wrong once in each way.
+    /// Makes refreshes fail once in each way.
     async fn suffer(&self, relay: &Relay) {
         until("the relay is let in", async || self.portal.polls().await > 0).await;
         for index in 0..faults("").len() {
@@ -170,7 +170,7 @@ impl Scene {
         self.stay_overheard().await;
     }
 
-    /// The sandbox would otherwise send its callers past the wiretap.
+    /// Otherwise the sandbox would send its clients past the wiretap.
     async fn stay_overheard(&self) {
         self.portal.next_refresh(json!({"client_endpoint": format!("{}/rest/", self.front.origin)})).await;
     }
@@ -190,18 +190,18 @@ impl Scene {
         }
     }
 
-    /// All that was ever handed out, and what the application proves itself with.
+    /// All secrets that were issued, and the credentials of the application.
     fn secrets(&self) -> Secrets {
         let tokens = ["access_token", "refresh_token"].map(|key| self.server.told(key)).concat();
         let mut secrets = Secrets([tokens, self.codes.clone()].concat());
         secrets.0.push(self.portal.sandbox.client_secret());
-        // What the script has put in their place, or cut short.
+        // Leave out values that a script has replaced or shortened.
         secrets.0.retain(|secret| secret.len() >= 16 && !secret.contains(' '));
         assert!(secrets.0.len() > 15, "{} secrets were heard of", secrets.0.len());
         secrets
     }
 
-    /// The portal is told access tokens alone, and no address holds any secret.
+    /// The portal receives only access tokens, and no address contains a secret.
     fn assert_told_no_more_than_needed(&self, secrets: &Secrets) {
         let (asked, client_secret) = (self.front.asked(), self.portal.sandbox.client_secret());
         assert!(asked.contains("POST /rest/im.v2.Event.get ") && asked.contains("\"auth\":\""));
@@ -211,7 +211,7 @@ impl Scene {
         assert!(self.server.asked().contains(&format!("client_secret={client_secret}")));
         for (wiretap, path) in [(&self.front, "/rest/"), (&self.server, "/oauth/token/ ")] {
             for head in wiretap.asked().lines().filter(|line| line.ends_with("HTTP/1.1")) {
-                // The body before it ends without a newline.
+                // The previous body ends without a newline.
                 let (_, address) = head.rsplit_once("POST ").unwrap();
                 secrets.assert_not_in("the address of a request", address.as_bytes());
                 assert!(address.starts_with(path), "{address}");
@@ -262,7 +262,7 @@ async fn the_address_that_a_refresh_names_is_where_the_portal_is_from_then_on() 
     until("the relay is let in", async || scene.portal.polls().await > 0).await;
     scene.portal.expire().await;
     relay.until_logged("the portal has another address now").await;
-    // The poll that was under way when it moved is the last of its kind.
+    // The poll that was in flight during the move is the last of its kind.
     let polls = scene.portal.polls().await;
     until("more polls", async || scene.portal.polls().await > polls + 2).await;
     let asked = scene.front.asked().len();

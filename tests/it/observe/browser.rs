@@ -1,10 +1,9 @@
-//! The page of `[http]` as a real browser shows it: what strangers wrote is text, what goes wrong is told in
-//! words, on wide and narrow screens, in light and dark, with scripts and without.
+//! The page of `[http]` in a real browser: foreign text is shown as text, and problems are shown in words. Tested on
+//! wide and narrow screens, in light and dark mode, with and without scripts.
 //!
 //! Needs Chromium and `chromedriver`. Without them these tests are skipped, or fail with `BROWSER_TESTS=required`.
-//! `SCREENSHOTS=DIR cargo test --test it -- browser hour` keeps pictures of what they saw in a folder that is there
-//! already. `docs/page.png` is `hour-light.png` of `hour.rs`, in 256 colours:
-//! `pngquant --force --nofs --output docs/page.png DIR/hour-light.png`.
+//! `SCREENSHOTS=DIR cargo test --test it -- browser hour` saves screenshots in an existing folder. `docs/page.png` is
+//! `hour-light.png` of `hour.rs`, in 256 colours: `pngquant --force --nofs --output docs/page.png DIR/hour-light.png`.
 
 use std::env;
 use std::path::Path;
@@ -20,7 +19,7 @@ use crate::support::process::waiting::until;
 use crate::support::process::webdriver::Browser;
 use crate::support::receivers::receiver::Receiver;
 
-/// Which of the words that are looked for no element within that shows.
+/// Returns the words that no visible element shows.
 const UNSEEN: &str = "
     const { within, words } = arguments[0];
     const all = [...document.querySelectorAll(`:is(${within}), :is(${within}) *`)];
@@ -30,7 +29,7 @@ const UNSEEN: &str = "
         return element.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && width > 0 && height > 0; };
     return words.filter(word => !all.some(element => innermost(element, word) && shows(element)));";
 
-/// What lies beyond the right edge, or is wider than what it is in.
+/// Returns the elements that extend beyond the right edge or beyond their parent.
 const OVERFLOWING: &str = "
     const root = document.documentElement;
     const is_over = element => element.getBoundingClientRect().right > root.clientWidth + 0.5
@@ -39,7 +38,8 @@ const OVERFLOWING: &str = "
     const told = over.map(element => element.tagName + '.' + element.className + ': ' + element.textContent.slice(0, 60));
     return { is_scrolling: root.scrollWidth > root.clientWidth, told };";
 
-/// What has too little contrast for its background (WCAG 2.2, 1.4.3), and how light the page is, from 0 to 1.
+/// Returns the elements with too little contrast to their background (WCAG 2.2, 1.4.3), and the brightness of the page
+/// from 0 to 1.
 const FAINT: &str = "
     const numbers = color => color.match(/[\\d.]+/g).map(Number);
     const linear = part => (part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
@@ -61,7 +61,7 @@ const FAINT: &str = "
     return { count: texts.length, lightness: luminance(behind(document.body)),
         faint: faint.map(element => element.textContent.slice(0, 40) + ': ' + contrast(element)) };";
 
-/// What could act, lead away, or came from elsewhere.
+/// Returns the elements that could run code, lead to another site, or came from one.
 const FOREIGN: &str = "
     const active = 'script, img, svg[onload], iframe, object, embed, form, base, b, a[href^=\"javascript\" i]';
     const elements = [...document.querySelectorAll(active)].map(element => element.outerHTML);
@@ -83,7 +83,7 @@ async fn world() -> (Portal, Receiver, Setup) {
     (portal, receiver, setup)
 }
 
-/// The page fits and can be read wherever it is shown; where pictures are wanted, one is kept for each of it.
+/// The page fits the screen and is readable in all variants; saves a screenshot of each on request.
 pub async fn assert_fits_and_reads(browser: &Browser, name: &str) {
     #[expect(clippy::disallowed_methods, reason = "how a person asks this test for pictures")]
     let pictures = env::var_os("SCREENSHOTS");
@@ -107,7 +107,7 @@ pub async fn assert_fits_and_reads(browser: &Browser, name: &str) {
     browser.resize(1280, 800).await;
 }
 
-/// All these words are shown in what `within` selects.
+/// All these words are visible in the elements of the selector `within`.
 pub async fn assert_seen(browser: &Browser, within: &str, words: &[&str]) {
     let unseen = browser.ask(UNSEEN, json!({"within": within, "words": words})).await;
     let text = browser.ask("return document.body.innerText", Value::Null).await;
@@ -118,20 +118,20 @@ async fn title(browser: &Browser) -> Value {
     browser.ask("return document.title", Value::Null).await
 }
 
-/// Nothing of it acts, nothing was asked of anybody else, and the browser had nothing to forbid.
+/// The page runs no foreign code, has made no request to another host, and has broken no rule of its own policy.
 async fn assert_inert(browser: &Browser) {
     assert_eq!(browser.ask(FOREIGN, Value::Null).await, json!([]));
     assert_eq!(browser.console().await, Vec::<Value>::new());
-    // Else there were no looks to judge by.
+    // Without the style sheet the test would prove nothing.
     let rules = browser.ask("return document.styleSheets[0].cssRules.length", Value::Null).await;
     assert!(rules.as_u64() > Some(10), "{rules}");
 }
 
-/// What chats may hold, and how it is to be read on the page; as many as it shows.
+/// Hostile texts in chats, and how the page must show them; as many as the page shows.
 fn hostile() -> Vec<(String, String)> {
     let long = "A".repeat(100_000);
     let same = [
-        // The page shows the latest first: what this would swallow is only the rest.
+        // The page shows the latest event first. This text could only hide the rest of the page.
         "{{7*7}} ${7*7} &lt;b&gt; <!-- ]]>",
         "<script>document.title='owned'</script>",
         "<img src=x onerror=document.title='owned'>",
@@ -150,7 +150,7 @@ fn hostile() -> Vec<(String, String)> {
     same.into_iter().chain(spelled).collect()
 }
 
-/// Delivers all of it to a relay whose `[http]` has these keys.
+/// Delivers all of them with a relay whose `[http]` has these keys.
 async fn among_hostile_words(keys: &str) -> (Setup, Portal, Shown) {
     let (portal, receiver, setup) = world().await;
     let setup = setup.with(keys).with(&format!("token = \"{TOKEN}\""));
@@ -164,7 +164,7 @@ async fn among_hostile_words(keys: &str) -> (Setup, Portal, Shown) {
     (setup, portal, shown)
 }
 
-/// The page's address for a browser that has the token.
+/// The URL of the page with the token, for a browser.
 fn with_token(shown: &Shown) -> Url {
     let mut url = shown.base.clone();
     url.set_username("anybody").unwrap();
@@ -175,7 +175,7 @@ fn with_token(shown: &Shown) -> Url {
 #[tokio::test]
 async fn hostile_words_are_text_on_the_page_and_nothing_else() {
     let Some(browser) = Browser::start().await else { return };
-    // This browser would do what it is told.
+    // Shows that this browser does run such code.
     browser.open(&format!("data:text/html,<title>mine</title>{}", hostile()[1].0)).await;
     assert_eq!(title(&browser).await, "owned");
     let (_setup, _portal, shown) = among_hostile_words("show_payloads = true").await;
@@ -267,7 +267,7 @@ async fn a_sink_in_trouble_is_told_in_words() {
 
 #[tokio::test]
 async fn a_refused_source_is_told_in_words_whatever_the_portal_says() {
-    // Mark-up itself is left out of a portal's words; what HTML spells is shown as text.
+    // Markup is removed from a portal's texts; character references of HTML are shown as text.
     const SAID: &str =
         "<br>&lt;script&gt;document.title='owned'&lt;/script&gt;&lt;img src=x&gt; \u{202e}`no`";
     const SHOWN: &str = "<script>document.title='owned'</script><img src=x> no";
@@ -320,7 +320,7 @@ async fn the_page_asks_for_the_token_and_opens_with_it() {
     let mut url = shown.base.clone();
     url.set_username("anybody").unwrap();
     url.set_password(Some("0123456789abcdef-wrong")).unwrap();
-    // A person would be asked now. Here nobody answers.
+    // Here a browser asks its user for a password. In the test, nothing answers.
     for refused in [&shown.base, &url] {
         browser.open(refused.as_str()).await;
         let complaints = browser.console().await;
@@ -331,7 +331,7 @@ async fn the_page_asks_for_the_token_and_opens_with_it() {
     url.set_password(Some(TOKEN)).unwrap();
     browser.open(url.as_str()).await;
     assert_seen(&browser, "body", &["healthy", "support", "crm"]).await;
-    // Its looks need the token, too.
+    // The style sheet also needs the token.
     assert_inert(&browser).await;
     assert_fits_and_reads(&browser, "token").await;
 }

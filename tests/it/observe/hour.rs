@@ -1,5 +1,4 @@
-//! An hour of two sources and three sinks, as the page draws it: run for a moment, then counted on by a clock that a
-//! test can turn.
+//! The page after an hour with two sources and three sinks: a short real run, then a clock that the test advances.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -26,19 +25,19 @@ use crate::support::receivers::receiver::{Answer, Receiver};
 
 const PATIENT: &str = "sources = [\"support\"]\nretry = { min = \"1h\", max = \"1h\" }";
 
-/// Where every chart of it goes from left to right.
+/// Returns the start and end of every chart, from left to right.
 const ENDS: &str = "
     const ends = line => { const { x, width } = line.getBBox(); return [x, x + width].map(Math.round); };
     return [...document.querySelectorAll('.chart')].map(chart => ({ ends: ends(chart.querySelector('.line')),
         scale: chart.querySelector('.top').innerText, now: chart.querySelector('strong').innerText }));";
 
-/// A portal of a real name: the sandbox answers in its place, as the proxy on the way there.
+/// A source on a portal with a realistic name. The sandbox answers in its place, as the proxy.
 fn source(name: &str, portal: &Portal, user: u64) -> String {
     let url = portal.webhook_url(user).replace(&portal.sandbox.address().to_string(), "acme.bitrix24.com");
     format!("[sources.{name}]\nwebhook_url = \"{url}\"\nallow_http = true\nconfirm_lag = \"50ms\"")
 }
 
-/// What runs of that kind leave behind: a sink that takes all but two, and one that takes nothing.
+/// The state after such runs: one sink lacks only two events, another one lacks all.
 async fn state_of(setup: Setup, portal: &Portal, crm: &Receiver, analytics: &Receiver) -> (Setup, Store) {
     portal.record(1, 1284).await;
     portal.record(2, 417).await;
@@ -74,7 +73,7 @@ async fn state_of(setup: Setup, portal: &Portal, crm: &Receiver, analytics: &Rec
     (setup, store)
 }
 
-/// One after the other, with latencies of `latency_ms`.
+/// Counts deliveries one after the other, with latencies of `latency_ms`.
 fn deliver(lane: &LaneFigures, count: u64, latency_ms: i64) {
     let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
     let event = Event {
@@ -90,7 +89,7 @@ fn deliver(lane: &LaneFigures, count: u64, latency_ms: i64) {
     }
 }
 
-/// Turns the clock, and lets everybody look at it.
+/// Advances the clock, and lets all tasks see it.
 async fn turn(length: Duration) {
     advance(length).await;
     for _ in 0..10 {
@@ -98,7 +97,7 @@ async fn turn(length: Duration) {
     }
 }
 
-/// A conversation that swells and ebbs, and a receiver that was slow for a while and then gone.
+/// A conversation with varying traffic, and a receiver that is slow for a while and then unreachable.
 async fn pass_an_hour(witness: &Witness) {
     let lane = |source, sink| witness.figures.lane(source, sink);
     let lanes =
@@ -176,7 +175,7 @@ async fn an_hour_is_drawn_with_its_scales() {
     let charts = charts.as_array().unwrap();
     assert_eq!(charts.len(), 10, "two of each lane: {charts:?}");
     let ends = |index: usize| &charts[index]["ends"];
-    // In the order of names: analytics has not delivered anything for a quarter of an hour.
+    // In the order of names: analytics has delivered nothing for a quarter of an hour.
     assert_eq!((&charts[4]["now"], &charts[4]["scale"]), (&json!("0/min"), &json!("5/s")), "{charts:?}");
     assert_eq!((ends(4), &ends(5)[1]), (&json!([0, 240]), &json!(182)), "{charts:?}");
     assert_fits_and_reads(&browser, "hour").await;

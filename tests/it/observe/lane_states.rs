@@ -1,4 +1,4 @@
-//! What becomes of a lane: flowing, retrying, held, draining; and what `status` says of it and of its source.
+//! The states of a lane: flowing, retrying, held, draining; and the report of `status` about the lane and its source.
 
 use std::fs;
 
@@ -72,7 +72,7 @@ async fn every_status_has_its_consequence_for_the_event() {
 async fn a_receiver_that_cannot_be_reached_is_tried_again() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     let url = receiver.url();
-    // Another port of the same machine, where nobody listens yet.
+    // Another port of the same machine, without a listener at first.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = url.replace(&receiver.address.to_string(), &free.local_addr().unwrap().to_string());
     drop(free);
@@ -119,7 +119,7 @@ async fn status_tells_what_a_lane_does_since_when_and_what_comes_next() {
     let lane = setup.until_crm_is("held").await;
     let shown = table(&setup).await;
     assert!(shown.contains("held since 20") && shown.contains("answered 401"), "{shown}");
-    // Another failure of the same kind is not another beginning.
+    // Another failure of the same kind does not change the start time of the state.
     let count = receiver.count();
     relay.signal(Signal::HUP);
     until("another attempt", async || receiver.count() > count).await;
@@ -146,7 +146,7 @@ async fn status_tells_of_a_second_reader_and_of_what_the_journal_holds() {
     receiver.answer_always(Some(503));
     let setup = Setup::new()
         .with("delivery.hold = \"0s\"")
-        // Long enough for the theft to come first, short enough to be waited for.
+        // Long enough for the stolen events to be noticed first, short enough for the test.
         .with_lag("15s")
         .with_source(&portal)
         .with_receiver(&receiver);
@@ -189,10 +189,10 @@ async fn status_tells_of_gaps_and_of_the_time_that_is_left() {
         gap["to"].as_str().unwrap()
     );
     assert!(shown.contains(&words), "no {words} in {shown}");
-    // Judged by the portal's clock, which is 30 hours ahead.
+    // Computed by the portal's clock, which is 30 hours ahead.
     assert!((80_000..=86_400).contains(&source["retention_left_s"].as_i64().unwrap()), "{source}");
 
-    // A little more, so that no hour is just about to be full.
+    // A little more than an hour, so that no full hour is about to change.
     let hour_ms = 3_650_000;
     let state = Connection::open(setup.path("b24relay.db")).unwrap();
     state.execute("UPDATE source SET skew_ms = skew_ms + ?1", [20 * hour_ms]).unwrap();

@@ -1,5 +1,5 @@
-//! What an operator meets at night: a log that journald can sift, a configuration that somebody has broken, files
-//! that root has made, and clocks that differ.
+//! Typical problems in operation: log priorities in journald, a broken configuration, files owned by root, and clocks
+//! that differ.
 
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::process::Stdio;
@@ -13,7 +13,8 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::{Answer, Receiver};
 
-/// Starts the relay of `setup` as the service manager does whose journal reads its standard error, or another's.
+/// Starts the relay of `setup` like a service manager whose journal reads its standard error, or the standard error of
+/// another process.
 fn run_with_journal(setup: &Setup, is_ours: bool) -> Relay {
     let log = append(&setup.path("err")).metadata().unwrap();
     let inode = if is_ours { log.ino() } else { log.ino() + 1 };
@@ -70,7 +71,7 @@ async fn a_daemon_can_be_looked_at_whatever_somebody_has_done_to_its_configurati
 
 #[tokio::test]
 async fn what_root_makes_belongs_to_whom_the_folder_belongs() {
-    // Nobody else can hand files over.
+    // Only root can change the owner of a file.
     if !geteuid().is_root() {
         return;
     }
@@ -101,7 +102,7 @@ async fn clocks_that_differ_are_told_once() {
     assert_eq!(relay.log().matches("clock and the portal's differ").count(), 1, "{}", relay.log());
     until("status tells", async || {
         let status = stdout(&finished(&["status"], setup.folder()).await);
-        // An answer takes a moment: a little less than two hours is spelled in minutes.
+        // An answer takes a moment: a little less than two hours is shown in minutes.
         ["2 h", "119 min"].iter().any(|ahead| {
             status.contains(&format!("support: the portal's clock is {ahead} ahead of this machine's"))
         })

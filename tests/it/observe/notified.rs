@@ -1,4 +1,4 @@
-//! What a service manager is told through `NOTIFY_SOCKET`, as systemd does it.
+//! The notifications to a service manager through `NOTIFY_SOCKET`, as with systemd.
 
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
@@ -15,14 +15,14 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::{PATIENCE, until};
 use crate::support::receivers::receiver::{Answer, Receiver};
 
-/// A service manager that only listens.
+/// A service manager that only receives notifications.
 struct Manager {
     told: Arc<Mutex<Vec<String>>>,
     relay: Relay,
 }
 
 impl Manager {
-    /// Starts the relay of `setup`, to be heard of every `watchdog_us`.
+    /// Starts the relay of `setup` with a watchdog interval of `watchdog_us`.
     fn start(setup: &Setup, watchdog_us: u64) -> Self {
         Self::start_with(setup, watchdog_us, "none")
     }
@@ -117,7 +117,7 @@ async fn a_loop_that_hangs_starves_the_watchdog_and_is_told() {
     let address = manager.relay.log();
     let address = address.split("health are at ").nth(1).unwrap().split_whitespace().next().unwrap();
     let livez = livez_at(address).await;
-    // The other loop turns: one of two is wedged.
+    // The other loop is active: only one of the two hangs.
     assert!(livez.starts_with("503") && livez.contains("the poll loop of `s"), "{livez}");
     assert_eq!(manager.count("WATCHDOG=1"), fed, "it was fed");
     manager.relay.kill();

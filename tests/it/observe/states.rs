@@ -1,5 +1,5 @@
-//! One state of each source and each lane, whoever is asked: `status`, its JSON, `/status`, the page, the metrics,
-//! `/readyz`, `healthcheck` and the service manager say the same.
+//! The state of each source and each lane is the same in all outputs: `status`, its JSON, `/status`, the page, the
+//! metrics, `/readyz`, `healthcheck` and the notifications to the service manager.
 
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use crate::support::process::shown::{LISTEN, Shown};
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::Receiver;
 
-/// What all are to say of a source and of the lanes to `archive` and `crm`: the state, and the beginning of its label.
+/// The expected report about a source and the lanes to `archive` and `crm`: the state, and the beginning of its label.
 struct Expected {
     source: (&'static str, &'static str),
     archive: (&'static str, &'static str),
@@ -35,12 +35,12 @@ struct World {
     receiver: Receiver,
     setup: Setup,
     shown: Shown,
-    /// What the service manager was told last.
+    /// The last notification to the service manager.
     told: Arc<Mutex<String>>,
 }
 
 impl World {
-    /// A relay that has delivered an event to both of its sinks; `keys` are of its configuration.
+    /// A relay that has delivered an event to both of its sinks, with the configuration `keys`.
     async fn start(keys: &str) -> Self {
         let (portal, receiver) = (Portal::start().await, Receiver::start().await);
         let setup = Setup::new().with(keys).with_source(&portal).with_file().with_receiver(&receiver);
@@ -70,7 +70,7 @@ impl World {
         Self { portal, receiver, setup, shown, told }
     }
 
-    /// Waits until everybody says `expected`.
+    /// Waits until all outputs match `expected`.
     async fn assert_all_say(&self, expected: &Expected) {
         let mut objections = Vec::new();
         let is_so = async || {
@@ -82,7 +82,7 @@ impl World {
             .unwrap_or_else(|_| panic!("{objections:#?}"));
     }
 
-    /// Who says something else.
+    /// The outputs that differ.
     async fn objections(&self, expected: &Expected) -> Vec<String> {
         let mut objections = Vec::new();
         let mut expect = |is_so: bool, text: String| {

@@ -1,4 +1,4 @@
-//! What is to be seen through `[http]`: health, metrics, status and the page; who may look; and no secret.
+//! The content of `[http]`: health, metrics, status and the page; access control; and no secrets.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -74,7 +74,7 @@ async fn both_forms_of_metrics_are_what_their_readers_expect() {
     assert!(open.ends_with("# EOF\n") && open.matches("# EOF").count() == 1 && !classic.contains("# EOF"));
     assert!(open.contains("# TYPE b24relay_source_polls counter\n"), "{open}");
     assert!(classic.contains("# TYPE b24relay_source_polls_total counter\n"), "{classic}");
-    // Every sample belongs to a metric with a type and a help.
+    // Every sample belongs to a metric with a type and a help text.
     for line in classic.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();
         let stems = ["", "_bucket", "_sum", "_count"].map(|end| name.strip_suffix(end));
@@ -84,7 +84,7 @@ async fn both_forms_of_metrics_are_what_their_readers_expect() {
     }
 }
 
-/// The names of our metrics in a file of ours.
+/// The names of our metrics in one of our files.
 fn metrics_named_in(file: &str) -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file);
     let text = std::fs::read_to_string(path).unwrap();
@@ -335,7 +335,7 @@ async fn wrong_tokens_are_counted_and_logged_once_a_minute_and_the_right_one_doe
     let wrong = [("authorization", "Bearer 9f86d081884c7d659a2feaa0c55ad015")];
     let metric = "b24relay_http_wrong_tokens_total";
     assert_eq!(shown.metric(metric).await, Some(0.0));
-    // They are over only when each has been answered, one after the other.
+    // They end only after each has been answered, one after the other.
     let guesses = futures_util::future::join_all((0..40).map(|_| shown.ask("status", &wrong)));
     tokio::select! {
         biased;

@@ -1,5 +1,5 @@
-//! What a person is told without asking: the receiver's own words, the first answer and the first delivery, and names of
-//! events that are mistakes.
+//! Reports that an operator gets without asking: the receiver's own text, the first answer and the first delivery, and
+//! misspelled event names.
 
 use serde_json::json;
 
@@ -36,7 +36,7 @@ async fn the_receivers_own_words_stand_beside_its_status_everywhere() {
     let table = stdout(&finished(&["status"], setup.folder()).await);
     assert!(table.contains(said), "{table}");
     let (_, page) = shown.text("").await;
-    // A quotation mark is a character reference there.
+    // In HTML, a quotation mark is a character reference.
     assert!(page.contains("the chat is 'closed', ") && page.contains("answered 401 Unauthorized"), "{page}");
     let log = shown.relay.log();
     assert!(log.contains("the chat is 'closed', "), "{log}");

@@ -1,4 +1,4 @@
-//! G6: a portal is asked no more than it bears, all sources get their share, and nothing is lost meanwhile.
+//! G6: the relay stays within a portal's rate limit, all sources get their share, and nothing is lost.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use crate::support::process::relay::Relay;
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-/// What a portal bears at once and in a second, here: as much as may be configured.
+/// The rate limit of these portals, both at once and per second: the highest value that can be configured.
 const BURST: u64 = 50;
 const RATE: u64 = 100;
 
@@ -27,7 +27,7 @@ async fn portal_of(users: u64, bucket: Value) -> Portal {
     portal
 }
 
-/// The sources `user1` and so on, with files of their own, told what the portal is said to bear.
+/// The sources `user1` and so on, with their own files, and the configured rate limit of the portal.
 fn setup_of(portal: &Portal, users: u64, idle: &str) -> Setup {
     let mut text = format!(
         "log.level = \"debug\"\n[portals.\"{}\"]\nburst = {BURST}\nrate = {RATE}\n",
@@ -50,7 +50,7 @@ async fn until_polled(portal: &Portal, count: u64) {
     until(&format!("{count} polls"), async || portal.polls().await >= count).await;
 }
 
-/// How often a source was answered, according to the log.
+/// How many answers a source got, according to the log.
 fn answers(relay: &Relay, source: &str) -> usize {
     let (word, source) = ("polled source=", format!("source=\"{source}\""));
     relay.log().lines().filter(|line| line.contains(word) && line.contains(&source)).count()
@@ -114,7 +114,7 @@ async fn a_portal_that_bears_less_than_configured_is_asked_less() {
     let setup = setup_of(&portal, 10, "10ms");
     let mut relay = setup.run();
     until_polled(&portal, 100).await;
-    // Another application behind the same address begins to use half of it.
+    // Another application behind the same IP address starts to use half of the limit.
     portal.post("portal", json!({"bucket": {"burst": BURST / 2, "drain_per_s": RATE / 2}})).await;
     let mut refusals = vec![limited(&portal).await];
     for round in 1..=4 {
@@ -132,7 +132,7 @@ async fn a_portal_that_bears_less_than_configured_is_asked_less() {
     assert!(early > 0 && late * 2 <= early, "no slower than before: {refused:?}");
 }
 
-/// Two sources, of which the first alone uses up operating time: the other is kept from calling meanwhile.
+/// Two sources. The first one alone uses up the operating time, which stops the second one too.
 async fn strained_pair(limit_s: Option<u32>) -> (Portal, Setup, Relay) {
     let portal = portal_of(2, Value::Null).await;
     portal.post("clock", json!({"freeze": true})).await;
@@ -144,7 +144,7 @@ async fn strained_pair(limit_s: Option<u32>) -> (Portal, Setup, Relay) {
     (portal, setup, relay)
 }
 
-/// From here on no call takes time, and the second source calls again.
+/// From here on no call uses operating time, and the second source calls again.
 async fn let_the_other_go_on(portal: &Portal, relay: &Relay) {
     portal.post("portal", json!({"execution_s": 0})).await;
     relay.signal(Signal::HUP);
@@ -152,7 +152,7 @@ async fn let_the_other_go_on(portal: &Portal, relay: &Relay) {
     until("the other source goes on", async || answers(relay, "user2") >= before + 50).await;
 }
 
-/// The window of the operating time is over, and the sources look at once.
+/// The window of the operating time ends, and the sources poll immediately.
 async fn let_the_window_pass(portal: &Portal, relay: &Relay) {
     portal.post("clock", json!({"advance_s": 601})).await;
     relay.signal(Signal::HUP);
@@ -161,7 +161,7 @@ async fn let_the_window_pass(portal: &Portal, relay: &Relay) {
 #[tokio::test]
 async fn a_source_whose_operating_time_runs_short_slows_down_alone() {
     let (portal, setup, mut relay) = strained_pair(None).await;
-    // Six calls of a minute each are more than four fifths of the limit.
+    // Six calls of a minute each exceed four fifths of the limit.
     until("six answers", async || answers(&relay, "user1") >= 6).await;
     relay.until_logged("nearly used up: polling only every `poll.idle_max` source=\"user1\"").await;
     let_the_other_go_on(&portal, &relay).await;
@@ -204,7 +204,7 @@ async fn a_source_whose_operating_time_is_used_up_waits_for_the_reset_alone() {
     // Six calls of a minute each; the seventh is refused.
     until("six answers", async || answers(&relay, "user1") >= 6).await;
     let_the_other_go_on(&portal, &relay).await;
-    // The portal has said when: ten minutes after the first call, which is the longest pause as well.
+    // The portal has said when: ten minutes after the first call, which is also the longest pause.
     let delay_ms = pause_of(&relay).await;
     assert!((500_000..=600_000).contains(&delay_ms), "{delay_ms}");
 

@@ -1,4 +1,4 @@
-//! G1 under everything that PORTAL.md 9.2 throws at a client, as far as it needs no OAuth.
+//! G1 under all faults of PORTAL.md 9.2 that need no OAuth.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::support::process::relay::Relay;
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-/// A relay that has met one fault after another, and the portal that throws them.
+/// A relay that meets one fault after another, and the portal that produces them.
 struct Ordeal {
     portal: Portal,
     setup: Setup,
@@ -29,19 +29,19 @@ impl Ordeal {
             .with(&format!("[sources.support]\nwebhook_url = \"{url}\"\n{poll}"))
             .with_file();
         let relay = setup.run();
-        // Refused before it was ever let in, it would leave.
+        // If it were refused before its first success, it would exit.
         until("the relay is let in", async || portal.polls().await > 0).await;
         Self { portal, setup, relay }
     }
 
-    /// Throws `fault` at a poll that would bring events, and waits until they are there all the same.
+    /// Applies `fault` to a poll that would return events, and waits until the events are delivered.
     async fn survives(&self, fault: Value) {
         self.throw(&fault).await;
         self.until_all_filed(&fault.to_string()).await;
         self.until_thrown(&fault).await;
     }
 
-    /// Ten events and a fault for the very poll that brings them: the relay stands still meanwhile.
+    /// Ten events, and a fault for the poll that reads them. The relay is stopped in the meantime.
     async fn throw(&self, fault: &Value) {
         self.relay.signal(Signal::STOP);
         self.portal.record(1, 10).await;
@@ -49,12 +49,13 @@ impl Ordeal {
         self.relay.signal(Signal::CONT);
     }
 
-    /// Waits until the script is used up, so that no fault is left for the next round.
+    /// Waits until the script is used up, so that no fault remains for the next round.
     async fn until_thrown(&self, fault: &Value) {
         until(&format!("{fault} was thrown"), async || self.portal.faults_left().await == 0).await;
     }
 
-    /// As [`Ordeal::survives`] for what only a person can mend: mended, and told so by SIGHUP.
+    /// Like [`Ordeal::survives`], for a fault that needs an operator. The fault is removed, and SIGHUP tells the relay
+    /// so.
     async fn is_parked_by(&self, fault: Value, words: &str) {
         let parked = || self.relay.log().lines().filter(|line| is_parked(line)).count();
         let before = parked();
@@ -188,7 +189,7 @@ async fn odd_pages_are_put_in_order() {
         json!({"kind": "rewrite", "pointer": "/result/hasMore", "remove": true}),
         json!({"kind": "rewrite", "pointer": "/time", "remove": true}),
         json!({"kind": "rewrite", "pointer": "/time/finish", "value": "noon"}),
-        // An id that is none, or is far off: nothing of that page may count.
+        // Invalid ids and implausible ids: no event of that page may count.
         json!({"kind": "rewrite", "pointer": "/result/events/0/eventId", "value": null}),
         json!({"kind": "rewrite", "pointer": "/result/events/0/eventId", "value": -1}),
         json!({"kind": "rewrite", "pointer": "/result/events/0/eventId", "value": 1.5}),
@@ -199,7 +200,7 @@ async fn odd_pages_are_put_in_order() {
         ordeal.survives(fault).await;
     }
     assert!(ordeal.relay.log().contains("wins over the result"), "an error beside a result was not seen");
-    // Events without a body, of an unknown type or without any: they pass.
+    // Events without a body, of an unknown type or without a type: they are delivered.
     for edit in [
         json!({"kind": "rewrite", "pointer": "/result/events/0/data", "remove": true}),
         json!({"kind": "rewrite", "pointer": "/result/events/0/type", "value": 7}),
@@ -207,7 +208,7 @@ async fn odd_pages_are_put_in_order() {
     ] {
         ordeal.survives(edit).await;
     }
-    // More is promised, nothing is there.
+    // The portal promises more events, but there are none.
     let empty = json!({"kind": "rewrite", "pointer": "/result/hasMore", "value": true, "times": 5});
     ordeal.portal.fault(empty.clone()).await;
     ordeal.until_thrown(&empty).await;
@@ -263,7 +264,7 @@ async fn an_answer_without_an_end_is_cut_off() {
     assert_eq!(relay.stop().await, 0);
 }
 
-/// Whatever is asked, the answer goes on until the caller has had enough.
+/// Sends an endless answer to every request, until the client closes the connection.
 async fn answer_without_an_end(mut stream: TcpStream) {
     let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunk = [b"10000\r\n".as_slice(), &vec![b' '; 0x10000], b"\r\n"].concat();
@@ -290,7 +291,7 @@ async fn a_closed_portal_stops_nobody_for_good() {
 async fn what_others_do_to_the_queue_is_survived() {
     let ordeal = Ordeal::begin().await;
     ordeal.survives(json!({"kind": "duplicate"})).await;
-    // Somebody unsubscribes the user and subscribes again: what came between was never recorded.
+    // The user is unsubscribed and subscribed again: events in between were never recorded.
     ordeal.portal.post("users/1", json!({"subscribed": false})).await;
     ordeal.portal.post("events", json!({"user": 1, "count": 5})).await;
     ordeal.portal.post("users/1", json!({"subscribed": true})).await;
@@ -298,7 +299,7 @@ async fn what_others_do_to_the_queue_is_survived() {
     // A second reader that finds nothing does no harm.
     ordeal.portal.post("steal", json!({"user": 1})).await;
     ordeal.survives(json!({"kind": "duplicate"})).await;
-    // A day passes in silence, and the cleaner comes.
+    // A day passes without polls, and the portal deletes old events.
     ordeal.portal.post("clock", json!({"advance_s": 90_000})).await;
     ordeal.portal.post("clean", json!({})).await;
     ordeal.survives(json!({"kind": "duplicate"})).await;

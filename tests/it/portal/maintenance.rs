@@ -1,5 +1,5 @@
-//! What answers instead of a portal, or is in the way to it, at the start and amid work: it is told for what it is,
-//! ends no daemon, and is over when it is over.
+//! Other servers that answer in the portal's place or on the way to it, at the start and later. The relay reports the
+//! right cause, keeps running, and recovers when the cause is gone.
 
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -27,7 +27,7 @@ use crate::support::receivers::tls_receiver::{Authority, Door, Issued, config};
 const REFUSES: &str = "the portal refuses this source";
 const UNREACHED: &str = "the source cannot be polled";
 
-/// What every call is answered with, until somebody takes it away.
+/// Answers all calls with this fault until it is removed.
 async fn spoil(portal: &Portal, fault: &Value) {
     let mut fault = fault.clone();
     fault["times"] = 1_000_000.into();
@@ -42,15 +42,15 @@ async fn trouble_of(setup: &Setup) -> String {
     setup.status_of("support").await["trouble"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Whether it is tried again at once by SIGHUP, or by itself.
+/// Whether the source is retried by SIGHUP or by its own timer.
 #[derive(Clone, Copy, PartialEq)]
 enum Probe {
     Asked,
     ByItself,
 }
 
-/// Spoils every answer before the start, and again amid work. Each time the source must be parked with `words` in
-/// `status` and `logged` in the log, and go on when the fault is gone.
+/// Applies the fault to every answer before the start, and again later. Each time the source must be parked with
+/// `words` in `status` and `logged` in the log, and continue when the fault is gone.
 async fn assert_survived(fault: Value, logged: &str, words: &[&str], probe: Probe) {
     let portal = Portal::start().await;
     let setup = Setup::new().with_source(&portal).with_file();
@@ -58,7 +58,7 @@ async fn assert_survived(fault: Value, logged: &str, words: &[&str], probe: Prob
     for round in 1..=2 {
         spoil(&portal, &fault).await;
         let relay = relay.get_or_insert_with(|| setup.run());
-        // Before that, SIGHUP would end it.
+        // Before this line, SIGHUP would end the process.
         relay.until_logged("b24relay started").await;
         let seen = relay.log().matches(logged).count();
         until(&format!("round {round}: {fault} parks the source"), async || {
@@ -172,7 +172,7 @@ async fn a_command_says_unavailable_where_no_portal_has_refused_it() {
     }
 }
 
-/// TLS in front of a portal, with a certificate that can be exchanged.
+/// TLS in front of a portal, with a replaceable certificate.
 struct Front {
     address: String,
     shows: Arc<Mutex<Arc<ServerConfig>>>,
@@ -189,7 +189,7 @@ impl Front {
                 let (stream, _) = listener.accept().await.unwrap();
                 let acceptor = TlsAcceptor::from(Arc::clone(&current.lock().unwrap()));
                 tokio::spawn(async move {
-                    // Whoever does not accept the certificate hangs up.
+                    // A client that does not accept the certificate closes the connection.
                     let Ok(mut caller) = acceptor.accept(stream).await else { return };
                     let mut portal = TcpStream::connect(behind).await.unwrap();
                     copy_bidirectional(&mut caller, &mut portal).await.ok();

@@ -1,5 +1,5 @@
-//! An event that cannot be read stops its source loudly and nothing else: what lies before it is delivered, nothing
-//! behind it is confirmed, and only a person's word passes it.
+//! An unreadable event stops its source with an error and affects nothing else: earlier events are delivered, no later
+//! event is confirmed, and only a command of the operator skips it.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,26 +18,26 @@ use crate::support::process::relay::{Relay, code, finished, stderr, stdout};
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-/// A portal with one user, whose events are any bytes.
+/// A portal with one user, whose events can be any bytes.
 #[derive(Clone, Default)]
 struct Queue(Arc<Mutex<Shown>>);
 
 #[derive(Default)]
 struct Shown {
     events: Vec<(u64, Vec<u8>)>,
-    /// The greatest offset that was asked for.
+    /// The highest requested offset.
     offset: u64,
 }
 
 fn good(id: u64) -> (u64, Vec<u8>) {
-    // Of now: an older one would tell of a gap in the portal's queue.
+    // The current time, because an older event would be reported as a gap in the portal's queue.
     let date = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string();
     let event = json!({"eventId": id, "type": "ONIMV2MESSAGEADD", "date": date, "data": {}});
     (id, event.to_string().into_bytes())
 }
 
 impl Queue {
-    /// The queue with these good events, and its webhook.
+    /// A queue with these good events, and its webhook.
     async fn open(ids: impl IntoIterator<Item = u64>) -> (Self, String) {
         let queue = Self::default();
         ids.into_iter().for_each(|id| queue.put(good(id)));
@@ -85,9 +85,9 @@ fn setup(url: &str, lag: &str) -> Setup {
     Setup::new().with_unlimited_at(address).with(&source).with_file()
 }
 
-/// Has the source look again and again until a person is called.
+/// Sends SIGHUP until the source reports that an operator must act.
 async fn until_a_person_is_called(relay: &Relay, words: &str) {
-    // Before that, a signal ends it.
+    // Before this line, a signal ends the process.
     relay.until_logged("source started").await;
     until(&format!("a person is called with `{words}`: {}", relay.log()), async || {
         relay.signal(Signal::HUP);
@@ -96,8 +96,8 @@ async fn until_a_person_is_called(relay: &Relay, words: &str) {
     .await;
 }
 
-/// Has the source look again and again until what it has read is confirmed below `offset`: a look within
-/// `confirm_lag` confirms nothing yet, and a parked source looks ever more rarely by itself.
+/// Sends SIGHUP until the events read so far are confirmed below `offset`. A poll within `confirm_lag` confirms nothing
+/// yet, and a parked source polls less and less often on its own.
 async fn until_confirmed(relay: &Relay, queue: &Queue, offset: u64) {
     until(&format!("what lies before {offset} is forgotten: {}", relay.log()), async || {
         relay.signal(Signal::HUP);
@@ -175,13 +175,13 @@ async fn a_skip_passes_what_a_person_has_named_and_nothing_else() {
     assert!(code == 0 && said.contains("dry run"), "{said}");
     assert_eq!(setup.status_of("support").await["gaps"], json!([]), "nothing has changed yet");
 
-    // What lies before it is forgotten by now, so the portal shows nothing before it.
+    // Earlier events are confirmed by now, so the portal shows none before the unreadable one.
     until_confirmed(&relay, &queue, 3).await;
     for _ in 0..2 {
         let (code, said) = skip(&setup, "--after 2 --before 5 --count 2 --yes").await;
         assert_eq!(code, 0, "{said}");
     }
-    // Without a signal: a word of a person is looked for.
+    // Without a signal, because the source checks for a skip regularly.
     until("what follows is filed", async || setup.filed_count() == 5).await;
     relay.until_logged("events that cannot be read are skipped").await;
     until_a_person_is_called(&relay, "--after 6 --before 8").await;
@@ -221,7 +221,7 @@ async fn a_skip_outlives_restarts_and_ends_when_the_offset_is_set() {
     for count in 1..=2 {
         let mut relay = setup.run();
         until_filed(&setup, &[1, 3]).await;
-        // Every run adds to one log.
+        // All runs append to one log.
         until("it is skipped", async || {
             relay.log().matches("events that cannot be read are skipped").count() == count
         })

@@ -1,4 +1,4 @@
-//! A refusal that needs a person parks one source, says so and what to do, and holds up nobody else.
+//! A refusal that needs an operator parks one source and reports the error and a hint. Other sources continue.
 
 use reqwest::Method;
 use rustix::process::Signal;
@@ -11,7 +11,7 @@ use crate::support::process::relay::{Relay, finished, stdout};
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-/// `support` reads user 1, `sales` user 2; each has a file of its own.
+/// `support` reads user 1 and `sales` reads user 2; each has its own file.
 fn two_sources(portal: &Portal) -> Setup {
     Setup::new()
         .with_user(portal, "support", 1, 1000)
@@ -20,7 +20,7 @@ fn two_sources(portal: &Portal) -> Setup {
         .with_file_of("sales")
 }
 
-/// Two sources that were both let in, and what happens to them.
+/// Two sources, both already accepted by the portal, for one refusal after another.
 struct Pair {
     portal: Portal,
     setup: Setup,
@@ -37,7 +37,7 @@ impl Pair {
         pair
     }
 
-    /// Waits until everything of the user is filed, some of it recorded just now.
+    /// Waits until everything of the user is filed, including a new event.
     async fn goes_on(&self, user: u64) {
         self.portal.record(user, 5).await;
         self.until_filed(user).await;
@@ -57,13 +57,13 @@ impl Pair {
         until(&format!("parked {count} times"), async || self.parked_count() >= count).await;
     }
 
-    /// The first line about a parking beyond the first `count`.
+    /// The next log line about a parked source after the first `count`.
     fn parked_line(&self, count: usize) -> String {
         let log = self.relay.log();
         log.lines().filter(|line| is_parked(line)).nth(count).unwrap().to_owned()
     }
 
-    /// What keeps a source from polling, according to `status --json`.
+    /// The error of a source, according to `status --json`.
     async fn trouble(&self, source: &str) -> String {
         let report = finished(&["status", "--json"], self.setup.folder()).await;
         let report: Value = serde_json::from_slice(&report.stdout).unwrap();
@@ -72,7 +72,7 @@ impl Pair {
         trouble.as_str().unwrap().to_owned()
     }
 
-    /// Waits until `status` tells of it, both ways: the log may be a moment ahead.
+    /// Waits until both forms of `status` report it: the log may be a moment ahead.
     async fn until_told(&self, source: &str, words: &[&str]) {
         let told = async || {
             let trouble = self.trouble(source).await;
@@ -102,7 +102,7 @@ fn name_of(user: u64) -> &'static str {
     if user == 1 { "support" } else { "sales" }
 }
 
-/// A fault for user 1 alone, until somebody mends it.
+/// A fault for user 1 only, until it is removed.
 fn lasting(fault: Value) -> Value {
     let mut fault = fault;
     fault["user"] = 1.into();
@@ -160,7 +160,7 @@ async fn one_source_is_parked_with_reason_and_cure_while_the_other_goes_on() {
 async fn a_closed_portal_is_probed_until_it_is_back() {
     let pair = Pair::begin().await;
     pair.portal.post("portal", json!({"closed": true})).await;
-    // The first refusal of either source, then several probes.
+    // The first refusal of both sources, then several probes.
     for probe in 1..=5 {
         pair.until_parked(2 * probe).await;
         pair.relay.signal(Signal::HUP);
@@ -186,7 +186,7 @@ async fn a_doubtful_refusal_is_tried_five_times_before_a_person_is_called() {
         pair.portal
             .fault(json!({"kind": "error", "status": 400, "code": "NEVER_SEEN", "user": 1, "times": times}))
             .await;
-        // Each wait is ended early; the last fault leaves a healthy source or a parked one.
+        // Each wait is ended early. The last fault leaves a healthy source or a parked one.
         until("all faults are thrown", async || {
             pair.relay.signal(Signal::HUP);
             pair.portal.faults_left().await == 0
@@ -225,7 +225,7 @@ async fn a_lost_subscription_is_healed_once_and_then_a_matter_for_a_person() {
     pair.end().await;
 }
 
-/// Starts a portal and breaks it: a drain ends and says `words`, a daemon says them and stays, and goes on by itself
+/// Starts a portal and breaks it. A drain ends and reports `words`. A daemon reports them, keeps running, and continues
 /// after `mend`.
 async fn assert_parked(
     spoil: impl AsyncFn(&Portal, Setup) -> Setup,

@@ -1,4 +1,4 @@
-//! Every row of PORTAL.md section 6, put to a real caller: what a refusal or a symptom calls for.
+//! Every row of PORTAL.md section 6, tested with a real client: the reaction to a refusal or a symptom.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use crate::support::portal::sandbox::Portal;
 use crate::support::process::waiting::PATIENCE;
 
-/// A code, the statuses it comes with as documented and as observed, and its class.
+/// A code, the documented and observed statuses, and its class.
 type Row = (&'static str, &'static [u16], Class);
 
-/// The first table, but for the rows that want more than a code.
+/// The first table, except for the rows that depend on more than a code.
 const ROWS: &[Row] = &[
     ("QUERY_LIMIT_EXCEEDED", &[503, 429], Class::Rate),
     ("OPERATION_TIME_LIMIT", &[429], Class::OpWait),
@@ -68,7 +68,7 @@ const ROWS: &[Row] = &[
     ("SCOPE_ERROR", &[400, 403], Class::Operator),
     ("USER_NOT_SUBSCRIBED", &[400], Class::Unsubscribed),
     ("AUTH_ERROR", &[400], Class::Operator),
-    // Codes of commands: no poll is answered so, and one that were would not be given up at once.
+    // Codes of commands: no poll is answered with them, and a poll that was would not be given up immediately.
     ("BOT_ID_ERROR", &[400], Class::RetryBounded),
     ("APP_ID_ERROR", &[400], Class::RetryBounded),
     ("WRONG_REQUEST", &[400], Class::RetryBounded),
@@ -77,7 +77,7 @@ const ROWS: &[Row] = &[
     ("NEVER_SEEN", &[400, 401, 402, 403, 404, 409, 422], Class::RetryBounded),
 ];
 
-/// The queue of a webhook, asked as the relay asks it.
+/// The queue of a webhook, read as the relay reads it.
 struct Reader {
     queue: EventQueue,
     code: String,
@@ -94,7 +94,7 @@ impl Reader {
         Self { queue: EventQueue::new(caller, queue, KindConfig::User), code }
     }
 
-    /// How a poll is refused, which it must be, and without a word of the secret.
+    /// The refusal of a poll. It must be refused, and the refusal must not contain the secret.
     async fn refusal(&self, what: &str) -> CallError {
         let Err(refusal) = self.queue.poll(Offset::START, 10).await else { panic!("answered: {what}") };
         assert!(!refusal.to_string().contains(&self.code), "the secret is in: {refusal}");
@@ -102,7 +102,7 @@ impl Reader {
     }
 }
 
-/// A portal with an event, and somebody who asks for it.
+/// A portal with an event, and a client that reads it.
 struct Interview {
     portal: Portal,
     reader: Reader,
@@ -116,7 +116,7 @@ impl Interview {
         Self { portal, reader }
     }
 
-    /// Answers one poll after another with each fault, and holds the classes against the expected ones.
+    /// Answers one poll after another with each fault, and compares the classes with the expected ones.
     async fn assert_classes(&self, cases: Vec<(Value, Class)>) {
         assert!(!cases.is_empty());
         for (fault, _) in &cases {
@@ -135,7 +135,7 @@ impl Interview {
     }
 }
 
-/// Whether nobody needs to be told what to do.
+/// Whether no operator has to be informed.
 fn heals_by_itself(class: Class) -> bool {
     matches!(class, Class::Retry | Class::Rate | Class::OpWait)
 }
@@ -162,7 +162,7 @@ async fn every_code_has_its_class_whatever_its_status_and_letter_case() {
             }
         }
     }
-    // An unknown code is judged by its status alone.
+    // An unknown code is classified only by its status.
     for status in [500, 501, 502, 503, 504, 520] {
         for code in ["NEVER_SEEN", "", "0", "100", "4711"] {
             cases.push((error(status, code), Class::Retry));
@@ -176,7 +176,7 @@ async fn a_code_counts_in_every_shape_it_comes_in() {
     let mut cases = Vec::new();
     for (code, statuses, class) in ROWS {
         let status = statuses[0];
-        // What decides is the code, also with a status of success, and beside a result.
+        // The code decides, even with a status of success and beside a result.
         cases.push((error(200, *code), *class));
         cases.push((error(status, json!({"code": code, "message": "in words", "validation": []})), *class));
         let beside = json!({"error": code, "result": {"events": [], "nextOffset": 9, "hasMore": false}});
@@ -229,7 +229,7 @@ async fn what_stands_beside_a_code_counts_only_where_the_table_says_so() {
     for text in ["The access token provided has expired", "The access token provided has expired."] {
         cases.push((described(401, "expired_token", text), Class::Refresh));
     }
-    // No text decides anything where no row names it.
+    // No text decides anything without a row that names it.
     cases.push((
         described(401, "INVALID_CREDENTIALS", "QUERY_LIMIT_EXCEEDED Too many requests"),
         Class::Operator,
@@ -250,7 +250,7 @@ async fn an_answer_without_a_usable_body_is_judged_by_its_status() {
     ] {
         for status in statuses {
             cases.push((json!({"kind": "html", "status": status}), class));
-            // What a page claims to be, and JSON of somebody else, change nothing.
+            // The type of a page and foreign JSON change nothing.
             cases.push((body(status, page), class));
             cases.push((body(status, "{\"message\": \"forbidden\"}"), class));
             cases.push((json!({"kind": "empty", "status": status}), class));
@@ -293,7 +293,7 @@ async fn an_answer_that_did_not_arrive_whole_is_asked_for_again() {
         for status in [200, 500, 502, 504] {
             cases.push((body(status, cut), Class::Retry));
         }
-        // It was a refusal, but nobody knows which: a person is called only when it stays.
+        // It was a refusal of unknown kind: an operator is only informed if it stays.
         for status in [400, 401, 403, 404] {
             cases.push((body(status, cut), Class::RetryBounded));
         }
@@ -334,7 +334,7 @@ async fn a_portal_that_cannot_be_reached_is_tried_again() {
     let encrypted = portal.webhook_url(1).replace("http://", "https://");
     for (what, url, class) in [
         ("nobody listens", "http://127.0.0.1:1/rest/1/s3cr3t/", Class::Retry),
-        // As a captive portal does; when it stays, the address is wrong.
+        // Like a captive portal. If the error stays, the address is wrong.
         ("no TLS there", &encrypted, Class::RetryBounded),
     ] {
         let refusal = Reader::of(url, PATIENCE).await.refusal(what).await;
@@ -372,7 +372,7 @@ async fn probes_and_pauses_are_those_of_the_table() {
         let probe = interview.reader.refusal(code).await.probe.as_secs();
         assert!(minutes.contains(&(probe / 60)), "{code}: after {probe} s");
     }
-    // A page is no refusal of a portal, and often over within seconds.
+    // A page is not a refusal by a portal, and often disappears within seconds.
     for status in [200, 302, 401, 402, 403, 404, 405, 451] {
         interview.portal.fault(json!({"kind": "html", "status": status})).await;
         let probe = interview.reader.refusal("a page").await.probe;
@@ -401,7 +401,7 @@ async fn what_a_portal_writes_oddly_is_no_refusal() {
         let polled = interview.reader.queue.poll(Offset::START, 10).await;
         assert!(polled.is_ok(), "{odd}: {}", polled.err().unwrap());
     }
-    // And then the portal itself.
+    // Then the portal itself answers.
     let batch = interview.reader.queue.poll(Offset::START, 10).await.unwrap();
     assert_eq!(batch.events.len(), 1);
 }

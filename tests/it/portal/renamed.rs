@@ -1,4 +1,4 @@
-//! A portal that gets another address is found there by all its sources, and stays the portal it was.
+//! A portal with a new address is found there by all its sources, and is treated as the same portal.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::support::process::waiting::until;
 const FOUND: &str = "the portal has another address now";
 const BACK: &str = "the portal is back at the address in the configuration";
 
-/// Two sources of one portal, and where it was configured to be.
+/// Two sources of one portal, and the configured address of the portal.
 struct Tenants {
     portal: Portal,
     setup: Setup,
@@ -37,7 +37,7 @@ impl Tenants {
         self.portal.post("move", how).await["address"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until everything recorded is filed, some of it recorded just now.
+    /// Waits until everything recorded is filed, including a new event.
     async fn go_on(&self) {
         for (user, source) in [(1, "support"), (2, "sales")] {
             self.portal.record(user, 5).await;
@@ -47,7 +47,7 @@ impl Tenants {
         }
     }
 
-    /// How often the relay came to an address that the portal has left.
+    /// How many requests the relay sent to an address that the portal has left.
     async fn redirected(&self) -> u64 {
         self.portal.control(Method::GET, "stats", Value::Null).await["redirected"].as_u64().unwrap()
     }
@@ -82,13 +82,13 @@ impl Tenants {
     }
 }
 
-/// The sources with the webhooks as they are now.
+/// The sources with the current webhooks.
 fn setup_of(setup: Setup, portal: &Portal) -> Setup {
     let setup = setup.with_user_anywhere(portal, "support", 1).with_user_anywhere(portal, "sales", 2);
     setup.with_file_of("support").with_file_of("sales")
 }
 
-/// The `id` of every line, without its eventId: what is left names the queue.
+/// The `id` of every line without its eventId: the rest names the queue.
 fn queue_names(file: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(file).unwrap();
     let mut names: Vec<String> = text
@@ -111,7 +111,7 @@ async fn a_renamed_portal_is_found_told_of_once_and_remembered() {
     let log = tenants.relay.log();
     let line = log.lines().find(|line| line.contains(FOUND)).unwrap();
     assert!(line.contains(&format!("moved_to=\"{address}\"")) && line.contains(" WARN "), "{line}");
-    // Either source may have been under way to the old address; from then on none is.
+    // Both sources may have sent a request to the old address; from then on none does.
     let redirected = tenants.redirected().await;
     assert!((1..=2).contains(&redirected), "{redirected}");
     tenants.go_on().await;
@@ -119,7 +119,7 @@ async fn a_renamed_portal_is_found_told_of_once_and_remembered() {
     tenants.restart();
     tenants.go_on().await;
     assert_eq!(tenants.redirected().await, redirected, "the old address was asked again");
-    // What is remembered is where, and not with which code.
+    // The state contains the new address, but not the webhook's code.
     for file in ["b24relay.db", "b24relay.db-wal"] {
         let kept = std::fs::read(tenants.setup.path(file)).unwrap_or_default();
         let kept = String::from_utf8_lossy(&kept);
@@ -193,7 +193,7 @@ async fn a_redirect_loop_ends_after_one_step_and_is_not_remembered() {
         tenants.portal.faults_left().await == 0 && tenants.parked_count() > 0
     })
     .await;
-    // One step for each attempt, and some for the other source, which finds the portal.
+    // One redirect for each attempt, and some for the other source, which finds the portal.
     let steps = tenants.redirected().await - before;
     assert!(steps <= 8, "{steps}");
     tenants.relay.signal(Signal::HUP);
@@ -204,7 +204,7 @@ async fn a_redirect_loop_ends_after_one_step_and_is_not_remembered() {
     tenants.end().await;
 }
 
-/// Where the portal is now.
+/// The current address of the portal.
 fn address_of(tenants: &Tenants) -> String {
     let url = tenants.portal.webhook_url(1);
     url.split_once("//").unwrap().1.split_once('/').unwrap().0.to_owned()
@@ -213,7 +213,7 @@ fn address_of(tenants: &Tenants) -> String {
 #[tokio::test]
 async fn a_new_address_that_does_not_answer_as_a_portal_is_not_adopted() {
     let mut tenants = Tenants::begin().await;
-    // What is at the new address is no portal, whatever is asked.
+    // The server at the new address is not a portal.
     tenants.relay.signal(Signal::STOP);
     tenants.portal.post("faults", json!({"kind": "html", "status": 404, "times": 1_000_000})).await;
     tenants.moves(json!({})).await;
@@ -224,7 +224,7 @@ async fn a_new_address_that_does_not_answer_as_a_portal_is_not_adopted() {
     })
     .await;
     assert_eq!(tenants.found_count(), 0, "{}", tenants.relay.log());
-    // It was a mistake: the portal is where it was.
+    // The move was a mistake: the portal is back at its old address.
     tenants.moves(json!({"back": true})).await;
     tenants.portal.control(Method::DELETE, "faults", Value::Null).await;
     tenants.relay.signal(Signal::HUP);
@@ -265,8 +265,8 @@ async fn where_the_new_address_answers_otherwise_the_configured_one_is_asked_aga
 #[tokio::test]
 async fn the_new_address_in_the_configuration_is_the_same_queue() {
     let mut tenants = Tenants::begin().await;
-    // The operator is late: the portal moves twice before the address is put into the configuration, and
-    // once more after that.
+    // The operator is late: the portal moves twice before the configuration has the new address, and once more after
+    // that.
     for moves in [2, 1, 2] {
         for _ in 0..moves {
             tenants.moves(json!({})).await;

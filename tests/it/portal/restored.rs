@@ -1,5 +1,5 @@
-//! A portal whose counter went back: nothing of it is confirmed unseen, and all that it has is delivered, without a
-//! person. An id that shows late is no such portal's.
+//! A portal whose counter went back: no event is confirmed unread, and all its events are delivered without an
+//! operator. A late id does not count as a restore.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::Receiver;
 
-/// The portal is restored from a backup: a minute later it counts from 5 on, and has three new events.
+/// Restores the portal from a backup: a minute later it counts from 5 on, and has three new events.
 async fn restore(portal: &Portal) -> Vec<u64> {
     portal.post("clock", json!({"advance_s": 60})).await;
     portal.post("counter", json!({"next": 5})).await;
@@ -22,14 +22,14 @@ async fn restore(portal: &Portal) -> Vec<u64> {
     portal.ids(1).await.into_iter().filter(|id| *id < 100).collect()
 }
 
-/// Asserts that `log` says once that the portal counts anew.
+/// Asserts that `log` reports the restart of the counter once.
 fn assert_told(log: &str) {
     assert_eq!(log.matches(TOLD).count(), 1, "{log}");
 }
 
 const TOLD: &str = "the portal was restored or moved, and counts its events anew";
 
-/// Asserts that the next run delivers what the restored portal has, says so, and that it goes on from there.
+/// Asserts that the next run delivers the events of the restored portal, reports the restore, and continues from there.
 async fn assert_delivered_by_itself(portal: &Portal, setup: &Setup, before: Vec<u64>, low: &[u64]) {
     let confirmed = counts(portal).await[0];
     assert_told(&setup.drain().await);
@@ -58,7 +58,7 @@ async fn what_a_restored_portal_has_is_delivered_after_a_kill_as_well() {
     portal.record(1, 5).await;
     let mut relay = setup.run();
     let before = portal.ids(1).await;
-    // Confirmed, and that is on record.
+    // Confirmed, and the state file shows it.
     until("the portal has forgotten them", async || {
         setup.path("b24relay.db").exists()
             && setup.status_of("support").await["confirmed"].as_u64() > before.last().copied()
@@ -74,7 +74,7 @@ async fn events_of_a_restored_portal_with_the_ids_of_undelivered_ones_are_others
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     let setup = Setup::new().with_lag("0s").with("[delivery]\nhold = \"0s\"").with_source(&portal);
     let setup = setup.with_receiver(&receiver).with_file();
-    // The sink is down, and all is in the journal and confirmed.
+    // The sink is down, and all events are in the journal and confirmed.
     receiver.answer_always(Some(503));
     portal.record(1, 8).await;
     let mut relay = setup.run();
@@ -136,7 +136,7 @@ async fn what_a_crash_left_unconfirmed_is_no_other_portal() {
     let portal = Portal::start().await;
     let setup = Setup::new().with_source(&portal).with_file();
     portal.record(1, 5).await;
-    // Nobody gets to confirm: every poll but the first is lost before it reaches the portal.
+    // Nothing can be confirmed: every poll but the first is lost before it reaches the portal.
     portal.fault(json!({"kind": "close_before", "skip": 1, "times": 100_000})).await;
     let mut relay = setup.run();
     let last = *portal.ids(1).await.last().unwrap();
@@ -169,14 +169,14 @@ async fn a_portal_that_is_restored_while_the_relay_runs_loses_nothing() {
     portal.assert_nothing_confirmed_unseen(1).await;
 }
 
-/// An event that nobody can see yet, and two of five seconds later.
+/// Records an invisible event, and two events that come five seconds later.
 async fn record_with_a_straggler(portal: &Portal) {
     portal.post("events", json!({"user": 1, "count": 1, "hold": true})).await;
     portal.post("clock", json!({"advance_s": 5})).await;
     portal.record(1, 2).await;
 }
 
-/// Lets it be seen, behind the first five; returns its id.
+/// Makes it visible, after the first five; returns its id.
 async fn release(portal: &Portal) -> u64 {
     portal.post("release", json!({})).await;
     portal.ids(1).await[5]
@@ -189,10 +189,10 @@ async fn an_event_that_shows_after_all_around_it_was_confirmed_is_delivered_to_e
     let mut relay = setup.run();
     record_with_a_straggler(&portal).await;
     until("the later ones are confirmed", async || counts(&portal).await[0] == 7).await;
-    // What the portal has done, the relay must have heard: a poll that confirms once more would not show it.
+    // The relay must have received the portal's last answer: another confirming poll would not show it.
     let polls = portal.polls().await;
     until("it polls on after that", async || portal.polls().await > polls + 2).await;
-    // A kill between: its sinks stand at different places, and the straggler comes after the start.
+    // A kill in between: its sinks have different positions, and the late event appears after the start.
     relay.kill();
     let mut relay = setup.run();
     let straggler = release(&portal).await;

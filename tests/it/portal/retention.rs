@@ -1,11 +1,11 @@
-//! The portal's 24 hours: how much of them is left, and what is said when they were not enough.
+//! The portal's retention of 24 hours: the remaining time, and the report of a gap after it was too short.
 
 use serde_json::{Value, json};
 
 use crate::support::portal::sandbox::Portal;
 use crate::support::process::setup::Setup;
 
-/// What a file holds of gaps.
+/// The gaps in a file.
 fn gaps_in(setup: &Setup) -> Vec<Value> {
     let text = std::fs::read_to_string(setup.path("events.jsonl")).unwrap_or_default();
     let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());

@@ -1,4 +1,4 @@
-//! The end of the queue: ids that show late, and readers that take what is ours (PORTAL.md 2.9, hazards 1 and 2).
+//! The end of the queue: ids that appear late, and other readers that take events (PORTAL.md 2.9, hazards 1 and 2).
 
 use serde_json::{Value, json};
 
@@ -8,10 +8,10 @@ use crate::support::process::relay::Relay;
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-/// As long as the lag, but for what a poll takes.
+/// As long as the lag, minus the time of a poll.
 const LATE: u64 = 800;
 
-/// A portal whose ids show up to [`LATE`] ms after later ones.
+/// A portal whose ids appear up to [`LATE`] ms after higher ones.
 async fn late_portal() -> Portal {
     let portal = Portal::start().await;
     portal.post("portal", json!({"late": {"share": 0.3, "up_to_ms": LATE}})).await;
@@ -26,7 +26,7 @@ fn setup(portal: &Portal, hold: &str, limit: u16) -> Setup {
         .with_file()
 }
 
-/// Lets everything arrive, and holds it against the portal's ledger: nothing lost, nothing twice.
+/// Waits for all events, and compares them with the portal's record: nothing is lost, nothing comes twice.
 async fn assert_all_arrive(portal: &Portal, setup: &Setup, mut relay: Relay, count: usize) {
     until("all have arrived", async || setup.filed_count() >= count).await;
     until("all are confirmed", async || portal.stats(1).await["pending"] == 0).await;
@@ -125,7 +125,7 @@ async fn a_second_reader_is_noticed_and_the_daemon_goes_on() {
     portal.record(1, 20).await;
     until("filed", async || setup.filed_count() == 20).await;
     assert!(!relay.log().contains("disappeared"), "{}", relay.log());
-    // It takes what we have read and not confirmed yet.
+    // It takes events that the relay has read and not confirmed yet.
     portal.post("steal", json!({"user": 1})).await;
     relay.until_logged("does another program read this user's queue").await;
     until("it is in the state", async || {

@@ -1,5 +1,5 @@
-//! Before anything is confirmed: is it still the queue that the offsets belong to, and does the portal
-//! record it?
+//! Checks before any confirmation: is it still the queue of the recorded offsets, and does the portal record events for
+//! it?
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ pub async fn used() -> (Portal, Setup) {
     (portal, setup)
 }
 
-/// What was confirmed for user 1, what of it without having been served, and what waits.
+/// The number of events of user 1 that were confirmed, that were confirmed unread, and that wait.
 pub async fn counts(portal: &Portal) -> [u64; 3] {
     let stats = portal.stats(1).await;
     ["confirmed", "confirmed_unserved", "pending"].map(|key| stats[key].as_u64().unwrap())
@@ -128,7 +128,7 @@ async fn every_start_renews_the_subscription() {
     let portal = Portal::start().await;
     let setup = Setup::new().with_source(&portal).with_file();
     for starts in 1..=3 {
-        // Somebody ended it meanwhile: a user's queue does not tell (PORTAL.md 2.3).
+        // The subscription was ended in the meantime: a user's queue does not show it (PORTAL.md 2.3).
         portal.post("users/1", json!({"subscribed": false})).await;
         setup.drain().await;
         let stats = portal.stats(1).await;

@@ -1,5 +1,5 @@
-//! What a reload leaves behind: a source or a sink that is gone is nobody's trouble any more, its events are told of,
-//! and one that hangs holds up nothing but the reload.
+//! The effects of a reload on removed sources and sinks: their problems are no longer reported, their events are, and a
+//! hanging one delays only the reload.
 
 use serde_json::json;
 
@@ -79,7 +79,7 @@ async fn a_sink_that_hangs_holds_up_the_reload_and_nothing_else() {
             .with(&format!("[sources.support]\nwebhook_url = \"{url}\"\npoll.idle = \"{idle}\""))
     };
     let first = setup(Setup::new(), "20ms");
-    // Nobody reads, and a pipe holds 64 KiB.
+    // Nothing reads, and a pipe holds 64 KiB.
     let (reader, writer) = std::io::pipe().unwrap();
     portal.record_as(json!({"user": 1, "count": 40, "bytes": 4000})).await;
     let mut run = command();
@@ -88,7 +88,7 @@ async fn a_sink_that_hangs_holds_up_the_reload_and_nothing_else() {
     until("the file has all", async || first.filed_count() == 40).await;
 
     let second = setup(first.anew(), "30ms");
-    // As long as it might still end by itself the reload would wait for it.
+    // A reload waits for an attempt that is younger than this, because it may still end.
     tokio::time::sleep(std::time::Duration::from_secs(32)).await;
     let said = refuse(&relay).await;
     assert!(said.contains("sinks.console: an attempt has been under way for"), "{said}");

@@ -1,4 +1,4 @@
-//! What a reload never does: it shows no secret, loses no login, and does not end the process.
+//! Limits of a reload: it shows no secret, loses no login, and does not end the process.
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::{Answer, Receiver};
 
-/// What every secret of these tests holds.
+/// A part of every secret in these tests.
 const MARK: &str = "M4RKm4rk";
 
 fn assert_silent(log: &str) {
@@ -44,7 +44,7 @@ async fn nothing_of_a_secret_is_logged_whatever_changes() {
     let mut relay = Relay::start(setup.folder(), &["--log-level", "trace"]);
     until("three arrive", async || receiver.count() == 3).await;
 
-    // Everything secret changes.
+    // All secrets change.
     portal.post("users/1", json!({"code": codes[1]})).await;
     let setup = sink(source(setup.anew(), &codes[1]), "b");
     let said = apply(&relay).await;
@@ -56,12 +56,12 @@ async fn nothing_of_a_secret_is_logged_whatever_changes() {
     portal.record(1, 3).await;
     until("three more arrive", async || receiver.count() == 6).await;
 
-    // And stands where it does not belong.
+    // Secrets in wrong places.
     let setup = setup.anew().with(&format!(
         "state = \"other.db\"\n[sources.support]\nwebhook_url = \"{MARK}\"\n{MARK} = 1\n\
          [sinks.crm]\ntype = \"{MARK}\"\nurl = 7\nsources = [\"{MARK}\"]"
     ));
-    // A state twice is no TOML at all.
+    // A second `state` key is invalid TOML.
     refuse(&relay).await;
     let _setup = setup.anew().with(&format!("[sources.support]\nwebhook_url = \"{MARK}\"\n[sinks.crm]\ntype = \"webhook\"\nurl = \"{MARK}\"\nsecrets = [\"{MARK}\"]"));
     refuse(&relay).await;
@@ -84,7 +84,7 @@ async fn a_login_that_has_not_changed_is_shared_on() {
     let mut relay = first.run();
     until("three are filed", async || first.filed_count() == 3).await;
 
-    // Only `support` begins anew; the bot's source goes on with the grant that both share.
+    // Only `support` restarts; the bot's source continues with the login that both share.
     let second = setup(first.anew(), "sources = [\"support\"]\nretry.min = \"2s\"")
         .with("[sinks.second]\ntype = \"stdout\"\nsources = [\"porter\"]");
     apply(&relay).await;
@@ -192,7 +192,7 @@ async fn a_smaller_limit_reads_all_that_is_before_what_was_settled_out_of_turn()
             setup.with_receiver_in(&receiver, "ordering = \"strict\"\nevents = [\"ONIMV2MESSAGEADD\"]")
         };
         let first = setup(Setup::new().with_lag(lag), 1000);
-        // The last one is filtered while the first one keeps the others waiting.
+        // The last one is filtered while the first one delays the others.
         portal.record_as(json!({"user": 1, "count": 9, "type": "ONIMV2MESSAGEADD"})).await;
         portal.record_as(json!({"user": 1, "count": 1, "type": "ONIMV2MESSAGEUPDATE"})).await;
         let mut relay = first.run();

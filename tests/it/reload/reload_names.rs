@@ -1,5 +1,5 @@
-//! Which source reads which queue, when a reload changes the names: a queue passes from one to another, and
-//! nobody gets hold of a queue that is not the one on record.
+//! Which source reads which queue after a reload changes the names: a queue moves from one source to another, and no
+//! source gets a queue other than the recorded one.
 
 use crate::reload::reloading::{apply, refuse};
 use crate::support::expected::ledger::{assert_complete, assert_exactly_once};
@@ -7,7 +7,7 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-/// Sources of these names and users, and a file for each.
+/// Sources with these names and users, and a file for each.
 fn named(setup: Setup, portal: &Portal, mode: &str, sources: [(&str, u64); 2]) -> Setup {
     let setup = setup.with(&format!("[delivery]\nmode = \"{mode}\""));
     sources
@@ -15,7 +15,7 @@ fn named(setup: Setup, portal: &Portal, mode: &str, sources: [(&str, u64); 2]) -
         .fold(setup, |setup, (name, user)| setup.with_user(portal, name, user, 1000).with_file_of(name))
 }
 
-/// Waits until the portal has nothing left of what it recorded for both users.
+/// Waits until the portal has no recorded events of both users left.
 async fn until_all_is_confirmed(portal: &Portal) {
     until("all is confirmed", async || {
         portal.stats(1).await["pending"] == 0 && portal.stats(2).await["pending"] == 0
@@ -47,7 +47,7 @@ async fn sources_that_are_renamed_hand_their_queues_over() {
         .await;
         until_all_is_confirmed(&portal).await;
 
-        // And back again: they go on where they were.
+        // After the change back, they continue at their positions.
         let setup = named(setup.anew(), &portal, mode, before);
         apply(&relay).await;
         portal.record(1, 5).await;

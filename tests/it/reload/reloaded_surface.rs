@@ -1,4 +1,4 @@
-//! A reload takes up `[http]` and `[log]` as well, and disturbs nobody who looks where nothing has changed.
+//! A reload also applies `[http]` and `[log]`. Clients of an unchanged listener are not affected.
 
 use b24relay::http_client;
 use reqwest::{Client, StatusCode, Url};
@@ -15,7 +15,7 @@ use crate::support::process::waiting::{PATIENCE, until};
 const FIRST: &str = "token-of-the-first-hour";
 const SECOND: &str = "token-of-the-second-hour";
 
-/// Where the relay said last that it can be looked at.
+/// The address of `[http]` that the relay logged last.
 fn address(relay: &Relay) -> Url {
     let log = relay.log();
     let (_, rest) = log.rsplit_once("metrics and health are at ").expect("an address");
@@ -31,7 +31,7 @@ async fn status(url: &Url, token: &str) -> StatusCode {
     request.send().await.unwrap().status()
 }
 
-/// One connection that is kept, as Prometheus keeps it.
+/// A connection that stays open, as with Prometheus.
 struct Kept(TcpStream);
 
 impl Kept {
@@ -39,7 +39,7 @@ impl Kept {
         Self(TcpStream::connect(url.socket_addrs(|| None).unwrap()[0]).await.unwrap())
     }
 
-    /// Whether it is answered; a connection that was cut is not.
+    /// Whether it is answered; a closed connection is not.
     async fn is_answered(&mut self, token: &str) -> bool {
         let request =
             format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n");
@@ -71,7 +71,7 @@ async fn a_token_is_exchanged_where_the_relay_listens() {
     let mut kept = Kept::open(&url).await;
     assert!(kept.is_answered(FIRST).await);
 
-    // Another key is none of its business.
+    // Another setting does not affect it.
     let setup =
         config(setup.anew(), &portal, &listen("127.0.0.1:0", FIRST)).with("[retention]\nwarning = \"5h\"");
     assert!(apply(&relay).await.contains("retention: changed"));

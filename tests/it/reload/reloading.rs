@@ -1,4 +1,4 @@
-//! SIGHUP reloads the configuration: as a whole or not at all, and only what it concerns is touched.
+//! SIGHUP reloads the configuration, completely or not at all, and only changed parts are affected.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ fn reloads_in(log: &str) -> usize {
     ENDS.iter().map(|end| log.matches(end).count()).sum()
 }
 
-/// Has the configuration reloaded, and returns what was logged of it.
+/// Reloads the configuration, and returns the log lines about it.
 async fn reload(relay: &Relay) -> String {
     let before = relay.log();
     relay.signal(Signal::HUP);
@@ -35,24 +35,24 @@ async fn reload(relay: &Relay) -> String {
     relay.log()[before.len()..].to_owned()
 }
 
-/// The same of a configuration that must be taken.
+/// The same for a configuration that must be accepted.
 pub async fn apply(relay: &Relay) -> String {
     let said = reload(relay).await;
     assert!(said.contains(ENDS[0]), "{said}");
     said
 }
 
-/// The same of one that must not.
+/// The same for a configuration that must be refused.
 pub async fn refuse(relay: &Relay) -> String {
     let said = reload(relay).await;
     assert!(said.contains(ENDS[1]), "{said}");
     said
 }
 
-/// Takes `steps` while events come for the first user.
+/// Runs `steps` while the first user gets events.
 async fn under_load<T>(portal: &Portal, steps: impl Future<Output = T>) -> T {
     let load = async {
-        // What a busy machine still keeps up with: the rest must be delivered in the end.
+        // Slow enough for a busy machine, because all events must be delivered in the end.
         let mut pace = tokio::time::interval(Duration::from_millis(10));
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -71,7 +71,7 @@ async fn until_filed(setup: &Setup, portal: &Portal) {
     until("all are filed", async || setup.filed_count() >= ids.len()).await;
 }
 
-/// A door that counts who comes in.
+/// A listener that counts its connections.
 struct Turnstile {
     listener: TcpListener,
     count: Arc<AtomicUsize>,
@@ -92,7 +92,7 @@ impl Listener for Turnstile {
     }
 }
 
-/// A receiver, and how many connections it has been sent.
+/// A receiver, and the number of its connections.
 async fn counted_receiver() -> (Receiver, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let count = Arc::new(AtomicUsize::new(0));
@@ -117,7 +117,7 @@ async fn a_configuration_with_mistakes_changes_nothing_and_every_mistake_is_told
     {
         assert!(said.contains(mistake), "no `{mistake}` in: {said}");
     }
-    // As `check` prints them.
+    // The errors as `check` prints them.
     let check = stderr(&finished(&["check", "--no-network"], setup.folder()).await);
     let mistakes: Vec<&str> = check.lines().skip(1).collect();
     assert!(mistakes.len() >= 4, "{check}");
@@ -252,7 +252,7 @@ async fn a_source_that_is_removed_stops_polling_and_one_that_is_added_begins() {
     assert_eq!(portal.stats(1).await["served"], served, "nobody polls for the removed source");
     assert_eq!(relay.log().matches("source started").count(), 3, "`idle` goes on: {}", relay.log());
 
-    // Back again, it goes on where it was.
+    // Configured again, it continues at its position.
     let setup = setup.with_user(&portal, "support", 1, 1000);
     apply(&relay).await;
     until("what came meanwhile is filed", async || setup.filed_count() == 12).await;
@@ -269,10 +269,10 @@ async fn what_a_reload_does_not_concern_is_not_disturbed() {
     portal.record(1, 3).await;
     let mut relay = setup.run();
     until("three arrive", async || receiver.count() == 3).await;
-    // The first one is not used again: nothing was known of the receiver.
+    // The first connection is not used again, because nothing was known about the receiver.
     assert_eq!(connections.load(Ordering::SeqCst), 2);
 
-    // Another source, and a sink for it alone.
+    // Another source, and a sink only for it.
     let setup = setup
         .with_user(&portal, "sales", 2, 1000)
         .with("[sinks.second]\ntype = \"file\"\npath = \"second.jsonl\"\nsources = [\"sales\"]");
@@ -287,7 +287,7 @@ async fn what_a_reload_does_not_concern_is_not_disturbed() {
     assert_eq!(relay.log().matches("source started").count(), 2, "{}", relay.log());
     assert_eq!(portal.stats(1).await["subscribes"], 1, "it has not begun anew");
 
-    // A source that begins anew uses the connections of before, too.
+    // A restarted source also uses the existing connections.
     let _setup = setup.anew().with_user(&portal, "support", 1, 500).with_receiver(&receiver);
     let said = apply(&relay).await;
     assert!(said.contains("sources.support: changed (poll)"), "{said}");
@@ -397,7 +397,7 @@ async fn ten_reloads_in_a_row_under_load_lose_and_repeat_nothing() {
             for round in 1..=10 {
                 let filed = last.filed_count();
                 until("events flow", async || last.filed_count() > filed + 10).await;
-                // What is new is level with the others once the lag is over.
+                // The new lane has reached the position of the others when the lag is over.
                 let is_level =
                     async || last.lane_of("second").await["next"].as_u64().is_some_and(|at| at > 1);
                 if round % 2 == 0 {

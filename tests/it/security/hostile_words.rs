@@ -1,5 +1,5 @@
-//! Words of portals, receivers, chats and files that would move a cursor, forge a line, turn text around, hide or flood:
-//! whatever shows them, they are tame, and JSON for programs stays as it was.
+//! Text from portals, receivers, chats and files that would move a cursor, forge a line, reverse text, hide or flood.
+//! It is harmless in every output for people, and unchanged in JSON for programs.
 
 use std::process::Output;
 
@@ -18,10 +18,10 @@ use crate::support::receivers::proxy::Proxy;
 use crate::support::receivers::receiver::{Answer, Receiver};
 use crate::support::receivers::rogue::{End, Misdeed, Rogue};
 
-/// Found wherever the rest is shown.
+/// A harmless part of the text that every output shows.
 const MARK: &str = "EVILMARK";
 
-/// Clears the screen, sets the title, forges a line, overwrites one, turns text around, hides.
+/// Clears the screen, sets the title, forges a line, overwrites a line, reverses text, hides.
 const HOSTILE: &str = "EVILMARK\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}31m\u{8}\u{202e}r\u{2066}i\u{200b}\u{200d}\u{feff}\u{ad}\
                        \u{e0041}\u{fe0f}\u{2028}\u{2029}\u{85}\u{7f}\rover\r\nFORGED line\n\tFORGED";
 
@@ -38,7 +38,7 @@ fn is_wild(c: char) -> bool {
             | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Nothing in `text` is obeyed by a terminal, unseen, or on a line that is not its own.
+/// Asserts that `text` contains no control sequences, no invisible characters and no forged lines.
 #[track_caller]
 fn assert_tame(what: &str, text: &str) {
     for line in text.lines() {
@@ -64,7 +64,7 @@ fn assert_output_tame(what: &str, output: &Output) {
     );
 }
 
-/// What a command writes to a terminal, without the palette's colours.
+/// The output of a command on a terminal, without our own colours.
 async fn on_terminal(setup: &Setup, args: &[&str]) -> String {
     let terminal = Terminal::open(50, 200);
     let mut command = terminal.start(args, &[], setup.folder());
@@ -85,7 +85,7 @@ async fn hostile_chat() -> (Portal, Setup) {
     (portal, setup)
 }
 
-/// The same whose type and date are hostile as well, as long as it is asked `times`.
+/// The same with a hostile type and date, for the next `times` polls.
 async fn rewritten(portal: &Portal, times: u64) {
     let edits = json!([
         {"pointer": "/result/events/0/type", "value": hostile()},
@@ -231,7 +231,7 @@ async fn what_receivers_proxies_and_token_servers_answer_is_tame() {
     let portal = Portal::start().await;
     portal.record(1, 1).await;
     let rogue = Rogue::start().await;
-    // What HTTP allows in a reason phrase and in headers.
+    // Characters that HTTP allows in a reason phrase and in headers.
     let words = "EVILMARK\u{202e}\u{200b}\u{9b}\tx";
     let status = async |setup: Setup, state: &str| {
         let setup = setup.with_source(&portal);
@@ -304,7 +304,7 @@ async fn no_word_of_a_chat_is_in_the_log() {
     }
 }
 
-/// How somebody may write down what we have told them.
+/// Encodings in which a server may repeat our secret.
 fn encodings(secret: &str) -> [String; 8] {
     let each = |form: &dyn Fn(char) -> String| secret.chars().map(form).collect::<String>();
     [
@@ -329,7 +329,7 @@ async fn no_encoding_of_a_secret_gets_through_the_program() {
     let url = format!("{}/{SECRET}", receiver.url());
     let setup = Setup::new().with_source(&portal).with_webhook("crm", &url, "");
     for encoding in encodings(SECRET) {
-        // What is left of it would be found in this form.
+        // The remaining text would still contain this form.
         let squeezed = |text: &str| text.replace(['\u{200b}', '\r', '\n', ' '], "");
         let core = squeezed(&encoding);
         let core = &core[core.len() / 4..core.len() * 3 / 4];

@@ -1,5 +1,5 @@
-//! Another user's folder: what somebody plants there must not lead a command that root types any further than that
-//! user could go alone. Each test carries out an attack; they need root.
+//! Files that another user plants in that user's folder must not give a command of root more access than that user has.
+//! Each test carries out an attack. The tests need root.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
@@ -13,15 +13,15 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::{code, finished, stderr, stdout};
 use crate::support::process::setup::Setup;
 
-/// Whoever plants: `nobody`.
+/// The attacker: `nobody`.
 const THEM: u32 = 65534;
 
-/// What the daemon's user can put beside its state file.
+/// The names that the daemon's user can create beside its state file.
 const NAMES: [&str; 6] = ["-wal", "-shm", "-journal", ".lock", ".letters.lock", ".new"];
 
 const STATE: &str = "theirs/b24relay.db";
 
-/// Commands that open the state file to read, to write, and to take the locks.
+/// Commands that open the state file for reading, for writing, and for its locks.
 const COMMANDS: [&[&str]; 7] = [
     &["run", "--once"],
     &["status"],
@@ -38,8 +38,8 @@ struct Scene {
 }
 
 impl Scene {
-    /// Root's configuration, whose state is in a folder of another user, with a file of root's that they are after.
-    /// `None` where this is not root.
+    /// A configuration of root whose state is in a folder of another user, and a file of root that the attacker wants.
+    /// `None` without root.
     #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     async fn new() -> Option<Self> {
         if !geteuid().is_root() {
@@ -57,7 +57,7 @@ impl Scene {
         Some(Self { portal, setup })
     }
 
-    /// The same with a state that has been used by its user.
+    /// The same with a state that its user has already used.
     async fn used() -> Option<Self> {
         let scene = Self::new().await?;
         let once = scene.command(&["run", "--once"]).await;
@@ -73,7 +73,7 @@ impl Scene {
         self.setup.path(&format!("{STATE}{suffix}"))
     }
 
-    /// Puts away what has that name, which its user may do at any time.
+    /// Renames the file with this suffix, which its user may do at any time.
     fn clear(&self, suffix: &str) -> PathBuf {
         let path = self.beside(suffix);
         fs::remove_file(&path).ok();
@@ -112,7 +112,7 @@ async fn what_root_makes_in_the_folder_of_another_user_is_that_users() {
             assert_eq!(owner, THEM, "{args:?} made `{name}`");
         }
     }
-    // As systemd has it, whose `/var/lib/private` only root may enter.
+    // As with systemd, where only root may enter `/var/lib/private`.
     fs::set_permissions(scene.setup.folder(), Permissions::from_mode(0o700)).unwrap();
     let status = scene.command(&["status"]).await;
     assert_eq!(code(&status), 69, "no daemon runs: {}", stderr(&status));
@@ -174,7 +174,7 @@ async fn a_planted_fifo_or_device_holds_up_nobody() {
                     eprintln!("skipped: this needs the right to make devices");
                     return;
                 }
-                // One that waits is killed, which has no exit code.
+                // A command that waits is killed, and then has no exit code.
                 let ended = scene.command(args).await;
                 let expected = if name == ".new" { code(&ended) } else { 74 };
                 assert_eq!(code(&ended), expected, "{args:?}, `{name}` {word}: {}", stderr(&ended));
@@ -204,7 +204,7 @@ async fn a_file_of_a_third_user_is_not_used() {
     }
 }
 
-/// The state file itself as a link, into a folder that only root may write to.
+/// The state file itself is a link into a folder that only root may write to.
 #[tokio::test]
 async fn a_planted_state_file_leads_no_further_than_its_user_may_go() {
     let Some(scene) = Scene::new().await else { return };
@@ -276,7 +276,7 @@ async fn root_uses_no_configuration_that_others_can_have_put_there() {
                 assert!(said.contains(word), "{args:?}: no `{word}` in: {said}");
             }
         }
-        // The way out that is told.
+        // Follow the hint of the message.
         let named = finished(&["status", "--config", "./b24relay.toml"], &folder).await;
         assert_eq!(code(&named), 74, "there is no state yet: {}", stderr(&named));
         chown(&folder, Some(0), None).unwrap();

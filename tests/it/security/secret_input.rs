@@ -1,4 +1,4 @@
-//! Secrets as people give them: what an editor or a shell has put around one never reaches a portal or a receiver.
+//! Secrets as people enter them: characters that an editor or a shell adds never reach a portal or a receiver.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::support::receivers::receiver::Receiver;
 
 const SECRET: &str = "s3cr3tpass";
 
-/// A setup whose receiver is shown `auth`, with the secret in `auth.secret`.
+/// A setup whose sink uses `auth`, with the secret in `auth.secret`.
 fn with_auth(portal: &Portal, receiver: &Receiver, auth: &str) -> Setup {
     Setup::new().with_source(portal).with_receiver_in(receiver, &format!("auth = {{ {auth} }}"))
 }
@@ -41,7 +41,7 @@ async fn what_surrounds_a_secret_in_its_file_is_not_sent() {
             assert_eq!(sent(&setup, &receiver).await, *expected, "{text:?}");
         }
     }
-    // No bearer token has quotation marks, so these were a slip.
+    // A bearer token cannot contain quotation marks, so these were a mistake.
     portal.record(1, 1).await;
     let setup = with_auth(&portal, &receiver, "type = \"bearer\", token_file = \"auth.secret\"");
     fs::write(setup.path("auth.secret"), format!("\"{SECRET}\"\n")).unwrap();
@@ -73,7 +73,7 @@ async fn a_webhook_url_is_taken_with_what_people_put_around_it() {
     }
 }
 
-/// Every key that a secret may stand in, with what stands before and behind it; `@` is the secret.
+/// Every key that can contain a secret, with the text before and after it; `@` is the secret.
 const KEYS: [(&str, &str); 16] = [
     ("sources.a.webhook_url", "sources.a.webhook_url = \"https://a.example/rest/1/abc/@\""),
     ("sources.a.webhook_url_file", "sources.a.webhook_url_file = \"FILE\""),

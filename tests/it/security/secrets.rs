@@ -1,4 +1,4 @@
-//! G7: a webhook's code, a bot's token, an application's secret and a sink's address are nowhere to be seen,
+//! G7: a webhook's code, a bot's token, an application's secret and a sink's address never appear in any output,
 //! whatever goes wrong.
 
 use std::fs;
@@ -14,10 +14,10 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::{Answer, Receiver};
 
-/// What no output may hold: the code of the webhook, and a part of the sink's address.
+/// The text that no output may contain: the code of the webhook, and a part of the sink's address.
 const MARK: &str = "S3CRETc0deM4RK";
 
-/// How the mark can hide from a plain search.
+/// Also finds encoded forms of the mark.
 fn is_in(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes).to_lowercase();
     let mark = MARK.to_lowercase();
@@ -39,7 +39,7 @@ fn assert_output_silent(what: &str, output: &Output) {
     assert_silent(what, &output.stderr);
 }
 
-/// Everything in the folder but the configuration itself: logs, output, state, lock.
+/// Checks all files in the folder except the configuration: logs, output, state, lock.
 fn assert_folder_silent(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -71,7 +71,7 @@ fn with_webhook(setup: Setup, origin: &str) -> Setup {
     ))
 }
 
-/// Every kind of fault, each with the secret in whatever of it is free text.
+/// Every kind of fault, each with the secret in all of its free text.
 fn faults(url: &str) -> Vec<Value> {
     let error = |status: u16, code: Value, text: String| json!({"kind": "error", "status": status, "code": code, "description": text});
     let refusals =
@@ -126,12 +126,12 @@ async fn no_fault_of_the_portal_shows_it(format: &str) {
     let setup = with_source(Setup::new().with_unlimited(&portal), &portal.webhook_url(1)).with_file();
     portal.record(1, 5).await;
     let mut relay = Relay::start(setup.folder(), &["--log-level", "trace", "--log-format", format]);
-    // Refused before it was ever let in, it would leave.
+    // If it were refused before its first success, it would exit.
     until("the relay is let in", async || portal.polls().await > 0).await;
     let faults = faults(&portal.webhook_url(1));
     let kinds = faults.len();
     portal.post("faults", json!(faults)).await;
-    // Nudges keep the source from waiting as long as it otherwise would.
+    // SIGHUP shortens the pauses of the source.
     until("all faults have been met", async || {
         relay.signal(Signal::HUP);
         portal.record(1, 1).await;
@@ -167,7 +167,7 @@ async fn no_fault_of_the_portal_shows_it_in_a_json_log() {
 async fn assert_status_silent(setup: &Setup) {
     for args in [["status"].as_slice(), &["status", "--json"], &["check", "--no-network"]] {
         let output = finished(args, setup.folder()).await;
-        // `status` says so when no daemon runs.
+        // `status` uses 69 when no daemon runs.
         assert!(matches!(code(&output), 0 | 69), "{args:?}: {}", stderr(&output));
         assert_output_silent(&format!("{args:?}"), &output);
     }
@@ -192,7 +192,7 @@ async fn no_command_shows_it_when_the_portal_refuses() {
 
 #[tokio::test]
 async fn no_portal_that_is_out_of_reach_shows_it() {
-    // Nobody listens, nobody is called that, and somebody who speaks no TLS.
+    // A closed port, an unknown name, and a server without TLS.
     let portal = marked_portal().await;
     let address = portal.sandbox.address();
     for origin in ["http://127.0.0.1:1", "https://no-such-host.invalid", &format!("https://{address}")] {
@@ -259,7 +259,7 @@ async fn no_receiver_that_is_out_of_reach_shows_its_address() {
     }
 }
 
-/// Configurations that are wrong on, beside or because of the line with the secret.
+/// Configurations with a mistake in the line with the secret, beside it, or because of it.
 fn wrong_configurations() -> Vec<String> {
     let url = format!("https://a.example/rest/1/{MARK}/");
     let source = format!("[sources.support]\nwebhook_url = \"{url}\"\n");
@@ -316,7 +316,7 @@ fn wrong_configurations() -> Vec<String> {
     wrong
 }
 
-/// The token of a bot and the secret of an application, each where it should be and where it should not.
+/// The token of a bot and the secret of an application, each in its place and in a wrong place.
 fn wrong_bots_and_logins() -> Vec<String> {
     let url = format!("https://b.example/rest/1/{MARK}/");
     let bot = format!("[sources.bot]\nkind = \"bot\"\nwebhook_url = \"{url}\"\n");
@@ -366,7 +366,7 @@ fn no_complaint_about_the_configuration_shows_it() {
             assert_output_silent(&format!("{args:?} of:\n{text}"), &refused);
         }
         assert!(stderr(&output(&["run"], setup.folder())).contains("b24relay.toml"));
-        // It looks at the state alone, and the health tells of the mistakes.
+        // `status` reads only the state, and `healthcheck` reports the mistakes.
         for args in [["status"], ["healthcheck"]] {
             assert_output_silent(&format!("{args:?} of:\n{text}"), &output(&args, setup.folder()));
         }

@@ -1,5 +1,5 @@
-//! A state file that cannot be trusted is never used: no offset is set back in silence, nothing panics, and
-//! what is said names the file and the way out.
+//! A corrupted state file is never used: no offset is reset silently, nothing panics, and the message names the file
+//! and a hint.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,10 +15,10 @@ use crate::support::process::relay::{code, command, finished_command, stderr, st
 use crate::support::state::corruption::{Corruption, STATEMENTS, beside, corruptions};
 use crate::support::state::veteran::{STATE, Veteran, deciding, read_journal};
 
-/// How many corruptions by chance, besides each that is listed.
+/// How many random corruptions are tried, besides those in the list.
 const COUNT: usize = 1000;
 
-/// How many are shown to the real program.
+/// How many of them are tried with the real program.
 const SAMPLE: usize = 48;
 
 const SOURCES: [&str; 2] = ["support", "office"];
@@ -38,8 +38,8 @@ async fn a_thousand_corruptions_set_no_offset_back_in_silence() {
     assert!(outcomes["refused"] > COUNT / 3 && outcomes["used"] > COUNT / 10, "{outcomes:?}");
 }
 
-/// Opens a spoiled state as a relay does. Whatever it is given must be true, at the end or, where the log has lost its last
-/// commits, at one of the moments that were committed.
+/// Opens a corrupted state like a relay. All data that it returns must be correct: the data at the end, or, if the log
+/// has lost its last commits, the data after an earlier commit.
 async fn judge(veteran: &Veteran, moments: &[Truth], folder: &Path, corruption: Corruption) -> &'static str {
     let state = folder.join(STATE);
     let inspected = Store::inspect(&state);
@@ -77,7 +77,7 @@ async fn judge(veteran: &Veteran, moments: &[Truth], folder: &Path, corruption: 
             Err(said) => {
                 assert!(said.contains("is damaged") && said.contains(STATE), "{corruption:?}: {said}");
                 is_whole = false;
-                // From then on the store refuses everything.
+                // From then on the store refuses all operations.
                 break;
             }
         }
@@ -87,19 +87,19 @@ async fn judge(veteran: &Veteran, moments: &[Truth], folder: &Path, corruption: 
     let is_same = found.is_ok_and(|found| possible.iter().any(|truth| truth.rows == found));
     let inspection = Store::inspect(&state).unwrap();
     let is_sound = inspection.soundness == Soundness::Sound;
-    // A flipped seal is damage as well, though all that it is over is as it was.
+    // A changed checksum is damage too, even if the data under it is unchanged.
     assert!(!is_sound || (is_same && is_whole), "{corruption:?}: `state check` is wrong: {inspection:?}");
     if is_sound { "used" } else { "refused later" }
 }
 
-/// What a relay must find.
+/// The data that a relay must find.
 struct Truth {
     rows: Vec<Vec<Value>>,
     lanes: BTreeMap<&'static str, String>,
     journals: BTreeMap<&'static str, Vec<(u64, String)>>,
 }
 
-/// What is true at the end, and after each commit that is in the log.
+/// The correct data at the end, and after each commit in the log.
 async fn moments(veteran: &Veteran) -> Vec<Truth> {
     let log = &veteran.files[1];
     let page_size = u32::from_be_bytes(log[8..12].try_into().unwrap()) as usize;
@@ -143,9 +143,9 @@ fn dice() -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
-/// A new folder with the state as it was.
+/// A new folder with the original state.
 fn folder_of(veteran: &Veteran) -> TempDir {
-    // In memory where there is such a folder: thousands of commits need no disk here.
+    // In memory if possible: thousands of commits need no disk here.
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     let folder = folder.unwrap();
@@ -173,18 +173,18 @@ async fn the_program_meets_a_corrupted_state_with_a_code_a_word_and_no_panic() {
     }
 }
 
-/// Runs a command on a spoiled state, and returns its exit code.
+/// Runs a command on a corrupted state, and returns its exit code.
 async fn shown(veteran: &Veteran, folder: &Path, args: &[&str], corruption: Corruption) -> i32 {
     let mut command = command();
     let state = folder.join(STATE);
     command.args(args).arg("--state").arg(&state).current_dir(veteran.setup.folder());
-    // A drain waits until nothing can show any more.
+    // A drain waits until no late event can appear.
     for source in ["SUPPORT", "OFFICE"] {
         command.env(format!("B24RELAY_SOURCES__{source}__CONFIRM_LAG"), "0s");
     }
     let output: Output = finished_command(command).await;
     let (code, said) = (code(&output), stderr(&output) + &stdout(&output));
-    // 69 says that no daemon runs.
+    // 69 means that no daemon runs.
     let is_fine = if args == ["status"] { code == 69 } else { code == 0 };
     assert!(is_fine || [74, 78].contains(&code), "{corruption:?}, {args:?}: {code}: {said}");
     assert!(!said.contains("panicked"), "{corruption:?}, {args:?}: {said}");

@@ -1,4 +1,4 @@
-//! A state file of the first layout: it can be looked at as it is, and is brought forward by a run.
+//! A state file of the first layout: commands read it without changing it, and a run migrates it.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::{code, finished, stderr};
 use crate::support::process::setup::Setup;
 
-/// A state file as the first layout had it, with a checkpoint of `support` at `offset`.
+/// A state file in the first layout, with a checkpoint of `support` at `offset`.
 fn write_first_layout(setup: &Setup, portal: &Portal, offset: u64) {
     let file = Connection::open(setup.path("b24relay.db")).unwrap();
     file.pragma_update(None, "journal_mode", "WAL").unwrap();
@@ -72,7 +72,7 @@ async fn a_state_of_the_first_layout_is_brought_forward_with_its_checkpoints() {
     let report: Value = serde_json::from_slice(&status.stdout).unwrap();
     let lane = &report["lanes"][0];
     assert_eq!((&lane["delivered"], &lane["filtered"]), (&json!(43), &json!(2)), "{report:#}");
-    // The next poll lets the portal forget what the old program had delivered.
+    // With the next poll, the portal deletes the events that the old program had delivered.
     setup.drain().await;
     portal.assert_nothing_confirmed_unseen(1).await;
     assert_exactly_once(&setup.filed_ids(), &ids[2..]);

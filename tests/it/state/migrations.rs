@@ -1,4 +1,4 @@
-//! Older layouts are brought forward under kill -9 at each step, and nothing of them is lost on the way.
+//! Older layouts are migrated under kill -9 at each step, and nothing is lost.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
@@ -13,24 +13,23 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::{code, command, finished, finished_command, stderr};
 use crate::support::process::setup::Setup;
 
-/// How many layouts there are now.
+/// The number of layouts.
 const NEWEST: usize = 4;
 
-/// A second sink, of a file of layout 3.
+/// A second sink, for a state file of layout 3.
 const SECOND: &str = "[sinks.second]\ntype = \"file\"\npath = \"second.jsonl\"";
 
-/// Where a step can be cut short.
+/// The points at which a step can be interrupted.
 const MOMENTS: [&str; 3] = ["migrating", "migration written", "migrated"];
 
-/// A portal with events for two users, and a folder for `support` and, where a layout has room
-/// for a login, `office`.
+/// A portal with events for two users, and a folder for `support` and, if a layout can store a login, `office`.
 struct Scene {
     portal: Portal,
     setup: Setup,
-    /// What the login of `office` has left in a state file.
+    /// The stored login of `office`.
     memory: BTreeMap<String, String>,
     layout: usize,
-    /// The `delivery.mode` of a file of layout 3.
+    /// The `delivery.mode` of a state file of layout 3.
     mode: &'static str,
 }
 
@@ -55,7 +54,7 @@ impl Scene {
         scene
     }
 
-    /// The state file as that layout's program wrote it: four events of `support` are settled.
+    /// The state file as the program of that layout wrote it: four events of `support` are settled.
     async fn write(&self) {
         for suffix in ["", "-wal", "-shm", ".lock"] {
             std::fs::remove_file(self.setup.path(&format!("b24relay.db{suffix}"))).ok();
@@ -79,7 +78,7 @@ impl Scene {
         file.execute(insert, [i64::try_from(ids[4]).unwrap()]).unwrap();
     }
 
-    /// Runs until the process comes by `failpoint`, which kills it.
+    /// Runs until the process is killed at `failpoint`.
     async fn kill_at(&self, failpoint: &str) {
         let mut command = command();
         command.args(["run", "--once"]).current_dir(self.setup.folder()).env("FAILPOINT", failpoint);
@@ -92,7 +91,7 @@ impl Scene {
         let state = self.setup.path("b24relay.db");
         let report = Store::report(&state).unwrap();
         let lane = &report.lanes[0];
-        // What it has settled of the portal's queue is in the journal only if the old program had put it there.
+        // Its settled part of the portal's queue is in the journal only if the old program had stored it there.
         let next = if self.mode == "journal" { 2 } else { 1 };
         assert_eq!((lane.next, lane.delivered, lane.filtered), (next, 40, 2), "{failpoint}");
         if self.layout == 3 {
@@ -105,13 +104,14 @@ impl Scene {
         assert_eq!(code(&checked), 0, "{failpoint}: {}", String::from_utf8_lossy(&checked.stdout));
     }
 
-    /// Asserts that a run goes on where the old program ended, and that nothing comes twice however often it starts.
+    /// Asserts that a run continues at the position of the old program, and that nothing is delivered twice in any
+    /// number of starts.
     async fn assert_goes_on(&self, failpoint: &str) {
         for _ in 0..2 {
             let mut command = command();
             command.args(["run", "--once"]).current_dir(self.setup.folder());
             if self.layout > 1 {
-                // A drain waits until nothing can show any more.
+                // A drain waits until no late event can appear.
                 command.env("B24RELAY_SOURCES__OFFICE__CONFIRM_LAG", "50ms");
             }
             let once = finished_command(command).await;
@@ -198,7 +198,7 @@ async fn a_kill_at_any_step_of_its_making_is_made_good_by_the_next_start() {
         portal.record(1, 3).await;
         let setup = Setup::new().with_source(&portal).with_file();
         let state = setup.path("b24relay.db");
-        // An empty file that was made for it is a new one as well.
+        // An empty file that was created for the migration counts as a new one, too.
         if failpoint.ends_with('1') {
             std::fs::write(&state, "").unwrap();
         }
@@ -206,7 +206,7 @@ async fn a_kill_at_any_step_of_its_making_is_made_good_by_the_next_start() {
         scene.kill_at(&failpoint).await;
         let is_made = state.metadata().is_ok_and(|metadata| metadata.len() > 0);
         assert_eq!(is_made, failpoint == "created", "{failpoint}");
-        // A start that has made no state is none: the next one wants no flag.
+        // A start that has not created a state does not count: the next one needs no flag.
         scene.setup.drain().await;
         assert_exactly_once(&scene.setup.filed_ids(), &scene.portal.ids(1).await);
         assert!(!scene.setup.path("b24relay.db.new").exists(), "{failpoint}");

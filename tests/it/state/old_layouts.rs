@@ -1,4 +1,4 @@
-//! State files as released programs of older layouts wrote them, with everything in flight.
+//! State files of older layouts as released programs wrote them, with data in every table.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::support::portal::sandbox::Portal;
 
-/// What the released steps to layouts 1 to 3 made.
+/// The SQL of the released steps to layouts 1 to 3.
 const LAYOUTS: [&str; 3] = [
     "CREATE TABLE source (
         name       TEXT PRIMARY KEY,
@@ -111,7 +111,7 @@ const LAYOUTS: [&str; 3] = [
 /// The application id.
 const OURS: u32 = 0x6232_3472;
 
-/// An event as the portal shows it.
+/// An event as the portal returns it.
 #[derive(Deserialize)]
 pub struct Shown {
     #[serde(rename = "eventId")]
@@ -149,8 +149,9 @@ pub fn create(path: &Path, layout: usize) -> Connection {
     file
 }
 
-/// `support` as layout 3 had it in the old `delivery.mode`, with ten events read of `ids`: `archive` has settled four, and
-/// the seventh and the ninth above them, `second` all ten. `archive` has buried the second, and been told of the only gap.
+/// `support` in layout 3 with the old `delivery.mode`, after reading ten events of `ids`. `archive` has settled the
+/// first four, the seventh and the ninth, and `second` all ten. `archive` has rejected the second event, and has
+/// reported the only gap.
 pub fn write_third_layout(file: &Connection, queue: &str, shown: &[Shown], mode: &str) {
     let ids: Vec<u64> = shown.iter().map(|event| event.id).collect();
     let (received, confirmed) = if mode == "journal" { (ids[10], ids[3]) } else { (1, ids[4]) };
@@ -165,7 +166,7 @@ pub fn write_third_layout(file: &Connection, queue: &str, shown: &[Shown], mode:
     let above = format!("[{},{}]", ids[6], ids[8]);
     file.execute(insert, params!["archive", ids[4], above, 1]).unwrap();
     file.execute(insert, params!["second", ids[10], "[]", 0]).unwrap();
-    // What all sinks had was trimmed.
+    // Events that all sinks had were deleted.
     for event in shown[3..10].iter().filter(|_| mode == "journal") {
         file.execute(
             "INSERT INTO journal (source, id, received_ms, bytes, kind, date, data, seal)
@@ -187,7 +188,7 @@ pub fn write_third_layout(file: &Connection, queue: &str, shown: &[Shown], mode:
     .unwrap();
 }
 
-/// Seals all rows of a file of layout 3, as its program did with each.
+/// Computes the checksums of all rows of a file of layout 3, like its program.
 pub fn seal_third_layout(file: &Connection) {
     file.execute_batch(
         "UPDATE source
@@ -207,7 +208,7 @@ pub fn seal_third_layout(file: &Connection) {
     .unwrap();
 }
 
-/// As the program has it.
+/// The checksum function of that program.
 fn seal(context: &Context<'_>) -> i64 {
     let mut hasher = crc32fast::Hasher::new();
     for index in 0..context.len() {

@@ -1,4 +1,4 @@
-//! A state file that meets another configuration: sources and sinks come, go and change.
+//! A state file with another configuration: sources and sinks are added, removed and changed.
 
 use crate::support::expected::ledger::{assert_exactly_once, ids_in};
 use crate::support::portal::sandbox::Portal;
@@ -33,7 +33,7 @@ async fn a_source_that_names_another_users_queue_is_refused_before_any_poll() {
     }
     assert_eq!(portal.polls().await, polls, "nobody's queue is polled, the right one's neither");
 
-    // The way out that was told: another name.
+    // Follow the hint of the message: another name.
     let setup = setup.anew().with_user(&portal, "support2", 2, 1000).with_file();
     run_once(&setup).await;
     let expected = [portal.ids(1).await, portal.ids(2).await].concat();
@@ -74,7 +74,7 @@ async fn a_sink_that_is_gone_is_mentioned_and_holds_nobody_back() {
 #[tokio::test]
 async fn a_sink_that_is_added_makes_no_other_repeat() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
-    // A receiver, because a file would recognise what it holds already.
+    // A receiver, because a file would recognise the events that it already contains.
     let setup = Setup::new().with_source(&portal).with_receiver(&receiver);
     portal.record(1, 3).await;
     run_once(&setup).await;
@@ -86,7 +86,7 @@ async fn a_sink_that_is_added_makes_no_other_repeat() {
     let ids = portal.ids(1).await;
     assert_exactly_once(&receiver.accepted_ids(), &ids);
     let second = ids_in(&setup.path("second.jsonl"), false);
-    // What the portal still keeps of before is a bonus.
+    // Earlier events that the portal still keeps may arrive too.
     assert!(second.ends_with(&ids[before.len()..]), "{second:?} of {ids:?}");
     assert_exactly_once(&second, &ids[ids.len() - second.len()..]);
 }

@@ -1,5 +1,5 @@
-//! `state check` and `state backup`: what is wrong is said with the way out, a copy can be relied on, and
-//! damage that is met in the middle ends the process before anything is confirmed.
+//! `state check` and `state backup`: damage is reported with a hint, a copy is reliable, and damage that is found
+//! during operation ends the process before anything is confirmed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,7 +19,7 @@ use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::Receiver;
 use crate::support::state::veteran::{STATE, Veteran, deciding};
 
-/// Runs SQL as somebody would who does not know better.
+/// Runs SQL on the state file, like an inexperienced operator.
 fn tamper(setup: &Setup, sql: &str) {
     Connection::open(setup.path(STATE)).unwrap().execute_batch(sql).unwrap();
 }
@@ -41,7 +41,7 @@ async fn checked(setup: &Setup, expected: i32) -> String {
     stdout(&check)
 }
 
-/// A folder whose relay has delivered five events and left.
+/// A folder whose relay has delivered five events and stopped.
 async fn used(portal: &Portal) -> Setup {
     let setup = Setup::new().with_source(portal).with_file();
     portal.record(1, 5).await;
@@ -226,7 +226,7 @@ async fn a_state_whose_log_is_torn_in_the_middle_is_copied_up_to_there() {
     assert_eq!(code(&check), 0, "the copy is an older state: {}", stdout(&check));
 }
 
-/// As [`Setup::drain`], without the lag of a veteran's sources.
+/// Like [`Setup::drain`], without the lag of the veteran's sources.
 async fn drain_at_once(setup: &Setup) {
     let mut command = command();
     command.args(["run", "--once"]).current_dir(setup.folder());
@@ -237,7 +237,7 @@ async fn drain_at_once(setup: &Setup) {
     assert_eq!(code(&once), 0, "{}", stderr(&once));
 }
 
-/// As it is left when a copy is put in the place of a state whose daemon was killed.
+/// The state after a copy replaced the state file of a killed daemon.
 #[tokio::test]
 async fn an_index_of_another_log_beside_a_sound_state_is_no_damage() {
     let [veteran, other] = [Veteran::of_mode("journal").await, Veteran::of_mode("journal").await];
@@ -253,7 +253,7 @@ async fn an_index_of_another_log_beside_a_sound_state_is_no_damage() {
         drain_at_once(setup).await;
         assert!(!setup.path("b24relay.db-shm").exists());
     }
-    // And one that is older than the log that is there.
+    // A copy that is older than the existing log.
     veteran.put_into(setup.folder());
     fs::write(setup.path("b24relay.db-shm"), &other.files[2]).unwrap();
     drain_at_once(setup).await;
@@ -298,7 +298,7 @@ async fn a_copy_holds_all_that_decides() {
     assert_eq!(deciding(&veteran.setup.path("copy.db")).unwrap(), truth);
 }
 
-/// What was confirmed after the copy is gone at the portal, and was delivered; the rest comes.
+/// Events confirmed after the copy are gone at the portal, but were delivered. The others arrive.
 #[tokio::test]
 async fn a_relay_goes_on_from_a_copy_without_an_error_and_loses_nothing() {
     for mode in ["direct", "journal"] {
@@ -315,7 +315,7 @@ async fn a_relay_goes_on_from_a_copy_without_an_error_and_loses_nothing() {
         assert_eq!(relay.stop().await, 0, "{}", relay.log());
         portal.record(1, 5).await;
 
-        // On another host it would be the same: the copy is all there is.
+        // As on another host: there is only the copy.
         fs::remove_file(setup.path(STATE)).unwrap();
         fs::rename(setup.path("copy.db"), setup.path(STATE)).unwrap();
         let log = setup.drain().await;
@@ -328,7 +328,7 @@ async fn a_relay_goes_on_from_a_copy_without_an_error_and_loses_nothing() {
 
 #[tokio::test]
 async fn damage_met_in_the_middle_ends_the_process_before_anything_is_confirmed() {
-    // Of a defect of the disk, of somebody with a shell, and of a page that is no page.
+    // Damage by a failing disk, by an operator with a shell, and by a page with invalid content.
     let malformed =
         "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 99999 WHERE name = 'lane';
          PRAGMA schema_version = 1000";

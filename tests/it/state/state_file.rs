@@ -1,5 +1,5 @@
-//! The state file: one daemon on it, its owner alone may read it, and nothing that is not ours or not
-//! sound is ever overwritten.
+//! The state file: only one daemon uses it, only its owner may read it, and a foreign or damaged file is never
+//! overwritten.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// A folder whose relay has delivered five events and left.
+/// A folder whose relay has delivered five events and stopped.
 async fn used(portal: &Portal) -> Setup {
     let setup = Setup::new().with_source(portal).with_file();
     portal.record(1, 5).await;
@@ -27,8 +27,8 @@ async fn used(portal: &Portal) -> Setup {
     setup
 }
 
-/// Asserts that `run` refuses the state file with `expected`, says each of `words`, asks the portal for
-/// nothing and changes no byte.
+/// Asserts that `run` refuses the state file with `expected`, reports each of `words`, sends no request to the portal
+/// and changes no byte.
 async fn assert_refused(portal: &Portal, setup: &Setup, expected: i32, words: &[&str]) {
     let state = setup.path("b24relay.db");
     let (before, polls) = (fs::read(&state).unwrap(), portal.polls().await);
@@ -78,7 +78,7 @@ async fn only_the_owner_may_read_the_state() {
     let portal = Portal::start().await;
     let setup = Setup::new().with_source(&portal).with_file();
     let files = ["b24relay.db", "b24relay.db-wal", "b24relay.db-shm"].map(|name| setup.path(name));
-    // Left behind by a kill, then opened up by a careless copy.
+    // Remains of a kill, with wrong permissions after a careless copy.
     let mut killed = setup.run();
     until("the state is in use", async || files.iter().all(|file| file.exists())).await;
     assert_eq!(files.each_ref().map(|file| mode(file)), [0o600; 3]);
@@ -169,7 +169,7 @@ async fn a_damaged_state_is_left_alone_and_the_way_out_is_told() {
     fs::write(&state, &scratched).unwrap();
     assert_refused(&portal, &setup, 74, &WAY_OUT).await;
 
-    // The way out that was told.
+    // Follow the hint of the message.
     fs::remove_file(&state).unwrap();
     let anew = finished(&["run", "--once", "--new-state"], setup.folder()).await;
     assert_eq!(code(&anew), 0, "{}", stderr(&anew));
@@ -178,7 +178,7 @@ async fn a_damaged_state_is_left_alone_and_the_way_out_is_told() {
 #[tokio::test]
 async fn a_state_that_is_gone_is_begun_anew_only_when_a_person_says_so() {
     let portal = Portal::start().await;
-    // The flag does no harm at a first start.
+    // The flag has no effect at a first start.
     let setup = Setup::new().with_lag("0s").with_source(&portal).with_file();
     portal.record(1, 5).await;
     let first = finished(&["run", "--once", "--new-state"], setup.folder()).await;
@@ -198,7 +198,7 @@ async fn a_state_that_is_gone_is_begun_anew_only_when_a_person_says_so() {
     }
     assert_eq!(portal.polls().await, polls);
 
-    // Both ways out that are told.
+    // Follow both hints of the message.
     fs::write(setup.path("b24relay.db"), backup).unwrap();
     setup.drain().await;
     fs::remove_file(setup.path("b24relay.db")).unwrap();

@@ -1,5 +1,5 @@
-//! Where the state file is: by whatever path it is named, one daemon runs on it, and nothing is confirmed while the
-//! file that is open is not the one that the next start would find.
+//! The location of the state file: one daemon runs on it, whatever path names it, and nothing is confirmed while the
+//! open file is not the file that the next start would find.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 use crate::support::state::veteran::STATE;
 
-/// The commands that open the state file, each in its way.
+/// All commands that open the state file.
 const COMMANDS: [&[&str]; 7] = [
     &["run"],
     &["run", "--once"],
@@ -39,7 +39,7 @@ async fn at_work() -> (Portal, Setup, Relay) {
     (portal, setup, relay)
 }
 
-/// Asserts that each command, given `path`, ends with `expected` and says `words`.
+/// Asserts that each command, given `path`, ends with `expected` and reports `words`.
 async fn assert_all_refuse(setup: &Setup, path: &str, expected: i32, words: &[&str]) {
     for args in COMMANDS {
         let refused = finished(&[args, &["--state", path]].concat(), setup.folder()).await;
@@ -78,7 +78,7 @@ async fn a_second_daemon_is_refused_by_whatever_link_it_comes() {
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
 }
 
-/// As a container's image has it, whose state leads into a volume.
+/// As in a container image, where the state is a link into a volume.
 #[tokio::test]
 async fn a_link_to_nothing_yet_is_followed_as_well() {
     let portal = Portal::start().await;
@@ -111,13 +111,13 @@ async fn a_state_file_with_two_names_is_refused_by_either() {
         assert_all_refuse(&setup, path, 74, &words).await;
     }
 
-    // The way out that was told.
+    // Follow the hint of the message.
     fs::remove_file(setup.path("other/b24relay.db")).unwrap();
     setup.drain().await;
     assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
 }
 
-/// Runs `script` in a shell with mounts of its own, which end with it; `None` where that is not allowed.
+/// Runs `script` in a shell with its own mounts, which end with it; `None` where that is not allowed.
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 async fn with_mounts(setup: &Setup, script: &str) -> Option<String> {
     let mounts = Command::new("unshare").args(["-m", "true"]).status();
@@ -152,7 +152,7 @@ async fn a_state_file_that_is_mounted_alone_is_refused() {
     assert_eq!(said.matches("mount the folder").count(), 10, "{said}");
     assert!(said.contains("state.db\n0 host.db"), "nothing is made or changed: {said}");
 
-    // The way out that was told: the folder itself, by another path as well.
+    // Follow the hint of the message: name the folder itself, also by another path.
     let script = "mkdir data; mount --bind 'a folder' data || exit
         \"$0\" run --once --state data/new.db; echo \"exit $?\"";
     let said = with_mounts(&setup, script).await.unwrap();
@@ -192,7 +192,7 @@ async fn a_second_daemon_is_refused_when_the_lock_file_was_deleted() {
     assert_exactly_once(&setup.filed_ids(), &portal.ids(1).await);
 }
 
-/// What can happen to a state file.
+/// Accidents with a state file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Accident {
     Moved,
@@ -202,7 +202,7 @@ enum Accident {
 }
 
 impl Accident {
-    /// The file that is not there any more, and where it is then.
+    /// The file that is missing afterwards, and its new path.
     fn paths(self, folder: &Path) -> (PathBuf, PathBuf) {
         let file = match self {
             Self::Moved | Self::Replaced => folder.join(STATE),
@@ -258,7 +258,7 @@ async fn nothing_is_confirmed_while_the_state_file_is_not_where_it_was_opened() 
     }
 }
 
-/// The log is deleted, so that what is in it is only in this process.
+/// The log is deleted, so its content is only in this process.
 #[tokio::test]
 async fn what_was_confirmed_is_not_lost_with_a_deleted_log() {
     let portal = Portal::start().await;
@@ -272,14 +272,14 @@ async fn what_was_confirmed_is_not_lost_with_a_deleted_log() {
         fs::remove_file(setup.path(name)).unwrap();
     }
     relay.until_logged("was moved, deleted or replaced").await;
-    // The way out that was told.
+    // Follow the hint of the message.
     relay.stop().await;
     receiver.answer_always(None);
     setup.drain().await;
     assert_exactly_once(&receiver.accepted_ids(), &portal.ids(1).await);
 }
 
-/// A parked daemon must not delete the log of the one that runs where it was.
+/// A parked daemon must not delete the log of the daemon that now runs at its path.
 #[tokio::test]
 async fn a_daemon_whose_folder_was_replaced_leaves_the_new_one_alone() {
     let (portal, setup) = (Portal::start().await, Setup::new());

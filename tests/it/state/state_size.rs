@@ -1,5 +1,5 @@
-//! The size of the state file: what was delivered leaves neither bytes nor text in it, and a big one is checked beside
-//! the work.
+//! The size of the state file: delivered events leave neither bytes nor text in it, and a large file is checked while
+//! the daemon already works.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -34,7 +34,7 @@ async fn what_was_delivered_leaves_neither_bytes_nor_text_in_the_file() {
     let mut relay = setup.run();
     until("all are delivered", async || setup.filed_count() == 500).await;
     assert!(fs::metadata(setup.path("events.jsonl")).unwrap().len() > 45 * MIB);
-    // What the log was given, the file may get a moment later.
+    // Data in the log reaches the file a moment later.
     until("the journal is trimmed", async || setup.status_of("support").await["journal_bytes"] == 0).await;
     until("the file is small", async || size(&setup) < 4 * MIB).await;
     assert_eq!(relay.stop().await, 0, "{}", relay.log());

@@ -1,4 +1,5 @@
-//! How a webhook sink shows who it is: basic, bearer, tokens of a server, headers; and that none of it is shown again.
+//! The authentication of a webhook sink: basic, bearer, tokens from a server, headers. None of the secrets is shown
+//! anywhere.
 
 use std::fs;
 
@@ -17,7 +18,7 @@ fn header<'d>(delivery: &'d Delivery, name: &str) -> &'d str {
     delivery.headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-/// Everything in the folder but the configuration and the secrets' own files.
+/// Checks all files in the folder except the configuration and the secret files.
 fn assert_folder_silent(setup: &Setup, mark: &str) {
     for entry in fs::read_dir(setup.folder()).unwrap() {
         let path = entry.unwrap().path();
@@ -112,7 +113,7 @@ async fn a_refused_token_is_replaced_once_and_the_event_sent_again_at_once() {
     assert_eq!(shown, ["Bearer t0k3n-1", "Bearer t0k3n-1", "Bearer t0k3n-2"]);
     assert!(!relay.log().contains("attempt="), "{}", relay.log());
 
-    // One that is refused when it is new is not replaced: that is for a person to mend.
+    // A token that is refused although it is new is not replaced: an operator must fix this.
     receiver.answer_always(Some(401));
     portal.record(1, 1).await;
     let trouble = setup.trouble_of("crm", "held").await;

@@ -1,4 +1,4 @@
-//! What is posted and how it is signed, judged by libraries that others wrote for receivers.
+//! The body and the signature of webhook deliveries, checked with independent libraries for receivers.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
@@ -52,7 +52,7 @@ async fn every_attempt_is_signed_with_every_secret_and_the_time_of_the_attempt()
         let mut forged = delivery.clone();
         forged.headers.insert("webhook-id", HeaderValue::from_static("b24_0_1"));
         assert!(!verifies(NEW, &forged), "another id");
-        // The newest secret signs first.
+        // The signature with the newest secret comes first.
         let first = header(delivery, "webhook-signature").split(' ').next().unwrap();
         let mut alone = delivery.clone();
         alone.headers.insert("webhook-signature", first.parse().unwrap());
@@ -144,7 +144,7 @@ async fn a_wrong_secret_ends_check_and_run_with_78() {
     }
 }
 
-/// Lets one event with this payload arrive in `format`, beside one that has neither dialog nor type of ours.
+/// Delivers one event with this payload in `format`, and one without a dialog and of a type unknown to us.
 async fn delivered(format: &str, data: &Value) -> (Vec<Delivery>, String) {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     portal.record_as(json!({"user": 1, "count": 1, "data": data})).await;
@@ -163,7 +163,7 @@ fn odd() -> Value {
     json!({"text": "\u{1f600}\u{2028} </b> & р", "number": 1.50, "chat": {"dialogId": "чат 5% \"x\""}, "no": null})
 }
 
-/// Takes back the percent-encoding of binary mode (HTTP binding 1.0.2, 3.1.3.2), which the library leaves alone.
+/// Removes the percent-encoding of binary mode (HTTP binding 1.0.2, 3.1.3.2), which the library does not decode.
 fn decoded(headers: &HeaderMap) -> HeaderMap {
     let decode = |(name, value): (&HeaderName, &HeaderValue)| {
         assert!(value.as_bytes().iter().all(|byte| (0x21..=0x7e).contains(byte)), "{name}: {value:?}");
@@ -227,7 +227,7 @@ async fn a_binary_cloud_event_is_read_by_the_official_library() {
     assert_eq!(header(first, "ce-subject"), "%D1%87%D0%B0%D1%82%205%25%20%22x%22");
     assert_eq!(header(second, "ce-type"), "com.bitrix24.ONODD");
     assert!(answer.contains(&first.text), "the body is the portal's `data`");
-    // The library takes headers for ASCII: it is shown the plain ones, and the rest as they travel.
+    // The library reads headers as ASCII: it decodes the plain ones, and leaves the others in their encoded form.
     let event = to_event(&first.headers, first.text.clone().into_bytes()).unwrap();
     assert_eq!(event.subject(), Some(header(first, "ce-subject")));
     assert_eq!(data_of(&event), odd());

@@ -1,5 +1,5 @@
-//! Receivers that break every rule of HTTP: no event is lost, none is sent more often than it must be, no lane
-//! hangs, and `status` names the cause.
+//! Receivers that break the rules of HTTP: no event is lost, none is sent more often than necessary, no lane hangs, and
+//! `status` names the cause.
 
 use std::io::Write as _;
 
@@ -16,7 +16,7 @@ use crate::support::receivers::rogue::{End, Misdeed, Rogue};
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";
 
-/// A relay and its receiver, through one misdeed after another.
+/// A relay and its receiver, with one misbehaviour after another.
 struct Ordeal {
     portal: Portal,
     rogue: Rogue,
@@ -50,7 +50,7 @@ impl Ordeal {
         .await;
     }
 
-    /// The head was good: that is a delivery, whatever becomes of the rest.
+    /// The head was correct, so the event is delivered, whatever happens to the rest.
     async fn delivers(&self, why: &str, misdeed: Misdeed) {
         let id = self.provoke(misdeed).await;
         self.until_settled(id, why).await;
@@ -58,8 +58,7 @@ impl Ordeal {
         assert_eq!(self.setup.lane_of("crm").await["trouble"], "", "{why}");
     }
 
-    /// There is no verdict yet, or one that asks for patience: the event waits, in a lane that is in `state`
-    /// because of `words`.
+    /// There is no result, or the receiver asks to wait: the event waits, in a lane in `state` with the error `words`.
     async fn waits(&self, why: &str, misdeed: Misdeed, state: &str, words: &str) {
         let id = self.provoke(misdeed).await;
         let mut lane = Value::Null;
@@ -92,7 +91,7 @@ fn ok(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     [format!("{OK}{headers}\r\n").as_bytes(), body.as_ref()].concat()
 }
 
-/// 64 MiB of zeros in 64 KiB.
+/// 64 MiB of zeros, compressed to 64 KiB.
 fn bomb() -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let zeros = vec![0; 1 << 20];

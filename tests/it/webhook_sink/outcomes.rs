@@ -1,4 +1,4 @@
-//! What a receiver's answer means for the event and for its sink, above all when it wants nothing more.
+//! The effect of a receiver's answer on the event and the sink, especially when the receiver refuses further events.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ async fn resume(setup: &Setup, args: &[&str]) -> (i32, String) {
     (code(&resumed), stdout(&resumed) + &stderr(&resumed))
 }
 
-/// The ids of all requests, answered with a 2xx or not.
+/// The ids of all requests, accepted or not.
 fn asked_ids(receiver: &Receiver) -> Vec<u64> {
     receiver.deliveries().into_iter().map(|delivery| delivery.event_id).collect()
 }
@@ -55,7 +55,7 @@ async fn a_receiver_that_is_gone_gets_nothing_until_a_person_says_otherwise() {
     let shown = stdout(&finished(&["status"], setup.folder()).await);
     assert!(shown.contains("paused since 20") && shown.contains(&words), "{shown}");
 
-    // Neither a restart, nor a crash, nor a drain makes an attempt.
+    // No attempt is made after a restart, after a crash, or in a drain.
     for life in 2..=3 {
         let mut relay = setup.run();
         until("it is told", async || relay.log().matches("sink is paused").count() == life).await;
@@ -157,7 +157,7 @@ async fn a_receiver_can_ask_for_a_pause_with_any_status() {
         let asked: Vec<u64> =
             asked_ids(&receiver).into_iter().filter(|id| ids[2 * number..].contains(id)).collect();
         let [first, second] = ids[2 * number..] else { unreachable!() };
-        // What came with a 2xx is delivered all the same, and not sent again.
+        // The event was answered with a 2xx, so it is delivered and not sent again.
         let expected = if status < 300 { vec![first, second] } else { vec![first, first, second] };
         assert_eq!(asked, expected, "{status}");
     }
@@ -197,7 +197,7 @@ async fn what_a_status_means_can_be_said_otherwise() {
     until("the third is accepted", async || receiver.count() == 6).await;
     let ids = portal.ids(1).await;
     let [one, two, three] = ids[..] else { unreachable!() };
-    // 409 is delivered; behind the 404 the second is tried again, and rejected three times.
+    // 409 counts as delivered. After the 404 the second is retried, and rejected three times.
     assert_eq!(asked_ids(&receiver), [one, two, two, two, two, three]);
     until("the dead letter is there", async || setup.buried_ids().await == [two]).await;
 
@@ -230,7 +230,7 @@ async fn a_receiver_says_how_long_it_wants_to_be_left_alone() {
         wait_ms
     };
     let far = "Fri, 01 Jan 2100 00:00:00 GMT";
-    // Bounded by an hour, and far beyond what `retry` would wait.
+    // Limited to an hour, and far longer than the delays of `retry`.
     for (state, status, value) in [
         ("retrying", 429, "3600"),
         ("held", 401, "3600"),
@@ -251,7 +251,7 @@ async fn a_receiver_says_how_long_it_wants_to_be_left_alone() {
         let wait_ms = wait_ms(state, &format!("answered {status}")).await;
         assert!((2_500_000..=3_600_000).contains(&wait_ms), "{status}, {value}: {wait_ms}");
     }
-    // What is no time is no reason to wait.
+    // An invalid time is ignored.
     let odd = ["", "-1", "soon", "1e9", "Thu, 32 Foo 2100 25:00:00 GMT"];
     receiver.script(odd.map(|value| Answer::StatusWith(429, "retry-after", value)));
     receiver.script([Answer::Status(429)]);
@@ -290,7 +290,7 @@ async fn a_pause_is_in_the_state_that_json_shows() {
     assert_eq!(code(&finished(&["run", "--once"], setup.folder()).await), 75);
     let lane = setup.lane_of("crm").await;
     assert_eq!((&lane["state"], &lane["delivered"]), (&json!("paused"), &json!(0)));
-    // The offset is the operator's business, the pause is still the receiver's.
+    // The operator may change the offset, but only the receiver's pause decides about delivery.
     assert_eq!(code(&finished(&["offset", "set", "support", "1"], setup.folder()).await), 0);
     assert_eq!(setup.lane_of("crm").await["state"], "paused");
     assert_eq!(code(&finished(&["state", "check"], setup.folder()).await), 0);

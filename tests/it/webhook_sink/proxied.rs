@@ -1,4 +1,4 @@
-//! Proxies between a webhook sink and its receiver: by the configuration, by the environment, and not at all.
+//! Proxies between a webhook sink and its receiver: from the configuration, from the environment, and none.
 
 use std::fs;
 
@@ -33,7 +33,7 @@ async fn a_proxy_is_asked_for_a_tunnel_and_gets_its_password_but_never_the_event
     setup.drain().await;
     assert_eq!(receiver.accepted_ids(), portal.ids(1).await);
     let heads = proxy.heads();
-    // The first connection is not used again: nothing is known of the receiver yet.
+    // The first connection is not used again, because nothing is known about the receiver yet.
     assert_eq!(heads.len(), 2, "{heads:?}");
     for head in heads {
         assert!(head.starts_with(&format!("CONNECT {}", receiver.address)), "{head}");
@@ -111,7 +111,7 @@ async fn a_proxy_of_the_environment_is_named_with_its_variable_in_errors_and_by_
     relay.stop().await;
     let checked = finished_with(&setup, &["check"], &variables).await;
     assert_eq!(code(&checked), 69, "{}", stdout(&checked));
-    // Beside the configuration, and in why it cannot be reached.
+    // Beside the configuration, and in the error.
     assert_eq!(stdout(&checked).matches(named).count(), 2, "{}", stdout(&checked));
     assert!(!stdout(&checked).contains(MARK) && !relay.log().contains(MARK));
 }
@@ -124,7 +124,7 @@ async fn a_proxy_variable_that_cannot_be_used_is_an_error_at_the_start_where_it_
     let value = format!("socks5://me:{MARK}@proxy.test:1080");
     let variables = [("ALL_PROXY", value.as_str())];
     let setup = near().with_webhook("far", "https://receiver.test/hook", "");
-    // `check` comes last: it looks into the queue.
+    // `check` comes last, because it reads the queue.
     for args in [&["run"] as &[&str], &["run", "--once"], &["check", "--no-network"], &["check"]] {
         assert_eq!(portal.polls().await, 0, "nothing was begun");
         let refused = finished_with(&setup, args, &variables).await;

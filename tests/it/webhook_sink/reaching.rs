@@ -1,4 +1,4 @@
-//! How a webhook sink reaches its receiver: TLS, HTTP/2, IPv6, compression, and which networks it enters.
+//! The connection of a webhook sink to its receiver: TLS, HTTP/2, IPv6, compression, and the allowed networks.
 
 use std::fs;
 use std::io::Read as _;
@@ -20,7 +20,7 @@ use crate::support::receivers::tls_receiver::{Authority, Door, start};
 
 const CA: &str = "tls.ca_file = \"ca.pem\"";
 
-/// Sends one event to `url`, which fails as a receiver does that may heal; returns what `status` says of it.
+/// Sends one event to `url`, which fails with a temporary error; returns the error in `status`.
 async fn trouble(authority: &Authority, url: &str, lines: &str) -> String {
     let portal = Portal::start().await;
     let setup = Setup::new().with_source(&portal).with_webhook("crm", url, lines);
@@ -129,7 +129,7 @@ async fn a_receiver_that_wants_our_certificate_gets_it_or_its_absence_is_told() 
     };
     write(other.issue("me", |_| ()));
     let mut relay = setup.run();
-    // The receiver's word may be overtaken by the end of the connection.
+    // The end of the connection may arrive before the receiver's answer.
     until("it is told", async || {
         setup.trouble_of("crm", "retrying").await.contains("does not accept our certificate")
     })

@@ -1,5 +1,6 @@
-//! Connections that end while they are idle, just as a request comes, or on which more comes than an answer: seen by
-//! a receiver that speaks HTTP by hand. The first connection is never used again: nothing is known of the receiver.
+//! Connections that are closed while idle, at the same time as a request, or that carry more bytes than an answer. The
+//! receiver implements HTTP by hand. The first connection is never used again, because nothing is known about the
+//! receiver.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,17 +12,17 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-/// What came in: the number of the connection, for each request.
+/// The number of the connection for each request.
 type Requests = Arc<Mutex<Vec<usize>>>;
 
-/// A receiver that closes connections without an answer to the requests which `is_dropped` picks by their number.
+/// A receiver that closes connections instead of answering the requests that `is_dropped` selects by their number.
 async fn start(is_dropped: fn(usize) -> bool) -> (SocketAddr, Requests) {
     start_with(move |number| if is_dropped(number) { &[] } else { &[GOOD] }).await
 }
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
-/// A receiver that answers its requests, by their number, with these writes; without any it closes the connection.
+/// A receiver that answers each request, by its number, with these writes; without any it closes the connection.
 async fn start_with(
     answer: impl Fn(usize) -> &'static [&'static str] + Send + Sync + Copy + 'static,
 ) -> (SocketAddr, Requests) {
@@ -62,7 +63,7 @@ async fn serve(
     }
 }
 
-/// One whole request, body included.
+/// Reads a whole request with its body.
 async fn read_request(stream: &mut TcpStream) -> bool {
     let mut read = Vec::new();
     loop {
@@ -81,7 +82,7 @@ async fn read_request(stream: &mut TcpStream) -> bool {
 }
 
 fn setup(portal: &Portal, address: SocketAddr) -> Setup {
-    // What counts as a failure is not tried again within this test.
+    // A failed attempt is not retried within this test.
     Setup::new().with_source(portal).with(&format!(
         "[sinks.crm]\ntype = \"webhook\"\nurl = \"http://{address}/\"\nretry = {{ min = \"1h\", max = \"1h\" }}"
     ))
@@ -123,7 +124,7 @@ async fn a_receiver_that_closes_new_connections_too_is_asked_once_more_and_no_fu
     let trouble = setup.trouble_of("crm", "retrying").await;
     assert!(trouble.contains("no answer"), "{trouble}");
     assert_eq!(*requests.lock().unwrap(), [1, 2, 2, 3], "{}", relay.log());
-    // On a connection that is new there is no second request at all.
+    // A new connection carries no second request.
     relay.signal(rustix::process::Signal::HUP);
     until("another attempt", async || requests.lock().unwrap().len() > 4).await;
     relay.until_logged("attempt=2").await;

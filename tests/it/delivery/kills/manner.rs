@@ -1,18 +1,18 @@
-//! How the webhook of a round takes its events, and what it may see of a crash then (G2, G3).
+//! The delivery settings of the webhook in a round, and which repeats a crash may cause with them (G2, G3).
 
 use crate::support::expected::books::Books;
 use crate::support::expected::ledger::{assert_at_least_once, assert_complete};
 
-/// What settles between two commits.
+/// How many events can settle between two commits.
 const UNCOMMITTED_MAX: usize = 64;
 
-/// See the top of this file.
+/// The delivery settings of a round.
 #[derive(Clone, Copy)]
 pub struct Manner {
-    /// The sink's keys.
+    /// The settings of the sink.
     pub keys: &'static str,
     order: Order,
-    /// How many events are under way at most.
+    /// The limit of events in flight.
     in_flight_max: usize,
 }
 
@@ -31,12 +31,12 @@ impl Manner {
         Self { keys: "concurrency = 3\nbatch = { events = 10 }", order: Order::OfChats, in_flight_max: 30 },
     ];
 
-    /// That of the round with this seed: one round after the other takes the next.
+    /// The settings of the round with this seed; rounds take turns.
     pub fn of(seed: u64) -> Self {
         Self::ALL[usize::try_from(seed % 4).unwrap()]
     }
 
-    /// Holds what `arrived` of one source against what was `recorded`, after `kills` crashes.
+    /// Compares the `arrived` events of one source with the `recorded` ones, after `kills` crashes.
     pub fn judge(self, books: &Books, arrived: &[u64], recorded: &[u64], kills: usize) {
         let repeats_max = self.in_flight_max + UNCOMMITTED_MAX;
         assert_complete(arrived, recorded);

@@ -1,7 +1,8 @@
-//! G1, G2, G3 and I6 under everything at once: users and a bot, every kind of sink, trouble on both sides,
-//! and kill -9 at any moment. It costs duplicates within G2, never an event, an order or a byte.
+//! G1, G2, G3 and I6 with everything combined: users and a bot, every kind of sink, faults on both sides, and kill -9
+//! at any moment. A kill may cause duplicates within the limits of G2, but never a lost event, a wrong order or a
+//! changed byte.
 //!
-//! A round is many lives of one relay. `tests/kills/run` does the same for thousands of kills.
+//! A round consists of many runs of one relay. `tests/kills/run` does the same for thousands of kills.
 
 mod manner;
 mod round;
@@ -12,10 +13,10 @@ use std::panic::AssertUnwindSafe;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use round::Round;
 
-/// How many kills of each `hold` there are when nobody says otherwise.
+/// The default number of kills for each `hold`.
 const KILLS: u64 = 200;
 
-/// How many rounds are played at the same time: a life mostly waits.
+/// How many rounds run at the same time, because a run mostly waits.
 const AT_ONCE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,7 +29,7 @@ async fn kills_amid_trouble_on_both_sides_without_hold_lose_nothing() {
     Campaign::of("0s").run().await;
 }
 
-/// Rounds of so many kills each. The same seed makes the same things happen, if not at the same moments.
+/// Rounds of several kills each. The same seed gives the same actions, but not at the same moments.
 struct Campaign {
     hold: String,
     rounds: u64,
@@ -37,7 +38,7 @@ struct Campaign {
 }
 
 impl Campaign {
-    /// As the script says, or what every test run can afford.
+    /// The settings of the script, or the defaults for every test run.
     #[expect(clippy::disallowed_methods, reason = "how the script tells this test what to do")]
     fn of(hold: &str) -> Self {
         let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
@@ -62,7 +63,7 @@ impl Campaign {
         let mut rounds = stream::iter(rounds).buffer_unordered(AT_ONCE);
         let mut sum = Tally::default();
         while let Some((seed, tally)) = rounds.next().await {
-            // What was wrong with it has been said by the panic.
+            // The panic has already shown the failure.
             sum += tally.unwrap_or_else(|_| {
                 panic!("a round has failed, and `tests/kills/run --kills {kills} --seed {seed}` is like it")
             });
@@ -72,18 +73,18 @@ impl Campaign {
     }
 }
 
-/// What happened.
+/// The counters of the test.
 #[derive(Default, Debug)]
 struct Tally {
     kills: usize,
     events: usize,
-    /// Answers of the portal that were broken.
+    /// Answers of the portal with a fault.
     portal_faults: u64,
     /// Attempts that the receiver did not accept.
     refused_attempts: usize,
-    /// Events among those that came again within the same life.
+    /// Retried events within the same run.
     retries: usize,
-    /// Events that the portal handed out more than once.
+    /// Events that the portal returned more than once.
     redelivered: u64,
     repeated_by_webhook: usize,
     repeated_by_stdout: usize,
@@ -103,7 +104,7 @@ impl Display for Tally {
 }
 
 impl Tally {
-    /// Without these, nothing was proved.
+    /// Without any of these, the test would prove nothing.
     fn assert_it_was_a_test(&self) {
         let Self { portal_faults, retries, redelivered, repeated_by_webhook, .. } = *self;
         let hit = portal_faults > 0 && retries > 0 && redelivered > 0 && repeated_by_webhook > 0;

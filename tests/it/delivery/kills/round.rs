@@ -1,4 +1,4 @@
-//! Many lives of one relay, each ended by kill -9, and what came of them all.
+//! Many runs of one relay, each ended by kill -9, and their combined result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -24,41 +24,42 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::{Delivery, Receiver};
 
-/// Events asked for in one poll, by chance of the round: many batches in a life, or one that outlasts it.
+/// The limit of a poll, chosen at random for each round: from many batches in a run to one batch that takes longer than
+/// a run.
 const LIMITS: [u16; 3] = [7, 40, 200];
 
-/// With so many events before it, a relay gets no new ones: what lives do not deliver is left to the end.
+/// With this many waiting events, a relay gets no new ones. The remaining events are delivered at the end.
 const WAITING_MAX: u64 = 400;
 
-/// What the journal gives a sink at once, at most.
+/// The largest number of events that the journal gives a sink at once.
 const CHUNK: usize = 1000;
 
-/// How long a life waits for deliveries before it is nudged, and once more afterwards.
+/// How long a run waits for deliveries before a SIGHUP, and once more after it.
 const CALM: Duration = Duration::from_millis(300);
 
-/// What the bot was registered with.
+/// The token with which the bot was registered.
 const TOKEN: &str = "t0ken";
 
-/// One portal, one receiver, one state file, and many lives.
+/// One portal, one receiver, one state file, and many runs.
 pub struct Round {
     portal: Portal,
     receiver: Receiver,
     setup: Setup,
     manner: Manner,
     sources: [(&'static str, Queue); 3],
-    /// What stdout may see again after a kill: one batch.
+    /// The most events that stdout may get again after a kill: one batch.
     batch: usize,
     books: Books,
     printed: Arrivals,
     at_webhook: Arrivals,
-    /// By source and sink: how far each lane had come, on disk, when the last life ended.
+    /// By source and sink: the committed position of each lane at the end of the last run.
     checkpoints: BTreeMap<(String, String), u64>,
     dice: StdRng,
     tally: Tally,
 }
 
 impl Round {
-    /// Plays one of `kills` lives, and returns what happened if all promises were kept.
+    /// Plays one round of `kills` runs, and returns the counters if all guarantees were kept.
     pub async fn play(hold: String, seed: u64, kills: usize) -> Tally {
         let mut round = Self::prepare(&hold, seed).await;
         for life in 0..kills {
@@ -105,7 +106,7 @@ impl Round {
         }
     }
 
-    /// A life, from its start to its end by kill -9.
+    /// One run, from its start to its end by kill -9.
     async fn live(&mut self, life: usize) {
         self.let_things_happen();
         self.make_trouble().await;
@@ -117,7 +118,7 @@ impl Round {
         self.look_back(life);
     }
 
-    /// What a life has done, now that it is over.
+    /// Checks a run after its end.
     fn look_back(&mut self, life: usize) {
         self.read_printed(life);
         self.take_deliveries();
@@ -129,7 +130,7 @@ impl Round {
         }
     }
 
-    /// What had been committed for `sink` comes no more, however far the others were behind.
+    /// Asserts that events committed for `sink` do not come again, even if other sinks were far behind.
     fn assert_fresh(&self, source: &str, sink: &str, id: u64) {
         let checkpoint = self.checkpoints.get(&(source.to_owned(), sink.to_owned())).copied().unwrap_or(1);
         assert!(id >= checkpoint, "{sink} sees {id} of {source} again, and had committed up to {checkpoint}");
@@ -160,7 +161,7 @@ impl Round {
         }
     }
 
-    /// The portal fails each user in every second life or so, the receiver now and then.
+    /// The portal fails for each user in about every second run, the receiver sometimes.
     async fn make_trouble(&mut self) {
         let users: Vec<u64> = (1..=3).filter(|_| self.dice.random_bool(0.5)).collect();
         let faults: Vec<Value> =
@@ -177,8 +178,8 @@ impl Round {
         self.receiver.forget_script();
     }
 
-    /// Somewhere between the first instruction and far into the batches, on any machine. Whatever has made
-    /// the relay wait by then, it is told once to try again.
+    /// Waits for a random moment, between the first instruction and many batches later, on any machine. If the relay is
+    /// waiting for something by then, it gets one SIGHUP to retry.
     async fn await_a_moment(&mut self, relay: &Relay) {
         let calls = self.calls();
         if self.dice.random_ratio(3, 4) {
@@ -186,7 +187,7 @@ impl Round {
             let deliveries = self.dice.random_range(1..most);
             let arrive = || until("deliveries", async || self.receiver.count() >= deliveries);
             let in_time = timeout(CALM, arrive()).await.is_ok();
-            // Before its first call it may not have learned yet what the signal means.
+            // Before its first call the signal may still have its default action.
             if !in_time && self.calls() > calls {
                 relay.signal(Signal::HUP);
                 timeout(CALM, arrive()).await.ok();
@@ -196,12 +197,12 @@ impl Round {
         timeout(moment, pending::<()>()).await.ok();
     }
 
-    /// How many calls the portal has had.
+    /// How many calls the portal has received.
     fn calls(&self) -> u64 {
         self.portal.sandbox.stats().requests.values().sum()
     }
 
-    /// What the receiver has got since it was asked last, all of one life.
+    /// The receiver's new deliveries, all from one run.
     fn take_deliveries(&mut self) {
         let deliveries = self.receiver.take_deliveries();
         let mut refused = BTreeSet::new();
@@ -218,7 +219,7 @@ impl Round {
         }
     }
 
-    /// Standard output of one life: a file of its own, since a line may be torn by the kill.
+    /// Standard output of one run. Each run has its own file, because the kill may leave an incomplete line.
     fn printed(&self, life: usize) -> File {
         File::create(self.setup.path(&format!("out{life}"))).unwrap()
     }
@@ -230,7 +231,7 @@ impl Round {
         self.look_back(kills);
     }
 
-    /// Holds everything against the promises.
+    /// Checks all guarantees.
     async fn judge(mut self, kills: usize) -> Tally {
         let mut filed = Arrivals::new();
         assert!(std::fs::read(self.setup.path("events.jsonl")).unwrap().ends_with(b"\n"), "a torn line");

@@ -1,4 +1,4 @@
-//! What the portal recorded, kept by whoever made it happen: the measure of every line that arrives.
+//! The record of the events that a test created, used to check every line that arrives.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::support::portal::sandbox::Portal;
 
-/// What the texts of messages are made of: all that JSON, UTF-8 and lines have to offer.
+/// The parts of message texts. They cover the special cases of JSON, UTF-8 and lines.
 const PIECES: [&str; 9] = [
     "hello ",
     r#"\"quoted\" "#,
@@ -27,14 +27,14 @@ const PIECES: [&str; 9] = [
     r#"}\n{\"id\":\"b24_0\",\"eventId\":1}\n"#,
 ];
 
-/// Whose queue a source reads.
+/// The queue that a source reads.
 #[derive(Clone, Copy, Debug)]
 pub enum Queue {
     User(u64),
     Bot(u64),
 }
 
-/// See the top of this file. Ids are unique over the whole portal.
+/// The record of the created events. Ids are unique over the whole portal.
 #[derive(Default)]
 pub struct Books {
     entries: BTreeMap<u64, Entry>,
@@ -46,7 +46,7 @@ struct Entry {
     digest: u64,
 }
 
-/// One line or body, as far as it is held against the books.
+/// The fields of a line or body that are compared with the record.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
@@ -61,7 +61,7 @@ struct Line<'a> {
 pub type Arrivals = BTreeMap<&'static str, Vec<u64>>;
 
 impl Books {
-    /// Lets an event happen in the queue that `source` reads.
+    /// Creates an event in the queue that `source` reads.
     pub fn record(&mut self, portal: &Portal, source: &'static str, queue: Queue, dice: &mut StdRng) {
         let chat = dice.random_range(1..=5);
         let data = payload(dice, chat);
@@ -85,7 +85,7 @@ impl Books {
         self.entries.iter().filter(|(_, entry)| entry.source == source).map(|(id, _)| *id).collect()
     }
 
-    /// What of `ids` is of each chat, in the order in which it is there.
+    /// Groups `ids` by chat and keeps their order.
     pub fn by_chat(&self, ids: &[u64]) -> BTreeMap<u64, Vec<u64>> {
         let mut chats = BTreeMap::<u64, Vec<u64>>::new();
         for id in ids {
@@ -94,8 +94,8 @@ impl Books {
         chats
     }
 
-    /// The source and the id of a line that arrived. It must be of an event that happened, under the
-    /// right names, with the portal's very bytes.
+    /// The source and the id of a line that arrived. Asserts that the event was created, has the right names, and has
+    /// the portal's exact bytes.
     pub fn identify(&self, line: &str) -> (&'static str, u64) {
         let Line { id, source, event_id, data } =
             serde_json::from_str(line).unwrap_or_else(|error| panic!("corrupted: {error}: {line:?}"));
@@ -106,7 +106,7 @@ impl Books {
         (entry.source, event_id)
     }
 
-    /// Adds the lines of `path` to `arrivals`. The last one may be torn where the writer was killed.
+    /// Adds the lines of `path` to `arrivals`. The last line may be incomplete after a kill of the writer.
     pub fn read(&self, path: &Path, arrivals: &mut Arrivals) {
         let mut file = BufReader::new(File::open(path).unwrap());
         let mut line = Vec::new();
@@ -125,7 +125,7 @@ impl Books {
     }
 }
 
-/// The `data` of an event unlike all others, in the portal's manner and against it.
+/// The `data` of an event, different from all others, with usual and unusual content.
 fn payload(dice: &mut StdRng, chat: u64) -> String {
     let count = if dice.random_ratio(1, 50) { 500 } else { dice.random_range(0..20) };
     let text: String = (0..count).map(|_| PIECES[dice.random_range(0..PIECES.len())]).collect();

@@ -1,12 +1,12 @@
-//! What arrived, held against what the portal recorded.
+//! Compares the events that arrived with the events that the portal recorded.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
 
-/// The event ids of a file of JSON lines, in order. Every line must be whole but for a torn last one
-/// where `may_be_torn` says that the writer was killed.
+/// The event ids of a file of JSON lines, in order. Every line must be complete. The last one may be incomplete if
+/// `may_be_torn` says that the writer was killed.
 pub fn ids_in(path: &Path, may_be_torn: bool) -> Vec<u64> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.split_inclusive('\n')
@@ -25,14 +25,14 @@ pub fn assert_exactly_once(arrived: &[u64], recorded: &[u64]) {
     assert!(arrived.is_sorted(), "out of order");
 }
 
-/// Asserts that `arrived` is `recorded`, each once, in whatever order.
+/// Asserts that `arrived` is `recorded`, each once, in any order.
 pub fn assert_once_each(arrived: &[u64], recorded: &[u64]) {
     assert_complete(arrived, recorded);
     assert_eq!(arrived.len(), recorded.len(), "some arrived twice");
 }
 
-/// Asserts that nothing is missing, nothing was invented, and that everything came in order, but for
-/// at most `restarts` steps back that each repeat at most `repeats_max` events.
+/// Asserts that nothing is missing, nothing was invented, and everything arrived in order, except for at most
+/// `restarts` steps back that each repeat at most `repeats_max` events.
 pub fn assert_at_least_once(arrived: &[u64], recorded: &[u64], restarts: usize, repeats_max: usize) {
     assert_complete(arrived, recorded);
     let (mut highest, mut previous, mut steps_back, mut repeats) = (0, 0, 0, 0);

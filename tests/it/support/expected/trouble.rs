@@ -1,4 +1,4 @@
-//! What goes wrong on either side of the relay, by chance.
+//! Random faults of the portal and of the receiver.
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::receivers::receiver::Answer;
 
-/// Something that goes wrong with one of the portal's next answers to `user`, and heals by itself.
+/// A temporary fault in one of the portal's next answers to `user`.
 pub fn of_portal(dice: &mut StdRng, user: u64) -> Value {
     let mut fault = match dice.random_range(0..9) {
         0 => json!({"kind": "error", "status": 503, "code": "QUERY_LIMIT_EXCEEDED"}),
@@ -24,7 +24,7 @@ pub fn of_portal(dice: &mut StdRng, user: u64) -> Value {
     fault
 }
 
-/// How the receiver answers for a while: mostly well.
+/// The receiver's next answers, mostly good ones.
 pub fn of_receiver(dice: &mut StdRng) -> Vec<Answer> {
     let well = dice.random_range(0..20);
     let badly = match dice.random_range(0..21) {

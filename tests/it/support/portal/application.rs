@@ -1,4 +1,4 @@
-//! The sandbox's first application: a source's credential in place of a webhook.
+//! The sandbox's first application, as a source's credential instead of a webhook.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,10 +7,10 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::{code, finished, stderr};
 use crate::support::process::setup::Setup;
 
-/// What the application calls itself.
+/// The `client_id` of the application.
 pub const CLIENT_ID: &str = "local.sandbox.1";
 
-/// `[sources.NAME.oauth]`, to stand behind the other keys of the source.
+/// `[sources.NAME.oauth]`, to be placed after the other keys of the source.
 pub async fn oauth_table(portal: &Portal, name: &str) -> String {
     let apps = portal.control(Method::GET, "apps", Value::Null).await;
     let (base, secret) = (portal.base_url(), &apps[0]["client_secret"]);
@@ -20,7 +20,7 @@ pub async fn oauth_table(portal: &Portal, name: &str) -> String {
     )
 }
 
-/// Lets `user` log in for a source of a complete configuration, with a pair that needed no browser.
+/// Logs `user` in for a source of a complete configuration, with a pair of tokens and without a browser.
 pub async fn log_in(portal: &Portal, setup: &Setup, source: &str, user: u64) {
     let pair = portal.post(&format!("apps/{CLIENT_ID}/login"), json!({"user": user})).await;
     std::fs::write(setup.path("pair.json"), pair.to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! Sources that log in as an application instead of having a webhook, and the application at the portal.
+//! Sources with an application login instead of a webhook, and the application at the portal.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Output, Stdio};
@@ -13,7 +13,7 @@ use crate::support::process::relay::{Relay, code, command, finished, stderr, std
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-/// The bot that the application keeps.
+/// The bot of the application.
 pub const BOT: u64 = 1003;
 
 impl Portal {
@@ -26,22 +26,22 @@ impl Portal {
         self.post("apps", changes).await;
     }
 
-    /// A pair of tokens for `user`, as the authorization server answers.
+    /// A pair of tokens for `user`, in the form of the authorization server's answer.
     pub async fn tokens(&self, user: u64) -> Value {
         self.app("login", json!({"user": user})).await
     }
 
-    /// Every access token ends.
+    /// Expires every access token.
     pub async fn expire(&self) {
         self.app("expire", json!({})).await;
     }
 
-    /// Every access token is unknown.
+    /// Makes every access token unknown.
     pub async fn forget(&self) {
         self.app("forget", json!({})).await;
     }
 
-    /// What the next refresh answers instead.
+    /// Replaces the answer to the next refresh.
     pub async fn next_refresh(&self, lie: Value) {
         self.app("next_refresh", lie).await;
     }
@@ -52,13 +52,13 @@ impl Portal {
         self.post("bots", bot).await;
     }
 
-    /// Scripts the authorization server's next answers.
+    /// Scripts the next answers of the authorization server.
     pub async fn token_fault(&self, mut fault: Value) {
         fault["method"] = "oauth/token".into();
         self.post("faults", fault).await;
     }
 
-    /// How often `method` was asked for; `oauth/token` is one.
+    /// How many calls of `method` the portal received; `oauth/token` counts as one, too.
     pub async fn requests(&self, method: &str) -> u64 {
         let stats = self.control(Method::GET, "stats", Value::Null).await;
         stats["requests"][method].as_u64().unwrap_or(0)
@@ -73,7 +73,7 @@ impl Portal {
         self.requests("oauth/token").await
     }
 
-    /// Where the browser of `user` is sent after he or she has agreed.
+    /// The redirect address for the browser of `user` after the user has agreed.
     pub async fn agree(&self, authorize_url: &str, user: u64) -> String {
         let client = b24relay::http_client::build(
             &authorize_url.parse().unwrap(),
@@ -91,7 +91,7 @@ impl Setup {
         self.with_login_and_idle(portal, name, "20ms")
     }
 
-    /// The same, which looks only so often.
+    /// The same with this poll interval.
     pub fn with_login_and_idle(self, portal: &Portal, name: &str, idle: &str) -> Self {
         let base = portal.sandbox.base_url();
         self.with_login_at(portal, name, idle, [&base, &base])
@@ -117,7 +117,7 @@ impl Setup {
         ))
     }
 
-    /// Runs `login` with `tokens`, and more `args` behind it.
+    /// Runs `login` with `tokens` and the further arguments `args`.
     pub async fn give(&self, source: &str, tokens: &Value, args: &[&str]) -> Output {
         let file = self.path("pair.json");
         std::fs::write(&file, tokens.to_string()).unwrap();
@@ -134,7 +134,7 @@ impl Setup {
         assert!(stdout(&output).contains(&format!("(user {user})")), "{}", stdout(&output));
     }
 
-    /// Runs `login` and pastes what `answer` makes of the address that it prints.
+    /// Runs `login`, and pastes the result of `answer` for the address that it prints.
     pub async fn paste(&self, source: &str, answer: impl AsyncFnOnce(&str) -> String) -> Output {
         let mut login = command();
         login.args(["login", source, "--log-level", "trace"]).current_dir(self.folder());
@@ -165,7 +165,7 @@ impl Setup {
     }
 }
 
-/// The code in the address that the browser was sent to.
+/// The code in the redirect address.
 pub fn code_in(location: &str) -> String {
     location.split_once("code=").unwrap().1.split('&').next().unwrap().to_owned()
 }
@@ -182,7 +182,7 @@ impl Office {
         Self::open_with("").await
     }
 
-    /// With more lines at the top of the configuration.
+    /// The same with more lines at the top of the configuration.
     pub async fn open_with(lines: &str) -> Self {
         let portal = Portal::start().await;
         portal.add_bot().await;
@@ -190,12 +190,12 @@ impl Office {
             Setup::new().with(lines).with_login(&portal, "office").with_bot("porter", "office").with_file();
         setup.log_in(&portal, "office", 1).await;
         let relay = setup.run();
-        // Refused before they were ever let in, they would leave.
+        // If a source were refused before its first success, the relay would exit.
         until("both are let in", async || {
             portal.polls().await > 0 && portal.requests("imbot.v2.Event.get").await > 0
         })
         .await;
-        // Stopped while it writes, it would keep every other process from the state file.
+        // If it were stopped during a write, the state file would stay locked for other processes.
         until("that is on record", async || {
             let [office, porter] = [setup.status_of("office").await, setup.status_of("porter").await];
             !office["polled_ms"].is_null() && !porter["polled_ms"].is_null()
@@ -204,7 +204,7 @@ impl Office {
         Self { portal, setup, relay }
     }
 
-    /// Five events for each of the two.
+    /// Records five events for each of the two.
     pub async fn record(&self) {
         self.portal.record(1, 5).await;
         self.portal.record_as(json!({"bot": BOT, "count": 5, "type": "ONIMBOTV2MESSAGEADD"})).await;
@@ -232,7 +232,7 @@ impl Office {
         .await;
     }
 
-    /// Does something to the pair while neither of the two is in the middle of a call.
+    /// Changes the pair of tokens while neither source is in the middle of a call.
     pub async fn break_pair(&self, action: &str, body: Value) {
         self.relay.signal(Signal::STOP);
         self.portal.app(action, body).await;
@@ -243,7 +243,7 @@ impl Office {
         self.relay.log().lines().filter(|line| is_parked(line)).count()
     }
 
-    /// Waits until each of the two was refused `round` times in a way that needs a person.
+    /// Waits until each of the two was refused `round` times with an error that needs an operator.
     pub async fn until_parked(&self, round: usize) {
         until("both are parked", async || {
             ["source=\"office\"", "source=\"porter\""].iter().all(|source| {
@@ -255,14 +255,14 @@ impl Office {
         .await;
     }
 
-    /// Nudges until the user's source, which is parked, has asked the portal who it is.
+    /// Sends SIGHUP, and waits until the user's parked source has called `profile`.
     pub async fn probe(&self) {
         let asked = self.portal.requests("profile").await;
         self.relay.signal(Signal::HUP);
         until("another probe", async || self.portal.requests("profile").await > asked).await;
     }
 
-    /// Nudges until both are polled again.
+    /// Sends SIGHUP until both sources are polled again.
     pub async fn until_healed(&self) {
         let before = [self.portal.polls().await, self.portal.requests("imbot.v2.Event.get").await];
         until("both poll again", async || {
@@ -273,12 +273,12 @@ impl Office {
         .await;
     }
 
-    /// Throws `fault` at a refresh: both are parked with one request, say `words`, and heal when told that
-    /// a person has acted.
+    /// Applies `fault` to a refresh: both sources are parked after one request and report `words`. They recover after a
+    /// SIGHUP.
     pub async fn is_parked_by(&self, fault: Value, words: &[&str]) {
         let (parked, asked) = (self.parked_count(), self.portal.token_requests().await);
         self.relay.signal(Signal::STOP);
-        // One for each of the two, should they come one after the other.
+        // A fault for each of the two sources, in case they refresh one after the other.
         let mut fault = fault;
         fault["times"] = 2.into();
         self.portal.token_fault(fault.clone()).await;
@@ -297,7 +297,7 @@ impl Office {
         self.await_all(&fault.to_string()).await;
     }
 
-    /// kill -9 after the server has rotated and before its answer has arrived.
+    /// kill -9 after the server has rotated the tokens and before its answer has arrived.
     pub async fn kill_in_refresh(&mut self) {
         self.portal.token_fault(json!({"kind": "stall", "seconds": 60})).await;
         self.portal.expire().await;
@@ -307,7 +307,7 @@ impl Office {
         self.relay.kill();
     }
 
-    /// Everything arrived once, nothing was confirmed unseen, and it stops cleanly.
+    /// Everything arrived once, nothing was confirmed unread, and the relay stops without an error.
     pub async fn end(mut self) {
         let mut filed = self.setup.filed_ids();
         filed.sort_unstable();
@@ -319,13 +319,13 @@ impl Office {
     }
 }
 
-/// The address that a browser would be sent to with `code`, as the answer to the login at `url`.
+/// The redirect address with `code`, as the answer to the login at `url`.
 pub fn answer_with(code: &str, url: &str) -> String {
     let state = url.rsplit_once("state=").unwrap().1;
     format!("https://app.example/landed?code={code}&state={state}")
 }
 
-/// Whether a line of the log says that a source needs a person.
+/// Whether a log line says that a source needs an operator.
 pub fn is_parked(line: &str) -> bool {
     ["the portal refuses this source", "the source cannot be polled"].iter().any(|words| line.contains(words))
 }

@@ -1,4 +1,4 @@
-//! The sandbox portal of one test, and its control interface.
+//! A sandbox portal for one test, and its control interface.
 
 use b24_sandbox::{Sandbox, SandboxConfig};
 use b24relay::http_client;
@@ -14,7 +14,7 @@ pub struct Portal {
 }
 
 impl Portal {
-    /// A portal on a free port, whose users are subscribed and silent.
+    /// A portal on a free port. Its users are subscribed, and no events happen without a request.
     pub async fn start() -> Self {
         Self::start_with(SandboxConfig { subscribed: true, ..SandboxConfig::default() }).await
     }
@@ -64,14 +64,14 @@ impl Portal {
         assert_eq!(recorded["count"], events["count"], "{recorded}");
     }
 
-    /// Scripts the portal's next answers to polls.
+    /// Scripts the next answers to polls.
     pub async fn fault(&self, fault: Value) {
         let mut fault = fault;
         fault["method"] = "im.v2.Event.get".into();
         self.post("faults", fault).await;
     }
 
-    /// What the portal answers to somebody else who calls with the user's webhook.
+    /// The portal's answer to another client with the user's webhook.
     pub async fn raw(&self, user: u64, call: &str) -> String {
         let url = format!("{}{call}", self.webhook_url(user));
         let response = self.client.get(url).send().await.unwrap();
@@ -88,13 +88,13 @@ impl Portal {
         stats["bots"][bot.to_string()].clone()
     }
 
-    /// How often `method` was asked for.
+    /// How many calls of `method` the portal received.
     pub async fn requests_of(&self, method: &str) -> u64 {
         let stats = self.control(Method::GET, "stats", Value::Null).await;
         stats["requests"][method].as_u64().unwrap_or(0)
     }
 
-    /// How many scripted faults still wait for their answer.
+    /// How many scripted faults are still unused.
     pub async fn faults_left(&self) -> u64 {
         let stats = self.control(Method::GET, "stats", Value::Null).await;
         stats["faults_left"].as_u64().unwrap()
@@ -119,7 +119,7 @@ impl Portal {
         ledger["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect()
     }
 
-    /// Asserts that the portal never had to destroy an event that it had not handed out.
+    /// Asserts that the portal never deleted an event that it had not returned before.
     pub async fn assert_nothing_confirmed_unseen(&self, user: u64) {
         let stats = self.stats(user).await;
         assert_eq!(stats["confirmed_unserved"], 0, "{stats}");

@@ -1,4 +1,4 @@
-//! An authorization server of one test: hands out `t0k3n-1`, `t0k3n-2` and so on, unless told otherwise.
+//! An authorization server for one test: it issues `t0k3n-1`, `t0k3n-2` and so on, unless scripted otherwise.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ struct Shared {
 }
 
 impl TokenServer {
-    /// Its tokens live for `expires_in` seconds.
+    /// Its tokens are valid for `expires_in` seconds.
     pub async fn start(expires_in: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -45,7 +45,7 @@ impl TokenServer {
         self.shared.lock().unwrap().requests.clone()
     }
 
-    /// The lines of a sink that gets its tokens here.
+    /// The settings of a sink that gets its tokens here.
     pub fn auth(&self, secret: &str) -> String {
         format!(
             "auth = {{ type = \"oauth2\", token_url = \"http://{}/token\", client_id = \"me\", \

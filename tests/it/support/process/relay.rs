@@ -1,4 +1,4 @@
-//! The real binary, as a process of one test; killed when the test is over.
+//! The real binary as a process of one test; killed at the end of the test.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,21 +11,21 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::process::waiting::{PATIENCE, until};
 
-/// The binary with an empty environment: what a test does not give it, it does not get.
+/// The binary with an empty environment: it gets only the variables that a test sets.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_b24relay"));
     command.env_clear().stdin(Stdio::null());
     command
 }
 
-/// Runs a command that ends by itself.
+/// Runs a command to its end.
 pub fn output(args: &[&str], folder: &Path) -> Output {
     let mut command = command();
     command.args(args).current_dir(folder);
     output_of(command)
 }
 
-/// Runs a prepared command to its end; one that does not come to it is killed when patience is over.
+/// Runs a prepared command to its end, and kills it after a time limit.
 pub fn output_of(mut command: Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let id = Pid::from_child(&child);
@@ -41,14 +41,14 @@ pub fn output_of(mut command: Command) -> Output {
     output
 }
 
-/// As [`output`], while the servers of this test go on answering.
+/// Like [`output`], while the servers of this test continue to answer.
 pub async fn finished(args: &[&str], folder: &Path) -> Output {
     let mut command = command();
     command.args(args).current_dir(folder);
     finished_command(command).await
 }
 
-/// As [`output_of`], while the servers of this test go on answering.
+/// Like [`output_of`], while the servers of this test continue to answer.
 pub async fn finished_command(command: Command) -> Output {
     tokio::task::spawn_blocking(move || output_of(command)).await.unwrap()
 }
@@ -58,31 +58,31 @@ pub fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or_else(|| panic!("killed by {:?}", output.status.signal()))
 }
 
-/// What a finished command wrote to stderr.
+/// The stderr of a finished command.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What a finished command wrote to stdout.
+/// The stdout of a finished command.
 pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// How many bytes there are at `path`: none where there is no file.
+/// The length of the file at `path` in bytes, or 0 without a file.
 fn length(path: &Path) -> usize {
     std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap())
 }
 
-/// `b24relay run`, in the background; its output goes to files that outlive it.
+/// `b24relay run` in the background; its output goes to files that remain after it.
 pub struct Relay {
     child: Child,
     stderr: PathBuf,
-    /// How many bytes earlier runs in its folder have written to its log.
+    /// The length of the log that earlier runs in its folder have written, in bytes.
     written_before: usize,
 }
 
 impl Relay {
-    /// Starts `b24relay run` in `folder`, with `args` behind it, writing to `out` and `err` there.
+    /// Starts `b24relay run` in `folder` with the further arguments `args`, writing to `out` and `err` there.
     pub fn start(folder: &Path, args: &[&str]) -> Self {
         let stdout = append(&folder.join("out"));
         Self::start_with(folder, args, stdout.into())
@@ -94,7 +94,7 @@ impl Relay {
         Self::start_command(command, folder, stdout)
     }
 
-    /// Starts a prepared command whose log goes to `stderr`, where [`Relay::log`] does not see it.
+    /// Starts a prepared command whose log goes to `stderr`, which [`Relay::log`] cannot read.
     pub fn start_logging_to(mut command: Command, folder: &Path, stderr: Stdio) -> Self {
         let child = command.stderr(stderr).spawn().unwrap();
         Self { child, stderr: folder.join("err"), written_before: 0 }
@@ -108,7 +108,7 @@ impl Relay {
         Self { child, stderr, written_before }
     }
 
-    /// The same of one that reads from us.
+    /// The same, with standard input connected to the test.
     pub fn start_piped(mut command: Command, folder: &Path, stdout: Stdio) -> (Self, ChildStdin) {
         let stderr = folder.join("err");
         let written_before = length(&stderr);
@@ -121,7 +121,7 @@ impl Relay {
         self.child.id()
     }
 
-    /// Everything that runs in this folder have written to stderr.
+    /// The stderr of all runs in this folder.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.stderr).unwrap()
     }
@@ -130,8 +130,8 @@ impl Relay {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits until this run has logged `text`. What an earlier one in its folder has logged does not count: this one may
-    /// not even listen to signals yet.
+    /// Waits until this run has logged `text`. The log of an earlier run in the folder does not count, because this run
+    /// may not handle signals yet.
     pub async fn until_logged(&self, text: &str) {
         let is_logged = async || {
             let log = self.log();
@@ -140,7 +140,7 @@ impl Relay {
         until(&format!("`{text}` in the log:\n{}", self.log()), is_logged).await;
     }
 
-    /// Waits for the process to end by itself.
+    /// Waits for the process to exit.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut status = None;
         until("the process ends", async || {
@@ -156,7 +156,7 @@ impl Relay {
         status.code().unwrap_or_else(|| panic!("killed by {:?}", status.signal()))
     }
 
-    /// Asks it to stop and waits until it has.
+    /// Sends a stop signal and waits for the exit.
     pub async fn stop(&mut self) -> i32 {
         self.signal(Signal::TERM);
         self.exit_code().await
@@ -175,7 +175,7 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         self.child.kill().ok();
         self.child.wait().ok();
     }

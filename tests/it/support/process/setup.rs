@@ -1,4 +1,4 @@
-//! A folder with a configuration in it, gone when the test is over.
+//! A folder with a configuration, removed at the end of the test.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::Receiver;
 use crate::support::state::state_rows;
 
-/// Fast delays, so that a test waits for little.
+/// Short delays, so that tests wait only briefly.
 const RETRY: &str = r#"retry = { min = "10ms", max = "100ms" }"#;
 
 pub struct Setup {
@@ -26,18 +26,18 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A state in a folder of its own, no sources, no sinks.
+    /// A state in its own folder, no sources, no sinks.
     pub fn new() -> Self {
         let text = "state = \"b24relay.db\"\n".into();
         Self { folder: TempDir::new().unwrap(), text, unlimited: BTreeSet::new(), lag: "50ms" }
     }
 
-    /// The configuration from its beginning again, in the same folder.
+    /// A new, empty configuration in the same folder.
     pub fn anew(self) -> Self {
         Self { text: Self::new().text, unlimited: BTreeSet::new(), ..self }
     }
 
-    /// The `confirm_lag` of the sources that are added from now on.
+    /// Sets the `confirm_lag` of the sources that are added from now on.
     pub fn with_lag(self, lag: &'static str) -> Self {
         Self { lag, ..self }
     }
@@ -49,12 +49,12 @@ impl Setup {
         self
     }
 
-    /// Says that the portal bears any number of calls: what it bears otherwise is tested in `budget`.
+    /// Configures the portal without a rate limit. The rate limit is tested in `budget`.
     pub fn with_unlimited(self, portal: &Portal) -> Self {
         self.with_unlimited_at(portal.sandbox.address())
     }
 
-    /// The same of the portal that is at `address`.
+    /// The same for the portal at `address`.
     pub fn with_unlimited_at(mut self, address: SocketAddr) -> Self {
         if !self.unlimited.insert(address) {
             return self;
@@ -62,12 +62,12 @@ impl Setup {
         self.with(&format!("[portals.\"{address}\"]\nplan = \"self-hosted\""))
     }
 
-    /// A source `support` that polls the portal's user 1 without pauses worth mentioning.
+    /// A source `support` that polls the portal's user 1 almost without pauses.
     pub fn with_source(self, portal: &Portal) -> Self {
         self.with_user(portal, "support", 1, 1000)
     }
 
-    /// As [`Setup::with_user`], wherever the portal is now.
+    /// Like [`Setup::with_user`], with the current address of the portal.
     pub fn with_user_anywhere(self, portal: &Portal, name: &str, user: u64) -> Self {
         let url = portal.webhook_url(user);
         let address = url.split('/').nth(2).unwrap().parse().unwrap();
@@ -90,7 +90,7 @@ impl Setup {
         self.with(&format!("[sinks.archive]\ntype = \"file\"\npath = \"events.jsonl\"\n{RETRY}"))
     }
 
-    /// A file of its own for one source.
+    /// A file sink for one source.
     pub fn with_file_of(self, source: &str) -> Self {
         self.with(&format!(
             "[sinks.{source}]\ntype = \"file\"\npath = \"{source}.jsonl\"\nsources = [\"{source}\"]\n{RETRY}"
@@ -101,12 +101,12 @@ impl Setup {
         self.with("[sinks.console]\ntype = \"stdout\"")
     }
 
-    /// A webhook that sees one event after the other.
+    /// A webhook sink that sends one event after the other.
     pub fn with_receiver(self, receiver: &Receiver) -> Self {
         self.with_receiver_in(receiver, "ordering = \"strict\"")
     }
 
-    /// A webhook with other keys of its own.
+    /// A webhook sink with further settings.
     pub fn with_receiver_in(self, receiver: &Receiver, keys: &str) -> Self {
         let url = receiver.url();
         self.with(&format!(
@@ -114,14 +114,14 @@ impl Setup {
         ))
     }
 
-    /// A webhook sink at `url` with lines of its own.
+    /// A webhook sink at `url` with further settings.
     pub fn with_webhook(self, name: &str, url: &str, lines: &str) -> Self {
         self.with(&format!(
             "[sinks.{name}]\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"5s\"\n{RETRY}\n{lines}"
         ))
     }
 
-    /// What keeps a sink from delivering, once there is something.
+    /// The error of a sink in `state`, once there is one.
     pub async fn trouble_of(&self, sink: &str, state: &str) -> String {
         let mut lane = Value::Null;
         until(&format!("`{sink}` is {state}"), async || {
@@ -144,7 +144,7 @@ impl Setup {
         Relay::start(self.folder(), &[])
     }
 
-    /// Starts a daemon that logs all of `words` and stays; returns its log.
+    /// Starts a daemon that logs all of `words` and keeps running; returns its log.
     pub async fn assert_stays(&self, words: &[&str]) -> String {
         std::fs::remove_file(self.path("err")).ok();
         let mut relay = self.run();
@@ -156,7 +156,8 @@ impl Setup {
         relay.log()
     }
 
-    /// Asserts that a refusal ends a drain with `code`, and a daemon never, and that both log all of `words`.
+    /// Asserts that a refusal ends a drain with `code_expected`, but does not end a daemon, and that both log all of
+    /// `words`.
     pub async fn assert_refused(&self, code_expected: i32, words: &[&str]) -> String {
         let log = self.assert_stays(words).await;
         let once = finished(&["run", "--once"], self.folder()).await;
@@ -167,7 +168,7 @@ impl Setup {
         log + &stderr(&once)
     }
 
-    /// Asserts that a mistake in the configuration ends a daemon as well as a drain with 78, and that both log `words`.
+    /// Asserts that a mistake in the configuration ends both a daemon and a drain with 78, and that both log `words`.
     pub async fn assert_mistaken(&self, words: &[&str]) {
         for args in [["run"].as_slice(), &["run", "--once"]] {
             let ended = finished(args, self.folder()).await;
@@ -178,7 +179,7 @@ impl Setup {
         }
     }
 
-    /// What `status --json` shows of a source.
+    /// The report of `status --json` about a source.
     pub async fn status_of(&self, source: &str) -> Value {
         if !self.path("b24relay.db").exists() {
             return Value::Null;
@@ -190,12 +191,12 @@ impl Setup {
         sources.iter().find(|other| other["name"] == source).cloned().unwrap_or(Value::Null)
     }
 
-    /// What `status --json` shows of a lane of `support`.
+    /// The report of `status --json` about a lane of `support`.
     pub async fn lane_of(&self, sink: &str) -> Value {
         self.lane_at("support", sink).await
     }
 
-    /// What `status --json` shows of a lane.
+    /// The report of `status --json` about a lane.
     pub async fn lane_at(&self, source: &str, sink: &str) -> Value {
         let status = finished(&["status", "--json"], self.folder()).await;
         let report: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
@@ -203,7 +204,7 @@ impl Setup {
         lanes.into_iter().find(|lane| lane["sink"] == sink && lane["source"] == source).unwrap_or_default()
     }
 
-    /// Waits until the lane to the sink `crm` is in `state`, and returns what is shown of it then.
+    /// Waits until the lane to the sink `crm` is in `state`, and returns its report.
     pub async fn until_crm_is(&self, state: &str) -> Value {
         let mut lane = Value::Null;
         until(&format!("the lane is {state}"), async || {
@@ -214,7 +215,7 @@ impl Setup {
         lane
     }
 
-    /// What `dead-letters list --json` shows with these filters.
+    /// The output of `dead-letters list --json` with these filters.
     pub async fn letters(&self, filters: &[&str]) -> Vec<Value> {
         let list = finished(&[&["dead-letters", "list", "--json"], filters].concat(), self.folder()).await;
         assert_eq!(code(&list), 0, "{}", stderr(&list));
@@ -228,36 +229,36 @@ impl Setup {
         letters.iter().map(|letter| letter["event_id"].as_u64().unwrap()).collect()
     }
 
-    /// Drains every source, which must go well, and returns the log of it.
+    /// Drains every source, which must succeed, and returns the log.
     pub async fn drain(&self) -> String {
         let once = finished(&["run", "--once"], self.folder()).await;
         assert_eq!(code(&once), 0, "{}", stderr(&once));
         stderr(&once)
     }
 
-    /// The offset behind all that a lane has committed, as `status` sees it.
+    /// The offset after all events that a lane has committed, as `status` computes it.
     pub fn committed_offset(&self, source: &str, sink: &str) -> u64 {
-        // Before the first run there is no state file yet.
+        // Before the first run there is no state file.
         state_rows::committed_offset(&self.path("b24relay.db"), source, sink).unwrap_or(1)
     }
 
-    /// How many whole lines the file sink has written so far, while it may be at it.
+    /// How many complete lines the file sink has written so far. The sink may still be writing.
     pub fn filed_count(&self) -> usize {
         let bytes = std::fs::read(self.path("events.jsonl")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).matches('\n').count()
     }
 
-    /// The ids in the file sink's file, every line whole; for when the writer has come to rest.
+    /// The ids in the file sink's file; asserts that every line is complete. For use after the writer has finished.
     pub fn filed_ids(&self) -> Vec<u64> {
         ledger::ids_in(&self.path("events.jsonl"), false)
     }
 
-    /// The ids in the file of one source, while the sink may be at it.
+    /// The ids in the file of one source. The sink may still be writing.
     pub fn filed_ids_of(&self, source: &str) -> Vec<u64> {
         ledger::ids_in(&self.path(&format!("{source}.jsonl")), true)
     }
 
-    /// The ids that went to standard output, over all runs.
+    /// The ids that were written to standard output in all runs.
     pub fn printed_ids(&self) -> Vec<u64> {
         ledger::ids_in(&self.path("out"), true)
     }

@@ -1,4 +1,4 @@
-//! A relay of one test that can be looked at through `[http]`.
+//! A relay with `[http]` for one test.
 
 use b24relay::http_client;
 use reqwest::{Client, Response, StatusCode, Url};
@@ -7,19 +7,19 @@ use crate::support::process::relay::Relay;
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::PATIENCE;
 
-/// Lets it be looked at; keys of `[http]` may follow.
+/// Enables `[http]`; further settings of `[http]` may follow.
 pub const LISTEN: &str = "[http]\nlisten = \"127.0.0.1:0\"";
 
 pub struct Shown {
     pub relay: Relay,
     pub base: Url,
     pub client: Client,
-    /// Goes with each request that brings none of its own.
+    /// Added to each request that has no token.
     token: Option<&'static str>,
 }
 
 impl Shown {
-    /// One whose `http.token` is `token`.
+    /// A relay whose `http.token` is `token`.
     pub async fn start_with(setup: &Setup, token: &'static str) -> Self {
         Self { token: Some(token), ..Self::start(setup).await }
     }
@@ -28,7 +28,7 @@ impl Shown {
         Self::of(setup.run()).await
     }
 
-    /// One that was started some other way.
+    /// Uses a relay that was started in another way.
     pub async fn of(relay: Relay) -> Self {
         relay.until_logged("metrics and health are at").await;
         let log = relay.log();
@@ -54,7 +54,7 @@ impl Shown {
         (response.status(), response.text().await.unwrap())
     }
 
-    /// The value of a metric with these labels, as it stands in the text.
+    /// The value of a metric with exactly these labels.
     pub async fn metric(&self, line: &str) -> Option<f64> {
         let (status, text) = self.text("metrics").await;
         assert_eq!(status, 200, "{text}");

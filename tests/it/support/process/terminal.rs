@@ -1,4 +1,4 @@
-//! A terminal for one command: what is written to it is kept, its size is set, and it is told what it knows.
+//! A terminal for one command: it keeps the output, has a given size, and sets the given environment.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -14,7 +14,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::support::process::relay::{Relay, command};
 
-/// A terminal's two sides. It is closed with the first of them; programs have the second.
+/// The two sides of a terminal. The terminal is closed with the first; programs get the second.
 pub fn pair() -> (OwnedFd, OwnedFd) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
@@ -37,7 +37,7 @@ impl Terminal {
         tcsetwinsize(&master, size).unwrap();
         let written = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&written);
-        // Ends when the last one who could write is gone.
+        // Ends after the last writer has closed it.
         let reader = thread::spawn(move || {
             let (mut master, mut bytes) = (File::from(master), [0; 4096]);
             while let Ok(count @ 1..) = master.read(&mut bytes) {
@@ -47,21 +47,21 @@ impl Terminal {
         Self { written, slave, reader }
     }
 
-    /// Starts a command whose standard output it is.
+    /// Starts a command with this terminal as its standard output.
     pub fn start(&self, args: &[&str], environment: &[(&str, &str)], folder: &Path) -> Relay {
         let mut command = command();
         command.args(args).current_dir(folder).env("TERM", "xterm").envs(environment.iter().copied());
         Relay::start_command(command, folder, Stdio::from(self.slave.try_clone().unwrap()))
     }
 
-    /// The same, once nobody writes to it any more.
+    /// The same, after the last writer has closed it.
     pub fn ended(self) -> String {
         drop(self.slave);
         self.reader.join().unwrap();
         String::from_utf8_lossy(&self.written.lock().unwrap()).replace("\r\n", "\n")
     }
 
-    /// All that was written, with the line ends that the command wrote.
+    /// All output, with the line ends that the command wrote.
     pub fn written(&self) -> String {
         String::from_utf8_lossy(&self.written.lock().unwrap()).replace("\r\n", "\n")
     }

@@ -1,16 +1,16 @@
-//! What a process takes from the machine over time: memory and descriptors, and whether they grow.
+//! The memory and the descriptors of a process over time, and whether they grow.
 
 use std::fmt::{self, Display, Formatter};
 use std::fs;
 
-/// How much more than at first is still flat: a tenth, and this much.
+/// Growth up to a tenth plus this amount counts as flat.
 const MEMORY_SLACK_KIB: u64 = 2048;
 const DESCRIPTOR_SLACK: u64 = 2;
 
-/// Into how many parts the table divides the time.
+/// The number of intervals in the table.
 const PARTS: usize = 10;
 
-/// One look at a process.
+/// One sample of a process.
 #[derive(Clone, Copy)]
 pub struct Sample {
     pub memory_kib: u64,
@@ -18,7 +18,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The process `id` as it is now.
+    /// The current values of the process `id`.
     pub fn of(id: u32) -> Self {
         let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -28,12 +28,12 @@ impl Sample {
     }
 }
 
-/// All looks at one process, in order.
+/// All samples of one process, in order.
 #[derive(Default)]
 pub struct Vitals(pub Vec<Sample>);
 
 impl Vitals {
-    /// Why this is not flat: what the last third took is more than what the first third took.
+    /// The reasons why this is not flat: the last third uses more than the first third.
     pub fn growth(&self) -> Vec<String> {
         let third = self.0.len().div_ceil(3);
         let (first, last) = (&self.0[..third], &self.0[self.0.len() - third..]);
@@ -48,7 +48,7 @@ impl Vitals {
     }
 }
 
-/// A table, one line for each tenth of the time.
+/// A table with one line for each tenth of the time.
 impl Display for Vitals {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:8}{:>24}{:>24}", "", "memory, KiB", "descriptors")?;
@@ -78,7 +78,7 @@ impl Display for Spread {
     }
 }
 
-/// Of one figure over `samples`, of which there is at least one.
+/// The spread of one value over `samples`, which must not be empty.
 fn spread(samples: &[Sample], figure: fn(&Sample) -> u64) -> Spread {
     let mut figures: Vec<u64> = samples.iter().map(figure).collect();
     figures.sort_unstable();
@@ -93,7 +93,7 @@ fn growth_is_told_from_noise() {
     };
     assert_eq!(vitals(|at| 20_000 + at % 7 * 1000, |_| 12).growth(), [""; 0]);
     assert_eq!(vitals(|_| 20_000, |at| 12 + at / 60).growth(), [""; 0], "one more");
-    // 70 KiB with each of 90 samples: 4,200 from the middle of the first third to that of the last.
+    // 70 KiB for each of 90 samples: 4,200 from the middle of the first third to the middle of the last.
     assert_eq!(
         vitals(|at| 20_000 + at * 70, |_| 12).growth(),
         ["memory in KiB: 21050 at first, 25250 at last"]

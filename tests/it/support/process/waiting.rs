@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// The longest any condition is waited for: far beyond what a slow machine needs.
+/// The time limit for all conditions, far longer than a slow machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `condition` holds; `what` says what was waited for when it never does.
+/// Waits until `condition` holds; `what` describes it in the panic after the time limit.
 pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let mut ticks = interval(Duration::from_millis(10));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,5 +1,5 @@
-//! A real browser of one test: Chromium, driven by chromedriver. It and all that it wrote are gone
-//! when the test is over, whatever its end.
+//! A real browser for one test: Chromium, driven by chromedriver. The browser and all its files are removed at the end
+//! of the test, even after a failure.
 
 use std::env;
 use std::fs;
@@ -23,12 +23,13 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::support::process::relay::append;
 use crate::support::process::waiting::{PATIENCE, until};
 
-/// It and its children are a group of their own, which ends when we do: then there is nothing to read any more.
+/// The driver and its children form a process group. When the test ends, `read` reaches the end of its input, and the
+/// group is killed.
 const DRIVER: &str = "(chromedriver --port=0; echo over: $?) & read -r _; kill -KILL 0";
 
 const LISTENS: &str = "ChromeDriver was started successfully on port ";
 
-/// Nothing of it leaves this machine, whatever a page asks for.
+/// The browser sends nothing to another machine, whatever a page requests.
 const ARGS: [&str; 14] = [
     "--headless",
     "--disable-gpu",
@@ -46,7 +47,7 @@ const ARGS: [&str; 14] = [
     "--hide-scrollbars",
 ];
 
-/// One at a time: each takes a core and some hundred megabytes.
+/// One browser at a time: each takes a core and several hundred megabytes.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 pub struct Browser {
@@ -58,7 +59,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// A new one, with an empty profile; `None` where there is none, which is told once, and is a failure with
+    /// A new browser with an empty profile; `None` if there is no browser. This is reported once, and is a failure with
     /// `BROWSER_TESTS=required`.
     #[expect(clippy::disallowed_methods, reason = "how a script tells these tests that there must be one")]
     #[expect(clippy::explicit_write, reason = "past what a test's output is captured with")]
@@ -122,7 +123,7 @@ impl Browser {
         Ok(())
     }
 
-    /// What the driver answers, or how it refuses.
+    /// The answer of the driver, or its error.
     async fn post(&self, url: Url, body: Value) -> Result<Value, Value> {
         let request = self.client.post(url).header("content-type", "application/json");
         let response = request.body(body.to_string()).send().await.unwrap();
@@ -137,35 +138,35 @@ impl Browser {
         answer.unwrap_or_else(|error| panic!("{command}: {}", error["message"]))
     }
 
-    /// Goes to `url`, and stays at what is there now: a page that renews itself would be gone in mid-test.
+    /// Opens `url` and stops later reloads: a page that refreshes would be gone in the middle of a test.
     pub async fn open(&self, url: &str) {
         self.order("url", json!({"url": url})).await;
         self.devtools("Page.stopLoading", json!({})).await;
     }
 
-    /// What a function with this body returns on the page for `argument`.
+    /// The result on the page of a function with this body and this argument.
     pub async fn ask(&self, body: &str, argument: Value) -> Value {
         self.order("execute/sync", json!({"script": body, "args": [argument]})).await
     }
 
-    /// A command of the protocol of Chrome's developer tools.
+    /// A command of the Chrome DevTools protocol.
     pub async fn devtools(&self, command: &str, params: Value) -> Value {
         self.order("goog/cdp/execute", json!({"cmd": command, "params": params})).await
     }
 
-    /// What the browser's console was told since it was asked last.
+    /// The new messages of the browser's console.
     pub async fn console(&self) -> Vec<Value> {
         let told = self.order("se/log", json!({"type": "browser"})).await;
         told.as_array().unwrap().clone()
     }
 
-    /// How large the page may show itself.
+    /// Sets the size of the window.
     pub async fn resize(&self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
     }
 
-    /// Keeps a picture of the whole page.
+    /// Saves a screenshot of the whole page.
     pub async fn photograph(&self, path: &Path) {
         let height = self.ask("return document.documentElement.scrollHeight", Value::Null).await;
         let width = self.ask("return document.documentElement.clientWidth", Value::Null).await;
@@ -180,9 +181,9 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         drop(self.driver.stdin.take());
-        // It may have ended by itself.
+        // It may have exited already.
         self.driver.wait().ok();
-        // The last of the group may still be at it.
+        // The last process of the group may still be running.
         for _ in 0..500 {
             if fs::remove_dir_all(&self.folder).is_ok() {
                 return;

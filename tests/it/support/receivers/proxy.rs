@@ -1,4 +1,4 @@
-//! A real proxy of one test, for CONNECT and for plain requests: notes what it was asked for, and takes every name that
+//! A real proxy for one test, for CONNECT and for plain requests. It records its requests, and resolves every name that
 //! ends with `.test` to one address.
 
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// `refusal`: a status line instead of its services.
+    /// `refusal` is a status line that it answers instead.
     pub async fn start(tests: SocketAddr, refusal: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

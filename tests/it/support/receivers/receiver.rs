@@ -1,4 +1,4 @@
-//! A webhook receiver of one test: keeps what arrives, answers as told.
+//! A webhook receiver for one test. It keeps all deliveries, and answers as scripted.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -17,13 +17,13 @@ use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// An event of a request that was answered with a 2xx, or of one that was not.
+/// An event of a request, accepted with a 2xx or not.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub event_id: u64,
     pub webhook_id: String,
     pub body: Value,
-    /// The event as it came.
+    /// The received text of the event.
     pub text: String,
     pub bytes: Bytes,
     pub headers: HeaderMap,
@@ -31,17 +31,17 @@ pub struct Delivery {
     pub accepted: bool,
 }
 
-/// How one request is answered.
+/// The answer to one request.
 #[derive(Clone, Debug)]
 pub enum Answer {
     Status(u16),
     StatusWith(u16, &'static str, &'static str),
     Body(u16, String),
-    /// Never.
+    /// No answer.
     Hang,
     /// The connection closes without a byte.
     Close,
-    /// With a 200, but not before [`Receiver::release`].
+    /// Answers 200, but not before [`Receiver::release`].
     Hold,
 }
 
@@ -50,9 +50,9 @@ struct Shared {
     deliveries: Arc<Mutex<Vec<Delivery>>>,
     script: Arc<Mutex<VecDeque<Answer>>>,
     otherwise: Arc<Mutex<Option<u16>>>,
-    /// How these events are answered whenever they come.
+    /// The answers to these events, in every request.
     refusals: Arc<Mutex<BTreeMap<u64, Answer>>>,
-    /// Never has a permit: closed, it lets everybody pass.
+    /// It never has a permit. A closed semaphore lets every request pass.
     gate: Arc<Semaphore>,
 }
 
@@ -66,7 +66,7 @@ impl Receiver {
         Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
-    /// Behind a door of its own kind.
+    /// Listens with a given listener, such as one with TLS.
     pub fn start_on(listener: impl Listener<Addr = SocketAddr>) -> Self {
         let address = listener.local_addr().unwrap();
         let shared = Shared {
@@ -85,12 +85,12 @@ impl Receiver {
         format!("http://{}/hooks/b24", self.address)
     }
 
-    /// Answers the next requests like this, then 200 again.
+    /// Answers the next requests like this, then with 200 again.
     pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
         self.shared.script.lock().unwrap().extend(answers);
     }
 
-    /// Drops what is left of the script.
+    /// Drops the rest of the script.
     pub fn forget_script(&self) {
         self.shared.script.lock().unwrap().clear();
     }
@@ -100,17 +100,17 @@ impl Receiver {
         self.shared.script.lock().unwrap().len()
     }
 
-    /// Answers every request with `status` until told otherwise.
+    /// Answers every request with `status` until this is called again.
     pub fn answer_always(&self, status: Option<u16>) {
         *self.shared.otherwise.lock().unwrap() = status;
     }
 
-    /// Answers these events with `answer`, and no other one so from now on.
+    /// From now on answers these events with `answer`, and no others.
     pub fn refuse(&self, ids: &[u64], answer: &Answer) {
         *self.shared.refusals.lock().unwrap() = ids.iter().map(|id| (*id, answer.clone())).collect();
     }
 
-    /// Answers what is held, and holds nothing from now on.
+    /// Answers the held requests, and holds no more from now on.
     pub fn release(&self) {
         self.shared.gate.close();
     }
@@ -119,7 +119,7 @@ impl Receiver {
         self.shared.deliveries.lock().unwrap().clone()
     }
 
-    /// What has come since this was asked last; nothing of it is kept.
+    /// Returns and removes the deliveries since the last call.
     pub fn take_deliveries(&self) -> Vec<Delivery> {
         std::mem::take(&mut *self.shared.deliveries.lock().unwrap())
     }
@@ -140,7 +140,7 @@ async fn take(State(shared): State<Shared>, version: Version, headers: HeaderMap
     let otherwise = shared.otherwise.lock().unwrap().unwrap_or(200);
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let texts: Vec<Box<RawValue>> = serde_json::from_str(&text).unwrap_or_default();
-    // Of a batch, each event counts.
+    // Each event of a batch counts.
     let texts = texts.iter().map(|text| text.get().to_owned()).collect::<Vec<_>>();
     let texts = if texts.is_empty() { vec![text] } else { texts };
     let bodies: Vec<Value> =
@@ -169,7 +169,7 @@ async fn take(State(shared): State<Shared>, version: Version, headers: HeaderMap
         Answer::Body(status, text) => (StatusCode::from_u16(status).unwrap(), text).into_response(),
         Answer::Hang => std::future::pending().await,
         Answer::Close => {
-            // hyper drops a connection whose body fails, and what it has not written yet with it.
+            // hyper closes a connection whose body fails, and drops unwritten bytes with it.
             let failure = Err::<Bytes, _>(io::Error::from(ErrorKind::ConnectionAborted));
             Response::new(Body::from_stream(stream::iter([failure])))
         }

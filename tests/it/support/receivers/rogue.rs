@@ -1,4 +1,4 @@
-//! A receiver that speaks raw TCP: it reads requests well, and answers them as badly as it is told.
+//! A receiver on raw TCP: it reads requests correctly, and answers them with a scripted misbehaviour.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,25 +9,25 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::interval;
 
-/// What becomes of the connection once everything is said.
+/// The end of the connection after the scripted bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
     Close,
-    /// It says that there is nothing more to come, and goes on listening.
+    /// Shuts down its sending side, and continues to read.
     HalfClose,
-    /// It is left open in silence.
+    /// Leaves the connection open without sending.
     Silence,
     Reset,
-    /// These bytes, again and again, as fast as they are taken.
+    /// Sends these bytes again and again, as fast as possible.
     Flood(&'static [u8]),
-    /// These bytes, again and again, one at a time with a pause before each.
+    /// Sends these bytes again and again, one at a time with a pause before each.
     Drip(&'static [u8]),
 }
 
-/// How a request is answered.
+/// The answer to a request.
 #[derive(Clone, Debug)]
 pub struct Misdeed {
-    /// Before the body of the request is read.
+    /// Whether it answers before the body of the request is read.
     pub is_early: bool,
     pub head: Vec<u8>,
     pub end: End,
@@ -46,9 +46,9 @@ impl Misdeed {
 #[derive(Clone, Default)]
 struct Shared {
     misdeed: Arc<Mutex<Option<Misdeed>>>,
-    /// The event of each request, and whether it was answered well.
+    /// The event of each request, and whether it got a correct answer.
     requests: Arc<Mutex<Vec<(u64, bool)>>>,
-    /// How often the other side had enough of a flood or a drip.
+    /// How often the client closed the connection during a flood or a drip.
     given_up: Arc<Mutex<usize>>,
 }
 
@@ -74,12 +74,12 @@ impl Rogue {
         format!("http://{}/hooks/b24", self.address)
     }
 
-    /// Answers like this until told otherwise; without a misdeed, with a decent 200.
+    /// From now on answers like this; with `None`, with a correct 200.
     pub fn misbehave(&self, misdeed: Option<Misdeed>) {
         *self.shared.misdeed.lock().unwrap() = misdeed;
     }
 
-    /// The event of each request so far, and whether it was answered well.
+    /// The event of each request so far, and whether it got a correct answer.
     pub fn requests(&self) -> Vec<(u64, bool)> {
         self.shared.requests.lock().unwrap().clone()
     }
@@ -93,7 +93,7 @@ impl Rogue {
     }
 }
 
-/// The request's head and what has come of its body; `None` when the connection ends before.
+/// Reads the head of a request and the received part of its body; `None` if the connection ends before.
 async fn read_head(stream: &mut TcpStream) -> Option<(usize, Vec<u8>)> {
     let mut bytes = Vec::new();
     loop {

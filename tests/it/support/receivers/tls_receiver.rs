@@ -1,4 +1,4 @@
-//! A receiver behind real TLS, and an authority that issues certificates for it and for us.
+//! A receiver behind real TLS, and a certificate authority for server and client certificates.
 
 use std::io;
 use std::net::SocketAddr;
@@ -54,10 +54,10 @@ impl Authority {
     }
 }
 
-/// How a receiver speaks TLS.
+/// The TLS settings of a receiver.
 pub struct Door<'a> {
     pub versions: &'a [&'static SupportedProtocolVersion],
-    /// Whose certificates it wants of its callers.
+    /// The authority whose client certificates it requires.
     pub callers: Option<&'a Authority>,
     pub http2: bool,
 }
@@ -68,7 +68,7 @@ impl Default for Door<'_> {
     }
 }
 
-/// A receiver on this machine that shows `issued`, and its URL.
+/// A receiver on this machine with the certificate `issued`, and its URL.
 pub async fn start(issued: Issued, door: Door<'_>) -> (Receiver, String) {
     let config = config(issued, &door);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -78,7 +78,7 @@ pub async fn start(issued: Issued, door: Door<'_>) -> (Receiver, String) {
     (receiver, url)
 }
 
-/// What a server needs that shows `issued`.
+/// The configuration of a server with the certificate `issued`.
 pub fn config(issued: Issued, door: &Door<'_>) -> ServerConfig {
     let provider = Arc::new(ring::default_provider());
     let builder =
@@ -124,7 +124,7 @@ impl Listener for TlsListener {
     }
 }
 
-/// Lets the caller read why, which a reset would take away.
+/// Lets the client read the alert, which a reset would remove.
 async fn hang_up(mut stream: TcpStream) {
     stream.shutdown().await.ok();
     stream.read_to_end(&mut Vec::new()).await.ok();

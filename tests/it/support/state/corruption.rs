@@ -1,4 +1,4 @@
-//! Ways to spoil a state file: bits, runs, lengths, pages, headers, logs, foreign files, and SQL.
+//! Ways to corrupt a state file: bits, runs of bytes, lengths, pages, headers, logs, foreign files, and SQL.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use crate::support::state::veteran::STATE;
 
-/// What a person with a SQLite shell may do to it, or a defect of ours.
+/// Changes that an operator with a SQLite shell or a bug could make.
 pub const STATEMENTS: &[&str] = &[
     "UPDATE lane SET next = 1",
     "UPDATE lane SET next = -1",
@@ -93,7 +93,7 @@ pub const STATEMENTS: &[&str] = &[
     "DROP TABLE batch; CREATE TABLE batch AS SELECT 1 AS first",
 ];
 
-/// One way to spoil the files in a folder.
+/// One way to corrupt the files in a folder.
 #[derive(Clone, Copy, Debug)]
 pub enum Corruption {
     FlipBit,
@@ -172,7 +172,7 @@ pub fn corruptions(count: usize, dice: &mut StdRng) -> Vec<Corruption> {
 }
 
 impl Corruption {
-    /// Spoils the state in `folder`; `foreign` is the folder of another relay's state.
+    /// Corrupts the state in `folder`; `foreign` is the folder of another relay's state.
     pub fn apply(self, folder: &Path, foreign: &Path, dice: &mut StdRng) {
         let state = folder.join(STATE);
         match self {
@@ -237,7 +237,7 @@ impl Corruption {
     }
 }
 
-/// Which of the three files is damaged: mostly the state itself.
+/// Selects the damaged file of the three, mostly the state file itself.
 fn chosen(state: &Path, corruption: Corruption, dice: &mut StdRng) -> PathBuf {
     let suffix = match (dice.random_range(0..20), corruption) {
         (0..6, _) => "-wal",
@@ -257,9 +257,9 @@ fn run(state: &Path, sql: &str) {
     Connection::open(state).unwrap().execute_batch(sql).unwrap();
 }
 
-/// Runs `sql` with every guard of SQLite taken away, and puts the layout back that it left.
+/// Runs `sql` with all protections of SQLite switched off, and then restores the schema.
 fn spoil(state: &Path, sql: &str) {
-    // Foreign keys are minded by each connection for itself.
+    // Each connection has its own setting for foreign keys.
     let bare =
         "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA legacy_alter_table = ON;";
     if !sql.starts_with("UPDATE") {
@@ -272,7 +272,7 @@ fn spoil(state: &Path, sql: &str) {
     let tables: Vec<(String, String)> = tables.map(Result::unwrap).collect();
     drop(select);
     drop(connection);
-    // With types and `NOT NULL` enforced none of this could be written.
+    // With types and `NOT NULL` enforced, these values could not be written.
     run(
         state,
         "PRAGMA writable_schema = ON;

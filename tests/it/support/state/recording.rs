@@ -1,4 +1,4 @@
-//! What the real binary did to its files and sent to the portal, in one order: read from the log of
+//! The file operations of the real binary and its requests to the portal, in one order: read from the log of
 //! `tests/power_cut/recorder.c`, which is compiled here and loaded into the process.
 
 use std::collections::HashMap;
@@ -13,13 +13,13 @@ use tempfile::TempDir;
 
 use crate::support::process::relay::{code, command, output_of, stderr};
 
-/// The recorder, compiled.
+/// The compiled recorder.
 pub struct Recorder {
     folder: TempDir,
 }
 
 impl Recorder {
-    /// Compiles it; says why where nothing can be recorded.
+    /// Compiles it; returns the reason where recording is impossible.
     pub fn build() -> Result<Self, String> {
         if !cfg!(all(target_os = "linux", target_env = "gnu")) || cfg!(target_feature = "crt-static") {
             return Err("LD_PRELOAD needs Linux and a dynamically linked glibc".into());
@@ -44,23 +44,23 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// Has `command` record what it does below `folder`, behind what is recorded already.
+    /// Loads the recorder into `command`, which appends all operations below `folder` to the record.
     pub fn load_into(&self, command: &mut Command, folder: &Path) {
         command.env("LD_PRELOAD", self.library()).env("POWER_CUT_LOG", self.log());
         command.env("POWER_CUT_FOLDER", folder.canonicalize().unwrap());
     }
 
-    /// Has the process die by SIGKILL before it does the next thing that would be recorded.
+    /// Makes the process die by SIGKILL before its next recorded operation.
     pub fn order_kill(&self) {
         std::fs::write(self.kill_order(), "").unwrap();
     }
 
-    /// The next process may live.
+    /// Lets the next process live.
     pub fn withdraw_kill(&self) {
         std::fs::remove_file(self.kill_order()).unwrap();
     }
 
-    /// What is recorded so far; for when no process is at it.
+    /// The record so far, for use while no process writes it.
     pub fn read(&self) -> Recording {
         let log = std::fs::read(self.log()).unwrap();
         let mut rest = log.as_slice();
@@ -84,29 +84,29 @@ impl Recorder {
     }
 }
 
-/// All that was recorded, in order.
+/// The whole record, in order.
 pub struct Recording {
     pub records: Vec<Record>,
     pub polls: Vec<Poll>,
 }
 
-/// A request that let the portal forget everything of `user` below `offset`.
+/// A request that lets the portal delete all events of `user` below `offset`.
 #[derive(Clone, Copy, Debug)]
 pub struct Poll {
-    /// Before the record of this index the disk was as it was when the first byte was sent.
+    /// The disk was in the state before the record of this index when the first byte was sent.
     pub at: usize,
     pub user: u64,
     pub offset: u64,
 }
 
-/// One thing that was done.
+/// One operation.
 #[derive(Clone, Debug)]
 pub struct Record {
     pub thread: u64,
     pub deed: Deed,
 }
 
-/// What was done. Files go by their inode.
+/// The kinds of operations. Files are named by their inode.
 #[derive(Clone, Debug)]
 pub enum Deed {
     Started,
@@ -159,10 +159,10 @@ impl Record {
     }
 }
 
-/// Every poll with an offset, from the bytes that went through the sockets.
+/// Every poll with an offset, from the bytes that were sent through the sockets.
 fn polls_in(records: &[Record]) -> Vec<Poll> {
     let mut polls = Vec::new();
-    // By socket: what was sent and is no whole request yet, and the record in which that began.
+    // By socket: the bytes of an incomplete request, and the record in which it began.
     let mut begun: HashMap<u64, (usize, Vec<u8>)> = HashMap::new();
     for (at, record) in records.iter().enumerate() {
         let Deed::Sent { socket, bytes } = &record.deed else { continue };
@@ -177,14 +177,14 @@ fn polls_in(records: &[Record]) -> Vec<Poll> {
             *began = at;
         }
         if !sent.is_empty() && !sent[0].is_ascii_uppercase() {
-            // No HTTP: sockets are used between threads, too.
+            // These bytes are not HTTP: sockets are also used between threads.
             sent.clear();
         }
     }
     polls
 }
 
-/// The target and the body of the request that `sent` begins with, and how long it is, once it is whole.
+/// The target and the body of the request at the beginning of `sent`, and its length, if it is complete.
 fn request_in(sent: &[u8]) -> Option<(&str, &[u8], usize)> {
     let head_length = sent.windows(4).position(|bytes| bytes == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&sent[..head_length]).ok()?;

@@ -1,14 +1,14 @@
-//! What tests read of a state file behind the relay's back.
+//! Reads a state file directly, without the relay.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// The offset of the portal's queue behind all that a lane has committed without a hole.
+/// The offset of the portal's queue after all events that a lane has committed without a gap.
 pub fn committed_offset(path: &Path, source: &str, sink: &str) -> rusqlite::Result<u64> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    // What is no longer in the journal is confirmed.
+    // Events that are no longer in the journal are confirmed.
     connection.query_row(
         "SELECT ifnull((SELECT 1 + (ids ->> (next - 1 - first)) FROM batch WHERE batch.source = lane.source
              AND first <= next - 1 AND next - 1 < first + count), iif(next = 1, 1, confirmed))

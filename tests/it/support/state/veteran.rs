@@ -1,5 +1,5 @@
-//! A state file with a past: checkpoints, ids above them, a journal with a backlog, dead letters and a login, as
-//! a kill has left it, with the log and its index beside it.
+//! A state file with a history: checkpoints, ids above them, a journal with a backlog, dead letters and a login. A kill
+//! has left it with its log and the log's index.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::support::receivers::receiver::{Answer, Receiver};
 pub const STATE: &str = "b24relay.db";
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
-/// What decides, in every table.
+/// The relevant columns of every table.
 const DECIDING: [&str; 6] = [
     "SELECT 'source', name, identity, generation, next_seq, open_seq, confirmed, grown, floor, marks, covered_ms, has_odd_dates,
          journal_bytes FROM source",
@@ -40,7 +40,7 @@ pub struct Veteran {
 }
 
 impl Veteran {
-    /// Two sources of which one has a login; one of two sinks is down.
+    /// Two sources, one of them with a login; one of two sinks is down.
     pub async fn of_mode(mode: &str) -> Self {
         let (portal, receiver) = (Portal::start().await, Receiver::start().await);
         let setup = Setup::new()
@@ -65,7 +65,7 @@ impl Veteran {
         self.setup.path(&format!("{STATE}{suffix}"))
     }
 
-    /// Has the relay file more events, and kills it.
+    /// Lets the relay file more events, and kills it.
     async fn work(&self, count: usize) {
         let before = self.setup.filed_count();
         self.portal.record_as(json!({"user": 1, "count": count, "bytes": 1500})).await;
@@ -76,7 +76,7 @@ impl Veteran {
         relay.kill();
     }
 
-    /// Both lanes of `crm` have failed, and those of the file have committed.
+    /// Whether both lanes of `crm` have failed, and those of the file have committed.
     fn is_on_record(&self, count: usize) -> bool {
         let Ok(report) = Store::report(&self.setup.path(STATE)) else { return false };
         let failing = report.lanes.iter().filter(|lane| lane.sink == "crm" && !lane.trouble.is_empty());
@@ -84,7 +84,7 @@ impl Veteran {
         failing.count() == 2 && filed.sum::<u64>() == count as u64
     }
 
-    /// Buries the first events that `crm` has not settled.
+    /// Turns the first unsettled events of `crm` into dead letters.
     async fn bury(&self, count: usize) {
         let store = Store::open(&self.setup.path(STATE)).unwrap();
         let queue = self.queue("support");
@@ -104,7 +104,7 @@ impl Veteran {
         store.commit("support", "crm", progress).await.unwrap();
     }
 
-    /// The queue of a source, as it is on record.
+    /// The recorded queue of a source.
     pub fn queue(&self, source: &str) -> Arc<Queue> {
         let user = if source == "support" { 1 } else { 2 };
         Arc::new(Queue::new(source, &format!("{}/user/{user}", self.portal.sandbox.address())))
@@ -117,7 +117,7 @@ impl Veteran {
         }
     }
 
-    /// What the state holds, read from a copy.
+    /// The content of the state, read from a copy.
     pub fn truth(&self) -> Vec<Vec<Value>> {
         let folder = tempfile::tempdir().unwrap();
         self.put_into(folder.path());
@@ -125,7 +125,7 @@ impl Veteran {
     }
 }
 
-/// All that decides in the state file at `path`.
+/// The relevant content of the state file at `path`.
 pub fn deciding(path: &Path) -> rusqlite::Result<Vec<Vec<Value>>> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut all = Vec::new();
