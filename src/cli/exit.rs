@@ -12,23 +12,23 @@ use crate::relay::{Ending, RelayError};
 use crate::stdio::stderr;
 use crate::store::StoreError;
 
-/// What was asked for does not exist: leave with 64.
+/// The command line names something that does not exist: exit with 64.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
 
-/// Something that another process has, for now: leave with 75.
+/// Another process is using a resource at the moment: exit with 75.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BusyError(pub String);
 
-/// The configuration lacks what a command needs: leave with 78.
+/// The configuration lacks a setting that the command needs: exit with 78.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SetupError(pub String);
 
 impl Exit {
-    /// The code of an error that reached the top.
+    /// The exit code for an error that reached the top.
     pub fn of(error: &anyhow::Error) -> Self {
         if error.is::<ConfigError>() || error.is::<SetupError>() {
             return Self::Config;
@@ -91,12 +91,14 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says what ended the process, and what a person can do about it. When nobody reads it, the exit code still tells.
+/// Prints the error that ended the process, and what the operator can do. If stderr cannot be written, the exit code
+/// still shows the error.
 pub fn complain(error: &anyhow::Error) {
     stderr::write(&visible(&complaint(error)));
 }
 
-/// The same in the log as soon as there is one, so that a log of JSON lines ends with a JSON line. Waits for nobody.
+/// Writes the same into the log if logging has started, so that a log of JSON lines ends with a JSON line. Does not
+/// block.
 pub fn log_end(error: &anyhow::Error) {
     if tracing::dispatcher::has_been_set() {
         tracing::error!(error = format!("{error:#}"), cure = hint(error).as_deref(), "b24relay ends");

@@ -6,7 +6,7 @@ use crate::service::signals::summary;
 use crate::service::view::{View, Witness};
 
 impl View {
-    /// Shows it to whoever asks, and to the service manager, for ever.
+    /// Serves HTTP and notifies the service manager. Never returns.
     pub async fn show(&self) {
         let Witness { figures, surface, .. } = &self.witness;
         tokio::join!(

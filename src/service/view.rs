@@ -10,30 +10,30 @@ use crate::service::signals::roster::Roster;
 use crate::service::signals::vitals::Vitals;
 use crate::store::{Lookout, Store};
 
-/// What the relay tells while it runs. Clones share everything.
+/// The handle through which the relay reports. Clones share everything.
 #[derive(Clone, Default)]
 pub struct Witness {
-    /// Counts.
+    /// Counters.
     pub figures: Figures,
-    /// Whether its loops turn.
+    /// The liveness of its loops.
     pub vitals: Vitals,
-    /// What is in force.
+    /// The active sources and sinks.
     pub roster: Roster,
-    /// The latest events, where they are to be shown.
+    /// The latest events, if they are to be shown.
     pub glimpses: Glimpses,
-    /// Where all of it can be looked at.
+    /// The HTTP listener.
     pub surface: Surface,
 }
 
 impl Witness {
-    /// From now on it is looked at through `server`, if at all.
+    /// From now on `server` answers requests, or none does.
     pub fn show_through(&self, server: Option<Server>) {
         self.glimpses.show(server.as_ref().is_some_and(Server::shows_payloads));
         self.surface.exchange(server);
     }
 }
 
-/// Everything there is to look at. Clones share everything.
+/// Everything that can be shown. Clones share everything.
 #[derive(Clone)]
 pub struct View {
     pub(in crate::service) witness: Witness,
@@ -53,7 +53,7 @@ impl View {
         }
     }
 
-    /// Waits for the looks at the state file that are under way. There are none after it.
+    /// Waits for the current reads of the state file. Later reads are refused.
     pub async fn close(&self) {
         self.lookout.close().await;
     }

@@ -17,20 +17,20 @@ use tracing::{debug, info, warn};
 use crate::config::HttpConfig;
 use crate::service::http::access::Access;
 
-/// How many connections there may be at once. For one more the oldest is cut: who only holds on to connections keeps
-/// nobody from being answered.
+/// How many connections may be open at once. For another one, the oldest is closed, so that idle connections cannot
+/// lock out other clients.
 const CONNECTIONS_MAX: usize = 64;
 
-/// How long one may be kept, however busy it is.
+/// The longest life of a connection, even a busy one.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
 
-/// How long the head of a request may take.
+/// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// When the operating system has no more sockets for us.
+/// The pause after the operating system has refused another socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A server that listens already. Clones listen on the same.
+/// A server that already listens. Clones share the socket.
 #[derive(Clone)]
 pub struct Server {
     listener: Arc<TcpListener>,
@@ -39,17 +39,17 @@ pub struct Server {
 }
 
 impl PartialEq for Server {
-    /// The same for whoever asks.
+    /// Whether both answer every client in the same way.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.listener, &other.listener) && self.config == other.config
     }
 }
 
 impl Server {
-    /// Listens where `config` says.
+    /// Listens at the address of `config`.
     ///
     /// # Errors
-    /// Says where it cannot listen, and why.
+    /// The address and the reason why it cannot listen there.
     pub async fn listen(config: &HttpConfig) -> Result<Self, String> {
         let fail = |error| format!("http.listen: cannot listen on {}: {error}", config.listen);
         let listener = TcpListener::bind(config.listen).await.map_err(fail)?;
@@ -61,18 +61,18 @@ impl Server {
         Ok(Self { listener: Arc::new(listener), address, config: config.clone() })
     }
 
-    /// One that listens on the same, if `config` wants that.
+    /// A server on the same socket, if `config` has the same address.
     pub fn renewed(&self, config: &HttpConfig) -> Option<Self> {
         let listens_there = config.listen == self.config.listen;
         listens_there.then(|| Self { config: config.clone(), ..self.clone() })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// `show_payloads`.
+    /// The setting `show_payloads`.
     pub fn shows_payloads(&self) -> bool {
         self.config.shows_payloads
     }

@@ -47,7 +47,7 @@ struct Gate {
     guesses: Guesses,
 }
 
-/// Who asks for health gets an answer; everything else is for those who may look.
+/// Answers health requests of every client, and all other requests only if the client has access.
 async fn admit(
     State(gate): State<Gate>,
     Extension(peer): Extension<SocketAddr>,
@@ -83,7 +83,7 @@ async fn admit(
     response
 }
 
-/// For a browser that has it: nothing from elsewhere, nothing kept, nothing guessed.
+/// Headers for browsers: load nothing from elsewhere, cache nothing, guess no types.
 fn harden(response: &mut Response) {
     let headers = [
         (CONTENT_SECURITY_POLICY, POLICY),

@@ -9,16 +9,16 @@ use crate::config::HttpConfig;
 use crate::service::http::access::Access;
 use crate::service::http::listener::Server;
 
-/// See the top of this file. Clones share everything.
+/// The HTTP listener. Clones share it.
 #[derive(Clone, Default)]
 pub struct Surface(Arc<watch::Sender<Option<Server>>>);
 
 impl Surface {
-    /// A server as `config` wants it, which nobody is answered by yet. Where it listens as the one of before does,
-    /// they share what they listen on: nobody who asks meanwhile is turned away.
+    /// Creates a server for `config`, which does not answer yet. If the address is unchanged, it shares the socket of
+    /// the previous server, so that no connection is refused in between.
     ///
     /// # Errors
-    /// Says where it cannot listen, and why.
+    /// The address and the reason why it cannot listen there.
     pub async fn prepare(&self, config: Option<&HttpConfig>) -> Result<Option<Server>, String> {
         let Some(config) = config else { return Ok(None) };
         let shared = self.0.borrow().as_ref().and_then(|server| server.renewed(config));
@@ -28,8 +28,8 @@ impl Surface {
         }
     }
 
-    /// Whoever asks from now on is answered by `server`. Connections to the one of before are cut: what they were
-    /// allowed to see may be none of their business any more. One that is as before is not disturbed.
+    /// From now on `server` answers requests. Connections to the previous server are closed, because their access
+    /// rights may have changed. An unchanged server keeps its connections.
     pub fn exchange(&self, server: Option<Server>) {
         self.0.send_if_modified(|current| {
             let is_other = *current != server;
@@ -56,7 +56,7 @@ impl Surface {
             };
             tokio::select! {
                 () = answering => {}
-                // The sender lives as long as we do.
+                // The sender lives as long as `self`.
                 _ = servers.changed() => {}
             }
         }

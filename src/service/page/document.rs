@@ -15,10 +15,10 @@ use crate::service::view::View;
 use crate::spelling::{ago, size, time};
 use crate::store::GraveReport;
 
-/// How often a browser asks for it again, in seconds.
+/// How often a browser reloads it, in seconds.
 const REFRESH_S: u32 = 10;
 
-/// The page's looks.
+/// The style sheet.
 pub const STYLE: &str = include_str!("page.css");
 
 /// The page of `health`.

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-/// A sentence as people read it, with what stands in backticks set apart.
+/// A sentence, with text in backticks marked up.
 pub fn words(text: &str) -> Markup {
     html! {
         @for (index, part) in text.split('`').enumerate() {

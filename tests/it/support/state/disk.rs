@@ -24,24 +24,24 @@ const SECTOR: usize = 512;
 pub struct Disk {
     root: PathBuf,
     files: Vec<Content>,
-    /// The file behind an inode number now; the number of a deleted one is used again.
+    /// The current file of an inode number. The number of a deleted file is used again.
     by_inode: HashMap<u64, usize>,
     /// Every name as the processes see it.
     names: BTreeMap<PathBuf, Node>,
     durable_names: BTreeMap<PathBuf, Node>,
     folders: BTreeMap<PathBuf, Changes<NameChange>>,
-    /// By thread: the sync under way, and how many changes had been made before it began.
+    /// By thread: the running sync, and how many changes were made before it began.
     syncing: HashMap<u64, (Synced, usize)>,
 }
 
-/// What of all that was not synced is there after the power cut.
+/// The part of the unsynced data that survives the power cut.
 pub enum Kept<'a> {
     Nothing,
     Everything,
     Some(&'a mut StdRng),
 }
 
-/// What is found on the disk afterwards, by paths below its root.
+/// The content of the disk afterwards, by paths below its root.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Image {
     pub folders: BTreeSet<PathBuf>,
@@ -65,7 +65,7 @@ enum Synced {
     Folder(PathBuf),
 }
 
-/// Changes in the order in which they were made; the first `durable_count` are not held any more.
+/// Changes in the order in which they were made; the first `durable_count` are no longer stored.
 struct Changes<C> {
     durable_count: usize,
     pending: VecDeque<C>,
@@ -93,7 +93,7 @@ impl<C> Changes<C> {
         self.durable_count + self.pending.len()
     }
 
-    /// Those among the first `count` that were not durable yet.
+    /// Returns those among the first `count` changes that were not durable yet.
     fn sync(&mut self, count: usize) -> impl Iterator<Item = C> {
         let new = count.saturating_sub(self.durable_count);
         self.durable_count += new;
@@ -115,7 +115,7 @@ impl Disk {
         }
     }
 
-    /// Does what was recorded.
+    /// Applies a record.
     pub fn replay(&mut self, record: &Record) {
         match &record.deed {
             Deed::Started | Deed::Sent { .. } => {}
@@ -154,7 +154,7 @@ impl Disk {
     }
 
     fn change(&mut self, inode: u64, change: Change) {
-        // A file that nobody was seen to create would be a gap in the recording.
+        // A missing file would mean a gap in the recording.
         self.files[self.by_inode[&inode]].changes.pending.push_back(change);
     }
 
@@ -188,7 +188,7 @@ impl Disk {
         }
     }
 
-    /// What is there when the power is cut now.
+    /// The content of the disk if the power is cut now.
     pub fn cut(&self, mut kept: Kept<'_>) -> Image {
         let mut names = self.durable_names.clone();
         for changes in self.folders.values() {
@@ -200,7 +200,7 @@ impl Disk {
             changes.pending.iter().take(count).for_each(|change| change.apply(&mut names));
         }
         let mut image = Image::default();
-        // A folder comes before what is in it.
+        // A folder comes before its content.
         for (path, node) in names {
             let parent = path.parent().unwrap();
             if parent != Path::new("") && !image.folders.contains(parent) {
@@ -254,14 +254,14 @@ impl Content {
         }
     }
 
-    /// The durable content and the first `count` changes.
+    /// The durable content with the first `count` changes.
     fn version(&self, count: usize) -> Vec<u8> {
         let mut content = self.durable.clone();
         self.changes.pending.iter().take(count).for_each(|change| change.apply(&mut content));
         content
     }
 
-    /// Each page, and the size, of any version. Versions are made once for a few of them, not for each page.
+    /// Takes each page, and the size, from any version. A few versions are computed once, not one for each page.
     fn mix(&self, dice: &mut StdRng) -> Vec<u8> {
         let pending = self.changes.pending.len();
         if pending == 0 {
@@ -270,7 +270,7 @@ impl Content {
         let mut counts: Vec<usize> = (0..3).map(|_| dice.random_range(0..=pending)).collect();
         counts.extend([0, pending]);
         let versions: Vec<Vec<u8>> = counts.iter().map(|count| self.version(*count)).collect();
-        // Mostly the last: a hole at the end is the smaller trouble.
+        // Mostly the last size: a hole at the end is the more harmless case.
         let sized = if pick(dice, 4) > 0 { versions.len() - 1 } else { pick(dice, versions.len()) };
         let size = versions[sized].len();
         let mut content = vec![0; size];
@@ -293,7 +293,7 @@ fn pick(dice: &mut impl Rng, count: usize) -> usize {
 }
 
 impl Image {
-    /// Puts it into the empty `folder`.
+    /// Writes the image into the empty `folder`.
     pub fn write_to(&self, folder: &Path) {
         for path in &self.folders {
             std::fs::create_dir(folder.join(path)).unwrap();
@@ -303,7 +303,7 @@ impl Image {
         }
     }
 
-    /// What lies in `folder`, but for the files that the recorder leaves out.
+    /// The content of `folder`, without the files that the recorder ignores.
     pub fn of(folder: &Path) -> Self {
         let mut image = Self::default();
         let mut folders = vec![folder.to_owned()];
