@@ -4,10 +4,10 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::encodings::{Reading, readings, unescaped};
 
-/// What stands in a secret's place.
+/// The text that replaces a secret.
 const MASK: &str = "***";
 
-/// A shorter rest of a secret is not searched for: common words would be found in it.
+/// The shortest rest of a secret that is searched for. Shorter ones would match common words.
 const SWALLOWED_MIN: usize = 6;
 
 /// No escape of one character is longer.
@@ -19,7 +19,7 @@ pub fn without<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> St
     masked(text, found(&readings(text), &needles), text.len())
 }
 
-/// The same of a text that was cut somewhere: without what may be the beginning of a secret at its end.
+/// Like [`without`], for a text that was cut somewhere. It also removes a possible beginning of a secret at the end.
 pub fn without_cut<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     let (needles, text) = (needles(secrets), without_torn_escape(text));
     let readings = readings(text);
@@ -46,7 +46,7 @@ fn needles<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Vec<Vec<u8>> {
     needles
 }
 
-/// What is left of a secret that a `%` before it has swallowed the first digits of: `%00secret` reads as a zero and `secret`.
+/// The rest of a secret if a `%` before it takes its first digits: `%00secret` decodes to a zero byte and `secret`.
 fn swallowed(needle: &[u8]) -> impl Iterator<Item = &[u8]> {
     let digits = needle.iter().take(2).take_while(|byte| byte.is_ascii_hexdigit()).count();
     (1..=digits).map(|count| &needle[count..]).filter(|rest| rest.len() >= SWALLOWED_MIN)
@@ -184,7 +184,7 @@ mod tests {
         ("split by blanks", |text| each(text, |c| format!("{c} "))),
     ];
 
-    /// Whether `text` says `secret` to somebody who knows all encodings and leaves everything else out. Written
+    /// Whether a reader who knows all encodings finds `secret` in `text` and leaves everything else out. Written
     /// without the code under test: the secret's own encodings are searched for.
     fn tells(text: &str, secret: &str) -> bool {
         let squeezed = |text: &str| -> String {
@@ -193,7 +193,7 @@ mod tests {
         let text = squeezed(text);
         ENCODINGS.iter().any(|(_, encode)| {
             let encoded = squeezed(&encode(secret));
-            // The digits at both ends of base64 also depend on what stands beside the secret.
+            // The digits at both ends of base64 also depend on the bytes beside the secret.
             encoded.len() > 8 && text.contains(&encoded[..]) || text.contains(&squeezed(secret))
         })
     }
@@ -272,7 +272,7 @@ mod tests {
             let whole = format!("< {}", encode(&secret));
             let text = crate::foreign_text::beginning(&whole, cut);
             let text = without_cut(text, [secret.as_str()]);
-            // What is left of it is a few characters at most, whatever the encoding; "~~" in base64 is ours.
+            // At most a few characters of it remain, whatever the encoding; "~~" in base64 is ours.
             let left = text.trim_start_matches("< ").replace(MASK, "");
             prop_assert!(left.len() <= 6, "{}: {} -> {}", name, whole, text);
         }

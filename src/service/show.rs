@@ -1,4 +1,4 @@
-//! Everything that shows what can be seen: the server, the charts, the service manager, the log.
+//! Runs everything that shows the state: the server, the charts, the service manager and the hourly log line.
 
 use crate::service::http::routes;
 use crate::service::signals::notify::Notifier;

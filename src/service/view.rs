@@ -1,4 +1,4 @@
-//! Where the relay reports, and what can be seen of it.
+//! [`Witness`] takes the reports of the relay; [`View`] is how they are seen.
 
 use crate::service::http::listener::Server;
 use crate::service::http::surface::Surface;

@@ -9,7 +9,7 @@ pub fn neighbour(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// What is appended to the name of the state file.
+/// The suffix of the lock file.
 pub const LOCK_SUFFIX: &str = ".lock";
 
 /// Whether the lock was ever taken, so that there has been a state.

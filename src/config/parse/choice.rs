@@ -1,4 +1,4 @@
-//! The words of keys and flags that take one of a few: from text, with the allowed ones in the error.
+//! The values of keys and flags that accept one of a few words. Parse errors list the allowed words.
 
 use std::fmt;
 use std::str::FromStr;

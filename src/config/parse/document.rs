@@ -1,6 +1,6 @@
-//! The file as typed: read with a limit, parsed, turned into a layer whose values know their line.
+//! Reads the configuration file with a size limit and parses it into a layer whose values know their line.
 //!
-//! The text may hold secrets, so no error repeats any of it but what `syntax` finds harmless.
+//! The text may hold secrets, so errors repeat a part of it only if `syntax` finds that part harmless.
 
 use std::io::Read as _;
 use std::path::Path;

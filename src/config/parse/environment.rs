@@ -1,5 +1,5 @@
-//! The process's environment as configuration sees it, taken once: `B24RELAY_` variables and
-//! systemd's credentials directory. The only place of the program that reads variables.
+//! The environment variables that configuration uses, captured once: the `B24RELAY_` variables and systemd's
+//! credentials directory. No other module reads environment variables.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

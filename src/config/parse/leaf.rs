@@ -1,7 +1,7 @@
-//! Typed leaves: what one value must be, and the words for when it is not.
+//! Typed values: the rule that a single value must follow, and the error if it does not.
 //!
-//! Texts are accepted for numbers, booleans, durations and lists if they parse, because the
-//! environment knows nothing else; the other way round is refused.
+//! Texts are accepted for numbers, booleans, durations and lists if they parse, because environment variables
+//! are always text. The reverse is refused.
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -1,4 +1,5 @@
-//! From layers to a [`Config`]: finds the file, merges defaults < file < environment < flags, reads the result.
+//! Builds a [`Config`] from its layers: finds the file, merges defaults < file < environment < flags, and
+//! reads the result.
 
 use std::fs::Metadata;
 use std::io::{self, ErrorKind};

@@ -1,4 +1,4 @@
-//! The merged tree to a [`Config`]: the top of it, then its sections.
+//! Turns the merged tree into a [`Config`]: the top-level keys first, then the sections.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How keys and values are repeated in violations: on one line, not too long, and never a URL.
+//! How violations quote keys and values: on one line, not too long, and never a URL.
 
 use std::path::PathBuf;
 

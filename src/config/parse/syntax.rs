@@ -1,5 +1,5 @@
-//! What is said of a file that is not TOML: where, what would be right, and the line itself when nothing on it can
-//! be a secret.
+//! The error for a file that is not valid TOML: the position, a hint, and the line itself if nothing on it
+//! can be a secret.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::config::error::ConfigError;
 use crate::config::parse::lines::Lines;
 use crate::config::secrets::secret_file::is_utf16;
 
-/// Keys whose values are never secret; lines with other keys are not shown. None of them is the end of a
+/// Keys whose values are never secret; lines with other keys are not shown. No key here is the end of a
 /// secret key's name, because a line that was split in two must not be mistaken for one of these.
 const HARMLESS_KEYS: [&str; 49] = [
     "batch",

@@ -1,5 +1,5 @@
-//! Reads the merged tree table by table: a bad value is noted and reading goes on, and what is left
-//! when a table closes is unknown. So all violations come out in one round.
+//! Reads the merged tree table by table. A bad value is reported and reading continues; keys that are left
+//! when a table closes are unknown. So one run reports all violations.
 
 use std::collections::BTreeMap;
 

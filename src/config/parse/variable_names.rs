@@ -1,5 +1,5 @@
-//! Names of variables that begin like ours: those that Kubernetes sets for a service called `b24relay`, and those
-//! with an `_` too few or too many.
+//! Environment variables that start with the relay's prefix but are not keys: those that Kubernetes sets for
+//! a service called `b24relay`, and those with a missing or an extra `_`.
 
 use crate::config::parse::variable::PREFIX;
 

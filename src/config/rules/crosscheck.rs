@@ -1,4 +1,4 @@
-//! Rules between keys: names that must exist, files that must not be shared.
+//! Rules that involve several keys: names must exist, and files must not be shared.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

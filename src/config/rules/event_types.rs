@@ -1,4 +1,5 @@
-//! The types of events that a queue may hold, as `events` of a sink names them. The portal writes them in upper case.
+//! The event types that a queue may hold, as listed in `events` of a sink. The portal writes them in upper
+//! case.
 
 use config::Value;
 

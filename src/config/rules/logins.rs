@@ -1,4 +1,5 @@
-//! Rules for a source that uses the login of another one: there must be one, and its portal sets the pace.
+//! Rules for a source that uses the login of another source: that login must exist, and its portal limits the
+//! poll rate.
 
 use crate::config::parse::findings::Findings;
 use crate::config::parse::leaf;

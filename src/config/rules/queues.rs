@@ -1,5 +1,5 @@
-//! Two readers of one queue would take each other's events: what each source reads, as far as that is
-//! known before anybody is asked, must be its own.
+//! Two readers of one queue would take events from each other. This module reports sources that read the same
+//! queue, if that is known before the first request.
 
 use std::collections::BTreeMap;
 use std::fmt;

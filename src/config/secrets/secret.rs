@@ -1,4 +1,4 @@
-//! Secrets, given as `KEY` or in a file of their own as `KEY_file`. What they say is never repeated.
+//! Secrets, given as `KEY` or in a separate file as `KEY_file`. Their content is never shown.
 
 use config::Value;
 

@@ -1,5 +1,5 @@
-//! Files that hold secrets: where each is looked for, and what is said when it is not there. A path is shown only
-//! when it is one for certain: a secret is easily put in its place.
+//! Files that hold secrets: where the relay looks for them, and the error if one is missing. A path is shown
+//! only if it is certainly a path, because a secret is easily put in its place.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;

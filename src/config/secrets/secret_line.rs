@@ -1,5 +1,5 @@
-//! The line of text that a secret is. What can only be a slip of an editor or of a shell is taken away; all else
-//! that cannot belong to a secret is named, and the secret itself is never repeated.
+//! Extracts a secret from a line of text. Characters that an editor or a shell added by mistake are removed.
+//! Other characters that cannot belong to a secret are errors, and the secret itself is never repeated.
 
 use crate::foreign_text::is_visible;
 

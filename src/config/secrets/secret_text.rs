@@ -1,4 +1,4 @@
-//! Secrets that are no URLs: tokens, client secrets. They show nothing of themselves.
+//! Secrets that are not URLs, such as tokens and client secrets. They are never shown.
 
 use std::fmt;
 

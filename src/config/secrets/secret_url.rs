@@ -1,4 +1,4 @@
-//! URLs that are secrets: they show their scheme and host, never their path.
+//! URLs that are secrets: only scheme and host are shown, never the path.
 
 use std::fmt;
 

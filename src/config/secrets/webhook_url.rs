@@ -1,4 +1,4 @@
-//! The address of an incoming webhook, which is its credential as well.
+//! The address of an incoming webhook, which is also its credential.
 
 use std::fmt;
 

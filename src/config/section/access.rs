@@ -1,4 +1,4 @@
-//! The credential of a source, from the tree: a webhook, a login of its own, or that of another source.
+//! Reads the credential of a source: a webhook, its own login, or the login of another source.
 
 use crate::config::OAuthConfig;
 use crate::config::parse::leaf;

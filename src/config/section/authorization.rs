@@ -1,4 +1,4 @@
-//! `sinks.NAME.auth`: how we show a receiver who we are.
+//! `sinks.NAME.auth`: how the relay authenticates to a receiver.
 
 use std::str::FromStr;
 

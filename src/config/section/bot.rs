@@ -1,4 +1,4 @@
-//! `kind` of a source and the keys of a bot, from the tree.
+//! Reads the `kind` of a source and the keys of a bot.
 
 use crate::config::parse::choice::SourceKind;
 use crate::config::parse::leaf;

@@ -1,4 +1,4 @@
-//! `[delivery]`, `[memory]`, `[journal]`, `[dead_letters]` and `[retention]`, from the tree.
+//! Reads `[delivery]`, `[memory]`, `[journal]`, `[dead_letters]` and `[retention]`.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How events go to a sink: in which order, how many at once, how many in a second, what after failures.
+//! How events go to a sink: their order, the concurrency, the rate limit, and the reaction to failures.
 
 use std::time::Duration;
 

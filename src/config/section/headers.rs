@@ -1,4 +1,4 @@
-//! `sinks.NAME.headers`: headers of the operator's own, each given as `NAME` or in a file as `NAME_file`.
+//! `sinks.NAME.headers`: extra headers from the operator, each given as `NAME` or in a file as `NAME_file`.
 
 use std::collections::HashMap;
 

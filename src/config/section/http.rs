@@ -1,4 +1,4 @@
-//! `[http]`: what operators and their tools look at the relay through.
+//! `[http]`: the listener for operators and monitoring.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What a webhook is sent: the shape of the body, and the secrets it is signed with.
+//! The request of a webhook sink: the format of its body and the secrets that sign it.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! `sinks.NAME.private_networks`: whether a receiver may be on a network that is not the public internet.
+//! `sinks.NAME.private_networks`: whether a receiver may be on a network other than the public internet.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! `sinks.NAME.outcomes`, from the tree: what a receiver's statuses mean where they mean something else.
+//! `sinks.NAME.outcomes`: HTTP statuses of a receiver with a meaning other than the usual one.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

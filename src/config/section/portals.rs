@@ -1,4 +1,4 @@
-//! `[portals."HOST"]`, from the tree: the rate limit of a portal that is not of the ordinary plan, and its new address.
+//! Reads `[portals."HOST"]`: the rate limit of a portal that is not on a standard plan, and its new address.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;

@@ -1,4 +1,4 @@
-//! `sinks.NAME.proxy`: what stands between us and a receiver. Its URL may hold a password.
+//! `sinks.NAME.proxy`: the proxy between the relay and a receiver. Its URL may hold a password.
 
 use std::fmt;
 

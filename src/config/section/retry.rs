@@ -1,4 +1,4 @@
-//! `sinks.NAME.retry`: how long to wait between attempts, and when to stop trying an event.
+//! `sinks.NAME.retry`: the delay between attempts, and when to give up on an event.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The secrets that deliveries are signed with (Standard Webhooks 1.0), of a list or of a file. What they say
-//! is never repeated.
+//! The secrets that sign deliveries (Standard Webhooks 1.0), from a list or a file. Their content is never
+//! shown.
 
 use std::fmt;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! `[sinks.NAME]`, from the tree: the keys of all sinks, then those of its type.
+//! Reads `[sinks.NAME]`: the keys of all sinks, then the keys of its type.
 
 use std::time::Duration;
 

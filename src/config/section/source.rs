@@ -1,4 +1,4 @@
-//! `[sources.NAME]`, from the tree.
+//! Reads `[sources.NAME]`.
 
 use std::time::Duration;
 

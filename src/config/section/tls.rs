@@ -1,4 +1,5 @@
-//! `sinks.NAME.tls`: whom a receiver is known by, and what we show of ourselves. The files are read here.
+//! `sinks.NAME.tls`: how a receiver is verified, and the client certificate of the relay. The files are read
+//! here.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! The keys of a sink of type `webhook`, from the tree.
+//! Reads the keys of a sink of type `webhook`.
 
 use std::time::Duration;
 

@@ -25,7 +25,7 @@ use crate::service::view::View;
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Everything that can be asked for of `view`, by those whom `access` lets in.
+/// The routes of `view`, for requests that `access` permits.
 pub fn router(view: View, access: Access) -> Router {
     let gate = Gate { view: view.clone(), access, guesses: Guesses::default() };
     Router::new()

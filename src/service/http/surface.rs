@@ -1,4 +1,4 @@
-//! The server of `[http]`, which a reload exchanges while the relay runs.
+//! The HTTP listener of `[http]`, which a reload can replace while the relay runs.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Surface {
         });
     }
 
-    /// Answers whoever asks with what `router` makes, for ever.
+    /// Serves the routes of `router` until the process ends.
     pub async fn serve(&self, router: impl Fn(Access) -> Router) {
         let mut servers = self.0.subscribe();
         loop {

@@ -1,4 +1,4 @@
-//! What is counted, and `/metrics`.
+//! Counters, and `/metrics`.
 
 pub mod exposition;
 pub mod figures;

@@ -1,5 +1,5 @@
-//! The page: what flows where, at a glance. It is whole without a script; what strangers wrote is text in it,
-//! and never anything else. What cannot be seen of it is spelled by the server.
+//! The status page: which events go where, at a glance. It works without scripts. Foreign text is always escaped, and
+//! characters that are invisible are shown by their code.
 
 use std::collections::BTreeSet;
 

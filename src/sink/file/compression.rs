@@ -1,7 +1,7 @@
-//! Compressed files: what they are called, how they come to be, how they are read.
+//! Compressed files: their names, how they are written, and how they are read.
 //!
-//! At every moment the events are in a whole file under a name of ours: the plain one goes only when the
-//! compressed one is on the disk, and a crash in between is put right before anything is read.
+//! At every moment, the events are in a complete file with one of our names. The plain file is deleted only
+//! after the compressed one is on disk, and the state after a crash is repaired before anything is read.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};

@@ -1,9 +1,9 @@
-//! A copy of the state file, also while a daemon writes to it.
+//! Copies the state file, even while a daemon writes to it.
 //!
-//! SQLite's backup, page for page, out of one read transaction: the copy is the state of one moment however
-//! long it takes, it holds up nobody, and how far it is can be told (`VACUUM INTO` does the first two, but
-//! writes every row anew, and syncs nothing). It gets its name when it was checked and is on the disk. A damaged state is
-//! copied as well, since a damaged copy is better than none; what is wrong with it is said.
+//! SQLite's backup API copies page by page from one read transaction. So the copy is the state of one moment however
+//! long it takes, it delays no other user of the file, and its progress can be reported. (`VACUUM INTO` does the first
+//! two, but writes every row again and syncs nothing.) The copy gets its name once it was checked and is on disk. A
+//! damaged state is copied as well, since a damaged copy is better than none, and the damage is reported.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -43,7 +43,7 @@ pub struct Copied {
 pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
     let (source, suspicion) = place::visit(path, open)?;
     let target = &links::follow_folder(target).map_err(|error| refused(target, &error.to_string()))?;
-    // Reserves the name; until the copy is complete it is no state that anybody would take for one.
+    // Reserves the name. Until the copy is complete, nothing can mistake the file for a state.
     open::create_private(target).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => refused(target, "there is something of that name already"),
         _ => refused(target, &error.to_string()),

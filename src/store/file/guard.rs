@@ -1,7 +1,7 @@
-//! The second lock of a daemon, on the state file itself: nobody can replace that one without it being another file.
+//! The second lock of a daemon, on the state file itself. That file cannot be replaced without becoming another file.
 //!
-//! It is a lock of the kind that SQLite does not use (`flock`). Closing any handle of the state file would drop
-//! SQLite's own locks, which POSIX keeps by process: so it is taken before SQLite opens the file, and released after
+//! The lock is of a kind that SQLite does not use (`flock`). Closing any handle of the state file would drop SQLite's
+//! own locks, which POSIX keeps per process. So this lock is taken before SQLite opens the file, and released after
 //! SQLite has closed it.
 
 use std::fs::{File, OpenOptions, TryLockError};

@@ -1,7 +1,7 @@
 //! One daemon per state file: a lock that the kernel holds and releases with the process.
 //!
-//! It lies on a file of its own beside the state file, which says who holds it. Whoever deletes that file
-//! meets the second lock, on the state file itself ([`Guard`]).
+//! The lock is on a separate file beside the state file, which names the holder. If that file is deleted, the second
+//! lock, on the state file itself ([`Guard`]), still keeps another daemon out.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _};

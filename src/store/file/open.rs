@@ -1,4 +1,4 @@
-//! The state file as a file: made whole before it has its name, and opened only when nothing beside it
+//! The state file as a file: it is complete before it gets its name, and it is opened only if nothing beside it
 //! contradicts it.
 
 use std::fs::{File, OpenOptions};

@@ -1,5 +1,5 @@
-//! A command that root runs on another user's state works with that user's rights: whatever that user has planted
-//! there leads no further than the user could go alone, and what is made there is the user's.
+//! A command that root runs on another user's state works with that user's rights. So files that this user has planted
+//! there lead no further than the user could go alone, and new files belong to the user.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,6 +1,6 @@
-//! Where the state file really is, and that it is one file with one name. Links to it are followed first: two
-//! daemons that name it differently meet at the same lock. Everything beside it is opened without following
-//! links, because a command that root runs must not touch what somebody has planted there.
+//! The real location of the state file, which must be one file with one name. Links to it are followed first, so that
+//! two daemons that name it differently meet at the same lock. Files beside it are opened without following links,
+//! because a command that root runs must not touch files that another user has planted there.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};

@@ -1,5 +1,5 @@
-//! Looks at the state file from within the process that runs on it: a few at a time, and none any more when it
-//! is to be closed, as the last one to close it puts the log away.
+//! Reads the state file from within the process that runs on it. Only a few reads run at a time, and none once the file
+//! is to be closed, because the last connection that closes must be the one that removes the log.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What `state check` shows: all of the state file, looked at from outside and within, changing nothing.
+//! The data of `state check`: a check of the whole state file, from outside and inside, that changes nothing.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;

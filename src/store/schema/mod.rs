@@ -1,4 +1,4 @@
-//! What must be inside the file: layouts and their migrations, checksums and integrity checks.
+//! The content of the file: layouts and their migrations, checksums and integrity checks.
 
 pub mod checksum;
 pub mod finding;

@@ -1,4 +1,4 @@
-//! What is noted of sources: how they are doing, what they have lost.
+//! The notes about sources: their health and their losses.
 
 use std::sync::Arc;
 

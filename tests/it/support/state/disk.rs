@@ -20,7 +20,7 @@ use crate::support::state::recording::{Deed, Record};
 const PAGE: usize = 4096;
 const SECTOR: usize = 512;
 
-/// See the top of this file.
+/// The disk.
 pub struct Disk {
     root: PathBuf,
     files: Vec<Content>,
