@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::{is_break, is_invisible};
+use super::characters::{is_break, is_invisible};
 
 /// The number of nested escapes to decode.
 const DEPTH: usize = 3;

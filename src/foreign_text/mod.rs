@@ -1,11 +1,13 @@
 //! Makes text from other systems safe to show: limited in length, without our secrets, and without characters
 //! that are invisible, move the cursor or change the text direction. Pure functions.
 
+mod characters;
 mod encodings;
 mod redaction;
 
 use std::borrow::Cow;
 
+use characters::{is_break, is_invisible};
 pub use redaction::without;
 use redaction::without_cut;
 
@@ -74,21 +76,6 @@ fn push_spelled(shown: &mut String, c: char) {
 /// True if `c` is visible and does not change the text direction.
 pub fn is_visible(c: char) -> bool {
     c.is_ascii_whitespace() || !(is_break(c) || is_invisible(c))
-}
-
-/// True for control characters, and for the separators of lines and paragraphs, which are not control
-/// characters.
-fn is_break(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
-}
-
-/// True for characters without a width and those that change the direction of the text after them: Unicode's
-/// `Default_Ignorable_Code_Point`, and the marks of interlinear annotations.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The first `max` bytes of `text`, or slightly fewer to keep the last character complete.

@@ -42,7 +42,7 @@ mod wire;
 mod tests;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use crate::queue::owner::OrderError;
 pub use crate::queue::seed::{Order, Recorded};
+pub use crate::state::config::SandboxConfig;
 pub use crate::state::counters::{QueueStats, Stats};
 
 use crate::http::residence::Residence;
@@ -65,42 +66,6 @@ use crate::traffic::people::Person;
 
 /// How long [`Sandbox::stop`] waits for open connections.
 const STOP_GRACE: Duration = Duration::from_secs(2);
-
-/// The settings of a portal.
-#[derive(Clone, Debug)]
-pub struct SandboxConfig {
-    /// The address to listen on; port 0 selects a free one.
-    pub listen: SocketAddr,
-    /// The number of users with a webhook; at least 1.
-    pub users: u32,
-    /// The number of chats; at least 1.
-    pub chats: u32,
-    /// Events per second across the whole portal, for subscribed users.
-    pub rate: f64,
-    /// The same seed gives the same people, codes, ids and texts.
-    pub seed: u64,
-    /// True if users are subscribed from the start.
-    pub subscribed: bool,
-    /// The number of events in each user's queue at the start, subscribed or not.
-    pub backlog: u32,
-    /// True if `unsubscribe` keeps the stored events, as documented (PORTAL.md 2.6).
-    pub keep_on_unsubscribe: bool,
-}
-
-impl Default for SandboxConfig {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            users: 3,
-            chats: 5,
-            rate: 0.0,
-            seed: 24,
-            subscribed: false,
-            backlog: 0,
-            keep_on_unsubscribe: false,
-        }
-    }
-}
 
 /// A running portal. It ends with [`Sandbox::stop`] or when dropped.
 #[derive(Debug)]

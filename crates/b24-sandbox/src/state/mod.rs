@@ -3,6 +3,7 @@
 pub mod apps;
 pub mod bots;
 pub mod clock;
+pub mod config;
 pub mod counters;
 pub mod event_names;
 pub mod handlers;

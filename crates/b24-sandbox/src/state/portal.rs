@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::SandboxConfig;
 use crate::faults::script::FaultScript;
 use crate::queue::buffer::{Farewell, Queue};
 use crate::queue::ids::Counter;
@@ -18,6 +17,7 @@ use crate::rest::refusal::Refusal;
 use crate::state::apps::{self, App, NextRefresh};
 use crate::state::bots::Bots;
 use crate::state::clock::Clock;
+use crate::state::config::SandboxConfig;
 use crate::state::counters::Stats;
 use crate::state::handlers::Handler;
 use crate::state::offline::OfflineQueue;
