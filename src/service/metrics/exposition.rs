@@ -9,7 +9,7 @@ pub const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The newer format.
 pub const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Whether this `Accept` header prefers OpenMetrics.
+/// Whether this `Accept` header prefers `OpenMetrics`.
 pub fn wants_open(accept: &str) -> bool {
     accept.contains("application/openmetrics-text")
 }

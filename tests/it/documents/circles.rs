@@ -81,7 +81,7 @@ fn paths_in(code: &str) -> Vec<Module> {
 /// The module that `path` leads to from `module`, or that has what it names.
 fn resolve(path: &[String], module: &Module, known: &BTreeSet<Module>) -> Option<Module> {
     let mut from = module.clone();
-    let is_below = |first: &String| known.contains(&[&module[..], &[first.clone()]].concat());
+    let is_below = |first: &String| known.contains(&[&module[..], std::slice::from_ref(first)].concat());
     let mut rest = path;
     match path.first()?.as_str() {
         "crate" => from.clear(),
@@ -130,7 +130,9 @@ fn tied(mut imports: Imports) -> Vec<String> {
             return imports.keys().map(|module| module.join("::")).collect();
         }
         imports.retain(|module, _| !free.contains(module));
-        imports.values_mut().for_each(|needs| needs.retain(|module| !free.contains(module)));
+        for needs in imports.values_mut() {
+            needs.retain(|module| !free.contains(module));
+        }
     }
 }
 

@@ -149,7 +149,7 @@ impl Browser {
         self.order("execute/sync", json!({"script": body, "args": [argument]})).await
     }
 
-    /// A command of the Chrome DevTools protocol.
+    /// A command of the Chrome `DevTools` protocol.
     pub async fn devtools(&self, command: &str, params: Value) -> Value {
         self.order("goog/cdp/execute", json!({"cmd": command, "params": params})).await
     }
