@@ -27,8 +27,8 @@ Examples:
   b24relay run --forget crm --yes          discard the undelivered events of the removed sink `crm`
 
 Signals:
-  SIGTERM, SIGINT  finish current deliveries (`shutdown_grace`), then exit; a second signal, at least
-                   500 ms later, exits immediately
+  SIGTERM, SIGINT  finish current deliveries (`shutdown_grace`), then exit; a second signal,
+                   at least 500 ms later, exits immediately
   SIGHUP           reload the configuration (one with mistakes changes nothing), reopen files
                    (logrotate), retry everything that is waiting immediately; if the terminal was
                    closed, stop as on SIGTERM (not under nohup)";

@@ -17,9 +17,9 @@ use crate::store::{Inspection, Soundness, Store, Verdict};
 
 pub const NOTES: &str = "\
 Examples:
-  b24relay state check                                         changes nothing, works while the daemon runs
+  b24relay state check                                         changes nothing; the daemon may run
   b24relay state check --state /var/backups/b24relay.db        needs no configuration
-  b24relay state backup /var/backups/b24relay-$(date +%F).db   from cron, works while the daemon runs
+  b24relay state backup /var/backups/b24relay-$(date +%F).db   from cron; the daemon may run
 
 To restore: stop the daemon, move away the state file with its `-wal` and `-shm` files, copy the backup to its \
 place, and start the daemon. On another host the backup is the only file that you need.
