@@ -55,7 +55,7 @@ pub struct SourceReport {
     pub note: SourceNote,
     /// The portal was asked to forget everything below it.
     pub confirmed: u64,
-    /// Nothing below it is wanted, because the operator or an older version has decided so; 1 when everything is wanted.
+    /// Nothing below it is wanted, because an operator or an older version decided so; 1 when everything is wanted.
     pub floor: u64,
     /// How often the portal had stopped recording without our doing, if that could be noticed.
     pub losses: u64,
