@@ -13,7 +13,7 @@ const SWALLOWED_MIN: usize = 6;
 /// No escape of one character is longer.
 const ESCAPE_MAX: usize = 12;
 
-/// `text` with [`MASK`] for each of `secrets`, in upper and lower case, in each of the [`readings`].
+/// `text` with `***` for each of `secrets`, in upper and lower case, in every encoding that is known here.
 pub fn without<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     let needles = needles(secrets);
     masked(text, found(&readings(text), &needles), text.len())

@@ -242,7 +242,7 @@ impl Store {
     }
 }
 
-/// Like [`place::visit`], and creates the folders above the file.
+/// Like [`file::place::visit`], and creates the folders above the file.
 fn visit_made<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
     file::owner::as_owner(path, || {
         let above = file::links::follow(path)

@@ -37,7 +37,7 @@ pub struct Copied {
     pub suspicions: Vec<String>,
 }
 
-/// See [`super::Store::backup`].
+/// Copies the state as [`Store::backup`] says.
 ///
 /// The source is read with the rights of its owner. The copy belongs to the user who makes it.
 pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {

@@ -34,7 +34,7 @@ impl Lookout {
     /// Reads the contents of the state file.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when it has been closed, and the errors of [`super::Store::report`].
+    /// [`StoreError::Unavailable`] when it has been closed, and the errors of [`Store::report`].
     pub async fn report(&self) -> Result<Report, StoreError> {
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
             let detail = "b24relay is stopping".to_owned();

@@ -269,7 +269,9 @@ fn select_graves(connection: &Connection) -> rusqlite::Result<Vec<GraveReport>> 
 
 fn select_lanes(connection: &Connection) -> rusqlite::Result<Vec<LaneReport>> {
     let mut select = connection.prepare(
-        "SELECT source, sink, next, committed_ms, delivered, filtered, lane.trouble, expired, buried, state, since_ms,
+        // Before its first commit a lane is on record at 1, whatever the journal has deleted by then.
+        "SELECT source, sink, max(next, ifnull((SELECT min(first) FROM batch WHERE batch.source = name), next_seq)),
+             committed_ms, delivered, filtered, lane.trouble, expired, buried, state, since_ms,
              next_ms, above, next_seq,
              (SELECT count(*) FROM dead_letter WHERE dead_letter.source = lane.source AND dead_letter.sink = lane.sink)
          FROM lane JOIN source ON name = source ORDER BY source, sink",

@@ -22,6 +22,32 @@ async fn table(setup: &Setup) -> String {
 }
 
 #[tokio::test]
+async fn a_sink_that_never_took_anything_lacks_only_events_that_the_journal_has() {
+    let (portal, receiver) = (Portal::start().await, Receiver::start().await);
+    let before = Setup::new().with_lag("0s").with_source(&portal).with_file();
+    portal.record(1, 3).await;
+    // The portal deletes them in the second run, and the journal in the third.
+    for _ in 0..3 {
+        before.drain().await;
+    }
+    receiver.answer_always(Some(503));
+    let file = std::fs::read_to_string(before.path("b24relay.toml")).unwrap();
+    let setup = before.with_receiver(&receiver);
+    portal.record(1, 2).await;
+    let mut relay = setup.run();
+    let lane = setup.until_crm_is("retrying").await;
+    assert_eq!((&lane["next"], &lane["pending"]), (&json!(4), &json!(2)), "{lane}");
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+
+    fs::write(setup.path("b24relay.toml"), file).unwrap();
+    let mut relay = setup.run();
+    relay.until_logged("the journal keeps its events").await;
+    assert!(relay.log().contains("sink=\"crm\" backlog=2 "), "{}", relay.log());
+    assert_eq!(setup.lane_of("crm").await["pending"], 2);
+    assert_eq!(relay.stop().await, 0, "{}", relay.log());
+}
+
+#[tokio::test]
 async fn every_status_has_its_consequence_for_the_event() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
     let setup = Setup::new().with_source(&portal).with_receiver(&receiver);
