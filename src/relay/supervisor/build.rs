@@ -127,7 +127,9 @@ fn starts(
         LaneStart { config: config.clone(), gate: Arc::clone(gate), record, is_new }
     };
     let starts = sinks.iter().map(start).collect();
-    records.values_mut().for_each(|record| record.checkpoint.advance(first));
+    for record in records.values_mut() {
+        record.checkpoint.advance(first);
+    }
     let mut removed: Vec<_> = records.into_iter().collect();
     removed.sort_by(|(one, _), (other, _)| one.cmp(other));
     (starts, removed)
