@@ -131,13 +131,13 @@ struct World {
 }
 
 impl World {
-    fn start(neighbour: Neighbour, extent: Extent) -> Self {
-        let backlog = neighbour.backlog(extent);
+    fn start(sibling_path: Neighbour, extent: Extent) -> Self {
+        let backlog = sibling_path.backlog(extent);
         let (portal, folder) = (Portal::start_with(backlog, &["--chats", "1000"]), folder());
-        let other = (neighbour == Neighbour::Full).then(|| Portal::start(extent.behind));
+        let other = (sibling_path == Neighbour::Full).then(|| Portal::start(extent.behind));
         let changing = Changing::start();
-        let neighbour = neighbour.sections(other.as_ref(), &changing);
-        let sections = format!("[sinks.bench]\n{FILE}\nsources = [\"bench\"]\n{neighbour}");
+        let sibling_path = sibling_path.sections(other.as_ref(), &changing);
+        let sections = format!("[sinks.bench]\n{FILE}\nsources = [\"bench\"]\n{sibling_path}");
         let daemon = Daemon::start(folder.path(), &portal.url, EAGER, &sections);
         until("it has polled, and the backlog is in the journal", || {
             let stats = portal.stats();

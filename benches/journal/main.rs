@@ -126,7 +126,7 @@ fn main() {
         report::journeys(&rounds);
     }
     if is_wanted(Part::Isolation) {
-        let round = || Neighbour::ALL.map(|neighbour| neighbour.run(extent));
+        let round = || Neighbour::ALL.map(|sibling_path| sibling_path.run(extent));
         let rounds: Vec<_> = (0..extent.rounds).map(|_| round()).collect();
         report::isolation(&rounds);
     }

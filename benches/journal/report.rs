@@ -79,17 +79,20 @@ pub fn isolation(rounds: &[Pairs]) {
         "{:26}{:>10}{:>10}{:>14}{:>14}{:>14}{:>14}",
         "neighbour", "p50 ms", "p99 ms", "alone p50 ms", "alone p99 ms", "p50 / alone", "p99 / alone"
     );
-    for (index, neighbour) in Neighbour::ALL.into_iter().enumerate() {
+    for (index, sibling_path) in Neighbour::ALL.into_iter().enumerate() {
         let of = |figure: &dyn Fn(&Pair) -> f64| median(rounds.iter().map(|round| figure(&round[index])));
         let [b50, b99] = [50, 99].map(|percent| of(&|pair| percentile_ms(&pair.beside, percent)));
         let [a50, a99] = [50, 99].map(|percent| of(&|pair| percentile_ms(&pair.alone, percent)));
         let [r50, r99] = [50, 99].map(|percent| of(&|pair| pair.ratio(percent)));
-        println!("{:26}{b50:>10.1}{b99:>10.1}{a50:>14.1}{a99:>14.1}{r50:>14.2}{r99:>14.2}", neighbour.name());
+        println!(
+            "{:26}{b50:>10.1}{b99:>10.1}{a50:>14.1}{a99:>14.1}{r50:>14.2}{r99:>14.2}",
+            sibling_path.name()
+        );
     }
     println!();
-    for (index, neighbour) in Neighbour::ALL.into_iter().enumerate().skip(1) {
+    for (index, sibling_path) in Neighbour::ALL.into_iter().enumerate().skip(1) {
         let ratio = median(rounds.iter().map(|round| round[index].ratio(99)));
-        let name = format!("p99 beside: {}", neighbour.name());
+        let name = format!("p99 beside: {}", sibling_path.name());
         target(&name, &format!("{ratio:.2}"), "at most 1.1", ratio <= NEIGHBOUR_RATIO_MAX);
     }
 }

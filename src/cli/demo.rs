@@ -12,15 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit_code::Exit;
 use super::output::remark;
-use super::spelling::duration;
 use super::{GlobalArgs, sandbox};
 use crate::config::{
-    AccessConfig, Config, DeliveryConfig, FlowConfig, GiveUp, KindConfig, LogConfig, LogFormat, LogLevel,
-    PollConfig, PortalConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
-    TargetConfig, WebhookUrl,
+    AccessConfig, Config, DeliveryConfig, GiveUp, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig,
+    PortalConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
+    TargetConfig, ThroughputConfig, WebhookUrl,
 };
+use crate::human::duration;
 use crate::relay::{self, Until};
-use crate::service::{Troubles, Witness};
+use crate::service::{RecentProblems, Telemetry};
 use crate::shutdown::Signals;
 use crate::store::Store;
 use crate::telemetry;
@@ -47,7 +47,7 @@ pub struct DemoArgs {
 
 /// Starts a portal and a relay, and prints the delivered events.
 pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
-    telemetry::init(global.log(LogLevel::Warn), &Troubles::default());
+    telemetry::init(global.log(LogLevel::Warn), &RecentProblems::default());
     let sandbox_config = SandboxConfig { rate: args.rate, ..SandboxConfig::default() };
     let sandbox = Sandbox::start(sandbox_config).await.context("start the emulated portal")?;
     let folder = tempfile::tempdir().context("create a temporary folder")?;
@@ -57,7 +57,7 @@ pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> any
 
     let done = CancellationToken::new();
     let relay = async {
-        let ending = relay::run(&config, &store, signals, Until::Stopped, &Witness::default()).await;
+        let ending = relay::run(&config, &store, signals, Until::Stopped, &Telemetry::default()).await;
         done.cancel();
         ending
     };
@@ -107,7 +107,7 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         },
         max_event_age: None,
         start: StartConfig::Oldest,
-        flow: FlowConfig::STRICT,
+        flow: ThroughputConfig::STRICT,
     };
     Ok(Config {
         http: None,

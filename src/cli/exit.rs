@@ -53,7 +53,7 @@ impl Exit {
 
     fn of_relay(error: &RelayError) -> Self {
         match error {
-            RelayError::SinkClosed { .. } | RelayError::NoMemory(_) => Self::Io,
+            RelayError::SinkClosed { .. } | RelayError::NoKeyValue(_) => Self::Io,
             RelayError::Store(error) => Self::of_store(error),
             RelayError::Setup(_) | RelayError::NoClient(_) => Self::Config,
             RelayError::Panicked(_) => Self::Internal,
@@ -101,7 +101,7 @@ pub fn complain(error: &anyhow::Error) {
 /// block.
 pub fn log_end(error: &anyhow::Error) {
     if tracing::dispatcher::has_been_set() {
-        tracing::error!(error = format!("{error:#}"), cure = hint(error).as_deref(), "b24relay ends");
+        tracing::error!(error = format!("{error:#}"), hint = hint(error).as_deref(), "b24relay ends");
     } else {
         stderr::log(complaint(error).into());
     }

@@ -11,11 +11,11 @@ use super::exit::SetupError;
 use super::exit_code::Exit;
 use super::output::{print, print_json};
 use super::refused::is_about_plan;
-use super::source::{caller, find};
+use super::source::{client, find};
 use super::table::{aligned, filled, table};
 use crate::config::{Config, SecretText, SourceConfig};
 use crate::portal::methods::handlers::{self, EventType, Handler, Unbinding};
-use crate::portal::{CallError, Caller};
+use crate::portal::{CallError, PortalClient};
 use crate::shutdown::Signals;
 
 const NOTES: &str = "\
@@ -134,8 +134,8 @@ async fn list(args: &ListArgs, config: &Config) -> anyhow::Result<Exit> {
 async fn unbind(args: &UnbindArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     args.consent.require_somebody()?;
     let source = find(config, &args.source)?;
-    let caller = application(config, source).await?;
-    let bound = bound(source, &caller).await?;
+    let client = application(config, source).await?;
+    let bound = bound(source, &client).await?;
     let matching: Vec<&Handler> = bound.iter().filter(|handler| args.means(handler)).collect();
     if matching.is_empty() {
         print(
@@ -152,14 +152,18 @@ async fn unbind(args: &UnbindArgs, config: &Config, signals: &Signals) -> anyhow
         return Ok(Exit::Clean);
     }
     // The handler URLs may contain secrets. The operator has seen them, but the log must not show them.
-    let caller = caller.hiding(matching.iter().map(|handler| SecretText::new(&handler.handler)));
-    remove(source, &caller, &args.unbindings(&matching)).await
+    let client = client.hiding(matching.iter().map(|handler| SecretText::new(&handler.handler)));
+    remove(source, &client, &args.unbindings(&matching)).await
 }
 
-async fn remove(source: &SourceConfig, caller: &Caller, unbindings: &[Unbinding]) -> anyhow::Result<Exit> {
+async fn remove(
+    source: &SourceConfig,
+    client: &PortalClient,
+    unbindings: &[Unbinding],
+) -> anyhow::Result<Exit> {
     let mut count = 0;
     for unbinding in unbindings {
-        match handlers::unbind(caller, unbinding).await {
+        match handlers::unbind(client, unbinding).await {
             Ok(removed) => count += removed,
             Err(refusal) => {
                 // When nothing was removed, the refusal is the complete message.
@@ -215,11 +219,11 @@ impl UnbindArgs {
 
 /// A portal client for an OAuth source. For any other source it fails with the missing setting, without calling the
 /// portal.
-async fn application(config: &Config, source: &SourceConfig) -> anyhow::Result<Caller> {
+async fn application(config: &Config, source: &SourceConfig) -> anyhow::Result<PortalClient> {
     if source.webhook().is_some() {
         return Err(needs_oauth(source).into());
     }
-    caller(config, source).await
+    client(config, source).await
 }
 
 fn needs_oauth(source: &SourceConfig) -> SetupError {
@@ -231,8 +235,8 @@ fn needs_oauth(source: &SourceConfig) -> SetupError {
     ))
 }
 
-async fn bound(source: &SourceConfig, caller: &Caller) -> anyhow::Result<Vec<Handler>> {
-    handlers::list(caller).await.map_err(|refusal| explained(source, refusal).into())
+async fn bound(source: &SourceConfig, client: &PortalClient) -> anyhow::Result<Vec<Handler>> {
+    handlers::list(client).await.map_err(|refusal| explained(source, refusal).into())
 }
 
 const ADMINISTRATOR: &str = "log in as an administrator of the portal: others may touch neither offline handlers nor \

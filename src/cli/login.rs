@@ -19,8 +19,10 @@ use super::source::find;
 use crate::config::{AccessConfig, Config, OAuthConfig, SourceConfig};
 use crate::foreign_text::shown;
 use crate::portal::methods::account;
-use crate::portal::{Attempt, Authorization, Claim, Grant, Memory, Tokens, authorize_url, keep};
-use crate::relay::{Callers, StoreMemory, is_same_queue};
+use crate::portal::{
+    Attempt, Authorization, KeyValue, OAuthSession, TokenRequest, Tokens, authorize_url, keep,
+};
+use crate::relay::{PortalClients, StoreKeyValue, is_same_queue};
 use crate::shutdown::Signals;
 use crate::store::Store;
 
@@ -64,18 +66,18 @@ pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow
     if !is_forgetting_wanted(args, source, &store, signals).await? {
         return Ok(Exit::Clean);
     }
-    let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
-    let callers = Callers::open(config, [source], &memory).await.map_err(SetupError)?;
-    let grant = callers.grant(source).context("the source has no login")?;
+    let key_value: Arc<dyn KeyValue> = Arc::new(StoreKeyValue(store.clone()));
+    let clients = PortalClients::open(config, [source], &key_value).await.map_err(SetupError)?;
+    let grant = clients.grant(source).context("the source has no login")?;
     let tokens = match &args.tokens {
         Some(file) => read_tokens(file, oauth)?,
         None => exchange(oauth, signals).await?,
     };
     refuse_foreign_application(&tokens, source, oauth)?;
     grant.seed(tokens).await;
-    let caller = callers.of(source).map_err(SetupError)?;
-    let profile = account::profile(&caller).await?;
-    let scopes = account::scopes(&caller).await?;
+    let client = clients.of(source).map_err(SetupError)?;
+    let profile = account::profile(&client).await?;
+    let scopes = account::scopes(&client).await?;
     let mut tokens = current(grant).await?;
     warn_of_other_name(&tokens, source);
     tokens.user_id = Some(profile.user_id);
@@ -83,8 +85,8 @@ pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow
     if args.new_queue {
         store.forget_queue(&source.name).await?;
     }
-    refuse_other_queue(config, &store, source, &callers.identity(source).await?).await?;
-    keep(&*memory, oauth, &tokens).await.map_err(anyhow::Error::msg).context("keep the tokens")?;
+    refuse_other_queue(config, &store, source, &clients.identity(source).await?).await?;
+    keep(&*key_value, oauth, &tokens).await.map_err(anyhow::Error::msg).context("keep the tokens")?;
     let who = format!("{} (user {}) on {}", profile.name, profile.user_id, source.portal().authority());
     print(&format!("logged in for `{}` as {who}; scopes: {}", source.name, scopes.join(", ")))?;
     if !scopes.iter().any(|scope| scope == "im" || scope == "imbot") {
@@ -154,7 +156,7 @@ async fn exchange(oauth: &OAuthConfig, signals: &Signals) -> anyhow::Result<Toke
     };
     let code = code_in(&line, &attempt.state)?;
     let authorization = Authorization::new(oauth);
-    Ok(authorization.ask(Claim::Code(&code, &attempt), None).await?)
+    Ok(authorization.ask(TokenRequest::Code(&code, &attempt), None).await?)
 }
 
 /// Extracts the code from the pasted text, an address or its query. The text must contain the `state` of this login.
@@ -206,7 +208,7 @@ fn read_tokens(file: &Path, oauth: &OAuthConfig) -> anyhow::Result<Tokens> {
 }
 
 /// The current tokens: the first calls may have refreshed them.
-async fn current(grant: &Grant) -> anyhow::Result<Tokens> {
+async fn current(grant: &OAuthSession) -> anyhow::Result<Tokens> {
     grant.tokens().await.context("the tokens are gone")
 }
 

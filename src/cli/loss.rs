@@ -8,7 +8,7 @@ use super::peek::{PAGE_MAX, Peek};
 use crate::config::{Config, SourceConfig};
 use crate::event::{Batch, Event, EventId, Offset};
 use crate::portal::CallError;
-use crate::relay::Callers;
+use crate::relay::PortalClients;
 use crate::shutdown::Signals;
 use crate::store::{Store, StoreError, Undelivered};
 
@@ -133,8 +133,8 @@ pub async fn known(
 }
 
 /// The oldest events that wait in the queue of `source`.
-pub async fn page(source: &SourceConfig, callers: &Callers) -> Result<Batch, CallError> {
-    let identity = callers.identity(source).await?;
-    let caller = callers.of(source).map_err(|reason| CallError::operator("profile", reason, ""))?;
-    Peek::new(source, &identity, caller).page().await
+pub async fn page(source: &SourceConfig, clients: &PortalClients) -> Result<Batch, CallError> {
+    let identity = clients.identity(source).await?;
+    let client = clients.of(source).map_err(|reason| CallError::operator("profile", reason, ""))?;
+    Peek::new(source, &identity, client).page().await
 }

@@ -41,9 +41,8 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 use tokio::runtime::Runtime;
 
 use crate::config::{self, Config, Loaded, LogConfig, LogFormat, LogLevel, Overrides};
-use crate::service::Troubles;
+use crate::service::RecentProblems;
 use crate::shutdown::Signals;
-use crate::spelling;
 use crate::stdio::stderr;
 use crate::telemetry;
 
@@ -265,7 +264,7 @@ fn configure(global: &GlobalArgs) -> anyhow::Result<Config> {
 /// The same, with the origin of the configuration.
 fn configure_fully(global: &GlobalArgs) -> anyhow::Result<Loaded> {
     let loaded = config::load(&global.overrides())?;
-    telemetry::init(global.log(LogLevel::Warn), &Troubles::default());
+    telemetry::init(global.log(LogLevel::Warn), &RecentProblems::default());
     Ok(loaded)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::SourceConfig;
 use crate::event::{Batch, Offset, Queue};
-use crate::portal::{CallError, Caller, Class, EventQueue, Tries, Upstream as _};
+use crate::portal::{CallError, Class, EventQueue, PortalClient, Tries, Upstream as _};
 
 /// The most events that one read can return (PORTAL.md 2.1). Later events can only be read after these are confirmed.
 pub const PAGE_MAX: u16 = 1000;
@@ -17,9 +17,9 @@ pub struct Peek {
 
 impl Peek {
     /// Reads the queue of `source`, with `identity` in the ids of its events.
-    pub fn new(source: &SourceConfig, identity: &str, caller: Caller) -> Self {
+    pub fn new(source: &SourceConfig, identity: &str, client: PortalClient) -> Self {
         let queue = Arc::new(Queue::new(&source.name, identity));
-        Self { queue: EventQueue::new(caller, queue, source.kind.clone()), limit: PAGE_MAX }
+        Self { queue: EventQueue::new(client, queue, source.kind.clone()), limit: PAGE_MAX }
     }
 
     /// The oldest waiting events; fewer if the answer would be too large.

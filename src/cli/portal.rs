@@ -39,7 +39,7 @@ pub async fn run(args: &PortalArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
     let Action::Forget(ForgetArgs { host }) = &args.action;
     let state = global.state()?;
     let known: Vec<String> = Store::report(&state)?.moves.into_iter().map(|moved| moved.portal).collect();
-    if !Store::open(&state)?.forget(&home_key(host)).await? {
+    if !Store::open(&state)?.remove_value(&home_key(host)).await? {
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         return Err(
             UsageError(format!("no new address of `{host}` is remembered; of these it is: {known}")).into()

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::exit_code::Exit;
-use super::spelling::span;
+use crate::human::span;
 use crate::portal::{CallError, Class};
 
 /// The codes that are more specific than their class.
@@ -54,8 +54,8 @@ fn by_class(refusal: &CallError) -> Exit {
 
 /// What the operator can do.
 pub fn hint(refusal: &CallError) -> Cow<'_, str> {
-    if !refusal.cure.is_empty() {
-        return refusal.cure.as_ref().into();
+    if !refusal.hint.is_empty() {
+        return refusal.hint.as_ref().into();
     }
     match refusal.class {
         Class::Rate => BUSY.into(),

@@ -6,9 +6,9 @@ use super::exit::UsageError;
 use super::exit_code::Exit;
 use super::output::print;
 use super::source::find;
-use super::spelling;
 use super::table::{aligned, table};
 use crate::config::Config;
+use crate::human;
 use crate::store::Store;
 
 pub const NOTES: &str = "\
@@ -27,7 +27,7 @@ pub struct ReplayArgs {
     #[arg(long)]
     sink: String,
     /// Events that the journal received since then: a time such as 2026-11-21T09:00:00Z, or an age such as 2h
-    #[arg(long, value_name = "TIME", value_parser = spelling::moment)]
+    #[arg(long, value_name = "TIME", value_parser = human::moment)]
     from: i64,
     /// Only events of this source
     #[arg(long)]

@@ -11,9 +11,9 @@ use super::exit::{BusyError, SetupError, UsageError};
 use super::exit_code::Exit;
 use super::loss::{self, Loss};
 use crate::config::{self, Config};
-use crate::portal::Memory;
-use crate::relay::{self, Callers, Ending, StoreMemory, Until};
-use crate::service::{Troubles, View, Witness};
+use crate::portal::KeyValue;
+use crate::relay::{self, Ending, PortalClients, StoreKeyValue, Until};
+use crate::service::{RecentProblems, Telemetry, View};
 use crate::shutdown::Signals;
 use crate::store::Store;
 use crate::telemetry;
@@ -52,9 +52,9 @@ pub struct RunArgs {
 /// Polls and delivers until stopped, or with `--once` until every queue is read to its end. Without `--once`, a SIGHUP
 /// reloads the configuration, with the flags of `global`.
 pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
-    let (loaded, troubles) = (config::load(&global.overrides())?, Troubles::default());
+    let (loaded, problems) = (config::load(&global.overrides())?, RecentProblems::default());
     let config = &loaded.config;
-    telemetry::init(config.log, &troubles);
+    telemetry::init(config.log, &problems);
     relay::warn_of_notices(&loaded.notices);
     if let Some(sink) = config.sinks.iter().find(|sink| args.forget.contains(&sink.name)) {
         let reason = format!("`--forget {0}`: the sink `{0}` is configured; remove it first", sink.name);
@@ -79,18 +79,18 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
             sources => info!(sink, sources, "sink forgotten, with what it had not got"),
         }
     }
-    let witness = Witness::default();
+    let telemetry = Telemetry::default();
     // A drain ends too soon to be observed.
     if !args.once {
-        let server = witness.surface.prepare(config.http.as_ref()).await.map_err(BusyError)?;
-        witness.show_through(server);
+        let server = telemetry.listener.prepare(config.http.as_ref()).await.map_err(BusyError)?;
+        telemetry.show_through(server);
     }
-    let view = View::new(&store, &witness, &troubles);
+    let view = View::new(&store, &telemetry, &problems);
     let work = async {
         if args.once {
-            relay::run(config, &store, signals, Until::Drained, &witness).await
+            relay::run(config, &store, signals, Until::Drained, &telemetry).await
         } else {
-            relay::run_reloading(config, &store, signals, &global.overrides(), &witness).await
+            relay::run_reloading(config, &store, signals, &global.overrides(), &telemetry).await
         }
     };
     let ending = tokio::select! {
@@ -120,12 +120,12 @@ async fn is_forgetting_wanted(
     store: &Store,
     signals: &Signals,
 ) -> anyhow::Result<bool> {
-    let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
-    let callers = Callers::open(config, &config.sources, &memory).await.map_err(SetupError)?;
+    let key_value: Arc<dyn KeyValue> = Arc::new(StoreKeyValue(store.clone()));
+    let clients = PortalClients::open(config, &config.sources, &key_value).await.map_err(SetupError)?;
     let mut loss = Loss::default();
     for sink in &args.forget {
         for source in store.sources_of(sink).await? {
-            loss.add(left_by(sink, &source, config, store, &callers).await?);
+            loss.add(left_by(sink, &source, config, store, &clients).await?);
         }
     }
     let names: Vec<String> = args.forget.iter().map(|sink| format!("`{sink}`")).collect();
@@ -139,13 +139,13 @@ async fn left_by(
     source: &str,
     config: &Config,
     store: &Store,
-    callers: &Callers,
+    clients: &PortalClients,
 ) -> anyhow::Result<Loss> {
     let known = store.undelivered(source).await?;
     let is_concerned = |other: &str| other == sink;
     let mut loss = Loss::of_journal(source, &known, None, is_concerned);
     if let Some(source) = config.sources.iter().find(|other| other.name == source) {
-        loss.add_page(loss::page(source, callers).await, None, |event| known.lacks(event.id, is_concerned));
+        loss.add_page(loss::page(source, clients).await, None, |event| known.lacks(event.id, is_concerned));
     }
     Ok(loss)
 }

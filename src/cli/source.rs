@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::exit::{SetupError, UsageError};
 use crate::config::{Config, SourceConfig};
-use crate::portal::{Caller, Memory};
-use crate::relay::{Callers, NoMemory, StoreMemory};
+use crate::portal::{KeyValue, PortalClient};
+use crate::relay::{NoKeyValue, PortalClients, StoreKeyValue};
 use crate::store::Store;
 
 /// The source called `name`.
@@ -23,30 +23,30 @@ pub fn find<'a>(config: &'a Config, name: &str) -> Result<&'a SourceConfig, Usag
 ///
 /// # Errors
 /// When the state file that holds a login cannot be read, or TLS cannot be set up.
-pub async fn callers<'a>(
+pub async fn clients<'a>(
     config: &Config,
     sources: impl IntoIterator<Item = &'a SourceConfig> + Clone,
-) -> anyhow::Result<Callers> {
-    let memory = memory(config, sources.clone())?;
-    Ok(Callers::open(config, sources, &memory).await.map_err(SetupError)?)
+) -> anyhow::Result<PortalClients> {
+    let key_value = key_value(config, sources.clone())?;
+    Ok(PortalClients::open(config, sources, &key_value).await.map_err(SetupError)?)
 }
 
 /// A portal client with the source's credential.
-pub async fn caller(config: &Config, source: &SourceConfig) -> anyhow::Result<Caller> {
-    Ok(callers(config, [source]).await?.of(source).map_err(SetupError)?)
+pub async fn client(config: &Config, source: &SourceConfig) -> anyhow::Result<PortalClient> {
+    Ok(clients(config, [source]).await?.of(source).map_err(SetupError)?)
 }
 
 /// Logins are stored in the state file. With webhooks the file only stores whether a portal has moved, which the portal
 /// also reports. So for webhooks a missing or unreadable file is ignored.
-fn memory<'a>(
+fn key_value<'a>(
     config: &Config,
     sources: impl IntoIterator<Item = &'a SourceConfig>,
-) -> anyhow::Result<Arc<dyn Memory>> {
+) -> anyhow::Result<Arc<dyn KeyValue>> {
     if sources.into_iter().any(|source| source.webhook().is_none()) {
-        return Ok(Arc::new(StoreMemory(Store::open_beside(&config.state)?)));
+        return Ok(Arc::new(StoreKeyValue(Store::open_beside(&config.state)?)));
     }
     Ok(match config.state.exists().then(|| Store::open_beside(&config.state)) {
-        Some(Ok(store)) => Arc::new(StoreMemory(store)),
-        Some(Err(_)) | None => Arc::new(NoMemory),
+        Some(Ok(store)) => Arc::new(StoreKeyValue(store)),
+        Some(Err(_)) | None => Arc::new(NoKeyValue),
     })
 }

@@ -69,12 +69,12 @@ pub fn run(args: &StateArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
 
 fn check(args: &CheckArgs, state: &Path) -> anyhow::Result<Exit> {
     let inspection = Store::inspect(state)?;
-    let way_out = way_out(&inspection, state);
+    let hint = hint(&inspection, state);
     if args.json {
-        let shown = json!({ "state": state, "inspection": inspection, "way_out": way_out });
+        let shown = json!({ "state": state, "inspection": inspection, "way_out": hint });
         print_json(&shown)?;
     } else {
-        print(&format!("{}{}", shown(&inspection, state), way_out.unwrap_or_default()))?;
+        print(&format!("{}{}", shown(&inspection, state), hint.unwrap_or_default()))?;
     }
     Ok(match inspection.soundness {
         Soundness::Sound => Exit::Clean,
@@ -101,7 +101,7 @@ fn shown(inspection: &Inspection, state: &Path) -> String {
 }
 
 /// What to do with a damaged file.
-fn way_out(inspection: &Inspection, state: &Path) -> Option<String> {
+fn hint(inspection: &Inspection, state: &Path) -> Option<String> {
     let state = state.display();
     match inspection.soundness {
         Soundness::Sound => None,

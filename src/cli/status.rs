@@ -11,13 +11,13 @@ use super::GlobalArgs;
 use super::exit_code::Exit;
 use super::output::{print, print_json};
 use super::palette::{Hue, Palette};
-use super::spelling::{ago, now_ms, size, span};
 use super::table::{Columns, Importance};
 use super::watch::{self, Between};
 use crate::config;
 use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth};
+use crate::human::{ago, now_ms, size, span};
 use crate::shutdown::Signals;
-use crate::store::{GraveReport, MoveReport, SourceReport, Store};
+use crate::store::{DeadLetterReport, MoveReport, SourceReport, Store};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -166,7 +166,7 @@ impl View<'_> {
             lines.extend(lanes.iter().filter_map(lane_before_the_stop));
         }
         lines.extend(sources.iter().flat_map(|source| losses(&source.report)));
-        lines.extend(dead_letters.iter().map(grave));
+        lines.extend(dead_letters.iter().map(stored_dead_letters));
         lines.extend(moves.iter().map(moved));
         lines
     }
@@ -299,8 +299,8 @@ fn moved(moved: &MoveReport) -> String {
 }
 
 /// The dead letters of one sink, and the commands for them.
-fn grave(grave: &GraveReport) -> String {
-    let GraveReport { sink, count, bytes, oldest_ms } = grave;
+fn stored_dead_letters(dead_letters: &DeadLetterReport) -> String {
+    let DeadLetterReport { sink, count, bytes, oldest_ms } = dead_letters;
     let letters = counted(*count, "dead letter");
     format!(
         "{letters} of `{sink}` ({}, the oldest of {}): `b24relay dead-letters list --sink {sink}`",

@@ -12,12 +12,12 @@ use super::exit::{SetupError, UsageError};
 use super::exit_code::Exit;
 use super::loss::{self, Loss};
 use super::output::print;
-use super::source::{caller, find};
+use super::source::{client, find};
 use crate::config::{Config, SourceConfig};
 use crate::event::Event;
-use crate::portal::Memory;
-use crate::relay::{self, Callers, Ending, StoreMemory, Until};
-use crate::service::{Troubles, Witness};
+use crate::portal::KeyValue;
+use crate::relay::{self, Ending, PortalClients, StoreKeyValue, Until};
+use crate::service::{RecentProblems, Telemetry};
 use crate::shutdown::Signals;
 use crate::store::Store;
 use crate::telemetry;
@@ -64,8 +64,8 @@ pub struct UnsubscribeArgs {
 pub async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     refuse_lone_bot(source)?;
-    let caller = caller(config, source).await?;
-    caller.call::<IgnoredAny>("im.v2.Event.subscribe", &Map::new()).await?;
+    let client = client(config, source).await?;
+    client.call::<IgnoredAny>("im.v2.Event.subscribe", &Map::new()).await?;
     print(&format!("subscribed: the portal records events for {} from now on", reader(source)))?;
     Ok(Exit::Clean)
 }
@@ -77,15 +77,15 @@ pub async fn unsubscribe(
     signals: &Signals,
 ) -> anyhow::Result<Exit> {
     let mut config = global.load()?;
-    telemetry::init(global.log(config.log.level), &Troubles::default());
+    telemetry::init(global.log(config.log.level), &RecentProblems::default());
     let source = find(&config, &args.source)?.clone();
     refuse_lone_bot(&source)?;
     // The store stays locked until the end: a daemon with the same state would subscribe again.
     let store = Store::open(&config.state)?;
-    let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
-    let callers = Callers::open(&config, [&source], &memory).await.map_err(SetupError)?;
+    let key_value: Arc<dyn KeyValue> = Arc::new(StoreKeyValue(store.clone()));
+    let clients = PortalClients::open(&config, [&source], &key_value).await.map_err(SetupError)?;
     if args.consent.is_dry_run() || args.discard {
-        let loss = unread(&config, &source, &callers, &store).await?;
+        let loss = unread(&config, &source, &clients, &store).await?;
         let (what, question) = if args.discard {
             ("wait at the portal: they are not delivered, and the portal destroys them", "discard them?")
         } else {
@@ -96,14 +96,14 @@ pub async fn unsubscribe(
         }
     } else {
         config.sources.retain(|other| other.name == source.name);
-        let ending = relay::run(&config, &store, signals, Until::Drained, &Witness::default()).await?;
+        let ending = relay::run(&config, &store, signals, Until::Drained, &Telemetry::default()).await?;
         if ending != Ending::Clean {
             print(NOT_DELIVERED)?;
             return Ok(if ending == Ending::Refused { Exit::Refused } else { Exit::Temporary });
         }
     }
-    let caller = callers.of(&source).map_err(SetupError)?;
-    caller.call::<IgnoredAny>("im.v2.Event.unsubscribe", &Map::new()).await?;
+    let client = clients.of(&source).map_err(SetupError)?;
+    client.call::<IgnoredAny>("im.v2.Event.unsubscribe", &Map::new()).await?;
     print(&format!("unsubscribed: the portal records no more events for {}", reader(&source)))?;
     Ok(Exit::Clean)
 }
@@ -112,11 +112,11 @@ pub async fn unsubscribe(
 async fn unread(
     config: &Config,
     source: &SourceConfig,
-    callers: &Callers,
+    clients: &PortalClients,
     store: &Store,
 ) -> anyhow::Result<Loss> {
     let known = loss::known(config, source, Some(store)).await?;
-    let page = loss::page(source, callers).await?;
+    let page = loss::page(source, clients).await?;
     let mut loss = Loss::default();
     // The portal keeps a bot's events.
     let is_lost = |event: &Event| !event.kind.starts_with("ONIMBOTV2") && known.is_unread(event.id);

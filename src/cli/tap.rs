@@ -10,14 +10,14 @@ use super::exit::SetupError;
 use super::exit_code::Exit;
 use super::output::{Reader, remark, write};
 use super::peek::{PAGE_MAX, Peek};
-use super::source::{callers, find};
+use super::source::{clients, find};
 use crate::config::{Config, SourceConfig, StdoutFormat};
 use crate::event::{Batch, Event, EventId, OddEvents};
 use crate::portal::{CallError, Class, Tries};
-use crate::relay::Callers;
+use crate::relay::PortalClients;
 use crate::retry::Backoff;
 use crate::shutdown::{Signals, Wake};
-use crate::sink::readable;
+use crate::sink::text_format;
 
 /// The shortest pause, whatever `poll.idle` says, because other clients use the portal's rate limit too.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
@@ -60,27 +60,27 @@ pub struct TapArgs {
 /// Shows the source's events until stopped, or with `--once` the waiting ones.
 pub async fn run(args: &TapArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
-    let callers = callers(config, [source]).await?;
+    let clients = clients(config, [source]).await?;
     let ended = tokio::select! {
         biased;
         // An interrupted read has changed nothing.
         () = signals.stop.cancelled() => Ok(()),
-        ended = follow(args, source, &callers, signals) => ended,
+        ended = follow(args, source, &clients, signals) => ended,
     };
-    callers.rest().await;
+    clients.rest().await;
     ended.map(|()| Exit::Clean)
 }
 
 async fn follow(
     args: &TapArgs,
     source: &SourceConfig,
-    callers: &Callers,
+    clients: &PortalClients,
     signals: &Signals,
 ) -> anyhow::Result<()> {
     let mut patience = Patience::new(args.once);
-    let identity = callers.identity(source).await?;
-    let caller = callers.of(source).map_err(SetupError)?;
-    let mut peek = Peek::new(source, &identity, caller);
+    let identity = clients.identity(source).await?;
+    let client = clients.of(source).map_err(SetupError)?;
+    let mut peek = Peek::new(source, &identity, client);
     let mut view = View::new(args);
     loop {
         let nudges_seen = signals.nudge_count();
@@ -139,11 +139,12 @@ impl View {
     fn show(&mut self, page: &Batch) -> io::Result<Reader> {
         let mut lines = Vec::new();
         for event in page.events.iter().filter(|event| !self.seen.contains(&event.id) && self.wants(event)) {
-            readable::write_as(self.format, event, &mut lines);
+            text_format::write_as(self.format, event, &mut lines);
         }
         let is_full = page.has_more || page.events.len() >= usize::from(PAGE_MAX);
         self.seen = page.events.iter().map(|event| event.id).collect();
-        let reader = write(&if io::stdout().is_terminal() { readable::for_terminal(&lines) } else { lines })?;
+        let reader =
+            write(&if io::stdout().is_terminal() { text_format::for_terminal(&lines) } else { lines })?;
         if is_full && !self.was_full {
             remark(&format!(
                 "tap: {} events and more are waiting: only the oldest {PAGE_MAX} can be looked at until a reader \

@@ -8,7 +8,7 @@ use terminal_size::{Height, Width, terminal_size_of};
 
 use super::output::{Reader, json_for_stdout, write};
 use super::palette::{visible_in_colour, width};
-use super::spelling::{now_ms, time};
+use crate::human::{now_ms, time};
 use crate::shutdown::{Signals, Wake};
 
 /// The accepted periods, in seconds.

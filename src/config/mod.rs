@@ -31,16 +31,16 @@ pub use section::authorization::{AuthConfig, ClientConfig};
 pub use section::delivery::{
     DeadLettersConfig, DeliveryConfig, Hold, JournalConfig, RetentionConfig, WhenFull,
 };
-pub use section::flow::{BatchConfig, FlowConfig, OrderingConfig};
 pub use section::http::HttpConfig;
-pub use section::letter::{LetterConfig, LetterFormat};
 pub use section::networks::PrivateNetworks;
 pub use section::outcomes::{Outcome, OutcomesConfig};
+pub use section::payload::{PayloadConfig, PayloadFormat};
 pub use section::proxy::ProxyConfig;
 pub use section::retry::{GiveUp, RetryConfig};
 pub use section::signing::{
     PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX, SigningConfig, SigningKey, SigningSecret,
 };
+pub use section::throughput::{BatchConfig, OrderingConfig, ThroughputConfig};
 pub use section::tls::{TlsConfig, TlsVersion};
 pub use section::webhook::WebhookConfig;
 
@@ -275,7 +275,7 @@ pub struct SinkConfig {
     /// `start`: the first event to deliver from a source that is new to this sink.
     pub start: StartConfig,
     /// The order and speed of deliveries.
-    pub flow: FlowConfig,
+    pub flow: ThroughputConfig,
 }
 
 impl SinkConfig {

@@ -54,7 +54,7 @@ struct Reference {
     header_comment: Vec<String>,
     kinds: Vec<(String, String)>,
     /// The index of the section if the previous line was one of its keys.
-    neighbour: Option<usize>,
+    sibling_path: Option<usize>,
 }
 
 impl Reference {
@@ -67,7 +67,7 @@ impl Reference {
     }
 
     fn read(&mut self, line: &str) {
-        let neighbour = self.neighbour.take();
+        let sibling_path = self.sibling_path.take();
         if line.starts_with("# ---") {
             self.is_in_banner = !self.is_in_banner;
             if !self.is_in_banner {
@@ -84,7 +84,7 @@ impl Reference {
             let line = line.strip_prefix('#').unwrap_or(line);
             match line.split_once(" = ") {
                 _ if line.starts_with('[') => self.begin(line.trim_matches(['[', ']'])),
-                Some((key, value)) => self.add(key, value, neighbour),
+                Some((key, value)) => self.add(key, value, sibling_path),
                 None => panic!("neither a comment nor a key: {line}"),
             }
         }
@@ -95,7 +95,7 @@ impl Reference {
         self.header_comment = std::mem::take(&mut self.comment);
     }
 
-    fn add(&mut self, key: &str, value: &str, neighbour: Option<usize>) {
+    fn add(&mut self, key: &str, value: &str, sibling_path: Option<usize>) {
         let sink = self.header.strip_prefix("sinks.").map(|rest| rest.split('.').next().unwrap().to_owned());
         if let (Some(sink), "type", false) = (&sink, key, self.header.matches('.').count() > 1) {
             self.kinds.push((sink.clone(), value.trim_matches('"').to_owned()));
@@ -116,17 +116,17 @@ impl Reference {
         }
         let at = self.section(name, kind);
         if meaning.is_empty() {
-            if let (Some(neighbour), Some(row)) = (neighbour, self.sections[at].rows.last_mut())
-                && neighbour == at
+            if let (Some(sibling_path), Some(row)) = (sibling_path, self.sections[at].rows.last_mut())
+                && sibling_path == at
             {
                 row.keys.push(key);
-                self.neighbour = Some(at);
+                self.sibling_path = Some(at);
                 return;
             }
             meaning = std::mem::take(&mut self.sections[at].intro);
         }
         self.sections[at].rows.push(Row { keys: vec![key], meaning });
-        self.neighbour = Some(at);
+        self.sibling_path = Some(at);
     }
 
     fn is_known(&self, name: &str, kind: &str, key: &str) -> bool {

@@ -7,8 +7,8 @@ use config::{Value, ValueKind};
 
 use crate::config::parse::document;
 use crate::config::parse::findings::Findings;
+use crate::config::parse::quote;
 use crate::config::parse::read;
-use crate::config::parse::shown;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::tests::{environment, errors, load_text};
 
@@ -163,7 +163,7 @@ fn keys_of(path: &str, value: &Value, keys: &mut BTreeSet<String>) {
         return;
     };
     for (key, value) in entries {
-        let key = shown::key(key);
+        let key = quote::key(key);
         let path = if path.is_empty() { key } else { format!("{path}.{key}") };
         keys_of(&path, value, keys);
     }

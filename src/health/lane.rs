@@ -1,7 +1,7 @@
 //! The state of a lane.
 
 use super::{Grade, LaneHealth, LaneState, Problem, SourceHealth, SourceState};
-use crate::spelling::{span, time};
+use crate::human::{span, time};
 use crate::store::{LaneReport, Report};
 
 /// The health of `lane`, whose source is in the state of `source`.

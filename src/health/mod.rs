@@ -10,7 +10,7 @@ mod tests;
 
 use serde::Serialize;
 
-use crate::store::{GraveReport, LaneReport, MoveReport, Report, SourceReport};
+use crate::store::{DeadLetterReport, LaneReport, MoveReport, Report, SourceReport};
 
 /// How healthy something is; the last variant is the worst.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
@@ -160,7 +160,7 @@ pub struct Health {
     /// The lanes by source and sink.
     pub lanes: Vec<LaneHealth>,
     /// The dead letters by sink.
-    pub dead_letters: Vec<GraveReport>,
+    pub dead_letters: Vec<DeadLetterReport>,
     /// The portals that have moved.
     pub moves: Vec<MoveReport>,
 }

@@ -1,7 +1,7 @@
 //! The state of a source.
 
 use super::{Grade, Problem, SourceHealth, SourceState};
-use crate::spelling::span;
+use crate::human::span;
 use crate::store::{Activity, Report, SourceReport};
 
 /// A source whose polls are answered writes its note at this interval.
@@ -74,11 +74,11 @@ fn grade(state: SourceState, blocked_by: Option<&str>, report: &Report) -> Grade
         SourceState::Refused | SourceState::Stopped => Grade::ActionRequired,
         // As severe as the state of the blocking sink. A sink that is no longer configured never accepts events.
         SourceState::Blocked => {
-            let needs_person = |sink: &str| {
+            let needs_operator = |sink: &str| {
                 let mut lanes = report.lanes.iter().filter(|lane| lane.sink == sink);
                 lanes.any(|lane| matches!(lane.noted_state.as_str(), "held" | "paused"))
             };
-            if blocked_by.is_none_or(needs_person) { Grade::ActionRequired } else { Grade::Degraded }
+            if blocked_by.is_none_or(needs_operator) { Grade::ActionRequired } else { Grade::Degraded }
         }
     }
 }

@@ -4,8 +4,8 @@ mod cause;
 mod networks;
 mod pool;
 mod proxy;
+mod request_error;
 mod retry_after;
-mod trouble;
 
 use std::error::Error;
 use std::time::Duration;
@@ -19,8 +19,8 @@ pub use networks::{NotPublic, address, is_public, is_this_machine, is_within};
 pub use pool::{Failure, Pool, through};
 use proxy::Rules;
 pub use proxy::{NamedProxy, Via, proxy_to};
+pub use request_error::{Obstacle, Peer, RequestError, request_error};
 pub use retry_after::{date_ms, retry_after};
-pub use trouble::{Obstacle, Peer, Trouble, trouble};
 
 /// The timeout for opening a connection, including TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

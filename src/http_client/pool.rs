@@ -33,7 +33,7 @@ tokio::task_local! {
     static HAS_CONNECTED: Cell<bool>;
 }
 
-/// The reason why there is no response. Callers match on it to decide about a retry.
+/// The reason why there is no response. PortalClients match on it to decide about a retry.
 #[derive(Debug)]
 pub enum Failure {
     /// The host is not on the public internet, and the route allows no other network.

@@ -49,19 +49,19 @@ pub struct Verdict {
     /// The delay before the first slow probe.
     pub probe: Duration,
     /// The hint for the operator; empty if no action is required.
-    pub cure: Cure,
+    pub hint: Cure,
 }
 
 impl Verdict {
     /// `class` with the usual probe delay.
-    pub const fn new(class: Class, cure: Cure) -> Self {
-        Self { class, probe: PROBE, cure }
+    pub const fn new(class: Class, hint: Cure) -> Self {
+        Self { class, probe: PROBE, hint }
     }
 
     /// `class` with a short probe delay, for a response that did not come from a portal. At boot or during
     /// maintenance, such an error is often over within seconds.
-    pub const fn soon(class: Class, cure: Cure) -> Self {
-        Self { class, probe: PROBE_SOON, cure }
+    pub const fn soon(class: Class, hint: Cure) -> Self {
+        Self { class, probe: PROBE_SOON, hint }
     }
 }
 
@@ -100,8 +100,8 @@ pub struct Row(pub &'static str, pub Class, pub u64, pub Cure);
 impl Row {
     /// The row of `code`, in any letter case.
     pub fn find(rows: &[Self], code: &str) -> Option<Verdict> {
-        let Self(_, class, probe, cure) = rows.iter().find(|row| row.0.eq_ignore_ascii_case(code))?;
-        Some(Verdict { class: *class, probe: minutes(*probe), cure: *cure })
+        let Self(_, class, probe, hint) = rows.iter().find(|row| row.0.eq_ignore_ascii_case(code))?;
+        Some(Verdict { class: *class, probe: minutes(*probe), hint: *hint })
     }
 }
 
@@ -207,7 +207,7 @@ pub fn of_error(code: &str, status: u16, description: &str, has_sessid: bool) ->
 
 /// The verdict on a response without a usable JSON body, by its HTTP status.
 pub fn of_status(status: u16) -> Verdict {
-    let (class, cure) = match status {
+    let (class, hint) = match status {
         // An overloaded gateway is treated as if it had reported the rate limit.
         429 | 503 => (Class::Rate, ""),
         500..=599 | 408 => (Class::Retry, ""),
@@ -229,7 +229,7 @@ pub fn of_status(status: u16) -> Verdict {
             "something else than the portal answered: a login or maintenance page? b24relay goes on by itself when that is over",
         ),
     };
-    Verdict::soon(class, Cure::same(cure))
+    Verdict::soon(class, Cure::same(hint))
 }
 
 #[cfg(test)]
@@ -267,9 +267,9 @@ mod tests {
 
     #[test]
     fn every_operator_row_says_what_to_do() {
-        for Row(code, class, probe, cure) in CODES {
+        for Row(code, class, probe, hint) in CODES {
             let needs_a_person = !matches!(class, Class::Retry | Class::Rate | Class::OpWait);
-            assert_eq!(needs_a_person, !cure.webhook.is_empty() && !cure.oauth.is_empty(), "{code}");
+            assert_eq!(needs_a_person, !hint.webhook.is_empty() && !hint.oauth.is_empty(), "{code}");
             assert_eq!(*code, code.to_ascii_uppercase());
             assert!((1..=60).contains(probe), "{code}");
         }

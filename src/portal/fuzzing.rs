@@ -13,11 +13,11 @@ use crate::event::{Event, Offset, Queue};
 use crate::fuzzing::{Answer, MARK, assert_hides_the_mark};
 use crate::portal::answer::odd::read_page;
 use crate::portal::answer::shapes::{Items, Page};
-use crate::portal::call::{Caller, Credential, Dated};
-use crate::portal::memory::Memory;
+use crate::portal::client::{Credential, Dated, PortalClient};
+use crate::portal::key_value::KeyValue;
 use crate::portal::methods::queue;
+use crate::portal::portal_state::PortalState;
 use crate::portal::refusal::CallError;
-use crate::portal::site::Site;
 
 const METHOD: &str = "im.v2.Event.get";
 const LIMIT: u16 = 1000;
@@ -29,7 +29,7 @@ const LIMIT: u16 = 1000;
 pub fn answer(bytes: &[u8]) -> Vec<Event> {
     let Some(answer) = Answer::read(bytes) else { return Vec::new() };
     let is_success = answer.status.is_success();
-    match caller().judge_aloof::<Page>(METHOD, answer, read_page) {
+    match client().judge_aloof::<Page>(METHOD, answer, read_page) {
         Ok(page) => {
             assert!(is_success, "an answer without success was accepted");
             accepted(page)
@@ -41,29 +41,33 @@ pub fn answer(bytes: &[u8]) -> Vec<Event> {
     }
 }
 
-/// One caller for all responses; its secret is the mark.
-fn caller() -> &'static Caller {
+/// One client for all responses; its secret is the mark.
+fn client() -> &'static PortalClient {
     struct Forgetful;
     #[async_trait]
-    impl Memory for Forgetful {
-        async fn recall(&self, _: &str) -> Result<Option<String>, String> {
+    impl KeyValue for Forgetful {
+        async fn get(&self, _: &str) -> Result<Option<String>, String> {
             Ok(None)
         }
-        async fn keep(&self, _: &str, _: &str) -> Result<(), String> {
+        async fn put(&self, _: &str, _: &str) -> Result<(), String> {
             Ok(())
         }
     }
-    static CALLER: OnceLock<Caller> = OnceLock::new();
+    static CALLER: OnceLock<PortalClient> = OnceLock::new();
     CALLER.get_or_init(|| {
         let made = || {
             let address = SecretUrl::parse("https://portal.example/")?;
             let webhook = WebhookUrl::parse(&format!("https://portal.example/rest/12/{MARK}/"))?;
             let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|_| "no runtime")?;
-            let site = runtime
-                .block_on(Site::open(&address, PortalConfig::with_rate(None), Arc::new(Forgetful)))
+            let portal_state = runtime
+                .block_on(PortalState::open(&address, PortalConfig::with_rate(None), Arc::new(Forgetful)))
                 .map_err(|_| "no site")?;
-            Caller::try_new(Arc::new(site), Credential::Webhook(webhook), Duration::from_secs(1))
-                .map_err(|_| "no caller")
+            PortalClient::try_new(
+                Arc::new(portal_state),
+                Credential::Webhook(webhook),
+                Duration::from_secs(1),
+            )
+            .map_err(|_| "no caller")
         };
         made().unwrap_or_else(|reason: &str| panic!("{reason}"))
     })
@@ -112,8 +116,8 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> T {
 }
 
 fn assert_is_fit_to_be_shown(refusal: &CallError) {
-    let (text, cure) = (refusal.to_string(), refusal.cure_for("support"));
-    for shown in [&text, &cure, refusal.code().unwrap_or_default(), &format!("{refusal:?}")] {
+    let (text, hint) = (refusal.to_string(), refusal.cure_for("support"));
+    for shown in [&text, &hint, refusal.code().unwrap_or_default(), &format!("{refusal:?}")] {
         assert_hides_the_mark(shown);
     }
     assert!(!text.contains(char::is_control), "moves the cursor: {text:?}");

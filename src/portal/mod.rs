@@ -14,28 +14,28 @@
 //!   `tries` limits their retries.
 
 mod answer;
-mod call;
 mod class;
+mod client;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod key_value;
 mod limits;
-mod memory;
 pub mod methods;
 mod oauth;
+mod portal_state;
 mod refusal;
-mod site;
 mod upstream;
 
-pub use call::{Caller, Credential, proxy_to};
 pub use class::Class;
+pub use client::{Credential, PortalClient, proxy_to};
+pub use key_value::KeyValue;
 pub use limits::budget::Purpose;
 pub use limits::tries::Tries;
-pub use memory::Memory;
 pub use methods::queue::EventQueue;
-pub use oauth::authorization::{Attempt, Authorization, Claim, authorize_url};
-pub use oauth::grant::{Grant, keep};
+pub use oauth::authorization::{Attempt, Authorization, TokenRequest, authorize_url};
+pub use oauth::session::{OAuthSession, keep};
 pub use oauth::tokens::Tokens;
+pub use portal_state::{PortalState, home_key};
 pub use refusal::CallError;
-pub use site::{Site, home_key};
 pub use upstream::Upstream;

@@ -33,7 +33,7 @@ pub struct CallError {
     /// How soon the first slow probe looks whether it has healed.
     pub probe: Duration,
     /// The hint for the operator; empty if no action is required.
-    pub cure: Cow<'static, str>,
+    pub hint: Cow<'static, str>,
     /// True if fewer events in a response may help, because the portal was reached but its response failed.
     pub may_be_size: bool,
     method: &'static str,
@@ -53,7 +53,7 @@ struct Details {
 impl CallError {
     /// A refusal of `method` by `verdict`, with the hint for a webhook.
     pub(crate) fn new(method: &'static str, verdict: Verdict, reason: impl Into<String>) -> Self {
-        let Verdict { class, probe, cure: Cure { webhook, .. } } = verdict;
+        let Verdict { class, probe, hint: Cure { webhook, .. } } = verdict;
         let details = Details {
             reason: reason.into(),
             evidence: String::new(),
@@ -61,19 +61,19 @@ impl CallError {
             spent: None,
             is_ours: false,
         };
-        let cure = webhook.into();
-        Self { class, wait: None, probe, cure, may_be_size: false, method, details: Box::new(details) }
+        let hint = webhook.into();
+        Self { class, wait: None, probe, hint, may_be_size: false, method, details: Box::new(details) }
     }
 
     /// An error that only the operator can fix, found by the relay itself during `method`.
     pub fn operator(
         method: &'static str,
         reason: impl Into<String>,
-        cure: impl Into<Cow<'static, str>>,
+        hint: impl Into<Cow<'static, str>>,
     ) -> Self {
         let mut error = Self::new(method, Verdict::new(Class::Operator, Cure::NONE), reason);
         error.details.is_ours = true;
-        Self { cure: cure.into(), ..error }
+        Self { hint: hint.into(), ..error }
     }
 
     /// Unreadable events block the queue, in the response to a poll from `offset` on.
@@ -83,7 +83,7 @@ impl CallError {
         let next = odd.before.map_or("before the next event".to_owned(), |id| format!("before event {id}"));
         let several = if *count > 1 { format!(", the first of {count} such events") } else { String::new() };
         let reason = format!("{reason} (after event {after}, {next}{several}): nothing behind it is read");
-        let cure = match odd.before {
+        let hint = match odd.before {
             Some(before) => {
                 let count = if *count > 1 { format!(" --count {count}") } else { String::new() };
                 format!(
@@ -98,7 +98,7 @@ impl CallError {
         };
         let error = Self::new(method, Verdict::new(Class::RetryBounded, Cure::NONE), reason);
         let evidence = format!("bytes {} to {} of the answer", place.start, place.end);
-        Self { cure: cure.into(), ..error.with_evidence(evidence) }
+        Self { hint: hint.into(), ..error.with_evidence(evidence) }
     }
 
     /// A temporary error.
@@ -106,15 +106,15 @@ impl CallError {
         Self::new(method, Verdict::new(Class::Retry, Cure::NONE), reason)
     }
 
-    pub(crate) fn with_cure(self, cure: impl Into<Cow<'static, str>>) -> Self {
-        Self { cure: cure.into(), ..self }
+    pub(crate) fn with_cure(self, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self { hint: hint.into(), ..self }
     }
 
     /// The same refusal, with a hint that names the source `grant`. A source that only shares the login
     /// cannot log in.
     pub(crate) fn naming_login(self, grant: &str) -> Self {
-        let cure = self.cure.replace("login SOURCE", &format!("login {grant}"));
-        Self { cure: cure.into(), ..self }
+        let hint = self.hint.replace("login SOURCE", &format!("login {grant}"));
+        Self { hint: hint.into(), ..self }
     }
 
     pub(crate) fn with_wait(self, wait: Option<Duration>) -> Self {
@@ -144,13 +144,13 @@ impl CallError {
 
     /// The same refusal with a more precise hint.
     #[must_use]
-    pub fn advising(self, cure: impl Into<Cow<'static, str>>) -> Self {
-        Self { cure: cure.into(), ..self }
+    pub fn advising(self, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self { hint: hint.into(), ..self }
     }
 
     /// The hint for the operator, with the name of the `source` filled in.
     pub fn cure_for(&self, source: &str) -> String {
-        self.cure.replace("SOURCE", source)
+        self.hint.replace("SOURCE", source)
     }
 
     /// True if the relay found the error itself, without a request.

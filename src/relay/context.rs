@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{Config, DeliveryConfig, SourceConfig};
-use crate::relay::host::Surroundings;
+use crate::relay::host::Host;
 use crate::relay::lane::dead_letter_log::DeadLetterLog;
 use crate::relay::outcome::Until;
-use crate::relay::portal_clients::Callers;
+use crate::relay::portal_clients::PortalClients;
 use crate::relay::state_retry::Disk;
-use crate::service::Witness;
+use crate::service::Telemetry;
 use crate::shutdown::Signals;
 use crate::store::Store;
 
@@ -20,9 +20,9 @@ const MEMORY_MAX: usize = 4 * 1024 * 1024;
 
 /// Which source reads which queue. Two readers of one queue would take each other's events.
 #[derive(Clone, Default)]
-pub struct Claims(pub Arc<Mutex<HashMap<String, String>>>);
+pub struct QueueOwners(pub Arc<Mutex<HashMap<String, String>>>);
 
-impl Claims {
+impl QueueOwners {
     /// Releases the queues of the sources called `names`, which no longer read them.
     pub fn release(&self, names: &BTreeSet<String>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, holder| !names.contains(holder));
@@ -35,7 +35,7 @@ pub struct Shares {
     /// How many bytes one source may have in the journal.
     pub journal: u64,
     /// How many bytes of events may be in memory, for one lane or for the head of one source's journal.
-    pub memory: usize,
+    pub key_value: usize,
 }
 
 impl Shares {
@@ -47,17 +47,17 @@ impl Shares {
         // A lane holds one share of events, and reads up to one more.
         let holders: usize = config.sources.iter().map(|source| 2 * lanes(source) + 1).sum();
         let whole = usize::try_from(config.delivery.memory_max).unwrap_or(usize::MAX);
-        let memory = (whole / holders.max(1)).clamp(MEMORY_MIN, MEMORY_MAX);
+        let key_value = (whole / holders.max(1)).clamp(MEMORY_MIN, MEMORY_MAX);
         let sources = config.sources.len().max(1) as u64;
-        Self { journal: (config.delivery.journal.max_size / sources).max(1), memory }
+        Self { journal: (config.delivery.journal.max_size / sources).max(1), key_value }
     }
 }
 
 /// The context that all sources of a run have in common.
 #[derive(Clone)]
-pub struct Common {
-    pub callers: Arc<Callers>,
-    pub claims: Claims,
+pub struct EngineContext {
+    pub clients: Arc<PortalClients>,
+    pub owners: QueueOwners,
     pub dead_letter_log: DeadLetterLog,
     pub delivery: DeliveryConfig,
     pub shares: Shares,
@@ -66,11 +66,11 @@ pub struct Common {
     /// Stops a source's lanes before the source itself, which is polled until they have ended.
     pub lane_signals: Signals,
     pub until: Until,
-    pub witness: Witness,
-    pub surroundings: Arc<dyn Surroundings>,
+    pub telemetry: Telemetry,
+    pub host: Arc<dyn Host>,
 }
 
-impl Common {
+impl EngineContext {
     /// Access to the state file that retries until the disk accepts a write.
     pub fn disk(&self) -> Disk {
         Disk::new(&self.store, &self.signals, self.until)

@@ -10,20 +10,20 @@ use crate::blocking;
 use crate::config::{self, Config, ConfigError, Overrides, SinkConfig, SourceConfig};
 use crate::event::Queue;
 use crate::portal::{EventQueue, Upstream};
-use crate::relay::portal_clients::Callers;
+use crate::relay::portal_clients::PortalClients;
 use crate::shutdown::Signals;
 use crate::sink::{self, Sink};
 
 /// Everything the engine gets from outside.
 #[async_trait]
-pub trait Surroundings: Send + Sync {
+pub trait Host: Send + Sync {
     /// Reads the configuration as it is written now.
     ///
     /// # Errors
     /// All problems found in it.
     async fn load(&self) -> Result<Config, ConfigError>;
 
-    /// Creates the reader of `queue` for `source`, which must be one of the sources that `callers` were opened for.
+    /// Creates the reader of `queue` for `source`, which must be one of the sources that `clients` were opened for.
     ///
     /// # Errors
     /// The reason why it cannot be set up.
@@ -31,7 +31,7 @@ pub trait Surroundings: Send + Sync {
         &self,
         source: &SourceConfig,
         queue: Arc<Queue>,
-        callers: &Callers,
+        clients: &PortalClients,
     ) -> Result<Box<dyn Upstream>, String>;
 
     /// Builds the sink of `config`.
@@ -42,13 +42,13 @@ pub trait Surroundings: Send + Sync {
 }
 
 /// The real configuration file and the real network.
-pub struct Real {
+pub struct RealHost {
     /// Settings from the command line, which override the configuration file.
     pub overrides: Overrides,
 }
 
 #[async_trait]
-impl Surroundings for Real {
+impl Host for RealHost {
     async fn load(&self) -> Result<Config, ConfigError> {
         let overrides = self.overrides.clone();
         let loaded = blocking::run(move || config::load(&overrides)).await?;
@@ -60,9 +60,9 @@ impl Surroundings for Real {
         &self,
         source: &SourceConfig,
         queue: Arc<Queue>,
-        callers: &Callers,
+        clients: &PortalClients,
     ) -> Result<Box<dyn Upstream>, String> {
-        Ok(Box::new(EventQueue::new(callers.of(source)?, queue, source.kind.clone())))
+        Ok(Box::new(EventQueue::new(clients.of(source)?, queue, source.kind.clone())))
     }
 
     fn sink(&self, config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, String> {

@@ -15,7 +15,7 @@ use crate::config::JournalConfig;
 use crate::event::Seq;
 use crate::event::{Entry, Event, Queue};
 use crate::failpoint;
-use crate::relay::context::Common;
+use crate::relay::context::EngineContext;
 use crate::relay::outcome::RelayError;
 use crate::relay::outcome::Settled;
 use crate::relay::state_retry::Disk;
@@ -67,7 +67,7 @@ pub struct Journal {
     /// How many bytes this source may have in the journal.
     share: u64,
     /// How many bytes of events may be in memory for the lanes.
-    memory: usize,
+    key_value: usize,
     store: Store,
     disk: Disk,
     head: watch::Sender<Head>,
@@ -83,15 +83,21 @@ pub struct Journal {
 impl Journal {
     /// Creates the journal of `queue`, which takes `bytes` on disk and ends before `end`. Events from `removed` on are
     /// kept for sinks that are no longer configured.
-    pub fn new(queue: &Arc<Queue>, end: Seq, bytes: u64, removed: Option<Seq>, common: &Common) -> Self {
+    pub fn new(
+        queue: &Arc<Queue>,
+        end: Seq,
+        bytes: u64,
+        removed: Option<Seq>,
+        context: &EngineContext,
+    ) -> Self {
         let head = Head { end, recent: VecDeque::new(), recent_bytes: 0, is_final: false };
         Self {
             queue: Arc::clone(queue),
-            limits: common.delivery.journal,
-            share: common.shares.journal,
-            memory: common.shares.memory,
-            store: common.store.clone(),
-            disk: common.disk(),
+            limits: context.delivery.journal,
+            share: context.shares.journal,
+            key_value: context.shares.key_value,
+            store: context.store.clone(),
+            disk: context.disk(),
             head: watch::Sender::new(head),
             followers: Vec::new(),
             removed,
@@ -111,7 +117,7 @@ impl Journal {
             disk: self.disk.clone(),
             head: self.head.subscribe(),
             cursor,
-            memory: self.memory,
+            key_value: self.key_value,
         }
     }
 
@@ -182,7 +188,7 @@ impl Journal {
 
     /// Publishes durable events to the lanes.
     fn publish(&self, events: Vec<Event>, end: Seq) {
-        let memory = self.memory;
+        let key_value = self.key_value;
         self.head.send_modify(|head| {
             let first = head.end;
             for (place, event) in events.into_iter().enumerate() {
@@ -191,7 +197,7 @@ impl Journal {
                 head.recent.push_back(Arc::new(entry));
             }
             head.end = end;
-            while head.recent_bytes > memory {
+            while head.recent_bytes > key_value {
                 let Some(oldest) = head.recent.pop_front() else { break };
                 head.recent_bytes -= size(&oldest);
             }
@@ -223,21 +229,21 @@ impl Journal {
         let oldest_ms = self.received_ms(needed).await;
         let age_ms = oldest_ms.map_or(0, |oldest_ms| wall_clock::now_ms().saturating_sub(oldest_ms));
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
-        let way_out = "mend the sink that `b24relay status` shows behind the others, remove it from the configuration and `run --forget` it, or raise the bound";
+        let hint = "mend the sink that `b24relay status` shows behind the others, remove it from the configuration and `run --forget` it, or raise the bound";
         if bytes >= max {
             return Some(self.full(format!(
-                "the journal is full ({bytes} bytes, the source's share of `journal.max_size` is {max}): {way_out}"
+                "the journal is full ({bytes} bytes, the source's share of `journal.max_size` is {max}): {hint}"
             )));
         }
         if age > self.limits.max_age {
             let hours = age.as_secs() / 3600;
             return Some(self.full(format!(
-                "the journal's oldest event has waited for {hours} hours, longer than `journal.max_age`: {way_out}"
+                "the journal's oldest event has waited for {hours} hours, longer than `journal.max_age`: {hint}"
             )));
         }
         let is_nearly_full = bytes > max / 100 * WARNING_PERCENT || age > self.limits.max_age / 100 * 80;
         if is_nearly_full && !self.is_nearly_full {
-            warn!(source = %self.queue.source, bytes, max, hours = age.as_secs() / 3600, way_out, "the journal is nearly full: then polling stops");
+            warn!(source = %self.queue.source, bytes, max, hours = age.as_secs() / 3600, hint, "the journal is nearly full: then polling stops");
         }
         self.is_nearly_full = is_nearly_full;
         None
@@ -321,7 +327,7 @@ pub struct Reader {
     /// The next event to read.
     cursor: Seq,
     /// About how many bytes one read from the file returns.
-    memory: usize,
+    key_value: usize,
 }
 
 impl Reader {
@@ -342,8 +348,8 @@ impl Reader {
     }
 
     /// About how many bytes of events the lane may hold.
-    pub fn memory(&self) -> usize {
-        self.memory
+    pub fn key_value(&self) -> usize {
+        self.key_value
     }
 
     /// Moves the reader back to `cursor`, if that is earlier.
@@ -378,8 +384,8 @@ impl Reader {
     }
 
     async fn read_file(&mut self) -> Result<Option<Vec<Arc<Entry>>>, RelayError> {
-        let (store, queue, cursor, memory) = (&self.store, &self.queue, self.cursor, self.memory);
-        let read = self.disk.persist("journal", || store.read_journal(queue, cursor, memory));
+        let (store, queue, cursor, key_value) = (&self.store, &self.queue, self.cursor, self.key_value);
+        let read = self.disk.persist("journal", || store.read_journal(queue, cursor, key_value));
         let Some((entries, end)) = read.await? else { return Ok(None) };
         // Never go beyond the published end: those events would come twice.
         let published = self.head.borrow().end;

@@ -2,33 +2,33 @@
 
 use async_trait::async_trait;
 
-use crate::portal::Memory;
+use crate::portal::KeyValue;
 use crate::store::Store;
 
 /// Reads and writes the values in the state file.
-pub struct StoreMemory(pub Store);
+pub struct StoreKeyValue(pub Store);
 
 #[async_trait]
-impl Memory for StoreMemory {
-    async fn recall(&self, key: &str) -> Result<Option<String>, String> {
-        self.0.recall(key).await.map_err(|error| error.to_string())
+impl KeyValue for StoreKeyValue {
+    async fn get(&self, key: &str) -> Result<Option<String>, String> {
+        self.0.value(key).await.map_err(|error| error.to_string())
     }
 
-    async fn keep(&self, key: &str, value: &str) -> Result<(), String> {
-        self.0.keep(key, value).await.map_err(|error| error.to_string())
+    async fn put(&self, key: &str, value: &str) -> Result<(), String> {
+        self.0.set_value(key, value).await.map_err(|error| error.to_string())
     }
 }
 
 /// A store for commands that work without a state file: it stores nothing.
-pub struct NoMemory;
+pub struct NoKeyValue;
 
 #[async_trait]
-impl Memory for NoMemory {
-    async fn recall(&self, _key: &str) -> Result<Option<String>, String> {
+impl KeyValue for NoKeyValue {
+    async fn get(&self, _key: &str) -> Result<Option<String>, String> {
         Ok(None)
     }
 
-    async fn keep(&self, _key: &str, _value: &str) -> Result<(), String> {
+    async fn put(&self, _key: &str, _value: &str) -> Result<(), String> {
         Ok(())
     }
 }

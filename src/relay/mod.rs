@@ -31,23 +31,23 @@ mod supervisor;
 use std::sync::Arc;
 use std::time::Duration;
 
-use context::{Claims, Common, Shares};
+use context::{EngineContext, QueueOwners, Shares};
 use tracing::info;
 
 use crate::config::{Config, Overrides};
-use crate::portal::{Memory, proxy_to};
+use crate::portal::{KeyValue, proxy_to};
 use crate::retry::whole_millis;
-use crate::service::Witness;
+use crate::service::Telemetry;
 use crate::shutdown::Signals;
 use crate::store::Store;
 pub use host::warn_of_notices;
-use host::{Real, Surroundings};
-pub use key_value::{NoMemory, StoreMemory};
+use host::{Host, RealHost};
+pub use key_value::{NoKeyValue, StoreKeyValue};
 use lane::dead_letter_log::DeadLetterLog;
 pub use outcome::{Ending, RelayError, Until};
-pub use portal_clients::Callers;
+pub use portal_clients::PortalClients;
 pub use replay::{Replay, Replayed};
-pub use supervisor::queue_identity::{adopt, is_same_queue};
+pub use supervisor::queue_identity::{bind, is_same_queue};
 use supervisor::tasks::{Hangup, Supervisor};
 
 /// How long idle loops may take to notice a stop. They get this time even if the grace period is zero.
@@ -62,10 +62,10 @@ pub async fn run(
     store: &Store,
     signals: &Signals,
     until: Until,
-    witness: &Witness,
+    telemetry: &Telemetry,
 ) -> Result<Ending, RelayError> {
-    let common = common(config, store, signals, until, witness, real(&Overrides::default())).await?;
-    run_through(config, common, Hangup::Nudges).await
+    let context = context(config, store, signals, until, telemetry, real(&Overrides::default())).await?;
+    run_through(config, context, Hangup::Nudges).await
 }
 
 /// Like [`run`], for a daemon that reloads its configuration on SIGHUP, with these `overrides`.
@@ -74,23 +74,23 @@ pub async fn run_reloading(
     store: &Store,
     signals: &Signals,
     overrides: &Overrides,
-    witness: &Witness,
+    telemetry: &Telemetry,
 ) -> Result<Ending, RelayError> {
-    let common = common(config, store, signals, Until::Stopped, witness, real(overrides)).await?;
-    run_through(config, common, Hangup::Reloads).await
+    let context = context(config, store, signals, Until::Stopped, telemetry, real(overrides)).await?;
+    run_through(config, context, Hangup::Reloads).await
 }
 
-fn real(overrides: &Overrides) -> Arc<dyn Surroundings> {
-    Arc::new(Real { overrides: overrides.clone() })
+fn real(overrides: &Overrides) -> Arc<dyn Host> {
+    Arc::new(RealHost { overrides: overrides.clone() })
 }
 
-async fn run_through(config: &Config, common: Common, hangup: Hangup) -> Result<Ending, RelayError> {
-    let (signals, witness) = (common.signals.clone(), common.witness.clone());
-    let mut supervisor = Supervisor::open(config, common).await?;
+async fn run_through(config: &Config, context: EngineContext, hangup: Hangup) -> Result<Ending, RelayError> {
+    let (signals, telemetry) = (context.signals.clone(), context.telemetry.clone());
+    let mut supervisor = Supervisor::open(config, context).await?;
     let grace = supervisor.grace.subscribe();
     let grace_is_over = async {
         signals.stop.cancelled().await;
-        witness.vitals.drain();
+        telemetry.liveness.drain();
         let grace = *grace.borrow();
         info!(grace_ms = whole_millis(grace), "stopping: finishing what is under way");
         tokio::time::sleep(grace.max(NOTICE)).await;
@@ -101,26 +101,27 @@ async fn run_through(config: &Config, common: Common, hangup: Hangup) -> Result<
         () = grace_is_over => Ok(Ending::CutShort),
     };
     // Wait for this whatever the grace period is: a token pair that was issued and not stored would be a lost login.
-    supervisor.common.callers.rest().await;
+    supervisor.context.clients.rest().await;
     ending
 }
 
-async fn common(
+async fn context(
     config: &Config,
     store: &Store,
     signals: &Signals,
     until: Until,
-    witness: &Witness,
-    surroundings: Arc<dyn Surroundings>,
-) -> Result<Common, RelayError> {
+    telemetry: &Telemetry,
+    host: Arc<dyn Host>,
+) -> Result<EngineContext, RelayError> {
     refuse_unusable_proxies(config)?;
-    let memory: Arc<dyn Memory> = Arc::new(StoreMemory(store.clone()));
-    let callers = Callers::open(config, &config.sources, &memory).await.map_err(RelayError::NoMemory)?;
-    callers.warn_of_stretching(&config.sources);
-    callers.tell_moves().await;
-    Ok(Common {
-        callers: Arc::new(callers),
-        claims: Claims::default(),
+    let key_value: Arc<dyn KeyValue> = Arc::new(StoreKeyValue(store.clone()));
+    let clients =
+        PortalClients::open(config, &config.sources, &key_value).await.map_err(RelayError::NoKeyValue)?;
+    clients.warn_of_stretching(&config.sources);
+    clients.tell_moves().await;
+    Ok(EngineContext {
+        clients: Arc::new(clients),
+        owners: QueueOwners::default(),
         dead_letter_log: DeadLetterLog::default(),
         delivery: config.delivery,
         shares: Shares::of(config),
@@ -128,8 +129,8 @@ async fn common(
         signals: signals.clone(),
         lane_signals: signals.clone(),
         until,
-        witness: witness.clone(),
-        surroundings,
+        telemetry: telemetry.clone(),
+        host,
     })
 }
 

@@ -44,7 +44,7 @@ pub enum RelayError {
     NoClient(String),
     /// The values stored for a portal cannot be read from the state file. Exit code 74.
     #[error("{0}")]
-    NoMemory(String),
+    NoKeyValue(String),
     /// A defect of the program. Exit code 70.
     #[error("a task panicked: {0}")]
     Panicked(String),

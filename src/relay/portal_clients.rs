@@ -1,4 +1,4 @@
-//! The clients of the portals: one caller for each source, one site for each portal, one grant for each login.
+//! The clients of the portals: one client for each source, one shared state for each portal, one session for each login.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,17 +8,17 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::config::{AccessConfig, Config, KindConfig, SourceConfig};
-use crate::portal::{CallError, Caller, Credential, Grant, Memory, Site};
+use crate::portal::{CallError, Credential, KeyValue, OAuthSession, PortalClient, PortalState};
 use crate::retry::whole_millis;
 
 /// The clients that the sources of one process share.
 #[derive(Default)]
-pub struct Callers {
-    sites: BTreeMap<String, Arc<Site>>,
-    grants: BTreeMap<String, Arc<Grant>>,
+pub struct PortalClients {
+    portals: BTreeMap<String, Arc<PortalState>>,
+    sessions: BTreeMap<String, Arc<OAuthSession>>,
 }
 
-impl Callers {
+impl PortalClients {
     /// Opens the sites and grants of `sources`.
     ///
     /// # Errors
@@ -26,9 +26,9 @@ impl Callers {
     pub async fn open<'a>(
         config: &Config,
         sources: impl IntoIterator<Item = &'a SourceConfig>,
-        memory: &Arc<dyn Memory>,
+        key_value: &Arc<dyn KeyValue>,
     ) -> Result<Self, String> {
-        Self::default().renewed(config, sources, memory).await
+        Self::default().renewed(config, sources, key_value).await
     }
 
     /// Creates the clients for another configuration. A portal or login that is in both is shared: a second budget
@@ -37,54 +37,55 @@ impl Callers {
         &self,
         config: &Config,
         sources: impl IntoIterator<Item = &'a SourceConfig>,
-        memory: &Arc<dyn Memory>,
+        key_value: &Arc<dyn KeyValue>,
     ) -> Result<Self, String> {
-        let (mut sites, mut grants) = (BTreeMap::new(), BTreeMap::new());
+        let (mut portals, mut sessions) = (BTreeMap::new(), BTreeMap::new());
         for source in sources {
             let address = source.portal();
             let authority = address.authority();
-            if let Entry::Vacant(place) = sites.entry(authority) {
+            if let Entry::Vacant(place) = portals.entry(authority) {
                 let portal = config.portal(place.key());
-                let known = self.sites.get(place.key()).filter(|site| site.is_at(address, &portal));
-                let site = match known {
-                    Some(site) => Arc::clone(site),
-                    None => Arc::new(Site::open(address, portal, Arc::clone(memory)).await?),
+                let known =
+                    self.portals.get(place.key()).filter(|portal_state| portal_state.is_at(address, &portal));
+                let portal_state = match known {
+                    Some(portal_state) => Arc::clone(portal_state),
+                    None => Arc::new(PortalState::open(address, portal, Arc::clone(key_value)).await?),
                 };
-                place.insert(site);
+                place.insert(portal_state);
             }
             if let AccessConfig::OAuth(oauth) = &source.access
-                && let Entry::Vacant(place) = grants.entry(oauth.grant.clone())
+                && let Entry::Vacant(place) = sessions.entry(oauth.grant.clone())
             {
-                let known = self.grants.get(place.key()).filter(|grant| grant.is_of(oauth));
+                let known = self.sessions.get(place.key()).filter(|grant| grant.is_of(oauth));
                 let grant = match known {
                     Some(grant) => Arc::clone(grant),
-                    None => Arc::new(Grant::new(oauth, Arc::clone(memory))),
+                    None => Arc::new(OAuthSession::new(oauth, Arc::clone(key_value))),
                 };
                 place.insert(grant);
             }
         }
-        Ok(Self { sites, grants })
+        Ok(Self { portals, sessions })
     }
 
-    /// The caller of `source`, which must be one of the sources that this was opened for.
+    /// The client of `source`, which must be one of the sources that this was opened for.
     ///
     /// # Errors
     /// The reason why TLS cannot be set up.
-    pub fn of(&self, source: &SourceConfig) -> Result<Caller, String> {
-        let (Some(site), Some(credential)) =
-            (self.sites.get(&source.portal().authority()), self.credential(source))
+    pub fn of(&self, source: &SourceConfig) -> Result<PortalClient, String> {
+        let (Some(portal_state), Some(credential)) =
+            (self.portals.get(&source.portal().authority()), self.credential(source))
         else {
             return Err("not one of the sources that were opened".to_owned());
         };
-        Caller::try_new(Arc::clone(site), credential, source.poll.timeout)
+        PortalClient::try_new(Arc::clone(portal_state), credential, source.poll.timeout)
             .map_err(|reason| format!("sources.{}: {reason}", source.name))
     }
 
     /// The login of `source`, if it has one.
-    pub fn grant(&self, source: &SourceConfig) -> Option<&Arc<Grant>> {
+    pub fn grant(&self, source: &SourceConfig) -> Option<&Arc<OAuthSession>> {
         match &source.access {
             AccessConfig::Webhook(_) => None,
-            AccessConfig::OAuth(oauth) => self.grants.get(&oauth.grant),
+            AccessConfig::OAuth(oauth) => self.sessions.get(&oauth.grant),
         }
     }
 
@@ -95,7 +96,7 @@ impl Callers {
     pub async fn user_id(&self, source: &SourceConfig) -> Result<u64, CallError> {
         match self.credential(source) {
             Some(Credential::Webhook(webhook)) => Ok(webhook.user_id()),
-            Some(Credential::Grant(grant)) => grant.user_id().await,
+            Some(Credential::OAuthSession(grant)) => grant.user_id().await,
             None => Err(CallError::operator("profile", "the source has no credential", "")),
         }
     }
@@ -116,30 +117,31 @@ impl Callers {
     /// Waits for the end of every token refresh in progress: a token pair that was issued and not stored is a lost
     /// login.
     pub async fn rest(&self) {
-        for grant in self.grants.values() {
+        for grant in self.sessions.values() {
             grant.rest().await;
         }
     }
 
-    /// Like [`Callers::rest`], but only for the logins that `others` do not share. They are no longer used.
+    /// Like [`PortalClients::rest`], but only for the logins that `others` do not share. They are no longer used.
     pub async fn rest_but_for(&self, others: &Self) {
-        let is_shared = |grant: &Arc<Grant>| others.grants.values().any(|other| Arc::ptr_eq(grant, other));
-        for grant in self.grants.values().filter(|grant| !is_shared(grant)) {
+        let is_shared =
+            |grant: &Arc<OAuthSession>| others.sessions.values().any(|other| Arc::ptr_eq(grant, other));
+        for grant in self.sessions.values().filter(|grant| !is_shared(grant)) {
             grant.rest().await;
         }
     }
 
     /// Reports which portals are called at another address than the configured one.
     pub async fn tell_moves(&self) {
-        for site in self.sites.values() {
-            site.tell_move().await;
+        for portal_state in self.portals.values() {
+            portal_state.tell_move().await;
         }
     }
 
     /// Warns when the configured polls of one portal exceed its rate limit.
     pub fn warn_of_stretching(&self, sources: &[SourceConfig]) {
-        for (portal, site) in &self.sites {
-            let Some(interval) = site.poll_interval() else { continue };
+        for (portal, portal_state) in &self.portals {
+            let Some(interval) = portal_state.poll_interval() else { continue };
             let idles = sources
                 .iter()
                 .filter(|source| source.portal().authority() == *portal)
@@ -162,7 +164,7 @@ impl Callers {
     fn credential(&self, source: &SourceConfig) -> Option<Credential> {
         match &source.access {
             AccessConfig::Webhook(webhook) => Some(Credential::Webhook(webhook.clone())),
-            AccessConfig::OAuth(_) => self.grant(source).cloned().map(Credential::Grant),
+            AccessConfig::OAuth(_) => self.grant(source).cloned().map(Credential::OAuthSession),
         }
     }
 }
@@ -171,7 +173,7 @@ impl Callers {
 mod tests {
     use super::*;
     use crate::config::{Overrides, load};
-    use crate::relay::NoMemory;
+    use crate::relay::NoKeyValue;
 
     const LOGIN: &str = "client_id = \"app.1\"\nclient_secret = \"s3cr3t\"";
 
@@ -182,9 +184,9 @@ mod tests {
         load(&Overrides { config: Some(file), ..Overrides::default() }).unwrap().config
     }
 
-    async fn renewed(callers: &Callers, config: &Config) -> Callers {
-        let memory: Arc<dyn Memory> = Arc::new(NoMemory);
-        callers.renewed(config, &config.sources, &memory).await.unwrap()
+    async fn renewed(clients: &PortalClients, config: &Config) -> PortalClients {
+        let key_value: Arc<dyn KeyValue> = Arc::new(NoKeyValue);
+        clients.renewed(config, &config.sources, &key_value).await.unwrap()
     }
 
     #[tokio::test]
@@ -193,23 +195,27 @@ mod tests {
             "[sources.one]\nwebhook_url = \"https://a.example/rest/1/code1/\"\n\
              [sources.two.oauth]\nportal = \"https://b.example/\"\n{LOGIN}"
         );
-        let before = renewed(&Callers::default(), &config(&lines)).await;
-        let site = |callers: &Callers, portal: &str| Arc::as_ptr(&callers.sites[portal]);
-        let grant = |callers: &Callers| Arc::as_ptr(&callers.grants["two"]);
+        let before = renewed(&PortalClients::default(), &config(&lines)).await;
+        let portal_state = |clients: &PortalClients, portal: &str| Arc::as_ptr(&clients.portals[portal]);
+        let grant = |clients: &PortalClients| Arc::as_ptr(&clients.sessions["two"]);
 
         // Another webhook code changes neither the portal's site nor the login.
         let after = renewed(&before, &config(&lines.replace("code1", "code2"))).await;
-        assert_eq!(site(&before, "a.example"), site(&after, "a.example"));
-        assert_eq!(site(&before, "b.example"), site(&after, "b.example"));
+        assert_eq!(portal_state(&before, "a.example"), portal_state(&after, "a.example"));
+        assert_eq!(portal_state(&before, "b.example"), portal_state(&after, "b.example"));
         assert_eq!(grant(&before), grant(&after));
 
         let after = renewed(&before, &config(&lines.replace("s3cr3t", "s3cr3t2"))).await;
         assert_ne!(grant(&before), grant(&after), "another secret is another login");
-        assert_eq!(site(&before, "b.example"), site(&after, "b.example"));
+        assert_eq!(portal_state(&before, "b.example"), portal_state(&after, "b.example"));
 
         let faster = format!("[portals.\"a.example\"]\nplan = \"enterprise\"\n{lines}");
         let after = renewed(&before, &config(&faster)).await;
-        assert_ne!(site(&before, "a.example"), site(&after, "a.example"), "it bears more now");
-        assert_eq!(site(&before, "b.example"), site(&after, "b.example"));
+        assert_ne!(
+            portal_state(&before, "a.example"),
+            portal_state(&after, "a.example"),
+            "it bears more now"
+        );
+        assert_eq!(portal_state(&before, "b.example"), portal_state(&after, "b.example"));
     }
 }

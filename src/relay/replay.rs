@@ -18,7 +18,7 @@ use crate::relay::state_retry::Disk;
 use crate::retry::{Backoff, whole_millis};
 use crate::shutdown::{Signals, Wake};
 use crate::sink::{self, DeliverError, Sink};
-use crate::store::{Letter, LettersLock, OpenLetter, Rejection, Store};
+use crate::store::{DeadLetter, DeadLetterBody, DeadLettersLock, Rejection, Store};
 
 /// How often a letter is tried while its sink fails with a transient error. The limit is low because the operator is
 /// waiting.
@@ -63,7 +63,7 @@ pub struct Replay {
     signals: Signals,
     disk: Disk,
     takers: HashMap<String, Taker>,
-    _lock: LettersLock,
+    _lock: DeadLettersLock,
 }
 
 impl Replay {
@@ -74,7 +74,7 @@ impl Replay {
     pub fn try_new<'a>(
         configs: impl IntoIterator<Item = &'a SinkConfig>,
         store: Store,
-        lock: LettersLock,
+        lock: DeadLettersLock,
         signals: &Signals,
     ) -> Result<Self, RelayError> {
         let mut takers = HashMap::new();
@@ -88,7 +88,7 @@ impl Replay {
     }
 
     /// Sends the event of `letter` again. Returns `None` when a stop was requested first.
-    pub async fn send(&mut self, letter: &Letter) -> Result<Option<Replayed>, RelayError> {
+    pub async fn send(&mut self, letter: &DeadLetter) -> Result<Option<Replayed>, RelayError> {
         if self.signals.stop.is_cancelled() {
             return Ok(None);
         }
@@ -98,7 +98,7 @@ impl Replay {
         if taker.has_failed {
             return Ok(Some(Replayed::Left));
         }
-        let Some(OpenLetter { letter, event, .. }) = self.store.letter(letter.number).await? else {
+        let Some(DeadLetterBody { letter, event, .. }) = self.store.letter(letter.number).await? else {
             return Ok(Some(Replayed::Gone));
         };
         failpoint::reached("replaying");
@@ -174,11 +174,11 @@ impl Replay {
     }
 
     /// Makes the result for a letter durable. Nothing else is sent before that.
-    async fn conclude(&self, letter: &Letter, outcome: Outcome) -> Result<Replayed, RelayError> {
+    async fn conclude(&self, letter: &DeadLetter, outcome: Outcome) -> Result<Replayed, RelayError> {
         match outcome {
             Outcome::Delivered => {
                 debug!(sink = letter.sink, event_id = letter.event_id, "delivered, no dead letter any more");
-                let removed = self.disk.persist("dead letter", || self.store.exhume(letter)).await?;
+                let removed = self.disk.persist("dead letter", || self.store.remove(letter)).await?;
                 Ok(removed.map_or_else(|| Replayed::Failed(NOT_REMOVED.to_owned()), |()| Replayed::Delivered))
             }
             Outcome::Rejected(rejection) => {

@@ -1,6 +1,6 @@
 //! What an operator's tools see: liveness, readiness, metrics, a status page, and systemd's view.
 //!
-//! The relay tells a [`Witness`] what happens; the rest of this room only looks. Nothing in here can change what
+//! The relay tells a [`Telemetry`] what happens; the rest of this room only looks. Nothing in here can change what
 //! is delivered, and nothing shows a secret (G7).
 
 mod http;
@@ -9,12 +9,12 @@ mod page;
 mod show;
 mod signals;
 mod view;
+pub use http::http_listener::HttpListener;
 pub use http::listener::Server;
-pub use http::surface::Surface;
-pub use metrics::figures::{Figures, LaneFigures, SinkFigures, SourceFigures};
-pub use page::glimpses::Glimpses;
-pub use page::troubles::Troubles;
+pub use metrics::registry::{LaneMetrics, Metrics, SinkMetrics, SourceMetrics};
+pub use page::recent_events::RecentEvents;
+pub use page::recent_problems::RecentProblems;
+pub use signals::active_config::ActiveConfig;
+pub use signals::liveness::{Heartbeat, Liveness};
 pub use signals::notify::Notifier;
-pub use signals::roster::Roster;
-pub use signals::vitals::{Pulse, Vitals};
-pub use view::{View, Witness};
+pub use view::{Telemetry, View};

@@ -3,15 +3,15 @@
 use crate::service::http::routes;
 use crate::service::signals::notify::Notifier;
 use crate::service::signals::summary;
-use crate::service::view::{View, Witness};
+use crate::service::view::{Telemetry, View};
 
 impl View {
     /// Serves HTTP and notifies the service manager. Never returns.
     pub async fn show(&self) {
-        let Witness { figures, surface, .. } = &self.witness;
+        let Telemetry { metrics, listener, .. } = &self.telemetry;
         tokio::join!(
-            surface.serve(|access| routes::router(self.clone(), access)),
-            self.history.record(figures),
+            listener.serve(|access| routes::router(self.clone(), access)),
+            self.history.record(metrics),
             Notifier.run(self),
             summary::run(self)
         );

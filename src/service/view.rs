@@ -1,60 +1,60 @@
-//! [`Witness`] takes the reports of the relay; [`View`] is how they are seen.
+//! [`Telemetry`] takes the reports of the relay; [`View`] is how they are seen.
 
+use crate::service::http::http_listener::HttpListener;
 use crate::service::http::listener::Server;
-use crate::service::http::surface::Surface;
-use crate::service::metrics::figures::Figures;
-use crate::service::page::glimpses::Glimpses;
+use crate::service::metrics::registry::Metrics;
 use crate::service::page::history::History;
-use crate::service::page::troubles::Troubles;
-use crate::service::signals::roster::Roster;
-use crate::service::signals::vitals::Vitals;
-use crate::store::{Lookout, Store};
+use crate::service::page::recent_events::RecentEvents;
+use crate::service::page::recent_problems::RecentProblems;
+use crate::service::signals::active_config::ActiveConfig;
+use crate::service::signals::liveness::Liveness;
+use crate::store::{ReportReader, Store};
 
 /// The handle through which the relay reports. Clones share everything.
 #[derive(Clone, Default)]
-pub struct Witness {
+pub struct Telemetry {
     /// Counters.
-    pub figures: Figures,
+    pub metrics: Metrics,
     /// The liveness of its loops.
-    pub vitals: Vitals,
+    pub liveness: Liveness,
     /// The active sources and sinks.
-    pub roster: Roster,
+    pub active_config: ActiveConfig,
     /// The latest events, if they are to be shown.
-    pub glimpses: Glimpses,
+    pub recent_events: RecentEvents,
     /// The HTTP listener.
-    pub surface: Surface,
+    pub listener: HttpListener,
 }
 
-impl Witness {
+impl Telemetry {
     /// From now on `server` answers requests, or none does.
     pub fn show_through(&self, server: Option<Server>) {
-        self.glimpses.show(server.as_ref().is_some_and(Server::shows_payloads));
-        self.surface.exchange(server);
+        self.recent_events.show(server.as_ref().is_some_and(Server::shows_payloads));
+        self.listener.exchange(server);
     }
 }
 
 /// Everything that can be shown. Clones share everything.
 #[derive(Clone)]
 pub struct View {
-    pub(in crate::service) witness: Witness,
-    pub(in crate::service) troubles: Troubles,
+    pub(in crate::service) telemetry: Telemetry,
+    pub(in crate::service) problems: RecentProblems,
     pub(in crate::service) history: History,
-    pub(in crate::service) lookout: Lookout,
+    pub(in crate::service) reader: ReportReader,
 }
 
 impl View {
     /// The view of a relay that runs on `store`.
-    pub fn new(store: &Store, witness: &Witness, troubles: &Troubles) -> Self {
+    pub fn new(store: &Store, telemetry: &Telemetry, problems: &RecentProblems) -> Self {
         Self {
-            witness: witness.clone(),
-            troubles: troubles.clone(),
+            telemetry: telemetry.clone(),
+            problems: problems.clone(),
             history: History::default(),
-            lookout: store.lookout(),
+            reader: store.reader(),
         }
     }
 
     /// Waits for the current reads of the state file. Later reads are refused.
     pub async fn close(&self) {
-        self.lookout.close().await;
+        self.reader.close().await;
     }
 }

@@ -5,9 +5,9 @@ mod file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod reach;
-pub mod readable;
+mod probe;
 mod stdout;
+pub mod text_format;
 mod webhook;
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::shutdown::Signals;
 use crate::sink::file::sink;
 
 pub use contract::{DeliverError, Mark, Sink, cause};
-pub use reach::{cautions, proxy_to, reach};
+pub use probe::{cautions, probe, proxy_to};
 
 /// Builds the sink that `config` describes. It accesses no file or network before the first attempt, so a
 /// missing disk or receiver delays deliveries but never the start.

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::sink::contract::DeliverError;
 use crate::sink::contract::Mark;
 use crate::sink::contract::Sink;
-use crate::sink::readable;
+use crate::sink::text_format;
 use crate::stdio;
 
 /// The maximum number of events in one attempt.
@@ -38,9 +38,9 @@ impl Sink for StdoutSink {
     async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
         let mut lines = Vec::new();
         for event in events {
-            readable::write_as(self.config.format, event, &mut lines);
+            text_format::write_as(self.config.format, event, &mut lines);
         }
-        let lines = if io::stdout().is_terminal() { readable::for_terminal(&lines) } else { lines };
+        let lines = if io::stdout().is_terminal() { text_format::for_terminal(&lines) } else { lines };
         // A retry after an error could split a line, so every error is final.
         blocking::run(move || stdio::write_all(io::stdout(), &lines))
             .await

@@ -13,8 +13,8 @@ use crate::store::error::StoreError;
 use crate::store::file::guard::Guard;
 use crate::store::file::identity::{self, Identity};
 use crate::store::file::open_files::InUse;
-use crate::store::file::stall::Waits;
-use crate::store::paths::neighbour;
+use crate::store::file::stall::StallNotice;
+use crate::store::paths::sibling_path;
 
 /// A connection, and everything that must be held until it is closed. Fields are dropped in this order.
 pub struct Database {
@@ -32,7 +32,7 @@ pub struct Files {
     identity: Identity,
     /// Held together with the lock by the one process that polls. A command beside it has neither.
     guard: Option<Guard>,
-    waits: Option<Arc<Waits>>,
+    waits: Option<Arc<StallNotice>>,
     _in_use: InUse,
 }
 
@@ -41,11 +41,15 @@ impl Files {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when they are gone already.
-    pub fn of(path: &Path, guard: Option<Guard>, waits: Option<Arc<Waits>>) -> Result<Self, StoreError> {
+    pub fn of(
+        path: &Path,
+        guard: Option<Guard>,
+        waits: Option<Arc<StallNotice>>,
+    ) -> Result<Self, StoreError> {
         let fail = |error| StoreError::from_io(path, "look at it", &error);
         let mut beside = Vec::new();
         for suffix in ["-wal", "-shm"] {
-            let found = identity::at(&neighbour(path, suffix)).map_err(fail)?;
+            let found = identity::at(&sibling_path(path, suffix)).map_err(fail)?;
             beside.extend(found.map(|identity| (suffix, identity)));
         }
         let identity = identity::of(&path.metadata().map_err(fail)?);
@@ -59,7 +63,7 @@ impl Files {
     pub fn verify(&self) -> Result<(), StoreError> {
         let identity = self.identity().map_err(|error| self.unavailable("look at it", &error))?;
         for (suffix, identity) in [("", identity)].into_iter().chain(self.beside.iter().copied()) {
-            let file = neighbour(&self.path, suffix);
+            let file = sibling_path(&self.path, suffix);
             let found = identity::at(&file).map_err(|error| self.unavailable("look at it", &error))?;
             if found != Some(identity) {
                 return Err(self.moved(&file));

@@ -13,8 +13,8 @@ use crate::store::file;
 use crate::store::file::guard::Guard;
 use crate::store::file::lock::Lock;
 use crate::store::file::open;
-use crate::store::file::stall::{Wait, Waits};
-use crate::store::paths::neighbour;
+use crate::store::file::stall::{StallNotice, Wait};
+use crate::store::paths::sibling_path;
 use crate::store::paths::was_taken;
 use crate::store::schema::migrations;
 use crate::store::schema::migrations::Pages;
@@ -57,7 +57,7 @@ pub struct Store {
     /// Damage that was found while the file is open. Nothing is written after that.
     pub(in crate::store) damage: Arc<OnceLock<String>>,
     /// Contains the lock of the one process that polls. A command beside it has none.
-    pub(in crate::store) waits: Option<Arc<Waits>>,
+    pub(in crate::store) waits: Option<Arc<StallNotice>>,
 }
 
 impl Store {
@@ -66,7 +66,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`]. No error overwrites anything that was there.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        visit_made(path, |state| Self::open_with(state, Some(Waits::new(Lock::acquire(state)?))))
+        visit_made(path, |state| Self::open_with(state, Some(StallNotice::new(Lock::acquire(state)?))))
     }
 
     /// Opens the state file for a command that may work beside a running daemon, and that does not prevent the start of
@@ -87,7 +87,7 @@ impl Store {
         })
     }
 
-    fn open_with(path: &Path, waits: Option<Arc<Waits>>) -> Result<Self, StoreError> {
+    fn open_with(path: &Path, waits: Option<Arc<StallNotice>>) -> Result<Self, StoreError> {
         open::create(path)?;
         if let Some(waits) = &waits {
             waits.lock().sign();
@@ -114,7 +114,7 @@ impl Store {
         connection: Connection,
         path: &Path,
         disk: Disk,
-        waits: Option<Arc<Waits>>,
+        waits: Option<Arc<StallNotice>>,
     ) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let database = Database { connection, _files: disk.files() };
@@ -152,7 +152,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Misplaced`] or [`StoreError::Unavailable`] when a state file cannot be there.
     pub fn locate(path: &Path) -> Result<PathBuf, StoreError> {
-        file::place::visit(path, |state| Ok(state.to_owned()))
+        file::location::visit(path, |state| Ok(state.to_owned()))
     }
 
     /// Checks that the state file at `path` is still there if it was ever used.
@@ -160,8 +160,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Gone`]: the operator decides whether to start with a new one.
     pub fn check_presence(path: &Path) -> Result<(), StoreError> {
-        file::place::visit(path, |state| {
-            let is_gone = matches!(state.try_exists(), Ok(false)) && !neighbour(state, "-wal").exists();
+        file::location::visit(path, |state| {
+            let is_gone = matches!(state.try_exists(), Ok(false)) && !sibling_path(state, "-wal").exists();
             if is_gone && was_taken(state) {
                 return Err(StoreError::Gone { path: state.to_owned() });
             }
@@ -242,12 +242,12 @@ impl Store {
     }
 }
 
-/// Like [`file::place::visit`], and creates the folders above the file.
+/// Like [`file::location::visit`], and creates the folders above the file.
 fn visit_made<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
     file::owner::as_owner(path, || {
         let above = file::links::follow(path)
             .and_then(|state| file::durable_dir::create(file::durable_dir::of(&state)));
         above.map_err(|error| StoreError::from_io(path, "create its folder", &error))?;
-        work(&file::place::resolve(path)?)
+        work(&file::location::resolve(path)?)
     })
 }

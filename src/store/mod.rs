@@ -25,15 +25,16 @@ mod tests;
 pub use error::StoreError;
 pub use file::backup::Copied;
 pub use handle::Store;
-pub use report::reader::Lookout;
-pub use report::sources::{GapReport, GraveReport, LaneReport, MoveReport, Report, SourceReport};
+pub use report::reader::ReportReader;
+pub use report::sources::{DeadLetterReport, GapReport, LaneReport, MoveReport, Report, SourceReport};
 pub use report::undelivered::Undelivered;
 pub use schema::finding::{Finding, Verdict};
 pub use schema::inspection::{Inspection, Soundness};
 pub use simulation::{LaneView, View};
-pub use table::checkpoints::{Adopted, Inherited, LaneNote, LaneRecord, LaneState, Progress, Tally};
+pub use table::checkpoints::{Inherited, LaneNote, LaneRecord, LaneState, Progress, StoredSource, Tally};
 pub use table::dead_letters::{
-    Burial, DroppedLetters, Graves, Letter, LetterFilter, LettersLock, OpenLetter, Rejection,
+    DeadLetter, DeadLetterBody, DeadLetterFilter, DeadLetterStats, DeadLettersLock, DroppedDeadLetters,
+    NewDeadLetter, Rejection,
 };
 pub use table::journal::{Append, Reading, Rewound};
 pub use table::pauses::Resumed;

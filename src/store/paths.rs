@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The path of a file beside the state file: its path with `suffix` appended.
-pub fn neighbour(path: &Path, suffix: &str) -> PathBuf {
+pub fn sibling_path(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -14,5 +14,5 @@ pub const LOCK_SUFFIX: &str = ".lock";
 
 /// Whether the lock was ever taken, so that there has been a state.
 pub fn was_taken(state: &Path) -> bool {
-    neighbour(state, LOCK_SUFFIX).metadata().is_ok_and(|metadata| metadata.len() > 0)
+    sibling_path(state, LOCK_SUFFIX).metadata().is_ok_and(|metadata| metadata.len() > 0)
 }

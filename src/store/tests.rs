@@ -17,12 +17,12 @@ use crate::store::error::StoreError;
 use crate::store::file::lock::Lock;
 use crate::store::file::wal;
 use crate::store::handle::Store;
-use crate::store::paths::neighbour;
+use crate::store::paths::sibling_path;
 use crate::store::table::checkpoints::LaneNote;
 use crate::store::table::checkpoints::LaneState;
 use crate::store::table::checkpoints::Progress;
 use crate::store::table::checkpoints::Tally;
-use crate::store::table::dead_letters::Burial;
+use crate::store::table::dead_letters::NewDeadLetter;
 use crate::store::table::journal::Append;
 use crate::store::table::journal::Reading;
 
@@ -70,7 +70,7 @@ fn page(number: u64) -> Append {
 /// The progress of a sink that stands at `next` and rejects one event.
 fn progress(next: u64) -> Progress {
     let reason = "receiver answered 422".to_owned();
-    let burial = Burial {
+    let new_letter = NewDeadLetter {
         event: event(next),
         reason,
         status: Some(422),
@@ -80,7 +80,13 @@ fn progress(next: u64) -> Progress {
     };
     let mut checkpoint = Checkpoint::at(Seq::try_new(next).unwrap());
     checkpoint.settle(Seq::try_new(next + 2).unwrap());
-    Progress { checkpoint, tally: Tally::default(), burials: vec![burial], mark: None, start_ms: None }
+    Progress {
+        checkpoint,
+        tally: Tally::default(),
+        new_letters: vec![new_letter],
+        mark: None,
+        start_ms: None,
+    }
 }
 
 /// The steps of all statements of a running relay, with a journal of `pages` pages.
@@ -88,7 +94,7 @@ async fn steps_with(pages: u64) -> BTreeMap<String, i32> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().canonicalize().unwrap().join("b24relay.db");
     let store = Store::open(&path).unwrap();
-    store.adopt(&queue()).await.unwrap();
+    store.bind(&queue()).await.unwrap();
     for sink in ["crm", "archive"] {
         store.commit("support", sink, progress(1)).await.unwrap();
     }
@@ -100,7 +106,7 @@ async fn steps_with(pages: u64) -> BTreeMap<String, i32> {
     let store = Store::open(&path).unwrap();
     // The statements of a start are not measured here.
     STEPS.lock().unwrap().retain(|(file, _), _| *file != path);
-    store.adopt(&queue()).await.unwrap();
+    store.bind(&queue()).await.unwrap();
     let middle = pages * PAGE / 2;
     store.append("support", Arc::new(page(pages))).await.unwrap();
     store.commit("support", "crm", progress(middle)).await.unwrap();
@@ -115,13 +121,13 @@ async fn steps_with(pages: u64) -> BTreeMap<String, i32> {
     let (entries, _) = store.read_journal(&queue(), Seq::try_new(middle).unwrap(), 100).await.unwrap();
     assert!(!entries.is_empty());
     assert!(store.received_ms("support", Seq::try_new(middle).unwrap()).await.unwrap().is_some());
-    assert!(store.graves("crm").await.unwrap().bytes > 0);
+    assert!(store.stats("crm").await.unwrap().bytes > 0);
     assert_eq!(
         store.trim_journal("support", Seq::try_new(PAGE + 1).unwrap(), Duration::ZERO).await.unwrap().0,
         1
     );
     store.shrink(0).await.unwrap();
-    let report = store.lookout().report().await.unwrap();
+    let report = store.reader().report().await.unwrap();
     assert_eq!(report.sources[0].journal_events, pages * PAGE);
     drop(store);
     let all = STEPS.lock().unwrap();
@@ -133,15 +139,15 @@ async fn a_log_that_a_daemon_writes_to_is_not_called_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let [path, copy] = ["b24relay.db", "copy.db"].map(|name| folder.path().join(name));
     let store = Store::open(&path).unwrap();
-    store.adopt(&queue()).await.unwrap();
+    store.bind(&queue()).await.unwrap();
     for number in 0..10 {
         store.append("support", Arc::new(page(number))).await.unwrap();
     }
     fs::copy(&path, &copy).unwrap();
-    let mut log = fs::read(neighbour(&path, "-wal")).unwrap();
+    let mut log = fs::read(sibling_path(&path, "-wal")).unwrap();
     let middle = log.len() / 3;
     log[middle] ^= 1;
-    fs::write(neighbour(&copy, "-wal"), log).unwrap();
+    fs::write(sibling_path(&copy, "-wal"), log).unwrap();
     assert!(matches!(wal::inspect_beside(&copy), Err(StoreError::Damaged { .. })));
     let _lock = Lock::acquire(&copy).unwrap();
     wal::inspect_beside(&copy).unwrap();

@@ -19,7 +19,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use self::line::Stderr;
 use crate::config::{LogConfig, LogFormat, LogLevel};
-use crate::service::Troubles;
+use crate::service::RecentProblems;
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
@@ -33,11 +33,11 @@ struct Controls {
 
 /// From now on writes log lines to stderr, and the latest warnings and errors also to `troubles`. Only the first call
 /// in a process has an effect.
-pub fn init(config: LogConfig, troubles: &Troubles) {
+pub fn init(config: LogConfig, problems: &RecentProblems) {
     let (lines, lines_handle) = reload::Layer::new(lines(config.format));
     let (filter, filter_handle) = reload::Layer::new(filter(config.level));
-    let troubles = troubles.clone().with_filter(LevelFilter::WARN);
-    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter)).with(troubles);
+    let problems = problems.clone().with_filter(LevelFilter::WARN);
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter)).with(problems);
     // A second subscriber is refused, so only the first call has an effect.
     if subscriber.try_init().is_ok() {
         CONTROLS.set(Controls { lines: lines_handle, filter: filter_handle }).ok();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use b24relay::event::Offset;
-use b24relay::relay::simulation::{Life, Surroundings};
+use b24relay::relay::simulation::{Host, Run};
 use b24relay::relay::{Ending, RelayError, Until};
-use b24relay::service::Witness;
+use b24relay::service::Telemetry;
 use b24relay::shutdown::Signals;
 use b24relay::store::StoreError;
 use tokio::time::{sleep, timeout};
@@ -46,7 +46,7 @@ pub struct Course {
 
 /// One process.
 struct Process {
-    life: Life,
+    life: Run,
     scene: Arc<Scene>,
     signals: Signals,
     crash: CancellationToken,
@@ -246,7 +246,7 @@ impl Course {
                     world.count.stops += 1;
                     None
                 }
-                Some(Err(RelayError::Setup(reason) | RelayError::NoMemory(reason))) => Some(reason),
+                Some(Err(RelayError::Setup(reason) | RelayError::NoKeyValue(reason))) => Some(reason),
                 Some(Err(error)) => {
                     world.judge_error(&error);
                     None
@@ -344,16 +344,16 @@ impl Course {
             self.setting.delivery.dead_letters.max_size = 1 << 30;
             self.setting.grace = Duration::from_secs(30);
         }
-        let (crash, signals, witness) = (CancellationToken::new(), Signals::silent(), Witness::default());
+        let (crash, signals, telemetry) = (CancellationToken::new(), Signals::silent(), Telemetry::default());
         self.worlds.all().for_each(|shared| shared.lock().awake(&crash));
-        let scene = Arc::new(Scene::new(&self.worlds, &self.setting, &witness));
-        let life = Life {
+        let scene = Arc::new(Scene::new(&self.worlds, &self.setting, &telemetry));
+        let life = Run {
             config: self.setting.config(),
-            surroundings: Arc::clone(&scene) as Arc<dyn Surroundings>,
+            host: Arc::clone(&scene) as Arc<dyn Host>,
             store: self.first().lock().store.clone(),
             signals: signals.clone(),
             until,
-            witness,
+            telemetry,
         };
         Process { life, scene, signals, crash }
     }

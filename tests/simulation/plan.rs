@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use b24relay::config::{BatchConfig, DeliveryConfig, FlowConfig, Hold, OrderingConfig};
+use b24relay::config::{BatchConfig, DeliveryConfig, Hold, OrderingConfig, ThroughputConfig};
 use fastrand::Rng;
 
 use crate::clocks;
@@ -105,7 +105,7 @@ pub struct SinkPlan {
     pub rejects: u64,
     /// Whether it is missing in some runs.
     pub comes_and_goes: bool,
-    pub flow: FlowConfig,
+    pub flow: ThroughputConfig,
 }
 
 /// A period in which a sink fails.
@@ -348,9 +348,9 @@ impl SinkPlan {
 }
 
 /// Draws delivery settings: strict like those of a file, or like those of a webhook.
-pub fn draw_flow(dice: &mut Rng, attempt_max: usize) -> FlowConfig {
+pub fn draw_flow(dice: &mut Rng, attempt_max: usize) -> ThroughputConfig {
     if dice.bool() {
-        return FlowConfig::STRICT;
+        return ThroughputConfig::STRICT;
     }
     let ordering = [OrderingConfig::Strict, OrderingConfig::Chat, OrderingConfig::None][dice.usize(..3)];
     let batch = BatchConfig {
@@ -358,12 +358,12 @@ pub fn draw_flow(dice: &mut Rng, attempt_max: usize) -> FlowConfig {
         bytes: [100, 1 << 20][dice.usize(..2)],
         wait: Duration::from_millis([0, 700][dice.usize(..2)]),
     };
-    FlowConfig {
+    ThroughputConfig {
         ordering,
         concurrency: if ordering == OrderingConfig::Strict { 1 } else { dice.u16(1..=8) },
         batch: (attempt_max > 1).then_some(batch),
         breaker_failures: dice.u16(1..=6),
-        hold_after_rejections: FlowConfig::STRICT.hold_after_rejections,
+        hold_after_rejections: ThroughputConfig::STRICT.hold_after_rejections,
         interval: one_in(dice, 6).then(|| Duration::from_millis(20)),
     }
 }

@@ -12,9 +12,9 @@ use async_trait::async_trait;
 use b24relay::config::{Config, ConfigError, SinkConfig, SourceConfig};
 use b24relay::event::Queue;
 use b24relay::portal::Upstream;
-use b24relay::relay::Callers;
-use b24relay::relay::simulation::Surroundings;
-use b24relay::service::Witness;
+use b24relay::relay::PortalClients;
+use b24relay::relay::simulation::Host;
+use b24relay::service::Telemetry;
 use b24relay::shutdown::Signals;
 use b24relay::sink::Sink;
 
@@ -26,7 +26,7 @@ use crate::world::{World, Worlds, now_ms, pass};
 /// The environment of one process.
 pub struct Scene {
     worlds: Worlds,
-    witness: Witness,
+    telemetry: Telemetry,
     in_flight: InFlight,
     state: Mutex<State>,
 }
@@ -65,12 +65,12 @@ struct Ends {
 
 impl Scene {
     /// The environment of a process that starts with `setting`.
-    pub fn new(worlds: &Worlds, setting: &Setting, witness: &Witness) -> Self {
+    pub fn new(worlds: &Worlds, setting: &Setting, telemetry: &Telemetry) -> Self {
         let state =
             State { in_force: setting.clone(), written: None, is_unread: false, reload: None, reads: 0 };
         Self {
             worlds: worlds.clone(),
-            witness: witness.clone(),
+            telemetry: telemetry.clone(),
             in_flight: InFlight::default(),
             state: Mutex::new(state),
         }
@@ -116,7 +116,7 @@ impl Scene {
     }
 
     fn ends(&self) -> Ends {
-        let count = |outcome| self.witness.figures.reloads(outcome);
+        let count = |outcome| self.telemetry.metrics.reloads(outcome);
         Ends { applied: count("applied"), refused: count("refused") }
     }
 
@@ -194,7 +194,7 @@ impl Reload {
 }
 
 #[async_trait]
-impl Surroundings for Scene {
+impl Host for Scene {
     async fn load(&self) -> Result<Config, ConfigError> {
         let delay = self.worlds.first().lock().delay(50);
         pass(delay).await;
@@ -228,7 +228,7 @@ impl Surroundings for Scene {
         &self,
         source: &SourceConfig,
         queue: Arc<Queue>,
-        _callers: &Callers,
+        _callers: &PortalClients,
     ) -> Result<Box<dyn Upstream>, String> {
         let setting = {
             let mut state = self.state();

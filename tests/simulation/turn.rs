@@ -66,7 +66,7 @@ impl World {
         self.ledgers.sinks.retain(|name, _| is_there(name));
         for plan in sinks {
             if let Some(ledger) = self.ledgers.sinks.get_mut(plan.name) {
-                ledger.adopt(plan);
+                ledger.bind(plan);
                 continue;
             }
             self.count.sinks_returned += u64::from(self.life > 1);
@@ -78,7 +78,7 @@ impl World {
 
 impl Ledger {
     /// From now on this is the sink of `plan`.
-    fn adopt(&mut self, plan: &SinkPlan) {
+    fn bind(&mut self, plan: &SinkPlan) {
         // An event excluded by one filter, and removed from the books by a crash, may pass another filter later.
         if strictness(plan) > strictness(&self.plan) || plan.kinds != self.plan.kinds {
             self.ordered_since_ms = now_ms();

@@ -3,7 +3,7 @@
 use crate::cli::refused::is_about_plan;
 use crate::config::SecretText;
 use crate::portal::methods::bots::{self, Bot};
-use crate::portal::{CallError, Caller};
+use crate::portal::{CallError, PortalClient};
 
 /// The generation of the API to call, and the secret for it.
 pub struct Api {
@@ -28,20 +28,20 @@ impl Api {
         Self { v2, secret }
     }
 
-    pub async fn list(&self, caller: &Caller) -> Result<Vec<Bot>, CallError> {
+    pub async fn list(&self, client: &PortalClient) -> Result<Vec<Bot>, CallError> {
         let listed = if self.v2 {
-            bots::list_v2(caller, self.secret.as_ref()).await
+            bots::list_v2(client, self.secret.as_ref()).await
         } else {
-            bots::list(caller).await
+            bots::list(client).await
         };
         listed.map_err(|refusal| self.advised(refusal, Verb::List))
     }
 
-    pub async fn unregister(&self, caller: &Caller, id: u64) -> Result<Outcome, CallError> {
+    pub async fn unregister(&self, client: &PortalClient, id: u64) -> Result<Outcome, CallError> {
         let removed = if self.v2 {
-            bots::unregister_v2(caller, id, self.secret.as_ref()).await
+            bots::unregister_v2(client, id, self.secret.as_ref()).await
         } else {
-            bots::unregister(caller, id, self.secret.as_ref()).await
+            bots::unregister(client, id, self.secret.as_ref()).await
         };
         match removed {
             Ok(()) => Ok(Outcome::Removed),

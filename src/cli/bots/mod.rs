@@ -11,7 +11,7 @@ use serde_json::json;
 use super::consent::ConsentArgs;
 use super::exit_code::Exit;
 use super::output::{print, print_json, remark};
-use super::source::{caller, find};
+use super::source::{client, find};
 use super::table::{aligned, filled, table};
 use crate::config::{Config, SecretText, SourceConfig};
 use crate::portal::methods::bots::Bot;
@@ -110,8 +110,8 @@ pub async fn run(args: &BotsArgs, config: &Config, signals: &Signals) -> anyhow:
 async fn list(args: &ListArgs, config: &Config) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     let token = if args.v2 { args.token.secret(source)? } else { None };
-    let caller = caller(config, source).await?.hiding(token.clone());
-    let bots = Api::new(args.v2, token).list(&caller).await?;
+    let client = client(config, source).await?.hiding(token.clone());
+    let bots = Api::new(args.v2, token).list(&client).await?;
     if args.json {
         print_json(&json!({ "bots": bots }))?;
     } else if bots.is_empty() {
@@ -126,10 +126,10 @@ async fn unregister(args: &UnregisterArgs, config: &Config, signals: &Signals) -
     args.consent.require_somebody()?;
     let source = find(config, &args.source)?;
     let secret = if args.v2 { args.token.secret(source)? } else { args.client_id(source)? };
-    let caller = caller(config, source).await?.hiding(secret.clone());
+    let client = client(config, source).await?.hiding(secret.clone());
     let api = Api::new(args.v2, secret);
     let id = args.bot_id;
-    let known = api.list(&caller).await?.into_iter().find(|bot| bot.id == id);
+    let known = api.list(&client).await?.into_iter().find(|bot| bot.id == id);
     let bot = known.map_or_else(
         || format!("bot {id}, which the portal does not list"),
         |bot| format!("bot {id} ({}, code {})", filled(&bot.name), filled(&bot.code)),
@@ -139,7 +139,7 @@ async fn unregister(args: &UnregisterArgs, config: &Config, signals: &Signals) -
     if !args.consent.is_given("unregister this bot?", signals).await? {
         return Ok(Exit::Clean);
     }
-    print(&match api.unregister(&caller, id).await? {
+    print(&match api.unregister(&client, id).await? {
         Outcome::Removed => format!("bot {id} is unregistered"),
         Outcome::WasGone => format!("bot {id} is not there any more: nothing was left to do"),
     })?;

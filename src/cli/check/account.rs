@@ -6,7 +6,7 @@ use super::finding::{Finding, State};
 use crate::cli::exit_code::Exit;
 use crate::config::{BotConfig, KindConfig, SourceConfig};
 use crate::portal::methods::{account, bots};
-use crate::portal::{CallError, Caller};
+use crate::portal::{CallError, PortalClient};
 
 pub const REACH: &str = "reach";
 pub const CREDENTIAL: &str = "credential";
@@ -21,9 +21,9 @@ const SKEW_MAX: SignedDuration = SignedDuration::from_secs(30);
 
 /// Checks whether the portal answers and for which user: one call, two findings. `owner` is the user whose queue is
 /// configured, if the source reads a user's queue.
-pub async fn identify(source: &SourceConfig, owner: Option<u64>, caller: &Caller) -> [Finding; 2] {
+pub async fn identify(source: &SourceConfig, owner: Option<u64>, client: &PortalClient) -> [Finding; 2] {
     let answers = || Finding::ok(REACH, format!("{} answers", source.portal().authority()));
-    match account::profile(caller).await {
+    match account::profile(client).await {
         Ok(profile) => [answers(), whose(source, owner, &profile)],
         Err(refusal) if refusal.code().is_some() => [answers(), Finding::refused(CREDENTIAL, &refusal)],
         Err(refusal) if refusal.is_ours() => {
@@ -34,12 +34,12 @@ pub async fn identify(source: &SourceConfig, owner: Option<u64>, caller: &Caller
 }
 
 /// Reports when the portal is called at an address other than the configured one.
-pub fn address(source: &SourceConfig, caller: &Caller) -> Option<Finding> {
-    let (portal, moved_to) = (source.portal().authority(), caller.site().moved_to()?);
-    let cure = format!(
+pub fn address(source: &SourceConfig, client: &PortalClient) -> Option<Finding> {
+    let (portal, moved_to) = (source.portal().authority(), client.portal_state().moved_to()?);
+    let hint = format!(
         "put the new address into the configuration, or stop and run `b24relay portal forget {portal}`"
     );
-    Some(Finding::warn("address", format!("{portal} has moved and is called at {moved_to}"), cure))
+    Some(Finding::warn("address", format!("{portal} has moved and is called at {moved_to}"), hint))
 }
 
 /// The detail of a check that was skipped.
@@ -62,21 +62,21 @@ fn whose(source: &SourceConfig, owner: Option<u64>, profile: &account::Profile) 
         return Finding::ok(CREDENTIAL, detail);
     };
     let expected = format!("{}/user/{owner}", source.portal().authority());
-    let (of_whom, cure) = if source.webhook().is_some() {
-        let cure = "the webhook has changed hands: create a new one as the user whose chats are wanted";
-        ("the webhook's address is that of", cure.to_owned())
+    let (of_whom, hint) = if source.webhook().is_some() {
+        let hint = "the webhook has changed hands: create a new one as the user whose chats are wanted";
+        ("the webhook's address is that of", hint.to_owned())
     } else {
         ("the login is that of", format!("log in again: `b24relay login {}`", source.name))
     };
-    Finding::fail(CREDENTIAL, Exit::Config, format!("{detail}, but {of_whom} {expected}"), cure)
+    Finding::fail(CREDENTIAL, Exit::Config, format!("{detail}, but {of_whom} {expected}"), hint)
 }
 
 /// What the portal reports about an OAuth application; `None` for a webhook.
-pub async fn application(source: &SourceConfig, caller: &Caller) -> Option<Finding> {
+pub async fn application(source: &SourceConfig, client: &PortalClient) -> Option<Finding> {
     if source.webhook().is_some() {
         return None;
     }
-    Some(match account::app(caller).await {
+    Some(match account::app(client).await {
         Err(refusal) => Finding::refused(APPLICATION, &refusal),
         Ok(app) if app.is_payment_expired => Finding::warn(
             APPLICATION,
@@ -100,8 +100,8 @@ pub fn needs(source: &SourceConfig) -> (&'static [&'static str], &'static [&'sta
 }
 
 /// Checks whether the credential has the required scopes.
-pub async fn scopes(source: &SourceConfig, caller: &Caller) -> Finding {
-    let granted = match account::scopes(caller).await {
+pub async fn scopes(source: &SourceConfig, client: &PortalClient) -> Finding {
+    let granted = match account::scopes(client).await {
         Ok(granted) => granted,
         Err(refusal) => return Finding::refused(SCOPES, &refusal),
     };
@@ -112,21 +112,21 @@ pub async fn scopes(source: &SourceConfig, caller: &Caller) -> Finding {
         return Finding::ok(SCOPES, needed.join(", "));
     }
     let missing = missing.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(" and ");
-    let cure = if source.webhook().is_some() {
+    let hint = if source.webhook().is_some() {
         format!("edit the incoming webhook and tick the scope {missing}")
     } else {
         let name = &source.name;
         format!("give the application the scope {missing}, then `b24relay login {name}` again")
     };
-    Finding::fail(SCOPES, Exit::Refused, format!("the credential lacks {missing}"), cure)
+    Finding::fail(SCOPES, Exit::Refused, format!("the credential lacks {missing}"), hint)
 }
 
 /// Checks whether the portal offers the methods. Its answer is not reliable, so a missing method is a warning.
-pub async fn methods(source: &SourceConfig, caller: &Caller) -> Finding {
+pub async fn methods(source: &SourceConfig, client: &PortalClient) -> Finding {
     let (_, needed) = needs(source);
     let mut lacking = Vec::new();
     for method in needed {
-        match account::availability(caller, method).await {
+        match account::availability(client, method).await {
             Err(refusal) => return Finding::refused(METHODS, &refusal),
             Ok(availability) if !availability.is_existing => lacking.push(format!("`{method}` is unknown")),
             Ok(availability) if !availability.is_available => {
@@ -138,13 +138,13 @@ pub async fn methods(source: &SourceConfig, caller: &Caller) -> Finding {
     if lacking.is_empty() {
         return Finding::ok(METHODS, needed.join(", "));
     }
-    let cure = "not final, a portal remembers such a no for up to 7 days: if polling fails as well, update the portal";
-    Finding::warn(METHODS, lacking.join(", "), cure)
+    let hint = "not final, a portal remembers such a no for up to 7 days: if polling fails as well, update the portal";
+    Finding::warn(METHODS, lacking.join(", "), hint)
 }
 
 /// Checks whether the bot can see the messages in group chats (PORTAL.md N6).
-pub async fn bot(bot: &BotConfig, caller: &Caller) -> Finding {
-    let listed = match bots::list_v2(caller, bot.token.as_ref()).await {
+pub async fn bot(bot: &BotConfig, client: &PortalClient) -> Finding {
+    let listed = match bots::list_v2(client, bot.token.as_ref()).await {
         Ok(listed) => listed,
         Err(refusal) => return Finding::skip(BOT, format!("the portal does not say what it is: {refusal}")),
     };
@@ -161,8 +161,8 @@ pub async fn bot(bot: &BotConfig, caller: &Caller) -> Finding {
 }
 
 /// Compares the portal's clock with the clock of this machine.
-pub async fn clock(caller: &Caller) -> Finding {
-    let skew = match account::clock_skew(caller).await {
+pub async fn clock(client: &PortalClient) -> Finding {
+    let skew = match account::clock_skew(client).await {
         Ok(skew) => skew,
         Err(refusal) => return Finding::refused(CLOCK, &refusal),
     };

@@ -42,7 +42,7 @@ pub struct Finding {
     pub state: State,
     pub detail: String,
     /// What the operator can do; empty when nothing is wrong.
-    pub cure: String,
+    pub hint: String,
     /// The exit code that a failure of this check causes.
     #[serde(skip)]
     pub exit: Exit,
@@ -50,15 +50,15 @@ pub struct Finding {
 
 impl Finding {
     pub fn ok(check: &'static str, detail: impl Into<String>) -> Self {
-        Self { check, state: State::Ok, detail: detail.into(), cure: String::new(), exit: Exit::Clean }
+        Self { check, state: State::Ok, detail: detail.into(), hint: String::new(), exit: Exit::Clean }
     }
 
-    pub fn warn(check: &'static str, detail: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { state: State::Warn, cure: cure.into(), ..Self::ok(check, detail) }
+    pub fn warn(check: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { state: State::Warn, hint: hint.into(), ..Self::ok(check, detail) }
     }
 
-    pub fn fail(check: &'static str, exit: Exit, detail: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { state: State::Fail, cure: cure.into(), exit, ..Self::ok(check, detail) }
+    pub fn fail(check: &'static str, exit: Exit, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { state: State::Fail, hint: hint.into(), exit, ..Self::ok(check, detail) }
     }
 
     pub fn skip(check: &'static str, detail: impl Into<String>) -> Self {

@@ -19,12 +19,12 @@ use serde::Serialize;
 
 use super::exit_code::Exit;
 use super::output::{print, print_json, remark};
-use super::source::callers;
+use super::source::clients;
 use super::table::{aligned, table};
 use crate::blocking;
 use crate::config::{AccessConfig, Loaded, SinkConfig, SourceConfig, TargetConfig};
 use crate::foreign_text::plain;
-use crate::relay::Callers;
+use crate::relay::PortalClients;
 use crate::shutdown::Signals;
 use crate::{portal, sink};
 
@@ -81,13 +81,13 @@ pub async fn run(args: &CheckArgs, loaded: &Loaded, signals: &Signals) -> anyhow
     let report = if args.no_network {
         stated(loaded)
     } else {
-        let callers = callers(config, &config.sources).await?;
+        let clients = clients(config, &config.sources).await?;
         let report = tokio::select! {
             biased;
             () = signals.stop.cancelled() => None,
-            report = examine(loaded, &callers, signals) => Some(report),
+            report = examine(loaded, &clients, signals) => Some(report),
         };
-        callers.rest().await;
+        clients.rest().await;
         let Some(report) = report else {
             remark("stopped before everything was checked");
             return Ok(Exit::Temporary);
@@ -141,7 +141,7 @@ fn stated(loaded: &Loaded) -> Report {
     }
 }
 
-async fn examine(loaded: &Loaded, callers: &Callers, signals: &Signals) -> Report {
+async fn examine(loaded: &Loaded, clients: &PortalClients, signals: &Signals) -> Report {
     let config = &loaded.config;
     let Report { configuration, state, http, sources, sinks } = stated(loaded);
     let path = config.state.clone();
@@ -155,7 +155,7 @@ async fn examine(loaded: &Loaded, callers: &Callers, signals: &Signals) -> Repor
         (_, None) | (None, _) => None,
     };
     let sources = sources.into_iter().zip(&config.sources).map(|(subject, config_of)| async {
-        subject.with(source::examine(config, callers, on_record, config_of).await)
+        subject.with(source::examine(config, clients, on_record, config_of).await)
     });
     let sinks = sinks.into_iter().zip(&config.sinks).map(|(subject, config_of)| async {
         subject.with([reached(config_of, signals).await]).with(exposure(config_of).await)
@@ -181,17 +181,17 @@ async fn reached(sink: &SinkConfig, signals: &Signals) -> Finding {
         }
         TargetConfig::Stdout(_) => {}
     }
-    match sink::reach(sink).await {
+    match sink::probe(sink).await {
         Ok(detail) => Finding::ok(REACH, detail),
         Err(detail) => {
-            let cure = match &sink.target {
+            let hint = match &sink.target {
                 TargetConfig::Stdout(_) => "",
                 TargetConfig::File(_) => "correct `path`, or let this user write there",
                 TargetConfig::Webhook(_) => {
                     "see that the receiver is up and reached from here, or correct `url`"
                 }
             };
-            Finding::fail(REACH, Exit::Unavailable, detail, cure)
+            Finding::fail(REACH, Exit::Unavailable, detail, hint)
         }
     }
 }
@@ -251,12 +251,12 @@ fn configuration(report: &Report) -> String {
 fn listed(heading: &str, subjects: &[Subject]) -> String {
     let mut rows = table(&[heading, "CHECK", "STATE", "DETAIL"]);
     for Subject { name, checks } in subjects {
-        for Finding { check, state, detail, cure, .. } in
+        for Finding { check, state, detail, hint, .. } in
             checks.iter().filter(|finding| finding.check != CONFIGURATION)
         {
             rows.add_row([name, *check, state.word(), &plain(detail)]);
-            if matches!(state, State::Fail | State::Warn) && !cure.is_empty() {
-                rows.add_row(["", "", "", &format!("-> {}", plain(cure))]);
+            if matches!(state, State::Fail | State::Warn) && !hint.is_empty() {
+                rows.add_row(["", "", "", &format!("-> {}", plain(hint))]);
             }
         }
     }

@@ -9,7 +9,7 @@ use super::finding::Finding;
 use crate::cli::peek::{PAGE_MAX, Peek};
 use crate::config::{Config, KindConfig, SourceConfig};
 use crate::event::Batch;
-use crate::portal::{CallError, Caller};
+use crate::portal::{CallError, PortalClient};
 
 pub const RATE: &str = "rate";
 pub const SUBSCRIPTION: &str = "subscription";
@@ -33,16 +33,16 @@ pub fn rate(config: &Config, source: &SourceConfig) -> Finding {
         "bears {burst} requests at once and {per_second} a second, {sources} will make {asked:.1} a second"
     );
     if asked > rate.per_second {
-        let cure = format!("raise `poll.idle`, or name the portal's plan in `[portals.\"{authority}\"]`");
-        return Finding::warn(RATE, detail, cure);
+        let hint = format!("raise `poll.idle`, or name the portal's plan in `[portals.\"{authority}\"]`");
+        return Finding::warn(RATE, detail, hint);
     }
     Finding::ok(RATE, detail)
 }
 
 /// Checks subscription and backlog: one read of the queue, two findings.
-pub async fn look(source: &SourceConfig, caller: Caller) -> [Finding; 2] {
+pub async fn look(source: &SourceConfig, client: PortalClient) -> [Finding; 2] {
     let identity = source.identity().unwrap_or_default();
-    let page = Peek::new(source, &identity, caller).look().await;
+    let page = Peek::new(source, &identity, client).look().await;
     [subscription(source, page.as_ref().err()), page.as_ref().map_or_else(waiting_for, backlog)]
 }
 
@@ -91,8 +91,8 @@ fn waiting_for(refusal: &CallError) -> Finding {
 
 fn backlog(page: &Batch) -> Finding {
     if let Some(odd) = page.odd.first() {
-        let cure = "`b24relay run` delivers what lies before it, then says how to skip it";
-        return Finding::warn(BACKLOG, format!("an event cannot be read {}", odd.told()), cure);
+        let hint = "`b24relay run` delivers what lies before it, then says how to skip it";
+        return Finding::warn(BACKLOG, format!("an event cannot be read {}", odd.told()), hint);
     }
     let Some(oldest) = page.events.first() else {
         return Finding::ok(BACKLOG, "nothing is waiting");
@@ -104,8 +104,8 @@ fn backlog(page: &Batch) -> Finding {
     let detail = format!("{at_least}{count} waiting{since}");
     let recorded: Option<Timestamp> = date.and_then(|date| date.parse().ok());
     if recorded.is_some_and(|recorded| Timestamp::now().duration_since(recorded) > AGE_MAX) {
-        let cure = "the portal forgets events after 24 hours: let `b24relay run` deliver them before that";
-        return Finding::warn(BACKLOG, detail, cure);
+        let hint = "the portal forgets events after 24 hours: let `b24relay run` deliver them before that";
+        return Finding::warn(BACKLOG, detail, hint);
     }
     Finding::ok(BACKLOG, detail)
 }

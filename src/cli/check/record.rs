@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use crate::cli::exit_code::Exit;
 use crate::config::{Config, SourceConfig};
-use crate::relay::{Callers, is_same_queue};
+use crate::relay::{PortalClients, is_same_queue};
 use crate::store::{Report, Store, StoreError};
 
 const QUEUE: &str = "queue";
@@ -13,11 +13,11 @@ const QUEUE: &str = "queue";
 pub async fn queue(
     config: &Config,
     report: &Report,
-    callers: &Callers,
+    clients: &PortalClients,
     source: &SourceConfig,
 ) -> Option<Finding> {
     let known = &report.sources.iter().find(|known| known.name == source.name)?.identity;
-    let now = callers.identity(source).await.ok()?;
+    let now = clients.identity(source).await.ok()?;
     if *known == now || has_moved(config, known, &now).await {
         return Some(Finding::ok(QUEUE, format!("`{known}`, as on record")));
     }
@@ -26,10 +26,10 @@ pub async fn queue(
 }
 
 /// Whether another source reads the same user's queue with another login: `run` starts only one of them.
-pub async fn shared(config: &Config, callers: &Callers, source: &SourceConfig) -> Option<Finding> {
-    let own = user_queue(callers, source).await?;
+pub async fn shared(config: &Config, clients: &PortalClients, source: &SourceConfig) -> Option<Finding> {
+    let own = user_queue(clients, source).await?;
     for other in config.sources.iter().take_while(|other| other.name != source.name) {
-        if user_queue(callers, other).await.as_ref() == Some(&own) {
+        if user_queue(clients, other).await.as_ref() == Some(&own) {
             let detail = format!(
                 "the source `{}` reads the queue `{own}` already, they would take each other's events",
                 other.name
@@ -45,8 +45,8 @@ pub async fn shared(config: &Config, callers: &Callers, source: &SourceConfig) -
     None
 }
 
-async fn user_queue(callers: &Callers, source: &SourceConfig) -> Option<String> {
-    let user = if source.reads_user() { callers.user_id(source).await.ok()? } else { return None };
+async fn user_queue(clients: &PortalClients, source: &SourceConfig) -> Option<String> {
+    let user = if source.reads_user() { clients.user_id(source).await.ok()? } else { return None };
     Some(format!("{}/user/{user}", source.portal().authority()))
 }
 

@@ -11,7 +11,7 @@ use crate::cli::consent::ConsentArgs;
 use crate::cli::exit_code::Exit;
 use crate::cli::output::print;
 use crate::shutdown::Signals;
-use crate::store::{Letter, Store};
+use crate::store::{DeadLetter, Store};
 
 const EXAMPLES: &str = "\
 Shows the selected dead letters, asks, and deletes them. This cannot be undone; `show --raw` saves a copy first.
@@ -55,7 +55,7 @@ pub async fn run(args: &DiscardArgs, global: &GlobalArgs, signals: &Signals) -> 
     Ok(Exit::Clean)
 }
 
-fn told(letters: &[Letter]) -> String {
+fn told(letters: &[DeadLetter]) -> String {
     let mut told = listed(letters.iter().take(SHOWN_MAX));
     if letters.len() > SHOWN_MAX {
         let rest = letters.len() - SHOWN_MAX;

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::cli::spelling::moment;
-use crate::store::LetterFilter;
+use crate::human::moment;
+use crate::store::DeadLetterFilter;
 
 /// Each argument narrows the selection, and without arguments all are selected. A repeated argument matches any of its
 /// values.
@@ -34,8 +34,8 @@ pub struct FilterArgs {
 
 impl FilterArgs {
     /// The same selection for the store.
-    pub fn filter(&self) -> LetterFilter {
-        LetterFilter {
+    pub fn filter(&self) -> DeadLetterFilter {
+        DeadLetterFilter {
             numbers: self.numbers.clone(),
             sinks: self.sink.clone(),
             sources: self.source.clone(),

@@ -9,10 +9,10 @@ use clap::{Args, Subcommand};
 
 use super::GlobalArgs;
 use super::exit_code::Exit;
-use super::spelling::time;
 use super::table::{aligned, filled, table};
+use crate::human::time;
 use crate::shutdown::Signals;
-use crate::store::Letter;
+use crate::store::DeadLetter;
 
 pub const NOTES: &str = "\
 An event that a sink rejects for good (a webhook that answers 400 or 422, for instance) becomes a dead letter: it \
@@ -57,11 +57,12 @@ pub async fn run(args: &DeadLettersArgs, global: &GlobalArgs, signals: &Signals)
     }
 }
 
-fn listed<'a>(letters: impl IntoIterator<Item = &'a Letter>) -> String {
+fn listed<'a>(letters: impl IntoIterator<Item = &'a DeadLetter>) -> String {
     let header = ["NUMBER", "BURIED", "SINK", "SOURCE", "EVENT", "TYPE", "STATUS", "ATTEMPTS", "REASON"];
     let mut rows = table(&header);
     for letter in letters {
-        let Letter { number, sink, source, event_id, buried_ms, attempts, reason, status, kind, .. } = letter;
+        let DeadLetter { number, sink, source, event_id, buried_ms, attempts, reason, status, kind, .. } =
+            letter;
         rows.add_row([
             &number.to_string(),
             &time(*buried_ms),

@@ -13,10 +13,10 @@ use crate::cli::exit_code::Exit;
 use crate::cli::output::{print, remark};
 use crate::config::{Config, SinkConfig, TargetConfig};
 use crate::relay::{Replay, Replayed};
-use crate::service::Troubles;
+use crate::service::RecentProblems;
 use crate::shutdown::Signals;
 use crate::stdio::stderr;
-use crate::store::{Letter, Store};
+use crate::store::{DeadLetter, Store};
 use crate::telemetry;
 
 const EXAMPLES: &str = "\
@@ -44,7 +44,7 @@ pub struct ReplayArgs {
 /// Replays until all letters are sent, a sink fails, or a stop is requested.
 pub async fn run(args: &ReplayArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     let config = global.load()?;
-    telemetry::init(global.log(config.log.level), &Troubles::default());
+    telemetry::init(global.log(config.log.level), &RecentProblems::default());
     let (state, filter) = (&config.state, args.filter.filter());
     // Look first: when there is nothing to replay, create no file.
     if Store::letters_at(state, &filter)?.is_empty() {
@@ -72,7 +72,7 @@ pub async fn run(args: &ReplayArgs, global: &GlobalArgs, signals: &Signals) -> a
 }
 
 /// The sinks of `letters`. A sink that is not configured is reported before anything is sent.
-fn sinks<'a>(config: &'a Config, letters: &[Letter]) -> Result<Vec<&'a SinkConfig>, SetupError> {
+fn sinks<'a>(config: &'a Config, letters: &[DeadLetter]) -> Result<Vec<&'a SinkConfig>, SetupError> {
     let names: BTreeSet<&str> = letters.iter().map(|letter| letter.sink.as_str()).collect();
     let find = |name: &str| {
         config.sinks.iter().find(|sink| sink.name == name).ok_or_else(|| {
@@ -106,8 +106,8 @@ impl Progress {
         self.total - self.delivered - self.gone
     }
 
-    fn take(&mut self, letter: &Letter, replayed: Replayed) {
-        let Letter { number, sink, .. } = letter;
+    fn take(&mut self, letter: &DeadLetter, replayed: Replayed) {
+        let DeadLetter { number, sink, .. } = letter;
         match replayed {
             Replayed::Delivered => self.delivered += 1,
             Replayed::Gone => self.gone += 1,

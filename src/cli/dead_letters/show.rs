@@ -10,10 +10,10 @@ use crate::cli::GlobalArgs;
 use crate::cli::exit::UsageError;
 use crate::cli::exit_code::Exit;
 use crate::cli::output::{print, print_json, print_raw_json};
-use crate::cli::spelling::{size, time};
 use crate::cli::table::filled;
 use crate::foreign_text::{plain, visible};
-use crate::store::{Letter, OpenLetter, Store};
+use crate::human::{size, time};
+use crate::store::{DeadLetter, DeadLetterBody, Store};
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -79,7 +79,7 @@ struct Content<'a> {
 }
 
 impl<'a> Written<'a> {
-    fn of(letter: &'a Letter, content: Option<Content<'a>>) -> Self {
+    fn of(letter: &'a DeadLetter, content: Option<Content<'a>>) -> Self {
         Self {
             number: letter.number,
             sink: &letter.sink,
@@ -134,8 +134,8 @@ pub fn show(args: &ShowArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Clean)
 }
 
-fn told(open: &OpenLetter) -> String {
-    let OpenLetter { letter, answer, event } = open;
+fn told(open: &DeadLetterBody) -> String {
+    let DeadLetterBody { letter, answer, event } = open;
     let status = letter.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
     let lines = [
         ("number", letter.number.to_string()),

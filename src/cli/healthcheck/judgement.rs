@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::super::spelling::span;
 use crate::config::Config;
 use crate::foreign_text::plain;
 use crate::health::{Health, Problem, SourceHealth, SourceState};
-use crate::store::{GraveReport, SourceReport};
+use crate::human::span;
+use crate::store::{DeadLetterReport, SourceReport};
 
 /// How long a source may show no activity, unless an argument sets another time.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
@@ -249,8 +249,8 @@ impl Judgement<'_> {
 }
 
 /// The note about the dead letters of one sink.
-fn of_grave(grave: &GraveReport) -> Finding {
-    let GraveReport { sink, count, .. } = grave;
+fn of_grave(dead_letters: &DeadLetterReport) -> Finding {
+    let DeadLetterReport { sink, count, .. } = dead_letters;
     let letters = if *count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") };
     let text = format!("`{sink}` has {letters}: `b24relay dead-letters list`");
     Finding { sink: Some(sink.clone()), ..Finding::note(Kind::DeadLetters, &text) }

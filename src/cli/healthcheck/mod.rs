@@ -15,9 +15,9 @@ use serde_json::json;
 use super::GlobalArgs;
 use super::exit_code::Exit;
 use super::output::{print, print_raw_json};
-use super::spelling::{duration, now_ms, span};
 use crate::config::{self, ConfigError};
 use crate::health::Health;
+use crate::human::{duration, now_ms, span};
 use crate::store::{Report, Store};
 
 const NOTES: &str = "\

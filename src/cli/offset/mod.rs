@@ -15,8 +15,8 @@ use super::source::find;
 use super::table::{aligned, table};
 use crate::config::{Config, SourceConfig};
 use crate::event::Offset;
-use crate::portal::Memory;
-use crate::relay::{Callers, NoMemory, StoreMemory, adopt, is_same_queue};
+use crate::portal::KeyValue;
+use crate::relay::{NoKeyValue, PortalClients, StoreKeyValue, bind, is_same_queue};
 use crate::shutdown::Signals;
 use crate::store::{LaneReport, Store};
 
@@ -146,16 +146,16 @@ async fn set(args: &SetArgs, config: &Config, signals: &Signals) -> anyhow::Resu
     let source = find(config, &args.source)?;
     // Create no file before the operator has agreed.
     let mut store = config.state.exists().then(|| Store::open(&config.state)).transpose()?;
-    let callers = callers(config, source, store.as_ref()).await?;
-    let identity = callers.identity(source).await?;
+    let clients = clients(config, source, store.as_ref()).await?;
+    let identity = clients.identity(source).await?;
     let is_other = match &store {
         Some(store) => reads_other(config, store, source, &identity).await?,
         None => false,
     };
     if let Some(store) = store.as_ref().filter(|_| is_other && !args.new_queue) {
-        adopt(store, &source.name, &identity).await?;
+        bind(store, &source.name, &identity).await?;
     }
-    let loss = loss(args, config, source, &callers, store.as_ref().filter(|_| !is_other)).await?;
+    let loss = loss(args, config, source, &clients, store.as_ref().filter(|_| !is_other)).await?;
     let loss = match store.as_ref().filter(|_| is_other) {
         Some(store) => forgotten(source, store, loss).await?,
         None => loss,
@@ -171,7 +171,7 @@ async fn set(args: &SetArgs, config: &Config, signals: &Signals) -> anyhow::Resu
     if is_other {
         store.forget_queue(&source.name).await?;
     }
-    let queue = adopt(&store, &source.name, &identity).await?.0;
+    let queue = bind(&store, &source.name, &identity).await?.0;
     let sinks = config.sinks.iter().filter(|sink| sink.takes_source(&source.name));
     store.set_offset(&source.name, sinks.map(|sink| sink.name.clone()).collect(), args.offset).await?;
     print(&format!(
@@ -186,14 +186,14 @@ async fn loss(
     args: &SetArgs,
     config: &Config,
     source: &SourceConfig,
-    callers: &Callers,
+    clients: &PortalClients,
     store: Option<&Store>,
 ) -> anyhow::Result<Loss> {
     let known = loss::known(config, source, store).await?;
     let end = Some(args.offset);
     let mut loss = Loss::of_journal(&source.name, &known, end, |_| true);
     if args.offset > known.confirmed {
-        let page = loss::page(source, callers).await;
+        let page = loss::page(source, clients).await;
         let shown = page.iter().flat_map(|page| &page.events).map(|event| event.id.get());
         args.check_height(shown.chain(known.highest()).max())?;
         loss.add_page(page, end, |event| known.lacks(event.id, |_| true));
@@ -224,10 +224,14 @@ async fn reads_other(
 }
 
 /// The portal clients with the source's current credential. With OAuth this is the last login.
-async fn callers(config: &Config, source: &SourceConfig, store: Option<&Store>) -> anyhow::Result<Callers> {
-    let memory: Arc<dyn Memory> = match store {
-        Some(store) => Arc::new(StoreMemory(store.clone())),
-        None => Arc::new(NoMemory),
+async fn clients(
+    config: &Config,
+    source: &SourceConfig,
+    store: Option<&Store>,
+) -> anyhow::Result<PortalClients> {
+    let key_value: Arc<dyn KeyValue> = match store {
+        Some(store) => Arc::new(StoreKeyValue(store.clone())),
+        None => Arc::new(NoKeyValue),
     };
-    Ok(Callers::open(config, [source], &memory).await.map_err(SetupError)?)
+    Ok(PortalClients::open(config, [source], &key_value).await.map_err(SetupError)?)
 }

@@ -9,11 +9,11 @@ use crate::cli::consent::ConsentArgs;
 use crate::cli::exit::UsageError;
 use crate::cli::output::print;
 use crate::cli::peek::Peek;
-use crate::cli::source::{callers, find};
+use crate::cli::source::{clients, find};
 use crate::config::{Config, SourceConfig};
 use crate::event::{Batch, Event, OddEvents};
+use crate::human::now_ms;
 use crate::shutdown::Signals;
-use crate::spelling::now_ms;
 use crate::store::{Report, Skip, SourceReport, Store};
 
 #[derive(Debug, Args)]
@@ -71,8 +71,8 @@ fn known<'r>(report: &'r Report, source: &SourceConfig) -> Result<&'r SourceRepo
 
 /// The events that the portal shows, after checking that this is the queue of the state file.
 async fn peek(config: &Config, source: &SourceConfig, known: &SourceReport) -> anyhow::Result<Batch> {
-    let callers = callers(config, [source]).await?;
-    let identity = callers.identity(source).await?;
+    let clients = clients(config, [source]).await?;
+    let identity = clients.identity(source).await?;
     if identity != known.identity {
         let text = format!(
             "the credential of `{}` belongs to the queue `{identity}`, and the state file is about `{}`",
@@ -80,9 +80,9 @@ async fn peek(config: &Config, source: &SourceConfig, known: &SourceReport) -> a
         );
         return Err(UsageError(text).into());
     }
-    let caller = callers.of(source).map_err(anyhow::Error::msg)?;
-    let page = Peek::new(source, &identity, caller).page().await;
-    callers.rest().await;
+    let client = clients.of(source).map_err(anyhow::Error::msg)?;
+    let page = Peek::new(source, &identity, client).page().await;
+    clients.rest().await;
     Ok(page?)
 }
 

@@ -11,7 +11,7 @@ use toml::de::DeTable;
 use crate::config::error::ConfigError;
 use crate::config::parse::findings::Findings;
 use crate::config::parse::lines::Lines;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
 use crate::config::parse::syntax;
 
 /// More than any real configuration, little enough to hold in memory.
@@ -55,9 +55,9 @@ pub(crate) fn parse(file: &Path, bytes: &[u8], findings: &Findings) -> Result<La
 
 /// Accepts only bare top-level keys, because `config` parses such a key as a path (`a.b[7]`).
 fn is_bare(key: &str, findings: &Findings) -> bool {
-    let is_bare = shown::is_bare(key);
+    let is_bare = quote::is_bare(key);
     if !is_bare {
-        findings.report(shown::key(key), "unknown key, write keys without quotes");
+        findings.report(quote::key(key), "unknown key, write keys without quotes");
     }
     is_bare
 }

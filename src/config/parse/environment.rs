@@ -68,7 +68,7 @@ impl Environment {
     /// The layer to merge; values stay text. Unusable variables are reported.
     pub(crate) fn layer(&self, findings: &Findings) -> config::Environment {
         for name in &self.unusable {
-            let name = crate::config::parse::shown::escaped(name);
+            let name = crate::config::parse::quote::escaped(name);
             findings.report(
                 format!("environment variable {name}"),
                 "must be UTF-8 text with a plain, short name",

@@ -6,15 +6,15 @@ use std::time::Duration;
 use config::Value;
 
 use crate::config::parse::findings::Findings;
-use crate::config::parse::leaf;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::rules::crosscheck;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::section::delivery;
 use crate::config::section::http;
-use crate::config::section::portals::{self, PortalDraft};
-use crate::config::section::sink::{self, SinkDraft};
-use crate::config::section::source::{self, SourceDraft};
+use crate::config::section::portals::{self, RawPortal};
+use crate::config::section::sink::{self, RawSink};
+use crate::config::section::source::{self, RawSource};
 use crate::config::{Config, DeliveryConfig, HttpConfig, LogConfig, LogFormat, LogLevel};
 
 const STATE: &str = "/var/lib/b24relay/b24relay.db";
@@ -31,9 +31,9 @@ const MOST_PORTALS: usize = MOST_SOURCES;
 /// Reads the configuration in `tree` and reports violations to `findings`. Without violations, the result is
 /// complete.
 pub(crate) fn read(tree: Value, files: &SecretFiles, findings: &Findings) -> Option<Config> {
-    let draft = Table::read_root(tree, findings, |root| read_draft(root, files));
-    crosscheck::check(&draft.state, &draft.sources, &draft.sinks, &draft.portals, findings);
-    draft.complete()
+    let raw = Table::read_root(tree, findings, |root| read_draft(root, files));
+    crosscheck::check(&raw.state, &raw.sources, &raw.sinks, &raw.portals, findings);
+    raw.complete()
 }
 
 /// Reads only `state` from `tree`; reports all other keys as unknown.
@@ -42,21 +42,21 @@ pub(crate) fn state(tree: Value, findings: &Findings) -> PathBuf {
 }
 
 fn read_state(root: &mut Table<'_>) -> PathBuf {
-    root.take("state", leaf::path).unwrap_or_else(|| PathBuf::from(STATE))
+    root.take("state", value::path).unwrap_or_else(|| PathBuf::from(STATE))
 }
 
-struct Draft {
+struct Raw {
     state: PathBuf,
     shutdown_grace: Duration,
     log: LogConfig,
     delivery: DeliveryConfig,
     http: Option<HttpConfig>,
-    sources: Vec<SourceDraft>,
-    sinks: Vec<SinkDraft>,
-    portals: Vec<PortalDraft>,
+    sources: Vec<RawSource>,
+    sinks: Vec<RawSink>,
+    portals: Vec<RawPortal>,
 }
 
-impl Draft {
+impl Raw {
     fn complete(self) -> Option<Config> {
         Some(Config {
             state: self.state,
@@ -69,19 +69,19 @@ impl Draft {
                 .iter()
                 .map(|source| source.complete(&self.sources))
                 .collect::<Option<_>>()?,
-            sinks: self.sinks.into_iter().map(SinkDraft::complete).collect::<Option<_>>()?,
-            portals: self.portals.into_iter().map(PortalDraft::complete).collect(),
+            sinks: self.sinks.into_iter().map(RawSink::complete).collect::<Option<_>>()?,
+            portals: self.portals.into_iter().map(RawPortal::complete).collect(),
         })
     }
 }
 
-fn read_draft(root: &mut Table<'_>, files: &SecretFiles) -> Draft {
+fn read_draft(root: &mut Table<'_>, files: &SecretFiles) -> Raw {
     let state = read_state(root);
-    let grace = root.take("shutdown_grace", leaf::duration(Duration::ZERO, LONGEST_GRACE));
+    let grace = root.take("shutdown_grace", value::duration(Duration::ZERO, LONGEST_GRACE));
     let log = root.table("log", read_log);
     let delivery = delivery::read(root);
     let http = root.table("http", |table| http::read(table, files));
-    Draft {
+    Raw {
         state,
         shutdown_grace: grace.unwrap_or(SHUTDOWN_GRACE),
         log,
@@ -110,8 +110,8 @@ fn read_draft(root: &mut Table<'_>, files: &SecretFiles) -> Draft {
 
 fn read_log(table: &mut Table<'_>) -> LogConfig {
     LogConfig {
-        format: table.take("format", leaf::choice).unwrap_or(LogFormat::Text),
-        level: table.take("level", leaf::choice).unwrap_or(LogLevel::Info),
+        format: table.take("format", value::choice).unwrap_or(LogFormat::Text),
+        level: table.take("level", value::choice).unwrap_or(LogLevel::Info),
     }
 }
 
@@ -122,10 +122,10 @@ fn refuse_count(table: &Table<'_>, most: usize, one: &str) {
     refuse_more(table, most, "run another b24relay for the rest");
 }
 
-fn refuse_more(table: &Table<'_>, most: usize, way_out: &str) {
+fn refuse_more(table: &Table<'_>, most: usize, hint: &str) {
     let count = table.len();
     if count > most {
-        table.report_self(format!("there must be at most {most}, not {count}: {way_out}"));
+        table.report_self(format!("there must be at most {most}, not {count}: {hint}"));
     }
 }
 

@@ -8,7 +8,7 @@ use config::{Value, ValueKind};
 use crate::config::error::Violation;
 use crate::config::parse::findings::Findings;
 use crate::config::parse::findings::place;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
 use crate::config::parse::variable;
 use crate::config::parse::variable_names;
 
@@ -43,17 +43,17 @@ impl Table<'_> {
         leaf(&value?).map_err(|text| self.findings.report(path, text)).ok()
     }
 
-    /// Like [`Table::take`], but a missing key is reported too, with the hint `way_out`.
+    /// Like [`Table::take`], but a missing key is reported too, with the hint `hint`.
     pub(crate) fn require<T>(
         &mut self,
         key: &'static str,
-        way_out: &str,
+        hint: &str,
         leaf: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
         let is_given = self.has(key);
         let value = self.take(key, leaf);
         if !is_given {
-            self.report(key, format!("is missing: {way_out}"));
+            self.report(key, format!("is missing: {hint}"));
         }
         value
     }
@@ -80,7 +80,7 @@ impl Table<'_> {
     pub(crate) fn named<T>(&mut self, mut read: impl FnMut(&str, &mut Table<'_>) -> T) -> Vec<T> {
         let mut all = Vec::new();
         for (name, value) in std::mem::take(&mut self.entries) {
-            let path = self.path_of(&shown::key(&name));
+            let path = self.path_of(&quote::key(&name));
             all.extend(Table::open_table(path, value, self.findings, |table| read(&name, table)));
         }
         all
@@ -91,7 +91,7 @@ impl Table<'_> {
     pub(crate) fn entries<T>(&mut self, mut leaf: impl FnMut(&str, &Value) -> Result<T, String>) -> Vec<T> {
         let mut all = Vec::new();
         for (name, value) in std::mem::take(&mut self.entries) {
-            let path = self.path_of(&shown::key(&name));
+            let path = self.path_of(&quote::key(&name));
             self.findings.ask(&path, Some(&value));
             all.extend(leaf(&name, &value).map_err(|text| self.findings.report(path, text)).ok());
         }
@@ -151,7 +151,7 @@ impl Table<'_> {
         findings.ask(&path, Some(&value));
         let respelled = variable(&path, &value).and_then(|variable| variable_names::respelled(&variable));
         let hint = respelled.map_or_else(String::new, |name| format!(": {}", did_you_mean(&name)));
-        findings.report(path, format!("must be a table, not {}{hint}", shown::kind(&value)));
+        findings.report(path, format!("must be a table, not {}{hint}", quote::kind(&value)));
         None
     }
 
@@ -161,7 +161,7 @@ impl Table<'_> {
             table.entries.extend(entries);
         } else {
             findings.ask(&table.path, Some(&value));
-            table.report_self(format!("must be a table, not {}", shown::kind(&value)));
+            table.report_self(format!("must be a table, not {}", quote::kind(&value)));
         }
         let outcome = read(&mut table);
         table.close();
@@ -170,7 +170,7 @@ impl Table<'_> {
 
     fn close(self) {
         for (key, value) in &self.entries {
-            let path = self.path_of(&shown::key(key));
+            let path = self.path_of(&quote::key(key));
             let (place, variable) = (place(&path, value), variable(&path, value));
             let respelled = variable.and_then(|variable| variable_names::respelled(&variable));
             let suggestion = respelled.map_or_else(|| self.suggestion(key), |name| did_you_mean(&name));

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use crate::config::TargetConfig;
 use crate::config::parse::findings::Findings;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
 use crate::config::rules::logins;
 use crate::config::rules::queues;
-use crate::config::section::portals::{self, PortalDraft};
-use crate::config::section::sink::SinkDraft;
-use crate::config::section::source::SourceDraft;
+use crate::config::section::portals::{self, RawPortal};
+use crate::config::section::sink::RawSink;
+use crate::config::section::source::RawSource;
 
 /// The kernel follows at most this many symbolic links.
 const LINKS_MAX: usize = 40;
@@ -21,9 +21,9 @@ const LINKS_MAX: usize = 40;
 /// Reports every violation that involves sources, sinks, portals and the state file together.
 pub(crate) fn check(
     state: &Path,
-    sources: &[SourceDraft],
-    sinks: &[SinkDraft],
-    portals: &[PortalDraft],
+    sources: &[RawSource],
+    sinks: &[RawSink],
+    portals: &[RawPortal],
     findings: &Findings,
 ) {
     logins::check(sources, findings);
@@ -35,13 +35,13 @@ pub(crate) fn check(
     refuse_shared_files(state, sinks, findings);
 }
 
-fn refuse_unknown_sources(sources: &[SourceDraft], sinks: &[SinkDraft], findings: &Findings) {
+fn refuse_unknown_sources(sources: &[RawSource], sinks: &[RawSink], findings: &Findings) {
     for sink in sinks {
         for name in sink.sources.iter().flatten() {
             if sources.iter().all(|source| source.name != *name) {
                 findings.report(
-                    format!("sinks.{}.sources", shown::key(&sink.name)),
-                    format!("there is no source {}: add it, or correct the name", shown::text(name)),
+                    format!("sinks.{}.sources", quote::key(&sink.name)),
+                    format!("there is no source {}: add it, or correct the name", quote::text(name)),
                 );
             }
         }
@@ -49,32 +49,32 @@ fn refuse_unknown_sources(sources: &[SourceDraft], sinks: &[SinkDraft], findings
 }
 
 /// Refuses a source without a sink: its events would have nowhere to go.
-fn refuse_idle_sources(sources: &[SourceDraft], sinks: &[SinkDraft], findings: &Findings) {
+fn refuse_idle_sources(sources: &[RawSource], sinks: &[RawSink], findings: &Findings) {
     for source in sources {
         if !sinks.is_empty() && !sinks.iter().any(|sink| sink.takes_source(&source.name)) {
             findings.report(
-                format!("sources.{}", shown::key(&source.name)),
+                format!("sources.{}", quote::key(&source.name)),
                 "no sink takes its events: add it to the `sources` of a sink, or remove it",
             );
         }
     }
 }
 
-fn refuse_shared_stdout(sinks: &[SinkDraft], findings: &Findings) {
+fn refuse_shared_stdout(sinks: &[RawSink], findings: &Findings) {
     let mut on_stdout = sinks.iter().filter(|sink| matches!(sink.target, Some(TargetConfig::Stdout(_))));
     let Some(owner) = on_stdout.next() else { return };
     for sink in on_stdout {
         findings.report(
-            format!("sinks.{}.type", shown::key(&sink.name)),
+            format!("sinks.{}.type", quote::key(&sink.name)),
             format!(
                 "there is one stdout, and `sinks.{}` has it: remove one of them",
-                shown::key(&owner.name)
+                quote::key(&owner.name)
             ),
         );
     }
 }
 
-fn refuse_shared_files(state: &Path, sinks: &[SinkDraft], findings: &Findings) {
+fn refuse_shared_files(state: &Path, sinks: &[RawSink], findings: &Findings) {
     let mut owners: BTreeMap<PathBuf, String> =
         state_files(state).into_iter().map(|file| (whereabouts(&file), "`state`".to_owned())).collect();
     // A hard link gives one file two paths.
@@ -83,7 +83,7 @@ fn refuse_shared_files(state: &Path, sinks: &[SinkDraft], findings: &Findings) {
     for sink in sinks {
         let Some(TargetConfig::File(file)) = &sink.target else { continue };
         let place = whereabouts(&file.path);
-        let name = shown::key(&sink.name);
+        let name = quote::key(&sink.name);
         let inode = inode(&place);
         if let Some(owner) = owners.get(&place).or_else(|| inodes.get(&inode?)) {
             let text = format!("this file belongs to {owner} already: give each its own");

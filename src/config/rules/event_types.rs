@@ -3,8 +3,8 @@
 
 use config::Value;
 
-use crate::config::parse::leaf;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
+use crate::config::parse::value;
 
 /// The event types of user queues and bot queues (PORTAL.md 2.1 and 3).
 const KNOWN: [&str; 13] = [
@@ -32,10 +32,10 @@ const TYPOS_MAX: usize = 2;
 /// # Errors
 /// If a name looks like a misspelling of a known one.
 pub(crate) fn read(value: &Value) -> Result<Vec<String>, String> {
-    let events: Vec<String> = leaf::list(value)?.iter().map(|event| event.to_uppercase()).collect();
+    let events: Vec<String> = value::list(value)?.iter().map(|event| event.to_uppercase()).collect();
     for event in events.iter().filter(|event| !is_known(event)) {
         if let Some(known) = nearest(event) {
-            let event = shown::key(event);
+            let event = quote::key(event);
             return Err(format!("there is no event type `{event}`: did you mean `{known}`?"));
         }
     }

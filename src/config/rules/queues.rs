@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::config::parse::findings::Findings;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
 use crate::config::secrets::secret_url::SecretUrl;
-use crate::config::section::access::AccessDraft;
-use crate::config::section::bot::KindDraft;
-use crate::config::section::source::SourceDraft;
+use crate::config::section::access::RawAccess;
+use crate::config::section::bot::RawKind;
+use crate::config::section::source::RawSource;
 
 /// The key that lets a bot also read a user's queue.
 const USER_EVENTS: &str = "with_user_events";
@@ -27,14 +27,14 @@ impl fmt::Display for Queue {
         match self {
             Self::Identity(identity) => write!(f, "`{identity}`"),
             Self::LoginOf(owner) => {
-                write!(f, "that of the user who logs in for `sources.{}`", shown::key(owner))
+                write!(f, "that of the user who logs in for `sources.{}`", quote::key(owner))
             }
         }
     }
 }
 
 /// Notes every source that reads what another one reads.
-pub(crate) fn check(sources: &[SourceDraft], findings: &Findings) {
+pub(crate) fn check(sources: &[RawSource], findings: &Findings) {
     let mut owners: BTreeMap<Queue, (&str, &str)> = BTreeMap::new();
     for source in sources {
         let queues = queues(source, sources);
@@ -48,45 +48,45 @@ pub(crate) fn check(sources: &[SourceDraft], findings: &Findings) {
 }
 
 fn report(name: &str, key: &str, queue: &Queue, (owner, owner_key): (&str, &str), findings: &Findings) {
-    let way_out = if [key, owner_key].contains(&USER_EVENTS) {
+    let hint = if [key, owner_key].contains(&USER_EVENTS) {
         "leave the user's events to one of them"
     } else {
         "remove one and let several sinks take the other"
     };
     findings.report(
-        format!("sources.{}.{key}", shown::key(name)),
+        format!("sources.{}.{key}", quote::key(name)),
         format!(
-            "reads the same queue as `sources.{}` ({queue}), they would take each other's events: {way_out}",
-            shown::key(owner)
+            "reads the same queue as `sources.{}` ({queue}), they would take each other's events: {hint}",
+            quote::key(owner)
         ),
     );
 }
 
 /// The queues that `source` reads, each with the key that selects it.
-fn queues(source: &SourceDraft, all: &[SourceDraft]) -> Vec<(&'static str, Queue)> {
+fn queues(source: &RawSource, all: &[RawSource]) -> Vec<(&'static str, Queue)> {
     let user = queue_of_user(source, all);
     match &source.kind {
-        KindDraft::User => user.into_iter().collect(),
-        KindDraft::Bot(bot) => {
+        RawKind::User => user.into_iter().collect(),
+        RawKind::Bot(bot) => {
             let portal = source.portal(all).map(SecretUrl::authority);
             let identity = portal.zip(bot.id).map(|(portal, id)| format!("{portal}/bot/{id}"));
             let own = identity.map(|identity| ("bot_id", Queue::Identity(identity)));
             let user = user.filter(|_| bot.with_user_events).map(|(_, queue)| (USER_EVENTS, queue));
             own.into_iter().chain(user).collect()
         }
-        KindDraft::Unclear => Vec::new(),
+        RawKind::Unclear => Vec::new(),
     }
 }
 
 /// The queue of the user behind the credential.
-fn queue_of_user(source: &SourceDraft, all: &[SourceDraft]) -> Option<(&'static str, Queue)> {
+fn queue_of_user(source: &RawSource, all: &[RawSource]) -> Option<(&'static str, Queue)> {
     let of_login = || source.login(all).map(|(owner, _)| Queue::LoginOf(owner.to_owned()));
     match &source.access {
-        AccessDraft::Webhook(webhook) => {
+        RawAccess::Webhook(webhook) => {
             webhook.as_ref().map(|webhook| (webhook.key, Queue::Identity(webhook.value.identity())))
         }
-        AccessDraft::Login(_) => of_login().map(|queue| ("oauth", queue)),
-        AccessDraft::Grant(_) => of_login().map(|queue| ("oauth.grant", queue)),
-        AccessDraft::Unclear => None,
+        RawAccess::Login(_) => of_login().map(|queue| ("oauth", queue)),
+        RawAccess::Grant(_) => of_login().map(|queue| ("oauth.grant", queue)),
+        RawAccess::Unclear => None,
     }
 }

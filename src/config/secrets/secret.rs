@@ -2,8 +2,8 @@
 
 use config::Value;
 
-use crate::config::parse::leaf;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::parse::variable;
 use crate::config::secrets::secret_file;
 use crate::config::secrets::secret_file::{SecretFiles, Shows};
@@ -98,12 +98,12 @@ pub(crate) fn take_given<T: SecretValue>(
         table.report(file_key, format!("must not be given together with `{key}`: keep one"));
     }
     let inline = table.take(key, |value| {
-        let text = leaf::secret(value)?;
+        let text = value::secret(value)?;
         files.note_inline(value);
         parsed(&text, value_quotes::<T>(value), "")
     });
     let from_file = table.take(file_key, |value| {
-        let (text, name) = files.line(&leaf::secret(value)?, T::SHOWS)?;
+        let (text, name) = files.line(&value::secret(value)?, T::SHOWS)?;
         let subject =
             if name.is_empty() { "the text in the file ".to_owned() } else { format!("the text in {name}") };
         parsed(&text, T::QUOTES, &subject)

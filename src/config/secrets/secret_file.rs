@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use config::Value;
 
 use crate::config::parse::environment;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
 use crate::config::parse::variable;
 use crate::config::secrets::secret_line;
 use crate::config::secrets::webhook_url::WebhookUrl;
@@ -184,7 +184,7 @@ impl Unread {
                 format!("there is no file `{shown}`: create it, or correct the path")
             }
             Self::Absent(places) => {
-                format!("there is no file `{shown}`: looked for {}", shown::paths(&places))
+                format!("there is no file `{shown}`: looked for {}", quote::paths(&places))
             }
         }
     }
@@ -198,7 +198,7 @@ impl Unread {
                 let folders = folders.into_iter().filter(|folder| folder.is_dir()).collect::<Vec<_>>();
                 let looked = match &folders[..] {
                     [] => String::new(),
-                    folders => format!(": looked for it in {}", shown::paths(folders)),
+                    folders => format!(": looked for it in {}", quote::paths(folders)),
                 };
                 format!("there is no such file (its name is not shown, it may be the secret itself){looked}")
             }

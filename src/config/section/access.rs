@@ -1,8 +1,8 @@
 //! Reads the credential of a source: a webhook, its own login, or the login of another source.
 
 use crate::config::OAuthConfig;
-use crate::config::parse::leaf;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::secrets::secret::{self, Secret};
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::secrets::secret_text::SecretText;
@@ -13,11 +13,11 @@ use crate::config::secrets::webhook_url::{WebhookUrl, is_example_portal};
 const LOGIN_KEYS: [&str; 5] = ["portal", "client_id", "client_secret", "client_secret_file", "server"];
 
 /// A credential as read, perhaps incomplete.
-pub(crate) enum AccessDraft {
+pub(crate) enum RawAccess {
     /// `webhook_url` or `webhook_url_file`; `None` if it is invalid.
     Webhook(Option<Secret<WebhookUrl>>),
     /// `oauth` with its own login.
-    Login(LoginDraft),
+    Login(RawLogin),
     /// `oauth` with the login of the named source; `None` if the name is invalid.
     Grant(Option<String>),
     /// None of them, or several.
@@ -25,14 +25,14 @@ pub(crate) enum AccessDraft {
 }
 
 /// `oauth` without `grant`.
-pub(crate) struct LoginDraft {
+pub(crate) struct RawLogin {
     pub(crate) portal: Option<SecretUrl>,
     client_id: Option<String>,
     client_secret: Option<SecretText>,
     server: Option<SecretUrl>,
 }
 
-impl LoginDraft {
+impl RawLogin {
     /// The login, which belongs to `owner`, if no part is missing.
     pub(crate) fn complete(&self, owner: &str) -> Option<OAuthConfig> {
         Some(OAuthConfig {
@@ -45,7 +45,7 @@ impl LoginDraft {
     }
 }
 
-impl AccessDraft {
+impl RawAccess {
     /// The portal, if it is given here.
     pub(crate) fn portal(&self) -> Option<&SecretUrl> {
         match self {
@@ -71,7 +71,7 @@ impl AccessDraft {
 }
 
 /// Reads the credential of the source in `table` and reports violations.
-pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
+pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> RawAccess {
     let has_webhook = table.has("webhook_url") || table.has("webhook_url_file");
     let has_oauth = table.has("oauth");
     let webhook = secret::take_given::<WebhookUrl>(table, ["webhook_url", "webhook_url_file"], files);
@@ -82,8 +82,8 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
     }
     let oauth = table.given_table("oauth", |table| read_oauth(table, files));
     match (has_webhook, has_oauth) {
-        (true, false) => return AccessDraft::Webhook(webhook),
-        (false, true) => return oauth.unwrap_or(AccessDraft::Unclear),
+        (true, false) => return RawAccess::Webhook(webhook),
+        (false, true) => return oauth.unwrap_or(RawAccess::Unclear),
         (true, true) => {
             table.report("oauth", "must not be given together with `webhook_url`: keep one of the two");
         }
@@ -93,18 +93,18 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
              or log in as an application with an `oauth` table",
         ),
     }
-    AccessDraft::Unclear
+    RawAccess::Unclear
 }
 
-fn read_oauth(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
+fn read_oauth(table: &mut Table<'_>, files: &SecretFiles) -> RawAccess {
     let is_grant = table.has("grant");
-    let grant = table.take("grant", leaf::word);
+    let grant = table.take("grant", value::word);
     if is_grant {
         table.refuse(
             &LOGIN_KEYS,
             "does not go with `grant`, which takes all of the login from another source: remove one of the two",
         );
-        return AccessDraft::Grant(grant);
+        return RawAccess::Grant(grant);
     }
     let portal = table.require("portal", "set it to the portal's address, `https://HOST`", origin);
     if portal.as_ref().is_some_and(is_example_portal) {
@@ -113,12 +113,12 @@ fn read_oauth(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
             "is a placeholder, the host of the examples: set it to the portal's own address",
         );
     }
-    AccessDraft::Login(LoginDraft {
+    RawAccess::Login(RawLogin {
         portal,
         client_id: table.require(
             "client_id",
             "set it to the application's, as the portal shows it",
-            leaf::word,
+            value::word,
         ),
         client_secret: secret::take(table, ["client_secret", "client_secret_file"], files)
             .map(|secret| secret.value),
@@ -129,5 +129,5 @@ fn read_oauth(table: &mut Table<'_>, files: &SecretFiles) -> AccessDraft {
 /// Parses the address of a server. The error does not repeat it, because a webhook URL is easily put in its
 /// place.
 fn origin(value: &config::Value) -> Result<SecretUrl, String> {
-    SecretUrl::parse_origin(&leaf::word(value)?).map_err(str::to_owned)
+    SecretUrl::parse_origin(&value::word(value)?).map_err(str::to_owned)
 }

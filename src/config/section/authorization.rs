@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use crate::config::parse::leaf;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::secrets::secret_text::{SecretText, Token};
@@ -76,8 +76,8 @@ impl FromStr for AuthType {
 
 /// Reads the table and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles, is_http_fine: bool) -> Option<AuthConfig> {
-    let way_out = "set it to `basic`, `bearer` or `oauth2`";
-    let auth_type = table.require("type", way_out, leaf::choice::<AuthType>);
+    let hint = "set it to `basic`, `bearer` or `oauth2`";
+    let auth_type = table.require("type", hint, value::choice::<AuthType>);
     for other in AuthType::ALL.into_iter().filter(|other| Some(*other) != auth_type) {
         match auth_type {
             Some(own) => {
@@ -100,7 +100,7 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles, is_http_fine: boo
 
 fn read_basic(table: &mut Table<'_>, files: &SecretFiles) -> Option<AuthConfig> {
     let user = table.require("user", "set it to the user's name", |value| {
-        let user = leaf::word(value)?;
+        let user = value::word(value)?;
         if user.contains(':') {
             return Err("must not hold a `:`, which ends the name".to_owned());
         }
@@ -112,14 +112,14 @@ fn read_basic(table: &mut Table<'_>, files: &SecretFiles) -> Option<AuthConfig> 
 
 fn read_oauth2(table: &mut Table<'_>, files: &SecretFiles, is_http_fine: bool) -> Option<AuthConfig> {
     let token_url = table.require("token_url", "set it to where the server hands out tokens", |value| {
-        SecretUrl::parse(&leaf::word(value)?).map_err(str::to_owned)
+        SecretUrl::parse(&value::word(value)?).map_err(str::to_owned)
     });
     if let Some(url) = token_url.as_ref().filter(|_| !is_http_fine) {
         secret::refuse_exposed(table, "token_url", url);
     }
-    let client_id = table.require("client_id", "set it to what the server knows us by", leaf::word);
+    let client_id = table.require("client_id", "set it to what the server knows us by", value::word);
     let client_secret = secret::take(table, ["client_secret", "client_secret_file"], files);
-    let scope = table.take("scope", leaf::text);
+    let scope = table.take("scope", value::text);
     Some(AuthConfig::OAuth2(ClientConfig {
         token_url: token_url?,
         client_id: client_id?,

@@ -1,12 +1,12 @@
 //! Reads the `kind` of a source and the keys of a bot.
 
-use crate::config::parse::choice::SourceKind;
-use crate::config::parse::leaf;
+use crate::config::parse::enums::SourceKind;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::secrets::secret_text::{SecretText, Token};
-use crate::config::section::access::AccessDraft;
+use crate::config::section::access::RawAccess;
 use crate::config::{BotConfig, KindConfig};
 
 /// The keys that belong only to a bot.
@@ -14,21 +14,21 @@ const BOT_KEYS: [&str; 4] = ["bot_id", "bot_token", "bot_token_file", "with_user
 const TOKEN_KEYS: [&str; 2] = ["bot_token", "bot_token_file"];
 
 /// A kind as read, perhaps incomplete.
-pub(crate) enum KindDraft {
+pub(crate) enum RawKind {
     User,
-    Bot(BotDraft),
+    Bot(RawBot),
     /// A `kind` that there is not.
     Unclear,
 }
 
 /// The keys of a bot.
-pub(crate) struct BotDraft {
+pub(crate) struct RawBot {
     pub(crate) id: Option<u64>,
     token: Option<SecretText>,
     pub(crate) with_user_events: bool,
 }
 
-impl KindDraft {
+impl RawKind {
     /// The kind, if no part is missing.
     pub(crate) fn complete(&self) -> Option<KindConfig> {
         match self {
@@ -44,39 +44,39 @@ impl KindDraft {
 }
 
 /// Reads whose queue the source in `table` polls, and reports violations.
-pub(crate) fn read(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> KindDraft {
+pub(crate) fn read(table: &mut Table<'_>, access: &RawAccess, files: &SecretFiles) -> RawKind {
     let is_given = table.has("kind");
-    match table.take("kind", leaf::choice).or((!is_given).then_some(SourceKind::User)) {
+    match table.take("kind", value::choice).or((!is_given).then_some(SourceKind::User)) {
         Some(SourceKind::User) => {
             table.refuse(
                 &BOT_KEYS,
                 "belongs to a source of kind `bot`, and this one is `user`: remove it, or set `kind = \"bot\"`",
             );
-            KindDraft::User
+            RawKind::User
         }
-        Some(SourceKind::Bot) => KindDraft::Bot(read_bot(table, access, files)),
+        Some(SourceKind::Bot) => RawKind::Bot(read_bot(table, access, files)),
         None => {
             table.skip(&BOT_KEYS);
-            KindDraft::Unclear
+            RawKind::Unclear
         }
     }
 }
 
-fn read_bot(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> BotDraft {
-    let way_out = "set it to the bot's id, which the portal gave when the bot was registered";
-    BotDraft {
-        id: table.require("bot_id", way_out, leaf::id),
+fn read_bot(table: &mut Table<'_>, access: &RawAccess, files: &SecretFiles) -> RawBot {
+    let hint = "set it to the bot's id, which the portal gave when the bot was registered";
+    RawBot {
+        id: table.require("bot_id", hint, value::id),
         token: read_token(table, access, files),
-        with_user_events: table.take("with_user_events", leaf::boolean).unwrap_or(false),
+        with_user_events: table.take("with_user_events", value::boolean).unwrap_or(false),
     }
 }
 
 /// A bot needs its token only with a webhook (PORTAL.md 3.1).
-fn read_token(table: &mut Table<'_>, access: &AccessDraft, files: &SecretFiles) -> Option<SecretText> {
+fn read_token(table: &mut Table<'_>, access: &RawAccess, files: &SecretFiles) -> Option<SecretText> {
     let token = match access {
-        AccessDraft::Webhook(_) => secret::take::<Token>(table, TOKEN_KEYS, files),
-        AccessDraft::Unclear => secret::take_given(table, TOKEN_KEYS, files),
-        AccessDraft::Login(_) | AccessDraft::Grant(_) => {
+        RawAccess::Webhook(_) => secret::take::<Token>(table, TOKEN_KEYS, files),
+        RawAccess::Unclear => secret::take_given(table, TOKEN_KEYS, files),
+        RawAccess::Login(_) | RawAccess::Grant(_) => {
             table.refuse(
                 &TOKEN_KEYS,
                 "is of no use with `oauth`: there the portal knows a bot by the application that \

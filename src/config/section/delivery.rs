@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use config::{Value, ValueKind};
 
-use crate::config::parse::leaf;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -100,7 +100,7 @@ pub struct RetentionConfig {
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::For(duration) => f.write_str(&leaf::spelled(*duration)),
+            Self::For(duration) => f.write_str(&value::spelled(*duration)),
             Self::Forever => f.write_str(FOREVER),
         }
     }
@@ -145,12 +145,12 @@ impl Default for DeliveryConfig {
 pub(crate) fn read(root: &mut Table<'_>) -> DeliveryConfig {
     let usual = DeliveryConfig::default();
     let (hold, gap_events) =
-        root.table("delivery", |table| (read_hold(table), table.take("gap_events", leaf::boolean)));
+        root.table("delivery", |table| (read_hold(table), table.take("gap_events", value::boolean)));
     DeliveryConfig {
         hold: hold.unwrap_or(usual.hold),
         gap_events: gap_events.unwrap_or(usual.gap_events),
         memory_max: root
-            .table("memory", |table| table.take("max", leaf::size(SIZES)))
+            .table("memory", |table| table.take("max", value::size(SIZES)))
             .unwrap_or(usual.memory_max),
         journal: root.table("journal", |table| read_journal(table, usual.journal)),
         dead_letters: root.table("dead_letters", |table| read_dead_letters(table, usual.dead_letters)),
@@ -165,7 +165,7 @@ fn read_hold(table: &mut Table<'_>) -> Option<Hold> {
     if !table.has("mode") {
         return hold;
     }
-    let mode = table.take("mode", leaf::choice::<DeliveryMode>);
+    let mode = table.take("mode", value::choice::<DeliveryMode>);
     if is_given {
         table.report("mode", "`hold` has replaced it, and is given too: remove `mode`");
         return hold;
@@ -182,9 +182,9 @@ fn read_hold(table: &mut Table<'_>) -> Option<Hold> {
 fn hold(value: &Value) -> Result<Hold, String> {
     match &value.kind {
         ValueKind::String(text) if text == FOREVER => Ok(Hold::Forever),
-        _ => leaf::duration(Duration::ZERO, LONGEST_HOLD)(value).map(Hold::For).map_err(|_| {
-            let longest = leaf::spelled(LONGEST_HOLD);
-            let shown = shown::value(value);
+        _ => value::duration(Duration::ZERO, LONGEST_HOLD)(value).map(Hold::For).map_err(|_| {
+            let longest = value::spelled(LONGEST_HOLD);
+            let shown = quote::value(value);
             format!("must be a duration from 0s to {longest}, such as \"30s\", or \"{FOREVER}\", not {shown}")
         }),
     }
@@ -192,27 +192,27 @@ fn hold(value: &Value) -> Result<Hold, String> {
 
 fn read_journal(table: &mut Table<'_>, usual: JournalConfig) -> JournalConfig {
     JournalConfig {
-        max_size: table.take("max_size", leaf::size(SIZES)).unwrap_or(usual.max_size),
-        max_age: table.take("max_age", leaf::duration(HOUR, LONGEST_AGE)).unwrap_or(usual.max_age),
-        keep: table.take("keep", leaf::duration(Duration::ZERO, LONGEST_AGE)).unwrap_or(usual.keep),
+        max_size: table.take("max_size", value::size(SIZES)).unwrap_or(usual.max_size),
+        max_age: table.take("max_age", value::duration(HOUR, LONGEST_AGE)).unwrap_or(usual.max_age),
+        keep: table.take("keep", value::duration(Duration::ZERO, LONGEST_AGE)).unwrap_or(usual.keep),
     }
 }
 
 fn read_dead_letters(table: &mut Table<'_>, usual: DeadLettersConfig) -> DeadLettersConfig {
     DeadLettersConfig {
-        max_size: table.take("max_size", leaf::size(SIZES)).unwrap_or(usual.max_size),
-        max_age: table.take("max_age", leaf::duration(HOUR, LONGEST_AGE)).unwrap_or(usual.max_age),
-        when_full: table.take("when_full", leaf::choice).unwrap_or(usual.when_full),
+        max_size: table.take("max_size", value::size(SIZES)).unwrap_or(usual.max_size),
+        max_age: table.take("max_age", value::duration(HOUR, LONGEST_AGE)).unwrap_or(usual.max_age),
+        when_full: table.take("when_full", value::choice).unwrap_or(usual.when_full),
     }
 }
 
 /// If only `warning` is given and it is above the default `error`, `error` becomes equal to it.
 fn read_retention(table: &mut Table<'_>, usual: RetentionConfig) -> RetentionConfig {
-    let range = || leaf::duration(Duration::from_secs(60), DAY);
+    let range = || value::duration(Duration::from_secs(60), DAY);
     let warning = table.take("warning", range()).unwrap_or(usual.warning);
     let error = table.take("error", range());
     if let Some(error) = error.filter(|error| *error < warning) {
-        let (warning, error) = (leaf::spelled(warning), leaf::spelled(error));
+        let (warning, error) = (value::spelled(warning), value::spelled(error));
         table.report("error", format!("must not be below `warning` ({warning}), not {error}"));
     }
     RetentionConfig { warning, error: error.unwrap_or(usual.error.max(warning)) }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::parse::leaf;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::secrets::secret_file::{SecretFiles, Shows};
 use crate::config::secrets::secret_line;
 
@@ -47,7 +47,7 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles, has_auth: bool) -
         if let Some(other) = seen.insert(name.clone(), key.to_owned()) {
             return Err(format!("is given twice, also as `{other}`: keep one"));
         }
-        let text = leaf::secret(value)?;
+        let text = value::secret(value)?;
         let text = if is_file {
             files.line(&text, Shows::PathForCertain)?.0
         } else {

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use config::Value;
 
-use crate::config::parse::leaf;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::secrets::secret::{self, Secret};
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::secrets::secret_text::{SecretText, Token};
@@ -47,7 +47,7 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<HttpCon
     let has_token = table.has("token") || table.has("token_file");
     let token = secret::take_given::<Token>(table, ["token", "token_file"], files);
     let token = token.map(|token| Secret { key: token.key, value: token.value.0 });
-    let shows_payloads = table.take("show_payloads", leaf::boolean).unwrap_or(false);
+    let shows_payloads = table.take("show_payloads", value::boolean).unwrap_or(false);
     if let Some(token) = &token
         && is_weak(token.value.expose())
     {
@@ -81,11 +81,11 @@ fn is_weak(token: &str) -> bool {
 }
 
 fn address(value: &Value) -> Result<SocketAddr, String> {
-    let text = leaf::text(value)?;
+    let text = value::text(value)?;
     text.parse().map_err(|_| {
         format!(
             "must be an address and a port, such as \"127.0.0.1:8687\" or \"[::1]:8687\", not {}",
-            shown::text(&text)
+            quote::text(&text)
         )
     })
 }

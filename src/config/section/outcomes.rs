@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use config::Value;
 
-use crate::config::parse::leaf;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 
 /// The meaning of a response for the posted event and for its sink.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,7 +106,7 @@ pub(crate) fn read(table: &mut Table<'_>) -> OutcomesConfig {
 
 /// Parses both sides of an entry and reports errors in either.
 fn entry(name: &str, value: &Value) -> Result<(Scope, Outcome), String> {
-    match (name.parse(), leaf::choice(value)) {
+    match (name.parse(), value::choice(value)) {
         (Ok(scope), Ok(outcome)) => Ok((scope, outcome)),
         (Err(of_name), Ok(_)) => Err(of_name.to_owned()),
         (Ok(_), Err(of_value)) => Err(of_value),

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use crate::config::parse::choice::Plan;
+use crate::config::parse::enums::Plan;
 use crate::config::parse::findings::Findings;
-use crate::config::parse::leaf;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::secrets::secret_url::SecretUrl;
-use crate::config::section::source::SourceDraft;
+use crate::config::section::source::RawSource;
 use crate::config::{PortalConfig, RateConfig};
 
 /// Requests at once. The plans allow 50 and 250; the bounds only catch typing errors.
@@ -18,12 +18,12 @@ const BURST: RangeInclusive<f64> = 1.0..=1000.0;
 const PER_SECOND: RangeInclusive<f64> = 0.1..=100.0;
 
 /// A portal as read, perhaps incomplete.
-pub(crate) struct PortalDraft {
+pub(crate) struct RawPortal {
     host: String,
     config: PortalConfig,
 }
 
-impl PortalDraft {
+impl RawPortal {
     /// Converts it into an entry of `Config::portals`.
     pub(crate) fn complete(self) -> (String, PortalConfig) {
         (self.host, self.config)
@@ -31,8 +31,8 @@ impl PortalDraft {
 }
 
 /// Reads one portal and reports violations.
-pub(crate) fn read(host: &str, table: &mut Table<'_>) -> PortalDraft {
-    let plan = table.take("plan", leaf::choice).unwrap_or(Plan::Standard);
+pub(crate) fn read(host: &str, table: &mut Table<'_>) -> RawPortal {
+    let plan = table.take("plan", value::choice).unwrap_or(Plan::Standard);
     let rate = match plan {
         Plan::Standard => Some(read_rate(table, RateConfig::STANDARD)),
         Plan::Enterprise => Some(read_rate(table, RateConfig::ENTERPRISE)),
@@ -42,7 +42,7 @@ pub(crate) fn read(host: &str, table: &mut Table<'_>) -> PortalDraft {
             None
         }
     };
-    let moved_to = table.take("moved_to", leaf::text).filter(|new| {
+    let moved_to = table.take("moved_to", value::text).filter(|new| {
         let is_host = plain(new).is_some_and(|plain| plain == *new && new != host);
         if !is_host {
             let text =
@@ -51,23 +51,23 @@ pub(crate) fn read(host: &str, table: &mut Table<'_>) -> PortalDraft {
         }
         is_host
     });
-    PortalDraft { host: host.to_owned(), config: PortalConfig { rate, moved_to } }
+    RawPortal { host: host.to_owned(), config: PortalConfig { rate, moved_to } }
 }
 
 /// The rate limit of the plan, with the given values in place of its own.
 fn read_rate(table: &mut Table<'_>, of_plan: RateConfig) -> RateConfig {
     RateConfig {
-        burst: table.take("burst", leaf::number(BURST)).unwrap_or(of_plan.burst),
-        per_second: table.take("rate", leaf::number(PER_SECOND)).unwrap_or(of_plan.per_second),
+        burst: table.take("burst", value::number(BURST)).unwrap_or(of_plan.burst),
+        per_second: table.take("rate", value::number(PER_SECOND)).unwrap_or(of_plan.per_second),
     }
 }
 
 /// Reports every portal that no source uses.
-pub(crate) fn check(portals: &[PortalDraft], sources: &[SourceDraft], findings: &Findings) {
+pub(crate) fn check(portals: &[RawPortal], sources: &[RawSource], findings: &Findings) {
     let used = Used::by(sources);
     for portal in portals {
         if let Some(objection) = used.objection(&portal.host) {
-            findings.report(format!("portals.{}", shown::key(&portal.host)), objection);
+            findings.report(format!("portals.{}", quote::key(&portal.host)), objection);
         }
     }
 }
@@ -80,7 +80,7 @@ struct Used {
 }
 
 impl Used {
-    fn by(sources: &[SourceDraft]) -> Self {
+    fn by(sources: &[RawSource]) -> Self {
         let hosts = sources.iter().filter_map(|source| source.portal(sources));
         Self {
             hosts: hosts.map(SecretUrl::authority).collect(),

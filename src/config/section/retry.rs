@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use config::{Value, ValueKind};
 
-use crate::config::parse::leaf;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 
 const USUAL: RetryConfig =
     RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(5 * 60), give_up: GiveUp::Never };
@@ -41,8 +41,8 @@ pub enum GiveUp {
 
 /// Reads the table and reports violations.
 pub(crate) fn read(table: &mut Table<'_>) -> RetryConfig {
-    let min = table.take("min", leaf::duration(SHORTEST, LONGEST));
-    let max = table.take("max", leaf::duration(SHORTEST, LONGEST));
+    let min = table.take("min", value::duration(SHORTEST, LONGEST));
+    let max = table.take("max", value::duration(SHORTEST, LONGEST));
     let retry = RetryConfig {
         min: min.unwrap_or(USUAL.min),
         max: max.unwrap_or(USUAL.max),
@@ -50,7 +50,7 @@ pub(crate) fn read(table: &mut Table<'_>) -> RetryConfig {
     };
     if retry.min > retry.max {
         let key = if min.is_some() { "min" } else { "max" };
-        let (min, max) = (leaf::spelled(retry.min), leaf::spelled(retry.max));
+        let (min, max) = (value::spelled(retry.min), value::spelled(retry.max));
         table.report(key, format!("`min` ({min}) must not be above `max` ({max})"));
     }
     retry
@@ -59,11 +59,11 @@ pub(crate) fn read(table: &mut Table<'_>) -> RetryConfig {
 /// A number without a unit counts attempts; a text with a unit is a duration.
 fn give_up(value: &Value) -> Result<GiveUp, String> {
     let rule = || {
-        let (min, max) = (leaf::spelled(SHORTEST_GIVE_UP), leaf::spelled(LONGEST_GIVE_UP));
+        let (min, max) = (value::spelled(SHORTEST_GIVE_UP), value::spelled(LONGEST_GIVE_UP));
         format!(
             "must be a duration from {min} to {max}, such as \"2h\", or a number of attempts from 1 to {}, not {}",
             u32::MAX,
-            shown::value(value)
+            quote::value(value)
         )
     };
     let attempts: Option<i64> = match &value.kind {
@@ -73,7 +73,7 @@ fn give_up(value: &Value) -> Result<GiveUp, String> {
     };
     match attempts {
         Some(attempts) => u32::try_from(attempts).ok().filter(|attempts| *attempts > 0).map(GiveUp::Attempts),
-        None => leaf::duration(SHORTEST_GIVE_UP, LONGEST_GIVE_UP)(value).ok().map(GiveUp::After),
+        None => value::duration(SHORTEST_GIVE_UP, LONGEST_GIVE_UP)(value).ok().map(GiveUp::After),
     }
     .ok_or_else(rule)
 }

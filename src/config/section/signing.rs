@@ -13,9 +13,9 @@ use config::{Value, ValueKind};
 use ring::hmac;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
-use crate::config::parse::leaf;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret_file::{self, SecretFiles};
 use crate::config::secrets::secret_line;
@@ -179,7 +179,7 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> SigningConfig 
         list(value)
     });
     let file = table.take("secrets_file", |value| {
-        let (place, text) = files.secrets(&leaf::secret(value)?)?;
+        let (place, text) = files.secrets(&value::secret(value)?)?;
         Ok((place, SigningSecret::parse_lines(&text)?))
     });
     match (secrets, file) {
@@ -194,10 +194,10 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> SigningConfig 
 /// Parses a list of secrets; a single text is split at commas.
 fn list(value: &Value) -> Result<Vec<SigningSecret>, String> {
     let texts = match &value.kind {
-        ValueKind::Array(items) => items.iter().map(leaf::secret).collect::<Result<Vec<_>, _>>()?,
-        ValueKind::String(_) => leaf::secret(value)?.split(',').map(str::to_owned).collect(),
+        ValueKind::Array(items) => items.iter().map(value::secret).collect::<Result<Vec<_>, _>>()?,
+        ValueKind::String(_) => value::secret(value)?.split(',').map(str::to_owned).collect(),
         _ => {
-            return Err(format!("must be a list such as [\"whsec_...\"], not {}", shown::kind(value)));
+            return Err(format!("must be a list such as [\"whsec_...\"], not {}", quote::kind(value)));
         }
     };
     if !(1..=SECRETS_MAX).contains(&texts.len()) {

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use crate::config::parse::choice::SinkType;
-use crate::config::parse::leaf;
+use crate::config::parse::enums::SinkType;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::rules::event_types;
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::section::flow;
 use crate::config::section::retry;
+use crate::config::section::throughput;
 use crate::config::section::webhook;
 use crate::config::{
-    CompressConfig, FileConfig, FlowConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig, StdoutConfig,
-    StdoutFormat, TargetConfig,
+    CompressConfig, FileConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig, StdoutConfig,
+    StdoutFormat, TargetConfig, ThroughputConfig,
 };
 
 const SHORTEST_EVENT_AGE: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ const LONGEST_PERIOD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const MOST_KEPT: u16 = 10_000;
 
 /// A sink as read, perhaps incomplete.
-pub(crate) struct SinkDraft {
+pub(crate) struct RawSink {
     pub(crate) name: String,
     pub(crate) target: Option<TargetConfig>,
     pub(crate) sources: Option<Vec<String>>,
@@ -35,10 +35,10 @@ pub(crate) struct SinkDraft {
     retry: RetryConfig,
     max_event_age: Option<Duration>,
     start: StartConfig,
-    flow: FlowConfig,
+    flow: ThroughputConfig,
 }
 
-impl SinkDraft {
+impl RawSink {
     /// The sink, if no part is missing.
     pub(crate) fn complete(self) -> Option<SinkConfig> {
         Some(SinkConfig {
@@ -60,27 +60,31 @@ impl SinkDraft {
 }
 
 /// Reads one sink and reports violations.
-pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> SinkDraft {
-    let way_out = "set it to `stdout`, `file` or `webhook`";
-    let sink_type = table.require("type", way_out, leaf::choice::<SinkType>);
-    let draft = SinkDraft {
+pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> RawSink {
+    let hint = "set it to `stdout`, `file` or `webhook`";
+    let sink_type = table.require("type", hint, value::choice::<SinkType>);
+    let raw = RawSink {
         name: name.to_owned(),
-        sources: table.take("sources", leaf::list),
+        sources: table.take("sources", value::list),
         events: table.take("events", event_types::read),
         retry: table.table("retry", retry::read),
-        max_event_age: table.take("max_event_age", leaf::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),
-        start: table.take("start", leaf::choice).unwrap_or(StartConfig::Oldest),
-        flow: if sink_type == Some(SinkType::Webhook) { flow::read(table) } else { FlowConfig::STRICT },
+        max_event_age: table.take("max_event_age", value::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),
+        start: table.take("start", value::choice).unwrap_or(StartConfig::Oldest),
+        flow: if sink_type == Some(SinkType::Webhook) {
+            throughput::read(table)
+        } else {
+            ThroughputConfig::STRICT
+        },
         target: read_target(sink_type, table, files),
     };
-    refuse_single(table, &draft);
-    notice_unknown(table, &draft);
-    draft
+    refuse_single(table, &raw);
+    notice_unknown(table, &raw);
+    raw
 }
 
 /// Adds a notice for unknown event types: the portal may have new ones, or the name may be misspelled.
-fn notice_unknown(table: &Table<'_>, draft: &SinkDraft) {
-    for event in draft.events.iter().flatten().filter(|event| !event_types::is_known(event)) {
+fn notice_unknown(table: &Table<'_>, raw: &RawSink) {
+    for event in raw.events.iter().flatten().filter(|event| !event_types::is_known(event)) {
         let text =
             format!("`{event}` is no event type that b24relay knows: known are {}", event_types::listed());
         table.notice("events", text);
@@ -88,10 +92,10 @@ fn notice_unknown(table: &Table<'_>, draft: &SinkDraft) {
 }
 
 /// Refuses batches in a format that holds only one event.
-fn refuse_single(table: &Table<'_>, draft: &SinkDraft) {
-    if let Some(TargetConfig::Webhook(webhook)) = &draft.target
-        && draft.flow.batch.is_some()
-        && !webhook.letter.format.holds_batches()
+fn refuse_single(table: &Table<'_>, raw: &RawSink) {
+    if let Some(TargetConfig::Webhook(webhook)) = &raw.target
+        && raw.flow.batch.is_some()
+        && !webhook.payload.format.holds_batches()
     {
         table.report(
             "batch",
@@ -140,15 +144,15 @@ fn keys_of(sink_type: SinkType) -> &'static [&'static str] {
 }
 
 fn read_stdout(table: &mut Table<'_>) -> StdoutConfig {
-    StdoutConfig { format: table.take("format", leaf::choice).unwrap_or(StdoutFormat::Json) }
+    StdoutConfig { format: table.take("format", value::choice).unwrap_or(StdoutFormat::Json) }
 }
 
 fn read_file(table: &mut Table<'_>) -> Option<FileConfig> {
-    let path = table.require("path", "set it to the file that events are appended to", leaf::path);
-    let mode = table.take("mode", leaf::file_mode).unwrap_or(FILE_MODE);
+    let path = table.require("path", "set it to the file that events are appended to", value::path);
+    let mode = table.take("mode", value::file_mode).unwrap_or(FILE_MODE);
     let is_rotated = table.has("rotate");
     let rotate = table.table("rotate", |table| read_rotate(table, is_rotated));
-    let compress = table.take("compress", leaf::choice).unwrap_or(CompressConfig::None);
+    let compress = table.take("compress", value::choice).unwrap_or(CompressConfig::None);
     if compress != CompressConfig::None && !is_rotated {
         let text = "is for files that were rotated: set `rotate` as well, or remove it";
         table.report("compress", text);
@@ -158,9 +162,9 @@ fn read_file(table: &mut Table<'_>) -> Option<FileConfig> {
 
 fn read_rotate(table: &mut Table<'_>, is_given: bool) -> Option<RotateConfig> {
     let has_moment = table.has("size") || table.has("every");
-    let size = table.take("size", leaf::size(SMALLEST_ROTATE_SIZE..=LARGEST_ROTATE_SIZE));
-    let every = table.take("every", leaf::duration(SHORTEST_PERIOD, LONGEST_PERIOD));
-    let keep = table.take("keep", leaf::integer(1..=MOST_KEPT));
+    let size = table.take("size", value::size(SMALLEST_ROTATE_SIZE..=LARGEST_ROTATE_SIZE));
+    let every = table.take("every", value::duration(SHORTEST_PERIOD, LONGEST_PERIOD));
+    let keep = table.take("keep", value::integer(1..=MOST_KEPT));
     if every.is_some_and(|every| every.subsec_nanos() > 0) {
         table.report("every", "must be whole seconds, such as \"1h\" or \"1d\"");
     }

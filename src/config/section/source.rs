@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::config::parse::leaf;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::secrets::secret_url::SecretUrl;
-use crate::config::section::access::{self, AccessDraft, LoginDraft};
-use crate::config::section::bot::{self, KindDraft};
+use crate::config::section::access::{self, RawAccess, RawLogin};
+use crate::config::section::bot::{self, RawKind};
 use crate::config::{AccessConfig, PollConfig, SourceConfig};
 
 const IDLE: Duration = Duration::from_secs(5);
@@ -31,42 +31,42 @@ const SHORTEST_LOOPBACK_IDLE: Duration = Duration::from_millis(10);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(65);
 
 /// A source as read, perhaps incomplete.
-pub(crate) struct SourceDraft {
+pub(crate) struct RawSource {
     pub(crate) name: String,
-    pub(crate) access: AccessDraft,
-    pub(crate) kind: KindDraft,
+    pub(crate) access: RawAccess,
+    pub(crate) kind: RawKind,
     pub(crate) poll: PollConfig,
     confirm_lag: Duration,
 }
 
-impl SourceDraft {
+impl RawSource {
     /// The login that the source uses, and the name of the source in `all` that owns it.
-    pub(crate) fn login<'d>(&'d self, all: &'d [Self]) -> Option<(&'d str, &'d LoginDraft)> {
+    pub(crate) fn login<'d>(&'d self, all: &'d [Self]) -> Option<(&'d str, &'d RawLogin)> {
         let owner = match &self.access {
-            AccessDraft::Grant(name) => all.iter().find(|other| Some(&other.name) == name.as_ref())?,
-            AccessDraft::Login(_) | AccessDraft::Webhook(_) | AccessDraft::Unclear => self,
+            RawAccess::Grant(name) => all.iter().find(|other| Some(&other.name) == name.as_ref())?,
+            RawAccess::Login(_) | RawAccess::Webhook(_) | RawAccess::Unclear => self,
         };
-        let AccessDraft::Login(login) = &owner.access else { return None };
+        let RawAccess::Login(login) = &owner.access else { return None };
         Some((&owner.name, login))
     }
 
     /// Its portal; `all` are all sources.
     pub(crate) fn portal<'d>(&'d self, all: &'d [Self]) -> Option<&'d SecretUrl> {
         match &self.access {
-            AccessDraft::Grant(_) => self.login(all)?.1.portal.as_ref(),
-            own @ (AccessDraft::Webhook(_) | AccessDraft::Login(_) | AccessDraft::Unclear) => own.portal(),
+            RawAccess::Grant(_) => self.login(all)?.1.portal.as_ref(),
+            own @ (RawAccess::Webhook(_) | RawAccess::Login(_) | RawAccess::Unclear) => own.portal(),
         }
     }
 
     /// The source, if no part is missing; `all` are all sources.
     pub(crate) fn complete(&self, all: &[Self]) -> Option<SourceConfig> {
         let access = match &self.access {
-            AccessDraft::Webhook(webhook) => AccessConfig::Webhook(webhook.as_ref()?.value.clone()),
-            AccessDraft::Login(_) | AccessDraft::Grant(_) => {
+            RawAccess::Webhook(webhook) => AccessConfig::Webhook(webhook.as_ref()?.value.clone()),
+            RawAccess::Login(_) | RawAccess::Grant(_) => {
                 let (owner, login) = self.login(all)?;
                 AccessConfig::OAuth(login.complete(owner)?)
             }
-            AccessDraft::Unclear => return None,
+            RawAccess::Unclear => return None,
         };
         Some(SourceConfig {
             name: self.name.clone(),
@@ -79,17 +79,17 @@ impl SourceDraft {
 }
 
 /// Reads one source and reports violations.
-pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> SourceDraft {
+pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> RawSource {
     let access = access::read(table, files);
-    let is_http_fine = table.take("allow_http", leaf::boolean).unwrap_or(false);
+    let is_http_fine = table.take("allow_http", value::boolean).unwrap_or(false);
     for (key, url) in access.addresses().into_iter().filter(|_| !is_http_fine) {
         secret::refuse_exposed(table, key, url);
     }
     let kind = bot::read(table, &access, files);
     let shortest_idle = shortest_idle(access.portal());
     let poll = table.table("poll", |table| read_poll(table, shortest_idle));
-    let lag = table.take("confirm_lag", leaf::duration(Duration::ZERO, LONGEST_LAG));
-    SourceDraft { name: name.to_owned(), access, kind, poll, confirm_lag: lag.unwrap_or(CONFIRM_LAG) }
+    let lag = table.take("confirm_lag", value::duration(Duration::ZERO, LONGEST_LAG));
+    RawSource { name: name.to_owned(), access, kind, poll, confirm_lag: lag.unwrap_or(CONFIRM_LAG) }
 }
 
 fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {
@@ -97,10 +97,10 @@ fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {
     PollConfig {
         idle,
         idle_max,
-        busy: table.take("busy", leaf::duration(Duration::ZERO, LONGEST_PAUSE)).unwrap_or(BUSY),
-        limit: table.take("limit", leaf::integer(1..=LIMIT)).unwrap_or(LIMIT),
+        busy: table.take("busy", value::duration(Duration::ZERO, LONGEST_PAUSE)).unwrap_or(BUSY),
+        limit: table.take("limit", value::integer(1..=LIMIT)).unwrap_or(LIMIT),
         timeout: table
-            .take("timeout", leaf::duration(Duration::from_secs(1), LONGEST_TIMEOUT))
+            .take("timeout", value::duration(Duration::from_secs(1), LONGEST_TIMEOUT))
             .unwrap_or(TIMEOUT),
     }
 }
@@ -109,12 +109,12 @@ fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {
 /// intended value is unknown.
 fn read_idle(table: &mut Table<'_>, shortest: Duration) -> (Duration, Duration) {
     let is_given = table.has("idle");
-    let idle = table.take("idle", leaf::duration(shortest, LONGEST_PAUSE)).or((!is_given).then_some(IDLE));
-    let max = table.take("idle_max", leaf::duration(shortest, LONGEST_PAUSE));
+    let idle = table.take("idle", value::duration(shortest, LONGEST_PAUSE)).or((!is_given).then_some(IDLE));
+    let max = table.take("idle_max", value::duration(shortest, LONGEST_PAUSE));
     if let (Some(idle), Some(max)) = (idle, max)
         && max < idle
     {
-        let (idle, max) = (leaf::spelled(idle), leaf::spelled(max));
+        let (idle, max) = (value::spelled(idle), value::spelled(max));
         table.report("idle_max", format!("must not be below `idle` ({idle}), not {max}"));
     }
     let idle = idle.unwrap_or(IDLE);

@@ -11,8 +11,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
-use crate::config::parse::leaf;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::secrets::secret_text::SecretText;
 
@@ -82,8 +82,8 @@ impl FromStr for TlsVersion {
 
 /// Reads the table and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> TlsConfig {
-    let pem = |value: &config::Value| files.public_text(&leaf::secret(value)?, LARGEST);
-    let private_pem = |value: &config::Value| files.private_text(&leaf::secret(value)?, LARGEST);
+    let pem = |value: &config::Value| files.public_text(&value::secret(value)?, LARGEST);
+    let private_pem = |value: &config::Value| files.private_text(&value::secret(value)?, LARGEST);
     let authorities = table.take("ca_file", |value| {
         let text = pem(value)?;
         Ok((authorities(&text)?, text))
@@ -94,7 +94,7 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> TlsConfig {
     }
     let certificate = table.take("client_cert_file", |value| with_certificate(pem(value)?));
     let key = table.take("client_key_file", |value| with_key(private_pem(value)?));
-    let min_version = table.take("min_version", leaf::choice);
+    let min_version = table.take("min_version", value::choice);
     let (authorities, authorities_text) = authorities.unzip();
     let files = [&authorities_text, &certificate, &key].map(|text| text.as_ref().map(SecretText::new));
     let key_place = if has_key { "client_key_file" } else { "client_cert_file" };

@@ -5,16 +5,16 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 
 use crate::config::CompressConfig;
-use crate::config::parse::leaf;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::secrets::secret_url::SecretUrl;
 use crate::config::section::authorization::{self, AuthConfig};
 use crate::config::section::headers;
-use crate::config::section::letter::{self, LetterConfig};
 use crate::config::section::networks::{self, PrivateNetworks};
 use crate::config::section::outcomes::{self, OutcomesConfig};
+use crate::config::section::payload::{self, PayloadConfig};
 use crate::config::section::proxy::{self, ProxyConfig};
 use crate::config::section::tls::{self, TlsConfig};
 
@@ -55,7 +55,7 @@ pub struct WebhookConfig {
     /// The longest an attempt may take.
     pub timeout: Duration,
     /// The format and the signing of requests.
-    pub letter: LetterConfig,
+    pub payload: PayloadConfig,
     /// Statuses with a meaning other than the usual one.
     pub outcomes: OutcomesConfig,
     /// `tls`.
@@ -78,7 +78,7 @@ impl WebhookConfig {
         Self {
             url,
             timeout: TIMEOUT,
-            letter: LetterConfig::default(),
+            payload: PayloadConfig::default(),
             outcomes: OutcomesConfig::default(),
             tls: TlsConfig::default(),
             proxy: ProxyConfig::default(),
@@ -93,12 +93,13 @@ impl WebhookConfig {
 /// Reads the keys and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<WebhookConfig> {
     let url = secret::take::<SecretUrl>(table, ["url", "url_file"], files);
-    let is_http_fine = table.take("allow_http", leaf::boolean).unwrap_or(false);
+    let is_http_fine = table.take("allow_http", value::boolean).unwrap_or(false);
     if let Some(url) = url.as_ref().filter(|_| !is_http_fine) {
         secret::refuse_exposed(table, url.key, &url.value);
     }
-    let timeout = table.take("timeout", leaf::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
-    let letter = letter::read(table, files);
+    let timeout =
+        table.take("timeout", value::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
+    let payload = payload::read(table, files);
     let outcomes = table.table("outcomes", outcomes::read);
     let tls = table.table("tls", |table| tls::read(table, files));
     let proxy = proxy::read(table, files);
@@ -106,12 +107,12 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<Webhook
     let auth = table.given_table("auth", |table| authorization::read(table, files, is_http_fine)).flatten();
     let headers = table.table("headers", |table| headers::read(table, files, has_auth));
     let private_networks = networks::read(table, &proxy);
-    let compress = table.take("compress", leaf::choice).unwrap_or(CompressConfig::None);
+    let compress = table.take("compress", value::choice).unwrap_or(CompressConfig::None);
     let url = url?.value;
     Some(WebhookConfig {
         url,
         timeout,
-        letter,
+        payload,
         outcomes,
         tls,
         proxy,

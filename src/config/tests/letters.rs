@@ -1,7 +1,7 @@
 //! `format`, `secrets` and `secrets_file` of a webhook.
 
 use super::{SMALL, assert_refused, config_of, environment, errors, load_text, with_sink};
-use crate::config::{LetterConfig, LetterFormat, TargetConfig};
+use crate::config::{PayloadConfig, PayloadFormat, TargetConfig};
 
 const ONE: &str = "whsec_b25lIHNlY3JldCBvZiB0aGUgdGVzdHMuLi4=";
 const OTHER: &str = "whsec_b3RoZXIgc2VjcmV0IG9mIHRoZSB0ZXN0cw==";
@@ -11,25 +11,25 @@ fn webhook(lines: &str) -> String {
 }
 
 #[track_caller]
-fn letter_of(text: &str) -> LetterConfig {
+fn letter_of(text: &str) -> PayloadConfig {
     let sink = config_of(text).sinks.into_iter().find(|sink| sink.name == "b").unwrap();
     let TargetConfig::Webhook(webhook) = sink.target else { panic!("not a webhook") };
-    webhook.letter
+    webhook.payload
 }
 
 #[test]
 fn each_format_has_its_word_and_only_some_hold_batches() {
     for (word, format, holds_batches) in [
-        ("json", LetterFormat::Json, true),
-        ("raw", LetterFormat::Raw, true),
-        ("cloudevents", LetterFormat::CloudEvents, false),
-        ("cloudevents-binary", LetterFormat::CloudEventsBinary, false),
-        ("cloudevents-batch", LetterFormat::CloudEventsBatch, true),
+        ("json", PayloadFormat::Json, true),
+        ("raw", PayloadFormat::Raw, true),
+        ("cloudevents", PayloadFormat::CloudEvents, false),
+        ("cloudevents-binary", PayloadFormat::CloudEventsBinary, false),
+        ("cloudevents-batch", PayloadFormat::CloudEventsBatch, true),
     ] {
         let letter = letter_of(&webhook(&format!("format = '{word}'")));
         assert_eq!((letter.format, letter.format.holds_batches()), (format, holds_batches));
     }
-    assert_eq!(letter_of(&webhook("")).format, LetterFormat::Json);
+    assert_eq!(letter_of(&webhook("")).format, PayloadFormat::Json);
     assert_refused(&webhook("format = 'text'"), &["sinks.b.format: must be `json`, `raw`, `cloudevents`"]);
 }
 
@@ -50,7 +50,7 @@ fn secrets_come_in_their_order_from_a_list_a_variable_or_a_file() {
     let loaded = load_text(webhook(""), &variables).unwrap();
     let sink = loaded.config.sinks.into_iter().find(|sink| sink.name == "b").unwrap();
     let TargetConfig::Webhook(webhook_config) = sink.target else { panic!("not a webhook") };
-    assert_eq!(webhook_config.letter.signing.secrets, given.secrets);
+    assert_eq!(webhook_config.payload.signing.secrets, given.secrets);
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("b.secrets");

@@ -4,7 +4,7 @@
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 
-use crate::http_client::{Obstacle, Trouble};
+use crate::http_client::{Obstacle, RequestError};
 use crate::portal::class::{Class, Cure, Verdict};
 
 /// Describes a response without a usable body: whose response was expected, and which host was called.
@@ -40,7 +40,7 @@ pub fn describe(whose: &str, called: &Url, status: u16, headers: &HeaderMap, bod
 }
 
 /// The verdict on `trouble` on the way to the host.
-pub fn verdict(trouble: &Trouble) -> Verdict {
+pub fn verdict(trouble: &RequestError) -> Verdict {
     match trouble.obstacle {
         Obstacle::Network => Verdict::new(Class::Retry, Cure::NONE),
         // A load balancer or proxy that is still starting reports this too.

@@ -64,14 +64,14 @@ impl Form {
 
     /// The verdict on it, with this status.
     pub fn verdict(&self, status: u16, body: &[u8]) -> Verdict {
-        let cure = match self {
+        let hint = match self {
             Self::Empty => EMPTY,
             Self::Encoded => ENCODED,
             Self::Around(_) => AROUND,
             Self::NotJson => return not_json(status, body),
         };
         match status {
-            200..=299 => Verdict::new(Class::RetryBounded, cure),
+            200..=299 => Verdict::new(Class::RetryBounded, hint),
             _ => not_json(status, body),
         }
     }
@@ -175,7 +175,7 @@ mod tests {
             let found = form(body.as_bytes());
             assert_eq!(found, Form::Around(range.clone()), "{body:?}");
             let verdict = found.verdict(200, body.as_bytes());
-            assert!(verdict.class == Class::RetryBounded && verdict.cure == AROUND, "{body:?}");
+            assert!(verdict.class == Class::RetryBounded && verdict.hint == AROUND, "{body:?}");
             let evidence = found.evidence(&HeaderMap::new(), body.as_bytes());
             let place = format!("{} bytes, JSON from byte {} to byte {}", body.len(), range.start, range.end);
             assert!(evidence.ends_with(&place), "{evidence}");

@@ -1,7 +1,7 @@
 //! Calls to check a portal before it is used: the owner of the credential, its permissions, and the portal's
 //! clock (PORTAL.md 1.4).
 //!
-//! Each function makes one call and fails like [`Caller::call`].
+//! Each function makes one call and fails like [`PortalClient::call`].
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use crate::portal::answer::lenient;
-use crate::portal::call::Caller;
+use crate::portal::client::PortalClient;
 use crate::portal::refusal::CallError;
 
 /// The user who owns a credential.
@@ -52,9 +52,9 @@ pub struct App {
 }
 
 /// `profile`: the user who owns the credential.
-pub async fn profile(caller: &Caller) -> Result<Profile, CallError> {
-    let answer: ProfileAnswer = caller.call("profile", &Map::new()).await?;
-    Ok(answer.presentable(caller).await)
+pub async fn profile(client: &PortalClient) -> Result<Profile, CallError> {
+    let answer: ProfileAnswer = client.call("profile", &Map::new()).await?;
+    Ok(answer.presentable(client).await)
 }
 
 /// The portal's response to `profile`.
@@ -71,32 +71,32 @@ pub struct ProfileAnswer {
 }
 
 impl ProfileAnswer {
-    /// The part that is safe to show, without the secrets of `caller`.
-    pub async fn presentable(self, caller: &Caller) -> Profile {
-        let name = caller.presentable(format!("{} {}", self.first, self.last).trim()).await;
+    /// The part that is safe to show, without the secrets of `client`.
+    pub async fn presentable(self, client: &PortalClient) -> Profile {
+        let name = client.presentable(format!("{} {}", self.first, self.last).trim()).await;
         Profile { user_id: self.id, name, is_admin: self.admin }
     }
 }
 
 /// `scope`: the permissions of the credential, such as `im`.
-pub async fn scopes(caller: &Caller) -> Result<Vec<String>, CallError> {
+pub async fn scopes(client: &PortalClient) -> Result<Vec<String>, CallError> {
     #[derive(Deserialize)]
     struct Wire(#[serde(deserialize_with = "lenient::rows")] Vec<String>);
-    let Wire(scopes) = caller.call("scope", &Map::new()).await?;
-    Ok(join_all(scopes.iter().map(|scope| caller.presentable(scope))).await)
+    let Wire(scopes) = client.call("scope", &Map::new()).await?;
+    Ok(join_all(scopes.iter().map(|scope| client.presentable(scope))).await)
 }
 
 /// `method.get`: whether `method` can be called. A false is not final.
-pub async fn availability(caller: &Caller, method: &str) -> Result<Availability, CallError> {
+pub async fn availability(client: &PortalClient, method: &str) -> Result<Availability, CallError> {
     #[derive(Serialize)]
     struct Params {
         name: String,
     }
-    caller.call("method.get", &Params { name: method.to_lowercase() }).await
+    client.call("method.get", &Params { name: method.to_lowercase() }).await
 }
 
 /// `server.time`: how far the portal's clock is ahead of ours. The portal returns whole seconds.
-pub async fn clock_skew(caller: &Caller) -> Result<SignedDuration, CallError> {
+pub async fn clock_skew(client: &PortalClient) -> Result<SignedDuration, CallError> {
     struct Wire(Timestamp);
     impl<'de> Deserialize<'de> for Wire {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -106,14 +106,14 @@ pub async fn clock_skew(caller: &Caller) -> Result<SignedDuration, CallError> {
         }
     }
     let asked = Timestamp::now();
-    let Wire(theirs) = caller.call("server.time", &Map::new()).await?;
+    let Wire(theirs) = client.call("server.time", &Map::new()).await?;
     // The portal read its clock between the request and the response.
     let ours = asked + Timestamp::now().duration_since(asked) / 2;
     Ok(theirs.duration_since(ours))
 }
 
 /// `app.info`: the portal's information on the application.
-pub async fn app(caller: &Caller) -> Result<App, CallError> {
+pub async fn app(client: &PortalClient) -> Result<App, CallError> {
     /// The portal may write an empty object as a list.
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -121,10 +121,10 @@ pub async fn app(caller: &Caller) -> Result<App, CallError> {
         App(App),
         Empty([(); 0]),
     }
-    let app = match caller.call("app.info", &Map::new()).await? {
+    let app = match client.call("app.info", &Map::new()).await? {
         Wire::App(app) => app,
         Wire::Empty([]) => App::default(),
     };
-    let (status, licence) = (caller.presentable(&app.status).await, caller.presentable(&app.licence).await);
+    let (status, licence) = (client.presentable(&app.status).await, client.presentable(&app.licence).await);
     Ok(App { status, licence, ..app })
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::config::SecretText;
 use crate::portal::answer::lenient;
-use crate::portal::call::Caller;
+use crate::portal::client::PortalClient;
 use crate::portal::refusal::CallError;
 
 /// The number of bots on one page of the second API.
@@ -38,20 +38,20 @@ pub struct Bot {
 }
 
 /// `imbot.bot.list`: every bot of the portal, except those of the vendor's network.
-pub async fn list(caller: &Caller) -> Result<Vec<Bot>, CallError> {
-    let Listed(bots) = caller.call("imbot.bot.list", &Map::new()).await?;
-    Ok(presentable(bots.into_iter().map(Bot::from), caller).await)
+pub async fn list(client: &PortalClient) -> Result<Vec<Bot>, CallError> {
+    let Listed(bots) = client.call("imbot.bot.list", &Map::new()).await?;
+    Ok(presentable(bots.into_iter().map(Bot::from), client).await)
 }
 
 /// `imbot.v2.Bot.list`: the bots of this application or token. For a wrong token, the portal returns an empty
 /// list and no error.
-pub async fn list_v2(caller: &Caller, token: Option<&SecretText>) -> Result<Vec<Bot>, CallError> {
+pub async fn list_v2(client: &PortalClient, token: Option<&SecretText>) -> Result<Vec<Bot>, CallError> {
     let mut bots: Vec<Bot> = Vec::new();
     for _ in 0..PAGES_MAX {
         let params = ListParams { token: expose(token), limit: PAGE_LIMIT, offset: bots.len() };
-        let page: Page = caller.call("imbot.v2.Bot.list", &params).await?;
+        let page: Page = client.call("imbot.v2.Bot.list", &params).await?;
         let (count, has_next) = (page.bots.len(), page.has_next);
-        bots.extend(presentable(page.into_bots(), caller).await);
+        bots.extend(presentable(page.into_bots(), client).await);
         if !has_next || count == 0 {
             break;
         }
@@ -61,22 +61,30 @@ pub async fn list_v2(caller: &Caller, token: Option<&SecretText>) -> Result<Vec<
 
 /// `imbot.unregister`: removes a bot and its private chats. A webhook needs the `CLIENT_ID` with which the
 /// bot was registered.
-pub async fn unregister(caller: &Caller, id: u64, client_id: Option<&SecretText>) -> Result<(), CallError> {
+pub async fn unregister(
+    client: &PortalClient,
+    id: u64,
+    client_id: Option<&SecretText>,
+) -> Result<(), CallError> {
     let params = UnregisterParams { id, client_id: expose(client_id) };
-    caller.call("imbot.unregister", &params).await.map(|IgnoredAny| ())
+    client.call("imbot.unregister", &params).await.map(|IgnoredAny| ())
 }
 
 /// `imbot.v2.Bot.unregister`: removes a bot and its private chats. A webhook needs the bot's token.
-pub async fn unregister_v2(caller: &Caller, id: u64, token: Option<&SecretText>) -> Result<(), CallError> {
+pub async fn unregister_v2(
+    client: &PortalClient,
+    id: u64,
+    token: Option<&SecretText>,
+) -> Result<(), CallError> {
     let params = UnregisterV2Params { id, token: expose(token) };
-    caller.call("imbot.v2.Bot.unregister", &params).await.map(|IgnoredAny| ())
+    client.call("imbot.v2.Bot.unregister", &params).await.map(|IgnoredAny| ())
 }
 
-async fn presentable(bots: impl IntoIterator<Item = Bot>, caller: &Caller) -> Vec<Bot> {
+async fn presentable(bots: impl IntoIterator<Item = Bot>, client: &PortalClient) -> Vec<Bot> {
     let presentable = |bot: Bot| async move {
-        let [code, name] = [caller.presentable(&bot.code).await, caller.presentable(&bot.name).await];
+        let [code, name] = [client.presentable(&bot.code).await, client.presentable(&bot.name).await];
         let [kind, event_mode] =
-            [caller.presentable(&bot.kind).await, caller.presentable(&bot.event_mode).await];
+            [client.presentable(&bot.kind).await, client.presentable(&bot.event_mode).await];
         Bot { code, name, kind, event_mode, ..bot }
     };
     join_all(bots.into_iter().map(presentable)).await

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use crate::portal::answer::lenient;
-use crate::portal::call::Caller;
+use crate::portal::client::PortalClient;
 use crate::portal::refusal::CallError;
 
 /// One event bound to a handler: a URL that the portal calls, or an offline queue.
@@ -58,13 +58,13 @@ pub struct Unbinding {
 }
 
 /// `event.get`: the handlers of this application. A user who is not an administrator sees only their own.
-pub async fn list(caller: &Caller) -> Result<Vec<Handler>, CallError> {
-    caller.call("event.get", &Map::new()).await.map(|Handlers(handlers)| handlers)
+pub async fn list(client: &PortalClient) -> Result<Vec<Handler>, CallError> {
+    client.call("event.get", &Map::new()).await.map(|Handlers(handlers)| handlers)
 }
 
 /// `event.unbind`: returns the number of removed handlers; 0 is not an error.
-pub async fn unbind(caller: &Caller, unbinding: &Unbinding) -> Result<u64, CallError> {
-    caller.call("event.unbind", unbinding).await.map(|Removed { count }| count)
+pub async fn unbind(client: &PortalClient, unbinding: &Unbinding) -> Result<u64, CallError> {
+    client.call("event.unbind", unbinding).await.map(|Removed { count }| count)
 }
 
 #[derive(Deserialize)]

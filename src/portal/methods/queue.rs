@@ -12,16 +12,16 @@ use crate::config::KindConfig;
 use crate::event::{Batch, Event, Offset, Queue};
 use crate::portal::answer::odd::read_page;
 use crate::portal::answer::shapes::{Item, Page};
-use crate::portal::call::{Caller, Dated};
+use crate::portal::client::{Dated, PortalClient};
 use crate::portal::limits::budget::Purpose;
 use crate::portal::methods::account::ProfileAnswer;
-use crate::portal::oauth::grant::Grant;
+use crate::portal::oauth::session::OAuthSession;
 use crate::portal::refusal::CallError;
 use crate::portal::upstream::Upstream;
 
 /// The queue behind a credential.
 pub struct EventQueue {
-    caller: Caller,
+    client: PortalClient,
     queue: Arc<Queue>,
     kind: KindConfig,
 }
@@ -42,13 +42,13 @@ struct GetParams<'a> {
 }
 
 impl EventQueue {
-    /// The queue of `kind` that `caller`'s credential reads, with the names in `queue`.
-    pub fn new(caller: Caller, queue: Arc<Queue>, kind: KindConfig) -> Self {
+    /// The queue of `kind` that `client`'s credential reads, with the names in `queue`.
+    pub fn new(client: PortalClient, queue: Arc<Queue>, kind: KindConfig) -> Self {
         let secret = match &kind {
             KindConfig::Bot(bot) => bot.token.clone(),
             KindConfig::User => None,
         };
-        Self { caller: caller.hiding(secret), queue, kind }
+        Self { client: client.hiding(secret), queue, kind }
     }
 
     /// True if it contains the events of the user behind the credential.
@@ -71,7 +71,7 @@ impl EventQueue {
             bot_token: bot.and_then(|bot| Some(bot.token.as_ref()?.expose())),
             with_user_events: bot.map(|bot| bot.with_user_events),
         };
-        self.caller.attempt_reading(self.method(), Purpose::Poll, &params, read_page).await
+        self.client.attempt_reading(self.method(), Purpose::Poll, &params, read_page).await
     }
 }
 
@@ -115,37 +115,37 @@ impl Upstream for EventQueue {
     }
 
     fn turns(&self) -> Option<u64> {
-        self.caller.turns()
+        self.client.turns()
     }
 
     fn is_strained(&self) -> bool {
-        self.caller.is_strained(self.method())
+        self.client.is_strained(self.method())
     }
 
     fn has_login(&self) -> bool {
-        self.caller.grant().is_some()
+        self.client.grant().is_some()
     }
 
     fn epoch(&self) -> u64 {
-        self.caller.grant().map_or(0, Grant::epoch)
+        self.client.grant().map_or(0, OAuthSession::epoch)
     }
 
     async fn is_superseded(&self) -> bool {
-        match self.caller.grant() {
+        match self.client.grant() {
             Some(grant) => grant.is_superseded().await,
             None => false,
         }
     }
 
     async fn subscribe(&self) -> Result<(), CallError> {
-        let subscribed = self.caller.attempt("im.v2.Event.subscribe", Purpose::Other, &Map::new()).await;
+        let subscribed = self.client.attempt("im.v2.Event.subscribe", Purpose::Other, &Map::new()).await;
         subscribed.map(|IgnoredAny| ())
     }
 
     async fn owner(&self) -> Result<u64, CallError> {
-        let answer: ProfileAnswer = self.caller.attempt("profile", Purpose::Other, &Map::new()).await?;
-        let profile = answer.presentable(&self.caller).await;
-        self.caller.site().remember_user(&self.queue.source, &profile.name).await;
+        let answer: ProfileAnswer = self.client.attempt("profile", Purpose::Other, &Map::new()).await?;
+        let profile = answer.presentable(&self.client).await;
+        self.client.portal_state().remember_user(&self.queue.source, &profile.name).await;
         Ok(profile.user_id)
     }
 
@@ -156,6 +156,6 @@ impl Upstream for EventQueue {
     }
 
     async fn renew(&self, refusal: CallError) -> Result<(), CallError> {
-        self.caller.renew(refusal).await
+        self.client.renew(refusal).await
     }
 }

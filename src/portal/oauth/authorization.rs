@@ -57,7 +57,7 @@ const CODES: &[Row] = &[
 
 /// The credential for a new pair.
 #[derive(Clone, Copy)]
-pub enum Claim<'a> {
+pub enum TokenRequest<'a> {
     /// The code that the portal issued after the user agreed, and the login it belongs to.
     Code(&'a str, &'a Attempt),
     /// The refresh token of the previous pair.
@@ -104,19 +104,19 @@ impl Authorization {
     /// # Errors
     /// Every error of PORTAL.md 5.4, classified. After an error, the previous pair is assumed to be still
     /// valid.
-    pub async fn ask(&self, claim: Claim<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
-        let asked = self.exchange(claim, before).await;
+    pub async fn ask(&self, request: TokenRequest<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
+        let asked = self.exchange(request, before).await;
         asked.map_err(|error| error.naming_login(&self.config.grant))
     }
 
-    async fn exchange(&self, claim: Claim<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
+    async fn exchange(&self, wanted: TokenRequest<'_>, before: Option<&Tokens>) -> Result<Tokens, CallError> {
         let request = self
             .pool()?
             .client()
             .post(self.endpoint(before))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
-            .body(self.form(claim))
+            .body(self.form(wanted))
             .build();
         let request = request.map_err(|error| CallError::retry(METHOD, http_client::explain(error)))?;
         let sent = self.pool()?.send(request).await;
@@ -129,7 +129,7 @@ impl Authorization {
             }
             BodyError::Broken(reason) => CallError::retry(METHOD, reason),
         })?;
-        self.judge(claim, before, status, &headers, &body).map_err(|error| error.with_wait(wait))
+        self.judge(wanted, before, status, &headers, &body).map_err(|error| error.with_wait(wait))
     }
 
     fn pool(&self) -> Result<&Pool, CallError> {
@@ -145,7 +145,7 @@ impl Authorization {
 
     fn judge(
         &self,
-        claim: Claim<'_>,
+        request: TokenRequest<'_>,
         before: Option<&Tokens>,
         status: u16,
         headers: &HeaderMap,
@@ -154,13 +154,13 @@ impl Authorization {
         let Ok(envelope) = Opened::<IgnoredAny>::parse(body) else {
             let called = self.endpoint(before);
             let reason = intermediary::describe("the authorization server's", &called, status, headers, body);
-            let reason = presentable(&reason, self.secrets(claim, before));
+            let reason = presentable(&reason, self.secrets(request, before));
             return Err(CallError::new(METHOD, of_page(status), reason));
         };
         if let Some(code) = envelope.code() {
             let verdict = Row::find(CODES, &code).unwrap_or(of_status(status));
             let [code, description] =
-                [&code, &envelope.description()].map(|text| presentable(text, self.secrets(claim, before)));
+                [&code, &envelope.description()].map(|text| presentable(text, self.secrets(request, before)));
             let reason = spell(&code, status, &description);
             return Err(CallError::new(METHOD, verdict, reason).with_code(code));
         }
@@ -190,11 +190,13 @@ impl Authorization {
         url
     }
 
-    fn form(&self, claim: Claim<'_>) -> String {
+    fn form(&self, request: TokenRequest<'_>) -> String {
         let OAuthConfig { client_id, client_secret, .. } = &self.config;
-        let (grant_type, key, value, verifier) = match claim {
-            Claim::Code(code, attempt) => ("authorization_code", "code", code, Some(&attempt.verifier)),
-            Claim::Refresh(token) => ("refresh_token", "refresh_token", token, None),
+        let (grant_type, key, value, verifier) = match request {
+            TokenRequest::Code(code, attempt) => {
+                ("authorization_code", "code", code, Some(&attempt.verifier))
+            }
+            TokenRequest::Refresh(token) => ("refresh_token", "refresh_token", token, None),
         };
         // A form has the same encoding as the query of a URL.
         let mut url = default_server("");
@@ -207,8 +209,8 @@ impl Authorization {
         url.query().unwrap_or_default().to_owned()
     }
 
-    fn secrets<'a>(&'a self, claim: Claim<'a>, before: Option<&'a Tokens>) -> [&'a str; 3] {
-        let (Claim::Code(given, _) | Claim::Refresh(given)) = claim;
+    fn secrets<'a>(&'a self, request: TokenRequest<'a>, before: Option<&'a Tokens>) -> [&'a str; 3] {
+        let (TokenRequest::Code(given, _) | TokenRequest::Refresh(given)) = request;
         [self.config.client_secret.expose(), given, before.map_or("", |tokens| tokens.access.expose())]
     }
 }
@@ -239,7 +241,7 @@ fn of_status(status: u16) -> Verdict {
 /// The verdict on a response that does not come from the authorization server itself.
 fn of_page(status: u16) -> Verdict {
     match status {
-        404 => Verdict::soon(Class::Operator, of_status(status).cure),
+        404 => Verdict::soon(Class::Operator, of_status(status).hint),
         429 | 503 => of_status(status),
         // A single such page does not alert the operator, because the login is still valid.
         _ => match class::of_status(status) {
@@ -250,7 +252,7 @@ fn of_page(status: u16) -> Verdict {
 }
 
 fn unanswered(failure: Failure) -> CallError {
-    let trouble = http_client::trouble(failure, Peer::AuthorizationServer);
+    let trouble = http_client::request_error(failure, Peer::AuthorizationServer);
     CallError::new(METHOD, intermediary::verdict(&trouble), trouble.what).with_cure(trouble.advice)
 }
 
@@ -306,12 +308,13 @@ mod tests {
     fn the_form_is_encoded_and_errors_repeat_no_secret() {
         let authorization = authorization("https://a.bitrix24.com/");
         assert_eq!(
-            authorization.form(Claim::Refresh("r=1")),
+            authorization.form(TokenRequest::Refresh("r=1")),
             "grant_type=refresh_token&client_id=app&client_secret=s3+cr%26t&refresh_token=r%3D1"
         );
         let body = br#"{"error":"invalid_grant","error_description":"s3 cr&t r-1 is wrong"}"#;
-        let error =
-            authorization.judge(Claim::Refresh("r-1"), None, 400, &HeaderMap::new(), body).unwrap_err();
+        let error = authorization
+            .judge(TokenRequest::Refresh("r-1"), None, 400, &HeaderMap::new(), body)
+            .unwrap_err();
         assert_eq!(error.to_string(), "`oauth/token`: invalid_grant (HTTP 400): *** *** is wrong");
         assert_eq!(error.class, Class::Operator);
     }
@@ -328,7 +331,7 @@ mod tests {
             "https://a.bitrix24.com/oauth/authorize/?client_id=app\
              &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256&state=s"
         );
-        let form = authorization.form(Claim::Code("c", &attempt));
+        let form = authorization.form(TokenRequest::Code("c", &attempt));
         assert!(form.ends_with(&format!("&code=c&code_verifier={verifier}")), "{form}");
         let [one, other] = [Attempt::new(&[1; 64]), Attempt::new(&[2; 64])];
         assert!(one.state != other.state && one.verifier != other.verifier && one.verifier.len() == 43);
@@ -338,8 +341,13 @@ mod tests {
     fn every_error_has_its_class() {
         let authorization = authorization("https://a.bitrix24.com/");
         let class = |status, body: &str| {
-            let judged =
-                authorization.judge(Claim::Refresh("c"), None, status, &HeaderMap::new(), body.as_bytes());
+            let judged = authorization.judge(
+                TokenRequest::Refresh("c"),
+                None,
+                status,
+                &HeaderMap::new(),
+                body.as_bytes(),
+            );
             judged.unwrap_err().class
         };
         for (status, code, expected) in [

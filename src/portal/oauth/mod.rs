@@ -1,6 +1,6 @@
 //! The authorization server and the tokens of an application.
 
 pub mod authorization;
-pub mod grant;
+pub mod session;
 pub mod tokens;
 pub mod vendor;

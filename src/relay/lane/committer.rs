@@ -1,7 +1,7 @@
 //! Tracks the settled events of one lane, and commits them while attempts go on.
 //!
 //! Keeps G2 on our side. A commit is due 100 ms after the first settled event, or when half of [`UNCOMMITTED_MAX`]
-//! events are settled. No attempt begins while [`UNCOMMITTED_MAX`] events are uncommitted, while a burial is
+//! events are settled. No attempt begins while [`UNCOMMITTED_MAX`] events are uncommitted, while a new dead letter is
 //! uncommitted, or while a commit takes longer than 100 ms.
 
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use tokio::time::{Instant, sleep_until};
 use crate::checkpoint::Checkpoint;
 use crate::event::Seq;
 use crate::failpoint;
-use crate::relay::context::Common;
+use crate::relay::context::EngineContext;
 use crate::relay::outcome::RelayError;
 use crate::relay::outcome::Settled;
 use crate::relay::state_retry::Disk;
 use crate::sink::Mark;
-use crate::store::{Burial, LaneRecord, Progress, Store, Tally};
+use crate::store::{LaneRecord, NewDeadLetter, Progress, Store, Tally};
 
 /// How many settled events a sink may receive again after a crash, besides those in flight.
 const UNCOMMITTED_MAX: u64 = 64;
@@ -43,7 +43,7 @@ pub enum End {
     Known,
 }
 
-pub struct Ledger {
+pub struct Committer {
     source: String,
     sink: String,
     store: Store,
@@ -69,19 +69,19 @@ struct Commit {
     begun_at: Instant,
 }
 
-impl Ledger {
-    /// Creates a ledger that continues from `record`.
-    pub fn new(source: &str, sink: &str, record: LaneRecord, common: &Common) -> Self {
+impl Committer {
+    /// Creates a committer that continues from `record`.
+    pub fn new(source: &str, sink: &str, record: LaneRecord, context: &EngineContext) -> Self {
         Self {
             source: source.to_owned(),
             sink: sink.to_owned(),
-            store: common.store.clone(),
-            disk: common.disk(),
+            store: context.store.clone(),
+            disk: context.disk(),
             committed: watch::Sender::new(record.checkpoint.next()),
             progress: Progress {
                 checkpoint: record.checkpoint,
                 tally: Tally::default(),
-                burials: Vec::new(),
+                new_letters: Vec::new(),
                 mark: None,
                 start_ms: record.start_ms,
             },
@@ -136,10 +136,10 @@ impl Ledger {
         self.uncommitted += u64::from(matches!(end, End::Delivered | End::Buried));
     }
 
-    /// Settles the event of `burial`, at `seq`, in the commit that stores the dead letter (I1).
-    pub fn bury(&mut self, seq: Seq, burial: Burial) {
+    /// Settles the event of `new_letter`, at `seq`, in the commit that stores the dead letter (I1).
+    pub fn bury(&mut self, seq: Seq, new_letter: NewDeadLetter) {
         self.settle(seq, End::Buried);
-        self.progress.burials.push(burial);
+        self.progress.new_letters.push(new_letter);
         // After a crash the sink may accept this event. Then it must not have any later event yet (G3).
         self.uncommitted = self.uncommitted.max(UNCOMMITTED_MAX);
     }
@@ -183,7 +183,7 @@ impl Ledger {
         self.committing = std::mem::take(&mut self.uncommitted);
         let progress = Arc::new(self.progress.clone());
         self.progress.tally = Tally::default();
-        self.progress.burials.clear();
+        self.progress.new_letters.clear();
         let (source, sink, store) = (self.source.clone(), self.sink.clone(), self.store.clone());
         let (disk, snapshot) = (self.disk.clone(), Arc::clone(&progress));
         let written = async move {
@@ -217,7 +217,7 @@ impl Ledger {
         tally.filtered += earlier.filtered;
         tally.expired += earlier.expired;
         tally.buried += earlier.buried;
-        self.progress.burials.splice(0..0, progress.burials.iter().cloned());
+        self.progress.new_letters.splice(0..0, progress.new_letters.iter().cloned());
     }
 
     fn touch(&mut self) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, warn};
 
-use crate::store::{Burial, DroppedLetters};
+use crate::store::{DroppedDeadLetters, NewDeadLetter};
 
 /// How often new dead letters are logged.
 const LINE_INTERVAL: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ struct Lines {
     events: u64,
     last: Option<Rejected>,
     dropped_at: Option<Instant>,
-    dropped: DroppedLetters,
+    dropped: DroppedDeadLetters,
     full_at: Option<Instant>,
     old_at: Option<Instant>,
 }
@@ -60,14 +60,14 @@ impl DeadLetterLog {
 
 impl SinkLog {
     /// Logs that an event becomes a dead letter.
-    pub fn buried(self: &Arc<Self>, burial: &Burial) {
+    pub fn buried(self: &Arc<Self>, new_letter: &NewDeadLetter) {
         let mut lines = self.lines();
         lines.events += 1;
         lines.last = Some(Rejected {
-            source: burial.event.queue.source.to_string(),
-            event_id: burial.event.id.get(),
-            attempts: burial.attempts,
-            reason: burial.reason.clone(),
+            source: new_letter.event.queue.source.to_string(),
+            event_id: new_letter.event.id.get(),
+            attempts: new_letter.attempts,
+            reason: new_letter.reason.clone(),
         });
         if is_due(lines.said_at, LINE_INTERVAL) {
             lines.say_buried(&self.sink);
@@ -83,7 +83,7 @@ impl SinkLog {
     }
 
     /// Logs that the oldest letters were deleted to make room.
-    pub fn dropped(&self, dropped: DroppedLetters) {
+    pub fn dropped(&self, dropped: DroppedDeadLetters) {
         let mut lines = self.lines();
         lines.dropped.letters += dropped.letters;
         lines.dropped.bytes += dropped.bytes;
@@ -156,7 +156,7 @@ impl Lines {
     }
 
     fn say_dropped(&mut self, sink: &str) {
-        let DroppedLetters { letters, bytes } = std::mem::take(&mut self.dropped);
+        let DroppedDeadLetters { letters, bytes } = std::mem::take(&mut self.dropped);
         if letters > 0 {
             self.dropped_at = Some(Instant::now());
             warn!(

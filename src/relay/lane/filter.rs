@@ -8,7 +8,7 @@ use crate::relay::clock::PortalClock;
 
 /// The decision about one event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fate {
+pub enum FilterDecision {
     /// The sink is to receive it.
     Wanted,
     /// The sink's filter excludes it, or it is older than the sink's start.
@@ -20,13 +20,13 @@ pub enum Fate {
 }
 
 /// The event filter of a sink.
-pub struct Appetite {
+pub struct EventFilter {
     events: Option<Vec<String>>,
     age_max: Option<Duration>,
     starts_now: bool,
 }
 
-impl Appetite {
+impl EventFilter {
     /// The filter of the sink of `config`.
     pub fn new(config: &SinkConfig) -> Self {
         Self {
@@ -47,27 +47,27 @@ impl Appetite {
     }
 
     /// Decides about `event` in a lane that began at `start_ms`, if the lane has a start.
-    pub fn fate(&self, event: &Event, start_ms: Option<i64>, clock: &PortalClock) -> Fate {
+    pub fn decision(&self, event: &Event, start_ms: Option<i64>, clock: &PortalClock) -> FilterDecision {
         let kinds = self.events.as_ref();
         if kinds.is_some_and(|kinds| !kinds.iter().any(|kind| kind.eq_ignore_ascii_case(&event.kind))) {
-            return Fate::Filtered;
+            return FilterDecision::Filtered;
         }
         if start_ms.is_none() && self.age_max.is_none() {
-            return Fate::Wanted;
+            return FilterDecision::Wanted;
         }
         // An event whose date cannot be read never expires.
-        let Some(date_ms) = event.date_ms() else { return Fate::Wanted };
+        let Some(date_ms) = event.date_ms() else { return FilterDecision::Wanted };
         // Dates are whole seconds: in doubt the event is from after the start.
         if start_ms.is_some_and(|start_ms| date_ms < start_ms.div_euclid(1000) * 1000) {
-            return Fate::Filtered;
+            return FilterDecision::Filtered;
         }
         let age_max = self.age_max.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         match age_max {
             // Either clock may be wrong, so an event expires only when both say that it is too old.
-            Some(age_max) if clock.earliest_ms().saturating_sub(date_ms) <= age_max => Fate::Wanted,
-            Some(_) if clock.is_told() => Fate::Expired,
-            Some(_) if clock.is_known() && !clock.is_heard() => Fate::Doubtful,
-            _ => Fate::Wanted,
+            Some(age_max) if clock.earliest_ms().saturating_sub(date_ms) <= age_max => FilterDecision::Wanted,
+            Some(_) if clock.is_told() => FilterDecision::Expired,
+            Some(_) if clock.is_known() && !clock.is_heard() => FilterDecision::Doubtful,
+            _ => FilterDecision::Wanted,
         }
     }
 }
@@ -88,8 +88,8 @@ impl LeftOut {
     }
 
     /// Whether this event completes the first [`LEFT_OUT_MAX`] excluded ones. Returns `true` once.
-    pub fn is_everything(&mut self, fate: Fate) -> bool {
-        self.count = self.count.filter(|_| fate == Fate::Filtered).map(|count| count + 1);
+    pub fn is_everything(&mut self, decision: FilterDecision) -> bool {
+        self.count = self.count.filter(|_| decision == FilterDecision::Filtered).map(|count| count + 1);
         let is_everything = self.count == Some(LEFT_OUT_MAX);
         self.count = self.count.filter(|_| !is_everything);
         is_everything
@@ -103,14 +103,14 @@ mod tests {
     #[test]
     fn a_filter_that_leaves_out_everything_is_noticed_once_and_one_that_takes_something_never() {
         let mut all = LeftOut { count: Some(0) };
-        let noticed: Vec<usize> = (1..=300).filter(|_| all.is_everything(Fate::Filtered)).collect();
+        let noticed: Vec<usize> = (1..=300).filter(|_| all.is_everything(FilterDecision::Filtered)).collect();
         assert_eq!(noticed, [100]);
         let mut some = LeftOut { count: Some(0) };
         assert!((0..300).all(|number| !some.is_everything(if number == 99 {
-            Fate::Wanted
+            FilterDecision::Wanted
         } else {
-            Fate::Filtered
+            FilterDecision::Filtered
         })));
-        assert!((0..300).all(|_| !LeftOut { count: None }.is_everything(Fate::Filtered)));
+        assert!((0..300).all(|_| !LeftOut { count: None }.is_everything(FilterDecision::Filtered)));
     }
 }

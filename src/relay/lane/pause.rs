@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{debug, error, info};
 
 use crate::config::Hold;
-use crate::relay::context::Common;
+use crate::relay::context::EngineContext;
 use crate::relay::outcome::RelayError;
 use crate::relay::outcome::Settled;
 use crate::relay::outcome::Until;
@@ -37,18 +37,18 @@ pub struct Pause {
 impl Pause {
     /// Creates the pause of the lane from `source` to `sink`. `trouble` is why an earlier run paused the lane, if it
     /// did.
-    pub fn new(source: &str, sink: &str, trouble: Option<String>, common: &Common) -> Self {
+    pub fn new(source: &str, sink: &str, trouble: Option<String>, context: &EngineContext) -> Self {
         Self {
             source: source.to_owned(),
             sink: sink.to_owned(),
             is_durable: trouble.is_some(),
             trouble,
             is_told: false,
-            hold: common.delivery.hold,
-            store: common.store.clone(),
-            signals: common.signals.clone(),
-            until: common.until,
-            disk: common.disk(),
+            hold: context.delivery.hold,
+            store: context.store.clone(),
+            signals: context.signals.clone(),
+            until: context.until,
+            disk: context.disk(),
         }
     }
 

@@ -16,7 +16,7 @@ const NOTED_DELAY_MIN: Duration = Duration::from_secs(1);
 /// How often a failing lane notes that it still tries, however short its delays are.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
-pub struct Condition {
+pub struct LaneStatus {
     source: String,
     sink: String,
     store: Store,
@@ -27,7 +27,7 @@ pub struct Condition {
     noted_at: Option<Instant>,
 }
 
-impl Condition {
+impl LaneStatus {
     pub fn new(source: &str, sink: &str, store: &Store) -> Self {
         Self {
             source: source.to_owned(),
@@ -47,8 +47,8 @@ impl Condition {
         let (source, sink, attempt, delay_ms) =
             (&self.source, &self.sink, self.failures, whole_millis(delay));
         let trouble = failure.to_string();
-        let needs_person = matches!(failure, DeliverError::Held { .. });
-        if needs_person {
+        let needs_operator = matches!(failure, DeliverError::Held { .. });
+        if needs_operator {
             error!(source, sink, offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, a person must act");
         } else if (attempt.is_power_of_two() && tries.is_power_of_two())
             || cause(&self.trouble) != cause(&trouble)
@@ -56,7 +56,7 @@ impl Condition {
             // Log the first failure of its kind, then ever more rarely: `attempt` also counts the omitted ones.
             warn!(source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
         }
-        let state = if needs_person { LaneState::Held } else { LaneState::Retrying };
+        let state = if needs_operator { LaneState::Held } else { LaneState::Retrying };
         let is_news = (state, cause(&trouble)) != (self.state, cause(&self.trouble));
         self.trouble = trouble;
         let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL);
@@ -67,8 +67,8 @@ impl Condition {
 
     /// Notes that the sink as a whole fails, which another lane may have found out. The next attempt is made at
     /// `until`.
-    pub async fn show(&mut self, needs_person: bool, reason: &str, until: Instant) {
-        let state = if needs_person { LaneState::Held } else { LaneState::Retrying };
+    pub async fn show(&mut self, needs_operator: bool, reason: &str, until: Instant) {
+        let state = if needs_operator { LaneState::Held } else { LaneState::Retrying };
         if (state, cause(reason)) == (self.state, cause(&self.trouble)) {
             return;
         }

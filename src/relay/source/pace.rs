@@ -69,7 +69,7 @@ pub struct Verdict {
     /// How long to wait before the next call.
     pub delay: Duration,
     /// Whether waiting does not help, so that the operator must act.
-    pub needs_person: bool,
+    pub needs_operator: bool,
 }
 
 /// The pauses of one source.
@@ -147,7 +147,7 @@ impl Pace {
         if refusal.may_be_size && matches!(refusal.class, Class::Retry | Class::RetryBounded) {
             self.limit.failed();
         }
-        let (delay, needs_person) = match refusal.class {
+        let (delay, needs_operator) = match refusal.class {
             Class::Retry => (self.retry.next_delay().max(asked), false),
             Class::Rate => (self.rate.next_delay().max(asked), false),
             Class::OpWait => (operating_pause(refusal.wait), false),
@@ -167,7 +167,7 @@ impl Pace {
             | Class::Unsubscribed
             | Class::TooLarge => (self.next_probe(refusal.probe).max(asked), true),
         };
-        Verdict { delay, needs_person }
+        Verdict { delay, needs_operator }
     }
 
     /// The delay of the next slow probe; the first one comes after `min`.
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(pace.after_poll(events(0)), SECOND / 2);
         assert!(pace.after_refusal(of(Class::Retry)).delay <= SECOND);
         assert!(pace.after_refusal(of(Class::Operator)).delay <= 66 * SECOND);
-        assert!(!pace.after_refusal(of(Class::RetryBounded)).needs_person);
+        assert!(!pace.after_refusal(of(Class::RetryBounded)).needs_operator);
     }
 
     #[test]
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn no_class_is_ever_answered_at_once_or_after_more_than_its_cap() {
-        for (class, cap, needs_person) in [
+        for (class, cap, needs_operator) in [
             (Class::Retry, 60 * SECOND, false),
             (Class::Rate, 30 * SECOND, false),
             (Class::OpWait, 60 * SECOND, false),
@@ -289,7 +289,7 @@ mod tests {
             for _ in 0..200 {
                 let verdict = pace.after_refusal(of(class));
                 assert!(verdict.delay >= SECOND / 10 && verdict.delay <= cap, "{class:?} {verdict:?}");
-                assert_eq!(verdict.needs_person, needs_person, "{class:?}");
+                assert_eq!(verdict.needs_operator, needs_operator, "{class:?}");
             }
         }
     }
@@ -326,7 +326,7 @@ mod tests {
     fn doubt_ends_after_five_tries_and_a_lost_subscription_is_healed_once() {
         let verdicts = |class| {
             let mut pace = pace();
-            (0..7).map(|_| pace.after_refusal(of(class)).needs_person).collect::<Vec<bool>>()
+            (0..7).map(|_| pace.after_refusal(of(class)).needs_operator).collect::<Vec<bool>>()
         };
         assert_eq!(verdicts(Class::RetryBounded), [false, false, false, false, false, true, true]);
         assert_eq!(verdicts(Class::Unsubscribed), [false, true, true, true, true, true, true]);
@@ -336,9 +336,9 @@ mod tests {
     fn one_event_alone_that_is_too_large_needs_a_person() {
         let mut pace = pace();
         while pace.limit(0) > 1 {
-            assert!(!pace.after_refusal(of(Class::TooLarge)).needs_person);
+            assert!(!pace.after_refusal(of(Class::TooLarge)).needs_operator);
         }
-        assert!(pace.after_refusal(of(Class::TooLarge)).needs_person);
+        assert!(pace.after_refusal(of(Class::TooLarge)).needs_operator);
     }
 
     #[test]

@@ -16,20 +16,20 @@ use crate::event::{Batch, Event, EventId, Offset};
 use crate::failpoint;
 use crate::portal::CallError;
 use crate::relay::clock::PortalClock;
-use crate::relay::context::Common;
+use crate::relay::context::EngineContext;
 use crate::relay::journal::{Full, FullNotice, Journal};
 use crate::relay::lane::worker::Lane;
 use crate::relay::outcome::Ending;
 use crate::relay::outcome::RelayError;
 use crate::relay::outcome::Settled;
 use crate::relay::outcome::Until;
-use crate::relay::source::confirm_window::{Shown, Window};
+use crate::relay::source::confirm_window::{Window, WindowView};
 use crate::relay::source::pace::Polled;
 use crate::relay::source::poller::Poller;
-use crate::relay::source::retention::{Coverage, lament};
+use crate::relay::source::retention::{Coverage, report_gap};
 use crate::relay::source::unreadable::OddGuard;
 use crate::relay::state_retry::Disk;
-use crate::service::Glimpses;
+use crate::service::RecentEvents;
 use crate::shutdown::{Signals, Wake};
 use crate::store::{Gap, Store};
 
@@ -67,7 +67,7 @@ pub struct Source {
     odd: OddGuard,
     coverage: Coverage,
     clock: PortalClock,
-    glimpses: Glimpses,
+    recent_events: RecentEvents,
     /// Whether sinks receive gap events.
     tells_gaps: bool,
     /// Gaps that must be reported to the sinks first.
@@ -104,10 +104,10 @@ impl Source {
         untold: Vec<u64>,
         coverage: Coverage,
         clock: PortalClock,
-        common: &Common,
+        context: &EngineContext,
     ) -> Self {
         let start = journal.end();
-        let odd = OddGuard::new(&poller.queue().source, &common.store);
+        let odd = OddGuard::new(&poller.queue().source, &context.store);
         Self {
             poller,
             journal,
@@ -115,15 +115,15 @@ impl Source {
             odd,
             coverage,
             clock,
-            glimpses: common.witness.glimpses.clone(),
-            tells_gaps: common.delivery.gap_events,
+            recent_events: context.telemetry.recent_events.clone(),
+            tells_gaps: context.delivery.gap_events,
             untold,
-            hold: common.delivery.hold,
-            store: common.store.clone(),
-            signals: common.signals.clone(),
-            lane_signals: common.lane_signals.clone(),
-            until: common.until,
-            disk: common.disk(),
+            hold: context.delivery.hold,
+            store: context.store.clone(),
+            signals: context.signals.clone(),
+            lane_signals: context.lane_signals.clone(),
+            until: context.until,
+            disk: context.disk(),
             full: FullNotice::default(),
             thefts: 0,
             needs_time: false,
@@ -339,7 +339,7 @@ impl Source {
         let mut shown = self.window.read(batch, offset, asked_at, &self.clock);
         self.poller.tell_first_answer(shown.fresh.len(), has_more);
         self.poller.received(&shown.fresh);
-        self.glimpses.note(&shown.fresh);
+        self.recent_events.note(&shown.fresh);
         if cut.at.is_none() {
             self.poller.note_recovery().await;
         }
@@ -371,7 +371,7 @@ impl Source {
     }
 
     /// Reports a restore, odd dates and disappeared events that the answer has revealed.
-    async fn tell(&mut self, shown: &Shown) {
+    async fn tell(&mut self, shown: &WindowView) {
         let source = self.poller.name();
         if let Some(proof) = &shown.restored {
             let (generation, events) = (self.window.reading().generation, shown.fresh.len());
@@ -419,7 +419,7 @@ impl Source {
         let noted = self.disk.persist("gap", move || store.note_gap(source, from_ms, to_ms, tells));
         let Some(number) = noted.await? else { return Ok(Settled::CutShort) };
         self.coverage.extend(to_ms);
-        lament(source, &Gap { number, from_ms, to_ms });
+        report_gap(source, &Gap { number, from_ms, to_ms });
         self.tell_sinks(&[number]).await
     }
 

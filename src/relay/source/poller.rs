@@ -12,14 +12,14 @@ use crate::event::{Batch, Event, OddEvents, Offset, Queue};
 use crate::failpoint;
 use crate::portal::{CallError, Class, Upstream};
 use crate::relay::clock::PortalClock;
-use crate::relay::context::Common;
+use crate::relay::context::EngineContext;
 use crate::relay::outcome::Ending;
 use crate::relay::outcome::Until;
 use crate::relay::source::pace::{Pace, Polled};
 use crate::relay::source::preflight::Preparation;
 use crate::relay::source::retention::Coverage;
 use crate::retry::whole_millis;
-use crate::service::{Pulse, SourceFigures, Vitals};
+use crate::service::{Heartbeat, Liveness, SourceMetrics};
 use crate::shutdown::{Signals, Wake};
 use crate::store::{Activity, Health, Store};
 use crate::wall_clock;
@@ -58,7 +58,7 @@ pub struct Moment {
 
 pub struct Poller {
     upstream: Box<dyn Upstream>,
-    preparation: Preparation,
+    preflight: Preparation,
     pace: Pace,
     clock: PortalClock,
     coverage: Coverage,
@@ -70,9 +70,9 @@ pub struct Poller {
     was_strained: bool,
     is_skewed: bool,
     noted_at: Option<Instant>,
-    figures: SourceFigures,
-    pulse: Pulse,
-    vitals: Vitals,
+    metrics: SourceMetrics,
+    heartbeat: Heartbeat,
+    liveness: Liveness,
     timeout: Duration,
     /// The first answer was logged.
     has_answered: bool,
@@ -88,26 +88,26 @@ impl Poller {
         poll: &PollConfig,
         coverage: Coverage,
         clock: PortalClock,
-        common: &Common,
+        context: &EngineContext,
     ) -> Self {
         let source = upstream.queue().source.to_string();
         Self {
             upstream,
-            preparation: Preparation::new(owner),
+            preflight: Preparation::new(owner),
             pace: Pace::new(*poll),
             clock,
-            store: common.store.clone(),
-            signals: common.signals.clone(),
-            until: common.until,
+            store: context.store.clone(),
+            signals: context.signals.clone(),
+            until: context.until,
             coverage,
             failures: 0,
             activity: Activity::Polling { due_ms: 0 },
             was_strained: false,
             is_skewed: false,
             noted_at: None,
-            figures: common.witness.figures.source(&source),
-            pulse: common.witness.vitals.pulse(&source),
-            vitals: common.witness.vitals.clone(),
+            metrics: context.telemetry.metrics.source(&source),
+            heartbeat: context.telemetry.liveness.heartbeat(&source),
+            liveness: context.telemetry.liveness.clone(),
             timeout: poll.timeout,
             has_answered: false,
             skips: None,
@@ -126,7 +126,7 @@ impl Poller {
 
     /// Notes that nothing is asked for a while, so nothing is late.
     pub fn rest(&self) {
-        self.pulse.rest();
+        self.heartbeat.rest();
     }
 
     /// Notes that polling waits until `sink` has the events that were read.
@@ -139,7 +139,7 @@ impl Poller {
     pub async fn note_blocked(&mut self, sink: Option<String>, trouble: String) {
         self.note_change(Activity::Blocked { sink, trouble }).await;
         // The source counts as tried, because the duration depends on the sink.
-        self.vitals.tried(self.name());
+        self.liveness.tried(self.name());
     }
 
     /// The error for `odd`, in the answer to a poll from `offset`. `skips` is how many skips were known.
@@ -160,13 +160,13 @@ impl Poller {
         self.skips = None;
         let answer = self.ask_twice(offset, limit).await?;
         // The time that deliveries take does not count as a stuck loop.
-        self.pulse.rest();
+        self.heartbeat.rest();
         match &answer {
-            Ok(batch) if batch.odd.is_empty() => self.figures.answered(asked_at.elapsed()),
-            Ok(_) | Err(_) => self.figures.refused(asked_at.elapsed()),
+            Ok(batch) if batch.odd.is_empty() => self.metrics.answered(asked_at.elapsed()),
+            Ok(_) | Err(_) => self.metrics.refused(asked_at.elapsed()),
         }
         if let Ok(batch) = &answer {
-            self.vitals.tried(&self.upstream.queue().source);
+            self.liveness.tried(&self.upstream.queue().source);
             match batch.portal_ms {
                 Some(portal_ms) => {
                     self.clock.note(portal_ms);
@@ -183,8 +183,8 @@ impl Poller {
         let (skew_s, was_skewed) = (self.clock.skew_ms() / 1000, self.is_skewed);
         self.is_skewed = skew_s.unsigned_abs() >= SKEW_MAX.as_secs();
         if self.is_skewed && !was_skewed {
-            let way_out = "correct this machine's clock, or ask whose the portal's is";
-            warn!(source = self.name(), skew_s, way_out, "this machine's clock and the portal's differ");
+            let hint = "correct this machine's clock, or ask whose the portal's is";
+            warn!(source = self.name(), skew_s, hint, "this machine's clock and the portal's differ");
         }
     }
 
@@ -216,22 +216,22 @@ impl Poller {
     pub fn received(&mut self, events: &[Event]) {
         let portal_ms = self.clock.now_ms();
         for event in events {
-            self.figures.received(event, portal_ms);
+            self.metrics.received(event, portal_ms);
         }
     }
 
     /// Prepares and polls, unless a stop comes first.
     async fn ask(&mut self, offset: Offset, limit: u16) -> Option<Result<Batch, CallError>> {
-        let (upstream, preparation) = (self.upstream.as_ref(), &mut self.preparation);
+        let (upstream, preflight) = (self.upstream.as_ref(), &mut self.preflight);
         let bound = POLL_MAX.max(POLL_TIMEOUTS * self.timeout);
-        self.pulse.beat(bound);
+        self.heartbeat.beat(bound);
         let turns = async {
             let mut seen = None;
             loop {
                 sleep(TURNS_INTERVAL).await;
                 let turns = upstream.turns();
                 if turns.is_some() && turns != seen {
-                    self.pulse.beat(bound);
+                    self.heartbeat.beat(bound);
                 }
                 seen = turns;
             }
@@ -239,7 +239,7 @@ impl Poller {
         tokio::select! {
             biased;
             () = self.signals.stop.cancelled() => None,
-            answer = preparation.poll(upstream, offset, limit) => Some(answer),
+            answer = preflight.poll(upstream, offset, limit) => Some(answer),
             () = turns => None,
         }
     }
@@ -266,10 +266,10 @@ impl Poller {
 
     /// Waits, but no longer than it takes to notice a new login if that may fix the problem.
     pub async fn pause(&self, pause: Duration, since: Moment) -> Wake {
-        self.pulse.beat(pause + PAUSE_SLACK);
+        self.heartbeat.beat(pause + PAUSE_SLACK);
         failpoint::stuck("pausing").await;
         let end = Instant::now() + pause;
-        while self.needs_person() && end - Instant::now() > LOGIN_INTERVAL {
+        while self.needs_operator() && end - Instant::now() > LOGIN_INTERVAL {
             match self.signals.pause(LOGIN_INTERVAL, since.nudge_count).await {
                 Wake::Elapsed if self.has_new_login(since.epoch).await || self.has_new_skip().await => {
                     return Wake::Elapsed;
@@ -282,7 +282,7 @@ impl Poller {
     }
 
     /// Whether the operator must act after the last refusal.
-    fn needs_person(&self) -> bool {
+    fn needs_operator(&self) -> bool {
         matches!(self.activity, Activity::Refused { .. })
     }
 
@@ -302,28 +302,31 @@ impl Poller {
         self.failures += 1;
         self.learn(refusal).await;
         let verdict = self.pace.after_refusal(refusal.into());
-        self.figures.failed(refusal.class.word());
-        self.figures.need_person(verdict.needs_person);
-        let cure = refusal.cure_for(self.name());
+        self.metrics.failed(refusal.class.word());
+        self.metrics.need_person(verdict.needs_operator);
+        let hint = refusal.cure_for(self.name());
         let gist = refusal.gist();
-        let trouble = if verdict.needs_person { format!("{gist}; {cure}") } else { gist };
-        let activity =
-            if verdict.needs_person { Activity::Refused { trouble } } else { Activity::Retrying { trouble } };
+        let trouble = if verdict.needs_operator { format!("{gist}; {hint}") } else { gist };
+        let activity = if verdict.needs_operator {
+            Activity::Refused { trouble }
+        } else {
+            Activity::Retrying { trouble }
+        };
         let is_news = self.activity != activity;
         let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
-        if verdict.needs_person && refusal.is_refusal() {
-            error!(source, attempt, delay_ms, error = %refusal, cure, "the portal refuses this source");
-        } else if verdict.needs_person {
-            error!(source, attempt, delay_ms, error = %refusal, cure, "the source cannot be polled");
+        if verdict.needs_operator && refusal.is_refusal() {
+            error!(source, attempt, delay_ms, error = %refusal, hint, "the portal refuses this source");
+        } else if verdict.needs_operator {
+            error!(source, attempt, delay_ms, error = %refusal, hint, "the source cannot be polled");
         } else if is_news || attempt.is_power_of_two() {
             // Log the first of its kind, then ever more rarely: `attempt` also counts the omitted ones.
             warn!(source, attempt, delay_ms, error = %refusal, "poll failed, will try again");
         }
         self.note_change(activity).await;
         // After the note, so that `status` shows the refusal as soon as the daemon is ready.
-        self.vitals.tried(self.name());
+        self.liveness.tried(self.name());
         match self.until {
-            Until::Drained if verdict.needs_person => Err(Ending::Refused),
+            Until::Drained if verdict.needs_operator => Err(Ending::Refused),
             Until::Drained if self.failures >= DRAIN_FAILURES_MAX => Err(Ending::CutShort),
             Until::Drained | Until::Stopped => Ok(verdict.delay),
         }
@@ -332,9 +335,9 @@ impl Poller {
     /// Handles the consequences of a refusal beyond the next pause.
     async fn learn(&mut self, refusal: &CallError) {
         match refusal.class {
-            Class::Operator => self.preparation.doubt_owner(),
+            Class::Operator => self.preflight.doubt_owner(),
             Class::Unsubscribed => {
-                self.preparation.lose_subscription();
+                self.preflight.lose_subscription();
                 warn!(
                     source = self.name(),
                     "the subscription was lost: events since then were not recorded; subscribing again"
@@ -357,7 +360,7 @@ impl Poller {
 
     /// Notes a poll that was answered; the next one follows after `pause`.
     pub async fn note_answer(&mut self, pause: Duration) {
-        self.figures.need_person(false);
+        self.metrics.need_person(false);
         if self.failures > 0 {
             info!(source = self.name(), failures = self.failures, "the portal answers again");
         }

@@ -88,21 +88,21 @@ impl Preparation {
     }
 }
 
-fn refuse_stranger(queue: &dyn Upstream, owner: u64, caller: u64) -> Result<(), CallError> {
-    if owner == caller {
+fn refuse_stranger(queue: &dyn Upstream, owner: u64, client: u64) -> Result<(), CallError> {
+    if owner == client {
         return Ok(());
     }
     let reason = format!(
-        "the credential is that of user {caller} now, and this source reads the queue of user {owner}"
+        "the credential is that of user {client} now, and this source reads the queue of user {owner}"
     );
-    let cure = if queue.has_login() {
+    let hint = if queue.has_login() {
         format!(
-            "`b24relay login SOURCE` as user {owner}; or, if the source is to read the queue of user {caller} from now on, `b24relay login SOURCE --new-queue`"
+            "`b24relay login SOURCE` as user {owner}; or, if the source is to read the queue of user {client} from now on, `b24relay login SOURCE --new-queue`"
         )
     } else {
         format!(
-            "give the source a webhook of user {owner}; or, if it is to read the queue of user {caller} from now on, one of that user, and `b24relay offset set SOURCE 1 --new-queue`"
+            "give the source a webhook of user {owner}; or, if it is to read the queue of user {client} from now on, one of that user, and `b24relay offset set SOURCE 1 --new-queue`"
         )
     };
-    Err(CallError::operator("profile", reason, cure))
+    Err(CallError::operator("profile", reason, hint))
 }

@@ -107,7 +107,7 @@ impl Coverage {
 }
 
 /// Logs that events may be lost.
-pub fn lament(source: &str, gap: &Gap) {
+pub fn report_gap(source: &str, gap: &Gap) {
     let ([from, to], hours) = (gap.spelled(), gap.to_ms.saturating_sub(gap.from_ms) / 3_600_000);
     error!(
         source,

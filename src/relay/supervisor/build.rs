@@ -12,9 +12,9 @@ use crate::event::Seq;
 use crate::event::{Entry, Queue};
 use crate::portal::Upstream;
 use crate::relay::clock::PortalClock;
-use crate::relay::context::Common;
+use crate::relay::context::EngineContext;
 use crate::relay::journal::Journal;
-use crate::relay::lane::limiter::Gate;
+use crate::relay::lane::limiter::DeliveryLimiter;
 use crate::relay::lane::worker::{Lane, LaneStart};
 use crate::relay::outcome::Ending;
 use crate::relay::outcome::RelayError;
@@ -23,17 +23,17 @@ use crate::relay::source::confirm_window::Window;
 use crate::relay::source::poll_loop::Source;
 use crate::relay::source::poller::Poller;
 use crate::relay::source::retention::Coverage;
-use crate::store::{Adopted, GAP_KIND, LaneRecord};
+use crate::store::{GAP_KIND, LaneRecord, StoredSource};
 
 /// A source that is ready to run.
-pub struct Opened {
+pub struct ReadySource {
     source: Source,
     lanes: Vec<Lane>,
     /// Carried out only when the source runs, because another source may still be refused.
     removals: Vec<Removal>,
 }
 
-impl Opened {
+impl ReadySource {
     /// See [`Source::run`].
     pub async fn run(self) -> Result<Ending, RelayError> {
         for removal in &self.removals {
@@ -50,46 +50,50 @@ impl Opened {
 pub async fn assemble(
     upstream: Box<dyn Upstream>,
     owner: Option<u64>,
-    adopted: Adopted,
+    stored: StoredSource,
     config: &SourceConfig,
-    sinks: &[(SinkConfig, Arc<Gate>)],
-    common: &Common,
-) -> Result<Opened, RelayError> {
+    sinks: &[(SinkConfig, Arc<DeliveryLimiter>)],
+    context: &EngineContext,
+) -> Result<ReadySource, RelayError> {
     let queue = Arc::clone(upstream.queue());
-    let clock = PortalClock::with_skew(adopted.skew_ms);
-    let open = open(&queue, &adopted, common).await?;
-    let Adopted { lanes, reading, first, untold, journal_bytes, covered_ms, has_odd_dates, .. } = adopted;
+    let clock = PortalClock::with_skew(stored.skew_ms);
+    let open = open(&queue, &stored, context).await?;
+    let StoredSource { lanes, reading, first, untold, journal_bytes, covered_ms, has_odd_dates, .. } = stored;
     let (starts, removed) = starts(lanes, first, sinks);
     let removals: Vec<Removal> = removed
         .into_iter()
-        .map(|(sink, record)| Removal::new(&queue, sink, &record.checkpoint, reading.next, common))
+        .map(|(sink, record)| Removal::new(&queue, sink, &record.checkpoint, reading.next, context))
         .collect();
     let kept = removals.iter().filter(|removal| removal.backlog > 0).map(|removal| removal.next).min();
-    let mut journal = Journal::new(&queue, reading.next, journal_bytes, kept, common);
-    let lane_common = Common { signals: common.lane_signals.clone(), ..common.clone() };
+    let mut journal = Journal::new(&queue, reading.next, journal_bytes, kept, context);
+    let lane_common = EngineContext { signals: context.lane_signals.clone(), ..context.clone() };
     let lanes: Vec<Lane> = starts
         .into_iter()
         .map(|start| {
-            Lane::new(&config.name, start, &lane_common, clock.clone(), |sink, ledger| {
-                journal.reader(sink, ledger.committed())
+            Lane::new(&config.name, start, &lane_common, clock.clone(), |sink, committer| {
+                journal.reader(sink, committer.committed())
             })
         })
         .collect();
-    let coverage = Coverage::new(&queue.source, common.delivery.retention, clock.clone(), covered_ms);
+    let coverage = Coverage::new(&queue.source, context.delivery.retention, clock.clone(), covered_ms);
     let offset = reading.confirmed.max(reading.floor).get();
-    let (count, hold) = (lanes.len(), common.delivery.hold);
+    let (count, hold) = (lanes.len(), context.delivery.hold);
     info!(source = %queue.source, queue = %queue.identity, offset, sinks = count, %hold, "source started");
     let window = Window::new(config.confirm_lag, hold, reading, &open, has_odd_dates);
-    let poller = Poller::new(upstream, owner, &config.poll, coverage.clone(), clock.clone(), common);
-    let source = Source::new(poller, journal, window, untold, coverage, clock, common);
-    Ok(Opened { source, lanes, removals })
+    let poller = Poller::new(upstream, owner, &config.poll, coverage.clone(), clock.clone(), context);
+    let source = Source::new(poller, journal, window, untold, coverage, clock, context);
+    Ok(ReadySource { source, lanes, removals })
 }
 
 /// The events that the portal may still have.
-async fn open(queue: &Arc<Queue>, adopted: &Adopted, common: &Common) -> Result<Vec<Entry>, RelayError> {
-    let (mut open, mut from) = (Vec::new(), adopted.reading.open.max(adopted.first));
-    while from < adopted.reading.next {
-        let (entries, end) = common.store.read_journal(queue, from, usize::MAX).await?;
+async fn open(
+    queue: &Arc<Queue>,
+    stored: &StoredSource,
+    context: &EngineContext,
+) -> Result<Vec<Entry>, RelayError> {
+    let (mut open, mut from) = (Vec::new(), stored.reading.open.max(stored.first));
+    while from < stored.reading.next {
+        let (entries, end) = context.store.read_journal(queue, from, usize::MAX).await?;
         open.extend(entries);
         if end <= from {
             break;
@@ -104,9 +108,9 @@ async fn open(queue: &Arc<Queue>, adopted: &Adopted, common: &Common) -> Result<
 fn starts(
     mut records: HashMap<String, LaneRecord>,
     first: Seq,
-    sinks: &[(SinkConfig, Arc<Gate>)],
+    sinks: &[(SinkConfig, Arc<DeliveryLimiter>)],
 ) -> (Vec<LaneStart>, Vec<(String, LaneRecord)>) {
-    let start = |(config, gate): &(SinkConfig, Arc<Gate>)| {
+    let start = |(config, limiter): &(SinkConfig, Arc<DeliveryLimiter>)| {
         let (beginning, record) = (Checkpoint::at(Seq::FIRST), records.remove(&config.name));
         // A lane that has only failed so far has a record, too.
         let is_new = record.as_ref().is_none_or(|record| {
@@ -124,7 +128,7 @@ fn starts(
         if is_new {
             record.checkpoint.advance(first);
         }
-        LaneStart { config: config.clone(), gate: Arc::clone(gate), record, is_new }
+        LaneStart { config: config.clone(), limiter: Arc::clone(limiter), record, is_new }
     };
     let starts = sinks.iter().map(start).collect();
     for record in records.values_mut() {
@@ -143,30 +147,30 @@ struct Removal {
     next: Seq,
     /// How many events it has not settled. The journal keeps them; without any, the sink is forgotten.
     backlog: u64,
-    common: Common,
+    context: EngineContext,
 }
 
 impl Removal {
     /// Creates the removal. A removed sink without a backlog is forgotten; otherwise the operator decides.
-    fn new(queue: &Queue, sink: String, checkpoint: &Checkpoint, end: Seq, common: &Common) -> Self {
-        let (source, common) = (Arc::clone(&queue.source), common.clone());
-        Self { source, sink, next: checkpoint.next(), backlog: checkpoint.pending(end), common }
+    fn new(queue: &Queue, sink: String, checkpoint: &Checkpoint, end: Seq, context: &EngineContext) -> Self {
+        let (source, context) = (Arc::clone(&queue.source), context.clone());
+        Self { source, sink, next: checkpoint.next(), backlog: checkpoint.pending(end), context }
     }
 
     async fn carry_out(&self) -> Result<Settled, RelayError> {
-        let Self { source, sink, backlog, common, .. } = self;
+        let Self { source, sink, backlog, context, .. } = self;
         if *backlog == 0 {
-            let forget = || common.store.forget_lane(source, sink);
-            if common.disk().persist("checkpoint", forget).await?.is_none() {
+            let forget = || context.store.forget_lane(source, sink);
+            if context.disk().persist("checkpoint", forget).await?.is_none() {
                 return Ok(Settled::CutShort);
             }
             info!(%source, sink, "sink is no longer configured: it had settled everything and is forgotten");
             return Ok(Settled::All);
         }
-        let way_out = format!(
+        let hint = format!(
             "put it back, or start with `b24relay run --forget {sink}`, which lets go of what it has not got"
         );
-        warn!(%source, sink, backlog, way_out, "sink is no longer configured: the journal keeps its events");
+        warn!(%source, sink, backlog, hint, "sink is no longer configured: the journal keeps its events");
         Ok(Settled::All)
     }
 }

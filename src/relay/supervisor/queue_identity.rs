@@ -4,7 +4,7 @@
 use crate::config::SecretUrl;
 use crate::event::Queue;
 use crate::portal::home_key;
-use crate::store::{Adopted, Store, StoreError};
+use crate::store::{Store, StoreError, StoredSource};
 
 /// How many moves of one portal are followed: it may have moved in a circle.
 const MOVES_MAX: u32 = 64;
@@ -14,17 +14,17 @@ const MOVES_MAX: u32 = 64;
 ///
 /// # Errors
 /// [`StoreError::OtherQueue`] when the source has read another queue before.
-pub async fn adopt(store: &Store, source: &str, identity: &str) -> Result<(Queue, Adopted), StoreError> {
+pub async fn bind(store: &Store, source: &str, identity: &str) -> Result<(Queue, StoredSource), StoreError> {
     let queue = Queue::new(source, identity);
-    let refused = match store.adopt(&queue).await {
-        Ok(adopted) => return Ok((queue, adopted)),
+    let refused = match store.bind(&queue).await {
+        Ok(stored) => return Ok((queue, stored)),
         Err(refused) => refused,
     };
     match &refused {
         StoreError::OtherQueue { known, now, .. } if is_same_queue(store, known, now).await => {
             let queue = Queue::new(source, known);
-            let adopted = store.adopt(&queue).await?;
-            Ok((queue, adopted))
+            let stored = store.bind(&queue).await?;
+            Ok((queue, stored))
         }
         _ => Err(refused),
     }
@@ -42,7 +42,7 @@ pub async fn is_same_queue(store: &Store, known: &str, now: &str) -> bool {
 async fn leads_to(store: &Store, old: &str, new: &str) -> bool {
     let mut at = old.to_owned();
     for _ in 0..MOVES_MAX {
-        let home = store.recall(&home_key(&at)).await.ok().flatten();
+        let home = store.value(&home_key(&at)).await.ok().flatten();
         let Some(home) = home.and_then(|home| SecretUrl::parse(&home).ok()) else { return false };
         at = home.authority();
         if at == new {

@@ -13,17 +13,17 @@ use tracing::{error, info};
 
 use crate::blocking;
 use crate::config::{Config, ConfigError, SinkConfig, TargetConfig};
-use crate::portal::Memory;
-use crate::relay::context::Common;
+use crate::portal::KeyValue;
+use crate::relay::context::EngineContext;
 use crate::relay::context::Shares;
-use crate::relay::key_value::StoreMemory;
-use crate::relay::lane::limiter::Gate;
+use crate::relay::key_value::StoreKeyValue;
+use crate::relay::lane::limiter::DeliveryLimiter;
 use crate::relay::outcome::RelayError;
-use crate::relay::portal_clients::Callers;
+use crate::relay::portal_clients::PortalClients;
 use crate::relay::supervisor::reload_plan::Plan;
-use crate::relay::supervisor::start::Opening;
+use crate::relay::supervisor::start::SourceStart;
 use crate::relay::supervisor::tasks::{Checked, Sinks, Supervisor, build, openings};
-use crate::service::{Figures, Notifier, Server};
+use crate::service::{Metrics, Notifier, Server};
 use crate::sink::Sink;
 use crate::telemetry;
 
@@ -43,7 +43,7 @@ enum Outcome {
 /// The parts of a new configuration that are built before anything is disturbed.
 struct Preparation {
     config: Config,
-    callers: Arc<Callers>,
+    clients: Arc<PortalClients>,
     /// The sinks that may turn out to be impossible to build.
     webhooks: BTreeMap<String, Arc<dyn Sink>>,
     /// The HTTP server for status and metrics, if `http.listen` is set.
@@ -58,17 +58,17 @@ impl Supervisor {
     pub async fn reload(&mut self) -> Result<(), RelayError> {
         info!("SIGHUP: reading the configuration again");
         // Before the daemon has reported that it is ready, this notice would report it.
-        let notifier = self.common.witness.vitals.is_up().then_some(Notifier);
+        let notifier = self.context.telemetry.liveness.is_up().then_some(Notifier);
         notifier.inspect(Notifier::reloading);
         let outcome = self.try_reload().await?;
         notifier.inspect(Notifier::reloaded);
-        conclude(&outcome, &self.common.witness.figures);
+        conclude(&outcome, &self.context.telemetry.metrics);
         Ok(())
     }
 
     async fn try_reload(&mut self) -> Result<Outcome, RelayError> {
-        let surroundings = Arc::clone(&self.common.surroundings);
-        let loading = timeout(LOADING_MAX, surroundings.load());
+        let host = Arc::clone(&self.context.host);
+        let loading = timeout(LOADING_MAX, host.load());
         let Some(loaded) = self.attend(loading).await? else { return Ok(Outcome::Overtaken) };
         match loaded {
             Ok(Ok(config)) => self.put_in_force(config).await,
@@ -97,7 +97,7 @@ impl Supervisor {
             return Ok(refuse(&reason));
         }
         self.end(&plan.ending).await?;
-        if self.common.signals.stop.is_cancelled() {
+        if self.context.signals.stop.is_cancelled() {
             return Ok(Outcome::Overtaken);
         }
         self.change_over(preparation, &plan).await
@@ -105,32 +105,32 @@ impl Supervisor {
 
     /// Builds the parts of `config` that may turn out to be impossible.
     async fn prepare(&self, config: Config) -> Result<Preparation, String> {
-        let memory: Arc<dyn Memory> = Arc::new(StoreMemory(self.common.store.clone()));
-        let callers = self.common.callers.renewed(&config, &config.sources, &memory).await?;
+        let key_value: Arc<dyn KeyValue> = Arc::new(StoreKeyValue(self.context.store.clone()));
+        let clients = self.context.clients.renewed(&config, &config.sources, &key_value).await?;
         let mut webhooks = BTreeMap::new();
         for sink in config.sinks.iter().filter(|sink| matches!(sink.target, TargetConfig::Webhook(_))) {
             if self.gate_of(sink).is_none() {
-                webhooks.insert(sink.name.clone(), build(sink, &self.common)?);
+                webhooks.insert(sink.name.clone(), build(sink, &self.context)?);
             }
         }
-        let server = self.common.witness.surface.prepare(config.http.as_ref()).await?;
-        Ok(Preparation { config, callers: Arc::new(callers), webhooks, server })
+        let server = self.context.telemetry.listener.prepare(config.http.as_ref()).await?;
+        Ok(Preparation { config, clients: Arc::new(clients), webhooks, server })
     }
 
     /// Starts the sources that the plan names, after the ending ones have ended.
     async fn change_over(&mut self, preparation: Preparation, plan: &Plan) -> Result<Outcome, RelayError> {
-        let Preparation { config, callers, webhooks, server } = preparation;
+        let Preparation { config, clients, webhooks, server } = preparation;
         // Wait for pending token writes of the old login: the new one must find them.
-        self.common.callers.rest_but_for(&callers).await;
-        self.common.claims.release(&plan.ending);
+        self.context.clients.rest_but_for(&clients).await;
+        self.context.owners.release(&plan.ending);
         let sinks = self.sinks_of(&config, webhooks).map_err(RelayError::Setup)?;
         let (delivery, shares) = (config.delivery, Shares::of(&config));
-        let common = Common { callers, delivery, shares, ..self.common.clone() };
+        let context = EngineContext { clients, delivery, shares, ..self.context.clone() };
         let mut checked = Vec::new();
-        for opening in concerned(openings(&config, &sinks, &common), &plan.beginning) {
-            match opening.open().await {
-                Ok(outcome) => checked.push(Checked { opening, outcome }),
-                Err(error) if opening.is_mistaken(&error) => {
+        for start in concerned(openings(&config, &sinks, &context), &plan.beginning) {
+            match start.open().await {
+                Ok(outcome) => checked.push(Checked { start, outcome }),
+                Err(error) if start.is_mistaken(&error) => {
                     let refused = refuse(&error.to_string());
                     // The previous sources are about to need the resources that these hold.
                     let made = (checked, sinks);
@@ -139,71 +139,72 @@ impl Supervisor {
                     return Ok(refused);
                 }
                 Err(error) => {
-                    let outcome = Err(opening.wait_out(error)?);
-                    checked.push(Checked { opening, outcome });
+                    let outcome = Err(start.wait_out(error)?);
+                    checked.push(Checked { start, outcome });
                 }
             }
         }
         self.grace.send_replace(config.shutdown_grace);
-        let witness = &self.common.witness;
-        witness.figures.bound_journal(config.delivery.journal.max_size);
-        witness.vitals.release(&plan.ending);
-        witness.roster.enter(&config);
-        witness.show_through(server);
+        let telemetry = &self.context.telemetry;
+        telemetry.metrics.bound_journal(config.delivery.journal.max_size);
+        telemetry.liveness.release(&plan.ending);
+        telemetry.active_config.enter(&config);
+        telemetry.show_through(server);
         telemetry::change(config.log);
         self.config = config;
-        self.common = common;
+        self.context = context;
         let before = std::mem::replace(&mut self.sinks, sinks);
         // A file of a previous sink may be the file of another sink now, so it is closed first.
         blocking::run(move || drop(before)).await;
         self.begin(checked);
         self.tell_left_behind().await;
         if !plan.changes.is_empty() {
-            self.common.callers.warn_of_stretching(&self.config.sources);
+            self.context.clients.warn_of_stretching(&self.config.sources);
         }
         Ok(Outcome::Applied(plan.changes.len()))
     }
 
     /// Restarts the sources that have ended, with the configuration that is still active.
     async fn go_back(&mut self, plan: &Plan) -> Result<(), RelayError> {
-        self.common.claims.release(&plan.beginning);
+        self.context.owners.release(&plan.beginning);
         let mut checked = Vec::new();
-        for opening in concerned(openings(&self.config, &self.sinks, &self.common), &plan.ending) {
-            let outcome = opening.reopen().await?;
-            checked.push(Checked { opening, outcome });
+        for start in concerned(openings(&self.config, &self.sinks, &self.context), &plan.ending) {
+            let outcome = start.reopen().await?;
+            checked.push(Checked { start, outcome });
         }
         self.begin(checked);
         Ok(())
     }
 
-    /// The sinks of `config`. An unchanged sink keeps its gate and everything behind it.
+    /// The sinks of `config`. An unchanged sink keeps its limiter and everything behind it.
     fn sinks_of(
         &self,
         config: &Config,
         mut webhooks: BTreeMap<String, Arc<dyn Sink>>,
     ) -> Result<Sinks, String> {
-        let gate = |sink: &SinkConfig| {
-            if let Some(gate) = self.gate_of(sink) {
-                return Ok((sink.clone(), Arc::clone(gate)));
+        let limiter = |sink: &SinkConfig| {
+            if let Some(limiter) = self.gate_of(sink) {
+                return Ok((sink.clone(), Arc::clone(limiter)));
             }
             let built = match webhooks.remove(&sink.name) {
                 Some(built) => built,
-                None => build(sink, &self.common)?,
+                None => build(sink, &self.context)?,
             };
-            Ok((sink.clone(), Gate::new(built, sink, &self.common.witness.figures)))
+            Ok((sink.clone(), DeliveryLimiter::new(built, sink, &self.context.telemetry.metrics)))
         };
-        config.sinks.iter().map(gate).collect()
+        config.sinks.iter().map(limiter).collect()
     }
 
-    /// The existing gate to the destination of `sink`, if there is one.
-    fn gate_of(&self, sink: &SinkConfig) -> Option<&Arc<Gate>> {
-        let known = self.sinks.iter().find(|(known, _)| known.name == sink.name && known.reaches_as(sink));
-        known.map(|(_, gate)| gate)
+    /// The existing limiter to the destination of `sink`, if there is one.
+    fn gate_of(&self, sink: &SinkConfig) -> Option<&Arc<DeliveryLimiter>> {
+        let known =
+            self.sinks.iter().find(|(known, _)| known.name == sink.name && known.same_destination(sink));
+        known.map(|(_, limiter)| limiter)
     }
 }
 
-fn concerned(openings: Vec<Opening>, names: &BTreeSet<String>) -> impl Iterator<Item = Opening> {
-    openings.into_iter().filter(|opening| names.contains(opening.name()))
+fn concerned(openings: Vec<SourceStart>, names: &BTreeSet<String>) -> impl Iterator<Item = SourceStart> {
+    openings.into_iter().filter(|start| names.contains(start.name()))
 }
 
 /// Logs all mistakes, as `check` does.
@@ -229,10 +230,10 @@ fn refuse(reason: &str) -> Outcome {
 }
 
 /// Counts and logs the result of every reload.
-fn conclude(outcome: &Outcome, figures: &Figures) {
+fn conclude(outcome: &Outcome, metrics: &Metrics) {
     match outcome {
-        Outcome::Applied(_) => figures.reloaded("applied"),
-        Outcome::Refused => figures.reloaded("refused"),
+        Outcome::Applied(_) => metrics.reloaded("applied"),
+        Outcome::Refused => metrics.reloaded("refused"),
         Outcome::Overtaken => {}
     }
     match outcome {

@@ -89,7 +89,8 @@ fn takers<'a>(source: &SourceConfig, config: &'a Config) -> Vec<&'a SinkConfig> 
 }
 
 fn have_same_takers(before: &[&SinkConfig], after: &[&SinkConfig]) -> bool {
-    before.len() == after.len() && before.iter().all(|sink| after.iter().any(|other| sink.takes_as(other)))
+    before.len() == after.len()
+        && before.iter().all(|sink| after.iter().any(|other| sink.same_subscription(other)))
 }
 
 fn top_level(before: &Config, after: &Config) -> impl Iterator<Item = Change> {

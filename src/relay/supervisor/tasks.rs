@@ -13,18 +13,18 @@ use tracing::{info, warn};
 
 use crate::config::{Config, SinkConfig, SourceConfig, TargetConfig};
 use crate::portal::CallError;
-use crate::relay::context::Common;
-use crate::relay::lane::limiter::Gate;
+use crate::relay::context::EngineContext;
+use crate::relay::lane::limiter::DeliveryLimiter;
 use crate::relay::outcome::Ending;
 use crate::relay::outcome::RelayError;
-use crate::relay::supervisor::build::Opened;
-use crate::relay::supervisor::start::Opening;
+use crate::relay::supervisor::build::ReadySource;
+use crate::relay::supervisor::start::SourceStart;
 use crate::shutdown::Signals;
 use crate::sink::Sink;
 use crate::store::SourceReport;
 
-/// Each sink with its gate, which all sources share.
-pub type Sinks = Vec<(SinkConfig, Arc<Gate>)>;
+/// Each sink with its limiter, which all sources share.
+pub type Sinks = Vec<(SinkConfig, Arc<DeliveryLimiter>)>;
 
 /// The effect of SIGHUP on a run, besides a nudge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,14 +44,14 @@ const HANGS_AFTER: Duration = Duration::from_secs(30);
 
 /// A source that was checked, and the reason if it cannot be polled yet.
 pub struct Checked {
-    pub opening: Opening,
-    pub outcome: Result<Opened, CallError>,
+    pub start: SourceStart,
+    pub outcome: Result<ReadySource, CallError>,
 }
 
 pub struct Supervisor {
     /// The active configuration.
     pub config: Config,
-    pub common: Common,
+    pub context: EngineContext,
     pub sinks: Sinks,
     loops: JoinSet<(String, Result<Ending, RelayError>)>,
     /// `shutdown_grace`.
@@ -66,24 +66,24 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Opens every source of `config` and starts it. Each is checked before the first one calls its portal.
-    pub async fn open(config: &Config, common: Common) -> Result<Self, RelayError> {
+    pub async fn open(config: &Config, context: EngineContext) -> Result<Self, RelayError> {
         let sinks = config.sinks.iter().map(|sink| {
-            let built = build(sink, &common).map_err(RelayError::Setup)?;
-            Ok((sink.clone(), Gate::new(built, sink, &common.witness.figures)))
+            let built = build(sink, &context).map_err(RelayError::Setup)?;
+            Ok((sink.clone(), DeliveryLimiter::new(built, sink, &context.telemetry.metrics)))
         });
         let sinks: Sinks = sinks.collect::<Result<_, RelayError>>()?;
-        let witness = &common.witness;
-        witness.figures.bound_journal(config.delivery.journal.max_size);
-        witness.roster.enter(config);
-        witness.vitals.expect(config.sources.iter().map(|source| source.name.clone()));
+        let telemetry = &context.telemetry;
+        telemetry.metrics.bound_journal(config.delivery.journal.max_size);
+        telemetry.active_config.enter(config);
+        telemetry.liveness.expect(config.sources.iter().map(|source| source.name.clone()));
         let mut checked = Vec::new();
-        for opening in openings(config, &sinks, &common) {
-            let outcome = opening.open_first().await?;
-            checked.push(Checked { opening, outcome });
+        for start in openings(config, &sinks, &context) {
+            let outcome = start.open_first().await?;
+            checked.push(Checked { start, outcome });
         }
         let mut supervisor = Self {
             config: config.clone(),
-            common,
+            context,
             sinks,
             loops: JoinSet::new(),
             grace: watch::Sender::new(config.shutdown_grace),
@@ -98,7 +98,7 @@ impl Supervisor {
 
     /// Waits until all sources have ended. `hangup` decides what SIGHUP does.
     pub async fn run(&mut self, hangup: Hangup) -> Result<Ending, RelayError> {
-        let signals = self.common.signals.clone();
+        let signals = self.context.signals.clone();
         // Do not begin with the current count: a nudge may have come after the configuration was first read.
         let mut seen = 0;
         while !self.loops.is_empty() {
@@ -118,16 +118,13 @@ impl Supervisor {
     /// Warns about sources that are no longer configured although some sink lacks events that the journal has. A state
     /// file that cannot be read is reported elsewhere.
     pub async fn tell_left_behind(&self) {
-        let Ok(report) = self.common.store.lookout().report().await else { return };
+        let Ok(report) = self.context.store.reader().report().await else { return };
         for SourceReport { name: source, .. } in report.sources {
             let lanes = report.lanes.iter().filter(|lane| lane.source == source);
             let events = lanes.map(|lane| lane.pending).max().unwrap_or_default();
             if events > 0 && self.config.sources.iter().all(|other| other.name != source) {
-                let way_out = "put it back under this name, and they are delivered";
-                warn!(
-                    source,
-                    events, way_out, "source is no longer configured: the journal keeps its events"
-                );
+                let hint = "put it back under this name, and they are delivered";
+                warn!(source, events, hint, "source is no longer configured: the journal keeps its events");
             }
         }
     }
@@ -135,13 +132,13 @@ impl Supervisor {
     /// Starts the sources.
     pub fn begin(&mut self, checked: Vec<Checked>) {
         self.interim = Ending::Clean;
-        for Checked { opening, outcome } in checked {
-            let name = opening.name().to_owned();
-            self.running.insert(name.clone(), opening.end_signals().clone());
+        for Checked { start, outcome } in checked {
+            let name = start.name().to_owned();
+            self.running.insert(name.clone(), start.end_signals().clone());
             self.loops.spawn(async move {
                 let ending = match outcome {
-                    Ok(opened) => opened.run().await,
-                    Err(refusal) => Box::pin(opening.run(refusal)).await,
+                    Ok(ready) => ready.run().await,
+                    Err(refusal) => Box::pin(start.run(refusal)).await,
                 };
                 (name, ending)
             });
@@ -150,7 +147,7 @@ impl Supervisor {
 
     /// Runs `work` while the sources run. Returns `None` when a stop comes first.
     pub async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>, RelayError> {
-        let stop = self.common.signals.stop.clone();
+        let stop = self.context.signals.stop.clone();
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -196,7 +193,8 @@ impl Supervisor {
         let running: Vec<&str> =
             names.iter().filter(|name| self.running.contains_key(*name)).map(String::as_str).collect();
         let takes = |sink: &SinkConfig| running.iter().any(|name| sink.takes_source(name));
-        let busy = self.sinks.iter().filter(|(sink, gate)| takes(sink) && !gate.longest_attempt().is_zero());
+        let busy =
+            self.sinks.iter().filter(|(sink, limiter)| takes(sink) && !limiter.longest_attempt().is_zero());
         let sinks: Vec<&str> = busy.map(|(sink, _)| sink.name.as_str()).collect();
         let (sources, sinks) = (running.join(", "), sinks.join(", "));
         warn!(
@@ -210,12 +208,12 @@ impl Supervisor {
         let has_timeout = |sink: &SinkConfig| matches!(sink.target, TargetConfig::Webhook(_));
         let concerned = self.sinks.iter().filter(|(sink, _)| !has_timeout(sink));
         let mut concerned = concerned.filter(|(sink, _)| names.iter().any(|name| sink.takes_source(name)));
-        let (sink, gate) = concerned.find(|(_, gate)| gate.longest_attempt() > HANGS_AFTER)?;
+        let (sink, limiter) = concerned.find(|(_, limiter)| limiter.longest_attempt() > HANGS_AFTER)?;
         Some(format!(
             "sinks.{}: an attempt has been under way for {} s, and the sources that it takes from cannot end before it \
              does: see who reads it, or whether its disk is there, and reload again",
             sink.name,
-            gate.longest_attempt().as_secs()
+            limiter.longest_attempt().as_secs()
         ))
     }
 
@@ -227,7 +225,7 @@ impl Supervisor {
         let ending = ending?;
         let signals = self.running.remove(&name);
         let is_alone = signals.is_some_and(|signals| signals.stop.is_cancelled());
-        if is_alone && !self.common.signals.stop.is_cancelled() {
+        if is_alone && !self.context.signals.stop.is_cancelled() {
             self.interim = self.interim.max(ending);
         } else {
             self.ending = self.ending.max(ending);
@@ -240,18 +238,18 @@ impl Supervisor {
 ///
 /// # Errors
 /// The reason why it cannot be built.
-pub fn build(config: &SinkConfig, common: &Common) -> Result<Arc<dyn Sink>, String> {
-    let built = common.surroundings.sink(config, &common.signals);
+pub fn build(config: &SinkConfig, context: &EngineContext) -> Result<Arc<dyn Sink>, String> {
+    let built = context.host.sink(config, &context.signals);
     built.map_err(|reason| format!("sinks.{}: {reason}", config.name))
 }
 
 /// Every source of `config` with those of `sinks` that take its events, and with separate stop signals.
-pub fn openings(config: &Config, sinks: &Sinks, common: &Common) -> Vec<Opening> {
-    let opening = |source: &SourceConfig| {
+pub fn openings(config: &Config, sinks: &Sinks, context: &EngineContext) -> Vec<SourceStart> {
+    let start = |source: &SourceConfig| {
         let takers = sinks.iter().filter(|(sink, _)| sink.takes_source(&source.name)).cloned();
-        let signals = common.signals.child();
-        let common = Common { lane_signals: signals.child(), signals, ..common.clone() };
-        Opening::new(source.clone(), takers.collect(), common)
+        let signals = context.signals.child();
+        let context = EngineContext { lane_signals: signals.child(), signals, ..context.clone() };
+        SourceStart::new(source.clone(), takers.collect(), context)
     };
-    config.sources.iter().map(opening).collect()
+    config.sources.iter().map(start).collect()
 }

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::service::metrics::figures::Figures;
+use crate::service::metrics::registry::Metrics;
 
 /// How long each of them waits for its answer, after the earlier ones.
 const DELAY: Duration = Duration::from_millis(500);
@@ -26,8 +26,8 @@ pub struct Guesses {
 
 impl Guesses {
     /// Waits before a wrong token of `peer` is answered.
-    pub async fn slow_down(&self, peer: SocketAddr, figures: &Figures) {
-        let count = figures.wrong_token();
+    pub async fn slow_down(&self, peer: SocketAddr, metrics: &Metrics) {
+        let count = metrics.wrong_token();
         let mut logged = self.logged.lock().await;
         if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
             warn!(%peer, count, "a request to `http.listen` had a wrong token: correct it there, or keep the sender away");
@@ -45,10 +45,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn wrong_tokens_are_answered_one_after_the_other_and_counted() {
-        let (guesses, figures, started) = (Guesses::default(), Figures::default(), Instant::now());
+        let (guesses, metrics, started) = (Guesses::default(), Metrics::default(), Instant::now());
         let peer = "127.0.0.1:1".parse().unwrap();
-        join_all((0..20).map(|_| guesses.slow_down(peer, &figures))).await;
+        join_all((0..20).map(|_| guesses.slow_down(peer, &metrics))).await;
         assert_eq!(started.elapsed(), 20 * DELAY);
-        assert_eq!(figures.wrong_token(), 21);
+        assert_eq!(metrics.wrong_token(), 21);
     }
 }

@@ -2,6 +2,6 @@
 
 pub mod access;
 pub mod guesses;
+pub mod http_listener;
 pub mod listener;
 pub mod routes;
-pub mod surface;

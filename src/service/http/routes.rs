@@ -56,7 +56,7 @@ async fn admit(
 ) -> Response {
     let verdict = gate.access.judge(request.headers(), request.uri());
     if verdict == Verdict::WrongToken {
-        gate.guesses.slow_down(peer, &gate.view.witness.figures).await;
+        gate.guesses.slow_down(peer, &gate.view.telemetry.metrics).await;
     }
     let mut response = match (request.uri().path(), verdict) {
         _ if !matches!(*request.method(), Method::GET | Method::HEAD) => {
@@ -144,11 +144,11 @@ async fn show_status(State(view): State<View>) -> Response {
 async fn show_metrics(State(view): State<View>, request: Request) -> Response {
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let of_report = match health::health(&view).await {
-        Ok(health) => scrape::of_health(&health, &view.witness.figures),
+        Ok(health) => scrape::of_health(&health, &view.telemetry.metrics),
         Err(error) => return plain(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     };
     let of_process = scrape::of_process();
-    let registries = [view.witness.figures.registry(), &of_report, &of_process];
+    let registries = [view.telemetry.metrics.registry(), &of_report, &of_process];
     if exposition::wants_open(accept) {
         with_type(exposition::OPEN, exposition::open(&registries))
     } else {

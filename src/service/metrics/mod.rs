@@ -1,7 +1,7 @@
 //! Counters, and `/metrics`.
 
 pub mod exposition;
-pub mod figures;
+pub mod in_flight;
 pub mod process;
+pub mod registry;
 pub mod scrape;
-pub mod under_way;

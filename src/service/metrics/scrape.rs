@@ -9,8 +9,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth};
-use crate::service::metrics::figures::Figures;
 use crate::service::metrics::process;
+use crate::service::metrics::registry::Metrics;
 use crate::stdio::stderr;
 
 type Labels<const N: usize> = [(&'static str, String); N];
@@ -19,7 +19,7 @@ type Seconds<const N: usize> = Family<Labels<N>, Gauge<f64, AtomicU64>>;
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
 /// The metrics of `health` and of the attempts in flight.
-pub fn of_health(health: &Health, figures: &Figures) -> Registry {
+pub fn of_health(health: &Health, metrics: &Metrics) -> Registry {
     let mut registry = Registry::with_prefix("b24relay");
     let attempts = Seconds::<1>::default();
     registry.register(
@@ -27,7 +27,7 @@ pub fn of_health(health: &Health, figures: &Figures) -> Registry {
         "For how long the oldest attempt has been under way, else 0",
         attempts.clone(),
     );
-    for (sink, duration) in figures.longest_attempts() {
+    for (sink, duration) in metrics.longest_attempts() {
         attempts.get_or_create(&[("sink", sink)]).set(duration.as_secs_f64());
     }
     let version = [("version", env!("CARGO_PKG_VERSION"))];
@@ -47,10 +47,10 @@ pub fn of_health(health: &Health, figures: &Figures) -> Registry {
         let sink = [("sink", lane.report.sink.clone())];
         drop((letters.get_or_create(&sink), bytes.get_or_create(&sink)));
     }
-    for grave in &health.dead_letters {
-        let sink = [("sink", grave.sink.clone())];
-        letters.get_or_create(&sink).set(signed(grave.count));
-        bytes.get_or_create(&sink).set(signed(grave.bytes));
+    for dead_letters in &health.dead_letters {
+        let sink = [("sink", dead_letters.sink.clone())];
+        letters.get_or_create(&sink).set(signed(dead_letters.count));
+        bytes.get_or_create(&sink).set(signed(dead_letters.bytes));
     }
     registry
 }

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::health::Health;
+use crate::human::{ago, size, time};
 use crate::service::page::flows;
-use crate::service::page::glimpses::Glimpse;
 use crate::service::page::markup::words;
-use crate::service::page::troubles::Trouble;
+use crate::service::page::recent_events::RecentEvent;
+use crate::service::page::recent_problems::RecentProblem;
 use crate::service::signals::health::{self, Condition};
 use crate::service::view::View;
-use crate::spelling::{ago, size, time};
-use crate::store::GraveReport;
+use crate::store::DeadLetterReport;
 
 /// How often a browser reloads it, in seconds.
 const REFRESH_S: u32 = 10;
@@ -30,7 +30,7 @@ pub fn page(view: &View, health: &Health) -> Markup {
         Condition::Stopping | Condition::Starting => health::unready(view, health),
         Condition::ActionRequired | Condition::Degraded => health::problems(view, health),
     };
-    let glimpses = view.witness.glimpses.latest();
+    let recent_events = view.telemetry.recent_events.latest();
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -50,9 +50,9 @@ pub fn page(view: &View, health: &Health) -> Markup {
                 main {
                     (verdict(headline, class, &reasons))
                     (flows::flows(view, health))
-                    @if !health.dead_letters.is_empty() { (graves(&health.dead_letters)) }
-                    @if !glimpses.is_empty() { (events(&glimpses)) }
-                    (troubles(&view.troubles.latest()))
+                    @if !health.dead_letters.is_empty() { (stats(&health.dead_letters)) }
+                    @if !recent_events.is_empty() { (events(&recent_events)) }
+                    (problems(&view.problems.latest()))
                 }
                 footer { "As of " (time(health.at_ms)) ", renewed every " (REFRESH_S) " s. The same as "
                     a href="status" { "JSON" } " and as " a href="metrics" { "metrics" } "." }
@@ -72,7 +72,7 @@ fn headline(condition: Condition) -> (&'static str, &'static str) {
 }
 
 fn sum(view: &View, health: &Health) -> String {
-    let running = view.witness.figures.totals().into_keys().map(|(_, sink)| sink);
+    let running = view.telemetry.metrics.totals().into_keys().map(|(_, sink)| sink);
     let sinks: BTreeSet<String> =
         health.lanes.iter().map(|lane| lane.report.sink.clone()).chain(running).collect();
     let delivered = health.lanes.iter().map(|lane| lane.report.delivered).sum();
@@ -90,38 +90,38 @@ fn verdict(headline: &str, class: &str, reasons: &[String]) -> Markup {
     }
 }
 
-fn graves(graves: &[GraveReport]) -> Markup {
+fn stats(stats: &[DeadLetterReport]) -> Markup {
     html! {
         section {
             h2 { "Dead letters" }
-            ul { @for grave in graves { li {
-                strong { (grave.sink) } " has rejected " (flows::count(grave.count)) ", the oldest " (ago(grave.oldest_ms))
-                " (" (size(grave.bytes)) "): " code { "b24relay dead-letters list --sink " (grave.sink) }
+            ul { @for dead_letters in stats { li {
+                strong { (dead_letters.sink) } " has rejected " (flows::count(dead_letters.count)) ", the oldest " (ago(dead_letters.oldest_ms))
+                " (" (size(dead_letters.bytes)) "): " code { "b24relay dead-letters list --sink " (dead_letters.sink) }
             } } }
         }
     }
 }
 
-fn events(glimpses: &[Glimpse]) -> Markup {
+fn events(recent_events: &[RecentEvent]) -> Markup {
     html! {
         section {
             h2 { "Latest events" }
-            ol class="events" { @for glimpse in glimpses { li {
-                p { strong { (glimpse.source) } " " (glimpse.id) " " code { (glimpse.kind) } }
-                pre { (glimpse.data) }
+            ol class="events" { @for recent_event in recent_events { li {
+                p { strong { (recent_event.source) } " " (recent_event.id) " " code { (recent_event.kind) } }
+                pre { (recent_event.data) }
             } } }
         }
     }
 }
 
-fn troubles(troubles: &[Trouble]) -> Markup {
+fn problems(problems: &[RecentProblem]) -> Markup {
     html! {
         section {
             h2 { "Latest warnings and errors" }
-            @if troubles.is_empty() {
+            @if problems.is_empty() {
                 p class="none" { "None since the start." }
             } @else {
-                ol class="log" { @for trouble in troubles { li {
+                ol class="log" { @for trouble in problems { li {
                     time { (time(trouble.at_ms)) }
                     span class={ "state " (if trouble.is_error { "bad" } else { "wait" }) } {
                         (if trouble.is_error { "error" } else { "warning" })

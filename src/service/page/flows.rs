@@ -3,11 +3,11 @@
 use maud::{Markup, html};
 
 use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth, SourceState};
+use crate::human::{age, ago, size, span, until};
 use crate::service::page::charts::{LATENCY, RATE};
 use crate::service::page::history::RATE_KNOWN_AFTER;
 use crate::service::page::markup::words;
 use crate::service::view::View;
-use crate::spelling::{age, ago, size, span, until};
 use crate::store::{GapReport, SourceReport};
 
 /// How many gaps are shown one by one.
@@ -111,7 +111,7 @@ fn untouched(view: &View, health: &Health, source: &str) -> Vec<String> {
             (lane.source.as_str(), lane.sink.as_str()) == (source, sink)
         })
     };
-    let lanes = view.witness.figures.totals().into_keys();
+    let lanes = view.telemetry.metrics.totals().into_keys();
     lanes.filter(|(of, sink)| of == source && !is_known(sink)).map(|(_, sink)| sink).collect()
 }
 
@@ -158,7 +158,7 @@ fn charts(view: &View, source: &str, sink: &str) -> Markup {
     let steps = view.history.of(source, sink);
     let rates: Vec<Option<f64>> = steps.iter().map(|step| Some(step.per_second)).collect();
     let latencies: Vec<Option<f64>> = steps.iter().map(|step| step.latency_s).collect();
-    let rate = view.history.rate(source, sink, &view.witness.figures);
+    let rate = view.history.rate(source, sink, &view.telemetry.metrics);
     let rate =
         rate.map_or_else(|| format!("known after {} s", RATE_KNOWN_AFTER.as_secs()), |rate| RATE.spell(rate));
     let latest = latencies.iter().rev().find_map(|latency| *latency);

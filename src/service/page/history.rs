@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::service::metrics::figures::Figures;
+use crate::service::metrics::registry::Metrics;
 
 /// The length of a step.
 pub const STEP: Duration = Duration::from_secs(30);
@@ -45,16 +45,16 @@ struct Past {
 
 impl History {
     /// Takes a sample every [`RATE_KNOWN_AFTER`] and a step every [`STEP`]. Never returns.
-    pub async fn record(&self, figures: &Figures) {
+    pub async fn record(&self, metrics: &Metrics) {
         let mut ticks = interval(RATE_KNOWN_AFTER);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut next_step = Instant::now();
         loop {
             let now = ticks.tick().await;
-            self.sample(now, figures.totals());
+            self.sample(now, metrics.totals());
             if now >= next_step {
                 next_step = now + STEP;
-                self.step(figures.totals());
+                self.step(metrics.totals());
             }
         }
     }
@@ -67,8 +67,8 @@ impl History {
     }
 
     /// The events per second that this lane has delivered in the last seconds; `None` if not known yet.
-    pub fn rate(&self, source: &str, sink: &str, figures: &Figures) -> Option<f64> {
-        self.rate_of(&(source.to_owned(), sink.to_owned()), Instant::now(), &figures.totals())
+    pub fn rate(&self, source: &str, sink: &str, metrics: &Metrics) -> Option<f64> {
+        self.rate_of(&(source.to_owned(), sink.to_owned()), Instant::now(), &metrics.totals())
     }
 
     #[expect(clippy::cast_precision_loss, reason = "it is shown with two digits")]

@@ -3,7 +3,7 @@
 pub mod charts;
 pub mod document;
 pub mod flows;
-pub mod glimpses;
 pub mod history;
 pub mod markup;
-pub mod troubles;
+pub mod recent_events;
+pub mod recent_problems;

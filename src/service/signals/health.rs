@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::foreign_text::plain;
 use crate::health::{Grade, Health, SourceState};
+use crate::human::span;
 use crate::service::view::View;
-use crate::spelling::span;
 use crate::store::StoreError;
 use crate::wall_clock;
 
@@ -31,7 +31,7 @@ pub enum Condition {
 
 /// The health of the daemon in a word.
 pub fn condition(view: &View, health: &Health) -> Condition {
-    if view.witness.vitals.is_draining() {
+    if view.telemetry.liveness.is_draining() {
         Condition::Stopping
     } else if !actions(view, health).is_empty() {
         Condition::ActionRequired
@@ -52,14 +52,14 @@ pub fn problems(view: &View, health: &Health) -> Vec<String> {
 
 /// The reasons to restart the process; empty if there are none.
 pub fn wedged(view: &View) -> Vec<String> {
-    let overdue = view.witness.vitals.overdue().into_iter();
+    let overdue = view.telemetry.liveness.overdue().into_iter();
     overdue.map(|source| format!("the poll loop of `{source}` does not turn any more")).collect()
 }
 
 /// The reasons why the process is not ready; empty if it is.
 pub fn unready(view: &View, health: &Health) -> Vec<String> {
     let mut reasons = Vec::new();
-    if view.witness.vitals.is_draining() {
+    if view.telemetry.liveness.is_draining() {
         reasons.push("a stop was asked for: finishing what is under way".to_owned());
     }
     if is_starting(view, health) {
@@ -71,7 +71,7 @@ pub fn unready(view: &View, health: &Health) -> Vec<String> {
 
 fn is_starting(view: &View, health: &Health) -> bool {
     let is_starting = health.sources.iter().any(|source| source.state == SourceState::Starting);
-    is_starting || !view.witness.vitals.is_up()
+    is_starting || !view.telemetry.liveness.is_up()
 }
 
 /// The problems that need an operator.
@@ -82,7 +82,7 @@ fn actions(view: &View, health: &Health) -> Vec<String> {
 
 /// The sinks with an attempt that has lasted longer than any timeout allows.
 fn hanging(view: &View) -> impl Iterator<Item = String> {
-    let longest = view.witness.figures.longest_attempts().into_iter();
+    let longest = view.telemetry.metrics.longest_attempts().into_iter();
     longest.filter(|(_, duration)| *duration > ATTEMPT_MAX).map(|(sink, duration)| {
         let length = span(duration.as_secs().try_into().unwrap_or(i64::MAX));
         format!("sink `{sink}` hangs: an attempt has been under way for {length}")
@@ -91,13 +91,13 @@ fn hanging(view: &View) -> impl Iterator<Item = String> {
 
 /// The health of everything that is configured.
 pub async fn health(view: &View) -> Result<Health, StoreError> {
-    let report = view.witness.roster.sift(view.lookout.report().await?);
+    let report = view.telemetry.active_config.retain_configured(view.reader.report().await?);
     Ok(Health::of(report, wall_clock::now_ms()))
 }
 
 /// The whole health in one line.
 pub async fn in_a_word(view: &View) -> String {
-    if !view.witness.vitals.is_up() {
+    if !view.telemetry.liveness.is_up() {
         return "starting: not every source was tried yet".to_owned();
     }
     // A line break would start another message to the service manager.

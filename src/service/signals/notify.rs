@@ -51,12 +51,12 @@ impl Notifier {
     }
 
     async fn tell_stopping(view: &View) {
-        view.witness.vitals.draining().await;
+        view.telemetry.liveness.draining().await;
         tell(&[NotifyState::Stopping, NotifyState::Status("finishing what is under way")]);
     }
 
     async fn tell_ready(view: &View) {
-        view.witness.vitals.up().await;
+        view.telemetry.liveness.up().await;
         let status = health::in_a_word(view).await;
         tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
     }
@@ -66,13 +66,13 @@ impl Notifier {
         let mut told = String::new();
         loop {
             ticks.tick().await;
-            if !view.witness.vitals.is_up() {
+            if !view.telemetry.liveness.is_up() {
                 // Many sources of one portal take turns, and each must be tried before the daemon is ready.
                 let extension = u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX);
                 tell(&[NotifyState::ExtendTimeoutUsec(extension)]);
             }
             let status = health::in_a_word(view).await;
-            if status != told && !view.witness.vitals.is_draining() {
+            if status != told && !view.telemetry.liveness.is_draining() {
                 tell(&[NotifyState::Status(&status)]);
                 told = status;
             }
@@ -85,7 +85,7 @@ impl Notifier {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let overdue = view.witness.vitals.overdue();
+            let overdue = view.telemetry.liveness.overdue();
             if overdue.is_empty() {
                 tell(&[NotifyState::Watchdog]);
             } else {

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::failpoint;
 use crate::sink::file::format::Format;
-use crate::sink::file::place::{folder_of, is_own, open_own, sync_folder};
+use crate::sink::file::path::{folder_of, is_own, open_own, sync_folder};
 use crate::sink::file::rotation::{Past, UNFINISHED};
 
 const BUFFER: usize = 64 * 1024;

@@ -3,13 +3,13 @@
 pub mod compression;
 pub mod files;
 pub mod format;
+pub mod housekeeping;
 pub mod known;
 pub mod mark;
 pub mod open_file;
-pub mod place;
+pub mod path;
+pub mod recovery;
 pub mod rotation;
 pub mod sink;
-pub mod tail;
 #[cfg(test)]
 mod tests;
-pub mod tidying;

@@ -11,10 +11,8 @@ use tracing::warn;
 
 use crate::failpoint;
 use crate::sink::file::format::Format;
-use crate::sink::file::place::{
-    Identity, create_parents, identity_at, open_own, refuse_planted, sync_folder,
-};
-use crate::sink::file::tail;
+use crate::sink::file::path::{Identity, create_parents, identity_at, open_own, refuse_planted, sync_folder};
+use crate::sink::file::recovery;
 
 /// How often another program may rotate the file while we open it.
 const OPENINGS_MAX: u32 = 10;
@@ -26,7 +24,7 @@ pub struct OpenFile {
 }
 
 /// The data that a failed write may have left after `length`, if it could not be truncated at once.
-pub struct Doubt {
+pub struct PendingTruncate {
     file: File,
     identity: Identity,
     length: u64,
@@ -67,7 +65,7 @@ impl OpenFile {
         if let Some(mode) = new_mode {
             // The configured mode overrides the process's umask.
             file.set_permissions(Permissions::from_mode(mode))?;
-        } else if let Some(repair) = tail::repair(&file)? {
+        } else if let Some(repair) = recovery::repair(&file)? {
             warn!(path = %place.display(), "{repair}");
         }
         // A killed process may have written without a sync. Lines that are recognised from now on count as
@@ -78,13 +76,13 @@ impl OpenFile {
     }
 
     /// Appends `bytes` at `length`, the end of the file, and waits for the disk. If that fails, the written
-    /// data is truncated; if that fails too, the error is returned with a doubt.
-    pub fn append(&self, bytes: &[u8], length: u64) -> Result<(), (io::Error, Option<Doubt>)> {
+    /// data is truncated; if that fails too, the error is returned with a pending truncation.
+    pub fn append(&self, bytes: &[u8], length: u64) -> Result<(), (io::Error, Option<PendingTruncate>)> {
         self.write_durably(bytes).map_err(|error| {
             // After a failed sync, the system may drop the pages and report success for the next sync, so the
             // lines must be written again.
             let is_cut = self.file.set_len(length).is_ok();
-            (error, if is_cut { None } else { self.doubt(length) })
+            (error, if is_cut { None } else { self.pending_truncate(length) })
         })
     }
 
@@ -101,14 +99,14 @@ impl OpenFile {
         Ok(())
     }
 
-    fn doubt(&self, length: u64) -> Option<Doubt> {
+    fn pending_truncate(&self, length: u64) -> Option<PendingTruncate> {
         let file = self.file.try_clone().ok()?;
-        Some(Doubt { file, identity: self.identity, length })
+        Some(PendingTruncate { file, identity: self.identity, length })
     }
 }
 
-impl Doubt {
-    /// Truncates the data in doubt, before any other use of the file, wherever the file is now.
+impl PendingTruncate {
+    /// Truncates the data that the failed write may have left, before any other use of the file, wherever the file is now.
     pub fn resolve(&self, path: &Path) -> io::Result<()> {
         let Err(error) = self.file.set_len(self.length) else { return Ok(()) };
         if identity_at(path)? == Some(self.identity) {
@@ -140,7 +138,7 @@ pub fn open_outside(path: &Path) -> io::Result<File> {
         && lock(&file).is_ok()
         // The end of a compressed file may look like an incomplete line.
         && Format::sniff(&file)?.is_none()
-        && tail::cut_torn(&file)?
+        && recovery::cut_torn(&file)?
     {
         warn!(path = %path.display(), "cut off a torn last line, its event will be written again");
     }
@@ -204,9 +202,9 @@ mod tests {
         let opened = open(&place);
         opened.append(b"{}\n", 0).map_err(|(error, _)| error).unwrap();
         fs::remove_file(&place).unwrap();
-        let (error, doubt) = opened.append(b"{}\n", 3).unwrap_err();
+        let (error, pending_truncate) = opened.append(b"{}\n", 3).unwrap_err();
         assert!(error.to_string().contains("deleted"), "{error}");
-        assert!(doubt.is_none(), "it was cut off again");
+        assert!(pending_truncate.is_none(), "it was cut off again");
         assert_eq!(opened.file.metadata().unwrap().len(), 3);
     }
 }

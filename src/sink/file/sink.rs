@@ -26,12 +26,12 @@ use crate::sink::contract::Sink;
 use crate::sink::file::compression;
 use crate::sink::file::files::Files;
 use crate::sink::file::format::Format;
+use crate::sink::file::housekeeping::{Housekeeper, Rules};
 use crate::sink::file::known::{self, KnownLines, QueueTag, tag_of};
 use crate::sink::file::mark::FileMark;
-use crate::sink::file::open_file::{Doubt, OpenFile};
-use crate::sink::file::place::{cautions, follow, identity_at, sync_folder};
+use crate::sink::file::open_file::{OpenFile, PendingTruncate};
+use crate::sink::file::path::{cautions, follow, identity_at, sync_folder};
 use crate::sink::file::rotation::{self, Naming, Past, Turn};
-use crate::sink::file::tidying::{Rules, Tidier};
 
 /// The size of a line in addition to its payload, rounded up.
 const LINE_OVERHEAD: usize = 160;
@@ -45,7 +45,7 @@ pub struct FileSink {
     writer: Arc<Mutex<Writer>>,
     /// Input for the next append. Separate from the writer, which may be waiting for the disk.
     resumed: Arc<Mutex<Marks>>,
-    tidier: Tidier,
+    housekeeper: Housekeeper,
     /// `rotate.size`.
     rotates_at: Option<u64>,
 }
@@ -54,19 +54,19 @@ impl FileSink {
     /// Prepares the file on another thread, so that a disk that hangs does not delay the start. Errors are
     /// reported by the first attempt.
     pub fn new(config: FileConfig, signals: Signals) -> Self {
-        let tidier = Tidier::default();
+        let housekeeper = Housekeeper::default();
         let resumed = Arc::default();
         let rotates_at = config.rotate.and_then(|rotate| rotate.size);
-        let writer = Arc::new(Mutex::new(Writer::new(config, tidier.clone(), Arc::clone(&resumed))));
+        let writer = Arc::new(Mutex::new(Writer::new(config, housekeeper.clone(), Arc::clone(&resumed))));
         let prepared = Arc::clone(&writer);
-        tidier.begin_with(move || prepared.lock().unwrap_or_else(PoisonError::into_inner).prepare());
-        Self { signals, writer, resumed, tidier, rotates_at }
+        housekeeper.begin_with(move || prepared.lock().unwrap_or_else(PoisonError::into_inner).prepare());
+        Self { signals, writer, resumed, housekeeper, rotates_at }
     }
 }
 
 impl Drop for FileSink {
     fn drop(&mut self) {
-        self.tidier.wait();
+        self.housekeeper.wait();
     }
 }
 
@@ -147,16 +147,16 @@ struct Writer {
     unsearched: Marks,
     /// True once the files of an earlier run are repaired.
     is_repaired: bool,
-    doubt: Option<Doubt>,
+    pending_truncate: Option<PendingTruncate>,
     /// The last turn of a rotated file, from before the first one was compressed by this process.
     last_turn: Option<Turn>,
-    tidier: Tidier,
+    housekeeper: Housekeeper,
     /// True if rotation failed and the failure was logged.
     is_stuck: bool,
 }
 
 impl Writer {
-    fn new(config: FileConfig, tidier: Tidier, resumed: Arc<Mutex<Marks>>) -> Self {
+    fn new(config: FileConfig, housekeeper: Housekeeper, resumed: Arc<Mutex<Marks>>) -> Self {
         Self {
             config,
             opened: None,
@@ -165,9 +165,9 @@ impl Writer {
             resumed,
             unsearched: HashMap::new(),
             is_repaired: false,
-            doubt: None,
+            pending_truncate: None,
             last_turn: None,
-            tidier,
+            housekeeper,
             is_stuck: false,
         }
     }
@@ -203,9 +203,9 @@ impl Writer {
     }
 
     fn try_append(&mut self, tag: &QueueTag, lines: &Lines, nudge_count: u64) -> io::Result<Option<Mark>> {
-        if let Some(doubt) = &self.doubt {
-            doubt.resolve(&self.config.path)?;
-            self.doubt = None;
+        if let Some(pending_truncate) = &self.pending_truncate {
+            pending_truncate.resolve(&self.config.path)?;
+            self.pending_truncate = None;
         }
         self.let_go(nudge_count)?;
         self.repair_past()?;
@@ -293,7 +293,7 @@ impl Writer {
 
     fn tidy(&self, naming: Naming) {
         if let Some(RotateConfig { keep, .. }) = self.config.rotate {
-            self.tidier.start(naming, Rules { keep, format: Format::of(self.config.compress) });
+            self.housekeeper.start(naming, Rules { keep, format: Format::of(self.config.compress) });
         }
     }
 
@@ -334,8 +334,8 @@ impl Writer {
         let opened = self.opened()?;
         let length = opened.file.metadata()?.len();
         let written = opened.append(bytes, length);
-        written.map_err(|(error, doubt)| {
-            self.doubt = doubt;
+        written.map_err(|(error, pending_truncate)| {
+            self.pending_truncate = pending_truncate;
             error
         })
     }

@@ -9,8 +9,8 @@ use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
-use super::hidden::Hidden;
 use super::outcome::outcome;
+use super::redactor::Redactor;
 use crate::config::{Outcome, OutcomesConfig, WebhookConfig};
 use crate::foreign_text::{shown, shown_cut};
 use crate::http_client;
@@ -55,19 +55,19 @@ impl Control {
 }
 
 /// Classifies the responses of one receiver.
-pub(crate) struct Judge {
+pub(crate) struct ResponseClassifier {
     authority: String,
     outcomes: OutcomesConfig,
-    secrets: Hidden,
+    secrets: Redactor,
 }
 
-impl Judge {
-    pub(crate) fn new(config: &WebhookConfig, secrets: Hidden) -> Self {
+impl ResponseClassifier {
+    pub(crate) fn new(config: &WebhookConfig, secrets: Redactor) -> Self {
         Self { authority: config.url.authority(), outcomes: config.outcomes.clone(), secrets }
     }
 
     /// Classifies `response` for the posted events.
-    pub(crate) async fn judge(&self, response: Response) -> Result<(), DeliverError> {
+    pub(crate) async fn classifier(&self, response: Response) -> Result<(), DeliverError> {
         let (status, control) = (response.status(), Control::of(response.headers()));
         let wait = http_client::retry_after(response.headers());
         let outcome = outcome(status.as_u16(), &self.outcomes);
@@ -87,9 +87,7 @@ impl Judge {
         match outcome {
             Outcome::Delivered => Ok(()),
             Outcome::Paused => Err(DeliverError::Paused { reason, is_delivered }),
-            Outcome::Held => {
-                Err(DeliverError::Held { reason: format!("{reason}: {}", way_out(status)), wait })
-            }
+            Outcome::Held => Err(DeliverError::Held { reason: format!("{reason}: {}", hint(status)), wait }),
             Outcome::Transient | Outcome::Rejected => Err(DeliverError::Transient { reason, wait }),
         }
     }
@@ -114,7 +112,7 @@ fn quoted(answer: &str) -> String {
 }
 
 /// The hint for a sink that is held.
-fn way_out(status: StatusCode) -> &'static str {
+fn hint(status: StatusCode) -> &'static str {
     if status.is_redirection() {
         "redirects are not followed, correct `url`"
     } else if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
@@ -159,20 +157,20 @@ mod tests {
     use super::*;
     use crate::config::SecretUrl;
 
-    fn judge(url: &str) -> Judge {
+    fn classifier(url: &str) -> ResponseClassifier {
         let config = WebhookConfig::of(SecretUrl::parse(url).unwrap());
-        Judge::new(&config, Hidden::of(&config))
+        ResponseClassifier::new(&config, Redactor::of(&config))
     }
 
     #[test]
     fn what_is_kept_of_an_answer_shows_no_secret_wherever_it_is_cut() {
-        let judge = judge("http://127.0.0.1/hook/s3cr3tc0de?token=0therm4rk");
+        let classifier = classifier("http://127.0.0.1/hook/s3cr3tc0de?token=0therm4rk");
         let (code, mark) = ("s3cr3tc0de", "0therm4rk");
         for shift in [ANSWER_MAX, READ_MAX] {
             for at in shift - 40..=shift {
                 let body = format!("{}{code} {mark} \u{1b}[2J", "я".repeat(at / 2));
                 let (body, is_cut) = (&body.as_bytes()[..body.len().min(READ_MAX)], body.len() > READ_MAX);
-                let answer = judge.presentable(body, is_cut);
+                let answer = classifier.presentable(body, is_cut);
                 assert!(answer.len() <= ANSWER_MAX && !answer.contains('\u{1b}'));
                 assert!(!answer.contains("s3c") && !answer.contains("0th"), "{at}: {answer}");
             }
@@ -188,7 +186,10 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_no_text_is_kept_as_far_as_it_is() {
-        assert_eq!(judge("http://127.0.0.1/").presentable(b"no\xff \0way\r\n", false), "no\u{fffd}  way  ");
+        assert_eq!(
+            classifier("http://127.0.0.1/").presentable(b"no\xff \0way\r\n", false),
+            "no\u{fffd}  way  "
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use reqwest::header::HeaderValue;
 use tokio::time::Instant;
 
-use super::hidden::{Hidden, basic};
+use super::redactor::{Redactor, basic};
 use super::tokens::{Refusal, Tokens};
 use crate::config::{AuthConfig, WebhookConfig};
 use crate::sink::webhook::credential::Shown;
@@ -20,7 +20,7 @@ pub(crate) enum Authorization {
 impl Authorization {
     /// # Errors
     /// A text that says why TLS cannot be set up, or which secret cannot stand in a header.
-    pub(crate) fn try_new(config: &WebhookConfig, hidden: &Hidden) -> Result<Self, String> {
+    pub(crate) fn try_new(config: &WebhookConfig, redactor: &Redactor) -> Result<Self, String> {
         let Some(auth) = &config.auth else { return Ok(Self::None) };
         Ok(match auth {
             AuthConfig::Basic { user, password } => {
@@ -28,7 +28,7 @@ impl Authorization {
             }
             AuthConfig::Bearer(token) => Self::Fixed(bearer(token)?),
             AuthConfig::OAuth2(client) => {
-                Self::OAuth2(Box::new(Tokens::try_new(config, client, hidden.clone())?))
+                Self::OAuth2(Box::new(Tokens::try_new(config, client, redactor.clone())?))
             }
         })
     }

@@ -68,7 +68,7 @@ fn source(identity: &str) -> String {
 
 fn kind(kind: &str) -> String {
     let kind = if kind.is_empty() { "UNKNOWN" } else { kind };
-    let allowed = kind.chars().map(|letter| if is_allowed(letter) { letter } else { '\u{fffd}' });
+    let allowed = kind.chars().map(|encoded| if is_allowed(encoded) { encoded } else { '\u{fffd}' });
     format!("com.bitrix24.{}", allowed.collect::<String>())
 }
 
@@ -105,9 +105,9 @@ fn dialog_id(json: &RawValue) -> Option<String> {
 
 /// True for characters that are allowed in a `CloudEvent`: no control characters and no Unicode
 /// noncharacters.
-fn is_allowed(letter: char) -> bool {
-    let code = u32::from(letter);
-    !letter.is_control() && code & 0xfffe != 0xfffe && !(0xfdd0..=0xfdef).contains(&code)
+fn is_allowed(encoded: char) -> bool {
+    let code = u32::from(encoded);
+    !encoded.is_control() && code & 0xfffe != 0xfffe && !(0xfdd0..=0xfdef).contains(&code)
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use std::io::Write as _;
 use sha2::{Digest as _, Sha256};
 
 use super::cloud_event;
-use crate::config::LetterFormat;
+use crate::config::PayloadFormat;
 use crate::event::Event;
 
 /// The events of one request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Enclosure<'e> {
+pub(crate) enum Payload<'e> {
     /// One event alone.
     Single(&'e Event),
     /// Several events together, or a batch of one.
@@ -21,14 +21,14 @@ pub(crate) enum Enclosure<'e> {
 
 /// The part of a request that depends on its events.
 #[derive(PartialEq, Eq, Debug)]
-pub(crate) struct Letter {
+pub(crate) struct EncodedBody {
     pub(crate) content_type: &'static str,
     /// In lower case, and only with characters that are valid in a header.
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Letter {
+impl EncodedBody {
     fn of_body(content_type: &'static str, body: Vec<u8>) -> Self {
         Self { content_type, headers: Vec::new(), body }
     }
@@ -36,22 +36,24 @@ impl Letter {
 
 /// Renders the events in `format`. A single `CloudEvent` cannot hold several events, so these become a batch
 /// of `CloudEvents`.
-pub(crate) fn write(format: LetterFormat, enclosure: Enclosure<'_>) -> Letter {
-    match (format, enclosure) {
-        (LetterFormat::Json, _) => Letter::of_body("application/json", body(enclosure, Event::write_json)),
-        (LetterFormat::Raw, _) => Letter::of_body("application/json", body(enclosure, write_raw)),
-        (LetterFormat::CloudEvents, Enclosure::Single(_)) => {
-            Letter::of_body("application/cloudevents+json", body(enclosure, cloud_event::write_json))
+pub(crate) fn write(format: PayloadFormat, payload: Payload<'_>) -> EncodedBody {
+    match (format, payload) {
+        (PayloadFormat::Json, _) => {
+            EncodedBody::of_body("application/json", body(payload, Event::write_json))
         }
-        (LetterFormat::CloudEventsBinary, Enclosure::Single(event)) => Letter {
+        (PayloadFormat::Raw, _) => EncodedBody::of_body("application/json", body(payload, write_raw)),
+        (PayloadFormat::CloudEvents, Payload::Single(_)) => {
+            EncodedBody::of_body("application/cloudevents+json", body(payload, cloud_event::write_json))
+        }
+        (PayloadFormat::CloudEventsBinary, Payload::Single(event)) => EncodedBody {
             content_type: "application/json",
             headers: cloud_event::headers(event),
             body: event.data.get().as_bytes().to_vec(),
         },
-        (LetterFormat::CloudEventsBatch, Enclosure::Single(event)) => cloud_event_batch(&[event]),
+        (PayloadFormat::CloudEventsBatch, Payload::Single(event)) => cloud_event_batch(&[event]),
         (
-            LetterFormat::CloudEvents | LetterFormat::CloudEventsBinary | LetterFormat::CloudEventsBatch,
-            Enclosure::Batch(events),
+            PayloadFormat::CloudEvents | PayloadFormat::CloudEventsBinary | PayloadFormat::CloudEventsBatch,
+            Payload::Batch(events),
         ) => cloud_event_batch(events),
     }
 }
@@ -59,10 +61,10 @@ pub(crate) fn write(format: LetterFormat, enclosure: Enclosure<'_>) -> Letter {
 /// The id by which a receiver recognises duplicates: the stable id of a single event, or for a batch an id
 /// that no batch of other events has. The two kinds never collide. The ids contain no dots, as Standard
 /// Webhooks 1.0 requires.
-pub(crate) fn message_id(enclosure: Enclosure<'_>) -> String {
-    match enclosure {
-        Enclosure::Single(event) => stable_id(event),
-        Enclosure::Batch(events) => {
+pub(crate) fn message_id(payload: Payload<'_>) -> String {
+    match payload {
+        Payload::Single(event) => stable_id(event),
+        Payload::Batch(events) => {
             let mut digest = Sha256::new();
             for event in events {
                 digest.update(stable_id(event));
@@ -80,17 +82,17 @@ fn stable_id(event: &Event) -> String {
     event.queue.stable_id(event.id)
 }
 
-fn cloud_event_batch(events: &[&Event]) -> Letter {
-    let body = body(Enclosure::Batch(events), cloud_event::write_json);
-    Letter::of_body("application/cloudevents-batch+json", body)
+fn cloud_event_batch(events: &[&Event]) -> EncodedBody {
+    let body = body(Payload::Batch(events), cloud_event::write_json);
+    EncodedBody::of_body("application/cloudevents-batch+json", body)
 }
 
 /// One JSON object, or a list of objects.
-fn body(enclosure: Enclosure<'_>, write: impl Fn(&Event, &mut Vec<u8>)) -> Vec<u8> {
+fn body(payload: Payload<'_>, write: impl Fn(&Event, &mut Vec<u8>)) -> Vec<u8> {
     let mut body = Vec::new();
-    match enclosure {
-        Enclosure::Single(event) => write(event, &mut body),
-        Enclosure::Batch(events) => {
+    match payload {
+        Payload::Single(event) => write(event, &mut body),
+        Payload::Batch(events) => {
             body.push(b'[');
             for (at, event) in events.iter().enumerate() {
                 if at > 0 {
@@ -124,12 +126,12 @@ mod tests {
     use super::*;
     use crate::event::{EventId, Queue};
 
-    const FORMATS: [LetterFormat; 5] = [
-        LetterFormat::Json,
-        LetterFormat::Raw,
-        LetterFormat::CloudEvents,
-        LetterFormat::CloudEventsBinary,
-        LetterFormat::CloudEventsBatch,
+    const FORMATS: [PayloadFormat; 5] = [
+        PayloadFormat::Json,
+        PayloadFormat::Raw,
+        PayloadFormat::CloudEvents,
+        PayloadFormat::CloudEventsBinary,
+        PayloadFormat::CloudEventsBatch,
     ];
 
     fn event(id: u64, data: &str) -> Event {
@@ -142,17 +144,17 @@ mod tests {
         }
     }
 
-    fn text(letter: &Letter) -> &str {
-        str::from_utf8(&letter.body).unwrap()
+    fn text(encoded: &EncodedBody) -> &str {
+        str::from_utf8(&encoded.body).unwrap()
     }
 
     #[test]
     fn raw_is_the_portals_event() {
         let event = event(7, r#"{"a": 1.50}"#);
-        let letter = write(LetterFormat::Raw, Enclosure::Single(&event));
+        let encoded = write(PayloadFormat::Raw, Payload::Single(&event));
         let expected = r#"{"eventId":7,"type":"ONIMV2MESSAGEADD","date":"2025-01-15T10:30:00+02:00","data":{"a": 1.50}}"#;
         assert_eq!(
-            (letter.content_type, text(&letter), letter.headers.len()),
+            (encoded.content_type, text(&encoded), encoded.headers.len()),
             ("application/json", expected, 0)
         );
     }
@@ -163,11 +165,11 @@ mod tests {
         for format in FORMATS {
             for events in [&[&one][..], &[&one, &other]] {
                 let list: Vec<Value> =
-                    serde_json::from_slice(&write(format, Enclosure::Batch(events)).body).unwrap();
+                    serde_json::from_slice(&write(format, Payload::Batch(events)).body).unwrap();
                 assert_eq!(list.len(), events.len());
             }
-            let single: Value = serde_json::from_slice(&write(format, Enclosure::Single(&one)).body).unwrap();
-            assert_eq!(single.is_array(), format == LetterFormat::CloudEventsBatch, "{format:?}");
+            let single: Value = serde_json::from_slice(&write(format, Payload::Single(&one)).body).unwrap();
+            assert_eq!(single.is_array(), format == PayloadFormat::CloudEventsBatch, "{format:?}");
         }
     }
 
@@ -175,9 +177,9 @@ mod tests {
     fn what_a_single_cloud_event_cannot_hold_becomes_a_batch_of_them() {
         let (one, other) = (event(1, "{}"), event(2, "{}"));
         for format in FORMATS.into_iter().filter(|format| !format.holds_batches()) {
-            let letter = write(format, Enclosure::Batch(&[&one, &other]));
-            assert_eq!(letter, write(LetterFormat::CloudEventsBatch, Enclosure::Batch(&[&one, &other])));
-            assert_eq!(letter.content_type, "application/cloudevents-batch+json");
+            let encoded = write(format, Payload::Batch(&[&one, &other]));
+            assert_eq!(encoded, write(PayloadFormat::CloudEventsBatch, Payload::Batch(&[&one, &other])));
+            assert_eq!(encoded.content_type, "application/cloudevents-batch+json");
         }
     }
 
@@ -188,14 +190,14 @@ mod tests {
         let mut ids = HashSet::new();
         for from in 0..events.len() {
             for to in from + 1..=events.len() {
-                let id = message_id(Enclosure::Batch(&events[from..to]));
-                assert_eq!(id, message_id(Enclosure::Batch(&events[from..to])));
+                let id = message_id(Payload::Batch(&events[from..to]));
+                assert_eq!(id, message_id(Payload::Batch(&events[from..to])));
                 assert!(ids.insert(id.clone()), "{id} for two batches");
                 let tag = id.strip_prefix("b24_2ab78abe6f51bf86_batch_").unwrap();
                 assert!(tag.len() == 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
             }
             assert_eq!(
-                message_id(Enclosure::Single(events[from])),
+                message_id(Payload::Single(events[from])),
                 format!("b24_2ab78abe6f51bf86_{}", from + 1)
             );
         }
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[derive(serde::Deserialize)]
-    struct Payload {
+    struct Parsed {
         data: Box<RawValue>,
     }
 
@@ -249,18 +251,18 @@ mod tests {
             let events = [event(1, &one), event(2, &other)];
             let both = [&events[0], &events[1]];
             for format in FORMATS {
-                let list: Vec<Payload> =
-                    serde_json::from_slice(&write(format, Enclosure::Batch(&both)).body).unwrap();
+                let list: Vec<Parsed> =
+                    serde_json::from_slice(&write(format, Payload::Batch(&both)).body).unwrap();
                 prop_assert_eq!(list[0].data.get(), &one);
                 prop_assert_eq!(list[1].data.get(), &other);
-                let letter = write(format, Enclosure::Single(&events[0]));
+                let encoded = write(format, Payload::Single(&events[0]));
                 let data = match format {
-                    LetterFormat::CloudEventsBinary => text(&letter).to_owned(),
-                    LetterFormat::CloudEventsBatch => {
-                        let list: Vec<Payload> = serde_json::from_slice(&letter.body).unwrap();
+                    PayloadFormat::CloudEventsBinary => text(&encoded).to_owned(),
+                    PayloadFormat::CloudEventsBatch => {
+                        let list: Vec<Parsed> = serde_json::from_slice(&encoded.body).unwrap();
                         list[0].data.get().to_owned()
                     }
-                    _ => serde_json::from_slice::<Payload>(&letter.body).unwrap().data.get().to_owned(),
+                    _ => serde_json::from_slice::<Parsed>(&encoded.body).unwrap().data.get().to_owned(),
                 };
                 prop_assert_eq!(data, &*one);
             }

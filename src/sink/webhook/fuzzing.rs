@@ -6,8 +6,8 @@ use std::time::Duration;
 use reqwest::{Body, Response};
 use tokio::runtime::{Builder, Runtime};
 
-use super::answer::Judge;
-use super::hidden::Hidden;
+use super::answer::ResponseClassifier;
+use super::redactor::Redactor;
 use crate::config::{SecretUrl, WebhookConfig};
 use crate::fuzzing::{Answer, MARK, assert_hides_the_mark};
 use crate::sink::contract::DeliverError;
@@ -22,13 +22,13 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 /// If a property does not hold.
 pub fn answer(bytes: &[u8]) {
     thread_local! {
-        static WORLD: (Runtime, Judge) = world();
+        static WORLD: (Runtime, ResponseClassifier) = world();
     }
     let Some(answer) = Answer::read(bytes) else { return };
-    WORLD.with(|(runtime, judge)| {
+    WORLD.with(|(runtime, classifier)| {
         let body = answer.body.to_vec();
-        let outcome = runtime.block_on(judge.judge(response(&answer, body)));
-        let of_head = runtime.block_on(judge.judge(response(&answer, Vec::new())));
+        let outcome = runtime.block_on(classifier.classifier(response(&answer, body)));
+        let of_head = runtime.block_on(classifier.classifier(response(&answer, Vec::new())));
         assert!(is_same(&outcome, &of_head), "the body changed the outcome: {outcome:?}, {of_head:?}");
         if let Err(failure) = outcome {
             assert_is_bounded(&failure);
@@ -37,11 +37,14 @@ pub fn answer(bytes: &[u8]) {
     });
 }
 
-fn world() -> (Runtime, Judge) {
+fn world() -> (Runtime, ResponseClassifier) {
     let url = SecretUrl::parse(&format!("https://receiver.example/hooks/{MARK}?token={MARK}"));
     let config = WebhookConfig::of(url.unwrap_or_else(|reason| panic!("{reason}")));
     let runtime = Builder::new_current_thread().enable_time().build();
-    (runtime.unwrap_or_else(|error| panic!("{error}")), Judge::new(&config, Hidden::of(&config)))
+    (
+        runtime.unwrap_or_else(|error| panic!("{error}")),
+        ResponseClassifier::new(&config, Redactor::of(&config)),
+    )
 }
 
 fn response(answer: &Answer<'_>, body: Vec<u8>) -> Response {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
-use super::hidden::Hidden;
+use super::redactor::Redactor;
 use crate::blocking;
 use crate::config::{SigningConfig, SigningSecret};
 use crate::shutdown::Signals;
@@ -25,7 +25,7 @@ pub(crate) struct Keyring {
     file: Option<PathBuf>,
     signals: Signals,
     /// Receives new secrets before they sign a request.
-    hidden: Hidden,
+    redactor: Redactor,
     kept: Mutex<Kept>,
 }
 
@@ -68,7 +68,7 @@ struct Trouble {
 }
 
 impl Keyring {
-    pub(crate) fn new(config: &SigningConfig, hidden: Hidden, signals: Signals) -> Self {
+    pub(crate) fn new(config: &SigningConfig, redactor: Redactor, signals: Signals) -> Self {
         let kept = Kept {
             secrets: config.secrets.clone().into(),
             looked_at: None,
@@ -77,7 +77,7 @@ impl Keyring {
             trouble: None,
         };
         let (key, file) = (config.key.clone(), config.file.clone());
-        Self { key, file, signals, hidden, kept: Mutex::new(kept) }
+        Self { key, file, signals, redactor, kept: Mutex::new(kept) }
     }
 
     /// The current secrets, the newest first; empty if deliveries are not signed.
@@ -121,7 +121,7 @@ impl Keyring {
                         "deliveries are signed with the secrets of the changed file"
                     );
                 }
-                self.hidden.hide_signing(&secrets);
+                self.redactor.hide_signing(&secrets);
                 kept.secrets = secrets.into();
                 kept.trouble = None;
             }
@@ -206,8 +206,8 @@ mod tests {
             let secrets = vec![SigningSecret::parse(ONE).unwrap()];
             let config =
                 SigningConfig { key: "sinks.crm.secrets_file".into(), secrets, file: Some(path.clone()) };
-            let hidden = Hidden::of(&WebhookConfig::of(SecretUrl::parse("https://a.example/").unwrap()));
-            let keyring = Keyring::new(&config, hidden, Signals::silent());
+            let redactor = Redactor::of(&WebhookConfig::of(SecretUrl::parse("https://a.example/").unwrap()));
+            let keyring = Keyring::new(&config, redactor, Signals::silent());
             let scene = Self { _folder: folder, path, keyring };
             scene.write(ONE, 60);
             scene

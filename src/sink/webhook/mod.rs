@@ -2,7 +2,6 @@
 //! shown, not even inside a response of the receiver.
 
 mod answer;
-mod approach;
 mod authorization;
 mod cloud_event;
 mod connection;
@@ -11,20 +10,21 @@ mod encoding;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod hidden;
 mod keyring;
 mod outcome;
+mod redactor;
 mod signature;
 mod tokens;
-mod trouble;
-use answer::Judge;
-use approach::Approach;
+mod transport;
+mod transport_error;
+use answer::ResponseClassifier;
 use async_trait::async_trait;
-use format::Enclosure;
-use hidden::Hidden;
+use format::Payload;
 use jiff::Timestamp;
 use keyring::Keyring;
+use redactor::Redactor;
 use reqwest::header::CONTENT_TYPE;
+use transport::Transport;
 
 use crate::config::{BatchConfig, WebhookConfig};
 use crate::event::Event;
@@ -33,12 +33,12 @@ use crate::sink::contract::DeliverError;
 use crate::sink::contract::Mark;
 use crate::sink::contract::Sink;
 
-pub(in crate::sink) use approach::{knock, proxy_to};
+pub(in crate::sink) use transport::{probe, proxy_to};
 
 /// The `webhook` sink.
 pub struct WebhookSink {
-    approach: Approach,
-    judge: Judge,
+    transport: Transport,
+    classifier: ResponseClassifier,
     keyring: Keyring,
     batch: Option<BatchConfig>,
     config: WebhookConfig,
@@ -54,23 +54,23 @@ impl WebhookSink {
         batch: Option<BatchConfig>,
         signals: Signals,
     ) -> Result<Self, String> {
-        let hidden = Hidden::of(&config);
-        let approach = Approach::try_new(&config, &hidden)?;
-        let keyring = Keyring::new(&config.letter.signing, hidden.clone(), signals);
-        Ok(Self { approach, judge: Judge::new(&config, hidden), keyring, batch, config })
+        let redactor = Redactor::of(&config);
+        let transport = Transport::try_new(&config, &redactor)?;
+        let keyring = Keyring::new(&config.payload.signing, redactor.clone(), signals);
+        Ok(Self { transport, classifier: ResponseClassifier::new(&config, redactor), keyring, batch, config })
     }
 
-    async fn post(&self, enclosure: Enclosure<'_>) -> Result<(), DeliverError> {
-        let letter = format::write(self.config.letter.format, enclosure);
-        let (id, secrets) = (format::message_id(enclosure), self.keyring.secrets().await);
+    async fn post(&self, payload: Payload<'_>) -> Result<(), DeliverError> {
+        let encoded = format::write(self.config.payload.format, payload);
+        let (id, secrets) = (format::message_id(payload), self.keyring.secrets().await);
         // The signature covers the bytes of the body before compression. Each attempt has a new signature.
-        let signature = signature::headers(&id, Timestamp::now().as_second(), &letter.body, &secrets);
-        let request = self.approach.client().post(self.config.url.expose().clone());
-        let request = request.header(CONTENT_TYPE, letter.content_type);
-        let headers = letter.headers.into_iter().chain(signature);
+        let signature = signature::headers(&id, Timestamp::now().as_second(), &encoded.body, &secrets);
+        let request = self.transport.client().post(self.config.url.expose().clone());
+        let request = request.header(CONTENT_TYPE, encoded.content_type);
+        let headers = encoded.headers.into_iter().chain(signature);
         let request = headers.fold(request, |request, (name, value)| request.header(name, value));
-        let response = self.approach.send(request, letter.body).await?;
-        self.judge.judge(response).await
+        let response = self.transport.send(request, encoded.body).await?;
+        self.classifier.classifier(response).await
     }
 }
 
@@ -82,11 +82,11 @@ impl Sink for WebhookSink {
 
     async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
         if self.batch.is_some() {
-            self.post(Enclosure::Batch(events)).await?;
+            self.post(Payload::Batch(events)).await?;
             return Ok(None);
         }
         for event in events {
-            self.post(Enclosure::Single(event)).await?;
+            self.post(Payload::Single(event)).await?;
         }
         Ok(None)
     }

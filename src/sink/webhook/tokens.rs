@@ -12,8 +12,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::pool;
 use super::credential::{Shown, bearer, header};
-use super::hidden::{Hidden, basic};
-use super::trouble::{Trouble, trouble};
+use super::redactor::{Redactor, basic};
+use super::transport_error::{TransportError, trouble};
 use crate::config::{ClientConfig, SecretText, WebhookConfig};
 use crate::http_client::{self, BodyError, Pool};
 use crate::sink::contract::DeliverError;
@@ -41,7 +41,7 @@ const CODES: [(&str, &str); 6] = [
 /// The reason why there is no token. Shared by all attempts that waited for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
-    trouble: Trouble,
+    trouble: TransportError,
     wait: Option<Duration>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Tokens {
     pool: Pool,
     authority: String,
     client: ClientConfig,
-    hidden: Hidden,
+    redactor: Redactor,
     /// Locked during a request: other attempts wait for its outcome.
     state: Mutex<State>,
 }
@@ -89,11 +89,11 @@ impl Tokens {
     pub(crate) fn try_new(
         config: &WebhookConfig,
         client: &ClientConfig,
-        hidden: Hidden,
+        redactor: Redactor,
     ) -> Result<Self, String> {
         let pool = pool(config, &client.token_url, config.timeout)?;
         let authority = client.token_url.authority();
-        Ok(Self { pool, authority, client: client.clone(), hidden, state: Mutex::default() })
+        Ok(Self { pool, authority, client: client.clone(), redactor, state: Mutex::default() })
     }
 
     /// The header value with a token other than `refused`.
@@ -135,8 +135,10 @@ impl Tokens {
         let sent = self.pool.send(request).await;
         let response = sent.map_err(|failure| Refusal {
             trouble: match trouble(&self.authority, failure) {
-                Trouble::Passing(reason) => Trouble::Passing(format!("no token: {reason}")),
-                Trouble::Lasting(reason) => Trouble::Lasting(format!("no token: {reason}")),
+                TransportError::Transient(reason) => TransportError::Transient(format!("no token: {reason}")),
+                TransportError::NeedsOperator(reason) => {
+                    TransportError::NeedsOperator(format!("no token: {reason}"))
+                }
             },
             wait: None,
         })?;
@@ -177,7 +179,7 @@ impl Tokens {
             return Err(self.passing("the answer holds no `access_token`: correct `auth.token_url`"));
         };
         let token = SecretText::new(answer.access_token);
-        self.hidden.hide(&token);
+        self.redactor.hide(&token);
         let header = bearer(&token).map_err(|_| self.passing("the token cannot stand in a header"))?;
         let life = answer.expires_in.as_ref().and_then(seconds);
         Ok(Token { header, until: life.map(|life| Instant::now() + life - MARGIN.min(life / 2)) })
@@ -190,18 +192,21 @@ impl Tokens {
         let reason = format!("no token: {} answered {}", self.authority, http_client::status_words(status));
         let is_passing = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
         let trouble = match known {
-            _ if is_passing => Trouble::Passing(reason),
-            Some((code, cure)) => Trouble::Lasting(format!("{reason}, `{code}`: {cure}")),
-            None if status.is_redirection() => {
-                Trouble::Lasting(format!("{reason}: redirects are not followed, correct `auth.token_url`"))
-            }
-            None => Trouble::Lasting(format!("{reason}: correct `auth`")),
+            _ if is_passing => TransportError::Transient(reason),
+            Some((code, hint)) => TransportError::NeedsOperator(format!("{reason}, `{code}`: {hint}")),
+            None if status.is_redirection() => TransportError::NeedsOperator(format!(
+                "{reason}: redirects are not followed, correct `auth.token_url`"
+            )),
+            None => TransportError::NeedsOperator(format!("{reason}: correct `auth`")),
         };
         Refusal { trouble, wait: None }
     }
 
     fn passing(&self, reason: &str) -> Refusal {
-        Refusal { trouble: Trouble::Passing(format!("no token: {}: {reason}", self.authority)), wait: None }
+        Refusal {
+            trouble: TransportError::Transient(format!("no token: {}: {reason}", self.authority)),
+            wait: None,
+        }
     }
 }
 
@@ -217,8 +222,8 @@ impl State {
 impl From<Refusal> for DeliverError {
     fn from(refusal: Refusal) -> Self {
         match refusal.trouble {
-            Trouble::Passing(reason) => Self::Transient { reason, wait: refusal.wait },
-            Trouble::Lasting(reason) => Self::Held { reason, wait: None },
+            TransportError::Transient(reason) => Self::Transient { reason, wait: refusal.wait },
+            TransportError::NeedsOperator(reason) => Self::Held { reason, wait: None },
         }
     }
 }
@@ -262,7 +267,7 @@ mod tests {
         let client =
             ClientConfig { token_url: url.clone(), client_id: "a".into(), client_secret, scope: None };
         let config = WebhookConfig::of(url);
-        let tokens = Tokens::try_new(&config, &client, Hidden::of(&config)).unwrap();
+        let tokens = Tokens::try_new(&config, &client, Redactor::of(&config)).unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
         let outcomes = join_all((0..8).map(|_| tokens.take(None, deadline))).await;
         (outcomes, count.load(Ordering::SeqCst))

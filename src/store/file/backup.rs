@@ -15,10 +15,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::store::error::StoreError;
 use crate::store::file::durable_dir;
 use crate::store::file::links;
+use crate::store::file::location;
 use crate::store::file::open;
-use crate::store::file::place;
 use crate::store::handle::Store;
-use crate::store::paths::neighbour;
+use crate::store::paths::sibling_path;
 use crate::store::schema::checksum;
 use crate::store::schema::finding::Finding;
 use crate::store::schema::integrity;
@@ -41,14 +41,14 @@ pub struct Copied {
 ///
 /// The source is read with the rights of its owner. The copy belongs to the user who makes it.
 pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
-    let (source, suspicion) = place::visit(path, open)?;
+    let (source, suspicion) = location::visit(path, open)?;
     let target = &links::follow_folder(target).map_err(|error| refused(target, &error.to_string()))?;
     // Reserves the name. Until the copy is complete, nothing can mistake the file for a state.
     open::create_private(target).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => refused(target, "there is something of that name already"),
         _ => refused(target, &error.to_string()),
     })?;
-    let draft = neighbour(target, ".part");
+    let draft = sibling_path(target, ".part");
     let copied = fill(&source, path, &draft, &mut progress).and_then(|found| {
         let suspicions = suspicion.into_iter().chain(found).collect();
         Ok(Copied { bytes: name(&draft, target)?, suspicions })
@@ -94,7 +94,7 @@ fn fill(
     steps(&Backup::new(source, &mut copy).map_err(fail)?, progress).map_err(fail)?;
     // The copy is one file, with nothing beside it.
     let alone = copy.pragma_update(None, "journal_mode", "DELETE").map_err(fail);
-    checksum::teach(&copy).map_err(fail)?;
+    checksum::register_function(&copy).map_err(fail)?;
     match alone.and_then(|()| migrations::inspect(&copy, path)) {
         Ok(layout) if layout == migrations::newest() => {
             Ok(integrity::findings(&copy).into_iter().filter_map(Finding::trouble).collect())

@@ -13,8 +13,8 @@ use std::time::Duration;
 use rustix::fs::fstatfs;
 
 use crate::store::error::StoreError;
+use crate::store::file::location;
 use crate::store::file::open_files::is_in_use;
-use crate::store::file::place;
 
 /// The holder's name when it is not known, because it was in the lock file.
 pub const HOLDER: &str = "another process, whose lock file was removed";
@@ -46,7 +46,7 @@ impl Guard {
 
     fn try_acquire(state: &Path) -> io::Result<Option<Self>> {
         // Open it for writing: in a container this makes it a separate file.
-        let file = place::open(state, "", OpenOptions::new().read(true).write(true))?;
+        let file = location::open(state, "", OpenOptions::new().read(true).write(true))?;
         let is_locked = may_be_locked(&file);
         Ok((!is_locked || try_lock(&file)?).then_some(Self { file, is_locked }))
     }
@@ -61,7 +61,7 @@ impl Guard {
         if is_in_use(state) {
             return false;
         }
-        let Ok(file) = place::open_to_read(state, "") else { return false };
+        let Ok(file) = location::open_to_read(state, "") else { return false };
         may_be_locked(&file) && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 

@@ -5,9 +5,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 use crate::store::error::StoreError;
+use crate::store::file::location;
 use crate::store::file::open_files::is_in_use;
-use crate::store::file::place;
-use crate::store::paths::neighbour;
+use crate::store::paths::sibling_path;
 use crate::store::paths::was_taken;
 use crate::store::schema::migrations;
 
@@ -27,7 +27,7 @@ pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     let Ok(metadata) = path.metadata() else { return Ok(()) };
-    let is_new = || !was_taken(path) && !neighbour(path, "-wal").exists();
+    let is_new = || !was_taken(path) && !sibling_path(path, "-wal").exists();
     let detail = match metadata.len() {
         _ if !metadata.is_file() => return Ok(()),
         0 if is_new() => return Ok(()),
@@ -45,7 +45,7 @@ pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
 /// (<https://www.sqlite.org/fileformat.html>, 1.3.3 and 1.3.13).
 fn has_odd_header(path: &Path) -> bool {
     let mut header = [0; 72];
-    let is_read = place::open_to_read(path, "").and_then(|mut file| file.read_exact(&mut header)).is_ok();
+    let is_read = location::open_to_read(path, "").and_then(|mut file| file.read_exact(&mut header)).is_ok();
     let is_ours = header[68..] == migrations::APPLICATION_ID.to_be_bytes()[4..];
     let is_odd_version = header[18..20].iter().any(|version| !matches!(version, 1 | 2));
     is_read

@@ -18,9 +18,9 @@ use crate::store::file::guard::{self, Guard};
 use crate::store::file::header::is_missing;
 use crate::store::file::header::refuse_cut;
 use crate::store::file::identity;
-use crate::store::file::place;
+use crate::store::file::location;
 use crate::store::paths::LOCK_SUFFIX;
-use crate::store::paths::neighbour;
+use crate::store::paths::sibling_path;
 
 const LETTERS_LOCK_SUFFIX: &str = ".letters.lock";
 
@@ -106,7 +106,7 @@ impl Lock {
     /// Fails when that is not possible, or when another process holds the lock on the file that is there now.
     pub fn restore(&self) -> io::Result<()> {
         let ours = self.file().metadata()?;
-        if identity::at(&neighbour(&self.state, self.suffix))? == Some(identity::of(&ours)) {
+        if identity::at(&sibling_path(&self.state, self.suffix))? == Some(identity::of(&ours)) {
             return Ok(());
         }
         let file = open(&self.state, self.suffix)?;
@@ -128,7 +128,7 @@ impl Lock {
     pub fn holder(state: &Path) -> Option<Holder> {
         let unknown =
             || Guard::is_held(state).then(|| Holder { name: guard::HOLDER.to_owned(), trouble: None });
-        let Ok(mut file) = place::open_to_read(state, LOCK_SUFFIX) else { return unknown() };
+        let Ok(mut file) = location::open_to_read(state, LOCK_SUFFIX) else { return unknown() };
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(read(&mut file)),
             _ => unknown(),
@@ -146,9 +146,9 @@ pub fn since_ms(holder: &str) -> Option<i64> {
 fn open(state: &Path, suffix: &str) -> io::Result<File> {
     let options = || OpenOptions::new().read(true).write(true).mode(MODE).clone();
     loop {
-        let file = match place::open(state, suffix, &mut options()) {
+        let file = match location::open(state, suffix, &mut options()) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                place::open(state, suffix, options().create_new(true))
+                location::open(state, suffix, options().create_new(true))
             }
             file => file,
         };

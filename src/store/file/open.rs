@@ -16,7 +16,7 @@ use crate::store::file::header::is_missing;
 use crate::store::file::header::refuse_cut;
 use crate::store::file::space;
 use crate::store::file::wal;
-use crate::store::paths::neighbour;
+use crate::store::paths::sibling_path;
 use crate::store::schema::checksum;
 use crate::store::schema::migrations;
 
@@ -38,7 +38,7 @@ pub fn create(path: &Path) -> Result<(), StoreError> {
     if !is_missing(path) {
         return Ok(());
     }
-    let draft = neighbour(path, ".new");
+    let draft = sibling_path(path, ".new");
     remove(&draft).map_err(|error| fail("remove what a kill has left", error))?;
     create_private(&draft).map_err(|error| fail("create it", error))?;
     fill(&draft).map_err(|error| StoreError::from_sqlite(path, &error))?;
@@ -51,7 +51,7 @@ pub fn create(path: &Path) -> Result<(), StoreError> {
 fn fill(draft: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut connection = Connection::open_with_flags(draft, flags)?;
-    checksum::teach(&connection)?;
+    checksum::register_function(&connection)?;
     // This must be set before the first table: later it takes a VACUUM.
     connection.pragma_update(None, "page_size", space::PAGE_BYTES)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -66,7 +66,7 @@ pub fn create_private(path: &Path) -> std::io::Result<File> {
 /// Removes the database at `path`, which no process uses, if there is one.
 pub fn remove(path: &Path) -> std::io::Result<()> {
     for suffix in NEIGHBOURS.iter().chain(&[""]) {
-        match std::fs::remove_file(neighbour(path, suffix)) {
+        match std::fs::remove_file(sibling_path(path, suffix)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -143,6 +143,6 @@ fn open_unchecked(path: &Path, address: &Path, flags: OpenFlags) -> Result<Conne
     crate::store::tests::watch(&mut connection, path);
     connection.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
     migrations::plan_once(&connection).map_err(fail)?;
-    checksum::teach(&connection).map_err(fail)?;
+    checksum::register_function(&connection).map_err(fail)?;
     Ok(connection)
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::store::file::lock::Lock;
 
 /// All waits for one state file.
-pub struct Waits {
+pub struct StallNotice {
     lock: Lock,
     known: Mutex<Known>,
 }
@@ -21,10 +21,10 @@ struct Known {
 /// One wait for the state file, until it is dropped.
 pub struct Wait {
     number: u64,
-    waits: Arc<Waits>,
+    waits: Arc<StallNotice>,
 }
 
-impl Waits {
+impl StallNotice {
     /// The waits of the holder of `lock`.
     pub fn new(lock: Lock) -> Arc<Self> {
         Arc::new(Self { lock, known: Mutex::default() })
@@ -67,7 +67,7 @@ mod tests {
     fn the_word_is_there_as_long_as_anybody_waits() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state.db");
-        let waits = Waits::new(Lock::acquire(&state).unwrap());
+        let waits = StallNotice::new(Lock::acquire(&state).unwrap());
         waits.lock().sign();
         let told = || Lock::holder(&state).unwrap().trouble;
         assert_eq!(told(), None);

@@ -10,10 +10,10 @@ use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use crate::store::error::StoreError;
+use crate::store::file::location;
 use crate::store::file::lock::Lock;
 use crate::store::file::open_files::is_in_use;
-use crate::store::file::place;
-use crate::store::paths::neighbour;
+use crate::store::paths::sibling_path;
 
 /// The log's header begins with this number, whose last bit gives the byte order of the checksums.
 const MAGIC: u32 = 0x377f_0682;
@@ -57,7 +57,7 @@ pub fn inspect(state: &Path) -> Result<Log, StoreError> {
     if scan.lost_commits > 1 {
         return Err(damaged("its `-wal` lacks commits that were made"));
     }
-    let bytes = neighbour(state, "-wal").metadata().ok().map(|metadata| metadata.len());
+    let bytes = sibling_path(state, "-wal").metadata().ok().map(|metadata| metadata.len());
     if bytes.is_some_and(|bytes| bytes > 0) && matches!(state.try_exists(), Ok(false)) {
         return Err(damaged("it is gone, and its `-wal` is still there"));
     }
@@ -69,7 +69,7 @@ pub fn inspect(state: &Path) -> Result<Log, StoreError> {
 pub fn inspect_beside(state: &Path) -> Result<Log, StoreError> {
     match inspect(state) {
         Err(StoreError::Damaged { .. }) if state.exists() && Lock::holder(state).is_some() => {
-            let bytes = neighbour(state, "-wal").metadata().ok().map(|metadata| metadata.len());
+            let bytes = sibling_path(state, "-wal").metadata().ok().map(|metadata| metadata.len());
             Ok(Log { frames: 0, bytes })
         }
         outcome => outcome,
@@ -78,7 +78,7 @@ pub fn inspect_beside(state: &Path) -> Result<Log, StoreError> {
 
 /// Returns an empty scan when there is no log, or when its header is not whole.
 fn read_log(state: &Path) -> io::Result<Scan> {
-    let file = match place::open_to_read(state, "-wal") {
+    let file = match location::open_to_read(state, "-wal") {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Scan::default()),
         file => file?,
     };

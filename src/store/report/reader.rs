@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use crate::blocking;
 use crate::store::database::Files;
 use crate::store::error::StoreError;
-use crate::store::file::place;
+use crate::store::file::location;
 use crate::store::handle::Store;
 use crate::store::report::sources;
 use crate::store::report::sources::Report;
@@ -19,13 +19,13 @@ const LOOKS_MAX: u32 = 4;
 
 /// Reads reports from the state file. Clones share everything.
 #[derive(Clone)]
-pub struct Lookout {
+pub struct ReportReader {
     path: Arc<Path>,
     files: Option<Arc<Files>>,
     permits: Arc<Semaphore>,
 }
 
-impl Lookout {
+impl ReportReader {
     /// A reader of the state file at `path`.
     pub fn new(path: Arc<Path>, files: Option<Arc<Files>>) -> Self {
         Self { path, files, permits: Arc::new(Semaphore::new(LOOKS_MAX as usize)) }
@@ -50,7 +50,7 @@ impl Lookout {
         .await
     }
 
-    /// Waits for the reads in progress. There are none afterwards.
+    /// StallNotice for the reads in progress. There are none afterwards.
     pub async fn close(&self) {
         // Earlier waiters come first.
         if let Ok(all) = self.permits.acquire_many(LOOKS_MAX).await {
@@ -62,12 +62,12 @@ impl Lookout {
 
 impl Store {
     /// A handle to read the file while this process runs on it.
-    pub fn lookout(&self) -> Lookout {
-        Lookout::new(Arc::clone(&self.path), self.disk.files())
+    pub fn reader(&self) -> ReportReader {
+        ReportReader::new(Arc::clone(&self.path), self.disk.files())
     }
 
     /// Reads the contents of the state file at `path`, without the lock and without changing anything.
     pub fn report(path: &Path) -> Result<Report, StoreError> {
-        place::visit(path, sources::read)
+        location::visit(path, sources::read)
     }
 }

@@ -34,7 +34,7 @@ pub struct Report {
     /// The lanes by source and sink.
     pub lanes: Vec<LaneReport>,
     /// The dead letters by sink.
-    pub dead_letters: Vec<GraveReport>,
+    pub dead_letters: Vec<DeadLetterReport>,
     /// The portals that have moved.
     pub moves: Vec<MoveReport>,
 }
@@ -152,7 +152,7 @@ pub struct MoveReport {
 
 /// The dead letters of one sink, whether it is configured or not.
 #[derive(Clone, Debug, Serialize)]
-pub struct GraveReport {
+pub struct DeadLetterReport {
     /// The sink's name.
     pub sink: String,
     /// How many there are.
@@ -257,12 +257,17 @@ fn select_gaps(connection: &Connection, source: &str) -> rusqlite::Result<Vec<Ga
     rows.collect()
 }
 
-fn select_graves(connection: &Connection) -> rusqlite::Result<Vec<GraveReport>> {
+fn select_graves(connection: &Connection) -> rusqlite::Result<Vec<DeadLetterReport>> {
     let mut select = connection.prepare(
         "SELECT sink, count(*), sum(bytes), min(buried_ms) FROM dead_letter GROUP BY sink ORDER BY sink",
     )?;
     let rows = select.query_map([], |row| {
-        Ok(GraveReport { sink: row.get(0)?, count: row.get(1)?, bytes: row.get(2)?, oldest_ms: row.get(3)? })
+        Ok(DeadLetterReport {
+            sink: row.get(0)?,
+            count: row.get(1)?,
+            bytes: row.get(2)?,
+            oldest_ms: row.get(3)?,
+        })
     })?;
     rows.collect()
 }

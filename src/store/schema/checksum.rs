@@ -47,7 +47,7 @@ const SEALED_BEFORE: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// Registers the SQL function `seal`, which every statement about sealed rows needs.
-pub fn teach(connection: &Connection) -> rusqlite::Result<()> {
+pub fn register_function(connection: &Connection) -> rusqlite::Result<()> {
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function("seal", -1, flags, |context| Ok(seal(context)))

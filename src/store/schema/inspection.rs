@@ -8,9 +8,9 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use crate::store::error::StoreError;
+use crate::store::file::location;
 use crate::store::file::lock::Lock;
 use crate::store::file::open;
-use crate::store::file::place;
 use crate::store::file::wal;
 use crate::store::handle::Store;
 use crate::store::schema::checksum;
@@ -172,6 +172,6 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]; what is wrong otherwise is a finding.
     pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
-        place::visit(path, inspect)
+        location::visit(path, inspect)
     }
 }

@@ -17,7 +17,7 @@ use rusqlite::config::DbConfig;
 
 use crate::failpoint;
 use crate::store::error::StoreError;
-use crate::store::paths::neighbour;
+use crate::store::paths::sibling_path;
 use crate::store::schema::checksum;
 use crate::store::sql::first;
 
@@ -213,7 +213,7 @@ const MIGRATIONS: &[&str] = &[
 /// left.
 fn restrict(state: &Path) -> Result<(), StoreError> {
     for suffix in ["", "-wal", "-shm"] {
-        match restrict_file(&neighbour(state, suffix)) {
+        match restrict_file(&sibling_path(state, suffix)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(StoreError::from_io(state, "look at its permissions", &error));
             }
@@ -241,7 +241,7 @@ pub enum Pages {
 /// Checks that the file is ours and sound, and migrates it to the newest layout.
 pub fn prepare(connection: &mut Connection, path: &Path, pages: Pages) -> Result<(), StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
-    checksum::teach(connection).map_err(fail)?;
+    checksum::register_function(connection).map_err(fail)?;
     let found = match pages {
         Pages::Checked => inspect(connection, path)?,
         Pages::Unchecked => inspect_lightly(connection, path)?,
@@ -276,7 +276,7 @@ pub fn brought_to_newest(connection: &Connection, layout: u32) -> rusqlite::Resu
         return Ok(None);
     }
     let mut copy = Connection::open_in_memory()?;
-    checksum::teach(&copy)?;
+    checksum::register_function(&copy)?;
     Backup::new(connection, &mut copy)?.step(-1)?;
     migrate(&mut copy, layout)?;
     Ok(Some(copy))
@@ -400,7 +400,7 @@ pub fn new_in_memory() -> rusqlite::Result<Connection> {
     FIRST.with(|first| {
         if first.get().is_none() {
             let mut connection = Connection::open_in_memory()?;
-            checksum::teach(&connection)?;
+            checksum::register_function(&connection)?;
             migrate(&mut connection, 0)?;
             first.set(connection).ok();
         }
@@ -409,7 +409,7 @@ pub fn new_in_memory() -> rusqlite::Result<Connection> {
             Backup::new(first, &mut copy)?.step(-1)?;
         }
         plan_once(&copy)?;
-        checksum::teach(&copy)?;
+        checksum::register_function(&copy)?;
         checksum::keep(&copy)?;
         copy.pragma_update(None, "foreign_keys", true)?;
         Ok(copy)
@@ -430,7 +430,7 @@ fn shape_of(layout: u32) -> rusqlite::Result<&'static BTreeSet<Part>> {
 /// The shape of every layout, starting with that of an empty file.
 fn shapes() -> rusqlite::Result<Vec<BTreeSet<Part>>> {
     let connection = Connection::open_in_memory()?;
-    checksum::teach(&connection)?;
+    checksum::register_function(&connection)?;
     let mut shapes = vec![BTreeSet::new()];
     for step in MIGRATIONS {
         connection.execute_batch(step)?;

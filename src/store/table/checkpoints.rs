@@ -12,7 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::event::{Event, EventId, Offset, Queue, Seq};
 use crate::store::error::StoreError;
 use crate::store::handle::Store;
-use crate::store::table::dead_letters::{self, Burial};
+use crate::store::table::dead_letters::{self, NewDeadLetter};
 use crate::store::table::journal::Reading;
 use crate::store::table::skips;
 use crate::store::table::sources::GAP_KIND;
@@ -26,7 +26,7 @@ pub struct Progress {
     /// How the events were settled since the previous commit.
     pub tally: Tally,
     /// The events that the sink will never take; the tally counts them as well.
-    pub burials: Vec<Burial>,
+    pub new_letters: Vec<NewDeadLetter>,
     /// The mark that the sink wants back at the next start, if any.
     pub mark: Option<String>,
     /// The lane ignores events before this time, in Unix milliseconds by the portal's clock.
@@ -48,7 +48,7 @@ pub struct Tally {
 
 /// The records of a source's queue.
 #[derive(Clone, Debug)]
-pub struct Adopted {
+pub struct StoredSource {
     /// Each sink that has a checkpoint.
     pub lanes: HashMap<String, LaneRecord>,
     /// How far the source has read.
@@ -165,7 +165,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::OtherQueue`] when the source has read another queue before; [`StoreError::Damaged`] when a
     /// checkpoint cannot be parsed.
-    pub async fn adopt(&self, queue: &Queue) -> Result<Adopted, StoreError> {
+    pub async fn bind(&self, queue: &Queue) -> Result<StoredSource, StoreError> {
         let (source, identity) = (queue.source.to_string(), queue.identity.to_string());
         let on_record = self.run(move |connection| on_record(connection, &source, &identity)).await?;
         if on_record.identity != *queue.identity {
@@ -194,7 +194,7 @@ impl Store {
                 .map(|inherited| inherited.without_confirmed(reading.confirmed));
             lanes.insert(sink, LaneRecord { checkpoint, start_ms, mark, inherited, pause });
         }
-        Ok(Adopted {
+        Ok(StoredSource {
             lanes,
             first: seq(on_record.first)?,
             reading,
@@ -256,7 +256,7 @@ impl Store {
 
     /// Moves a source and all its sinks to `offset` of the portal's queue, forward or back: an operator's decision
     /// (I4). The events that the portal still has from there on are delivered, again if necessary. Events below are
-    /// given up, in the journal as well. The source must have been adopted; `sinks` get a checkpoint if they have none
+    /// given up, in the journal as well. The source must have been bound to its queue; `sinks` get a checkpoint if they have none
     /// yet.
     pub async fn set_offset(
         &self,
@@ -324,7 +324,7 @@ fn commit(
     sink: &str,
     progress: &Progress,
 ) -> rusqlite::Result<()> {
-    let Progress { checkpoint, tally, burials, mark, start_ms } = progress;
+    let Progress { checkpoint, tally, new_letters, mark, start_ms } = progress;
     let changed = transaction
         .prepare_cached(
             "INSERT INTO lane (source, sink, next, above, committed_ms, delivered, filtered, expired, buried, start_ms,
@@ -354,8 +354,8 @@ fn commit(
         // Another process has moved it: the events settled here would be in no record.
         return Err(rusqlite::Error::StatementChangedRows(0));
     }
-    for burial in burials {
-        dead_letters::bury(transaction, sink, burial)?;
+    for new_letter in new_letters {
+        dead_letters::bury(transaction, sink, new_letter)?;
     }
     Ok(())
 }
@@ -415,9 +415,9 @@ struct LaneRow {
 fn on_record(connection: &mut Connection, source: &str, identity: &str) -> rusqlite::Result<OnRecord> {
     let transaction = connection.transaction()?;
     // A source without a login has no identity yet.
-    let adopt = "INSERT INTO source (name, identity, adopted_ms) VALUES (?1, ?2, ?3)
+    let bind = "INSERT INTO source (name, identity, adopted_ms) VALUES (?1, ?2, ?3)
          ON CONFLICT DO UPDATE SET identity = excluded.identity WHERE identity = ''";
-    transaction.prepare_cached(adopt)?.execute(params![source, identity, now_ms()])?;
+    transaction.prepare_cached(bind)?.execute(params![source, identity, now_ms()])?;
     // The problems of an earlier run are history, except for a pause. If there are none, nothing is written, so a start
     // on a full disk works.
     let recover = "UPDATE source SET trouble = '' WHERE name = ?1 AND trouble <> ''";

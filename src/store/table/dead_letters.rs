@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 
 use crate::event::{Event, EventId, Queue};
 use crate::store::error::StoreError;
+use crate::store::file::location;
 use crate::store::file::lock::Lock;
-use crate::store::file::place;
 use crate::store::handle::Store;
 use crate::store::report::sources;
 use crate::wall_clock::now_ms;
 
-/// The first columns of [`OpenLetter`].
+/// The first columns of [`DeadLetterBody`].
 const LETTER_COLUMNS: &str =
     "number, sink, source, queue, id, buried_ms, first_ms, attempts, bytes, reason, status, kind, answer";
 
@@ -27,7 +27,7 @@ const SELECT_OLDEST: &str = "SELECT number, bytes FROM dead_letter WHERE sink = 
 
 /// A rejected event that becomes a dead letter.
 #[derive(Clone, Debug)]
-pub struct Burial {
+pub struct NewDeadLetter {
     /// The event.
     pub event: Event,
     /// Why the sink will not take it, without secrets.
@@ -42,7 +42,7 @@ pub struct Burial {
     pub first_ms: i64,
 }
 
-impl Burial {
+impl NewDeadLetter {
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
         let Event { kind, date, data, .. } = &self.event;
@@ -53,7 +53,7 @@ impl Burial {
 
 /// A dead letter as it is listed.
 #[derive(Clone, Debug)]
-pub struct Letter {
+pub struct DeadLetter {
     /// Counted from 1 in the state file; a letter keeps its number.
     pub number: u64,
     /// The sink that rejected the event.
@@ -80,7 +80,7 @@ pub struct Letter {
     pub kind: String,
 }
 
-impl Letter {
+impl DeadLetter {
     /// The permanent id of the event, the same for every sink.
     pub fn stable_id(&self) -> String {
         let queue = Queue::new(&self.source, &self.queue);
@@ -90,9 +90,9 @@ impl Letter {
 
 /// A dead letter with its full content.
 #[derive(Clone, Debug)]
-pub struct OpenLetter {
+pub struct DeadLetterBody {
     /// The fields that are listed.
-    pub letter: Letter,
+    pub letter: DeadLetter,
     /// The beginning of the sink's last answer.
     pub answer: String,
     /// The event, with its payload untouched.
@@ -101,7 +101,7 @@ pub struct OpenLetter {
 
 /// Selects the dead letters that match all given conditions.
 #[derive(Clone, Default, Debug)]
-pub struct LetterFilter {
+pub struct DeadLetterFilter {
     /// With one of these numbers; empty means any.
     pub numbers: Vec<u64>,
     /// From one of these sinks; empty means any.
@@ -118,8 +118,8 @@ pub struct LetterFilter {
     pub reason: Option<String>,
 }
 
-impl LetterFilter {
-    fn means(&self, letter: &Letter, answer: &str) -> bool {
+impl DeadLetterFilter {
+    fn means(&self, letter: &DeadLetter, answer: &str) -> bool {
         let has = |names: &[String], name: &str| names.is_empty() || names.iter().any(|other| other == name);
         let is_said = |text: &String| {
             let text = text.to_lowercase();
@@ -137,7 +137,7 @@ impl LetterFilter {
 
 /// The total of one sink's dead letters.
 #[derive(Clone, Copy, Debug)]
-pub struct Graves {
+pub struct DeadLetterStats {
     /// Their size in bytes.
     pub bytes: u64,
     /// When the oldest one was buried, in Unix milliseconds.
@@ -146,7 +146,7 @@ pub struct Graves {
 
 /// The dead letters that were deleted to make room.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct DroppedLetters {
+pub struct DroppedDeadLetters {
     /// Their number.
     pub letters: u64,
     /// Their size in bytes.
@@ -154,18 +154,18 @@ pub struct DroppedLetters {
 }
 
 /// The exclusive right to remove dead letters, while it is held. Without it two processes might send one letter twice.
-pub struct LettersLock {
+pub struct DeadLettersLock {
     _lock: Lock,
 }
 
 impl Store {
     /// The total of the dead letters of `sink`. An index covers the query, so no payload is read.
-    pub async fn graves(&self, sink: &str) -> Result<Graves, StoreError> {
+    pub async fn stats(&self, sink: &str) -> Result<DeadLetterStats, StoreError> {
         let sink = sink.to_owned();
         self.run(move |connection| {
             connection
                 .prepare_cached(SELECT_ROOM)?
-                .query_row([sink], |row| Ok(Graves { bytes: row.get(0)?, oldest_ms: row.get(1)? }))
+                .query_row([sink], |row| Ok(DeadLetterStats { bytes: row.get(0)?, oldest_ms: row.get(1)? }))
         })
         .await
     }
@@ -177,7 +177,7 @@ impl Store {
         sink: &str,
         source: &str,
         bytes: u64,
-    ) -> Result<DroppedLetters, StoreError> {
+    ) -> Result<DroppedDeadLetters, StoreError> {
         let (sink, source) = (sink.to_owned(), source.to_owned());
         self.run(move |connection| {
             let transaction = connection.transaction()?;
@@ -188,10 +188,10 @@ impl Store {
         .await
     }
 
-    /// The dead letters of the state file at `path` that match `filter`, in the order of their burial. Takes no lock
+    /// The dead letters of the state file at `path` that match `filter`, in the order in which they were stored. Takes no lock
     /// and changes nothing.
-    pub fn letters_at(path: &Path, filter: &LetterFilter) -> Result<Vec<Letter>, StoreError> {
-        let connection = place::visit(path, sources::open)?;
+    pub fn letters_at(path: &Path, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, StoreError> {
+        let connection = location::visit(path, sources::open)?;
         select(&connection, filter).map_err(|error| StoreError::from_sqlite(path, &error))
     }
 
@@ -199,8 +199,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when its event cannot be read, and the errors of [`Store::report`].
-    pub fn letter_at(path: &Path, number: u64) -> Result<Option<OpenLetter>, StoreError> {
-        let connection = place::visit(path, sources::open)?;
+    pub fn letter_at(path: &Path, number: u64) -> Result<Option<DeadLetterBody>, StoreError> {
+        let connection = location::visit(path, sources::open)?;
         let found = open(&connection, number).map_err(|error| StoreError::from_sqlite(path, &error))?;
         found.transpose().map_err(|detail| StoreError::Damaged { path: path.to_owned(), detail })
     }
@@ -209,20 +209,20 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Replaying`] when another process has it.
-    pub fn lock_letters(path: &Path) -> Result<LettersLock, StoreError> {
-        Ok(LettersLock { _lock: place::visit(path, Lock::acquire_letters)? })
+    pub fn lock_letters(path: &Path) -> Result<DeadLettersLock, StoreError> {
+        Ok(DeadLettersLock { _lock: location::visit(path, Lock::acquire_letters)? })
     }
 
     /// The dead letter with this number, if it is still there.
-    pub async fn letter(&self, number: u64) -> Result<Option<OpenLetter>, StoreError> {
+    pub async fn letter(&self, number: u64) -> Result<Option<DeadLetterBody>, StoreError> {
         let found = self.read(move |connection| open(connection, number)).await?;
         found.transpose().map_err(|detail| self.damaged(detail))
     }
 
     /// Removes the dead letter of an event that its sink has now. If the event was buried again meanwhile, that letter
     /// is removed, because it is for the same event.
-    pub async fn exhume(&self, letter: &Letter) -> Result<(), StoreError> {
-        let Letter { sink, queue, event_id, .. } = letter.clone();
+    pub async fn remove(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        let DeadLetter { sink, queue, event_id, .. } = letter.clone();
         self.run(move |connection| {
             connection.execute(
                 "DELETE FROM dead_letter WHERE sink = ?1 AND queue = ?2 AND id = ?3",
@@ -269,17 +269,17 @@ impl Store {
 /// Why a sink has rejected the event of a dead letter again.
 #[derive(Clone, Debug)]
 pub struct Rejection {
-    /// See [`Burial::reason`].
+    /// See [`NewDeadLetter::reason`].
     pub reason: String,
-    /// See [`Burial::status`].
+    /// See [`NewDeadLetter::status`].
     pub status: Option<u16>,
-    /// See [`Burial::answer`].
+    /// See [`NewDeadLetter::answer`].
     pub answer: String,
     /// How often it was tried since.
     pub attempts: u32,
 }
 
-fn select(connection: &Connection, filter: &LetterFilter) -> rusqlite::Result<Vec<Letter>> {
+fn select(connection: &Connection, filter: &DeadLetterFilter) -> rusqlite::Result<Vec<DeadLetter>> {
     let mut select =
         connection.prepare(&format!("SELECT {LETTER_COLUMNS} FROM dead_letter ORDER BY number"))?;
     let mut rows = select.query([])?;
@@ -293,8 +293,8 @@ fn select(connection: &Connection, filter: &LetterFilter) -> rusqlite::Result<Ve
     Ok(letters)
 }
 
-fn letter(row: &Row<'_>) -> rusqlite::Result<Letter> {
-    Ok(Letter {
+fn letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
+    Ok(DeadLetter {
         number: row.get(0)?,
         sink: row.get(1)?,
         source: row.get(2)?,
@@ -311,7 +311,7 @@ fn letter(row: &Row<'_>) -> rusqlite::Result<Letter> {
 }
 
 /// The letter, or the reason why it cannot be read.
-fn open(connection: &Connection, number: u64) -> rusqlite::Result<Option<Result<OpenLetter, String>>> {
+fn open(connection: &Connection, number: u64) -> rusqlite::Result<Option<Result<DeadLetterBody, String>>> {
     let sql = format!("SELECT {LETTER_COLUMNS}, date, data FROM dead_letter WHERE number = ?1");
     connection
         .prepare_cached(&sql)?
@@ -319,12 +319,12 @@ fn open(connection: &Connection, number: u64) -> rusqlite::Result<Option<Result<
             let (letter, answer) = (letter(row)?, row.get(12)?);
             let event = event(&letter, row.get(13)?, row.get(14)?);
             let detail = format!("dead letter {number} cannot be read");
-            Ok(event.map(|event| OpenLetter { letter, answer, event }).ok_or(detail))
+            Ok(event.map(|event| DeadLetterBody { letter, answer, event }).ok_or(detail))
         })
         .optional()
 }
 
-fn event(letter: &Letter, date: String, payload: String) -> Option<Event> {
+fn event(letter: &DeadLetter, date: String, payload: String) -> Option<Event> {
     Some(Event {
         queue: Arc::new(Queue::new(&letter.source, &letter.queue)),
         id: EventId::try_new(letter.event_id)?,
@@ -339,10 +339,10 @@ fn drop_oldest(
     sink: &str,
     source: &str,
     bytes: u64,
-) -> rusqlite::Result<DroppedLetters> {
+) -> rusqlite::Result<DroppedDeadLetters> {
     let mut oldest = transaction.prepare_cached(SELECT_OLDEST)?;
     let mut rows = oldest.query(params![sink, source])?;
-    let (mut numbers, mut dropped) = (Vec::new(), DroppedLetters::default());
+    let (mut numbers, mut dropped) = (Vec::new(), DroppedDeadLetters::default());
     while dropped.bytes < bytes
         && let Some(row) = rows.next()?
     {
@@ -358,8 +358,12 @@ fn drop_oldest(
 
 /// Inserts the dead letter within the transaction that moves the checkpoint past the event. An existing one is
 /// replaced.
-pub(super) fn bury(transaction: &Transaction<'_>, sink: &str, burial: &Burial) -> rusqlite::Result<()> {
-    let Burial { event, reason, status, answer, attempts, first_ms } = burial;
+pub(super) fn bury(
+    transaction: &Transaction<'_>,
+    sink: &str,
+    new_letter: &NewDeadLetter,
+) -> rusqlite::Result<()> {
+    let NewDeadLetter { event, reason, status, answer, attempts, first_ms } = new_letter;
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO dead_letter (sink, source, queue, id, buried_ms, first_ms, attempts, bytes,
@@ -375,7 +379,7 @@ pub(super) fn bury(transaction: &Transaction<'_>, sink: &str, burial: &Burial) -
             now_ms(),
             first_ms,
             attempts,
-            burial.size(),
+            new_letter.size(),
             reason,
             status,
             answer,

@@ -8,7 +8,7 @@ use crate::wall_clock::now_ms;
 
 impl Store {
     /// Stores `value` under `key`. Its meaning is up to the caller.
-    pub async fn keep(&self, key: &str, value: &str) -> Result<(), StoreError> {
+    pub async fn set_value(&self, key: &str, value: &str) -> Result<(), StoreError> {
         let (key, value) = (key.to_owned(), value.to_owned());
         self.run(move |connection| {
             connection.execute(
@@ -25,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the file cannot be written.
-    pub async fn forget(&self, key: &str) -> Result<bool, StoreError> {
+    pub async fn remove_value(&self, key: &str) -> Result<bool, StoreError> {
         let key = key.to_owned();
         self.run(move |connection| connection.execute("DELETE FROM memory WHERE key = ?1", [key]))
             .await
@@ -33,7 +33,7 @@ impl Store {
     }
 
     /// The value of `key`, which any process may have stored.
-    pub async fn recall(&self, key: &str) -> Result<Option<String>, StoreError> {
+    pub async fn value(&self, key: &str) -> Result<Option<String>, StoreError> {
         let key = key.to_owned();
         self.read(move |connection| {
             connection

@@ -20,7 +20,7 @@ pub struct Health {
     pub has_polled: bool,
     /// What it does.
     pub activity: Activity,
-    /// As [`crate::store::table::checkpoints::Adopted::covered_ms`]; never moves back. `None` changes nothing.
+    /// As [`crate::store::table::checkpoints::StoredSource::covered_ms`]; never moves back. `None` changes nothing.
     pub covered_ms: Option<i64>,
     /// By how much the portal's clock is ahead of this machine's, in milliseconds.
     pub skew_ms: i64,

@@ -68,7 +68,7 @@ fn filed_from(setup: &Setup, source: &str) -> usize {
 }
 
 /// One refusal from its beginning to its end, beside a source that must not be affected.
-async fn assert_parks_alone(access: Access, refusal: &str, cure: &str) {
+async fn assert_parks_alone(access: Access, refusal: &str, hint: &str) {
     let (portal, bot) = portal_with_bot(access).await;
     let setup = setup(&portal, bot, access, USER_EVENTS).await;
     record(&portal, bot, 3).await;
@@ -76,9 +76,9 @@ async fn assert_parks_alone(access: Access, refusal: &str, cure: &str) {
     until("the bot's events are filed", async || filed_from(&setup, "helper") == 3).await;
 
     strike(&portal, &setup, bot, access, refusal).await;
-    relay.until_logged(cure).await;
+    relay.until_logged(hint).await;
     let trouble = async || setup.status_of("helper").await["trouble"].as_str().unwrap().to_owned();
-    until("status tells", async || trouble().await.contains(refusal) && trouble().await.contains(cure)).await;
+    until("status tells", async || trouble().await.contains(refusal) && trouble().await.contains(hint)).await;
     let asked = portal.requests_of(GET).await;
     for round in 1..=3 {
         portal.record(2, 5).await;
@@ -118,30 +118,30 @@ async fn a_scope_taken_away_parks_its_source() {
 
 #[tokio::test]
 async fn what_only_a_fault_can_bring_parks_the_source_too() {
-    for (refusal, cure) in [
+    for (refusal, hint) in [
         ("BOT_TOKEN_NOT_SPECIFIED", "complete the bot's keys"),
         ("CLIENT_ID_NOT_SPECIFIED", "complete the bot's keys"),
         ("BOT_ID_REQUIRED", "complete the bot's keys"),
         ("AUTH_ERROR", "create the incoming webhook again"),
     ] {
-        assert_parks_alone(Access::Webhook, refusal, cure).await;
+        assert_parks_alone(Access::Webhook, refusal, hint).await;
     }
 }
 
 #[tokio::test]
 async fn a_bot_refused_at_the_start_ends_a_drain_and_no_daemon() {
-    for (refusal, cure) in
+    for (refusal, hint) in
         [("BOT_NOT_FOUND", "register it again"), ("BOT_OWNERSHIP_ERROR", "correct `bot_token`")]
     {
         let (portal, bot) = portal_with_bot(Access::Webhook).await;
         let setup = with_helper(Setup::new().with_file(), &portal, bot, Access::Webhook, "").await;
         record(&portal, bot, 3).await;
         strike(&portal, &setup, bot, Access::Webhook, refusal).await;
-        let said = setup.assert_refused(77, &[refusal, cure]).await;
+        let said = setup.assert_refused(77, &[refusal, hint]).await;
         assert!(!said.contains(TOKEN), "{said}");
         let tap = finished(&["tap", "helper", "--once"], setup.folder()).await;
         assert_eq!(code(&tap), 77, "{}", stderr(&tap));
-        assert!(stderr(&tap).contains(refusal) && stderr(&tap).contains(cure));
+        assert!(stderr(&tap).contains(refusal) && stderr(&tap).contains(hint));
         assert!(!stderr(&tap).contains(TOKEN), "{}", stderr(&tap));
     }
 }
@@ -270,8 +270,8 @@ async fn check_looks_at_a_bot_and_touches_nothing() {
 
         portal.post("users/1", json!({"subscribed": false})).await;
         let (code, report) = check(&setup).await;
-        let [state, _, cure] = found(&report, "subscription");
-        assert!(code == 0 && state == "warn" && cure.contains("`b24relay subscribe helper`"), "{report:#}");
+        let [state, _, hint] = found(&report, "subscription");
+        assert!(code == 0 && state == "warn" && hint.contains("`b24relay subscribe helper`"), "{report:#}");
         assert_eq!(portal.stats(1).await["subscribes"], 0, "a check changes nothing");
     }
 }
@@ -286,10 +286,10 @@ async fn check_tells_what_keeps_a_bot_from_being_read() {
             strike(&portal, &setup, bot, access, refusal).await;
             let (code, report) = check(&setup).await;
             assert_eq!(code, 77, "{report:#}");
-            let [state, detail, cure] = found(&report, "backlog");
-            assert!(state == "fail" && detail.contains(refusal) && !cure.is_empty(), "{report:#}");
+            let [state, detail, hint] = found(&report, "backlog");
+            assert!(state == "fail" && detail.contains(refusal) && !hint.is_empty(), "{report:#}");
             assert_eq!(found(&report, "subscription")[1], "a bot needs none");
-            assert!(!cure.contains("SOURCE"), "a cure names the source: {cure}");
+            assert!(!hint.contains("SOURCE"), "a cure names the source: {hint}");
         }
         mend(&portal, bot, access).await;
         portal.post("users/1", json!({"scopes": ["im"]})).await;

@@ -125,7 +125,7 @@ async fn states(portal: &Portal) -> Vec<Row> {
 }
 
 /// Errors of other systems.
-fn surroundings(portal: &Portal, revoked: &Portal, taken: &TcpListener) -> Vec<Row> {
+fn host(portal: &Portal, revoked: &Portal, taken: &TcpListener) -> Vec<Row> {
     let listening = sound(portal).with(&format!("[http]\nlisten = \"{}\"", taken.local_addr().unwrap()));
     let elsewhere = sound(portal).with("[http]\nlisten = \"192.0.2.1:80\"\ntoken = \"9f86d081884c7d65\"");
     vec![
@@ -140,7 +140,7 @@ async fn what_keeps_run_from_starting_makes_check_fail_with_the_same_words() {
     let portal = Portal::start().await;
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let revoked = Portal::start().await;
-    let others = surroundings(&portal, &revoked, &taken);
+    let others = host(&portal, &revoked, &taken);
     revoked.post("users/1", json!({"code": "another"})).await;
     let rows = configurations(&portal).into_iter().chain(states(&portal).await).chain(others);
     for Row { what, setup, code: expected, words } in rows {

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::expected::ledger::{assert_complete, assert_exactly_once, assert_once_each};
 use crate::support::portal::sandbox::Portal;
 use crate::support::process::setup::Setup;
-use crate::support::process::vitals::Sample;
+use crate::support::process::usage::Sample;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::{Answer, Receiver};
 

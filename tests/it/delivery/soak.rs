@@ -15,7 +15,7 @@ use crate::support::expected::trouble;
 use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::Relay;
 use crate::support::process::setup::Setup;
-use crate::support::process::vitals::{Sample, Vitals};
+use crate::support::process::usage::{ResourceUsage, Sample};
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::{Delivery, Receiver};
 
@@ -61,7 +61,7 @@ struct Soak {
     books: Books,
     at_webhook: Arrivals,
     refused_attempts: usize,
-    vitals: Vitals,
+    usage: ResourceUsage,
     dice: StdRng,
     length: Duration,
 }
@@ -89,9 +89,9 @@ impl Soak {
         let relay = setup.run();
         // If it were refused before its first success, it would exit.
         until("the relay is let in", async || portal.polls().await >= 2).await;
-        let (books, at_webhook, vitals) = (Books::default(), Arrivals::new(), Vitals::default());
+        let (books, at_webhook, usage) = (Books::default(), Arrivals::new(), ResourceUsage::default());
         let dice = StdRng::seed_from_u64(seed);
-        Self { portal, receiver, setup, relay, books, at_webhook, refused_attempts: 0, vitals, dice, length }
+        Self { portal, receiver, setup, relay, books, at_webhook, refused_attempts: 0, usage, dice, length }
     }
 
     /// Makes events and faults for `length`.
@@ -110,7 +110,7 @@ impl Soak {
             self.note_deliveries();
             if beat % BEATS == 0 {
                 assert!(self.relay.is_running(), "it left by itself:\n{}", self.relay.log());
-                self.vitals.0.push(Sample::of(self.relay.id()));
+                self.usage.0.push(Sample::of(self.relay.id()));
                 self.make_trouble().await;
             }
             beat += 1;
@@ -158,7 +158,7 @@ impl Soak {
         self.books.read(&self.setup.path("events.jsonl"), &mut filed);
         let broken = self.portal.sandbox.stats().faults;
         let (events, refused) = (self.books.len(), self.refused_attempts);
-        eprintln!("\n{}", self.vitals);
+        eprintln!("\n{}", self.usage);
         eprintln!("{events:>9} events");
         for (sink, arrivals) in [("file", &filed), ("receiver", &self.at_webhook)] {
             let arrived: usize = arrivals.values().map(Vec::len).sum();
@@ -179,7 +179,7 @@ impl Soak {
         if self.length == SHORT {
             return;
         }
-        let growth = self.vitals.growth();
+        let growth = self.usage.growth();
         assert!(growth.is_empty(), "it grows: {growth:?}");
         eprintln!("\nnothing missing, made up, changed or out of order; memory and descriptors flat");
     }

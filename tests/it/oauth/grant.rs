@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use b24relay::config::{OAuthConfig, SecretText, SecretUrl};
-use b24relay::portal::{CallError, Class, Grant, Memory, Tokens, keep};
+use b24relay::portal::{CallError, Class, KeyValue, OAuthSession, Tokens, keep};
 use reqwest::Url;
 use serde_json::json;
 
@@ -28,12 +28,12 @@ impl Disk {
 }
 
 #[async_trait]
-impl Memory for Disk {
-    async fn recall(&self, key: &str) -> Result<Option<String>, String> {
+impl KeyValue for Disk {
+    async fn get(&self, key: &str) -> Result<Option<String>, String> {
         Ok(self.kept.lock().unwrap().get(key).cloned())
     }
 
-    async fn keep(&self, key: &str, value: &str) -> Result<(), String> {
+    async fn put(&self, key: &str, value: &str) -> Result<(), String> {
         if *self.fails.lock().unwrap() {
             return Err("no space left".to_owned());
         }
@@ -47,7 +47,7 @@ struct Bench {
     portal: Portal,
     config: OAuthConfig,
     disk: Arc<Disk>,
-    grant: Arc<Grant>,
+    grant: Arc<OAuthSession>,
 }
 
 impl Bench {
@@ -62,7 +62,7 @@ impl Bench {
             server: Some(address),
         };
         let disk = Arc::new(Disk::default());
-        let grant = Arc::new(Grant::new(&config, Arc::clone(&disk) as Arc<dyn Memory>));
+        let grant = Arc::new(OAuthSession::new(&config, Arc::clone(&disk) as Arc<dyn KeyValue>));
         let bench = Self { portal, config, disk, grant };
         bench.log_in(1).await;
         bench
@@ -178,7 +178,7 @@ async fn a_token_must_work_where_it_was_refused_before_it_is_refreshed_again() {
     bench.grant.prove(&fresh, "profile").await;
     let refusal = bench.renew(&fresh).await.unwrap_err();
     assert_eq!((refusal.class, bench.asked().await), (Class::Operator, 1), "{refusal}");
-    assert!(refusal.cure.contains("`b24relay login office`"), "{}", refusal.cure);
+    assert!(refusal.hint.contains("`b24relay login office`"), "{}", refusal.hint);
     bench.grant.prove(&fresh, POLL).await;
     bench.renew(&fresh).await.unwrap();
     assert_eq!(bench.asked().await, 2);

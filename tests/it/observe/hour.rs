@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use b24relay::config::HttpConfig;
 use b24relay::event::{Event, EventId, Queue};
-use b24relay::service::{LaneFigures, Server, Troubles, View, Witness};
+use b24relay::service::{LaneMetrics, RecentProblems, Server, Telemetry, View};
 use b24relay::store::{Activity, Health, Store};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ async fn state_of(setup: Setup, portal: &Portal, crm: &Receiver, analytics: &Rec
 }
 
 /// Counts deliveries one after the other, with latencies of `latency_ms`.
-fn deliver(lane: &LaneFigures, count: u64, latency_ms: i64) {
+fn deliver(lane: &LaneMetrics, count: u64, latency_ms: i64) {
     let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
     let event = Event {
         queue: Arc::new(Queue::new("support", "acme.bitrix24.com/user/12")),
@@ -98,8 +98,8 @@ async fn turn(length: Duration) {
 }
 
 /// A conversation with varying traffic, and a receiver that is slow for a while and then unreachable.
-async fn pass_an_hour(witness: &Witness) {
-    let lane = |source, sink| witness.figures.lane(source, sink);
+async fn pass_an_hour(telemetry: &Telemetry) {
+    let lane = |source, sink| telemetry.metrics.lane(source, sink);
     let lanes =
         [lane("support", "archive"), lane("support", "crm"), lane("sales", "archive"), lane("sales", "crm")];
     let analytics = lane("support", "analytics");
@@ -121,8 +121,8 @@ async fn pass_an_hour(witness: &Witness) {
     }
 }
 
-fn warned_of() -> Troubles {
-    let troubles = Troubles::default();
+fn warned_of() -> RecentProblems {
+    let troubles = RecentProblems::default();
     let log = tracing_subscriber::registry().with(troubles.clone());
     tracing::subscriber::with_default(log, || {
         error!(
@@ -131,7 +131,7 @@ fn warned_of() -> Troubles {
             event_id = 2001,
             attempts = 3,
             error = "answered 422 Unprocessable Content",
-            way_out = "`b24relay dead-letters list`",
+            hint = "`b24relay dead-letters list`",
             "the sink rejects events: they become dead letters"
         );
         warn!(
@@ -156,16 +156,16 @@ async fn an_hour_is_drawn_with_its_scales() {
         let health = Health { has_polled: true, activity, covered_ms: None, skew_ms: 0 };
         store.note_source(source, health).await.unwrap();
     }
-    let witness = Witness::default();
+    let telemetry = Telemetry::default();
     let listen = "127.0.0.1:0".parse().unwrap();
     let server = Server::listen(&HttpConfig { listen, token: None, shows_payloads: false }).await.unwrap();
     let url = format!("http://{}/", server.address());
-    let view = View::new(&store, &witness, &warned_of());
-    witness.vitals.expect(std::iter::empty());
+    let view = View::new(&store, &telemetry, &warned_of());
+    telemetry.liveness.expect(std::iter::empty());
     pause();
-    witness.show_through(Some(server));
+    telemetry.show_through(Some(server));
     tokio::spawn(async move { view.show().await });
-    pass_an_hour(&witness).await;
+    pass_an_hour(&telemetry).await;
     resume();
 
     browser.open(&url).await;

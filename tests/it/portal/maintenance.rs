@@ -190,9 +190,9 @@ impl Front {
                 let acceptor = TlsAcceptor::from(Arc::clone(&current.lock().unwrap()));
                 tokio::spawn(async move {
                     // A client that does not accept the certificate closes the connection.
-                    let Ok(mut caller) = acceptor.accept(stream).await else { return };
+                    let Ok(mut client) = acceptor.accept(stream).await else { return };
                     let mut portal = TcpStream::connect(behind).await.unwrap();
-                    copy_bidirectional(&mut caller, &mut portal).await.ok();
+                    copy_bidirectional(&mut client, &mut portal).await.ok();
                 });
             }
         });

@@ -114,7 +114,7 @@ fn lasting(fault: Value) -> Value {
 async fn one_source_is_parked_with_reason_and_cure_while_the_other_goes_on() {
     let pair = Pair::begin().await;
     let error = |status: u16, code: &str| json!({"kind": "error", "status": status, "code": code});
-    for (fault, reason, cure) in [
+    for (fault, reason, hint) in [
         (error(401, "INVALID_CREDENTIALS"), "INVALID_CREDENTIALS (HTTP 401)", "create the incoming webhook"),
         (error(401, "insufficient_scope"), "insufficient_scope (HTTP 401)", "tick the scopes"),
         (error(401, "OVERLOAD_LIMIT"), "OVERLOAD_LIMIT (HTTP 401)", "ask its support"),
@@ -144,8 +144,8 @@ async fn one_source_is_parked_with_reason_and_cure_while_the_other_goes_on() {
 
         let line = pair.parked_line(before);
         assert!(line.contains("source=\"support\"") && line.contains(" ERROR "), "{line}");
-        assert!(line.contains(reason) && line.contains(cure), "{line}");
-        pair.until_told("support", &[reason, cure]).await;
+        assert!(line.contains(reason) && line.contains(hint), "{line}");
+        pair.until_told("support", &[reason, hint]).await;
         assert_eq!(pair.trouble("sales").await, "");
 
         pair.mend().await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use b24relay::config::{KindConfig, PortalConfig, WebhookUrl};
 use b24relay::event::{Offset, Queue};
-use b24relay::portal::{CallError, Caller, Class, Credential, EventQueue, Site, Upstream as _};
-use b24relay::relay::NoMemory;
+use b24relay::portal::{CallError, Class, Credential, EventQueue, PortalClient, PortalState, Upstream as _};
+use b24relay::relay::NoKeyValue;
 use serde_json::{Value, json};
 
 use crate::support::portal::sandbox::Portal;
@@ -87,11 +87,14 @@ impl Reader {
     async fn of(url: &str, timeout: Duration) -> Self {
         let webhook = WebhookUrl::parse(url).unwrap();
         let (code, identity) = (webhook.expose_code().to_owned(), webhook.identity());
-        let site =
-            Site::open(webhook.url(), PortalConfig::with_rate(None), Arc::new(NoMemory)).await.unwrap();
-        let caller = Caller::try_new(Arc::new(site), Credential::Webhook(webhook), timeout).unwrap();
+        let portal_state =
+            PortalState::open(webhook.url(), PortalConfig::with_rate(None), Arc::new(NoKeyValue))
+                .await
+                .unwrap();
+        let client =
+            PortalClient::try_new(Arc::new(portal_state), Credential::Webhook(webhook), timeout).unwrap();
         let queue = Arc::new(Queue::new("support", &identity));
-        Self { queue: EventQueue::new(caller, queue, KindConfig::User), code }
+        Self { queue: EventQueue::new(client, queue, KindConfig::User), code }
     }
 
     /// The refusal of a poll. It must be refused, and the refusal must not contain the secret.
@@ -128,7 +131,7 @@ impl Interview {
             if refusal.class != *expected {
                 wrong.push(format!("{fault}: {:?}, not {expected:?} ({refusal})", refusal.class));
             }
-            assert_eq!(refusal.cure.is_empty(), heals_by_itself(*expected), "{fault}: `{}`", refusal.cure);
+            assert_eq!(refusal.hint.is_empty(), heals_by_itself(*expected), "{fault}: `{}`", refusal.hint);
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         assert_eq!(self.portal.faults_left().await, 0);

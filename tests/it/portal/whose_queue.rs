@@ -39,8 +39,8 @@ async fn a_credential_of_somebody_else_confirms_nothing() {
         let setup = Setup::new().with_source(&portal).with_file();
         portal.record(1, 3).await;
         answer_as(&portal, &user).await;
-        let way_out = ["give the source a webhook of user 1", "`b24relay offset set support 1 --new-queue`"];
-        setup.assert_refused(77, &[["user 1", "user 2"], way_out].concat()).await;
+        let hint = ["give the source a webhook of user 1", "`b24relay offset set support 1 --new-queue`"];
+        setup.assert_refused(77, &[["user 1", "user 2"], hint].concat()).await;
         assert_eq!(portal.polls().await, 0, "it was not even looked at");
         let trouble = setup.status_of("support").await["trouble"].clone();
         assert!(trouble.as_str().unwrap().contains("user 2"), "{trouble}");

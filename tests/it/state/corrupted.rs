@@ -56,7 +56,7 @@ async fn judge(veteran: &Veteran, moments: &[Truth], folder: &Path, corruption: 
     };
     let (mut is_whole, mut possible) = (true, moments.iter().collect::<Vec<_>>());
     for source in SOURCES {
-        match store.adopt(&veteran.queue(source)).await {
+        match store.bind(&veteran.queue(source)).await {
             Ok(adopted) => {
                 let found = format!("{:?} {:?}", adopted.reading, sorted(adopted.lanes));
                 possible.retain(|truth| truth.lanes[source] == found);
@@ -122,7 +122,7 @@ impl Truth {
         let (mut lanes, mut journals) = (BTreeMap::new(), BTreeMap::new());
         for source in SOURCES {
             let queue = veteran.queue(source);
-            let adopted = store.adopt(&queue).await.unwrap();
+            let adopted = store.bind(&queue).await.unwrap();
             let found = format!("{:?} {:?}", adopted.reading, sorted(adopted.lanes));
             lanes.insert(source, found);
             journals.insert(source, read_journal(&store, &queue).await.unwrap());

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use b24relay::event::{Event, EventId};
-use b24relay::store::{Burial, Progress, Store, Tally};
+use b24relay::store::{NewDeadLetter, Progress, Store, Tally};
 use rusqlite::Connection;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -265,7 +265,7 @@ async fn an_event_of_any_depth_is_sound() {
     let veteran = Veteran::of_mode("journal").await;
     let store = Store::open(&veteran.setup.path(STATE)).unwrap();
     let queue = veteran.queue("support");
-    let lane = store.adopt(&queue).await.unwrap().lanes.remove("crm").unwrap();
+    let lane = store.bind(&queue).await.unwrap().lanes.remove("crm").unwrap();
     let event = Event {
         queue: Arc::clone(&queue),
         id: EventId::try_new(77_777).unwrap(),
@@ -274,10 +274,11 @@ async fn an_event_of_any_depth_is_sound() {
         data: RawValue::from_string("[".repeat(2000) + &"]".repeat(2000)).unwrap(),
     };
     let reason = "the receiver answered 422".to_owned();
-    let burial = Burial { event, reason, status: Some(422), answer: "no".into(), attempts: 1, first_ms: 1 };
+    let new_letter =
+        NewDeadLetter { event, reason, status: Some(422), answer: "no".into(), attempts: 1, first_ms: 1 };
     let (checkpoint, mark, start_ms) = (lane.checkpoint, lane.mark, lane.start_ms);
     let tally = Tally { buried: 1, ..Tally::default() };
-    let progress = Progress { checkpoint, tally, burials: vec![burial], mark, start_ms };
+    let progress = Progress { checkpoint, tally, new_letters: vec![new_letter], mark, start_ms };
     store.commit("support", "crm", progress).await.unwrap();
     drop(store);
     checked(&veteran.setup, 0).await;

@@ -72,7 +72,7 @@ async fn a_small_file_that_cannot_shrink_is_rebuilt_once() {
 /// A journal of 70 MiB that the only sink has settled, and that is kept.
 async fn fill(setup: &Setup, queue: &Arc<Queue>) {
     let store = Store::open(&setup.path(STATE)).unwrap();
-    let mut reading = store.adopt(queue).await.unwrap().reading;
+    let mut reading = store.bind(queue).await.unwrap().reading;
     for id in 1..=280 {
         let event = Event {
             queue: Arc::clone(queue),
@@ -88,7 +88,7 @@ async fn fill(setup: &Setup, queue: &Arc<Queue>) {
     }
     let checkpoint = b24relay::checkpoint::Checkpoint::at(reading.next);
     let tally = Tally { delivered: 280, ..Tally::default() };
-    let progress = Progress { checkpoint, tally, burials: Vec::new(), mark: None, start_ms: None };
+    let progress = Progress { checkpoint, tally, new_letters: Vec::new(), mark: None, start_ms: None };
     store.commit("support", "archive", progress).await.unwrap();
 }
 

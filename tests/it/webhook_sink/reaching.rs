@@ -114,7 +114,7 @@ async fn an_older_tls_than_allowed_is_refused_and_plain_http_is_told_from_it() {
 async fn a_receiver_that_wants_our_certificate_gets_it_or_its_absence_is_told() {
     let (authority, other) = (Authority::new("ours"), Authority::new("theirs"));
     let issued = authority.issue("127.0.0.1", |_| ());
-    let (receiver, url) = start(issued, Door { callers: Some(&authority), ..Door::default() }).await;
+    let (receiver, url) = start(issued, Door { clients: Some(&authority), ..Door::default() }).await;
     let words = trouble(&authority, &url, CA).await;
     assert!(words.contains("set `tls.client_cert_file`"), "{words}");
 

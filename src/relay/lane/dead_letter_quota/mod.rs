@@ -16,52 +16,52 @@ use tracing::debug;
 
 use crate::config::{DeadLettersConfig, WhenFull};
 use crate::relay::lane::dead_letter_log::{DeadLetterLog, SinkLog};
-use crate::store::{Burial, Graves, Store};
+use crate::store::{DeadLetterStats, NewDeadLetter, Store};
 use crate::wall_clock;
 
 /// The share of the limit, in percent, from which on a warning is logged.
 const WARNING_PERCENT: u64 = 80;
 
 /// The dead letters of one sink.
-pub struct Graveyard {
+pub struct DeadLetterQuota {
     sink: String,
     limits: DeadLettersConfig,
     store: Store,
     log: Arc<SinkLog>,
 }
 
-impl Graveyard {
+impl DeadLetterQuota {
     /// Creates the quota of `sink`.
     pub fn new(sink: &str, limits: DeadLettersConfig, store: &Store, log: &DeadLetterLog) -> Self {
         Self { sink: sink.to_owned(), limits, store: store.clone(), log: log.of(sink) }
     }
 
-    /// Returns the reason if there is no room for `burial` now. If there is room, the burial is logged.
-    pub async fn refuses(&self, burial: &Burial) -> Option<String> {
-        let refusal = self.has_no_room(burial).await;
+    /// Returns the reason if there is no room for `new_letter` now. If there is room, the dead letter is logged.
+    pub async fn refuses(&self, new_letter: &NewDeadLetter) -> Option<String> {
+        let refusal = self.has_no_room(new_letter).await;
         if refusal.is_none() {
-            self.log.buried(burial);
+            self.log.buried(new_letter);
         }
         refusal
     }
 
-    /// Returns the reason if there is no room for `burial` now.
-    pub async fn has_no_room(&self, burial: &Burial) -> Option<String> {
-        let graves = match self.store.graves(&self.sink).await {
-            Ok(graves) => graves,
-            // The commit that contains the burial will wait for the disk.
+    /// Returns the reason if there is no room for `new_letter` now.
+    pub async fn has_no_room(&self, new_letter: &NewDeadLetter) -> Option<String> {
+        let stats = match self.store.stats(&self.sink).await {
+            Ok(stats) => stats,
+            // The commit that contains the dead letter will wait for the disk.
             Err(failure) => {
                 debug!(sink = self.sink, error = %failure, "cannot look at the dead letters");
                 return None;
             }
         };
-        self.warn_of_age(graves);
+        self.warn_of_age(stats);
         let DeadLettersConfig { max_size, when_full, .. } = self.limits;
-        let size = burial.size();
-        let bytes = graves.bytes.saturating_add(size);
+        let size = new_letter.size();
+        let bytes = stats.bytes.saturating_add(size);
         match when_full {
             WhenFull::DropOldest if bytes > max_size && size <= max_size => {
-                self.drop_oldest(&burial.event.queue.source, bytes - max_size).await;
+                self.drop_oldest(&new_letter.event.queue.source, bytes - max_size).await;
                 None
             }
             _ if bytes > max_size => Some(self.refusal(bytes)),
@@ -90,8 +90,8 @@ impl Graveyard {
         )
     }
 
-    fn warn_of_age(&self, graves: Graves) {
-        let age_ms = graves.oldest_ms.map_or(0, |oldest_ms| wall_clock::now_ms().saturating_sub(oldest_ms));
+    fn warn_of_age(&self, stats: DeadLetterStats) {
+        let age_ms = stats.oldest_ms.map_or(0, |oldest_ms| wall_clock::now_ms().saturating_sub(oldest_ms));
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
         if age > self.limits.max_age {
             self.log.old(age, self.limits.max_age);

@@ -12,7 +12,7 @@ use super::*;
 use crate::checkpoint::Checkpoint;
 use crate::event::Seq;
 use crate::event::{Event, EventId, Queue};
-use crate::store::{LetterFilter, Progress, Tally};
+use crate::store::{DeadLetterFilter, Progress, Tally};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -58,12 +58,12 @@ impl MakeWriter<'_> for Logged {
     }
 }
 
-/// A burial of the event `id` of `source`, of `SIZE` bytes.
-fn burial(source: &str, id: u64) -> Burial {
+/// A new dead letter of the event `id` of `source`, of `SIZE` bytes.
+fn new_letter(source: &str, id: u64) -> NewDeadLetter {
     let raw = |text: String| RawValue::from_string(text).unwrap();
     let (kind, date, reason) = ("MESSAGE", "\"now\"", "no such field");
     let rest = SIZE - kind.len() - date.len() - reason.len() - 2;
-    Burial {
+    NewDeadLetter {
         event: Event {
             queue: Arc::new(Queue::new(source, &format!("portal/user/{source}"))),
             id: EventId::try_new(id).unwrap(),
@@ -92,25 +92,26 @@ impl Folder {
         Self { place, store, log: DeadLetterLog::default() }
     }
 
-    fn of(&self, sink: &str, limits: DeadLettersConfig) -> Graveyard {
-        Graveyard::new(sink, limits, &self.store, &self.log)
+    fn of(&self, sink: &str, limits: DeadLettersConfig) -> DeadLetterQuota {
+        DeadLetterQuota::new(sink, limits, &self.store, &self.log)
     }
 
     async fn bury(&self, sink: &str, source: &str, ids: impl IntoIterator<Item = u64>) {
         for id in ids {
             let queue = Queue::new(source, "example.bitrix24.com/user/12");
-            let adopted = self.store.adopt(&queue).await.unwrap();
+            let stored = self.store.bind(&queue).await.unwrap();
             let checkpoint =
-                adopted.lanes.get(sink).map_or(Checkpoint::at(Seq::FIRST), |lane| lane.checkpoint.clone());
-            let (tally, burials) = (Tally { buried: 1, ..Tally::default() }, vec![burial(source, id)]);
-            let progress = Progress { checkpoint, tally, burials, mark: None, start_ms: None };
+                stored.lanes.get(sink).map_or(Checkpoint::at(Seq::FIRST), |lane| lane.checkpoint.clone());
+            let (tally, new_letters) =
+                (Tally { buried: 1, ..Tally::default() }, vec![new_letter(source, id)]);
+            let progress = Progress { checkpoint, tally, new_letters, mark: None, start_ms: None };
             self.store.commit(source, sink, progress).await.unwrap();
         }
     }
 
-    /// The letters of `sink`, by source and event, in the order of burial.
+    /// The letters of `sink`, by source and event, in the order of their storage.
     fn letters(&self, sink: &str) -> Vec<(String, u64)> {
-        let filter = LetterFilter { sinks: vec![sink.to_owned()], ..LetterFilter::default() };
+        let filter = DeadLetterFilter { sinks: vec![sink.to_owned()], ..DeadLetterFilter::default() };
         let letters = Store::letters_at(&self.place.path().join("b24relay.db"), &filter).unwrap();
         letters.into_iter().map(|letter| (letter.source, letter.event_id)).collect()
     }
@@ -119,16 +120,16 @@ impl Folder {
 #[tokio::test]
 async fn each_sink_has_a_limit_of_its_own() {
     let folder = Folder::new();
-    assert_eq!(burial("a", 1).size(), SIZE as u64);
+    assert_eq!(new_letter("a", 1).size(), SIZE as u64);
     folder.bury("crm", "a", 1..=4).await;
     let (crm, wiki) = (folder.of("crm", LIMITS), folder.of("wiki", LIMITS));
-    let reason = crm.refuses(&burial("a", 5)).await.unwrap();
+    let reason = crm.refuses(&new_letter("a", 5)).await.unwrap();
     for words in ["no room for another dead letter", "5000 bytes", "is 4000", "--sink crm"] {
         assert!(reason.contains(words), "{reason}");
     }
-    assert_eq!(wiki.refuses(&burial("a", 5)).await, None);
+    assert_eq!(wiki.refuses(&new_letter("a", 5)).await, None);
     folder.bury("wiki", "a", 1..=3).await;
-    assert_eq!(wiki.refuses(&burial("a", 4)).await, None);
+    assert_eq!(wiki.refuses(&new_letter("a", 4)).await, None);
     assert_eq!(folder.letters("crm").len(), 4, "nothing is dropped");
 }
 
@@ -142,17 +143,17 @@ async fn the_age_of_a_letter_is_warned_of_once_an_hour_and_refuses_nothing() {
     let lanes = [folder.of("crm", limits), folder.of("crm", limits)];
     for id in 3..20 {
         for lane in &lanes {
-            assert_eq!(lane.has_no_room(&burial("a", id)).await, None);
+            assert_eq!(lane.has_no_room(&new_letter("a", id)).await, None);
         }
     }
     assert_eq!(logged.take("older than `dead_letters.max_age`").len(), 1);
-    assert_eq!(folder.of("wiki", limits).has_no_room(&burial("a", 3)).await, None);
+    assert_eq!(folder.of("wiki", limits).has_no_room(&new_letter("a", 3)).await, None);
     assert_eq!(logged.take("older than").len(), 0, "it has none");
 }
 
-/// Waits until the oldest letter is older than now: burials are dated in milliseconds.
+/// Waits until the oldest letter is older than now: dead letters are dated in milliseconds.
 async fn until_older_than_now(folder: &Folder) {
-    let oldest_ms = folder.store.graves("crm").await.unwrap().oldest_ms.unwrap();
+    let oldest_ms = folder.store.stats("crm").await.unwrap().oldest_ms.unwrap();
     while wall_clock::now_ms() <= oldest_ms {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -171,18 +172,18 @@ async fn dropping_the_oldest_begins_with_those_of_the_same_source_and_spares_oth
     let expect = |expected: &[(&str, u64)]| -> Vec<(String, u64)> { letters(expected) };
     let (logged, _guard) = Logged::begin();
     for (id, left) in [(3, [("a", 1), ("a", 2), ("b", 2)]), (4, [("a", 1), ("a", 2), ("b", 3)])] {
-        assert_eq!(crm.refuses(&burial("b", id)).await, None);
+        assert_eq!(crm.refuses(&new_letter("b", id)).await, None);
         assert_eq!(folder.letters("crm"), expect(&left));
         folder.bury("crm", "b", [id]).await;
     }
     // A source without letters displaces the oldest of all.
-    assert_eq!(crm.refuses(&burial("c", 1)).await, None);
+    assert_eq!(crm.refuses(&new_letter("c", 1)).await, None);
     assert_eq!(folder.letters("crm"), expect(&[("a", 2), ("b", 3), ("b", 4)]));
     assert_eq!(folder.letters("wiki").len(), 4);
     assert_eq!(logged.take("the oldest have been deleted").len(), 1, "one line a minute");
 
     let small = DeadLettersConfig { max_size: SIZE as u64 - 1, ..limits };
-    assert!(folder.of("crm", small).refuses(&burial("b", 9)).await.is_some(), "it never fits");
+    assert!(folder.of("crm", small).refuses(&new_letter("b", 9)).await.is_some(), "it never fits");
     assert_eq!(folder.letters("crm").len(), 3);
 }
 
@@ -192,14 +193,14 @@ async fn new_dead_letters_are_one_line_a_minute_with_their_number() {
     let logs = DeadLetterLog::default();
     let words = "they become dead letters";
     let (lane, other) = (logs.of("crm"), logs.of("crm"));
-    lane.buried(&burial("a", 1));
+    lane.buried(&new_letter("a", 1));
     let said = logged.take(words);
     assert!(said.len() == 1 && said[0].contains("events=1 event_id=1"), "{said:?}");
     for id in 2..=50 {
-        lane.buried(&burial("a", id));
-        other.buried(&burial("b", id));
+        lane.buried(&new_letter("a", id));
+        other.buried(&new_letter("b", id));
     }
-    logs.of("wiki").buried(&burial("a", 1));
+    logs.of("wiki").buried(&new_letter("a", 1));
     assert_eq!(logged.take(words).len(), 1, "that of the other sink");
     tokio::time::sleep(MINUTE + Duration::from_millis(1)).await;
     let said = logged.take(words);
@@ -207,9 +208,9 @@ async fn new_dead_letters_are_one_line_a_minute_with_their_number() {
     assert!(said[0].contains("source=\"b\"") && said[0].contains("no such field"), "{said:?}");
 
     tokio::time::sleep(MINUTE).await;
-    lane.buried(&burial("a", 60));
+    lane.buried(&new_letter("a", 60));
     assert_eq!(logged.take(words).len(), 1, "a minute without any has passed");
-    lane.buried(&burial("a", 61));
+    lane.buried(&new_letter("a", 61));
     assert_eq!(logged.take(words).len(), 0);
     drop((lane, other, logs));
     let said = logged.take(words);

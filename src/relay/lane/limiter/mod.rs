@@ -1,8 +1,8 @@
 //! The delivery limiter of one sink: how many attempts at once, how many per second, and only a probe while the sink
 //! fails. All lanes of the sink share it, so a recovering receiver gets a single attempt.
 //!
-//! Permits are given in the order of requests, across all lanes; each lane has a [`Ticket`]. After a failure the gate
-//! opens gradually: every successful attempt allows one more at a time.
+//! Permits are given in the order of requests, across all lanes; each lane has a [`Ticket`]. After a failure, every
+//! successful attempt allows one more at a time.
 
 #[cfg(test)]
 mod tests;
@@ -14,10 +14,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use self::waiters::Waiters;
-use crate::config::{FlowConfig, Outcome, SinkConfig};
+use crate::config::{Outcome, SinkConfig, ThroughputConfig};
 use crate::event::Event;
 use crate::retry::Backoff;
-use crate::service::{Figures, SinkFigures};
+use crate::service::{Metrics, SinkMetrics};
 use crate::sink::{DeliverError, Mark, Sink};
 
 /// The shortest and the longest delay between probes while the operator must act. An operator at work on the receiver
@@ -28,10 +28,10 @@ const PROBE_MAX: Duration = Duration::from_secs(300);
 /// How far attempts may catch up with their rate after a pause, because timers are not exact.
 const RATE_SLACK: Duration = Duration::from_millis(50);
 
-pub struct Gate {
+pub struct DeliveryLimiter {
     sink: Arc<dyn Sink>,
-    flow: FlowConfig,
-    figures: SinkFigures,
+    flow: ThroughputConfig,
+    metrics: SinkMetrics,
     state: Mutex<State>,
     /// Notified when an attempt has ended, and when the operator asks for a retry.
     changed: Notify,
@@ -44,15 +44,15 @@ struct State {
     allowance: usize,
     /// Failed attempts in a row, since the last success.
     failures: u32,
-    /// When a probe is let in; `None` while the gate is open.
-    closed_until: Option<Instant>,
-    /// How often the gate has closed. An attempt that began before the last time says nothing new.
-    closings: u64,
-    /// How often it has closed since the last success.
-    closings_in_a_row: u32,
-    /// It closed because the operator must act.
-    needs_person: bool,
-    /// The reason of the failure that closed it.
+    /// When a probe is let in; `None` while the breaker is closed.
+    open_until: Option<Instant>,
+    /// How often the breaker has opened. An attempt that began before the last time says nothing new.
+    trips: u64,
+    /// How often it has opened since the last success.
+    trips_in_a_row: u32,
+    /// It opened because the operator must act.
+    needs_operator: bool,
+    /// The reason of the failure that opened it.
     trouble: String,
     /// Events in a row that were rejected for good, since the last delivered one.
     rejections: u32,
@@ -67,15 +67,15 @@ struct State {
     waiters: Waiters,
 }
 
-/// The state of a gate, the same for every lane of the sink.
+/// The state of the circuit breaker, the same for every lane of the sink.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum GateCondition {
+pub enum BreakerState {
     /// Attempts are let in, as many as the sink's configuration allows.
-    Open,
+    Closed,
     /// A single attempt is let in after `until`, to see whether the sink has recovered.
-    Closed {
+    Open {
         /// It does not recover unless the operator acts.
-        needs_person: bool,
+        needs_operator: bool,
         /// Why the sink failed.
         reason: String,
         /// When the next attempt is made.
@@ -86,7 +86,7 @@ pub enum GateCondition {
 /// A lane's place in the queue for permits. The place is kept until [`Ticket::admit`] has returned or the ticket is
 /// dropped, however often `admit` is cancelled in between.
 pub struct Ticket {
-    gate: Arc<Gate>,
+    limiter: Arc<DeliveryLimiter>,
     number: u64,
     wake: Arc<Notify>,
 }
@@ -104,24 +104,24 @@ pub enum Blame {
 }
 
 /// The right to make one attempt.
-pub struct Pass {
-    gate: Arc<Gate>,
-    closings: u64,
+pub struct Permit {
+    limiter: Arc<DeliveryLimiter>,
+    trips: u64,
 }
 
-impl Gate {
-    /// Creates the gate of `sink`, which `config` describes. The results of its attempts are counted in `figures`.
-    pub fn new(sink: Arc<dyn Sink>, config: &SinkConfig, figures: &Figures) -> Arc<Self> {
-        let figures = figures.sink(&config.name);
+impl DeliveryLimiter {
+    /// Creates the limiter of `sink`, which `config` describes. The results of its attempts are counted in `metrics`.
+    pub fn new(sink: Arc<dyn Sink>, config: &SinkConfig, metrics: &Metrics) -> Arc<Self> {
+        let metrics = metrics.sink(&config.name);
         let (retry, flow) = (config.retry, config.flow);
         let state = State {
             in_flight: 0,
             allowance: usize::from(flow.concurrency),
             failures: 0,
-            closed_until: None,
-            closings: 0,
-            closings_in_a_row: 0,
-            needs_person: false,
+            open_until: None,
+            trips: 0,
+            trips_in_a_row: 0,
+            needs_operator: false,
             trouble: String::new(),
             rejections: 0,
             successes: 0,
@@ -131,28 +131,28 @@ impl Gate {
             probe_max: retry.max,
             waiters: Waiters::default(),
         };
-        Arc::new(Self { sink, flow, figures, state: Mutex::new(state), changed: Notify::new() })
+        Arc::new(Self { sink, flow, metrics, state: Mutex::new(state), changed: Notify::new() })
     }
 
-    /// The sink behind the gate.
+    /// The sink behind the limiter.
     pub fn sink(&self) -> &Arc<dyn Sink> {
         &self.sink
     }
 
     /// How long the oldest attempt has been in flight; zero when there is none.
     pub fn longest_attempt(&self) -> Duration {
-        self.figures.longest_attempt()
+        self.metrics.longest_attempt()
     }
 
     /// A ticket for the queue for permits. Its holder joins the queue with the first request.
     pub fn ticket(self: &Arc<Self>) -> Ticket {
         let number = self.state().waiters.number();
-        Ticket { gate: Arc::clone(self), number, wake: Arc::new(Notify::new()) }
+        Ticket { limiter: Arc::clone(self), number, wake: Arc::new(Notify::new()) }
     }
 
     /// Waits for the right to make an attempt. When cancelled, it has taken nothing and loses its place.
     #[cfg(test)]
-    pub async fn admit(self: &Arc<Self>) -> Pass {
+    pub async fn admit(self: &Arc<Self>) -> Permit {
         self.ticket().admit().await
     }
 
@@ -162,17 +162,17 @@ impl Gate {
     }
 
     /// Whether only a probe is let in.
-    pub fn is_closed(&self) -> bool {
-        self.state().closed_until.is_some()
+    pub fn is_tripped(&self) -> bool {
+        self.state().open_until.is_some()
     }
 
     /// Whether attempts are made, and if not, why.
-    pub fn condition(&self) -> GateCondition {
+    pub fn status(&self) -> BreakerState {
         let state = self.state();
-        match state.closed_until {
-            None => GateCondition::Open,
-            Some(until) => GateCondition::Closed {
-                needs_person: state.needs_person,
+        match state.open_until {
+            None => BreakerState::Closed,
+            Some(until) => BreakerState::Open {
+                needs_operator: state.needs_operator,
                 reason: state.trouble.clone(),
                 until,
             },
@@ -180,27 +180,27 @@ impl Gate {
     }
 
     /// Waits until the condition differs from `known`, and returns it.
-    pub async fn condition_other_than(&self, known: &GateCondition) -> GateCondition {
+    pub async fn condition_other_than(&self, known: &BreakerState) -> BreakerState {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let condition = self.condition();
-            if condition != *known {
-                return condition;
+            let status = self.status();
+            if status != *known {
+                return status;
             }
             changed.await;
         }
     }
 
-    /// Waits until there is no point in waiting for the sink any longer: the operator must act, or the gate has closed
-    /// `closings_max` times in a row. This is for callers that need a result.
-    pub async fn is_hopeless(&self, closings_max: u32) {
+    /// Waits until there is no point in waiting for the sink any longer: the operator must act, or the breaker has opened
+    /// `trips_max` times in a row. This is for callers that need a result.
+    pub async fn is_exhausted(&self, trips_max: u32) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.state().is_hopeless(closings_max) {
+            if self.state().is_exhausted(trips_max) {
                 return;
             }
             changed.await;
@@ -208,10 +208,10 @@ impl Gate {
     }
 
     /// Lets the next attempt begin at once, because the operator asks for a retry.
-    pub fn hasten(&self) {
+    pub fn retry_now(&self) {
         let mut state = self.state();
-        if state.closed_until.is_some() {
-            state.closed_until = Some(Instant::now());
+        if state.open_until.is_some() {
+            state.open_until = Some(Instant::now());
         }
         state.waiters.wake_next();
         drop(state);
@@ -226,11 +226,11 @@ impl Gate {
 impl Ticket {
     /// Waits for the right to make an attempt, behind earlier requests that still wait. When cancelled, it has taken
     /// nothing: others are served meanwhile, and the next call continues at the same place.
-    pub async fn admit(&mut self) -> Pass {
+    pub async fn admit(&mut self) -> Permit {
         let asking = Asking::begin(self);
         loop {
             match asking.take() {
-                Ok(pass) => return pass,
+                Ok(permit) => return permit,
                 Err(Some(at)) => {
                     tokio::select! { () = self.wake.notified() => {}, () = sleep_until(at) => {} }
                 }
@@ -242,88 +242,88 @@ impl Ticket {
     /// Gives up the place in the queue.
     #[cfg_attr(not(test), expect(dead_code, reason = "a lane that has nothing to send is passed over"))]
     pub fn leave(&mut self) {
-        self.gate.state().waiters.leave(self.number);
+        self.limiter.state().waiters.leave(self.number);
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.gate.state().waiters.leave(self.number);
+        self.limiter.state().waiters.leave(self.number);
     }
 }
 
 impl<'t> Asking<'t> {
     fn begin(ticket: &'t Ticket) -> Self {
-        ticket.gate.state().waiters.ask(ticket.number, &ticket.wake);
+        ticket.limiter.state().waiters.ask(ticket.number, &ticket.wake);
         Self(ticket)
     }
 
     /// The permit, or the time until which to wait. Without a time, wait until woken.
-    fn take(&self) -> Result<Pass, Option<Instant>> {
-        let Ticket { gate, number, .. } = self.0;
-        let mut state = gate.state();
+    fn take(&self) -> Result<Permit, Option<Instant>> {
+        let Ticket { limiter, number, .. } = self.0;
+        let mut state = limiter.state();
         if !state.waiters.is_next(*number) {
             return Err(None);
         }
-        let closings = state.admit(Instant::now(), &gate.flow)?;
+        let trips = state.admit(Instant::now(), &limiter.flow)?;
         state.waiters.leave(*number);
-        Ok(Pass { gate: Arc::clone(gate), closings })
+        Ok(Permit { limiter: Arc::clone(limiter), trips })
     }
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.gate.state();
+        let mut state = self.0.limiter.state();
         state.waiters.stop_asking(self.0.number);
         state.waiters.wake_next();
     }
 }
 
-impl Pass {
+impl Permit {
     /// Makes the attempt.
     pub async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
-        let attempt = Counted::begin(&self.gate.figures);
-        let outcome = self.gate.sink.deliver(events).await;
+        let attempt = Counted::begin(&self.limiter.metrics);
+        let outcome = self.limiter.sink.deliver(events).await;
         attempt.end(outcome_of(outcome.as_ref().err()));
         outcome
     }
 
     /// Notes that the sink took the events.
     pub fn succeed(self) {
-        let mut state = self.gate.state();
+        let mut state = self.limiter.state();
         state.rejections = 0;
         state.successes += 1;
-        state.open(&self.gate.flow);
+        state.close(&self.limiter.flow);
     }
 
     /// Notes that the sink works but has not taken the events: they are sent again in another way.
     pub fn answer(self) {
-        self.gate.state().open(&self.gate.flow);
+        self.limiter.state().close(&self.limiter.flow);
     }
 
     /// Notes that the sink works and rejects one event for good, for `reason`. After `hold_after_rejections` such
-    /// events in a row the gate closes until the operator acts, and the reason to report is returned.
+    /// events in a row the breaker opens until the operator acts, and the reason to report is returned.
     pub fn reject(self, reason: &str) -> Option<String> {
-        let mut state = self.gate.state();
+        let mut state = self.limiter.state();
         state.rejections = state.rejections.saturating_add(1);
-        if state.rejections < self.gate.flow.hold_after_rejections {
-            state.open(&self.gate.flow);
+        if state.rejections < self.limiter.flow.hold_after_rejections {
+            state.close(&self.limiter.flow);
             return None;
         }
-        if self.closings != state.closings {
+        if self.trips != state.trips {
             return None;
         }
         let trouble = format!("rejects every event ({0} of {0}): {reason}", state.rejections);
         let delay = state.probe.next_delay();
-        state.close(Instant::now() + delay, true, trouble.clone());
+        state.trip(Instant::now() + delay, true, trouble.clone());
         Some(trouble)
     }
 
     /// Notes that the attempt failed. On their own, its events would wait for `delay`; `blame` says whether others were
-    /// delivered since they failed before. Returns how long they are to wait, and whether the gate is closed for that
+    /// delivered since they failed before. Returns how long they are to wait, and whether the breaker is open for that
     /// time.
-    pub fn fail(self, failure: &DeliverError, delay: Duration, blame: Blame) -> (Duration, Gates) {
-        let (mut state, now) = (self.gate.state(), Instant::now());
+    pub fn fail(self, failure: &DeliverError, delay: Duration, blame: Blame) -> (Duration, DeliveryLimiters) {
+        let (mut state, now) = (self.limiter.state(), Instant::now());
         if blame == Blame::Events {
             let wait = match failure {
                 DeliverError::Held { wait, .. } => {
@@ -332,18 +332,18 @@ impl Pass {
                 DeliverError::Transient { wait, .. } => wait.unwrap_or_default(),
                 _ => Duration::ZERO,
             };
-            return (delay.max(wait), Gates::Open);
+            return (delay.max(wait), DeliveryLimiters::Open);
         }
-        if self.closings != state.closings {
-            return (delay, Gates::ClosedBefore);
+        if self.trips != state.trips {
+            return (delay, DeliveryLimiters::ClosedBefore);
         }
         if let DeliverError::Rejected { .. } = failure {
-            return (delay, Gates::Open);
+            return (delay, DeliveryLimiters::Open);
         }
         state.failures = state.failures.saturating_add(1);
         let delay = match failure {
             // The cause may be these events alone: an attempt with another event shows it soon.
-            DeliverError::Held { wait, .. } if state.closings_in_a_row == 0 => {
+            DeliverError::Held { wait, .. } if state.trips_in_a_row == 0 => {
                 state.retry.next_delay().max(delay).max(wait.unwrap_or_default())
             }
             DeliverError::Held { wait, .. } => state.probe.next_delay().max(wait.unwrap_or_default()),
@@ -352,49 +352,49 @@ impl Pass {
                 state.retry.next_delay().max(delay).max(*wait)
             }
             DeliverError::Transient { .. } | DeliverError::Rejected { .. } => {
-                if state.failures < u32::from(self.gate.flow.breaker_failures) {
-                    return (delay, Gates::Open);
+                if state.failures < u32::from(self.limiter.flow.breaker_failures) {
+                    return (delay, DeliveryLimiters::Open);
                 }
                 state.retry.next_delay().max(delay)
             }
         };
-        state.close(now + delay, matches!(failure, DeliverError::Held { .. }), failure.to_string());
-        (delay, Gates::Closed)
+        state.trip(now + delay, matches!(failure, DeliverError::Held { .. }), failure.to_string());
+        (delay, DeliveryLimiters::Closed)
     }
 }
 
 /// Whether other attempts may pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Gates {
+pub enum DeliveryLimiters {
     /// They may: the failure concerns the events of one attempt.
     Open,
     /// They may not: the sink as a whole is left alone.
     Closed,
-    /// They may not, and this was reported before: the attempt began while the gate was open.
+    /// They may not, and this was reported before: the attempt began while the breaker was closed.
     ClosedBefore,
 }
 
-impl Drop for Pass {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut state = self.gate.state();
+        let mut state = self.limiter.state();
         state.in_flight -= 1;
         state.waiters.wake_next();
         drop(state);
-        self.gate.changed.notify_waiters();
+        self.limiter.changed.notify_waiters();
     }
 }
 
 /// Counts an attempt, even one that is abandoned.
 struct Counted<'f> {
-    figures: &'f SinkFigures,
+    metrics: &'f SinkMetrics,
     number: u64,
     began: Instant,
     outcome: Option<Outcome>,
 }
 
 impl<'f> Counted<'f> {
-    fn begin(figures: &'f SinkFigures) -> Self {
-        Self { figures, number: figures.begin(), began: Instant::now(), outcome: None }
+    fn begin(metrics: &'f SinkMetrics) -> Self {
+        Self { metrics, number: metrics.begin(), began: Instant::now(), outcome: None }
     }
 
     fn end(mut self, outcome: Option<Outcome>) {
@@ -404,7 +404,7 @@ impl<'f> Counted<'f> {
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.figures.end(self.number, self.outcome, self.began.elapsed());
+        self.metrics.end(self.number, self.outcome, self.began.elapsed());
     }
 }
 
@@ -420,15 +420,15 @@ fn outcome_of(failure: Option<&DeliverError>) -> Option<Outcome> {
 }
 
 impl State {
-    fn is_hopeless(&self, closings_max: u32) -> bool {
-        self.needs_person || self.closings_in_a_row >= closings_max
+    fn is_exhausted(&self, trips_max: u32) -> bool {
+        self.needs_operator || self.trips_in_a_row >= trips_max
     }
 
-    /// Opens the gate, because the sink answers. One more attempt at a time is allowed.
-    fn open(&mut self, flow: &FlowConfig) {
+    /// Closes the breaker, because the sink answers. One more attempt at a time is allowed.
+    fn close(&mut self, flow: &ThroughputConfig) {
         self.failures = 0;
-        (self.closings_in_a_row, self.needs_person) = (0, false);
-        self.closed_until = None;
+        (self.trips_in_a_row, self.needs_operator) = (0, false);
+        self.open_until = None;
         self.trouble.clear();
         self.allowance = usize::from(flow.concurrency).min(self.allowance + 1);
         self.retry.reset();
@@ -436,18 +436,18 @@ impl State {
     }
 
     /// Lets nothing in before `until`, and then a single attempt.
-    fn close(&mut self, until: Instant, needs_person: bool, trouble: String) {
-        self.closed_until = Some(until);
-        self.closings += 1;
-        self.closings_in_a_row += 1;
-        self.needs_person = needs_person;
+    fn trip(&mut self, until: Instant, needs_operator: bool, trouble: String) {
+        self.open_until = Some(until);
+        self.trips += 1;
+        self.trips_in_a_row += 1;
+        self.needs_operator = needs_operator;
         self.trouble = trouble;
         self.allowance = 1;
     }
 
     /// Counts an attempt in, or returns the time until which to wait. Without a time, wait for another attempt to end.
-    fn admit(&mut self, now: Instant, flow: &FlowConfig) -> Result<u64, Option<Instant>> {
-        match self.closed_until {
+    fn admit(&mut self, now: Instant, flow: &ThroughputConfig) -> Result<u64, Option<Instant>> {
+        match self.open_until {
             Some(until) if now < until => return Err(Some(until)),
             Some(_) if self.in_flight > 0 => return Err(None),
             None if self.in_flight >= self.allowance => return Err(None),
@@ -461,6 +461,6 @@ impl State {
             self.slot = self.slot.max(earliest) + interval;
         }
         self.in_flight += 1;
-        Ok(self.closings)
+        Ok(self.trips)
     }
 }

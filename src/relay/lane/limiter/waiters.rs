@@ -1,4 +1,4 @@
-//! The queue of waiters for a gate's permits, in the order of requests.
+//! The queue of waiters for a limiter's permits, in the order of requests.
 //!
 //! A waiter that does not ask at the moment keeps its place and is passed over, so that no lane waits for one that is
 //! busy with something else.

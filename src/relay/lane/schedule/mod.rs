@@ -29,7 +29,7 @@ const EVERY: usize = usize::MAX;
 const NAMES_MAX: usize = 4096;
 
 /// The events of one attempt in ascending order, and the history of earlier attempts with them.
-pub struct Parcel {
+pub struct AttemptBatch {
     /// The events to deliver; never empty during an attempt.
     pub entries: Vec<Arc<Entry>>,
     /// How often it was attempted.
@@ -52,9 +52,9 @@ pub struct Parcel {
     failure: u64,
 }
 
-/// The maximum size of a parcel.
+/// The maximum size of a attempt batch.
 #[derive(Clone, Copy, Debug)]
-pub struct ParcelMax {
+pub struct BatchLimit {
     /// The most events.
     pub events: usize,
     /// The most bytes of payload, unless a single event is larger.
@@ -70,13 +70,13 @@ pub enum Purpose {
     Probe,
 }
 
-/// The events of one chat that no parcel holds yet.
+/// The events of one chat that no attempt batch holds yet.
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Arc<Entry>>,
-    /// How many parcels hold earlier events.
+    /// How many attempt batches hold earlier events.
     busy: usize,
-    /// One of these parcels has failed.
+    /// One of these attempt batches has failed.
     has_failed: bool,
     /// Events behind them were dropped, to be read again.
     is_set_aside: bool,
@@ -87,23 +87,23 @@ pub struct Schedule {
     retry: RetryConfig,
     chats: Chats,
     queues: HashMap<usize, Queue>,
-    /// The first events of those chats that no parcel holds events of.
+    /// The first events of those chats that no attempt batch holds events of.
     ready: BTreeMap<Seq, usize>,
     /// An event that belongs to every chat and waits for all others.
     barrier: Option<Arc<Entry>>,
     /// Parcels that failed.
-    failed: Vec<Parcel>,
+    failed: Vec<AttemptBatch>,
     failures: u64,
     /// The events that are neither settled nor set aside.
     loaded: BTreeSet<Seq>,
     bytes: usize,
-    /// How many events are in no parcel.
+    /// How many events are in no attempt batch.
     fresh: usize,
     /// A chat that was set aside is free again.
     must_read_again: bool,
 }
 
-impl Parcel {
+impl AttemptBatch {
     /// The first event, which is settled first.
     pub fn first(&self) -> Option<&Arc<Entry>> {
         self.entries.first()
@@ -182,12 +182,12 @@ impl Schedule {
         chat.and_then(|chat| self.queues.get(&chat)).is_some_and(|queue| queue.has_failed)
     }
 
-    /// Whether a failed parcel waits for another attempt.
+    /// Whether a failed attempt batch waits for another attempt.
     pub fn has_failed(&self) -> bool {
         !self.failed.is_empty()
     }
 
-    /// How many events are in no parcel.
+    /// How many events are in no attempt batch.
     pub fn fresh_count(&self) -> usize {
         self.fresh
     }
@@ -200,17 +200,17 @@ impl Schedule {
     /// Whether there is something to attempt at `now`.
     pub fn is_ready(&self, now: Instant, purpose: Purpose) -> bool {
         let is_probe = purpose == Purpose::Probe;
-        !self.ready.is_empty() || self.failed.iter().any(|parcel| is_probe || parcel.is_ready(now))
+        !self.ready.is_empty() || self.failed.iter().any(|batch| is_probe || batch.is_ready(now))
     }
 
-    /// When the next failed parcel becomes ready that is not ready at `now`.
+    /// When the next failed attempt batch becomes ready that is not ready at `now`.
     pub fn ready_after(&self, now: Instant) -> Option<Instant> {
-        self.failed.iter().filter_map(|parcel| parcel.ready_at).filter(|at| *at > now).min()
+        self.failed.iter().filter_map(|batch| batch.ready_at).filter(|at| *at > now).min()
     }
 
     /// Takes the lowest events to attempt at `now`. A probe takes events that were not attempted yet or, without any,
-    /// the parcel whose failure is the oldest.
-    pub fn take(&mut self, now: Instant, max: ParcelMax, purpose: Purpose) -> Option<Parcel> {
+    /// the attempt batch whose failure is the oldest.
+    pub fn take(&mut self, now: Instant, max: BatchLimit, purpose: Purpose) -> Option<AttemptBatch> {
         let fresh = self.ready.first_key_value().map(|(seq, _)| *seq);
         if purpose == Purpose::Probe {
             if fresh.is_some() {
@@ -219,8 +219,8 @@ impl Schedule {
             let oldest = (0..self.failed.len()).min_by_key(|index| self.failed[*index].failure)?;
             return Some(self.failed.swap_remove(oldest));
         }
-        let failed = self.failed.iter().enumerate().filter(|(_, parcel)| parcel.is_ready(now));
-        let failed = failed.filter_map(|(index, parcel)| Some((parcel.first()?.seq, index))).min();
+        let failed = self.failed.iter().enumerate().filter(|(_, batch)| batch.is_ready(now));
+        let failed = failed.filter_map(|(index, batch)| Some((batch.first()?.seq, index))).min();
         match (failed, fresh) {
             (Some((seq, index)), fresh) if fresh.is_none_or(|fresh| seq < fresh) => {
                 Some(self.failed.swap_remove(index))
@@ -230,75 +230,79 @@ impl Schedule {
         }
     }
 
-    /// Makes every failed parcel ready now.
-    pub fn hasten(&mut self) {
-        for parcel in &mut self.failed {
-            parcel.ready_at = None;
+    /// Makes every failed attempt batch ready now.
+    pub fn retry_now(&mut self) {
+        for batch in &mut self.failed {
+            batch.ready_at = None;
         }
     }
 
-    /// Schedules another attempt with `parcel`, but not before `ready_at`.
-    pub fn repeat(&mut self, mut parcel: Parcel, ready_at: Option<Instant>) {
+    /// Schedules another attempt with `batch`, but not before `ready_at`.
+    pub fn repeat(&mut self, mut batch: AttemptBatch, ready_at: Option<Instant>) {
         self.failures += 1;
-        (parcel.ready_at, parcel.failure) = (ready_at, self.failures);
-        for chat in parcel.chats.clone() {
+        (batch.ready_at, batch.failure) = (ready_at, self.failures);
+        for chat in batch.chats.clone() {
             let chat = self.root(chat);
             if let Some(queue) = self.queues.get_mut(&chat) {
                 queue.has_failed = true;
             }
         }
-        self.failed.push(parcel);
+        self.failed.push(batch);
     }
 
-    /// Notes that all of `parcel` is settled.
-    pub fn settle(&mut self, parcel: &Parcel) {
-        for entry in &parcel.entries {
+    /// Notes that all of `batch` is settled.
+    pub fn settle(&mut self, batch: &AttemptBatch) {
+        for entry in &batch.entries {
             self.unload(entry);
         }
-        for chat in &parcel.chats {
+        for chat in &batch.chats {
             self.free(*chat);
         }
         self.pass_barrier();
     }
 
-    /// Removes the events of `parcel` that `is_wanted` excludes, which settles them, and returns them.
-    pub fn retain(&mut self, parcel: &mut Parcel, is_wanted: impl Fn(&Event) -> bool) -> Vec<Arc<Entry>> {
+    /// Removes the events of `batch` that `is_wanted` excludes, which settles them, and returns them.
+    pub fn retain(
+        &mut self,
+        batch: &mut AttemptBatch,
+        is_wanted: impl Fn(&Event) -> bool,
+    ) -> Vec<Arc<Entry>> {
         let (kept, dropped): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut parcel.entries).into_iter().partition(|entry| is_wanted(&entry.event));
-        parcel.entries = kept;
+            std::mem::take(&mut batch.entries).into_iter().partition(|entry| is_wanted(&entry.event));
+        batch.entries = kept;
         for entry in &dropped {
             self.unload(entry);
         }
         dropped
     }
 
-    /// Splits `parcel`: the first half is attempted separately, the other half is scheduled again.
-    pub fn halve(&mut self, mut parcel: Parcel) {
-        let rest = parcel.entries.split_off(parcel.entries.len().div_ceil(2));
-        let chats = std::mem::take(&mut parcel.chats);
+    /// Splits `batch`: the first half is attempted separately, the other half is scheduled again.
+    pub fn halve(&mut self, mut batch: AttemptBatch) {
+        let rest = batch.entries.split_off(batch.entries.len().div_ceil(2));
+        let chats = std::mem::take(&mut batch.chats);
         for entry in rest.into_iter().rev() {
             let chat = self.known_chat_of(&entry);
             self.queues.entry(chat).or_default().waiting.push_front(entry);
             self.fresh += 1;
         }
         let kept: BTreeSet<usize> =
-            parcel.entries.clone().iter().map(|entry| self.known_chat_of(entry)).collect();
+            batch.entries.clone().iter().map(|entry| self.known_chat_of(entry)).collect();
         for chat in &kept {
             self.queues.entry(*chat).or_default().busy += 1;
         }
         for chat in chats {
             self.free(chat);
         }
-        parcel.chats = kept;
+        batch.chats = kept;
         // This is another request with other events, so its attempts are counted from zero.
-        (parcel.tries, parcel.rejections) = (0, 0);
-        parcel.ready_at = None;
-        self.failed.push(parcel);
+        (batch.tries, batch.rejections) = (0, 0);
+        batch.ready_at = None;
+        self.failed.push(batch);
     }
 
     /// Drops the events that wait behind failed ones, when nothing else is left to attempt. They are read again later.
     pub fn set_aside(&mut self) {
-        let failed: Vec<usize> = self.failed.iter().flat_map(|parcel| parcel.chats.iter().copied()).collect();
+        let failed: Vec<usize> = self.failed.iter().flat_map(|batch| batch.chats.iter().copied()).collect();
         for chat in failed {
             let chat = self.root(chat);
             let Some(queue) = self.queues.get_mut(&chat) else { continue };
@@ -316,7 +320,7 @@ impl Schedule {
         std::mem::take(&mut self.must_read_again)
     }
 
-    fn compose(&mut self, max: ParcelMax) -> Parcel {
+    fn compose(&mut self, max: BatchLimit) -> AttemptBatch {
         let (mut entries, mut chats, mut bytes) = (Vec::<Arc<Entry>>::new(), BTreeSet::new(), 0);
         let mut has_waited = false;
         while let Some((seq, chat)) = self.ready.first_key_value().map(|(seq, chat)| (*seq, *chat)) {
@@ -334,7 +338,7 @@ impl Schedule {
             self.fresh -= 1;
             has_waited |= queue.has_failed;
             queue.busy += usize::from(chats.insert(chat));
-            // Events of one chat in the same parcel need not wait for each other.
+            // Events of one chat in the same attempt batch need not wait for each other.
             if let Some(next) = queue.waiting.front() {
                 self.ready.insert(next.seq, chat);
             }
@@ -344,7 +348,7 @@ impl Schedule {
                 self.ready.remove(&next.seq);
             }
         }
-        Parcel {
+        AttemptBatch {
             entries,
             tries: 0,
             rejections: 0,
@@ -359,7 +363,7 @@ impl Schedule {
         }
     }
 
-    /// Notes that one parcel less holds events of `chat`.
+    /// Notes that one attempt batch less holds events of `chat`.
     fn free(&mut self, chat: usize) {
         let chat = self.root(chat);
         let Some(queue) = self.queues.get_mut(&chat) else { return };

@@ -13,7 +13,7 @@ use crate::event::{EventId, Queue};
 const RETRY: RetryConfig =
     RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(60), give_up: GiveUp::Never };
 const ALL: [OrderingConfig; 3] = [OrderingConfig::Strict, OrderingConfig::Chat, OrderingConfig::None];
-const ONE: ParcelMax = ParcelMax { events: 1, bytes: 1 };
+const ONE: BatchLimit = BatchLimit { events: 1, bytes: 1 };
 
 fn entry(number: u64, kind: &str, data: String) -> Arc<Entry> {
     let event = Event {
@@ -32,7 +32,7 @@ fn of_chat(number: u64, chat: u8) -> Arc<Entry> {
     entry(number, kind, format!(r#"{{"chat":{{"id":{}}}}}"#, chat + 1))
 }
 
-/// Whether `before` must be settled, or stand before it in the same parcel, when `place` is attempted.
+/// Whether `before` must be settled, or stand before it in the same attempt batch, when `place` is attempted.
 fn comes_before(ordering: OrderingConfig, chats: &[u8], before: usize, place: usize) -> bool {
     before < place
         && match ordering {
@@ -53,7 +53,7 @@ struct Trial {
     schedule: Schedule,
     entries: Vec<Arc<Entry>>,
     settled: Vec<bool>,
-    flying: Vec<Parcel>,
+    flying: Vec<AttemptBatch>,
     cursor: usize,
     room: usize,
 }
@@ -78,9 +78,9 @@ impl Trial {
         }
     }
 
-    fn settle(&mut self, parcel: &Parcel) {
-        parcel.entries.iter().for_each(|entry| self.settled[place_of(entry)] = true);
-        self.schedule.settle(parcel);
+    fn settle(&mut self, batch: &AttemptBatch) {
+        batch.entries.iter().for_each(|entry| self.settled[place_of(entry)] = true);
+        self.schedule.settle(batch);
     }
 }
 
@@ -88,7 +88,7 @@ fn place_of(entry: &Entry) -> usize {
     usize::try_from(entry.seq.get()).unwrap() - 1
 }
 
-fn check(ordering: OrderingConfig, chats: &[u8], max: ParcelMax, room: usize, steps: &[(u8, u8)]) {
+fn check(ordering: OrderingConfig, chats: &[u8], max: BatchLimit, room: usize, steps: &[(u8, u8)]) {
     let room = if ordering == OrderingConfig::Chat { room } else { usize::MAX };
     let mut trial = Trial {
         schedule: Schedule::new(ordering, RETRY),
@@ -106,35 +106,35 @@ fn check(ordering: OrderingConfig, chats: &[u8], max: ParcelMax, room: usize, st
         let now = start + Duration::from_secs(u64::from(index));
         let purpose = if step % 11 == 4 { Purpose::Probe } else { Purpose::Delivery };
         if (step.is_multiple_of(2) || trial.flying.is_empty())
-            && let Some(mut parcel) = trial.schedule.take(now, max, purpose)
+            && let Some(mut batch) = trial.schedule.take(now, max, purpose)
         {
             let is_wanted = |event: &Event| step % 7 != 3 || !event.id.get().is_multiple_of(3);
-            for gone in trial.schedule.retain(&mut parcel, is_wanted) {
+            for gone in trial.schedule.retain(&mut batch, is_wanted) {
                 trial.settled[place_of(&gone)] = true;
             }
-            assert!(parcel.entries.len() <= max.events.max(1));
-            for (index, entry) in parcel.entries.iter().enumerate() {
+            assert!(batch.entries.len() <= max.events.max(1));
+            for (index, entry) in batch.entries.iter().enumerate() {
                 let place = place_of(entry);
                 assert!(!trial.settled[place], "{place} is attempted again");
                 for before in (0..place).filter(|before| comes_before(ordering, chats, *before, place)) {
-                    let is_aboard = parcel.entries[..index].iter().any(|other| place_of(other) == before);
+                    let is_aboard = batch.entries[..index].iter().any(|other| place_of(other) == before);
                     assert!(trial.settled[before] || is_aboard, "{place} is attempted before {before}");
                 }
             }
-            if parcel.entries.is_empty() { trial.settle(&parcel) } else { trial.flying.push(parcel) }
+            if batch.entries.is_empty() { trial.settle(&batch) } else { trial.flying.push(batch) }
         }
         if trial.flying.is_empty() {
             continue;
         }
-        let parcel = trial.flying.swap_remove(usize::from(which) % trial.flying.len());
+        let batch = trial.flying.swap_remove(usize::from(which) % trial.flying.len());
         match step % 5 {
             1 => {
                 let ready_at = now + Duration::from_secs(u64::from(which % 4));
-                trial.schedule.repeat(parcel, Some(ready_at));
+                trial.schedule.repeat(batch, Some(ready_at));
             }
-            2 if parcel.entries.len() > 1 => trial.schedule.halve(parcel),
-            3 => trial.flying.push(parcel),
-            _ => trial.settle(&parcel),
+            2 if batch.entries.len() > 1 => trial.schedule.halve(batch),
+            3 => trial.flying.push(batch),
+            _ => trial.settle(&batch),
         }
     }
     assert!(trial.settled.iter().all(|is_settled| *is_settled), "{:?}", trial.settled);
@@ -153,7 +153,7 @@ proptest! {
         room in 1usize..12,
         steps in prop::collection::vec((any::<u8>(), any::<u8>()), 0..80),
     ) {
-        check(ALL[ordering], &chats, ParcelMax { events, bytes }, room, &steps);
+        check(ALL[ordering], &chats, BatchLimit { events, bytes }, room, &steps);
     }
 }
 
@@ -165,8 +165,8 @@ fn chat_schedule(chats: &[u8]) -> Schedule {
     schedule
 }
 
-fn seq_of(parcel: &Parcel) -> u64 {
-    parcel.first().unwrap().seq.get()
+fn seq_of(batch: &AttemptBatch) -> u64 {
+    batch.first().unwrap().seq.get()
 }
 
 #[test]
@@ -176,13 +176,13 @@ fn a_chat_that_fails_holds_back_nobody_else() {
     let failing = schedule.take(now, ONE, Purpose::Delivery).unwrap();
     schedule.repeat(failing, Some(now + Duration::from_secs(60)));
     for seq in [2, 4] {
-        let parcel = schedule.take(now, ONE, Purpose::Delivery).unwrap();
-        assert_eq!(seq_of(&parcel), seq);
-        schedule.settle(&parcel);
+        let batch = schedule.take(now, ONE, Purpose::Delivery).unwrap();
+        assert_eq!(seq_of(&batch), seq);
+        schedule.settle(&batch);
     }
     assert!(schedule.take(now, ONE, Purpose::Delivery).is_none());
     assert!(schedule.waits_behind_failure(&of_chat(5, 1)) && !schedule.waits_behind_failure(&of_chat(5, 2)));
-    schedule.hasten();
+    schedule.retry_now();
     assert_eq!(seq_of(&schedule.take(now, ONE, Purpose::Delivery).unwrap()), 1);
 }
 
@@ -192,9 +192,9 @@ fn a_probe_is_made_with_another_chat_s_event_than_the_one_that_failed_last() {
     let now = Instant::now();
     let mut probed = Vec::new();
     for _ in 0..4 {
-        let parcel = schedule.take(now, ONE, Purpose::Probe).unwrap();
-        probed.push(seq_of(&parcel));
-        schedule.repeat(parcel, Some(now + Duration::from_secs(60)));
+        let batch = schedule.take(now, ONE, Purpose::Probe).unwrap();
+        probed.push(seq_of(&batch));
+        schedule.repeat(batch, Some(now + Duration::from_secs(60)));
     }
     assert_eq!(probed, [1, 2, 1, 2]);
 }

@@ -20,20 +20,20 @@ use crate::config::{OrderingConfig, SinkConfig};
 use crate::event::{Entry, Event};
 use crate::failpoint;
 use crate::relay::clock::PortalClock;
-use crate::relay::context::Common;
+use crate::relay::context::EngineContext;
 use crate::relay::journal::Reader;
-use crate::relay::lane::committer::{End, Ledger};
-use crate::relay::lane::dead_letter_quota::Graveyard;
-use crate::relay::lane::filter::{Appetite, Fate, LeftOut};
-use crate::relay::lane::limiter::{Gate, GateCondition, Pass, Ticket};
+use crate::relay::lane::committer::{Committer, End};
+use crate::relay::lane::dead_letter_quota::DeadLetterQuota;
+use crate::relay::lane::filter::{EventFilter, FilterDecision, LeftOut};
+use crate::relay::lane::limiter::{BreakerState, DeliveryLimiter, Permit, Ticket};
 use crate::relay::lane::pause::Pause;
-use crate::relay::lane::schedule::{Parcel, ParcelMax, Purpose, Schedule};
-use crate::relay::lane::status::Condition;
+use crate::relay::lane::schedule::{AttemptBatch, BatchLimit, Purpose, Schedule};
+use crate::relay::lane::status::LaneStatus;
 use crate::relay::outcome::Ending;
 use crate::relay::outcome::RelayError;
 use crate::relay::outcome::Settled;
 use crate::relay::outcome::Until;
-use crate::service::LaneFigures;
+use crate::service::LaneMetrics;
 use crate::shutdown::{Signals, Wake};
 use crate::sink::{DeliverError, Mark};
 use crate::store::{GAP_KIND, Inherited, LaneRecord};
@@ -51,30 +51,30 @@ const LOOKS_MAX: usize = 8;
 pub struct Lane {
     source: String,
     config: SinkConfig,
-    gate: Arc<Gate>,
+    limiter: Arc<DeliveryLimiter>,
     ticket: Ticket,
-    appetite: Appetite,
-    graveyard: Graveyard,
+    filter: EventFilter,
+    quota: DeadLetterQuota,
     pause: Pause,
     clock: PortalClock,
     until: Until,
     signals: Signals,
-    ledger: Ledger,
-    condition: Condition,
-    figures: LaneFigures,
+    committer: Committer,
+    status: LaneStatus,
+    metrics: LaneMetrics,
     reader: Reader,
     inherited: Option<Inherited>,
     /// The mark that the sink gets before its first events of a queue, and the queues for which it has got it.
     mark: Option<String>,
     resumed: HashSet<Arc<str>>,
     /// The last known condition of the sink as a whole.
-    gate_condition: GateCondition,
+    gate_condition: BreakerState,
     /// Why the lane waits until the portal reports its time, if it does.
     awaits: Option<Awaited>,
     left_out: LeftOut,
     schedule: Schedule,
     attempts: FuturesUnordered<BoxFuture<'static, Attempt>>,
-    max: ParcelMax,
+    max: BatchLimit,
     /// Since when events are gathered for a batch that is not full.
     gathered_since: Option<Instant>,
     /// How many nudges have been handled.
@@ -98,8 +98,8 @@ enum Awaited {
 
 /// A finished attempt.
 struct Attempt {
-    parcel: Parcel,
-    pass: Pass,
+    batch: AttemptBatch,
+    permit: Permit,
     outcome: Result<Option<Mark>, DeliverError>,
     /// How many nudges there were when it began. A later nudge is about this attempt.
     nudges: u64,
@@ -109,8 +109,8 @@ struct Attempt {
 pub struct LaneStart {
     /// The sink.
     pub config: SinkConfig,
-    /// The gate to it.
-    pub gate: Arc<Gate>,
+    /// The limiter to it.
+    pub limiter: Arc<DeliveryLimiter>,
     /// Its record in the state file.
     pub record: LaneRecord,
     /// Nothing has ever been settled.
@@ -122,49 +122,50 @@ impl Lane {
     pub fn new(
         source: &str,
         start: LaneStart,
-        common: &Common,
+        context: &EngineContext,
         clock: PortalClock,
-        reader: impl FnOnce(&str, &Ledger) -> Reader,
+        reader: impl FnOnce(&str, &Committer) -> Reader,
     ) -> Self {
-        let LaneStart { config, gate, record, is_new } = start;
-        let appetite = Appetite::new(&config);
+        let LaneStart { config, limiter, record, is_new } = start;
+        let filter = EventFilter::new(&config);
         let LaneRecord { pause, inherited, mark, .. } = record.clone();
-        let ledger = Ledger::new(source, &config.name, record, common);
-        let bytes = config.flow.batch.map_or(u64::MAX, |batch| batch.bytes).min(gate.sink().attempt_bytes());
+        let committer = Committer::new(source, &config.name, record, context);
+        let bytes =
+            config.flow.batch.map_or(u64::MAX, |batch| batch.bytes).min(limiter.sink().attempt_bytes());
         Self {
             source: source.to_owned(),
-            graveyard: Graveyard::new(
+            quota: DeadLetterQuota::new(
                 &config.name,
-                common.delivery.dead_letters,
-                &common.store,
-                &common.dead_letter_log,
+                context.delivery.dead_letters,
+                &context.store,
+                &context.dead_letter_log,
             ),
-            pause: Pause::new(source, &config.name, pause, common),
-            condition: Condition::new(source, &config.name, &common.store),
-            figures: common.witness.figures.lane(source, &config.name),
-            reader: reader(&config.name, &ledger),
-            ledger,
+            pause: Pause::new(source, &config.name, pause, context),
+            status: LaneStatus::new(source, &config.name, &context.store),
+            metrics: context.telemetry.metrics.lane(source, &config.name),
+            reader: reader(&config.name, &committer),
+            committer,
             inherited,
             mark,
             resumed: HashSet::new(),
-            gate_condition: GateCondition::Open,
+            gate_condition: BreakerState::Closed,
             clock,
-            until: common.until,
-            signals: common.signals.clone(),
-            awaits: (is_new && appetite.starts_now()).then_some(Awaited::Beginning),
+            until: context.until,
+            signals: context.signals.clone(),
+            awaits: (is_new && filter.starts_now()).then_some(Awaited::Beginning),
             left_out: LeftOut::of(&config),
-            appetite,
+            filter,
             schedule: Schedule::new(config.flow.ordering, config.retry),
             attempts: FuturesUnordered::new(),
-            max: ParcelMax { events: gate.sink().attempt_max(), bytes },
+            max: BatchLimit { events: limiter.sink().attempt_max(), bytes },
             gathered_since: None,
-            nudges: common.signals.nudge_count(),
+            nudges: context.signals.nudge_count(),
             is_draining: false,
             is_leaving: false,
             is_refused: false,
             config,
-            ticket: gate.ticket(),
-            gate,
+            ticket: limiter.ticket(),
+            limiter,
         }
     }
 
@@ -190,7 +191,7 @@ impl Lane {
             }
             self.turn().await?;
         };
-        let committed = self.ledger.commit().await?;
+        let committed = self.committer.commit().await?;
         let (source, sink) = (&self.source, &self.config.name);
         debug!(source, sink, next = self.checkpoint().next().get(), ?settled, "lane at its end");
         Ok(match (self.until, settled, committed) {
@@ -208,11 +209,11 @@ impl Lane {
 
     /// Whether it may wait for the portal to report its time.
     pub fn needs_time(&self) -> bool {
-        self.appetite.needs_time()
+        self.filter.needs_time()
     }
 
     fn checkpoint(&self) -> &Checkpoint {
-        self.ledger.checkpoint()
+        self.committer.checkpoint()
     }
 
     /// Waits for the next thing to happen, and handles it.
@@ -226,18 +227,18 @@ impl Lane {
             biased;
             // A disk that refuses writes during a stop would be asked without a pause. It is asked once more at the
             // end.
-            committed = self.ledger.turn(), if !self.is_refused => {
+            committed = self.committer.turn(), if !self.is_refused => {
                 self.is_refused = committed? == Settled::CutShort;
                 self.is_leaving |= self.is_refused;
             }
             Some(attempt) = self.attempts.next() => self.judge(attempt).await?,
-            () = self.gate.is_hopeless(DRAIN_TRIES_MAX), if is_drain && !self.is_leaving => {
+            () = self.limiter.is_exhausted(DRAIN_TRIES_MAX), if is_drain && !self.is_leaving => {
                 self.is_leaving = true;
             }
             () = self.signals.hurry.cancelled(), if !self.is_leaving => self.is_leaving = true,
-            pass = self.ticket.admit(), if may_begin => self.begin(pass),
-            condition = self.gate.condition_other_than(&self.gate_condition), if !self.is_leaving => {
-                self.follow_gate(condition).await;
+            permit = self.ticket.admit(), if may_begin => self.begin(permit),
+            status = self.limiter.condition_other_than(&self.gate_condition), if !self.is_leaving => {
+                self.follow_gate(status).await;
             }
             () = self.reader.changed(), if may_read => {}
             () = sleep_until(gathered_at), if gathered_at > now => {}
@@ -247,7 +248,7 @@ impl Lane {
                 Wake::Stopping if self.attempts.is_empty() => self.is_leaving = true,
                 Wake::Stopping => {
                     self.is_draining = true;
-                    self.condition.drain().await;
+                    self.status.drain().await;
                 }
             },
         }
@@ -268,14 +269,14 @@ impl Lane {
         *self.gathered_since.get_or_insert(now) + batch.wait
     }
 
-    /// How long it takes until something becomes ready. If something is ready already, the gate wakes the lane.
+    /// How long it takes until something becomes ready. If something is ready already, the limiter wakes the lane.
     fn rest(&self, now: Instant) -> Duration {
         self.schedule.ready_after(now).map_or(LONG, |at| at.saturating_duration_since(now))
     }
 
     /// Whether there is room for more events.
     fn wants_more(&self) -> bool {
-        let is_full = self.schedule.bytes() >= self.reader.memory();
+        let is_full = self.schedule.bytes() >= self.reader.key_value();
         !self.is_leaving && !self.signals.stop.is_cancelled() && self.schedule.is_open() && !is_full
     }
 
@@ -285,8 +286,8 @@ impl Lane {
         self.make_room();
         let awaited = if self.clock.is_heard() { self.awaits.take() } else { None };
         if awaited == Some(Awaited::Beginning) {
-            self.ledger.begin(self.clock.now_ms());
-            if self.ledger.commit().await? == Settled::CutShort {
+            self.committer.begin(self.clock.now_ms());
+            if self.committer.commit().await? == Settled::CutShort {
                 return Ok(Settled::CutShort);
             }
         }
@@ -303,9 +304,9 @@ impl Lane {
     /// Makes room to read others when failed events take up all of it.
     fn make_room(&mut self) {
         if self.schedule.must_read_again() {
-            self.reader.go_back_to(self.ledger.checkpoint().next());
+            self.reader.go_back_to(self.committer.checkpoint().next());
         }
-        let is_full = self.schedule.bytes() >= self.reader.memory();
+        let is_full = self.schedule.bytes() >= self.reader.key_value();
         let is_chat = self.config.flow.ordering == OrderingConfig::Chat;
         if is_full && is_chat && !self.schedule.has_ready() && self.attempts.is_empty() {
             self.schedule.set_aside();
@@ -325,11 +326,11 @@ impl Lane {
             }
             let event = &entry.event;
             if self.inherited.as_ref().is_some_and(|inherited| inherited.has_settled(event)) {
-                self.ledger.settle(entry.seq, End::Known);
+                self.committer.settle(entry.seq, End::Known);
                 continue;
             }
-            let fate = self.fate(event);
-            if self.left_out.is_everything(fate) {
+            let decision = self.decision(event);
+            if self.left_out.is_everything(decision) {
                 let (source, sink) = (&self.source, &self.config.name);
                 let events = self.config.events.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
                 warn!(
@@ -337,106 +338,108 @@ impl Lane {
                     sink, events, "the sink's `events` has left out the first 100 events: is it right?"
                 );
             }
-            match fate {
-                Fate::Filtered => self.ledger.settle(entry.seq, End::Filtered),
-                Fate::Expired if !self.schedule.waits_behind_failure(&entry) => {
-                    self.ledger.settle(entry.seq, End::Expired);
+            match decision {
+                FilterDecision::Filtered => self.committer.settle(entry.seq, End::Filtered),
+                FilterDecision::Expired if !self.schedule.waits_behind_failure(&entry) => {
+                    self.committer.settle(entry.seq, End::Expired);
                 }
-                Fate::Doubtful => {
+                FilterDecision::Doubtful => {
                     self.awaits = Some(Awaited::Age);
                     self.reader.go_back_to(entry.seq);
                     return;
                 }
-                Fate::Wanted | Fate::Expired => self.schedule.push(entry),
+                FilterDecision::Wanted | FilterDecision::Expired => self.schedule.push(entry),
             }
         }
     }
 
-    fn fate(&self, event: &Event) -> Fate {
+    fn decision(&self, event: &Event) -> FilterDecision {
         // Whatever a sink takes, it must learn which events it may have missed.
         if event.kind == GAP_KIND {
-            return Fate::Wanted;
+            return FilterDecision::Wanted;
         }
-        self.appetite.fate(event, self.ledger.start_ms(), &self.clock)
+        self.filter.decision(event, self.committer.start_ms(), &self.clock)
     }
 
     /// Waits until the operator resumes the lane, which then starts again.
     async fn stand_still(&mut self) -> Result<Settled, RelayError> {
-        if self.ledger.commit().await? == Settled::CutShort || self.pause.wait().await? == Settled::CutShort {
+        if self.committer.commit().await? == Settled::CutShort
+            || self.pause.wait().await? == Settled::CutShort
+        {
             return Ok(Settled::CutShort);
         }
-        self.condition.forget().await;
+        self.status.forget().await;
         Ok(Settled::All)
     }
 
     fn may_begin(&mut self, now: Instant) -> bool {
         !self.is_leaving
             && !self.pause.is_on()
-            && self.ledger.has_room()
+            && self.committer.has_room()
             && self.schedule.is_ready(now, self.purpose())
             && self.gathered_at(now) <= now
     }
 
-    /// Whether the lane may rest. The ledger waits for the disk, and attempts in flight at a stop finish first.
+    /// Whether the lane may rest. The committer waits for the disk, and attempts in flight at a stop finish first.
     fn may_rest(&self) -> bool {
         let is_draining = self.is_draining && !self.attempts.is_empty();
-        !self.is_leaving && !self.pause.is_on() && self.ledger.has_room() && !is_draining
+        !self.is_leaving && !self.pause.is_on() && self.committer.has_room() && !is_draining
     }
 
     fn follow_nudge(&mut self) {
         self.nudges = self.signals.nudge_count();
-        self.schedule.hasten();
-        self.gate.hasten();
+        self.schedule.retry_now();
+        self.limiter.retry_now();
     }
 
     /// Notes the new condition of the sink as a whole, which shows in all of its lanes.
-    async fn follow_gate(&mut self, condition: GateCondition) {
-        match &condition {
-            GateCondition::Closed { needs_person, reason, until } => {
-                self.condition.show(*needs_person, reason, *until).await;
+    async fn follow_gate(&mut self, status: BreakerState) {
+        match &status {
+            BreakerState::Open { needs_operator, reason, until } => {
+                self.status.show(*needs_operator, reason, *until).await;
             }
-            GateCondition::Open if !self.schedule.has_failed() => self.condition.recover().await,
-            GateCondition::Open => {}
+            BreakerState::Closed if !self.schedule.has_failed() => self.status.recover().await,
+            BreakerState::Closed => {}
         }
-        self.gate_condition = condition;
+        self.gate_condition = status;
     }
 
     /// Whether the next attempt is made for its events or as a probe of the sink.
     fn purpose(&self) -> Purpose {
-        if self.gate.is_closed() { Purpose::Probe } else { Purpose::Delivery }
+        if self.limiter.is_tripped() { Purpose::Probe } else { Purpose::Delivery }
     }
 
     /// Begins an attempt with the next events.
-    fn begin(&mut self, pass: Pass) {
+    fn begin(&mut self, permit: Permit) {
         self.gathered_since = None;
         let purpose = self.purpose();
-        let Some(mut parcel) = self.schedule.take(Instant::now(), self.max, purpose) else { return };
+        let Some(mut batch) = self.schedule.take(Instant::now(), self.max, purpose) else { return };
         // Events may have become too old while we waited. Time spent behind another event's failure does not count.
-        if parcel.tries > 0 || !parcel.has_waited {
-            let (appetite, start_ms, clock) = (&self.appetite, self.ledger.start_ms(), &self.clock);
+        if batch.tries > 0 || !batch.has_waited {
+            let (filter, start_ms, clock) = (&self.filter, self.committer.start_ms(), &self.clock);
             let is_expired = |event: &Event| {
-                event.kind != GAP_KIND && appetite.fate(event, start_ms, clock) == Fate::Expired
+                event.kind != GAP_KIND && filter.decision(event, start_ms, clock) == FilterDecision::Expired
             };
-            for expired in self.schedule.retain(&mut parcel, |event| !is_expired(event)) {
-                self.ledger.settle(expired.seq, End::Expired);
+            for expired in self.schedule.retain(&mut batch, |event| !is_expired(event)) {
+                self.committer.settle(expired.seq, End::Expired);
             }
         }
-        if parcel.entries.is_empty() {
-            self.schedule.settle(&parcel);
+        if batch.entries.is_empty() {
+            self.schedule.settle(&batch);
             return;
         }
-        parcel.tries += 1;
-        if let Some(queue) = parcel.first().map(|entry| &entry.event.queue)
+        batch.tries += 1;
+        if let Some(queue) = batch.first().map(|entry| &entry.event.queue)
             && self.resumed.insert(Arc::clone(&queue.identity))
         {
-            self.gate.sink().resume(queue, self.mark.as_deref());
+            self.limiter.sink().resume(queue, self.mark.as_deref());
         }
         // Count before the attempt: a nudge that comes while it fails must not be missed.
         let nudges = self.signals.nudge_count();
         let attempt = async move {
             failpoint::reached("attempting");
-            let outcome = pass.deliver(&parcel.events()).await;
-            Attempt { parcel, pass, outcome, nudges }
+            let outcome = permit.deliver(&batch.events()).await;
+            Attempt { batch, permit, outcome, nudges }
         };
         self.attempts.push(attempt.boxed());
     }

@@ -110,7 +110,7 @@ pub struct Window {
 
 /// The result of a poll.
 #[derive(Debug, Default)]
-pub struct Shown {
+pub struct WindowView {
     /// The events that were not read before.
     pub fresh: Vec<Event>,
     /// How many events were read before, are not confirmed, and have disappeared.
@@ -238,9 +238,15 @@ impl Window {
 
     /// Records `batch`, the answer to a poll from `offset` that was sent at `asked_at`. The fresh events are the next
     /// ones of the journal.
-    pub fn read(&mut self, batch: Batch, offset: Offset, asked_at: Instant, clock: &PortalClock) -> Shown {
+    pub fn read(
+        &mut self,
+        batch: Batch,
+        offset: Offset,
+        asked_at: Instant,
+        clock: &PortalClock,
+    ) -> WindowView {
         let portal_ms = clock.now_ms();
-        let mut shown = Shown { restored: self.proof_of_restore(&batch), ..Shown::default() };
+        let mut shown = WindowView { restored: self.proof_of_restore(&batch), ..WindowView::default() };
         let stolen = self.let_go(&batch, offset, portal_ms);
         match &shown.restored {
             Some(_) => self.begin_generation(&batch),

@@ -51,7 +51,7 @@ impl Trial {
         i64::try_from(self.began.elapsed().as_secs()).unwrap()
     }
 
-    fn read(&mut self, batch: Batch, offset: u64) -> Shown {
+    fn read(&mut self, batch: Batch, offset: u64) -> WindowView {
         let offset = Offset::try_new(offset).unwrap();
         self.window.send(offset);
         self.window.read(batch, offset, Instant::now(), &self.clock)
@@ -62,7 +62,7 @@ impl Trial {
     }
 }
 
-fn ids(shown: &Shown) -> Vec<u64> {
+fn ids(shown: &WindowView) -> Vec<u64> {
     shown.fresh.iter().map(|event| event.id.get()).collect()
 }
 

@@ -4,6 +4,6 @@ pub mod relay;
 pub mod setup;
 pub mod shown;
 pub mod terminal;
-pub mod vitals;
+pub mod usage;
 pub mod waiting;
 pub mod webdriver;

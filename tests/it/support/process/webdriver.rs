@@ -73,8 +73,8 @@ impl Browser {
             }
             Err(why) => {
                 let need = "skipped: the tests of the page need Chromium and chromedriver";
-                let way_out = "Debian: apt-get install chromium-driver";
-                TOLD.call_once(|| writeln!(io::stderr(), "\n{need} ({way_out}): {why}").unwrap());
+                let hint = "Debian: apt-get install chromium-driver";
+                TOLD.call_once(|| writeln!(io::stderr(), "\n{need} ({hint}): {why}").unwrap());
                 None
             }
         }

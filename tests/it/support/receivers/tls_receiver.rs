@@ -58,13 +58,13 @@ impl Authority {
 pub struct Door<'a> {
     pub versions: &'a [&'static SupportedProtocolVersion],
     /// The authority whose client certificates it requires.
-    pub callers: Option<&'a Authority>,
+    pub clients: Option<&'a Authority>,
     pub http2: bool,
 }
 
 impl Default for Door<'_> {
     fn default() -> Self {
-        Self { versions: rustls::ALL_VERSIONS, callers: None, http2: false }
+        Self { versions: rustls::ALL_VERSIONS, clients: None, http2: false }
     }
 }
 
@@ -83,7 +83,7 @@ pub fn config(issued: Issued, door: &Door<'_>) -> ServerConfig {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(door.versions).unwrap();
-    let builder = match door.callers {
+    let builder = match door.clients {
         None => builder.with_no_client_auth(),
         Some(authority) => {
             let mut roots = RootCertStore::empty();

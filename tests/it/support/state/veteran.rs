@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use b24relay::event::Queue;
 use b24relay::event::Seq;
-use b24relay::store::{Burial, Progress, Store, Tally};
+use b24relay::store::{NewDeadLetter, Progress, Store, Tally};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
@@ -88,19 +88,19 @@ impl Veteran {
     async fn bury(&self, count: usize) {
         let store = Store::open(&self.setup.path(STATE)).unwrap();
         let queue = self.queue("support");
-        let lane = store.adopt(&queue).await.unwrap().lanes.remove("crm").unwrap();
+        let lane = store.bind(&queue).await.unwrap().lanes.remove("crm").unwrap();
         let mut checkpoint = lane.checkpoint;
         let (entries, _) = store.read_journal(&queue, checkpoint.next(), usize::MAX).await.unwrap();
         let unsettled: Vec<_> = entries.into_iter().filter(|entry| !checkpoint.covers(entry.seq)).collect();
-        let burials = unsettled.into_iter().take(count).map(|entry| {
+        let new_letters = unsettled.into_iter().take(count).map(|entry| {
             checkpoint.settle(entry.seq);
             let (event, reason) = (entry.event, "the receiver answered 422".to_owned());
-            Burial { event, reason, status: Some(422), answer: "no".into(), attempts: 3, first_ms: 1 }
+            NewDeadLetter { event, reason, status: Some(422), answer: "no".into(), attempts: 3, first_ms: 1 }
         });
-        let burials: Vec<_> = burials.collect();
-        let tally = Tally { buried: burials.len() as u64, ..Tally::default() };
+        let new_letters: Vec<_> = new_letters.collect();
+        let tally = Tally { buried: new_letters.len() as u64, ..Tally::default() };
         let (mark, start_ms) = (lane.mark, lane.start_ms);
-        let progress = Progress { checkpoint, tally, burials, mark, start_ms };
+        let progress = Progress { checkpoint, tally, new_letters, mark, start_ms };
         store.commit("support", "crm", progress).await.unwrap();
     }
 

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::config::{OAuthConfig, SecretText};
-use crate::portal::memory::Memory;
-use crate::portal::oauth::authorization::{self, Authorization, Claim};
+use crate::portal::key_value::KeyValue;
+use crate::portal::oauth::authorization::{self, Authorization, TokenRequest};
 use crate::portal::oauth::tokens::Tokens;
 use crate::portal::refusal::CallError;
 
@@ -23,10 +23,10 @@ use crate::portal::refusal::CallError;
 const RACE_PAUSES_MS: [u64; 6] = [0, 100, 200, 400, 800, 1500];
 
 /// One login, with its current tokens.
-pub struct Grant {
+pub struct OAuthSession {
     config: OAuthConfig,
     authorization: Authorization,
-    memory: Arc<dyn Memory>,
+    key_value: Arc<dyn KeyValue>,
     /// Locked during a refresh: other callers wait for its outcome.
     state: Arc<Mutex<State>>,
     /// Incremented for each new pair.
@@ -42,7 +42,7 @@ struct State {
     unkept: Option<Tokens>,
     /// A refresh token that must not be used again, with its error.
     dead: Option<(SecretText, CallError)>,
-    /// When and how the last refresh failed. Callers that waited for it fail with the same error.
+    /// When and how the last refresh failed. PortalClients that waited for it fail with the same error.
     failure: Option<(Instant, CallError)>,
     /// True if the pair was refused for good: the user may have logged in again.
     is_doubted: bool,
@@ -50,13 +50,13 @@ struct State {
     is_candidate: bool,
 }
 
-impl Grant {
+impl OAuthSession {
     /// The login that `config` names.
-    pub fn new(config: &OAuthConfig, memory: Arc<dyn Memory>) -> Self {
+    pub fn new(config: &OAuthConfig, key_value: Arc<dyn KeyValue>) -> Self {
         Self {
             config: config.clone(),
             authorization: Authorization::new(config),
-            memory,
+            key_value,
             state: Arc::default(),
             epoch: AtomicU64::new(0),
         }
@@ -140,7 +140,7 @@ impl Grant {
     /// Replaces the pair with the access token `spent`, which the portal has refused for `method`. Returns
     /// the portal's address if the server reports it.
     ///
-    /// The refresh runs in a separate task, so it continues if the caller is cancelled: see [`Grant::rest`].
+    /// The refresh runs in a separate task, so it continues if the caller is cancelled: see [`OAuthSession::rest`].
     ///
     /// # Errors
     /// Every error of PORTAL.md 5.4. The pair is then unchanged.
@@ -172,11 +172,11 @@ impl Grant {
     pub async fn rest(&self) {
         let mut state = self.state.lock().await;
         let Some(unkept) = state.unkept.take() else { return };
-        if let Err(reason) = self.memory.keep(&key(self.name()), &unkept.expose()).await {
-            let cure = format!("log in again: `b24relay login {}`", self.name());
+        if let Err(reason) = self.key_value.put(&key(self.name()), &unkept.expose()).await {
+            let hint = format!("log in again: `b24relay login {}`", self.name());
             error!(
                 grant = self.name(),
-                reason, cure, "cannot keep the refreshed tokens, which are lost with that"
+                reason, hint, "cannot keep the refreshed tokens, which are lost with that"
             );
         }
     }
@@ -204,12 +204,12 @@ impl Grant {
                 None => return Ok(None),
             },
         };
-        self.adopt(state, fresh, method).await
+        self.bind(state, fresh, method).await
     }
 
     /// Requests a new pair for `before`; `None` if another process has got one meanwhile.
     async fn refresh(&self, state: &mut State, before: &Tokens) -> Result<Option<Tokens>, CallError> {
-        match self.authorization.ask(Claim::Refresh(before.refresh.expose()), Some(before)).await {
+        match self.authorization.ask(TokenRequest::Refresh(before.refresh.expose()), Some(before)).await {
             Ok(fresh) => {
                 let fresh = fresh.inherit(before);
                 self.refuse_other(before, &fresh).map(|()| Some(fresh)).inspect_err(|refusal| {
@@ -245,14 +245,14 @@ impl Grant {
     }
 
     /// Stores `fresh` and only then uses it. `method` is called first and must accept it.
-    async fn adopt(
+    async fn bind(
         &self,
         state: &mut State,
         fresh: Tokens,
         method: &'static str,
     ) -> Result<Option<Url>, CallError> {
         if !state.is_candidate
-            && let Err(reason) = self.memory.keep(&key(&self.config.grant), &fresh.expose()).await
+            && let Err(reason) = self.key_value.put(&key(&self.config.grant), &fresh.expose()).await
         {
             warn!(
                 grant = self.config.grant,
@@ -290,18 +290,18 @@ impl Grant {
 
     /// The stored offsets belong to one queue. Refuses to use them for the queue of another user or portal.
     fn refuse_other(&self, before: &Tokens, now: &Tokens) -> Result<(), CallError> {
-        let cure = || format!("log in as the user of before: `b24relay login {}`", self.config.grant);
+        let hint = || format!("log in as the user of before: `b24relay login {}`", self.config.grant);
         if let (Some(before), Some(now)) = (before.user_id, now.user_id)
             && before != now
         {
             let reason = format!(
                 "the tokens are now those of user {now}, and this source reads the queue of user {before}"
             );
-            return Err(CallError::operator(authorization::METHOD, reason, cure()));
+            return Err(CallError::operator(authorization::METHOD, reason, hint()));
         }
         if !before.member_id.is_empty() && !now.member_id.is_empty() && before.member_id != now.member_id {
             let reason = "the tokens are now those of another portal than before";
-            return Err(CallError::operator(authorization::METHOD, reason, cure()));
+            return Err(CallError::operator(authorization::METHOD, reason, hint()));
         }
         Ok(())
     }
@@ -311,7 +311,7 @@ impl Grant {
         if state.is_candidate {
             return Ok(None);
         }
-        let stored = recall(&*self.memory, &self.config).await;
+        let stored = get(&*self.key_value, &self.config).await;
         stored.map_err(|reason| {
             CallError::retry(authorization::METHOD, format!("cannot read the tokens: {reason}"))
         })
@@ -328,8 +328,8 @@ impl Grant {
         let is_young = |since: Instant| since.elapsed() < before.lifetime.max(Duration::from_secs(60));
         if state.unproven.is_some_and(|(since, _)| is_young(since)) {
             let reason = "the portal refuses a token that was refreshed a moment ago";
-            let cure = format!("log in again: `b24relay login {}`", self.name());
-            return Err(CallError::operator(authorization::METHOD, reason, cure));
+            let hint = format!("log in again: `b24relay login {}`", self.name());
+            return Err(CallError::operator(authorization::METHOD, reason, hint));
         }
         Ok(())
     }
@@ -345,8 +345,8 @@ impl Grant {
 }
 
 /// The stored pair for `config`, unless it belongs to another application.
-async fn recall(memory: &dyn Memory, config: &OAuthConfig) -> Result<Option<Tokens>, String> {
-    let text = memory.recall(&key(&config.grant)).await?;
+async fn get(key_value: &dyn KeyValue, config: &OAuthConfig) -> Result<Option<Tokens>, String> {
+    let text = key_value.get(&key(&config.grant)).await?;
     // An unreadable record counts as no login, because the remedy is the same.
     let tokens = text.and_then(|text| Tokens::parse(&text, &config.client_id).ok());
     Ok(tokens.filter(|tokens| tokens.client_id == config.client_id))
@@ -356,8 +356,8 @@ async fn recall(memory: &dyn Memory, config: &OAuthConfig) -> Result<Option<Toke
 ///
 /// # Errors
 /// Describes why it cannot be written.
-pub async fn keep(memory: &dyn Memory, config: &OAuthConfig, tokens: &Tokens) -> Result<(), String> {
-    memory.keep(&key(&config.grant), &tokens.expose()).await
+pub async fn keep(key_value: &dyn KeyValue, config: &OAuthConfig, tokens: &Tokens) -> Result<(), String> {
+    key_value.put(&key(&config.grant), &tokens.expose()).await
 }
 
 fn key(grant: &str) -> String {

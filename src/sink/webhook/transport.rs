@@ -12,8 +12,8 @@ use super::answer::let_go;
 use super::authorization::Authorization;
 use super::credential::Shown;
 use super::encoding::encode;
-use super::hidden::Hidden;
-use super::trouble::{Trouble, trouble};
+use super::redactor::Redactor;
+use super::transport_error::{TransportError, trouble};
 use crate::config::{CompressConfig, WebhookConfig};
 use crate::http_client::{self, NamedProxy, Pool};
 use crate::sink::contract::DeliverError;
@@ -21,7 +21,7 @@ use crate::sink::webhook::connection::pool;
 use crate::sink::webhook::connection::via;
 
 /// The connection to one receiver.
-pub(crate) struct Approach {
+pub(crate) struct Transport {
     pool: Pool,
     authority: String,
     timeout: Duration,
@@ -30,16 +30,16 @@ pub(crate) struct Approach {
     compress: CompressConfig,
 }
 
-impl Approach {
+impl Transport {
     /// # Errors
     /// A text that says why TLS cannot be set up.
-    pub(crate) fn try_new(config: &WebhookConfig, hidden: &Hidden) -> Result<Self, String> {
+    pub(crate) fn try_new(config: &WebhookConfig, redactor: &Redactor) -> Result<Self, String> {
         Ok(Self {
             pool: pool(config, &config.url, config.timeout)?,
             authority: config.url.authority(),
             timeout: config.timeout,
             headers: config.headers.clone(),
-            authorization: Authorization::try_new(config, hidden)?,
+            authorization: Authorization::try_new(config, redactor)?,
             compress: config.compress,
         })
     }
@@ -57,7 +57,7 @@ impl Approach {
         body: Vec<u8>,
     ) -> Result<Response, DeliverError> {
         let deadline = Instant::now() + self.timeout;
-        let request = self.dress(request, body)?;
+        let request = self.finish_request(request, body)?;
         let shown = self.authorization.show(deadline).await.map_err(DeliverError::from)?;
         let again = request.try_clone();
         let response = self.exchange(request, shown.as_ref(), deadline).await?;
@@ -70,7 +70,7 @@ impl Approach {
         self.exchange(again, shown.as_ref(), deadline).await
     }
 
-    fn dress(&self, request: RequestBuilder, body: Vec<u8>) -> Result<Request, DeliverError> {
+    fn finish_request(&self, request: RequestBuilder, body: Vec<u8>) -> Result<Request, DeliverError> {
         let passing = |reason: String| DeliverError::Transient { reason, wait: None };
         let (body, encoding) =
             encode(body, self.compress).map_err(|error| passing(format!("could not compress: {error}")))?;
@@ -93,11 +93,11 @@ impl Approach {
     }
 }
 
-impl From<Trouble> for DeliverError {
-    fn from(trouble: Trouble) -> Self {
+impl From<TransportError> for DeliverError {
+    fn from(trouble: TransportError) -> Self {
         match trouble {
-            Trouble::Passing(reason) => Self::Transient { reason, wait: None },
-            Trouble::Lasting(reason) => Self::Held { reason, wait: None },
+            TransportError::Transient(reason) => Self::Transient { reason, wait: None },
+            TransportError::NeedsOperator(reason) => Self::Held { reason, wait: None },
         }
     }
 }
@@ -115,7 +115,7 @@ pub(in crate::sink) fn proxy_to(config: &WebhookConfig) -> Result<Option<NamedPr
 ///
 /// # Errors
 /// Describes the problem, without secrets.
-pub(in crate::sink) async fn knock(config: &WebhookConfig, timeout: Duration) -> Result<String, String> {
+pub(in crate::sink) async fn probe(config: &WebhookConfig, timeout: Duration) -> Result<String, String> {
     let authority = config.url.authority();
     let pool = pool(config, &config.url, timeout)?;
     let request = pool.client().head(config.url.expose().clone()).build().map_err(http_client::explain)?;
@@ -126,7 +126,7 @@ pub(in crate::sink) async fn knock(config: &WebhookConfig, timeout: Duration) ->
             Ok(http_client::through(words, pool.proxy().as_ref()))
         }
         Err(failure) => match trouble(&authority, failure) {
-            Trouble::Passing(reason) | Trouble::Lasting(reason) => Err(reason),
+            TransportError::Transient(reason) | TransportError::NeedsOperator(reason) => Err(reason),
         },
     }
 }

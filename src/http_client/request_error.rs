@@ -38,7 +38,7 @@ pub enum Obstacle {
 
 /// The reason why a host did not respond, with a hint.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Trouble {
+pub struct RequestError {
     /// The cause of the failure.
     pub obstacle: Obstacle,
     /// A description of the failure.
@@ -47,7 +47,7 @@ pub struct Trouble {
     pub advice: String,
 }
 
-impl Trouble {
+impl RequestError {
     fn new(obstacle: Obstacle, what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { obstacle, what: what.into(), advice: advice.into() }
     }
@@ -60,26 +60,26 @@ impl Trouble {
 }
 
 /// Describes why `peer` did not respond. The text contains neither a URL nor the host.
-pub fn trouble(failure: Failure, peer: Peer) -> Trouble {
+pub fn request_error(failure: Failure, peer: Peer) -> RequestError {
     let (error, proxy) = match failure {
         Failure::Proxy(reason) => {
-            return Trouble::new(Obstacle::Setting, reason, "then restart b24relay");
+            return RequestError::new(Obstacle::Setting, reason, "then restart b24relay");
         }
         Failure::NotPublic => {
-            return Trouble::new(Obstacle::Setting, failure.explain(), "correct the address");
+            return RequestError::new(Obstacle::Setting, failure.explain(), "correct the address");
         }
-        Failure::StrayBytes(_) => return Trouble::new(Obstacle::Network, failure.explain(), ""),
+        Failure::StrayBytes(_) => return RequestError::new(Obstacle::Network, failure.explain(), ""),
         Failure::Failed(error, proxy) => (error, proxy),
     };
     let known = cause::<TlsError>(&error).map(|error| of_tls(error, peer));
     let known = known.or_else(|| of_tunnel(&error, peer, proxy.as_ref()));
-    let trouble = known.unwrap_or_else(|| Trouble::new(Obstacle::Network, explain(error), ""));
-    let Trouble { obstacle, what, advice } = trouble;
+    let trouble = known.unwrap_or_else(|| RequestError::new(Obstacle::Network, explain(error), ""));
+    let RequestError { obstacle, what, advice } = trouble;
     // The hint follows the sentence.
     if advice.is_empty() {
-        Trouble { obstacle, what: through(what, proxy.as_ref()), advice }
+        RequestError { obstacle, what: through(what, proxy.as_ref()), advice }
     } else {
-        Trouble { obstacle, what, advice: through(advice, proxy.as_ref()) }
+        RequestError { obstacle, what, advice: through(advice, proxy.as_ref()) }
     }
 }
 
@@ -120,20 +120,20 @@ impl Peer {
     }
 }
 
-fn of_tls(error: &TlsError, peer: Peer) -> Trouble {
+fn of_tls(error: &TlsError, peer: Peer) -> RequestError {
     match error {
         TlsError::InvalidCertificate(error) => {
             let (what, advice) = of_certificate(error, peer);
-            Trouble::new(Obstacle::Certificate, what, advice)
+            RequestError::new(Obstacle::Certificate, what, advice)
         }
         TlsError::AlertReceived(alert) => of_alert(*alert, peer),
         TlsError::PeerIncompatible(_) => too_old(peer),
-        TlsError::InvalidMessage(_) => Trouble::new(
+        TlsError::InvalidMessage(_) => RequestError::new(
             Obstacle::Tls,
             "it does not speak TLS there",
             "correct the port, or https at the beginning of the address",
         ),
-        other => Trouble::new(
+        other => RequestError::new(
             Obstacle::Tls,
             format!("TLS could not be agreed on: {}", short(other)),
             format!("look at the TLS settings of the {}", peer.word()),
@@ -141,8 +141,8 @@ fn of_tls(error: &TlsError, peer: Peer) -> Trouble {
     }
 }
 
-fn too_old(peer: Peer) -> Trouble {
-    Trouble::new(Obstacle::Tls, "it speaks no version of TLS that we do", peer.older_tls())
+fn too_old(peer: Peer) -> RequestError {
+    RequestError::new(Obstacle::Tls, "it speaks no version of TLS that we do", peer.older_tls())
 }
 
 fn of_certificate(error: &CertificateError, peer: Peer) -> (String, String) {
@@ -204,7 +204,7 @@ fn clocks(bound: &str, valid: UnixTime, now: UnixTime) -> String {
     format!("valid {bound} {valid}; this machine's clock says {now}")
 }
 
-fn of_alert(alert: AlertDescription, peer: Peer) -> Trouble {
+fn of_alert(alert: AlertDescription, peer: Peer) -> RequestError {
     let (what, advice) = match alert {
         AlertDescription::CertificateRequired => {
             ("it wants a client certificate".to_owned(), peer.client_certificate().to_owned())
@@ -234,7 +234,7 @@ fn of_alert(alert: AlertDescription, peer: Peer) -> Trouble {
             format!("look at the TLS settings of the {}", peer.word()),
         ),
     };
-    Trouble::new(Obstacle::Tls, what, advice)
+    RequestError::new(Obstacle::Tls, what, advice)
 }
 
 fn alert_name(alert: AlertDescription) -> String {
@@ -242,18 +242,26 @@ fn alert_name(alert: AlertDescription) -> String {
 }
 
 /// Translates the library's message for a proxy that cannot be reached, because it has no error type.
-fn of_tunnel(error: &reqwest::Error, peer: Peer, proxy: Option<&NamedProxy>) -> Option<Trouble> {
+fn of_tunnel(error: &reqwest::Error, peer: Peer, proxy: Option<&NamedProxy>) -> Option<RequestError> {
     let origin = proxy.map_or("proxy", NamedProxy::origin);
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         let text = error.to_string();
         if text.contains("proxy authorization required") {
             let advice = format!("correct `{origin}`");
-            return Some(Trouble::new(Obstacle::Proxy, "the proxy wants a user name and a password", advice));
+            return Some(RequestError::new(
+                Obstacle::Proxy,
+                "the proxy wants a user name and a password",
+                advice,
+            ));
         }
         if text.contains("tunnel error: unsuccessful") {
             let advice = format!("let the proxy reach the {}, or correct `{origin}`", peer.word());
-            return Some(Trouble::new(Obstacle::Proxy, "the proxy does not let us through to it", advice));
+            return Some(RequestError::new(
+                Obstacle::Proxy,
+                "the proxy does not let us through to it",
+                advice,
+            ));
         }
         cause = error.source();
     }

@@ -18,9 +18,9 @@ use crate::portal::class::{self, Class, Cure, Verdict};
 use crate::portal::limits::budget::Purpose;
 use crate::portal::limits::operating::Operating;
 use crate::portal::limits::tries::{TRIES_MAX, Tries};
-use crate::portal::oauth::grant::Grant;
+use crate::portal::oauth::session::OAuthSession;
+use crate::portal::portal_state::{PortalState, Redirect};
 use crate::portal::refusal::{CallError, presentable, spell};
-use crate::portal::site::{Redirect, Site};
 
 /// The largest response that is read. A page of 1000 ordinary events has 1 to 3 MB; a larger page is
 /// requested in smaller parts.
@@ -32,17 +32,17 @@ pub enum Credential {
     /// An incoming webhook; its secret is in the path.
     Webhook(WebhookUrl),
     /// An application's token, sent with the parameters.
-    Grant(Arc<Grant>),
+    OAuthSession(Arc<OAuthSession>),
 }
 
 /// Calls methods of one portal with one credential and one connection pool.
-pub struct Caller {
+pub struct PortalClient {
     pool: Pool,
-    site: Arc<Site>,
+    portal_state: Arc<PortalState>,
     credential: Credential,
     operating: Operating,
     hidden: Vec<SecretText>,
-    /// How often [`Caller::call`] makes a call at most.
+    /// How often [`PortalClient::call`] makes a call at most.
     tries: u32,
     /// The number of calls that wait for their turn.
     queued: AtomicUsize,
@@ -99,16 +99,20 @@ struct Authorised<'a, P> {
     params: &'a P,
 }
 
-impl Caller {
-    /// Creates a caller whose requests time out after `timeout`.
+impl PortalClient {
+    /// Creates a client whose requests time out after `timeout`.
     ///
     /// # Errors
     /// Describes why TLS cannot be set up.
-    pub fn try_new(site: Arc<Site>, credential: Credential, timeout: Duration) -> Result<Self, String> {
-        let pool = Pool::try_new(site.address().expose(), timeout, Route::default())?;
+    pub fn try_new(
+        portal_state: Arc<PortalState>,
+        credential: Credential,
+        timeout: Duration,
+    ) -> Result<Self, String> {
+        let pool = Pool::try_new(portal_state.address().expose(), timeout, Route::default())?;
         Ok(Self {
             pool,
-            site,
+            portal_state,
             credential,
             operating: Operating::default(),
             hidden: Vec::new(),
@@ -124,11 +128,11 @@ impl Caller {
         self
     }
 
-    /// Makes a text from the portal safe to show: short, on one line, without a secret of this caller.
+    /// Makes a text from the portal safe to show: short, on one line, without a secret of this client.
     pub async fn presentable(&self, text: &str) -> String {
         let tokens = match &self.credential {
             Credential::Webhook(_) => None,
-            Credential::Grant(grant) => grant.tokens().await,
+            Credential::OAuthSession(grant) => grant.tokens().await,
         };
         let tokens = tokens.iter().flat_map(|tokens| [&tokens.access, &tokens.refresh]);
         let secrets = self.own_secrets().chain(tokens.map(SecretText::expose));
@@ -142,8 +146,8 @@ impl Caller {
     }
 
     /// The portal that receives the calls.
-    pub fn site(&self) -> &Site {
-        &self.site
+    pub fn portal_state(&self) -> &PortalState {
+        &self.portal_state
     }
 
     /// Calls `method` and parses the result as a `T`. Retries a few times if the error is temporary. Meant
@@ -191,7 +195,7 @@ impl Caller {
         self.attempt_reading(method, purpose, params, read).await.map(|dated| dated.result)
     }
 
-    /// Like [`Caller::attempt`], but returns the portal's clock too, and parses the response with `read`.
+    /// Like [`PortalClient::attempt`], but returns the portal's clock too, and parses the response with `read`.
     pub async fn attempt_reading<T>(
         &self,
         method: &'static str,
@@ -221,13 +225,13 @@ impl Caller {
 
     async fn wait_for_turn(&self, purpose: Purpose) {
         let queued = Queued::new(&self.queued);
-        self.site.admit(purpose).await;
+        self.portal_state.admit(purpose).await;
         drop(queued);
     }
 
     /// While a call waits for its turn at the portal: how many turns everybody together has taken so far.
     pub fn turns(&self) -> Option<u64> {
-        (self.queued.load(Ordering::Relaxed) > 0).then(|| self.site.turns())
+        (self.queued.load(Ordering::Relaxed) > 0).then(|| self.portal_state.turns())
     }
 
     /// Gets a new token after `refusal`. Returns the refusal if there is none, because a webhook has nothing
@@ -236,20 +240,20 @@ impl Caller {
     /// # Errors
     /// The refusal itself, or the reason why the refresh failed.
     pub async fn renew(&self, refusal: CallError) -> Result<(), CallError> {
-        let (Credential::Grant(grant), Some(spent)) = (&self.credential, refusal.spent()) else {
+        let (Credential::OAuthSession(grant), Some(spent)) = (&self.credential, refusal.spent()) else {
             return Err(refusal);
         };
         if let Some(endpoint) = grant.renew(spent, refusal.method()).await? {
-            self.site.settle(&endpoint).await;
+            self.portal_state.settle(&endpoint).await;
         }
         Ok(())
     }
 
-    /// The login of this caller; `None` for a webhook.
-    pub fn grant(&self) -> Option<&Grant> {
+    /// The login of this client; `None` for a webhook.
+    pub fn grant(&self) -> Option<&OAuthSession> {
         match &self.credential {
             Credential::Webhook(_) => None,
-            Credential::Grant(grant) => Some(grant),
+            Credential::OAuthSession(grant) => Some(grant),
         }
     }
 
@@ -261,13 +265,13 @@ impl Caller {
     async fn prepare(&self, method: &'static str) -> Result<Sent, CallError> {
         let (url, token) = match &self.credential {
             Credential::Webhook(webhook) => (webhook.expose_method(method), None),
-            Credential::Grant(grant) => {
-                let mut url = self.site.address().expose().clone();
+            Credential::OAuthSession(grant) => {
+                let mut url = self.portal_state.address().expose().clone();
                 url.set_path(&format!("/rest/{method}"));
                 (url, Some(grant.access().await?))
             }
         };
-        Ok(Sent { method, url: self.site.locate(url), is_moved: false, token })
+        Ok(Sent { method, url: self.portal_state.locate(url), is_moved: false, token })
     }
 
     async fn send(&self, sent: &Sent, body: Vec<u8>) -> Result<Response, CallError> {
@@ -280,7 +284,7 @@ impl Caller {
         self.pool.send(request).await.map_err(|failure| {
             let is_connect = matches!(&failure, Failure::Failed(error, _) if error.is_connect());
             if is_connect {
-                self.site.doubt_home();
+                self.portal_state.doubt_home();
             }
             let failed = self.unanswered(sent, failure);
             if is_connect { failed } else { failed.blaming_size() }
@@ -290,13 +294,15 @@ impl Caller {
     /// Records what an outcome shows about the portal or the credential.
     async fn learn<T>(&self, sent: &Sent, outcome: &Result<Dated<T>, CallError>) {
         match outcome.as_ref().map_err(|refusal| refusal.class) {
-            Ok(_) if sent.is_moved || self.site.is_home_doubted() => self.site.settle(&sent.url).await,
-            Err(Class::Rate) => self.site.refused_for_rate(),
+            Ok(_) if sent.is_moved || self.portal_state.is_home_doubted() => {
+                self.portal_state.settle(&sent.url).await
+            }
+            Err(Class::Rate) => self.portal_state.refused_for_rate(),
             // The server at this address may no longer be our portal.
-            Err(Class::Operator | Class::RetryBounded) => self.site.doubt_home(),
+            Err(Class::Operator | Class::RetryBounded) => self.portal_state.doubt_home(),
             Ok(_) | Err(_) => {}
         }
-        let (Credential::Grant(grant), Some(token)) = (&self.credential, &sent.token) else { return };
+        let (Credential::OAuthSession(grant), Some(token)) = (&self.credential, &sent.token) else { return };
         match outcome {
             Ok(_) => grant.prove(token, sent.method).await,
             Err(refusal) if refusal.class == Class::Operator => grant.doubt().await,
@@ -324,8 +330,8 @@ impl Caller {
             return Err(without_json());
         }
         let malformed = |reason| {
-            let cure = Cure::same("the portal's answer has an unknown form: is it up to date?");
-            self.failed(sent, Verdict::soon(Class::RetryBounded, cure), reason)
+            let hint = Cure::same("the portal's answer has an unknown form: is it up to date?");
+            self.failed(sent, Verdict::soon(Class::RetryBounded, hint), reason)
         };
         let finished_ms = envelope.finished_ms();
         let result =
@@ -375,7 +381,7 @@ impl Caller {
         let error =
             self.failed(sent, form.verdict(status, body), reason).with_wait(wait).with_evidence(evidence);
         match self.redirect(sent, received.status, &received.headers) {
-            Some(Redirect::Refused(target)) => error.advising(self.site.hint(target.authority())),
+            Some(Redirect::Refused(target)) => error.advising(self.portal_state.hint(target.authority())),
             Some(Redirect::Followed(_) | Redirect::Other) | None => error,
         }
     }
@@ -383,11 +389,11 @@ impl Caller {
     /// The redirect in a response with `status` and `headers`.
     fn redirect(&self, sent: &Sent, status: StatusCode, headers: &HeaderMap) -> Option<Redirect> {
         let location = headers.get(LOCATION).filter(|_| status.is_redirection())?;
-        Some(self.site.redirect(&sent.url, location.to_str().ok()?))
+        Some(self.portal_state.redirect(&sent.url, location.to_str().ok()?))
     }
 
     fn unanswered(&self, sent: &Sent, failure: Failure) -> CallError {
-        let trouble = http_client::trouble(failure, Peer::Portal);
+        let trouble = http_client::request_error(failure, Peer::Portal);
         let verdict = intermediary::verdict(&trouble);
         let host = sent.url.host_str().unwrap_or("?");
         let reason = match trouble.advice.as_str() {
@@ -400,8 +406,8 @@ impl Caller {
     fn failed(&self, sent: &Sent, verdict: Verdict, reason: String) -> CallError {
         let error = CallError::new(sent.method, verdict, reason);
         match &self.credential {
-            Credential::Webhook(_) => error.with_cure(verdict.cure.webhook),
-            Credential::Grant(grant) => error.with_cure(verdict.cure.oauth).naming_login(grant.name()),
+            Credential::Webhook(_) => error.with_cure(verdict.hint.webhook),
+            Credential::OAuthSession(grant) => error.with_cure(verdict.hint.oauth).naming_login(grant.name()),
         }
     }
 
@@ -412,14 +418,14 @@ impl Caller {
     fn own_secrets(&self) -> impl Iterator<Item = &str> {
         let code = match &self.credential {
             Credential::Webhook(webhook) => Some(webhook.expose_code()),
-            Credential::Grant(_) => None,
+            Credential::OAuthSession(_) => None,
         };
         code.into_iter().chain(self.hidden.iter().map(SecretText::expose))
     }
 }
 
 #[cfg(any(test, fuzzing))]
-impl Caller {
+impl PortalClient {
     /// Classifies a response that did not come over the network.
     pub(crate) fn judge_aloof<T>(
         &self,
@@ -427,7 +433,7 @@ impl Caller {
         answer: crate::fuzzing::Answer<'_>,
         read: Read<T>,
     ) -> Result<Dated<T>, CallError> {
-        let mut url = self.site.address().expose().clone();
+        let mut url = self.portal_state.address().expose().clone();
         url.set_path(&format!("/rest/{method}"));
         if let Credential::Webhook(webhook) = &self.credential {
             url = webhook.expose_method(method);
@@ -450,9 +456,9 @@ pub fn proxy_to(address: &SecretUrl) -> Result<Option<String>, String> {
 async fn read_body(response: Response) -> Result<Vec<u8>, (Verdict, String)> {
     http_client::read_body(response, BODY_MAX).await.map_err(|error| match error {
         BodyError::TooLarge => {
-            let cure = Cure::same("one event alone is greater than the cap on an answer");
+            let hint = Cure::same("one event alone is greater than the cap on an answer");
             (
-                Verdict::new(Class::TooLarge, cure),
+                Verdict::new(Class::TooLarge, hint),
                 format!("the answer is greater than {} MiB", BODY_MAX >> 20),
             )
         }

@@ -14,7 +14,7 @@ use crate::store::error::StoreError;
 use crate::store::file::durable_dir;
 use crate::store::file::links;
 use crate::store::file::owner;
-use crate::store::paths::neighbour;
+use crate::store::paths::sibling_path;
 
 /// The files beside the state file, from SQLite and from us.
 const NEIGHBOURS: [&str; 5] = ["-wal", "-shm", "-journal", ".lock", ".letters.lock"];
@@ -49,7 +49,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
 pub fn open(state: &Path, suffix: &str, options: &mut OpenOptions) -> io::Result<File> {
     check(state, suffix)?;
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = options.custom_flags(flags).open(neighbour(state, suffix))?;
+    let file = options.custom_flags(flags).open(sibling_path(state, suffix))?;
     // It may have been replaced since it was checked.
     judge(state, suffix, &file.metadata()?)?;
     Ok(file)
@@ -62,7 +62,7 @@ pub fn open_to_read(state: &Path, suffix: &str) -> io::Result<File> {
 
 /// Refuses an existing file unless it is a regular file, with one name, of a user who may put files there.
 fn check(state: &Path, suffix: &str) -> io::Result<()> {
-    match std::fs::symlink_metadata(neighbour(state, suffix)) {
+    match std::fs::symlink_metadata(sibling_path(state, suffix)) {
         Ok(metadata) => judge(state, suffix, &metadata),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
         Err(error) => Err(error),
@@ -76,7 +76,7 @@ fn judge(state: &Path, suffix: &str, metadata: &Metadata) -> io::Result<()> {
         None if !may_be_of(metadata.uid(), state)? => format!("belongs to the user {}", metadata.uid()),
         None => return Ok(()),
     };
-    let path = neighbour(state, suffix);
+    let path = sibling_path(state, suffix);
     let text = format!("`{}` {reason}: find out who put it there, then remove it", path.display());
     Err(io::Error::other(text))
 }
@@ -118,7 +118,7 @@ fn refuse_names(state: &Path) -> Result<(), StoreError> {
 
 /// Refuses a single file that was mounted: its log and its lock are in another file system.
 fn refuse_mount(state: &Path, suffix: &str) -> Result<(), StoreError> {
-    let file = neighbour(state, suffix);
+    let file = sibling_path(state, suffix);
     if is_mount(&file) { Err(StoreError::Misplaced { path: file }) } else { Ok(()) }
 }
 

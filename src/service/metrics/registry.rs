@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 
 use crate::config::Outcome;
 use crate::event::Event;
-use crate::service::metrics::under_way::UnderWay;
+use crate::service::metrics::in_flight::InFlight;
 
 /// The usual buckets for requests, in seconds.
 const DURATIONS: [f64; 14] =
@@ -29,7 +29,7 @@ type Labels<const N: usize> = [(&'static str, String); N];
 
 /// The counters of the running relay. Clones share them.
 #[derive(Clone)]
-pub struct Figures(Arc<Inner>);
+pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
@@ -37,7 +37,7 @@ struct Inner {
     poll_durations: Family<Labels<1>, Histogram, fn() -> Histogram>,
     received: Family<Labels<2>, Counter>,
     refusals: Family<Labels<2>, Counter>,
-    needs_person: Family<Labels<1>, Gauge>,
+    needs_operator: Family<Labels<1>, Gauge>,
     lags: Family<Labels<1>, Histogram, fn() -> Histogram>,
     attempts: Family<Labels<2>, Counter>,
     attempt_durations: Family<Labels<1>, Histogram, fn() -> Histogram>,
@@ -50,7 +50,7 @@ struct Inner {
     lanes: Mutex<BTreeMap<(String, String), Arc<Totals>>>,
     /// The event types seen so far, by source: a restarted source continues its counters.
     kinds: Mutex<BTreeMap<String, BTreeSet<String>>>,
-    under_way: Mutex<BTreeMap<String, UnderWay>>,
+    in_progress: Mutex<BTreeMap<String, InFlight>>,
     /// The sinks that have received an event.
     reached: Mutex<BTreeSet<String>>,
 }
@@ -64,7 +64,7 @@ pub struct Totals {
     pub latency_ms: AtomicU64,
 }
 
-impl Default for Figures {
+impl Default for Metrics {
     fn default() -> Self {
         let durations: fn() -> Histogram = || Histogram::new(DURATIONS);
         let latencies: fn() -> Histogram = || Histogram::new(LATENCIES);
@@ -74,7 +74,7 @@ impl Default for Figures {
             poll_durations: Family::new_with_constructor(durations),
             received: Family::default(),
             refusals: Family::default(),
-            needs_person: Family::default(),
+            needs_operator: Family::default(),
             lags: Family::new_with_constructor(latencies),
             attempts: Family::default(),
             attempt_durations: Family::new_with_constructor(durations),
@@ -86,7 +86,7 @@ impl Default for Figures {
             wrong_tokens: Counter::default(),
             lanes: Mutex::default(),
             kinds: Mutex::default(),
-            under_way: Mutex::default(),
+            in_progress: Mutex::default(),
             reached: Mutex::default(),
         };
         inner.register();
@@ -108,7 +108,7 @@ impl Inner {
         registry.register(
             "source_needs_person",
             "1 when waiting does not heal it",
-            self.needs_person.clone(),
+            self.needs_operator.clone(),
         );
         registry.register("source_lag_seconds", "From an event's date to its receipt", self.lags.clone());
         registry.register("sink_attempts", "Finished attempts by outcome", self.attempts.clone());
@@ -138,26 +138,26 @@ impl Inner {
     }
 }
 
-impl Figures {
+impl Metrics {
     /// Counts a request to `[http]` with a wrong token; returns the new count.
     pub fn wrong_token(&self) -> u64 {
         self.0.wrong_tokens.inc() + 1
     }
 
     /// The counters of one source.
-    pub fn source(&self, source: &str) -> SourceFigures {
-        SourceFigures { source: source.to_owned(), figures: self.clone() }
+    pub fn source(&self, source: &str) -> SourceMetrics {
+        SourceMetrics { source: source.to_owned(), metrics: self.clone() }
     }
 
     /// The counters of one sink.
-    pub fn sink(&self, sink: &str) -> SinkFigures {
+    pub fn sink(&self, sink: &str) -> SinkMetrics {
         let in_flight = self.0.in_flight.get_or_create_owned(&label("sink", sink));
         let durations = self.0.attempt_durations.get_or_create_owned(&label("sink", sink));
-        let under_way = self.under_way().entry(sink.to_owned()).or_default().clone();
-        SinkFigures {
+        let in_progress = self.in_progress().entry(sink.to_owned()).or_default().clone();
+        SinkMetrics {
             sink: sink.to_owned(),
             in_flight,
-            under_way,
+            in_progress,
             durations,
             attempts: self.0.attempts.clone(),
         }
@@ -165,20 +165,20 @@ impl Figures {
 
     /// The age of the oldest attempt in flight for each sink.
     pub fn longest_attempts(&self) -> Vec<(String, Duration)> {
-        self.under_way().iter().map(|(sink, under_way)| (sink.clone(), under_way.longest())).collect()
+        self.in_progress().iter().map(|(sink, in_progress)| (sink.clone(), in_progress.longest())).collect()
     }
 
-    fn under_way(&self) -> MutexGuard<'_, BTreeMap<String, UnderWay>> {
-        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_progress(&self) -> MutexGuard<'_, BTreeMap<String, InFlight>> {
+        self.0.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The counters of one lane.
-    pub fn lane(&self, source: &str, sink: &str) -> LaneFigures {
+    pub fn lane(&self, source: &str, sink: &str) -> LaneMetrics {
         let key = (source.to_owned(), sink.to_owned());
         let totals = Arc::clone(self.lanes().entry(key).or_default());
         let labels = [("source", source.to_owned()), ("sink", sink.to_owned())];
         let latencies = self.0.latencies.get_or_create_owned(&labels);
-        LaneFigures { labels, totals, latencies, last_success: OnceLock::new(), figures: self.clone() }
+        LaneMetrics { labels, totals, latencies, last_success: OnceLock::new(), metrics: self.clone() }
     }
 
     /// Sets the size limit of the journal's events.
@@ -220,12 +220,12 @@ fn label(name: &'static str, value: &str) -> Labels<1> {
 }
 
 /// The counters of one source.
-pub struct SourceFigures {
+pub struct SourceMetrics {
     source: String,
-    figures: Figures,
+    metrics: Metrics,
 }
 
-impl SourceFigures {
+impl SourceMetrics {
     /// Counts a poll that was answered after `duration`.
     pub fn answered(&self, duration: Duration) {
         self.polled("answered", duration);
@@ -238,7 +238,7 @@ impl SourceFigures {
     }
 
     fn polled(&self, outcome: &str, duration: Duration) {
-        let inner = &self.figures.0;
+        let inner = &self.metrics.0;
         let labels = [("source", self.source.clone()), ("outcome", outcome.to_owned())];
         inner.polls.get_or_create(&labels).inc();
         inner.poll_durations.get_or_create(&label("source", &self.source)).observe(duration.as_secs_f64());
@@ -247,20 +247,20 @@ impl SourceFigures {
     /// Counts a refusal by its class, which is one of a few fixed words.
     pub fn failed(&self, class: &str) {
         let labels = [("source", self.source.clone()), ("class", class.to_owned())];
-        self.figures.0.refusals.get_or_create(&labels).inc();
+        self.metrics.0.refusals.get_or_create(&labels).inc();
     }
 
     /// Records whether an operator must act, because waiting does not help.
-    pub fn need_person(&self, needs_person: bool) {
-        let gauge = self.figures.0.needs_person.get_or_create(&label("source", &self.source));
-        gauge.set(needs_person.into());
+    pub fn need_person(&self, needs_operator: bool) {
+        let gauge = self.metrics.0.needs_operator.get_or_create(&label("source", &self.source));
+        gauge.set(needs_operator.into());
     }
 
     /// Counts `event`, which was read when the portal's clock showed `portal_ms`.
     pub fn received(&self, event: &Event, portal_ms: i64) {
         let kind = self.kind(&event.kind).to_owned();
         let labels = [("source", self.source.clone()), ("type", kind)];
-        let inner = &self.figures.0;
+        let inner = &self.metrics.0;
         inner.received.get_or_create(&labels).inc();
         if let Some(date_ms) = event.date_ms() {
             let lag = seconds(portal_ms.saturating_sub(date_ms));
@@ -271,7 +271,7 @@ impl SourceFigures {
     /// The event type as a label: limited in number, and only plain words.
     fn kind<'k>(&self, kind: &'k str) -> &'k str {
         const OTHER: &str = "other";
-        let mut kinds = self.figures.0.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = self.metrics.0.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         if kinds.get(&self.source).is_some_and(|known| known.contains(kind)) {
             return kind;
         }
@@ -285,10 +285,10 @@ impl SourceFigures {
     }
 }
 
-impl Drop for SourceFigures {
+impl Drop for SourceMetrics {
     /// After the source has ended, no operator has to act for it.
     fn drop(&mut self) {
-        self.figures.0.needs_person.remove(&label("source", &self.source));
+        self.metrics.0.needs_operator.remove(&label("source", &self.source));
     }
 }
 
@@ -299,30 +299,30 @@ fn seconds(millis: i64) -> f64 {
 
 /// The counters of one sink.
 #[derive(Clone)]
-pub struct SinkFigures {
+pub struct SinkMetrics {
     sink: String,
-    under_way: UnderWay,
+    in_progress: InFlight,
     in_flight: Gauge,
     durations: Histogram,
     attempts: Family<Labels<2>, Counter>,
 }
 
-impl SinkFigures {
+impl SinkMetrics {
     /// The age of its oldest attempt in flight.
     pub fn longest_attempt(&self) -> Duration {
-        self.under_way.longest()
+        self.in_progress.longest()
     }
 
     /// Records the start of an attempt; returns its number.
     pub fn begin(&self) -> u64 {
         self.in_flight.inc();
-        self.under_way.begin()
+        self.in_progress.begin()
     }
 
     /// Records the end of this attempt; without an outcome it was cancelled.
     pub fn end(&self, number: u64, outcome: Option<Outcome>, duration: Duration) {
         self.in_flight.dec();
-        self.under_way.end(number);
+        self.in_progress.end(number);
         let Some(outcome) = outcome else { return };
         let labels = [("sink", self.sink.clone()), ("outcome", outcome.word().to_owned())];
         self.attempts.get_or_create(&labels).inc();
@@ -331,22 +331,22 @@ impl SinkFigures {
 }
 
 /// The counters of one lane.
-pub struct LaneFigures {
+pub struct LaneMetrics {
     labels: Labels<2>,
     totals: Arc<Totals>,
     latencies: Histogram,
     /// Unset before the first success.
     last_success: OnceLock<Gauge>,
-    figures: Figures,
+    metrics: Metrics,
 }
 
-impl LaneFigures {
+impl LaneMetrics {
     /// Counts `event`, which was delivered when the portal's clock showed `portal_ms` and ours `now_ms`. Returns
     /// whether it is the first event that this process delivers to the sink, from any source.
     pub fn delivered(&self, event: &Event, portal_ms: i64, now_ms: i64) -> bool {
         let is_first_of_lane = self.last_success.get().is_none();
         self.totals.delivered.fetch_add(1, Ordering::Relaxed);
-        let family = &self.figures.0.last_success;
+        let family = &self.metrics.0.last_success;
         let last_success = self.last_success.get_or_init(|| family.get_or_create_owned(&self.labels));
         last_success.set(now_ms.div_euclid(1000));
         if let Some(date_ms) = event.date_ms() {
@@ -356,7 +356,7 @@ impl LaneFigures {
         }
         is_first_of_lane && {
             let [_, (_, sink)] = &self.labels;
-            self.figures.0.reached.lock().unwrap_or_else(PoisonError::into_inner).insert(sink.clone())
+            self.metrics.0.reached.lock().unwrap_or_else(PoisonError::into_inner).insert(sink.clone())
         }
     }
 }
@@ -367,14 +367,14 @@ mod tests {
 
     #[test]
     fn words_of_strangers_are_few_and_plain() {
-        let all = Figures::default();
-        let figures = all.source("support");
-        assert_eq!(figures.kind("ONIMV2MESSAGEADD"), "ONIMV2MESSAGEADD");
+        let all = Metrics::default();
+        let metrics = all.source("support");
+        assert_eq!(metrics.kind("ONIMV2MESSAGEADD"), "ONIMV2MESSAGEADD");
         for hostile in ["", "a\"b", "a\nb", "a b", &"A".repeat(65)] {
-            assert_eq!(figures.kind(hostile), "other");
+            assert_eq!(metrics.kind(hostile), "other");
         }
         for number in 0..1000 {
-            figures.kind(&format!("KIND{number}"));
+            metrics.kind(&format!("KIND{number}"));
         }
         assert_eq!(all.0.kinds.lock().unwrap()["support"].len(), KINDS_MAX);
         let anew = all.source("support");

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// The liveness of the poll loops. Clones share it.
 #[derive(Clone, Default)]
-pub struct Vitals {
+pub struct Liveness {
     loops: Arc<Mutex<BTreeMap<String, Instant>>>,
     stage: Arc<watch::Sender<Stage>>,
 }
@@ -25,20 +25,20 @@ struct Stage {
 }
 
 /// The liveness of one source's loop, which ends when this is dropped.
-pub struct Pulse {
+pub struct Heartbeat {
     source: String,
-    vitals: Vitals,
+    liveness: Liveness,
 }
 
-impl Vitals {
+impl Liveness {
     /// Sets the sources.
     pub fn expect(&self, sources: impl Iterator<Item = String>) {
         self.stage.send_modify(|stage| stage.untried = Some(sources.collect()));
     }
 
     /// The liveness handle for the loop of `source`.
-    pub fn pulse(&self, source: &str) -> Pulse {
-        Pulse { source: source.to_owned(), vitals: self.clone() }
+    pub fn heartbeat(&self, source: &str) -> Heartbeat {
+        Heartbeat { source: source.to_owned(), liveness: self.clone() }
     }
 
     /// Records the first result of `source`, a success or an error.
@@ -102,19 +102,19 @@ impl Stage {
     }
 }
 
-impl Pulse {
+impl Heartbeat {
     /// The loop will report again within `duration`.
     pub fn beat(&self, duration: Duration) {
-        self.vitals.loops().insert(self.source.clone(), Instant::now() + duration);
+        self.liveness.loops().insert(self.source.clone(), Instant::now() + duration);
     }
 
     /// The loop now waits without a limit, for a sink or for free disk space.
     pub fn rest(&self) {
-        self.vitals.loops().remove(&self.source);
+        self.liveness.loops().remove(&self.source);
     }
 }
 
-impl Drop for Pulse {
+impl Drop for Heartbeat {
     fn drop(&mut self) {
         self.rest();
     }
@@ -128,32 +128,32 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_is_overdue_when_it_is_not_heard_of_in_time() {
-        let (vitals, second) = (Vitals::default(), Duration::from_secs(1));
-        let (one, other) = (vitals.pulse("one"), vitals.pulse("other"));
+        let (liveness, second) = (Liveness::default(), Duration::from_secs(1));
+        let (one, other) = (liveness.heartbeat("one"), liveness.heartbeat("other"));
         one.beat(second);
         other.beat(3 * second);
-        assert_eq!(vitals.overdue(), [""; 0]);
+        assert_eq!(liveness.overdue(), [""; 0]);
         tokio::time::advance(2 * second).await;
-        assert_eq!(vitals.overdue(), ["one"]);
+        assert_eq!(liveness.overdue(), ["one"]);
         tokio::time::advance(2 * second).await;
-        assert_eq!(vitals.overdue(), ["one", "other"]);
+        assert_eq!(liveness.overdue(), ["one", "other"]);
         one.beat(second);
         other.rest();
-        assert_eq!(vitals.overdue(), [""; 0]);
+        assert_eq!(liveness.overdue(), [""; 0]);
         tokio::time::advance(2 * second).await;
         drop(one);
-        assert_eq!(vitals.overdue(), [""; 0]);
+        assert_eq!(liveness.overdue(), [""; 0]);
     }
 
     #[tokio::test]
     async fn it_is_up_when_every_source_was_tried() {
-        let vitals = Vitals::default();
-        assert!(!vitals.is_up());
-        vitals.expect(["one", "other"].map(str::to_owned).into_iter());
-        vitals.tried("one");
-        vitals.tried("one");
-        assert!(!vitals.is_up() && vitals.up().now_or_never().is_none());
-        vitals.tried("other");
-        assert!(vitals.is_up() && vitals.up().now_or_never().is_some());
+        let liveness = Liveness::default();
+        assert!(!liveness.is_up());
+        liveness.expect(["one", "other"].map(str::to_owned).into_iter());
+        liveness.tried("one");
+        liveness.tried("one");
+        assert!(!liveness.is_up() && liveness.up().now_or_never().is_none());
+        liveness.tried("other");
+        assert!(liveness.is_up() && liveness.up().now_or_never().is_some());
     }
 }

@@ -23,21 +23,21 @@ const SIGNING_MAX: usize = 40;
 
 /// The secrets of one sink. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Hidden {
+pub(crate) struct Redactor {
     fixed: Arc<[String]>,
     tokens: Arc<RwLock<VecDeque<String>>>,
     signing: Arc<RwLock<Vec<String>>>,
 }
 
-impl Hidden {
+impl Redactor {
     pub(crate) fn of(config: &WebhookConfig) -> Self {
         let headers = config.headers.values().filter_map(|value| value.to_str().ok());
         let texts = headers.flat_map(with_words).chain(config.auth.iter().flat_map(secrets_of));
         let parts = config.url.expose_parts().into_iter().chain(config.proxy.expose_parts());
         let fixed: Vec<String> = parts.chain(texts).filter(|text| is_secret(text)).collect();
-        let hidden = Self { fixed: fixed.into(), tokens: Arc::default(), signing: Arc::default() };
-        hidden.hide_signing(&config.letter.signing.secrets);
-        hidden
+        let redactor = Self { fixed: fixed.into(), tokens: Arc::default(), signing: Arc::default() };
+        redactor.hide_signing(&config.payload.signing.secrets);
+        redactor
     }
 
     /// Adds a token.
@@ -51,12 +51,12 @@ impl Hidden {
 
     /// Adds signing secrets.
     pub(crate) fn hide_signing(&self, secrets: &[SigningSecret]) {
-        let mut hidden = self.signing.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::take(&mut *hidden);
-        hidden.extend(secrets.iter().flat_map(spelled));
-        let before: Vec<_> = before.into_iter().filter(|text| !hidden.contains(text)).collect();
-        hidden.extend(before);
-        hidden.truncate(SIGNING_MAX);
+        let mut redactor = self.signing.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *redactor);
+        redactor.extend(secrets.iter().flat_map(spelled));
+        let before: Vec<_> = before.into_iter().filter(|text| !redactor.contains(text)).collect();
+        redactor.extend(before);
+        redactor.truncate(SIGNING_MAX);
     }
 
     /// All secrets.
@@ -109,48 +109,48 @@ mod tests {
     use crate::config::SecretUrl;
     use crate::foreign_text::without;
 
-    fn hidden(header: &'static str, auth: Option<AuthConfig>) -> Hidden {
+    fn redactor(header: &'static str, auth: Option<AuthConfig>) -> Redactor {
         let headers =
             HeaderMap::from_iter([(HeaderName::from_static("x-key"), HeaderValue::from_static(header))]);
         let url = SecretUrl::parse("https://a.example/hook").unwrap();
-        Hidden::of(&WebhookConfig { auth, headers, ..WebhookConfig::of(url) })
+        Redactor::of(&WebhookConfig { auth, headers, ..WebhookConfig::of(url) })
     }
 
-    fn shown(hidden: &Hidden, text: &str) -> String {
-        without(text, hidden.expose().iter().map(String::as_str))
+    fn shown(redactor: &Redactor, text: &str) -> String {
+        without(text, redactor.expose().iter().map(String::as_str))
     }
 
     #[test]
     fn what_deliveries_are_signed_with_is_hidden_also_after_it_was_replaced() {
-        let hidden = hidden("s3cr3tw0rd", None);
+        let redactor = redactor("s3cr3tw0rd", None);
         let (one, other) = ("b25lIHNlY3JldCBvZiB0aGUgdGVzdHMuLi4=", "b3RoZXIgc2VjcmV0IG9mIHRoZSB0ZXN0cw==");
         for bare in [one, other] {
-            hidden.hide_signing(&[SigningSecret::parse(&format!("whsec_{bare}")).unwrap()]);
+            redactor.hide_signing(&[SigningSecret::parse(&format!("whsec_{bare}")).unwrap()]);
         }
         for text in [one, other, &format!("whsec_{one}"), &format!("whsec_{other}")] {
-            assert_eq!(shown(&hidden, &format!("<{text}>")), "<***>", "{text}");
+            assert_eq!(shown(&redactor, &format!("<{text}>")), "<***>", "{text}");
         }
     }
 
     #[test]
     fn every_secret_of_a_sink_is_hidden_in_each_of_its_forms() {
         let auth = AuthConfig::Basic { user: SecretText::new("me"), password: SecretText::new("s3/cr\"3t") };
-        let hidden = hidden("Token s3cr3tw0rd", Some(auth));
+        let redactor = redactor("Token s3cr3tw0rd", Some(auth));
         let encoded = basic("me", "s3/cr\"3t");
         for text in ["s3cr3tw0rd", "Token s3cr3tw0rd", "s3/cr\"3t", "s3\\/cr\\\"3t", "s3/cr\\\"3t", &encoded]
         {
-            assert_eq!(shown(&hidden, &format!("<{text}>")), "<***>", "{text}");
+            assert_eq!(shown(&redactor, &format!("<{text}>")), "<***>", "{text}");
         }
-        hidden.hide(&SecretText::new("t0k3n"));
-        assert_eq!(shown(&hidden, "Bearer t0k3n"), "Bearer ***");
+        redactor.hide(&SecretText::new("t0k3n"));
+        assert_eq!(shown(&redactor, "Bearer t0k3n"), "Bearer ***");
     }
 
     #[test]
     fn a_token_is_hidden_until_a_few_others_have_come() {
-        let hidden = hidden("abcd", None);
+        let redactor = redactor("abcd", None);
         for number in 0..=TOKENS_MAX {
-            hidden.hide(&SecretText::new(format!("t0k3n-{number}")));
+            redactor.hide(&SecretText::new(format!("t0k3n-{number}")));
         }
-        assert_eq!(shown(&hidden, "t0k3n-0 t0k3n-1 t0k3n-4"), "t0k3n-0 *** ***");
+        assert_eq!(shown(&redactor, "t0k3n-0 t0k3n-1 t0k3n-4"), "t0k3n-0 *** ***");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::blocking;
 use crate::config::{SinkConfig, TargetConfig};
-use crate::sink::file::place::{self, folder_of, follow};
+use crate::sink::file::path::{self, folder_of, follow};
 use crate::sink::webhook;
 
 /// Short, because the operator waits for the result.
@@ -17,21 +17,21 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Describes the problem, without secrets.
-pub async fn reach(sink: &SinkConfig) -> Result<String, String> {
+pub async fn probe(sink: &SinkConfig) -> Result<String, String> {
     match &sink.target {
         TargetConfig::Stdout(_) => Ok("standard output is always there".to_owned()),
         TargetConfig::File(file) => {
             let (path, is_rotated) = (file.path.clone(), file.rotate.is_some());
             blocking::run(move || {
-                let reached = reach_file(&path)?;
+                let reached = probe_file(&path)?;
                 if is_rotated {
-                    reach_rotation(&path)?;
+                    probe_rotation(&path)?;
                 }
                 Ok(reached)
             })
             .await
         }
-        TargetConfig::Webhook(config) => webhook::knock(config, config.timeout.min(TIMEOUT_MAX)).await,
+        TargetConfig::Webhook(config) => webhook::probe(config, config.timeout.min(TIMEOUT_MAX)).await,
     }
 }
 
@@ -39,7 +39,7 @@ pub async fn reach(sink: &SinkConfig) -> Result<String, String> {
 pub async fn cautions(sink: &SinkConfig) -> Vec<String> {
     let TargetConfig::File(file) = &sink.target else { return Vec::new() };
     let path = file.path.clone();
-    blocking::run(move || place::cautions(&path)).await
+    blocking::run(move || path::cautions(&path)).await
 }
 
 /// Describes the proxy that is used for the sink.
@@ -53,11 +53,11 @@ pub fn proxy_to(sink: &SinkConfig) -> Result<Option<String>, String> {
     }
 }
 
-fn reach_file(path: &Path) -> Result<String, String> {
+fn probe_file(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let place = follow(path).map_err(|error| format!("cannot write `{shown}`: {error}"))?;
     if let Ok(found) = fs::metadata(&place) {
-        place::refuse_planted(&place, &found).map_err(|error| format!("cannot write `{shown}`: {error}"))?;
+        path::refuse_planted(&place, &found).map_err(|error| format!("cannot write `{shown}`: {error}"))?;
     }
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => Err(format!("`{shown}` is not a regular file")),
@@ -78,7 +78,7 @@ fn reach_file(path: &Path) -> Result<String, String> {
 }
 
 /// Checks whether the file can be rotated, if it exists. That needs access to its directory.
-fn reach_rotation(path: &Path) -> Result<(), String> {
+fn probe_rotation(path: &Path) -> Result<(), String> {
     let place = follow(path).map_err(|error| format!("cannot look at `{}`: {error}", path.display()))?;
     let folder = folder_of(&place);
     if !place.exists() {
@@ -109,12 +109,12 @@ mod tests {
     #[test]
     fn a_file_is_reached_without_a_trace() {
         let folder = tempfile::tempdir().unwrap();
-        let reach = |name: &str| reach_file(&folder.path().join(name));
-        assert!(reach("events.jsonl").unwrap().contains("can be created"));
-        assert!(reach("a/b/events.jsonl").unwrap().contains("can be created"));
+        let probe = |name: &str| probe_file(&folder.path().join(name));
+        assert!(probe("events.jsonl").unwrap().contains("can be created"));
+        assert!(probe("a/b/events.jsonl").unwrap().contains("can be created"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was created");
         fs::write(folder.path().join("events.jsonl"), "x\n").unwrap();
-        assert!(reach("events.jsonl").unwrap().contains("can be written"));
+        assert!(probe("events.jsonl").unwrap().contains("can be written"));
         assert_eq!(fs::read(folder.path().join("events.jsonl")).unwrap(), b"x\n");
     }
 
@@ -123,19 +123,19 @@ mod tests {
     fn a_file_that_cannot_be_put_aside_is_told_when_it_is_to_be_rotated() {
         // A writable file in a directory in which no file can be created.
         let path = Path::new("/proc/self/comm");
-        assert!(reach_file(path).unwrap().contains("can be written"));
-        assert!(reach_rotation(path).unwrap_err().contains("not rotated"));
+        assert!(probe_file(path).unwrap().contains("can be written"));
+        assert!(probe_rotation(path).unwrap_err().contains("not rotated"));
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("events.jsonl");
         std::os::unix::fs::symlink(path, &link).unwrap();
         assert!(
-            reach_rotation(&link).unwrap_err().contains("not rotated"),
+            probe_rotation(&link).unwrap_err().contains("not rotated"),
             "it is the target that is rotated"
         );
         let fine = folder.path().join("fine.jsonl");
-        assert_eq!(reach_rotation(&fine), Ok(()));
+        assert_eq!(probe_rotation(&fine), Ok(()));
         fs::write(&fine, "").unwrap();
-        assert_eq!(reach_rotation(&fine), Ok(()));
+        assert_eq!(probe_rotation(&fine), Ok(()));
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
         fs::write(folder.path().join("file"), "").unwrap();
         fs::create_dir(folder.path().join("folder")).unwrap();
         for name in ["folder", "file/events.jsonl"] {
-            assert!(reach_file(&folder.path().join(name)).unwrap_err().contains(name), "{name}");
+            assert!(probe_file(&folder.path().join(name)).unwrap_err().contains(name), "{name}");
         }
     }
 }

@@ -13,7 +13,7 @@ const LENGTH_MAX: usize = 2000;
 
 /// One event, shortened for the page.
 #[derive(Clone, Debug)]
-pub struct Glimpse {
+pub struct RecentEvent {
     /// The source's name.
     pub source: String,
     /// The event's type.
@@ -26,15 +26,15 @@ pub struct Glimpse {
 
 /// The latest events. Clones share them.
 #[derive(Clone, Default)]
-pub struct Glimpses(Arc<Mutex<Kept>>);
+pub struct RecentEvents(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
     are_shown: bool,
-    latest: VecDeque<Glimpse>,
+    latest: VecDeque<RecentEvent>,
 }
 
-impl Glimpses {
+impl RecentEvents {
     /// Enables or disables the display; if disabled, no events are kept.
     pub fn show(&self, are_shown: bool) {
         let mut kept = self.kept();
@@ -51,7 +51,7 @@ impl Glimpses {
             return;
         }
         for event in events.iter().rev().take(COUNT_MAX).rev() {
-            kept.latest.push_back(Glimpse {
+            kept.latest.push_back(RecentEvent {
                 source: event.queue.source.to_string(),
                 kind: event.kind.clone(),
                 id: event.id.get(),
@@ -64,7 +64,7 @@ impl Glimpses {
     }
 
     /// The kept events, latest first.
-    pub fn latest(&self) -> Vec<Glimpse> {
+    pub fn latest(&self) -> Vec<RecentEvent> {
         self.kept().latest.iter().rev().cloned().collect()
     }
 

@@ -2,23 +2,23 @@
 
 use std::str::FromStr;
 
-use crate::config::parse::leaf;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::section::signing::{self, SigningConfig};
 
 /// The format and the signing of a webhook's requests.
 #[derive(Clone, PartialEq, Default, Debug)]
-pub struct LetterConfig {
+pub struct PayloadConfig {
     /// `format`.
-    pub format: LetterFormat,
+    pub format: PayloadFormat,
     /// `secrets` or `secrets_file`.
     pub signing: SigningConfig,
 }
 
 /// A webhook's `format`.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum LetterFormat {
+pub enum PayloadFormat {
     /// The event as in a line of the file sink.
     #[default]
     Json,
@@ -32,7 +32,7 @@ pub enum LetterFormat {
     CloudEventsBatch,
 }
 
-impl LetterFormat {
+impl PayloadFormat {
     /// True if one request can hold several events.
     pub fn holds_batches(self) -> bool {
         match self {
@@ -42,7 +42,7 @@ impl LetterFormat {
     }
 }
 
-impl FromStr for LetterFormat {
+impl FromStr for PayloadFormat {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -58,9 +58,9 @@ impl FromStr for LetterFormat {
 }
 
 /// Reads the keys and reports violations.
-pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> LetterConfig {
-    LetterConfig {
-        format: table.take("format", leaf::choice).unwrap_or_default(),
+pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> PayloadConfig {
+    PayloadConfig {
+        format: table.take("format", value::choice).unwrap_or_default(),
         signing: signing::read(table, files),
     }
 }

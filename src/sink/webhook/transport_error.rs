@@ -2,26 +2,26 @@
 
 use crate::http_client::{self, Failure, Peer};
 
-/// The reason why there is no response. Callers match on it to decide about a retry.
+/// The reason why there is no response. PortalClients match on it to decide about a retry.
 #[derive(Clone, Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum TransportError {
     /// The error may be temporary.
-    Passing(String),
+    Transient(String),
     /// The error is permanent.
-    Lasting(String),
+    NeedsOperator(String),
 }
 
 /// Describes why the host `authority` did not respond.
-pub(crate) fn trouble(authority: &str, failure: Failure) -> Trouble {
+pub(crate) fn trouble(authority: &str, failure: Failure) -> TransportError {
     match failure {
-        Failure::NotPublic => Trouble::Lasting(format!(
+        Failure::NotPublic => TransportError::NeedsOperator(format!(
             "{authority} is not on the public internet, and `private_networks = \"deny\"` leads nowhere else: \
              correct the address, or allow private networks"
         )),
-        Failure::Proxy(reason) => Trouble::Lasting(reason),
+        Failure::Proxy(reason) => TransportError::NeedsOperator(reason),
         Failure::StrayBytes(_) | Failure::Failed(..) => {
-            let words = http_client::trouble(failure, Peer::Receiver).sentence();
-            Trouble::Passing(format!("{authority}: {words}"))
+            let words = http_client::request_error(failure, Peer::Receiver).sentence();
+            TransportError::Transient(format!("{authority}: {words}"))
         }
     }
 }

@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use crate::failpoint;
 use crate::sink::file::compression;
 use crate::sink::file::format::Format;
-use crate::sink::file::place::sync_folder;
+use crate::sink::file::path::sync_folder;
 use crate::sink::file::rotation::{Naming, Past, Rotated};
 
 /// How long the end of the process waits for work in progress. A drain should leave tidy files, but a large
@@ -34,7 +34,7 @@ pub struct Rules {
 
 /// The maintenance of one sink's files.
 #[derive(Clone, Default)]
-pub struct Tidier {
+pub struct Housekeeper {
     shared: Arc<Shared>,
 }
 
@@ -50,7 +50,7 @@ struct State {
     wanted: Option<(Naming, Rules)>,
 }
 
-impl Tidier {
+impl Housekeeper {
     /// Starts to tidy the files, and returns at once.
     pub fn start(&self, naming: Naming, rules: Rules) {
         self.shared.state().wanted = Some((naming, rules));

@@ -3,8 +3,8 @@
 //! Every key is named here exactly once. A new key does not compile until it is listed.
 
 use crate::config::{
-    AccessConfig, BotConfig, Config, DeliveryConfig, FileConfig, FlowConfig, KindConfig, LogConfig,
-    OAuthConfig, SinkConfig, SourceConfig, StdoutConfig, TargetConfig, WebhookConfig,
+    AccessConfig, BotConfig, Config, DeliveryConfig, FileConfig, KindConfig, LogConfig, OAuthConfig,
+    SinkConfig, SourceConfig, StdoutConfig, TargetConfig, ThroughputConfig, WebhookConfig,
 };
 
 type Keys = Vec<&'static str>;
@@ -50,8 +50,14 @@ impl SinkConfig {
     /// The keys in which `other`, a sink with the same name, differs.
     pub fn difference(&self, other: &Self) -> Keys {
         let Self { name: _, target, sources, events, retry, max_event_age, start, flow } = self;
-        let FlowConfig { ordering, concurrency, batch, breaker_failures, hold_after_rejections, interval } =
-            flow;
+        let ThroughputConfig {
+            ordering,
+            concurrency,
+            batch,
+            breaker_failures,
+            hold_after_rejections,
+            interval,
+        } = flow;
         let mut keys = of_target(target, &other.target);
         keys.extend(differing([
             ("sources", *sources != other.sources),
@@ -70,12 +76,12 @@ impl SinkConfig {
     }
 
     /// True if `other` reaches the same destination in the same way, even if it takes different events.
-    pub fn reaches_as(&self, other: &Self) -> bool {
+    pub fn same_destination(&self, other: &Self) -> bool {
         self.target == other.target && self.retry == other.retry && self.flow == other.flow
     }
 
     /// True if `other` takes the same events from each source that both sinks take.
-    pub fn takes_as(&self, other: &Self) -> bool {
+    pub fn same_subscription(&self, other: &Self) -> bool {
         let of_any = |config: &Self| Self { sources: None, ..config.clone() };
         of_any(self) == of_any(other)
     }
@@ -139,7 +145,7 @@ fn of_webhook(webhook: &WebhookConfig, other: &WebhookConfig) -> Keys {
     let WebhookConfig {
         url,
         timeout,
-        letter,
+        payload,
         outcomes,
         tls,
         proxy,
@@ -151,8 +157,8 @@ fn of_webhook(webhook: &WebhookConfig, other: &WebhookConfig) -> Keys {
     differing([
         ("url", *url != other.url),
         ("timeout", *timeout != other.timeout),
-        ("format", letter.format != other.letter.format),
-        ("secrets", letter.signing != other.letter.signing),
+        ("format", payload.format != other.payload.format),
+        ("secrets", payload.signing != other.payload.signing),
         ("outcomes", *outcomes != other.outcomes),
         ("tls", *tls != other.tls),
         ("proxy", *proxy != other.proxy),

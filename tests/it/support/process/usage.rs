@@ -30,9 +30,9 @@ impl Sample {
 
 /// All samples of one process, in order.
 #[derive(Default)]
-pub struct Vitals(pub Vec<Sample>);
+pub struct ResourceUsage(pub Vec<Sample>);
 
-impl Vitals {
+impl ResourceUsage {
     /// The reasons why this is not flat: the last third uses more than the first third.
     pub fn growth(&self) -> Vec<String> {
         let third = self.0.len().div_ceil(3);
@@ -49,7 +49,7 @@ impl Vitals {
 }
 
 /// A table with one line for each tenth of the time.
-impl Display for Vitals {
+impl Display for ResourceUsage {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:8}{:>24}{:>24}", "", "memory, KiB", "descriptors")?;
         writeln!(
@@ -80,25 +80,25 @@ impl Display for Spread {
 
 /// The spread of one value over `samples`, which must not be empty.
 fn spread(samples: &[Sample], figure: fn(&Sample) -> u64) -> Spread {
-    let mut figures: Vec<u64> = samples.iter().map(figure).collect();
-    figures.sort_unstable();
-    Spread { min: figures[0], median: figures[figures.len() / 2], max: figures[figures.len() - 1] }
+    let mut metrics: Vec<u64> = samples.iter().map(figure).collect();
+    metrics.sort_unstable();
+    Spread { min: metrics[0], median: metrics[metrics.len() / 2], max: metrics[metrics.len() - 1] }
 }
 
 #[test]
 fn growth_is_told_from_noise() {
-    let vitals = |memory_kib: fn(u64) -> u64, descriptors: fn(u64) -> u64| {
+    let usage = |memory_kib: fn(u64) -> u64, descriptors: fn(u64) -> u64| {
         let sample = |at| Sample { memory_kib: memory_kib(at), descriptors: descriptors(at) };
-        Vitals((0..90).map(sample).collect())
+        ResourceUsage((0..90).map(sample).collect())
     };
-    assert_eq!(vitals(|at| 20_000 + at % 7 * 1000, |_| 12).growth(), [""; 0]);
-    assert_eq!(vitals(|_| 20_000, |at| 12 + at / 60).growth(), [""; 0], "one more");
+    assert_eq!(usage(|at| 20_000 + at % 7 * 1000, |_| 12).growth(), [""; 0]);
+    assert_eq!(usage(|_| 20_000, |at| 12 + at / 60).growth(), [""; 0], "one more");
     // 70 KiB for each of 90 samples: 4,200 from the middle of the first third to the middle of the last.
     assert_eq!(
-        vitals(|at| 20_000 + at * 70, |_| 12).growth(),
+        usage(|at| 20_000 + at * 70, |_| 12).growth(),
         ["memory in KiB: 21050 at first, 25250 at last"]
     );
-    assert_eq!(vitals(|_| 20_000, |at| 12 + at / 10).growth(), ["descriptors: 13 at first, 19 at last"]);
+    assert_eq!(usage(|_| 20_000, |at| 12 + at / 10).growth(), ["descriptors: 13 at first, 19 at last"]);
     let own = Sample::of(std::process::id());
     assert!(own.memory_kib > 0 && own.descriptors > 2);
 }

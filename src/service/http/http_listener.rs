@@ -11,9 +11,9 @@ use crate::service::http::listener::Server;
 
 /// The HTTP listener. Clones share it.
 #[derive(Clone, Default)]
-pub struct Surface(Arc<watch::Sender<Option<Server>>>);
+pub struct HttpListener(Arc<watch::Sender<Option<Server>>>);
 
-impl Surface {
+impl HttpListener {
     /// Creates a server for `config`, which does not answer yet. If the address is unchanged, it shares the socket of
     /// the previous server, so that no connection is refused in between.
     ///

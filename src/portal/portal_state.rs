@@ -2,7 +2,7 @@
 //!
 //! A cloud portal that was renamed redirects its callers (PORTAL.md 1.5). The relay follows the redirect only
 //! if nothing but the host differs, and the vendor's cloud or the operator confirms the new host
-//! ([`Site::may_be_at`]). It stores the new address once the portal has answered there.
+//! ([`PortalState::may_be_at`]). It stores the new address once the portal has answered there.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,18 +11,18 @@ use tracing::{debug, warn};
 
 use crate::config::{PortalConfig, SecretUrl};
 use crate::http_client::is_this_machine;
+use crate::portal::key_value::KeyValue;
 use crate::portal::limits::budget::{Budget, Purpose};
-use crate::portal::memory::Memory;
 use crate::portal::oauth::vendor::is_cloud_portal;
 
 /// The state of one portal, shared by all its sources.
-pub struct Site {
+pub struct PortalState {
     /// The address in the configuration, which identifies the portal even after a move.
     address: SecretUrl,
     config: PortalConfig,
     budget: Budget,
     home: Mutex<Home>,
-    memory: Arc<dyn Memory>,
+    key_value: Arc<dyn KeyValue>,
 }
 
 /// The portal's current address.
@@ -43,7 +43,7 @@ pub enum Redirect {
     Other,
 }
 
-impl Site {
+impl PortalState {
     /// Opens the portal at `address` with the settings in `config`.
     ///
     /// # Errors
@@ -51,27 +51,28 @@ impl Site {
     pub async fn open(
         address: &SecretUrl,
         config: PortalConfig,
-        memory: Arc<dyn Memory>,
+        key_value: Arc<dyn KeyValue>,
     ) -> Result<Self, String> {
-        let remembered = memory.recall(&home_key(&address.authority())).await?;
+        let remembered = key_value.get(&home_key(&address.authority())).await?;
         // An invalid stored address is ignored: the portal will redirect us again.
         let remembered: Option<Url> = remembered.and_then(|home| home.parse().ok());
         let origin = origin_of(address.expose());
         let home = Mutex::new(Home { origin: origin.clone(), is_doubted: false });
-        let site = Self { address: address.clone(), budget: Budget::new(config.rate), config, home, memory };
-        let named = site.config.moved_to.as_ref().and_then(|host| with_authority(&origin, host));
+        let portal_state =
+            Self { address: address.clone(), budget: Budget::new(config.rate), config, home, key_value };
+        let named = portal_state.config.moved_to.as_ref().and_then(|host| with_authority(&origin, host));
         let home = match remembered.filter(|home| *home != origin) {
-            Some(home) if site.may_be_at(&home) => Some(home),
+            Some(home) if portal_state.may_be_at(&home) => Some(home),
             Some(home) => {
-                site.warn_of_stranger("the state file", &home);
+                portal_state.warn_of_stranger("the state file", &home);
                 named
             }
             None => named,
         };
         if let Some(home) = home {
-            site.home().origin = origin_of(&home);
+            portal_state.home().origin = origin_of(&home);
         }
-        Ok(site)
+        Ok(portal_state)
     }
 
     /// True if it is the portal at `address` with `config`. Secret parts of the address are ignored.
@@ -99,7 +100,7 @@ impl Site {
     }
 
     async fn remember(&self, portal: &str, home: &Url) {
-        if let Err(error) = self.memory.keep(&home_key(portal), home.as_str()).await {
+        if let Err(error) = self.key_value.put(&home_key(portal), home.as_str()).await {
             warn!(portal, error, "cannot remember the portal's new address");
         }
     }
@@ -107,8 +108,8 @@ impl Site {
     /// Stores the name of the user whose queue `source` reads, to show it to people.
     pub async fn remember_user(&self, source: &str, name: &str) {
         let key = format!("user/{source}");
-        if self.memory.recall(&key).await.is_ok_and(|known| known.is_none_or(|known| known != name))
-            && let Err(error) = self.memory.keep(&key, name).await
+        if self.key_value.get(&key).await.is_ok_and(|known| known.is_none_or(|known| known != name))
+            && let Err(error) = self.key_value.put(&key, name).await
         {
             debug!(source, error, "cannot remember what the user is called");
         }
@@ -276,31 +277,31 @@ fn moved(called: &Url, location: &str) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::NoMemory;
+    use crate::relay::NoKeyValue;
 
     struct Remembers(&'static str);
 
     #[async_trait::async_trait]
-    impl Memory for Remembers {
-        async fn recall(&self, _key: &str) -> Result<Option<String>, String> {
+    impl KeyValue for Remembers {
+        async fn get(&self, _key: &str) -> Result<Option<String>, String> {
             Ok(Some(self.0.to_owned()))
         }
 
-        async fn keep(&self, _key: &str, _value: &str) -> Result<(), String> {
+        async fn put(&self, _key: &str, _value: &str) -> Result<(), String> {
             panic!("nothing is to be kept")
         }
     }
 
-    async fn open(address: &str, moved_to: Option<&str>, memory: Arc<dyn Memory>) -> Site {
+    async fn open(address: &str, moved_to: Option<&str>, key_value: Arc<dyn KeyValue>) -> PortalState {
         let config = PortalConfig { moved_to: moved_to.map(str::to_owned), ..PortalConfig::default() };
-        Site::open(&SecretUrl::parse(address).unwrap(), config, memory).await.unwrap()
+        PortalState::open(&SecretUrl::parse(address).unwrap(), config, key_value).await.unwrap()
     }
 
     /// The outcome of a redirect of `CALL` at `host` to `location`: `followed`, `refused` or `other`.
     async fn outcome(host: &str, moved_to: Option<&str>, location: &str) -> &'static str {
-        let site = open(host, moved_to, Arc::new(NoMemory)).await;
+        let portal_state = open(host, moved_to, Arc::new(NoKeyValue)).await;
         let called = format!("{host}{CALL}").parse().unwrap();
-        match site.redirect(&called, location) {
+        match portal_state.redirect(&called, location) {
             Redirect::Followed(_) => "followed",
             Redirect::Refused(_) => "refused",
             Redirect::Other => "other",
@@ -352,8 +353,12 @@ mod tests {
                 "{host}"
             );
         }
-        let site = open("https://old.example/rest/", Some("new.example"), Arc::new(NoMemory)).await;
-        assert_eq!(site.moved_to().as_deref(), Some("new.example"), "it is called there without a redirect");
+        let portal_state = open("https://old.example/rest/", Some("new.example"), Arc::new(NoKeyValue)).await;
+        assert_eq!(
+            portal_state.moved_to().as_deref(),
+            Some("new.example"),
+            "it is called there without a redirect"
+        );
     }
 
     #[tokio::test]
@@ -385,18 +390,18 @@ mod tests {
             ("https://10.0.0.7/", None),
             ("no address", None),
         ] {
-            let site = open("https://old.bitrix24.com/", None, Arc::new(Remembers(home))).await;
-            assert_eq!(site.moved_to().as_deref(), expected, "{home}");
+            let portal_state = open("https://old.bitrix24.com/", None, Arc::new(Remembers(home))).await;
+            assert_eq!(portal_state.moved_to().as_deref(), expected, "{home}");
         }
     }
 
     #[tokio::test]
     async fn an_address_that_the_authorization_server_names_is_checked_too() {
-        let site = open("https://old.bitrix24.com/", None, Arc::new(Remembers(""))).await;
+        let portal_state = open("https://old.bitrix24.com/", None, Arc::new(Remembers(""))).await;
         for url in ["https://evil.example/rest/", "http://new.bitrix24.com/rest/", "https://127.0.0.1/rest/"]
         {
-            site.settle(&url.parse().unwrap()).await;
-            assert_eq!(site.moved_to(), None, "{url}");
+            portal_state.settle(&url.parse().unwrap()).await;
+            assert_eq!(portal_state.moved_to(), None, "{url}");
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::parse::leaf;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
 use crate::config::parse::table::Table;
+use crate::config::parse::value;
 
 const CONCURRENCY: u16 = 8;
 const CONCURRENCY_MAX: u16 = 64;
@@ -26,7 +26,7 @@ const RATE_MAX: u32 = 10_000;
 
 /// How events go to one sink.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct FlowConfig {
+pub struct ThroughputConfig {
     /// `ordering`: which events wait for each other.
     pub ordering: OrderingConfig,
     /// `concurrency`: the number of parallel attempts, at least 1; always 1 with strict ordering.
@@ -63,7 +63,7 @@ pub struct BatchConfig {
     pub wait: Duration,
 }
 
-impl FlowConfig {
+impl ThroughputConfig {
     /// One event after the other, for example for a file.
     pub const STRICT: Self = Self {
         ordering: OrderingConfig::Strict,
@@ -76,33 +76,33 @@ impl FlowConfig {
 }
 
 /// Reads the keys and reports violations.
-pub(crate) fn read(table: &mut Table<'_>) -> FlowConfig {
-    let ordering = table.take("ordering", leaf::choice).unwrap_or(OrderingConfig::Chat);
-    let concurrency = table.take("concurrency", leaf::integer(1..=CONCURRENCY_MAX));
+pub(crate) fn read(table: &mut Table<'_>) -> ThroughputConfig {
+    let ordering = table.take("ordering", value::choice).unwrap_or(OrderingConfig::Chat);
+    let concurrency = table.take("concurrency", value::integer(1..=CONCURRENCY_MAX));
     if ordering == OrderingConfig::Strict && concurrency.is_some_and(|concurrency| concurrency > 1) {
         let text = "must be 1 where `ordering` is `strict`: remove it, or set `ordering = \"chat\"`";
         table.report("concurrency", text);
     }
     let default = if ordering == OrderingConfig::Strict { 1 } else { CONCURRENCY };
-    FlowConfig {
+    ThroughputConfig {
         ordering,
         concurrency: concurrency.unwrap_or(default),
         batch: read_batch(table),
         breaker_failures: table.table("breaker", |table| {
-            table.take("failures", leaf::integer(1..=BREAKER_FAILURES_MAX)).unwrap_or(BREAKER_FAILURES)
+            table.take("failures", value::integer(1..=BREAKER_FAILURES_MAX)).unwrap_or(BREAKER_FAILURES)
         }),
         hold_after_rejections: table
-            .take("hold_after_rejections", leaf::integer(1..=HOLD_AFTER_REJECTIONS_MAX))
+            .take("hold_after_rejections", value::integer(1..=HOLD_AFTER_REJECTIONS_MAX))
             .unwrap_or(HOLD_AFTER_REJECTIONS),
-        interval: table.take("rate", |value| interval(&leaf::text(value)?)),
+        interval: table.take("rate", |value| interval(&value::text(value)?)),
     }
 }
 
 fn read_batch(table: &mut Table<'_>) -> Option<BatchConfig> {
     table.given_table("batch", |table| BatchConfig {
-        events: table.take("events", leaf::integer(1..=BATCH_EVENTS_MAX)).unwrap_or(BATCH_EVENTS),
-        bytes: table.take("bytes", leaf::size(BATCH_BYTES_MIN..=BATCH_BYTES_MAX)).unwrap_or(BATCH_BYTES),
-        wait: table.take("wait", leaf::duration(Duration::ZERO, BATCH_WAIT_MAX)).unwrap_or_default(),
+        events: table.take("events", value::integer(1..=BATCH_EVENTS_MAX)).unwrap_or(BATCH_EVENTS),
+        bytes: table.take("bytes", value::size(BATCH_BYTES_MIN..=BATCH_BYTES_MAX)).unwrap_or(BATCH_BYTES),
+        wait: table.take("wait", value::duration(Duration::ZERO, BATCH_WAIT_MAX)).unwrap_or_default(),
     })
 }
 
@@ -110,7 +110,7 @@ fn read_batch(table: &mut Table<'_>) -> Option<BatchConfig> {
 fn interval(text: &str) -> Result<Duration, String> {
     let rule = format!(
         "must be attempts in a second, minute or hour, such as \"50/s\", \"600/m\" or \"100/h\", at most {RATE_MAX}, not {}",
-        shown::text(text)
+        quote::text(text)
     );
     let (count, unit) = text.split_once('/').ok_or_else(|| rule.clone())?;
     let unit = match unit.trim() {

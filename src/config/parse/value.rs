@@ -13,7 +13,7 @@ use config::{Value, ValueKind};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use crate::config::parse::environment;
-use crate::config::parse::shown;
+use crate::config::parse::quote;
 use crate::config::parse::table;
 use crate::config::secrets::secret_line;
 
@@ -22,7 +22,7 @@ pub(crate) fn text(value: &Value) -> Result<String, String> {
     match &value.kind {
         ValueKind::String(text) if text.is_empty() => Err("must not be empty".to_owned()),
         ValueKind::String(text) => Ok(text.clone()),
-        _ => Err(format!("must be a text in quotes, not {}", shown::value(value))),
+        _ => Err(format!("must be a text in quotes, not {}", quote::value(value))),
     }
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn secret(value: &Value) -> Result<String, String> {
     match &value.kind {
         ValueKind::String(text) if !text.is_empty() => Ok(text.clone()),
         ValueKind::String(_) => Err("must not be empty".to_owned()),
-        _ => Err(format!("must be a text in quotes, not {}", shown::kind(value))),
+        _ => Err(format!("must be a text in quotes, not {}", quote::kind(value))),
     }
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn secret(value: &Value) -> Result<String, String> {
 pub(crate) fn path(value: &Value) -> Result<PathBuf, String> {
     let text = text(value)?;
     if text.contains(char::is_control) {
-        return Err(format!("must be a path, not {}", shown::text(&text)));
+        return Err(format!("must be a path, not {}", quote::text(&text)));
     }
     secret_line::refuse_invisible(&text)?;
     environment::refuse_shorthand(&text)?;
@@ -60,9 +60,9 @@ pub(crate) fn choice<T: FromStr<Err = &'static str>>(value: &Value) -> Result<T,
     match &value.kind {
         ValueKind::String(text) => text.parse().map_err(|rule: &str| {
             let hint = meant(text, rule).map_or_else(String::new, |word| format!(": did you mean `{word}`?"));
-            format!("{rule}, not {}{hint}", shown::value(value))
+            format!("{rule}, not {}{hint}", quote::value(value))
         }),
-        _ => Err(format!("must be a text in quotes, not {}", shown::value(value))),
+        _ => Err(format!("must be a text in quotes, not {}", quote::value(value))),
     }
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn boolean(value: &Value) -> Result<bool, String> {
         ValueKind::String(text) => text.parse().ok(),
         _ => None,
     }
-    .ok_or_else(|| format!("must be `true` or `false`, not {}", shown::value(value)))
+    .ok_or_else(|| format!("must be `true` or `false`, not {}", quote::value(value)))
 }
 
 /// An integer within `range`.
@@ -121,7 +121,7 @@ where
                 "must be a whole number from {} to {}, not {}",
                 range.start(),
                 range.end(),
-                shown::value(value)
+                quote::value(value)
             )
         })
     }
@@ -131,8 +131,8 @@ where
 /// because the secret that belongs to the number is easily put in its place.
 pub(crate) fn id(value: &Value) -> Result<u64, String> {
     let shown = match &value.kind {
-        ValueKind::String(text) if text.parse::<i64>().is_err() => shown::kind(value).to_owned(),
-        _ => shown::value(value),
+        ValueKind::String(text) if text.parse::<i64>().is_err() => quote::kind(value).to_owned(),
+        _ => quote::value(value),
     };
     match &value.kind {
         ValueKind::I64(number) => Some(*number),
@@ -154,7 +154,7 @@ pub(crate) fn number(range: RangeInclusive<f64>) -> impl FnOnce(&Value) -> Resul
         }
         .filter(|number| range.contains(number))
         .ok_or_else(|| {
-            format!("must be a number from {} to {}, not {}", range.start(), range.end(), shown::value(value))
+            format!("must be a number from {} to {}, not {}", range.start(), range.end(), quote::value(value))
         })
     }
 }
@@ -165,7 +165,7 @@ pub(crate) fn size(range: RangeInclusive<u64>) -> impl FnOnce(&Value) -> Result<
         let ValueKind::String(text) = &value.kind else {
             return Err(format!(
                 "must be a size in quotes, such as `\"100MiB\"`, not {}",
-                shown::value(value)
+                quote::value(value)
             ));
         };
         bytes(text).filter(|size| range.contains(size)).ok_or_else(|| {
@@ -173,7 +173,7 @@ pub(crate) fn size(range: RangeInclusive<u64>) -> impl FnOnce(&Value) -> Result<
                 "must be a size from {} to {}, such as `\"100MiB\"`, not {}",
                 spelled_size(*range.start()),
                 spelled_size(*range.end()),
-                shown::value(value)
+                quote::value(value)
             )
         })
     }
@@ -200,7 +200,7 @@ pub(crate) fn duration(min: Duration, max: Duration) -> impl FnOnce(&Value) -> R
         if (min..=max).contains(&duration) {
             return Ok(duration);
         }
-        Err(format!("must be {} to {}, not {}", spelled(min), spelled(max), shown::value(value)))
+        Err(format!("must be {} to {}, not {}", spelled(min), spelled(max), quote::value(value)))
     }
 }
 
@@ -218,7 +218,7 @@ fn any_duration(value: &Value) -> Result<Duration, String> {
     let text = match &value.kind {
         ValueKind::String(text) => text.clone(),
         ValueKind::I64(number) => number.to_string(),
-        _ => return Err(format!("{RULE}, not {}", shown::value(value))),
+        _ => return Err(format!("{RULE}, not {}", quote::value(value))),
     };
     if text.parse::<u32>().is_ok() {
         return Err(format!("{RULE}: write \"{text}s\" for {text} seconds"));
@@ -228,7 +228,7 @@ fn any_duration(value: &Value) -> Result<Duration, String> {
         .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
         .ok()
         .and_then(|signed| Duration::try_from(signed).ok())
-        .ok_or_else(|| format!("{RULE}, not {}", shown::value(value)))
+        .ok_or_else(|| format!("{RULE}, not {}", quote::value(value)))
 }
 
 /// A list with at least one text and without empty ones. A single text is split at commas.
@@ -236,7 +236,7 @@ pub(crate) fn list(value: &Value) -> Result<Vec<String>, String> {
     let items = match &value.kind {
         ValueKind::Array(items) => items.iter().map(text).collect::<Result<Vec<_>, _>>(),
         ValueKind::String(text) => Ok(text.split(',').map(str::to_owned).collect()),
-        _ => return Err(format!("must be a list such as [\"a\", \"b\"], not {}", shown::value(value))),
+        _ => return Err(format!("must be a list such as [\"a\", \"b\"], not {}", quote::value(value))),
     }
     .map_err(|text| format!("each item {text}"))?;
     let items: Vec<String> = items.iter().map(|item| item.trim().to_owned()).collect();
@@ -257,13 +257,13 @@ pub(crate) fn file_mode(value: &Value) -> Result<u32, String> {
         ValueKind::I64(number) if (0..=0o777).contains(number) => {
             return Err(format!("{RULE}, not the number {number}: write it in quotes"));
         }
-        _ => return Err(format!("{RULE}, not {}", shown::value(value))),
+        _ => return Err(format!("{RULE}, not {}", quote::value(value))),
     };
     let is_octal = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
-    let mode = mode.ok_or_else(|| format!("{RULE}, up to \"0777\", not {}", shown::value(value)))?;
+    let mode = mode.ok_or_else(|| format!("{RULE}, up to \"0777\", not {}", quote::value(value)))?;
     if mode & 0o200 == 0 {
-        return Err(format!("must let the owner write, as \"0640\" does, not {}", shown::value(value)));
+        return Err(format!("must let the owner write, as \"0640\" does, not {}", quote::value(value)));
     }
     Ok(mode)
 }

@@ -9,12 +9,12 @@ use crate::store::Report;
 
 /// The sources and sinks that are configured now. Clones share them.
 #[derive(Clone, Default)]
-pub struct Roster(Arc<Mutex<Option<Lanes>>>);
+pub struct ActiveConfig(Arc<Mutex<Option<Lanes>>>);
 
 /// The sinks of each source.
 type Lanes = BTreeMap<String, BTreeSet<String>>;
 
-impl Roster {
+impl ActiveConfig {
     /// Takes the sources and sinks of `config`.
     pub fn enter(&self, config: &Config) {
         let sinks_of = |source: &str| {
@@ -26,7 +26,7 @@ impl Roster {
     }
 
     /// Returns the configured part of `report`.
-    pub fn sift(&self, mut report: Report) -> Report {
+    pub fn retain_configured(&self, mut report: Report) -> Report {
         let lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lanes) = lanes.as_ref() {
             report.sources.retain(|source| lanes.contains_key(&source.name));

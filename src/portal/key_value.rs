@@ -5,16 +5,16 @@ use async_trait::async_trait;
 /// A durable key-value store of texts. The relay implements it with the state file. It is a trait because
 /// modules below the relay do not depend on each other.
 #[async_trait]
-pub trait Memory: Send + Sync {
+pub trait KeyValue: Send + Sync {
     /// The value stored under `key`, by any process.
     ///
     /// # Errors
     /// Describes why it cannot be read.
-    async fn recall(&self, key: &str) -> Result<Option<String>, String>;
+    async fn get(&self, key: &str) -> Result<Option<String>, String>;
 
     /// Stores `value` under `key`. It is on disk when this returns.
     ///
     /// # Errors
     /// Describes why it cannot be written.
-    async fn keep(&self, key: &str, value: &str) -> Result<(), String>;
+    async fn put(&self, key: &str, value: &str) -> Result<(), String>;
 }

@@ -19,7 +19,7 @@ const LENGTH_MAX: usize = 600;
 
 /// One line of the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Trouble {
+pub struct RecentProblem {
     /// Its time, in Unix milliseconds.
     pub at_ms: i64,
     /// Whether an operator must act.
@@ -30,20 +30,20 @@ pub struct Trouble {
 
 /// The latest warnings and errors. Clones share them.
 #[derive(Clone, Default)]
-pub struct Troubles(Arc<Mutex<VecDeque<Trouble>>>);
+pub struct RecentProblems(Arc<Mutex<VecDeque<RecentProblem>>>);
 
-impl Troubles {
+impl RecentProblems {
     /// The kept lines, latest first.
-    pub fn latest(&self) -> Vec<Trouble> {
+    pub fn latest(&self) -> Vec<RecentProblem> {
         self.kept().iter().rev().cloned().collect()
     }
 
-    fn kept(&self) -> MutexGuard<'_, VecDeque<Trouble>> {
+    fn kept(&self) -> MutexGuard<'_, VecDeque<RecentProblem>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<S: Subscriber> Layer<S> for Troubles {
+impl<S: Subscriber> Layer<S> for RecentProblems {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let level = *event.metadata().level();
         if level > Level::WARN {
@@ -54,7 +54,7 @@ impl<S: Subscriber> Layer<S> for Troubles {
         let Text { mut message, fields } = text;
         message.push_str(&fields);
         let mut kept = self.kept();
-        kept.push_back(Trouble {
+        kept.push_back(RecentProblem {
             at_ms: wall_clock::now_ms(),
             is_error: level == Level::ERROR,
             text: message.chars().take(LENGTH_MAX).collect(),

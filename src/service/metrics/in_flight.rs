@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// The attempts in flight of a sink. Clones share them.
 #[derive(Clone, Default)]
-pub struct UnderWay(Arc<Mutex<Begun>>);
+pub struct InFlight(Arc<Mutex<Begun>>);
 
 #[derive(Default)]
 struct Begun {
@@ -16,7 +16,7 @@ struct Begun {
     at: BTreeMap<u64, Instant>,
 }
 
-impl UnderWay {
+impl InFlight {
     /// Records the start of an attempt; returns its number.
     pub fn begin(&self) -> u64 {
         let mut begun = self.begun();
@@ -47,16 +47,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_oldest_counts() {
-        let (under_way, second) = (UnderWay::default(), Duration::from_secs(1));
-        assert_eq!(under_way.longest(), Duration::ZERO);
-        let one = under_way.begin();
+        let (in_flight, second) = (InFlight::default(), Duration::from_secs(1));
+        assert_eq!(in_flight.longest(), Duration::ZERO);
+        let one = in_flight.begin();
         tokio::time::advance(second).await;
-        let other = under_way.begin();
-        assert_eq!(under_way.longest(), second);
-        under_way.end(one);
+        let other = in_flight.begin();
+        assert_eq!(in_flight.longest(), second);
+        in_flight.end(one);
         tokio::time::advance(second).await;
-        assert_eq!(under_way.longest(), second);
-        under_way.end(other);
-        assert_eq!(under_way.longest(), Duration::ZERO);
+        assert_eq!(in_flight.longest(), second);
+        in_flight.end(other);
+        assert_eq!(in_flight.longest(), Duration::ZERO);
     }
 }
