@@ -35,7 +35,7 @@ pub struct Shares {
     /// How many bytes one source may have in the journal.
     pub journal: u64,
     /// How many bytes of events may be in memory, for one lane or for the head of one source's journal.
-    pub key_value: usize,
+    pub memory: usize,
 }
 
 impl Shares {
@@ -47,9 +47,9 @@ impl Shares {
         // A lane holds one share of events, and reads up to one more.
         let holders: usize = config.sources.iter().map(|source| 2 * lanes(source) + 1).sum();
         let whole = usize::try_from(config.delivery.memory_max).unwrap_or(usize::MAX);
-        let key_value = (whole / holders.max(1)).clamp(MEMORY_MIN, MEMORY_MAX);
+        let memory = (whole / holders.max(1)).clamp(MEMORY_MIN, MEMORY_MAX);
         let sources = config.sources.len().max(1) as u64;
-        Self { journal: (config.delivery.journal.max_size / sources).max(1), key_value }
+        Self { journal: (config.delivery.journal.max_size / sources).max(1), memory }
     }
 }
 

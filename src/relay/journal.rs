@@ -16,8 +16,7 @@ use crate::event::Seq;
 use crate::event::{Entry, Event, Queue};
 use crate::failpoint;
 use crate::relay::context::EngineContext;
-use crate::relay::outcome::RelayError;
-use crate::relay::outcome::Settled;
+use crate::relay::outcome::Halt;
 use crate::relay::state_retry::Disk;
 use crate::store::{Append, Reading, Store};
 use crate::wall_clock;
@@ -67,7 +66,7 @@ pub struct Journal {
     /// How many bytes this source may have in the journal.
     share: u64,
     /// How many bytes of events may be in memory for the lanes.
-    key_value: usize,
+    memory: usize,
     store: Store,
     disk: Disk,
     head: watch::Sender<Head>,
@@ -95,7 +94,7 @@ impl Journal {
             queue: Arc::clone(queue),
             limits: context.delivery.journal,
             share: context.shares.journal,
-            key_value: context.shares.key_value,
+            memory: context.shares.memory,
             store: context.store.clone(),
             disk: context.disk(),
             head: watch::Sender::new(head),
@@ -117,7 +116,7 @@ impl Journal {
             disk: self.disk.clone(),
             head: self.head.subscribe(),
             cursor,
-            key_value: self.key_value,
+            memory: self.memory,
         }
     }
 
@@ -138,20 +137,20 @@ impl Journal {
         (*last.committed.borrow() < self.end()).then_some(last.sink.as_str())
     }
 
-    /// Waits until every configured sink has settled everything. Returns `CutShort` when a lane ends before that.
-    pub async fn wait_delivered(&self) -> Settled {
+    /// Waits until every configured sink has settled everything. Returns [`Halt::Stopped`] when a lane ends before that.
+    pub async fn wait_delivered(&self) -> Result<(), Halt> {
         let end = self.end();
         for follower in &self.followers {
             let mut committed = follower.committed.clone();
             if committed.wait_for(|committed| *committed >= end).await.is_err() {
-                return Settled::CutShort;
+                return Err(Halt::Stopped);
             }
         }
-        Settled::All
+        Ok(())
     }
 
     /// Makes `events` durable, together with how far the source has read.
-    pub async fn append(&mut self, events: Vec<Event>, reading: &Reading) -> Result<Settled, RelayError> {
+    pub async fn append(&mut self, events: Vec<Event>, reading: &Reading) -> Result<(), Halt> {
         let generation = reading.generation;
         let queue = match generation {
             1 => Arc::clone(&self.queue),
@@ -163,32 +162,32 @@ impl Journal {
         failpoint::reached("appending");
         let (store, source) = (&self.store, &self.queue.source);
         let appended = self.disk.persist("journal", || store.append(source, Arc::clone(&append)));
-        let Some(bytes) = appended.await? else { return Ok(Settled::CutShort) };
+        let bytes = appended.await?;
         failpoint::reached("appended");
         self.bytes += bytes;
         let events =
             Arc::try_unwrap(append).map_or_else(|shared| shared.events.clone(), |append| append.events);
         self.publish(events, reading.next);
-        Ok(Settled::All)
+        Ok(())
     }
 
     /// Appends the event that tells sinks of the gap `number`, unless that was done before. No queue of the portal
     /// contains such an event.
-    pub async fn tell_gap(&mut self, number: u64) -> Result<Settled, RelayError> {
+    pub async fn tell_gap(&mut self, number: u64) -> Result<(), Halt> {
         let (store, source, queue) = (&self.store, &self.queue.source, &self.queue);
         let told = self.disk.persist("gap", || store.tell_gap(queue, number));
-        let Some(told) = told.await? else { return Ok(Settled::CutShort) };
+        let told = told.await?;
         debug!(%source, number, "gap told");
         if let Some((event, bytes)) = told {
             self.bytes += bytes;
             self.publish(vec![event], self.end().next());
         }
-        Ok(Settled::All)
+        Ok(())
     }
 
     /// Publishes durable events to the lanes.
     fn publish(&self, events: Vec<Event>, end: Seq) {
-        let key_value = self.key_value;
+        let memory = self.memory;
         self.head.send_modify(|head| {
             let first = head.end;
             for (place, event) in events.into_iter().enumerate() {
@@ -197,7 +196,7 @@ impl Journal {
                 head.recent.push_back(Arc::new(entry));
             }
             head.end = end;
-            while head.recent_bytes > key_value {
+            while head.recent_bytes > memory {
                 let Some(oldest) = head.recent.pop_front() else { break };
                 head.recent_bytes -= size(&oldest);
             }
@@ -327,7 +326,7 @@ pub struct Reader {
     /// The next event to read.
     cursor: Seq,
     /// About how many bytes one read from the file returns.
-    key_value: usize,
+    memory: usize,
 }
 
 impl Reader {
@@ -348,8 +347,8 @@ impl Reader {
     }
 
     /// About how many bytes of events the lane may hold.
-    pub fn key_value(&self) -> usize {
-        self.key_value
+    pub fn memory(&self) -> usize {
+        self.memory
     }
 
     /// Moves the reader back to `cursor`, if that is earlier.
@@ -357,17 +356,12 @@ impl Reader {
         self.cursor = self.cursor.min(cursor);
     }
 
-    /// Reads the next events. Returns `None` when a stop came while the disk could not be read.
-    pub async fn read(&mut self) -> Result<Option<Vec<Arc<Entry>>>, RelayError> {
-        let recent = self.recent();
-        let entries = match recent {
-            Some(entries) => entries,
-            None => match self.read_file().await? {
-                Some(entries) => entries,
-                None => return Ok(None),
-            },
-        };
-        Ok(Some(entries))
+    /// Reads the next events.
+    pub async fn read(&mut self) -> Result<Vec<Arc<Entry>>, Halt> {
+        match self.recent() {
+            Some(entries) => Ok(entries),
+            None => self.read_file().await,
+        }
     }
 
     /// Reads from memory. Returns `None` when the memory does not reach back to the cursor.
@@ -383,14 +377,14 @@ impl Reader {
         Some(entries)
     }
 
-    async fn read_file(&mut self) -> Result<Option<Vec<Arc<Entry>>>, RelayError> {
-        let (store, queue, cursor, key_value) = (&self.store, &self.queue, self.cursor, self.key_value);
-        let read = self.disk.persist("journal", || store.read_journal(queue, cursor, key_value));
-        let Some((entries, end)) = read.await? else { return Ok(None) };
+    async fn read_file(&mut self) -> Result<Vec<Arc<Entry>>, Halt> {
+        let (store, queue, cursor, memory) = (&self.store, &self.queue, self.cursor, self.memory);
+        let read = self.disk.persist("journal", || store.read_journal(queue, cursor, memory));
+        let (entries, end) = read.await?;
         // Never go beyond the published end: those events would come twice.
         let published = self.head.borrow().end;
         self.cursor = if end > cursor { end.min(published) } else { published };
-        Ok(Some(entries.into_iter().filter(|entry| entry.seq < published).map(Arc::new).collect()))
+        Ok(entries.into_iter().filter(|entry| entry.seq < published).map(Arc::new).collect())
     }
 
     /// Waits until something was appended since the last read, or until the journal is complete.

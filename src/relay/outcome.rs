@@ -50,11 +50,31 @@ pub enum RelayError {
     Panicked(String),
 }
 
-/// Whether something was completed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Settled {
-    /// It was, and the result is on disk.
-    All,
-    /// A stop, or the limit of attempts in a drain, left some of it for later.
-    CutShort,
+/// Why a step of the engine ended before it was complete. `?` passes it on to whoever decides how the run ends.
+#[derive(Debug)]
+pub enum Halt {
+    /// A stop, or the limit of attempts in a drain, left the rest for the next run.
+    Stopped,
+    /// An error that ends the process.
+    Fatal(RelayError),
+}
+
+impl<E: Into<RelayError>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Fatal(error.into())
+    }
+}
+
+impl Halt {
+    /// What `step` returned, or `None` if a stop came first.
+    ///
+    /// # Errors
+    /// The error that ends the process.
+    pub fn unless_stopped<T>(step: Result<T, Self>) -> Result<Option<T>, RelayError> {
+        match step {
+            Ok(done) => Ok(Some(done)),
+            Err(Self::Stopped) => Ok(None),
+            Err(Self::Fatal(error)) => Err(error),
+        }
+    }
 }

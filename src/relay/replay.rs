@@ -12,8 +12,8 @@ use tracing::{debug, info, warn};
 use crate::config::{RetryConfig, SinkConfig};
 use crate::event::Event;
 use crate::failpoint;
-use crate::relay::outcome::RelayError;
 use crate::relay::outcome::Until;
+use crate::relay::outcome::{Halt, RelayError};
 use crate::relay::state_retry::Disk;
 use crate::retry::{Backoff, whole_millis};
 use crate::shutdown::{Signals, Wake};
@@ -178,16 +178,17 @@ impl Replay {
         match outcome {
             Outcome::Delivered => {
                 debug!(sink = letter.sink, event_id = letter.event_id, "delivered, no dead letter any more");
-                let removed = self.disk.persist("dead letter", || self.store.remove(letter)).await?;
-                Ok(removed.map_or_else(|| Replayed::Failed(NOT_REMOVED.to_owned()), |()| Replayed::Delivered))
+                let removed = self.disk.persist("dead letter", || self.store.remove(letter)).await;
+                Ok(Halt::unless_stopped(removed)?
+                    .map_or_else(|| Replayed::Failed(NOT_REMOVED.to_owned()), |()| Replayed::Delivered))
             }
             Outcome::Rejected(rejection) => {
                 let reason = rejection.reason.clone();
                 let noted = self
                     .disk
                     .persist("dead letter", || self.store.rebury(letter.number, rejection.clone()))
-                    .await?;
-                if noted.is_none() {
+                    .await;
+                if Halt::unless_stopped(noted)?.is_none() {
                     debug!(number = letter.number, "the new reason could not be noted");
                 }
                 Ok(Replayed::Rejected(reason))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{error, info};
 
-use crate::relay::outcome::RelayError;
+use crate::relay::outcome::Halt;
 use crate::relay::outcome::Until;
 use crate::retry::{Backoff, whole_millis};
 use crate::shutdown::{Signals, Wake};
@@ -27,16 +27,16 @@ impl Disk {
         Self { store: store.clone(), signals: signals.clone(), until }
     }
 
-    /// Repeats `work` until the disk accepts it. Returns `None` when a stop came first, or when a drain has used up its
-    /// attempts.
+    /// Repeats `work` until the disk accepts it.
     ///
     /// # Errors
-    /// Errors that waiting cannot fix: all but [`StoreError::Unavailable`].
+    /// [`Halt::Stopped`] when a stop came first, or when a drain has used up its attempts. [`Halt::Fatal`] for errors that
+    /// waiting cannot fix: all but [`StoreError::Unavailable`].
     pub async fn persist<T, F: Future<Output = Result<T, StoreError>> + Send>(
         &self,
         what: &str,
         mut work: impl FnMut() -> F + Send,
-    ) -> Result<Option<T>, RelayError> {
+    ) -> Result<T, Halt> {
         let mut backoff = Backoff::jittered(Duration::from_secs(1), Duration::from_secs(60));
         let (mut attempt, mut wait) = (0, None);
         loop {
@@ -47,7 +47,7 @@ impl Disk {
                     if attempt > 0 {
                         info!(what, attempts = attempt, "the state can be written again");
                     }
-                    return Ok(Some(outcome));
+                    return Ok(outcome);
                 }
                 Err(failure @ StoreError::Unavailable { .. }) => failure,
                 Err(failure) => return Err(failure.into()),
@@ -58,7 +58,7 @@ impl Disk {
             wait = Some(self.store.wait(&failure));
             let is_out_of_patience = self.until == Until::Drained && attempt >= DRAIN_ATTEMPTS_MAX;
             if is_out_of_patience || self.signals.pause(delay, nudges_seen).await == Wake::Stopping {
-                return Ok(None);
+                return Err(Halt::Stopped);
             }
         }
     }

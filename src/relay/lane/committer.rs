@@ -16,8 +16,7 @@ use crate::checkpoint::Checkpoint;
 use crate::event::Seq;
 use crate::failpoint;
 use crate::relay::context::EngineContext;
-use crate::relay::outcome::RelayError;
-use crate::relay::outcome::Settled;
+use crate::relay::outcome::Halt;
 use crate::relay::state_retry::Disk;
 use crate::sink::Mark;
 use crate::store::{LaneRecord, NewDeadLetter, Progress, Store, Tally};
@@ -63,7 +62,7 @@ pub struct Committer {
 
 /// A commit in progress.
 struct Commit {
-    written: BoxFuture<'static, Result<Option<()>, RelayError>>,
+    written: BoxFuture<'static, Result<(), Halt>>,
     /// The progress that it writes.
     progress: Arc<Progress>,
     begun_at: Instant,
@@ -152,7 +151,7 @@ impl Committer {
 
     /// Waits until a commit is due and performs it. Waits forever while nothing is settled. Dropping the future loses
     /// nothing.
-    pub async fn turn(&mut self) -> Result<Settled, RelayError> {
+    pub async fn turn(&mut self) -> Result<(), Halt> {
         if self.commit.is_none() {
             match self.touched_at {
                 Some(_) if self.uncommitted >= UNCOMMITTED_MAX / 2 => {}
@@ -166,14 +165,12 @@ impl Committer {
 
     /// Writes all progress to disk (I3), and retries while the disk refuses it: without a commit nothing may be
     /// confirmed, and delivered events must not be delivered again.
-    pub async fn commit(&mut self) -> Result<Settled, RelayError> {
+    pub async fn commit(&mut self) -> Result<(), Halt> {
         while self.commit.is_some() || self.touched_at.is_some() {
             self.begin_commit();
-            if self.end_commit().await? == Settled::CutShort {
-                return Ok(Settled::CutShort);
-            }
+            self.end_commit().await?;
         }
-        Ok(Settled::All)
+        Ok(())
     }
 
     fn begin_commit(&mut self) {
@@ -194,18 +191,18 @@ impl Committer {
         self.commit = Some(Commit { written: written.boxed(), progress, begun_at: Instant::now() });
     }
 
-    async fn end_commit(&mut self) -> Result<Settled, RelayError> {
-        let Some(commit) = &mut self.commit else { return Ok(Settled::All) };
+    async fn end_commit(&mut self) -> Result<(), Halt> {
+        let Some(commit) = &mut self.commit else { return Ok(()) };
         let (written, progress) = (commit.written.as_mut().await, Arc::clone(&commit.progress));
         self.commit = None;
-        if written?.is_none() {
+        if matches!(written, Err(Halt::Stopped)) {
             self.take_back(&progress);
-            return Ok(Settled::CutShort);
         }
+        written?;
         failpoint::reached("committed");
         self.committing = 0;
         self.committed.send_replace(progress.checkpoint.next());
-        Ok(Settled::All)
+        Ok(())
     }
 
     /// Merges `progress`, which the disk did not accept before a stop, into the next commit.

@@ -9,8 +9,8 @@ use tracing::{debug, error, info};
 
 use crate::config::Hold;
 use crate::relay::context::EngineContext;
+use crate::relay::outcome::Halt;
 use crate::relay::outcome::RelayError;
-use crate::relay::outcome::Settled;
 use crate::relay::outcome::Until;
 use crate::relay::state_retry::Disk;
 use crate::shutdown::{Signals, Wake};
@@ -52,7 +52,7 @@ impl Pause {
         }
     }
 
-    /// Whether no attempt may be made until [`Pause::wait`] has returned `All`.
+    /// Whether no attempt may be made until [`Pause::wait`] has returned.
     pub fn is_on(&self) -> bool {
         self.trouble.is_some()
     }
@@ -66,11 +66,11 @@ impl Pause {
     }
 
     /// Waits until the operator resumes the lane. A drain does not wait.
-    pub async fn wait(&mut self) -> Result<Settled, RelayError> {
+    pub async fn wait(&mut self) -> Result<(), Halt> {
         self.tell();
         self.write().await?;
         if !self.is_durable || self.until == Until::Drained {
-            return Ok(Settled::CutShort);
+            return Err(Halt::Stopped);
         }
         let hold_up = format!("waits for the sink `{0}`, which is paused: `b24relay resume {0}`", self.sink);
         if self.hold == Hold::Forever {
@@ -82,7 +82,7 @@ impl Pause {
                 break;
             }
             if self.signals.pause(LOOK_INTERVAL, nudges_seen).await == Wake::Stopping {
-                return Ok(Settled::CutShort);
+                return Err(Halt::Stopped);
             }
         }
         if self.hold == Hold::Forever {
@@ -90,7 +90,7 @@ impl Pause {
         }
         (self.trouble, self.is_told) = (None, false);
         info!(source = self.source, sink = self.sink, "sink is resumed");
-        Ok(Settled::All)
+        Ok(())
     }
 
     /// Logs the pause, once in each pause and each process.
@@ -118,7 +118,7 @@ impl Pause {
         let (store, source, sink) = (&self.store, &self.source, &self.sink);
         let trouble = self.trouble.as_deref().unwrap_or_default();
         let written = self.disk.persist("pause", move || store.pause(source, sink, trouble));
-        self.is_durable = written.await?.is_some();
+        self.is_durable = Halt::unless_stopped(written.await)?.is_some();
         Ok(())
     }
 

@@ -20,8 +20,8 @@ use crate::relay::context::EngineContext;
 use crate::relay::journal::{Full, FullNotice, Journal};
 use crate::relay::lane::worker::Lane;
 use crate::relay::outcome::Ending;
+use crate::relay::outcome::Halt;
 use crate::relay::outcome::RelayError;
-use crate::relay::outcome::Settled;
 use crate::relay::outcome::Until;
 use crate::relay::source::confirm_window::{Window, WindowView};
 use crate::relay::source::pace::Polled;
@@ -54,8 +54,6 @@ enum Step {
     Refused(CallError),
     /// The journal accepts no more events.
     Full(Full),
-    /// A stop came before the disk accepted the events, or a drain has used up its attempts.
-    CutShort,
     /// A stop came while we waited for the portal. It still has everything that it was about to send.
     Stopped,
 }
@@ -162,20 +160,20 @@ impl Source {
 
     async fn poll_on(mut self) -> Result<Ending, RelayError> {
         let gaps = std::mem::take(&mut self.untold);
-        let ending = if self.tell_sinks(&gaps).await? == Settled::CutShort {
-            Ending::CutShort
-        } else {
-            self.poll_until_over().await?
+        let polled = match self.tell_sinks(&gaps).await {
+            Ok(()) => self.poll_until_over().await,
+            Err(halt) => Err(halt),
         };
+        let ending = Halt::unless_stopped(polled)?.unwrap_or(Ending::CutShort);
         self.poller.note_end().await;
         self.journal.finish();
         Ok(ending)
     }
 
-    async fn poll_until_over(&mut self) -> Result<Ending, RelayError> {
+    async fn poll_until_over(&mut self) -> Result<Ending, Halt> {
         loop {
             let moment = self.poller.moment();
-            if self.wait_for_sinks().await == Settled::CutShort {
+            if Halt::unless_stopped(self.wait_for_sinks().await)?.is_none() {
                 return Ok(self.stopped());
             }
             let pause = match self.step().await? {
@@ -206,7 +204,6 @@ impl Source {
                     }
                     FULL_INTERVAL
                 }
-                Step::CutShort => return Ok(Ending::CutShort),
                 Step::Stopped => return Ok(self.stopped()),
             };
             self.paused = pause;
@@ -218,15 +215,15 @@ impl Source {
 
     /// With `hold = "forever"`, waits until every sink has the events that were read. Only a poll for the portal's time
     /// does not wait, because a sink may need the time for that.
-    async fn wait_for_sinks(&mut self) -> Settled {
+    async fn wait_for_sinks(&mut self) -> Result<(), Halt> {
         if self.hold != Hold::Forever || self.must_ask_time() || self.journal.last_sink().is_none() {
-            return Settled::All;
+            return Ok(());
         }
         self.poller.rest();
         loop {
             tokio::select! {
                 biased;
-                () = self.signals.stop.cancelled() => return Settled::CutShort,
+                () = self.signals.stop.cancelled() => return Err(Halt::Stopped),
                 settled = self.journal.wait_delivered() => return settled,
                 () = sleep(TOLD_AFTER) => {}
             }
@@ -274,7 +271,7 @@ impl Source {
         }
     }
 
-    async fn step(&mut self) -> Result<Step, RelayError> {
+    async fn step(&mut self) -> Result<Step, Halt> {
         let open = self.window.open();
         if let Some(full) = self.journal.is_full(open).await
             && !self.must_ask_time()
@@ -283,9 +280,7 @@ impl Source {
         }
         self.full.over(self.poller.name());
         let store = &self.store;
-        if self.disk.persist("state", move || store.verify()).await?.is_none() {
-            return Ok(Step::CutShort);
-        }
+        self.disk.persist("state", move || store.verify()).await?;
         if self.answered_at.is_some_and(|at| at.elapsed() > self.paused + BLOCKED_MAX) {
             self.window.doubt();
             self.offset = None;
@@ -318,22 +313,13 @@ impl Source {
     }
 
     /// Writes the readable part of the portal's answer to the journal.
-    async fn take(
-        &mut self,
-        mut batch: Batch,
-        offset: Offset,
-        asked_at: Instant,
-    ) -> Result<Step, RelayError> {
+    async fn take(&mut self, mut batch: Batch, offset: Offset, asked_at: Instant) -> Result<Step, Halt> {
         let portal_ms = self.clock.now_ms();
-        if self.note_gap(portal_ms).await? == Settled::CutShort {
-            return Ok(Step::CutShort);
-        }
+        self.note_gap(portal_ms).await?;
         self.begin_coverage(&batch, portal_ms);
         let done = offset.max(self.window.reading().confirmed);
         let cut = self.odd.cut(&mut batch, done).await?;
-        if self.tell_sinks(&cut.gaps).await? == Settled::CutShort {
-            return Ok(Step::CutShort);
-        }
+        self.tell_sinks(&cut.gaps).await?;
         let (has_more, covers_ms) = (batch.has_more, covered_by(&batch, portal_ms));
         let before = self.window.reading().clone();
         let mut shown = self.window.read(batch, offset, asked_at, &self.clock);
@@ -348,9 +334,7 @@ impl Source {
         debug!(source = self.poller.name(), offset = offset.get(), events = count, has_more, "polled");
         if *self.window.reading() != before {
             let fresh = std::mem::take(&mut shown.fresh);
-            if self.journal.append(fresh, self.window.reading()).await? == Settled::CutShort {
-                return Ok(Step::CutShort);
-            }
+            self.journal.append(fresh, self.window.reading()).await?;
         }
         if let Some(covers_ms) = covers_ms {
             self.coverage.extend(covers_ms);
@@ -413,25 +397,23 @@ impl Source {
     }
 
     /// Records a gap before any later event is processed.
-    async fn note_gap(&mut self, portal_ms: i64) -> Result<Settled, RelayError> {
-        let Some((from_ms, to_ms)) = self.coverage.gap(portal_ms) else { return Ok(Settled::All) };
+    async fn note_gap(&mut self, portal_ms: i64) -> Result<(), Halt> {
+        let Some((from_ms, to_ms)) = self.coverage.gap(portal_ms) else { return Ok(()) };
         let (store, source, tells) = (&self.store, self.poller.name(), self.tells_gaps);
         let noted = self.disk.persist("gap", move || store.note_gap(source, from_ms, to_ms, tells));
-        let Some(number) = noted.await? else { return Ok(Settled::CutShort) };
+        let number = noted.await?;
         self.coverage.extend(to_ms);
         report_gap(source, &Gap { number, from_ms, to_ms });
         self.tell_sinks(&[number]).await
     }
 
     /// Appends gap events for the sinks, in order.
-    async fn tell_sinks(&mut self, gaps: &[u64]) -> Result<Settled, RelayError> {
+    async fn tell_sinks(&mut self, gaps: &[u64]) -> Result<(), Halt> {
         for number in gaps.iter().filter(|_| self.tells_gaps) {
-            if self.journal.tell_gap(*number).await? == Settled::CutShort {
-                return Ok(Settled::CutShort);
-            }
+            self.journal.tell_gap(*number).await?;
             self.window.go_on_at(self.journal.end());
         }
-        Ok(Settled::All)
+        Ok(())
     }
 }
 

@@ -17,8 +17,8 @@ use crate::relay::journal::Journal;
 use crate::relay::lane::limiter::DeliveryLimiter;
 use crate::relay::lane::worker::{Lane, LaneStart};
 use crate::relay::outcome::Ending;
+use crate::relay::outcome::Halt;
 use crate::relay::outcome::RelayError;
-use crate::relay::outcome::Settled;
 use crate::relay::source::confirm_window::Window;
 use crate::relay::source::poll_loop::Source;
 use crate::relay::source::poller::Poller;
@@ -37,7 +37,7 @@ impl ReadySource {
     /// See [`Source::run`].
     pub async fn run(self) -> Result<Ending, RelayError> {
         for removal in &self.removals {
-            if removal.carry_out().await? == Settled::CutShort {
+            if Halt::unless_stopped(removal.carry_out().await)?.is_none() {
                 return Ok(Ending::CutShort);
             }
         }
@@ -157,20 +157,18 @@ impl Removal {
         Self { source, sink, next: checkpoint.next(), backlog: checkpoint.pending(end), context }
     }
 
-    async fn carry_out(&self) -> Result<Settled, RelayError> {
+    async fn carry_out(&self) -> Result<(), Halt> {
         let Self { source, sink, backlog, context, .. } = self;
         if *backlog == 0 {
             let forget = || context.store.forget_lane(source, sink);
-            if context.disk().persist("checkpoint", forget).await?.is_none() {
-                return Ok(Settled::CutShort);
-            }
+            context.disk().persist("checkpoint", forget).await?;
             info!(%source, sink, "sink is no longer configured: it had settled everything and is forgotten");
-            return Ok(Settled::All);
+            return Ok(());
         }
         let hint = format!(
             "put it back, or start with `b24relay run --forget {sink}`, which lets go of what it has not got"
         );
         warn!(%source, sink, backlog, hint, "sink is no longer configured: the journal keeps its events");
-        Ok(Settled::All)
+        Ok(())
     }
 }

@@ -180,7 +180,7 @@ impl DeliveryLimiter {
     }
 
     /// Waits until the condition differs from `known`, and returns it.
-    pub async fn condition_other_than(&self, known: &BreakerState) -> BreakerState {
+    pub async fn breaker_other_than(&self, known: &BreakerState) -> BreakerState {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);

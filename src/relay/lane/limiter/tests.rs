@@ -327,7 +327,7 @@ async fn every_lane_sees_why_the_gate_is_closed() {
     let limiter = limiter(flow(1, 1));
     let seen = tokio::spawn({
         let limiter = Arc::clone(&limiter);
-        async move { limiter.condition_other_than(&BreakerState::Closed).await }
+        async move { limiter.breaker_other_than(&BreakerState::Closed).await }
     });
     tokio::task::yield_now().await;
     let failure = transient(None);
@@ -341,7 +341,7 @@ async fn every_lane_sees_why_the_gate_is_closed() {
     assert_eq!(limiter.status(), closed);
     tokio::time::advance(delay).await;
     limiter.admit().await.succeed();
-    assert_eq!(limiter.condition_other_than(&closed).await, BreakerState::Closed);
+    assert_eq!(limiter.breaker_other_than(&closed).await, BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]

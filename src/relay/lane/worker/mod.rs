@@ -6,6 +6,7 @@
 mod outcome;
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +31,8 @@ use crate::relay::lane::pause::Pause;
 use crate::relay::lane::schedule::{AttemptBatch, BatchLimit, Purpose, Schedule};
 use crate::relay::lane::status::LaneStatus;
 use crate::relay::outcome::Ending;
+use crate::relay::outcome::Halt;
 use crate::relay::outcome::RelayError;
-use crate::relay::outcome::Settled;
 use crate::relay::outcome::Until;
 use crate::service::LaneMetrics;
 use crate::shutdown::{Signals, Wake};
@@ -67,8 +68,8 @@ pub struct Lane {
     /// The mark that the sink gets before its first events of a queue, and the queues for which it has got it.
     mark: Option<String>,
     resumed: HashSet<Arc<str>>,
-    /// The last known condition of the sink as a whole.
-    gate_condition: BreakerState,
+    /// The last known state of the sink's breaker.
+    breaker: BreakerState,
     /// Why the lane waits until the portal reports its time, if it does.
     awaits: Option<Awaited>,
     left_out: LeftOut,
@@ -148,7 +149,7 @@ impl Lane {
             inherited,
             mark,
             resumed: HashSet::new(),
-            gate_condition: BreakerState::Closed,
+            breaker: BreakerState::Closed,
             clock,
             until: context.until,
             signals: context.signals.clone(),
@@ -174,31 +175,36 @@ impl Lane {
     /// # Errors
     /// Only errors that end the process. A failing sink is retried until it takes the events.
     pub async fn run(mut self) -> Result<Ending, RelayError> {
-        let settled = loop {
+        let is_complete = loop {
             if self.is_leaving && self.attempts.is_empty() {
-                break Settled::CutShort;
+                break false;
             }
-            if self.fill().await? == Settled::CutShort {
-                self.is_leaving = true;
-                continue;
+            match Halt::unless_stopped(self.step().await)? {
+                Some(ControlFlow::Continue(())) => {}
+                Some(ControlFlow::Break(())) => break true,
+                None => self.is_leaving = true,
             }
-            if self.schedule.is_empty() && self.has_ended() {
-                break Settled::All;
-            }
-            if self.pause.is_on() && self.attempts.is_empty() && !self.schedule.is_empty() {
-                self.is_leaving |= self.stand_still().await? == Settled::CutShort;
-                continue;
-            }
-            self.turn().await?;
         };
-        let committed = self.committer.commit().await?;
+        let is_committed = Halt::unless_stopped(self.committer.commit().await)?.is_some();
         let (source, sink) = (&self.source, &self.config.name);
-        debug!(source, sink, next = self.checkpoint().next().get(), ?settled, "lane at its end");
-        Ok(match (self.until, settled, committed) {
-            // The remaining events are in the journal, so a daemon ends cleanly. A drain should have left none.
-            (_, Settled::All, Settled::All) | (Until::Stopped, _, Settled::All) => Ending::Clean,
-            (Until::Stopped | Until::Drained, ..) => Ending::CutShort,
-        })
+        debug!(source, sink, next = self.checkpoint().next().get(), is_complete, "lane at its end");
+        // The remaining events are in the journal, so a daemon ends cleanly. A drain should have left none.
+        let is_clean = is_committed && (is_complete || self.until == Until::Stopped);
+        Ok(if is_clean { Ending::Clean } else { Ending::CutShort })
+    }
+
+    /// Reads on, and handles what happens next. Breaks when everything is settled and nothing more will be read.
+    async fn step(&mut self) -> Result<ControlFlow<()>, Halt> {
+        self.fill().await?;
+        if self.schedule.is_empty() && self.has_ended() {
+            return Ok(ControlFlow::Break(()));
+        }
+        if self.pause.is_on() && self.attempts.is_empty() && !self.schedule.is_empty() {
+            self.stand_still().await?;
+        } else {
+            self.turn().await?;
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Whether nothing more will be read.
@@ -228,7 +234,7 @@ impl Lane {
             // A disk that refuses writes during a stop would be asked without a pause. It is asked once more at the
             // end.
             committed = self.committer.turn(), if !self.is_refused => {
-                self.is_refused = committed? == Settled::CutShort;
+                self.is_refused = Halt::unless_stopped(committed)?.is_none();
                 self.is_leaving |= self.is_refused;
             }
             Some(attempt) = self.attempts.next() => self.judge(attempt).await?,
@@ -237,8 +243,8 @@ impl Lane {
             }
             () = self.signals.hurry.cancelled(), if !self.is_leaving => self.is_leaving = true,
             permit = self.ticket.admit(), if may_begin => self.begin(permit),
-            status = self.limiter.condition_other_than(&self.gate_condition), if !self.is_leaving => {
-                self.follow_gate(status).await;
+            status = self.limiter.breaker_other_than(&self.breaker), if !self.is_leaving => {
+                self.follow_breaker(status).await;
             }
             () = self.reader.changed(), if may_read => {}
             () = sleep_until(gathered_at), if gathered_at > now => {}
@@ -276,29 +282,27 @@ impl Lane {
 
     /// Whether there is room for more events.
     fn wants_more(&self) -> bool {
-        let is_full = self.schedule.bytes() >= self.reader.key_value();
+        let is_full = self.schedule.bytes() >= self.reader.memory();
         !self.is_leaving && !self.signals.stop.is_cancelled() && self.schedule.is_open() && !is_full
     }
 
     /// Reads on while there is room. A lane that takes only future events begins when the portal has reported its time,
     /// because that is how events are dated.
-    async fn fill(&mut self) -> Result<Settled, RelayError> {
+    async fn fill(&mut self) -> Result<(), Halt> {
         self.make_room();
         let awaited = if self.clock.is_heard() { self.awaits.take() } else { None };
         if awaited == Some(Awaited::Beginning) {
             self.committer.begin(self.clock.now_ms());
-            if self.committer.commit().await? == Settled::CutShort {
-                return Ok(Settled::CutShort);
-            }
+            self.committer.commit().await?;
         }
         for _ in 0..LOOKS_MAX {
             if self.awaits.is_some() || !self.wants_more() || !self.reader.has_more() {
                 break;
             }
-            let Some(entries) = self.reader.read().await? else { return Ok(Settled::CutShort) };
+            let entries = self.reader.read().await?;
             self.sort(entries);
         }
-        Ok(Settled::All)
+        Ok(())
     }
 
     /// Makes room to read others when failed events take up all of it.
@@ -306,7 +310,7 @@ impl Lane {
         if self.schedule.must_read_again() {
             self.reader.go_back_to(self.committer.checkpoint().next());
         }
-        let is_full = self.schedule.bytes() >= self.reader.key_value();
+        let is_full = self.schedule.bytes() >= self.reader.memory();
         let is_chat = self.config.flow.ordering == OrderingConfig::Chat;
         if is_full && is_chat && !self.schedule.has_ready() && self.attempts.is_empty() {
             self.schedule.set_aside();
@@ -362,14 +366,11 @@ impl Lane {
     }
 
     /// Waits until the operator resumes the lane, which then starts again.
-    async fn stand_still(&mut self) -> Result<Settled, RelayError> {
-        if self.committer.commit().await? == Settled::CutShort
-            || self.pause.wait().await? == Settled::CutShort
-        {
-            return Ok(Settled::CutShort);
-        }
+    async fn stand_still(&mut self) -> Result<(), Halt> {
+        self.committer.commit().await?;
+        self.pause.wait().await?;
         self.status.forget().await;
-        Ok(Settled::All)
+        Ok(())
     }
 
     fn may_begin(&mut self, now: Instant) -> bool {
@@ -392,8 +393,8 @@ impl Lane {
         self.limiter.retry_now();
     }
 
-    /// Notes the new condition of the sink as a whole, which shows in all of its lanes.
-    async fn follow_gate(&mut self, status: BreakerState) {
+    /// Notes the new state of the breaker, which shows in all lanes of the sink.
+    async fn follow_breaker(&mut self, status: BreakerState) {
         match &status {
             BreakerState::Open { needs_operator, reason, until } => {
                 self.status.show(*needs_operator, reason, *until).await;
@@ -401,7 +402,7 @@ impl Lane {
             BreakerState::Closed if !self.schedule.has_failed() => self.status.recover().await,
             BreakerState::Closed => {}
         }
-        self.gate_condition = status;
+        self.breaker = status;
     }
 
     /// Whether the next attempt is made for its events or as a probe of the sink.
