@@ -8,7 +8,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(test)]
-mod page;
+pub(crate) mod page;
 mod parse;
 #[cfg(test)]
 mod reference;

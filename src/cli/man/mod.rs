@@ -1,5 +1,7 @@
 //! `b24relay man`: writes the manual pages, one for each command, from the texts of `--help`.
 
+#[cfg(test)]
+mod markdown;
 mod notes;
 mod page;
 
