@@ -3,12 +3,13 @@
 //! The relay tells a [`Witness`] what happens; the rest of this room only looks. Nothing in here can change what
 //! is delivered, and nothing shows a secret (G7).
 
-mod http;
+mod http; // the server of `[http]`
 mod metrics;
-mod page;
-mod show;
-mod signals;
-mod view;
+mod page; // the status page
+mod show; // runs everything that shows the state
+mod signals; // liveness, health, systemd
+mod view; // what the relay reports, and how it is seen
+
 pub use http::listener::Server;
 pub use http::surface::Surface;
 pub use metrics::figures::{Figures, LaneFigures, SinkFigures, SourceFigures};

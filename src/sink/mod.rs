@@ -1,12 +1,12 @@
 //! Destinations: each takes events, in order, and says when it holds them for good.
 
-mod contract;
+mod contract; // what every sink promises
 mod file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod reach;
-pub mod readable;
+mod reach; // can a sink be reached? for `check`
+pub mod readable; // an event as a short text for a terminal
 mod stdout;
 mod webhook;
 

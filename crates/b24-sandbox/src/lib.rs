@@ -15,28 +15,16 @@
 //! sandbox.stop().await;
 //! # Ok(()) }
 //! ```
-//!
-//! Where to look:
-//! - `state`: the portal's accounts, applications, bots, handlers, tokens, clock and counters.
-//! - `queue`: the event queues. Pure.
-//! - `rest`: parsing of requests and execution of calls; `rest::methods` by topic, `rest::limits` for the
-//!   rate limit and the operating time.
-//! - `wire`: the responses as bytes.
-//! - `oauth`: the authorization server and its pages.
-//! - `traffic`: people, chats and the events they cause.
-//! - `faults`: scripted failures.
-//! - `http`: the server and its addresses.
-//! - `control`: the control API.
 
-mod control;
-mod faults;
-mod http;
-mod oauth;
-mod queue;
-mod rest;
-mod state;
-mod traffic;
-mod wire;
+mod control; // the control API
+mod faults; // scripted failures
+mod http; // the server and its addresses
+mod oauth; // the authorization server and its pages
+mod queue; // the event queues; pure
+mod rest; // parses requests and executes calls
+mod state; // accounts, applications, tokens, clock, counters
+mod traffic; // people, chats and the events they cause
+mod wire; // responses as bytes
 
 #[cfg(test)]
 mod tests;

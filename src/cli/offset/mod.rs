@@ -1,6 +1,6 @@
 //! `b24relay offset`: shows or changes the position of each sink in a source's queue.
 
-mod skip;
+mod skip; // gives up an unreadable event
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};

@@ -1,7 +1,7 @@
 //! The HTTP server of `[http]`, and who may use it.
 
-pub mod access;
-pub mod guesses;
-pub mod listener;
-pub mod routes;
-pub mod surface;
+pub mod access; // who may ask
+pub mod guesses; // slows down wrong tokens
+pub mod listener; // limits on clients
+pub mod routes; // the answers
+pub mod surface; // the listener, which a reload can replace

@@ -1,7 +1,7 @@
 //! Counters, and `/metrics`.
 
-pub mod exposition;
-pub mod figures;
-pub mod process;
-pub mod scrape;
-pub mod under_way;
+pub mod exposition; // the text formats of Prometheus
+pub mod figures; // counters of the running relay
+pub mod process; // memory, descriptors, CPU
+pub mod scrape; // values from the state file, read for each scrape
+pub mod under_way; // attempts in flight
