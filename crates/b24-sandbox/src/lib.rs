@@ -8,10 +8,13 @@
 //! use b24_sandbox::{Order, Sandbox, SandboxConfig};
 //!
 //! let sandbox = Sandbox::start(SandboxConfig::default()).await?;
+//! // Three events for user 1; `force` because the user has not subscribed to them yet.
 //! let order = Order { user: 1, count: Some(3), force: true, ..Order::default() };
 //! let recorded = sandbox.record(&order).expect("user 1 exists");
 //! assert_eq!(recorded.count, 3);
-//! println!("poll {}im.v2.Event.get", sandbox.webhook_url(1));
+//! // The program under test polls this address.
+//! let poll = format!("{}im.v2.Event.get", sandbox.webhook_url(1));
+//! assert!(poll.starts_with(&sandbox.base_url()));
 //! sandbox.stop().await;
 //! # Ok(()) }
 //! ```
