@@ -199,7 +199,7 @@ impl Event {
         text.parse().ok().map(Timestamp::as_millisecond)
     }
 
-    /// Appends the event as one line of JSON, with a final newline (DESIGN.md section 5).
+    /// Appends the event as one line of JSON, with a final newline (docs/reference/event-format.md).
     pub fn write_line(&self, line: &mut Vec<u8>) {
         let start = line.len();
         self.write_json(line);

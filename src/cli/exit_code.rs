@@ -1,6 +1,6 @@
 //! The codes that commands end with (`sysexits.h`).
 
-/// The exit codes of the process (DESIGN.md section 5).
+/// The exit codes of the process (docs/reference/exit-codes.md).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
     Clean = 0,

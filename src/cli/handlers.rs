@@ -20,7 +20,8 @@ use crate::shutdown::Signals;
 
 const NOTES: &str = "\
 Handlers belong to an OAuth application, so the source needs `[sources.NAME.oauth]`. A user who is not an \
-administrator of the portal can only see and remove handlers that are bound to that user.
+administrator of the portal can only see and remove handlers that are bound to that user. \
+An event that the portal also pushes is handled twice.
 
 Examples:
   b24relay handlers list support

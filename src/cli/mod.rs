@@ -3,34 +3,34 @@
 mod bots;
 mod check;
 mod completions;
-mod consent;
+mod consent; // asks before something is destroyed
 mod dead_letters;
 mod demo;
-mod exit;
+mod exit; // the last line on stderr
 mod exit_code;
 mod handlers;
 mod healthcheck;
 mod login;
-mod loss;
+mod loss; // counts the events that a command would remove
 mod man;
 mod offset;
-mod output;
-mod palette;
-mod peek;
+mod output; // answers and remarks
+mod palette; // colours of states
+mod peek; // reads a queue without confirming
 mod portal;
-mod refused;
+mod refused; // the portal's refusals
 mod replay;
 mod resume;
 mod run;
 mod sandbox;
 mod secret;
-mod source;
+mod source; // the source that a command works on
 mod state;
 mod status;
-mod subscription;
-mod table;
+mod subscription; // `subscribe` and `unsubscribe`
+mod table; // columns for people
 mod tap;
-mod watch;
+mod watch; // repeats a report
 use std::path::PathBuf;
 use std::process::ExitCode;
 

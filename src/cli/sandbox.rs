@@ -11,6 +11,8 @@ use super::exit::UsageError;
 use super::output::print;
 
 const EXAMPLES: &str = "\
+Serves webhooks, OAuth and bots, with a portal's limits. `GET /sandbox` describes the scripted faults and the clock.
+
 Examples:
   b24relay sandbox
   b24relay sandbox --rate 20 --backlog 500 --subscribed  20 a second, 500 waiting for each user";

@@ -23,7 +23,7 @@ use crate::store::Store;
 use crate::telemetry;
 
 const SUBSCRIBE_NOTES: &str = "\
-`b24relay run` subscribes automatically. The portal records events from then on, but no earlier ones.
+`b24relay run` subscribes automatically, at its start and every hour. The portal records events from then on, but no earlier ones.
 
 Examples:
   b24relay subscribe support";

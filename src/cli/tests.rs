@@ -76,29 +76,6 @@ fn what_is_ragged_is_found() {
     assert_eq!(ragged(&long).len(), 1);
 }
 
-#[test]
-fn the_manual_lists_every_command() {
-    let manual = include_str!("../../docs/reference/commands.md");
-    let rows: Vec<&str> = manual.lines().filter_map(|line| line.strip_prefix("| `b24relay ")).collect();
-    let row = |name: &str| {
-        let is_of = |row: &&&str| row.split([' ', '`']).next() == Some(name);
-        rows.iter()
-            .find(is_of)
-            .unwrap_or_else(|| panic!("docs/reference/commands.md has no row for `b24relay {name}`"))
-    };
-    let listed = Cli::command();
-    for command in listed.get_subcommands() {
-        let usage = row(command.get_name()).split('`').next().unwrap();
-        for inner in command.get_subcommands() {
-            assert!(usage.contains(inner.get_name()), "no `{}` in the row `{usage}`", inner.get_name());
-        }
-    }
-    for row in &rows {
-        let name = row.split([' ', '`']).next().unwrap();
-        assert!(listed.find_subcommand(name).is_some(), "docs/reference/commands.md has a row for `{name}`");
-    }
-}
-
 /// The commands that can destroy data, with the flag that does so, if one is needed. Each of them asks first.
 const DESTROYING: [(&str, &str); 10] = [
     ("offset set", "beyond"),

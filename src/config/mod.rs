@@ -8,13 +8,13 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(test)]
-mod page;
-mod parse;
+pub(crate) mod page; // makes `docs/reference/configuration.md`
+mod parse; // from text to checked values
 #[cfg(test)]
-mod reference;
-mod rules;
-mod secrets;
-mod section;
+mod reference; // holds `config/b24relay.toml` to the code
+mod rules; // between keys and between configurations
+mod secrets; // values that are never shown
+mod section; // the tables of the file
 #[cfg(test)]
 mod tests;
 

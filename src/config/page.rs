@@ -299,7 +299,7 @@ fn root() -> PathBuf {
 
 /// Reads the file at `path`. If `RENEW` is set, first writes `made` to it.
 #[expect(clippy::disallowed_methods, reason = "no test sets it, whoever renews the page does")]
-fn renewed(path: &Path, made: &str) -> String {
+pub(crate) fn renewed(path: &Path, made: &str) -> String {
     if std::env::var_os("RENEW").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, made).unwrap();

@@ -1,9 +1,9 @@
 //! Makes text from other systems safe to show: limited in length, without our secrets, and without characters
 //! that are invisible, move the cursor or change the text direction. Pure functions.
 
-mod characters;
-mod encodings;
-mod redaction;
+mod characters; // those that break a line or cannot be seen
+mod encodings; // of a secret in a text
+mod redaction; // removes secrets
 
 use std::borrow::Cow;
 

@@ -1,7 +1,6 @@
-//! The state and the grade of each source and each lane, computed only here, from the state file. `status`, the page,
-//! `/status`, `/readyz`, `/metrics`, `healthcheck` and the messages to systemd show the result.
+//! The state and the grade of each source and each lane, computed only here, from the state file. Pure.
 //!
-//! Pure. A source whose polls are not answered is never shown as healthy, and neither are its lanes.
+//! `status`, the page, `/status`, `/readyz`, `/metrics`, `healthcheck` and the messages to systemd show the result.
 
 mod lane;
 mod source;
@@ -141,6 +140,8 @@ pub struct LaneHealth {
 }
 
 /// The health of everything at one moment.
+///
+/// A source whose polls are not answered is never shown as healthy, and neither are its lanes.
 #[derive(Debug, Serialize)]
 pub struct Health {
     /// The worst grade.

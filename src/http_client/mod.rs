@@ -1,11 +1,11 @@
 //! The HTTP client for all outgoing requests: limits on time and size, no redirects, no URL in any error.
 
-mod cause;
-mod networks;
-mod pool;
+mod cause; // an error's cause by its type
+mod networks; // public addresses
+mod pool; // connections, renewed in time
 mod proxy;
 mod request_error;
-mod retry_after;
+mod retry_after; // times in response headers // why a host did not answer
 
 use std::error::Error;
 use std::time::Duration;

@@ -1,31 +1,20 @@
 //! The client for Bitrix24: one call, the classification of its response, and the event queue on top of it.
 //!
-//! Reading order:
-//! - [`upstream`](Upstream) is the interface that the relay uses, and [`queue`](EventQueue) implements it.
-//! - `call` makes one request, and `answer` parses the response.
-//! - `odd` parses a page with an unreadable event, with the help of `scan`. `unreadable` handles responses
-//!   without JSON.
-//! - `class` maps every refusal and symptom to the next action of the caller, and `intermediary` describes
-//!   responses that do not come from a portal.
-//! - `site` and `budget` are shared by all sources of one portal, `grant` by all users of one OAuth login.
-//!   `authorization` and `tokens` belong to `grant`.
-//! - `memory` stores values across restarts.
-//! - `account`, `handlers` and `bots` are calls for the commands. `lenient` parses their responses, and
-//!   `tries` limits their retries.
+//! All sources of one portal share a [`PortalState`], and all users of one OAuth login an [`OAuthSession`].
 
-mod answer;
-mod class;
-mod client;
+mod answer; // parses responses
+mod class; // every refusal and the caller's next action, as a table
+mod client; // one request
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod key_value;
-mod limits;
-pub mod methods;
-mod oauth;
-mod portal_state;
-mod refusal;
-mod upstream;
+mod key_value; // values that survive a restart
+mod limits; // how often a portal may be asked
+pub mod methods; // the REST methods, by topic
+mod oauth; // logins and their tokens
+mod portal_state; // one portal as its sources share it
+mod refusal; // a call without a result, and the text that is shown
+mod upstream; // the interface that the relay uses
 
 pub use class::Class;
 pub use client::{Credential, PortalClient, proxy_to};

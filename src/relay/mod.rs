@@ -1,33 +1,21 @@
 //! The engine: every source polls, every lane settles, every commit comes before the portal forgets.
 //!
-//! Where to look:
-//! - `supervisor`: a task for each source; start, reload (SIGHUP) and end.
-//! - `source`: the poll loop of one queue. `poller` calls the portal, `preflight` makes the checks before a poll
-//!   confirms, `pace` chooses the pause, `confirm_window` knows which events may be confirmed.
-//! - `journal`: makes the events of polls durable. The lanes read them from it.
-//! - `lane`: one sink's way through one journal: `filter`, `schedule`, `limiter`, `committer`, and the handling of
-//!   events that a sink rejects.
-//! - `context`: state that all of them share. `outcome`: how they end. `host`: everything the engine gets from outside.
-//! - `portal_clients`: the clients of the portals' API. `clock`: the portal's time. `key_value`: the client's store.
-//!   `state_retry`: waits for a disk that refuses a write.
-//! - `replay`: delivers dead letters, apart from all this.
-//!
 //! Keeps I6: nothing here relies on an orderly end; a stop is a courtesy to the operator. Keeps G9: no answer of a
-//! portal or a receiver ends a daemon, at its start or later. A refused source is parked and retried.
+//! portal or a receiver ends a daemon, at its start or later.
 
-mod clock;
-mod context;
-mod host;
-mod journal;
-mod key_value;
-mod lane;
-mod outcome;
-mod portal_clients;
-mod replay;
-pub mod simulation;
-mod source;
-mod state_retry;
-mod supervisor;
+mod clock; // the portal's time
+mod context; // state that sources and lanes share
+mod host; // everything from outside: configuration, portals, sinks
+mod journal; // polls append to it, lanes read it
+mod key_value; // the portal client's store, in the state file
+mod lane; // one sink's way through one journal
+mod outcome; // how runs and their parts end
+mod portal_clients; // one caller for each source, one grant for each login
+mod replay; // delivers dead letters, apart from the rest
+pub mod simulation; // the entry of `tests/simulation`
+mod source; // the poll loop of one queue
+mod state_retry; // waits for a disk that refuses a write
+mod supervisor; // a task for each source; start, reload, end
 use std::sync::Arc;
 use std::time::Duration;
 

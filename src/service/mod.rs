@@ -3,13 +3,13 @@
 //! The relay tells a [`Telemetry`] what happens; the rest of this room only looks. Nothing in here can change what
 //! is delivered, and nothing shows a secret (G7).
 
-mod http;
+mod http; // the server of `[http]`
 mod metrics;
-mod page;
-mod show;
-mod signals;
-mod view;
-pub use http::http_listener::HttpListener;
+mod page; // the status page
+mod show; // runs everything that shows the state
+mod signals; // liveness, health, systemd
+mod view; // what the relay reports, and how it is seen
+
 pub use http::listener::Server;
 pub use metrics::registry::{LaneMetrics, Metrics, SinkMetrics, SourceMetrics};
 pub use page::recent_events::RecentEvents;

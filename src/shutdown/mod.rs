@@ -1,10 +1,6 @@
 //! Turns signals into values that waiting code can check. No operation is interrupted (I7).
-//!
-//! SIGTERM and SIGINT request a drain; a second one exits immediately with 128+n. SIGHUP reopens files, ends every
-//! retry delay early, so that a fixed problem is noticed immediately, and reloads the configuration. A SIGHUP because
-//! the terminal was closed requests a drain, too.
 
-mod terminal;
+mod terminal; // was the terminal closed?
 
 use std::io;
 use std::sync::Arc;
@@ -36,6 +32,10 @@ pub enum Wake {
 }
 
 /// The stop token and the SIGHUP count, passed to all code that waits.
+///
+/// SIGTERM and SIGINT request a drain; a second one exits immediately with 128+n. SIGHUP reopens files, ends every
+/// retry delay early, so that a fixed problem is noticed immediately, and reloads the configuration. A SIGHUP because
+/// the terminal was closed requests a drain, too.
 #[derive(Clone, Debug)]
 pub struct Signals {
     /// Cancelled by the first SIGTERM or SIGINT.

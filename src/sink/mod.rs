@@ -1,13 +1,13 @@
 //! Destinations: each takes events, in order, and says when it holds them for good.
 
-mod contract;
+mod contract; // what every sink promises
 mod file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod probe;
+mod probe; // can a sink be reached? for `check`
 mod stdout;
-pub mod text_format;
+pub mod text_format; // an event as a short text for a terminal
 mod webhook;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Standard output and standard error, which can be full, non-blocking, or without a reader.
 
-mod queue;
+mod queue; // lines for a slow reader
 pub mod stderr;
 
 use std::io::{self, ErrorKind};

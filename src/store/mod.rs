@@ -1,24 +1,17 @@
 //! The state file: every line of SQL, and the lock that makes it ours alone.
 //!
 //! Keeps I3: a commit is on the disk when it returns (WAL with `synchronous = FULL`).
-//!
-//! Where to look:
-//! - `file`: finds the one file that a path leads to, keeps a second daemon away, opens, copies and shrinks it.
-//! - `schema`: layouts, migrations, checksums and integrity checks. A file that cannot be trusted is never used.
-//! - `table`: checkpoints, journal, dead letters and the rest.
-//! - `report`: what commands and the page read.
-//! - `database`: the open connection; checks that the file stays where it was opened.
 
-mod database;
-mod error;
-mod file;
-mod handle;
-mod paths;
-mod report;
-mod schema;
-mod simulation;
-mod sql;
-mod table;
+mod database; // the open connection; checks that the file stays where it was opened
+mod error; // one variant for each reaction
+mod file; // the state file as a file: place, locks, log, copies
+mod handle; // the store as the process shares it
+mod paths; // the files beside the state file
+mod report; // what commands and the page read
+mod schema; // layouts, migrations, checksums, integrity
+mod simulation; // a state in memory
+mod sql; // small queries
+mod table; // checkpoints, journal, dead letters and the rest
 #[cfg(test)]
 mod tests;
 

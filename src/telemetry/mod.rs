@@ -1,9 +1,9 @@
-//! Tracing to stderr, as text or JSON. Stdout belongs to the stdout sink.
+//! Tracing to stderr, as text or JSON; stdout belongs to the stdout sink.
 //!
 //! `log.level` applies only to this crate's own lines. At finer levels, libraries may log URLs, and a webhook URL is a
 //! secret (G7).
 
-mod line;
+mod line; // priorities for journald
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal as _};

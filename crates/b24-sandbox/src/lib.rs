@@ -8,35 +8,26 @@
 //! use b24_sandbox::{Order, Sandbox, SandboxConfig};
 //!
 //! let sandbox = Sandbox::start(SandboxConfig::default()).await?;
+//! // Three events for user 1; `force` because the user has not subscribed to them yet.
 //! let order = Order { user: 1, count: Some(3), force: true, ..Order::default() };
 //! let recorded = sandbox.record(&order).expect("user 1 exists");
 //! assert_eq!(recorded.count, 3);
-//! println!("poll {}im.v2.Event.get", sandbox.webhook_url(1));
+//! // The program under test polls this address.
+//! let poll = format!("{}im.v2.Event.get", sandbox.webhook_url(1));
+//! assert!(poll.starts_with(&sandbox.base_url()));
 //! sandbox.stop().await;
 //! # Ok(()) }
 //! ```
-//!
-//! Where to look:
-//! - `state`: the portal's accounts, applications, bots, handlers, tokens, clock and counters.
-//! - `queue`: the event queues. Pure.
-//! - `rest`: parsing of requests and execution of calls; `rest::methods` by topic, `rest::limits` for the
-//!   rate limit and the operating time.
-//! - `wire`: the responses as bytes.
-//! - `oauth`: the authorization server and its pages.
-//! - `traffic`: people, chats and the events they cause.
-//! - `faults`: scripted failures.
-//! - `http`: the server and its addresses.
-//! - `control`: the control API.
 
-mod control;
-mod faults;
-mod http;
-mod oauth;
-mod queue;
-mod rest;
-mod state;
-mod traffic;
-mod wire;
+mod control; // the control API
+mod faults; // scripted failures
+mod http; // the server and its addresses
+mod oauth; // the authorization server and its pages
+mod queue; // the event queues; pure
+mod rest; // parses requests and executes calls
+mod state; // accounts, applications, tokens, clock, counters
+mod traffic; // people, chats and the events they cause
+mod wire; // responses as bytes
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! `b24relay bots`: lists the bots of a portal and removes one.
 
-mod api;
-mod secret;
+mod api; // the two generations of methods
+mod secret; // of a registered bot
 use std::path::PathBuf;
 
 use api::{Api, Outcome};

@@ -2,14 +2,14 @@
 //!
 //! It changes nothing: it confirms no event, sends no event and creates no file.
 
-mod account;
-mod finding;
-mod http;
-mod machine;
-mod queue;
-mod record;
-mod source;
-mod state;
+mod account; // the credential
+mod finding; // the result of one check
+mod http; // `[http]`
+mod machine; // files and ports
+mod queue; // rate limit, subscription, backlog
+mod record; // conflicts with the state file
+mod source; // all checks of one source
+mod state; // the state file
 use std::slice;
 
 use clap::Args;

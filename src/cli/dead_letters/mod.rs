@@ -1,10 +1,10 @@
 //! `b24relay dead-letters`: shows the events that sinks have rejected, sends them again or discards them.
 
 mod discard;
-mod filter;
-mod pretty;
+mod filter; // the arguments that select letters
+mod pretty; // JSON with line breaks
 mod replay;
-mod show;
+mod show; // `list` and `show`
 use clap::{Args, Subcommand};
 
 use super::GlobalArgs;

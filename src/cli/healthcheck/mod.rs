@@ -1,8 +1,8 @@
 //! `b24relay healthcheck`: is the daemon working? One line and an exit code, for a container or an operator.
 //!
-//! It reads only the state file and its lock. So it is cheap and never hangs on a network.
+//! It reads only the state file and its lock, so it is cheap and never hangs on a network.
 
-mod judgement;
+mod judgement; // healthy or not
 #[cfg(test)]
 mod tests;
 use std::path::Path;

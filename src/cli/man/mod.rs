@@ -1,7 +1,9 @@
 //! `b24relay man`: writes the manual pages, one for each command, from the texts of `--help`.
 
-mod notes;
-mod page;
+#[cfg(test)]
+mod markdown; // makes `docs/reference/cli.md`
+mod notes; // the text below the options
+mod page; // one manual page
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -36,16 +36,16 @@ fn part(text: &str) -> Note<'_> {
     }
 }
 
-/// Splits `0 clean, 64 usage.` into its parts; a comma within a meaning does not separate.
+/// Splits `0 clean, 64 usage.` into its parts; a comma or semicolon within a meaning does not separate.
 fn split(codes: &str) -> Vec<(&str, &str)> {
     let is_code = |rest: &str| rest.starts_with(|first: char| first.is_ascii_digit());
     let mut parts = Vec::new();
     let mut rest = codes.trim_end_matches('.');
     while !rest.is_empty() {
-        let mut ends = rest.match_indices(", ").map(|(at, _)| at);
-        let end = ends.find(|at| is_code(&rest[at + 2..])).unwrap_or(rest.len());
+        let mut ends = rest.match_indices([',', ';']).map(|(at, _)| at);
+        let end = ends.find(|at| is_code(rest[at + 1..].trim_start())).unwrap_or(rest.len());
         parts.extend(rest[..end].split_once(' '));
-        rest = rest[end..].trim_start_matches(", ");
+        rest = rest[end..].trim_start_matches([',', ';', ' ']);
     }
     parts
 }
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn notes_are_taken_apart() {
         let text = "Two\nlines.\n\nSignals:\n  TERM  stop: now\n    more\n\nTo restore: stop.\n\n\
-                    Exit codes of `check`: 0 sound, 74 damaged, or\nunreadable.";
+                    Exit codes of `check`: 0 sound, 74 damaged, or\nunreadable; 78 new.";
         assert_eq!(
             parse(text),
             [
@@ -66,7 +66,7 @@ mod tests {
                 Note::Paragraph("To restore: stop.".into()),
                 Note::ExitCodes {
                     of: Some("check"),
-                    codes: vec![("0", "sound"), ("74", "damaged, or\nunreadable")]
+                    codes: vec![("0", "sound"), ("74", "damaged, or\nunreadable"), ("78", "new")]
                 },
             ]
         );

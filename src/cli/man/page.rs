@@ -114,6 +114,13 @@ fn title(roff: &mut Roff, command: &Command) {
 }
 
 fn synopsis(roff: &mut Roff, command: &Command) {
+    let mut line = call(command);
+    line.push(roman(" [options of every command]"));
+    roff.control("SH", ["SYNOPSIS"]).text(line);
+}
+
+/// A command with its own arguments, as it is typed.
+pub fn call(command: &Command) -> Vec<Inline> {
     let mut line = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
     let own = |arg: &&Arg| !arg.is_global_set() && !arg.is_hide_set() && !is_built_in(arg);
     let (positional, flags): (Vec<&Arg>, Vec<&Arg>) =
@@ -132,11 +139,11 @@ fn synopsis(roff: &mut Roff, command: &Command) {
     if command.has_subcommands() {
         line.extend([roman(" "), italic("COMMAND")]);
     }
-    line.push(roman(" [options of every command]"));
-    roff.control("SH", ["SYNOPSIS"]).text(line);
+    line
 }
 
-fn is_built_in(arg: &Arg) -> bool {
+/// Whether clap adds this argument to every command.
+pub fn is_built_in(arg: &Arg) -> bool {
     matches!(
         arg.get_action(),
         ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
@@ -144,7 +151,7 @@ fn is_built_in(arg: &Arg) -> bool {
 }
 
 /// An argument as it is typed.
-fn usage(arg: &Arg) -> Vec<Inline> {
+pub fn usage(arg: &Arg) -> Vec<Inline> {
     let values = arg.get_value_names().map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>());
     let value = values.map_or_else(|| arg.get_id().to_string().to_uppercase(), |values| values.join(" "));
     let takes_value = arg.get_num_args().is_some_and(|count| count.takes_values());

@@ -1,6 +1,6 @@
 //! `b24relay offset`: shows or changes the position of each sink in a source's queue.
 
-mod skip;
+mod skip; // gives up an unreadable event
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -45,7 +45,7 @@ pub struct OffsetArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show the offset of each sink
+    /// Show the confirmed id, the number of events read, and each sink's next and pending events
     Show(ShowArgs),
     /// Set all sinks of a source to an offset; the daemon must be stopped
     Set(SetArgs),

@@ -1,8 +1,8 @@
 //! Secrets: tokens and URLs, given in place or in files, and never shown.
 
-pub mod secret;
-pub mod secret_file;
-pub mod secret_line;
-pub mod secret_text;
+pub mod secret; // `KEY` or `KEY_file`
+pub mod secret_file; // finds the file
+pub mod secret_line; // takes one from a line as people write it
+pub mod secret_text; // tokens and the like
 pub mod secret_url;
-pub mod webhook_url;
+pub mod webhook_url; // of a portal: address and credential

@@ -1,6 +1,6 @@
 //! The REST methods, by topic.
 
-pub mod account;
+pub mod account; // the credential's owner and permissions
 pub mod bots;
-pub mod handlers;
-pub mod queue;
+pub mod handlers; // of the old push API
+pub mod queue; // subscribe, peek, poll, unsubscribe

@@ -1,10 +1,10 @@
 //! One queue: its poll loop, the rules of its polling, and the confirm window.
 
-pub mod confirm_window;
-pub mod pace;
-pub mod page_limit;
-pub mod poll_loop;
-pub mod poller;
-pub mod preflight;
-pub mod retention;
-pub mod unreadable;
+pub mod confirm_window; // which events may be confirmed
+pub mod pace; // how long to wait after each step
+pub mod page_limit; // how many events a poll asks for
+pub mod poll_loop; // poll, journal, pause
+pub mod poller; // one poll, with token refresh and refusals
+pub mod preflight; // the checks before a poll may confirm
+pub mod retention; // the portal's 24 hours
+pub mod unreadable; // events that cannot be parsed

@@ -1,22 +1,22 @@
 //! An HTTP receiver: one POST per event, settled by a 2xx status. The URL may contain a secret and is never
 //! shown, not even inside a response of the receiver.
 
-mod answer;
-mod authorization;
-mod cloud_event;
-mod connection;
-mod credential;
-mod encoding;
-mod format;
+mod answer; // the receiver's verdict
+mod authorization; // static or by OAuth
+mod cloud_event; // the format CloudEvents 1.0.2
+mod connection; // TLS, proxy, connection pool
+mod credential; // the `Authorization` header
+mod encoding; // the compression of the body
+mod format; // bodies and their ids
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod keyring;
-mod outcome;
-mod redactor;
-mod signature;
-mod tokens;
-mod transport;
-mod transport_error;
+mod keyring; // the signing secrets, read again when the file changes
+mod outcome; // each status and its meaning, as a table
+mod redactor; // removes our secrets from answers
+mod signature; // Standard Webhooks 1.0
+mod tokens; // of an authorization server
+mod transport; // what a request needs besides its body
+mod transport_error; // why there is no answer
 use answer::ResponseClassifier;
 use async_trait::async_trait;
 use format::Payload;

@@ -84,6 +84,19 @@ fn links(text: &str) -> Vec<&str> {
     text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect()
 }
 
+/// The functions that `text` names, each with the target of the last link before it.
+fn functions(text: &str) -> Vec<(&str, &str)> {
+    let (mut file, mut found) = ("", Vec::new());
+    for (at, part) in text.split('`').enumerate() {
+        if at % 2 == 0 {
+            file = links(part).pop().unwrap_or(file);
+        } else if let Some(name) = part.strip_suffix("()") {
+            found.push((file, name));
+        }
+    }
+    found
+}
+
 /// Whether `link` in `document` with `text` has a valid target in the repository.
 fn leads_somewhere(document: &Path, text: &str, link: &str) -> bool {
     let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
@@ -138,6 +151,19 @@ fn every_link_of_the_documents_leads_somewhere() {
         broken.extend(lost.map(|link| format!("{}: {link}", document.display())));
     }
     assert!(broken.is_empty(), "these links lead nowhere:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn each_function_that_a_page_of_internals_names_is_in_its_file() {
+    let folder = root().join("docs/internals");
+    let page = fs::read_to_string(folder.join("find-it.md")).unwrap();
+    let named = functions(&page);
+    assert!(named.len() > 10, "{named:?}");
+    for (file, name) in named {
+        let code = fs::read_to_string(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let is_there = ["(", "<"].iter().any(|rest| code.contains(&format!("fn {name}{rest}")));
+        assert!(is_there, "docs/internals/find-it.md: `{name}()` is not in {file}");
+    }
 }
 
 #[test]
@@ -225,6 +251,7 @@ fn parts_of_a_document_are_told_apart() {
     assert_eq!(anchors("## Sink held\n<a id=\"x\"></a>\n```sh\n# no heading\n```"), ["sink-held", "x"]);
     assert_eq!(anchors("## Портал отказывает"), ["портал-отказывает"]);
     assert_eq!(links("[a](b.md#c) and [d](https://e)"), ["b.md#c", "https://e"]);
+    assert_eq!(functions("[`a`](a.rs): `b()` or `c`, `d()`"), [("a.rs", "b"), ("a.rs", "d")]);
     let text =
         "a\n```toml\nurl = \"https://h/#a\"  # here\n```\n```text\npicture\n```\n`b.give_up = 1` and `c`";
     assert_eq!(samples(text), ["toml\nurl = \"https://h/#a\""]);

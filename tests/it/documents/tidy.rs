@@ -1,10 +1,11 @@
-//! The rules for the code (DESIGN.md section 4, STYLE.md): layers, sizes, docs, names.
+//! The rules for the code (CONTRIBUTING.md): layers, sizes, docs, names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
+const MAP_SENTENCES_MAX: usize = 3;
 const BANNED_NAMES: [&str; 8] = ["util", "utils", "helper", "helpers", "common", "misc", "types", "models"];
 
 /// The modules that a module may use, besides itself. A module that is not listed here is not allowed.
@@ -220,6 +221,24 @@ fn every_file_says_what_it_is() {
     assert_none("no `//!` on the first line", &silent.map(|source| source.path.clone()).collect::<Vec<_>>());
 }
 
+/// How many sentences the `//!` at the top of a file has, besides its examples.
+fn opening_sentences(text: &str) -> usize {
+    let opening: Vec<&str> = text.lines().map_while(|line| line.strip_prefix("//!")).collect();
+    let prose: String = opening.join(" ").split("```").step_by(2).collect();
+    prose.split_whitespace().filter(|word| word.ends_with(['.', '?'])).count()
+}
+
+#[test]
+fn a_map_of_a_folder_is_short() {
+    let mut sources = sources(&["src", "crates"]);
+    sources.retain(|source| source.path.ends_with("/mod.rs") || source.path.ends_with("/lib.rs"));
+    let long = sources.iter().filter(|source| opening_sentences(&source.text) > MAP_SENTENCES_MAX);
+    assert_none(
+        "too many sentences before the list of files",
+        &long.map(|source| source.path.clone()).collect::<Vec<_>>(),
+    );
+}
+
 #[test]
 fn no_room_is_named_for_nothing() {
     let sources = sources(&["src", "crates", "tests", "benches"]);
@@ -257,6 +276,10 @@ fn the_rules_themselves_can_fail() {
     assert_eq!(
         rooms_named("use crate::{sink, store::Store};\nuse crate::portal::Class;"),
         ["sink", "store", "portal"]
+    );
+    assert_eq!(
+        opening_sentences("//! One. Is it\n//! two?\n//! ```\n//! a.\n//! ```\n//! Three.\nmod x; // No."),
+        3
     );
     let body = "    x;\n".repeat(FUNCTION_LINES_MAX);
     let source =

@@ -1,7 +1,7 @@
 //! Tests of the sandbox over real TCP.
 
 mod basics;
-mod bench;
+mod bench; // the fixture
 mod bots;
 mod event_methods;
 mod late_ids;

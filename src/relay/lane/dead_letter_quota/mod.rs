@@ -1,10 +1,5 @@
 //! Checks whether there is room for another dead letter of a sink. At the limit the rejected event waits or, with
 //! `when_full = "drop_oldest"`, the oldest letters are deleted.
-//!
-//! Each sink has a separate limit, and the age of a letter is never a reason to refuse another one. Room is checked
-//! before the commit, not in it: a refusal in the commit would also undo the record of the events delivered since the
-//! last commit, and those must not be delivered again. So lanes that bury at the same moment may exceed
-//! `dead_letters.max_size` by one event each. The limit protects the disk and need not be exact to the byte.
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +18,11 @@ use crate::wall_clock;
 const WARNING_PERCENT: u64 = 80;
 
 /// The dead letters of one sink.
+///
+/// Each sink has a separate limit, and the age of a letter is never a reason to refuse another one. Room is checked
+/// before the commit, not in it: a refusal in the commit would also undo the record of the events delivered since the
+/// last commit, and those must not be delivered again. So lanes that bury at the same moment may exceed
+/// `dead_letters.max_size` by one event each. The limit protects the disk and need not be exact to the byte.
 pub struct DeadLetterQuota {
     sink: String,
     limits: DeadLettersConfig,

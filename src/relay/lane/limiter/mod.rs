@@ -1,8 +1,5 @@
 //! The delivery limiter of one sink: how many attempts at once, how many per second, and only a probe while the sink
 //! fails. All lanes of the sink share it, so a recovering receiver gets a single attempt.
-//!
-//! Permits are given in the order of requests, across all lanes; each lane has a [`Ticket`]. After a failure, every
-//! successful attempt allows one more at a time.
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +25,10 @@ const PROBE_MAX: Duration = Duration::from_secs(300);
 /// How far attempts may catch up with their rate after a pause, because timers are not exact.
 const RATE_SLACK: Duration = Duration::from_millis(50);
 
+/// The limiter of one sink.
+///
+/// Permits are given in the order of requests, across all lanes; each lane has a [`Ticket`]. After a failure, every
+/// successful attempt allows one more at a time.
 pub struct DeliveryLimiter {
     sink: Arc<dyn Sink>,
     flow: ThroughputConfig,

@@ -1,11 +1,6 @@
 //! Decides which events of a lane may be attempted now, and which together. Pure.
 //!
-//! Keeps G3: an event is not attempted while an event that must come before it is unsettled. That is every earlier one
-//! (`strict`), every earlier one of its chat (`chat`), or none (`none`). An event that belongs to every chat waits for
-//! all earlier ones, and all later ones wait for it.
-//!
-//! A chat whose event fails delays no other chat. Events are added all the time. When the events that wait behind a
-//! failed one fill the memory, they are set aside, and read again when the failed one is settled.
+//! Keeps G3: an event is not attempted while an event that must come before it is unsettled.
 
 #[cfg(test)]
 mod tests;
@@ -82,6 +77,13 @@ struct Queue {
     is_set_aside: bool,
 }
 
+/// The events of one lane that wait or are in flight.
+///
+/// These must come before an event: every earlier one (`strict`), every earlier one of its chat (`chat`), or none
+/// (`none`). An event that belongs to every chat waits for all earlier ones, and all later ones wait for it.
+///
+/// A chat whose event fails delays no other chat. Events are added all the time. When the events that wait behind a
+/// failed one fill the memory, they are set aside, and read again when the failed one is settled.
 pub struct Schedule {
     ordering: OrderingConfig,
     retry: RetryConfig,

@@ -3,7 +3,7 @@
 //! Keeps I1 (the checkpoint covers only events that the sink has, that its filter excluded, or that are dead letters in
 //! the same commit) and I7 (a stop is looked at while nothing is in flight, never during an attempt).
 
-mod outcome;
+mod outcome; // the reaction to the result of an attempt
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;

@@ -1,17 +1,6 @@
 //! The confirm window: the events that were read and that the portal may still have. Pure.
 //!
-//! Keeps I2: an event leaves the portal's queue only when it is in the journal. The offset that is sent is derived from
-//! ids that the last answer has shown. After anything longer than an ordinary pause the next poll confirms nothing, so
-//! a portal that was restored meanwhile loses nothing. A restore within such a pause could not be detected in time.
-//!
-//! The portal assigns an id before the event becomes visible, so a higher id may be read first. Confirming that one
-//! would destroy the lower one unseen (PORTAL.md 2.9, hazard 2). So an id is confirmed only when it is older than
-//! `confirm_lag`, and a poll that was sent afterwards has shown all ids below it. An id that becomes visible even later
-//! is an ordinary new event.
-//!
-//! A portal that was restored from a backup assigns numbers again. The window remembers every event in it and the last
-//! ones before it. They prove a restore when the same id has another date, or when a new id below known ones has a
-//! later date than theirs. The queue then begins its next generation.
+//! Keeps I2: an event leaves the portal's queue only when it is in the journal.
 
 #[cfg(test)]
 mod tests;
@@ -85,6 +74,20 @@ struct Held {
     is_older: bool,
 }
 
+/// The events of one queue that were read and may still be at the portal.
+///
+/// The offset that is sent is derived from ids that the last answer has shown. After anything longer than an ordinary
+/// pause the next poll confirms nothing, so a portal that was restored meanwhile loses nothing. A restore within such
+/// a pause could not be detected in time.
+///
+/// The portal assigns an id before the event becomes visible, so a higher id may be read first. Confirming that one
+/// would destroy the lower one unseen (PORTAL.md 2.9, hazard 2). So an id is confirmed only when it is older than
+/// `confirm_lag`, and a poll that was sent afterwards has shown all ids below it. An id that becomes visible even later
+/// is an ordinary new event.
+///
+/// A portal that was restored from a backup assigns numbers again. The window remembers every event in it and the last
+/// ones before it. They prove a restore when the same id has another date, or when a new id below known ones has a
+/// later date than theirs. The queue then begins its next generation.
 pub struct Window {
     lag: Duration,
     hold: Hold,

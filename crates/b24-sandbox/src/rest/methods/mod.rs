@@ -1,7 +1,7 @@
 //! The REST methods, by topic.
 
-pub mod account;
-pub mod bot_fields;
+pub mod account; // the user and the scopes
+pub mod bot_fields; // checks of `fields`
 pub mod bots;
-pub mod handlers;
-pub mod offline;
+pub mod handlers; // `event.*`
+pub mod offline; // `event.offline.*`
