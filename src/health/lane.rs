@@ -2,7 +2,7 @@
 
 use super::{Grade, LaneHealth, LaneState, Problem, SourceHealth, SourceState};
 use crate::human::{span, time};
-use crate::store::{LaneReport, Report};
+use crate::store::{LaneActivity, LaneReport, Report};
 
 /// The health of `lane`, whose source is in the state of `source`.
 pub fn health(lane: &LaneReport, source: Option<&SourceHealth>, report: &Report, now_ms: i64) -> LaneHealth {
@@ -13,7 +13,7 @@ pub fn health(lane: &LaneReport, source: Option<&SourceHealth>, report: &Report,
 fn state(lane: &LaneReport, source: Option<&SourceHealth>, report: &Report) -> LaneState {
     let source_state = source.map_or(SourceState::Polling, |source| source.state);
     // Only an operator ends a pause, with or without a running daemon.
-    if lane.noted_state == "paused" {
+    if lane.activity == LaneActivity::Paused {
         return LaneState::Paused;
     }
     if report.holder.is_none() {
@@ -22,10 +22,10 @@ fn state(lane: &LaneReport, source: Option<&SourceHealth>, report: &Report) -> L
     // If this daemon has not opened the source, its lanes still have the state of an earlier run.
     let is_of_this_run = !matches!(source_state, SourceState::Starting | SourceState::Refused)
         || lane.since_ms >= report.holder_since_ms;
-    match lane.noted_state.as_str() {
-        "retrying" if is_of_this_run => return LaneState::Retrying,
-        "held" if is_of_this_run => return LaneState::Held,
-        "draining" if is_of_this_run => return LaneState::Draining,
+    match lane.activity {
+        LaneActivity::Retrying if is_of_this_run => return LaneState::Retrying,
+        LaneActivity::Held if is_of_this_run => return LaneState::Held,
+        LaneActivity::Draining if is_of_this_run => return LaneState::Draining,
         _ => {}
     }
     match (source_state, lane.pending) {

@@ -2,7 +2,7 @@
 
 use super::{Grade, Problem, SourceHealth, SourceState};
 use crate::human::span;
-use crate::store::{Activity, Report, SourceReport};
+use crate::store::{Activity, LaneActivity, Report, SourceReport};
 
 /// A source whose polls are answered writes its note at this interval.
 const NOTE_INTERVAL_MS: i64 = 10_000;
@@ -76,7 +76,7 @@ fn grade(state: SourceState, blocked_by: Option<&str>, report: &Report) -> Grade
         SourceState::Blocked => {
             let needs_operator = |sink: &str| {
                 let mut lanes = report.lanes.iter().filter(|lane| lane.sink == sink);
-                lanes.any(|lane| matches!(lane.noted_state.as_str(), "held" | "paused"))
+                lanes.any(|lane| matches!(lane.activity, LaneActivity::Held | LaneActivity::Paused))
             };
             if blocked_by.is_none_or(needs_operator) { Grade::ActionRequired } else { Grade::Degraded }
         }

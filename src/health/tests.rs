@@ -43,7 +43,7 @@ fn blocked(sink: Option<&str>) -> SourceReport {
     source(NOW_MS - 1000, Activity::Blocked { sink: sink.map(str::to_owned), trouble })
 }
 
-fn lane(sink: &str, noted_state: &str, pending: u64) -> LaneReport {
+fn lane(sink: &str, activity: &str, pending: u64) -> LaneReport {
     LaneReport {
         source: "support".into(),
         sink: sink.into(),
@@ -55,7 +55,7 @@ fn lane(sink: &str, noted_state: &str, pending: u64) -> LaneReport {
         buried: 0,
         dead_letters: 0,
         pending,
-        noted_state: noted_state.into(),
+        activity: activity.parse().unwrap(),
         since_ms: Some(NOW_MS - 60_000),
         next_ms: Some(NOW_MS + 5000),
         trouble: "answered 503".into(),
@@ -141,7 +141,7 @@ fn what_another_run_has_noted_is_not_shown_as_what_this_one_does() {
     // Nothing has updated the lanes of a source that cannot be opened.
     assert_eq!(health(refused(), vec![left.clone()]).lanes[0].state, LaneState::Delivering);
     // Only an operator ends a pause.
-    left.noted_state = "paused".into();
+    left.activity = "paused".parse().unwrap();
     assert_eq!(health(refused(), vec![left]).lanes[0].state, LaneState::Paused);
 }
 

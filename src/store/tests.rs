@@ -18,8 +18,8 @@ use crate::store::file::lock::Lock;
 use crate::store::file::wal;
 use crate::store::handle::Store;
 use crate::store::paths::sibling_path;
+use crate::store::table::checkpoints::LaneActivity;
 use crate::store::table::checkpoints::LaneNote;
-use crate::store::table::checkpoints::LaneState;
 use crate::store::table::checkpoints::Progress;
 use crate::store::table::checkpoints::Tally;
 use crate::store::table::dead_letters::NewDeadLetter;
@@ -114,7 +114,7 @@ async fn steps_with(pages: u64) -> BTreeMap<String, i32> {
         .note_lane(
             "support",
             "crm",
-            LaneNote { state: LaneState::Retrying, next_ms: None, trouble: "down".into() },
+            LaneNote { state: LaneActivity::Retrying, next_ms: None, trouble: "down".into() },
         )
         .await
         .unwrap();

@@ -60,7 +60,7 @@ fn lane(source: &str, sink: &str, state: &str, committed_minutes_ago: i64) -> La
         buried: 0,
         dead_letters: 0,
         pending: 0,
-        noted_state: state.into(),
+        activity: state.parse().unwrap(),
         since_ms: None,
         next_ms: Some(NOW_MS + MINUTE_MS),
         trouble: if state == "flowing" { String::new() } else { "answered 503".into() },

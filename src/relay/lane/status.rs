@@ -7,7 +7,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::retry::whole_millis;
 use crate::sink::{DeliverError, cause};
-use crate::store::{LaneNote, LaneState, Store};
+use crate::store::{LaneActivity, LaneNote, Store};
 use crate::wall_clock;
 
 /// A state that ends sooner is not worth a write.
@@ -20,7 +20,7 @@ pub struct LaneStatus {
     source: String,
     sink: String,
     store: Store,
-    state: LaneState,
+    state: LaneActivity,
     /// Failed attempts since the last one that succeeded.
     failures: u32,
     trouble: String,
@@ -33,7 +33,7 @@ impl LaneStatus {
             source: source.to_owned(),
             sink: sink.to_owned(),
             store: store.clone(),
-            state: LaneState::Flowing,
+            state: LaneActivity::Flowing,
             failures: 0,
             trouble: String::new(),
             noted_at: None,
@@ -56,7 +56,7 @@ impl LaneStatus {
             // Log the first failure of its kind, then ever more rarely: `attempt` also counts the omitted ones.
             warn!(source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
         }
-        let state = if needs_operator { LaneState::Held } else { LaneState::Retrying };
+        let state = if needs_operator { LaneActivity::Held } else { LaneActivity::Retrying };
         let is_news = (state, cause(&trouble)) != (self.state, cause(&self.trouble));
         self.trouble = trouble;
         let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= NOTE_INTERVAL);
@@ -68,7 +68,7 @@ impl LaneStatus {
     /// Notes that the sink as a whole fails, which another lane may have found out. The next attempt is made at
     /// `until`.
     pub async fn show(&mut self, needs_operator: bool, reason: &str, until: Instant) {
-        let state = if needs_operator { LaneState::Held } else { LaneState::Retrying };
+        let state = if needs_operator { LaneActivity::Held } else { LaneActivity::Retrying };
         if (state, cause(reason)) == (self.state, cause(&self.trouble)) {
             return;
         }
@@ -83,7 +83,7 @@ impl LaneStatus {
             let (source, sink, failures) = (&self.source, &self.sink, self.failures);
             info!(source, sink, failures, "sink takes events again");
         }
-        if self.failures > 0 || self.state != LaneState::Flowing {
+        if self.failures > 0 || self.state != LaneActivity::Flowing {
             self.forget().await;
         }
     }
@@ -92,16 +92,16 @@ impl LaneStatus {
     pub async fn forget(&mut self) {
         self.failures = 0;
         self.trouble.clear();
-        self.note(LaneState::Flowing, None).await;
+        self.note(LaneActivity::Flowing, None).await;
     }
 
     /// Notes that a stop was requested while attempts are in flight.
     pub async fn drain(&mut self) {
-        self.note(LaneState::Draining, None).await;
+        self.note(LaneActivity::Draining, None).await;
     }
 
     /// Writes a note for `status`. If the disk refuses it, the log still has the information.
-    async fn note(&mut self, state: LaneState, next_ms: Option<i64>) {
+    async fn note(&mut self, state: LaneActivity, next_ms: Option<i64>) {
         self.state = state;
         self.noted_at = Some(Instant::now());
         let note = LaneNote { state, next_ms, trouble: self.trouble.clone() };

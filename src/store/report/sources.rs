@@ -11,6 +11,7 @@ use crate::store::error::StoreError;
 use crate::store::file::lock::{self, Lock};
 use crate::store::file::open;
 use crate::store::schema::migrations;
+use crate::store::table::checkpoints::LaneActivity;
 use crate::store::table::skips;
 use crate::store::table::skips::Skip;
 use crate::store::table::sources::Gap;
@@ -105,9 +106,9 @@ pub struct LaneReport {
     pub dead_letters: u64,
     /// How many of the events that the source has read are not settled.
     pub pending: u64,
-    /// `flowing`, `retrying`, `held`, `paused` or `draining`, as the daemon noted it last.
+    /// Its activity, as the daemon noted it last.
     #[serde(skip)]
-    pub noted_state: String,
+    pub activity: LaneActivity,
     /// Since when it has that state, in Unix milliseconds.
     pub since_ms: Option<i64>,
     /// When it tries again, in Unix milliseconds.
@@ -292,7 +293,7 @@ fn select_lanes(connection: &Connection) -> rusqlite::Result<Vec<LaneReport>> {
             trouble: row.get(6)?,
             expired: row.get(7)?,
             buried: row.get(8)?,
-            noted_state: row.get(9)?,
+            activity: row.get(9)?,
             since_ms: row.get(10)?,
             next_ms: row.get(11)?,
             pending: pending(row.get(2)?, &row.get::<_, String>(12)?, row.get(13)?),

@@ -4,9 +4,10 @@
 //! that would do so is refused, as damage.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
+use std::str::FromStr;
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ToSql, Transaction, params};
 
 use crate::checkpoint::Checkpoint;
 use crate::event::{Event, EventId, Offset, Queue, Seq};
@@ -123,27 +124,51 @@ impl Inherited {
     }
 }
 
-/// The state of a lane, for the operator.
+/// What a lane does, as the daemon notes it for the operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LaneState {
+pub enum LaneActivity {
     /// Nothing prevents delivery.
     Flowing,
     /// An attempt failed, and is repeated automatically.
     Retrying,
     /// The operator must act. The lane probes the sink now and then.
     Held,
+    /// The sink wants no more events until the operator resumes it.
+    Paused,
     /// A stop was requested, and it finishes the attempts in flight.
     Draining,
 }
 
-impl fmt::Display for LaneState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Flowing => "flowing",
-            Self::Retrying => "retrying",
-            Self::Held => "held",
-            Self::Draining => "draining",
-        })
+impl LaneActivity {
+    /// Each activity with its word in the column `state`.
+    const WORDS: [(Self, &str); 5] = [
+        (Self::Flowing, "flowing"),
+        (Self::Retrying, "retrying"),
+        (Self::Held, "held"),
+        (Self::Paused, "paused"),
+        (Self::Draining, "draining"),
+    ];
+}
+
+impl ToSql for LaneActivity {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let word = Self::WORDS.iter().find(|(activity, _)| activity == self).map_or("", |(_, word)| word);
+        Ok(word.into())
+    }
+}
+
+impl FromStr for LaneActivity {
+    type Err = FromSqlError;
+
+    fn from_str(word: &str) -> Result<Self, FromSqlError> {
+        let known = Self::WORDS.iter().find(|(_, known)| *known == word);
+        known.map(|(activity, _)| *activity).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for LaneActivity {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse()
     }
 }
 
@@ -151,7 +176,7 @@ impl fmt::Display for LaneState {
 #[derive(Clone, Debug)]
 pub struct LaneNote {
     /// The state.
-    pub state: LaneState,
+    pub state: LaneActivity,
     /// When it tries again, in Unix milliseconds.
     pub next_ms: Option<i64>,
     /// The problem; empty when there is none.
@@ -310,7 +335,7 @@ impl Store {
                      since_ms = iif(state = excluded.state, since_ms, excluded.since_ms),
                      state = excluded.state, next_ms = excluded.next_ms, trouble = excluded.trouble
                  WHERE state <> 'paused'";
-            let params = params![source, sink, now_ms(), note.state.to_string(), note.next_ms, note.trouble];
+            let params = params![source, sink, now_ms(), note.state, note.next_ms, note.trouble];
             connection.prepare_cached(insert)?.execute(params)
         })
         .await
