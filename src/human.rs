@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use crate::wall_clock::now_ms;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
-const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+/// The units of sizes, the largest first, each with its number of bytes.
+pub const SIZE_UNITS: [(&str, u64); 4] =
+    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
 /// A number of seconds, in the largest unit that fits.
 pub fn span(seconds: i64) -> String {
@@ -38,7 +41,7 @@ pub fn time(unix_ms: i64) -> String {
 
 /// A number of bytes, in the largest unit that fits.
 pub fn size(bytes: u64) -> String {
-    UNITS.into_iter().find(|(_, unit)| bytes >= *unit).map_or_else(
+    SIZE_UNITS.into_iter().find(|(_, unit)| bytes >= *unit).map_or_else(
         || format!("{bytes} bytes"),
         |(name, unit)| format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
     )
@@ -69,11 +72,6 @@ pub fn moment(text: &str) -> Result<i64, String> {
 pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|_| "write it like 10s, 2m or 1h".to_owned())?;
     Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())
-}
-
-/// This machine's clock, in Unix milliseconds.
-pub fn now_ms() -> i64 {
-    Timestamp::now().as_millisecond()
 }
 
 #[cfg(test)]

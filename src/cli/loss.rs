@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use super::consent::ConsentArgs;
 use super::output::{print, remark};
-use super::peek::{PAGE_MAX, Peek};
+use super::peek::Peek;
 use crate::config::{Config, SourceConfig};
 use crate::event::{Batch, Event, EventId, Offset};
 use crate::portal::CallError;
+use crate::portal::PAGE_MAX;
 use crate::relay::PortalClients;
 use crate::shutdown::Signals;
 use crate::store::{Store, StoreError, Undelivered};

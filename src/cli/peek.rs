@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use crate::config::SourceConfig;
 use crate::event::{Batch, Offset, Queue};
+use crate::portal::PAGE_MAX;
 use crate::portal::{CallError, Class, EventQueue, PortalClient, Tries, Upstream as _};
-
-/// The most events that one read can return (PORTAL.md 2.1). Later events can only be read after these are confirmed.
-pub const PAGE_MAX: u16 = 1000;
 
 /// Reads the start of one source's queue.
 pub struct Peek {

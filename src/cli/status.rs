@@ -14,10 +14,13 @@ use super::palette::{Hue, Palette};
 use super::table::{Columns, Importance};
 use super::watch::{self, Between};
 use crate::config;
+use crate::health::GAPS_MAX;
 use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth};
-use crate::human::{ago, now_ms, size, span};
+use crate::human::{ago, size, span};
+use crate::relay::SKEW_MAX;
 use crate::shutdown::Signals;
 use crate::store::{DeadLetterReport, MoveReport, SourceReport, Store};
+use crate::wall_clock::now_ms;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,12 +32,6 @@ Examples:
   b24relay status --json | jq '.sources[] | {name, state, retention_left_s}'
 
 Exit codes: 0 a daemon runs, 69 none does, 64 usage, 74 the state file cannot be read.";
-
-/// How many gaps are shown one by one.
-const GAPS_MAX: usize = 3;
-
-/// A greater difference between the portal's clock and this machine's clock is reported, as in the log.
-const SKEW_MAX_MS: u64 = 300_000;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -265,7 +262,7 @@ fn losses(source: &SourceReport) -> Vec<String> {
     if source.retention_left_s.is_some_and(|left_s| left_s <= 0) {
         told.push(format!("{name}: no retention is left: events are being lost"));
     }
-    if skew_ms.unsigned_abs() >= SKEW_MAX_MS {
+    if skew_ms.unsigned_abs() / 1000 >= SKEW_MAX.as_secs() {
         let side = if *skew_ms < 0 { "behind" } else { "ahead of" };
         told.push(format!(
             "{name}: the portal's clock is {} {side} this machine's",

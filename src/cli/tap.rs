@@ -9,11 +9,12 @@ use clap::Args;
 use super::exit::SetupError;
 use super::exit_code::Exit;
 use super::output::{Reader, remark, write};
-use super::peek::{PAGE_MAX, Peek};
+use super::peek::Peek;
 use super::source::{clients, find};
 use crate::config::{Config, SourceConfig, StdoutFormat};
 use crate::event::{Batch, Event, EventId, OddEvents};
 use crate::portal::{CallError, Class, Tries};
+use crate::portal::{OPERATING_UNKNOWN, PAGE_MAX};
 use crate::relay::PortalClients;
 use crate::retry::Backoff;
 use crate::shutdown::{Signals, Wake};
@@ -25,9 +26,6 @@ const PAUSE_MIN: Duration = Duration::from_secs(2);
 /// The delays after a refusal, the same as those of a source.
 const DELAY_MIN: Duration = Duration::from_secs(1);
 const DELAY_MAX: Duration = Duration::from_secs(60);
-
-/// How long to pause when the portal's operating time is used up and the portal gives no delay.
-const OPERATING_UNKNOWN: Duration = Duration::from_secs(60);
 
 /// How many refusals of unclear cause in a row end the command.
 const FAILURES_MAX: u32 = 5;

@@ -8,8 +8,9 @@ use terminal_size::{Height, Width, terminal_size_of};
 
 use super::output::{Reader, json_for_stdout, write};
 use super::palette::{visible_in_colour, width};
-use crate::human::{now_ms, time};
+use crate::human::time;
 use crate::shutdown::{Signals, Wake};
+use crate::wall_clock::now_ms;
 
 /// The accepted periods, in seconds.
 const SECONDS_MIN: f64 = 0.1;

@@ -25,7 +25,7 @@ use std::time::Duration;
 pub use error::{ConfigError, Violation};
 pub use parse::load::{Loaded, Overrides, load, state_path};
 pub use secrets::secret_text::SecretText;
-pub use secrets::secret_url::SecretUrl;
+pub use secrets::secret_url::{PART_MIN, SecretUrl};
 pub use secrets::webhook_url::WebhookUrl;
 pub use section::authorization::{AuthConfig, ClientConfig};
 pub use section::delivery::{

@@ -11,6 +11,9 @@ use serde::Serialize;
 
 use crate::store::{DeadLetterReport, LaneReport, MoveReport, Report, SourceReport};
 
+/// How many gaps `status` and the page show one by one.
+pub const GAPS_MAX: usize = 3;
+
 /// How healthy something is; the last variant is the worst.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -49,32 +49,32 @@ pub struct Verdict {
     /// The delay before the first slow probe.
     pub probe: Duration,
     /// The hint for the operator; empty if no action is required.
-    pub hint: Cure,
+    pub hint: Hint,
 }
 
 impl Verdict {
     /// `class` with the usual probe delay.
-    pub const fn new(class: Class, hint: Cure) -> Self {
+    pub const fn new(class: Class, hint: Hint) -> Self {
         Self { class, probe: PROBE, hint }
     }
 
     /// `class` with a short probe delay, for a response that did not come from a portal. At boot or during
     /// maintenance, such an error is often over within seconds.
-    pub const fn soon(class: Class, hint: Cure) -> Self {
+    pub const fn soon(class: Class, hint: Hint) -> Self {
         Self { class, probe: PROBE_SOON, hint }
     }
 }
 
 /// The hint for the operator, for either kind of credential.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Cure {
+pub struct Hint {
     /// The hint for an incoming webhook.
     pub webhook: &'static str,
     /// The hint for an OAuth application.
     pub oauth: &'static str,
 }
 
-impl Cure {
+impl Hint {
     /// No action is required.
     pub const NONE: Self = Self::same("");
 
@@ -95,7 +95,7 @@ const fn minutes(count: u64) -> Duration {
 }
 
 /// One row of a table: an error code in upper case, its class, the minutes until the first probe, the hint.
-pub struct Row(pub &'static str, pub Class, pub u64, pub Cure);
+pub struct Row(pub &'static str, pub Class, pub u64, pub Hint);
 
 impl Row {
     /// The row of `code`, in any letter case.
@@ -105,64 +105,64 @@ impl Row {
     }
 }
 
-const NONE: Cure = Cure::NONE;
-const LOOK: Cure = Cure::same("look at the portal's answer above, then at the portal's own logs");
-const AUTHORISE: Cure = Cure {
+const NONE: Hint = Hint::NONE;
+const LOOK: Hint = Hint::same("look at the portal's answer above, then at the portal's own logs");
+const AUTHORISE: Hint = Hint {
     webhook: "edit the incoming webhook (portal: Developer resources, Integrations, Edit), which gives it a new secret, or, if it is gone, create the incoming webhook again (scope `im`); then put its URL into the source",
     oauth: "log in again: `b24relay login SOURCE`",
 };
-const SCOPE: Cure = Cure {
+const SCOPE: Hint = Hint {
     webhook: "edit the incoming webhook and tick the scopes it lacks: `im`, for bots `imbot`",
     oauth: "tick the scopes it lacks in the application's card (`im`, for bots `imbot`), then `b24relay login SOURCE`",
 };
-const OWNER: Cure = Cure {
+const OWNER: Hint = Hint {
     webhook: "the webhook's owner is dismissed or inactive: create the webhook as another user",
     oauth: "whoever logged in is dismissed or inactive: `b24relay login SOURCE` as another user",
 };
-const PLAN: Cure =
-    Cure::same("see to the portal's subscription: its plan does not include REST for this account");
-const REPORT: Cure =
-    Cure::same("this looks like a defect of b24relay or an unknown portal version: please report it");
-const REINSTALL: Cure = Cure::same("install the application on the portal again");
-const METHOD: Cure = Cure {
+const PLAN: Hint =
+    Hint::same("see to the portal's subscription: its plan does not include REST for this account");
+const REPORT: Hint =
+    Hint::same("this looks like a defect of b24relay or an unknown portal version: please report it");
+const REINSTALL: Hint = Hint::same("install the application on the portal again");
+const METHOD: Hint = Hint {
     webhook: "edit the incoming webhook and tick the scopes it lacks (`im`, for bots `imbot`), and check that its URL has the form https://PORTAL/rest/USER/CODE/; if both are right, the portal is too old for event queues (`im.v2.Event.*`): update it",
     oauth: "tick the scopes it lacks in the application's card (`im`, for bots `imbot`), then `b24relay login SOURCE`, and check `portal`; if both are right, the portal is too old for event queues (`im.v2.Event.*`): update it",
 };
-const PAYMENT: Cure = Cure {
+const PAYMENT: Hint = Hint {
     webhook: "the portal's paid period is over: renew its subscription",
     oauth: "the application's trial or paid period is over: renew it on the portal, or see to the portal's subscription",
 };
-const OLD_PORTAL: Cure = Cure::same("the portal is too old for event queues (`im.v2.Event.*`): update it");
-const BROKEN: Cure = Cure::same("the portal is broken: ask its administrator");
-const BOT_KEYS: Cure = Cure::same("complete the bot's keys: `bot_id`, and with a webhook `bot_token`");
+const OLD_PORTAL: Hint = Hint::same("the portal is too old for event queues (`im.v2.Event.*`): update it");
+const BROKEN: Hint = Hint::same("the portal is broken: ask its administrator");
+const BOT_KEYS: Hint = Hint::same("complete the bot's keys: `bot_id`, and with a webhook `bot_token`");
 
 /// Every code of PORTAL.md section 6 that needs no special rule.
 #[rustfmt::skip]
 const CODES: &[Row] = &[
     Row("QUERY_LIMIT_EXCEEDED", Class::Rate, 1, NONE),
     Row("OPERATION_TIME_LIMIT", Class::OpWait, 1, NONE),
-    Row("OVERLOAD_LIMIT", Class::Operator, 15, Cure::same("the portal blocked REST by hand: ask its support to lift the block")),
+    Row("OVERLOAD_LIMIT", Class::Operator, 15, Hint::same("the portal blocked REST by hand: ask its support to lift the block")),
     Row("EXPIRED_TOKEN", Class::Refresh, 1, AUTHORISE),
     Row("INVALID_TOKEN", Class::Refresh, 1, AUTHORISE),
-    Row("NO_AUTH_FOUND", Class::Operator, 1, Cure { webhook: "check that the webhook URL is complete", oauth: AUTHORISE.oauth }),
+    Row("NO_AUTH_FOUND", Class::Operator, 1, Hint { webhook: "check that the webhook URL is complete", oauth: AUTHORISE.oauth }),
     Row("INVALID_CREDENTIALS", Class::Operator, 1, AUTHORISE),
     Row("INSUFFICIENT_SCOPE", Class::Operator, 1, SCOPE),
-    Row("USER_ACCESS_ERROR", Class::Operator, 1, Cure::same("let this user use the application (portal: the application's access rights)")),
+    Row("USER_ACCESS_ERROR", Class::Operator, 1, Hint::same("let this user use the application (portal: the application's access rights)")),
     Row("AUTHORIZATION_ERROR", Class::Operator, 1, OWNER),
     Row("APPLICATION_NOT_FOUND", Class::Operator, 1, REINSTALL),
     Row("ERROR_OAUTH", Class::Operator, 1, REINSTALL),
     Row("NOT_INSTALLED", Class::Operator, 1, REINSTALL),
     Row("PAYMENT_REQUIRED", Class::Operator, 15, PAYMENT),
     Row("CONNECTION_ERROR", Class::Retry, 1, NONE),
-    Row("METHOD_CONFIRM_WAITING", Class::Operator, 2, Cure::same("an administrator of the portal must approve the call")),
-    Row("METHOD_CONFIRM_DENIED", Class::Operator, 15, Cure::same("an administrator of the portal refused the call")),
-    Row("ACCESS_DENIED", Class::Operator, 1, Cure::same("see to the portal's subscription, whose plan may not include REST, or to the rights of the user behind the credential")),
-    Row("WRONG_AUTH_TYPE", Class::Operator, 1, Cure { webhook: "this method needs an OAuth application (`[sources.NAME.oauth]`), not a webhook", oauth: "this method needs a webhook, not an application" }),
+    Row("METHOD_CONFIRM_WAITING", Class::Operator, 2, Hint::same("an administrator of the portal must approve the call")),
+    Row("METHOD_CONFIRM_DENIED", Class::Operator, 15, Hint::same("an administrator of the portal refused the call")),
+    Row("ACCESS_DENIED", Class::Operator, 1, Hint::same("see to the portal's subscription, whose plan may not include REST, or to the rights of the user behind the credential")),
+    Row("WRONG_AUTH_TYPE", Class::Operator, 1, Hint { webhook: "this method needs an OAuth application (`[sources.NAME.oauth]`), not a webhook", oauth: "this method needs a webhook, not an application" }),
     Row("WRONG_LICENSE", Class::Operator, 15, PLAN),
-    Row("ALLOWED_ONLY_INTRANET_USER", Class::Operator, 1, Cure::same("the user must not be an extranet user")),
-    Row("INVALID_REQUEST", Class::Bug, 1, Cure::same("the portal wants https: check the URL, and that a proxy before the portal hands the scheme on")),
+    Row("ALLOWED_ONLY_INTRANET_USER", Class::Operator, 1, Hint::same("the user must not be an extranet user")),
+    Row("INVALID_REQUEST", Class::Bug, 1, Hint::same("the portal wants https: check the URL, and that a proxy before the portal hands the scheme on")),
     Row("ERROR_METHOD_NOT_FOUND", Class::Operator, 15, METHOD),
-    Row("PORTAL_DELETED", Class::Operator, 5, Cure::same("the portal is closed or gone; polling goes on by itself when it is back")),
+    Row("PORTAL_DELETED", Class::Operator, 5, Hint::same("the portal is closed or gone; polling goes on by itself when it is back")),
     Row("ERROR_BATCH_METHOD_NOT_ALLOWED", Class::Bug, 1, REPORT),
     Row("ERROR_BATCH_LENGTH_EXCEEDED", Class::Bug, 1, REPORT),
     Row("ERROR_ARGUMENT", Class::Bug, 1, REPORT),
@@ -173,7 +173,7 @@ const CODES: &[Row] = &[
     Row("ERROR_UNEXPECTED_ANSWER", Class::Retry, 1, NONE),
     Row("INTERNAL_WRONG_TRANSPORT", Class::Operator, 5, BROKEN),
     Row("INTERNAL_WRONG_HANDLER_CLASS", Class::Operator, 5, BROKEN),
-    Row("WRONG_ENCODING", Class::RetryBounded, 1, Cure::same("the portal cannot encode one of its events")),
+    Row("WRONG_ENCODING", Class::RetryBounded, 1, Hint::same("the portal cannot encode one of its events")),
     Row("ERROR_MANIFEST_IS_NOT_AVAILABLE", Class::Bug, 1, REPORT),
     Row("INVALID_AUTHENTICATION", Class::Operator, 1, AUTHORISE),
     Row("INVALID_HTTP_METHOD", Class::Bug, 1, REPORT),
@@ -181,10 +181,10 @@ const CODES: &[Row] = &[
     Row("CLIENT_ID_NOT_SPECIFIED", Class::Bug, 1, BOT_KEYS),
     Row("BOT_ID_REQUIRED", Class::Bug, 1, BOT_KEYS),
     Row("PARAMS_REQUIRED", Class::Bug, 1, BOT_KEYS),
-    Row("BOT_NOT_FOUND", Class::Operator, 1, Cure::same("the bot is gone: register it again and correct `bot_id`")),
-    Row("BOT_OWNERSHIP_ERROR", Class::Operator, 1, Cure { webhook: "the bot's token has changed or it is another's bot: correct `bot_token`", oauth: "the bot belongs to another application" }),
+    Row("BOT_NOT_FOUND", Class::Operator, 1, Hint::same("the bot is gone: register it again and correct `bot_id`")),
+    Row("BOT_OWNERSHIP_ERROR", Class::Operator, 1, Hint { webhook: "the bot's token has changed or it is another's bot: correct `bot_token`", oauth: "the bot belongs to another application" }),
     Row("SCOPE_ERROR", Class::Operator, 1, SCOPE),
-    Row("USER_NOT_SUBSCRIBED", Class::Unsubscribed, 1, Cure::same("run `b24relay subscribe SOURCE`: somebody keeps ending the subscription")),
+    Row("USER_NOT_SUBSCRIBED", Class::Unsubscribed, 1, Hint::same("run `b24relay subscribe SOURCE`: somebody keeps ending the subscription")),
     Row("AUTH_ERROR", Class::Operator, 1, AUTHORISE),
 ];
 
@@ -229,7 +229,7 @@ pub fn of_status(status: u16) -> Verdict {
             "something else than the portal answered: a login or maintenance page? b24relay goes on by itself when that is over",
         ),
     };
-    Verdict::soon(class, Cure::same(hint))
+    Verdict::soon(class, Hint::same(hint))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::http_client::{self, BodyError, Failure, Peer, Pool, Route};
 use crate::portal::answer::intermediary;
 use crate::portal::answer::shapes::Opened;
 use crate::portal::answer::unreadable::{self, Form};
-use crate::portal::class::{self, Class, Cure, Verdict};
+use crate::portal::class::{self, Class, Hint, Verdict};
 use crate::portal::limits::budget::Purpose;
 use crate::portal::limits::operating::Operating;
 use crate::portal::limits::tries::{TRIES_MAX, Tries};
@@ -207,7 +207,7 @@ impl PortalClient {
         let mut sent = self.prepare(method).await?;
         let params = Authorised { auth: sent.token.as_ref().map(SecretText::expose), params };
         let body = serde_json::to_vec(&params).map_err(|error| {
-            CallError::new(method, Verdict::new(Class::Bug, Cure::NONE), error.to_string())
+            CallError::new(method, Verdict::new(Class::Bug, Hint::NONE), error.to_string())
         })?;
         let mut response = self.send(&sent, body.clone()).await?;
         if let Some(Redirect::Followed(target)) = self.redirect(&sent, response.status(), response.headers())
@@ -279,7 +279,7 @@ impl PortalClient {
         let request = request.header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json");
         let request = request.body(body).build();
         let request = request.map_err(|error| {
-            self.failed(sent, Verdict::new(Class::Bug, Cure::NONE), http_client::explain(error))
+            self.failed(sent, Verdict::new(Class::Bug, Hint::NONE), http_client::explain(error))
         })?;
         self.pool.send(request).await.map_err(|failure| {
             let is_connect = matches!(&failure, Failure::Failed(error, _) if error.is_connect());
@@ -330,7 +330,7 @@ impl PortalClient {
             return Err(without_json());
         }
         let malformed = |reason| {
-            let hint = Cure::same("the portal's answer has an unknown form: is it up to date?");
+            let hint = Hint::same("the portal's answer has an unknown form: is it up to date?");
             self.failed(sent, Verdict::soon(Class::RetryBounded, hint), reason)
         };
         let finished_ms = envelope.finished_ms();
@@ -456,7 +456,7 @@ pub fn proxy_to(address: &SecretUrl) -> Result<Option<String>, String> {
 async fn read_body(response: Response) -> Result<Vec<u8>, (Verdict, String)> {
     http_client::read_body(response, BODY_MAX).await.map_err(|error| match error {
         BodyError::TooLarge => {
-            let hint = Cure::same("one event alone is greater than the cap on an answer");
+            let hint = Hint::same("one event alone is greater than the cap on an answer");
             (
                 Verdict::new(Class::TooLarge, hint),
                 format!("the answer is greater than {} MiB", BODY_MAX >> 20),

@@ -5,6 +5,7 @@
 mod answer; // parses responses
 mod class; // every refusal and the caller's next action, as a table
 mod client; // one request
+mod facts; // what every portal does, as constants
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -18,6 +19,7 @@ mod upstream; // the interface that the relay uses
 
 pub use class::Class;
 pub use client::{Credential, PortalClient, proxy_to};
+pub use facts::{EVENT_LIFETIME, OPERATING_UNKNOWN, PAGE_MAX};
 pub use key_value::KeyValue;
 pub use limits::budget::Purpose;
 pub use limits::tries::Tries;

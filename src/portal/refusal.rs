@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::SecretText;
 use crate::event::{OddEvents, Offset};
 use crate::foreign_text::shown;
-use crate::portal::class::{Class, Cure, Verdict};
+use crate::portal::class::{Class, Hint, Verdict};
 
 /// The maximum length of the portal's own text in a message, in characters.
 const TEXT_MAX: usize = 300;
@@ -53,7 +53,7 @@ struct Details {
 impl CallError {
     /// A refusal of `method` by `verdict`, with the hint for a webhook.
     pub(crate) fn new(method: &'static str, verdict: Verdict, reason: impl Into<String>) -> Self {
-        let Verdict { class, probe, hint: Cure { webhook, .. } } = verdict;
+        let Verdict { class, probe, hint: Hint { webhook, .. } } = verdict;
         let details = Details {
             reason: reason.into(),
             evidence: String::new(),
@@ -71,7 +71,7 @@ impl CallError {
         reason: impl Into<String>,
         hint: impl Into<Cow<'static, str>>,
     ) -> Self {
-        let mut error = Self::new(method, Verdict::new(Class::Operator, Cure::NONE), reason);
+        let mut error = Self::new(method, Verdict::new(Class::Operator, Hint::NONE), reason);
         error.details.is_ours = true;
         Self { hint: hint.into(), ..error }
     }
@@ -96,14 +96,14 @@ impl CallError {
                     .to_owned()
             }
         };
-        let error = Self::new(method, Verdict::new(Class::RetryBounded, Cure::NONE), reason);
+        let error = Self::new(method, Verdict::new(Class::RetryBounded, Hint::NONE), reason);
         let evidence = format!("bytes {} to {} of the answer", place.start, place.end);
         Self { hint: hint.into(), ..error.with_evidence(evidence) }
     }
 
     /// A temporary error.
     pub(crate) fn retry(method: &'static str, reason: impl Into<String>) -> Self {
-        Self::new(method, Verdict::new(Class::Retry, Cure::NONE), reason)
+        Self::new(method, Verdict::new(Class::Retry, Hint::NONE), reason)
     }
 
     pub(crate) fn with_cure(self, hint: impl Into<Cow<'static, str>>) -> Self {

@@ -2,10 +2,15 @@
 //! their age.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::wall_clock;
+
+/// How far the portal's clock and this machine's may differ: receivers refuse signatures that are older, or that far in
+/// the future.
+pub const SKEW_MAX: Duration = Duration::from_secs(300);
 
 /// The last time that the portal reported, carried on by our monotonic clock. Until the portal has reported a time in
 /// this run, it is estimated from this machine's clock, which may have been set meanwhile.

@@ -13,6 +13,9 @@ use crate::service::Telemetry;
 use crate::shutdown::Signals;
 use crate::store::Store;
 
+/// Above this share of a limit on disk space the log warns.
+pub const WARNING_PERCENT: u64 = 80;
+
 /// The limits of a share of memory. Less than the minimum holds only a handful of events; more than the maximum makes
 /// nothing faster.
 const MEMORY_MIN: usize = 16 * 1024;

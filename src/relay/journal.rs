@@ -16,6 +16,7 @@ use crate::event::Seq;
 use crate::event::{Entry, Event, Queue};
 use crate::failpoint;
 use crate::relay::context::EngineContext;
+use crate::relay::context::WARNING_PERCENT;
 use crate::relay::outcome::Halt;
 use crate::relay::state_retry::Disk;
 use crate::store::{Append, Reading, Store};
@@ -26,9 +27,6 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How many trims there may be in a row: polling waits for them.
 const TRIMS_MAX: u32 = 20;
-
-/// The share of a limit, in percent, from which on a warning is logged.
-const WARNING_PERCENT: u64 = 80;
 
 /// Approximate memory that an event takes besides its payload, in bytes.
 const ENTRY_BYTES: usize = 300;
@@ -240,7 +238,7 @@ impl Journal {
                 "the journal's oldest event has waited for {hours} hours, longer than `journal.max_age`: {hint}"
             )));
         }
-        let is_nearly_full = bytes > max / 100 * WARNING_PERCENT || age > self.limits.max_age / 100 * 80;
+        let is_nearly_full = bytes > max / 100 * WARNING_PERCENT || age > self.limits.max_age * 4 / 5;
         if is_nearly_full && !self.is_nearly_full {
             warn!(source = %self.queue.source, bytes, max, hours = age.as_secs() / 3600, hint, "the journal is nearly full: then polling stops");
         }

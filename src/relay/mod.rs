@@ -28,6 +28,7 @@ use crate::retry::whole_millis;
 use crate::service::Telemetry;
 use crate::shutdown::Signals;
 use crate::store::Store;
+pub use clock::SKEW_MAX;
 pub use host::warn_of_notices;
 use host::{Host, RealHost};
 pub use key_value::{NoKeyValue, StoreKeyValue};

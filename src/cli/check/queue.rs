@@ -6,9 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::account::skipped_after;
 use super::finding::Finding;
-use crate::cli::peek::{PAGE_MAX, Peek};
+use crate::cli::peek::Peek;
 use crate::config::{Config, KindConfig, SourceConfig};
 use crate::event::Batch;
+use crate::portal::PAGE_MAX;
 use crate::portal::{CallError, PortalClient};
 
 pub const RATE: &str = "rate";

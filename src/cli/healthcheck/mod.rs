@@ -17,8 +17,9 @@ use super::exit_code::Exit;
 use super::output::{print, print_raw_json};
 use crate::config::{self, ConfigError};
 use crate::health::Health;
-use crate::human::{duration, now_ms, span};
+use crate::human::{duration, span};
 use crate::store::{Report, Store};
+use crate::wall_clock::now_ms;
 
 const NOTES: &str = "\
 A daemon that runs and polls is healthy. An unreachable portal or sink is not a fault of the daemon, and a restart \

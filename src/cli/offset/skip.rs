@@ -12,9 +12,9 @@ use crate::cli::peek::Peek;
 use crate::cli::source::{clients, find};
 use crate::config::{Config, SourceConfig};
 use crate::event::{Batch, Event, OddEvents};
-use crate::human::now_ms;
 use crate::shutdown::Signals;
 use crate::store::{Report, Skip, SourceReport, Store};
+use crate::wall_clock::now_ms;
 
 #[derive(Debug, Args)]
 pub struct SkipArgs {

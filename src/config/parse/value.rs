@@ -16,6 +16,7 @@ use crate::config::parse::environment;
 use crate::config::parse::quote;
 use crate::config::parse::table;
 use crate::config::secrets::secret_line;
+use crate::human::SIZE_UNITS;
 
 /// A text that is not empty.
 pub(crate) fn text(value: &Value) -> Result<String, String> {
@@ -179,17 +180,15 @@ pub(crate) fn size(range: RangeInclusive<u64>) -> impl FnOnce(&Value) -> Result<
     }
 }
 
-const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-
 fn bytes(text: &str) -> Option<u64> {
-    let unit = UNITS.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)));
+    let unit = SIZE_UNITS.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)));
     let (digits, unit) = unit.or_else(|| Some((text.strip_suffix('B')?, 1)))?;
     digits.trim_end().parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// Formats a size in the largest unit that divides it exactly, such as `256MiB`.
 pub(crate) fn spelled_size(size: u64) -> String {
-    let unit = UNITS.into_iter().find(|(_, unit)| size > 0 && size.is_multiple_of(*unit));
+    let unit = SIZE_UNITS.into_iter().find(|(_, unit)| size > 0 && size.is_multiple_of(*unit));
     unit.map_or_else(|| format!("{size}B"), |(name, unit)| format!("{}{name}", size / unit))
 }
 

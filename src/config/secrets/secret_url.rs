@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
 /// Shorter words are not treated as secrets, because they occur in many texts.
-const PART_MIN: usize = 4;
+pub const PART_MIN: usize = 4;
 
 /// A URL whose path or query may contain a secret. `Display` and `Debug` show only scheme and host.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 
 use crate::http_client::{Obstacle, RequestError};
-use crate::portal::class::{Class, Cure, Verdict};
+use crate::portal::class::{Class, Hint, Verdict};
 
 /// Describes a response without a usable body: whose response was expected, and which host was called.
 pub fn describe(whose: &str, called: &Url, status: u16, headers: &HeaderMap, body: &[u8]) -> String {
@@ -42,10 +42,10 @@ pub fn describe(whose: &str, called: &Url, status: u16, headers: &HeaderMap, bod
 /// The verdict on `trouble` on the way to the host.
 pub fn verdict(trouble: &RequestError) -> Verdict {
     match trouble.obstacle {
-        Obstacle::Network => Verdict::new(Class::Retry, Cure::NONE),
+        Obstacle::Network => Verdict::new(Class::Retry, Hint::NONE),
         // A load balancer or proxy that is still starting reports this too.
-        Obstacle::Proxy | Obstacle::Tls => Verdict::soon(Class::RetryBounded, Cure::NONE),
-        Obstacle::Certificate | Obstacle::Setting => Verdict::soon(Class::Operator, Cure::NONE),
+        Obstacle::Proxy | Obstacle::Tls => Verdict::soon(Class::RetryBounded, Hint::NONE),
+        Obstacle::Certificate | Obstacle::Setting => Verdict::soon(Class::Operator, Hint::NONE),
     }
 }
 

@@ -10,19 +10,19 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use serde::de::IgnoredAny;
 
 use crate::portal::answer::shapes::Opened;
-use crate::portal::class::{self, Class, Cure, Verdict};
+use crate::portal::class::{self, Class, Hint, Verdict};
 
 /// The number of positions that are tried as the start of the JSON.
 const BEGINNINGS_MAX: usize = 64;
 
-const AROUND: Cure = Cure::same("PHP output around the JSON: turn off `display_errors` on the portal");
-const ENCODED: Cure = Cure::same(
+const AROUND: Hint = Hint::same("PHP output around the JSON: turn off `display_errors` on the portal");
+const ENCODED: Hint = Hint::same(
     "a proxy, CDN or web server in front of the portal encodes answers although this was not asked for: turn that off there",
 );
-const EMPTY: Cure = Cure::same(
+const EMPTY: Hint = Hint::same(
     "the portal answers nothing: look for a fatal error in its PHP log, such as `memory_limit` or `max_execution_time`",
 );
-const NOT_GZIP: Cure = Cure::same(
+const NOT_GZIP: Hint = Hint::same(
     "the answer says that it is gzip and is not: correct the proxy or web server in front of the portal",
 );
 
@@ -98,7 +98,7 @@ pub fn broken(reason: &str) -> Verdict {
     if reason.contains("gzip header") {
         return Verdict::new(Class::RetryBounded, NOT_GZIP);
     }
-    Verdict::new(Class::Retry, Cure::NONE)
+    Verdict::new(Class::Retry, Hint::NONE)
 }
 
 fn not_json(status: u16, body: &[u8]) -> Verdict {
@@ -108,7 +108,7 @@ fn not_json(status: u16, body: &[u8]) -> Verdict {
     match class::of_status(status) {
         // A success that was cut off or damaged on its way. It contains nothing usable, so no state has
         // changed.
-        _ if status == 200 && !is_page && !is_json => Verdict::new(Class::Retry, Cure::NONE),
+        _ if status == 200 && !is_page && !is_json => Verdict::new(Class::Retry, Hint::NONE),
         // A refusal that was cut off. Its code may be a temporary one, so the first such response does not
         // alert the operator.
         verdict if verdict.class == Class::Operator && is_object && !is_json => {

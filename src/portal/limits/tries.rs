@@ -80,10 +80,10 @@ fn is_internal(code: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::portal::class::{Cure, Verdict};
+    use crate::portal::class::{Hint, Verdict};
 
     fn refusal(class: Class, code: &str, wait: Option<Duration>) -> CallError {
-        CallError::new("event.get", Verdict::new(class, Cure::NONE), "refused")
+        CallError::new("event.get", Verdict::new(class, Hint::NONE), "refused")
             .with_code(code.to_owned())
             .with_wait(wait)
     }

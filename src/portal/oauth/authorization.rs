@@ -14,7 +14,7 @@ use crate::config::OAuthConfig;
 use crate::http_client::{self, BodyError, Failure, Peer, Pool, Route};
 use crate::portal::answer::intermediary;
 use crate::portal::answer::shapes::Opened;
-use crate::portal::class::{self, Class, Cure, Row, Verdict};
+use crate::portal::class::{self, Class, Hint, Row, Verdict};
 use crate::portal::oauth::tokens::Tokens;
 use crate::portal::refusal::{CallError, presentable, spell};
 
@@ -44,15 +44,15 @@ const SCOPE: &str = "correct the scopes in the application's card, then `b24rela
 /// The error codes of PORTAL.md 5.4, in upper case.
 #[rustfmt::skip]
 const CODES: &[Row] = &[
-    Row("INVALID_REQUEST", Class::Bug, 1, Cure::same(REPORT)),
-    Row("INVALID_CLIENT", Class::Operator, 1, Cure::same(SECRET)),
-    Row("WRONG_CLIENT", Class::Operator, 1, Cure::same(SECRET)),
-    Row("INVALID_GRANT", Class::Operator, 1, Cure::same(LOGIN)),
-    Row("BAD_VERIFICATION_CODE", Class::Operator, 1, Cure::same("a code lives 30 seconds and works once: start `b24relay login SOURCE` again")),
-    Row("INVALID_SCOPE", Class::Operator, 1, Cure::same(SCOPE)),
-    Row("INSUFFICIENT_SCOPE", Class::Operator, 1, Cure::same(SCOPE)),
-    Row("PAYMENT_REQUIRED", Class::Operator, 15, Cure::same("the application's trial or paid period is over: renew it on the portal")),
-    Row("NOT_INSTALLED", Class::Operator, 5, Cure::same("install the application on the portal again, then `b24relay login SOURCE`")),
+    Row("INVALID_REQUEST", Class::Bug, 1, Hint::same(REPORT)),
+    Row("INVALID_CLIENT", Class::Operator, 1, Hint::same(SECRET)),
+    Row("WRONG_CLIENT", Class::Operator, 1, Hint::same(SECRET)),
+    Row("INVALID_GRANT", Class::Operator, 1, Hint::same(LOGIN)),
+    Row("BAD_VERIFICATION_CODE", Class::Operator, 1, Hint::same("a code lives 30 seconds and works once: start `b24relay login SOURCE` again")),
+    Row("INVALID_SCOPE", Class::Operator, 1, Hint::same(SCOPE)),
+    Row("INSUFFICIENT_SCOPE", Class::Operator, 1, Hint::same(SCOPE)),
+    Row("PAYMENT_REQUIRED", Class::Operator, 15, Hint::same("the application's trial or paid period is over: renew it on the portal")),
+    Row("NOT_INSTALLED", Class::Operator, 5, Hint::same("install the application on the portal again, then `b24relay login SOURCE`")),
 ];
 
 /// The credential for a new pair.
@@ -231,10 +231,10 @@ fn of_status(status: u16) -> Verdict {
     match status {
         404 => Verdict::new(
             Class::Operator,
-            Cure::same("the authorization server does not know this portal: check `portal` and `server`"),
+            Hint::same("the authorization server does not know this portal: check `portal` and `server`"),
         ),
-        500.. | 429 | 408 => Verdict::new(Class::Retry, Cure::NONE),
-        _ => Verdict::new(Class::RetryBounded, Cure::same(SECRET)),
+        500.. | 429 | 408 => Verdict::new(Class::Retry, Hint::NONE),
+        _ => Verdict::new(Class::RetryBounded, Hint::same(SECRET)),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::PollConfig;
 use crate::portal::{CallError, Class};
+use crate::portal::{OPERATING_UNKNOWN, PAGE_MAX};
 use crate::relay::source::page_limit::PageLimit;
 use crate::retry::Backoff;
 
@@ -23,14 +24,8 @@ const LONG_SILENCE: Duration = Duration::from_secs(600);
 /// How often a doubtful refusal is retried before the operator must act.
 const BOUNDED_MAX: u32 = 5;
 
-/// The pause after `OPERATION_TIME_LIMIT` when the portal does not say how long to wait (PORTAL.md section 7).
-const OPERATING_UNKNOWN: Duration = Duration::from_secs(60);
-
 /// The longest pause after `OPERATION_TIME_LIMIT`: the portal's whole window.
 const OPERATING_MAX: Duration = Duration::from_secs(600);
-
-/// The most events that the portal returns at once (PORTAL.md 2.3).
-const PAGE_MAX: u16 = 1000;
 
 /// The result of a poll.
 #[derive(Clone, Copy, Default, Debug)]

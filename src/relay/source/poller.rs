@@ -12,6 +12,7 @@ use crate::event::{Batch, Event, OddEvents, Offset, Queue};
 use crate::failpoint;
 use crate::portal::{CallError, Class, Upstream};
 use crate::relay::clock::PortalClock;
+use crate::relay::clock::SKEW_MAX;
 use crate::relay::context::EngineContext;
 use crate::relay::outcome::Ending;
 use crate::relay::outcome::Until;
@@ -28,7 +29,7 @@ use crate::wall_clock;
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often a source that needs the operator checks for a new login.
-const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
+pub const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The longest that a poll may take before its loop counts as stuck, not counting the wait for its turn at the portal.
 /// A refresh, a subscription and two reads of the queue must fit.
@@ -42,9 +43,6 @@ const TURNS_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How late a pause may end before the loop counts as stuck.
 const PAUSE_SLACK: Duration = Duration::from_secs(30);
-
-/// How far the two clocks may differ: receivers refuse signatures that are older, or that far in the future.
-const SKEW_MAX: Duration = Duration::from_secs(300);
 
 /// How many failed polls in a row end a drain: the operator is waiting for a result.
 const DRAIN_FAILURES_MAX: u32 = 5;

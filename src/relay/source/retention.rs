@@ -7,12 +7,10 @@ use std::time::Duration;
 use tracing::{error, warn};
 
 use crate::config::RetentionConfig;
+use crate::portal::EVENT_LIFETIME;
 use crate::relay::clock::PortalClock;
 use crate::retry::whole_millis;
 use crate::store::Gap;
-
-/// How long the portal keeps an event.
-const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// How often the age of the oldest unconfirmed event is checked.
 const WATCH_INTERVAL: Duration = Duration::from_secs(30);
@@ -60,7 +58,7 @@ impl Coverage {
     /// The time range whose events may be lost, when the portal answers at `portal_ms`.
     pub fn gap(&self, portal_ms: i64) -> Option<(i64, i64)> {
         let from = self.covered_ms()?;
-        let to = portal_ms.saturating_sub(millis(LIFETIME));
+        let to = portal_ms.saturating_sub(millis(EVENT_LIFETIME));
         (from < to).then_some((from, to))
     }
 
@@ -92,7 +90,7 @@ impl Coverage {
 
     fn tell(&self, urgency: Urgency) {
         let (source, age) = (&self.source, self.age());
-        let left_s = LIFETIME.saturating_sub(age).as_secs();
+        let left_s = EVENT_LIFETIME.saturating_sub(age).as_secs();
         let age_s = age.as_secs();
         match urgency {
             Urgency::None => {}

@@ -2,7 +2,6 @@
 //! login waits here.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use tracing::{debug, error, info};
 
@@ -13,13 +12,11 @@ use crate::relay::lane::limiter::DeliveryLimiter;
 use crate::relay::outcome::Ending;
 use crate::relay::outcome::RelayError;
 use crate::relay::outcome::Until;
+use crate::relay::source::poller::LOGIN_INTERVAL;
 use crate::relay::supervisor::build::{ReadySource, assemble};
 use crate::relay::supervisor::queue_identity::bind;
 use crate::shutdown::{Signals, Wake};
 use crate::store::{Health, StoreError};
-
-/// How often a source without a login checks for one. This reads only the state file.
-const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The start of one source.
 pub struct SourceStart {

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use crate::health::GAPS_MAX;
 use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth, SourceState};
 use crate::human::{age, ago, size, span, until};
 use crate::service::page::charts::{LATENCY, RATE};
@@ -9,9 +10,6 @@ use crate::service::page::history::RATE_KNOWN_AFTER;
 use crate::service::page::markup::words;
 use crate::service::view::View;
 use crate::store::{GapReport, SourceReport};
-
-/// How many gaps are shown one by one.
-const GAPS_MAX: usize = 3;
 
 /// The sources and sinks in `health`.
 pub fn flows(view: &View, health: &Health) -> Markup {

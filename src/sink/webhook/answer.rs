@@ -28,7 +28,7 @@ const DRAIN_TIME: Duration = Duration::from_millis(500);
 const WORDS_TIME: Duration = Duration::from_secs(3);
 
 /// How much of it a dead letter keeps.
-const ANSWER_MAX: usize = 4 * 1024;
+pub(crate) const ANSWER_MAX: usize = 4 * 1024;
 
 /// The maximum number of characters that are shown with the status, in the log and in the state of the sink.
 const WORDS_MAX: usize = 200;

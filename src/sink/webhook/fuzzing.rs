@@ -11,9 +11,9 @@ use super::redactor::Redactor;
 use crate::config::{SecretUrl, WebhookConfig};
 use crate::fuzzing::{Answer, MARK, assert_hides_the_mark};
 use crate::sink::contract::DeliverError;
+use crate::sink::webhook::answer::ANSWER_MAX;
 
 /// The maximum length that a dead letter keeps, and the longest wait that a receiver may request.
-const ANSWER_MAX: usize = 4 * 1024;
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// Checks the properties for `bytes` as a receiver's response.

@@ -7,10 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::config::PART_MIN;
 use crate::config::{AuthConfig, SecretText, SigningSecret, WebhookConfig};
-
-/// Shorter words are not treated as secrets, because they occur in many texts.
-const PART_MIN: usize = 4;
 
 /// In a header with several words (`Token 1234...`), shorter words are not the secret.
 const WORD_MIN: usize = 8;

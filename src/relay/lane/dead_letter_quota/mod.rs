@@ -10,12 +10,10 @@ use std::time::Duration;
 use tracing::debug;
 
 use crate::config::{DeadLettersConfig, WhenFull};
+use crate::relay::context::WARNING_PERCENT;
 use crate::relay::lane::dead_letter_log::{DeadLetterLog, SinkLog};
 use crate::store::{DeadLetterStats, NewDeadLetter, Store};
 use crate::wall_clock;
-
-/// The share of the limit, in percent, from which on a warning is logged.
-const WARNING_PERCENT: u64 = 80;
 
 /// The dead letters of one sink.
 ///

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::config::Hold;
 use crate::event::Seq;
 use crate::event::{Batch, Entry, Event, EventId, Offset};
+use crate::portal::EVENT_LIFETIME;
 use crate::relay::clock::PortalClock;
 use crate::store::Reading;
 
@@ -35,9 +36,6 @@ const DATE_DOUBT: Duration = Duration::from_secs(10);
 
 /// How much later than its date an event may become visible without its date being odd, besides the lag.
 const DATE_TOLERANCE: Duration = Duration::from_secs(2);
-
-/// After this time the portal may have deleted an event on its own (PORTAL.md 2.5).
-const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Identifies an event, besides its id: its date in Unix milliseconds, if it has one, and a checksum.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -306,7 +304,7 @@ impl Window {
             }
             self.left.insert(id, held.mark);
             let age_ms = held.mark.0.map_or(0, |date_ms| portal_ms.saturating_sub(date_ms));
-            let is_alive = age_ms.max(millis(held.read_at.elapsed())) < millis(LIFETIME);
+            let is_alive = age_ms.max(millis(held.read_at.elapsed())) < millis(EVENT_LIFETIME);
             // The offsets that an earlier run has sent are not known.
             stolen += u64::from(self.sent.wants(id) && !held.is_of_before && is_alive);
         }
