@@ -44,6 +44,7 @@ pub mod foreign_text;
 pub mod fuzzing;
 pub mod health;
 pub mod http_client;
+mod log_code;
 pub mod portal;
 pub mod relay;
 pub mod retry;

@@ -15,6 +15,7 @@ use crate::config::JournalConfig;
 use crate::event::Seq;
 use crate::event::{Entry, Event, Queue};
 use crate::failpoint;
+use crate::log_code;
 use crate::relay::context::Common;
 use crate::relay::outcome::RelayError;
 use crate::relay::outcome::Settled;
@@ -237,7 +238,7 @@ impl Journal {
         }
         let is_nearly_full = bytes > max / 100 * WARNING_PERCENT || age > self.limits.max_age / 100 * 80;
         if is_nearly_full && !self.is_nearly_full {
-            warn!(source = %self.queue.source, bytes, max, hours = age.as_secs() / 3600, way_out, "the journal is nearly full: then polling stops");
+            warn!(code = %log_code::JOURNAL_NEARLY_FULL, source = %self.queue.source, bytes, max, hours = age.as_secs() / 3600, way_out, "the journal is nearly full: then polling stops");
         }
         self.is_nearly_full = is_nearly_full;
         None
@@ -406,6 +407,7 @@ impl FullNotice {
     pub fn full(&mut self, source: &str, reason: &str) {
         if !self.is_given {
             error!(
+                code = %log_code::JOURNAL_FULL,
                 source,
                 reason, "polling stops: nothing is dropped, the portal keeps what comes for 24 hours"
             );

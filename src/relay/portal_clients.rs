@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::config::{AccessConfig, Config, KindConfig, SourceConfig};
+use crate::log_code;
 use crate::portal::{CallError, Caller, Credential, Grant, Memory, Site};
 use crate::retry::whole_millis;
 
@@ -151,6 +152,7 @@ impl Callers {
             let count = u32::try_from(idles.count()).unwrap_or(u32::MAX);
             let real: Duration = interval * count;
             warn!(
+                code = %log_code::POLLS_TOO_MANY,
                 portal,
                 sources = count,
                 interval_ms = whole_millis(real),

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::config::{OAuthConfig, SecretText};
+use crate::log_code;
 use crate::portal::memory::Memory;
 use crate::portal::oauth::authorization::{self, Authorization, Claim};
 use crate::portal::oauth::tokens::Tokens;
@@ -175,6 +176,7 @@ impl Grant {
         if let Err(reason) = self.memory.keep(&key(self.name()), &unkept.expose()).await {
             let cure = format!("log in again: `b24relay login {}`", self.name());
             error!(
+                code = %log_code::TOKENS_LOST,
                 grant = self.name(),
                 reason, cure, "cannot keep the refreshed tokens, which are lost with that"
             );
@@ -255,6 +257,7 @@ impl Grant {
             && let Err(reason) = self.memory.keep(&key(&self.config.grant), &fresh.expose()).await
         {
             warn!(
+                code = %log_code::TOKENS_NOT_STORED,
                 grant = self.config.grant,
                 reason, "cannot keep the refreshed tokens; they are not used before that"
             );

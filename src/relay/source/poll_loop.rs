@@ -14,6 +14,7 @@ use crate::config::Hold;
 use crate::event::Seq;
 use crate::event::{Batch, Event, EventId, Offset};
 use crate::failpoint;
+use crate::log_code;
 use crate::portal::CallError;
 use crate::relay::clock::PortalClock;
 use crate::relay::context::Common;
@@ -376,6 +377,7 @@ impl Source {
         if let Some(proof) = &shown.restored {
             let (generation, events) = (self.window.reading().generation, shown.fresh.len());
             error!(
+                code = %log_code::PORTAL_RESTORED,
                 source,
                 proof,
                 generation,
@@ -386,6 +388,7 @@ impl Source {
         }
         if shown.are_dates_odd {
             warn!(
+                code = %log_code::DATES_ODD,
                 source,
                 "the portal's dates contradict its clock: events are confirmed by our own clock alone"
             );
@@ -400,6 +403,7 @@ impl Source {
         if self.thefts.is_power_of_two() {
             // Log the first, then ever more rarely: `status` has the sum.
             error!(
+                code = %log_code::FOREIGN_READER,
                 source,
                 events = shown.stolen,
                 times = self.thefts,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::{debug, error, info};
 
 use crate::config::{AccessConfig, KindConfig, SinkConfig, SourceConfig};
+use crate::log_code;
 use crate::portal::CallError;
 use crate::relay::context::Common;
 use crate::relay::lane::limiter::Gate;
@@ -70,7 +71,7 @@ impl Opening {
         let figures = self.common.witness.figures.source(name);
         loop {
             let cure = refusal.cure_for(name);
-            error!(source = name, error = %refusal, cure, "the source cannot be polled");
+            error!(code = %log_code::SOURCE_NOT_SERVED, source = name, error = %refusal, cure, "the source cannot be polled");
             let trouble = format!("{refusal}; {cure}");
             let health = Health::refused(trouble.clone());
             // This is a note for `status`. If it fails, the log still has the information.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, interval_at, sleep};
 use tracing::{info, warn};
 
 use crate::config::{Config, SinkConfig, SourceConfig, TargetConfig};
+use crate::log_code;
 use crate::portal::CallError;
 use crate::relay::context::Common;
 use crate::relay::lane::limiter::Gate;
@@ -125,6 +126,7 @@ impl Supervisor {
             if events > 0 && self.config.sources.iter().all(|other| other.name != source) {
                 let way_out = "put it back under this name, and they are delivered";
                 warn!(
+                    code = %log_code::SOURCE_REMOVED,
                     source,
                     events, way_out, "source is no longer configured: the journal keeps its events"
                 );
@@ -200,6 +202,7 @@ impl Supervisor {
         let sinks: Vec<&str> = busy.map(|(sink, _)| sink.name.as_str()).collect();
         let (sources, sinks) = (running.join(", "), sinks.join(", "));
         warn!(
+            code = %log_code::RELOAD_WAITS,
             sources,
             sinks, "a reload waits for attempts under way at these sinks; polling goes on meanwhile"
         );

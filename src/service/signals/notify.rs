@@ -10,6 +10,7 @@ use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error};
 
+use crate::log_code;
 use crate::service::signals::health;
 use crate::service::view::View;
 
@@ -90,6 +91,7 @@ impl Notifier {
                 tell(&[NotifyState::Watchdog]);
             } else {
                 error!(
+                    code = %log_code::POLL_LOOP_HANGS,
                     sources = overdue.join(", "),
                     "a poll loop does not turn any more: the watchdog is not fed"
                 );

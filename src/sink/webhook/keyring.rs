@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::hidden::Hidden;
 use crate::blocking;
 use crate::config::{SigningConfig, SigningSecret};
+use crate::log_code;
 use crate::shutdown::Signals;
 
 /// The minimum time between two checks of the file. A file that was written within this time is left for the
@@ -131,6 +132,7 @@ impl Keyring {
                 if kept.trouble.as_ref() != Some(&trouble) {
                     let reason = &trouble.reason;
                     warn!(
+                        code = %log_code::SECRETS_UNUSABLE,
                         key,
                         reason,
                         "the changed file cannot be used: deliveries are signed with the secrets of before"
