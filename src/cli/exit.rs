@@ -101,7 +101,12 @@ pub fn complain(error: &anyhow::Error) {
 /// block.
 pub fn log_end(error: &anyhow::Error) {
     if tracing::dispatcher::has_been_set() {
-        tracing::error!(code = %Exit::of(error).code(), error = format!("{error:#}"), cure = hint(error).as_deref(), "b24relay ends");
+        tracing::error!(
+            code = %Exit::of(error).code(),
+            error = format!("{error:#}"),
+            cure = hint(error).as_deref(),
+            "b24relay ends with an error"
+        );
     } else {
         stderr::log(complaint(error).into());
     }

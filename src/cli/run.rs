@@ -77,7 +77,7 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
         match store.forget_sink(sink).await? {
             // This does not end the process: a systemd unit may pass the flag at every start.
             0 => {
-                warn!(code = %log_code::NOTHING_TO_FORGET, sink, "`--forget`: nothing is on record of such a sink")
+                warn!(code = %log_code::NOTHING_TO_FORGET, sink, "`--forget`: the state file has no such sink");
             }
             sources => info!(sink, sources, "sink forgotten, with what it had not got"),
         }
@@ -109,10 +109,10 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
             info!("b24relay stopped: everything that was read is delivered, or in the state file");
         }
         Ending::CutShort => {
-            warn!(code = %Exit::from(ending).code(), "b24relay stopped before everything was settled; the rest comes again at the next start");
+            warn!(code = %Exit::from(ending).code(), "b24relay stopped before it was done: nothing is lost, the rest follows after the next start");
         }
         Ending::Refused => {
-            error!(code = %Exit::from(ending).code(), "b24relay stopped: a source cannot be polled")
+            error!(code = %Exit::from(ending).code(), "b24relay stopped: a source cannot be polled");
         }
     }
     Ok(ending.into())

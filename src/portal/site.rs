@@ -155,7 +155,7 @@ impl Site {
 
     fn warn_of_stranger(&self, named_by: &str, url: &Url) {
         let (portal, refused, hint) = (self.address.authority(), url.authority(), self.hint(url.authority()));
-        warn!(code = %log_code::PORTAL_NOT_TRUSTED, portal, refused, named_by, hint, "an address of the portal is not used: nobody vouches for it");
+        warn!(code = %log_code::PORTAL_NOT_TRUSTED, portal, refused, named_by, hint, "an address of the portal is not used, because it is not trusted");
     }
 
     /// The address that identifies it.
@@ -215,7 +215,7 @@ impl Site {
                 code = %log_code::PORTAL_MOVED,
                 portal,
                 moved_to,
-                "the portal has another address now, which is used from here on: put it into the configuration"
+                "the portal has a new address, which is used from now on: put it into the configuration"
             );
         }
         self.remember(&portal, &home).await;

@@ -238,7 +238,7 @@ impl Journal {
         }
         let is_nearly_full = bytes > max / 100 * WARNING_PERCENT || age > self.limits.max_age / 100 * 80;
         if is_nearly_full && !self.is_nearly_full {
-            warn!(code = %log_code::JOURNAL_NEARLY_FULL, source = %self.queue.source, bytes, max, hours = age.as_secs() / 3600, way_out, "the journal is nearly full: then polling stops");
+            warn!(code = %log_code::JOURNAL_NEARLY_FULL, source = %self.queue.source, bytes, max, hours = age.as_secs() / 3600, way_out, "the journal is nearly full: when it is full, polling stops");
         }
         self.is_nearly_full = is_nearly_full;
         None
@@ -409,7 +409,7 @@ impl FullNotice {
             error!(
                 code = %log_code::JOURNAL_FULL,
                 source,
-                reason, "polling stops: nothing is dropped, the portal keeps what comes for 24 hours"
+                reason, "polling stops: nothing is dropped, the portal keeps new events for 24 hours"
             );
         }
         self.is_given = true;

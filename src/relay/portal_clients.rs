@@ -156,7 +156,7 @@ impl Callers {
                 portal,
                 sources = count,
                 interval_ms = whole_millis(real),
-                "more polls than the portal bears (`[portals]`): each source is polled this often instead of every `poll.idle`"
+                "more polls than the portal allows (`[portals]`): each source is polled less often than every `poll.idle`"
             );
         }
     }

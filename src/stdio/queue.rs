@@ -155,7 +155,7 @@ impl Queue {
             if state.bytes > BYTES_MAX / 2 { 0 } else { mem::take(&mut state.unreported) }
         };
         if lines > 0 {
-            warn!(code = %log_code::LOG_LINES_DROPPED, lines, "log lines were dropped: nobody read standard error for a while");
+            warn!(code = %log_code::LOG_LINES_DROPPED, lines, "log lines were dropped: standard error was not read for a while");
         }
     }
 

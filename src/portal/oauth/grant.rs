@@ -178,7 +178,7 @@ impl Grant {
             error!(
                 code = %log_code::TOKENS_LOST,
                 grant = self.name(),
-                reason, cure, "cannot keep the refreshed tokens, which are lost with that"
+                reason, cure, "cannot store the refreshed tokens: they are lost when b24relay ends"
             );
         }
     }
@@ -259,12 +259,12 @@ impl Grant {
             warn!(
                 code = %log_code::TOKENS_NOT_STORED,
                 grant = self.config.grant,
-                reason, "cannot keep the refreshed tokens; they are not used before that"
+                reason, "cannot store the refreshed tokens: they are used only after they are stored"
             );
             state.unkept = Some(fresh);
             return Err(CallError::retry(
                 authorization::METHOD,
-                format!("cannot keep the refreshed tokens: {reason}"),
+                format!("cannot store the refreshed tokens: {reason}"),
             ));
         }
         info!(grant = self.config.grant, "tokens refreshed");

@@ -105,7 +105,7 @@ impl SinkLog {
                 bytes,
                 max_size,
                 hint = HINT,
-                "the dead letters are nearly full: then rejected events wait"
+                "the dead letters are nearly full: when they are full, rejected events wait"
             );
         }
     }

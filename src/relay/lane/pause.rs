@@ -108,7 +108,7 @@ impl Pause {
         error!(
             code = %log_code::SINK_PAUSED,
             source,
-            sink, waits, error, "sink is paused: nothing is lost, and nothing sent until it is resumed"
+            sink, waits, error, "sink is paused: nothing is lost, and nothing is sent until it is resumed"
         );
     }
 

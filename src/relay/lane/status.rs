@@ -50,7 +50,7 @@ impl Condition {
         let trouble = failure.to_string();
         let needs_person = matches!(failure, DeliverError::Held { .. });
         if needs_person {
-            error!(code = %log_code::SINK_HELD, source, sink, offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, a person must act");
+            error!(code = %log_code::SINK_HELD, source, sink, offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, an operator must act");
         } else if (attempt.is_power_of_two() && tries.is_power_of_two())
             || cause(&self.trouble) != cause(&trouble)
         {

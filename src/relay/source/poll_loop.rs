@@ -382,8 +382,8 @@ impl Source {
                 proof,
                 generation,
                 events,
-                "the portal was restored or moved, and counts its events anew: all that it has is delivered; events from \
-                 between its backup and now may be missing there"
+                "the portal was restored or moved, and its event ids start again: all events that it has are delivered; \
+                 events since its backup may be missing there"
             );
         }
         if shown.are_dates_odd {
@@ -408,7 +408,7 @@ impl Source {
                 events = shown.stolen,
                 times = self.thefts,
                 "events disappeared before they were confirmed: does another program read this user's queue, or unsubscribe it? \
-                 What it takes first cannot be delivered here"
+                 The events that it takes cannot be delivered here"
             );
         }
         if let Err(failure) = self.store.note_theft(source, shown.stolen).await {

@@ -80,7 +80,7 @@ impl Preparation {
             Ok(()) => SUBSCRIBE_INTERVAL,
             Err(refusal) if self.subscribe_at.is_none() => return Err(refusal),
             Err(refusal) => {
-                warn!(code = %log_code::SUBSCRIPTION_NOT_RENEWED, source = %queue.queue().source, error = %refusal, "cannot renew the subscription, will try again; polling goes on");
+                warn!(code = %log_code::SUBSCRIPTION_NOT_RENEWED, source = %queue.queue().source, error = %refusal, "cannot renew the subscription, will try again; polling continues");
                 SUBSCRIBE_RETRY
             }
         };

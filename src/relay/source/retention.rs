@@ -98,10 +98,10 @@ impl Coverage {
         match urgency {
             Urgency::None => {}
             Urgency::Warning => {
-                warn!(code = %log_code::RETENTION_WARNING, %source, age_s, left_s, "events have been waiting for long: the portal forgets them after 24 hours; `b24relay status` says what is in their way");
+                warn!(code = %log_code::RETENTION_WARNING, %source, age_s, left_s, "events have waited for long: the portal deletes them after 24 hours; `b24relay status` shows why they wait");
             }
             Urgency::Error => {
-                error!(code = %log_code::RETENTION_ERROR, %source, age_s, left_s, "the portal will soon forget events that no sink has: mend what `b24relay status` shows, or set `delivery.hold` to a duration");
+                error!(code = %log_code::RETENTION_ERROR, %source, age_s, left_s, "the portal will soon delete events that no sink has: fix the problem that `b24relay status` shows, or set `delivery.hold` to a duration");
             }
         }
     }

@@ -225,7 +225,7 @@ fn tell_mistakes(error: &ConfigError) {
 }
 
 fn refuse(reason: &str) -> Outcome {
-    error!(code = %log_code::CONFIG_NOT_APPLIED, reason, "the configuration cannot be put in force");
+    error!(code = %log_code::CONFIG_NOT_APPLIED, reason, "the configuration cannot be applied");
     Outcome::Refused
 }
 
@@ -240,7 +240,7 @@ fn conclude(outcome: &Outcome, figures: &Figures) {
         Outcome::Applied(0) => info!("configuration reloaded: nothing has changed"),
         Outcome::Applied(changes) => info!(changes, "configuration reloaded"),
         Outcome::Refused => {
-            error!(code = %log_code::RELOAD_REFUSED, "configuration not reloaded: the one of before stays in force, and nothing is lost");
+            error!(code = %log_code::RELOAD_REFUSED, "configuration not reloaded: the previous one stays active, and nothing is lost");
         }
         Outcome::Overtaken => info!("configuration not reloaded: b24relay is stopping"),
     }

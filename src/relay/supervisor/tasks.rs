@@ -204,7 +204,7 @@ impl Supervisor {
         warn!(
             code = %log_code::RELOAD_WAITS,
             sources,
-            sinks, "a reload waits for attempts under way at these sinks; polling goes on meanwhile"
+            sinks, "a reload waits for attempts in progress at these sinks; polling continues"
         );
     }
 

@@ -31,7 +31,7 @@ impl Guesses {
         let count = figures.wrong_token();
         let mut logged = self.logged.lock().await;
         if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
-            warn!(code = %log_code::WRONG_TOKEN, %peer, count, "a request to `http.listen` had a wrong token: correct it there, or keep the sender away");
+            warn!(code = %log_code::WRONG_TOKEN, %peer, count, "a request to `http.listen` had a wrong token: correct it at the sender, or block the sender");
             *logged = Some(Instant::now());
         }
         sleep(DELAY).await;

@@ -93,7 +93,7 @@ impl Notifier {
                 error!(
                     code = %log_code::POLL_LOOP_HANGS,
                     sources = overdue.join(", "),
-                    "a poll loop does not turn any more: the watchdog is not fed"
+                    "a poll loop hangs: the watchdog is no longer notified"
                 );
             }
         }

@@ -107,7 +107,7 @@ fn write_compressed(path: &Path, format: Format) -> io::Result<NamedTempFile> {
 pub fn settle(past: &mut Past) {
     for path in past.unfinished.drain(..) {
         if let Err(error) = fs::remove_file(&path) {
-            warn!(code = %log_code::FILE_NOT_DELETED, path = %path.display(), %error, "cannot delete what is left of compressing");
+            warn!(code = %log_code::FILE_NOT_DELETED, path = %path.display(), %error, "cannot delete an unfinished compressed file");
         }
     }
     past.ours.retain(|rotated| rotated.format.is_some() || !is_double(&rotated.path));
@@ -129,7 +129,7 @@ fn is_double(path: &Path) -> bool {
     match deleted {
         Ok(true) => true,
         Ok(false) => {
-            warn!(code = %log_code::COPIES_DIFFER, path = %path.display(), compressed = %twin.display(), "both are there and differ: both are left alone");
+            warn!(code = %log_code::COPIES_DIFFER, path = %path.display(), compressed = %twin.display(), "a rotated file and its compressed copy differ: both are kept");
             false
         }
         Err(error) => {

@@ -116,7 +116,7 @@ impl Doubt {
             // The handle may be invalid because the disk was removed and came back.
             return OpenOptions::new().write(true).open(path)?.set_len(self.length);
         }
-        warn!(code = %log_code::FILE_TAKEN_AWAY, path = %path.display(), %error, "a file that was taken away may end with events that come again");
+        warn!(code = %log_code::FILE_TAKEN_AWAY, path = %path.display(), %error, "cannot cut off an incomplete write in a moved file: its last events may be written twice");
         Ok(())
     }
 }
@@ -143,7 +143,7 @@ pub fn open_outside(path: &Path) -> io::Result<File> {
         && Format::sniff(&file)?.is_none()
         && tail::cut_torn(&file)?
     {
-        warn!(code = %log_code::FILE_REPAIRED, path = %path.display(), "cut off a torn last line, its event will be written again");
+        warn!(code = %log_code::FILE_REPAIRED, path = %path.display(), "cut off an incomplete last line: its event will be written again");
     }
     open_past(path)
 }

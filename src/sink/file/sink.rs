@@ -240,7 +240,7 @@ impl Writer {
         let Some(opened) = &self.opened else { return Ok(()) };
         let path = self.config.path.display();
         if identity_at(&self.config.path)? != Some(opened.identity) {
-            warn!(code = %log_code::FILE_REPLACED, %path, "the file was moved or deleted: going on with a new one");
+            warn!(code = %log_code::FILE_REPLACED, %path, "the file was moved or deleted: continuing with a new one");
             self.opened = None;
         } else if is_nudged {
             info!(%path, "reopening the file");
@@ -324,7 +324,7 @@ impl Writer {
             // Events are more important than the rotation of files.
             Err(error) if !self.is_stuck => {
                 self.is_stuck = true;
-                error!(code = %log_code::FILE_NOT_ROTATED, %path, %error, "cannot rotate the file: events go on into it; make its folder writable");
+                error!(code = %log_code::FILE_NOT_ROTATED, %path, %error, "cannot rotate the file: events are still written to it; make its folder writable");
             }
             Err(error) => debug!(%path, %error, "cannot rotate the file"),
         }
@@ -348,7 +348,7 @@ fn warn_of_foreign(past: &Past) {
             code = %log_code::FILES_IGNORED,
             path = %path.display(),
             count = past.foreign.len(),
-            "ignoring what has the name of a rotated file and is not a regular file of this user"
+            "ignoring files that are named like rotated files, but are no regular files of this user"
         );
     }
 }

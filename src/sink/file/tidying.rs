@@ -72,7 +72,7 @@ impl Tidier {
         match started {
             Ok(_) => state.is_busy = true,
             Err(error) => {
-                warn!(code = %log_code::FILES_NOT_TIDIED, %error, "cannot tidy up rotated files now")
+                warn!(code = %log_code::FILES_NOT_TIDIED, %error, "cannot tidy up rotated files now");
             }
         }
     }

@@ -135,7 +135,7 @@ impl Keyring {
                         code = %log_code::SECRETS_UNUSABLE,
                         key,
                         reason,
-                        "the changed file cannot be used: deliveries are signed with the secrets of before"
+                        "cannot use the changed file: deliveries are still signed with the previous secrets"
                     );
                 }
                 kept.trouble = Some(trouble);

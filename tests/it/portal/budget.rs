@@ -17,7 +17,7 @@ use crate::support::process::waiting::until;
 const BURST: u64 = 50;
 const RATE: u64 = 100;
 
-const WARNING: &str = "more polls than the portal bears";
+const WARNING: &str = "more polls than the portal allows";
 
 async fn portal_of(users: u64, bucket: Value) -> Portal {
     let users = u32::try_from(users).unwrap();
