@@ -2,6 +2,7 @@
 
 pub mod circles;
 pub mod claims;
+pub mod log_codes;
 pub mod manual;
 pub mod manuals;
 pub mod tidy;
