@@ -16,6 +16,7 @@ pub mod fuzzing;
 pub mod health; // the computed state of each source and lane
 pub mod http_client; // all outgoing requests
 pub mod human; // times and sizes as people read them
+mod log_code; // the codes of warnings and errors
 pub mod portal; // all communication with Bitrix24
 pub mod relay; // the engine: polls, journal, lanes
 pub mod retry; // delays between attempts

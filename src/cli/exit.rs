@@ -101,7 +101,12 @@ pub fn complain(error: &anyhow::Error) {
 /// block.
 pub fn log_end(error: &anyhow::Error) {
     if tracing::dispatcher::has_been_set() {
-        tracing::error!(error = format!("{error:#}"), hint = hint(error).as_deref(), "b24relay ends");
+        tracing::error!(
+            code = %Exit::of(error).code(),
+            error = format!("{error:#}"),
+            hint = hint(error).as_deref(),
+            "b24relay ends with an error"
+        );
     } else {
         stderr::log(complaint(error).into());
     }
@@ -109,7 +114,7 @@ pub fn log_end(error: &anyhow::Error) {
 
 fn complaint(error: &anyhow::Error) -> String {
     let hint = hint(error).map_or(String::new(), |hint| format!("\nb24relay: {hint}"));
-    format!("b24relay: {error:#}{hint}\n")
+    format!("b24relay: error[{}]: {error:#}{hint}\n", Exit::of(error).code())
 }
 
 fn hint(error: &anyhow::Error) -> Option<Cow<'_, str>> {

@@ -12,3 +12,10 @@ pub enum Exit {
     Refused = 77,
     Config = 78,
 }
+
+impl Exit {
+    /// The code that the error which ends the process has in the log and on stderr.
+    pub fn code(self) -> String {
+        format!("B24-E{}", self as u8)
+    }
+}

@@ -9,6 +9,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::builder::StyledStr;
 use serde::Serialize;
 
+use super::exit_code::Exit;
 use super::palette::visible_in_colour;
 use crate::foreign_text::{visible, visible_json};
 use crate::stdio::{self, stderr};
@@ -61,7 +62,8 @@ pub fn remark(text: &str) {
 pub fn explain(error: &clap::Error) {
     let text = error.render();
     if error.use_stderr() {
-        stderr::write(&coloured(&text, &io::stderr()));
+        let code = format!("error[{}]:", Exit::Usage.code());
+        stderr::write(&coloured(&text, &io::stderr()).replacen("error:", &code, 1));
     } else {
         // A reader may stop before the end of the help.
         write(coloured(&text, &io::stdout()).as_bytes()).ok();

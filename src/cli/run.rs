@@ -11,6 +11,7 @@ use super::exit::{BusyError, SetupError, UsageError};
 use super::exit_code::Exit;
 use super::loss::{self, Loss};
 use crate::config::{self, Config};
+use crate::log_code;
 use crate::portal::KeyValue;
 use crate::relay::{self, Ending, PortalClients, StoreKeyValue, Until};
 use crate::service::{RecentProblems, Telemetry, View};
@@ -75,7 +76,9 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     for sink in &args.forget {
         match store.forget_sink(sink).await? {
             // This does not end the process: a systemd unit may pass the flag at every start.
-            0 => warn!(sink, "`--forget`: nothing is on record of such a sink"),
+            0 => {
+                warn!(code = %log_code::NOTHING_TO_FORGET, sink, "`--forget`: the state file has no such sink");
+            }
             sources => info!(sink, sources, "sink forgotten, with what it had not got"),
         }
     }
@@ -106,9 +109,11 @@ pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyh
             info!("b24relay stopped: everything that was read is delivered, or in the state file");
         }
         Ending::CutShort => {
-            warn!("b24relay stopped before everything was settled; the rest comes again at the next start");
+            warn!(code = %Exit::from(ending).code(), "b24relay stopped before it was done: nothing is lost, the rest follows after the next start");
         }
-        Ending::Refused => error!("b24relay stopped: a source cannot be polled"),
+        Ending::Refused => {
+            error!(code = %Exit::from(ending).code(), "b24relay stopped: a source cannot be polled");
+        }
     }
     Ok(ending.into())
 }

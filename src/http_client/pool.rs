@@ -24,6 +24,7 @@ use tracing::warn;
 use super::networks::{self, NotPublic};
 use super::proxy::{NamedProxy, Rules};
 use super::{Networks, Route, build_with, cause, explain};
+use crate::log_code;
 
 /// The maximum age of connections, even busy ones. After that, the name is resolved again.
 const AGE_MAX: Duration = Duration::from_secs(5 * 60);
@@ -158,6 +159,7 @@ impl Pool {
         if self.manners.blame() {
             let host = self.url.host_str().unwrap_or_default();
             warn!(
+                code = %log_code::STRAY_BYTES,
                 host,
                 "this host sends bytes after the end of its answers: every request to it uses a new connection"
             );

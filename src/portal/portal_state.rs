@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 
 use crate::config::{PortalConfig, SecretUrl};
 use crate::http_client::is_this_machine;
+use crate::log_code;
 use crate::portal::key_value::KeyValue;
 use crate::portal::limits::budget::{Budget, Purpose};
 use crate::portal::oauth::vendor::is_cloud_portal;
@@ -94,14 +95,14 @@ impl PortalState {
         let hint = format!(
             "put the new address into the configuration, or stop and run `b24relay portal forget {portal}`"
         );
-        warn!(portal, moved_to, hint, "the portal is called at the address it has moved to");
+        warn!(code = %log_code::PORTAL_MOVED, portal, moved_to, hint, "the portal is called at the address it has moved to");
         let home = self.home().origin.clone();
         self.remember(&portal, &home).await;
     }
 
     async fn remember(&self, portal: &str, home: &Url) {
         if let Err(error) = self.key_value.put(&home_key(portal), home.as_str()).await {
-            warn!(portal, error, "cannot remember the portal's new address");
+            warn!(code = %log_code::ADDRESS_NOT_STORED, portal, error, "cannot remember the portal's new address");
         }
     }
 
@@ -155,7 +156,7 @@ impl PortalState {
 
     fn warn_of_stranger(&self, named_by: &str, url: &Url) {
         let (portal, refused, hint) = (self.address.authority(), url.authority(), self.hint(url.authority()));
-        warn!(portal, refused, named_by, hint, "an address of the portal is not used: nobody vouches for it");
+        warn!(code = %log_code::PORTAL_NOT_TRUSTED, portal, refused, named_by, hint, "an address of the portal is not used, because it is not trusted");
     }
 
     /// The address that identifies it.
@@ -209,12 +210,13 @@ impl PortalState {
         }
         let (portal, moved_to) = (self.address.authority(), home.authority().to_owned());
         if home == origin_of(self.address.expose()) {
-            warn!(portal, "the portal is back at the address in the configuration");
+            warn!(code = %log_code::PORTAL_BACK, portal, "the portal is back at the address in the configuration");
         } else {
             warn!(
+                code = %log_code::PORTAL_MOVED,
                 portal,
                 moved_to,
-                "the portal has another address now, which is used from here on: put it into the configuration"
+                "the portal has a new address, which is used from now on: put it into the configuration"
             );
         }
         self.remember(&portal, &home).await;

@@ -9,6 +9,7 @@ use tracing::warn;
 use crate::blocking;
 use crate::config::{self, Config, ConfigError, Overrides, SinkConfig, SourceConfig};
 use crate::event::Queue;
+use crate::log_code;
 use crate::portal::{EventQueue, Upstream};
 use crate::relay::portal_clients::PortalClients;
 use crate::shutdown::Signals;
@@ -73,6 +74,6 @@ impl Host for RealHost {
 /// Logs the settings that still work but that the operator should change.
 pub fn warn_of_notices(notices: &[String]) {
     for notice in notices {
-        warn!(notice, "the configuration works, but should be changed");
+        warn!(code = %log_code::CONFIG_NOTICE, notice, "the configuration works, but should be changed");
     }
 }

@@ -15,6 +15,7 @@ use crate::config::JournalConfig;
 use crate::event::Seq;
 use crate::event::{Entry, Event, Queue};
 use crate::failpoint;
+use crate::log_code;
 use crate::relay::context::EngineContext;
 use crate::relay::context::WARNING_PERCENT;
 use crate::relay::outcome::Halt;
@@ -240,7 +241,7 @@ impl Journal {
         }
         let is_nearly_full = bytes > max / 100 * WARNING_PERCENT || age > self.limits.max_age * 4 / 5;
         if is_nearly_full && !self.is_nearly_full {
-            warn!(source = %self.queue.source, bytes, max, hours = age.as_secs() / 3600, hint, "the journal is nearly full: then polling stops");
+            warn!(code = %log_code::JOURNAL_NEARLY_FULL, source = %self.queue.source, bytes, max, hours = age.as_secs() / 3600, hint, "the journal is nearly full: when it is full, polling stops");
         }
         self.is_nearly_full = is_nearly_full;
         None
@@ -404,8 +405,9 @@ impl FullNotice {
     pub fn full(&mut self, source: &str, reason: &str) {
         if !self.is_given {
             error!(
+                code = %log_code::JOURNAL_FULL,
                 source,
-                reason, "polling stops: nothing is dropped, the portal keeps what comes for 24 hours"
+                reason, "polling stops: nothing is dropped, the portal keeps new events for 24 hours"
             );
         }
         self.is_given = true;

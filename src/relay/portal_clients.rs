@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::config::{AccessConfig, Config, KindConfig, SourceConfig};
+use crate::log_code;
 use crate::portal::{CallError, Credential, KeyValue, OAuthSession, PortalClient, PortalState};
 use crate::retry::whole_millis;
 
@@ -153,10 +154,11 @@ impl PortalClients {
             let count = u32::try_from(idles.count()).unwrap_or(u32::MAX);
             let real: Duration = interval * count;
             warn!(
+                code = %log_code::POLLS_TOO_MANY,
                 portal,
                 sources = count,
                 interval_ms = whole_millis(real),
-                "more polls than the portal bears (`[portals]`): each source is polled this often instead of every `poll.idle`"
+                "more polls than the portal allows (`[portals]`): each source is polled less often than every `poll.idle`"
             );
         }
     }

@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 use crate::config::{RetryConfig, SinkConfig};
 use crate::event::Event;
 use crate::failpoint;
+use crate::log_code;
 use crate::relay::outcome::Until;
 use crate::relay::outcome::{Halt, RelayError};
 use crate::relay::state_retry::Disk;
@@ -143,6 +144,7 @@ impl Replay {
             }
             let (event_id, delay_ms) = (event.id.get(), whole_millis(delay));
             warn!(
+                code = %log_code::ATTEMPT_FAILED,
                 sink,
                 event_id,
                 attempt = attempts,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tracing::{error, info};
 
+use crate::log_code;
 use crate::relay::outcome::Halt;
 use crate::relay::outcome::Until;
 use crate::retry::{Backoff, whole_millis};
@@ -54,7 +55,7 @@ impl Disk {
             };
             attempt += 1;
             let delay = backoff.next_delay();
-            error!(what, attempt, delay_ms = whole_millis(delay), error = %failure, "cannot write the state, will try again");
+            error!(code = %log_code::STATE_NOT_WRITTEN, what, attempt, delay_ms = whole_millis(delay), error = %failure, "cannot write the state, will try again");
             wait = Some(self.store.wait(&failure));
             let is_out_of_patience = self.until == Until::Drained && attempt >= DRAIN_ATTEMPTS_MAX;
             if is_out_of_patience || self.signals.pause(delay, nudges_seen).await == Wake::Stopping {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::write_all;
+use crate::log_code;
 
 /// How many bytes may wait for the reader before lines are dropped: about ten thousand lines.
 const BYTES_MAX: usize = 4 << 20;
@@ -154,7 +155,7 @@ impl Queue {
             if state.bytes > BYTES_MAX / 2 { 0 } else { mem::take(&mut state.unreported) }
         };
         if lines > 0 {
-            warn!(lines, "log lines were dropped: nobody read standard error for a while");
+            warn!(code = %log_code::LOG_LINES_DROPPED, lines, "log lines were dropped: standard error was not read for a while");
         }
     }
 

@@ -19,6 +19,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use self::line::Stderr;
 use crate::config::{LogConfig, LogFormat, LogLevel};
+use crate::log_code;
 use crate::service::RecentProblems;
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
@@ -53,6 +54,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     error!(
+        code = %log_code::THREAD_PANICKED,
         thread = thread::current().name(),
         place = panic.location().map(ToString::to_string),
         reason,

@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::config::KindConfig;
 use crate::event::{Batch, Event, Offset, Queue};
+use crate::log_code;
 use crate::portal::answer::odd::read_page;
 use crate::portal::answer::shapes::{Item, Page};
 use crate::portal::client::{Dated, PortalClient};
@@ -86,7 +87,7 @@ pub(crate) fn batch(queue: &Arc<Queue>, page: Page, offset: Offset, limit: u16) 
     items.retain(|item| offset.wants(item.id));
     if items.len() < readable {
         let dropped = readable - items.len();
-        warn!(source = %queue.source, offset = offset.get(), dropped, "portal repeated events within one answer or below the offset");
+        warn!(code = %log_code::EVENTS_REPEATED, source = %queue.source, offset = offset.get(), dropped, "portal repeated events within one answer or below the offset");
     }
     let events = items.into_iter().map(|item| event(queue, item)).collect();
     Batch { events, has_more, odd: page.odd, ..Batch::default() }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::config::{OAuthConfig, SecretText};
+use crate::log_code;
 use crate::portal::key_value::KeyValue;
 use crate::portal::oauth::authorization::{self, Authorization, TokenRequest};
 use crate::portal::oauth::tokens::Tokens;
@@ -175,8 +176,9 @@ impl OAuthSession {
         if let Err(reason) = self.key_value.put(&key(self.name()), &unkept.expose()).await {
             let hint = format!("log in again: `b24relay login {}`", self.name());
             error!(
+                code = %log_code::TOKENS_LOST,
                 grant = self.name(),
-                reason, hint, "cannot keep the refreshed tokens, which are lost with that"
+                reason, hint, "cannot store the refreshed tokens: they are lost when b24relay ends"
             );
         }
     }
@@ -255,13 +257,14 @@ impl OAuthSession {
             && let Err(reason) = self.key_value.put(&key(&self.config.grant), &fresh.expose()).await
         {
             warn!(
+                code = %log_code::TOKENS_NOT_STORED,
                 grant = self.config.grant,
-                reason, "cannot keep the refreshed tokens; they are not used before that"
+                reason, "cannot store the refreshed tokens: they are used only after they are stored"
             );
             state.unkept = Some(fresh);
             return Err(CallError::retry(
                 authorization::METHOD,
-                format!("cannot keep the refreshed tokens: {reason}"),
+                format!("cannot store the refreshed tokens: {reason}"),
             ));
         }
         info!(grant = self.config.grant, "tokens refreshed");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, warn};
 
+use crate::log_code;
 use crate::store::{DroppedDeadLetters, NewDeadLetter};
 
 /// How often new dead letters are logged.
@@ -99,11 +100,12 @@ impl SinkLog {
             lines.full_at = Some(Instant::now());
             let sink = &self.sink;
             warn!(
+                code = %log_code::DEAD_LETTERS_NEARLY_FULL,
                 sink,
                 bytes,
                 max_size,
                 hint = HINT,
-                "the dead letters are nearly full: then rejected events wait"
+                "the dead letters are nearly full: when they are full, rejected events wait"
             );
         }
     }
@@ -115,6 +117,7 @@ impl SinkLog {
             lines.old_at = Some(Instant::now());
             let (sink, hours, max_hours) = (&self.sink, age.as_secs() / 3600, max_age.as_secs() / 3600);
             warn!(
+                code = %log_code::DEAD_LETTERS_OLD,
                 sink,
                 hours,
                 max_hours,
@@ -144,6 +147,7 @@ impl Lines {
         let events = std::mem::take(&mut self.events);
         self.said_at = Some(Instant::now());
         error!(
+            code = %log_code::EVENTS_REJECTED,
             source,
             sink,
             events,
@@ -160,6 +164,7 @@ impl Lines {
         if letters > 0 {
             self.dropped_at = Some(Instant::now());
             warn!(
+                code = %log_code::DEAD_LETTERS_DROPPED,
                 sink,
                 letters,
                 bytes,

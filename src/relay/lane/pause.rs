@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::{debug, error, info};
 
 use crate::config::Hold;
+use crate::log_code;
 use crate::relay::context::EngineContext;
 use crate::relay::outcome::Halt;
 use crate::relay::outcome::RelayError;
@@ -105,8 +106,9 @@ impl Pause {
         };
         let (source, sink, error) = (&self.source, &self.sink, self.trouble.as_deref().unwrap_or_default());
         error!(
+            code = %log_code::SINK_PAUSED,
             source,
-            sink, waits, error, "sink is paused: nothing is lost, and nothing sent until it is resumed"
+            sink, waits, error, "sink is paused: nothing is lost, and nothing is sent until it is resumed"
         );
     }
 

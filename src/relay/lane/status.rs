@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use crate::log_code;
 use crate::retry::whole_millis;
 use crate::sink::{DeliverError, cause};
 use crate::store::{LaneActivity, LaneNote, Store};
@@ -49,12 +50,12 @@ impl LaneStatus {
         let trouble = failure.to_string();
         let needs_operator = matches!(failure, DeliverError::Held { .. });
         if needs_operator {
-            error!(source, sink, offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, a person must act");
+            error!(code = %log_code::SINK_HELD, source, sink, offset, attempt, delay_ms, error = %failure, "sink is held: nothing is lost, an operator must act");
         } else if (attempt.is_power_of_two() && tries.is_power_of_two())
             || cause(&self.trouble) != cause(&trouble)
         {
             // Log the first failure of its kind, then ever more rarely: `attempt` also counts the omitted ones.
-            warn!(source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
+            warn!(code = %log_code::ATTEMPT_FAILED, source, sink, offset, attempt, delay_ms, error = %failure, "attempt failed, will try again");
         }
         let state = if needs_operator { LaneActivity::Held } else { LaneActivity::Retrying };
         let is_news = (state, cause(&trouble)) != (self.state, cause(&self.trouble));

@@ -14,6 +14,7 @@ use crate::config::Hold;
 use crate::event::Seq;
 use crate::event::{Batch, Event, EventId, Offset};
 use crate::failpoint;
+use crate::log_code;
 use crate::portal::CallError;
 use crate::relay::clock::PortalClock;
 use crate::relay::context::EngineContext;
@@ -360,16 +361,18 @@ impl Source {
         if let Some(proof) = &shown.restored {
             let (generation, events) = (self.window.reading().generation, shown.fresh.len());
             error!(
+                code = %log_code::PORTAL_RESTORED,
                 source,
                 proof,
                 generation,
                 events,
-                "the portal was restored or moved, and counts its events anew: all that it has is delivered; events from \
-                 between its backup and now may be missing there"
+                "the portal was restored or moved, and its event ids start again: all events that it has are delivered; \
+                 events since its backup may be missing there"
             );
         }
         if shown.are_dates_odd {
             warn!(
+                code = %log_code::DATES_ODD,
                 source,
                 "the portal's dates contradict its clock: events are confirmed by our own clock alone"
             );
@@ -384,11 +387,12 @@ impl Source {
         if self.thefts.is_power_of_two() {
             // Log the first, then ever more rarely: `status` has the sum.
             error!(
+                code = %log_code::FOREIGN_READER,
                 source,
                 events = shown.stolen,
                 times = self.thefts,
                 "events disappeared before they were confirmed: does another program read this user's queue, or unsubscribe it? \
-                 What it takes first cannot be delivered here"
+                 The events that it takes cannot be delivered here"
             );
         }
         if let Err(failure) = self.store.note_theft(source, shown.stolen).await {

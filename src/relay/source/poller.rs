@@ -10,6 +10,7 @@ use tracing::{debug, error, info, warn};
 use crate::config::PollConfig;
 use crate::event::{Batch, Event, OddEvents, Offset, Queue};
 use crate::failpoint;
+use crate::log_code;
 use crate::portal::{CallError, Class, Upstream};
 use crate::relay::clock::PortalClock;
 use crate::relay::clock::SKEW_MAX;
@@ -182,7 +183,7 @@ impl Poller {
         self.is_skewed = skew_s.unsigned_abs() >= SKEW_MAX.as_secs();
         if self.is_skewed && !was_skewed {
             let hint = "correct this machine's clock, or ask whose the portal's is";
-            warn!(source = self.name(), skew_s, hint, "this machine's clock and the portal's differ");
+            warn!(code = %log_code::CLOCK_SKEW, source = self.name(), skew_s, hint, "this machine's clock and the portal's differ");
         }
     }
 
@@ -247,6 +248,7 @@ impl Poller {
         let is_strained = self.upstream.is_strained();
         match (self.was_strained, is_strained) {
             (false, true) => warn!(
+                code = %log_code::OPERATING_TIME_SHORT,
                 source = self.name(),
                 "the portal's operating time for polls is nearly used up: polling only every `poll.idle_max`"
             ),
@@ -313,12 +315,12 @@ impl Poller {
         let is_news = self.activity != activity;
         let (source, attempt, delay_ms) = (self.name(), self.failures, whole_millis(verdict.delay));
         if verdict.needs_operator && refusal.is_refusal() {
-            error!(source, attempt, delay_ms, error = %refusal, hint, "the portal refuses this source");
+            error!(code = %log_code::SOURCE_REFUSED, source, attempt, delay_ms, error = %refusal, hint, "the portal refuses this source");
         } else if verdict.needs_operator {
-            error!(source, attempt, delay_ms, error = %refusal, hint, "the source cannot be polled");
+            error!(code = %log_code::SOURCE_NOT_SERVED, source, attempt, delay_ms, error = %refusal, hint, "the source cannot be polled");
         } else if is_news || attempt.is_power_of_two() {
             // Log the first of its kind, then ever more rarely: `attempt` also counts the omitted ones.
-            warn!(source, attempt, delay_ms, error = %refusal, "poll failed, will try again");
+            warn!(code = %log_code::POLL_FAILED, source, attempt, delay_ms, error = %refusal, "poll failed, will try again");
         }
         self.note_change(activity).await;
         // After the note, so that `status` shows the refusal as soon as the daemon is ready.
@@ -337,6 +339,7 @@ impl Poller {
             Class::Unsubscribed => {
                 self.preflight.lose_subscription();
                 warn!(
+                    code = %log_code::SUBSCRIPTION_LOST,
                     source = self.name(),
                     "the subscription was lost: events since then were not recorded; subscribing again"
                 );

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::event::{Batch, Offset};
+use crate::log_code;
 use crate::portal::{CallError, Upstream};
 
 /// How often the portal is asked to record, although it should be doing so: it does not report when it has stopped.
@@ -79,7 +80,7 @@ impl Preparation {
             Ok(()) => SUBSCRIBE_INTERVAL,
             Err(refusal) if self.subscribe_at.is_none() => return Err(refusal),
             Err(refusal) => {
-                warn!(source = %queue.queue().source, error = %refusal, "cannot renew the subscription, will try again; polling goes on");
+                warn!(code = %log_code::SUBSCRIPTION_NOT_RENEWED, source = %queue.queue().source, error = %refusal, "cannot renew the subscription, will try again; polling continues");
                 SUBSCRIBE_RETRY
             }
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::{error, warn};
 
 use crate::config::RetentionConfig;
+use crate::log_code;
 use crate::portal::EVENT_LIFETIME;
 use crate::relay::clock::PortalClock;
 use crate::retry::whole_millis;
@@ -95,10 +96,10 @@ impl Coverage {
         match urgency {
             Urgency::None => {}
             Urgency::Warning => {
-                warn!(%source, age_s, left_s, "events have been waiting for long: the portal forgets them after 24 hours; `b24relay status` says what is in their way");
+                warn!(code = %log_code::RETENTION_WARNING, %source, age_s, left_s, "events have waited for long: the portal deletes them after 24 hours; `b24relay status` shows why they wait");
             }
             Urgency::Error => {
-                error!(%source, age_s, left_s, "the portal will soon forget events that no sink has: mend what `b24relay status` shows, or set `delivery.hold` to a duration");
+                error!(code = %log_code::RETENTION_ERROR, %source, age_s, left_s, "the portal will soon delete events that no sink has: fix the problem that `b24relay status` shows, or set `delivery.hold` to a duration");
             }
         }
     }
@@ -108,6 +109,7 @@ impl Coverage {
 pub fn report_gap(source: &str, gap: &Gap) {
     let ([from, to], hours) = (gap.spelled(), gap.to_ms.saturating_sub(gap.from_ms) / 3_600_000);
     error!(
+        code = %log_code::GAP,
         source,
         from, to, hours, "nothing was read for more than 24 hours: events of this time may be lost"
     );

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tracing::{debug, warn};
 
 use crate::event::{Batch, OddEvents, Offset};
+use crate::log_code;
 use crate::relay::outcome::RelayError;
 use crate::store::{Skip, Store, StoreError};
 
@@ -50,7 +51,7 @@ impl OddGuard {
             };
             if self.told.insert(skip.gap) {
                 let (source, gap, skipped) = (&self.source, skip.gap, skip.told());
-                warn!(%source, gap, skipped, "events that cannot be read are skipped, as a person has ordered");
+                warn!(code = %log_code::EVENTS_SKIPPED, %source, gap, skipped, "skipping events that cannot be read, as `b24relay offset skip` ordered");
                 cut.gaps.push(skip.gap);
             }
         }

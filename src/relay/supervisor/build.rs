@@ -10,6 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{SinkConfig, SourceConfig};
 use crate::event::Seq;
 use crate::event::{Entry, Queue};
+use crate::log_code;
 use crate::portal::Upstream;
 use crate::relay::clock::PortalClock;
 use crate::relay::context::EngineContext;
@@ -168,7 +169,7 @@ impl Removal {
         let hint = format!(
             "put it back, or start with `b24relay run --forget {sink}`, which lets go of what it has not got"
         );
-        warn!(%source, sink, backlog, hint, "sink is no longer configured: the journal keeps its events");
+        warn!(code = %log_code::SINK_REMOVED, %source, sink, backlog, hint, "sink is no longer configured: the journal keeps its events");
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use tracing::{error, info};
 
 use crate::blocking;
 use crate::config::{Config, ConfigError, SinkConfig, TargetConfig};
+use crate::log_code;
 use crate::portal::KeyValue;
 use crate::relay::context::EngineContext;
 use crate::relay::context::Shares;
@@ -212,20 +213,20 @@ fn tell_mistakes(error: &ConfigError) {
     match error {
         ConfigError::Invalid { violations, .. } => {
             for violation in violations {
-                error!(%violation, "the configuration cannot be used");
+                error!(code = %log_code::CONFIG_INVALID, %violation, "the configuration cannot be used");
             }
         }
         ConfigError::NoFile { .. }
         | ConfigError::Unreadable { .. }
         | ConfigError::Untrusted { .. }
         | ConfigError::Syntax { .. } => {
-            error!(%error, "the configuration cannot be used");
+            error!(code = %log_code::CONFIG_INVALID, %error, "the configuration cannot be used");
         }
     }
 }
 
 fn refuse(reason: &str) -> Outcome {
-    error!(reason, "the configuration cannot be put in force");
+    error!(code = %log_code::CONFIG_NOT_APPLIED, reason, "the configuration cannot be applied");
     Outcome::Refused
 }
 
@@ -240,7 +241,7 @@ fn conclude(outcome: &Outcome, metrics: &Metrics) {
         Outcome::Applied(0) => info!("configuration reloaded: nothing has changed"),
         Outcome::Applied(changes) => info!(changes, "configuration reloaded"),
         Outcome::Refused => {
-            error!("configuration not reloaded: the one of before stays in force, and nothing is lost");
+            error!(code = %log_code::RELOAD_REFUSED, "configuration not reloaded: the previous one stays active, and nothing is lost");
         }
         Outcome::Overtaken => info!("configuration not reloaded: b24relay is stopping"),
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use tracing::{debug, error, info};
 
 use crate::config::{AccessConfig, KindConfig, SinkConfig, SourceConfig};
+use crate::log_code;
 use crate::portal::CallError;
 use crate::relay::context::EngineContext;
 use crate::relay::lane::limiter::DeliveryLimiter;
@@ -71,7 +72,7 @@ impl SourceStart {
         let metrics = self.context.telemetry.metrics.source(name);
         loop {
             let hint = refusal.cure_for(name);
-            error!(source = name, error = %refusal, hint, "the source cannot be polled");
+            error!(code = %log_code::SOURCE_NOT_SERVED, source = name, error = %refusal, hint, "the source cannot be polled");
             let trouble = format!("{refusal}; {hint}");
             let health = Health::refused(trouble.clone());
             // This is a note for `status`. If it fails, the log still has the information.

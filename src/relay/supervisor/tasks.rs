@@ -12,6 +12,7 @@ use tokio::time::{Instant, interval_at, sleep};
 use tracing::{info, warn};
 
 use crate::config::{Config, SinkConfig, SourceConfig, TargetConfig};
+use crate::log_code;
 use crate::portal::CallError;
 use crate::relay::context::EngineContext;
 use crate::relay::lane::limiter::DeliveryLimiter;
@@ -124,7 +125,11 @@ impl Supervisor {
             let events = lanes.map(|lane| lane.pending).max().unwrap_or_default();
             if events > 0 && self.config.sources.iter().all(|other| other.name != source) {
                 let hint = "put it back under this name, and they are delivered";
-                warn!(source, events, hint, "source is no longer configured: the journal keeps its events");
+                warn!(
+                    code = %log_code::SOURCE_REMOVED,
+                    source,
+                    events, hint, "source is no longer configured: the journal keeps its events"
+                );
             }
         }
     }
@@ -198,8 +203,9 @@ impl Supervisor {
         let sinks: Vec<&str> = busy.map(|(sink, _)| sink.name.as_str()).collect();
         let (sources, sinks) = (running.join(", "), sinks.join(", "));
         warn!(
+            code = %log_code::RELOAD_WAITS,
             sources,
-            sinks, "a reload waits for attempts under way at these sinks; polling goes on meanwhile"
+            sinks, "a reload waits for attempts in progress at these sinks; polling continues"
         );
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
+use crate::log_code;
 use crate::service::metrics::registry::Metrics;
 
 /// How long each of them waits for its answer, after the earlier ones.
@@ -30,7 +31,7 @@ impl Guesses {
         let count = metrics.wrong_token();
         let mut logged = self.logged.lock().await;
         if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
-            warn!(%peer, count, "a request to `http.listen` had a wrong token: correct it there, or keep the sender away");
+            warn!(code = %log_code::WRONG_TOKEN, %peer, count, "a request to `http.listen` had a wrong token: correct it at the sender, or block the sender");
             *logged = Some(Instant::now());
         }
         sleep(DELAY).await;

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::config::HttpConfig;
+use crate::log_code;
 use crate::service::http::access::Access;
 
 /// How many connections may be open at once. For another one, the oldest is closed, so that idle connections cannot
@@ -56,7 +57,7 @@ impl Server {
         let address = listener.local_addr().map_err(fail)?;
         info!("the page, metrics and health are at http://{address}/");
         if config.is_exposed() {
-            warn!(%address, "`http.listen` speaks plain http to other machines: put a proxy with TLS before it, or listen on 127.0.0.1");
+            warn!(code = %log_code::PLAIN_HTTP, %address, "`http.listen` speaks plain http to other machines: put a proxy with TLS before it, or listen on 127.0.0.1");
         }
         Ok(Self { listener: Arc::new(listener), address, config: config.clone() })
     }

@@ -53,7 +53,7 @@ pub fn problems(view: &View, health: &Health) -> Vec<String> {
 /// The reasons to restart the process; empty if there are none.
 pub fn wedged(view: &View) -> Vec<String> {
     let overdue = view.telemetry.liveness.overdue().into_iter();
-    overdue.map(|source| format!("the poll loop of `{source}` does not turn any more")).collect()
+    overdue.map(|source| format!("the poll loop of `{source}` hangs")).collect()
 }
 
 /// The reasons why the process is not ready; empty if it is.

@@ -10,6 +10,7 @@ use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error};
 
+use crate::log_code;
 use crate::service::signals::health;
 use crate::service::view::View;
 
@@ -90,8 +91,9 @@ impl Notifier {
                 tell(&[NotifyState::Watchdog]);
             } else {
                 error!(
+                    code = %log_code::POLL_LOOP_HANGS,
                     sources = overdue.join(", "),
-                    "a poll loop does not turn any more: the watchdog is not fed"
+                    "a poll loop hangs: the watchdog is no longer notified"
                 );
             }
         }

@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 use tracing::warn;
 
 use crate::failpoint;
+use crate::log_code;
 use crate::sink::file::format::Format;
 use crate::sink::file::path::{folder_of, is_own, open_own, sync_folder};
 use crate::sink::file::rotation::{Past, UNFINISHED};
@@ -106,7 +107,7 @@ fn write_compressed(path: &Path, format: Format) -> io::Result<NamedTempFile> {
 pub fn settle(past: &mut Past) {
     for path in past.unfinished.drain(..) {
         if let Err(error) = fs::remove_file(&path) {
-            warn!(path = %path.display(), %error, "cannot delete what is left of compressing");
+            warn!(code = %log_code::FILE_NOT_DELETED, path = %path.display(), %error, "cannot delete an unfinished compressed file");
         }
     }
     past.ours.retain(|rotated| rotated.format.is_some() || !is_double(&rotated.path));
@@ -128,11 +129,11 @@ fn is_double(path: &Path) -> bool {
     match deleted {
         Ok(true) => true,
         Ok(false) => {
-            warn!(path = %path.display(), compressed = %twin.display(), "both are there and differ: both are left alone");
+            warn!(code = %log_code::COPIES_DIFFER, path = %path.display(), compressed = %twin.display(), "a rotated file and its compressed copy differ: both are kept");
             false
         }
         Err(error) => {
-            warn!(path = %path.display(), %error, "cannot delete a file that has been compressed");
+            warn!(code = %log_code::FILE_NOT_DELETED, path = %path.display(), %error, "cannot delete a file that has been compressed");
             false
         }
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use crate::failpoint;
+use crate::log_code;
 use crate::sink::file::compression;
 use crate::sink::file::format::Format;
 use crate::sink::file::path::sync_folder;
@@ -70,7 +71,9 @@ impl Housekeeper {
         });
         match started {
             Ok(_) => state.is_busy = true,
-            Err(error) => warn!(%error, "cannot tidy up rotated files now"),
+            Err(error) => {
+                warn!(code = %log_code::FILES_NOT_TIDIED, %error, "cannot tidy up rotated files now");
+            }
         }
     }
 
@@ -90,7 +93,7 @@ impl Shared {
     fn run(&self) {
         while let Some((naming, rules)) = self.next() {
             if let Err(error) = tidy(&naming, rules) {
-                warn!(%error, "cannot tidy up rotated files, will try again with the next one");
+                warn!(code = %log_code::FILES_NOT_TIDIED, %error, "cannot tidy up rotated files, will try again with the next one");
             }
         }
     }
@@ -119,7 +122,7 @@ fn tidy(naming: &Naming, rules: Rules) -> io::Result<()> {
             continue;
         }
         if let Err(error) = compression::compress(&rotated.path, format) {
-            warn!(path = %rotated.path.display(), %error, "cannot compress a rotated file, will try again after the next one");
+            warn!(code = %log_code::FILE_NOT_COMPRESSED, path = %rotated.path.display(), %error, "cannot compress a rotated file, will try again after the next one");
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ use std::io::{self, BufRead as _, ErrorKind, Read as _};
 use tracing::warn;
 
 use crate::event::{EventId, Queue};
+use crate::log_code;
 use crate::sink::contract::Mark;
 use crate::sink::file::compression::reader_at;
 use crate::sink::file::files::{Files, Start};
@@ -91,7 +92,7 @@ pub fn search(
             // The file was deleted because of its age.
             (Err(error), Some(_)) if error.kind() == ErrorKind::NotFound => {}
             (Err(error), Some(path)) => {
-                warn!(path = %path.display(), %error, "cannot look for events in a rotated file");
+                warn!(code = %log_code::FILE_NOT_SEARCHED, path = %path.display(), %error, "cannot look for events in a rotated file");
             }
             (searched, _) => searched?,
         }

@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 use tracing::warn;
 
 use crate::failpoint;
+use crate::log_code;
 use crate::sink::file::format::Format;
 use crate::sink::file::path::{Identity, create_parents, identity_at, open_own, refuse_planted, sync_folder};
 use crate::sink::file::recovery;
@@ -66,7 +67,7 @@ impl OpenFile {
             // The configured mode overrides the process's umask.
             file.set_permissions(Permissions::from_mode(mode))?;
         } else if let Some(repair) = recovery::repair(&file)? {
-            warn!(path = %place.display(), "{repair}");
+            warn!(code = %log_code::FILE_REPAIRED, path = %place.display(), "{repair}");
         }
         // A killed process may have written without a sync. Lines that are recognised from now on count as
         // settled, and so does the name of the file.
@@ -113,7 +114,7 @@ impl PendingTruncate {
             // The handle may be invalid because the disk was removed and came back.
             return OpenOptions::new().write(true).open(path)?.set_len(self.length);
         }
-        warn!(path = %path.display(), %error, "a file that was taken away may end with events that come again");
+        warn!(code = %log_code::FILE_TAKEN_AWAY, path = %path.display(), %error, "cannot cut off an incomplete write in a moved file: its last events may be written twice");
         Ok(())
     }
 }
@@ -140,7 +141,7 @@ pub fn open_outside(path: &Path) -> io::Result<File> {
         && Format::sniff(&file)?.is_none()
         && recovery::cut_torn(&file)?
     {
-        warn!(path = %path.display(), "cut off a torn last line, its event will be written again");
+        warn!(code = %log_code::FILE_REPAIRED, path = %path.display(), "cut off an incomplete last line: its event will be written again");
     }
     open_past(path)
 }

@@ -24,13 +24,10 @@ pub fn repair(mut file: &File) -> io::Result<Option<String>> {
     let (written, length) = (file.metadata()?.modified()?, file.metadata()?.len());
     let repaired = if let Some(sound) = sound_length(file)?.filter(|sound| *sound < length) {
         file.set_len(sound)?;
-        format!(
-            "cut off {} bytes that were not written whole, their events will be written again",
-            length - sound
-        )
+        format!("cut off {} bytes of an incomplete write: their events will be written again", length - sound)
     } else if torn_line(file)?.is_some() {
         file.write_all(b"\n")?;
-        "ended a last line that lacked its newline".to_owned()
+        "added the missing newline to the last line".to_owned()
     } else {
         return Ok(None);
     };

@@ -19,6 +19,7 @@ use crate::blocking;
 use crate::config::{FileConfig, RotateConfig};
 use crate::event::{Event, EventId, Queue};
 use crate::failpoint;
+use crate::log_code;
 use crate::shutdown::Signals;
 use crate::sink::contract::DeliverError;
 use crate::sink::contract::Mark;
@@ -176,7 +177,7 @@ impl Writer {
     /// exist no longer than necessary.
     fn prepare(&mut self) {
         for caution in cautions(&self.config.path) {
-            warn!(path = %self.config.path.display(), "{caution}");
+            warn!(code = %log_code::FILE_EXPOSED, path = %self.config.path.display(), "{caution}");
         }
         if self.config.rotate.is_none() {
             return;
@@ -239,7 +240,7 @@ impl Writer {
         let Some(opened) = &self.opened else { return Ok(()) };
         let path = self.config.path.display();
         if identity_at(&self.config.path)? != Some(opened.identity) {
-            warn!(%path, "the file was moved or deleted: going on with a new one");
+            warn!(code = %log_code::FILE_REPLACED, %path, "the file was moved or deleted: continuing with a new one");
             self.opened = None;
         } else if is_nudged {
             info!(%path, "reopening the file");
@@ -323,7 +324,7 @@ impl Writer {
             // Events are more important than the rotation of files.
             Err(error) if !self.is_stuck => {
                 self.is_stuck = true;
-                error!(%path, %error, "cannot rotate the file: events go on into it; make its folder writable");
+                error!(code = %log_code::FILE_NOT_ROTATED, %path, %error, "cannot rotate the file: events are still written to it; make its folder writable");
             }
             Err(error) => debug!(%path, %error, "cannot rotate the file"),
         }
@@ -344,9 +345,10 @@ impl Writer {
 fn warn_of_foreign(past: &Past) {
     if let Some(path) = past.foreign.first() {
         warn!(
+            code = %log_code::FILES_IGNORED,
             path = %path.display(),
             count = past.foreign.len(),
-            "ignoring what has the name of a rotated file and is not a regular file of this user"
+            "ignoring files that are named like rotated files, but are no regular files of this user"
         );
     }
 }

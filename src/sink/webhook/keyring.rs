@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::redactor::Redactor;
 use crate::blocking;
 use crate::config::{SigningConfig, SigningSecret};
+use crate::log_code;
 use crate::shutdown::Signals;
 
 /// The minimum time between two checks of the file. A file that was written within this time is left for the
@@ -131,9 +132,10 @@ impl Keyring {
                 if kept.trouble.as_ref() != Some(&trouble) {
                     let reason = &trouble.reason;
                     warn!(
+                        code = %log_code::SECRETS_UNUSABLE,
                         key,
                         reason,
-                        "the changed file cannot be used: deliveries are signed with the secrets of before"
+                        "cannot use the changed file: deliveries are still signed with the previous secrets"
                     );
                 }
                 kept.trouble = Some(trouble);

@@ -103,12 +103,16 @@ fn a_person_is_told_in_a_line_and_the_log_of_the_daemon_ends_with_a_line_of_its_
         assert_ne!(code(&ended), 0, "{args:?}");
         let said = stderr(&ended);
         assert!(said.lines().all(|line| line.starts_with("b24relay: ")), "{args:?}: {said}");
-        assert!(!said.is_empty(), "{args:?}");
+        let error = format!("b24relay: error[B24-E{}]: ", code(&ended));
+        assert_eq!(said.matches(&error).count(), 1, "{args:?}: {said}");
     }
+    let mistyped = output(&["run", "--onze"], setup.folder());
+    assert!(stderr(&mistyped).starts_with("error[B24-E64]: unexpected argument"), "{}", stderr(&mistyped));
     let ended = output(&["run", "--forget", "archive"], setup.folder());
     assert_eq!(code(&ended), 64);
     let last: Value = serde_json::from_str(stderr(&ended).lines().last().unwrap()).unwrap();
     assert!(last["error"].as_str().unwrap().contains("the sink `archive` is configured"), "{last}");
+    assert_eq!(last["code"], "B24-E64", "{last}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub mod circles;
 pub mod claims;
 pub mod dependencies;
+pub mod log_codes;
 pub mod manual;
 pub mod manuals;
 pub mod tidy;

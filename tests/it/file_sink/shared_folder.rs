@@ -91,7 +91,7 @@ async fn compressing_overwrites_no_link_and_fills_no_file_of_another_user() {
         assert_eq!(fs::read_to_string(setup.path("log").join(planted)).unwrap(), PRECIOUS, "{planted}");
     }
     assert!(setup.path("log/events-20260101T000000Z-000003.jsonl").exists(), "its twin is a stranger's");
-    assert!(log.contains("is not a regular file of this user"), "{log}");
+    assert!(log.contains("are no regular files of this user"), "{log}");
     portal.assert_nothing_confirmed_unseen(1).await;
 }
 

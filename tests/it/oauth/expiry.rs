@@ -334,7 +334,7 @@ async fn a_portal_that_moves_is_followed_with_its_tokens() {
     office.record().await;
     office.relay.signal(Signal::CONT);
     office.await_all("the move").await;
-    office.relay.until_logged("the portal has another address now").await;
+    office.relay.until_logged("the portal has a new address").await;
     assert_eq!(office.portal.token_requests().await, 1);
     assert_eq!(office.relay.stop().await, 0);
     office.relay = office.setup.run();

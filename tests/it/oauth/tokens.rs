@@ -261,7 +261,7 @@ async fn the_address_that_a_refresh_names_is_where_the_portal_is_from_then_on() 
     let mut relay = scene.setup.run();
     until("the relay is let in", async || scene.portal.polls().await > 0).await;
     scene.portal.expire().await;
-    relay.until_logged("the portal has another address now").await;
+    relay.until_logged("the portal has a new address").await;
     // The poll that was in flight during the move is the last of its kind.
     let polls = scene.portal.polls().await;
     until("more polls", async || scene.portal.polls().await > polls + 2).await;

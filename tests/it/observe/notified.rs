@@ -111,7 +111,7 @@ async fn a_loop_that_hangs_starves_the_watchdog_and_is_told() {
     let setup = setup.with_file().with("[http]\nlisten = \"127.0.0.1:0\"");
     let mut manager = Manager::start_with(&setup, 100_000, "pausing:3");
     until("it is ready", async || manager.count("READY=1") == 1).await;
-    manager.relay.until_logged("a poll loop does not turn any more: the watchdog is not fed").await;
+    manager.relay.until_logged("a poll loop hangs: the watchdog is no longer notified").await;
     let fed = manager.count("WATCHDOG=1");
     assert!(fed > 100, "it was fed as long as a pause may take: {fed}");
     let address = manager.relay.log();

@@ -17,7 +17,7 @@ use crate::support::process::waiting::until;
 const BURST: u64 = 50;
 const RATE: u64 = 100;
 
-const WARNING: &str = "more polls than the portal bears";
+const WARNING: &str = "more polls than the portal allows";
 
 async fn portal_of(users: u64, bucket: Value) -> Portal {
     let users = u32::try_from(users).unwrap();
@@ -163,7 +163,9 @@ async fn a_source_whose_operating_time_runs_short_slows_down_alone() {
     let (portal, setup, mut relay) = strained_pair(None).await;
     // Six calls of a minute each exceed four fifths of the limit.
     until("six answers", async || answers(&relay, "user1") >= 6).await;
-    relay.until_logged("nearly used up: polling only every `poll.idle_max` source=\"user1\"").await;
+    relay
+        .until_logged("nearly used up: polling only every `poll.idle_max` code=B24-P11 source=\"user1\"")
+        .await;
     let_the_other_go_on(&portal, &relay).await;
     let_the_other_go_on(&portal, &relay).await;
     assert!(answers(&relay, "user1") <= 8, "6, and one for each nudge: {}", relay.log());

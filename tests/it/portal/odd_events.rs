@@ -183,7 +183,7 @@ async fn a_skip_passes_what_a_person_has_named_and_nothing_else() {
     }
     // Without a signal, because the source checks for a skip regularly.
     until("what follows is filed", async || setup.filed_count() == 5).await;
-    relay.until_logged("events that cannot be read are skipped").await;
+    relay.until_logged("skipping events that cannot be read").await;
     until_a_person_is_called(&relay, "--after 6 --before 8").await;
     let status = setup.status_of("support").await;
     let gaps = status["gaps"].as_array().unwrap();
@@ -223,7 +223,7 @@ async fn a_skip_outlives_restarts_and_ends_when_the_offset_is_set() {
         until_filed(&setup, &[1, 3]).await;
         // All runs append to one log.
         until("it is skipped", async || {
-            relay.log().matches("events that cannot be read are skipped").count() == count
+            relay.log().matches("skipping events that cannot be read").count() == count
         })
         .await;
         relay.kill();

@@ -13,7 +13,7 @@ use crate::support::process::relay::{Relay, code, finished, stderr, stdout};
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
-const FOUND: &str = "the portal has another address now";
+const FOUND: &str = "the portal has a new address";
 const BACK: &str = "the portal is back at the address in the configuration";
 
 /// Two sources of one portal, and the configured address of the portal.

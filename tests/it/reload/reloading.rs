@@ -336,7 +336,7 @@ async fn a_reload_that_waits_for_an_attempt_says_so_and_polling_goes_on_meanwhil
     until("an attempt is under way", async || receiver.count() == 1).await;
     let setup = setup.anew().with(keys).with_user(&portal, "support", 1, 500).with(&crm);
     relay.signal(Signal::HUP);
-    relay.until_logged("a reload waits for attempts under way at these sinks").await;
+    relay.until_logged("a reload waits for attempts in progress at these sinks").await;
     assert!(relay.log().contains("sources=\"support\" sinks=\"crm\""), "{}", relay.log());
     portal.record(1, 5).await;
     until("they are read and confirmed", async || portal.stats(1).await["pending"] == 0).await;

@@ -20,6 +20,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{OrderingConfig, SinkConfig};
 use crate::event::{Entry, Event};
 use crate::failpoint;
+use crate::log_code;
 use crate::relay::clock::PortalClock;
 use crate::relay::context::EngineContext;
 use crate::relay::journal::Reader;
@@ -338,6 +339,7 @@ impl Lane {
                 let (source, sink) = (&self.source, &self.config.name);
                 let events = self.config.events.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
                 warn!(
+                    code = %log_code::EVERYTHING_FILTERED,
                     source,
                     sink, events, "the sink's `events` has left out the first 100 events: is it right?"
                 );

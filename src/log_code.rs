@@ -1,0 +1,77 @@
+//! The codes of the warnings and errors in the log: each of these lines has one, as its field `code`.
+//!
+//! A code never changes its meaning, because people and programs search for it. When its last line goes, the code is
+//! deleted here, and its number is never used again. Lines with the same meaning share a code. The letter is the area.
+//! An error that ends the program has the code of its exit code instead (`B24-E78` for 78).
+//! `docs/operate/troubleshooting.md` and its Russian version explain every code.
+
+// Portal and sources. Next: P22.
+pub const SOURCE_REFUSED: &str = "B24-P01";
+pub const SOURCE_NOT_SERVED: &str = "B24-P02";
+pub const POLL_FAILED: &str = "B24-P03";
+pub const SUBSCRIPTION_NOT_RENEWED: &str = "B24-P04";
+pub const SUBSCRIPTION_LOST: &str = "B24-P05";
+pub const FOREIGN_READER: &str = "B24-P06";
+pub const EVENTS_SKIPPED: &str = "B24-P07";
+pub const EVENTS_REPEATED: &str = "B24-P08";
+pub const DATES_ODD: &str = "B24-P09";
+pub const PORTAL_RESTORED: &str = "B24-P10";
+pub const OPERATING_TIME_SHORT: &str = "B24-P11";
+pub const POLLS_TOO_MANY: &str = "B24-P12";
+pub const RETENTION_WARNING: &str = "B24-P13";
+pub const RETENTION_ERROR: &str = "B24-P14";
+pub const GAP: &str = "B24-P15";
+pub const PORTAL_MOVED: &str = "B24-P16";
+pub const PORTAL_BACK: &str = "B24-P17";
+pub const PORTAL_NOT_TRUSTED: &str = "B24-P18";
+pub const ADDRESS_NOT_STORED: &str = "B24-P19";
+pub const TOKENS_NOT_STORED: &str = "B24-P20";
+pub const TOKENS_LOST: &str = "B24-P21";
+
+// Sinks of every type, and webhooks. Next: S11.
+pub const ATTEMPT_FAILED: &str = "B24-S01";
+pub const SINK_HELD: &str = "B24-S02";
+pub const SINK_PAUSED: &str = "B24-S03";
+pub const EVENTS_REJECTED: &str = "B24-S04";
+pub const DEAD_LETTERS_NEARLY_FULL: &str = "B24-S05";
+pub const DEAD_LETTERS_DROPPED: &str = "B24-S06";
+pub const DEAD_LETTERS_OLD: &str = "B24-S07";
+pub const EVERYTHING_FILTERED: &str = "B24-S08";
+pub const SECRETS_UNUSABLE: &str = "B24-S09";
+pub const STRAY_BYTES: &str = "B24-S10";
+
+// File sinks. Next: F12.
+pub const FILE_NOT_ROTATED: &str = "B24-F01";
+pub const FILES_NOT_TIDIED: &str = "B24-F02";
+pub const FILE_NOT_COMPRESSED: &str = "B24-F03";
+pub const FILE_NOT_DELETED: &str = "B24-F04";
+pub const COPIES_DIFFER: &str = "B24-F05";
+pub const FILE_NOT_SEARCHED: &str = "B24-F06";
+pub const FILE_REPAIRED: &str = "B24-F07";
+pub const FILE_TAKEN_AWAY: &str = "B24-F08";
+pub const FILE_REPLACED: &str = "B24-F09";
+pub const FILE_EXPOSED: &str = "B24-F10";
+pub const FILES_IGNORED: &str = "B24-F11";
+
+// State file and journal. Next: J06.
+pub const STATE_NOT_WRITTEN: &str = "B24-J01";
+pub const JOURNAL_NEARLY_FULL: &str = "B24-J02";
+pub const JOURNAL_FULL: &str = "B24-J03";
+pub const SINK_REMOVED: &str = "B24-J04";
+pub const SOURCE_REMOVED: &str = "B24-J05";
+
+// Configuration. Next: C07.
+pub const CONFIG_INVALID: &str = "B24-C01";
+pub const CONFIG_NOT_APPLIED: &str = "B24-C02";
+pub const RELOAD_REFUSED: &str = "B24-C03";
+pub const RELOAD_WAITS: &str = "B24-C04";
+pub const CONFIG_NOTICE: &str = "B24-C05";
+pub const NOTHING_TO_FORGET: &str = "B24-C06";
+
+// This host, the process and its HTTP server. Next: H07.
+pub const WRONG_TOKEN: &str = "B24-H01";
+pub const PLAIN_HTTP: &str = "B24-H02";
+pub const POLL_LOOP_HANGS: &str = "B24-H03";
+pub const CLOCK_SKEW: &str = "B24-H04";
+pub const THREAD_PANICKED: &str = "B24-H05";
+pub const LOG_LINES_DROPPED: &str = "B24-H06";
