@@ -71,7 +71,7 @@ fn check(args: &CheckArgs, state: &Path) -> anyhow::Result<Exit> {
     let inspection = Store::inspect(state)?;
     let hint = hint(&inspection, state);
     if args.json {
-        let shown = json!({ "state": state, "inspection": inspection, "way_out": hint });
+        let shown = json!({ "state": state, "inspection": inspection, "hint": hint });
         print_json(&shown)?;
     } else {
         print(&format!("{}{}", shown(&inspection, state), hint.unwrap_or_default()))?;

@@ -400,14 +400,14 @@ impl PortalClient {
             "" => trouble.what,
             _ => format!("{host}: {}", trouble.what),
         };
-        self.failed(sent, verdict, reason).with_cure(trouble.advice)
+        self.failed(sent, verdict, reason).with_hint(trouble.advice)
     }
 
     fn failed(&self, sent: &Sent, verdict: Verdict, reason: String) -> CallError {
         let error = CallError::new(sent.method, verdict, reason);
         match &self.credential {
-            Credential::Webhook(_) => error.with_cure(verdict.hint.webhook),
-            Credential::OAuthSession(grant) => error.with_cure(verdict.hint.oauth).naming_login(grant.name()),
+            Credential::Webhook(_) => error.with_hint(verdict.hint.webhook),
+            Credential::OAuthSession(grant) => error.with_hint(verdict.hint.oauth).naming_login(grant.name()),
         }
     }
 

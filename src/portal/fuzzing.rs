@@ -116,7 +116,7 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> T {
 }
 
 fn assert_is_fit_to_be_shown(refusal: &CallError) {
-    let (text, hint) = (refusal.to_string(), refusal.cure_for("support"));
+    let (text, hint) = (refusal.to_string(), refusal.hint_for("support"));
     for shown in [&text, &hint, refusal.code().unwrap_or_default(), &format!("{refusal:?}")] {
         assert_hides_the_mark(shown);
     }

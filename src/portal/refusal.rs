@@ -106,7 +106,7 @@ impl CallError {
         Self::new(method, Verdict::new(Class::Retry, Hint::NONE), reason)
     }
 
-    pub(crate) fn with_cure(self, hint: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn with_hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
         Self { hint: hint.into(), ..self }
     }
 
@@ -149,7 +149,7 @@ impl CallError {
     }
 
     /// The hint for the operator, with the name of the `source` filled in.
-    pub fn cure_for(&self, source: &str) -> String {
+    pub fn hint_for(&self, source: &str) -> String {
         self.hint.replace("SOURCE", source)
     }
 

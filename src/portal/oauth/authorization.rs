@@ -253,7 +253,7 @@ fn of_page(status: u16) -> Verdict {
 
 fn unanswered(failure: Failure) -> CallError {
     let trouble = http_client::request_error(failure, Peer::AuthorizationServer);
-    CallError::new(METHOD, intermediary::verdict(&trouble), trouble.what).with_cure(trouble.advice)
+    CallError::new(METHOD, intermediary::verdict(&trouble), trouble.what).with_hint(trouble.advice)
 }
 
 fn is_vendors(url: &Url) -> bool {

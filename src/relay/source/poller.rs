@@ -304,7 +304,7 @@ impl Poller {
         let verdict = self.pace.after_refusal(refusal.into());
         self.metrics.failed(refusal.class.word());
         self.metrics.need_person(verdict.needs_operator);
-        let hint = refusal.cure_for(self.name());
+        let hint = refusal.hint_for(self.name());
         let gist = refusal.gist();
         let trouble = if verdict.needs_operator { format!("{gist}; {hint}") } else { gist };
         let activity = if verdict.needs_operator {

@@ -71,7 +71,7 @@ impl SourceStart {
         let name = &self.config.name;
         let metrics = self.context.telemetry.metrics.source(name);
         loop {
-            let hint = refusal.cure_for(name);
+            let hint = refusal.hint_for(name);
             error!(code = %log_code::SOURCE_NOT_SERVED, source = name, error = %refusal, hint, "the source cannot be polled");
             let trouble = format!("{refusal}; {hint}");
             let health = Health::refused(trouble.clone());
@@ -85,7 +85,7 @@ impl SourceStart {
                 return Ok(Ending::Refused);
             }
             // Report the same reason only once.
-            while format!("{refusal}; {}", refusal.cure_for(name)) == trouble {
+            while format!("{refusal}; {}", refusal.hint_for(name)) == trouble {
                 let seen = self.context.lane_signals.nudge_count();
                 if self.context.lane_signals.pause(LOGIN_INTERVAL, seen).await == Wake::Stopping {
                     return Ok(Ending::Clean);

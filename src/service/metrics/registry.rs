@@ -106,7 +106,7 @@ impl Inner {
         registry.register("source_received_events", "Events read from the portal", self.received.clone());
         registry.register("source_errors", "Refused polls by what is done next", self.refusals.clone());
         registry.register(
-            "source_needs_person",
+            "source_needs_operator",
             "1 when waiting does not heal it",
             self.needs_operator.clone(),
         );

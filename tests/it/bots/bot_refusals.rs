@@ -236,7 +236,7 @@ fn found(report: &Value, check: &str) -> [String; 3] {
     let subject = report["sources"].as_array().unwrap().iter().find(|other| other["name"] == "helper");
     let checks = subject.unwrap()["checks"].as_array().unwrap();
     let found = checks.iter().find(|other| other["check"] == check).unwrap_or_else(|| panic!("{report:#}"));
-    ["state", "detail", "cure"].map(|key| found[key].as_str().unwrap().to_owned())
+    ["state", "detail", "hint"].map(|key| found[key].as_str().unwrap().to_owned())
 }
 
 async fn check(setup: &Setup) -> (i32, Value) {
@@ -289,7 +289,7 @@ async fn check_tells_what_keeps_a_bot_from_being_read() {
             let [state, detail, hint] = found(&report, "backlog");
             assert!(state == "fail" && detail.contains(refusal) && !hint.is_empty(), "{report:#}");
             assert_eq!(found(&report, "subscription")[1], "a bot needs none");
-            assert!(!hint.contains("SOURCE"), "a cure names the source: {hint}");
+            assert!(!hint.contains("SOURCE"), "a hint names the source: {hint}");
         }
         mend(&portal, bot, access).await;
         portal.post("users/1", json!({"scopes": ["im"]})).await;

@@ -254,7 +254,7 @@ async fn secrets_that_every_user_can_read_are_a_warning() {
             let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
             let found = finding(&report["configuration"], "secrets");
             assert_eq!((code(&checked), &found["state"]), (0, &json!(state)), "{report:#}");
-            let hint = found["cure"].as_str().unwrap();
+            let hint = found["hint"].as_str().unwrap();
             assert_eq!(hint.contains("chmod") && hint.contains("support.url"), state == "warn", "{found}");
         }
     }

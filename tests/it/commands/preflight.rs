@@ -41,7 +41,7 @@ fn found(report: &Value, subject: &str, check: &str) -> [String; 3] {
     let subject = subjects.into_iter().flatten().find(|other| other["name"] == subject).unwrap();
     let checks = subject["checks"].as_array().unwrap();
     let found = checks.iter().find(|other| other["check"] == check).unwrap_or_else(|| panic!("{subject}"));
-    ["state", "detail", "cure"].map(|key| found[key].as_str().unwrap().to_owned())
+    ["state", "detail", "hint"].map(|key| found[key].as_str().unwrap().to_owned())
 }
 
 fn state(report: &Value, subject: &str, check: &str) -> String {

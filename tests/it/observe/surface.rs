@@ -141,7 +141,7 @@ async fn a_held_sink_a_refused_source_and_a_stop_make_it_unready_and_say_why() {
         text.contains("source `support` is refused: ") && text.contains("INVALID_CREDENTIALS")
     })
     .await;
-    assert_eq!(shown.metric(r#"b24relay_source_needs_person{source="support"}"#).await, Some(1.0));
+    assert_eq!(shown.metric(r#"b24relay_source_needs_operator{source="support"}"#).await, Some(1.0));
     assert_eq!(shown.metric(r#"b24relay_source_up{source="support"}"#).await, Some(0.0));
     let (_, page) = shown.text("").await;
     assert!(page.contains("action required") && page.contains("INVALID_CREDENTIALS"), "{page}");
@@ -154,7 +154,7 @@ async fn a_source_that_nobody_has_logged_in_for_needs_a_person() {
     let setup = Setup::new().with_source(&portal).with_login(&portal, "office").with_file().with(LISTEN);
     let mut shown = Shown::start(&setup).await;
     until("a person is needed", async || shown.text("readyz").await.1.contains("source `office`")).await;
-    let needed = r#"b24relay_source_needs_person{source="office"}"#;
+    let needed = r#"b24relay_source_needs_operator{source="office"}"#;
     assert_eq!(shown.metric(needed).await, Some(1.0));
     setup.log_in(&portal, "office", 2).await;
     until("nobody is", async || shown.text("readyz").await.0 == StatusCode::OK).await;

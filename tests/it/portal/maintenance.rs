@@ -151,12 +151,12 @@ async fn a_source_refused_at_the_start_is_told_everywhere_by_the_time_the_daemon
     let words = "a web page instead of the portal's answer (HTTP 404, text/html)";
     until("it says so", async || shown.text("readyz").await.1.contains(words)).await;
     assert_eq!(shown.text("readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(shown.metric(r#"b24relay_source_needs_person{source="support"}"#).await, Some(1.0));
+    assert_eq!(shown.metric(r#"b24relay_source_needs_operator{source="support"}"#).await, Some(1.0));
     let page = shown.text("").await.1;
     assert!(page.contains("a web page instead of the portal"), "{page}");
     mend(&portal).await;
     until("it is ready", async || shown.text("readyz").await.0 == StatusCode::OK).await;
-    assert_eq!(shown.metric(r#"b24relay_source_needs_person{source="support"}"#).await, Some(0.0));
+    assert_eq!(shown.metric(r#"b24relay_source_needs_operator{source="support"}"#).await, Some(0.0));
     assert_eq!(shown.relay.stop().await, 0, "{}", shown.relay.log());
 }
 

@@ -32,7 +32,7 @@ async fn a_source_that_is_gone_is_nobodys_trouble() {
         let (_, text) = shown.text(path).await;
         let lines = text.lines().filter(|line| !line.contains("polls") && !line.contains("source_errors"));
         let told: Vec<&str> =
-            lines.filter(|line| line.contains("sales") && line.contains("needs_person")).collect();
+            lines.filter(|line| line.contains("sales") && line.contains("needs_operator")).collect();
         assert!(told.is_empty(), "{path}: {told:#?}");
     }
     assert_eq!(shown.metric(r#"b24relay_source_up{source="sales"}"#).await, None);
