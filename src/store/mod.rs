@@ -24,7 +24,8 @@ pub use report::undelivered::Undelivered;
 pub use schema::finding::{Finding, Verdict};
 pub use schema::inspection::{Inspection, Soundness};
 pub use simulation::{LaneView, View};
-pub use table::checkpoints::{Inherited, LaneActivity, LaneNote, LaneRecord, Progress, StoredSource, Tally};
+pub use table::activity::LaneActivity;
+pub use table::checkpoints::{Inherited, LaneNote, LaneRecord, Progress, StoredSource, Tally};
 pub use table::dead_letters::{
     DeadLetter, DeadLetterBody, DeadLetterFilter, DeadLetterStats, DeadLettersLock, DroppedDeadLetters,
     NewDeadLetter, Rejection,

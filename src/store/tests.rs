@@ -18,7 +18,7 @@ use crate::store::file::lock::Lock;
 use crate::store::file::wal;
 use crate::store::handle::Store;
 use crate::store::paths::sibling_path;
-use crate::store::table::checkpoints::LaneActivity;
+use crate::store::table::activity::LaneActivity;
 use crate::store::table::checkpoints::LaneNote;
 use crate::store::table::checkpoints::Progress;
 use crate::store::table::checkpoints::Tally;

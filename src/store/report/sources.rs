@@ -11,7 +11,7 @@ use crate::store::error::StoreError;
 use crate::store::file::lock::{self, Lock};
 use crate::store::file::open;
 use crate::store::schema::migrations;
-use crate::store::table::checkpoints::LaneActivity;
+use crate::store::table::activity::LaneActivity;
 use crate::store::table::skips;
 use crate::store::table::skips::Skip;
 use crate::store::table::sources::Gap;

@@ -1,5 +1,6 @@
 //! The tables, one file each.
 
+pub mod activity; // what a lane does
 pub mod checkpoints; // the records of lanes
 pub mod dead_letters;
 pub mod journal;
