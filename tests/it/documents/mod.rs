@@ -4,5 +4,6 @@ pub mod circles;
 pub mod claims;
 pub mod manual;
 pub mod manuals;
+pub mod scripts;
 pub mod tidy;
 pub mod troubleshooting;
