@@ -18,3 +18,17 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     };
     assert!(timeout(PATIENCE, waiting).await.is_ok(), "never happened: {what}");
 }
+
+/// Waits until `count` is `target`. The time limit applies to each step, so a busy machine may take long for many steps.
+pub async fn until_count(what: &str, target: usize, count: impl AsyncFn() -> usize) {
+    let mut reached = count().await;
+    while reached < target {
+        let before = reached;
+        until(&format!("{what}: more than {before} of {target}"), async || {
+            reached = count().await;
+            reached > before
+        })
+        .await;
+    }
+    assert_eq!(reached, target, "too many: {what}");
+}
