@@ -11,7 +11,7 @@ use crate::support::expected::ledger::assert_exactly_once;
 use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::{output, stdout};
 use crate::support::process::setup::Setup;
-use crate::support::process::waiting::until;
+use crate::support::process::waiting::{until, until_count};
 use crate::support::receivers::receiver::{Answer, Receiver};
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn every_event_reaches_every_sink_once_and_in_order() {
     portal.record(1, 2500).await;
     let setup = Setup::new().with_source(&portal).with_file().with_stdout().with_receiver(&receiver);
     let mut relay = setup.run();
-    until("2500 events at the receiver", async || receiver.count() >= 2500).await;
+    until_count("2500 events at the receiver", 2500, async || receiver.count()).await;
     portal.record(1, 10).await;
     until("10 more events at the receiver", async || receiver.count() >= 2510).await;
     assert_eq!(relay.stop().await, 0);

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// The time limit for all conditions, far longer than a slow machine needs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit for all conditions, far longer than a slow machine needs, and than the minute after which the relay tries
+/// again to bury an event for which there was no room.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until `condition` holds; `what` describes it in the panic after the time limit.
 pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
