@@ -36,7 +36,7 @@ fn until(text: &str) -> Option<Duration> {
 /// Parses the three formats of RFC 9110, 5.6.7, and the date format of e-mail, in which some servers write
 /// the zone as `+0000`.
 fn date(text: &str) -> Option<SystemTime> {
-    let of_mail = || rfc2822::DateTimeParser::new().parse_timestamp(text).ok().map(SystemTime::from);
+    let of_mail = || rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?.try_into().ok();
     httpdate::parse_http_date(text).ok().or_else(of_mail)
 }
 

@@ -1,11 +1,17 @@
-"""What both Python clients are tried with: the sandbox's control API, and one line per checked call."""
+"""The module of both Python clients: the sandbox's control API, and one line per checked call.
 
+It runs nothing by itself. Needs Python 3, and the address of a sandbox in PORTAL.
+
+Example: PORTAL=127.0.0.1:8924 python3 tests/fidelity/with_fast_bitrix24.py
+"""
+
+import argparse
 import json
 import os
 import sys
 from urllib.request import Request, urlopen
 
-PORTAL = os.environ["PORTAL"]
+PORTAL = os.environ.get("PORTAL")
 """Address of the sandbox, `127.0.0.1:PORT`, plain http."""
 
 FRONT = os.environ.get("FRONT")
@@ -15,6 +21,14 @@ APP = "local.sandbox.1"
 """The application that every sandbox has."""
 
 SCOPES = ["im", "imbot"]
+
+
+def read_arguments(text):
+    """Answers `--help` with `text`; there are no other arguments, but there must be a sandbox."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
+    if not PORTAL:
+        parser.error("PORTAL is not set")
 
 
 def control(path, **body):
@@ -73,3 +87,7 @@ def refused(call, exception, run, **expected):
         check(call, False, error)
     else:
         check(call, False, seen)
+
+
+if __name__ == "__main__":
+    read_arguments(__doc__)

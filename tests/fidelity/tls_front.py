@@ -1,11 +1,14 @@
-"""TLS in front of the sandbox: what comes in encrypted goes on in the clear.
+"""Accepts TLS in front of the sandbox, and forwards everything to it unencrypted.
 
-Usage: tls_front.py TARGET_HOST:PORT CERTIFICATE KEY; prints the address it listens on.
+Prints the address it listens on. Needs Python 3, and a certificate with its key; tests/fidelity/run
+makes both and starts this script.
+
+Example: python3 tests/fidelity/tls_front.py 127.0.0.1:8924 certificate.pem key.pem
 """
 
+import argparse
 import asyncio
 import ssl
-import sys
 
 
 async def copy(reader, writer):
@@ -33,4 +36,8 @@ async def main(target, certificate, key):
     await server.serve_forever()
 
 
-asyncio.run(main(*sys.argv[1:]))
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("target", metavar="HOST:PORT", help="address of the sandbox")
+parser.add_argument("certificate", help="file with the certificate, PEM")
+parser.add_argument("key", help="file with its key, PEM")
+asyncio.run(main(**vars(parser.parse_args())))

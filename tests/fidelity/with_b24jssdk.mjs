@@ -1,8 +1,31 @@
-// @bitrix24/b24jssdk, the official JavaScript client, against the sandbox: see README.md.
+// Runs @bitrix24/b24jssdk, the official JavaScript client, against the sandbox: see README.md.
 
 import assert from 'node:assert/strict'
-import { AjaxError, B24Hook, B24OAuth, LoadDataType, ParamsFactory, RefreshTokenError, SdkError, useB24Helper }
-  from '@bitrix24/b24jssdk'
+
+const USAGE = `usage: with_b24jssdk.mjs
+
+Runs @bitrix24/b24jssdk, the official JavaScript client, against the sandbox.
+
+Needs Node.js 18 or newer, the package @bitrix24/b24jssdk, the address of a sandbox in PORTAL, and the address of
+tls_front.py in FRONT; tests/fidelity/run prepares all of it.
+
+  -h, --help   show this text
+
+Example: PORTAL=127.0.0.1:8924 FRONT=127.0.0.1:8925 node tests/fidelity/with_b24jssdk.mjs`
+
+const [argument] = process.argv.slice(2)
+if (argument === '-h' || argument === '--help') {
+  console.log(USAGE)
+  process.exit()
+}
+if (argument !== undefined) {
+  console.error(USAGE)
+  process.exit(2)
+}
+
+// After the arguments are read, because the package may be missing.
+const { AjaxError, B24Hook, B24OAuth, LoadDataType, ParamsFactory, RefreshTokenError, SdkError, useB24Helper } =
+  await import('@bitrix24/b24jssdk')
 
 const { PORTAL, FRONT } = process.env
 const APP = 'local.sandbox.1'

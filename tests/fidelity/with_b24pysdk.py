@@ -1,4 +1,15 @@
-"""b24pysdk, the official Python client, against the sandbox: see README.md."""
+"""Runs b24pysdk, the official Python client, against the sandbox: see README.md.
+
+Needs Python 3, the package b24pysdk, the address of a sandbox in PORTAL, and the address of
+tls_front.py in FRONT; tests/fidelity/run prepares all of it.
+
+Example: PORTAL=127.0.0.1:8924 FRONT=127.0.0.1:8925 python3 tests/fidelity/with_b24pysdk.py
+"""
+
+from bench import read_arguments
+
+# Before the packages are imported, because they may be missing.
+read_arguments(__doc__)
 
 from datetime import datetime, timedelta, timezone
 

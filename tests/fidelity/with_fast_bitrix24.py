@@ -1,4 +1,15 @@
-"""fast_bitrix24, the Python client for large lists, against the sandbox: see README.md."""
+"""Runs fast_bitrix24, the Python client for large lists, against the sandbox: see README.md.
+
+Needs Python 3, the package fast_bitrix24, and the address of a sandbox in PORTAL; tests/fidelity/run
+prepares all of it.
+
+Example: PORTAL=127.0.0.1:8924 python3 tests/fidelity/with_fast_bitrix24.py
+"""
+
+from bench import read_arguments
+
+# Before the packages are imported, because they may be missing.
+read_arguments(__doc__)
 
 import asyncio
 import warnings

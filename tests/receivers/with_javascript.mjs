@@ -1,16 +1,36 @@
-// A receiver that verifies what it gets with the official library, and says which of its secrets fits. The
-// library knows shared secrets only: the ed25519 signature is verified with what Node.js has.
-//
-// Takes the folder with the secrets, one a file: `old`, `new`, `foreign`, and the public key `public`.
+// A receiver that verifies deliveries with the official library, and prints which of its secrets fit. The library
+// knows only shared secrets: Node.js itself verifies the ed25519 signature.
 
 import { createPublicKey, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 
-import { Webhook, WebhookVerificationError } from "standardwebhooks";
+const USAGE = `usage: with_javascript.mjs FOLDER
 
-const read = (name) => readFileSync(join(process.argv[2], name), "utf8").trim();
+A receiver that verifies deliveries with the official library, and prints which of its secrets fit.
+
+Needs Node.js, the package standardwebhooks, and a folder with the secrets, each in its own file:
+old, new, foreign, and the public key public. tests/receivers/run prepares all of it.
+
+  -h, --help   show this text
+
+Example: node tests/receivers/with_javascript.mjs secrets`;
+
+const [folder] = process.argv.slice(2);
+if (folder === "-h" || folder === "--help") {
+  console.log(USAGE);
+  process.exit();
+}
+if (process.argv.length !== 3 || folder.startsWith("-")) {
+  console.error(USAGE);
+  process.exit(2);
+}
+
+// After the arguments are read, because the package may be missing.
+const { Webhook, WebhookVerificationError } = await import("standardwebhooks");
+
+const read = (name) => readFileSync(join(folder, name), "utf8").trim();
 const secrets = ["old", "new", "foreign"].map((name) => [name, read(name)]);
 const x = Buffer.from(read("public").replace(/^whpk_/, ""), "base64").toString("base64url");
 const publicKey = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });

@@ -1,15 +1,23 @@
-"""A receiver that verifies what it gets with the official library, and says which of its secrets fits.
+"""A receiver that verifies deliveries with the official library, and prints which of its secrets fit.
 
-Takes the folder with the secrets, one a file: `old`, `new`, `foreign`.
+Needs Python 3, the package standardwebhooks, and a folder with the secrets, each in its own file:
+`old`, `new`, `foreign`. tests/receivers/run prepares all of it.
+
+Example: python3 tests/receivers/with_python.py secrets
 """
 
-import sys
+import argparse
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("folder", type=Path, help="the folder with the secrets")
+folder = parser.parse_args().folder
+
+# After the arguments are read, because the package may be missing.
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-SECRETS = {name: (Path(sys.argv[1]) / name).read_text().strip() for name in ("old", "new", "foreign")}
+SECRETS = {name: (folder / name).read_text().strip() for name in ("old", "new", "foreign")}
 
 
 def is_genuine(secret, body, headers):

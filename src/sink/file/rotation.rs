@@ -110,7 +110,7 @@ impl Naming {
     fn read_plain(&self, name: &str) -> Option<Turn> {
         let middle = name.strip_prefix(&self.stem)?.strip_prefix('-')?.strip_suffix(&self.extension)?;
         let (stamp, number) = middle.split_once('-')?;
-        let moment = DateTime::strptime(STAMP, stamp).ok()?.to_zoned(TimeZone::UTC).ok()?;
+        let moment = DateTime::strptime(STAMP, stamp).ok()?.to_zoned_datetime(TimeZone::UTC).ok()?;
         let turn = Turn { second: moment.timestamp().as_second(), number: number.parse().ok()? };
         // Accepts only a name that we would write in the same way.
         (self.spell(turn)? == name).then_some(turn)

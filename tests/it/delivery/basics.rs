@@ -11,7 +11,7 @@ use crate::support::expected::ledger::assert_exactly_once;
 use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::{output, stdout};
 use crate::support::process::setup::Setup;
-use crate::support::process::waiting::until;
+use crate::support::process::waiting::{until, until_count};
 use crate::support::receivers::receiver::{Answer, Receiver};
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn every_event_reaches_every_sink_once_and_in_order() {
     portal.record(1, 2500).await;
     let setup = Setup::new().with_source(&portal).with_file().with_stdout().with_receiver(&receiver);
     let mut relay = setup.run();
-    until("2500 events at the receiver", async || receiver.count() >= 2500).await;
+    until_count("2500 events at the receiver", 2500, async || receiver.count()).await;
     portal.record(1, 10).await;
     until("10 more events at the receiver", async || receiver.count() >= 2510).await;
     assert_eq!(relay.stop().await, 0);
@@ -109,7 +109,7 @@ async fn an_offset_is_never_sent_before_every_sink_has_what_lies_below() {
     receiver
         .script(std::iter::repeat_n(Answer::Status(200), 5).chain(std::iter::repeat_n(Answer::Hang, 100)));
     let setup = Setup::new().with("[delivery]\nhold = \"forever\"").with_lag("0s").with_source(&portal);
-    let setup = setup.with_file().with_receiver(&receiver);
+    let setup = setup.with_file().with_silent_receiver(&receiver);
     let mut relay = setup.run();
     until("five accepted, one more tried", async || receiver.count() > 6).await;
     relay.kill();
@@ -131,7 +131,7 @@ async fn an_offset_is_never_sent_before_every_sink_has_what_lies_below() {
 #[tokio::test]
 async fn a_receiver_that_stumbles_is_tried_again_as_it_asks() {
     let (portal, receiver) = (Portal::start().await, Receiver::start().await);
-    let setup = Setup::new().with_source(&portal).with_receiver(&receiver);
+    let setup = Setup::new().with_source(&portal).with_silent_receiver(&receiver);
     let mut relay = setup.run();
     for status in [408, 425, 429, 500, 502, 503, 504, 599] {
         receiver.script([Answer::Status(status), Answer::Status(204)]);

@@ -7,7 +7,7 @@ use crate::support::expected::ledger::{assert_complete, assert_exactly_once, ass
 use crate::support::portal::sandbox::Portal;
 use crate::support::process::setup::Setup;
 use crate::support::process::usage::Sample;
-use crate::support::process::waiting::until;
+use crate::support::process::waiting::{until, until_count};
 use crate::support::receivers::receiver::{Answer, Receiver};
 
 /// The settings of `crm` in these tests: it keeps the order of each chat.
@@ -202,12 +202,12 @@ async fn a_stuck_chat_before_a_long_backlog_keeps_nothing_from_its_neighbours() 
         portal.record_as(json!({"user": 1, "count": 1000, "chat": 2})).await;
     }
     let all = portal.ids(1).await;
-    until("the file has all", async || setup.filed_count() == all.len()).await;
+    until_count("the file has all", all.len(), async || setup.filed_count()).await;
     let others = all.len() - stuck.len();
-    until("the other chat is through", async || receiver.accepted_ids().len() == others).await;
+    until_count("the other chat is through", others, async || receiver.accepted_ids().len()).await;
     receiver.refuse(&[], &Answer::Status(200));
     relay.signal(Signal::HUP);
-    until("the stuck one as well", async || receiver.accepted_ids().len() == all.len()).await;
+    until_count("the stuck one as well", all.len(), async || receiver.accepted_ids().len()).await;
     assert_eq!(relay.stop().await, 0, "{}", relay.log());
     assert_exactly_once(&setup.filed_ids(), &all);
     assert_once_each(&receiver.accepted_ids(), &all);

@@ -85,7 +85,7 @@ impl Soak {
             let poll = "poll = { idle = \"1s\", busy = \"0s\", timeout = \"5s\" }";
             setup = setup.with(&format!("[sources.{source}]\nwebhook_url = \"{url}\"\n{poll}"));
         }
-        let setup = setup.with_file().with_receiver(&receiver);
+        let setup = setup.with_file().with_silent_receiver(&receiver);
         let relay = setup.run();
         // If it were refused before its first success, it would exit.
         until("the relay is let in", async || portal.polls().await >= 2).await;

@@ -6,5 +6,6 @@ pub mod dependencies;
 pub mod log_codes;
 pub mod manual;
 pub mod manuals;
+pub mod scripts;
 pub mod tidy;
 pub mod troubleshooting;

@@ -19,7 +19,7 @@ use crate::observe::browser::{assert_fits_and_reads, assert_seen};
 use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::{Relay, command};
 use crate::support::process::setup::Setup;
-use crate::support::process::waiting::until;
+use crate::support::process::waiting::{until, until_count};
 use crate::support::process::webdriver::Browser;
 use crate::support::receivers::receiver::{Answer, Receiver};
 
@@ -56,7 +56,7 @@ async fn state_of(setup: Setup, portal: &Portal, crm: &Receiver, analytics: &Rec
     let mut command = command();
     command.arg("run").current_dir(setup.folder()).env("HTTP_PROXY", portal.base_url());
     let mut relay = Relay::start_command(command, setup.folder(), Stdio::null());
-    until("what can be delivered is", async || crm.accepted_ids().len() == 1284 - 2 + 417).await;
+    until_count("what can be delivered is", 1284 - 2 + 417, async || crm.accepted_ids().len()).await;
     until("it is committed", async || {
         let mut are_settled = true;
         for (user, source) in [(1, "support"), (2, "sales")] {

@@ -55,14 +55,24 @@ async fn every_status_has_its_consequence_for_the_event() {
     let mut buried = Vec::new();
     for status in [200, 201, 202, 204, 299].into_iter().chain(TRANSIENT).chain(REJECTED).chain(HELD) {
         let before = receiver.count();
+        // The relay may deliver an event before the portal has told its id: the answers are set beforehand.
+        if REJECTED.contains(&status) {
+            receiver.script([Answer::Status(status), Answer::Status(status), Answer::Status(status)]);
+        } else {
+            receiver.answer_always(Some(status));
+        }
         portal.record(1, 2).await;
         let ids = portal.ids(1).await;
         let [first, second] = ids[ids.len() - 2..] else { unreachable!() };
-        receiver.refuse(&[first], &Answer::Status(status));
         let is_over = |id| receiver.accepted_ids().contains(&id);
         if REJECTED.contains(&status) {
             until(&format!("the event behind {status} is accepted"), async || is_over(second)).await;
-            assert_eq!(receiver.count() - before, 4, "three rejections of {status}, and the next event");
+            let tried: Vec<u64> = receiver.deliveries()[before..].iter().map(|one| one.event_id).collect();
+            assert_eq!(
+                tried,
+                [first, first, first, second],
+                "three rejections of {status}, and the next event"
+            );
             buried.push((first, status));
             continue;
         }
@@ -75,7 +85,7 @@ async fn every_status_has_its_consequence_for_the_event() {
             until("four attempts", async || receiver.count() >= before + 4).await;
             assert!(!is_over(first) && !is_over(second));
         }
-        receiver.refuse(&[], &Answer::Hang);
+        receiver.answer_always(None);
         until(&format!("both events of {status} are accepted"), async || is_over(first) && is_over(second))
             .await;
     }

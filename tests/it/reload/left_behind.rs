@@ -72,7 +72,7 @@ async fn what_the_journal_has_of_a_source_that_is_gone_is_told_and_comes_when_it
 async fn a_sink_that_hangs_holds_up_the_reload_and_nothing_else() {
     let portal = Portal::start().await;
     let setup = |setup: Setup, idle: &str| {
-        let setup = setup.with(NO_HOLD).with_file().with_stdout();
+        let setup = setup.with(NO_HOLD).with(LISTEN).with_file().with_stdout();
         let url = portal.webhook_url(1);
         setup
             .with_unlimited(&portal)
@@ -84,24 +84,26 @@ async fn a_sink_that_hangs_holds_up_the_reload_and_nothing_else() {
     portal.record_as(json!({"user": 1, "count": 40, "bytes": 4000})).await;
     let mut run = command();
     run.arg("run").current_dir(first.folder());
-    let mut relay = Relay::start_command(run, first.folder(), writer.into());
+    let mut shown = Shown::of(Relay::start_command(run, first.folder(), writer.into())).await;
     until("the file has all", async || first.filed_count() == 40).await;
 
     let second = setup(first.anew(), "30ms");
     // A reload waits for an attempt that is younger than this, because it may still end.
-    tokio::time::sleep(std::time::Duration::from_secs(32)).await;
-    let said = refuse(&relay).await;
+    let age_s = r#"b24relay_sink_oldest_attempt_seconds{sink="console"}"#;
+    let is_old = async || shown.metric(age_s).await.is_some_and(|age_s| age_s > 30.0);
+    until("the attempt is under way for more than 30 s", is_old).await;
+    let said = refuse(&shown.relay).await;
     assert!(said.contains("sinks.console: an attempt has been under way for"), "{said}");
     portal.record(1, 5).await;
     until("the file has what comes", async || second.filed_count() == 45).await;
 
     let reading = std::thread::spawn(move || std::io::copy(&mut { reader }, &mut std::io::sink()));
     until("the other one has all", async || second.lane_of("console").await["delivered"] == 45).await;
-    apply(&relay).await;
+    apply(&shown.relay).await;
     portal.record(1, 5).await;
     until("the file has the rest", async || second.filed_count() == 50).await;
-    assert_eq!(relay.stop().await, 0, "{}", relay.log());
-    drop(relay);
+    assert_eq!(shown.relay.stop().await, 0, "{}", shown.relay.log());
+    drop(shown);
     reading.join().unwrap().unwrap();
     assert_exactly_once(&second.filed_ids(), &portal.ids(1).await);
 }

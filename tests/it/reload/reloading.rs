@@ -1,5 +1,6 @@
 //! SIGHUP reloads the configuration, completely or not at all, and only changed parts are affected.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,21 +50,28 @@ pub async fn refuse(relay: &Relay) -> String {
     said
 }
 
-/// Runs `steps` while the first user gets events.
+/// Runs `steps` while the first user gets events. The last request is finished and not cancelled, because the portal
+/// would record its events at any time afterwards.
 async fn under_load<T>(portal: &Portal, steps: impl Future<Output = T>) -> T {
+    let is_over = Cell::new(false);
     let load = async {
         // Slow enough for a busy machine, because all events must be delivered in the end.
         let mut pace = tokio::time::interval(Duration::from_millis(10));
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             pace.tick().await;
+            if is_over.get() {
+                break;
+            }
             portal.record(1, 3).await;
         }
     };
-    tokio::select! {
-        outcome = steps => outcome,
-        () = load => unreachable!(),
-    }
+    let steps = async {
+        let outcome = steps.await;
+        is_over.set(true);
+        outcome
+    };
+    tokio::join!(steps, load).0
 }
 
 async fn until_filed(setup: &Setup, portal: &Portal) {

@@ -88,7 +88,7 @@ impl Round {
             ))
             .with_file()
             .with_stdout()
-            .with_receiver_in(&receiver, manner.keys);
+            .with_receiver_in(&receiver, &format!("timeout = \"1s\"\n{}", manner.keys));
         let sources = [("sales", Queue::User(1)), ("support", Queue::User(2)), ("helper", Queue::Bot(bot))];
         Self {
             portal,

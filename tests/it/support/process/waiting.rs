@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// The time limit for all conditions, far longer than a slow machine needs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit for all conditions, far longer than a slow machine needs, and than the minute after which the relay tries
+/// again to bury an event for which there was no room.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until `condition` holds; `what` describes it in the panic after the time limit.
 pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
@@ -17,4 +18,18 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
         }
     };
     assert!(timeout(PATIENCE, waiting).await.is_ok(), "never happened: {what}");
+}
+
+/// Waits until `count` is `target`. The time limit applies to each step, so a busy machine may take long for many steps.
+pub async fn until_count(what: &str, target: usize, count: impl AsyncFn() -> usize) {
+    let mut reached = count().await;
+    while reached < target {
+        let before = reached;
+        until(&format!("{what}: more than {before} of {target}"), async || {
+            reached = count().await;
+            reached > before
+        })
+        .await;
+    }
+    assert_eq!(reached, target, "too many: {what}");
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Once;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use b24relay::http_client;
 use base64::Engine as _;
@@ -183,11 +183,10 @@ impl Drop for Browser {
         drop(self.driver.stdin.take());
         // It may have exited already.
         self.driver.wait().ok();
-        // The last process of the group may still be running.
-        for _ in 0..500 {
-            if fs::remove_dir_all(&self.folder).is_ok() {
-                return;
-            }
+        // The last process of the group may still write to the folder. `drop` cannot await, and the process is no child
+        // of this one, so nothing but the folder shows when it has ended.
+        let begin = Instant::now();
+        while fs::remove_dir_all(&self.folder).is_err() && begin.elapsed() < PATIENCE {
             thread::sleep(Duration::from_millis(10));
         }
     }
