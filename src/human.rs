@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::wall_clock::now_ms;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+
+use crate::wall_clock::now_ms;
 
 /// The units of sizes, the largest first, each with its number of bytes.
 pub const SIZE_UNITS: [(&str, u64); 4] =

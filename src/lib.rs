@@ -9,15 +9,9 @@ pub mod cli; // the commands
 pub mod config; // the validated configuration
 pub mod event; // the vocabulary: event, offset, batch, queue
 pub mod failpoint; // where tests can kill the process
-pub mod foreign_text; // texts from outside, without secrets and control characters
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod health; // the computed state of each source and lane
-pub mod http_client; // all outgoing requests
 pub mod human; // times and sizes as people read them
 mod log_code; // the codes of warnings and errors
-pub mod portal; // all communication with Bitrix24
 pub mod relay; // the engine: polls, journal, lanes
 pub mod retry; // delays between attempts
 pub mod service; // metrics, the page, systemd

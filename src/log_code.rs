@@ -21,12 +21,6 @@ pub const POLLS_TOO_MANY: &str = "B24-P12";
 pub const RETENTION_WARNING: &str = "B24-P13";
 pub const RETENTION_ERROR: &str = "B24-P14";
 pub const GAP: &str = "B24-P15";
-pub const PORTAL_MOVED: &str = "B24-P16";
-pub const PORTAL_BACK: &str = "B24-P17";
-pub const PORTAL_NOT_TRUSTED: &str = "B24-P18";
-pub const ADDRESS_NOT_STORED: &str = "B24-P19";
-pub const TOKENS_NOT_STORED: &str = "B24-P20";
-pub const TOKENS_LOST: &str = "B24-P21";
 
 // Sinks of every type, and webhooks. Next: S11.
 pub const ATTEMPT_FAILED: &str = "B24-S01";
@@ -38,7 +32,6 @@ pub const DEAD_LETTERS_DROPPED: &str = "B24-S06";
 pub const DEAD_LETTERS_OLD: &str = "B24-S07";
 pub const EVERYTHING_FILTERED: &str = "B24-S08";
 pub const SECRETS_UNUSABLE: &str = "B24-S09";
-pub const STRAY_BYTES: &str = "B24-S10";
 
 // File sinks. Next: F12.
 pub const FILE_NOT_ROTATED: &str = "B24-F01";

@@ -32,11 +32,9 @@ mod report;
 #[path = "../relay/requests.rs"]
 mod requests;
 mod stream;
-
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-
 use idle::Idle;
 use isolation::Neighbour;
 use journey::Journey;

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
+use crate::portal::{Asked, Portal};
+
 use crate::arrivals::Arrivals;
 use crate::poller;
-use crate::portal::{Asked, Portal};
 use crate::relay::Relay;
 use crate::workload::Workload;
 

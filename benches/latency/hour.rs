@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use crate::portal::{Asked, Portal};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
 use crate::arrivals::Arrivals;
 use crate::contest::{BURST, PER_SECOND, until};
-use crate::portal::{Asked, Portal};
 use crate::relay::Relay;
 
 /// How much faster than real time the hour passes; the configuration allows no higher rate for a portal.

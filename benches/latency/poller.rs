@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use b24relay::http_client;
+use b24_client::http;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url};
 use serde::Deserialize;
@@ -34,7 +34,7 @@ struct Page<'a> {
 /// Polls the queue behind `webhook_url`. Never returns.
 pub async fn run(webhook_url: &str, arrivals: &RefCell<Arrivals>) -> Infallible {
     let url: Url = format!("{webhook_url}im.v2.Event.get").parse().unwrap();
-    let client = http_client::build(&url, Duration::from_secs(30)).unwrap();
+    let client = http::build(&url, Duration::from_secs(30)).unwrap();
     let mut offset = 1;
     loop {
         if let Some(text) = get(&client, &url, offset).await {
@@ -51,6 +51,6 @@ async fn get(client: &Client, url: &Url, offset: u64) -> Option<String> {
     let body = format!(r#"{{"offset":{offset},"limit":1000}}"#);
     let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
     let response = request.send().await.unwrap().error_for_status().ok()?;
-    let body = http_client::read_body(response, usize::MAX).await.unwrap();
+    let body = http::read_body(response, usize::MAX).await.unwrap();
     Some(String::from_utf8(body).unwrap())
 }

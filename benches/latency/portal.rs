@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use b24_client::http;
 use b24_sandbox::{Order, Sandbox, SandboxConfig, Stats};
-use b24relay::http_client;
 use reqwest::Url;
 use serde_json::value::RawValue;
 
@@ -33,7 +33,7 @@ impl Portal {
         let sandbox = Sandbox::start(config).await.unwrap();
         let url: Url = format!("http://{}/sandbox/portal", sandbox.address()).parse().unwrap();
         let bucket = format!(r#"{{"bucket":{{"burst":{burst},"drain_per_s":{per_second}}}}}"#);
-        let client = http_client::build(&url, Duration::from_secs(10)).unwrap();
+        let client = http::build(&url, Duration::from_secs(10)).unwrap();
         client.post(url).body(bucket).send().await.unwrap().error_for_status().unwrap();
         Self { sandbox, epoch }
     }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use b24relay::http_client;
+use b24_client::http;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url};
 use rusqlite::Connection;
@@ -57,7 +57,7 @@ impl Upkeep {
 /// Reads the queue behind `url` to its end and confirms all of it.
 pub fn drain(url: &str, mut upkeep: Upkeep) {
     let url: Url = format!("{url}im.v2.Event.get").parse().unwrap();
-    let client = http_client::build(&url, Duration::from_secs(30)).unwrap();
+    let client = http::build(&url, Duration::from_secs(30)).unwrap();
     runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let mut offset = 1;
         loop {
@@ -77,7 +77,7 @@ async fn get(client: &Client, url: &Url, offset: u64) -> Vec<u8> {
     let body = format!(r#"{{"offset":{offset},"limit":{PAGE}}}"#);
     let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
     let response = request.send().await.unwrap().error_for_status().unwrap();
-    http_client::read_body(response, usize::MAX).await.unwrap()
+    http::read_body(response, usize::MAX).await.unwrap()
 }
 
 fn next_offset(tail: &str) -> u64 {

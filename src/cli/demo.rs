@@ -14,9 +14,9 @@ use super::exit_code::Exit;
 use super::output::remark;
 use super::{GlobalArgs, sandbox};
 use crate::config::{
-    AccessConfig, Config, DeliveryConfig, GiveUp, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig,
-    PortalConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
-    TargetConfig, ThroughputConfig, WebhookUrl,
+    AccessConfig, Config, DeliveryConfig, GiveUp, LogConfig, LogFormat, LogLevel, PollConfig, PortalConfig,
+    QueueKind, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig,
+    ThroughputConfig, WebhookUrl,
 };
 use crate::human::duration;
 use crate::relay::{self, Until};
@@ -89,7 +89,7 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         };
         anyhow::Ok(SourceConfig {
             name: format!("user{user_id}"),
-            kind: KindConfig::User,
+            kind: QueueKind::User,
             access: AccessConfig::Webhook(webhook_url),
             poll,
             confirm_lag: Duration::from_secs(2),

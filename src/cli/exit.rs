@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::process::ExitCode;
 
+use b24_client::CallError;
+use b24_client::foreign_text::visible;
+
 use super::refused;
 use crate::cli::exit_code::Exit;
 use crate::config::ConfigError;
-use crate::foreign_text::visible;
-use crate::portal::CallError;
 use crate::relay::{Ending, RelayError};
 use crate::stdio::stderr;
 use crate::store::StoreError;

@@ -3,6 +3,8 @@
 use std::io::{self, Read as _};
 
 use anyhow::Context as _;
+use b24_client::methods::handlers::{self, EventType, Handler, Unbinding};
+use b24_client::{CallError, PortalClient};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
@@ -14,8 +16,6 @@ use super::refused::is_about_plan;
 use super::source::{client, find};
 use super::table::{aligned, filled, table};
 use crate::config::{Config, SecretText, SourceConfig};
-use crate::portal::methods::handlers::{self, EventType, Handler, Unbinding};
-use crate::portal::{CallError, PortalClient};
 use crate::shutdown::Signals;
 
 const NOTES: &str = "\

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
+use b24_client::foreign_text::shown;
+use b24_client::methods::account;
+use b24_client::{Attempt, Authorization, KeyValue, OAuthSession, TokenRequest, Tokens, authorize_url, keep};
 use clap::Args;
 use reqwest::Url;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -17,11 +20,6 @@ use super::loss::Loss;
 use super::output::{print, remark};
 use super::source::find;
 use crate::config::{AccessConfig, Config, OAuthConfig, SourceConfig};
-use crate::foreign_text::shown;
-use crate::portal::methods::account;
-use crate::portal::{
-    Attempt, Authorization, KeyValue, OAuthSession, TokenRequest, Tokens, authorize_url, keep,
-};
 use crate::relay::{PortalClients, StoreKeyValue, is_same_queue};
 use crate::shutdown::Signals;
 use crate::store::Store;

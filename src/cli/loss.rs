@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use b24_client::CallError;
+use b24_client::PAGE_MAX;
+
 use super::consent::ConsentArgs;
 use super::output::{print, remark};
 use super::peek::Peek;
 use crate::config::{Config, SourceConfig};
 use crate::event::{Batch, Event, EventId, Offset};
-use crate::portal::CallError;
-use crate::portal::PAGE_MAX;
 use crate::relay::PortalClients;
 use crate::shutdown::Signals;
 use crate::store::{Store, StoreError, Undelivered};

@@ -6,12 +6,12 @@ use std::io::{self, ErrorKind, IsTerminal as _};
 
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
+use b24_client::foreign_text::{visible, visible_json};
 use clap::builder::StyledStr;
 use serde::Serialize;
 
 use super::exit_code::Exit;
 use super::palette::visible_in_colour;
-use crate::foreign_text::{visible, visible_json};
 use crate::stdio::{self, stderr};
 
 /// The reader of standard output.

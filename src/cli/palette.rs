@@ -3,8 +3,7 @@
 use std::io::{IsTerminal as _, stdout};
 
 use anstream::{AutoStream, ColorChoice};
-
-use crate::foreign_text::visible;
+use b24_client::foreign_text::visible;
 
 /// The severity of a state.
 #[derive(Clone, Copy)]

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use b24_client::{CallError, Class, PAGE_MAX, PortalClient, Tries};
+
 use crate::config::SourceConfig;
 use crate::event::{Batch, Offset, Queue};
-use crate::portal::PAGE_MAX;
-use crate::portal::{CallError, Class, EventQueue, PortalClient, Tries, Upstream as _};
+use crate::relay::{PortalQueue, Upstream as _};
 
 /// Reads the start of one source's queue.
 pub struct Peek {
-    queue: EventQueue,
+    queue: PortalQueue,
     limit: u16,
 }
 
@@ -17,7 +18,7 @@ impl Peek {
     /// Reads the queue of `source`, with `identity` in the ids of its events.
     pub fn new(source: &SourceConfig, identity: &str, client: PortalClient) -> Self {
         let queue = Arc::new(Queue::new(&source.name, identity));
-        Self { queue: EventQueue::new(client, queue, source.kind.clone()), limit: PAGE_MAX }
+        Self { queue: PortalQueue::new(client, queue, source.kind.clone()), limit: PAGE_MAX }
     }
 
     /// The oldest waiting events; fewer if the answer would be too large.

@@ -1,12 +1,12 @@
 //! `b24relay portal`: the stored new address of a portal that has moved.
 
+use b24_client::home_key;
 use clap::{Args, Subcommand};
 
 use super::GlobalArgs;
 use super::exit::UsageError;
 use super::exit_code::Exit;
 use super::output::print;
-use crate::portal::home_key;
 use crate::store::Store;
 
 pub const NOTES: &str = "\

@@ -5,9 +5,10 @@
 
 use std::borrow::Cow;
 
+use b24_client::{CallError, Class};
+
 use super::exit_code::Exit;
 use crate::human::span;
-use crate::portal::{CallError, Class};
 
 /// The codes that are more specific than their class.
 const BY_CODE: [(&str, Exit); 8] = [

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use b24_client::KeyValue;
 use clap::Args;
 use tracing::{error, info, warn};
 
@@ -12,7 +13,6 @@ use super::exit_code::Exit;
 use super::loss::{self, Loss};
 use crate::config::{self, Config};
 use crate::log_code;
-use crate::portal::KeyValue;
 use crate::relay::{self, Ending, PortalClients, StoreKeyValue, Until};
 use crate::service::{RecentProblems, Telemetry, View};
 use crate::shutdown::Signals;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use b24_client::NoKeyValue;
+use b24_client::{KeyValue, PortalClient};
+
 use super::exit::{SetupError, UsageError};
 use crate::config::{Config, SourceConfig};
-use crate::portal::{KeyValue, PortalClient};
-use crate::relay::{NoKeyValue, PortalClients, StoreKeyValue};
+use crate::relay::{PortalClients, StoreKeyValue};
 use crate::store::Store;
 
 /// The source called `name`.

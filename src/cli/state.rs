@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, stderr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use b24_client::foreign_text::plain;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -12,7 +13,6 @@ use super::GlobalArgs;
 use super::exit_code::Exit;
 use super::output::{print, print_json, remark};
 use super::table::{aligned, table};
-use crate::foreign_text::plain;
 use crate::store::{Inspection, Soundness, Store, Verdict};
 
 pub const NOTES: &str = "\

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use b24_client::KeyValue;
 use clap::Args;
 use serde::de::IgnoredAny;
 use serde_json::Map;
@@ -15,7 +16,6 @@ use super::output::print;
 use super::source::{client, find};
 use crate::config::{Config, SourceConfig};
 use crate::event::Event;
-use crate::portal::KeyValue;
 use crate::relay::{self, Ending, PortalClients, StoreKeyValue, Until};
 use crate::service::{RecentProblems, Telemetry};
 use crate::shutdown::Signals;

@@ -2,11 +2,11 @@
 
 use std::io::stdout;
 
+use b24_client::foreign_text::plain;
 use comfy_table::{Table, presets};
 use terminal_size::{Width, terminal_size_of};
 
 use super::palette::{visible_in_colour, width};
-use crate::foreign_text::plain;
 
 /// Rows under a header. Control characters in a cell are replaced, so a cell cannot break a line or move the cursor.
 pub struct Rows(Table);

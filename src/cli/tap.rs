@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
+use b24_client::{CallError, Class, Tries};
+use b24_client::{OPERATING_UNKNOWN, PAGE_MAX};
 use clap::Args;
 
 use super::exit::SetupError;
@@ -13,8 +15,6 @@ use super::peek::Peek;
 use super::source::{clients, find};
 use crate::config::{Config, SourceConfig, StdoutFormat};
 use crate::event::{Batch, Event, EventId, OddEvents};
-use crate::portal::{CallError, Class, Tries};
-use crate::portal::{OPERATING_UNKNOWN, PAGE_MAX};
 use crate::relay::PortalClients;
 use crate::retry::Backoff;
 use crate::shutdown::{Signals, Wake};

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use b24_testkit::fuzzing::{MARK, assert_hides_the_mark};
+
 use crate::config::error::ConfigError;
 use crate::config::parse::document;
 use crate::config::parse::environment::Environment;
 use crate::config::parse::findings::Findings;
 use crate::config::parse::load::validate;
 use crate::config::{Loaded, Overrides};
-use crate::fuzzing::{MARK, assert_hides_the_mark};
 
 /// The other keys that a configuration requires.
 const REST: &str = "
@@ -107,7 +108,7 @@ fn shown(outcome: &Result<Loaded, ConfigError>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzzing::hold_against_seeds;
+    use b24_testkit::fuzzing::hold_against_seeds;
 
     #[test]
     fn whatever_stands_in_the_file_is_read_or_refused_as_promised() {

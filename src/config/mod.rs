@@ -22,11 +22,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use b24_client::{
+    BotConfig, OAuthConfig, PortalConfig, QueueKind, RateConfig, SecretText, SecretUrl, WebhookUrl,
+};
 pub use error::{ConfigError, Violation};
 pub use parse::load::{Loaded, Overrides, load, state_path};
-pub use secrets::secret_text::SecretText;
-pub use secrets::secret_url::{PART_MIN, SecretUrl};
-pub use secrets::webhook_url::WebhookUrl;
+pub use secrets::secret::token_of_file;
 pub use section::authorization::{AuthConfig, ClientConfig};
 pub use section::delivery::{
     DeadLettersConfig, DeliveryConfig, Hold, JournalConfig, RetentionConfig, WhenFull,
@@ -77,45 +78,6 @@ impl Config {
     }
 }
 
-/// One portal. The default is a portal on a standard plan.
-#[derive(Clone, PartialEq, Debug)]
-pub struct PortalConfig {
-    /// Its rate limit, if it has one.
-    pub rate: Option<RateConfig>,
-    /// The authority that is called instead.
-    pub moved_to: Option<String>,
-}
-
-impl PortalConfig {
-    /// A portal that has not moved.
-    pub fn with_rate(rate: Option<RateConfig>) -> Self {
-        Self { rate, moved_to: None }
-    }
-}
-
-impl Default for PortalConfig {
-    fn default() -> Self {
-        Self::with_rate(Some(RateConfig::STANDARD))
-    }
-}
-
-/// The rate limit of a portal for all clients behind one address together (PORTAL.md section 7): a leaky
-/// bucket.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct RateConfig {
-    /// The number of requests that may be made at once.
-    pub burst: f64,
-    /// The number of requests per second over a longer time.
-    pub per_second: f64,
-}
-
-impl RateConfig {
-    /// Every cloud plan except the largest.
-    pub const STANDARD: Self = Self { burst: 50.0, per_second: 2.0 };
-    /// The largest cloud plan.
-    pub const ENTERPRISE: Self = Self { burst: 250.0, per_second: 5.0 };
-}
-
 /// `[log]`: the format and level of the log on stderr.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct LogConfig {
@@ -155,7 +117,7 @@ pub struct SourceConfig {
     /// NAME, which identifies the source in logs and in the state file.
     pub name: String,
     /// Whose queue it is.
-    pub kind: KindConfig,
+    pub kind: QueueKind,
     /// The credential for the portal.
     pub access: AccessConfig,
     /// `poll`: polling intervals and page size.
@@ -183,39 +145,16 @@ impl SourceConfig {
 
     /// True if the source reads the events of the user behind the credential.
     pub fn reads_user(&self) -> bool {
-        match &self.kind {
-            KindConfig::User => true,
-            KindConfig::Bot(bot) => bot.with_user_events,
-        }
+        self.kind.reads_user()
     }
 
     /// `PORTAL/user/ID` or `PORTAL/bot/ID`, if it is known before the first request.
     pub fn identity(&self) -> Option<String> {
         match &self.kind {
-            KindConfig::User => self.webhook().map(WebhookUrl::identity),
-            KindConfig::Bot(bot) => Some(format!("{}/bot/{}", self.portal().authority(), bot.id)),
+            QueueKind::User => self.webhook().map(WebhookUrl::identity),
+            QueueKind::Bot(bot) => Some(format!("{}/bot/{}", self.portal().authority(), bot.id)),
         }
     }
-}
-
-/// `sources.NAME.kind`.
-#[derive(Clone, PartialEq, Debug)]
-pub enum KindConfig {
-    /// `kind = "user"`: the queue of the user behind the credential.
-    User,
-    /// `kind = "bot"`: the queue of a bot.
-    Bot(BotConfig),
-}
-
-/// The keys of a source of kind `bot`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct BotConfig {
-    /// `bot_id`; above 0.
-    pub id: u64,
-    /// `bot_token`: required with a webhook, unused with OAuth (PORTAL.md 3.1).
-    pub token: Option<SecretText>,
-    /// `with_user_events`: also read the queue of the user behind the credential.
-    pub with_user_events: bool,
 }
 
 /// The credential of a source.
@@ -225,21 +164,6 @@ pub enum AccessConfig {
     Webhook(WebhookUrl),
     /// `[sources.NAME.oauth]`: an application that acts for the user who logged in.
     OAuth(OAuthConfig),
-}
-
-/// `[sources.NAME.oauth]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct OAuthConfig {
-    /// The source that owns the login: this source, or the one that `oauth.grant` names.
-    pub grant: String,
-    /// `portal`: `https://HOST/`.
-    pub portal: SecretUrl,
-    /// `client_id` of the application.
-    pub client_id: String,
-    /// `client_secret` of the application, sent only to the authorization server.
-    pub client_secret: SecretText,
-    /// `server`: the authorization server, if the operator names one.
-    pub server: Option<SecretUrl>,
 }
 
 /// `sources.NAME.poll`.

@@ -10,8 +10,9 @@ use crate::blocking;
 use crate::config::{self, Config, ConfigError, Overrides, SinkConfig, SourceConfig};
 use crate::event::Queue;
 use crate::log_code;
-use crate::portal::{EventQueue, Upstream};
 use crate::relay::portal_clients::PortalClients;
+use crate::relay::source::portal_queue::PortalQueue;
+use crate::relay::source::upstream::Upstream;
 use crate::shutdown::Signals;
 use crate::sink::{self, Sink};
 
@@ -63,7 +64,7 @@ impl Host for RealHost {
         queue: Arc<Queue>,
         clients: &PortalClients,
     ) -> Result<Box<dyn Upstream>, String> {
-        Ok(Box::new(EventQueue::new(clients.of(source)?, queue, source.kind.clone())))
+        Ok(Box::new(PortalQueue::new(clients.of(source)?, queue, source.kind.clone())))
     }
 
     fn sink(&self, config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, String> {

@@ -1,8 +1,8 @@
 //! The key-value store of the portal's client, in the state file.
 
 use async_trait::async_trait;
+use b24_client::KeyValue;
 
-use crate::portal::KeyValue;
 use crate::store::Store;
 
 /// Reads and writes the values in the state file.
@@ -16,19 +16,5 @@ impl KeyValue for StoreKeyValue {
 
     async fn put(&self, key: &str, value: &str) -> Result<(), String> {
         self.0.set_value(key, value).await.map_err(|error| error.to_string())
-    }
-}
-
-/// A store for commands that work without a state file: it stores nothing.
-pub struct NoKeyValue;
-
-#[async_trait]
-impl KeyValue for NoKeyValue {
-    async fn get(&self, _key: &str) -> Result<Option<String>, String> {
-        Ok(None)
-    }
-
-    async fn put(&self, _key: &str, _value: &str) -> Result<(), String> {
-        Ok(())
     }
 }

@@ -19,11 +19,11 @@ mod supervisor; // a task for each source; start, reload, end
 use std::sync::Arc;
 use std::time::Duration;
 
+use b24_client::{KeyValue, proxy_to};
 use context::{EngineContext, QueueOwners, Shares};
 use tracing::info;
 
 use crate::config::{Config, Overrides};
-use crate::portal::{KeyValue, proxy_to};
 use crate::retry::whole_millis;
 use crate::service::Telemetry;
 use crate::shutdown::Signals;
@@ -31,11 +31,13 @@ use crate::store::Store;
 pub use clock::SKEW_MAX;
 pub use host::warn_of_notices;
 use host::{Host, RealHost};
-pub use key_value::{NoKeyValue, StoreKeyValue};
+pub use key_value::StoreKeyValue;
 use lane::dead_letter_log::DeadLetterLog;
 pub use outcome::{Ending, RelayError, Until};
 pub use portal_clients::PortalClients;
 pub use replay::{Replay, Replayed};
+pub use source::portal_queue::PortalQueue;
+pub use source::upstream::Upstream;
 pub use supervisor::queue_identity::{bind, is_same_queue};
 use supervisor::tasks::{Hangup, Supervisor};
 

@@ -5,11 +5,11 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
+use b24_client::{CallError, Credential, KeyValue, OAuthSession, PortalClient, PortalState};
 use tracing::warn;
 
-use crate::config::{AccessConfig, Config, KindConfig, SourceConfig};
+use crate::config::{AccessConfig, Config, QueueKind, SourceConfig};
 use crate::log_code;
-use crate::portal::{CallError, Credential, KeyValue, OAuthSession, PortalClient, PortalState};
 use crate::retry::whole_millis;
 
 /// The clients that the sources of one process share.
@@ -107,11 +107,11 @@ impl PortalClients {
     pub async fn identity(&self, source: &SourceConfig) -> Result<String, CallError> {
         let portal = source.portal().authority();
         Ok(match &source.kind {
-            KindConfig::User => format!("{portal}/user/{}", self.user_id(source).await?),
-            KindConfig::Bot(bot) if bot.with_user_events => {
+            QueueKind::User => format!("{portal}/user/{}", self.user_id(source).await?),
+            QueueKind::Bot(bot) if bot.with_user_events => {
                 format!("{portal}/bot/{}/user/{}", bot.id, self.user_id(source).await?)
             }
-            KindConfig::Bot(bot) => format!("{portal}/bot/{}", bot.id),
+            QueueKind::Bot(bot) => format!("{portal}/bot/{}", bot.id),
         })
     }
 
@@ -175,7 +175,7 @@ impl PortalClients {
 mod tests {
     use super::*;
     use crate::config::{Overrides, load};
-    use crate::relay::NoKeyValue;
+    use b24_client::NoKeyValue;
 
     const LOGIN: &str = "client_id = \"app.1\"\nclient_secret = \"s3cr3t\"";
 

@@ -109,7 +109,7 @@ fn assert_keeps_all_but_torn_lines(before: &[u8], after: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzzing::hold_against_seeds;
+    use b24_testkit::fuzzing::hold_against_seeds;
 
     #[test]
     fn whatever_a_file_ends_with_is_repaired_as_promised() {

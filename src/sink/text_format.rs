@@ -5,12 +5,12 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
+use b24_client::foreign_text::{visible, visible_json};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::StdoutFormat;
 use crate::event::Event;
-use crate::foreign_text::{visible, visible_json};
 
 /// The width of the type column: that of the longest known type, `BOT REACTIONCHANGE`.
 const TYPE_WIDTH: usize = 18;

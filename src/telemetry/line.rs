@@ -4,10 +4,10 @@
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt as _;
 
+use b24_client::foreign_text::visible_json;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::foreign_text::visible_json;
 use crate::stdio::stderr;
 
 /// Standard error, and whether journald reads it.

@@ -4,7 +4,6 @@
 //! secret (G7).
 
 mod line; // priorities for journald
-
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal as _};
 use std::panic::{self, PanicHookInfo};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use b24_client::{CallError, Class};
 use b24relay::config::Hold;
 use b24relay::event::{Batch, Event, EventId, Offset, Queue};
-use b24relay::portal::{CallError, Class, Upstream};
+use b24relay::relay::Upstream;
 use serde_json::value::RawValue;
 
 use crate::events::id_of;

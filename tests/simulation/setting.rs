@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use b24relay::config::{
-    AccessConfig, Config, DeliveryConfig, GiveUp, KindConfig, LogConfig, LogFormat, LogLevel, PollConfig,
-    PortalConfig, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
+    AccessConfig, Config, DeliveryConfig, GiveUp, LogConfig, LogFormat, LogLevel, PollConfig, PortalConfig,
+    QueueKind, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
     TargetConfig, WebhookUrl,
 };
 
@@ -148,7 +148,7 @@ impl SourceSetting {
         let url = format!("https://portal.example/rest/{}/{}/", self.user, self.code);
         SourceConfig {
             name: name.to_owned(),
-            kind: KindConfig::User,
+            kind: QueueKind::User,
             access: AccessConfig::Webhook(WebhookUrl::parse(&url).expect("a webhook")),
             poll: PollConfig {
                 idle: self.idle,

@@ -1,9 +1,10 @@
 //! The two generations of the portal's bot methods, and advice for their refusals.
 
+use b24_client::methods::bots::{self, Bot};
+use b24_client::{CallError, PortalClient};
+
 use crate::cli::refused::is_about_plan;
 use crate::config::SecretText;
-use crate::portal::methods::bots::{self, Bot};
-use crate::portal::{CallError, PortalClient};
 
 /// The generation of the API to call, and the secret for it.
 pub struct Api {

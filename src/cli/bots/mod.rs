@@ -5,6 +5,7 @@ mod secret; // of a registered bot
 use std::path::PathBuf;
 
 use api::{Api, Outcome};
+use b24_client::methods::bots::Bot;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -14,7 +15,6 @@ use super::output::{print, print_json, remark};
 use super::source::{client, find};
 use super::table::{aligned, filled, table};
 use crate::config::{Config, SecretText, SourceConfig};
-use crate::portal::methods::bots::Bot;
 use crate::shutdown::Signals;
 
 const NOTES: &str = "\

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::cli::exit::UsageError;
-use crate::config::{KindConfig, SecretText, SourceConfig};
+use crate::config::{QueueKind, SecretText, SourceConfig, token_of_file};
 
 /// Longer than any token or client id, in bytes: a longer file is the wrong file.
 const SECRET_MAX: u64 = 1024;
@@ -18,8 +18,8 @@ pub fn choose(source: &SourceConfig, file: Option<&Path>, flag: &str) -> anyhow:
         return read_secret(file).map(Some);
     }
     let own = match &source.kind {
-        KindConfig::User => None,
-        KindConfig::Bot(bot) => bot.token.as_ref(),
+        QueueKind::User => None,
+        QueueKind::Bot(bot) => bot.token.as_ref(),
     };
     if own.is_none() && source.webhook().is_some() {
         let text = format!(
@@ -41,5 +41,5 @@ fn read_secret(file: &Path) -> anyhow::Result<SecretText> {
     if bytes.len() as u64 > SECRET_MAX {
         return Err(UsageError(format!("`{}` must hold the secret and nothing else", file.display())).into());
     }
-    SecretText::read(bytes).map_err(|rule| UsageError(format!("`{}` {rule}", file.display())).into())
+    token_of_file(bytes).map_err(|rule| UsageError(format!("`{}` {rule}", file.display())).into())
 }

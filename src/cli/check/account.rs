@@ -1,12 +1,12 @@
 //! A source's credential: does the portal answer, for which user, and does that user have the required rights?
 
+use b24_client::methods::{account, bots};
+use b24_client::{CallError, PortalClient};
 use jiff::SignedDuration;
 
 use super::finding::{Finding, State};
 use crate::cli::exit_code::Exit;
-use crate::config::{BotConfig, KindConfig, SourceConfig};
-use crate::portal::methods::{account, bots};
-use crate::portal::{CallError, PortalClient};
+use crate::config::{BotConfig, QueueKind, SourceConfig};
 
 pub const REACH: &str = "reach";
 pub const CREDENTIAL: &str = "credential";
@@ -91,11 +91,9 @@ pub async fn application(source: &SourceConfig, client: &PortalClient) -> Option
 pub fn needs(source: &SourceConfig) -> (&'static [&'static str], &'static [&'static str]) {
     const SUBSCRIBE: &str = "im.v2.Event.subscribe";
     match &source.kind {
-        KindConfig::User => (&["im"], &[SUBSCRIBE, "im.v2.Event.get"]),
-        KindConfig::Bot(bot) if bot.with_user_events => {
-            (&["imbot", "im"], &["imbot.v2.Event.get", SUBSCRIBE])
-        }
-        KindConfig::Bot(_) => (&["imbot"], &["imbot.v2.Event.get"]),
+        QueueKind::User => (&["im"], &[SUBSCRIBE, "im.v2.Event.get"]),
+        QueueKind::Bot(bot) if bot.with_user_events => (&["imbot", "im"], &["imbot.v2.Event.get", SUBSCRIBE]),
+        QueueKind::Bot(_) => (&["imbot"], &["imbot.v2.Event.get"]),
     }
 }
 

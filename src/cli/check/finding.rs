@@ -1,10 +1,10 @@
 //! The result of one check: a state, a detail, and advice after a failure.
 
+use b24_client::CallError;
 use serde::Serialize;
 
 use crate::cli::exit_code::Exit;
 use crate::cli::refused;
-use crate::portal::CallError;
 
 /// The state of a finished check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]

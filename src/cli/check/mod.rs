@@ -12,6 +12,7 @@ mod source; // all checks of one source
 mod state; // the state file
 use std::slice;
 
+use b24_client::foreign_text::plain;
 use clap::Args;
 use finding::{Finding, State};
 use futures_util::stream::{self, StreamExt as _};
@@ -23,10 +24,9 @@ use super::source::clients;
 use super::table::{aligned, table};
 use crate::blocking;
 use crate::config::{AccessConfig, Loaded, SinkConfig, SourceConfig, TargetConfig};
-use crate::foreign_text::plain;
 use crate::relay::PortalClients;
 use crate::shutdown::Signals;
-use crate::{portal, sink};
+use crate::sink;
 
 /// How many sources or sinks are checked at once: several of them can share the rate limit of one portal.
 const AT_ONCE: usize = 4;
@@ -127,7 +127,7 @@ fn stated(loaded: &Loaded) -> Report {
     let file =
         loaded.file.as_ref().map_or_else(|| "environment".to_owned(), |file| file.display().to_string());
     let source = |source: &SourceConfig| {
-        Subject::stated(&source.name, access(source), portal::proxy_to(source.portal()))
+        Subject::stated(&source.name, access(source), b24_client::proxy_to(source.portal()))
     };
     let sink = |sink: &SinkConfig| Subject::stated(&sink.name, target(&sink.target), sink::proxy_to(sink));
     let local = |name: &str| Subject::stated(name, String::new(), Ok(None));

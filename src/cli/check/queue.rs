@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use b24_client::PAGE_MAX;
+use b24_client::{CallError, PortalClient};
 use jiff::{SignedDuration, Timestamp};
 
 use super::account::skipped_after;
 use super::finding::Finding;
 use crate::cli::peek::Peek;
-use crate::config::{Config, KindConfig, SourceConfig};
+use crate::config::{Config, QueueKind, SourceConfig};
 use crate::event::Batch;
-use crate::portal::PAGE_MAX;
-use crate::portal::{CallError, PortalClient};
 
 pub const RATE: &str = "rate";
 pub const SUBSCRIPTION: &str = "subscription";
@@ -54,7 +54,7 @@ pub fn unlooked(source: &SourceConfig, failed: &str) -> [Finding; 2] {
 
 fn unseen(source: &SourceConfig, reason: &str) -> [Finding; 2] {
     let subscription = match &source.kind {
-        KindConfig::Bot(bot) if bot.with_user_events => Finding::skip(SUBSCRIPTION, reason),
+        QueueKind::Bot(bot) if bot.with_user_events => Finding::skip(SUBSCRIPTION, reason),
         _ => subscription(source, None),
     };
     [subscription, Finding::skip(BACKLOG, reason)]
@@ -62,7 +62,7 @@ fn unseen(source: &SourceConfig, reason: &str) -> [Finding; 2] {
 
 /// Only a bot's queue that is combined with its user's queue shows whether there is a subscription (PORTAL.md 2.2).
 fn subscription(source: &SourceConfig, refusal: Option<&CallError>) -> Finding {
-    let KindConfig::Bot(bot) = &source.kind else {
+    let QueueKind::Bot(bot) = &source.kind else {
         return Finding::skip(SUBSCRIPTION, "no portal tells; `b24relay run` subscribes by itself");
     };
     if !bot.with_user_events {

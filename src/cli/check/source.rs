@@ -1,13 +1,14 @@
 //! Makes all checks of one source in order. A check that cannot be made is skipped with a reason.
 
+use b24_client::PortalClient;
+
 use super::account::{
     self, APPLICATION, CLOCK, CREDENTIAL, METHODS, REACH, SCOPES, has_passed, skipped_after,
 };
 use super::finding::{Finding, State};
 use super::{queue, record};
 use crate::cli::exit_code::Exit;
-use crate::config::{Config, KindConfig, SourceConfig};
-use crate::portal::PortalClient;
+use crate::config::{Config, QueueKind, SourceConfig};
 use crate::relay::PortalClients;
 use crate::store::Report;
 
@@ -69,7 +70,7 @@ async fn ask(config: &Config, source: &SourceConfig, client: PortalClient) -> Ve
     });
     findings.push(account::clock(&client).await);
     findings.push(queue::rate(config, source));
-    if let KindConfig::Bot(bot) = &source.kind {
+    if let QueueKind::Bot(bot) = &source.kind {
         findings.push(account::bot(bot, &client).await);
     }
     findings.extend(if may_read {

@@ -1,5 +1,6 @@
 //! `b24relay dead-letters list` and `show`. They need no configuration and change nothing.
 
+use b24_client::foreign_text::{plain, visible};
 use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -11,7 +12,6 @@ use crate::cli::exit::UsageError;
 use crate::cli::exit_code::Exit;
 use crate::cli::output::{print, print_json, print_raw_json};
 use crate::cli::table::filled;
-use crate::foreign_text::{plain, visible};
 use crate::human::{size, time};
 use crate::store::{DeadLetter, DeadLetterBody, Store};
 

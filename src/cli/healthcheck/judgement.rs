@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use b24_client::foreign_text::plain;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::foreign_text::plain;
 use crate::health::{Health, Problem, SourceHealth, SourceState};
 use crate::human::span;
 use crate::store::{DeadLetterReport, SourceReport};

@@ -3,6 +3,8 @@
 mod skip; // gives up an unreadable event
 use std::sync::Arc;
 
+use b24_client::KeyValue;
+use b24_client::NoKeyValue;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -15,8 +17,7 @@ use super::source::find;
 use super::table::{aligned, table};
 use crate::config::{Config, SourceConfig};
 use crate::event::Offset;
-use crate::portal::KeyValue;
-use crate::relay::{NoKeyValue, PortalClients, StoreKeyValue, bind, is_same_queue};
+use crate::relay::{PortalClients, StoreKeyValue, bind, is_same_queue};
 use crate::shutdown::Signals;
 use crate::store::{LaneReport, Store};
 

@@ -3,7 +3,7 @@
 //! Every key is named here exactly once. A new key does not compile until it is listed.
 
 use crate::config::{
-    AccessConfig, BotConfig, Config, DeliveryConfig, FileConfig, KindConfig, LogConfig, OAuthConfig,
+    AccessConfig, BotConfig, Config, DeliveryConfig, FileConfig, LogConfig, OAuthConfig, QueueKind,
     SinkConfig, SourceConfig, StdoutConfig, TargetConfig, ThroughputConfig, WebhookConfig,
 };
 
@@ -87,10 +87,10 @@ impl SinkConfig {
     }
 }
 
-fn of_kind(kind: &KindConfig, other: &KindConfig) -> Keys {
+fn of_kind(kind: &QueueKind, other: &QueueKind) -> Keys {
     match (kind, other) {
-        (KindConfig::User, KindConfig::User) => Vec::new(),
-        (KindConfig::Bot(bot), KindConfig::Bot(other)) => {
+        (QueueKind::User, QueueKind::User) => Vec::new(),
+        (QueueKind::Bot(bot), QueueKind::Bot(other)) => {
             let BotConfig { id, token, with_user_events } = bot;
             differing([
                 ("bot_id", *id != other.id),
@@ -98,7 +98,7 @@ fn of_kind(kind: &KindConfig, other: &KindConfig) -> Keys {
                 ("with_user_events", *with_user_events != other.with_user_events),
             ])
         }
-        (KindConfig::User, KindConfig::Bot(_)) | (KindConfig::Bot(_), KindConfig::User) => vec!["kind"],
+        (QueueKind::User, QueueKind::Bot(_)) | (QueueKind::Bot(_), QueueKind::User) => vec!["kind"],
     }
 }
 

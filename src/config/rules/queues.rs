@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use b24_client::SecretUrl;
+
 use crate::config::parse::findings::Findings;
 use crate::config::parse::quote;
-use crate::config::secrets::secret_url::SecretUrl;
 use crate::config::section::access::RawAccess;
 use crate::config::section::bot::RawKind;
 use crate::config::section::source::RawSource;

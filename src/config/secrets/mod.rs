@@ -3,6 +3,3 @@
 pub mod secret; // `KEY` or `KEY_file`
 pub mod secret_file; // finds the file
 pub mod secret_line; // takes one from a line as people write it
-pub mod secret_text; // tokens and the like
-pub mod secret_url;
-pub mod webhook_url; // of a portal: address and credential

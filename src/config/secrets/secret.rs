@@ -1,5 +1,6 @@
 //! Secrets, given as `KEY` or in a separate file as `KEY_file`. Their content is never shown.
 
+use b24_client::{SecretText, SecretUrl, WebhookUrl};
 use config::Value;
 
 use crate::config::parse::table::Table;
@@ -8,9 +9,9 @@ use crate::config::parse::variable;
 use crate::config::secrets::secret_file;
 use crate::config::secrets::secret_file::{SecretFiles, Shows};
 use crate::config::secrets::secret_line;
-use crate::config::secrets::secret_text::{SecretText, Token};
-use crate::config::secrets::secret_url::SecretUrl;
-use crate::config::secrets::webhook_url::WebhookUrl;
+
+/// A secret of a kind that never has quotation marks of its own, such as a bearer token (RFC 6750).
+pub(crate) struct Token(pub(crate) SecretText);
 
 /// A type that can be a secret.
 pub(crate) trait SecretValue: Sized {
@@ -162,19 +163,11 @@ fn plain(text: &str, quotes: Option<Quotes>) -> Result<&str, String> {
     Ok(text)
 }
 
-impl SecretText {
-    /// Parses the token in the content of a file: one line, apart from comments and what editors add around
-    /// it.
-    ///
-    /// # Errors
-    /// Describes the error without repeating any of the content.
-    pub fn read(bytes: Vec<u8>) -> Result<Self, String> {
-        token_of_file(bytes)
-    }
-}
-
-/// Parses the token in the content of a file.
-pub(crate) fn token_of_file(bytes: Vec<u8>) -> Result<SecretText, String> {
+/// Parses the token in the content of a file: one line, apart from comments and what editors add around it.
+///
+/// # Errors
+/// Describes the error without repeating any of the content.
+pub fn token_of_file(bytes: Vec<u8>) -> Result<SecretText, String> {
     let text = secret_file::text_of(bytes)?;
     let Token(token) = parsed(secret_line::of_file(&text)?, Some(Quotes::Slip), "")?;
     Ok(token)

@@ -6,13 +6,13 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
+use b24_client::secret::webhook_url::WebhookUrl;
 use config::Value;
 
 use crate::config::parse::environment;
 use crate::config::parse::quote;
 use crate::config::parse::variable;
 use crate::config::secrets::secret_line;
-use crate::config::secrets::webhook_url::WebhookUrl;
 
 /// Far more than any secret needs.
 const LARGEST: u64 = 64 * 1024;

@@ -1,7 +1,7 @@
 //! Extracts a secret from a line of text. Characters that an editor or a shell added by mistake are removed.
 //! Other characters that cannot belong to a secret are errors, and the secret itself is never repeated.
 
-use crate::foreign_text::is_visible;
+use b24_client::foreign_text::is_visible;
 
 /// Some editors put this at the start of a file to mark it as UTF-8.
 const BYTE_ORDER_MARK: char = '\u{feff}';

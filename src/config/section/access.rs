@@ -1,13 +1,14 @@
 //! Reads the credential of a source: a webhook, its own login, or the login of another source.
 
+use b24_client::SecretText;
+use b24_client::SecretUrl;
+use b24_client::secret::webhook_url::{WebhookUrl, is_example_portal};
+
 use crate::config::OAuthConfig;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret::{self, Secret};
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::secrets::secret_text::SecretText;
-use crate::config::secrets::secret_url::SecretUrl;
-use crate::config::secrets::webhook_url::{WebhookUrl, is_example_portal};
 
 /// The keys that belong only to a source with its own login.
 const LOGIN_KEYS: [&str; 5] = ["portal", "client_id", "client_secret", "client_secret_file", "server"];

@@ -2,12 +2,14 @@
 
 use std::str::FromStr;
 
+use b24_client::SecretText;
+use b24_client::SecretUrl;
+
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret;
+use crate::config::secrets::secret::Token;
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::secrets::secret_text::{SecretText, Token};
-use crate::config::secrets::secret_url::SecretUrl;
 
 /// `auth`, by its `type`.
 #[derive(Clone, PartialEq, Debug)]

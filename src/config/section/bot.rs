@@ -1,13 +1,15 @@
 //! Reads the `kind` of a source and the keys of a bot.
 
+use b24_client::SecretText;
+
 use crate::config::parse::enums::SourceKind;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret;
+use crate::config::secrets::secret::Token;
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::secrets::secret_text::{SecretText, Token};
 use crate::config::section::access::RawAccess;
-use crate::config::{BotConfig, KindConfig};
+use crate::config::{BotConfig, QueueKind};
 
 /// The keys that belong only to a bot.
 const BOT_KEYS: [&str; 4] = ["bot_id", "bot_token", "bot_token_file", "with_user_events"];
@@ -30,10 +32,10 @@ pub(crate) struct RawBot {
 
 impl RawKind {
     /// The kind, if no part is missing.
-    pub(crate) fn complete(&self) -> Option<KindConfig> {
+    pub(crate) fn complete(&self) -> Option<QueueKind> {
         match self {
-            Self::User => Some(KindConfig::User),
-            Self::Bot(bot) => Some(KindConfig::Bot(BotConfig {
+            Self::User => Some(QueueKind::User),
+            Self::Bot(bot) => Some(QueueKind::Bot(BotConfig {
                 id: bot.id?,
                 token: bot.token.clone(),
                 with_user_events: bot.with_user_events,

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use b24_client::SecretText;
 use config::Value;
 
 use crate::config::parse::quote;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
+use crate::config::secrets::secret::Token;
 use crate::config::secrets::secret::{self, Secret};
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::secrets::secret_text::{SecretText, Token};
 
 /// The minimum token length. A shorter token can be guessed.
 const TOKEN_MIN: usize = 16;

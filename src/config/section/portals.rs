@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use b24_client::SecretUrl;
+
 use crate::config::parse::enums::Plan;
 use crate::config::parse::findings::Findings;
 use crate::config::parse::quote;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
-use crate::config::secrets::secret_url::SecretUrl;
 use crate::config::section::source::RawSource;
 use crate::config::{PortalConfig, RateConfig};
 

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use b24_client::SecretText;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -19,7 +20,6 @@ use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret_file::{self, SecretFiles};
 use crate::config::secrets::secret_line;
-use crate::config::secrets::secret_text::SecretText;
 
 /// The prefix of a shared secret.
 pub const SHARED_PREFIX: &str = "whsec_";

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use b24_client::SecretUrl;
+
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::secrets::secret_url::SecretUrl;
 use crate::config::section::access::{self, RawAccess, RawLogin};
 use crate::config::section::bot::{self, RawKind};
 use crate::config::{AccessConfig, PollConfig, SourceConfig};

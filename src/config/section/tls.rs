@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use b24_client::SecretText;
 use reqwest::{Certificate, Identity, tls};
 use rustls::client::ResolvesClientCert as _;
 use rustls::crypto::ring;
@@ -14,7 +15,6 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::secrets::secret_text::SecretText;
 
 /// A system's whole collection of authorities is a quarter of that.
 const LARGEST: u64 = 1024 * 1024;

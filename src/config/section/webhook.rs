@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use b24_client::SecretUrl;
 use reqwest::header::HeaderMap;
 
 use crate::config::CompressConfig;
@@ -9,7 +10,6 @@ use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::secrets::secret_url::SecretUrl;
 use crate::config::section::authorization::{self, AuthConfig};
 use crate::config::section::headers;
 use crate::config::section::networks::{self, PrivateNetworks};

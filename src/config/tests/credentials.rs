@@ -1,7 +1,7 @@
 //! Rules for a source's kind and credential: webhooks, logins, shared logins, bots.
 
 use super::{assert_refused, config_of};
-use crate::config::{AccessConfig, KindConfig, OAuthConfig};
+use crate::config::{AccessConfig, OAuthConfig, QueueKind};
 
 const SINK: &str = "[sinks.out]\ntype = 'stdout'";
 const LOGIN: &str = "portal = 'https://a.example'\nclient_id = 'local.1'\nclient_secret = 's3cr3t'";
@@ -204,7 +204,7 @@ fn a_bot_has_an_id_and_behind_a_webhook_a_token() {
     let bot = |keys: &str| source(&format!("kind = 'bot'\n{webhook}\n{keys}"));
     let config =
         config_of(&bot("bot_id = 9223372036854775807\nbot_token = 's3cr3t'\nwith_user_events = true"));
-    let KindConfig::Bot(read) = &config.sources[0].kind else { panic!("no bot") };
+    let QueueKind::Bot(read) = &config.sources[0].kind else { panic!("no bot") };
     assert_eq!((read.id, read.with_user_events), (i64::MAX as u64, true));
     assert_eq!(read.token.as_ref().unwrap().expose(), "s3cr3t");
     assert_eq!(config.sources[0].identity().unwrap(), "a.example/bot/9223372036854775807");
@@ -272,6 +272,6 @@ fn the_keys_of_a_bot_are_for_bots() {
     );
     assert!(matches!(
         config_of(&source("kind = 'user'\nwebhook_url = 'https://a.example/rest/1/x'")).sources[0].kind,
-        KindConfig::User
+        QueueKind::User
     ));
 }

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use b24_client::{CallError, Class};
+use b24_client::{OPERATING_UNKNOWN, PAGE_MAX};
+
 use crate::config::PollConfig;
-use crate::portal::{CallError, Class};
-use crate::portal::{OPERATING_UNKNOWN, PAGE_MAX};
 use crate::relay::source::page_limit::PageLimit;
 use crate::retry::Backoff;
 

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use b24_client::CallError;
 use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
@@ -15,7 +16,6 @@ use crate::event::Seq;
 use crate::event::{Batch, Event, EventId, Offset};
 use crate::failpoint;
 use crate::log_code;
-use crate::portal::CallError;
 use crate::relay::clock::PortalClock;
 use crate::relay::context::EngineContext;
 use crate::relay::journal::{Full, FullNotice, Journal};

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use b24_client::{CallError, Class};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
@@ -11,7 +12,6 @@ use crate::config::PollConfig;
 use crate::event::{Batch, Event, OddEvents, Offset, Queue};
 use crate::failpoint;
 use crate::log_code;
-use crate::portal::{CallError, Class, Upstream};
 use crate::relay::clock::PortalClock;
 use crate::relay::clock::SKEW_MAX;
 use crate::relay::context::EngineContext;
@@ -20,6 +20,7 @@ use crate::relay::outcome::Until;
 use crate::relay::source::pace::{Pace, Polled};
 use crate::relay::source::preflight::Preparation;
 use crate::relay::source::retention::Coverage;
+use crate::relay::source::upstream::Upstream;
 use crate::retry::whole_millis;
 use crate::service::{Heartbeat, Liveness, SourceMetrics};
 use crate::shutdown::{Signals, Wake};

@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
+use b24_client::CallError;
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::event::{Batch, Offset};
 use crate::log_code;
-use crate::portal::{CallError, Upstream};
+use crate::relay::source::upstream::Upstream;
 
 /// How often the portal is asked to record, although it should be doing so: it does not report when it has stopped.
 const SUBSCRIBE_INTERVAL: Duration = Duration::from_secs(3600);

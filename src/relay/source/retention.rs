@@ -4,11 +4,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use b24_client::EVENT_LIFETIME;
 use tracing::{error, warn};
 
 use crate::config::RetentionConfig;
 use crate::log_code;
-use crate::portal::EVENT_LIFETIME;
 use crate::relay::clock::PortalClock;
 use crate::retry::whole_millis;
 use crate::store::Gap;

@@ -11,7 +11,6 @@ use crate::config::{SinkConfig, SourceConfig};
 use crate::event::Seq;
 use crate::event::{Entry, Queue};
 use crate::log_code;
-use crate::portal::Upstream;
 use crate::relay::clock::PortalClock;
 use crate::relay::context::EngineContext;
 use crate::relay::journal::Journal;
@@ -24,6 +23,7 @@ use crate::relay::source::confirm_window::Window;
 use crate::relay::source::poll_loop::Source;
 use crate::relay::source::poller::Poller;
 use crate::relay::source::retention::Coverage;
+use crate::relay::source::upstream::Upstream;
 use crate::store::{GAP_KIND, LaneRecord, StoredSource};
 
 /// A source that is ready to run.

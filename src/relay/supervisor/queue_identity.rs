@@ -1,9 +1,10 @@
 //! Compares the queue that a source reads with the one on record. A portal that has moved is still the same portal,
 //! under whichever of its names it is configured.
 
+use b24_client::home_key;
+
 use crate::config::SecretUrl;
 use crate::event::Queue;
-use crate::portal::home_key;
 use crate::store::{Store, StoreError, StoredSource};
 
 /// How many moves of one portal are followed: it may have moved in a circle.

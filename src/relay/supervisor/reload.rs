@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use b24_client::KeyValue;
 use tokio::time::timeout;
 use tracing::{error, info};
 
 use crate::blocking;
 use crate::config::{Config, ConfigError, SinkConfig, TargetConfig};
 use crate::log_code;
-use crate::portal::KeyValue;
 use crate::relay::context::EngineContext;
 use crate::relay::context::Shares;
 use crate::relay::key_value::StoreKeyValue;

@@ -3,11 +3,11 @@
 
 use std::sync::{Arc, PoisonError};
 
+use b24_client::CallError;
 use tracing::{debug, error, info};
 
-use crate::config::{AccessConfig, KindConfig, SinkConfig, SourceConfig};
+use crate::config::{AccessConfig, QueueKind, SinkConfig, SourceConfig};
 use crate::log_code;
-use crate::portal::CallError;
 use crate::relay::context::EngineContext;
 use crate::relay::lane::limiter::DeliveryLimiter;
 use crate::relay::outcome::Ending;
@@ -166,8 +166,8 @@ impl SourceStart {
     fn request(&self, owner: Option<u64>) -> Result<(), CallError> {
         let portal = self.config.portal().authority();
         let bot = match &self.config.kind {
-            KindConfig::Bot(bot) => Some(format!("{portal}/bot/{}", bot.id)),
-            KindConfig::User => None,
+            QueueKind::Bot(bot) => Some(format!("{portal}/bot/{}", bot.id)),
+            QueueKind::User => None,
         };
         let mut owners = self.context.owners.0.lock().unwrap_or_else(PoisonError::into_inner);
         for queue in bot.into_iter().chain(owner.map(|owner| format!("{portal}/user/{owner}"))) {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use b24_client::CallError;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, interval_at, sleep};
@@ -13,7 +14,6 @@ use tracing::{info, warn};
 
 use crate::config::{Config, SinkConfig, SourceConfig, TargetConfig};
 use crate::log_code;
-use crate::portal::CallError;
 use crate::relay::context::EngineContext;
 use crate::relay::lane::limiter::DeliveryLimiter;
 use crate::relay::outcome::Ending;

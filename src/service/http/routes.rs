@@ -11,9 +11,9 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Router, routing};
+use b24_client::foreign_text::{plain as on_one_line, visible, visible_json};
 use serde_json::json;
 
-use crate::foreign_text::{plain as on_one_line, visible, visible_json};
 use crate::service::http::access::{Access, Verdict};
 use crate::service::http::guesses::Guesses;
 use crate::service::metrics::exposition;

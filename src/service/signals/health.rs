@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::foreign_text::plain;
+use b24_client::foreign_text::plain;
+
 use crate::health::{Grade, Health, SourceState};
 use crate::human::span;
 use crate::service::view::View;

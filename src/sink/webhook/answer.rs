@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use b24_client::foreign_text::{shown, shown_cut};
+use b24_client::http;
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
@@ -12,8 +14,6 @@ use tokio::time::timeout;
 use super::outcome::outcome;
 use super::redactor::Redactor;
 use crate::config::{Outcome, OutcomesConfig, WebhookConfig};
-use crate::foreign_text::{shown, shown_cut};
-use crate::http_client;
 use crate::sink::contract::DeliverError;
 use crate::sink::contract::QUOTATION;
 
@@ -69,12 +69,12 @@ impl ResponseClassifier {
     /// Classifies `response` for the posted events.
     pub(crate) async fn classifier(&self, response: Response) -> Result<(), DeliverError> {
         let (status, control) = (response.status(), Control::of(response.headers()));
-        let wait = http_client::retry_after(response.headers());
+        let wait = http::retry_after(response.headers());
         let outcome = outcome(status.as_u16(), &self.outcomes);
         let is_delivered = outcome == Outcome::Delivered;
         let (body, is_cut) = read(response, if is_delivered { DRAIN_TIME } else { WORDS_TIME }).await;
         let answer = if is_delivered { String::new() } else { self.presentable(&body, is_cut) };
-        let reason = format!("{} answered {}", self.authority, http_client::status_words(status));
+        let reason = format!("{} answered {}", self.authority, http::status_words(status));
         let reason = format!("{reason}{}", quoted(&answer));
         if control.disables {
             let reason = format!("{reason} with `{CONTROL}: disable`");

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write as _;
 
+use b24_client::foreign_text::visible_json;
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimeParser;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -11,7 +12,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::event::Event;
-use crate::foreign_text::visible_json;
 
 /// The prefix that a header's name has in addition to the attribute's name.
 const HEADER_PREFIX: &str = "ce-";

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use b24_client::http::{Networks, Pool, Route, Via};
+
 use crate::config::{PrivateNetworks, ProxyConfig, SecretUrl, TlsConfig, TlsVersion, WebhookConfig};
-use crate::http_client::{Networks, Pool, Route, Via};
 
 /// Shorter than the idle timeout of most receivers and their load balancers. If a connection was closed
 /// earlier, the request is sent again at once.

@@ -3,13 +3,13 @@
 use std::mem::discriminant;
 use std::time::Duration;
 
+use b24_testkit::fuzzing::{Answer, MARK, assert_hides_the_mark};
 use reqwest::{Body, Response};
 use tokio::runtime::{Builder, Runtime};
 
 use super::answer::ResponseClassifier;
 use super::redactor::Redactor;
 use crate::config::{SecretUrl, WebhookConfig};
-use crate::fuzzing::{Answer, MARK, assert_hides_the_mark};
 use crate::sink::contract::DeliverError;
 use crate::sink::webhook::answer::ANSWER_MAX;
 

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use b24_client::secret::secret_url::PART_MIN;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::config::PART_MIN;
 use crate::config::{AuthConfig, SecretText, SigningSecret, WebhookConfig};
 
 /// In a header with several words (`Token 1234...`), shorter words are not the secret.
@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::config::SecretUrl;
-    use crate::foreign_text::without;
+    use b24_client::foreign_text::without;
 
     fn redactor(header: &'static str, auth: Option<AuthConfig>) -> Redactor {
         let headers =

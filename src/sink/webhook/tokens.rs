@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use b24_client::http::{self, BodyError, Pool};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Request, StatusCode};
@@ -15,7 +16,6 @@ use super::credential::{Shown, bearer, header};
 use super::redactor::{Redactor, basic};
 use super::transport_error::{TransportError, trouble};
 use crate::config::{ClientConfig, SecretText, WebhookConfig};
-use crate::http_client::{self, BodyError, Pool};
 use crate::sink::contract::DeliverError;
 
 /// A token has a few kilobytes at most.
@@ -142,8 +142,8 @@ impl Tokens {
             },
             wait: None,
         })?;
-        let (status, wait) = (response.status(), http_client::retry_after(response.headers()));
-        let body = http_client::read_body(response, BODY_MAX).await;
+        let (status, wait) = (response.status(), http::retry_after(response.headers()));
+        let body = http::read_body(response, BODY_MAX).await;
         if !status.is_success() {
             return Err(Refusal { wait, ..self.refusal(status, &body.unwrap_or_default()) });
         }
@@ -171,7 +171,7 @@ impl Tokens {
             .header(ACCEPT, "application/json")
             .timeout(deadline.saturating_duration_since(Instant::now()))
             .body(format!("grant_type=client_credentials{scope}"));
-        request.build().map_err(|error| self.passing(&http_client::explain(error)))
+        request.build().map_err(|error| self.passing(&http::explain(error)))
     }
 
     fn token(&self, body: &[u8]) -> Result<Token, Refusal> {
@@ -189,7 +189,7 @@ impl Tokens {
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Refusal {
         let refused: Refused = serde_json::from_slice(body).unwrap_or_default();
         let known = CODES.iter().find(|(code, _)| *code == refused.error);
-        let reason = format!("no token: {} answered {}", self.authority, http_client::status_words(status));
+        let reason = format!("no token: {} answered {}", self.authority, http::status_words(status));
         let is_passing = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
         let trouble = match known {
             _ if is_passing => TransportError::Transient(reason),

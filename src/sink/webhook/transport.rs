@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use b24_client::http::{self, NamedProxy, Pool};
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap};
 use reqwest::{Client, Request, RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
@@ -15,7 +16,6 @@ use super::encoding::encode;
 use super::redactor::Redactor;
 use super::transport_error::{TransportError, trouble};
 use crate::config::{CompressConfig, WebhookConfig};
-use crate::http_client::{self, NamedProxy, Pool};
 use crate::sink::contract::DeliverError;
 use crate::sink::webhook::connection::pool;
 use crate::sink::webhook::connection::via;
@@ -75,7 +75,7 @@ impl Transport {
         let (body, encoding) =
             encode(body, self.compress).map_err(|error| passing(format!("could not compress: {error}")))?;
         let request = request.headers(self.headers.clone()).body(body).build();
-        let mut request = request.map_err(|error| passing(http_client::explain(error)))?;
+        let mut request = request.map_err(|error| passing(http::explain(error)))?;
         request.headers_mut().extend(encoding.map(|encoding| (CONTENT_ENCODING, encoding)));
         Ok(request)
     }
@@ -107,7 +107,7 @@ impl From<TransportError> for DeliverError {
 /// # Errors
 /// Names the invalid environment variable, with a hint.
 pub(in crate::sink) fn proxy_to(config: &WebhookConfig) -> Result<Option<NamedProxy>, String> {
-    http_client::proxy_to(config.url.expose(), &via(config))
+    http::proxy_to(config.url.expose(), &via(config))
 }
 
 /// Sends a HEAD request without credentials to the receiver. Any response is fine, because many receivers
@@ -118,12 +118,12 @@ pub(in crate::sink) fn proxy_to(config: &WebhookConfig) -> Result<Option<NamedPr
 pub(in crate::sink) async fn probe(config: &WebhookConfig, timeout: Duration) -> Result<String, String> {
     let authority = config.url.authority();
     let pool = pool(config, &config.url, timeout)?;
-    let request = pool.client().head(config.url.expose().clone()).build().map_err(http_client::explain)?;
+    let request = pool.client().head(config.url.expose().clone()).build().map_err(http::explain)?;
     match pool.send(request).await {
         Ok(response) => {
-            let status = http_client::status_words(response.status());
+            let status = http::status_words(response.status());
             let words = format!("{authority} answers a HEAD request with {status}");
-            Ok(http_client::through(words, pool.proxy().as_ref()))
+            Ok(http::through(words, pool.proxy().as_ref()))
         }
         Err(failure) => match trouble(&authority, failure) {
             TransportError::Transient(reason) | TransportError::NeedsOperator(reason) => Err(reason),

@@ -1,8 +1,8 @@
 //! Why there is no answer, and whether that may pass: the words are those of every peer.
 
-use crate::http_client::{self, Failure, Peer};
+use b24_client::http::{self, Failure, Peer};
 
-/// The reason why there is no response. PortalClients match on it to decide about a retry.
+/// The reason why there is no response. Callers match on it to decide about a retry.
 #[derive(Clone, Debug)]
 pub(crate) enum TransportError {
     /// The error may be temporary.
@@ -20,7 +20,7 @@ pub(crate) fn trouble(authority: &str, failure: Failure) -> TransportError {
         )),
         Failure::Proxy(reason) => TransportError::NeedsOperator(reason),
         Failure::StrayBytes(_) | Failure::Failed(..) => {
-            let words = http_client::request_error(failure, Peer::Receiver).sentence();
+            let words = http::request_error(failure, Peer::Receiver).sentence();
             TransportError::Transient(format!("{authority}: {words}"))
         }
     }

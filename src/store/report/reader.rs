@@ -50,7 +50,7 @@ impl ReportReader {
         .await
     }
 
-    /// StallNotice for the reads in progress. There are none afterwards.
+    /// Waits for the reads in progress. There are none afterwards.
     pub async fn close(&self) {
         // Earlier waiters come first.
         if let Ok(all) = self.permits.acquire_many(LOOKS_MAX).await {

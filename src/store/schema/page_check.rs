@@ -43,7 +43,7 @@ fn trouble(connection: &Connection) -> Option<String> {
 }
 
 impl Drop for PageCheck {
-    /// StallNotice for the check to end: the store's last connection must be the last one, so that it removes the log.
+    /// Waits for the check to end: the store's last connection must be the last one, so that it removes the log.
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         while !thread.is_finished() {

@@ -24,7 +24,7 @@ fn tests_in(folder: &Path, names: &mut BTreeSet<String>) {
 
 fn existing() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for folder in ["src", "tests"] {
+    for folder in ["src", "crates", "tests"] {
         tests_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut names);
     }
     names

@@ -5,7 +5,12 @@ use std::fs;
 use std::path::Path;
 
 /// The crates of this workspace by their names in the table.
-const MANIFESTS: [(&str, &str); 2] = [("relay", "Cargo.toml"), ("sandbox", "crates/b24-sandbox/Cargo.toml")];
+const MANIFESTS: [(&str, &str); 4] = [
+    ("relay", "Cargo.toml"),
+    ("client", "crates/b24-client/Cargo.toml"),
+    ("sandbox", "crates/b24-sandbox/Cargo.toml"),
+    ("testkit", "crates/b24-testkit/Cargo.toml"),
+];
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()

@@ -1,6 +1,7 @@
 //! Every warning and error in the log has a code, and both troubleshooting pages explain each code.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use crate::documents::troubleshooting::{code, files, fixed, flat, literals, read, root};
 
@@ -16,9 +17,9 @@ struct Site {
     text: String,
 }
 
-/// The names in `src/log_code.rs`, each with its code.
+/// The names in `log_code.rs` of the daemon and of the client, each with its code.
 fn named_codes() -> Vec<(String, String)> {
-    let table = read("src/log_code.rs");
+    let table = read("src/log_code.rs") + &read("crates/b24-client/src/log_code.rs");
     let lines = table.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": &str = "));
     lines.map(|(name, code)| (name.to_owned(), code.trim_matches(['"', ';']).to_owned())).collect()
 }
@@ -34,10 +35,15 @@ fn all_codes() -> BTreeSet<String> {
     named_codes().into_iter().map(|(_, code)| code).chain(exit_codes()).collect()
 }
 
+/// The files of the daemon and of the client.
+fn program() -> impl Iterator<Item = PathBuf> {
+    ["src", "crates/b24-client/src"].into_iter().flat_map(|folder| files(&root().join(folder), ".rs"))
+}
+
 /// The calls in the program, without unit tests.
 fn sites() -> Vec<Site> {
     let mut found = Vec::new();
-    for path in files(&root().join("src"), ".rs") {
+    for path in program() {
         let text = code(&std::fs::read_to_string(&path).unwrap());
         let path = path.strip_prefix(root()).unwrap().display().to_string();
         found.extend(sites_in(&text).map(|(code, text)| Site { path: path.clone(), code, text }));
@@ -82,7 +88,7 @@ fn every_warning_and_error_of_the_log_has_a_code() {
             panic!("{path}: `code = %log_code::...` is not the first field of: {text}")
         };
         let is_known = known.contains(code) || OF_EXIT.contains(&code.as_str());
-        assert!(is_known, "{path}: {code} is not in src/log_code.rs: {text}");
+        assert!(is_known, "{path}: {code} is in no log_code.rs: {text}");
     }
     let used: BTreeSet<_> = sites.into_iter().filter_map(|site| site.code).collect();
     let unused: Vec<_> = known.difference(&used).collect();

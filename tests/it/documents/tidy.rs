@@ -17,10 +17,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "blocking",
             "config",
             "event",
-            "foreign_text",
             "health",
             "log_code",
-            "portal",
             "relay",
             "retry",
             "service",
@@ -43,7 +41,6 @@ const LAYERS: &[(&str, &[&str])] = &[
             "event",
             "failpoint",
             "log_code",
-            "portal",
             "retry",
             "service",
             "shutdown",
@@ -53,33 +50,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wall_clock",
         ],
     ),
-    (
-        "service",
-        &["config", "event", "foreign_text", "health", "log_code", "human", "stdio", "store", "wall_clock"],
-    ),
+    ("service", &["config", "event", "health", "log_code", "human", "stdio", "store", "wall_clock"]),
     ("health", &["human", "store"]),
-    ("portal", &["config", "event", "foreign_text", "fuzzing", "http_client", "log_code", "retry"]),
-    (
-        "sink",
-        &[
-            "blocking",
-            "config",
-            "event",
-            "failpoint",
-            "foreign_text",
-            "fuzzing",
-            "http_client",
-            "log_code",
-            "shutdown",
-            "stdio",
-        ],
-    ),
+    ("sink", &["blocking", "config", "event", "failpoint", "log_code", "shutdown", "stdio"]),
     ("store", &["blocking", "checkpoint", "event", "failpoint", "wall_clock"]),
-    ("config", &["foreign_text", "fuzzing", "human"]),
-    ("fuzzing", &[]),
-    ("telemetry", &["config", "foreign_text", "log_code", "service", "stdio"]),
-    ("http_client", &["log_code"]),
-    ("foreign_text", &[]),
+    ("config", &["human"]),
+    ("telemetry", &["config", "log_code", "service", "stdio"]),
     ("retry", &[]),
     ("human", &["wall_clock"]),
     ("log_code", &[]),
@@ -89,7 +65,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("chat", &["event"]),
     ("checkpoint", &["event"]),
     ("failpoint", &["shutdown"]),
-    ("event", &["foreign_text"]),
+    ("event", &[]),
     ("wall_clock", &[]),
 ];
 
@@ -98,8 +74,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["src/store/"]),
     ("backoff::", &["src/retry.rs"]),
     ("signal_hook::", &["src/shutdown/"]),
-    ("std::env", &["src/config/", "src/failpoint.rs", "src/http_client/proxy.rs", "src/telemetry/line.rs"]),
+    ("std::env", &["src/config/", "src/failpoint.rs", "src/telemetry/line.rs"]),
     ("axum::", &["src/service/"]),
+    ("PortalClient", &["src/cli/", "src/relay/"]),
 ];
 
 struct Source {
@@ -282,7 +259,7 @@ fn workflow_actions_are_pinned_by_commit() {
 fn the_rules_themselves_can_fail() {
     assert_eq!(unpinned_actions("- uses: a/b@v4\n- run: x\n  uses: a/c@main"), ["a/b@v4", "a/c@main"]);
     assert_eq!(
-        rooms_named("use crate::{sink, store::Store};\nuse crate::portal::Class;"),
+        rooms_named("use crate::{sink, store::Store};\nuse b24relay::portal::Class;"),
         ["sink", "store", "portal"]
     );
     assert_eq!(

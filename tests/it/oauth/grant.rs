@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use b24_client::{CallError, Class, KeyValue, OAuthSession, Tokens, keep};
 use b24relay::config::{OAuthConfig, SecretText, SecretUrl};
-use b24relay::portal::{CallError, Class, KeyValue, OAuthSession, Tokens, keep};
 use reqwest::Url;
 use serde_json::json;
 

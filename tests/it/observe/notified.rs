@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use b24relay::http_client;
+use b24_client::http;
 use reqwest::Url;
 use rustix::process::Signal;
 use serde_json::json;
@@ -125,7 +125,7 @@ async fn a_loop_that_hangs_starves_the_watchdog_and_is_told() {
 
 async fn livez_at(address: &str) -> String {
     let url: Url = address.parse().unwrap();
-    let answer = http_client::build(&url, PATIENCE).unwrap().get(url.join("livez").unwrap()).send().await;
+    let answer = http::build(&url, PATIENCE).unwrap().get(url.join("livez").unwrap()).send().await;
     let answer = answer.unwrap();
     format!("{} {}", answer.status().as_u16(), answer.text().await.unwrap())
 }

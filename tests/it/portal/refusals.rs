@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use b24relay::config::{KindConfig, PortalConfig, WebhookUrl};
-use b24relay::event::{Offset, Queue};
-use b24relay::portal::{CallError, Class, Credential, EventQueue, PortalClient, PortalState, Upstream as _};
-use b24relay::relay::NoKeyValue;
+use b24_client::NoKeyValue;
+use b24_client::{CallError, Class, Credential, EventQueue, PortalClient, PortalState};
+use b24relay::config::{PortalConfig, QueueKind, WebhookUrl};
+use b24relay::event::Offset;
 use serde_json::{Value, json};
 
 use crate::support::portal::sandbox::Portal;
@@ -86,15 +86,14 @@ struct Reader {
 impl Reader {
     async fn of(url: &str, timeout: Duration) -> Self {
         let webhook = WebhookUrl::parse(url).unwrap();
-        let (code, identity) = (webhook.expose_code().to_owned(), webhook.identity());
+        let code = webhook.expose_code().to_owned();
         let portal_state =
             PortalState::open(webhook.url(), PortalConfig::with_rate(None), Arc::new(NoKeyValue))
                 .await
                 .unwrap();
         let client =
             PortalClient::try_new(Arc::new(portal_state), Credential::Webhook(webhook), timeout).unwrap();
-        let queue = Arc::new(Queue::new("support", &identity));
-        Self { queue: EventQueue::new(client, queue, KindConfig::User), code }
+        Self { queue: EventQueue::new(client, QueueKind::User), code }
     }
 
     /// The refusal of a poll. It must be refused, and the refusal must not contain the secret.

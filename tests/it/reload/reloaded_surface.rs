@@ -1,6 +1,6 @@
 //! A reload also applies `[http]` and `[log]`. Clients of an unchanged listener are not affected.
 
-use b24relay::http_client;
+use b24_client::http;
 use reqwest::{Client, StatusCode, Url};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,7 +23,7 @@ fn address(relay: &Relay) -> Url {
 }
 
 fn client(url: &Url) -> Client {
-    http_client::build(url, PATIENCE).unwrap()
+    http::build(url, PATIENCE).unwrap()
 }
 
 async fn status(url: &Url, token: &str) -> StatusCode {

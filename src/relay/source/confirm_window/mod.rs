@@ -4,17 +4,16 @@
 
 #[cfg(test)]
 mod tests;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use b24_client::EVENT_LIFETIME;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::config::Hold;
 use crate::event::Seq;
 use crate::event::{Batch, Entry, Event, EventId, Offset};
-use crate::portal::EVENT_LIFETIME;
 use crate::relay::clock::PortalClock;
 use crate::store::Reading;
 

@@ -75,7 +75,7 @@ impl Portal {
 
     /// The redirect address for the browser of `user` after the user has agreed.
     pub async fn agree(&self, authorize_url: &str, user: u64) -> String {
-        let client = b24relay::http_client::build(
+        let client = b24_client::http::build(
             &authorize_url.parse().unwrap(),
             crate::support::process::waiting::PATIENCE,
         );

@@ -1,7 +1,7 @@
 //! A sandbox portal for one test, and its control interface.
 
+use b24_client::http;
 use b24_sandbox::{Sandbox, SandboxConfig};
-use b24relay::http_client;
 use reqwest::{Client, Method, Url};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ impl Portal {
     pub async fn start_with(config: SandboxConfig) -> Self {
         let sandbox = Sandbox::start(config).await.unwrap();
         let base: Url = format!("http://{}/sandbox/", sandbox.address()).parse().unwrap();
-        let client = http_client::build(&base, PATIENCE).unwrap();
+        let client = http::build(&base, PATIENCE).unwrap();
         Self { sandbox, base, client }
     }
 

@@ -1,6 +1,6 @@
 //! A relay with `[http]` for one test.
 
-use b24relay::http_client;
+use b24_client::http;
 use reqwest::{Client, Response, StatusCode, Url};
 
 use crate::support::process::relay::Relay;
@@ -34,7 +34,7 @@ impl Shown {
         let log = relay.log();
         let address = log.split("health are at ").nth(1).unwrap().split([' ', '\n', '"']).next().unwrap();
         let base: Url = address.parse().unwrap();
-        let client = http_client::build(&base, PATIENCE).unwrap();
+        let client = http::build(&base, PATIENCE).unwrap();
         Self { relay, base, client, token: None }
     }
 

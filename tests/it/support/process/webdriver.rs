@@ -11,7 +11,7 @@ use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use b24relay::http_client;
+use b24_client::http;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::{Client, Url};
@@ -93,7 +93,7 @@ impl Browser {
         command.stdout(append(&log)).stderr(append(&log)).process_group(0);
         let driver = command.spawn().unwrap();
         let nowhere: Url = "http://127.0.0.1/".parse().unwrap();
-        let client = http_client::build(&nowhere, PATIENCE).unwrap();
+        let client = http::build(&nowhere, PATIENCE).unwrap();
         let mut browser = Self { driver, session: nowhere, client, folder, _turn: turn };
         browser.begin(&log).await?;
         Ok(browser)

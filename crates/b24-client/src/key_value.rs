@@ -1,0 +1,34 @@
+//! The storage for values that the portal module needs after a restart.
+
+use async_trait::async_trait;
+
+/// A durable key-value store of texts. The relay implements it with the state file. It is a trait because
+/// modules below the relay do not depend on each other.
+#[async_trait]
+pub trait KeyValue: Send + Sync {
+    /// The value stored under `key`, by any process.
+    ///
+    /// # Errors
+    /// Describes why it cannot be read.
+    async fn get(&self, key: &str) -> Result<Option<String>, String>;
+
+    /// Stores `value` under `key`. It is on disk when this returns.
+    ///
+    /// # Errors
+    /// Describes why it cannot be written.
+    async fn put(&self, key: &str, value: &str) -> Result<(), String>;
+}
+
+/// A store for commands that work without a state file: it stores nothing.
+pub struct NoKeyValue;
+
+#[async_trait]
+impl KeyValue for NoKeyValue {
+    async fn get(&self, _key: &str) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+
+    async fn put(&self, _key: &str, _value: &str) -> Result<(), String> {
+        Ok(())
+    }
+}
