@@ -139,8 +139,12 @@ async fn a_full_journal_stops_polling_says_so_and_goes_on_by_itself() {
     }
     relay.until_logged("the journal is full").await;
     let polls = portal.polls().await;
-    let trouble = setup.status_of("support").await["trouble"].as_str().unwrap().to_owned();
-    assert!(trouble.contains("journal.max_size"), "{trouble}");
+    // The state file says so right after the log.
+    until("`status` says why", async || {
+        let trouble = setup.status_of("support").await["trouble"].clone();
+        trouble.as_str().is_some_and(|trouble| trouble.contains("journal.max_size"))
+    })
+    .await;
     // Events for which there was no room are still at the portal.
     assert_ne!(portal.stats(1).await["pending"], 0);
     assert_eq!(portal.polls().await, polls, "polling has stopped");
