@@ -11,7 +11,7 @@ thread_local! {
 
 /// Runs `work` to its end; a panic in it becomes the caller's panic. If the runtime is shutting down and drops work
 /// that has not begun, this never returns: the runtime then drops the waiting task too.
-pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     if IS_DONE_HERE.get() {
         return work();
     }

@@ -6,65 +6,65 @@
 //! `docs/operate/troubleshooting.md` and its Russian version explain every code.
 
 // Portal and sources. Next: P22.
-pub const SOURCE_REFUSED: &str = "B24-P01";
-pub const SOURCE_NOT_SERVED: &str = "B24-P02";
-pub const POLL_FAILED: &str = "B24-P03";
-pub const SUBSCRIPTION_NOT_RENEWED: &str = "B24-P04";
-pub const SUBSCRIPTION_LOST: &str = "B24-P05";
-pub const FOREIGN_READER: &str = "B24-P06";
-pub const EVENTS_SKIPPED: &str = "B24-P07";
-pub const EVENTS_REPEATED: &str = "B24-P08";
-pub const DATES_ODD: &str = "B24-P09";
-pub const PORTAL_RESTORED: &str = "B24-P10";
-pub const OPERATING_TIME_SHORT: &str = "B24-P11";
-pub const POLLS_TOO_MANY: &str = "B24-P12";
-pub const RETENTION_WARNING: &str = "B24-P13";
-pub const RETENTION_ERROR: &str = "B24-P14";
-pub const GAP: &str = "B24-P15";
+pub(crate) const SOURCE_REFUSED: &str = "B24-P01";
+pub(crate) const SOURCE_NOT_SERVED: &str = "B24-P02";
+pub(crate) const POLL_FAILED: &str = "B24-P03";
+pub(crate) const SUBSCRIPTION_NOT_RENEWED: &str = "B24-P04";
+pub(crate) const SUBSCRIPTION_LOST: &str = "B24-P05";
+pub(crate) const FOREIGN_READER: &str = "B24-P06";
+pub(crate) const EVENTS_SKIPPED: &str = "B24-P07";
+pub(crate) const EVENTS_REPEATED: &str = "B24-P08";
+pub(crate) const DATES_ODD: &str = "B24-P09";
+pub(crate) const PORTAL_RESTORED: &str = "B24-P10";
+pub(crate) const OPERATING_TIME_SHORT: &str = "B24-P11";
+pub(crate) const POLLS_TOO_MANY: &str = "B24-P12";
+pub(crate) const RETENTION_WARNING: &str = "B24-P13";
+pub(crate) const RETENTION_ERROR: &str = "B24-P14";
+pub(crate) const GAP: &str = "B24-P15";
 
 // Sinks of every type, and webhooks. Next: S11.
-pub const ATTEMPT_FAILED: &str = "B24-S01";
-pub const SINK_HELD: &str = "B24-S02";
-pub const SINK_PAUSED: &str = "B24-S03";
-pub const EVENTS_REJECTED: &str = "B24-S04";
-pub const DEAD_LETTERS_NEARLY_FULL: &str = "B24-S05";
-pub const DEAD_LETTERS_DROPPED: &str = "B24-S06";
-pub const DEAD_LETTERS_OLD: &str = "B24-S07";
-pub const EVERYTHING_FILTERED: &str = "B24-S08";
-pub const SECRETS_UNUSABLE: &str = "B24-S09";
+pub(crate) const ATTEMPT_FAILED: &str = "B24-S01";
+pub(crate) const SINK_HELD: &str = "B24-S02";
+pub(crate) const SINK_PAUSED: &str = "B24-S03";
+pub(crate) const EVENTS_REJECTED: &str = "B24-S04";
+pub(crate) const DEAD_LETTERS_NEARLY_FULL: &str = "B24-S05";
+pub(crate) const DEAD_LETTERS_DROPPED: &str = "B24-S06";
+pub(crate) const DEAD_LETTERS_OLD: &str = "B24-S07";
+pub(crate) const EVERYTHING_FILTERED: &str = "B24-S08";
+pub(crate) const SECRETS_UNUSABLE: &str = "B24-S09";
 
 // File sinks. Next: F12.
-pub const FILE_NOT_ROTATED: &str = "B24-F01";
-pub const FILES_NOT_TIDIED: &str = "B24-F02";
-pub const FILE_NOT_COMPRESSED: &str = "B24-F03";
-pub const FILE_NOT_DELETED: &str = "B24-F04";
-pub const COPIES_DIFFER: &str = "B24-F05";
-pub const FILE_NOT_SEARCHED: &str = "B24-F06";
-pub const FILE_REPAIRED: &str = "B24-F07";
-pub const FILE_TAKEN_AWAY: &str = "B24-F08";
-pub const FILE_REPLACED: &str = "B24-F09";
-pub const FILE_EXPOSED: &str = "B24-F10";
-pub const FILES_IGNORED: &str = "B24-F11";
+pub(crate) const FILE_NOT_ROTATED: &str = "B24-F01";
+pub(crate) const FILES_NOT_TIDIED: &str = "B24-F02";
+pub(crate) const FILE_NOT_COMPRESSED: &str = "B24-F03";
+pub(crate) const FILE_NOT_DELETED: &str = "B24-F04";
+pub(crate) const COPIES_DIFFER: &str = "B24-F05";
+pub(crate) const FILE_NOT_SEARCHED: &str = "B24-F06";
+pub(crate) const FILE_REPAIRED: &str = "B24-F07";
+pub(crate) const FILE_TAKEN_AWAY: &str = "B24-F08";
+pub(crate) const FILE_REPLACED: &str = "B24-F09";
+pub(crate) const FILE_EXPOSED: &str = "B24-F10";
+pub(crate) const FILES_IGNORED: &str = "B24-F11";
 
 // State file and journal. Next: J06.
-pub const STATE_NOT_WRITTEN: &str = "B24-J01";
-pub const JOURNAL_NEARLY_FULL: &str = "B24-J02";
-pub const JOURNAL_FULL: &str = "B24-J03";
-pub const SINK_REMOVED: &str = "B24-J04";
-pub const SOURCE_REMOVED: &str = "B24-J05";
+pub(crate) const STATE_NOT_WRITTEN: &str = "B24-J01";
+pub(crate) const JOURNAL_NEARLY_FULL: &str = "B24-J02";
+pub(crate) const JOURNAL_FULL: &str = "B24-J03";
+pub(crate) const SINK_REMOVED: &str = "B24-J04";
+pub(crate) const SOURCE_REMOVED: &str = "B24-J05";
 
 // Configuration. Next: C07.
-pub const CONFIG_INVALID: &str = "B24-C01";
-pub const CONFIG_NOT_APPLIED: &str = "B24-C02";
-pub const RELOAD_REFUSED: &str = "B24-C03";
-pub const RELOAD_WAITS: &str = "B24-C04";
-pub const CONFIG_NOTICE: &str = "B24-C05";
-pub const NOTHING_TO_FORGET: &str = "B24-C06";
+pub(crate) const CONFIG_INVALID: &str = "B24-C01";
+pub(crate) const CONFIG_NOT_APPLIED: &str = "B24-C02";
+pub(crate) const RELOAD_REFUSED: &str = "B24-C03";
+pub(crate) const RELOAD_WAITS: &str = "B24-C04";
+pub(crate) const CONFIG_NOTICE: &str = "B24-C05";
+pub(crate) const NOTHING_TO_FORGET: &str = "B24-C06";
 
 // This host, the process and its HTTP server. Next: H07.
-pub const WRONG_TOKEN: &str = "B24-H01";
-pub const PLAIN_HTTP: &str = "B24-H02";
-pub const POLL_LOOP_HANGS: &str = "B24-H03";
-pub const CLOCK_SKEW: &str = "B24-H04";
-pub const THREAD_PANICKED: &str = "B24-H05";
-pub const LOG_LINES_DROPPED: &str = "B24-H06";
+pub(crate) const WRONG_TOKEN: &str = "B24-H01";
+pub(crate) const PLAIN_HTTP: &str = "B24-H02";
+pub(crate) const POLL_LOOP_HANGS: &str = "B24-H03";
+pub(crate) const CLOCK_SKEW: &str = "B24-H04";
+pub(crate) const THREAD_PANICKED: &str = "B24-H05";
+pub(crate) const LOG_LINES_DROPPED: &str = "B24-H06";

@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A running relay. It is killed when it is dropped.
-pub struct Daemon {
+pub(crate) struct Daemon {
     process: Background,
     started: Instant,
     folder: PathBuf,
@@ -28,7 +28,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `b24relay run` in `folder`, with `lines` about its source and these `sections` of the configuration. The
     /// portal may delete events that are in the journal.
-    pub fn start(folder: &Path, webhook_url: &str, lines: &str, sections: &str) -> Self {
+    pub(crate) fn start(folder: &Path, webhook_url: &str, lines: &str, sections: &str) -> Self {
         let sections = format!("[delivery]\nhold = \"0s\"\n{sections}");
         let mut command = relay_with(folder, webhook_url, lines, &sections);
         let started = Instant::now();
@@ -37,28 +37,28 @@ impl Daemon {
     }
 
     /// The resources that it has used since its start.
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         let id = self.process.0.id();
         Usage { elapsed: self.started.elapsed(), cpu_s: cpu_of(id), peak_mib: peak_of(id).unwrap() }
     }
 
     /// How many events `sink` has received, according to the state file.
-    pub fn delivered(&self, sink: &str) -> u32 {
+    pub(crate) fn delivered(&self, sink: &str) -> u32 {
         self.look(&format!("SELECT ifnull(sum(delivered), 0) FROM lane WHERE sink = '{sink}'"))
     }
 
     /// How many events `sink` has rejected for good.
-    pub fn buried(&self, sink: &str) -> u32 {
+    pub(crate) fn buried(&self, sink: &str) -> u32 {
         self.look(&format!("SELECT count(*) FROM dead_letter WHERE sink = '{sink}'"))
     }
 
     /// Whether the journal is empty.
-    pub fn is_journal_empty(&self) -> bool {
+    pub(crate) fn is_journal_empty(&self) -> bool {
         self.look("SELECT count(*) FROM (SELECT 1 FROM batch LIMIT 1)") == 0
     }
 
     /// The size of the journal.
-    pub fn journal_mib(&self) -> f64 {
+    pub(crate) fn journal_mib(&self) -> f64 {
         f64::from(self.look("SELECT sum(journal_bytes) / 1024 FROM source")) / 1024.0
     }
 
@@ -69,17 +69,17 @@ impl Daemon {
     }
 
     /// The path of its state file.
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.folder.join("b24relay.db")
     }
 
     /// Whether its log contains `words`.
-    pub fn has_said(&self, words: &str) -> bool {
+    pub(crate) fn has_said(&self, words: &str) -> bool {
         fs::read_to_string(self.folder.join("log")).unwrap().contains(words)
     }
 
     /// Another command with the same configuration and without output.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_b24relay"));
         command.env_clear().args(args).current_dir(&self.folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -87,14 +87,14 @@ impl Daemon {
     }
 
     /// Stops it with a signal, as an operator does.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         kill_process(Pid::from_child(&self.process.0), Signal::TERM).unwrap();
         assert!(self.process.0.wait().unwrap().success());
     }
 }
 
 /// Waits for `is_so`, with a time limit.
-pub fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_so() {
         assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");

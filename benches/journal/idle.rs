@@ -12,14 +12,14 @@ use crate::processes::{EAGER, FILE, PROMPT, Portal, folder};
 const SETTLING: Duration = Duration::from_secs(3);
 
 /// One round: the share of a core.
-pub struct Idle {
+pub(crate) struct Idle {
     pub empty_percent: f64,
     pub keeping_percent: f64,
     pub journal_mib: f64,
 }
 
 impl Idle {
-    pub fn run(kept: u32, extent: Extent) -> Self {
+    pub(crate) fn run(kept: u32, extent: Extent) -> Self {
         let (empty_percent, _) = percent(0, extent);
         let (keeping_percent, journal_mib) = percent(kept, extent);
         Self { empty_percent, keeping_percent, journal_mib }

@@ -20,7 +20,7 @@ const RETRY: &str = "retry = { min = \"100ms\", max = \"1s\" }";
 
 /// The sink that shares the daemon with the file sink, and except for `Full` also the source.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Neighbour {
+pub(crate) enum Neighbour {
     Nobody,
     /// Its port is closed.
     Dead,
@@ -35,10 +35,10 @@ pub enum Neighbour {
 }
 
 impl Neighbour {
-    pub const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::Nobody, Self::Dead, Self::Hanging, Self::Behind, Self::Full, Self::Replay];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nobody => "none",
             Self::Dead => "dead",
@@ -50,7 +50,7 @@ impl Neighbour {
     }
 
     /// The latencies of a live stream beside this sink, and of the same stream without it.
-    pub fn run(self, extent: Extent) -> Pair {
+    pub(crate) fn run(self, extent: Extent) -> Pair {
         let (mut beside, mut alone) = (World::start(self, extent), World::start(Self::Nobody, extent));
         let _replay = self.begin(&beside);
         thread::scope(|scope| {
@@ -114,7 +114,7 @@ impl Neighbour {
 }
 
 /// The latencies of the same stream in both daemons.
-pub struct Pair {
+pub(crate) struct Pair {
     pub beside: Vec<Duration>,
     pub alone: Vec<Duration>,
 }

@@ -13,24 +13,24 @@ use crate::processes::{EAGER, FILE, PROMPT, Portal, Receiver, folder};
 use crate::{PAGE, WEBHOOK_SHARE};
 
 /// There is room for everything that an emulated portal can hold.
-pub const ROOM: &str = "[journal]\nmax_size = \"16GiB\"";
+pub(crate) const ROOM: &str = "[journal]\nmax_size = \"16GiB\"";
 
 /// One round of this part.
-pub struct Journey {
+pub(crate) struct Journey {
     pub append: Leg,
     pub file: Way,
     pub webhook: Way,
 }
 
 /// The delivery to one sink.
-pub struct Way {
+pub(crate) struct Way {
     pub drain: Leg,
     /// The time from the daemon's start until the journal was empty.
     pub emptied: Duration,
 }
 
 /// One measured run.
-pub struct Leg {
+pub(crate) struct Leg {
     pub events: u32,
     pub usage: Usage,
     /// The maximum size of the journal.
@@ -47,7 +47,7 @@ struct Stock {
 }
 
 impl Journey {
-    pub fn run(events: u32) -> Self {
+    pub(crate) fn run(events: u32) -> Self {
         let share = (events / WEBHOOK_SHARE).next_multiple_of(PAGE);
         let stock = Stock::lay_up(events);
         let file = Way::run(&stock, FILE);
@@ -93,21 +93,21 @@ impl Way {
 }
 
 impl Leg {
-    pub fn events_per_s(&self) -> f64 {
+    pub(crate) fn events_per_s(&self) -> f64 {
         self.usage.events_per_s(self.events)
     }
 
-    pub fn cpu_us_per_event(&self) -> f64 {
+    pub(crate) fn cpu_us_per_event(&self) -> f64 {
         self.usage.cpu_us_per_event(self.events)
     }
 
-    pub fn portal_cpu_us_per_event(&self) -> f64 {
+    pub(crate) fn portal_cpu_us_per_event(&self) -> f64 {
         self.portal_cpu_s * 1e6 / f64::from(self.events)
     }
 }
 
 /// A webhook sink at a closed port.
-pub fn dead() -> String {
+pub(crate) fn dead() -> String {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     format!("type = \"webhook\"\nurl = \"http://{address}/\"")
 }

@@ -17,7 +17,7 @@ const RETRY: Duration = Duration::from_micros(250);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// The measured waiting times.
-pub struct Waits {
+pub(crate) struct Waits {
     /// Each wait for the write lock.
     pub lock: Vec<Duration>,
     /// Each wait for the disk, for a page that no other process writes.
@@ -26,7 +26,7 @@ pub struct Waits {
 
 /// Runs `work`, and in parallel takes the write lock of `state` and writes a page beside it, again and again. Returns
 /// the result of `work` and these times.
-pub fn watched<T>(state: &Path, work: impl FnOnce() -> T) -> (T, Waits) {
+pub(crate) fn watched<T>(state: &Path, work: impl FnOnce() -> T) -> (T, Waits) {
     let is_over = AtomicBool::new(false);
     let repeated = |mut once: Box<dyn FnMut()>| {
         let mut waits = Vec::new();

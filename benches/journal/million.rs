@@ -15,7 +15,7 @@ use crate::stream::{Tail, stream};
 const LATE: &str = "type = \"file\"\npath = \"late.jsonl\"";
 
 /// One round of this part.
-pub struct Million {
+pub(crate) struct Million {
     pub empty: State,
     pub full: State,
     /// The delivery to the late sink.
@@ -23,7 +23,7 @@ pub struct Million {
 }
 
 /// A daemon with a journal of some length.
-pub struct State {
+pub(crate) struct State {
     pub journal_mib: f64,
     /// The time from its start to its first poll.
     pub start: Duration,
@@ -36,14 +36,14 @@ pub struct State {
 }
 
 /// The delivery of the whole journal.
-pub struct Late {
+pub(crate) struct Late {
     pub events_per_s: f64,
     pub waits: Waits,
     pub peak_mib: f64,
 }
 
 impl Million {
-    pub fn run(entries: u32, extent: Extent) -> Self {
+    pub(crate) fn run(entries: u32, extent: Extent) -> Self {
         let (empty, ()) = State::observe(0, extent, |_, _, _| ());
         let (full, late) = State::observe(entries, extent, late);
         Self { empty, full, late }

@@ -10,10 +10,10 @@ use std::time::Duration;
 use crate::requests::body_length;
 
 /// How long a changing receiver takes to answer a request that it accepts.
-pub const ACCEPT_TIME: Duration = Duration::from_millis(2);
+pub(crate) const ACCEPT_TIME: Duration = Duration::from_millis(2);
 
 /// The address of a receiver that accepts connections and never answers.
-pub fn hanging() -> String {
+pub(crate) fn hanging() -> String {
     let (listener, url) = listen();
     // Kept, because dropped connections would be closed.
     thread::spawn(move || listener.incoming().collect::<Vec<_>>());
@@ -21,13 +21,13 @@ pub fn hanging() -> String {
 }
 
 /// Rejects every event for good, until it is switched to accept them.
-pub struct Changing {
+pub(crate) struct Changing {
     pub url: String,
     accepts: Arc<AtomicBool>,
 }
 
 impl Changing {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (listener, url) = listen();
         let accepts = Arc::<AtomicBool>::default();
         let shared = Arc::clone(&accepts);
@@ -40,7 +40,7 @@ impl Changing {
         Self { url, accepts }
     }
 
-    pub fn accept(&self) {
+    pub(crate) fn accept(&self) {
         self.accepts.store(true, Ordering::Relaxed);
     }
 }

@@ -29,13 +29,13 @@ const IDLE_MAX_PERCENT: f64 = 1.0;
 /// One round, with one pair for each state of the failing sink.
 type Pairs = [Pair; Neighbour::ALL.len()];
 
-pub fn introduce(extent: Extent) {
+pub(crate) fn introduce(extent: Extent) {
     println!("events in pages of {PAGE}; medians of {} rounds", extent.rounds);
     println!("streams of 100 events/s for {} s; delivery.hold = \"0s\"", extent.stream.as_secs());
 }
 
 /// Filling the journal and emptying it.
-pub fn journeys(rounds: &[Journey]) {
+pub(crate) fn journeys(rounds: &[Journey]) {
     println!("\ninto the journal, the only sink dead: from the start until the portal has forgotten all");
     println!(
         "out of it, the sink back: from the start until the sink has all; 1/{WEBHOOK_SHARE} for the webhook\n"
@@ -70,7 +70,7 @@ fn leg(name: &str, rounds: &[Journey], leg: fn(&Journey) -> &Leg) {
 }
 
 /// The effect of a failing sink on a healthy one, in the order of [`Neighbour::ALL`].
-pub fn isolation(rounds: &[Pairs]) {
+pub(crate) fn isolation(rounds: &[Pairs]) {
     println!(
         "\na live stream to a healthy file sink, and the same at the same time to one without any neighbour:"
     );
@@ -104,7 +104,7 @@ impl Pair {
 }
 
 /// The cost of a long journal.
-pub fn million(Million { empty, full, late }: &Million) {
+pub(crate) fn million(Million { empty, full, late }: &Million) {
     println!("\na long journal that a dead sink lacks, a live stream to a healthy file sink beside it\n");
     println!(
         "{:16}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}",
@@ -153,7 +153,7 @@ fn waits(name: &str, Waits { lock, disk }: &Waits) {
 }
 
 /// The cost of an idle daemon.
-pub fn idle(Idle { empty_percent, keeping_percent, journal_mib }: &Idle) {
+pub(crate) fn idle(Idle { empty_percent, keeping_percent, journal_mib }: &Idle) {
     println!("\na daemon at its default pace without any events: of one core\n");
     figure("empty journal", &format!("{empty_percent:.2} %"));
     let name = format!("{journal_mib:.0} MiB kept");

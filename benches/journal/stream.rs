@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Records events for `length`, and returns the time that each took to reach the file.
-pub fn stream(portal: &Portal, tail: &mut Tail, length: Duration) -> Vec<Duration> {
+pub(crate) fn stream(portal: &Portal, tail: &mut Tail, length: Duration) -> Vec<Duration> {
     let epoch = Instant::now();
     let count = u32::try_from(length.as_millis() / INTERVAL.as_millis()).unwrap();
     let mut arrivals = Arrivals::new(epoch);
@@ -41,19 +41,19 @@ pub fn stream(portal: &Portal, tail: &mut Tail, length: Duration) -> Vec<Duratio
 }
 
 /// The end of a growing file.
-pub struct Tail {
+pub(crate) struct Tail {
     path: PathBuf,
     file: Option<File>,
     half: Vec<u8>,
 }
 
 impl Tail {
-    pub fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         Self { path: path.to_owned(), file: None, half: Vec::new() }
     }
 
     /// Reads and drops the next `count` lines.
-    pub fn skip(&mut self, count: u32) {
+    pub(crate) fn skip(&mut self, count: u32) {
         let started = Instant::now();
         let mut lines = 0;
         while lines < count as usize {

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 /// The key in `data` with the time at which an event was made, in microseconds since the epoch.
-pub const MARK: &str = "madeAtMicros";
+pub(crate) const MARK: &str = "madeAtMicros";
 
 /// The events that have arrived.
-pub struct Arrivals {
+pub(crate) struct Arrivals {
     epoch: Instant,
     arrived: Vec<Arrival>,
 }
@@ -18,24 +18,24 @@ struct Arrival {
 
 impl Arrivals {
     /// For events whose time stamps are counted from `epoch`.
-    pub fn new(epoch: Instant) -> Self {
+    pub(crate) fn new(epoch: Instant) -> Self {
         Self { epoch, arrived: Vec::new() }
     }
 
     /// Records that `text`, with all events in it, has arrived now.
-    pub fn note(&mut self, text: &str) {
+    pub(crate) fn note(&mut self, text: &str) {
         let came = self.epoch.elapsed();
         let marks = text.split(MARK).skip(1);
         self.arrived.extend(marks.map(|behind| Arrival { made: moment(behind), came }));
     }
 
     /// How many events have arrived.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.arrived.len()
     }
 
     /// The latencies of the events that were made at `start` or later.
-    pub fn latencies_from(&self, start: Instant) -> Vec<Duration> {
+    pub(crate) fn latencies_from(&self, start: Instant) -> Vec<Duration> {
         let start = start.saturating_duration_since(self.epoch);
         let measured = self.arrived.iter().filter(|arrival| arrival.made >= start);
         measured.map(|arrival| arrival.came.saturating_sub(arrival.made)).collect()

@@ -15,14 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The time before the measurement. A relay that finds its queue empty polls again after 5 seconds and then adjusts its
 /// pace.
-pub const WARM_UP: Duration = Duration::from_secs(10);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(10);
 
 /// The limit of every cloud plan except the largest (PORTAL.md section 7).
-pub const BURST: u32 = 50;
-pub const PER_SECOND: u32 = 2;
+pub(crate) const BURST: u32 = 50;
+pub(crate) const PER_SECOND: u32 = 2;
 
 /// Both contenders, started.
-pub struct Contest {
+pub(crate) struct Contest {
     epoch: Instant,
     relays: Portal,
     fixeds: Portal,
@@ -31,7 +31,7 @@ pub struct Contest {
 
 /// The result of one reader.
 #[derive(Default)]
-pub struct Side {
+pub(crate) struct Side {
     pub latencies: Vec<Duration>,
     /// How many events did not arrive.
     pub lost: usize,
@@ -42,14 +42,14 @@ pub struct Side {
 
 /// The results of both readers.
 #[derive(Default)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub relay: Side,
     pub fixed: Side,
 }
 
 impl Contest {
     /// Starts the portals and the relay. The relay has polled once when this returns.
-    pub async fn prepare() -> Self {
+    pub(crate) async fn prepare() -> Self {
         let epoch = Instant::now();
         let relays = Portal::start(1, BURST, PER_SECOND, epoch).await;
         let fixeds = Portal::start(1, BURST, PER_SECOND, epoch).await;
@@ -60,7 +60,7 @@ impl Contest {
 
     /// Gives both the events of `schedule`, and measures those that are made within `length` of the warm-up's end.
     /// Returns when all have arrived.
-    pub async fn run(&self, schedule: &[Duration], length: Duration) -> Outcome {
+    pub(crate) async fn run(&self, schedule: &[Duration], length: Duration) -> Outcome {
         let [ours, theirs] = [0; 2].map(|_| RefCell::new(Arrivals::new(self.epoch)));
         let webhook_url = self.fixeds.webhook_url(1);
         let measured_from = Instant::now() + WARM_UP;
@@ -103,7 +103,7 @@ impl Contest {
 }
 
 /// Waits for `is_so`, with a time limit.
-pub async fn until(is_so: impl Fn() -> bool) {
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() && start.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -112,7 +112,7 @@ pub async fn until(is_so: impl Fn() -> bool) {
 
 impl Outcome {
     /// The sum of all `outcomes` of `workload`.
-    pub fn of(workload: Workload, outcomes: &[(Workload, Self)]) -> Self {
+    pub(crate) fn of(workload: Workload, outcomes: &[(Workload, Self)]) -> Self {
         let mut sum = Self::default();
         for (_, outcome) in outcomes.iter().filter(|(kind, _)| *kind == workload) {
             sum.relay.add(&outcome.relay);

@@ -19,13 +19,13 @@ use crate::contest::{BURST, PER_SECOND, until};
 use crate::relay::Relay;
 
 /// How much faster than real time the hour passes; the configuration allows no higher rate for a portal.
-pub const SPEED: u32 = 50;
+pub(crate) const SPEED: u32 = 50;
 const LENGTH: Duration = Duration::from_secs(3600);
 
 const SOURCES: u64 = 10;
 
 /// The result of the hour.
-pub struct Hour {
+pub(crate) struct Hour {
     pub asked: Asked,
     /// The polls of each source, first those of the source that is never quiet.
     pub polls: Vec<u64>,
@@ -37,7 +37,7 @@ pub struct Hour {
 }
 
 /// Runs the hour.
-pub async fn pass(seed: u64) -> Hour {
+pub(crate) async fn pass(seed: u64) -> Hour {
     let epoch = Instant::now();
     let portal = Portal::start(u32::try_from(SOURCES).unwrap(), BURST, PER_SECOND * SPEED, epoch).await;
     let relay = Relay::start(&configuration(&portal));

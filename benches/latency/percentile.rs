@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The latency that `percent` of `latencies` do not exceed (nearest rank), in milliseconds; NaN if there are none.
-pub fn percentile_ms(latencies: &[Duration], percent: usize) -> f64 {
+pub(crate) fn percentile_ms(latencies: &[Duration], percent: usize) -> f64 {
     let mut latencies = latencies.to_vec();
     latencies.sort();
     let rank = (latencies.len() * percent).div_ceil(100);

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use crate::arrivals::Arrivals;
 
 /// The interval of the polls.
-pub const PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 struct Answer<'a> {
@@ -32,7 +32,7 @@ struct Page<'a> {
 }
 
 /// Polls the queue behind `webhook_url`. Never returns.
-pub async fn run(webhook_url: &str, arrivals: &RefCell<Arrivals>) -> Infallible {
+pub(crate) async fn run(webhook_url: &str, arrivals: &RefCell<Arrivals>) -> Infallible {
     let url: Url = format!("{webhook_url}im.v2.Event.get").parse().unwrap();
     let client = http::build(&url, Duration::from_secs(30)).unwrap();
     let mut offset = 1;

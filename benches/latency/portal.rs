@@ -10,14 +10,14 @@ use serde_json::value::RawValue;
 use crate::arrivals::MARK;
 
 /// A portal whose users are all subscribed.
-pub struct Portal {
+pub(crate) struct Portal {
     sandbox: Sandbox,
     epoch: Instant,
 }
 
 /// The requests of a reader, in total or within some time.
 #[derive(Clone, Copy, Default)]
-pub struct Asked {
+pub(crate) struct Asked {
     pub polls: u64,
     /// All requests, including polls.
     pub requests: u64,
@@ -28,7 +28,7 @@ pub struct Asked {
 impl Portal {
     /// A portal that allows `burst` requests at once and `per_second` in the long run. The time stamps of its events
     /// are counted from `epoch`.
-    pub async fn start(users: u32, burst: u32, per_second: u32, epoch: Instant) -> Self {
+    pub(crate) async fn start(users: u32, burst: u32, per_second: u32, epoch: Instant) -> Self {
         let config = SandboxConfig { users, subscribed: true, ..SandboxConfig::default() };
         let sandbox = Sandbox::start(config).await.unwrap();
         let url: Url = format!("http://{}/sandbox/portal", sandbox.address()).parse().unwrap();
@@ -39,22 +39,22 @@ impl Portal {
     }
 
     /// `HOST:PORT`.
-    pub fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         self.sandbox.address().to_string()
     }
 
-    pub fn webhook_url(&self, user: u64) -> String {
+    pub(crate) fn webhook_url(&self, user: u64) -> String {
         self.sandbox.webhook_url(user)
     }
 
     /// Records an event for `user` now.
-    pub fn record(&self, user: u64) {
+    pub(crate) fn record(&self, user: u64) {
         let data = format!("{{\"{MARK}\":{}}}", self.epoch.elapsed().as_micros());
         let data = Some(RawValue::from_string(data).unwrap());
         self.sandbox.record(&Order { user, data, ..Order::default() }).unwrap();
     }
 
-    pub fn asked(&self) -> Asked {
+    pub(crate) fn asked(&self) -> Asked {
         let Stats { requests, limited, .. } = self.sandbox.stats();
         Asked {
             polls: requests.get("im.v2.Event.get").copied().unwrap_or_default(),
@@ -64,7 +64,7 @@ impl Portal {
     }
 
     /// Waits until the portal was polled `count` times.
-    pub async fn polled(&self, count: u64) {
+    pub(crate) async fn polled(&self, count: u64) {
         while self.asked().polls < count {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -73,13 +73,13 @@ impl Portal {
 
 impl Asked {
     /// The requests after `earlier`. Refusals are counted from the start, because there must be none at all.
-    pub fn since(self, earlier: Self) -> Self {
+    pub(crate) fn since(self, earlier: Self) -> Self {
         let (polls, requests) = (self.polls - earlier.polls, self.requests - earlier.requests);
         Self { polls, requests, ..self }
     }
 
     /// The sum of both.
-    pub fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         Self {
             polls: self.polls + other.polls,
             requests: self.requests + other.requests,

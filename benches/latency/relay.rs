@@ -16,7 +16,7 @@ use crate::arrivals::Arrivals;
 const LOOK: Duration = Duration::from_millis(2);
 
 /// A running relay in its own folder. Dropping it kills the process.
-pub struct Relay {
+pub(crate) struct Relay {
     process: Child,
     folder: TempDir,
 }
@@ -30,7 +30,7 @@ impl Drop for Relay {
 
 impl Relay {
     /// Starts `b24relay run` with `sources` as lines of its configuration and defaults for everything else.
-    pub fn start(sources: &str) -> Self {
+    pub(crate) fn start(sources: &str) -> Self {
         // On the disk of the build: on a memory disk `fdatasync` would cost nothing.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let sink = "[sinks.bench]\ntype = \"file\"\npath = \"events.jsonl\"\n";
@@ -43,7 +43,7 @@ impl Relay {
     }
 
     /// Passes on delivered events as soon as they are in the file. Never returns.
-    pub async fn watch(&self, mut note: impl FnMut(&str)) -> Infallible {
+    pub(crate) async fn watch(&self, mut note: impl FnMut(&str)) -> Infallible {
         let path = self.folder.path().join("events.jsonl");
         let mut end = Vec::new();
         let mut file = None;
@@ -65,12 +65,12 @@ impl Relay {
     }
 
     /// Like [`Relay::watch`], for all its sources together.
-    pub async fn watch_all(&self, arrivals: &RefCell<Arrivals>) -> Infallible {
+    pub(crate) async fn watch_all(&self, arrivals: &RefCell<Arrivals>) -> Infallible {
         self.watch(|text| arrivals.borrow_mut().note(text)).await
     }
 
     /// Its log so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(Path::new(self.folder.path()).join("log")).unwrap()
     }
 }

@@ -12,14 +12,14 @@ use crate::workload::Workload;
 /// `poll.idle`, and the time of the call itself.
 const QUIET_MAX_MS: f64 = 5000.0 + 100.0;
 
-pub fn introduce(seconds: u64) {
+pub(crate) fn introduce(seconds: u64) {
     let queues: u64 = Workload::ALL.into_iter().map(Workload::queues).sum();
     println!("{seconds} s on {queues} queues at once; the relay with its default pace, a poller every 5 s");
     println!("latency from the event on the portal to the file, or to the poller\n");
 }
 
 /// Two lines for each workload.
-pub fn contenders(outcomes: &[(Workload, Outcome)]) {
+pub(crate) fn contenders(outcomes: &[(Workload, Outcome)]) {
     println!(
         "{:10}{:12}{:>8}{:>9}{:>9}{:>9}{:>10}{:>13}{:>9}{:>6}",
         "queue", "reader", "events", "p50 ms", "p99 ms", "max ms", "polls/h", "requests/h", "refused", "lost"
@@ -43,7 +43,7 @@ fn contender(queue: &str, reader: &str, side: &Side) {
 }
 
 /// The targets and the results.
-pub fn targets(outcomes: &[(Workload, Outcome)]) {
+pub(crate) fn targets(outcomes: &[(Workload, Outcome)]) {
     let relay = |wanted| &outcomes.iter().find(|(workload, _)| *workload == wanted).unwrap().1.relay;
     let (firehose, quiet) = (relay(Workload::Firehose), relay(Workload::Quiet));
     let p50 = percentile_ms(&firehose.latencies, 50);
@@ -59,7 +59,7 @@ pub fn targets(outcomes: &[(Workload, Outcome)]) {
 }
 
 /// The results of the hour.
-pub fn hour(hour: &Hour) {
+pub(crate) fn hour(hour: &Hour) {
     let Hour { asked, polls, noisy, others, lost } = hour;
     let seconds = |latencies: &[Duration], percent| percentile_ms(latencies, percent) / 1000.0;
     let (noisy_polls, other_polls) = polls.split_first().unwrap();

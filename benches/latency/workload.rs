@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 /// A kind of queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Workload {
+pub(crate) enum Workload {
     /// An event about every 40 s.
     Quiet,
     /// Conversations: an event every 1 to 8 s, and pauses of 30 s.
@@ -19,9 +19,9 @@ pub enum Workload {
 }
 
 impl Workload {
-    pub const ALL: [Self; 4] = [Self::Quiet, Self::Chatty, Self::Bursty, Self::Firehose];
+    pub(crate) const ALL: [Self; 4] = [Self::Quiet, Self::Chatty, Self::Bursty, Self::Firehose];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Quiet => "quiet",
             Self::Chatty => "chatty",
@@ -31,7 +31,7 @@ impl Workload {
     }
 
     /// The number of queues: with fewer events, a percentile needs more queues.
-    pub fn queues(self) -> u64 {
+    pub(crate) fn queues(self) -> u64 {
         match self {
             Self::Quiet => 8,
             Self::Chatty | Self::Bursty => 4,
@@ -40,7 +40,7 @@ impl Workload {
     }
 
     /// The times of one queue's events within `length`, ascending.
-    pub fn schedule(self, length: Duration, seed: u64) -> Vec<Duration> {
+    pub(crate) fn schedule(self, length: Duration, seed: u64) -> Vec<Duration> {
         let mut dice = StdRng::seed_from_u64(seed + self as u64);
         let mut moments_s: Vec<f64> = Vec::new();
         let mut now_s = dice.random_range(0.0..self.first_within_s());

@@ -8,7 +8,7 @@ use crate::{PAGE, WEBHOOK_SHARE};
 
 /// One way to drain a queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Contender {
+pub(crate) enum Contender {
     /// Reads and confirms, drops the events.
     Bare,
     /// Stores the bytes of each page and the offset, as a short script would.
@@ -22,7 +22,7 @@ pub enum Contender {
 }
 
 /// The result of one run.
-pub struct Run {
+pub(crate) struct Run {
     /// How many events were drained.
     pub events: u32,
     /// The resources that the contender's process used.
@@ -32,10 +32,10 @@ pub struct Run {
 }
 
 impl Contender {
-    pub const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Bare, Self::Durable, Self::RelayToFile, Self::RelayHolding, Self::RelayToWebhook];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bare => "(a) get and confirm only",
             Self::Durable => "(b) naive durable script",
@@ -46,7 +46,7 @@ impl Contender {
     }
 
     /// Drains a new backlog of `events`, or the webhook's share of it.
-    pub fn run(self, events: u32) -> Run {
+    pub(crate) fn run(self, events: u32) -> Run {
         let events = match self {
             Self::RelayToWebhook => (events / WEBHOOK_SHARE).next_multiple_of(PAGE),
             Self::Bare | Self::Durable | Self::RelayToFile | Self::RelayHolding => events,
@@ -78,15 +78,15 @@ fn drain(mut relay: Command) -> Command {
 }
 
 impl Run {
-    pub fn events_per_s(&self) -> f64 {
+    pub(crate) fn events_per_s(&self) -> f64 {
         self.usage.events_per_s(self.events)
     }
 
-    pub fn cpu_us_per_event(&self) -> f64 {
+    pub(crate) fn cpu_us_per_event(&self) -> f64 {
         self.usage.cpu_us_per_event(self.events)
     }
 
-    pub fn portal_cpu_us_per_event(&self) -> f64 {
+    pub(crate) fn portal_cpu_us_per_event(&self) -> f64 {
         self.portal_cpu_s * 1e6 / f64::from(self.events)
     }
 }

@@ -17,7 +17,7 @@ use crate::PAGE;
 const TAIL: usize = 600;
 
 /// The work on a page before the next one is requested.
-pub enum Upkeep {
+pub(crate) enum Upkeep {
     Nothing,
     /// The bytes of the page are on the disk before its offset is.
     Durable {
@@ -27,7 +27,7 @@ pub enum Upkeep {
 }
 
 impl Upkeep {
-    pub fn durable(folder: &Path) -> Self {
+    pub(crate) fn durable(folder: &Path) -> Self {
         let pages = OpenOptions::new().create(true).append(true).open(folder.join("pages.json")).unwrap();
         let offsets = Connection::open(folder.join("offsets.db")).unwrap();
         offsets.pragma_update(None, "journal_mode", "WAL").unwrap();
@@ -55,7 +55,7 @@ impl Upkeep {
 }
 
 /// Reads the queue behind `url` to its end and confirms all of it.
-pub fn drain(url: &str, mut upkeep: Upkeep) {
+pub(crate) fn drain(url: &str, mut upkeep: Upkeep) {
     let url: Url = format!("{url}im.v2.Event.get").parse().unwrap();
     let client = http::build(&url, Duration::from_secs(30)).unwrap();
     runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

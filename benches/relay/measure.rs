@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_millis(2);
 const TICKS_PER_S: f64 = 100.0;
 
 /// The resources that a process used.
-pub struct Usage {
+pub(crate) struct Usage {
     /// From its start to its end.
     pub elapsed: Duration,
     /// User and system time of all its threads.
@@ -25,18 +25,18 @@ pub struct Usage {
 
 impl Usage {
     /// How many of `events` it processed per second.
-    pub fn events_per_s(&self, events: u32) -> f64 {
+    pub(crate) fn events_per_s(&self, events: u32) -> f64 {
         f64::from(events) / self.elapsed.as_secs_f64()
     }
 
     /// The processor time for each of `events`.
-    pub fn cpu_us_per_event(&self, events: u32) -> f64 {
+    pub(crate) fn cpu_us_per_event(&self, events: u32) -> f64 {
         self.cpu_s * 1e6 / f64::from(events)
     }
 }
 
 /// Runs `command` to its end.
-pub fn run(mut command: Command) -> Usage {
+pub(crate) fn run(mut command: Command) -> Usage {
     let started = Instant::now();
     let mut child = command.stdin(Stdio::null()).spawn().unwrap();
     let mut peak_mib = 0.0;
@@ -53,7 +53,7 @@ pub fn run(mut command: Command) -> Usage {
 }
 
 /// `VmHWM` of a process so far; `None` if its memory is already freed.
-pub fn peak_of(id: u32) -> Option<f64> {
+pub(crate) fn peak_of(id: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
@@ -61,7 +61,7 @@ pub fn peak_of(id: u32) -> Option<f64> {
 }
 
 /// User and system time of a process so far, in seconds.
-pub fn cpu_of(id: u32) -> f64 {
+pub(crate) fn cpu_of(id: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
     // The process name before them may contain spaces; `utime` and `stime` are fields 14 and 15, `state` is 3.
     let (_, fields) = stat.rsplit_once(") ").unwrap();

@@ -1,7 +1,7 @@
 //! The median of several values, which a single bad round changes little.
 
 /// Half of `figures` are at most this value; NaN if there are none.
-pub fn median(metrics: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(metrics: impl Iterator<Item = f64>) -> f64 {
     let mut metrics: Vec<f64> = metrics.collect();
     metrics.sort_by(f64::total_cmp);
     if metrics.is_empty() {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A process that is killed when it is dropped.
-pub struct Background(pub Child);
+pub(crate) struct Background(pub Child);
 
 impl Drop for Background {
     fn drop(&mut self) {
@@ -34,19 +34,19 @@ impl Background {
 }
 
 /// An emulated portal with one user and a filled queue.
-pub struct Portal {
+pub(crate) struct Portal {
     process: Background,
     _output: BufReader<ChildStdout>,
     pub url: String,
 }
 
 impl Portal {
-    pub fn start(backlog: u32) -> Self {
+    pub(crate) fn start(backlog: u32) -> Self {
         Self::start_with(backlog, &[])
     }
 
     /// The same with more arguments for `b24relay sandbox`.
-    pub fn start_with(backlog: u32, args: &[&str]) -> Self {
+    pub(crate) fn start_with(backlog: u32, args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_b24relay"));
         command.args(["sandbox", "--listen", "127.0.0.1:0", "--users", "1", "--rate", "0", "--subscribed"]);
         command.args(["--backlog", &backlog.to_string()]).args(args);
@@ -57,23 +57,23 @@ impl Portal {
         Self { process, _output: output, url }
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.process.0.id()
     }
 
     /// Asserts that a contender has neither left nor lost any event, because otherwise the result is invalid. The end
     /// of the queue may still be there, because `delivery.hold` keeps it.
-    pub fn assert_drained(&self, events: u32) {
+    pub(crate) fn assert_drained(&self, events: u32) {
         let stats = &self.stats()["users"]["1"];
         assert_eq!((&stats["served"], &stats["confirmed_unserved"]), (&events.into(), &0.into()), "{stats}");
     }
 
-    pub fn stats(&self) -> Value {
+    pub(crate) fn stats(&self) -> Value {
         self.ask("GET /sandbox/stats", "")
     }
 
     /// The answer of its control API.
-    pub fn ask(&self, request: &str, body: &str) -> Value {
+    pub(crate) fn ask(&self, request: &str, body: &str) -> Value {
         let address = self.url.split('/').nth(2).unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let length = body.len();
@@ -86,46 +86,46 @@ impl Portal {
 }
 
 /// A webhook receiver.
-pub struct Receiver {
+pub(crate) struct Receiver {
     _process: Background,
     pub url: String,
 }
 
 impl Receiver {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (process, _output, url) = Background::start(myself(&["receiver"]), |line| Some(line.to_owned()));
         Self { _process: process, url }
     }
 }
 
 /// This program in another role.
-pub fn myself(role: &[&str]) -> Command {
+pub(crate) fn myself(role: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg("--role").args(role);
     command
 }
 
 /// The configuration of the file sink.
-pub const FILE: &str = "type = \"file\"\npath = \"events.jsonl\"";
+pub(crate) const FILE: &str = "type = \"file\"\npath = \"events.jsonl\"";
 
 /// Appended to a sink's lines: the portal may delete events that are in the journal.
-pub const NO_HOLD: &str = "[delivery]\nhold = \"0s\"";
+pub(crate) const NO_HOLD: &str = "[delivery]\nhold = \"0s\"";
 
 /// A source that polls as often as it may.
-pub const EAGER: &str = "poll = { idle = \"10ms\", busy = \"0s\" }";
+pub(crate) const EAGER: &str = "poll = { idle = \"10ms\", busy = \"0s\" }";
 
 /// Appended to these lines: the source does not wait for late events, which a drain would wait for.
-pub const PROMPT: &str = "confirm_lag = \"0s\"";
+pub(crate) const PROMPT: &str = "confirm_lag = \"0s\"";
 
 /// Starts `b24relay run` in `folder`, with one source and the sink in these lines. Its log is in `log`.
-pub fn relay(folder: &Path, webhook_url: &str, sink: &str) -> Command {
+pub(crate) fn relay(folder: &Path, webhook_url: &str, sink: &str) -> Command {
     relay_with(folder, webhook_url, &format!("{EAGER}\n{PROMPT}"), &format!("[sinks.bench]\n{sink}"))
 }
 
 /// The same with more `lines` about the source, and `sections` of the configuration instead of a sink's lines.
 ///
 /// The portal is configured without a rate limit: with the limit of a cloud portal, only the limit would be measured.
-pub fn relay_with(folder: &Path, webhook_url: &str, lines: &str, sections: &str) -> Command {
+pub(crate) fn relay_with(folder: &Path, webhook_url: &str, lines: &str, sections: &str) -> Command {
     let authority = webhook_url.split('/').nth(2).unwrap();
     let config = format!(
         "state = \"b24relay.db\"\n\
@@ -140,6 +140,6 @@ pub fn relay_with(folder: &Path, webhook_url: &str, lines: &str, sections: &str)
 }
 
 /// A new folder on the disk of the build: on a memory disk `fdatasync` would cost nothing.
-pub fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }

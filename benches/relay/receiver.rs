@@ -8,7 +8,7 @@ use std::thread;
 use crate::requests::body_length;
 
 /// Prints its address, then serves until it is killed.
-pub fn serve() {
+pub(crate) fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     println!("http://{}/", listener.local_addr().unwrap());
     for stream in listener.incoming() {

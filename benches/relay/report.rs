@@ -8,9 +8,9 @@ use crate::contender::{Contender, Run};
 use crate::median::median;
 
 /// One run of every contender, in the order of [`Contender::ALL`].
-pub type Round = [Run; Contender::ALL.len()];
+pub(crate) type Round = [Run; Contender::ALL.len()];
 
-pub fn introduce(events: u32, rounds: u32) {
+pub(crate) fn introduce(events: u32, rounds: u32) {
     println!(
         "{events} events in pages of {}, 1/{WEBHOOK_SHARE} of them for the webhook; medians of {rounds} rounds",
         crate::PAGE
@@ -19,7 +19,7 @@ pub fn introduce(events: u32, rounds: u32) {
 }
 
 /// A line for each contender.
-pub fn contenders(rounds: &[Round]) {
+pub(crate) fn contenders(rounds: &[Round]) {
     println!(
         "{:26}{:>10}{:>16}{:>12}{:>22}",
         "", "events/s", "CPU us/event", "peak MiB", "portal CPU us/event"
@@ -38,7 +38,7 @@ pub fn contenders(rounds: &[Round]) {
 }
 
 /// The targets and the results.
-pub fn targets(rounds: &[Round], starts: &[Duration]) {
+pub(crate) fn targets(rounds: &[Round], starts: &[Duration]) {
     let ratio = |above: fn(&Round) -> &Run, below: fn(&Round) -> &Run| {
         median(rounds.iter().map(|round| above(round).events_per_s() / below(round).events_per_s()))
     };

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 
 /// Reads the head of a request; `None` when the connection ends.
-pub fn body_length(requests: &mut BufReader<TcpStream>) -> Option<usize> {
+pub(crate) fn body_length(requests: &mut BufReader<TcpStream>) -> Option<usize> {
     let (mut length, mut line) = (0, String::new());
     loop {
         line.clear();

@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_micros(200);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The time of each try, from the start of the process in an empty folder to a complete line in the file.
-pub fn to_first_delivered() -> Vec<Duration> {
+pub(crate) fn to_first_delivered() -> Vec<Duration> {
     // A relay without a state starts at the beginning of the queue, so the same event waits for each of them.
     let portal = Portal::start(1);
     (0..TRIES).map(|_| once(&portal)).collect()

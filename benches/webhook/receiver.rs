@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use crate::requests::body_length;
 
 /// Serves until the process ends.
-pub struct Receiver {
+pub(crate) struct Receiver {
     pub url: String,
     log: Arc<Mutex<Log>>,
 }
 
 /// The record of a receiver.
 #[derive(Clone, Copy, Default)]
-pub struct Log {
+pub(crate) struct Log {
     pub requests: u32,
     pub connections: u32,
     first: Option<Instant>,
@@ -25,13 +25,13 @@ pub struct Log {
 
 impl Log {
     /// The time from the first request to the last answer.
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.last.unwrap() - self.first.unwrap()
     }
 }
 
 impl Receiver {
-    pub fn start(latency: Duration) -> Self {
+    pub(crate) fn start(latency: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let log = Arc::<Mutex<Log>>::default();
@@ -46,7 +46,7 @@ impl Receiver {
         Self { url, log }
     }
 
-    pub fn log(&self) -> Log {
+    pub(crate) fn log(&self) -> Log {
         *self.log.lock().unwrap()
     }
 }

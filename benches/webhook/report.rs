@@ -9,13 +9,13 @@ use crate::way::{Run, Way};
 /// The target, as a share of the ideal.
 const SHARE_MIN: f64 = 0.9;
 
-pub fn introduce(events: u32, rounds: u32, latency: Duration) {
+pub(crate) fn introduce(events: u32, rounds: u32, latency: Duration) {
     println!(
         "{events} events, a receiver that takes {latency:?} for a request; medians of {rounds} rounds\n"
     );
 }
 
-pub fn ways(rounds: &[[Run; Way::ALL.len()]], latency: Duration) {
+pub(crate) fn ways(rounds: &[[Run; Way::ALL.len()]], latency: Duration) {
     println!(
         "{:<26} {:>9} {:>9} {:>14} {:>9} {:>12}",
         "", "events/s", "of ideal", "CPU us/event", "peak MiB", "connections"

@@ -13,7 +13,7 @@ const BATCHES: &str = "ordering = \"strict\"\nbatch = { events = 100 }";
 
 /// How events are delivered.
 #[derive(Clone, Copy)]
-pub struct Way {
+pub(crate) struct Way {
     pub name: &'static str,
     /// The settings of the sink.
     keys: &'static str,
@@ -26,7 +26,7 @@ pub struct Way {
 }
 
 /// The result of one run.
-pub struct Run {
+pub(crate) struct Run {
     pub way: Way,
     pub events: u32,
     pub usage: Usage,
@@ -36,7 +36,7 @@ pub struct Run {
 impl Way {
     /// With `hold = "forever"`, the next page is requested only after the whole previous page is settled, and nothing
     /// is delivered in between. Otherwise the journal always has more events to deliver.
-    pub const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::by("strict", "ordering = \"strict\"", [1, 1], "0s"),
         Self::by("chat, 10 at once", "concurrency = 10", [10, 1], "0s"),
         Self::by("chat, 50 at once", "concurrency = 50", [50, 1], "0s"),
@@ -54,7 +54,7 @@ impl Way {
         Self { name, keys, concurrency, batch, hold }
     }
 
-    pub fn run(self, events: u32, latency: Duration) -> Run {
+    pub(crate) fn run(self, events: u32, latency: Duration) -> Run {
         let (portal, receiver, folder) =
             (Portal::start_with(events, &["--chats", CHATS]), Receiver::start(latency), folder());
         let sink = format!(
@@ -73,17 +73,17 @@ impl Way {
 }
 
 impl Run {
-    pub fn events_per_s(&self) -> f64 {
+    pub(crate) fn events_per_s(&self) -> f64 {
         f64::from(self.events) / self.log.elapsed().as_secs_f64()
     }
 
     /// The share of the ideal, in which the allowed number of requests runs at any time without gaps.
-    pub fn share_of_ideal(&self, latency: Duration) -> f64 {
+    pub(crate) fn share_of_ideal(&self, latency: Duration) -> f64 {
         let at_once = f64::from(self.way.concurrency * self.way.batch);
         self.events_per_s() / (at_once / latency.as_secs_f64())
     }
 
-    pub fn cpu_us_per_event(&self) -> f64 {
+    pub(crate) fn cpu_us_per_event(&self) -> f64 {
         self.usage.cpu_us_per_event(self.events)
     }
 }

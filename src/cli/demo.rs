@@ -36,7 +36,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct DemoArgs {
+pub(super) struct DemoArgs {
     /// Exit after this time instead of waiting for Ctrl-C
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     length: Option<Duration>,
@@ -46,7 +46,7 @@ pub struct DemoArgs {
 }
 
 /// Starts a portal and a relay, and prints the delivered events.
-pub async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &DemoArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     telemetry::init(global.log(LogLevel::Warn), &RecentProblems::default());
     let sandbox_config = SandboxConfig { rate: args.rate, ..SandboxConfig::default() };
     let sandbox = Sandbox::start(sandbox_config).await.context("start the emulated portal")?;

@@ -16,17 +16,17 @@ use crate::store::StoreError;
 /// The command line names something that does not exist: exit with 64.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct UsageError(pub String);
+pub(super) struct UsageError(pub String);
 
 /// Another process is using a resource at the moment: exit with 75.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct BusyError(pub String);
+pub(super) struct BusyError(pub String);
 
 /// The configuration lacks a setting that the command needs: exit with 78.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct SetupError(pub String);
+pub(super) struct SetupError(pub String);
 
 impl Exit {
     /// The exit code for an error that reached the top.
@@ -94,13 +94,13 @@ impl From<Exit> for ExitCode {
 
 /// Prints the error that ended the process, and what the operator can do. If stderr cannot be written, the exit code
 /// still shows the error.
-pub fn complain(error: &anyhow::Error) {
+pub(super) fn complain(error: &anyhow::Error) {
     stderr::write(&visible(&complaint(error)));
 }
 
 /// Writes the same into the log if logging has started, so that a log of JSON lines ends with a JSON line. Does not
 /// block.
-pub fn log_end(error: &anyhow::Error) {
+pub(super) fn log_end(error: &anyhow::Error) {
     if tracing::dispatcher::has_been_set() {
         tracing::error!(
             code = %Exit::of(error).code(),

@@ -29,7 +29,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub struct HandlersArgs {
+pub(super) struct HandlersArgs {
     #[command(subcommand)]
     command: HandlersCommand,
 }
@@ -112,7 +112,7 @@ enum EventTypeArg {
 }
 
 /// Lists or unbinds handlers.
-pub async fn run(args: &HandlersArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &HandlersArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     match &args.command {
         HandlersCommand::List(args) => list(args, config).await,
         HandlersCommand::Unbind(args) => unbind(args, config, signals).await,

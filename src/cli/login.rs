@@ -43,7 +43,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub struct LoginArgs {
+pub(super) struct LoginArgs {
     /// The source's name in the configuration
     source: String,
     /// A JSON file with `access_token` and `refresh_token`, to log in without a browser; `-` reads standard input
@@ -57,7 +57,7 @@ pub struct LoginArgs {
 }
 
 /// Gets a pair of tokens, shows their user, and stores them.
-pub async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     let oauth = own_login(source)?;
     let store = if args.new_queue { Store::open(&config.state)? } else { Store::open_beside(&config.state)? };

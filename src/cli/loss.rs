@@ -16,7 +16,7 @@ use crate::store::{Store, StoreError, Undelivered};
 
 /// The events that would be lost.
 #[derive(Default)]
-pub struct Loss {
+pub(super) struct Loss {
     ids: BTreeSet<(String, EventId)>,
     /// Whether there are more events than one read can show.
     is_more: bool,
@@ -26,7 +26,7 @@ pub struct Loss {
 
 impl Loss {
     /// The journal's events of `source` below `end` that are undelivered to a sink for which `is_concerned` is true.
-    pub fn of_journal(
+    pub(super) fn of_journal(
         source: &str,
         known: &Undelivered,
         end: Option<Offset>,
@@ -38,7 +38,7 @@ impl Loss {
     }
 
     /// Adds the events that wait at the portal, are below `end`, and for which `is_lost` is true.
-    pub fn add_page(
+    pub(super) fn add_page(
         &mut self,
         page: Result<Batch, CallError>,
         end: Option<Offset>,
@@ -60,19 +60,19 @@ impl Loss {
     }
 
     /// Adds the events of another source.
-    pub fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.ids.extend(other.ids);
         self.is_more |= other.is_more;
         self.unseen = self.unseen.take().or(other.unseen);
     }
 
     /// Whether it is certain that no event is lost.
-    pub fn is_none(&self) -> bool {
+    pub(super) fn is_none(&self) -> bool {
         self.ids.is_empty() && !self.is_more && self.unseen.is_none()
     }
 
     /// The number of lost events, in words.
-    pub fn count(&self) -> String {
+    pub(super) fn count(&self) -> String {
         let count = self.ids.len();
         let least = if self.is_more || self.unseen.is_some() { "at least " } else { "" };
         format!("{least}{count} event{}", if count == 1 { "" } else { "s" })
@@ -83,7 +83,7 @@ impl Loss {
     /// # Errors
     /// In a dry run: the portal's error, because then the number of lost events is unknown. Without a terminal to ask
     /// on: a usage error.
-    pub async fn ask(
+    pub(super) async fn ask(
         self,
         consent: &ConsentArgs,
         what: &str,
@@ -97,7 +97,7 @@ impl Loss {
     }
 
     /// Asks even if nothing would be lost now, for a command that is meant to destroy.
-    pub async fn ask_anyway(
+    pub(super) async fn ask_anyway(
         self,
         consent: &ConsentArgs,
         what: &str,
@@ -119,7 +119,7 @@ impl Loss {
 
 /// The events of `source` in the state file that are undelivered, including those of configured sinks that have no
 /// record yet.
-pub async fn known(
+pub(super) async fn known(
     config: &Config,
     source: &SourceConfig,
     store: Option<&Store>,
@@ -135,7 +135,7 @@ pub async fn known(
 }
 
 /// The oldest events that wait in the queue of `source`.
-pub async fn page(source: &SourceConfig, clients: &PortalClients) -> Result<Batch, CallError> {
+pub(super) async fn page(source: &SourceConfig, clients: &PortalClients) -> Result<Batch, CallError> {
     let identity = clients.identity(source).await?;
     let client = clients.of(source).map_err(|reason| CallError::operator("profile", reason, ""))?;
     Peek::new(source, &identity, client).page().await

@@ -16,7 +16,7 @@ use crate::stdio::{self, stderr};
 
 /// The reader of standard output.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
+pub(super) enum Reader {
     Reading,
     Gone,
 }
@@ -25,7 +25,7 @@ pub enum Reader {
 ///
 /// # Errors
 /// When standard output cannot be written. A closed pipe is not an error.
-pub fn write(bytes: &[u8]) -> io::Result<Reader> {
+pub(super) fn write(bytes: &[u8]) -> io::Result<Reader> {
     match stdio::write_all(io::stdout(), bytes) {
         Ok(()) => Ok(Reader::Reading),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
@@ -34,32 +34,32 @@ pub fn write(bytes: &[u8]) -> io::Result<Reader> {
 }
 
 /// Prints `text` and a newline. A closed pipe is not an error.
-pub fn print(text: &str) -> io::Result<()> {
+pub(super) fn print(text: &str) -> io::Result<()> {
     write(format!("{}\n", visible_in_colour(text)).as_bytes()).map(|_| ())
 }
 
 /// Prints `value` as JSON with line breaks.
-pub fn print_json(value: &impl Serialize) -> io::Result<()> {
+pub(super) fn print_json(value: &impl Serialize) -> io::Result<()> {
     print_raw_json(&serde_json::to_string_pretty(value)?)
 }
 
 /// Prints `json` and a newline: byte for byte, except on a terminal.
-pub fn print_raw_json(json: &str) -> io::Result<()> {
+pub(super) fn print_raw_json(json: &str) -> io::Result<()> {
     write(format!("{}\n", json_for_stdout(json)).as_bytes()).map(|_| ())
 }
 
 /// Returns `json` unchanged, or for a terminal as [`visible_json`].
-pub fn json_for_stdout(json: &str) -> Cow<'_, str> {
+pub(super) fn json_for_stdout(json: &str) -> Cow<'_, str> {
     if io::stdout().is_terminal() { visible_json(json) } else { json.into() }
 }
 
 /// Prints `text` to stderr and ignores a failure.
-pub fn remark(text: &str) {
+pub(super) fn remark(text: &str) {
     stderr::write(&format!("{}\n", visible(text)));
 }
 
 /// Prints requested help to standard output, and an error in the arguments to stderr.
-pub fn explain(error: &clap::Error) {
+pub(super) fn explain(error: &clap::Error) {
     let text = error.render();
     if error.use_stderr() {
         let code = format!("error[{}]:", Exit::Usage.code());

@@ -35,7 +35,7 @@ const OUT_OF_REACH: &str = "run the command again in a few minutes. If it fails 
 const OPERATING_MAX: u64 = 600;
 
 /// The exit code of a command after this refusal.
-pub fn exit(refusal: &CallError) -> Exit {
+pub(super) fn exit(refusal: &CallError) -> Exit {
     let code = refusal.code().unwrap_or_default();
     let known = BY_CODE.iter().find(|(known, _)| known.eq_ignore_ascii_case(code));
     known.map_or_else(|| by_class(refusal), |(_, exit)| *exit)
@@ -54,7 +54,7 @@ fn by_class(refusal: &CallError) -> Exit {
 }
 
 /// What the operator can do.
-pub fn hint(refusal: &CallError) -> Cow<'_, str> {
+pub(super) fn hint(refusal: &CallError) -> Cow<'_, str> {
     if !refusal.hint.is_empty() {
         return refusal.hint.as_ref().into();
     }
@@ -71,7 +71,7 @@ pub fn hint(refusal: &CallError) -> Cow<'_, str> {
 }
 
 /// Whether the portal's plan does not allow the call. Another login or more rights would not help.
-pub fn is_about_plan(refusal: &CallError) -> bool {
+pub(super) fn is_about_plan(refusal: &CallError) -> bool {
     let code = refusal.code().unwrap_or_default();
     if ["WRONG_LICENSE", "PAYMENT_REQUIRED"].iter().any(|plan| plan.eq_ignore_ascii_case(code)) {
         return true;

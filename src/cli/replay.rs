@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::human;
 use crate::store::Store;
 
-pub const NOTES: &str = "\
+pub(super) const NOTES: &str = "\
 The journal keeps events for `journal.keep` after every sink has received them. This command moves the sink's \
 position back; the daemon must be stopped. After the next start the sink receives the events again, with the \
 same ids.
@@ -22,7 +22,7 @@ Examples:
   b24relay replay --sink crm --from 7d --source support   only events of one source";
 
 #[derive(Debug, Args)]
-pub struct ReplayArgs {
+pub(super) struct ReplayArgs {
     /// The sink's name in the configuration
     #[arg(long)]
     sink: String,
@@ -35,7 +35,7 @@ pub struct ReplayArgs {
 }
 
 /// Moves the sink's position back.
-pub async fn run(args: &ReplayArgs, config: &Config) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &ReplayArgs, config: &Config) -> anyhow::Result<Exit> {
     if !config.sinks.iter().any(|sink| sink.name == args.sink) {
         return Err(UsageError(format!("there is no sink `{}` in the configuration", args.sink)).into());
     }

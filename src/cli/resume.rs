@@ -19,7 +19,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub struct ResumeArgs {
+pub(super) struct ResumeArgs {
     /// The sink's name
     sink: String,
     /// Only for events of this source
@@ -28,7 +28,7 @@ pub struct ResumeArgs {
 }
 
 /// Resumes the sink.
-pub async fn run(args: &ResumeArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &ResumeArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
     // Look first: when there is no state file, create none.
     Store::report(&state)?;

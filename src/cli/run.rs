@@ -36,7 +36,7 @@ Signals:
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// Deliver the events waiting in every queue, then exit
     #[arg(long)]
     once: bool,
@@ -52,7 +52,7 @@ pub struct RunArgs {
 
 /// Polls and delivers until stopped, or with `--once` until every queue is read to its end. Without `--once`, a SIGHUP
 /// reloads the configuration, with the flags of `global`.
-pub async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     let (loaded, problems) = (config::load(&global.overrides())?, RecentProblems::default());
     let config = &loaded.config;
     telemetry::init(config.log, &problems);

@@ -79,7 +79,7 @@ impl From<SandboxArgs> for SandboxConfig {
 /// # Errors
 ///
 /// When the address is not a loopback address or cannot be bound.
-pub async fn run(args: SandboxArgs, stop: CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn run(args: SandboxArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let listen = args.listen;
     if !listen.ip().to_canonical().is_loopback() {
         let text = format!(

@@ -17,7 +17,7 @@ const SECRET_LENGTH: usize = 32;
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub struct SecretArgs {
+pub(super) struct SecretArgs {
     #[command(subcommand)]
     action: Action,
 }
@@ -52,7 +52,7 @@ struct NewArgs {
 }
 
 /// Creates and prints a secret.
-pub fn run(args: &SecretArgs) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &SecretArgs) -> anyhow::Result<Exit> {
     let Action::New(args) = &args.action;
     let random = random()?;
     let made = if args.ed25519 { Made::pair(&random)? } else { Made::shared(&random) };

@@ -14,7 +14,7 @@ use crate::store::Store;
 ///
 /// # Errors
 /// A usage error that lists the configured sources.
-pub fn find<'a>(config: &'a Config, name: &str) -> Result<&'a SourceConfig, UsageError> {
+pub(super) fn find<'a>(config: &'a Config, name: &str) -> Result<&'a SourceConfig, UsageError> {
     config.sources.iter().find(|source| source.name == name).ok_or_else(|| {
         let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
         UsageError(format!("there is no source `{name}` in the configuration, only {}", names.join(", ")))
@@ -25,7 +25,7 @@ pub fn find<'a>(config: &'a Config, name: &str) -> Result<&'a SourceConfig, Usag
 ///
 /// # Errors
 /// When the state file that holds a login cannot be read, or TLS cannot be set up.
-pub async fn clients<'a>(
+pub(super) async fn clients<'a>(
     config: &Config,
     sources: impl IntoIterator<Item = &'a SourceConfig> + Clone,
 ) -> anyhow::Result<PortalClients> {
@@ -34,7 +34,7 @@ pub async fn clients<'a>(
 }
 
 /// A portal client with the source's credential.
-pub async fn client(config: &Config, source: &SourceConfig) -> anyhow::Result<PortalClient> {
+pub(super) async fn client(config: &Config, source: &SourceConfig) -> anyhow::Result<PortalClient> {
     Ok(clients(config, [source]).await?.of(source).map_err(SetupError)?)
 }
 

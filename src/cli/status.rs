@@ -35,7 +35,7 @@ Exit codes: 0 a daemon runs, 69 none does, 64 usage, 74 the state file cannot be
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct StatusArgs {
+pub(super) struct StatusArgs {
     /// Print JSON; with `--watch` one document per line
     #[arg(long)]
     json: bool,
@@ -49,7 +49,7 @@ pub struct StatusArgs {
 }
 
 /// Prints a report of the state file. The exit code says whether a daemon runs.
-pub fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
     let health = look(&state, global)?;
     if args.json {
@@ -61,7 +61,7 @@ pub fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
 }
 
 /// Prints the report every `period` until stopped.
-pub async fn watch(
+pub(super) async fn watch(
     args: &StatusArgs,
     period: Duration,
     global: &GlobalArgs,

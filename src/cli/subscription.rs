@@ -30,7 +30,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = SUBSCRIBE_NOTES)]
-pub struct SubscribeArgs {
+pub(super) struct SubscribeArgs {
     /// The source's name in the configuration
     source: String,
 }
@@ -50,7 +50,7 @@ const NOT_DELIVERED: &str =
 
 #[derive(Debug, Args)]
 #[command(after_help = UNSUBSCRIBE_NOTES)]
-pub struct UnsubscribeArgs {
+pub(super) struct UnsubscribeArgs {
     /// The source's name in the configuration
     source: String,
     /// Skip the delivery and let the portal delete the unread events; asks first
@@ -61,7 +61,7 @@ pub struct UnsubscribeArgs {
 }
 
 /// Subscribes the source's user.
-pub async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<Exit> {
+pub(super) async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     refuse_lone_bot(source)?;
     let client = client(config, source).await?;
@@ -71,7 +71,7 @@ pub async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<
 }
 
 /// Delivers the remaining events to the sinks, unless `--discard` is given, then unsubscribes the user.
-pub async fn unsubscribe(
+pub(super) async fn unsubscribe(
     args: &UnsubscribeArgs,
     global: &GlobalArgs,
     signals: &Signals,

@@ -9,10 +9,10 @@ use terminal_size::{Width, terminal_size_of};
 use super::palette::{visible_in_colour, width};
 
 /// Rows under a header. Control characters in a cell are replaced, so a cell cannot break a line or move the cursor.
-pub struct Rows(Table);
+pub(super) struct Rows(Table);
 
 impl Rows {
-    pub fn add_row(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
+    pub(super) fn add_row(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
         let cells =
             cells.into_iter().map(|cell| visible_in_colour(&cell.as_ref().replace(['\n', '\t'], " ")));
         self.0.add_row(cells);
@@ -20,14 +20,14 @@ impl Rows {
 }
 
 /// An empty table under `header`.
-pub fn table(header: &[&str]) -> Rows {
+pub(super) fn table(header: &[&str]) -> Rows {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     Rows(table)
 }
 
 /// The table's lines.
-pub fn aligned(Rows(mut table): Rows) -> String {
+pub(super) fn aligned(Rows(mut table): Rows) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
@@ -35,13 +35,13 @@ pub fn aligned(Rows(mut table): Rows) -> String {
 }
 
 /// `text`, or a dash where there is none.
-pub fn filled(text: &str) -> String {
+pub(super) fn filled(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { plain(text) }
 }
 
 /// How important a column is when there is no room for all.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Importance {
+pub(super) enum Importance {
     /// Dropped first.
     Low,
     Middle,
@@ -52,7 +52,7 @@ pub enum Importance {
 
 /// A table that drops the less important columns where the terminal is too narrow, so that no line wraps.
 #[derive(Default)]
-pub struct Columns(Vec<Column>);
+pub(super) struct Columns(Vec<Column>);
 
 struct Column {
     header: &'static str,
@@ -69,12 +69,12 @@ impl Column {
 }
 
 impl Columns {
-    pub fn add(&mut self, header: &'static str, importance: Importance, cells: Vec<String>) {
+    pub(super) fn add(&mut self, header: &'static str, importance: Importance, cells: Vec<String>) {
         self.0.push(Column { header, importance, cells });
     }
 
     /// The lines of the table that fit the width of standard output.
-    pub fn aligned(self) -> String {
+    pub(super) fn aligned(self) -> String {
         let room = terminal_size_of(stdout()).map(|(Width(columns), _)| usize::from(columns));
         self.aligned_within(room)
     }

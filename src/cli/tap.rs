@@ -41,7 +41,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub struct TapArgs {
+pub(super) struct TapArgs {
     /// The source's name in the configuration
     source: String,
     /// Show the waiting events, then exit
@@ -56,7 +56,7 @@ pub struct TapArgs {
 }
 
 /// Shows the source's events until stopped, or with `--once` the waiting ones.
-pub async fn run(args: &TapArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &TapArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     let clients = clients(config, [source]).await?;
     let ended = tokio::select! {

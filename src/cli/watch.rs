@@ -22,7 +22,7 @@ const COLUMNS: usize = 80;
 
 /// The separator between two reports that are not redrawn in place.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Between {
+pub(super) enum Between {
     /// For people.
     BlankLine,
     /// For JSON: one line for each report.
@@ -30,7 +30,7 @@ pub enum Between {
 }
 
 /// Parses the period.
-pub fn period(text: &str) -> Result<Duration, String> {
+pub(super) fn period(text: &str) -> Result<Duration, String> {
     let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
     let seconds = seconds.filter(|seconds| (SECONDS_MIN..=SECONDS_MAX).contains(seconds));
     let expected = || format!("must be a number of seconds, {SECONDS_MIN} to {SECONDS_MAX}");
@@ -41,7 +41,7 @@ pub fn period(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// Errors of `look`, and a standard output that cannot be written.
-pub async fn watch(
+pub(super) async fn watch(
     period: Duration,
     between: Between,
     signals: &Signals,

@@ -13,7 +13,7 @@ use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::tests::{environment, errors, load_text};
 
 /// A configuration without the keys that have a default: only the required ones remain.
-pub const REQUIRED_ONLY: &str = r#"
+pub(super) const REQUIRED_ONLY: &str = r#"
     [sources.support]
     webhook_url = "https://example.bitrix24.com/rest/1/CODE/"
     [sources.sales]

@@ -5,7 +5,12 @@ use crate::human::{span, time};
 use crate::store::{LaneActivity, LaneReport, Report};
 
 /// The health of `lane`, whose source is in the state of `source`.
-pub fn health(lane: &LaneReport, source: Option<&SourceHealth>, report: &Report, now_ms: i64) -> LaneHealth {
+pub(super) fn health(
+    lane: &LaneReport,
+    source: Option<&SourceHealth>,
+    report: &Report,
+    now_ms: i64,
+) -> LaneHealth {
     let state = state(lane, source, report);
     LaneHealth { grade: grade(state), label: label(lane, state, source, now_ms), state, report: lane.clone() }
 }
@@ -70,14 +75,14 @@ fn label(lane: &LaneReport, state: LaneState, source: Option<&SourceHealth>, now
 }
 
 /// Marks a lane that is no longer configured: an operator must decide on its events in the journal.
-pub fn mark_removed(lane: &mut LaneHealth) {
+pub(super) fn mark_removed(lane: &mut LaneHealth) {
     lane.state = LaneState::Removed;
     lane.grade = if lane.report.pending > 0 { Grade::ActionRequired } else { Grade::Degraded };
     "not configured".clone_into(&mut lane.label);
 }
 
 /// The lane's own problem, apart from those of its source.
-pub fn problem(lane: &LaneHealth, now_ms: i64) -> Option<Problem> {
+pub(super) fn problem(lane: &LaneHealth, now_ms: i64) -> Option<Problem> {
     let LaneHealth { report, state, grade, label } = lane;
     if *state == LaneState::Removed && report.pending > 0 {
         return Some(left_behind(report));

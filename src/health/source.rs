@@ -11,7 +11,7 @@ const NOTE_INTERVAL_MS: i64 = 10_000;
 const LATE_MAX_MS: i64 = 10_000;
 
 /// The health of `source`.
-pub fn health(source: &SourceReport, report: &Report, now_ms: i64) -> SourceHealth {
+pub(super) fn health(source: &SourceReport, report: &Report, now_ms: i64) -> SourceHealth {
     let (state, blocked_by, trouble) = state(source, report, now_ms);
     SourceHealth {
         state,
@@ -98,7 +98,7 @@ fn label(state: SourceState, blocked_by: Option<&str>) -> String {
 }
 
 /// Marks a source that is no longer configured. Its errors do not matter any more.
-pub fn mark_removed(source: &mut SourceHealth) {
+pub(super) fn mark_removed(source: &mut SourceHealth) {
     source.state = SourceState::Removed;
     source.grade = Grade::Degraded;
     source.label = label(SourceState::Removed, None);
@@ -106,7 +106,7 @@ pub fn mark_removed(source: &mut SourceHealth) {
 }
 
 /// The problem of the source while a daemon runs.
-pub fn problem(source: &SourceHealth) -> Option<Problem> {
+pub(super) fn problem(source: &SourceHealth) -> Option<Problem> {
     let SourceHealth { report, state, grade, label, trouble, .. } = source;
     if matches!(
         state,

@@ -15,7 +15,7 @@ pub const SKEW_MAX: Duration = Duration::from_secs(300);
 /// The last time that the portal reported, carried on by our monotonic clock. Until the portal has reported a time in
 /// this run, it is estimated from this machine's clock, which may have been set meanwhile.
 #[derive(Clone, Default)]
-pub struct PortalClock(Arc<Mutex<Known>>);
+pub(super) struct PortalClock(Arc<Mutex<Known>>);
 
 /// The basis of the estimate.
 #[derive(Clone, Copy, Default)]
@@ -30,7 +30,7 @@ struct Known {
 
 impl PortalClock {
     /// Creates a clock that was ahead of this machine's by `skew_ms` in an earlier run, if that is known.
-    pub fn with_skew(skew_ms: Option<i64>) -> Self {
+    pub(super) fn with_skew(skew_ms: Option<i64>) -> Self {
         let clock = Self::default();
         let presumed = |skew_ms| (wall_clock::now_ms().saturating_add(skew_ms), Instant::now());
         clock.lock().time = skew_ms.map(presumed);
@@ -38,42 +38,42 @@ impl PortalClock {
     }
 
     /// Notes that the answer that just came reported the time `portal_ms`.
-    pub fn note(&self, portal_ms: i64) {
+    pub(super) fn note(&self, portal_ms: i64) {
         *self.lock() = Known { time: Some((portal_ms, Instant::now())), is_told: true, is_heard: true };
     }
 
     /// Notes that the answer that just came reported no time.
-    pub fn hear(&self) {
+    pub(super) fn hear(&self) {
         self.lock().is_heard = true;
     }
 
     /// Whether the portal has reported its time in this run.
-    pub fn is_told(&self) -> bool {
+    pub(super) fn is_told(&self) -> bool {
         self.lock().is_told
     }
 
     /// Whether the portal has answered in this run. If it has not reported its time by then, it never does.
-    pub fn is_heard(&self) -> bool {
+    pub(super) fn is_heard(&self) -> bool {
         self.lock().is_heard
     }
 
     /// Whether the portal's time is known, at least from an earlier run.
-    pub fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         self.lock().time.is_some()
     }
 
     /// The current time at the portal, in Unix milliseconds.
-    pub fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         self.at(Instant::now())
     }
 
     /// The current time by the portal's clock or by this machine's, whichever is earlier, in Unix milliseconds.
-    pub fn earliest_ms(&self) -> i64 {
+    pub(super) fn earliest_ms(&self) -> i64 {
         self.now_ms().min(wall_clock::now_ms())
     }
 
     /// The time at the portal at `instant`, past or future, in Unix milliseconds.
-    pub fn at(&self, instant: Instant) -> i64 {
+    pub(super) fn at(&self, instant: Instant) -> i64 {
         let known = self.lock().time;
         let (told_ms, told_at) = known.unwrap_or_else(|| (wall_clock::now_ms(), Instant::now()));
         let since = instant.saturating_duration_since(told_at).as_millis();
@@ -83,7 +83,7 @@ impl PortalClock {
     }
 
     /// By how many milliseconds the portal's clock is ahead of this machine's.
-    pub fn skew_ms(&self) -> i64 {
+    pub(super) fn skew_ms(&self) -> i64 {
         self.now_ms().saturating_sub(wall_clock::now_ms())
     }
 

@@ -14,7 +14,7 @@ use crate::shutdown::Signals;
 use crate::store::Store;
 
 /// Above this share of a limit on disk space the log warns.
-pub const WARNING_PERCENT: u64 = 80;
+pub(super) const WARNING_PERCENT: u64 = 80;
 
 /// The limits of a share of memory. Less than the minimum holds only a handful of events; more than the maximum makes
 /// nothing faster.
@@ -23,18 +23,18 @@ const MEMORY_MAX: usize = 4 * 1024 * 1024;
 
 /// Which source reads which queue. Two readers of one queue would take each other's events.
 #[derive(Clone, Default)]
-pub struct QueueOwners(pub Arc<Mutex<HashMap<String, String>>>);
+pub(super) struct QueueOwners(pub Arc<Mutex<HashMap<String, String>>>);
 
 impl QueueOwners {
     /// Releases the queues of the sources called `names`, which no longer read them.
-    pub fn release(&self, names: &BTreeSet<String>) {
+    pub(super) fn release(&self, names: &BTreeSet<String>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, holder| !names.contains(holder));
     }
 }
 
 /// How much of the common limits each source and each lane may use.
 #[derive(Clone, Copy, Debug)]
-pub struct Shares {
+pub(super) struct Shares {
     /// How many bytes one source may have in the journal.
     pub journal: u64,
     /// How many bytes of events may be in memory, for one lane or for the head of one source's journal.
@@ -43,7 +43,7 @@ pub struct Shares {
 
 impl Shares {
     /// The shares of the sources and lanes of `config`.
-    pub fn of(config: &Config) -> Self {
+    pub(super) fn of(config: &Config) -> Self {
         let lanes = |source: &SourceConfig| {
             config.sinks.iter().filter(|sink| sink.takes_source(&source.name)).count()
         };
@@ -58,7 +58,7 @@ impl Shares {
 
 /// The context that all sources of a run have in common.
 #[derive(Clone)]
-pub struct EngineContext {
+pub(super) struct EngineContext {
     pub clients: Arc<PortalClients>,
     pub owners: QueueOwners,
     pub dead_letter_log: DeadLetterLog,
@@ -75,7 +75,7 @@ pub struct EngineContext {
 
 impl EngineContext {
     /// Access to the state file that retries until the disk accepts a write.
-    pub fn disk(&self) -> Disk {
+    pub(super) fn disk(&self) -> Disk {
         Disk::new(&self.store, &self.signals, self.until)
     }
 }

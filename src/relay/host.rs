@@ -44,7 +44,7 @@ pub trait Host: Send + Sync {
 }
 
 /// The real configuration file and the real network.
-pub struct RealHost {
+pub(super) struct RealHost {
     /// Settings from the command line, which override the configuration file.
     pub overrides: Overrides,
 }

@@ -51,7 +51,7 @@ struct Follower {
 }
 
 /// Why a journal accepts no more events.
-pub struct Full {
+pub(super) struct Full {
     /// The configured sink that is furthest behind, unless a removed sink is further behind.
     pub sink: Option<String>,
     /// The reason and the hint, for the operator.
@@ -59,7 +59,7 @@ pub struct Full {
 }
 
 /// The polling side of one source's journal.
-pub struct Journal {
+pub(super) struct Journal {
     queue: Arc<Queue>,
     limits: JournalConfig,
     /// How many bytes this source may have in the journal.
@@ -81,7 +81,7 @@ pub struct Journal {
 impl Journal {
     /// Creates the journal of `queue`, which takes `bytes` on disk and ends before `end`. Events from `removed` on are
     /// kept for sinks that are no longer configured.
-    pub fn new(
+    pub(super) fn new(
         queue: &Arc<Queue>,
         end: Seq,
         bytes: u64,
@@ -106,7 +106,7 @@ impl Journal {
     }
 
     /// Creates the reader of the lane of `sink`, whose commits are visible at `committed`.
-    pub fn reader(&mut self, sink: &str, committed: watch::Receiver<Seq>) -> Reader {
+    pub(super) fn reader(&mut self, sink: &str, committed: watch::Receiver<Seq>) -> Reader {
         let cursor = *committed.borrow();
         self.followers.push(Follower { sink: sink.to_owned(), committed });
         Reader {
@@ -120,24 +120,24 @@ impl Journal {
     }
 
     /// The sequence number of the next event.
-    pub fn end(&self) -> Seq {
+    pub(super) fn end(&self) -> Seq {
         self.head.borrow().end
     }
 
     /// Every configured sink has settled all events before this sequence number.
-    pub fn delivered(&self) -> Seq {
+    pub(super) fn delivered(&self) -> Seq {
         let committed = self.followers.iter().map(|follower| *follower.committed.borrow());
         committed.min().unwrap_or_else(|| self.end())
     }
 
     /// The configured sink that is furthest behind, if any is behind.
-    pub fn last_sink(&self) -> Option<&str> {
+    pub(super) fn last_sink(&self) -> Option<&str> {
         let last = self.followers.iter().min_by_key(|follower| *follower.committed.borrow())?;
         (*last.committed.borrow() < self.end()).then_some(last.sink.as_str())
     }
 
     /// Waits until every configured sink has settled everything. Returns [`Halt::Stopped`] when a lane ends before that.
-    pub async fn wait_delivered(&self) -> Result<(), Halt> {
+    pub(super) async fn wait_delivered(&self) -> Result<(), Halt> {
         let end = self.end();
         for follower in &self.followers {
             let mut committed = follower.committed.clone();
@@ -149,7 +149,7 @@ impl Journal {
     }
 
     /// Makes `events` durable, together with how far the source has read.
-    pub async fn append(&mut self, events: Vec<Event>, reading: &Reading) -> Result<(), Halt> {
+    pub(super) async fn append(&mut self, events: Vec<Event>, reading: &Reading) -> Result<(), Halt> {
         let generation = reading.generation;
         let queue = match generation {
             1 => Arc::clone(&self.queue),
@@ -172,7 +172,7 @@ impl Journal {
 
     /// Appends the event that tells sinks of the gap `number`, unless that was done before. No queue of the portal
     /// contains such an event.
-    pub async fn tell_gap(&mut self, number: u64) -> Result<(), Halt> {
+    pub(super) async fn tell_gap(&mut self, number: u64) -> Result<(), Halt> {
         let (store, source, queue) = (&self.store, &self.queue.source, &self.queue);
         let told = self.disk.persist("gap", || store.tell_gap(queue, number));
         let told = told.await?;
@@ -203,17 +203,17 @@ impl Journal {
     }
 
     /// Wakes the lanes, because the portal has reported its time.
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.head.send_modify(|_| {});
     }
 
     /// Marks the journal as complete: lanes end once they have settled everything in it.
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.head.send_modify(|head| head.is_final = true);
     }
 
     /// Why the journal accepts no more events, if so. The portal no longer has the events before `open`.
-    pub async fn is_full(&mut self, open: Seq) -> Option<Full> {
+    pub(super) async fn is_full(&mut self, open: Seq) -> Option<Full> {
         if self.bytes >= self.share {
             // Delete the events that are kept only because of `journal.keep`.
             self.trim_to(open, Duration::ZERO).await;
@@ -255,7 +255,7 @@ impl Journal {
 
     /// Deletes events that every sink has settled, that the portal no longer has, and that have been kept for long
     /// enough.
-    pub async fn trim(&mut self, open: Seq) {
+    pub(super) async fn trim(&mut self, open: Seq) {
         if self.trimmed_at.is_some_and(|at| at.elapsed() < TRIM_INTERVAL) {
             return;
         }
@@ -312,12 +312,12 @@ impl Journal {
 }
 
 /// Approximate memory that an entry takes, in bytes.
-pub fn size(entry: &Entry) -> usize {
+pub(super) fn size(entry: &Entry) -> usize {
     entry.event.data.get().len() + ENTRY_BYTES
 }
 
 /// One lane's side of its source's journal.
-pub struct Reader {
+pub(super) struct Reader {
     queue: Arc<Queue>,
     store: Store,
     disk: Disk,
@@ -330,33 +330,33 @@ pub struct Reader {
 
 impl Reader {
     /// Whether there are events that were not read yet.
-    pub fn has_more(&self) -> bool {
+    pub(super) fn has_more(&self) -> bool {
         self.cursor < self.head.borrow().end
     }
 
     /// Whether everything was read and nothing more will be appended.
-    pub fn is_final(&self) -> bool {
+    pub(super) fn is_final(&self) -> bool {
         let head = self.head.borrow();
         head.is_final && self.cursor >= head.end
     }
 
     /// Whether nothing more will be appended. Some events may not have been read yet.
-    pub fn is_finished(&self) -> bool {
+    pub(super) fn is_finished(&self) -> bool {
         self.head.borrow().is_final
     }
 
     /// About how many bytes of events the lane may hold.
-    pub fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         self.memory
     }
 
     /// Moves the reader back to `cursor`, if that is earlier.
-    pub fn go_back_to(&mut self, cursor: Seq) {
+    pub(super) fn go_back_to(&mut self, cursor: Seq) {
         self.cursor = self.cursor.min(cursor);
     }
 
     /// Reads the next events.
-    pub async fn read(&mut self) -> Result<Vec<Arc<Entry>>, Halt> {
+    pub(super) async fn read(&mut self) -> Result<Vec<Arc<Entry>>, Halt> {
         match self.recent() {
             Some(entries) => Ok(entries),
             None => self.read_file().await,
@@ -387,7 +387,7 @@ impl Reader {
     }
 
     /// Waits until something was appended since the last read, or until the journal is complete.
-    pub async fn changed(&mut self) {
+    pub(super) async fn changed(&mut self) {
         // The sender is gone when the poll loop has failed, which ends the run.
         if self.head.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -397,12 +397,12 @@ impl Reader {
 
 /// Logs that polling stops, and that it continues, once each.
 #[derive(Default)]
-pub struct FullNotice {
+pub(super) struct FullNotice {
     is_given: bool,
 }
 
 impl FullNotice {
-    pub fn full(&mut self, source: &str, reason: &str) {
+    pub(super) fn full(&mut self, source: &str, reason: &str) {
         if !self.is_given {
             error!(
                 code = %log_code::JOURNAL_FULL,
@@ -413,7 +413,7 @@ impl FullNotice {
         self.is_given = true;
     }
 
-    pub fn over(&mut self, source: &str) {
+    pub(super) fn over(&mut self, source: &str) {
         if self.is_given {
             info!(source, "the journal has room again: polling goes on");
         }

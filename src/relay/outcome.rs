@@ -52,7 +52,7 @@ pub enum RelayError {
 
 /// Why a step of the engine ended before it was complete. `?` passes it on to whoever decides how the run ends.
 #[derive(Debug)]
-pub enum Halt {
+pub(super) enum Halt {
     /// A stop, or the limit of attempts in a drain, left the rest for the next run.
     Stopped,
     /// An error that ends the process.
@@ -70,7 +70,7 @@ impl Halt {
     ///
     /// # Errors
     /// The error that ends the process.
-    pub fn unless_stopped<T>(step: Result<T, Self>) -> Result<Option<T>, RelayError> {
+    pub(super) fn unless_stopped<T>(step: Result<T, Self>) -> Result<Option<T>, RelayError> {
         match step {
             Ok(done) => Ok(Some(done)),
             Err(Self::Stopped) => Ok(None),

@@ -16,7 +16,7 @@ const DRAIN_ATTEMPTS_MAX: u32 = 5;
 
 /// Access to the state file for writes that must succeed before anything continues.
 #[derive(Clone)]
-pub struct Disk {
+pub(super) struct Disk {
     store: Store,
     signals: Signals,
     until: Until,
@@ -24,7 +24,7 @@ pub struct Disk {
 
 impl Disk {
     /// Creates the access to `store`. A stop in `signals` ends the wait for the disk.
-    pub fn new(store: &Store, signals: &Signals, until: Until) -> Self {
+    pub(super) fn new(store: &Store, signals: &Signals, until: Until) -> Self {
         Self { store: store.clone(), signals: signals.clone(), until }
     }
 
@@ -33,7 +33,7 @@ impl Disk {
     /// # Errors
     /// [`Halt::Stopped`] when a stop came first, or when a drain has used up its attempts. [`Halt::Fatal`] for errors that
     /// waiting cannot fix: all but [`StoreError::Unavailable`].
-    pub async fn persist<T, F: Future<Output = Result<T, StoreError>> + Send>(
+    pub(super) async fn persist<T, F: Future<Output = Result<T, StoreError>> + Send>(
         &self,
         what: &str,
         mut work: impl FnMut() -> F + Send,

@@ -22,7 +22,7 @@ const ONE_HANGUP: Duration = Duration::from_secs(3);
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Whether the terminal of this process is lost, and whether SIGHUP came.
-pub struct Terminal(Mutex<Seen>);
+pub(super) struct Terminal(Mutex<Seen>);
 
 #[derive(Default)]
 struct Seen {
@@ -33,19 +33,19 @@ struct Seen {
 impl Terminal {
     /// The controlling terminal of this process. `None` under a service manager, and also if SIGHUP was ignored at the
     /// start, which is how nohup(1) starts a program.
-    pub fn of_this_process() -> Option<Self> {
+    pub(super) fn of_this_process() -> Option<Self> {
         let is_controlled = is_controlled(&fs::read_to_string("/proc/self/stat").ok()?)?;
         let is_ignored = ignores_hangup(&fs::read_to_string("/proc/self/status").ok()?)?;
         (is_controlled && !is_ignored).then(|| Self(Mutex::default()))
     }
 
     /// Records a SIGHUP; returns whether the terminal is known to be lost with it.
-    pub fn hang_up(&self) -> bool {
+    pub(super) fn hang_up(&self) -> bool {
         self.look(|seen| seen.hangup_at = Some(Instant::now())).is_closed()
     }
 
     /// Cancels `stop` if the terminal is lost after a SIGHUP. Returns when the terminal is lost.
-    pub fn watch(&self, stop: &CancellationToken) {
+    pub(super) fn watch(&self, stop: &CancellationToken) {
         loop {
             let seen = self.look(|_| ());
             if seen.is_closed() {

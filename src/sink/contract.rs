@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::event::{Event, Queue};
 
 /// The text before the receiver's own words in a reason.
-pub const QUOTATION: &str = ", \"";
+pub(super) const QUOTATION: &str = ", \"";
 
 /// `reason` without the receiver's own words, which may differ each time for the same cause.
 pub fn cause(reason: &str) -> &str {

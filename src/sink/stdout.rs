@@ -17,12 +17,12 @@ use crate::stdio;
 const EVENTS_MAX: usize = 1000;
 
 /// The `stdout` sink.
-pub struct StdoutSink {
+pub(super) struct StdoutSink {
     config: StdoutConfig,
 }
 
 impl StdoutSink {
-    pub fn new(config: StdoutConfig) -> Self {
+    pub(super) fn new(config: StdoutConfig) -> Self {
         Self { config }
     }
 }

@@ -30,7 +30,7 @@ const FLUSH_MAX: Duration = Duration::from_secs(1);
 const STUCK_AFTER: Duration = Duration::from_millis(500);
 
 /// A queue of lines with a limited size.
-pub struct Queue {
+pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -77,14 +77,14 @@ impl State {
 
 impl Queue {
     /// An empty queue.
-    pub const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         let state = State { lines: VecDeque::new(), bytes: 0, busy_since: None, unreported: 0, dropped: 0 };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Adds `line`. If there is no room, it is dropped and counted. Then all lines are dropped until the reader has
     /// read half of the queue, so that there is one gap instead of many.
-    pub fn push(&self, line: Vec<u8>) {
+    pub(super) fn push(&self, line: Vec<u8>) {
         let mut state = self.state();
         let bytes_max = if state.unreported > 0 { BYTES_MAX / 2 } else { BYTES_MAX };
         if state.bytes + line.len() > bytes_max {
@@ -96,7 +96,7 @@ impl Queue {
     }
 
     /// Adds `line` even if there is no room, and waits until it is written.
-    pub fn write(&self, line: Vec<u8>) {
+    pub(super) fn write(&self, line: Vec<u8>) {
         let mut state = self.state();
         state.add(line);
         self.changed.notify_all();
@@ -106,7 +106,7 @@ impl Queue {
     }
 
     /// Waits until everything is written, for a limited time, and not for a blocked reader.
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         let deadline = Instant::now() + FLUSH_MAX;
         let mut state = self.state();
         while !state.is_written() {
@@ -121,12 +121,12 @@ impl Queue {
     }
 
     /// How many lines were dropped so far.
-    pub fn dropped(&self) -> u64 {
+    pub(super) fn dropped(&self) -> u64 {
         self.state().dropped
     }
 
     /// Writes the queued lines to `file`. Never returns.
-    pub fn drain(&self, file: impl AsFd) -> ! {
+    pub(super) fn drain(&self, file: impl AsFd) -> ! {
         loop {
             let (chunk, count) = self.next_chunk();
             match write_all(&file, &chunk) {

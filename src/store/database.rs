@@ -17,7 +17,7 @@ use crate::store::file::stall::StallNotice;
 use crate::store::paths::sibling_path;
 
 /// A connection, and everything that must be held until it is closed. Fields are dropped in this order.
-pub struct Database {
+pub(super) struct Database {
     pub connection: Connection,
     /// `None` for a state in memory.
     pub _files: Option<Arc<Files>>,

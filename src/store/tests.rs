@@ -33,7 +33,7 @@ const PAGE: u64 = 5;
 static STEPS: Mutex<BTreeMap<(PathBuf, String), i32>> = Mutex::new(BTreeMap::new());
 
 /// Counts the steps of the statements on `connection`, to the file at `path`.
-pub fn watch(connection: &mut Connection, path: &Path) {
+pub(super) fn watch(connection: &mut Connection, path: &Path) {
     let path = path.to_owned();
     let note = move |event: TraceEvent<'_>| {
         if let TraceEvent::Profile(statement, _) = event {

@@ -11,12 +11,12 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::stdio::stderr;
 
 /// Standard error, and whether journald reads it.
-pub struct Stderr {
+pub(super) struct Stderr {
     is_journal: bool,
 }
 
 /// One line.
-pub struct Line {
+pub(super) struct Line {
     /// The priority, which journald removes again (sd-daemon(3)).
     prefix: &'static str,
 }
@@ -24,7 +24,7 @@ pub struct Line {
 impl Stderr {
     /// Standard error in the state in which the process inherited it.
     #[expect(clippy::disallowed_methods, reason = "said by the service manager, not by an operator")]
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let journal = std::env::var("JOURNAL_STREAM").ok();
         let ours = std::fs::metadata("/proc/self/fd/2").ok();
         let ours = ours.map(|metadata| format!("{}:{}", metadata.dev(), metadata.ino()));

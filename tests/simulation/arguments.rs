@@ -4,7 +4,7 @@
 const SEEDS: u64 = 10_000;
 
 /// The arguments.
-pub struct Arguments {
+pub(crate) struct Arguments {
     pub seed: Option<u64>,
     pub from: u64,
     pub count: u64,
@@ -14,7 +14,7 @@ pub struct Arguments {
 
 impl Arguments {
     /// Parses `arguments`; `cargo test` passes the same ones to every target.
-    pub fn read(mut arguments: impl Iterator<Item = String>) -> Self {
+    pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Self {
         let mut read = Self { seed: None, from: 1, count: SEEDS, is_traced: false, is_list: false };
         let (mut filters, mut takes_all) = (Vec::new(), true);
         while let Some(argument) = arguments.next() {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// The calls of the last minute, and how many are justified.
 #[derive(Default)]
-pub struct Calls {
+pub(crate) struct Calls {
     made: VecDeque<u64>,
     reasons: VecDeque<(u64, u64)>,
     /// The calls of the current run.
@@ -19,12 +19,12 @@ const CALLS_ANYWAY: u64 = 60;
 
 impl Calls {
     /// Justifies `count` further calls, after a start or an event.
-    pub fn justify(&mut self, now_ms: u64, count: u64) {
+    pub(crate) fn justify(&mut self, now_ms: u64, count: u64) {
         self.reasons.push_back((now_ms, count));
     }
 
     /// Records a call, where an idle queue may be polled every `idle_ms`.
-    pub fn note(&mut self, now_ms: u64, idle_ms: u64) {
+    pub(crate) fn note(&mut self, now_ms: u64, idle_ms: u64) {
         self.in_life += 1;
         self.made.push_back(now_ms);
         let since = now_ms.saturating_sub(MINUTE_MS);

@@ -28,7 +28,7 @@ struct Wall {
 }
 
 /// Draws the times at which the clock jumps, and how far it is ahead of its original time from then on.
-pub fn draw_jumps(seed: u64, quiet_ms: u64, portal: ClockPlan) -> Vec<(u64, i64)> {
+pub(crate) fn draw_jumps(seed: u64, quiet_ms: u64, portal: ClockPlan) -> Vec<(u64, i64)> {
     let mut dice = Rng::with_seed(seed ^ 0xC10C_C095);
     // If a portal does not report its time, this machine's clock is used in its place.
     if portal == ClockPlan::Silent || !one_in(&mut dice, 4) {
@@ -41,23 +41,23 @@ pub fn draw_jumps(seed: u64, quiet_ms: u64, portal: ClockPlan) -> Vec<(u64, i64)
 }
 
 /// Draws how fast a portal's clock is, in thousandths.
-pub fn draw_drift(seed: u64, has_odd_dates: bool) -> i64 {
+pub(crate) fn draw_drift(seed: u64, has_odd_dates: bool) -> i64 {
     let mut dice = Rng::with_seed(seed ^ 0xD21F);
     if has_odd_dates || !one_in(&mut dice, 4) { 0 } else { [-20, -1, 1, 20][dice.usize(..4)] }
 }
 
 /// From now on this thread's clock follows `jumps`.
-pub fn begin(jumps: &[(u64, i64)]) {
+pub(crate) fn begin(jumps: &[(u64, i64)]) {
     WALL.set(Wall { jumps: jumps.to_vec(), seen: 0 });
 }
 
 /// How many jumps the engine has noticed.
-pub fn seen() -> u64 {
+pub(crate) fn seen() -> u64 {
     WALL.with_borrow(|wall| wall.seen as u64)
 }
 
 /// The time of this machine's clock, in Unix milliseconds.
-pub fn wall_ms() -> i64 {
+pub(crate) fn wall_ms() -> i64 {
     let now = now_ms();
     WALL.with_borrow_mut(|wall| {
         let past = wall.jumps.iter().filter(|(at_ms, _)| *at_ms <= now).count();
@@ -69,12 +69,12 @@ pub fn wall_ms() -> i64 {
 
 impl PortalPlan {
     /// The largest possible error by now of a time that it reported earlier.
-    pub fn drift_ms(&self) -> i64 {
+    pub(crate) fn drift_ms(&self) -> i64 {
         i64::try_from(now_ms()).unwrap() * self.drift.abs() / 1000
     }
 
     /// The time of its clock `ms` after the beginning, in Unix milliseconds, if its clock runs.
-    pub fn clock_ms(&self, ms: u64) -> i64 {
+    pub(crate) fn clock_ms(&self, ms: u64) -> i64 {
         let ms = i64::try_from(ms).unwrap();
         EPOCH_MS + self.ahead_ms + ms + ms * self.drift / 1000
     }
@@ -82,7 +82,7 @@ impl PortalPlan {
 
 impl World {
     /// Events that every sink has are deleted from the journal after `keep`, whatever the clock does.
-    pub fn judge_trim(&self, view: &View, keep: Duration) {
+    pub(crate) fn judge_trim(&self, view: &View, keep: Duration) {
         // If the disk failed at first, an event was stored later than it was shown.
         let longest = if keep.is_zero() { keep } else { keep + DISK_DELAY_MAX };
         let keys = view.journal.keys().filter_map(|seq| self.ledgers.entries.get(seq)).map(|entry| entry.key);

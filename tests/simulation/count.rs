@@ -7,7 +7,7 @@ macro_rules! count {
     ($($name:ident: $least:literal, $words:literal;)*) => {
         /// How often each kind of incident happened.
         #[derive(Clone, Copy, Default, Debug)]
-        pub struct Count {
+        pub(crate) struct Count {
             $(pub $name: u64,)*
         }
 
@@ -27,7 +27,7 @@ macro_rules! count {
 
         impl Count {
             /// The kinds of incidents that happened too rarely in `seeds` worlds to count as tested.
-            pub fn too_rare(&self, seeds: u64) -> Vec<String> {
+            pub(crate) fn too_rare(&self, seeds: u64) -> Vec<String> {
                 let parts = [$((self.$name, $least, $words),)*];
                 let rare = parts.iter().filter(|(count, least, _)| *count < least * seeds / 10_000);
                 rare.map(|(count, least, words)| format!("{count} {words}, at least {least} of ten thousand worlds")).collect()

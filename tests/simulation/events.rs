@@ -22,7 +22,7 @@ const QUIET_MIN_MS: u64 = 40_000;
 
 /// One event of the queue.
 #[derive(Clone, Debug)]
-pub struct EventPlan {
+pub(crate) struct EventPlan {
     /// The key of the event, which combines era and id.
     pub key: u64,
     /// The time at which its id was issued.
@@ -36,7 +36,7 @@ pub struct EventPlan {
 
 /// A restore from a backup.
 #[derive(Clone, Copy, Debug)]
-pub struct RestorePlan {
+pub(crate) struct RestorePlan {
     /// The time of the backup.
     pub taken_ms: u64,
     /// The time from which the portal is down.
@@ -48,22 +48,22 @@ pub struct RestorePlan {
 }
 
 /// The id of the event with this `key` at the portal.
-pub fn id_of(key: u64) -> u64 {
+pub(crate) fn id_of(key: u64) -> u64 {
     key % ERA
 }
 
 /// The number of restores before the event with this `key`.
-pub fn era_of(key: u64) -> u64 {
+pub(crate) fn era_of(key: u64) -> u64 {
     key / ERA
 }
 
 /// The key of the event that has `id` in `era`.
-pub fn key_of(era: u64, id: u64) -> u64 {
+pub(crate) fn key_of(era: u64, id: u64) -> u64 {
     era * ERA + id
 }
 
 /// Draws the times of restores, if there are any. The counters are set later, with the events.
-pub fn draw_restores(dice: &mut Rng, quiet_ms: u64) -> Vec<RestorePlan> {
+pub(crate) fn draw_restores(dice: &mut Rng, quiet_ms: u64) -> Vec<RestorePlan> {
     let (mut restores, mut from_ms) = (Vec::new(), quiet_ms / 8);
     while quiet_ms >= QUIET_MIN_MS && restores.len() < 2 && from_ms + DOWN_MIN_MS < quiet_ms / 4 * 3 {
         let down_ms = dice.u64(from_ms..quiet_ms / 4 * 3 - DOWN_MIN_MS);
@@ -78,7 +78,7 @@ pub fn draw_restores(dice: &mut Rng, quiet_ms: u64) -> Vec<RestorePlan> {
 }
 
 /// Draws the events of a portal that is restored according to `restores`, and sets the counters of the restores.
-pub fn draw_events(
+pub(crate) fn draw_events(
     dice: &mut Rng,
     quiet_ms: u64,
     late_ms: u64,
@@ -145,7 +145,7 @@ fn last_id(events: &[EventPlan], at_ms: u64) -> Option<u64> {
 }
 
 /// Draws restores for one world of eight, if its dates are reliable.
-pub fn draw_some_restores(seed: u64, quiet_ms: u64, has_odd_dates: bool) -> Vec<RestorePlan> {
+pub(crate) fn draw_some_restores(seed: u64, quiet_ms: u64, has_odd_dates: bool) -> Vec<RestorePlan> {
     let mut dice = Rng::with_seed(seed ^ 0xBAC_C095);
     if one_in(&mut dice, 5) && !has_odd_dates { draw_restores(&mut dice, quiet_ms) } else { Vec::new() }
 }

@@ -23,7 +23,7 @@ const COMMIT_MS: u64 = 100;
 
 impl World {
     /// Applies everything that has happened by now without the engine.
-    pub fn catch_up(&mut self, life: Option<u64>) {
+    pub(crate) fn catch_up(&mut self, life: Option<u64>) {
         while let Some(incident) = self.queue.incident(now_ms()) {
             match incident {
                 Incident::Visible(id) => self.become_visible(id),
@@ -55,7 +55,7 @@ impl World {
     }
 
     /// The portal no longer has `ids`, although the engine has not confirmed them.
-    pub fn become_gone(&mut self, ids: &[u64], life: Option<u64>) {
+    pub(crate) fn become_gone(&mut self, ids: &[u64], life: Option<u64>) {
         let view = self.view();
         for id in ids {
             for ledger in self.ledgers.sinks.values_mut().filter(|ledger| ledger.credits.contains(id)) {
@@ -77,14 +77,14 @@ impl World {
         }
     }
 
-    pub fn view(&mut self) -> View {
+    pub(crate) fn view(&mut self) -> View {
         let view = self.store.view(self.source).expect("a state");
         self.learn_entries(&view);
         view
     }
 
     /// Reads the state file. It never moves back (I4), and it only contains settled events as settled (I1, G5).
-    pub fn examine(&mut self) -> View {
+    pub(crate) fn examine(&mut self) -> View {
         let view = self.view();
         if let Some(last) = self.ledgers.last.take() {
             if last == view {
@@ -160,7 +160,7 @@ impl World {
     }
 
     /// Checks a poll from `offset` on before it is carried out (I2, I3).
-    pub fn judge_poll(&mut self, offset: u64, hold: Hold) {
+    pub(crate) fn judge_poll(&mut self, offset: u64, hold: Hold) {
         let view = self.examine();
         // With more events, a poll could not show new ones.
         let shown = |id: &&u64| self.queue.row(**id).is_some_and(|row| row.shown.is_some());
@@ -211,7 +211,7 @@ impl World {
     }
 
     /// Checks `ids`, which the portal has just deleted.
-    pub fn judge_confirmed(&mut self, ids: &[u64]) {
+    pub(crate) fn judge_confirmed(&mut self, ids: &[u64]) {
         for id in ids {
             let row = self.queue.row(*id).expect("a row");
             let is_wanted = *id >= self.ledgers.abandoned_below && !self.ledgers.sinks.is_empty();
@@ -232,13 +232,13 @@ impl World {
     }
 
     /// Whether dates may be wrong: dates with an error of an hour are detected only gradually.
-    pub fn forgives_dates(&self) -> bool {
+    pub(crate) fn forgives_dates(&self) -> bool {
         self.plan.events.iter().any(|event| event.date_error_ms < -60_000)
     }
 
     /// Checks an answer with `ids` to a poll from `offset` on, which reaches run `life`. Returns how many of them are
     /// new.
-    pub fn judge_answer(&mut self, ids: &[u64], has_more: bool, offset: u64, life: u64) -> u64 {
+    pub(crate) fn judge_answer(&mut self, ids: &[u64], has_more: bool, offset: u64, life: u64) -> u64 {
         self.note_proof(ids);
         let end = if has_more { ids.last().copied().unwrap_or(0) } else { u64::MAX };
         let missed: Vec<u64> = self
@@ -271,14 +271,14 @@ impl World {
     }
 
     /// Checks the `ids` that `sink` gets at once.
-    pub fn judge_row(&mut self, sink: &str, ids: &[u64]) {
+    pub(crate) fn judge_row(&mut self, sink: &str, ids: &[u64]) {
         self.view();
         let seqs: Vec<_> = ids.iter().map(|id| self.ledgers.seqs.get(id)).collect();
         assert!(seqs.is_sorted_by(|one, next| one < next), "G3: `{sink}` got {ids:?}");
     }
 
     /// Records that `sink` has accepted the event `id` for good.
-    pub fn accept(&mut self, sink: &'static str, id: u64) {
+    pub(crate) fn accept(&mut self, sink: &'static str, id: u64) {
         let now = now_ms();
         let row = self.queue.row(id).expect("a row");
         assert!(row.shown.is_some(), "spurious: `{sink}` got {id} before it was read");
@@ -330,7 +330,7 @@ impl World {
     }
 
     /// Checks the end of a turn; `was_crash` if it did not end on its own.
-    pub fn judge_end(&mut self, was_crash: bool, ended_ms: u64) {
+    pub(crate) fn judge_end(&mut self, was_crash: bool, ended_ms: u64) {
         self.catch_up(None);
         let view = self.examine();
         self.ledgers.noticed.clear();
@@ -369,7 +369,7 @@ impl World {
     }
 
     /// Checks the final state, in which all counts must match (G5).
-    pub fn judge_rest(&mut self, keep: Duration) {
+    pub(crate) fn judge_rest(&mut self, keep: Duration) {
         let view = self.examine();
         self.judge_trim(&view, keep);
         for (name, ledger) in &self.ledgers.sinks {

@@ -10,7 +10,7 @@ use crate::plan::SinkPlan;
 
 /// The ledgers of the sinks, and their shared data.
 #[derive(Default)]
-pub struct Ledgers {
+pub(crate) struct Ledgers {
     pub sinks: BTreeMap<&'static str, Ledger>,
     /// The last seen state of the disk.
     pub last: Option<View>,
@@ -40,13 +40,13 @@ pub struct Ledgers {
 
 /// An event in the journal.
 #[derive(Clone, Copy)]
-pub struct JournalEntry {
+pub(crate) struct JournalEntry {
     pub generation: u64,
     pub key: u64,
 }
 
 /// The ledger of one sink.
-pub struct Ledger {
+pub(crate) struct Ledger {
     pub plan: SinkPlan,
     /// Whether the current or last turn has this sink.
     pub is_configured: bool,
@@ -75,7 +75,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// The ledger of a sink that is owed `open` at the beginning of its first run.
-    pub fn new(plan: &SinkPlan, open: BTreeSet<u64>, is_tallied: bool) -> Self {
+    pub(crate) fn new(plan: &SinkPlan, open: BTreeSet<u64>, is_tallied: bool) -> Self {
         Self {
             plan: plan.clone(),
             is_configured: true,
@@ -94,7 +94,7 @@ impl Ledger {
     }
 
     /// The events that it has and `checkpoint` does not contain, with the time of their delivery.
-    pub fn uncommitted(
+    pub(crate) fn uncommitted(
         &self,
         checkpoint: Option<&Checkpoint>,
         seqs: &BTreeMap<u64, u64>,
@@ -104,27 +104,31 @@ impl Ledger {
     }
 
     /// The same without the events that it may get twice.
-    pub fn fresh(&self, checkpoint: Option<&Checkpoint>, seqs: &BTreeMap<u64, u64>) -> Vec<(u64, u64)> {
+    pub(crate) fn fresh(
+        &self,
+        checkpoint: Option<&Checkpoint>,
+        seqs: &BTreeMap<u64, u64>,
+    ) -> Vec<(u64, u64)> {
         let uncommitted = self.uncommitted(checkpoint, seqs).into_iter();
         uncommitted.filter(|(id, _)| !self.credits.contains(id)).collect()
     }
 
     /// Marks `id` as no longer owed.
-    pub fn excuse(&mut self, id: u64) {
+    pub(crate) fn excuse(&mut self, id: u64) {
         if self.open.remove(&id) {
             self.excused.insert(id);
         }
     }
 
     /// How many events it has settled, according to this ledger.
-    pub fn settled_count(&self) -> u64 {
+    pub(crate) fn settled_count(&self) -> u64 {
         let all = self.accepted.keys().chain(&self.buried).chain(&self.passed);
         all.collect::<BTreeSet<_>>().len() as u64
     }
 }
 
 /// Whether `id` is settled in `checkpoint`.
-pub fn covers(checkpoint: Option<&Checkpoint>, seqs: &BTreeMap<u64, u64>, id: u64) -> bool {
+pub(crate) fn covers(checkpoint: Option<&Checkpoint>, seqs: &BTreeMap<u64, u64>, id: u64) -> bool {
     let seq = seqs.get(&id).and_then(|seq| Seq::try_new(*seq));
     checkpoint.zip(seq).is_some_and(|(checkpoint, seq)| checkpoint.covers(seq))
 }

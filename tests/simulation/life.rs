@@ -37,7 +37,7 @@ enum Exit {
 }
 
 /// The course of one seed.
-pub struct Course {
+pub(crate) struct Course {
     worlds: Worlds,
     life: u64,
     /// The configuration by the operator.
@@ -53,7 +53,7 @@ struct Process {
 }
 
 /// Runs the worlds.
-pub async fn run(worlds: &Worlds) {
+pub(crate) async fn run(worlds: &Worlds) {
     let setting = Setting::first(&worlds.first().lock().plan);
     let mut course = Course { worlds: worlds.clone(), life: 0, setting };
     while !course.first().lock().is_quiet() {

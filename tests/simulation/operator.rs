@@ -19,7 +19,7 @@ const CALLS_PER_NUDGE: u64 = 4;
 const STRANGER: u64 = 9;
 
 /// Reloads the configuration of `scene` again and again, until this future is dropped.
-pub async fn operate(worlds: &Worlds, scene: &Scene, signals: &Signals) {
+pub(crate) async fn operate(worlds: &Worlds, scene: &Scene, signals: &Signals) {
     let reload_ms = worlds.first().lock().plan.reload_ms;
     let Some(reload_ms) = reload_ms else { return std::future::pending().await };
     loop {
@@ -113,7 +113,7 @@ fn change_sink(setting: &mut Setting, plan: &Plan, dice: &mut Rng) {
     }
 }
 
-pub fn other_hold(hold: Hold) -> Hold {
+pub(crate) fn other_hold(hold: Hold) -> Hold {
     match hold {
         Hold::Forever => Hold::For(Duration::ZERO),
         Hold::For(Duration::ZERO) => Hold::For(Duration::from_secs(20)),

@@ -9,10 +9,10 @@ use crate::clocks;
 use crate::events::{EventPlan, RestorePlan, draw_events, draw_some_restores};
 
 /// The types of events; sinks filter by them.
-pub const KINDS: [&str; 3] = ["ONIMV2MESSAGEADD", "ONIMV2MESSAGEUPDATE", "ONIMV2REACTIONCHANGE"];
+pub(crate) const KINDS: [&str; 3] = ["ONIMV2MESSAGEADD", "ONIMV2MESSAGEUPDATE", "ONIMV2REACTIONCHANGE"];
 
 /// The beginning of the portal's time, in Unix milliseconds.
-pub const EPOCH_MS: i64 = 1_750_000_000_000;
+pub(crate) const EPOCH_MS: i64 = 1_750_000_000_000;
 
 const SECOND: u64 = 1000;
 
@@ -21,7 +21,7 @@ const NAMES: [&str; 5] = ["archive", "bulk", "crm", "desk", "echo"];
 
 /// All choices of a seed.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     pub seed: u64,
     pub lag: Duration,
     pub limit: u16,
@@ -55,7 +55,7 @@ pub struct Plan {
 
 /// The behaviour of the portal.
 #[derive(Clone, Debug)]
-pub struct PortalPlan {
+pub(crate) struct PortalPlan {
     pub clock: ClockPlan,
     /// How far its clock is ahead of this machine's clock.
     pub ahead_ms: i64,
@@ -70,7 +70,7 @@ pub struct PortalPlan {
 
 /// The time in the portal's answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ClockPlan {
+pub(crate) enum ClockPlan {
     Right,
     /// The time does not advance.
     Frozen,
@@ -80,7 +80,7 @@ pub enum ClockPlan {
 
 /// The behaviour of the disk.
 #[derive(Clone, Debug)]
-pub struct DiskPlan {
+pub(crate) struct DiskPlan {
     pub latency_ms: u64,
     pub full: Vec<(u64, u64)>,
     /// The times at which every operation takes up to `slow_ms`.
@@ -90,7 +90,7 @@ pub struct DiskPlan {
 
 /// One sink.
 #[derive(Clone, Debug)]
-pub struct SinkPlan {
+pub(crate) struct SinkPlan {
     pub name: &'static str,
     pub attempt_max: usize,
     pub kinds: Option<Vec<&'static str>>,
@@ -110,7 +110,7 @@ pub struct SinkPlan {
 
 /// A period in which a sink fails.
 #[derive(Clone, Copy, Debug)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     pub from_ms: u64,
     pub to_ms: u64,
     pub kind: TroubleKind,
@@ -120,7 +120,7 @@ pub struct Trouble {
 
 /// The ways in which a sink fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TroubleKind {
+pub(crate) enum TroubleKind {
     Transient,
     /// It fails and requests a pause.
     Overwhelmed,
@@ -138,7 +138,7 @@ pub enum TroubleKind {
 
 impl Plan {
     /// The plan of `seed`.
-    pub fn draw(seed: u64) -> Self {
+    pub(crate) fn draw(seed: u64) -> Self {
         let mut dice = Rng::with_seed(seed);
         let dice = &mut dice;
         let quiet_ms = [10, 20, 40, 60, 120][dice.usize(..5)] * SECOND;
@@ -228,7 +228,7 @@ impl Plan {
     }
 
     /// The plan of the second source's portal.
-    pub fn draw_sales(&self) -> Self {
+    pub(crate) fn draw_sales(&self) -> Self {
         let mut dice = Rng::with_seed(self.seed ^ 0x5A1E5);
         let late_ms = u64::try_from(self.lag.as_millis()).unwrap_or(u64::MAX);
         let mut restores = self.restores.clone();
@@ -312,7 +312,7 @@ impl DiskPlan {
     }
 
     /// The longest time that any of its operations can take.
-    pub fn longest_ms(&self) -> u64 {
+    pub(crate) fn longest_ms(&self) -> u64 {
         self.latency_ms.max(self.slow_ms)
     }
 }
@@ -342,13 +342,13 @@ impl SinkPlan {
     }
 
     /// The limit of events in flight.
-    pub fn in_flight_max(&self) -> usize {
+    pub(crate) fn in_flight_max(&self) -> usize {
         self.attempt_max * usize::from(self.flow.concurrency)
     }
 }
 
 /// Draws delivery settings: strict like those of a file, or like those of a webhook.
-pub fn draw_flow(dice: &mut Rng, attempt_max: usize) -> ThroughputConfig {
+pub(crate) fn draw_flow(dice: &mut Rng, attempt_max: usize) -> ThroughputConfig {
     if dice.bool() {
         return ThroughputConfig::STRICT;
     }
@@ -400,6 +400,6 @@ fn draw_spans(dice: &mut Rng, quiet_ms: u64, rarity: u64) -> Vec<(u64, u64)> {
 }
 
 /// True with a probability of one in `rarity`.
-pub fn one_in(dice: &mut Rng, rarity: u64) -> bool {
+pub(crate) fn one_in(dice: &mut Rng, rarity: u64) -> bool {
     dice.u64(..rarity) == 0
 }

@@ -21,7 +21,7 @@ const METHOD: &str = "im.v2.Event.get";
 const CALLS_PER_EVENT: u64 = 8;
 
 /// The portal in one turn of the source.
-pub struct ScriptedPortal {
+pub(crate) struct ScriptedPortal {
     shared: Shared,
     queue: Arc<Queue>,
     life: u64,
@@ -40,7 +40,7 @@ enum Outcome {
 }
 
 impl ScriptedPortal {
-    pub fn new(shared: &Shared, queue: &Arc<Queue>, hold: Hold) -> Self {
+    pub(crate) fn new(shared: &Shared, queue: &Arc<Queue>, hold: Hold) -> Self {
         let life = {
             let mut world = shared.lock();
             world.is_read = true;

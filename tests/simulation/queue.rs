@@ -9,7 +9,7 @@ use crate::plan::Plan;
 
 /// The state of a row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// Not visible yet.
     Unborn,
     Waiting,
@@ -22,7 +22,7 @@ pub enum Fate {
 
 /// One event.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     pub plan: EventPlan,
     pub date: String,
     /// The time of the event in Unix milliseconds.
@@ -37,7 +37,7 @@ pub struct Row {
 }
 
 /// The effect and the result of a call.
-pub struct Page {
+pub(crate) struct Page {
     pub ids: Vec<u64>,
     pub has_more: bool,
     /// The events that the call confirmed.
@@ -45,7 +45,7 @@ pub struct Page {
 }
 
 /// All rows, ascending.
-pub struct Queue {
+pub(crate) struct Queue {
     rows: Vec<Row>,
     answers: u64,
     /// Waiting rows by key, which is also their order by id.
@@ -60,12 +60,12 @@ pub struct Queue {
 }
 
 /// The chat of the event with this `key`.
-pub fn chat_of(key: u64) -> u64 {
+pub(crate) fn chat_of(key: u64) -> u64 {
     key * 31 % 5
 }
 
 /// An incident in the queue without the engine.
-pub enum Incident {
+pub(crate) enum Incident {
     Visible(u64),
     Stolen(Vec<u64>),
     /// The portal is restored and has lost these events.
@@ -73,7 +73,7 @@ pub enum Incident {
 }
 
 impl Queue {
-    pub fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         let rows: Vec<Row> = plan.events.iter().map(|event| Row::new(event, plan)).collect();
         let mut unborn: Vec<usize> = (0..rows.len()).collect();
         unborn.sort_by_key(|place| std::cmp::Reverse((rows[*place].plan.visible_ms, *place)));
@@ -83,12 +83,12 @@ impl Queue {
     }
 
     /// The event with this `key`, if it exists in the plan.
-    pub fn row(&self, key: u64) -> Option<&Row> {
+    pub(crate) fn row(&self, key: u64) -> Option<&Row> {
         self.rows.binary_search_by_key(&key, |row| row.plan.key).ok().map(|place| &self.rows[place])
     }
 
     /// The past events with this `id`, the latest one last.
-    pub fn rows_with(&self, id: u64) -> impl Iterator<Item = &Row> {
+    pub(crate) fn rows_with(&self, id: u64) -> impl Iterator<Item = &Row> {
         (0..=self.era).filter_map(move |era| self.row(key_of(era, id)))
     }
 
@@ -97,22 +97,22 @@ impl Queue {
         &mut self.rows[place]
     }
 
-    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter()
     }
 
     /// Whether any row is still invisible.
-    pub fn is_anything_unborn(&self) -> bool {
+    pub(crate) fn is_anything_unborn(&self) -> bool {
         !self.unborn.is_empty()
     }
 
     /// The keys of the visible rows.
-    pub fn waiting(&self) -> &BTreeSet<u64> {
+    pub(crate) fn waiting(&self) -> &BTreeSet<u64> {
         &self.waiting
     }
 
     /// The next incident until `now_ms`.
-    pub fn incident(&mut self, now_ms: u64) -> Option<Incident> {
+    pub(crate) fn incident(&mut self, now_ms: u64) -> Option<Incident> {
         let born_ms = self.unborn.last().map_or(u64::MAX, |place| self.rows[*place].plan.visible_ms);
         let theft_ms = self.thefts.last().map_or(u64::MAX, |(theft_ms, _)| *theft_ms);
         let restore_ms = self.restores.last().map_or(u64::MAX, |restore| restore.up_ms);
@@ -161,7 +161,7 @@ impl Queue {
     }
 
     /// Carries out a call for up to `limit` events from `offset` on.
-    pub fn carry_out(&mut self, offset: u64, limit: u16) -> Page {
+    pub(crate) fn carry_out(&mut self, offset: u64, limit: u16) -> Page {
         let first = self.waiting.iter().find(|key| id_of(**key) >= offset).copied();
         let behind = first.map(|first| self.waiting.split_off(&first)).unwrap_or_default();
         let confirmed: Vec<u64> = std::mem::replace(&mut self.waiting, behind).into_iter().collect();
@@ -173,7 +173,7 @@ impl Queue {
     }
 
     /// Records that an answer with `ids` reaches the engine in run `life`.
-    pub fn show(&mut self, ids: &[u64], life: u64, now_ms: u64) {
+    pub(crate) fn show(&mut self, ids: &[u64], life: u64, now_ms: u64) {
         self.answers += 1;
         let answers = self.answers;
         for id in ids {
@@ -186,7 +186,7 @@ impl Queue {
     }
 
     /// Whether `id` was first shown after a higher id.
-    pub fn is_late(&self, id: u64) -> bool {
+    pub(crate) fn is_late(&self, id: u64) -> bool {
         let shown = self.row(id).and_then(|row| row.shown);
         self.rows
             .iter()

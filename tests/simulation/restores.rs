@@ -14,7 +14,7 @@ use crate::world::{World, now_ms};
 
 impl World {
     /// Records that the portal was restored and no longer has `lost`.
-    pub fn become_restored(&mut self, lost: &[u64], life: Option<u64>) {
+    pub(crate) fn become_restored(&mut self, lost: &[u64], life: Option<u64>) {
         self.tell(format_args!("portal: restored, without {lost:?}"));
         self.count.restores += 1;
         self.become_gone(lost, life);
@@ -22,7 +22,7 @@ impl World {
 
     /// Finds the event of each new entry of the journal. It came with the last answer, because the journal is checked
     /// before every poll.
-    pub fn learn_entries(&mut self, view: &View) {
+    pub(crate) fn learn_entries(&mut self, view: &View) {
         let next = self.ledgers.entries.last_key_value().map_or(0, |(seq, _)| seq + 1);
         let mut last = None;
         for (seq, (generation, id)) in view.journal.range(next..) {
@@ -38,12 +38,12 @@ impl World {
     }
 
     /// Whether the event `key` is in the journal, according to `view`.
-    pub fn is_kept(&self, key: u64, view: &View) -> bool {
+    pub(crate) fn is_kept(&self, key: u64, view: &View) -> bool {
         self.ledgers.seqs.get(&key).is_some_and(|seq| view.journal.contains_key(seq))
     }
 
     /// The event that `sink` gets. No other event has the same `id`.
-    pub fn recognise(&mut self, sink: &str, event: &Event) -> u64 {
+    pub(crate) fn recognise(&mut self, sink: &str, event: &Event) -> u64 {
         let id = event.id.get();
         let mut rows = self.queue.rows_with(id);
         let row = rows.find(|row| row.data == event.data.get());
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Records whether an answer with `keys` proves a restore.
-    pub fn note_proof(&mut self, keys: &[u64]) {
+    pub(crate) fn note_proof(&mut self, keys: &[u64]) {
         if self.queue.era == 0 {
             return;
         }
@@ -75,7 +75,7 @@ impl World {
     }
 
     /// Checks that a certain restore is noticed, and that no other one is.
-    pub fn judge_generation(&self, view: &View) {
+    pub(crate) fn judge_generation(&self, view: &View) {
         let due = self.ledgers.generation_due;
         assert!(
             view.generation >= due,
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Checks that the events confirmed by a poll from `offset` on are not younger than `confirm_lag` (I2).
-    pub fn judge_ages(&self, offset: u64) {
+    pub(crate) fn judge_ages(&self, offset: u64) {
         if self.plan.events.iter().any(|event| event.date_error_ms < 0) {
             return;
         }

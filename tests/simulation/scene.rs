@@ -24,7 +24,7 @@ use crate::sinks::{InFlight, ScriptedSink};
 use crate::world::{World, Worlds, now_ms, pass};
 
 /// The environment of one process.
-pub struct Scene {
+pub(crate) struct Scene {
     worlds: Worlds,
     telemetry: Telemetry,
     in_flight: InFlight,
@@ -65,7 +65,7 @@ struct Ends {
 
 impl Scene {
     /// The environment of a process that starts with `setting`.
-    pub fn new(worlds: &Worlds, setting: &Setting, telemetry: &Telemetry) -> Self {
+    pub(crate) fn new(worlds: &Worlds, setting: &Setting, telemetry: &Telemetry) -> Self {
         let state =
             State { in_force: setting.clone(), written: None, is_unread: false, reload: None, reads: 0 };
         Self {
@@ -77,37 +77,37 @@ impl Scene {
     }
 
     /// Changes the file as the operator; `None` makes it invalid.
-    pub fn write(&self, setting: Option<Setting>) {
+    pub(crate) fn write(&self, setting: Option<Setting>) {
         let mut state = self.state();
         (state.written, state.is_unread) = (setting, true);
     }
 
     /// Whether the engine has read the last content.
-    pub fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         !self.state().is_unread
     }
 
     /// The last content, unless it was invalid.
-    pub fn written(&self) -> Option<Setting> {
+    pub(crate) fn written(&self) -> Option<Setting> {
         self.state().written.clone()
     }
 
     /// The active settings, as the operator sees them.
-    pub fn in_force(&self) -> Setting {
+    pub(crate) fn in_force(&self) -> Setting {
         let mut state = self.state();
         state.settle(self.ends(), &self.worlds);
         state.in_force.clone()
     }
 
     /// The shortest grace period of a stop.
-    pub fn least_grace(&self) -> Duration {
+    pub(crate) fn least_grace(&self) -> Duration {
         let state = self.state();
         let coming = state.reload.as_ref().map(|reload| reload.setting.grace);
         state.in_force.grace.min(coming.unwrap_or(Duration::MAX))
     }
 
     /// Counts the results of the reloads after the end of the process.
-    pub fn conclude(&self) {
+    pub(crate) fn conclude(&self) {
         let Ends { applied, refused } = self.ends();
         let mut world = self.worlds.first().lock();
         world.count.reloads_applied += applied;

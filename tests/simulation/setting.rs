@@ -17,7 +17,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(2 * 3600);
 
 /// The configuration by the operator.
 #[derive(Clone, Debug)]
-pub struct Setting {
+pub(crate) struct Setting {
     pub delivery: DeliveryConfig,
     pub grace: Duration,
     pub is_enterprise: bool,
@@ -29,7 +29,7 @@ pub struct Setting {
 
 /// One source.
 #[derive(Clone, Debug)]
-pub struct SourceSetting {
+pub(crate) struct SourceSetting {
     pub is_there: bool,
     pub user: u64,
     pub code: &'static str,
@@ -41,7 +41,7 @@ pub struct SourceSetting {
 
 /// One sink.
 #[derive(Clone, Debug)]
-pub struct SinkSetting {
+pub(crate) struct SinkSetting {
     pub is_there: bool,
     pub plan: SinkPlan,
     /// The only source whose events it gets, or `None` for all.
@@ -51,7 +51,7 @@ pub struct SinkSetting {
 
 impl Setting {
     /// The first configuration of a world.
-    pub fn first(plan: &Plan) -> Self {
+    pub(crate) fn first(plan: &Plan) -> Self {
         let source = |number: usize| SourceSetting {
             is_there: number == 0,
             user: owner(number),
@@ -77,7 +77,7 @@ impl Setting {
     }
 
     /// The same as a `Config`.
-    pub fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         let rate = (String::from("portal.example"), PortalConfig::with_rate(Some(RateConfig::ENTERPRISE)));
         let sources = self.sources.iter().zip(SOURCES).filter(|(source, _)| source.is_there);
         Config {
@@ -93,14 +93,14 @@ impl Setting {
     }
 
     /// The sinks that get the events of `source`.
-    pub fn takers(&self, source: &str) -> Vec<SinkPlan> {
+    pub(crate) fn takers(&self, source: &str) -> Vec<SinkPlan> {
         let takers = self.sinks.iter().filter(|sink| sink.is_there);
         let takers = takers.filter(|sink| sink.only.is_none_or(|only| only == source));
         takers.map(|sink| sink.plan.clone()).collect()
     }
 
     /// Whether a change from this to `other` affects `source`.
-    pub fn concerns(&self, other: &Self, source: &str) -> bool {
+    pub(crate) fn concerns(&self, other: &Self, source: &str) -> bool {
         let made_of = |setting: &Self| {
             let config = setting.config();
             let takers = config.sinks.iter().filter(|sink| sink.takes_source(source));
@@ -114,13 +114,13 @@ impl Setting {
     }
 
     /// Whether `source` is configured.
-    pub fn has(&self, source: &str) -> bool {
+    pub(crate) fn has(&self, source: &str) -> bool {
         let mut sources = self.sources.iter().zip(SOURCES);
         sources.any(|(setting, name)| name == source && setting.is_there)
     }
 
     /// A summary for the trace.
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let sources = self.sources.iter().zip(SOURCES).filter(|(source, _)| source.is_there);
         let sources: Vec<String> =
             sources.map(|(source, name)| format!("{name} of {} by {}", source.user, source.code)).collect();
@@ -138,7 +138,7 @@ impl Setting {
     }
 
     /// The plan of the sink with this configuration.
-    pub fn plan_of(&self, config: &SinkConfig) -> Option<&SinkPlan> {
+    pub(crate) fn plan_of(&self, config: &SinkConfig) -> Option<&SinkPlan> {
         self.sinks.iter().find(|sink| sink.config() == *config).map(|sink| &sink.plan)
     }
 }
@@ -183,6 +183,6 @@ impl SinkSetting {
 }
 
 /// The user whose queue the source with this index reads.
-pub fn owner(number: usize) -> u64 {
+pub(crate) fn owner(number: usize) -> u64 {
     number as u64 + 1
 }

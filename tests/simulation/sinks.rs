@@ -18,10 +18,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The events of the attempts in flight to each sink, with their source. This includes attempts of the sink from before
 /// a reload.
-pub type InFlight = Arc<Mutex<BTreeMap<&'static str, Vec<(String, Vec<u64>)>>>>;
+pub(crate) type InFlight = Arc<Mutex<BTreeMap<&'static str, Vec<(String, Vec<u64>)>>>>;
 
 /// One sink in one process, or until it is changed.
-pub struct ScriptedSink {
+pub(crate) struct ScriptedSink {
     worlds: Worlds,
     config: SinkConfig,
     plan: SinkPlan,
@@ -37,7 +37,7 @@ struct Attempt {
 }
 
 impl ScriptedSink {
-    pub fn new(worlds: &Worlds, config: &SinkConfig, plan: &SinkPlan, in_flight: &InFlight) -> Self {
+    pub(crate) fn new(worlds: &Worlds, config: &SinkConfig, plan: &SinkPlan, in_flight: &InFlight) -> Self {
         let config = config.clone();
         Self { worlds: worlds.clone(), config, plan: plan.clone(), in_flight: Arc::clone(in_flight) }
     }

@@ -19,20 +19,20 @@ thread_local! {
 }
 
 /// The result of a trial.
-pub struct Trial {
+pub(crate) struct Trial {
     pub count: Count,
     pub trace: Vec<String>,
     pub broken: Option<String>,
 }
 
 /// A guarantee that a seed has violated.
-pub struct Broken {
+pub(crate) struct Broken {
     pub seed: u64,
     pub reason: String,
 }
 
 /// Tries `seed`; with `is_shown` prints all events as they happen.
-pub fn try_seed(seed: u64, is_shown: bool) -> Trial {
+pub(crate) fn try_seed(seed: u64, is_shown: bool) -> Trial {
     // The crash is checked between any two steps of the engine.
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).event_interval(1).build();
@@ -57,7 +57,7 @@ pub fn try_seed(seed: u64, is_shown: bool) -> Trial {
 }
 
 /// Records panics instead of printing them, because a violation is a panic.
-pub fn hush() {
+pub(crate) fn hush() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let payload = panic.payload();
@@ -71,7 +71,7 @@ pub fn hush() {
 }
 
 /// Prints the engine's own log lines, too.
-pub fn show_log() {
+pub(crate) fn show_log() {
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
     log.with_timer(VirtualTime).with_ansi(false).with_target(false).with_writer(std::io::stdout).init();
 }

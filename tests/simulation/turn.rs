@@ -16,7 +16,7 @@ const CALLS_PER_TURN: u64 = 12;
 
 impl World {
     /// A process begins, which `crash` ends.
-    pub fn awake(&mut self, crash: &CancellationToken) {
+    pub(crate) fn awake(&mut self, crash: &CancellationToken) {
         self.calls.in_life = 0;
         self.must_begin = false;
         self.crash = crash.clone();
@@ -24,7 +24,7 @@ impl World {
     }
 
     /// The source is opened with `setting`. The previous turn of this process has ended.
-    pub fn turn(&mut self, setting: &Setting) {
+    pub(crate) fn turn(&mut self, setting: &Setting) {
         assert!(!self.is_read, "`{}` begins anew while the one of before still reads", self.source);
         self.judge_end(false, now_ms());
         self.life += 1;

@@ -26,18 +26,18 @@ thread_local! {
 }
 
 /// The names of the sources: one that is always configured, and one that is configured at times.
-pub const SOURCES: [&str; 2] = ["support", "sales"];
+pub(crate) const SOURCES: [&str; 2] = ["support", "sales"];
 
 /// All worlds, in the order of [`SOURCES`].
 #[derive(Clone)]
-pub struct Worlds(Arc<[Shared]>);
+pub(crate) struct Worlds(Arc<[Shared]>);
 
 /// A world, shared by the portal, the sinks and the disk.
 #[derive(Clone)]
-pub struct Shared(Arc<Mutex<World>>);
+pub(crate) struct Shared(Arc<Mutex<World>>);
 
 /// The world of one source.
-pub struct World {
+pub(crate) struct World {
     pub source: &'static str,
     /// The user of the queue.
     pub owner: u64,
@@ -70,7 +70,7 @@ pub struct World {
 
 impl Worlds {
     /// Creates the worlds of `plan` at their beginning. They have their own clock and disk in this thread.
-    pub fn begin(plan: Plan, is_shown: bool) -> Self {
+    pub(crate) fn begin(plan: Plan, is_shown: bool) -> Self {
         BEGAN.set(Some(Instant::now()));
         DISK.set(None);
         clocks::begin(&plan.jumps);
@@ -90,24 +90,24 @@ impl Worlds {
     }
 
     /// The world of the source that is always configured.
-    pub fn first(&self) -> &Shared {
+    pub(crate) fn first(&self) -> &Shared {
         &self.0[0]
     }
 
     /// The world of `source`.
-    pub fn of(&self, source: &str) -> &Shared {
+    pub(crate) fn of(&self, source: &str) -> &Shared {
         let number = SOURCES.iter().position(|name| *name == source).expect("a source of ours");
         &self.0[number]
     }
 
-    pub fn all(&self) -> impl Iterator<Item = &Shared> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Shared> {
         self.0.iter()
     }
 }
 
 impl Shared {
     /// Locks the world for a moment. Code must not wait while it holds the lock.
-    pub fn lock(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,7 +138,7 @@ impl World {
     }
 
     /// Writes an event to the trace.
-    pub fn tell(&mut self, what: impl Display) {
+    pub(crate) fn tell(&mut self, what: impl Display) {
         let line = format!("{:>9.3} {}: {what}", now_ms() as f64 / 1000.0, self.source);
         if self.is_shown {
             println!("{line}");
@@ -147,18 +147,18 @@ impl World {
     }
 
     /// Whether the faults have ended.
-    pub fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         now_ms() >= self.plan.quiet_ms
     }
 
     /// A random delay of up to `max_ms`.
-    pub fn delay(&mut self, max_ms: u64) -> Duration {
+    pub(crate) fn delay(&mut self, max_ms: u64) -> Duration {
         let max_ms = if self.is_quiet() { max_ms.min(20) } else { max_ms };
         Duration::from_millis(self.dice.u64(0..=max_ms))
     }
 
     /// Counts a step; the crash may be due.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         if let Some(fuse) = &mut self.fuse {
             *fuse = fuse.saturating_sub(1);
             if *fuse == 0 {
@@ -169,14 +169,14 @@ impl World {
 }
 
 /// Lets time pass; returns immediately for a zero duration.
-pub async fn pass(duration: Duration) {
+pub(crate) async fn pass(duration: Duration) {
     if !duration.is_zero() {
         tokio::time::sleep(duration).await;
     }
 }
 
 /// The time since the beginning of the world.
-pub fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let began = BEGAN.get().expect("a world has begun");
     u64::try_from(began.elapsed().as_millis()).unwrap()
 }

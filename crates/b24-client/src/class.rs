@@ -43,7 +43,7 @@ impl Class {
 
 /// A class, with the probe delay and the hint for the operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// What the caller does next.
     pub class: Class,
     /// The delay before the first slow probe.
@@ -54,20 +54,20 @@ pub struct Verdict {
 
 impl Verdict {
     /// `class` with the usual probe delay.
-    pub const fn new(class: Class, hint: Hint) -> Self {
+    pub(crate) const fn new(class: Class, hint: Hint) -> Self {
         Self { class, probe: PROBE, hint }
     }
 
     /// `class` with a short probe delay, for a response that did not come from a portal. At boot or during
     /// maintenance, such an error is often over within seconds.
-    pub const fn soon(class: Class, hint: Hint) -> Self {
+    pub(crate) const fn soon(class: Class, hint: Hint) -> Self {
         Self { class, probe: PROBE_SOON, hint }
     }
 }
 
 /// The hint for the operator, for either kind of credential.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Hint {
+pub(crate) struct Hint {
     /// The hint for an incoming webhook.
     pub webhook: &'static str,
     /// The hint for an OAuth application.
@@ -76,10 +76,10 @@ pub struct Hint {
 
 impl Hint {
     /// No action is required.
-    pub const NONE: Self = Self::same("");
+    pub(crate) const NONE: Self = Self::same("");
 
     /// The same hint for both credentials.
-    pub const fn same(text: &'static str) -> Self {
+    pub(crate) const fn same(text: &'static str) -> Self {
         Self { webhook: text, oauth: text }
     }
 }
@@ -95,11 +95,11 @@ const fn minutes(count: u64) -> Duration {
 }
 
 /// One row of a table: an error code in upper case, its class, the minutes until the first probe, the hint.
-pub struct Row(pub &'static str, pub Class, pub u64, pub Hint);
+pub(crate) struct Row(pub &'static str, pub Class, pub u64, pub Hint);
 
 impl Row {
     /// The row of `code`, in any letter case.
-    pub fn find(rows: &[Self], code: &str) -> Option<Verdict> {
+    pub(crate) fn find(rows: &[Self], code: &str) -> Option<Verdict> {
         let Self(_, class, probe, hint) = rows.iter().find(|row| row.0.eq_ignore_ascii_case(code))?;
         Some(Verdict { class: *class, probe: minutes(*probe), hint: *hint })
     }
@@ -192,7 +192,7 @@ const CODES: &[Row] = &[
 ///
 /// It depends on `code` in any letter case, then on the HTTP `status`, and on `description` only where a row
 /// of the table names it. `has_sessid` means that the body has a `sessid` key.
-pub fn of_error(code: &str, status: u16, description: &str, has_sessid: bool) -> Verdict {
+pub(crate) fn of_error(code: &str, status: u16, description: &str, has_sessid: bool) -> Verdict {
     // The check of a browser session has failed, so the request contained parameters of such a session.
     let is_session_check = has_sessid
         && ["ACCESS_DENIED", "SESSION_FAILED"].iter().any(|session| session.eq_ignore_ascii_case(code));
@@ -206,7 +206,7 @@ pub fn of_error(code: &str, status: u16, description: &str, has_sessid: bool) ->
 }
 
 /// The verdict on a response without a usable JSON body, by its HTTP status.
-pub fn of_status(status: u16) -> Verdict {
+pub(crate) fn of_status(status: u16) -> Verdict {
     let (class, hint) = match status {
         // An overloaded gateway is treated as if it had reported the rate limit.
         429 | 503 => (Class::Rate, ""),

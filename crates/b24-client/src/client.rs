@@ -75,7 +75,7 @@ pub struct Dated<T> {
 
 /// A function that parses a response. The second parameter is a buffer for text that is not in the body in
 /// this form.
-pub type Read<T> = for<'a> fn(&'a [u8], &'a mut Vec<u8>) -> Result<Opened<'a, T>, serde_json::Error>;
+pub(crate) type Read<T> = for<'a> fn(&'a [u8], &'a mut Vec<u8>) -> Result<Opened<'a, T>, serde_json::Error>;
 
 /// The request, without its body.
 struct Sent {

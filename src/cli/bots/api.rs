@@ -7,13 +7,13 @@ use crate::cli::refused::is_about_plan;
 use crate::config::SecretText;
 
 /// The generation of the API to call, and the secret for it.
-pub struct Api {
+pub(super) struct Api {
     v2: bool,
     secret: Option<SecretText>,
 }
 
 /// What happened to the bot.
-pub enum Outcome {
+pub(super) enum Outcome {
     Removed,
     WasGone,
 }
@@ -25,11 +25,11 @@ enum Verb {
 }
 
 impl Api {
-    pub fn new(v2: bool, secret: Option<SecretText>) -> Self {
+    pub(super) fn new(v2: bool, secret: Option<SecretText>) -> Self {
         Self { v2, secret }
     }
 
-    pub async fn list(&self, client: &PortalClient) -> Result<Vec<Bot>, CallError> {
+    pub(super) async fn list(&self, client: &PortalClient) -> Result<Vec<Bot>, CallError> {
         let listed = if self.v2 {
             bots::list_v2(client, self.secret.as_ref()).await
         } else {
@@ -38,7 +38,7 @@ impl Api {
         listed.map_err(|refusal| self.advised(refusal, Verb::List))
     }
 
-    pub async fn unregister(&self, client: &PortalClient, id: u64) -> Result<Outcome, CallError> {
+    pub(super) async fn unregister(&self, client: &PortalClient, id: u64) -> Result<Outcome, CallError> {
         let removed = if self.v2 {
             bots::unregister_v2(client, id, self.secret.as_ref()).await
         } else {

@@ -26,7 +26,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub struct BotsArgs {
+pub(super) struct BotsArgs {
     #[command(subcommand)]
     command: BotsCommand,
 }
@@ -100,7 +100,7 @@ struct TokenArgs {
 }
 
 /// Lists the bots or unregisters one.
-pub async fn run(args: &BotsArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &BotsArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     match &args.command {
         BotsCommand::List(args) => list(args, config).await,
         BotsCommand::Unregister(args) => unregister(args, config, signals).await,

@@ -13,7 +13,11 @@ use crate::config::{QueueKind, SecretText, SourceConfig, token_of_file};
 const SECRET_MAX: u64 = 1024;
 
 /// Returns the secret in the file, otherwise the token of a source that is a bot. An application needs none.
-pub fn choose(source: &SourceConfig, file: Option<&Path>, flag: &str) -> anyhow::Result<Option<SecretText>> {
+pub(super) fn choose(
+    source: &SourceConfig,
+    file: Option<&Path>,
+    flag: &str,
+) -> anyhow::Result<Option<SecretText>> {
     if let Some(file) = file {
         return read_secret(file).map(Some);
     }

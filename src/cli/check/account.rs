@@ -8,20 +8,24 @@ use super::finding::{Finding, State};
 use crate::cli::exit_code::Exit;
 use crate::config::{BotConfig, QueueKind, SourceConfig};
 
-pub const REACH: &str = "reach";
-pub const CREDENTIAL: &str = "credential";
-pub const APPLICATION: &str = "application";
-pub const SCOPES: &str = "scopes";
-pub const METHODS: &str = "methods";
-pub const CLOCK: &str = "clock";
-pub const BOT: &str = "bot";
+pub(super) const REACH: &str = "reach";
+pub(super) const CREDENTIAL: &str = "credential";
+pub(super) const APPLICATION: &str = "application";
+pub(super) const SCOPES: &str = "scopes";
+pub(super) const METHODS: &str = "methods";
+pub(super) const CLOCK: &str = "clock";
+pub(super) const BOT: &str = "bot";
 
 /// A greater difference between the clocks is a warning: dates in events and in the log are then not comparable.
 const SKEW_MAX: SignedDuration = SignedDuration::from_secs(30);
 
 /// Checks whether the portal answers and for which user: one call, two findings. `owner` is the user whose queue is
 /// configured, if the source reads a user's queue.
-pub async fn identify(source: &SourceConfig, owner: Option<u64>, client: &PortalClient) -> [Finding; 2] {
+pub(super) async fn identify(
+    source: &SourceConfig,
+    owner: Option<u64>,
+    client: &PortalClient,
+) -> [Finding; 2] {
     let answers = || Finding::ok(REACH, format!("{} answers", source.portal().authority()));
     match account::profile(client).await {
         Ok(profile) => [answers(), whose(source, owner, &profile)],
@@ -34,7 +38,7 @@ pub async fn identify(source: &SourceConfig, owner: Option<u64>, client: &Portal
 }
 
 /// Reports when the portal is called at an address other than the configured one.
-pub fn address(source: &SourceConfig, client: &PortalClient) -> Option<Finding> {
+pub(super) fn address(source: &SourceConfig, client: &PortalClient) -> Option<Finding> {
     let (portal, moved_to) = (source.portal().authority(), client.portal_state().moved_to()?);
     let hint = format!(
         "put the new address into the configuration, or stop and run `b24relay portal forget {portal}`"
@@ -43,7 +47,7 @@ pub fn address(source: &SourceConfig, client: &PortalClient) -> Option<Finding> 
 }
 
 /// The detail of a check that was skipped.
-pub fn skipped_after(check: &str) -> String {
+pub(super) fn skipped_after(check: &str) -> String {
     format!("`{check}` failed")
 }
 
@@ -72,7 +76,7 @@ fn whose(source: &SourceConfig, owner: Option<u64>, profile: &account::Profile) 
 }
 
 /// What the portal reports about an OAuth application; `None` for a webhook.
-pub async fn application(source: &SourceConfig, client: &PortalClient) -> Option<Finding> {
+pub(super) async fn application(source: &SourceConfig, client: &PortalClient) -> Option<Finding> {
     if source.webhook().is_some() {
         return None;
     }
@@ -88,7 +92,7 @@ pub async fn application(source: &SourceConfig, client: &PortalClient) -> Option
 }
 
 /// The scopes and then the methods that this kind of source needs.
-pub fn needs(source: &SourceConfig) -> (&'static [&'static str], &'static [&'static str]) {
+pub(super) fn needs(source: &SourceConfig) -> (&'static [&'static str], &'static [&'static str]) {
     const SUBSCRIBE: &str = "im.v2.Event.subscribe";
     match &source.kind {
         QueueKind::User => (&["im"], &[SUBSCRIBE, "im.v2.Event.get"]),
@@ -98,7 +102,7 @@ pub fn needs(source: &SourceConfig) -> (&'static [&'static str], &'static [&'sta
 }
 
 /// Checks whether the credential has the required scopes.
-pub async fn scopes(source: &SourceConfig, client: &PortalClient) -> Finding {
+pub(super) async fn scopes(source: &SourceConfig, client: &PortalClient) -> Finding {
     let granted = match account::scopes(client).await {
         Ok(granted) => granted,
         Err(refusal) => return Finding::refused(SCOPES, &refusal),
@@ -120,7 +124,7 @@ pub async fn scopes(source: &SourceConfig, client: &PortalClient) -> Finding {
 }
 
 /// Checks whether the portal offers the methods. Its answer is not reliable, so a missing method is a warning.
-pub async fn methods(source: &SourceConfig, client: &PortalClient) -> Finding {
+pub(super) async fn methods(source: &SourceConfig, client: &PortalClient) -> Finding {
     let (_, needed) = needs(source);
     let mut lacking = Vec::new();
     for method in needed {
@@ -141,7 +145,7 @@ pub async fn methods(source: &SourceConfig, client: &PortalClient) -> Finding {
 }
 
 /// Checks whether the bot can see the messages in group chats (PORTAL.md N6).
-pub async fn bot(bot: &BotConfig, client: &PortalClient) -> Finding {
+pub(super) async fn bot(bot: &BotConfig, client: &PortalClient) -> Finding {
     let listed = match bots::list_v2(client, bot.token.as_ref()).await {
         Ok(listed) => listed,
         Err(refusal) => return Finding::skip(BOT, format!("the portal does not say what it is: {refusal}")),
@@ -159,7 +163,7 @@ pub async fn bot(bot: &BotConfig, client: &PortalClient) -> Finding {
 }
 
 /// Compares the portal's clock with the clock of this machine.
-pub async fn clock(client: &PortalClient) -> Finding {
+pub(super) async fn clock(client: &PortalClient) -> Finding {
     let skew = match account::clock_skew(client).await {
         Ok(skew) => skew,
         Err(refusal) => return Finding::refused(CLOCK, &refusal),
@@ -175,6 +179,6 @@ pub async fn clock(client: &PortalClient) -> Finding {
 }
 
 /// Whether the checks that depend on these findings can be made.
-pub fn has_passed(findings: &[Finding]) -> bool {
+pub(super) fn has_passed(findings: &[Finding]) -> bool {
     findings.iter().all(|finding| finding.state != State::Fail)
 }

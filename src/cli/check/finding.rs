@@ -8,7 +8,7 @@ use crate::cli::refused;
 
 /// The state of a finished check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-pub enum State {
+pub(super) enum State {
     /// Everything is correct.
     #[serde(rename = "ok")]
     Ok,
@@ -25,7 +25,7 @@ pub enum State {
 
 impl State {
     /// Its word in tables and in JSON.
-    pub fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Warn => "warn",
@@ -37,7 +37,7 @@ impl State {
 
 /// One check and its result.
 #[derive(Clone, Debug, Serialize)]
-pub struct Finding {
+pub(super) struct Finding {
     pub check: &'static str,
     pub state: State,
     pub detail: String,
@@ -49,30 +49,35 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub fn ok(check: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn ok(check: &'static str, detail: impl Into<String>) -> Self {
         Self { check, state: State::Ok, detail: detail.into(), hint: String::new(), exit: Exit::Clean }
     }
 
-    pub fn warn(check: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn warn(check: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { state: State::Warn, hint: hint.into(), ..Self::ok(check, detail) }
     }
 
-    pub fn fail(check: &'static str, exit: Exit, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn fail(
+        check: &'static str,
+        exit: Exit,
+        detail: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self { state: State::Fail, hint: hint.into(), exit, ..Self::ok(check, detail) }
     }
 
-    pub fn skip(check: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn skip(check: &'static str, detail: impl Into<String>) -> Self {
         Self { state: State::Skip, ..Self::ok(check, detail) }
     }
 
     /// The finding for a call that the portal refused or did not answer.
-    pub fn refused(check: &'static str, refusal: &CallError) -> Self {
+    pub(super) fn refused(check: &'static str, refusal: &CallError) -> Self {
         Self::fail(check, refused::exit(refusal), refusal.to_string(), refused::hint(refusal))
     }
 }
 
 /// The exit code of the most important failure, in the order in which an operator has to fix them.
-pub fn worst<'a>(findings: impl Iterator<Item = &'a Finding>) -> Exit {
+pub(super) fn worst<'a>(findings: impl Iterator<Item = &'a Finding>) -> Exit {
     const ORDER: [Exit; 7] = [
         Exit::Config,
         Exit::Io,

@@ -6,7 +6,7 @@ use crate::config::HttpConfig;
 const TLS: &str = "tls";
 
 /// Warns when the listener is reachable from other machines, because it speaks plain HTTP.
-pub fn tls(http: &HttpConfig) -> Option<Finding> {
+pub(super) fn tls(http: &HttpConfig) -> Option<Finding> {
     let exposed = Finding::warn(
         TLS,
         "`http.listen` speaks plain http to other machines",

@@ -27,7 +27,7 @@ const OUR_HEADERS: [&str; 3] =
 
 /// Checks whether other users can read the files that hold secrets: one warning for each such file, or one finding for
 /// all of them.
-pub fn secrets(files: &[PathBuf]) -> Vec<Finding> {
+pub(super) fn secrets(files: &[PathBuf]) -> Vec<Finding> {
     let exposed = files.iter().filter(|file| is_for_all(file));
     let warnings: Vec<Finding> = exposed.map(|file| exposure(file)).collect();
     if warnings.is_empty() && !files.is_empty() {
@@ -54,7 +54,7 @@ fn is_for_all(file: &Path) -> bool {
 }
 
 /// Whether the daemon could listen on `address`. The running `daemon`, if there is one, may already do so.
-pub async fn listen(address: SocketAddr, daemon: Option<&str>) -> Finding {
+pub(super) async fn listen(address: SocketAddr, daemon: Option<&str>) -> Finding {
     let Err(error) = TcpListener::bind(address).await else {
         return Finding::ok(LISTEN, format!("{address} is free"));
     };
@@ -91,7 +91,7 @@ async fn is_ours(address: SocketAddr) -> bool {
 }
 
 /// The finding for a file sink whose `path` is one of the process's own output streams instead of a file.
-pub fn stream(path: &Path) -> Option<Finding> {
+pub(super) fn stream(path: &Path) -> Option<Finding> {
     let text = path.to_str()?;
     let number = ["/dev/fd/", "/proc/self/fd/"].iter().find_map(|folder| text.strip_prefix(folder));
     let hint = match (text, number) {

@@ -48,7 +48,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     /// Check only the configuration, without any network access
     #[arg(long)]
     no_network: bool,
@@ -76,7 +76,7 @@ struct Subject {
 }
 
 /// Checks the configuration and, unless `--no-network` is given, everything that it names. Then prints the result.
-pub async fn run(args: &CheckArgs, loaded: &Loaded, signals: &Signals) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &CheckArgs, loaded: &Loaded, signals: &Signals) -> anyhow::Result<Exit> {
     let config = &loaded.config;
     let report = if args.no_network {
         stated(loaded)

@@ -12,15 +12,15 @@ use crate::cli::peek::Peek;
 use crate::config::{Config, QueueKind, SourceConfig};
 use crate::event::Batch;
 
-pub const RATE: &str = "rate";
-pub const SUBSCRIPTION: &str = "subscription";
-pub const BACKLOG: &str = "backlog";
+pub(super) const RATE: &str = "rate";
+pub(super) const SUBSCRIPTION: &str = "subscription";
+pub(super) const BACKLOG: &str = "backlog";
 
 /// The portal deletes events after 24 hours (PORTAL.md 2.5); half of that leaves time to act.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(12);
 
 /// Compares the portal's rate limit with the polling rate of this configuration's idle sources.
-pub fn rate(config: &Config, source: &SourceConfig) -> Finding {
+pub(super) fn rate(config: &Config, source: &SourceConfig) -> Finding {
     let authority = source.portal().authority();
     let sharing = config.sources.iter().filter(|other| other.portal().authority() == authority);
     let pauses: Vec<Duration> = sharing.map(|other| other.poll.idle).collect();
@@ -41,14 +41,14 @@ pub fn rate(config: &Config, source: &SourceConfig) -> Finding {
 }
 
 /// Checks subscription and backlog: one read of the queue, two findings.
-pub async fn look(source: &SourceConfig, client: PortalClient) -> [Finding; 2] {
+pub(super) async fn look(source: &SourceConfig, client: PortalClient) -> [Finding; 2] {
     let identity = source.identity().unwrap_or_default();
     let page = Peek::new(source, &identity, client).look().await;
     [subscription(source, page.as_ref().err()), page.as_ref().map_or_else(waiting_for, backlog)]
 }
 
 /// The same two findings, skipped because of `failed`.
-pub fn unlooked(source: &SourceConfig, failed: &str) -> [Finding; 2] {
+pub(super) fn unlooked(source: &SourceConfig, failed: &str) -> [Finding; 2] {
     unseen(source, &skipped_after(failed))
 }
 

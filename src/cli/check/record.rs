@@ -10,7 +10,7 @@ const QUEUE: &str = "queue";
 
 /// Whether `source` still names the queue that it has read so far. Returns `None` for a new source and for one without
 /// a login.
-pub async fn queue(
+pub(super) async fn queue(
     config: &Config,
     report: &Report,
     clients: &PortalClients,
@@ -26,7 +26,11 @@ pub async fn queue(
 }
 
 /// Whether another source reads the same user's queue with another login: `run` starts only one of them.
-pub async fn shared(config: &Config, clients: &PortalClients, source: &SourceConfig) -> Option<Finding> {
+pub(super) async fn shared(
+    config: &Config,
+    clients: &PortalClients,
+    source: &SourceConfig,
+) -> Option<Finding> {
     let own = user_queue(clients, source).await?;
     for other in config.sources.iter().take_while(|other| other.name != source.name) {
         if user_queue(clients, other).await.as_ref() == Some(&own) {

@@ -13,7 +13,7 @@ use crate::relay::PortalClients;
 use crate::store::Report;
 
 /// Makes every check of `source` that changes nothing at its portal.
-pub async fn examine(
+pub(super) async fn examine(
     config: &Config,
     clients: &PortalClients,
     on_record: Option<&Report>,

@@ -12,7 +12,7 @@ const FILE: &str = "file";
 
 /// Checks the state file at `path`, or the folder in which it would be created. Also returns its content, if it is
 /// readable.
-pub fn examine(path: &Path) -> (Finding, Option<Report>) {
+pub(super) fn examine(path: &Path) -> (Finding, Option<Report>) {
     match Store::locate(path) {
         Ok(place) => examine_at(&place),
         Err(error) => (refused(error), None),

@@ -26,7 +26,7 @@ const SHOWN_MAX: usize = 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct DiscardArgs {
+pub(super) struct DiscardArgs {
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub struct DiscardArgs {
 }
 
 /// Asks, then discards.
-pub async fn run(args: &DiscardArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &DiscardArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     args.consent.require_somebody()?;
     let (state, filter) = (global.state()?, args.filter.filter());
     // Look first: when there is nothing to discard, create no file.

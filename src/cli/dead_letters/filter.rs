@@ -8,7 +8,7 @@ use crate::store::DeadLetterFilter;
 /// Each argument narrows the selection, and without arguments all are selected. A repeated argument matches any of its
 /// values.
 #[derive(Debug, Args)]
-pub struct FilterArgs {
+pub(super) struct FilterArgs {
     /// The numbers that `list` shows
     #[arg(value_name = "NUMBER")]
     numbers: Vec<u64>,
@@ -34,7 +34,7 @@ pub struct FilterArgs {
 
 impl FilterArgs {
     /// The same selection for the store.
-    pub fn filter(&self) -> DeadLetterFilter {
+    pub(super) fn filter(&self) -> DeadLetterFilter {
         DeadLetterFilter {
             numbers: self.numbers.clone(),
             sinks: self.sink.clone(),

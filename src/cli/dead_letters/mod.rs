@@ -14,7 +14,7 @@ use crate::human::time;
 use crate::shutdown::Signals;
 use crate::store::DeadLetter;
 
-pub const NOTES: &str = "\
+pub(super) const NOTES: &str = "\
 An event that a sink rejects for good (a webhook that answers 400 or 422, for instance) becomes a dead letter: it \
 is kept with the reason, and the sink continues with the next event. `replay` sends it again, `discard` deletes it. \
 These commands work with or without a running daemon.
@@ -30,7 +30,7 @@ const REASON_MAX: usize = 300;
 const KIND_MAX: usize = 40;
 
 #[derive(Debug, Args)]
-pub struct DeadLettersArgs {
+pub(super) struct DeadLettersArgs {
     #[command(subcommand)]
     command: DeadLettersCommand,
 }
@@ -48,7 +48,11 @@ enum DeadLettersCommand {
 }
 
 /// Lists, shows, replays or discards dead letters.
-pub async fn run(args: &DeadLettersArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
+pub(super) async fn run(
+    args: &DeadLettersArgs,
+    global: &GlobalArgs,
+    signals: &Signals,
+) -> anyhow::Result<Exit> {
     match &args.command {
         DeadLettersCommand::List(args) => show::list(args, global),
         DeadLettersCommand::Show(args) => show::show(args, global),

@@ -3,7 +3,7 @@
 const INDENT: &str = "  ";
 
 /// `json`, which must be valid, with each member of an object or array on a line of its own.
-pub fn spread(json: &str) -> String {
+pub(super) fn spread(json: &str) -> String {
     let mut spread = String::with_capacity(json.len() * 2);
     let (mut depth, mut is_empty) = (0, false);
     let mut rest = json.chars();

@@ -36,13 +36,13 @@ const LINE_LETTERS: usize = 100;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct ReplayArgs {
+pub(super) struct ReplayArgs {
     #[command(flatten)]
     filter: FilterArgs,
 }
 
 /// Replays until all letters are sent, a sink fails, or a stop is requested.
-pub async fn run(args: &ReplayArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &ReplayArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
     let config = global.load()?;
     telemetry::init(global.log(config.log.level), &RecentProblems::default());
     let (state, filter) = (&config.state, args.filter.filter());

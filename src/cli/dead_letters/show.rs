@@ -29,7 +29,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = LIST_EXAMPLES)]
-pub struct ListArgs {
+pub(super) struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,
     /// Print JSON
@@ -39,7 +39,7 @@ pub struct ListArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = SHOW_EXAMPLES)]
-pub struct ShowArgs {
+pub(super) struct ShowArgs {
     /// The number that `list` shows
     number: u64,
     /// Print JSON
@@ -101,7 +101,7 @@ impl<'a> Written<'a> {
 }
 
 /// Prints the list of dead letters.
-pub fn list(args: &ListArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+pub(super) fn list(args: &ListArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let letters = Store::letters_at(&global.state()?, &args.filter.filter())?;
     if args.json {
         let letters: Vec<_> = letters.iter().map(|letter| Written::of(letter, None)).collect();
@@ -116,7 +116,7 @@ pub fn list(args: &ListArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
 }
 
 /// Prints one dead letter completely.
-pub fn show(args: &ShowArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+pub(super) fn show(args: &ShowArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let number = args.number;
     let Some(open) = Store::letter_at(&global.state()?, number)? else {
         let reason =

@@ -23,7 +23,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(300);
 const RETENTION_LEFT_MIN_S: i64 = 6 * 3600;
 
 /// The sources and sinks to judge, and the accepted silence.
-pub struct Expected {
+pub(super) struct Expected {
     silence_max: Option<Duration>,
     /// The configured sources with the silence that each needs at least; `None` without a configuration.
     sources: Option<BTreeMap<String, Duration>>,
@@ -32,12 +32,12 @@ pub struct Expected {
 
 impl Expected {
     /// Without a configuration: everything in the state file.
-    pub fn recorded(silence_max: Option<Duration>) -> Self {
+    pub(super) fn recorded(silence_max: Option<Duration>) -> Self {
         Self { silence_max, sources: None, sinks: None }
     }
 
     /// The sources and sinks of `config`. A quiet source is polled at its configured interval.
-    pub fn configured(silence_max: Option<Duration>, config: &Config) -> Self {
+    pub(super) fn configured(silence_max: Option<Duration>, config: &Config) -> Self {
         let sources = config.sources.iter().map(|source| {
             let rarely = source.poll.idle_max + 2 * source.poll.timeout + Duration::from_secs(60);
             (source.name.clone(), rarely)
@@ -63,7 +63,7 @@ impl Expected {
 /// The subject of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub(super) enum Kind {
     /// No process holds the state file.
     NotRunning,
     /// The state file cannot be read.
@@ -88,7 +88,7 @@ pub enum Kind {
 
 /// One problem.
 #[derive(PartialEq, Eq, Debug, Serialize)]
-pub struct Finding {
+pub(super) struct Finding {
     /// Whether the daemon does not work; otherwise this is a note.
     pub is_ill: bool,
     pub kind: Kind,
@@ -102,12 +102,12 @@ pub struct Finding {
 
 impl Finding {
     /// A problem that means that the daemon does not work.
-    pub fn ill(kind: Kind, text: &str) -> Self {
+    pub(super) fn ill(kind: Kind, text: &str) -> Self {
         Self { is_ill: true, kind, source: None, sink: None, text: plain(text) }
     }
 
     /// A problem although the daemon works.
-    pub fn note(kind: Kind, text: &str) -> Self {
+    pub(super) fn note(kind: Kind, text: &str) -> Self {
         Self { is_ill: false, ..Self::ill(kind, text) }
     }
 
@@ -117,14 +117,14 @@ impl Finding {
 }
 
 /// The health of the daemon and the expectations for it.
-pub struct Judgement<'a> {
+pub(super) struct Judgement<'a> {
     pub health: &'a Health,
     pub expected: &'a Expected,
 }
 
 impl Judgement<'_> {
     /// All problems, first those that mean that the daemon does not work.
-    pub fn findings(&self) -> Vec<Finding> {
+    pub(super) fn findings(&self) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self.sources().flat_map(|source| self.of_source(source)).collect();
         findings.extend(self.missing());
         findings.extend(self.health.problems().iter().filter_map(|problem| self.of_problem(problem)));
@@ -134,17 +134,17 @@ impl Judgement<'_> {
     }
 
     /// The sources that are judged.
-    pub fn sources(&self) -> impl Iterator<Item = &SourceHealth> {
+    pub(super) fn sources(&self) -> impl Iterator<Item = &SourceHealth> {
         self.health.sources.iter().filter(|source| self.expected.has_source(&source.report.name))
     }
 
     /// The silence of the source that has been silent longest.
-    pub fn longest_silence_s(&self) -> Option<i64> {
+    pub(super) fn longest_silence_s(&self) -> Option<i64> {
         self.sources().filter_map(|source| self.silence_ms(&source.report)).max().map(|ms| ms.max(0) / 1000)
     }
 
     /// Whether the running daemon has not polled some source yet.
-    pub fn is_starting(&self) -> bool {
+    pub(super) fn is_starting(&self) -> bool {
         self.sources().any(|source| source.state == SourceState::Starting)
     }
 

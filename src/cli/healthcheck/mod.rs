@@ -43,7 +43,7 @@ const TOLD_MAX: usize = 5;
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub struct HealthcheckArgs {
+pub(super) struct HealthcheckArgs {
     /// How long a source may go without a finished poll and without an explanation [default: 5m, or longer where
     /// `poll.idle_max` requires it]
     #[arg(long, value_name = "DURATION", value_parser = stalled_after)]
@@ -62,7 +62,7 @@ fn stalled_after(text: &str) -> Result<Duration, String> {
 }
 
 /// Judges the daemon by its state file.
-pub fn run(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &HealthcheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
     let (expected, mistake) = match &global.state {
         Some(_) => (Expected::recorded(args.stalled_after), None),

@@ -24,13 +24,13 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct ManArgs {
+pub(super) struct ManArgs {
     /// The folder to write to; created if it does not exist
     folder: PathBuf,
 }
 
 /// Writes the pages.
-pub fn run(args: &ManArgs) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &ManArgs) -> anyhow::Result<Exit> {
     let folder = &args.folder;
     fs::create_dir_all(folder).with_context(|| format!("create the folder `{}`", folder.display()))?;
     let mut command = Cli::command().disable_help_subcommand(true);

@@ -2,7 +2,7 @@
 
 /// One part of the text.
 #[derive(PartialEq, Eq, Debug)]
-pub enum Note<'a> {
+pub(super) enum Note<'a> {
     Paragraph(String),
     /// Lines that are shown unchanged under a title such as `Examples`.
     Block {
@@ -17,7 +17,7 @@ pub enum Note<'a> {
 }
 
 /// Splits the text into its parts, which empty lines separate.
-pub fn parse(text: &str) -> Vec<Note<'_>> {
+pub(super) fn parse(text: &str) -> Vec<Note<'_>> {
     text.split("\n\n").map(str::trim_end).filter(|part| !part.is_empty()).map(part).collect()
 }
 

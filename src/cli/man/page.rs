@@ -33,7 +33,7 @@ const FILES: [(&str, &str); 2] = [
 ];
 
 /// The name of the page, such as `b24relay-state-check`.
-pub fn name(command: &Command) -> String {
+pub(super) fn name(command: &Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }
 
@@ -41,7 +41,7 @@ pub fn name(command: &Command) -> String {
 ///
 /// # Errors
 /// None in practice: the page is written to memory.
-pub fn page(command: &Command, above: &[&Command]) -> anyhow::Result<String> {
+pub(super) fn page(command: &Command, above: &[&Command]) -> anyhow::Result<String> {
     let said = |command: &Command| command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let (own, outer) = (said(command), above.last().map(|outer| said(outer)).unwrap_or_default());
     let mut notes = parse(&own);
@@ -120,7 +120,7 @@ fn synopsis(roff: &mut Roff, command: &Command) {
 }
 
 /// A command with its own arguments, as it is typed.
-pub fn call(command: &Command) -> Vec<Inline> {
+pub(super) fn call(command: &Command) -> Vec<Inline> {
     let mut line = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
     let own = |arg: &&Arg| !arg.is_global_set() && !arg.is_hide_set() && !is_built_in(arg);
     let (positional, flags): (Vec<&Arg>, Vec<&Arg>) =
@@ -143,7 +143,7 @@ pub fn call(command: &Command) -> Vec<Inline> {
 }
 
 /// Whether clap adds this argument to every command.
-pub fn is_built_in(arg: &Arg) -> bool {
+pub(super) fn is_built_in(arg: &Arg) -> bool {
     matches!(
         arg.get_action(),
         ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
@@ -151,7 +151,7 @@ pub fn is_built_in(arg: &Arg) -> bool {
 }
 
 /// An argument as it is typed.
-pub fn usage(arg: &Arg) -> Vec<Inline> {
+pub(super) fn usage(arg: &Arg) -> Vec<Inline> {
     let values = arg.get_value_names().map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>());
     let value = values.map_or_else(|| arg.get_id().to_string().to_uppercase(), |values| values.join(" "));
     let takes_value = arg.get_num_args().is_some_and(|count| count.takes_values());

@@ -21,7 +21,7 @@ use crate::relay::{PortalClients, StoreKeyValue, bind, is_same_queue};
 use crate::shutdown::Signals;
 use crate::store::{LaneReport, Store};
 
-pub const NOTES: &str = "\
+pub(super) const NOTES: &str = "\
 An offset is the lowest event id that a sink still needs. At the next poll the portal deletes all events below the \
 lowest offset, and deleted events cannot be recovered. After a move back, events are delivered again if the \
 portal still has them (24 hours).
@@ -39,7 +39,7 @@ Examples:
                                                skip the unreadable event between these two";
 
 #[derive(Debug, Args)]
-pub struct OffsetArgs {
+pub(super) struct OffsetArgs {
     #[command(subcommand)]
     action: Action,
 }
@@ -101,7 +101,7 @@ fn offset(text: &str) -> Result<Offset, String> {
 }
 
 /// Shows, sets or skips.
-pub async fn run(args: &OffsetArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &OffsetArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     match &args.action {
         Action::Show(args) => show(args, config),
         Action::Set(args) => set(args, config, signals).await,

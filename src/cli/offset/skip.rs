@@ -17,7 +17,7 @@ use crate::store::{Report, Skip, SourceReport, Store};
 use crate::wall_clock::now_ms;
 
 #[derive(Debug, Args)]
-pub struct SkipArgs {
+pub(super) struct SkipArgs {
     /// The source's name in the configuration
     source: String,
     /// The last good event before the unreadable one, as the source's error names it; 0 if there is none
@@ -35,7 +35,7 @@ pub struct SkipArgs {
 
 /// Records the skip, after the portal has shown the same events and the operator has agreed. The daemon skips at its
 /// next poll.
-pub async fn run(args: &SkipArgs, config: &Config, signals: &Signals) -> anyhow::Result<()> {
+pub(super) async fn run(args: &SkipArgs, config: &Config, signals: &Signals) -> anyhow::Result<()> {
     let source = find(config, &args.source)?;
     args.consent.require_somebody()?;
     let report = Store::report(&config.state)?;

@@ -29,7 +29,7 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How an event was settled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
+pub(crate) enum End {
     /// It was delivered.
     Delivered,
     /// The sink is not configured to receive it.
@@ -42,7 +42,7 @@ pub enum End {
     Known,
 }
 
-pub struct Committer {
+pub(crate) struct Committer {
     source: String,
     sink: String,
     store: Store,
@@ -70,7 +70,7 @@ struct Commit {
 
 impl Committer {
     /// Creates a committer that continues from `record`.
-    pub fn new(source: &str, sink: &str, record: LaneRecord, context: &EngineContext) -> Self {
+    pub(crate) fn new(source: &str, sink: &str, record: LaneRecord, context: &EngineContext) -> Self {
         Self {
             source: source.to_owned(),
             sink: sink.to_owned(),
@@ -92,35 +92,35 @@ impl Committer {
     }
 
     /// The checkpoint.
-    pub fn checkpoint(&self) -> &Checkpoint {
+    pub(crate) fn checkpoint(&self) -> &Checkpoint {
         &self.progress.checkpoint
     }
 
     /// A receiver of the checkpoint that is on disk.
-    pub fn committed(&self) -> watch::Receiver<Seq> {
+    pub(crate) fn committed(&self) -> watch::Receiver<Seq> {
         self.committed.subscribe()
     }
 
     /// See [`Progress::start_ms`].
-    pub fn start_ms(&self) -> Option<i64> {
+    pub(crate) fn start_ms(&self) -> Option<i64> {
         self.progress.start_ms
     }
 
     /// Starts the lane at `now_ms`: it ignores events from before that time.
-    pub fn begin(&mut self, now_ms: i64) {
+    pub(crate) fn begin(&mut self, now_ms: i64) {
         self.progress.start_ms = Some(now_ms);
         self.touch();
     }
 
     /// Stores the sink's mark in the commit of the events that it has taken. The sink gets it back at the next start.
-    pub fn mark(&mut self, mark: Option<Mark>) {
+    pub(crate) fn mark(&mut self, mark: Option<Mark>) {
         if let Some(mark) = mark {
             self.progress.mark = Some(mark.as_str().to_owned());
         }
     }
 
     /// Settles the event at `seq`.
-    pub fn settle(&mut self, seq: Seq, end: End) {
+    pub(crate) fn settle(&mut self, seq: Seq, end: End) {
         self.touch();
         self.progress.checkpoint.settle(seq);
         let tally = &mut self.progress.tally;
@@ -136,7 +136,7 @@ impl Committer {
     }
 
     /// Settles the event of `new_letter`, at `seq`, in the commit that stores the dead letter (I1).
-    pub fn bury(&mut self, seq: Seq, new_letter: NewDeadLetter) {
+    pub(crate) fn bury(&mut self, seq: Seq, new_letter: NewDeadLetter) {
         self.settle(seq, End::Buried);
         self.progress.new_letters.push(new_letter);
         // After a crash the sink may accept this event. Then it must not have any later event yet (G3).
@@ -144,14 +144,14 @@ impl Committer {
     }
 
     /// Whether more events may be attempted before the disk has the settled ones.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         let is_late = self.commit.as_ref().is_some_and(|commit| commit.begun_at.elapsed() >= COMMIT_INTERVAL);
         !is_late && self.uncommitted + self.committing < UNCOMMITTED_MAX
     }
 
     /// Waits until a commit is due and performs it. Waits forever while nothing is settled. Dropping the future loses
     /// nothing.
-    pub async fn turn(&mut self) -> Result<(), Halt> {
+    pub(crate) async fn turn(&mut self) -> Result<(), Halt> {
         if self.commit.is_none() {
             match self.touched_at {
                 Some(_) if self.uncommitted >= UNCOMMITTED_MAX / 2 => {}
@@ -165,7 +165,7 @@ impl Committer {
 
     /// Writes all progress to disk (I3), and retries while the disk refuses it: without a commit nothing may be
     /// confirmed, and delivered events must not be delivered again.
-    pub async fn commit(&mut self) -> Result<(), Halt> {
+    pub(crate) async fn commit(&mut self) -> Result<(), Halt> {
         while self.commit.is_some() || self.touched_at.is_some() {
             self.begin_commit();
             self.end_commit().await?;

@@ -22,10 +22,10 @@ const HINT: &str = "`b24relay dead-letters list`";
 
 /// The logs of all sinks.
 #[derive(Clone, Default)]
-pub struct DeadLetterLog(Arc<Mutex<HashMap<String, Arc<SinkLog>>>>);
+pub(crate) struct DeadLetterLog(Arc<Mutex<HashMap<String, Arc<SinkLog>>>>);
 
 /// The log of one sink.
-pub struct SinkLog {
+pub(crate) struct SinkLog {
     sink: String,
     lines: Mutex<Lines>,
 }
@@ -52,7 +52,7 @@ struct Rejected {
 
 impl DeadLetterLog {
     /// The log of `sink`, shared by all its lanes.
-    pub fn of(&self, sink: &str) -> Arc<SinkLog> {
+    pub(crate) fn of(&self, sink: &str) -> Arc<SinkLog> {
         let mut sinks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(SinkLog { sink: sink.to_owned(), lines: Mutex::default() });
         Arc::clone(sinks.entry(sink.to_owned()).or_insert_with(new))
@@ -61,7 +61,7 @@ impl DeadLetterLog {
 
 impl SinkLog {
     /// Logs that an event becomes a dead letter.
-    pub fn buried(self: &Arc<Self>, new_letter: &NewDeadLetter) {
+    pub(crate) fn buried(self: &Arc<Self>, new_letter: &NewDeadLetter) {
         let mut lines = self.lines();
         lines.events += 1;
         lines.last = Some(Rejected {
@@ -84,7 +84,7 @@ impl SinkLog {
     }
 
     /// Logs that the oldest letters were deleted to make room.
-    pub fn dropped(&self, dropped: DroppedDeadLetters) {
+    pub(crate) fn dropped(&self, dropped: DroppedDeadLetters) {
         let mut lines = self.lines();
         lines.dropped.letters += dropped.letters;
         lines.dropped.bytes += dropped.bytes;
@@ -94,7 +94,7 @@ impl SinkLog {
     }
 
     /// Warns that little room is left.
-    pub fn nearly_full(&self, bytes: u64, max_size: u64) {
+    pub(crate) fn nearly_full(&self, bytes: u64, max_size: u64) {
         let mut lines = self.lines();
         if is_due(lines.full_at, WARNING_INTERVAL) {
             lines.full_at = Some(Instant::now());
@@ -111,7 +111,7 @@ impl SinkLog {
     }
 
     /// Warns that the oldest letter is older than `dead_letters.max_age`.
-    pub fn old(&self, age: Duration, max_age: Duration) {
+    pub(crate) fn old(&self, age: Duration, max_age: Duration) {
         let mut lines = self.lines();
         if is_due(lines.old_at, WARNING_INTERVAL) {
             lines.old_at = Some(Instant::now());

@@ -8,7 +8,7 @@ use crate::relay::clock::PortalClock;
 
 /// The decision about one event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FilterDecision {
+pub(crate) enum FilterDecision {
     /// The sink is to receive it.
     Wanted,
     /// The sink's filter excludes it, or it is older than the sink's start.
@@ -20,7 +20,7 @@ pub enum FilterDecision {
 }
 
 /// The event filter of a sink.
-pub struct EventFilter {
+pub(crate) struct EventFilter {
     events: Option<Vec<String>>,
     age_max: Option<Duration>,
     starts_now: bool,
@@ -28,7 +28,7 @@ pub struct EventFilter {
 
 impl EventFilter {
     /// The filter of the sink of `config`.
-    pub fn new(config: &SinkConfig) -> Self {
+    pub(crate) fn new(config: &SinkConfig) -> Self {
         Self {
             events: config.events.clone(),
             age_max: config.max_event_age,
@@ -37,17 +37,22 @@ impl EventFilter {
     }
 
     /// Whether the filter needs the portal's time.
-    pub fn needs_time(&self) -> bool {
+    pub(crate) fn needs_time(&self) -> bool {
         self.starts_now || self.age_max.is_some()
     }
 
     /// Whether a new lane takes only events from its start on.
-    pub fn starts_now(&self) -> bool {
+    pub(crate) fn starts_now(&self) -> bool {
         self.starts_now
     }
 
     /// Decides about `event` in a lane that began at `start_ms`, if the lane has a start.
-    pub fn decision(&self, event: &Event, start_ms: Option<i64>, clock: &PortalClock) -> FilterDecision {
+    pub(crate) fn decision(
+        &self,
+        event: &Event,
+        start_ms: Option<i64>,
+        clock: &PortalClock,
+    ) -> FilterDecision {
         let kinds = self.events.as_ref();
         if kinds.is_some_and(|kinds| !kinds.iter().any(|kind| kind.eq_ignore_ascii_case(&event.kind))) {
             return FilterDecision::Filtered;
@@ -76,19 +81,19 @@ impl EventFilter {
 const LEFT_OUT_MAX: u32 = 100;
 
 /// Detects that a lane's `events` has excluded every event of this run.
-pub struct LeftOut {
+pub(crate) struct LeftOut {
     /// How many so far; `None` once this is decided.
     count: Option<u32>,
 }
 
 impl LeftOut {
     /// The detector for a lane to the sink of `config`.
-    pub fn of(config: &SinkConfig) -> Self {
+    pub(crate) fn of(config: &SinkConfig) -> Self {
         Self { count: config.events.as_ref().map(|_| 0) }
     }
 
     /// Whether this event completes the first [`LEFT_OUT_MAX`] excluded ones. Returns `true` once.
-    pub fn is_everything(&mut self, decision: FilterDecision) -> bool {
+    pub(crate) fn is_everything(&mut self, decision: FilterDecision) -> bool {
         self.count = self.count.filter(|_| decision == FilterDecision::Filtered).map(|count| count + 1);
         let is_everything = self.count == Some(LEFT_OUT_MAX);
         self.count = self.count.filter(|_| !is_everything);

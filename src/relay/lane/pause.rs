@@ -21,7 +21,7 @@ use crate::store::Store;
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The pause of one lane.
-pub struct Pause {
+pub(crate) struct Pause {
     source: String,
     sink: String,
     /// The reason and the hint, while the pause lasts.
@@ -38,7 +38,7 @@ pub struct Pause {
 impl Pause {
     /// Creates the pause of the lane from `source` to `sink`. `trouble` is why an earlier run paused the lane, if it
     /// did.
-    pub fn new(source: &str, sink: &str, trouble: Option<String>, context: &EngineContext) -> Self {
+    pub(crate) fn new(source: &str, sink: &str, trouble: Option<String>, context: &EngineContext) -> Self {
         Self {
             source: source.to_owned(),
             sink: sink.to_owned(),
@@ -54,12 +54,12 @@ impl Pause {
     }
 
     /// Whether no attempt may be made until [`Pause::wait`] has returned.
-    pub fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.trouble.is_some()
     }
 
     /// Pauses the lane because the sink wants no more events, for `reason`. Logs this and makes it durable.
-    pub async fn begin(&mut self, reason: &str) -> Result<(), RelayError> {
+    pub(crate) async fn begin(&mut self, reason: &str) -> Result<(), RelayError> {
         self.trouble = Some(format!("{reason}; `b24relay resume {}`", self.sink));
         (self.is_told, self.is_durable) = (false, false);
         self.tell();
@@ -67,7 +67,7 @@ impl Pause {
     }
 
     /// Waits until the operator resumes the lane. A drain does not wait.
-    pub async fn wait(&mut self) -> Result<(), Halt> {
+    pub(crate) async fn wait(&mut self) -> Result<(), Halt> {
         self.tell();
         self.write().await?;
         if !self.is_durable || self.until == Until::Drained {

@@ -17,7 +17,7 @@ const NOTED_DELAY_MIN: Duration = Duration::from_secs(1);
 /// How often a failing lane notes that it still tries, however short its delays are.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
-pub struct LaneStatus {
+pub(crate) struct LaneStatus {
     source: String,
     sink: String,
     store: Store,
@@ -29,7 +29,7 @@ pub struct LaneStatus {
 }
 
 impl LaneStatus {
-    pub fn new(source: &str, sink: &str, store: &Store) -> Self {
+    pub(crate) fn new(source: &str, sink: &str, store: &Store) -> Self {
         Self {
             source: source.to_owned(),
             sink: sink.to_owned(),
@@ -43,7 +43,7 @@ impl LaneStatus {
 
     /// Notes that an attempt failed and that the next one follows after `delay`. `tries` is how often its events were
     /// tried.
-    pub async fn fail(&mut self, failure: &DeliverError, tries: u32, delay: Duration, offset: u64) {
+    pub(crate) async fn fail(&mut self, failure: &DeliverError, tries: u32, delay: Duration, offset: u64) {
         self.failures = self.failures.saturating_add(1);
         let (source, sink, attempt, delay_ms) =
             (&self.source, &self.sink, self.failures, whole_millis(delay));
@@ -68,7 +68,7 @@ impl LaneStatus {
 
     /// Notes that the sink as a whole fails, which another lane may have found out. The next attempt is made at
     /// `until`.
-    pub async fn show(&mut self, needs_operator: bool, reason: &str, until: Instant) {
+    pub(crate) async fn show(&mut self, needs_operator: bool, reason: &str, until: Instant) {
         let state = if needs_operator { LaneActivity::Held } else { LaneActivity::Retrying };
         if (state, cause(reason)) == (self.state, cause(&self.trouble)) {
             return;
@@ -79,7 +79,7 @@ impl LaneStatus {
     }
 
     /// Notes that an attempt succeeded while no failed one waits for another attempt.
-    pub async fn recover(&mut self) {
+    pub(crate) async fn recover(&mut self) {
         if self.failures > 0 {
             let (source, sink, failures) = (&self.source, &self.sink, self.failures);
             info!(source, sink, failures, "sink takes events again");
@@ -90,14 +90,14 @@ impl LaneStatus {
     }
 
     /// Notes that nothing prevents delivery any more.
-    pub async fn forget(&mut self) {
+    pub(crate) async fn forget(&mut self) {
         self.failures = 0;
         self.trouble.clear();
         self.note(LaneActivity::Flowing, None).await;
     }
 
     /// Notes that a stop was requested while attempts are in flight.
-    pub async fn drain(&mut self) {
+    pub(crate) async fn drain(&mut self) {
         self.note(LaneActivity::Draining, None).await;
     }
 

@@ -30,7 +30,7 @@ const OPERATING_MAX: Duration = Duration::from_secs(600);
 
 /// The result of a poll.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Polled {
+pub(crate) struct Polled {
     /// How many events it returned.
     pub count: usize,
     /// The portal says that more events are waiting.
@@ -41,7 +41,7 @@ pub struct Polled {
 
 /// The parts of a refusal that decide the pause.
 #[derive(Clone, Copy, Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// The kind of reaction that it requires.
     pub class: Class,
     /// How long the portal asked us to wait, if it did.
@@ -61,7 +61,7 @@ impl From<&CallError> for Refusal {
 
 /// The reaction to a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// How long to wait before the next call.
     pub delay: Duration,
     /// Whether waiting does not help, so that the operator must act.
@@ -69,7 +69,7 @@ pub struct Verdict {
 }
 
 /// The pauses of one source.
-pub struct Pace {
+pub(crate) struct Pace {
     poll: PollConfig,
     limit: PageLimit,
     /// The pause after the next poll without events.
@@ -83,7 +83,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    pub fn new(poll: PollConfig) -> Self {
+    pub(crate) fn new(poll: PollConfig) -> Self {
         let seconds = Duration::from_secs;
         Self {
             poll,
@@ -99,7 +99,7 @@ impl Pace {
     }
 
     /// How many events the next poll may ask for, if the first `again` of them were read before.
-    pub fn limit(&self, again: usize) -> u16 {
+    pub(crate) fn limit(&self, again: usize) -> u16 {
         if self.limit.is_reduced() {
             return self.limit.get();
         }
@@ -108,7 +108,7 @@ impl Pace {
     }
 
     /// The pause after a poll that was answered.
-    pub fn after_poll(&mut self, polled: Polled) -> Duration {
+    pub(crate) fn after_poll(&mut self, polled: Polled) -> Duration {
         self.retry.reset();
         self.rate.reset();
         self.probe.reset();
@@ -138,7 +138,7 @@ impl Pace {
     }
 
     /// The reaction to a refusal or to a missing answer.
-    pub fn after_refusal(&mut self, refusal: Refusal) -> Verdict {
+    pub(crate) fn after_refusal(&mut self, refusal: Refusal) -> Verdict {
         let asked = refusal.wait.unwrap_or_default();
         if refusal.may_be_size && matches!(refusal.class, Class::Retry | Class::RetryBounded) {
             self.limit.failed();

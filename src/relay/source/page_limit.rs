@@ -15,7 +15,7 @@ const PAGES_MAX: u32 = 512;
 const FAILURES: u32 = 2;
 
 /// The limit of one source's polls.
-pub struct PageLimit {
+pub(crate) struct PageLimit {
     configured: u16,
     current: u16,
     /// How many full pages have come since it last changed.
@@ -28,7 +28,7 @@ pub struct PageLimit {
 }
 
 impl PageLimit {
-    pub fn new(configured: u16) -> Self {
+    pub(crate) fn new(configured: u16) -> Self {
         Self {
             configured,
             current: configured,
@@ -40,18 +40,18 @@ impl PageLimit {
     }
 
     /// The current limit.
-    pub fn get(&self) -> u16 {
+    pub(crate) fn get(&self) -> u16 {
         self.current
     }
 
     /// Whether the limit is below the configured one.
-    pub fn is_reduced(&self) -> bool {
+    pub(crate) fn is_reduced(&self) -> bool {
         self.current < self.configured
     }
 
     /// Notes that a page has arrived. `is_full` says that the limit has cut it, which proves that pages of this size
     /// work.
-    pub fn arrived(&mut self, is_full: bool) {
+    pub(crate) fn arrived(&mut self, is_full: bool) {
         self.failures = 0;
         if !is_full || !self.is_reduced() && !self.is_trial {
             return;
@@ -67,7 +67,7 @@ impl PageLimit {
     }
 
     /// Notes that an answer was missing or broken, perhaps because of its size.
-    pub fn failed(&mut self) {
+    pub(crate) fn failed(&mut self) {
         self.failures += 1;
         if self.failures >= FAILURES {
             self.failures = 0;
@@ -76,7 +76,7 @@ impl PageLimit {
     }
 
     /// Asks for half as many events from now on, but at least for one, because the page was too large.
-    pub fn halve(&mut self) {
+    pub(crate) fn halve(&mut self) {
         if self.is_trial {
             self.pages_wanted = (self.pages_wanted * PAGES_FACTOR).min(PAGES_MAX);
         }

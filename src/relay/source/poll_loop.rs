@@ -59,7 +59,7 @@ enum Step {
     Stopped,
 }
 
-pub struct Source {
+pub(crate) struct Source {
     poller: Poller,
     journal: Journal,
     window: Window,
@@ -96,7 +96,7 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn new(
+    pub(crate) fn new(
         poller: Poller,
         journal: Journal,
         window: Window,
@@ -136,7 +136,7 @@ impl Source {
     }
 
     /// Polls, and runs `lanes`, until the run is over. When only the lanes are stopped, polling ends after them.
-    pub async fn run(mut self, lanes: Vec<Lane>) -> Result<Ending, RelayError> {
+    pub(crate) async fn run(mut self, lanes: Vec<Lane>) -> Result<Ending, RelayError> {
         self.needs_time = lanes.iter().any(Lane::needs_time);
         let (coverage, until) = (self.coverage.clone(), self.until);
         let (stop, lanes_stop) = (self.signals.stop.clone(), self.lane_signals.stop.clone());

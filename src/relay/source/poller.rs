@@ -31,7 +31,7 @@ use crate::wall_clock;
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often a source that needs the operator checks for a new login.
-pub const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const LOGIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The longest that a poll may take before its loop counts as stuck, not counting the wait for its turn at the portal.
 /// A refresh, a subscription and two reads of the queue must fit.
@@ -51,12 +51,12 @@ const DRAIN_FAILURES_MAX: u32 = 5;
 
 /// The state when a step began. A change since then ends the pause after the step.
 #[derive(Clone, Copy)]
-pub struct Moment {
+pub(crate) struct Moment {
     nudge_count: u64,
     epoch: u64,
 }
 
-pub struct Poller {
+pub(crate) struct Poller {
     upstream: Box<dyn Upstream>,
     preflight: Preparation,
     pace: Pace,
@@ -82,7 +82,7 @@ pub struct Poller {
 
 impl Poller {
     /// Creates a poller of a queue that belongs to the user `owner`, if it belongs to a user.
-    pub fn new(
+    pub(crate) fn new(
         upstream: Box<dyn Upstream>,
         owner: Option<u64>,
         poll: &PollConfig,
@@ -115,47 +115,47 @@ impl Poller {
     }
 
     /// The queue that it polls.
-    pub fn queue(&self) -> &Queue {
+    pub(crate) fn queue(&self) -> &Queue {
         self.upstream.queue()
     }
 
     /// The source's name.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.upstream.queue().source
     }
 
     /// Notes that nothing is asked for a while, so nothing is late.
-    pub fn rest(&self) {
+    pub(crate) fn rest(&self) {
         self.heartbeat.rest();
     }
 
     /// Notes that polling waits until `sink` has the events that were read.
-    pub async fn note_held_back(&mut self, sink: &str) {
+    pub(crate) async fn note_held_back(&mut self, sink: &str) {
         let trouble = format!("waits for the sink `{sink}`, as `delivery.hold` is \"forever\"");
         self.note_blocked(Some(sink.to_owned()), trouble).await;
     }
 
     /// Notes that polling has stopped because of a sink; `None` stands for one that is no longer configured.
-    pub async fn note_blocked(&mut self, sink: Option<String>, trouble: String) {
+    pub(crate) async fn note_blocked(&mut self, sink: Option<String>, trouble: String) {
         self.note_change(Activity::Blocked { sink, trouble }).await;
         // The source counts as tried, because the duration depends on the sink.
         self.liveness.tried(self.name());
     }
 
     /// The error for `odd`, in the answer to a poll from `offset`. `skips` is how many skips were known.
-    pub fn odd(&mut self, odd: &OddEvents, offset: Offset, skips: usize) -> CallError {
+    pub(crate) fn odd(&mut self, odd: &OddEvents, offset: Offset, skips: usize) -> CallError {
         self.skips = Some(skips);
         CallError::odd(self.upstream.method(), odd, offset)
     }
 
     /// The present state.
-    pub fn moment(&self) -> Moment {
+    pub(crate) fn moment(&self) -> Moment {
         Moment { nudge_count: self.signals.nudge_count(), epoch: self.upstream.epoch() }
     }
 
     /// Polls from `offset`, with a refreshed token if necessary. The first `again` events were read before. Returns
     /// `None` when a stop came first.
-    pub async fn poll(&mut self, offset: Offset, again: usize) -> Option<Result<Batch, CallError>> {
+    pub(crate) async fn poll(&mut self, offset: Offset, again: usize) -> Option<Result<Batch, CallError>> {
         let (limit, asked_at) = (self.pace.limit(again), Instant::now());
         self.skips = None;
         let answer = self.ask_twice(offset, limit).await?;
@@ -203,7 +203,7 @@ impl Poller {
     }
 
     /// Logs once which queue is read, and how many events are waiting in it.
-    pub fn tell_first_answer(&mut self, count: usize, has_more: bool) {
+    pub(crate) fn tell_first_answer(&mut self, count: usize, has_more: bool) {
         if std::mem::replace(&mut self.has_answered, true) {
             return;
         }
@@ -213,7 +213,7 @@ impl Poller {
     }
 
     /// Counts events that were read for the first time.
-    pub fn received(&mut self, events: &[Event]) {
+    pub(crate) fn received(&mut self, events: &[Event]) {
         let portal_ms = self.clock.now_ms();
         for event in events {
             self.metrics.received(event, portal_ms);
@@ -245,7 +245,7 @@ impl Poller {
     }
 
     /// Whether polls come near the limit of their operating time. A change is logged.
-    pub fn is_strained(&mut self) -> bool {
+    pub(crate) fn is_strained(&mut self) -> bool {
         let is_strained = self.upstream.is_strained();
         match (self.was_strained, is_strained) {
             (false, true) => warn!(
@@ -261,12 +261,12 @@ impl Poller {
     }
 
     /// The pause after a poll that was answered.
-    pub fn pause_after(&mut self, polled: Polled) -> Duration {
+    pub(crate) fn pause_after(&mut self, polled: Polled) -> Duration {
         self.pace.after_poll(polled)
     }
 
     /// Waits, but no longer than it takes to notice a new login if that may fix the problem.
-    pub async fn pause(&self, pause: Duration, since: Moment) -> Wake {
+    pub(crate) async fn pause(&self, pause: Duration, since: Moment) -> Wake {
         self.heartbeat.beat(pause + PAUSE_SLACK);
         failpoint::stuck("pausing").await;
         let end = Instant::now() + pause;
@@ -299,7 +299,7 @@ impl Poller {
     }
 
     /// Logs the refusal and returns how long to wait. A drain may end here instead.
-    pub async fn after_refusal(&mut self, refusal: &CallError) -> Result<Duration, Ending> {
+    pub(crate) async fn after_refusal(&mut self, refusal: &CallError) -> Result<Duration, Ending> {
         self.failures += 1;
         self.learn(refusal).await;
         let verdict = self.pace.after_refusal(refusal.into());
@@ -354,14 +354,14 @@ impl Poller {
 
     /// Notes that nothing prevents polling any more, before a sink has any of the events: an observer of the events
     /// also sees this.
-    pub async fn note_recovery(&mut self) {
+    pub(crate) async fn note_recovery(&mut self) {
         if !matches!(self.activity, Activity::Polling { .. }) {
             self.note_answer(Duration::ZERO).await;
         }
     }
 
     /// Notes a poll that was answered; the next one follows after `pause`.
-    pub async fn note_answer(&mut self, pause: Duration) {
+    pub(crate) async fn note_answer(&mut self, pause: Duration) {
         self.metrics.need_person(false);
         if self.failures > 0 {
             info!(source = self.name(), failures = self.failures, "the portal answers again");
@@ -390,7 +390,7 @@ impl Poller {
 
     /// Writes the last note of a run: up to when all events are stored. Without it, a queue that is read only in short
     /// runs would seem to have been left alone for long.
-    pub async fn note_end(&self) {
+    pub(crate) async fn note_end(&self) {
         if self.coverage.covered_ms().is_some() {
             self.note(false).await;
         }

@@ -21,7 +21,7 @@ const SUBSCRIBE_INTERVAL: Duration = Duration::from_secs(3600);
 const SUBSCRIBE_RETRY: Duration = Duration::from_secs(300);
 
 /// The state of the checks of one source.
-pub struct Preparation {
+pub(crate) struct Preparation {
     /// The user whose permissions the credential must give; `None` when that does not decide the queue.
     owner: Option<u64>,
     /// The credential whose owner is known, by [`Upstream::epoch`]: another source may have refreshed it.
@@ -32,7 +32,7 @@ pub struct Preparation {
 
 impl Preparation {
     /// Creates the checks for a queue that belongs to the user `owner`, if it belongs to a user.
-    pub fn new(owner: Option<u64>) -> Self {
+    pub(crate) fn new(owner: Option<u64>) -> Self {
         Self { owner, owner_known: None, subscribe_at: None }
     }
 
@@ -41,7 +41,7 @@ impl Preparation {
     ///
     /// # Errors
     /// A refusal of the portal, or the reason why nothing may be confirmed.
-    pub async fn poll(
+    pub(crate) async fn poll(
         &mut self,
         queue: &dyn Upstream,
         offset: Offset,
@@ -63,12 +63,12 @@ impl Preparation {
     }
 
     /// Notes that the credential may be another one from now on.
-    pub fn doubt_owner(&mut self) {
+    pub(crate) fn doubt_owner(&mut self) {
         self.owner_known = None;
     }
 
     /// Notes that the portal has said that it does not record.
-    pub fn lose_subscription(&mut self) {
+    pub(crate) fn lose_subscription(&mut self) {
         self.subscribe_at = None;
     }
 

@@ -18,7 +18,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Up to when all events of a source are stored.
 #[derive(Clone)]
-pub struct Coverage {
+pub(crate) struct Coverage {
     source: Arc<str>,
     limits: RetentionConfig,
     clock: PortalClock,
@@ -36,7 +36,7 @@ enum Urgency {
 
 impl Coverage {
     /// Creates the coverage of a source that has all events before `covered_ms`, if that is known.
-    pub fn new(
+    pub(crate) fn new(
         source: &Arc<str>,
         limits: RetentionConfig,
         clock: PortalClock,
@@ -46,25 +46,25 @@ impl Coverage {
     }
 
     /// Up to when all events are stored, if that is known.
-    pub fn covered_ms(&self) -> Option<i64> {
+    pub(crate) fn covered_ms(&self) -> Option<i64> {
         *self.covered_ms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that all events before `ms` are stored.
-    pub fn extend(&self, ms: i64) {
+    pub(crate) fn extend(&self, ms: i64) {
         let mut covered_ms = self.covered_ms.lock().unwrap_or_else(PoisonError::into_inner);
         *covered_ms = Some(covered_ms.map_or(ms, |covered_ms| covered_ms.max(ms)));
     }
 
     /// The time range whose events may be lost, when the portal answers at `portal_ms`.
-    pub fn gap(&self, portal_ms: i64) -> Option<(i64, i64)> {
+    pub(crate) fn gap(&self, portal_ms: i64) -> Option<(i64, i64)> {
         let from = self.covered_ms()?;
         let to = portal_ms.saturating_sub(millis(EVENT_LIFETIME));
         (from < to).then_some((from, to))
     }
 
     /// Warns the operator in time, and again whenever it gets worse. Never returns.
-    pub async fn watch(&self) {
+    pub(crate) async fn watch(&self) {
         let mut told = Urgency::None;
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
@@ -106,7 +106,7 @@ impl Coverage {
 }
 
 /// Logs that events may be lost.
-pub fn report_gap(source: &str, gap: &Gap) {
+pub(crate) fn report_gap(source: &str, gap: &Gap) {
     let ([from, to], hours) = (gap.spelled(), gap.to_ms.saturating_sub(gap.from_ms) / 3_600_000);
     error!(
         code = %log_code::GAP,

@@ -13,7 +13,7 @@ use crate::log_code;
 use crate::relay::outcome::RelayError;
 use crate::store::{Skip, Store, StoreError};
 
-pub struct OddGuard {
+pub(crate) struct OddGuard {
     source: Arc<str>,
     store: Store,
     /// The gaps of the skips that were passed and reported.
@@ -22,7 +22,7 @@ pub struct OddGuard {
 
 /// The result of cutting a batch.
 #[derive(Default)]
-pub struct Cut {
+pub(crate) struct Cut {
     /// The odd events before which the batch was cut, if any.
     pub at: Option<OddEvents>,
     /// The gaps that it passes for the first time, ascending.
@@ -32,12 +32,12 @@ pub struct Cut {
 }
 
 impl OddGuard {
-    pub fn new(source: &Arc<str>, store: &Store) -> Self {
+    pub(crate) fn new(source: &Arc<str>, store: &Store) -> Self {
         Self { source: Arc::clone(source), store: store.clone(), told: BTreeSet::new() }
     }
 
     /// Cuts `batch`, the answer to a poll from `offset`, before the first odd event that the operator has not skipped.
-    pub async fn cut(&mut self, batch: &mut Batch, offset: Offset) -> Result<Cut, RelayError> {
+    pub(crate) async fn cut(&mut self, batch: &mut Batch, offset: Offset) -> Result<Cut, RelayError> {
         if batch.odd.is_empty() {
             return Ok(Cut::default());
         }

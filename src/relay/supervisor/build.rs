@@ -27,7 +27,7 @@ use crate::relay::source::upstream::Upstream;
 use crate::store::{GAP_KIND, LaneRecord, StoredSource};
 
 /// A source that is ready to run.
-pub struct ReadySource {
+pub(crate) struct ReadySource {
     source: Source,
     lanes: Vec<Lane>,
     /// Carried out only when the source runs, because another source may still be refused.
@@ -36,7 +36,7 @@ pub struct ReadySource {
 
 impl ReadySource {
     /// See [`Source::run`].
-    pub async fn run(self) -> Result<Ending, RelayError> {
+    pub(crate) async fn run(self) -> Result<Ending, RelayError> {
         for removal in &self.removals {
             if Halt::unless_stopped(removal.carry_out().await)?.is_none() {
                 return Ok(Ending::CutShort);
@@ -48,7 +48,7 @@ impl ReadySource {
 
 /// Builds the source of `config`, which reads `upstream`. The queue belongs to the user `owner`, if it belongs to a
 /// user.
-pub async fn assemble(
+pub(crate) async fn assemble(
     upstream: Box<dyn Upstream>,
     owner: Option<u64>,
     stored: StoredSource,

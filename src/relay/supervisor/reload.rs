@@ -56,7 +56,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// Only errors that end the process. A configuration that cannot be used does not.
-    pub async fn reload(&mut self) -> Result<(), RelayError> {
+    pub(crate) async fn reload(&mut self) -> Result<(), RelayError> {
         info!("SIGHUP: reading the configuration again");
         // Before the daemon has reported that it is ready, this notice would report it.
         let notifier = self.context.telemetry.liveness.is_up().then_some(Notifier);

@@ -10,7 +10,7 @@ use crate::config::{Config, SinkConfig, SourceConfig};
 const AT_NEXT_START: [&str; 1] = ["state"];
 
 #[derive(Default, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The sources that must end.
     pub ending: BTreeSet<String>,
     /// The sources that must start; most of them are ending as well.
@@ -21,7 +21,7 @@ pub struct Plan {
 
 /// One difference.
 #[derive(PartialEq, Eq, Debug)]
-pub struct Change {
+pub(crate) struct Change {
     /// Its key, or the key of its table.
     key: String,
     kind: ChangeKind,
@@ -51,7 +51,7 @@ impl fmt::Display for Change {
 
 impl Plan {
     /// Plans the way from `before` to `after`.
-    pub fn new(before: &Config, after: &Config) -> Self {
+    pub(crate) fn new(before: &Config, after: &Config) -> Self {
         let names = |config: &Config| -> BTreeSet<String> {
             config.sources.iter().map(|source| source.name.clone()).collect()
         };

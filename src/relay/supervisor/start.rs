@@ -20,7 +20,7 @@ use crate::shutdown::{Signals, Wake};
 use crate::store::{Health, StoreError};
 
 /// The start of one source.
-pub struct SourceStart {
+pub(crate) struct SourceStart {
     config: SourceConfig,
     sinks: Vec<(SinkConfig, Arc<DeliveryLimiter>)>,
     context: EngineContext,
@@ -28,7 +28,7 @@ pub struct SourceStart {
 
 impl SourceStart {
     /// Creates the start of the source of `config`, whose events go to `sinks`.
-    pub fn new(
+    pub(crate) fn new(
         config: SourceConfig,
         sinks: Vec<(SinkConfig, Arc<DeliveryLimiter>)>,
         context: EngineContext,
@@ -37,17 +37,17 @@ impl SourceStart {
     }
 
     /// The source's name.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.config.name
     }
 
     /// The signals that end this source alone: its lanes first, and then its polling.
-    pub fn end_signals(&self) -> &Signals {
+    pub(crate) fn end_signals(&self) -> &Signals {
         &self.context.lane_signals
     }
 
     /// Opens the source, or returns the reason why it cannot be opened yet.
-    pub async fn open(&self) -> Result<Result<ReadySource, CallError>, RelayError> {
+    pub(crate) async fn open(&self) -> Result<Result<ReadySource, CallError>, RelayError> {
         let identity = match self.context.clients.identity(&self.config).await {
             Ok(identity) => identity,
             Err(refusal) => return Ok(Err(refusal)),
@@ -67,7 +67,7 @@ impl SourceStart {
     }
 
     /// Waits until the source can be opened, then runs it. `refusal` is why it could not be opened so far.
-    pub async fn run(self, mut refusal: CallError) -> Result<Ending, RelayError> {
+    pub(crate) async fn run(self, mut refusal: CallError) -> Result<Ending, RelayError> {
         let name = &self.config.name;
         let metrics = self.context.telemetry.metrics.source(name);
         loop {
@@ -105,7 +105,7 @@ impl SourceStart {
 
     /// Like [`SourceStart::open`], at a start. A login that opens another queue parks a daemon's source, and so does TLS
     /// that cannot be set up. A drain ends with the error, and so does a mistake in the configuration.
-    pub async fn open_first(&self) -> Result<Result<ReadySource, CallError>, RelayError> {
+    pub(crate) async fn open_first(&self) -> Result<Result<ReadySource, CallError>, RelayError> {
         match self.open().await {
             Err(error @ (RelayError::NoClient(_) | RelayError::Store(StoreError::OtherQueue { .. })))
                 if self.context.until == Until::Stopped && !self.is_mistaken(&error) =>
@@ -118,7 +118,7 @@ impl SourceStart {
 
     /// Whether `error` is a mistake in the configuration, for which a reload is refused. A login that opens another
     /// queue is not one: the authorization server decides that.
-    pub fn is_mistaken(&self, error: &RelayError) -> bool {
+    pub(crate) fn is_mistaken(&self, error: &RelayError) -> bool {
         match error {
             RelayError::Setup(_) => true,
             RelayError::Store(StoreError::OtherQueue { .. }) => {
@@ -129,7 +129,7 @@ impl SourceStart {
     }
 
     /// Like [`SourceStart::open`], while other sources run: an error of this source alone becomes a reason to wait.
-    pub async fn reopen(&self) -> Result<Result<ReadySource, CallError>, RelayError> {
+    pub(crate) async fn reopen(&self) -> Result<Result<ReadySource, CallError>, RelayError> {
         match self.open().await {
             Err(error) => self.wait_out(error).map(Err),
             outcome => outcome,
@@ -137,7 +137,7 @@ impl SourceStart {
     }
 
     /// Returns `error` as a reason to wait, if it concerns this source alone.
-    pub fn wait_out(&self, error: RelayError) -> Result<CallError, RelayError> {
+    pub(crate) fn wait_out(&self, error: RelayError) -> Result<CallError, RelayError> {
         let hint = match &error {
             RelayError::Store(StoreError::OtherQueue { .. }) | RelayError::Setup(_) => {
                 "b24relay looks again every 5 seconds"

@@ -25,11 +25,11 @@ use crate::sink::Sink;
 use crate::store::SourceReport;
 
 /// Each sink with its limiter, which all sources share.
-pub type Sinks = Vec<(SinkConfig, Arc<DeliveryLimiter>)>;
+pub(crate) type Sinks = Vec<(SinkConfig, Arc<DeliveryLimiter>)>;
 
 /// The effect of SIGHUP on a run, besides a nudge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Hangup {
+pub(crate) enum Hangup {
     /// It reloads the configuration.
     Reloads,
     /// Nothing more.
@@ -44,12 +44,12 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 const HANGS_AFTER: Duration = Duration::from_secs(30);
 
 /// A source that was checked, and the reason if it cannot be polled yet.
-pub struct Checked {
+pub(crate) struct Checked {
     pub start: SourceStart,
     pub outcome: Result<ReadySource, CallError>,
 }
 
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     /// The active configuration.
     pub config: Config,
     pub context: EngineContext,
@@ -67,7 +67,7 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Opens every source of `config` and starts it. Each is checked before the first one calls its portal.
-    pub async fn open(config: &Config, context: EngineContext) -> Result<Self, RelayError> {
+    pub(crate) async fn open(config: &Config, context: EngineContext) -> Result<Self, RelayError> {
         let sinks = config.sinks.iter().map(|sink| {
             let built = build(sink, &context).map_err(RelayError::Setup)?;
             Ok((sink.clone(), DeliveryLimiter::new(built, sink, &context.telemetry.metrics)))
@@ -98,7 +98,7 @@ impl Supervisor {
     }
 
     /// Waits until all sources have ended. `hangup` decides what SIGHUP does.
-    pub async fn run(&mut self, hangup: Hangup) -> Result<Ending, RelayError> {
+    pub(crate) async fn run(&mut self, hangup: Hangup) -> Result<Ending, RelayError> {
         let signals = self.context.signals.clone();
         // Do not begin with the current count: a nudge may have come after the configuration was first read.
         let mut seen = 0;
@@ -118,7 +118,7 @@ impl Supervisor {
 
     /// Warns about sources that are no longer configured although some sink lacks events that the journal has. A state
     /// file that cannot be read is reported elsewhere.
-    pub async fn tell_left_behind(&self) {
+    pub(crate) async fn tell_left_behind(&self) {
         let Ok(report) = self.context.store.reader().report().await else { return };
         for SourceReport { name: source, .. } in report.sources {
             let lanes = report.lanes.iter().filter(|lane| lane.source == source);
@@ -135,7 +135,7 @@ impl Supervisor {
     }
 
     /// Starts the sources.
-    pub fn begin(&mut self, checked: Vec<Checked>) {
+    pub(crate) fn begin(&mut self, checked: Vec<Checked>) {
         self.interim = Ending::Clean;
         for Checked { start, outcome } in checked {
             let name = start.name().to_owned();
@@ -151,7 +151,7 @@ impl Supervisor {
     }
 
     /// Runs `work` while the sources run. Returns `None` when a stop comes first.
-    pub async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>, RelayError> {
+    pub(crate) async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>, RelayError> {
         let stop = self.context.signals.stop.clone();
         tokio::pin!(work);
         loop {
@@ -167,7 +167,7 @@ impl Supervisor {
     /// Ends the sources called `names` and waits for that. As at a stop of the process, events that were read are
     /// delivered for up to `shutdown_grace`. After that no new attempt begins, and attempts in flight finish. Until
     /// then the sources are polled.
-    pub async fn end(&mut self, names: &BTreeSet<String>) -> Result<(), RelayError> {
+    pub(crate) async fn end(&mut self, names: &BTreeSet<String>) -> Result<(), RelayError> {
         let ending: Vec<Signals> = names.iter().filter_map(|name| self.running.get(name)).cloned().collect();
         for signals in &ending {
             signals.stop.cancel();
@@ -210,7 +210,7 @@ impl Supervisor {
     }
 
     /// Why the sources called `names` cannot be ended: a sink without a timeout that takes their events hangs.
-    pub fn hanging(&self, names: &BTreeSet<String>) -> Option<String> {
+    pub(crate) fn hanging(&self, names: &BTreeSet<String>) -> Option<String> {
         let has_timeout = |sink: &SinkConfig| matches!(sink.target, TargetConfig::Webhook(_));
         let concerned = self.sinks.iter().filter(|(sink, _)| !has_timeout(sink));
         let mut concerned = concerned.filter(|(sink, _)| names.iter().any(|name| sink.takes_source(name)));
@@ -244,13 +244,13 @@ impl Supervisor {
 ///
 /// # Errors
 /// The reason why it cannot be built.
-pub fn build(config: &SinkConfig, context: &EngineContext) -> Result<Arc<dyn Sink>, String> {
+pub(crate) fn build(config: &SinkConfig, context: &EngineContext) -> Result<Arc<dyn Sink>, String> {
     let built = context.host.sink(config, &context.signals);
     built.map_err(|reason| format!("sinks.{}: {reason}", config.name))
 }
 
 /// Every source of `config` with those of `sinks` that take its events, and with separate stop signals.
-pub fn openings(config: &Config, sinks: &Sinks, context: &EngineContext) -> Vec<SourceStart> {
+pub(crate) fn openings(config: &Config, sinks: &Sinks, context: &EngineContext) -> Vec<SourceStart> {
     let start = |source: &SourceConfig| {
         let takers = sinks.iter().filter(|(sink, _)| sink.takes_source(&source.name)).cloned();
         let signals = context.signals.child();

@@ -20,14 +20,14 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The delay for wrong tokens. Clones share it.
 #[derive(Clone, Default)]
-pub struct Guesses {
+pub(crate) struct Guesses {
     /// The time of the last log line.
     logged: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Guesses {
     /// Waits before a wrong token of `peer` is answered.
-    pub async fn slow_down(&self, peer: SocketAddr, metrics: &Metrics) {
+    pub(crate) async fn slow_down(&self, peer: SocketAddr, metrics: &Metrics) {
         let count = metrics.wrong_token();
         let mut logged = self.logged.lock().await;
         if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {

@@ -1,7 +1,7 @@
 //! The HTTP server of `[http]`, and who may use it.
 
-pub mod access; // who may ask
-pub mod guesses; // slows down wrong tokens
-pub mod http_listener;
-pub mod listener; // limits on clients
-pub mod routes; // the answers // the listener, which a reload can replace
+pub(super) mod access; // who may ask
+pub(super) mod guesses; // slows down wrong tokens
+pub(super) mod http_listener;
+pub(super) mod listener; // limits on clients
+pub(super) mod routes; // the answers // the listener, which a reload can replace

@@ -26,7 +26,7 @@ const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The routes of `view`, for requests that `access` permits.
-pub fn router(view: View, access: Access) -> Router {
+pub(crate) fn router(view: View, access: Access) -> Router {
     let gate = Gate { view: view.clone(), access, guesses: Guesses::default() };
     Router::new()
         .route("/", routing::get(show_page))

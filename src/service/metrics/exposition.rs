@@ -4,25 +4,25 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 /// The older format.
-pub const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The newer format.
-pub const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether this `Accept` header prefers `OpenMetrics`.
-pub fn wants_open(accept: &str) -> bool {
+pub(crate) fn wants_open(accept: &str) -> bool {
     accept.contains("application/openmetrics-text")
 }
 
 /// All of `registries` in the newer format.
-pub fn open(registries: &[&Registry]) -> String {
+pub(crate) fn open(registries: &[&Registry]) -> String {
     let mut text = body(registries);
     text.push_str("# EOF\n");
     text
 }
 
 /// All of `registries` in the older format.
-pub fn classic(registries: &[&Registry]) -> String {
+pub(crate) fn classic(registries: &[&Registry]) -> String {
     let (body, mut text) = (body(registries), String::new());
     let is = |kind: &str, name: &str| body.contains(&format!("# TYPE {name} {kind}\n"));
     for line in body.lines() {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// The attempts in flight of a sink. Clones share them.
 #[derive(Clone, Default)]
-pub struct InFlight(Arc<Mutex<Begun>>);
+pub(crate) struct InFlight(Arc<Mutex<Begun>>);
 
 #[derive(Default)]
 struct Begun {
@@ -18,7 +18,7 @@ struct Begun {
 
 impl InFlight {
     /// Records the start of an attempt; returns its number.
-    pub fn begin(&self) -> u64 {
+    pub(crate) fn begin(&self) -> u64 {
         let mut begun = self.begun();
         begun.count += 1;
         let number = begun.count;
@@ -27,12 +27,12 @@ impl InFlight {
     }
 
     /// Records the end of that attempt.
-    pub fn end(&self, number: u64) {
+    pub(crate) fn end(&self, number: u64) {
         self.begun().at.remove(&number);
     }
 
     /// The age of the oldest attempt; zero if there is none.
-    pub fn longest(&self) -> Duration {
+    pub(crate) fn longest(&self) -> Duration {
         self.begun().at.first_key_value().map(|(_, at)| at.elapsed()).unwrap_or_default()
     }
 

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The process at one moment.
-pub struct Process {
+pub(crate) struct Process {
     /// Its start time, in Unix seconds.
     pub started_s: f64,
     /// Processor time, in seconds.
@@ -22,7 +22,7 @@ const TICKS_PER_S: f64 = 100.0;
 const KIBIBYTE: u64 = 1024;
 
 /// Reads `/proc`; `None` if it does not exist.
-pub fn read() -> Option<Process> {
+pub(crate) fn read() -> Option<Process> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The process name may contain any characters, and ends at the last parenthesis.
     let fields: Vec<f64> = stat

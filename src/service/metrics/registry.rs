@@ -57,7 +57,7 @@ struct Inner {
 
 /// The data for the charts of a lane.
 #[derive(Default, Debug)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// Delivered events.
     pub delivered: AtomicU64,
     /// The sum of their latencies, in milliseconds.

@@ -19,7 +19,7 @@ type Seconds<const N: usize> = Family<Labels<N>, Gauge<f64, AtomicU64>>;
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
 /// The metrics of `health` and of the attempts in flight.
-pub fn of_health(health: &Health, metrics: &Metrics) -> Registry {
+pub(crate) fn of_health(health: &Health, metrics: &Metrics) -> Registry {
     let mut registry = Registry::with_prefix("b24relay");
     let attempts = Seconds::<1>::default();
     registry.register(
@@ -154,7 +154,7 @@ fn lanes(registry: &mut Registry, lanes: &[LaneHealth]) {
 }
 
 /// The standard metrics of a process.
-pub fn of_process() -> Registry {
+pub(crate) fn of_process() -> Registry {
     let mut registry = Registry::default();
     let Some(process) = process::read() else { return registry };
     let (started, cpu) = (Gauge::<f64, AtomicU64>::default(), Counter::<f64, AtomicU64>::default());

@@ -8,7 +8,7 @@ const WIDTH: f64 = 240.0;
 const HEIGHT: f64 = 40.0;
 
 /// A quantity with its units. A value uses the first unit that is not too large for it.
-pub struct Quantity {
+pub(crate) struct Quantity {
     name: &'static str,
     units: &'static [Unit],
 }
@@ -21,7 +21,7 @@ struct Unit {
 }
 
 /// Events per second.
-pub const RATE: Quantity = Quantity {
+pub(crate) const RATE: Quantity = Quantity {
     name: "Rate",
     units: &[
         Unit { least: 1.0, size: 1.0, word: "/s" },
@@ -31,7 +31,7 @@ pub const RATE: Quantity = Quantity {
 };
 
 /// Seconds from an event to its delivery.
-pub const LATENCY: Quantity = Quantity {
+pub(crate) const LATENCY: Quantity = Quantity {
     name: "Latency",
     units: &[
         Unit { least: 7200.0, size: 3600.0, word: " h" },
@@ -43,7 +43,7 @@ pub const LATENCY: Quantity = Quantity {
 
 impl Quantity {
     /// A line through `values`, oldest first, with a gap for each `None`. `now` is the text of the latest value.
-    pub fn over_the_hour(&self, values: &[Option<f64>], now: &str) -> Markup {
+    pub(crate) fn over_the_hour(&self, values: &[Option<f64>], now: &str) -> Markup {
         let most = values.iter().flatten().copied().fold(0.0, f64::max);
         let (top, spelled) = self.scale(most);
         let label = format!("{} over the last hour, up to {spelled}", self.name);
@@ -63,7 +63,7 @@ impl Quantity {
     }
 
     /// One value, with its unit.
-    pub fn spell(&self, value: f64) -> String {
+    pub(crate) fn spell(&self, value: f64) -> String {
         let unit = self.unit(value);
         format!("{}{}", number(value / unit.size), unit.word)
     }

@@ -19,10 +19,10 @@ use crate::store::DeadLetterReport;
 const REFRESH_S: u32 = 10;
 
 /// The style sheet.
-pub const STYLE: &str = include_str!("page.css");
+pub(crate) const STYLE: &str = include_str!("page.css");
 
 /// The page of `health`.
-pub fn page(view: &View, health: &Health) -> Markup {
+pub(crate) fn page(view: &View, health: &Health) -> Markup {
     let condition = health::condition(view, health);
     let (headline, class) = headline(condition);
     let reasons = match condition {

@@ -12,7 +12,7 @@ use crate::service::view::View;
 use crate::store::{GapReport, SourceReport};
 
 /// The sources and sinks in `health`.
-pub fn flows(view: &View, health: &Health) -> Markup {
+pub(crate) fn flows(view: &View, health: &Health) -> Markup {
     html! {
         @if health.sources.is_empty() {
             section { h2 { "Sources" } p class="none" { "None was polled yet." } }
@@ -178,7 +178,7 @@ fn when(lane: &LaneHealth) -> Option<String> {
 }
 
 /// A number with its digits in groups of three.
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -9,17 +9,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::service::metrics::registry::Metrics;
 
 /// The length of a step.
-pub const STEP: Duration = Duration::from_secs(30);
+pub(crate) const STEP: Duration = Duration::from_secs(30);
 
 /// The number of steps in an hour.
-pub const STEPS: usize = 120;
+pub(crate) const STEPS: usize = 120;
 
 /// The time until a rate is known. After twice this time without an event, the rate is 0.
-pub const RATE_KNOWN_AFTER: Duration = Duration::from_secs(5);
+pub(crate) const RATE_KNOWN_AFTER: Duration = Duration::from_secs(5);
 
 /// One lane in one step.
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
-pub struct Step {
+pub(crate) struct Step {
     /// Delivered events per second.
     pub per_second: f64,
     /// Their mean latency in seconds; `None` if there were none.
@@ -28,7 +28,7 @@ pub struct Step {
 
 /// The last hour of every lane. Clones share it.
 #[derive(Clone, Default)]
-pub struct History(Arc<Mutex<Past>>);
+pub(crate) struct History(Arc<Mutex<Past>>);
 
 type Lane = (String, String);
 
@@ -45,7 +45,7 @@ struct Past {
 
 impl History {
     /// Takes a sample every [`RATE_KNOWN_AFTER`] and a step every [`STEP`]. Never returns.
-    pub async fn record(&self, metrics: &Metrics) {
+    pub(crate) async fn record(&self, metrics: &Metrics) {
         let mut ticks = interval(RATE_KNOWN_AFTER);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut next_step = Instant::now();
@@ -60,14 +60,14 @@ impl History {
     }
 
     /// The steps of the lane of `source` and `sink`, oldest first.
-    pub fn of(&self, source: &str, sink: &str) -> Vec<Step> {
+    pub(crate) fn of(&self, source: &str, sink: &str) -> Vec<Step> {
         let past = self.past();
         let steps = past.steps.get(&(source.to_owned(), sink.to_owned()));
         steps.map(|steps| steps.iter().copied().collect()).unwrap_or_default()
     }
 
     /// The events per second that this lane has delivered in the last seconds; `None` if not known yet.
-    pub fn rate(&self, source: &str, sink: &str, metrics: &Metrics) -> Option<f64> {
+    pub(crate) fn rate(&self, source: &str, sink: &str, metrics: &Metrics) -> Option<f64> {
         self.rate_of(&(source.to_owned(), sink.to_owned()), Instant::now(), &metrics.totals())
     }
 

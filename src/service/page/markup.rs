@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 /// A sentence, with text in backticks marked up.
-pub fn words(text: &str) -> Markup {
+pub(crate) fn words(text: &str) -> Markup {
     html! {
         @for (index, part) in text.split('`').enumerate() {
             @if index % 2 == 1 { code { (part) } } @else { (part) }

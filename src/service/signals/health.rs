@@ -17,7 +17,7 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(600);
 
 /// The health of the daemon in a word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Condition {
+pub(crate) enum Condition {
     /// A stop was requested.
     Stopping,
     /// An operator must act.
@@ -31,7 +31,7 @@ pub enum Condition {
 }
 
 /// The health of the daemon in a word.
-pub fn condition(view: &View, health: &Health) -> Condition {
+pub(crate) fn condition(view: &View, health: &Health) -> Condition {
     if view.telemetry.liveness.is_draining() {
         Condition::Stopping
     } else if !actions(view, health).is_empty() {
@@ -46,19 +46,19 @@ pub fn condition(view: &View, health: &Health) -> Condition {
 }
 
 /// All problems, most severe first.
-pub fn problems(view: &View, health: &Health) -> Vec<String> {
+pub(crate) fn problems(view: &View, health: &Health) -> Vec<String> {
     let degraded = health.problems().into_iter().filter(|problem| problem.grade != Grade::ActionRequired);
     actions(view, health).into_iter().chain(degraded.map(|problem| problem.text)).collect()
 }
 
 /// The reasons to restart the process; empty if there are none.
-pub fn wedged(view: &View) -> Vec<String> {
+pub(crate) fn wedged(view: &View) -> Vec<String> {
     let overdue = view.telemetry.liveness.overdue().into_iter();
     overdue.map(|source| format!("the poll loop of `{source}` hangs")).collect()
 }
 
 /// The reasons why the process is not ready; empty if it is.
-pub fn unready(view: &View, health: &Health) -> Vec<String> {
+pub(crate) fn unready(view: &View, health: &Health) -> Vec<String> {
     let mut reasons = Vec::new();
     if view.telemetry.liveness.is_draining() {
         reasons.push("a stop was asked for: finishing what is under way".to_owned());
@@ -91,13 +91,13 @@ fn hanging(view: &View) -> impl Iterator<Item = String> {
 }
 
 /// The health of everything that is configured.
-pub async fn health(view: &View) -> Result<Health, StoreError> {
+pub(crate) async fn health(view: &View) -> Result<Health, StoreError> {
     let report = view.telemetry.active_config.retain_configured(view.reader.report().await?);
     Ok(Health::of(report, wall_clock::now_ms()))
 }
 
 /// The whole health in one line.
-pub async fn in_a_word(view: &View) -> String {
+pub(crate) async fn in_a_word(view: &View) -> String {
     if !view.telemetry.liveness.is_up() {
         return "starting: not every source was tried yet".to_owned();
     }

@@ -1,7 +1,7 @@
 //! Liveness, health, systemd, and the hourly line of the log.
 
-pub mod active_config; // the sources and sinks of the configuration
-pub mod health; // of the running daemon
-pub mod liveness;
-pub mod notify; // systemd
-pub mod summary; // the hourly log line // detects hanging loops
+pub(super) mod active_config; // the sources and sinks of the configuration
+pub(super) mod health; // of the running daemon
+pub(super) mod liveness;
+pub(super) mod notify; // systemd
+pub(super) mod summary; // the hourly log line // detects hanging loops

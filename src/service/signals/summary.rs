@@ -41,7 +41,7 @@ impl Totals {
 }
 
 /// Logs the summaries. Never returns.
-pub async fn run(view: &View) {
+pub(crate) async fn run(view: &View) {
     let mut before = look(view).await.map(|health| Totals::of(&health)).unwrap_or_default();
     let mut ticks = interval_at(Instant::now() + INTERVAL, INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -24,7 +24,7 @@ const BUFFER: usize = 64 * 1024;
 
 impl Format {
     /// Detects the format from the start of `file`, whichever program wrote it; `None` for a plain file.
-    pub fn sniff(mut file: &File) -> io::Result<Option<Self>> {
+    pub(crate) fn sniff(mut file: &File) -> io::Result<Option<Self>> {
         let mut begin = Vec::new();
         file.rewind()?;
         file.take(4).read_to_end(&mut begin)?;
@@ -33,7 +33,7 @@ impl Format {
     }
 
     /// Reads the content of a file in this format.
-    pub fn reader<'a>(self, file: &'a File) -> io::Result<Box<dyn BufRead + 'a>> {
+    pub(crate) fn reader<'a>(self, file: &'a File) -> io::Result<Box<dyn BufRead + 'a>> {
         Ok(match self {
             Self::Gzip => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file))),
             Self::Zstd => Box::new(BufReader::with_capacity(BUFFER, zstd::Decoder::new(file)?)),
@@ -60,7 +60,7 @@ impl Format {
 }
 
 /// Reads the uncompressed content of `file`, from `offset` on.
-pub fn reader_at(mut file: &File, offset: u64) -> io::Result<Box<dyn BufRead + '_>> {
+pub(crate) fn reader_at(mut file: &File, offset: u64) -> io::Result<Box<dyn BufRead + '_>> {
     let Some(format) = Format::sniff(file)? else {
         file.seek(SeekFrom::Start(offset))?;
         return Ok(Box::new(BufReader::with_capacity(BUFFER, file)));
@@ -71,7 +71,7 @@ pub fn reader_at(mut file: &File, offset: u64) -> io::Result<Box<dyn BufRead + '
 }
 
 /// Replaces the plain file at `path` with a compressed file of the same age and permissions.
-pub fn compress(path: &Path, format: Format) -> io::Result<()> {
+pub(crate) fn compress(path: &Path, format: Format) -> io::Result<()> {
     // Deleted again after any error, because a full disk needs the space.
     let compressed = write_compressed(path, format)?;
     failpoint::reached("compressed");
@@ -104,7 +104,7 @@ fn write_compressed(path: &Path, format: Format) -> io::Result<NamedTempFile> {
 
 /// Repairs the state after a crash during compression: deletes unfinished files, and plain files that also
 /// exist in compressed form. After an error, the next call repairs the rest.
-pub fn settle(past: &mut Past) {
+pub(crate) fn settle(past: &mut Past) {
     for path in past.unfinished.drain(..) {
         if let Err(error) = fs::remove_file(&path) {
             warn!(code = %log_code::FILE_NOT_DELETED, path = %path.display(), %error, "cannot delete an unfinished compressed file");

@@ -14,7 +14,7 @@ use crate::sink::file::rotation::Past;
 const UNMARKED_MAX: u64 = 128 * 1024 * 1024;
 
 /// The current file and the rotated ones. File numbers count back from the current file, which is 0.
-pub struct Files<'a> {
+pub(crate) struct Files<'a> {
     current: &'a File,
     past: Vec<PastFile>,
 }
@@ -28,7 +28,7 @@ struct PastFile {
 
 /// The start of a search. Newer files are searched completely.
 #[derive(Clone, Copy)]
-pub struct Start {
+pub(crate) struct Start {
     /// The number of the file.
     pub number: usize,
     /// The position within the file, uncompressed.
@@ -37,7 +37,7 @@ pub struct Start {
 
 impl Start {
     /// The start of the search in file `number`; `None` if that file is too old.
-    pub fn in_file(self, number: usize) -> Option<u64> {
+    pub(crate) fn in_file(self, number: usize) -> Option<u64> {
         match self.number.cmp(&number) {
             std::cmp::Ordering::Greater => Some(0),
             std::cmp::Ordering::Equal => Some(self.offset),
@@ -48,7 +48,7 @@ impl Start {
 
 impl<'a> Files<'a> {
     /// The `current` file and the files beside it.
-    pub fn new(current: &'a File, past: Past) -> Self {
+    pub(crate) fn new(current: &'a File, past: Past) -> Self {
         let is_ours_alone = past.outside.is_empty();
         let ours = past.ours.into_iter().rev().map(|rotated| PastFile::new(rotated.path, open_rotated));
         let outside = past.outside.into_iter().map(|path| PastFile::new(path, open_outside));
@@ -61,7 +61,7 @@ impl<'a> Files<'a> {
     }
 
     /// Opens file `number` for reading.
-    pub fn open(&self, number: usize) -> io::Result<File> {
+    pub(crate) fn open(&self, number: usize) -> io::Result<File> {
         match number.checked_sub(1).and_then(|index| self.past.get(index)) {
             Some(past) => (past.open)(&past.path),
             None => self.current.try_clone(),
@@ -69,13 +69,13 @@ impl<'a> Files<'a> {
     }
 
     /// The last known path of file `number`; `None` for the current one.
-    pub fn path(&self, number: usize) -> Option<&Path> {
+    pub(crate) fn path(&self, number: usize) -> Option<&Path> {
         Some(&self.past.get(number.checked_sub(1)?)?.path)
     }
 
     /// The start of the search for lines beyond `mark`. Without a mark, or if its file is gone, it starts
     /// early enough to include the last attempt before a crash.
-    pub fn start(&self, mark: Option<FileMark>) -> io::Result<Start> {
+    pub(crate) fn start(&self, mark: Option<FileMark>) -> io::Result<Start> {
         let current = self.current.metadata()?;
         let all: Vec<_> = std::iter::once(Some(&current))
             .chain(self.past.iter().map(|past| past.metadata.as_ref()))

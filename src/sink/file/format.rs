@@ -6,17 +6,17 @@ use crate::config::CompressConfig;
 
 /// A compression format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
+pub(crate) enum Format {
     Gzip,
     Zstd,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
+    pub(crate) const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
 
     /// The format in the configuration.
-    pub fn of(config: CompressConfig) -> Option<Self> {
+    pub(crate) fn of(config: CompressConfig) -> Option<Self> {
         match config {
             CompressConfig::None => None,
             CompressConfig::Gzip => Some(Self::Gzip),
@@ -25,7 +25,7 @@ impl Format {
     }
 
     /// The suffix for the name of a compressed file.
-    pub fn suffix(self) -> &'static str {
+    pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::Gzip => ".gz",
             Self::Zstd => ".zst",
@@ -33,7 +33,7 @@ impl Format {
     }
 
     /// The bytes it begins with.
-    pub fn magic(self) -> &'static [u8] {
+    pub(crate) fn magic(self) -> &'static [u8] {
         match self {
             Self::Gzip => &[0x1f, 0x8b],
             Self::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
@@ -41,7 +41,7 @@ impl Format {
     }
 
     /// The path of the compressed form of `path`.
-    pub fn beside(self, path: &Path) -> PathBuf {
+    pub(crate) fn beside(self, path: &Path) -> PathBuf {
         let mut name = path.as_os_str().to_owned();
         name.push(self.suffix());
         name.into()

@@ -28,14 +28,14 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// The rules for rotated files.
 #[derive(Clone, Copy)]
-pub struct Rules {
+pub(crate) struct Rules {
     pub keep: Option<u16>,
     pub format: Option<Format>,
 }
 
 /// The maintenance of one sink's files.
 #[derive(Clone, Default)]
-pub struct Housekeeper {
+pub(crate) struct Housekeeper {
     shared: Arc<Shared>,
 }
 
@@ -53,13 +53,13 @@ struct State {
 
 impl Housekeeper {
     /// Starts to tidy the files, and returns at once.
-    pub fn start(&self, naming: Naming, rules: Rules) {
+    pub(crate) fn start(&self, naming: Naming, rules: Rules) {
         self.shared.state().wanted = Some((naming, rules));
         self.begin_with(|| ());
     }
 
     /// Runs `first` before the next tidying, and returns at once. Does nothing if one is already running.
-    pub fn begin_with(&self, first: impl FnOnce() + Send + 'static) {
+    pub(crate) fn begin_with(&self, first: impl FnOnce() + Send + 'static) {
         let mut state = self.shared.state();
         if state.is_busy {
             return;
@@ -78,7 +78,7 @@ impl Housekeeper {
     }
 
     /// Waits for work in progress, but only for a short time.
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let waited =
             self.shared.is_idle.wait_timeout_while(self.shared.state(), PATIENCE, |state| state.is_busy);
         drop(waited);

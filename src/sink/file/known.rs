@@ -29,10 +29,10 @@ const BEGIN: &[u8] = br#"{"id":""#;
 const ID_BEGIN: &str = "b24_";
 
 /// The part of an event id that identifies its queue.
-pub type QueueTag = Box<str>;
+pub(crate) type QueueTag = Box<str>;
 
 /// The tag of `queue`.
-pub fn tag_of(queue: &Queue) -> QueueTag {
+pub(crate) fn tag_of(queue: &Queue) -> QueueTag {
     queue.stable_prefix().trim_end_matches('_').into()
 }
 
@@ -41,24 +41,24 @@ pub fn tag_of(queue: &Queue) -> QueueTag {
 /// A line is compared by content as well as id, because the portal's counter may have restarted. A matching
 /// number alone must never make an event count as written.
 #[derive(Debug)]
-pub struct KnownLines {
+pub(crate) struct KnownLines {
     mark: Option<Mark>,
     lines: BTreeSet<(EventId, u64)>,
 }
 
 impl KnownLines {
     /// The mark before the lines.
-    pub fn mark(&self) -> Option<Mark> {
+    pub(crate) fn mark(&self) -> Option<Mark> {
         self.mark.clone()
     }
 
     /// True if exactly this line exists.
-    pub fn holds(&self, id: EventId, line: &[u8]) -> bool {
+    pub(crate) fn holds(&self, id: EventId, line: &[u8]) -> bool {
         self.lines.contains(&(id, digest(line)))
     }
 
     /// Removes this line after its event is settled.
-    pub fn forget(&mut self, id: EventId, line: &[u8]) {
+    pub(crate) fn forget(&mut self, id: EventId, line: &[u8]) {
         // After a crash, events are delivered again in the order of their ids. Older lines that did not match
         // by now will never match, for example because the lane's filter was changed to exclude them.
         if self.lines.last().is_some_and(|(last, _)| *last < id) {
@@ -68,14 +68,14 @@ impl KnownLines {
     }
 
     /// True if all lines have matched.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 }
 
 /// Finds the lines of some queues beyond their marks, in one pass from the oldest position on. An unreadable
 /// rotated file is skipped, because a damaged file must not block new events.
-pub fn search(
+pub(crate) fn search(
     files: &Files<'_>,
     marks: &HashMap<QueueTag, Option<Mark>>,
 ) -> io::Result<HashMap<QueueTag, KnownLines>> {

@@ -19,7 +19,7 @@ const HEAD_MAX: u64 = 512;
 
 /// A position in a file. As text: `INODE:LENGTH:HEAD`, where `HEAD` is a digest of the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FileMark {
+pub(crate) struct FileMark {
     inode: u64,
     /// In bytes, uncompressed.
     pub length: u64,
@@ -28,14 +28,14 @@ pub struct FileMark {
 
 impl FileMark {
     /// The end of `file`.
-    pub fn at_end(file: &File) -> io::Result<Self> {
+    pub(crate) fn at_end(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let length = metadata.len();
         Ok(Self { inode: metadata.ino(), length, head: head_of(file, length)? })
     }
 
     /// Parses a mark; `None` if `text` is not one.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(':');
         let (inode, length, head) = (parts.next()?, parts.next()?, parts.next()?);
         let head = u64::from_str_radix(head, 16).ok()?;
@@ -43,12 +43,12 @@ impl FileMark {
     }
 
     /// True if `metadata` has the inode of the marked file.
-    pub fn has_inode_of(&self, metadata: &Metadata) -> bool {
+    pub(crate) fn has_inode_of(&self, metadata: &Metadata) -> bool {
         metadata.ino() == self.inode
     }
 
     /// True if `file`, compressed or not, contains the content of the marked file.
-    pub fn is_in(&self, file: &File) -> io::Result<bool> {
+    pub(crate) fn is_in(&self, file: &File) -> io::Result<bool> {
         let is_too_short = Format::sniff(file)?.is_none() && file.metadata()?.len() < self.length;
         Ok(!is_too_short && head_of(file, self.length)? == self.head)
     }

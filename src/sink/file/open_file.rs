@@ -19,13 +19,13 @@ use crate::sink::file::recovery;
 const OPENINGS_MAX: u32 = 10;
 
 /// A file that is open for appending.
-pub struct OpenFile {
+pub(crate) struct OpenFile {
     pub file: File,
     pub identity: Identity,
 }
 
 /// The data that a failed write may have left after `length`, if it could not be truncated at once.
-pub struct PendingTruncate {
+pub(crate) struct PendingTruncate {
     file: File,
     identity: Identity,
     length: u64,
@@ -34,7 +34,7 @@ pub struct PendingTruncate {
 impl OpenFile {
     /// Opens the file at `place` and follows links. Creates it and its parent directories if they do not
     /// exist.
-    pub fn open(place: &Path, mode: u32) -> io::Result<Self> {
+    pub(crate) fn open(place: &Path, mode: u32) -> io::Result<Self> {
         for _ in 0..OPENINGS_MAX {
             let is_new = !place.exists();
             if is_new {
@@ -78,7 +78,11 @@ impl OpenFile {
 
     /// Appends `bytes` at `length`, the end of the file, and waits for the disk. If that fails, the written
     /// data is truncated; if that fails too, the error is returned with a pending truncation.
-    pub fn append(&self, bytes: &[u8], length: u64) -> Result<(), (io::Error, Option<PendingTruncate>)> {
+    pub(crate) fn append(
+        &self,
+        bytes: &[u8],
+        length: u64,
+    ) -> Result<(), (io::Error, Option<PendingTruncate>)> {
         self.write_durably(bytes).map_err(|error| {
             // After a failed sync, the system may drop the pages and report success for the next sync, so the
             // lines must be written again.
@@ -108,7 +112,7 @@ impl OpenFile {
 
 impl PendingTruncate {
     /// Truncates the data that the failed write may have left, before any other use of the file, wherever the file is now.
-    pub fn resolve(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn resolve(&self, path: &Path) -> io::Result<()> {
         let Err(error) = self.file.set_len(self.length) else { return Ok(()) };
         if identity_at(path)? == Some(self.identity) {
             // The handle may be invalid because the disk was removed and came back.
@@ -134,7 +138,7 @@ fn lock(file: &File) -> io::Result<()> {
 
 /// Opens a file for reading that another program rotated. Its content is then on disk, and it ends with a
 /// complete line, even if there was a crash before the rotation.
-pub fn open_outside(path: &Path) -> io::Result<File> {
+pub(crate) fn open_outside(path: &Path) -> io::Result<File> {
     if let Ok(file) = open_own(path, OFlags::RDWR | OFlags::APPEND)
         && lock(&file).is_ok()
         // The end of a compressed file may look like an incomplete line.
@@ -147,7 +151,7 @@ pub fn open_outside(path: &Path) -> io::Result<File> {
 }
 
 /// Opens a rotated file for reading. Its content is then on disk.
-pub fn open_past(path: &Path) -> io::Result<File> {
+pub(crate) fn open_past(path: &Path) -> io::Result<File> {
     let file = open_own(path, OFlags::RDONLY)?;
     file.sync_data()?;
     Ok(file)

@@ -16,19 +16,19 @@ const LINKS_MAX: usize = 40;
 
 /// The identity of a file, which stays the same after a rename.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Identity {
+pub(crate) struct Identity {
     device: u64,
     inode: u64,
 }
 
 impl Identity {
-    pub fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
 }
 
 /// The file at `path`; `None` if there is none.
-pub fn identity_at(path: &Path) -> io::Result<Option<Identity>> {
+pub(crate) fn identity_at(path: &Path) -> io::Result<Option<Identity>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(Identity::of(&metadata))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -41,7 +41,7 @@ pub fn identity_at(path: &Path) -> io::Result<Option<Identity>> {
 ///
 /// # Errors
 /// [`ErrorKind::PermissionDenied`] for a link that another user created.
-pub fn follow(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut place = path.to_owned();
     for _ in 0..LINKS_MAX {
         match fs::read_link(&place) {
@@ -60,12 +60,12 @@ pub fn follow(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// The directory that contains the name `path`.
-pub fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Creates the missing directories above `path`. Each name is on disk before it is used.
-pub fn create_parents(path: &Path) -> io::Result<()> {
+pub(crate) fn create_parents(path: &Path) -> io::Result<()> {
     let folder = folder_of(path);
     if folder.exists() {
         return Ok(());
@@ -78,7 +78,7 @@ pub fn create_parents(path: &Path) -> io::Result<()> {
 }
 
 /// Makes a change of the name `path` durable, by a sync of its directory.
-pub fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
@@ -86,7 +86,7 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// [`ErrorKind::AlreadyExists`] if the name `to` is in use.
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // Some file systems do not support this in one step.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if fs::symlink_metadata(to).is_err() => {
@@ -97,13 +97,13 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// True for a regular file that belongs to the user of this process.
-pub fn is_own(metadata: &Metadata) -> bool {
+pub(crate) fn is_own(metadata: &Metadata) -> bool {
     metadata.is_file() && metadata.uid() == geteuid().as_raw()
 }
 
 /// Opens a regular file that belongs to the user of this process. Does not follow links, and does not wait
 /// for the other end of a pipe.
-pub fn open_own(path: &Path, access: OFlags) -> io::Result<File> {
+pub(crate) fn open_own(path: &Path, access: OFlags) -> io::Result<File> {
     let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if is_own(&file.metadata()?) {
@@ -116,7 +116,7 @@ pub fn open_own(path: &Path, access: OFlags) -> io::Result<File> {
 /// Refuses a file at `path` that belongs neither to this user, nor to root, nor to the owner of the
 /// directory. In a directory with several writers, another user may have put it there to receive the events,
 /// or to have another file overwritten.
-pub fn refuse_planted(path: &Path, metadata: &Metadata) -> io::Result<()> {
+pub(crate) fn refuse_planted(path: &Path, metadata: &Metadata) -> io::Result<()> {
     let folder = fs::metadata(folder_of(path))?.uid();
     let owner = metadata.uid();
     if [geteuid().as_raw(), 0, folder].contains(&owner) {
@@ -128,7 +128,7 @@ pub fn refuse_planted(path: &Path, metadata: &Metadata) -> io::Result<()> {
 }
 
 /// Warnings about other users with access to the file; empty if there are none.
-pub fn cautions(path: &Path) -> Vec<String> {
+pub(crate) fn cautions(path: &Path) -> Vec<String> {
     let Ok(place) = follow(path) else { return Vec::new() };
     let mut cautions = Vec::new();
     let folder = folder_of(&place);

@@ -20,7 +20,7 @@ const OURS: &[u8] = br#"{"id":"b24_"#;
 /// After a power failure, more than the end may be damaged: a part of the last write that did not reach the
 /// disk reads as zeroes, although later parts did. All of our lines after such a hole were never synced
 /// either, and are removed.
-pub fn repair(mut file: &File) -> io::Result<Option<String>> {
+pub(crate) fn repair(mut file: &File) -> io::Result<Option<String>> {
     let (written, length) = (file.metadata()?.modified()?, file.metadata()?.len());
     let repaired = if let Some(sound) = sound_length(file)?.filter(|sound| *sound < length) {
         file.set_len(sound)?;
@@ -48,7 +48,7 @@ fn sound_length(file: &File) -> io::Result<Option<u64>> {
 }
 
 /// Truncates an incomplete last line of ours, and returns whether there was one. Other text is kept.
-pub fn cut_torn(file: &File) -> io::Result<bool> {
+pub(crate) fn cut_torn(file: &File) -> io::Result<bool> {
     match torn_line(file)?.filter(|torn| is_ours(torn)) {
         Some(torn) => cut(file, &torn).map(|()| true),
         None => Ok(false),

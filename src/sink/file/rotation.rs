@@ -25,11 +25,17 @@ const STAMP: &str = "%Y%m%dT%H%M%SZ";
 const NAMES_MAX: u32 = 100;
 
 /// The suffix of a file that is being compressed.
-pub const UNFINISHED: &str = ".part";
+pub(crate) const UNFINISHED: &str = ".part";
 
 /// True if a file of `length` bytes, last written at `written`, must be rotated before `count` more bytes are
 /// added.
-pub fn is_due(config: RotateConfig, length: u64, written: SystemTime, now: SystemTime, count: u64) -> bool {
+pub(crate) fn is_due(
+    config: RotateConfig,
+    length: u64,
+    written: SystemTime,
+    now: SystemTime,
+    count: u64,
+) -> bool {
     // Each append checks this, so all lines in the file belong to the period of its last write.
     let is_of_before = |every| period(written, every) < period(now, every);
     let is_full = |size| length.saturating_add(count) > size;
@@ -43,7 +49,7 @@ fn period(time: SystemTime, every: Duration) -> u64 {
 
 /// The part of a rotated file's name that determines the order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Turn {
+pub(crate) struct Turn {
     /// In Unix seconds.
     second: i64,
     /// 1 for the first file within the second.
@@ -65,7 +71,7 @@ impl Turn {
 
 /// A file that we rotated.
 #[derive(Clone, Debug)]
-pub struct Rotated {
+pub(crate) struct Rotated {
     pub path: PathBuf,
     pub turn: Turn,
     pub format: Option<Format>,
@@ -73,7 +79,7 @@ pub struct Rotated {
 
 /// The names of the rotated forms of one file.
 #[derive(Clone, Debug)]
-pub struct Naming {
+pub(crate) struct Naming {
     place: PathBuf,
     name: String,
     stem: String,
@@ -83,7 +89,7 @@ pub struct Naming {
 
 impl Naming {
     /// The names for the file at `place`, a path without links.
-    pub fn try_new(place: &Path) -> io::Result<Self> {
+    pub(crate) fn try_new(place: &Path) -> io::Result<Self> {
         let name = place.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
             io::Error::new(ErrorKind::InvalidInput, "it has no name, or one that is not UTF-8")
         })?;
@@ -143,7 +149,7 @@ impl Naming {
 
     /// Lists the files beside the file. Only regular files of this process's user count, because any user
     /// with write access to the directory can create such names.
-    pub fn list(&self) -> io::Result<Past> {
+    pub(crate) fn list(&self) -> io::Result<Past> {
         // A listing may miss a file that is being compressed, under both of its names; the next listing
         // contains it.
         let (missed, mut past) = (self.look()?, self.look()?);
@@ -185,7 +191,7 @@ impl Naming {
     ///
     /// `last` is the last turn that this process knows of. A file that is being compressed changes its name,
     /// and a listing may contain neither of the two names.
-    pub fn rotate(&self, last: Option<Turn>) -> io::Result<Rotated> {
+    pub(crate) fn rotate(&self, last: Option<Turn>) -> io::Result<Rotated> {
         let listed = self.list()?.ours.last().map(|rotated| rotated.turn);
         let now = Timestamp::now().as_second();
         // If no name is left after the last one, that file may have been moved away since.
@@ -219,7 +225,7 @@ impl Naming {
 
 /// The files beside a file.
 #[derive(Default, Debug)]
-pub struct Past {
+pub(crate) struct Past {
     /// Rotated by us, the oldest first. A compressed file may briefly exist in both forms.
     pub ours: Vec<Rotated>,
     /// Rotated by another program, in no particular order.

@@ -41,7 +41,7 @@ const LINE_OVERHEAD: usize = 160;
 type Marks = HashMap<QueueTag, Option<Mark>>;
 
 /// The `file` sink.
-pub struct FileSink {
+pub(crate) struct FileSink {
     signals: Signals,
     writer: Arc<Mutex<Writer>>,
     /// Input for the next append. Separate from the writer, which may be waiting for the disk.
@@ -54,7 +54,7 @@ pub struct FileSink {
 impl FileSink {
     /// Prepares the file on another thread, so that a disk that hangs does not delay the start. Errors are
     /// reported by the first attempt.
-    pub fn new(config: FileConfig, signals: Signals) -> Self {
+    pub(crate) fn new(config: FileConfig, signals: Signals) -> Self {
         let housekeeper = Housekeeper::default();
         let resumed = Arc::default();
         let rotates_at = config.rotate.and_then(|rotate| rotate.size);

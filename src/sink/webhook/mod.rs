@@ -36,7 +36,7 @@ use crate::sink::contract::Sink;
 pub(in crate::sink) use transport::{probe, proxy_to};
 
 /// The `webhook` sink.
-pub struct WebhookSink {
+pub(super) struct WebhookSink {
     transport: Transport,
     classifier: ResponseClassifier,
     keyring: Keyring,
@@ -49,7 +49,7 @@ impl WebhookSink {
     ///
     /// # Errors
     /// Describes why TLS cannot be set up.
-    pub fn try_new(
+    pub(super) fn try_new(
         config: WebhookConfig,
         batch: Option<BatchConfig>,
         signals: Signals,

@@ -4,7 +4,7 @@ use crate::config::{Outcome, OutcomesConfig};
 
 /// The outcome of a response with `status`. An event is never given up unless the status is known to be a
 /// refusal of the event itself.
-pub fn outcome(status: u16, overrides: &OutcomesConfig) -> Outcome {
+pub(super) fn outcome(status: u16, overrides: &OutcomesConfig) -> Outcome {
     overrides.of(status).unwrap_or(match status {
         200..=299 => Outcome::Delivered,
         410 => Outcome::Paused,

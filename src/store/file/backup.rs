@@ -40,7 +40,11 @@ pub struct Copied {
 /// Copies the state as [`Store::backup`] says.
 ///
 /// The source is read with the rights of its owner. The copy belongs to the user who makes it.
-pub fn copy(path: &Path, target: &Path, mut progress: impl FnMut(u32, u32)) -> Result<Copied, StoreError> {
+pub(crate) fn copy(
+    path: &Path,
+    target: &Path,
+    mut progress: impl FnMut(u32, u32),
+) -> Result<Copied, StoreError> {
     let (source, suspicion) = location::visit(path, open)?;
     let target = &links::follow_folder(target).map_err(|error| refused(target, &error.to_string()))?;
     // Reserves the name. Until the copy is complete, nothing can mistake the file for a state.

@@ -5,17 +5,17 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 /// The folder that holds the name `path`.
-pub fn of(path: &Path) -> &Path {
+pub(crate) fn of(path: &Path) -> &Path {
     or_here(path.parent().unwrap_or(path))
 }
 
 /// A folder as a path that can be opened: the empty path means the working directory.
-pub fn or_here(folder: &Path) -> &Path {
+pub(crate) fn or_here(folder: &Path) -> &Path {
     if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
 /// Creates the missing folders down to `folder`. The name of each is on disk before it is used.
-pub fn create(folder: &Path) -> io::Result<()> {
+pub(crate) fn create(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.exists() {
         return Ok(());
     }
@@ -27,6 +27,6 @@ pub fn create(folder: &Path) -> io::Result<()> {
 }
 
 /// Makes the name `path` durable in the folder that holds it.
-pub fn sync_name(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
     File::open(of(path))?.sync_all()
 }

@@ -17,7 +17,7 @@ use crate::store::file::location;
 use crate::store::file::open_files::is_in_use;
 
 /// The holder's name when it is not known, because it was in the lock file.
-pub const HOLDER: &str = "another process, whose lock file was removed";
+pub(crate) const HOLDER: &str = "another process, whose lock file was removed";
 
 /// File systems that turn both kinds of lock into one, so that we would lock out SQLite: NFS, SMB 1 to 3, 9P.
 const NETWORKS: [i64; 4] = [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
@@ -78,7 +78,7 @@ fn may_be_locked(file: &File) -> bool {
 }
 
 /// Takes the kernel's lock on `file`; `false` when another process keeps it.
-pub fn try_lock(file: &File) -> io::Result<bool> {
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     for _ in 0..TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(true),

@@ -21,7 +21,7 @@ const PAGE_MIN: u64 = 512;
 ///
 /// # Errors
 /// [`StoreError::Damaged`].
-pub fn refuse_cut(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn refuse_cut(path: &Path) -> Result<(), StoreError> {
     // It was checked before it was opened.
     if is_in_use(path) {
         return Ok(());
@@ -54,7 +54,7 @@ fn has_odd_header(path: &Path) -> bool {
 }
 
 /// Whether there is nothing at `path`, or an empty file.
-pub fn is_missing(path: &Path) -> bool {
+pub(crate) fn is_missing(path: &Path) -> bool {
     match path.metadata() {
         Ok(metadata) => metadata.is_file() && metadata.len() == 0,
         Err(error) => error.kind() == ErrorKind::NotFound,

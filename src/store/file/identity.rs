@@ -7,18 +7,18 @@ use std::path::Path;
 
 /// One file, for as long as it exists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Identity {
+pub(crate) struct Identity {
     device: u64,
     inode: u64,
 }
 
 /// The file that `metadata` describes.
-pub fn of(metadata: &Metadata) -> Identity {
+pub(crate) fn of(metadata: &Metadata) -> Identity {
     Identity { device: metadata.dev(), inode: metadata.ino() }
 }
 
 /// The file that `path` leads to now, if there is one.
-pub fn at(path: &Path) -> io::Result<Option<Identity>> {
+pub(crate) fn at(path: &Path) -> io::Result<Option<Identity>> {
     match path.metadata() {
         Ok(metadata) => Ok(Some(of(&metadata))),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),

@@ -9,7 +9,7 @@ use crate::store::file::durable_dir;
 const LINKS_MAX: usize = 40;
 
 /// The target of `path`. If its folder exists, the result contains no links.
-pub fn follow(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut place = std::path::absolute(path)?;
     for _ in 0..LINKS_MAX {
         match std::fs::read_link(&place) {
@@ -22,7 +22,7 @@ pub fn follow(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// The path with the links of its folder resolved, if the folder exists. The last name is not followed.
-pub fn follow_folder(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn follow_folder(path: &Path) -> io::Result<PathBuf> {
     match (durable_dir::of(path).canonicalize(), path.file_name()) {
         (Ok(folder), Some(name)) => Ok(folder.join(name)),
         _ => std::path::absolute(path),

@@ -20,7 +20,10 @@ use crate::store::paths::sibling_path;
 const NEIGHBOURS: [&str; 5] = ["-wal", "-shm", "-journal", ".lock", ".letters.lock"];
 
 /// Calls `work` with the state file that `path` leads to, with the rights of its owner.
-pub fn visit<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(crate) fn visit<T>(
+    path: &Path,
+    work: impl FnOnce(&Path) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     owner::as_owner(path, || work(&resolve(path)?))
 }
 
@@ -29,7 +32,7 @@ pub fn visit<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) 
 /// # Errors
 /// [`StoreError::Misplaced`] when it is a mount point, [`StoreError::Unavailable`] when it has several names or when a
 /// file beside it is not as it must be.
-pub fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+pub(crate) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     let fail = |doing, error| StoreError::from_io(path, doing, &error);
     let state = links::follow(path).map_err(|error| fail("follow its links", error))?;
     refuse_names(&state)?;
@@ -46,7 +49,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] when there is none; others when it is not a regular file with one name.
-pub fn open(state: &Path, suffix: &str, options: &mut OpenOptions) -> io::Result<File> {
+pub(crate) fn open(state: &Path, suffix: &str, options: &mut OpenOptions) -> io::Result<File> {
     check(state, suffix)?;
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = options.custom_flags(flags).open(sibling_path(state, suffix))?;
@@ -56,7 +59,7 @@ pub fn open(state: &Path, suffix: &str, options: &mut OpenOptions) -> io::Result
 }
 
 /// Like [`open`], for reading.
-pub fn open_to_read(state: &Path, suffix: &str) -> io::Result<File> {
+pub(crate) fn open_to_read(state: &Path, suffix: &str) -> io::Result<File> {
     open(state, suffix, OpenOptions::new().read(true))
 }
 

@@ -137,7 +137,7 @@ impl Lock {
 }
 
 /// Since when the lock has been held, according to its note, in Unix milliseconds.
-pub fn since_ms(holder: &str) -> Option<i64> {
+pub(crate) fn since_ms(holder: &str) -> Option<i64> {
     let (_, since) = holder.rsplit_once(" since ")?;
     since.parse().ok().map(Timestamp::as_millisecond)
 }

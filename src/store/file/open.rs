@@ -32,7 +32,7 @@ const NEIGHBOURS: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// # Errors
 /// [`StoreError::Unavailable`], and [`StoreError::Damaged`] when a file beside it contradicts it. Existing files are
 /// left alone.
-pub fn create(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
     let fail = |doing, error| StoreError::from_io(path, doing, &error);
     wal::inspect(path)?;
     if !is_missing(path) {
@@ -59,12 +59,12 @@ fn fill(draft: &Path) -> rusqlite::Result<()> {
 }
 
 /// Creates a file that only its owner may read. A link at `path` is not followed: it counts as an existing file.
-pub fn create_private(path: &Path) -> std::io::Result<File> {
+pub(crate) fn create_private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(migrations::MODE).open(path)
 }
 
 /// Removes the database at `path`, which no process uses, if there is one.
-pub fn remove(path: &Path) -> std::io::Result<()> {
+pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
     for suffix in NEIGHBOURS.iter().chain(&[""]) {
         match std::fs::remove_file(sibling_path(path, suffix)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -78,12 +78,12 @@ pub fn remove(path: &Path) -> std::io::Result<()> {
 ///
 /// # Errors
 /// See [`StoreError`].
-pub fn open(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     connect(path, path, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
 /// Opens the file for reading, without changing anything.
-pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     wal::inspect_beside(path)?;
     refuse_cut(path)?;
     if is_missing(path) {
@@ -94,22 +94,22 @@ pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Opens a file that was found damaged, to copy it.
-pub fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
     open_unchecked(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 /// Opens another connection for reading to the file, which this process has open and has checked.
-pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     connect(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 /// Whether the file has the newest layout, so that a second process may use it.
-pub fn is_current(path: &Path) -> Result<bool, StoreError> {
+pub(crate) fn is_current(path: &Path) -> Result<bool, StoreError> {
     Ok(migrations::identify(&open_to_read(path)?, path)? == migrations::newest())
 }
 
 /// Opens the file without its log, and leaves the log as it is.
-pub fn open_without_log(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_without_log(path: &Path) -> Result<Connection, StoreError> {
     let absolute = std::path::absolute(path).map_err(|error| StoreError::from_io(path, "find it", &error))?;
     let mut address = "file:".to_owned();
     for &byte in absolute.as_os_str().as_encoded_bytes() {

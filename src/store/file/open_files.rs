@@ -8,11 +8,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 static IN_USE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Marks a state file as open while it is alive.
-pub struct InUse(PathBuf);
+pub(crate) struct InUse(PathBuf);
 
 impl InUse {
     /// Marks `path` as open in this process.
-    pub fn mark(path: &Path) -> Self {
+    pub(crate) fn mark(path: &Path) -> Self {
         let path = resolved(path);
         all().push(path.clone());
         Self(path)
@@ -29,7 +29,7 @@ impl Drop for InUse {
 }
 
 /// Whether this process has `path` open.
-pub fn is_in_use(path: &Path) -> bool {
+pub(crate) fn is_in_use(path: &Path) -> bool {
     let path = resolved(path);
     all().contains(&path)
 }

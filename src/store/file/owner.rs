@@ -23,7 +23,7 @@ struct Owner {
 
 /// Runs `work` as the owner of the state at `path` if this process is root and the owner is not. Without the right to
 /// change users, as in a container without capabilities, the checks of `place` must be enough.
-pub fn as_owner<T>(path: &Path, work: impl FnOnce() -> T) -> T {
+pub(crate) fn as_owner<T>(path: &Path, work: impl FnOnce() -> T) -> T {
     let owner = if geteuid().is_root() { owner_of(path) } else { None };
     let _borrowed = owner.and_then(|owner| Borrowed::take(owner).ok());
     work()

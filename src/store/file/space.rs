@@ -8,11 +8,11 @@ use crate::store::error::StoreError;
 use crate::store::sql::first;
 
 /// Up to this size a file is checked before the start, and rebuilt once if it cannot shrink.
-pub const SMALL_BYTES: u64 = 64 * 1024 * 1024;
+pub(crate) const SMALL_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The page size of a new file. A row of the journal is about a hundred times as large as SQLite's default page, and
 /// each page costs two writes to the log, one to the file, and a read when its row is deleted.
-pub const PAGE_BYTES: u32 = 16 * 1024;
+pub(crate) const PAGE_BYTES: u32 = 16 * 1024;
 
 /// How much one step returns to the disk: commits wait for it.
 const STEP_BYTES: u64 = 1024 * 1024;
@@ -21,7 +21,7 @@ const STEP_BYTES: u64 = 1024 * 1024;
 const RESERVE_BYTES: u64 = 1024 * 1024;
 
 /// Whether the file at `path` is no larger than [`SMALL_BYTES`].
-pub fn is_small(path: &Path) -> bool {
+pub(crate) fn is_small(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.len() <= SMALL_BYTES)
 }
 
@@ -31,7 +31,7 @@ const LOG_BYTES: u32 = 4 * 1024 * 1024;
 
 /// Makes `connection` overwrite the data that it deletes. A small file that was created without `auto_vacuum` is
 /// rebuilt with it.
-pub fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+pub(crate) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
     connection.pragma_update(None, "secure_delete", true).map_err(fail)?;
     let page_bytes: u32 = first(connection, "PRAGMA page_size").map_err(fail)?.unwrap_or(PAGE_BYTES);
@@ -45,7 +45,7 @@ pub fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Returns some free pages to the disk, if they are more than `reserve` bytes. The result says whether it did.
-pub fn shrink(connection: &Connection, reserve: u64) -> rusqlite::Result<bool> {
+pub(crate) fn shrink(connection: &Connection, reserve: u64) -> rusqlite::Result<bool> {
     let free = || first::<u32>(connection, "PRAGMA freelist_count").map(Option::unwrap_or_default);
     let page_bytes = first::<u64>(connection, "PRAGMA page_size")?.unwrap_or(PAGE_BYTES.into()).max(1);
     let pages_of = |bytes: u64| u32::try_from(bytes / page_bytes).unwrap_or(u32::MAX);

@@ -27,7 +27,7 @@ const FRAME_HEADER: usize = 24;
 
 /// The log beside the state file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Log {
+pub(crate) struct Log {
     /// How many committed frames it has.
     pub frames: u32,
     /// Its size in bytes; `None` when there is no log.
@@ -47,7 +47,7 @@ struct Scan {
 ///
 /// # Errors
 /// [`StoreError::Damaged`] when commits follow a broken frame, or when the state file is gone and its log is not.
-pub fn inspect(state: &Path) -> Result<Log, StoreError> {
+pub(crate) fn inspect(state: &Path) -> Result<Log, StoreError> {
     // It was checked before it was opened.
     if is_in_use(state) {
         return Ok(Log { frames: 0, bytes: None });
@@ -66,7 +66,7 @@ pub fn inspect(state: &Path) -> Result<Log, StoreError> {
 
 /// Like [`inspect`], for a caller that only reads the file. A daemon that holds the file has checked the log before,
 /// and writes to it meanwhile: a log that it restarts looks as if commits were missing.
-pub fn inspect_beside(state: &Path) -> Result<Log, StoreError> {
+pub(crate) fn inspect_beside(state: &Path) -> Result<Log, StoreError> {
     match inspect(state) {
         Err(StoreError::Damaged { .. }) if state.exists() && Lock::holder(state).is_some() => {
             let bytes = sibling_path(state, "-wal").metadata().ok().map(|metadata| metadata.len());

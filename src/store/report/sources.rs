@@ -166,7 +166,7 @@ pub struct DeadLetterReport {
 
 /// Opens the state file for reading. A file of an older layout is migrated in memory, because reading must not change
 /// it.
-pub fn open(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     let connection = open::open_to_read(path)?;
     let layout = migrations::inspect_lightly(&connection, path)?;
     let brought = migrations::brought_to_newest(&connection, layout);
@@ -174,7 +174,7 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Reads the state file.
-pub fn read(path: &Path) -> Result<Report, StoreError> {
+pub(crate) fn read(path: &Path) -> Result<Report, StoreError> {
     let holder = Lock::holder(path);
     let connection = open(path)?;
     let select = |connection: &Connection| -> rusqlite::Result<Report> {

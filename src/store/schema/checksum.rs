@@ -47,14 +47,14 @@ const SEALED_BEFORE: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// Registers the SQL function `seal`, which every statement about sealed rows needs.
-pub fn register_function(connection: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn register_function(connection: &Connection) -> rusqlite::Result<()> {
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function("seal", -1, flags, |context| Ok(seal(context)))
 }
 
 /// Makes `connection` seal the rows that it writes, and refuse to overwrite a row whose seal does not match.
-pub fn keep(connection: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn keep(connection: &Connection) -> rusqlite::Result<()> {
     // The triggers belong to this connection alone, and must not need a folder for temporary files.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     for (table, key, sealed) in SEALED {
@@ -80,7 +80,7 @@ pub fn keep(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The problem with the seals of the rows that decide, if there is one, in a file of `layout`.
-pub fn broken(connection: &Connection, layout: u32) -> rusqlite::Result<Option<String>> {
+pub(crate) fn broken(connection: &Connection, layout: u32) -> rusqlite::Result<Option<String>> {
     let tables = match layout {
         ..3 => &[],
         3 => SEALED_BEFORE,

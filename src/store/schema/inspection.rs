@@ -48,7 +48,7 @@ pub enum Soundness {
 }
 
 /// Looks at everything.
-pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
+pub(crate) fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     let mut findings = vec![permissions(path)];
     let holder = Lock::holder(path).map(|holder| holder.name);
     let (log, connection) = match open(path) {

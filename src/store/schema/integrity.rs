@@ -128,7 +128,7 @@ const TABLES: &[Table] = &[
 const NOT_AS_WRITTEN: &str = "not as it was written";
 
 /// Checks every row of a file with the newest layout.
-pub fn findings(connection: &Connection) -> Vec<Finding> {
+pub(crate) fn findings(connection: &Connection) -> Vec<Finding> {
     let mut findings = Vec::new();
     for table in TABLES {
         let looked = match table.shown {
@@ -145,7 +145,7 @@ pub fn findings(connection: &Connection) -> Vec<Finding> {
 
 /// The offset at which each source can continue with a new state file, if its records can be trusted: after the events
 /// that all its sinks have, and not before the confirmed offset.
-pub fn offsets(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
+pub(crate) fn offsets(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
     let mut select = connection.prepare(
         "SELECT name, max(confirmed, min(
              ifnull((SELECT max(value) + 1 FROM batch, json_each(ids) WHERE source = name AND first + count <= least), 1),

@@ -22,10 +22,10 @@ use crate::store::schema::checksum;
 use crate::store::sql::first;
 
 /// Marks a SQLite file as ours: "b24r".
-pub const APPLICATION_ID: i64 = 0x6232_3472;
+pub(crate) const APPLICATION_ID: i64 = 0x6232_3472;
 
 /// Access for the owner alone: the file contains chat events and, later, tokens.
-pub const MODE: u32 = 0o600;
+pub(crate) const MODE: u32 = 0o600;
 
 /// One step for each layout; `user_version` counts the steps taken. Never edit a step that was released.
 const MIGRATIONS: &[&str] = &[
@@ -232,14 +232,14 @@ fn restrict_file(path: &Path) -> io::Result<()> {
 
 /// Whether every page is checked before the file is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pages {
+pub(crate) enum Pages {
     Checked,
     /// Only the pages of the tables that control deliveries and confirmations.
     Unchecked,
 }
 
 /// Checks that the file is ours and sound, and migrates it to the newest layout.
-pub fn prepare(connection: &mut Connection, path: &Path, pages: Pages) -> Result<(), StoreError> {
+pub(crate) fn prepare(connection: &mut Connection, path: &Path, pages: Pages) -> Result<(), StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
     checksum::register_function(connection).map_err(fail)?;
     let found = match pages {
@@ -259,19 +259,22 @@ pub fn prepare(connection: &mut Connection, path: &Path, pages: Pages) -> Result
 ///
 /// # Errors
 /// [`StoreError::Foreign`], [`StoreError::Newer`], [`StoreError::Damaged`].
-pub fn inspect(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
+pub(crate) fn inspect(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
     inspect_with(connection, path, &["integrity_check(1)"], "")
 }
 
 /// Like [`inspect`], but checks only the rows that decide: `status` need not read a journal of a gigabyte.
-pub fn inspect_lightly(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
+pub(crate) fn inspect_lightly(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
     let lanes = if identify(connection, path)? == newest() { "lane" } else { "checkpoint" };
     let checks = ["quick_check('source')", &format!("quick_check('{lanes}')")];
     inspect_with(connection, path, &checks, &format!("('{lanes}')"))
 }
 
 /// A copy in memory with the newest layout, if the file has an older one.
-pub fn brought_to_newest(connection: &Connection, layout: u32) -> rusqlite::Result<Option<Connection>> {
+pub(crate) fn brought_to_newest(
+    connection: &Connection,
+    layout: u32,
+) -> rusqlite::Result<Option<Connection>> {
     if layout == newest() {
         return Ok(None);
     }
@@ -313,7 +316,7 @@ fn inspect_with(
 }
 
 /// The layout that the file says it has.
-pub fn identify(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
+pub(crate) fn identify(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
     let fail = |error| StoreError::from_sqlite(path, &error);
     let application_id: i64 = first(connection, "PRAGMA application_id").map_err(fail)?.unwrap_or(0);
     let layout: i64 = first(connection, "PRAGMA user_version").map_err(fail)?.unwrap_or(0);
@@ -332,12 +335,12 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<u32, StoreError>
 }
 
 /// The newest layout.
-pub fn newest() -> u32 {
+pub(crate) fn newest() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 
 /// The first difference between our tables and those of `layout`, if there is one. Other tables are ignored.
-pub fn misshapen(connection: &Connection, layout: u32) -> rusqlite::Result<Option<String>> {
+pub(crate) fn misshapen(connection: &Connection, layout: u32) -> rusqlite::Result<Option<String>> {
     let (expected, newest) = (shape_of(layout)?, shape_of(newest())?);
     let found = shape(connection)?;
     let tables: BTreeSet<_> = expected.iter().chain(newest).map(|part| &part.table).collect();
@@ -388,12 +391,12 @@ impl std::fmt::Display for Part {
 
 /// Makes `connection` plan each statement once. Otherwise SQLite plans it again for every value, because an index might
 /// cover only some of the rows.
-pub fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
 /// A new state in memory only. Each is a copy of the first one of this thread.
-pub fn new_in_memory() -> rusqlite::Result<Connection> {
+pub(crate) fn new_in_memory() -> rusqlite::Result<Connection> {
     thread_local! {
         static FIRST: OnceCell<Connection> = const { OnceCell::new() };
     }
@@ -455,7 +458,7 @@ fn shape(connection: &Connection) -> rusqlite::Result<BTreeSet<Part>> {
 }
 
 /// Migrates the file from the layout `found` to the newest.
-pub fn migrate(connection: &mut Connection, found: u32) -> rusqlite::Result<()> {
+pub(crate) fn migrate(connection: &mut Connection, found: u32) -> rusqlite::Result<()> {
     for (layout, step) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
         failpoint::reached("migrating");
         let transaction = connection.transaction()?;

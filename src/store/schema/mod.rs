@@ -1,8 +1,8 @@
 //! The content of the file: layouts and their migrations, checksums and integrity checks.
 
-pub mod checksum; // one for each row
-pub mod finding; // a result of an inspection
-pub mod inspection; // `state check`
-pub mod integrity; // rules of rows and between tables
-pub mod migrations;
-pub mod page_check; // SQLite's check of a big file, in the background
+pub(super) mod checksum; // one for each row
+pub(super) mod finding; // a result of an inspection
+pub(super) mod inspection; // `state check`
+pub(super) mod integrity; // rules of rows and between tables
+pub(super) mod migrations;
+pub(super) mod page_check; // SQLite's check of a big file, in the background

@@ -12,14 +12,14 @@ use crate::store::file::open;
 use crate::store::sql::first;
 
 /// One running check. Dropping it ends the check.
-pub struct PageCheck {
+pub(crate) struct PageCheck {
     interrupt: InterruptHandle,
     thread: Option<JoinHandle<()>>,
 }
 
 impl PageCheck {
     /// Checks the open file at `path`. Damage goes into `damage`, and ends the work on the file.
-    pub fn start(path: &Path, damage: Arc<OnceLock<String>>) -> Result<Self, StoreError> {
+    pub(crate) fn start(path: &Path, damage: Arc<OnceLock<String>>) -> Result<Self, StoreError> {
         let connection = open::open_reader(path)?;
         let interrupt = connection.get_interrupt_handle();
         let thread = thread::spawn(move || {

@@ -1,10 +1,10 @@
 //! The tables, one file each.
 
-pub mod activity; // what a lane does
-pub mod checkpoints; // the records of lanes
-pub mod dead_letters;
-pub mod journal;
-pub mod key_value; // OAuth tokens and notes
-pub mod pauses; // paused lanes
-pub mod skips; // unreadable events that the operator gave up
-pub mod sources; // their health and losses
+pub(super) mod activity; // what a lane does
+pub(super) mod checkpoints; // the records of lanes
+pub(super) mod dead_letters;
+pub(super) mod journal;
+pub(super) mod key_value; // OAuth tokens and notes
+pub(super) mod pauses; // paused lanes
+pub(super) mod skips; // unreadable events that the operator gave up
+pub(super) mod sources; // their health and losses

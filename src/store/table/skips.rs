@@ -81,7 +81,7 @@ impl Store {
 }
 
 /// The recorded skips of `source`.
-pub fn select(connection: &Connection, source: &str) -> rusqlite::Result<Vec<Skip>> {
+pub(crate) fn select(connection: &Connection, source: &str) -> rusqlite::Result<Vec<Skip>> {
     let select = "SELECT value FROM memory WHERE key = ?1";
     let text: Option<String> = connection.query_row(select, [key(source)], |row| row.get(0)).optional()?;
     let skips = text.map(|text| serde_json::from_str(&text)).transpose();
@@ -91,7 +91,7 @@ pub fn select(connection: &Connection, source: &str) -> rusqlite::Result<Vec<Ski
 }
 
 /// Ends the skips so far, because the source's offset was set.
-pub fn end(transaction: &Transaction<'_>, source: &str) -> rusqlite::Result<()> {
+pub(crate) fn end(transaction: &Transaction<'_>, source: &str) -> rusqlite::Result<()> {
     let mut skips = select(transaction, source)?;
     if skips.is_empty() {
         return Ok(());
@@ -103,7 +103,7 @@ pub fn end(transaction: &Transaction<'_>, source: &str) -> rusqlite::Result<()> 
 }
 
 /// Deletes the skips, because the source reads another queue now.
-pub fn forget(transaction: &Transaction<'_>, source: &str) -> rusqlite::Result<()> {
+pub(crate) fn forget(transaction: &Transaction<'_>, source: &str) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM memory WHERE key = ?1", [key(source)]).map(|_| ())
 }
 

@@ -17,7 +17,7 @@ use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::Receiver;
 
 /// The text that no output may contain.
-pub const TOKEN: &str = "b0tS3CRET";
+pub(crate) const TOKEN: &str = "b0tS3CRET";
 
 /// How many runs end by kill -9.
 const KILLS: usize = 12;
@@ -27,15 +27,15 @@ const WEBHOOK_REPEATS_MAX: usize = 1 + 64;
 
 /// How the source `helper` accesses its bot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
+pub(crate) enum Access {
     Webhook,
     OAuth,
 }
 
-pub const BOTH: [Access; 2] = [Access::Webhook, Access::OAuth];
+pub(crate) const BOTH: [Access; 2] = [Access::Webhook, Access::OAuth];
 
 /// A portal with a bot that user 1 may read.
-pub async fn portal_with_bot(access: Access) -> (Portal, u64) {
+pub(crate) async fn portal_with_bot(access: Access) -> (Portal, u64) {
     let portal = Portal::start().await;
     portal.post("users/1", json!({"scopes": ["im", "imbot"]})).await;
     let bot = portal.post("bots", owned(access, &json!({"code": "helper"}))).await;
@@ -43,7 +43,7 @@ pub async fn portal_with_bot(access: Access) -> (Portal, u64) {
 }
 
 /// `bot`, registered so that the source can read it.
-pub fn owned(access: Access, bot: &Value) -> Value {
+pub(crate) fn owned(access: Access, bot: &Value) -> Value {
     let (key, secret) = match access {
         Access::Webhook => ("token", TOKEN),
         Access::OAuth => ("client_id", CLIENT_ID),
@@ -54,7 +54,13 @@ pub fn owned(access: Access, bot: &Value) -> Value {
 }
 
 /// Adds the source `helper` at the end, and logs user 1 in if necessary.
-pub async fn with_helper(setup: Setup, portal: &Portal, bot: u64, access: Access, keys: &str) -> Setup {
+pub(crate) async fn with_helper(
+    setup: Setup,
+    portal: &Portal,
+    bot: u64,
+    access: Access,
+    keys: &str,
+) -> Setup {
     let credential = match access {
         Access::Webhook => format!("webhook_url = \"{}\"\nbot_token = \"{TOKEN}\"", portal.webhook_url(1)),
         Access::OAuth => oauth_table(portal, "helper").await,
@@ -69,9 +75,9 @@ pub async fn with_helper(setup: Setup, portal: &Portal, bot: u64, access: Access
     setup
 }
 
-pub const USER_EVENTS: &str = "with_user_events = true";
+pub(crate) const USER_EVENTS: &str = "with_user_events = true";
 
-pub async fn record(portal: &Portal, bot: u64, count: usize) {
+pub(crate) async fn record(portal: &Portal, bot: u64, count: usize) {
     portal.record_as(json!({"bot": bot, "count": count})).await;
 }
 

@@ -1,8 +1,8 @@
 //! Bots as sources, and the commands for bots, handlers and subscriptions.
 
-pub mod bot_endings;
-pub mod bot_refusals;
-pub mod bot_sources;
-pub mod command;
-pub mod handlers;
-pub mod subscription;
+pub(crate) mod bot_endings;
+pub(crate) mod bot_refusals;
+pub(crate) mod bot_sources;
+pub(crate) mod command;
+pub(crate) mod handlers;
+pub(crate) mod subscription;

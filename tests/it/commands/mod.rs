@@ -1,12 +1,12 @@
 //! The commands and the configuration.
 
-pub mod configuration;
-pub mod consent;
-pub mod exit_codes;
-pub mod health;
-pub mod offsets;
-pub mod parity;
-pub mod preflight;
-pub mod replays;
-pub mod tap;
-pub mod watching;
+pub(crate) mod configuration;
+pub(crate) mod consent;
+pub(crate) mod exit_codes;
+pub(crate) mod health;
+pub(crate) mod offsets;
+pub(crate) mod parity;
+pub(crate) mod preflight;
+pub(crate) mod replays;
+pub(crate) mod tap;
+pub(crate) mod watching;

@@ -1,14 +1,14 @@
 //! Every event is delivered, in order, through crashes and failing sinks.
 
-pub mod basics;
-pub mod crashes;
-pub mod dead_letters;
-pub mod failpoints;
-pub mod journal;
-pub mod kills;
-pub mod lane_fates;
-pub mod neighbours;
-pub mod ordering;
-pub mod power_cut;
-pub mod signals;
-pub mod soak;
+pub(crate) mod basics;
+pub(crate) mod crashes;
+pub(crate) mod dead_letters;
+pub(crate) mod failpoints;
+pub(crate) mod journal;
+pub(crate) mod kills;
+pub(crate) mod lane_fates;
+pub(crate) mod neighbours;
+pub(crate) mod ordering;
+pub(crate) mod power_cut;
+pub(crate) mod signals;
+pub(crate) mod soak;

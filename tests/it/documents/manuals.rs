@@ -69,7 +69,7 @@ fn parts(text: &str) -> (Vec<&str>, Vec<Block<'_>>) {
 }
 
 /// The valid link targets within `text`: its headings, as forges name them, and explicit anchors.
-pub fn anchors(text: &str) -> Vec<String> {
+pub(crate) fn anchors(text: &str) -> Vec<String> {
     let (prose, _) = parts(text);
     let headings = prose.into_iter().filter(|line| line.starts_with('#')).map(|line| {
         let words = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");

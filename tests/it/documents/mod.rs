@@ -1,11 +1,11 @@
 //! Documents and source code keep their own rules.
 
-pub mod circles;
-pub mod claims;
-pub mod dependencies;
-pub mod log_codes;
-pub mod manual;
-pub mod manuals;
-pub mod scripts;
-pub mod tidy;
-pub mod troubleshooting;
+pub(crate) mod circles;
+pub(crate) mod claims;
+pub(crate) mod dependencies;
+pub(crate) mod log_codes;
+pub(crate) mod manual;
+pub(crate) mod manuals;
+pub(crate) mod scripts;
+pub(crate) mod tidy;
+pub(crate) mod troubleshooting;

@@ -30,29 +30,29 @@ const ANCHORS: [&str; 17] = [
 /// The beginnings of expressions with an error text.
 const COMPLAINTS: [&str; 4] = ["error!(", "warn!(", "#[error(", "format!("];
 
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-pub fn read(path: impl AsRef<Path>) -> String {
+pub(crate) fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
 /// The files below `folder` whose names end with `ending`.
-pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let found = entries.flat_map(|path| if path.is_dir() { files(&path, ending) } else { vec![path] });
     found.filter(|path| path.to_str().unwrap().ends_with(ending)).collect()
 }
 
 /// The code of a program without its unit tests and comments.
-pub fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines();
     code.filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
 /// The string literals after an opening bracket, up to its closing bracket.
-pub fn literals(text: &str) -> Vec<String> {
+pub(crate) fn literals(text: &str) -> Vec<String> {
     let (mut found, mut depth, mut rest) = (Vec::new(), 1, text);
     while depth > 0 {
         let at = rest.find(['(', ')', '"']).unwrap();
@@ -93,7 +93,7 @@ fn literal(text: &str) -> (String, usize) {
 }
 
 /// The longest constant part of a text.
-pub fn fixed(text: &str) -> &str {
+pub(crate) fn fixed(text: &str) -> &str {
     let parts = text.split('{').map(|part| part.split_once('}').map_or(part, |(_, fixed)| fixed));
     parts.max_by_key(|part| part.len()).unwrap().trim_matches([' ', ',', ';', ':', '(', ')'])
 }
@@ -126,7 +126,7 @@ fn complaints(text: &str) -> Vec<String> {
 }
 
 /// A manual as one line.
-pub fn flat(text: &str) -> String {
+pub(crate) fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

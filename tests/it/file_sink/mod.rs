@@ -1,7 +1,7 @@
 //! The file sink and standard output.
 
-pub mod file;
-pub mod full_disk;
-pub mod rotation;
-pub mod shared_folder;
-pub mod stdio;
+pub(crate) mod file;
+pub(crate) mod full_disk;
+pub(crate) mod rotation;
+pub(crate) mod shared_folder;
+pub(crate) mod stdio;

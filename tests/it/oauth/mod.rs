@@ -1,8 +1,8 @@
 //! Sources that log in as an application.
 
-pub mod agreement;
-pub mod expiry;
-pub mod grant;
-pub mod latecomers;
-pub mod login;
-pub mod tokens;
+pub(crate) mod agreement;
+pub(crate) mod expiry;
+pub(crate) mod grant;
+pub(crate) mod latecomers;
+pub(crate) mod login;
+pub(crate) mod tokens;

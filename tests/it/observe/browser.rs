@@ -84,7 +84,7 @@ async fn world() -> (Portal, Receiver, Setup) {
 }
 
 /// The page fits the screen and is readable in all variants; saves a screenshot of each on request.
-pub async fn assert_fits_and_reads(browser: &Browser, name: &str) {
+pub(crate) async fn assert_fits_and_reads(browser: &Browser, name: &str) {
     #[expect(clippy::disallowed_methods, reason = "how a person asks this test for pictures")]
     let pictures = env::var_os("SCREENSHOTS");
     for width in [1280, 400] {
@@ -108,7 +108,7 @@ pub async fn assert_fits_and_reads(browser: &Browser, name: &str) {
 }
 
 /// All these words are visible in the elements of the selector `within`.
-pub async fn assert_seen(browser: &Browser, within: &str, words: &[&str]) {
+pub(crate) async fn assert_seen(browser: &Browser, within: &str, words: &[&str]) {
     let unseen = browser.ask(UNSEEN, json!({"within": within, "words": words})).await;
     let text = browser.ask("return document.body.innerText", Value::Null).await;
     assert_eq!(unseen, json!([]), "{within} in {text}");

@@ -1,10 +1,10 @@
 //! What an operator sees: page, metrics, `status`, log and notifications.
 
-pub mod browser;
-pub mod hour;
-pub mod lane_states;
-pub mod night;
-pub mod notified;
-pub mod states;
-pub mod surface;
-pub mod told;
+pub(crate) mod browser;
+pub(crate) mod hour;
+pub(crate) mod lane_states;
+pub(crate) mod night;
+pub(crate) mod notified;
+pub(crate) mod states;
+pub(crate) mod surface;
+pub(crate) mod told;

@@ -1,13 +1,13 @@
 //! What a portal does to its readers: limits, faults, refusals, moves and restores.
 
-pub mod budget;
-pub mod faults;
-pub mod maintenance;
-pub mod odd_events;
-pub mod parking;
-pub mod refusals;
-pub mod renamed;
-pub mod restored;
-pub mod retention;
-pub mod tail;
-pub mod whose_queue;
+pub(crate) mod budget;
+pub(crate) mod faults;
+pub(crate) mod maintenance;
+pub(crate) mod odd_events;
+pub(crate) mod parking;
+pub(crate) mod refusals;
+pub(crate) mod renamed;
+pub(crate) mod restored;
+pub(crate) mod retention;
+pub(crate) mod tail;
+pub(crate) mod whose_queue;

@@ -11,7 +11,7 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
 /// A portal whose relay has delivered and confirmed five events of user 1.
-pub async fn used() -> (Portal, Setup) {
+pub(crate) async fn used() -> (Portal, Setup) {
     let portal = Portal::start().await;
     let setup = Setup::new().with_source(&portal).with_file();
     portal.record(1, 5).await;
@@ -22,7 +22,7 @@ pub async fn used() -> (Portal, Setup) {
 }
 
 /// The number of events of user 1 that were confirmed, that were confirmed unread, and that wait.
-pub async fn counts(portal: &Portal) -> [u64; 3] {
+pub(crate) async fn counts(portal: &Portal) -> [u64; 3] {
     let stats = portal.stats(1).await;
     ["confirmed", "confirmed_unserved", "pending"].map(|key| stats[key].as_u64().unwrap())
 }

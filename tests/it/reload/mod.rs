@@ -1,7 +1,7 @@
 //! SIGHUP reloads the configuration.
 
-pub mod left_behind;
-pub mod reload_limits;
-pub mod reload_names;
-pub mod reloaded_surface;
-pub mod reloading;
+pub(crate) mod left_behind;
+pub(crate) mod reload_limits;
+pub(crate) mod reload_names;
+pub(crate) mod reloaded_surface;
+pub(crate) mod reloading;

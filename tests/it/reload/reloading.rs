@@ -37,14 +37,14 @@ async fn reload(relay: &Relay) -> String {
 }
 
 /// The same for a configuration that must be accepted.
-pub async fn apply(relay: &Relay) -> String {
+pub(crate) async fn apply(relay: &Relay) -> String {
     let said = reload(relay).await;
     assert!(said.contains(ENDS[0]), "{said}");
     said
 }
 
 /// The same for a configuration that must be refused.
-pub async fn refuse(relay: &Relay) -> String {
+pub(crate) async fn refuse(relay: &Relay) -> String {
     let said = reload(relay).await;
     assert!(said.contains(ENDS[1]), "{said}");
     said

@@ -1,6 +1,6 @@
 //! Secrets and hostile input.
 
-pub mod hostile_words;
-pub mod planted;
-pub mod secret_input;
-pub mod secrets;
+pub(crate) mod hostile_words;
+pub(crate) mod planted;
+pub(crate) mod secret_input;
+pub(crate) mod secrets;

@@ -113,7 +113,7 @@ const OURS: u32 = 0x6232_3472;
 
 /// An event as the portal returns it.
 #[derive(Deserialize)]
-pub struct Shown {
+pub(crate) struct Shown {
     #[serde(rename = "eventId")]
     id: u64,
     #[serde(rename = "type")]
@@ -123,7 +123,7 @@ pub struct Shown {
 }
 
 /// The events of a user's queue.
-pub async fn shown(portal: &Portal, user: u64) -> Vec<Shown> {
+pub(crate) async fn shown(portal: &Portal, user: u64) -> Vec<Shown> {
     #[derive(Deserialize)]
     struct Answer {
         result: Page,
@@ -137,7 +137,7 @@ pub async fn shown(portal: &Portal, user: u64) -> Vec<Shown> {
 }
 
 /// A new state file of `layout`, without rows.
-pub fn create(path: &Path, layout: usize) -> Connection {
+pub(crate) fn create(path: &Path, layout: usize) -> Connection {
     let file = Connection::open(path).unwrap();
     file.create_scalar_function("seal", -1, FunctionFlags::SQLITE_UTF8, |context| Ok(seal(context))).unwrap();
     file.pragma_update(None, "journal_mode", "WAL").unwrap();
@@ -152,7 +152,7 @@ pub fn create(path: &Path, layout: usize) -> Connection {
 /// `support` in layout 3 with the old `delivery.mode`, after reading ten events of `ids`. `archive` has settled the
 /// first four, the seventh and the ninth, and `second` all ten. `archive` has rejected the second event, and has
 /// reported the only gap.
-pub fn write_third_layout(file: &Connection, queue: &str, shown: &[Shown], mode: &str) {
+pub(crate) fn write_third_layout(file: &Connection, queue: &str, shown: &[Shown], mode: &str) {
     let ids: Vec<u64> = shown.iter().map(|event| event.id).collect();
     let (received, confirmed) = if mode == "journal" { (ids[10], ids[3]) } else { (1, ids[4]) };
     file.execute(
@@ -189,7 +189,7 @@ pub fn write_third_layout(file: &Connection, queue: &str, shown: &[Shown], mode:
 }
 
 /// Computes the checksums of all rows of a file of layout 3, like its program.
-pub fn seal_third_layout(file: &Connection) {
+pub(crate) fn seal_third_layout(file: &Connection) {
     file.execute_batch(
         "UPDATE source
              SET journal_bytes = (SELECT ifnull(sum(bytes), 0) FROM journal WHERE source = name);

@@ -1,7 +1,7 @@
 //! What the tests share. Nothing in here is a test.
 
-pub mod expected;
-pub mod portal;
-pub mod process;
-pub mod receivers;
-pub mod state;
+pub(crate) mod expected;
+pub(crate) mod portal;
+pub(crate) mod process;
+pub(crate) mod receivers;
+pub(crate) mod state;

@@ -1,9 +1,9 @@
 //! The webhook sink: requests, answers, transport and authorization.
 
-pub mod authorizing;
-pub mod letters;
-pub mod misbehaviour;
-pub mod outcomes;
-pub mod proxied;
-pub mod reaching;
-pub mod stale;
+pub(crate) mod authorizing;
+pub(crate) mod letters;
+pub(crate) mod misbehaviour;
+pub(crate) mod outcomes;
+pub(crate) mod proxied;
+pub(crate) mod reaching;
+pub(crate) mod stale;

@@ -8,7 +8,7 @@ use crate::class::{Class, Hint, Verdict};
 use crate::http::{Obstacle, RequestError};
 
 /// Describes a response without a usable body: whose response was expected, and which host was called.
-pub fn describe(whose: &str, called: &Url, status: u16, headers: &HeaderMap, body: &[u8]) -> String {
+pub(crate) fn describe(whose: &str, called: &Url, status: u16, headers: &HeaderMap, body: &[u8]) -> String {
     if status == 407 {
         return "the proxy wants a user name and a password (HTTP 407)".to_owned();
     }
@@ -40,7 +40,7 @@ pub fn describe(whose: &str, called: &Url, status: u16, headers: &HeaderMap, bod
 }
 
 /// The verdict on `trouble` on the way to the host.
-pub fn verdict(trouble: &RequestError) -> Verdict {
+pub(crate) fn verdict(trouble: &RequestError) -> Verdict {
     match trouble.obstacle {
         Obstacle::Network => Verdict::new(Class::Retry, Hint::NONE),
         // A load balancer or proxy that is still starting reports this too.

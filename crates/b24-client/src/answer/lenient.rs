@@ -8,18 +8,18 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde_json::Value;
 
 /// An integer from 0, or a string of digits; other values are errors.
-pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let value = Value::deserialize(deserializer)?;
     as_number(&value).ok_or_else(|| D::Error::custom("another value, expected a whole number"))
 }
 
 /// Like [`number`], but `None` for other values.
-pub fn maybe_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn maybe_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(as_number(&Value::deserialize(deserializer)?))
 }
 
 /// `true`, `1` or `Y`, also as a string; other values are false.
-pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Bool(flag) => flag,
         Value::Number(number) => number.as_u64() == Some(1),
@@ -29,7 +29,7 @@ pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error
 }
 
 /// A string, or a number as written; other values are empty.
-pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text,
         Value::Number(number) => number.to_string(),
@@ -38,7 +38,9 @@ pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Err
 }
 
 /// The values of a list or of an object, whose keys are ignored; empty for `null`.
-pub fn rows<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
+pub(crate) fn rows<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
     let values: Vec<Value> = match Value::deserialize(deserializer)? {
         Value::Array(list) => list,
         Value::Object(map) => map.into_iter().map(|(_, value)| value).collect(),

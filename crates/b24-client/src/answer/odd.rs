@@ -19,7 +19,7 @@ use crate::event::{EventId, OddEvents};
 ///
 /// # Errors
 /// If it is not exactly one JSON object.
-pub fn read_page<'a>(
+pub(crate) fn read_page<'a>(
     body: &'a [u8],
     frame: &'a mut Vec<u8>,
 ) -> Result<Opened<'a, WirePage>, serde_json::Error> {

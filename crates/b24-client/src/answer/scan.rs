@@ -3,24 +3,24 @@
 use std::ops::Range;
 
 /// A list and its items, as ranges of the text.
-pub struct List {
+pub(crate) struct List {
     pub span: Range<usize>,
     pub items: Vec<Range<usize>>,
 }
 
 /// A position in a text.
-pub struct Scan<'t> {
+pub(crate) struct Scan<'t> {
     text: &'t [u8],
     at: usize,
 }
 
 impl<'t> Scan<'t> {
-    pub fn of(text: &'t [u8]) -> Self {
+    pub(crate) fn of(text: &'t [u8]) -> Self {
         Self { text, at: 0 }
     }
 
     /// The list `result.events`.
-    pub fn events(mut self) -> Option<List> {
+    pub(crate) fn events(mut self) -> Option<List> {
         self.at = self.text.iter().position(|byte| *byte == b'{')?;
         self.enter(b"\"result\"")?;
         self.enter(b"\"events\"")?;

@@ -30,7 +30,7 @@ pub struct Envelope<'a, T> {
 }
 
 /// A response, with its result or the reason why the result is not a `T`.
-pub type Opened<'a, T> = Envelope<'a, Result<T, serde_json::Error>>;
+pub(crate) type Opened<'a, T> = Envelope<'a, Result<T, serde_json::Error>>;
 
 impl<'a, T: DeserializeOwned> Opened<'a, T> {
     /// Parses a response. Byte order marks and white space around it are accepted.
@@ -137,7 +137,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 /// `nextOffset` is not used: the ids of the events are more precise, and cannot be ahead of the returned
 /// events.
 #[derive(Deserialize)]
-pub struct WirePage {
+pub(crate) struct WirePage {
     pub events: Items,
     #[serde(default, rename = "hasMore", deserialize_with = "lenient_bool")]
     pub has_more: Option<bool>,
@@ -147,7 +147,7 @@ pub struct WirePage {
 }
 
 /// `events`: a list. PHP writes a list as an object if its keys have holes, and an empty list as `{}`.
-pub struct Items(pub Vec<Item>);
+pub(crate) struct Items(pub Vec<Item>);
 
 impl<'de> Deserialize<'de> for Items {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -226,7 +226,7 @@ fn lenient_string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
 }
 
 /// An integer, or a string of digits.
-pub fn event_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventId, D::Error> {
+pub(crate) fn event_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventId, D::Error> {
     struct IdVisitor;
     impl Visitor<'_> for IdVisitor {
         type Value = EventId;

@@ -28,7 +28,7 @@ const NOT_GZIP: Hint = Hint::same(
 
 /// The form of a response without usable JSON.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Form {
+pub(crate) enum Form {
     Empty,
     /// It has a `Content-Encoding` that was not requested.
     Encoded,
@@ -39,7 +39,7 @@ pub enum Form {
 }
 
 impl Form {
-    pub fn of(headers: &HeaderMap, body: &[u8]) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, body: &[u8]) -> Self {
         if body.trim_ascii().is_empty() {
             return Self::Empty;
         }
@@ -54,7 +54,7 @@ impl Form {
     }
 
     /// A description; `None` if the response simply comes from another server.
-    pub fn words(&self) -> Option<&'static str> {
+    pub(crate) fn words(&self) -> Option<&'static str> {
         match self {
             Self::Encoded => Some("an answer in a coding that was not asked for"),
             Self::Around(_) => Some("an answer with text around the JSON"),
@@ -63,7 +63,7 @@ impl Form {
     }
 
     /// The verdict on it, with this status.
-    pub fn verdict(&self, status: u16, body: &[u8]) -> Verdict {
+    pub(crate) fn verdict(&self, status: u16, body: &[u8]) -> Verdict {
         let hint = match self {
             Self::Empty => EMPTY,
             Self::Encoded => ENCODED,
@@ -77,7 +77,7 @@ impl Form {
     }
 
     /// Details that help to find its origin: content type, encoding, size, and the position of the JSON.
-    pub fn evidence(&self, headers: &HeaderMap, body: &[u8]) -> String {
+    pub(crate) fn evidence(&self, headers: &HeaderMap, body: &[u8]) -> String {
         let shown = |name| header(headers, name).unwrap_or("none");
         let place = match self {
             Self::Around(Range { start, end }) => format!(", JSON from byte {start} to byte {end}"),
@@ -93,7 +93,7 @@ impl Form {
 }
 
 /// The verdict on a response whose body was cut off or could not be decoded, for this reason.
-pub fn broken(reason: &str) -> Verdict {
+pub(crate) fn broken(reason: &str) -> Verdict {
     // A truncated gzip body is a connection error and temporary. A body that never was gzip is not.
     if reason.contains("gzip header") {
         return Verdict::new(Class::RetryBounded, NOT_GZIP);
@@ -119,7 +119,7 @@ fn not_json(status: u16, body: &[u8]) -> Verdict {
 }
 
 /// The refusal inside `body`, if there is one: inside other text, or in an encoding other than UTF-8.
-pub fn refusal_in(body: &[u8]) -> Option<String> {
+pub(crate) fn refusal_in(body: &[u8]) -> Option<String> {
     let object = String::from_utf8_lossy(&body[object_in(body)?]).into_owned();
     let is_refusal =
         Opened::<IgnoredAny>::parse(object.as_bytes()).is_ok_and(|answer| answer.error.is_some());

@@ -45,7 +45,7 @@ const PACKINGS: [Packing; 2] =
 
 /// One decoded form of a text.
 #[derive(Clone)]
-pub struct Reading {
+pub(super) struct Reading {
     /// The decoded bytes.
     pub bytes: Vec<u8>,
     /// The minimum length of the secrets that are searched for in it.
@@ -55,7 +55,7 @@ pub struct Reading {
 }
 
 /// All decoded forms of `text`.
-pub fn readings(text: &str) -> Vec<Reading> {
+pub(super) fn readings(text: &str) -> Vec<Reading> {
     let mut all = unescaped(text);
     let joined: Vec<Reading> = all.iter().map(Reading::joined).collect();
     for reading in &joined {
@@ -69,7 +69,7 @@ pub fn readings(text: &str) -> Vec<Reading> {
 }
 
 /// `text` unchanged, and with its escapes decoded.
-pub fn unescaped(text: &str) -> Vec<Reading> {
+pub(super) fn unescaped(text: &str) -> Vec<Reading> {
     let mut verbatim = Reading::empty(1);
     for (at, c) in text.char_indices() {
         verbatim.push(c.encode_utf8(&mut [0; 4]).as_bytes(), (at, at + c.len_utf8()));
@@ -88,12 +88,12 @@ impl Reading {
     }
 
     /// The part of the text that these bytes came from. The range must not be empty.
-    pub fn span(&self, bytes: Range<usize>) -> (usize, usize) {
+    pub(super) fn span(&self, bytes: Range<usize>) -> (usize, usize) {
         (self.spans[bytes.start].0, self.spans[bytes.end - 1].1)
     }
 
     /// The reading without white space.
-    pub fn joined(&self) -> Self {
+    pub(super) fn joined(&self) -> Self {
         Self { least: JOINED_MIN, ..self.without(char::is_whitespace) }
     }
 

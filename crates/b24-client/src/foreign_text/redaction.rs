@@ -20,7 +20,7 @@ pub fn without<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> St
 }
 
 /// Like [`without`], for a text that was cut somewhere. It also removes a possible beginning of a secret at the end.
-pub fn without_cut<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
+pub(super) fn without_cut<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     let (needles, text) = (needles(secrets), without_torn_escape(text));
     let readings = readings(text);
     let torn = readings.iter().filter_map(|reading| torn(reading, &needles)).min();

@@ -36,7 +36,7 @@ pub enum Purpose {
 }
 
 /// The queue of all calls to one portal from this process.
-pub struct Budget {
+pub(crate) struct Budget {
     /// Held by the next caller. Tokio's mutex is fair: it passes the lock on in the order of requests.
     turn: tokio::sync::Mutex<()>,
     meter: Option<Mutex<Meter>>,
@@ -46,13 +46,13 @@ pub struct Budget {
 
 impl Budget {
     /// A budget for a portal with the limit `rate`; without a limit, no call waits.
-    pub fn new(rate: Option<RateConfig>) -> Self {
+    pub(crate) fn new(rate: Option<RateConfig>) -> Self {
         let meter = rate.map(|rate| Mutex::new(Meter::new(rate, Instant::now())));
         Self { turn: tokio::sync::Mutex::new(()), meter, turns: AtomicU64::new(0) }
     }
 
     /// Waits for a turn and takes it. Safe to cancel while it waits.
-    pub async fn admit(&self, purpose: Purpose) {
+    pub(crate) async fn admit(&self, purpose: Purpose) {
         let Some(meter) = &self.meter else { return };
         let _turn = self.turn.lock().await;
         loop {
@@ -66,19 +66,19 @@ impl Budget {
     }
 
     /// The number of turns that all callers have taken so far.
-    pub fn turns(&self) -> u64 {
+    pub(crate) fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
     }
 
     /// Slows down, because the portal has refused a call for its rate.
-    pub fn refused(&self) {
+    pub(crate) fn refused(&self) {
         if let Some(meter) = &self.meter {
             lock(meter).refused(Instant::now());
         }
     }
 
     /// The shortest time between two polls, across all sources; `None` if there is no limit.
-    pub fn poll_interval(&self) -> Option<Duration> {
+    pub(crate) fn poll_interval(&self) -> Option<Duration> {
         self.meter.as_ref().map(|meter| Duration::from_secs_f64(lock(meter).rate().recip()))
     }
 }

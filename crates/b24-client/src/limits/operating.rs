@@ -12,7 +12,7 @@ const STRAINED: f64 = 0.8;
 
 /// The last value for each method, for calls with one credential.
 #[derive(Default)]
-pub struct Operating(Mutex<HashMap<&'static str, Reading>>);
+pub(crate) struct Operating(Mutex<HashMap<&'static str, Reading>>);
 
 #[derive(Clone, Copy)]
 struct Reading {
@@ -22,7 +22,7 @@ struct Reading {
 
 impl Operating {
     /// Records that `method` has used `used_s` seconds, the oldest of which expire after `reset_in`.
-    pub fn note(&self, method: &'static str, used_s: f64, reset_in: Duration) {
+    pub(crate) fn note(&self, method: &'static str, used_s: f64, reset_in: Duration) {
         if let Some(reset_at) = Instant::now().checked_add(reset_in) {
             self.readings().insert(method, Reading { used_s, reset_at });
         }
@@ -30,13 +30,13 @@ impl Operating {
 
     /// The time until the oldest bucket of `method` expires, if our own calls have used up the limit. If
     /// other clients have used it up, the time is unknown.
-    pub fn reset_in(&self, method: &str) -> Option<Duration> {
+    pub(crate) fn reset_in(&self, method: &str) -> Option<Duration> {
         let reading = self.readings().get(method).copied().filter(Reading::is_strained)?;
         Some(reading.reset_at.saturating_duration_since(Instant::now()))
     }
 
     /// True if `method` is close to its limit.
-    pub fn is_strained(&self, method: &str) -> bool {
+    pub(crate) fn is_strained(&self, method: &str) -> bool {
         self.readings().get(method).is_some_and(Reading::is_strained)
     }
 

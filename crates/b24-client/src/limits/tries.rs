@@ -9,7 +9,7 @@ use crate::class::Class;
 use crate::refusal::CallError;
 
 /// Only a few, because the user waits for the response.
-pub const TRIES_MAX: u32 = 3;
+pub(crate) const TRIES_MAX: u32 = 3;
 
 /// The pauses between them. The portal's bucket drains two requests per second.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

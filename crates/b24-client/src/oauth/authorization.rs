@@ -19,7 +19,7 @@ use crate::refusal::{CallError, presentable, spell};
 use crate::settings::OAuthConfig;
 
 /// The name of the request in errors.
-pub const METHOD: &str = "oauth/token";
+pub(crate) const METHOD: &str = "oauth/token";
 
 /// The timeout of a token request. It is much shorter than the grace period of a stop, because a pair that
 /// the server issued and we did not save is a lost login.

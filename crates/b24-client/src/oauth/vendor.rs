@@ -28,7 +28,7 @@ const DOMAINS: &[&str] = &[
 ];
 
 /// True if `url` is the address of a portal in the vendor's cloud.
-pub fn is_cloud_portal(url: &Url) -> bool {
+pub(crate) fn is_cloud_portal(url: &Url) -> bool {
     DOMAINS.iter().any(|domain| is_within(url, domain))
 }
 

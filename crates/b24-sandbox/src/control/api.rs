@@ -35,7 +35,7 @@ const HELP: &str = include_str!("help.txt");
 const BODY_MAX: usize = 32 << 20;
 
 /// The routes of the control API.
-pub fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/sandbox", get(async || HELP))
         .route("/sandbox/", get(async || HELP))

@@ -24,7 +24,7 @@ use crate::state::apps::{App, NextRefresh};
 use crate::state::portal::Portal;
 
 /// The routes, for [`crate::control::api::routes`].
-pub fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/sandbox/apps", get(apps).post(set_app))
         .route("/sandbox/apps/{client_id}/login", post(login))
@@ -35,7 +35,7 @@ pub fn routes() -> Router<Arc<Shared>> {
 }
 
 /// The application called `client_id`.
-pub fn find<'a>(portal: &'a Portal, client_id: &str) -> Result<&'a App, Complaint> {
+pub(crate) fn find<'a>(portal: &'a Portal, client_id: &str) -> Result<&'a App, Complaint> {
     let missing = || Complaint(StatusCode::NOT_FOUND, format!("there is no application `{client_id}`"));
     portal.apps.get(client_id).ok_or_else(missing)
 }

@@ -18,7 +18,7 @@ use crate::http::state::Shared;
 use crate::state::bots::{Bot, Bots, EventMode, Owner, Profile};
 
 /// The routes to the bots.
-pub fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new().route("/sandbox/bots", get(bots).post(set_bot))
 }
 

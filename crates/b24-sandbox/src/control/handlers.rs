@@ -19,7 +19,7 @@ use crate::state::apps::FIRST_CLIENT_ID;
 use crate::state::handlers::{Delivery, Handler};
 
 /// The routes, for [`crate::control::api::routes`].
-pub fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/sandbox/handlers", get(handlers).post(add_handler))
         .route("/sandbox/offline", post(add_offline))

@@ -18,7 +18,7 @@ use crate::queue::owner::Whose;
 use crate::queue::seed::Order;
 
 /// The routes to the queues.
-pub fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/sandbox/events", post(events))
         .route("/sandbox/release", post(release))

@@ -21,7 +21,7 @@ struct Move {
 }
 
 /// `POST /sandbox/move`.
-pub async fn relocate(State(shared): Shares, body: Bytes) -> Reply {
+pub(crate) async fn relocate(State(shared): Shares, body: Bytes) -> Reply {
     let Move { back } = read(&body)?;
     let address = if back {
         shared.residence().go_home()

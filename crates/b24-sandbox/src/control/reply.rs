@@ -15,18 +15,18 @@ use crate::queue::owner::OrderError;
 use crate::state::portal::{Account, Portal};
 
 /// The sandbox, as an argument of handlers.
-pub type Shares = State<Arc<Shared>>;
+pub(crate) type Shares = State<Arc<Shared>>;
 
 /// The response of a handler.
-pub type Reply = Result<Json<Value>, Complaint>;
+pub(crate) type Reply = Result<Json<Value>, Complaint>;
 
 /// An error response with its reason.
-pub struct Complaint(pub StatusCode, pub String);
+pub(crate) struct Complaint(pub StatusCode, pub String);
 
 impl Complaint {
     #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`, which gives the error away")]
     /// The request is invalid.
-    pub fn unfit(reason: impl ToString) -> Self {
+    pub(crate) fn unfit(reason: impl ToString) -> Self {
         Self(StatusCode::BAD_REQUEST, reason.to_string())
     }
 }
@@ -48,7 +48,7 @@ impl From<OrderError> for Complaint {
 }
 
 /// Parses a body as JSON, whatever its content type is. An empty body is `{}`.
-pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
+pub(crate) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { &body[..] };
     serde_json::from_slice(body).map_err(Complaint::unfit)
 }
@@ -57,6 +57,6 @@ pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
 ///
 /// # Errors
 /// If there is no such user.
-pub fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
+pub(crate) fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
     portal.accounts.get_mut(&user).ok_or_else(|| OrderError::UnknownUser(user).into())
 }

@@ -16,7 +16,7 @@ use crate::wire::html::{html_answer, page, redirect};
 use crate::wire::php_json;
 
 /// Responds to `errand` with `fault` applied.
-pub async fn play(fault: Fault, errand: &Errand, shared: &Shared) -> Response<Body> {
+pub(crate) async fn play(fault: Fault, errand: &Errand, shared: &Shared) -> Response<Body> {
     let mut response = respond(fault.breakage, errand, shared).await;
     if !response.headers().contains_key(DATE) {
         let now = shared.portal().now();

@@ -7,7 +7,7 @@ use crate::wire::members::Members;
 use crate::wire::php_json;
 
 /// Applies `edits` to `json` one by one. An edit that cannot be applied changes nothing.
-pub fn rewrite(json: &str, edits: &[Edit]) -> String {
+pub(crate) fn rewrite(json: &str, edits: &[Edit]) -> String {
     edits.iter().fold(json.to_owned(), |json, edit| {
         let path: Vec<String> = edit.pointer.split('/').skip(1).map(unescape).collect();
         edited(&json, &path, edit).unwrap_or(json)

@@ -11,7 +11,7 @@ use crate::rest::input::target::Target;
 
 /// One entry of the script.
 #[derive(Clone, Debug)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// The effect on the response.
     pub breakage: Breakage,
     /// Headers added to the response, whatever it is.
@@ -25,7 +25,7 @@ pub struct Fault {
 /// The effect of a fault on a response.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Breakage {
+pub(crate) enum Breakage {
     /// An error response instead of the real one. The code may be any JSON.
     Error {
         /// The HTTP status.
@@ -115,7 +115,7 @@ pub enum Breakage {
 /// One change to the JSON of a response.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Edit {
+pub(crate) struct Edit {
     /// The position (RFC 6901).
     pub pointer: String,
     /// The new value.
@@ -149,7 +149,7 @@ impl Fault {
     /// # Errors
     ///
     /// Describes the problem: an unknown kind, key, method or header, or a missing value.
-    pub fn read(value: Value) -> Result<Self, String> {
+    pub(crate) fn read(value: Value) -> Result<Self, String> {
         let Value::Object(mut rest) = value else { return Err("a fault must be an object".into()) };
         let aim: Map<_, _> =
             AIM_KEYS.iter().filter_map(|key| Some(((*key).to_owned(), rest.remove(*key)?))).collect();
@@ -174,28 +174,28 @@ impl Fault {
 
 /// The faults that are still to come.
 #[derive(Debug, Default)]
-pub struct FaultScript(VecDeque<Fault>);
+pub(crate) struct FaultScript(VecDeque<Fault>);
 
 impl FaultScript {
     /// Adds a fault after the others.
-    pub fn push(&mut self, fault: Fault) {
+    pub(crate) fn push(&mut self, fault: Fault) {
         if fault.times > 0 {
             self.0.push_back(fault);
         }
     }
 
     /// Removes all faults.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
     /// The number of responses that faults will still affect.
-    pub fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         self.0.iter().fold(0, |left, fault| left.saturating_add(fault.times))
     }
 
     /// Takes the fault for this request. The first matching fault may first skip some requests.
-    pub fn draw(&mut self, target: Option<Target>, user: Option<u64>) -> Option<Fault> {
+    pub(crate) fn draw(&mut self, target: Option<Target>, user: Option<u64>) -> Option<Fault> {
         let index = self.0.iter().position(|fault| fault.is_meant_for(target, user))?;
         let fault = self.0.get_mut(index)?;
         if fault.skip > 0 {

@@ -27,17 +27,17 @@ const HOLD_MAX: Duration = Duration::from_secs(3600);
 const OVERSTATEMENT: usize = 64;
 
 /// The connection closes without a byte.
-pub fn closed() -> Response<Body> {
+pub(crate) fn closed() -> Response<Body> {
     Response::new(Body::from_stream(stream::iter([Err::<Bytes, _>(cut_off())])))
 }
 
 /// Sends the first `length` bytes of the body, then closes the connection.
-pub fn cut(answer: Answer, length: usize) -> Response<Body> {
+pub(crate) fn cut(answer: Answer, length: usize) -> Response<Body> {
     answer.map(|body| failing_after(body.slice(..length.min(body.len()))))
 }
 
 /// Sends the whole body with a larger Content-Length, then closes the connection.
-pub fn overstated(answer: Answer) -> Response<Body> {
+pub(crate) fn overstated(answer: Answer) -> Response<Body> {
     let length = HeaderValue::from(answer.body().len() + OVERSTATEMENT);
     let mut response = answer.map(failing_after);
     response.headers_mut().insert(CONTENT_LENGTH, length);
@@ -45,14 +45,14 @@ pub fn overstated(answer: Answer) -> Response<Body> {
 }
 
 /// The body as truncated gzip, in a complete HTTP message.
-pub fn cut_gzip(answer: Answer) -> Response<Body> {
+pub(crate) fn cut_gzip(answer: Answer) -> Response<Body> {
     let mut response = answer.map(|body| Body::from(half_a_gzip(&body)));
     response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     response
 }
 
 /// Sends the response after `seconds`, or not at all if the sandbox stops first.
-pub async fn late(answer: Answer, seconds: f64, stop: &CancellationToken) -> Response<Body> {
+pub(crate) async fn late(answer: Answer, seconds: f64, stop: &CancellationToken) -> Response<Body> {
     match stop.run_until_cancelled(tokio::time::sleep(duration(seconds))).await {
         Some(()) => answer.map(Body::from),
         None => closed(),
@@ -65,7 +65,7 @@ pub async fn late(answer: Answer, seconds: f64, stop: &CancellationToken) -> Res
     clippy::cast_sign_loss,
     reason = "a saturated number of bytes is the whole body"
 )]
-pub fn drip(answer: Answer, bytes_per_second: f64, stop: &CancellationToken) -> Response<Body> {
+pub(crate) fn drip(answer: Answer, bytes_per_second: f64, stop: &CancellationToken) -> Response<Body> {
     // Slow bodies are sent byte by byte at longer intervals, fast ones with several bytes at a time.
     let size = ((bytes_per_second * DRIP.as_secs_f64()) as usize).max(1);
     let pause = DRIP.max(duration(bytes_per_second.recip()));

@@ -15,7 +15,7 @@ use crate::wire::html;
 
 /// The state of one listener: its own address, and the sandbox.
 #[derive(Clone, Debug)]
-pub struct Doorplate {
+pub(crate) struct Doorplate {
     /// The address that this listener is bound to.
     pub address: SocketAddr,
     /// The sandbox it belongs to.
@@ -24,7 +24,7 @@ pub struct Doorplate {
 
 /// Accepts a call at the portal's current address, and redirects it from any other: same path and query,
 /// other host.
-pub async fn forward(State(door): State<Doorplate>, request: Request, next: Next) -> Response {
+pub(crate) async fn forward(State(door): State<Doorplate>, request: Request, next: Next) -> Response {
     let address = door.shared.residence().address();
     if address == door.address {
         return next.run(request).await;

@@ -16,7 +16,7 @@ use crate::wire::html;
 
 /// One request that faults may affect.
 #[derive(Debug)]
-pub enum Errand {
+pub(crate) enum Errand {
     /// A call below `/rest/`.
     Call(Call),
     /// A request to `/oauth/token/`.
@@ -25,7 +25,7 @@ pub enum Errand {
 
 impl Errand {
     /// The target of the request; `None` for a method that does not exist.
-    pub fn target(&self) -> Option<Target> {
+    pub(crate) fn target(&self) -> Option<Target> {
         match self {
             Self::Call(call) => call.method.map(Target::Method),
             Self::Token(_) => Some(Target::Token),
@@ -33,7 +33,7 @@ impl Errand {
     }
 
     /// Executes the request. `bend` may change its page of events.
-    pub fn answer(&self, shared: &Shared, passage: Passage, bend: impl FnOnce(&mut Page)) -> Answer {
+    pub(crate) fn answer(&self, shared: &Shared, passage: Passage, bend: impl FnOnce(&mut Page)) -> Answer {
         let call = match self {
             Self::Call(call) => call,
             Self::Token(parameters) => return answer::answer(parameters, shared),
@@ -53,7 +53,7 @@ impl Errand {
 
 impl Portal {
     /// Counts the request and takes its fault, if any.
-    pub fn admit(&mut self, errand: &Errand) -> Option<Fault> {
+    pub(crate) fn admit(&mut self, errand: &Errand) -> Option<Fault> {
         let target = errand.target();
         *self.stats.requests.entry(target.map_or("unknown", Target::name)).or_default() += 1;
         let user = match errand {

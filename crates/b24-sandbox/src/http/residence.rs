@@ -11,7 +11,7 @@ const ADDRESSES_MAX: usize = 64;
 
 /// The portal's current address, and how new addresses are opened.
 #[derive(Debug)]
-pub struct Residence {
+pub(crate) struct Residence {
     first: SocketAddr,
     address: SocketAddr,
     opened: usize,
@@ -20,17 +20,17 @@ pub struct Residence {
 
 impl Residence {
     /// A portal at `address`. The receiver of `listeners` serves the later addresses.
-    pub fn new(address: SocketAddr, listeners: UnboundedSender<TcpListener>) -> Self {
+    pub(crate) fn new(address: SocketAddr, listeners: UnboundedSender<TcpListener>) -> Self {
         Self { first: address, address, opened: 0, listeners }
     }
 
     /// The address at which calls are answered.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Moves back to the first address.
-    pub fn go_home(&mut self) -> SocketAddr {
+    pub(crate) fn go_home(&mut self) -> SocketAddr {
         self.address = self.first;
         self.address
     }
@@ -39,7 +39,7 @@ impl Residence {
     ///
     /// # Errors
     /// After too many moves, or once the sandbox has stopped.
-    pub fn go_to(&mut self, listener: TcpListener) -> io::Result<SocketAddr> {
+    pub(crate) fn go_to(&mut self, listener: TcpListener) -> io::Result<SocketAddr> {
         if self.opened >= ADDRESSES_MAX {
             return Err(io::Error::other("this portal has moved too often, start another sandbox"));
         }

@@ -12,7 +12,7 @@ use crate::queue::buffer::Passage;
 use crate::rest::input::parameter::Parameters;
 
 /// The response to `errand`, with its fault applied if there is one.
-pub async fn respond(errand: &Errand, shared: &Shared) -> Response {
+pub(crate) async fn respond(errand: &Errand, shared: &Shared) -> Response {
     let fault = shared.portal().admit(errand);
     match fault {
         Some(fault) => effects::play(fault, errand, shared).await,
@@ -21,12 +21,12 @@ pub async fn respond(errand: &Errand, shared: &Shared) -> Response {
 }
 
 /// The parameters from query and body.
-pub fn read_parameters(parts: &Parts, body: &Bytes) -> Parameters {
+pub(crate) fn read_parameters(parts: &Parts, body: &Bytes) -> Parameters {
     let query = parts.uri.query().unwrap_or("");
     Parameters::read(query, header(parts, &CONTENT_TYPE).unwrap_or(""), body)
 }
 
 /// A header, if it is text.
-pub fn header<'a>(parts: &'a Parts, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn header<'a>(parts: &'a Parts, name: &HeaderName) -> Option<&'a str> {
     parts.headers.get(name).and_then(|value| value.to_str().ok())
 }

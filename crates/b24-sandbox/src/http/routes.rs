@@ -17,7 +17,7 @@ use crate::rest::input::call::Call;
 const BODY_MAX: usize = 1 << 20;
 
 /// Answers one call.
-pub async fn rest(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+pub(crate) async fn rest(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BODY_MAX).await else {
         return axum::http::StatusCode::PAYLOAD_TOO_LARGE.into_response();

@@ -17,7 +17,11 @@ use crate::http::state::Shared;
 use crate::{control, oauth};
 
 /// Serves `first` and each address in `later`, to which the portal moves, until the stop.
-pub async fn serve_all(first: TcpListener, mut later: UnboundedReceiver<TcpListener>, shared: Arc<Shared>) {
+pub(crate) async fn serve_all(
+    first: TcpListener,
+    mut later: UnboundedReceiver<TcpListener>,
+    shared: Arc<Shared>,
+) {
     let mut servers = JoinSet::new();
     servers.spawn(serve(first, Arc::clone(&shared)));
     loop {

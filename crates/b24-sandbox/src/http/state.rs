@@ -10,7 +10,7 @@ use crate::state::portal::Portal;
 
 /// One running sandbox.
 #[derive(Debug)]
-pub struct Shared {
+pub(crate) struct Shared {
     portal: Mutex<Portal>,
     residence: Mutex<Residence>,
     /// Its first address.
@@ -21,19 +21,19 @@ pub struct Shared {
 
 impl Shared {
     /// A sandbox with `portal` at `residence`.
-    pub fn new(portal: Portal, residence: Residence, stop: CancellationToken) -> Self {
+    pub(crate) fn new(portal: Portal, residence: Residence, stop: CancellationToken) -> Self {
         let (address, residence) = (residence.address(), Mutex::new(residence));
         Self { portal: Mutex::new(portal), residence, address, stop }
     }
 
     /// The portal's address. The guard must not be held across an await.
-    pub fn residence(&self) -> MutexGuard<'_, Residence> {
+    pub(crate) fn residence(&self) -> MutexGuard<'_, Residence> {
         self.residence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Locks the portal. The guard must not be held across an await. Late rows that are due become visible
     /// first.
-    pub fn portal(&self) -> MutexGuard<'_, Portal> {
+    pub(crate) fn portal(&self) -> MutexGuard<'_, Portal> {
         let mut portal = self.portal.lock().unwrap_or_else(PoisonError::into_inner);
         portal.surface();
         portal
@@ -41,17 +41,17 @@ impl Shared {
 
     /// The sandbox's first address, which always remains the address of the authorization server:
     /// `http://HOST:PORT/`.
-    pub fn base_url(&self) -> String {
+    pub(crate) fn base_url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
     /// The URL for calls with a token, at the portal's current address: `http://HOST:PORT/rest/`.
-    pub fn rest_url(&self) -> String {
+    pub(crate) fn rest_url(&self) -> String {
         format!("http://{}/rest/", self.residence().address())
     }
 
     /// The webhook of `user` with `code`, at the portal's current address.
-    pub fn webhook_url(&self, user: u64, code: &str) -> String {
+    pub(crate) fn webhook_url(&self, user: u64, code: &str) -> String {
         format!("http://{}/rest/{user}/{code}/", self.residence().address())
     }
 }

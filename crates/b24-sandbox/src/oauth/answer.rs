@@ -11,7 +11,7 @@ use crate::wire::envelope::{self, Answer};
 use crate::wire::php_json;
 
 /// The response of the token endpoint.
-pub fn answer(parameters: &Parameters, shared: &Shared) -> Answer {
+pub(crate) fn answer(parameters: &Parameters, shared: &Shared) -> Answer {
     let mut portal = shared.portal();
     let now = portal.now();
     let (status, body) = match portal.issue_tokens(parameters, now.as_second()) {
@@ -31,7 +31,7 @@ pub fn answer(parameters: &Parameters, shared: &Shared) -> Answer {
 
 /// The response of PORTAL.md 5.2. `domain` is the domain of the authorization server. In the documentation,
 /// `expires` is missing for an exchanged code, but the official Python client requires it.
-pub fn describe(issue: &Issue, portal: &Portal, shared: &Shared) -> Value {
+pub(crate) fn describe(issue: &Issue, portal: &Portal, shared: &Shared) -> Value {
     let Issue { app, pair, .. } = issue;
     json!({
         "access_token": pair.access_token,

@@ -8,7 +8,7 @@ use crate::state::tokens::Pair;
 
 /// The credential that a client exchanges.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum GrantType {
+pub(crate) enum GrantType {
     /// A code from the browser.
     Code,
     /// The refresh token of an earlier response.
@@ -29,7 +29,7 @@ impl GrantType {
 
 /// Tokens with the other values of their response.
 #[derive(Debug)]
-pub struct Issue {
+pub(crate) struct Issue {
     /// The application that receives them.
     pub app: App,
     /// The tokens.
@@ -44,7 +44,7 @@ impl Portal {
     /// # Errors
     ///
     /// The error and status of PORTAL.md 5.4. Observed behaviour takes precedence over the documentation.
-    pub fn issue_tokens(&mut self, parameters: &Parameters, now_s: i64) -> Result<Issue, Refusal> {
+    pub(crate) fn issue_tokens(&mut self, parameters: &Parameters, now_s: i64) -> Result<Issue, Refusal> {
         let (grant_type, secret) = GrantType::read(parameters)?;
         let app = self.authenticate(parameters)?.clone();
         let pair = match grant_type {
@@ -75,7 +75,11 @@ impl Portal {
     /// # Errors
     ///
     /// A message for the user in the browser. The application does not receive it.
-    pub fn authorise_app(&mut self, client_id: &str, user: u64) -> Result<(App, String), &'static str> {
+    pub(crate) fn authorise_app(
+        &mut self,
+        client_id: &str,
+        user: u64,
+    ) -> Result<(App, String), &'static str> {
         let now_s = self.now().as_second();
         let app = self.apps.get(client_id).ok_or("There is no application with this client_id.")?.clone();
         if !app.installed || !app.active {

@@ -8,15 +8,15 @@ use crate::http::state::Shared;
 use crate::rest::input::parameter::Parameters;
 
 /// The path of the landing page.
-pub const PATH: &str = "/sandbox/landed";
+pub(crate) const PATH: &str = "/sandbox/landed";
 
 /// The address of the landing page, for applications without their own.
-pub fn url(shared: &Shared) -> String {
+pub(crate) fn url(shared: &Shared) -> String {
     format!("{}{}", shared.base_url().trim_end_matches('/'), PATH)
 }
 
 /// `GET /sandbox/landed`: shows the parameters from the redirect.
-pub async fn landed(RawQuery(query): RawQuery) -> Html<String> {
+pub(crate) async fn landed(RawQuery(query): RawQuery) -> Html<String> {
     let brought = Parameters::read(&query.unwrap_or_default(), "", b"");
     let row = |name: &str| {
         let value = escape(brought.text(name).unwrap_or(""));
@@ -31,7 +31,7 @@ pub async fn landed(RawQuery(query): RawQuery) -> Html<String> {
 }
 
 /// Shows an error to the user; the application gets no callback (PORTAL.md 5.1).
-pub fn refused(reason: &str) -> Response {
+pub(crate) fn refused(reason: &str) -> Response {
     let page = document(&format!("<h1>The application cannot be authorised</h1>\n<p>{}</p>", escape(reason)));
     (StatusCode::BAD_REQUEST, Html(page)).into_response()
 }

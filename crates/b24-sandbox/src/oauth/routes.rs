@@ -21,7 +21,7 @@ use crate::rest::input::form::encode;
 const BODY_MAX: usize = 64 << 10;
 
 /// The routes of the authorization server.
-pub fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/oauth/authorize", get(authorize))
         .route("/oauth/authorize/", get(authorize))

@@ -13,7 +13,7 @@ use crate::state::portal::Portal;
 
 impl Portal {
     /// A row with the next id, dated by the clock of the database.
-    pub fn row(&mut self, now_s: i64, kind: Arc<str>, data: Arc<str>) -> Row {
+    pub(crate) fn row(&mut self, now_s: i64, kind: Arc<str>, data: Arc<str>) -> Row {
         Row::new(self.allot(), now_s, kind, data).dated(now_s.saturating_add(self.switches.date_skew_s))
     }
 
@@ -23,7 +23,7 @@ impl Portal {
     /// # Errors
     ///
     /// If there is no such user or bot.
-    pub fn write(&mut self, reader: Reader, row: Row) -> Result<(), OrderError> {
+    pub(crate) fn write(&mut self, reader: Reader, row: Row) -> Result<(), OrderError> {
         let delay = self.switches.late.and_then(|late| late.draw(&mut self.lateness));
         let Some(delay) = delay else {
             self.queue_mut(reader)?.record(row);
@@ -36,7 +36,7 @@ impl Portal {
     }
 
     /// Makes late rows visible that are due. Called before every access to the portal.
-    pub fn surface(&mut self) {
+    pub(crate) fn surface(&mut self) {
         let now = Instant::now();
         if self.next_late.is_some_and(|next| next <= now) {
             self.next_late = self.queues_mut().filter_map(|queue| queue.surface(now)).min();

@@ -14,7 +14,7 @@ const MARKER_S: i64 = 60;
 
 /// The request of a reader.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
+pub(crate) struct Ask {
     /// Confirms all rows below; 0 or less confirms nothing.
     pub offset: i64,
     /// The maximum number of rows, before it is clamped.
@@ -23,17 +23,17 @@ pub struct Ask {
 
 impl Ask {
     /// The value of a missing `limit`.
-    pub const DEFAULT_LIMIT: i64 = 100;
+    pub(crate) const DEFAULT_LIMIT: i64 = 100;
 
     /// The limit after the portal has clamped it to 1 to 1000.
-    pub fn effective_limit(self) -> usize {
+    pub(crate) fn effective_limit(self) -> usize {
         usize::try_from(self.limit.clamp(1, 1000)).unwrap_or(1)
     }
 }
 
 /// Whether the response will reach the reader completely. It affects only the counters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Passage {
+pub(crate) enum Passage {
     /// Yes, as the portal knows.
     Whole,
     /// No, because a fault will break it, so its rows do not count as served.
@@ -42,7 +42,7 @@ pub enum Passage {
 
 /// One page of a queue.
 #[derive(Debug)]
-pub struct Page {
+pub(crate) struct Page {
     /// In ascending order of ids.
     pub rows: Vec<Row>,
     /// The offset for the next request.
@@ -53,7 +53,7 @@ pub struct Page {
 
 /// The effect of `unsubscribe` on the rows (PORTAL.md 2.6: documentation and code differ).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Farewell {
+pub(crate) enum Farewell {
     /// Deletes them, like the code.
     Purge,
     /// Keeps them readable, as documented.
@@ -62,7 +62,7 @@ pub enum Farewell {
 
 /// One queue's rows and subscription.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(crate) struct Queue {
     rows: VecDeque<Row>,
     held: Vec<Row>,
     /// By the time at which they become visible, and by id.
@@ -76,23 +76,23 @@ pub struct Queue {
 
 impl Queue {
     /// True if events are being recorded.
-    pub fn is_subscribed(&self) -> bool {
+    pub(crate) fn is_subscribed(&self) -> bool {
         self.subscribed
     }
 
     /// Changes only the flag, as another client of the same user would.
-    pub fn set_subscribed(&mut self, subscribed: bool) {
+    pub(crate) fn set_subscribed(&mut self, subscribed: bool) {
         self.subscribed = subscribed;
     }
 
     /// `im.v2.Event.subscribe`: records events from now on.
-    pub fn subscribe(&mut self) {
+    pub(crate) fn subscribe(&mut self) {
         self.stats.subscribes += 1;
         self.subscribed = true;
     }
 
     /// `im.v2.Event.unsubscribe` (PORTAL.md 2.6).
-    pub fn unsubscribe(&mut self, farewell: Farewell) {
+    pub(crate) fn unsubscribe(&mut self, farewell: Farewell) {
         self.stats.unsubscribes += 1;
         self.subscribed = false;
         if farewell == Farewell::Purge {
@@ -101,14 +101,14 @@ impl Queue {
     }
 
     /// Deletes every row.
-    pub fn purge(&mut self) {
+    pub(crate) fn purge(&mut self) {
         self.stats.purged += self.rows.len() as u64;
         self.rows.clear();
         self.marker_until_s = None;
     }
 
     /// Adds a row. The caller checks whether the user is subscribed.
-    pub fn record(&mut self, row: Row) {
+    pub(crate) fn record(&mut self, row: Row) {
         self.marker_until_s = None;
         self.stats.recorded += 1;
         self.stats.highest_id = self.stats.highest_id.max(row.id);
@@ -118,17 +118,17 @@ impl Queue {
     }
 
     /// Adds a row that has an id but is invisible until released (PORTAL.md 2.9, hazard 2).
-    pub fn hold(&mut self, row: Row) {
+    pub(crate) fn hold(&mut self, row: Row) {
         self.held.push(row);
     }
 
     /// Adds a row that is invisible until `due`. Until then, readers cannot confirm it either.
-    pub fn delay(&mut self, row: Row, due: Instant) {
+    pub(crate) fn delay(&mut self, row: Row, due: Instant) {
         self.late.insert((due, row.id), row);
     }
 
     /// Makes the rows visible that are due by `now`. Returns when the next one is due.
-    pub fn surface(&mut self, now: Instant) -> Option<Instant> {
+    pub(crate) fn surface(&mut self, now: Instant) -> Option<Instant> {
         while let Some(entry) = self.late.first_entry().filter(|entry| entry.key().0 <= now) {
             let row = entry.remove();
             self.record(row);
@@ -137,7 +137,7 @@ impl Queue {
     }
 
     /// Makes all held and late rows visible, and returns their number.
-    pub fn release(&mut self) -> usize {
+    pub(crate) fn release(&mut self) -> usize {
         let mut held = std::mem::take(&mut self.held);
         held.extend(std::mem::take(&mut self.late).into_values());
         let count = held.len();
@@ -148,7 +148,7 @@ impl Queue {
     }
 
     /// The first steps of a read: deletes the rows below a positive `offset`, and clears the marker.
-    pub fn confirm(&mut self, offset: i64) {
+    pub(crate) fn confirm(&mut self, offset: i64) {
         self.stats.last_offset = offset;
         if offset > 0 {
             self.confirm_below(offset.unsigned_abs());
@@ -157,22 +157,22 @@ impl Queue {
     }
 
     /// True if a reader found the queue empty within the last minute, and no row was added since.
-    pub fn is_believed_empty(&self, now_s: i64) -> bool {
+    pub(crate) fn is_believed_empty(&self, now_s: i64) -> bool {
         self.marker_until_s.is_some_and(|until| now_s < until)
     }
 
     /// Records that a reader found the queue empty.
-    pub fn believe_empty(&mut self, now_s: i64) {
+    pub(crate) fn believe_empty(&mut self, now_s: i64) {
         self.marker_until_s = Some(now_s + MARKER_S);
     }
 
     /// The first `limit` rows created at or before `newest_s`.
-    pub fn front(&self, limit: usize, newest_s: i64) -> impl Iterator<Item = &Row> {
+    pub(crate) fn front(&self, limit: usize, newest_s: i64) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(move |row| row.created_s <= newest_s).take(limit)
     }
 
     /// Counts the rows up to `last` as served, except those created after `newest_s`.
-    pub fn count_served(&mut self, last: Option<u64>, newest_s: i64) {
+    pub(crate) fn count_served(&mut self, last: Option<u64>, newest_s: i64) {
         let Some(last) = last else { return };
         let served = self.rows.iter_mut().take_while(|row| row.id <= last);
         for row in served.filter(|row| row.created_s <= newest_s) {
@@ -191,7 +191,7 @@ impl Queue {
     }
 
     /// A second reader of the same user confirms all rows below `offset`, or all.
-    pub fn steal(&mut self, offset: Option<u64>) -> usize {
+    pub(crate) fn steal(&mut self, offset: Option<u64>) -> usize {
         let count = offset.map_or(self.rows.len(), |offset| self.rows.partition_point(|row| row.id < offset));
         let unserved = self.rows.drain(..count).filter(Row::is_unserved).count();
         self.stats.stolen += count as u64;
@@ -200,7 +200,7 @@ impl Queue {
     }
 
     /// Deletes at most `max` rows created before `cutoff_s`, and returns their number.
-    pub fn expire(&mut self, cutoff_s: i64, max: usize) -> usize {
+    pub(crate) fn expire(&mut self, cutoff_s: i64, max: usize) -> usize {
         let (mut expired, mut unserved) = (0, 0);
         while expired < max
             && let Some(row) = self.rows.front().filter(|row| row.created_s < cutoff_s)
@@ -224,12 +224,12 @@ impl Queue {
     }
 
     /// True if [`Queue::expire`] would delete a row.
-    pub fn has_expired(&self, cutoff_s: i64) -> bool {
+    pub(crate) fn has_expired(&self, cutoff_s: i64) -> bool {
         self.rows.iter().any(|row| row.created_s < cutoff_s)
     }
 
     /// Removes every row from `next` on, because a restored portal does not have them.
-    pub fn roll_back(&mut self, next: u64) {
+    pub(crate) fn roll_back(&mut self, next: u64) {
         let before = self.rows.len() + self.hidden();
         self.rows.retain(|row| row.id < next);
         self.held.retain(|row| row.id < next);
@@ -238,14 +238,14 @@ impl Queue {
     }
 
     /// Every id ever visible in this queue, in ascending order.
-    pub fn ledger(&self) -> Vec<u64> {
+    pub(crate) fn ledger(&self) -> Vec<u64> {
         let mut ids = self.ledger.clone();
         ids.sort_unstable();
         ids
     }
 
     /// The counts so far.
-    pub fn stats(&self) -> QueueStats {
+    pub(crate) fn stats(&self) -> QueueStats {
         QueueStats {
             subscribed: self.subscribed,
             pending: self.rows.len() as u64,

@@ -8,19 +8,19 @@ const ID_MAX: u64 = i64::MAX as u64 / 2;
 
 /// The source of event ids.
 #[derive(Debug)]
-pub struct Counter {
+pub(crate) struct Counter {
     next: u64,
     dice: Dice,
 }
 
 impl Counter {
     /// A counter with a random start in the thousands.
-    pub fn new(mut dice: Dice) -> Self {
+    pub(crate) fn new(mut dice: Dice) -> Self {
         Self { next: 1000 + dice.below(9000) as u64, dice }
     }
 
     /// Assigns an id. Occasionally it leaves a gap, as for other users, bots and failed writes.
-    pub fn allot(&mut self) -> u64 {
+    pub(crate) fn allot(&mut self) -> u64 {
         let id = self.next;
         let gap = if self.dice.once_in(6) { self.dice.below(12) as u64 } else { 0 };
         self.next = id + 1 + gap;
@@ -28,7 +28,7 @@ impl Counter {
     }
 
     /// Sets the next id to `next`, within the counter's range, and returns it.
-    pub fn set(&mut self, next: u64) -> u64 {
+    pub(crate) fn set(&mut self, next: u64) -> u64 {
         self.next = next.clamp(1, ID_MAX);
         self.next
     }

@@ -13,7 +13,7 @@ const LATE_MAX_MS: u64 = 3_600_000;
 /// (PORTAL.md 2.9, hazard 2).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Lateness {
+pub(crate) struct Lateness {
     /// The fraction of rows that are late, 0 to 1.
     #[serde(deserialize_with = "share")]
     pub share: f64,
@@ -24,7 +24,7 @@ pub struct Lateness {
 
 impl Lateness {
     /// The delay of the next row; `None` if it is visible at once.
-    pub fn draw(self, dice: &mut Dice) -> Option<Duration> {
+    pub(crate) fn draw(self, dice: &mut Dice) -> Option<Duration> {
         let share = f64::from(u32::try_from(dice.roll() >> 32).unwrap_or(u32::MAX)) / 2_f64.powi(32);
         let delay_ms = dice.roll() % (self.up_to_ms + 1);
         (share < self.share).then(|| Duration::from_millis(delay_ms))

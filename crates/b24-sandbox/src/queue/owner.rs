@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 /// The owner of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reader {
+pub(crate) enum Reader {
     /// By user id.
     User(u64),
     /// By bot id.
@@ -17,7 +17,7 @@ impl Reader {
     /// # Errors
     ///
     /// If no id is given, or both.
-    pub fn of(user: Option<u64>, bot: Option<u64>) -> Result<Self, OrderError> {
+    pub(crate) fn of(user: Option<u64>, bot: Option<u64>) -> Result<Self, OrderError> {
         match (user, bot) {
             (Some(user), None) => Ok(Self::User(user)),
             (None, Some(bot)) => Ok(Self::Bot(bot)),
@@ -29,7 +29,7 @@ impl Reader {
 /// The owner as given in requests.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Whose {
+pub(crate) struct Whose {
     /// By user id.
     pub user: Option<u64>,
     /// By bot id.

@@ -10,7 +10,7 @@ use crate::state::portal::Portal;
 
 /// The state of the portal during a read.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// The portal's time.
     pub now_s: i64,
     /// The lag of the replica, which serves callers without an offset (PORTAL.md 2.4).
@@ -21,7 +21,7 @@ pub struct Moment {
 
 impl Portal {
     /// The state for a call that is made now.
-    pub fn moment(&self, situation: Situation) -> Moment {
+    pub(crate) fn moment(&self, situation: Situation) -> Moment {
         Moment { now_s: situation.now_s, lag_s: self.switches.replica_lag_s, passage: situation.passage }
     }
 }
@@ -32,14 +32,14 @@ impl Ask {
     /// # Errors
     ///
     /// If a parameter has the wrong type.
-    pub fn read(parameters: &Parameters) -> Result<Self, Refusal> {
+    pub(crate) fn read(parameters: &Parameters) -> Result<Self, Refusal> {
         let offset = parameters.integer("offset", 0)?;
         Ok(Self { offset, limit: parameters.integer("limit", Self::DEFAULT_LIMIT)? })
     }
 }
 
 /// Confirms the rows below the offset of `ask` in all `queues`, then reads the queues as one.
-pub fn read(queues: &mut [&mut Queue], ask: Ask, moment: Moment) -> Page {
+pub(crate) fn read(queues: &mut [&mut Queue], ask: Ask, moment: Moment) -> Page {
     for queue in &mut *queues {
         queue.confirm(ask.offset);
     }

@@ -1,10 +1,10 @@
 //! The schedule on which the portal deletes rows older than 24 hours (PORTAL.md 2.5).
 
 /// Unconfirmed events are kept at least this long.
-pub const LIFETIME_S: i64 = 24 * 3600;
+pub(crate) const LIFETIME_S: i64 = 24 * 3600;
 
 /// The maximum number of rows that one run deletes.
-pub const CHUNK: usize = 1000;
+pub(crate) const CHUNK: usize = 1000;
 
 /// The pause after a run that deleted a full chunk.
 const BUSY_S: i64 = 60;
@@ -14,19 +14,19 @@ const IDLE_S: i64 = 3600;
 
 /// The schedule of the cleaner: the time of its next run.
 #[derive(Debug)]
-pub struct Cleaner {
+pub(crate) struct Cleaner {
     next_run_s: i64,
 }
 
 impl Cleaner {
     /// A cleaner that has just run.
-    pub fn new(now_s: i64) -> Self {
+    pub(crate) fn new(now_s: i64) -> Self {
         Self { next_run_s: now_s + IDLE_S }
     }
 
     /// The cutoff of the run that is due at `now_s`, if one is. The run deletes up to [`CHUNK`] rows created
     /// before the cutoff. If the clock was set back by hours, the schedule restarts.
-    pub fn due(&mut self, now_s: i64) -> Option<i64> {
+    pub(crate) fn due(&mut self, now_s: i64) -> Option<i64> {
         if self.next_run_s - now_s > IDLE_S {
             *self = Self::new(now_s);
         }
@@ -34,12 +34,12 @@ impl Cleaner {
     }
 
     /// Records that the due run is over and deleted `count` rows.
-    pub fn ran(&mut self, count: usize) {
+    pub(crate) fn ran(&mut self, count: usize) {
         self.next_run_s += if count >= CHUNK { BUSY_S } else { IDLE_S };
     }
 
     /// Skips all runs up to `now_s`, because none of them would delete a row.
-    pub fn skip_to(&mut self, now_s: i64) {
+    pub(crate) fn skip_to(&mut self, now_s: i64) {
         let runs = (now_s - self.next_run_s).div_euclid(IDLE_S) + 1;
         self.next_run_s += runs.max(0) * IDLE_S;
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 /// One event for one reader. The payload is rendered once and shared.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// The portal's event id.
     pub id: u64,
     /// `ONIMV2MESSAGEADD` and the like.
@@ -21,24 +21,24 @@ pub struct Row {
 
 impl Row {
     /// A row that was never sent.
-    pub fn new(id: u64, created_s: i64, kind: Arc<str>, data: Arc<str>) -> Self {
+    pub(crate) fn new(id: u64, created_s: i64, kind: Arc<str>, data: Arc<str>) -> Self {
         Self { id, kind, created_s, dated_s: created_s, data, served: Served::Never }
     }
 
     /// The row with another date, which comes from a clock that differs from the portal's.
-    pub fn dated(self, dated_s: i64) -> Self {
+    pub(crate) fn dated(self, dated_s: i64) -> Self {
         Self { dated_s, ..self }
     }
 
     /// True if no complete response has contained it.
-    pub fn is_unserved(&self) -> bool {
+    pub(crate) fn is_unserved(&self) -> bool {
         self.served == Served::Never
     }
 }
 
 /// The number of complete responses that contained a row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Served {
+pub(crate) enum Served {
     /// No response.
     Never,
     /// One response.

@@ -71,7 +71,7 @@ impl Portal {
     /// # Errors
     ///
     /// If the user or the bot is unknown, or a value is out of range.
-    pub fn record(&mut self, order: &Order) -> Result<Recorded, OrderError> {
+    pub(crate) fn record(&mut self, order: &Order) -> Result<Recorded, OrderError> {
         order.check()?;
         let now_s = self.now().as_second();
         let mut recorded = Recorded::default();

@@ -20,7 +20,7 @@ const RELATIONS: [(&str, Relation); 6] = [
 ];
 
 /// Conditions that rows must meet, and columns to sort them by.
-pub struct Selection {
+pub(crate) struct Selection {
     conditions: Vec<Condition>,
     order: Vec<(String, Ordering)>,
 }
@@ -48,7 +48,7 @@ impl Selection {
     /// # Errors
     ///
     /// If `FILTER` or `ORDER` is not an array.
-    pub fn read(parameters: &Parameters, default_order: &str) -> Result<Self, Refusal> {
+    pub(crate) fn read(parameters: &Parameters, default_order: &str) -> Result<Self, Refusal> {
         let conditions = object(parameters, "FILTER")?.into_iter().map(Condition::read).collect();
         let order = object(parameters, "ORDER")?;
         let mut order: Vec<_> = order.iter().map(|(name, way)| (name.clone(), direction(way))).collect();
@@ -59,7 +59,7 @@ impl Selection {
     }
 
     /// Adds a condition on `column`, which replaces the call's own condition on it.
-    pub fn require(&mut self, column: &str, wanted: Value) {
+    pub(crate) fn require(&mut self, column: &str, wanted: Value) {
         self.conditions.retain(|condition| condition.column != column);
         self.conditions.push(Condition { column: column.into(), relation: Relation::Equal, wanted });
     }
@@ -69,7 +69,10 @@ impl Selection {
     /// # Errors
     ///
     /// If a condition contains an unknown column.
-    pub fn choose<'a>(&self, rows: impl Iterator<Item = &'a OfflineRow>) -> Result<Vec<OfflineRow>, Refusal> {
+    pub(crate) fn choose<'a>(
+        &self,
+        rows: impl Iterator<Item = &'a OfflineRow>,
+    ) -> Result<Vec<OfflineRow>, Refusal> {
         let mut chosen = Vec::new();
         for row in rows {
             if self.admits(row)? {
@@ -129,7 +132,7 @@ impl Condition {
 }
 
 /// Compares numbers and texts that contain numbers as equal (PORTAL.md 8).
-pub fn is_same(left: &Value, right: &Value) -> bool {
+pub(crate) fn is_same(left: &Value, right: &Value) -> bool {
     text(left) == text(right)
 }
 

@@ -20,7 +20,12 @@ const LENGTH_MAX: usize = 50;
 
 impl Portal {
     /// Executes the calls of `cmd` one after another. With `halt`, it stops after the first error.
-    pub fn run_batch(&mut self, caller: &Caller, parameters: &Parameters, situation: Situation) -> Vec<Part> {
+    pub(crate) fn run_batch(
+        &mut self,
+        caller: &Caller,
+        parameters: &Parameters,
+        situation: Situation,
+    ) -> Vec<Part> {
         let parameters = parameters.folded();
         let halt = parameters.flag("HALT", false);
         let (mut parts, mut results) = (Vec::new(), Results::default());

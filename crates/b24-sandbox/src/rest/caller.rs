@@ -8,7 +8,7 @@ use crate::state::portal::Portal;
 
 /// An authorised caller.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// The acting user.
     pub user: u64,
     /// True for an administrator of the portal.
@@ -21,7 +21,7 @@ pub struct Caller {
 
 impl Caller {
     /// True if the credential has the scope that `method` requires.
-    pub fn may(&self, method: Method) -> bool {
+    pub(crate) fn may(&self, method: Method) -> bool {
         has_scope(&self.scopes, method)
     }
 
@@ -30,7 +30,7 @@ impl Caller {
     /// # Errors
     ///
     /// If the caller is a webhook, because the method requires an application.
-    pub fn client_id(&self) -> Result<&str, Refusal> {
+    pub(crate) fn client_id(&self) -> Result<&str, Refusal> {
         match &self.auth {
             Auth::App { client_id } => Ok(client_id),
             Auth::Webhook { .. } => Err(Refusal::wrong_auth_type()),
@@ -48,7 +48,7 @@ impl Portal {
     /// # Errors
     ///
     /// The error of the first check that fails.
-    pub fn authorise(&self, call: &Call, method: Method, now_s: i64) -> Result<Caller, Refusal> {
+    pub(crate) fn authorise(&self, call: &Call, method: Method, now_s: i64) -> Result<Caller, Refusal> {
         match call.visitor.as_ref().ok_or_else(Refusal::no_auth_found)? {
             Visitor::Webhook { user, code } => self.authorise_webhook(*user, code, method),
             Visitor::Token(token) => self.authorise_token(token, method, now_s),
@@ -92,7 +92,7 @@ impl Portal {
     }
 
     /// The user behind `visitor`, authorised or not.
-    pub fn user_of(&self, visitor: &Visitor) -> Option<u64> {
+    pub(crate) fn user_of(&self, visitor: &Visitor) -> Option<u64> {
         match visitor {
             Visitor::Webhook { user, .. } => Some(*user),
             Visitor::Token(token) => self.tokens.access(token).map(|grant| grant.user),
@@ -100,7 +100,7 @@ impl Portal {
     }
 
     /// The name of the visitor in the headers of a response: a webhook or an application.
-    pub fn origin(&self, call: &Call) -> String {
+    pub(crate) fn origin(&self, call: &Call) -> String {
         match &call.visitor {
             Some(Visitor::Token(token)) => {
                 self.tokens.access(token).map_or_else(String::new, |grant| grant.client_id.clone())

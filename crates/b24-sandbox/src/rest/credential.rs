@@ -2,7 +2,7 @@
 
 /// The credential of a request.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Auth {
+pub(crate) enum Auth {
     /// An incoming webhook.
     Webhook {
         /// Its secret.

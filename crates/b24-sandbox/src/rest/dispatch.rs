@@ -22,7 +22,7 @@ impl Method {
     /// # Errors
     ///
     /// If a parameter is missing or has the wrong type, or the caller may not use the method.
-    pub fn run(
+    pub(crate) fn run(
         self,
         portal: &mut Portal,
         caller: &Caller,

@@ -14,7 +14,7 @@ use crate::state::portal::Portal;
 
 impl Portal {
     /// Executes `call`.
-    pub fn execute(&mut self, call: &Call, passage: Passage) -> Executed {
+    pub(crate) fn execute(&mut self, call: &Call, passage: Passage) -> Executed {
         let started = self.now();
         let answer = self.answer(call, started, passage);
         self.stats.refused += u64::from(answer.is_err());
@@ -57,7 +57,7 @@ impl Portal {
     /// # Errors
     ///
     /// The error of the limiter or the method.
-    pub fn perform(
+    pub(crate) fn perform(
         &mut self,
         method: Method,
         caller: &Caller,

@@ -6,7 +6,7 @@ macro_rules! methods {
     ($($variant:ident $name:literal $scope:expr;)*) => {
         /// One REST method.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-        pub enum Method {
+        pub(crate) enum Method {
             $(#[doc = $name] $variant,)*
         }
 
@@ -14,14 +14,14 @@ macro_rules! methods {
             const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The documented spelling of its name.
-            pub fn name(self) -> &'static str {
+            pub(crate) fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
                 }
             }
 
             /// The scope that it requires in addition to the basic one.
-            pub fn scope(self) -> Option<&'static str> {
+            pub(crate) fn scope(self) -> Option<&'static str> {
                 match self {
                     $(Self::$variant => $scope,)*
                 }
@@ -60,7 +60,7 @@ methods! {
 
 impl Method {
     /// The method called `name`, in any letter case.
-    pub fn find(name: &str) -> Option<Self> {
+    pub(crate) fn find(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|method| method.name().eq_ignore_ascii_case(name))
     }
 }

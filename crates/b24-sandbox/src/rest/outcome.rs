@@ -8,11 +8,11 @@ use crate::rest::refusal::Refusal;
 use crate::state::switches::Switches;
 
 /// How long a bucket counts, from its first call on.
-pub const WINDOW_S: i64 = 600;
+pub(crate) const WINDOW_S: i64 = 600;
 
 /// The context of a call, in addition to its parameters.
 #[derive(Clone, Copy, Debug)]
-pub struct Situation {
+pub(crate) struct Situation {
     /// The portal's time.
     pub now_s: i64,
     /// Whether the response will arrive completely.
@@ -21,7 +21,7 @@ pub struct Situation {
 
 /// The `result` of a method, before it is rendered.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// A page of events.
     Page(Page),
     /// A part of a list.
@@ -36,7 +36,7 @@ pub enum Outcome {
 
 /// A part of a list, with the position of the next part.
 #[derive(Debug)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// The part.
     pub rows: Value,
     /// The total number of rows.
@@ -46,11 +46,11 @@ pub struct Listing {
 }
 
 /// One call of a batch: its key and its result.
-pub type Part = (String, Executed);
+pub(crate) type Part = (String, Executed);
 
 /// A call that was executed or refused, not rendered yet.
 #[derive(Debug)]
-pub struct Executed {
+pub(crate) struct Executed {
     /// `result`, or the error.
     pub outcome: Result<Outcome, Refusal>,
     /// The operating time of the method.
@@ -67,7 +67,7 @@ pub struct Executed {
 
 /// The operating time in `time`, for the called method.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Effort {
+pub(crate) struct Effort {
     /// Seconds within the window, this call included.
     pub operating_s: f64,
     /// Unix time at which the oldest bucket expires, in seconds.
@@ -76,7 +76,7 @@ pub struct Effort {
 
 impl Effort {
     /// The value for a method without counted calls.
-    pub fn none(now_s: i64) -> Self {
+    pub(crate) fn none(now_s: i64) -> Self {
         Self { operating_s: 0.0, reset_at_s: now_s + WINDOW_S }
     }
 }

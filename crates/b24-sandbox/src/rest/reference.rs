@@ -7,11 +7,11 @@ const MARK: &str = "$result";
 
 /// The results of the calls of a batch so far, by their keys.
 #[derive(Default)]
-pub struct Results(Value);
+pub(crate) struct Results(Value);
 
 impl Results {
     /// Stores the result of the call `key`.
-    pub fn keep(&mut self, key: &str, result: Value) {
+    pub(crate) fn keep(&mut self, key: &str, result: Value) {
         if !self.0.is_object() {
             self.0 = Value::Object(Map::new());
         }
@@ -20,7 +20,7 @@ impl Results {
 
     /// Resolves the references in `text`. If the text is only a reference, the result is the value itself, of
     /// any type. Inside a longer text, the value is converted to text. A missing value is empty.
-    pub fn resolve(&self, text: &str) -> Value {
+    pub(crate) fn resolve(&self, text: &str) -> Value {
         if let Some((value, "")) = self.look_up(text) {
             return value.cloned().unwrap_or_else(|| "".into());
         }

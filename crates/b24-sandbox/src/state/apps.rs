@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use crate::state::rng::Dice;
 
 /// The client id of the default application.
-pub const FIRST_CLIENT_ID: &str = "local.sandbox.1";
+pub(crate) const FIRST_CLIENT_ID: &str = "local.sandbox.1";
 
 /// One application. Its fields are the keys of `POST /sandbox/apps`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct App {
+pub(crate) struct App {
     /// Its client id.
     pub client_id: String,
     /// Its secret for the authorization server.
@@ -36,7 +36,7 @@ pub struct App {
 
 impl App {
     /// An installed application that may read queues and manage bots. Its secret is derived from `seed`.
-    pub fn new(client_id: &str, seed: u64) -> Self {
+    pub(crate) fn new(client_id: &str, seed: u64) -> Self {
         let purpose = client_id.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte));
         Self {
             client_id: client_id.into(),
@@ -55,14 +55,14 @@ impl App {
 /// False values for the next refresh response of an application, used once.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NextRefresh {
+pub(crate) struct NextRefresh {
     user_id: Option<u64>,
     client_endpoint: Option<String>,
 }
 
 impl NextRefresh {
     /// Puts the values into the response.
-    pub fn bend(self, body: &mut Value) {
+    pub(crate) fn bend(self, body: &mut Value) {
         if let Some(user_id) = self.user_id {
             body["user_id"] = json!(user_id);
         }
@@ -73,6 +73,6 @@ impl NextRefresh {
 }
 
 /// The portal's applications at the start, by client id.
-pub fn first(seed: u64) -> BTreeMap<String, App> {
+pub(crate) fn first(seed: u64) -> BTreeMap<String, App> {
     BTreeMap::from([(FIRST_CLIENT_ID.into(), App::new(FIRST_CLIENT_ID, seed))])
 }

@@ -17,7 +17,7 @@ const FIRST_ID: u64 = 1000;
 /// The owner that registered a bot. For the portal, the secret of the older API, `CLIENT_ID`, and that of the
 /// newer one, `botToken`, are the same (PORTAL.md 3.3).
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Owner {
+pub(crate) enum Owner {
     /// Every webhook that sends this token.
     Token(String),
     /// The application with this client id.
@@ -27,7 +27,7 @@ pub enum Owner {
 /// How a bot receives events.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum EventMode {
+pub(crate) enum EventMode {
     /// The bot polls, so events are recorded.
     #[default]
     Fetch,
@@ -37,7 +37,7 @@ pub enum EventMode {
 
 /// The settings of a bot.
 #[derive(Clone, Debug)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// Unique within the portal.
     pub code: String,
     /// The name that people see.
@@ -62,7 +62,7 @@ pub struct Profile {
 
 impl Profile {
     /// A bot with typical settings.
-    pub fn new(code: &str, name: &str) -> Self {
+    pub(crate) fn new(code: &str, name: &str) -> Self {
         Self {
             code: code.into(),
             name: name.into(),
@@ -80,7 +80,7 @@ impl Profile {
 
 /// One bot and its queue.
 #[derive(Debug)]
-pub struct Bot {
+pub(crate) struct Bot {
     /// Its user id.
     pub id: u64,
     /// The owner, which may act for it.
@@ -94,12 +94,12 @@ pub struct Bot {
 
 impl Bot {
     /// True if events are recorded for it.
-    pub fn is_fetching(&self) -> bool {
+    pub(crate) fn is_fetching(&self) -> bool {
         self.registered && self.profile.event_mode == EventMode::Fetch
     }
 
     /// Changes how it receives events. A change from fetch to webhook deletes the queue (PORTAL.md 3.1).
-    pub fn set_event_mode(&mut self, mode: EventMode) {
+    pub(crate) fn set_event_mode(&mut self, mode: EventMode) {
         if self.profile.event_mode == EventMode::Fetch && mode == EventMode::Webhook {
             self.queue.purge();
         }
@@ -114,54 +114,54 @@ impl Bot {
 
 /// All bots.
 #[derive(Debug)]
-pub struct Bots {
+pub(crate) struct Bots {
     next_id: u64,
     by_id: BTreeMap<u64, Bot>,
 }
 
 impl Bots {
     /// No bots yet, on a portal with webhooks for `users` users.
-    pub fn new(users: u32) -> Self {
+    pub(crate) fn new(users: u32) -> Self {
         Self { next_id: u64::from(users) + FIRST_ID, by_id: BTreeMap::new() }
     }
 
     /// The registered bot with this id.
-    pub fn get(&self, id: u64) -> Option<&Bot> {
+    pub(crate) fn get(&self, id: u64) -> Option<&Bot> {
         self.by_id.get(&id).filter(|bot| bot.registered)
     }
 
     /// The registered bot with this id, mutable.
-    pub fn get_mut(&mut self, id: u64) -> Option<&mut Bot> {
+    pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut Bot> {
         self.by_id.get_mut(&id).filter(|bot| bot.registered)
     }
 
     /// The registered bot with this code.
-    pub fn with_code(&self, code: &str) -> Option<&Bot> {
+    pub(crate) fn with_code(&self, code: &str) -> Option<&Bot> {
         self.registered().find(|bot| bot.profile.code == code)
     }
 
     /// The registered bots, by id.
-    pub fn registered(&self) -> impl Iterator<Item = &Bot> {
+    pub(crate) fn registered(&self) -> impl Iterator<Item = &Bot> {
         self.by_id.values().filter(|bot| bot.registered)
     }
 
     /// The bots of `owner`, by id.
-    pub fn owned_by(&self, owner: &Owner) -> impl Iterator<Item = &Bot> {
+    pub(crate) fn owned_by(&self, owner: &Owner) -> impl Iterator<Item = &Bot> {
         self.registered().filter(move |bot| bot.owner == *owner)
     }
 
     /// True if `owner` may have one more bot.
-    pub fn has_room_for(&self, owner: &Owner) -> bool {
+    pub(crate) fn has_room_for(&self, owner: &Owner) -> bool {
         self.owned_by(owner).count() < OWNED_MAX
     }
 
     /// The id of the next bot.
-    pub fn next_id(&self) -> u64 {
+    pub(crate) fn next_id(&self) -> u64 {
         self.next_id
     }
 
     /// Adds a bot with an id that no registered bot has.
-    pub fn add(&mut self, id: u64, owner: Owner, profile: Profile) {
+    pub(crate) fn add(&mut self, id: u64, owner: Owner, profile: Profile) {
         self.next_id = self.next_id.max(id.saturating_add(1));
         let queue = self.by_id.remove(&id).map(|gone| gone.queue).unwrap_or_default();
         let mode = profile.event_mode;
@@ -171,7 +171,7 @@ impl Bots {
     }
 
     /// Unregisters a bot and deletes its events.
-    pub fn remove(&mut self, id: u64) {
+    pub(crate) fn remove(&mut self, id: u64) {
         if let Some(bot) = self.by_id.get_mut(&id) {
             bot.registered = false;
             bot.queue.set_subscribed(false);
@@ -180,17 +180,17 @@ impl Bots {
     }
 
     /// The queue of a bot, which may be unregistered.
-    pub fn queue(&self, id: u64) -> Option<&Queue> {
+    pub(crate) fn queue(&self, id: u64) -> Option<&Queue> {
         self.by_id.get(&id).map(|bot| &bot.queue)
     }
 
     /// All queues with the ids of their bots, including unregistered ones.
-    pub fn queues(&self) -> impl Iterator<Item = (u64, &Queue)> {
+    pub(crate) fn queues(&self) -> impl Iterator<Item = (u64, &Queue)> {
         self.by_id.iter().map(|(id, bot)| (*id, &bot.queue))
     }
 
     /// All queues, mutable.
-    pub fn queues_mut(&mut self) -> impl Iterator<Item = (u64, &mut Queue)> {
+    pub(crate) fn queues_mut(&mut self) -> impl Iterator<Item = (u64, &mut Queue)> {
         self.by_id.iter_mut().map(|(id, bot)| (*id, &mut bot.queue))
     }
 }

@@ -10,35 +10,35 @@ const ZONE: Offset = Offset::constant(3);
 
 /// The portal's current time.
 #[derive(Debug, Default)]
-pub struct Clock {
+pub(crate) struct Clock {
     shift: SignedDuration,
     frozen: Option<Timestamp>,
 }
 
 impl Clock {
     /// The current time of the portal.
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.frozen.unwrap_or_else(|| shifted(Timestamp::now(), self.shift))
     }
 
     /// Sets the time to `present`. A frozen clock stays frozen at it.
-    pub fn set(&mut self, present: Timestamp) {
+    pub(crate) fn set(&mut self, present: Timestamp) {
         self.shift = present.duration_since(Timestamp::now());
         self.frozen = self.frozen.map(|_| present);
     }
 
     /// Moves the time by `step`, which may be negative.
-    pub fn advance(&mut self, step: SignedDuration) {
+    pub(crate) fn advance(&mut self, step: SignedDuration) {
         self.set(shifted(self.now(), step));
     }
 
     /// Stops the clock at its current time.
-    pub fn freeze(&mut self) {
+    pub(crate) fn freeze(&mut self) {
         self.frozen = Some(self.now());
     }
 
     /// Lets a frozen clock continue from its current time.
-    pub fn thaw(&mut self) {
+    pub(crate) fn thaw(&mut self) {
         if let Some(present) = self.frozen.take() {
             self.set(present);
         }
@@ -52,14 +52,14 @@ fn shifted(from: Timestamp, step: SignedDuration) -> Timestamp {
 
 /// Formats dates like the portal, and caches the last one, because rows of the same second follow each other.
 #[derive(Default)]
-pub struct DatePrinter {
+pub(crate) struct DatePrinter {
     second: Option<i64>,
     text: String,
 }
 
 impl DatePrinter {
     /// `second` (Unix time) as ISO 8601 in the portal's zone.
-    pub fn print(&mut self, second: i64) -> &str {
+    pub(crate) fn print(&mut self, second: i64) -> &str {
         if self.second != Some(second) {
             self.second = Some(second);
             self.text = iso(second);
@@ -69,7 +69,7 @@ impl DatePrinter {
 }
 
 /// `second` (Unix time) as ISO 8601 in the portal's zone, `2026-08-20T09:15:02+03:00`.
-pub fn iso(second: i64) -> String {
+pub(crate) fn iso(second: i64) -> String {
     let at = ZONE.to_datetime(Timestamp::from_second(second).unwrap_or_default());
     let mut text = String::with_capacity(25);
     // Writing to a `String` cannot fail.

@@ -28,18 +28,18 @@ const NAMES: [(&str, &[&str]); 5] = [
 ];
 
 /// All names.
-pub fn all() -> impl Iterator<Item = &'static str> {
+pub(crate) fn all() -> impl Iterator<Item = &'static str> {
     NAMES.iter().flat_map(|(_, names)| names.iter().copied())
 }
 
 /// The names of `scope`; an empty text stands for the basic scope.
-pub fn of(scope: &str) -> impl Iterator<Item = &'static str> {
+pub(crate) fn of(scope: &str) -> impl Iterator<Item = &'static str> {
     let found = NAMES.iter().find(|(known, _)| *known == scope);
     found.map_or(&[][..], |(_, names)| names).iter().copied()
 }
 
 /// True if an application with `scopes` can bind `event`, given in upper case.
-pub fn is_bindable(event: &str, scopes: &[String]) -> bool {
+pub(crate) fn is_bindable(event: &str, scopes: &[String]) -> bool {
     let mut scopes = std::iter::once("").chain(scopes.iter().map(String::as_str));
     scopes.any(|scope| of(scope).any(|name| name == event))
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// One binding.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Handler {
+pub(crate) struct Handler {
     /// The application it belongs to.
     pub client_id: String,
     /// The event's name in upper case.
@@ -15,7 +15,7 @@ pub struct Handler {
 
 /// How an application receives an event.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Delivery {
+pub(crate) enum Delivery {
     /// The portal calls a URL. The sandbox never does this.
     Online {
         /// The URL, byte for byte as it was bound.
@@ -32,7 +32,7 @@ pub enum Delivery {
 
 impl Handler {
     /// The binding in the format of `event.get`, in which the user is a text (PORTAL.md 8).
-    pub fn describe(&self) -> Value {
+    pub(crate) fn describe(&self) -> Value {
         match &self.delivery {
             Delivery::Online { url, user } => {
                 json!({ "event": self.event, "handler": url, "auth_type": user.to_string(), "offline": 0 })

@@ -14,7 +14,7 @@ const LIFETIME_S: i64 = 2_952_000;
 
 /// One event in the queue.
 #[derive(Clone, Debug)]
-pub struct OfflineRow {
+pub(crate) struct OfflineRow {
     /// The portal's id of the row.
     pub id: u64,
     /// The application that has bound the event.
@@ -37,7 +37,7 @@ pub struct OfflineRow {
 
 impl OfflineRow {
     /// The value of a column, for filters and orders; `None` if there is no such column.
-    pub fn column(&self, name: &str) -> Option<Value> {
+    pub(crate) fn column(&self, name: &str) -> Option<Value> {
         Some(match name {
             "ID" => json!(self.id),
             "TIMESTAMP_X" => json!(iso(self.changed_s)),
@@ -50,7 +50,7 @@ impl OfflineRow {
     }
 
     /// The row in the format of `event.offline.get`, in which the id is a text (PORTAL.md 8).
-    pub fn describe(&self) -> Value {
+    pub(crate) fn describe(&self) -> Value {
         json!({
             "ID": self.id.to_string(),
             "TIMESTAMP_X": iso(self.changed_s),
@@ -62,7 +62,7 @@ impl OfflineRow {
     }
 
     /// The row in the format of `event.offline.list`.
-    pub fn describe_fully(&self) -> Value {
+    pub(crate) fn describe_fully(&self) -> Value {
         let mut row = self.describe();
         row["PROCESS_ID"] = json!(self.process_id);
         row["ERROR"] = json!(u8::from(self.failed).to_string());
@@ -72,7 +72,7 @@ impl OfflineRow {
 
 /// All rows of the portal.
 #[derive(Debug)]
-pub struct OfflineQueue {
+pub(crate) struct OfflineQueue {
     rows: Vec<OfflineRow>,
     last_id: u64,
     dice: Dice,
@@ -80,12 +80,19 @@ pub struct OfflineQueue {
 
 impl OfflineQueue {
     /// A queue without rows.
-    pub fn new(dice: Dice) -> Self {
+    pub(crate) fn new(dice: Dice) -> Self {
         Self { rows: Vec::new(), last_id: 0, dice }
     }
 
     /// Adds a row, or updates the row with the same content. Returns its id.
-    pub fn record(&mut self, client_id: &str, connector: &str, event: &str, data: Value, now_s: i64) -> u64 {
+    pub(crate) fn record(
+        &mut self,
+        client_id: &str,
+        connector: &str,
+        event: &str,
+        data: Value,
+        now_s: i64,
+    ) -> u64 {
         let message_id = fingerprint(&[client_id, connector, event, &data.to_string()]);
         let same = |row: &&mut OfflineRow| row.message_id == message_id && row.process_id.is_empty();
         if let Some(row) = self.rows.iter_mut().find(same) {
@@ -108,13 +115,17 @@ impl OfflineQueue {
     }
 
     /// The rows of an application that have not expired, in ascending order of ids.
-    pub fn of<'a>(&'a mut self, client_id: &'a str, now_s: i64) -> impl Iterator<Item = &'a OfflineRow> {
+    pub(crate) fn of<'a>(
+        &'a mut self,
+        client_id: &'a str,
+        now_s: i64,
+    ) -> impl Iterator<Item = &'a OfflineRow> {
         self.rows.retain(|row| now_s - row.changed_s < LIFETIME_S);
         self.rows.iter().filter(move |row| row.client_id == client_id)
     }
 
     /// Reserves the rows with `ids` under a new process id.
-    pub fn reserve(&mut self, ids: &[u64]) -> String {
+    pub(crate) fn reserve(&mut self, ids: &[u64]) -> String {
         let process_id = self.dice.code(32);
         for row in self.rows.iter_mut().filter(|row| ids.contains(&row.id)) {
             row.process_id.clone_from(&process_id);
@@ -123,12 +134,12 @@ impl OfflineQueue {
     }
 
     /// Deletes the rows with `ids`.
-    pub fn delete(&mut self, ids: &[u64]) {
+    pub(crate) fn delete(&mut self, ids: &[u64]) {
         self.rows.retain(|row| !ids.contains(&row.id));
     }
 
     /// Marks the rows with `ids` as failed, which ends their reservation.
-    pub fn fail(&mut self, ids: &[u64]) {
+    pub(crate) fn fail(&mut self, ids: &[u64]) {
         for row in self.rows.iter_mut().filter(|row| ids.contains(&row.id)) {
             row.failed = true;
             row.process_id.clear();

@@ -28,7 +28,7 @@ use crate::traffic::generator::Chatter;
 
 /// A user with a webhook, and the user's queue.
 #[derive(Debug)]
-pub struct Account {
+pub(crate) struct Account {
     /// The user id, from 1.
     pub id: u64,
     /// The webhook's secret.
@@ -45,7 +45,7 @@ pub struct Account {
 
 /// The emulated portal.
 #[derive(Debug)]
-pub struct Portal {
+pub(crate) struct Portal {
     /// Its clock. Use [`Portal::now`] to read it, because that also deletes old rows.
     pub clock: Clock,
     /// Its behaviour.
@@ -86,7 +86,7 @@ pub struct Portal {
 
 impl Portal {
     /// A portal with the settings in `config`, without events.
-    pub fn new(config: &SandboxConfig) -> Self {
+    pub(crate) fn new(config: &SandboxConfig) -> Self {
         let clock = Clock::default();
         let accounts = (1..=u64::from(config.users.max(1)))
             .map(|id| {
@@ -125,7 +125,7 @@ impl Portal {
     }
 
     /// The portal's time. Each call also runs the cleaner, if it is due (PORTAL.md 2.5).
-    pub fn now(&mut self) -> Timestamp {
+    pub(crate) fn now(&mut self) -> Timestamp {
         let now = self.clock.now();
         let now_s = now.as_second();
         while let Some(cutoff) = self.cleaner.due(now_s) {
@@ -140,7 +140,7 @@ impl Portal {
     }
 
     /// Deletes every row older than 24 hours at once, and returns their number.
-    pub fn clean(&mut self) -> usize {
+    pub(crate) fn clean(&mut self) -> usize {
         let now_s = self.now().as_second();
         self.sweep(now_s - LIFETIME_S, usize::MAX)
     }
@@ -157,18 +157,18 @@ impl Portal {
     }
 
     /// All queues, mutable.
-    pub fn queues_mut(&mut self) -> impl Iterator<Item = &mut Queue> {
+    pub(crate) fn queues_mut(&mut self) -> impl Iterator<Item = &mut Queue> {
         let users = self.accounts.values_mut().map(|account| &mut account.queue);
         users.chain(self.bots.queues_mut().map(|(_, queue)| queue))
     }
 
     /// Counts a call refused by the operating limiter.
-    pub fn count_blocked(&mut self) {
+    pub(crate) fn count_blocked(&mut self) {
         self.stats.blocked += 1;
     }
 
     /// Counts a call to a previous address of the portal.
-    pub fn count_redirect(&mut self) {
+    pub(crate) fn count_redirect(&mut self) {
         self.stats.redirected += 1;
     }
 
@@ -177,24 +177,24 @@ impl Portal {
     /// # Errors
     ///
     /// If there is no such user.
-    pub fn queue_of(&mut self, user: u64) -> Result<&mut Queue, Refusal> {
+    pub(crate) fn queue_of(&mut self, user: u64) -> Result<&mut Queue, Refusal> {
         let account = self.accounts.get_mut(&user).ok_or_else(Refusal::inactive_user)?;
         Ok(&mut account.queue)
     }
 
     /// The effect of `unsubscribe` on the rows of a queue.
-    pub fn farewell(&self) -> Farewell {
+    pub(crate) fn farewell(&self) -> Farewell {
         if self.switches.purge_on_unsubscribe { Farewell::Purge } else { Farewell::Keep }
     }
 
     /// Assigns the next event id.
-    pub fn allot(&mut self) -> u64 {
+    pub(crate) fn allot(&mut self) -> u64 {
         self.counter.allot()
     }
 
     /// Sets the counter and returns the next id. A lower value stands for a restored portal, so later rows
     /// are removed (PORTAL.md 2.4).
-    pub fn set_counter(&mut self, next: u64) -> u64 {
+    pub(crate) fn set_counter(&mut self, next: u64) -> u64 {
         let next = self.counter.set(next);
         for queue in self.queues_mut() {
             queue.roll_back(next);
@@ -203,7 +203,7 @@ impl Portal {
     }
 
     /// The counts so far.
-    pub fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         let users = self.accounts.iter().map(|(id, account)| (*id, account.queue.stats())).collect();
         let bots = self.bots.queues().map(|(id, queue)| (id, queue.stats())).collect();
         Stats { users, bots, faults_left: self.faults.left(), ..self.stats.clone() }
@@ -214,7 +214,7 @@ impl Portal {
     /// # Errors
     ///
     /// If there is no such user or bot.
-    pub fn queue(&self, reader: Reader) -> Result<&Queue, OrderError> {
+    pub(crate) fn queue(&self, reader: Reader) -> Result<&Queue, OrderError> {
         match reader {
             Reader::User(id) => {
                 self.accounts.get(&id).map(|account| &account.queue).ok_or(OrderError::UnknownUser(id))
@@ -228,7 +228,7 @@ impl Portal {
     /// # Errors
     ///
     /// If there is no such user or bot.
-    pub fn queue_mut(&mut self, reader: Reader) -> Result<&mut Queue, OrderError> {
+    pub(crate) fn queue_mut(&mut self, reader: Reader) -> Result<&mut Queue, OrderError> {
         match reader {
             Reader::User(id) => {
                 let account = self.accounts.get_mut(&id);

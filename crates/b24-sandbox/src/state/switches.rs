@@ -10,7 +10,7 @@ use crate::wire::payload::Loaded;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "switches are independent of each other")]
-pub struct Switches {
+pub(crate) struct Switches {
     /// The portal is closed: every call gets `PORTAL_DELETED`.
     pub closed: bool,
     /// Refuse plain HTTP. The sandbox supports nothing else.

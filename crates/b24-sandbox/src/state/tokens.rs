@@ -18,7 +18,7 @@ const LENGTH: usize = 70;
 
 /// The owner and the expiry of a code or token.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Grant {
+pub(crate) struct Grant {
     /// The application.
     pub client_id: String,
     /// The user it acts for.
@@ -29,7 +29,7 @@ pub struct Grant {
 
 /// Two tokens, issued together.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Pair {
+pub(crate) struct Pair {
     /// The token for calls.
     pub access_token: String,
     /// The token for the next pair.
@@ -43,7 +43,7 @@ pub struct Pair {
 /// All issued codes and tokens. Expired access tokens are kept, because the portal recognises them as
 /// expired.
 #[derive(Debug)]
-pub struct Tokens {
+pub(crate) struct Tokens {
     dice: Dice,
     codes: BTreeMap<String, Grant>,
     /// The challenge of each code. The exchange must contain its verifier (RFC 7636, S256).
@@ -54,7 +54,7 @@ pub struct Tokens {
 
 impl Tokens {
     /// No codes or tokens yet.
-    pub fn new(dice: Dice) -> Self {
+    pub(crate) fn new(dice: Dice) -> Self {
         Self {
             dice,
             codes: BTreeMap::new(),
@@ -65,17 +65,17 @@ impl Tokens {
     }
 
     /// The grant of an access token, expired or not.
-    pub fn access(&self, token: &str) -> Option<&Grant> {
+    pub(crate) fn access(&self, token: &str) -> Option<&Grant> {
         self.access.get(token)
     }
 
     /// The user of a code or a refresh token, valid or not.
-    pub fn user_behind(&self, secret: &str) -> Option<u64> {
+    pub(crate) fn user_behind(&self, secret: &str) -> Option<u64> {
         self.codes.get(secret).or_else(|| self.refresh.get(secret)).map(|grant| grant.user)
     }
 
     /// Issues a code for the redirect of the browser.
-    pub fn issue_code(&mut self, app: &App, user: u64, now_s: i64) -> String {
+    pub(crate) fn issue_code(&mut self, app: &App, user: u64, now_s: i64) -> String {
         let code = self.dice.code(LENGTH);
         let grant = Grant { client_id: app.client_id.clone(), user, ends_s: now_s + CODE_LIFETIME_S };
         self.codes.insert(code.clone(), grant);
@@ -83,12 +83,12 @@ impl Tokens {
     }
 
     /// Requires the verifier of `challenge` for `code`.
-    pub fn challenge(&mut self, code: &str, challenge: String) {
+    pub(crate) fn challenge(&mut self, code: &str, challenge: String) {
         self.challenges.insert(code.to_owned(), challenge);
     }
 
     /// True if `verifier` matches the challenge of `code`, or if the code has no challenge.
-    pub fn is_proven(&self, code: &str, verifier: Option<&str>) -> bool {
+    pub(crate) fn is_proven(&self, code: &str, verifier: Option<&str>) -> bool {
         self.challenges.get(code).is_none_or(|challenge| {
             verifier.is_some_and(|verifier| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) == *challenge)
         })
@@ -96,7 +96,7 @@ impl Tokens {
 
     /// Exchanges a code for a pair, once. `None` if the code is unknown, used, expired or belongs to another
     /// application.
-    pub fn redeem(&mut self, app: &App, code: &str, now_s: i64) -> Option<Pair> {
+    pub(crate) fn redeem(&mut self, app: &App, code: &str, now_s: i64) -> Option<Pair> {
         self.codes.get(code).filter(|grant| grant.client_id == app.client_id)?;
         self.challenges.remove(code);
         let grant = self.codes.remove(code).filter(|grant| now_s < grant.ends_s)?;
@@ -105,7 +105,7 @@ impl Tokens {
 
     /// Exchanges a refresh token for a new pair. The old token expires at once or after the app's grace
     /// period. `None` if it is unknown, expired or belongs to another application.
-    pub fn rotate(&mut self, app: &App, refresh_token: &str, now_s: i64) -> Option<Pair> {
+    pub(crate) fn rotate(&mut self, app: &App, refresh_token: &str, now_s: i64) -> Option<Pair> {
         let grant = self.refresh.get_mut(refresh_token)?;
         if grant.client_id != app.client_id || grant.ends_s <= now_s {
             return None;
@@ -116,7 +116,7 @@ impl Tokens {
     }
 
     /// Issues a pair for `user`, as if the user had just authorised the app.
-    pub fn issue(&mut self, app: &App, user: u64, now_s: i64) -> Pair {
+    pub(crate) fn issue(&mut self, app: &App, user: u64, now_s: i64) -> Pair {
         let (access_token, refresh_token) = (self.dice.code(LENGTH), self.dice.code(LENGTH));
         let grant = |lifetime_s: i64| Grant {
             client_id: app.client_id.clone(),
@@ -131,17 +131,17 @@ impl Tokens {
     }
 
     /// Expires every access token of the app now.
-    pub fn expire_access(&mut self, client_id: &str, now_s: i64) {
+    pub(crate) fn expire_access(&mut self, client_id: &str, now_s: i64) {
         end(&mut self.access, client_id, now_s);
     }
 
     /// Expires every refresh token of the app now.
-    pub fn expire_refresh(&mut self, client_id: &str, now_s: i64) {
+    pub(crate) fn expire_refresh(&mut self, client_id: &str, now_s: i64) {
         end(&mut self.refresh, client_id, now_s);
     }
 
     /// Deletes every access token of the app, so that the portal does not recognise them any more.
-    pub fn forget_access(&mut self, client_id: &str) {
+    pub(crate) fn forget_access(&mut self, client_id: &str) {
         self.access.retain(|_, grant| grant.client_id != client_id);
     }
 }

@@ -13,16 +13,16 @@ use crate::Sandbox;
 use crate::SandboxConfig;
 
 /// The timeout of all waits in tests.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A sandbox, and a client that follows no redirects and gives up after [`PATIENCE`].
-pub struct Bench {
+pub(super) struct Bench {
     pub sandbox: Sandbox,
     pub client: Client,
 }
 
 impl Bench {
-    pub async fn new(config: SandboxConfig) -> Self {
+    pub(super) async fn new(config: SandboxConfig) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
         #[expect(clippy::disallowed_methods, reason = "the sandbox's room knows no other room")]
         let client = Client::builder()
@@ -34,26 +34,26 @@ impl Bench {
         Self { sandbox: Sandbox::start(config).await.unwrap(), client }
     }
 
-    pub async fn subscribed() -> Self {
+    pub(super) async fn subscribed() -> Self {
         Self::new(SandboxConfig { subscribed: true, ..SandboxConfig::default() }).await
     }
 
-    pub fn url(&self, method: &str) -> String {
+    pub(super) fn url(&self, method: &str) -> String {
         self.sandbox.webhook_url(1) + method
     }
 
-    pub async fn send(&self, method: &str, body: Value) -> reqwest::Result<reqwest::Response> {
+    pub(super) async fn send(&self, method: &str, body: Value) -> reqwest::Result<reqwest::Response> {
         let request = self.client.post(self.url(method)).header("content-type", "application/json");
         request.body(body.to_string()).send().await
     }
 
-    pub async fn call(&self, method: &str, body: Value) -> (StatusCode, Value) {
+    pub(super) async fn call(&self, method: &str, body: Value) -> (StatusCode, Value) {
         let response = self.send(method, body).await.unwrap();
         (response.status(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
     }
 
     /// A call of the first application with `token`.
-    pub async fn call_as(&self, token: &str, method: &str, body: Value) -> (StatusCode, Value) {
+    pub(super) async fn call_as(&self, token: &str, method: &str, body: Value) -> (StatusCode, Value) {
         let request = self.client.post(format!("{}rest/{method}", self.sandbox.base_url()));
         let request = request.header("content-type", "application/json").bearer_auth(token);
         let response = request.body(body.to_string()).send().await.unwrap();
@@ -61,27 +61,27 @@ impl Bench {
     }
 
     /// Tokens of the first application for `user`.
-    pub async fn login(&self, user: u64) -> Value {
+    pub(super) async fn login(&self, user: u64) -> Value {
         self.control(&format!("apps/{}/login", self.sandbox.client_id()), json!({"user": user})).await
     }
 
     /// An access token of the first application for `user`.
-    pub async fn token(&self, user: u64) -> String {
+    pub(super) async fn token(&self, user: u64) -> String {
         self.login(user).await["access_token"].as_str().unwrap().to_owned()
     }
 
-    pub async fn poll(&self, offset: u64) -> Vec<u64> {
+    pub(super) async fn poll(&self, offset: u64) -> Vec<u64> {
         let (status, json) = self.call("im.v2.Event.get", json!({"offset": offset, "limit": 1000})).await;
         assert_eq!(status, StatusCode::OK, "{json}");
         ids(&json)
     }
 
     /// The whole body, or the error while reading it.
-    pub async fn read(&self) -> reqwest::Result<String> {
+    pub(super) async fn read(&self) -> reqwest::Result<String> {
         self.send("im.v2.Event.get", json!({"offset": 1})).await?.text().await
     }
 
-    pub async fn control(&self, path: &str, body: Value) -> Value {
+    pub(super) async fn control(&self, path: &str, body: Value) -> Value {
         let url = format!("http://{}/sandbox/{path}", self.sandbox.address());
         let response = self.client.post(url).body(body.to_string()).send().await.unwrap();
         let (status, text) = (response.status(), response.text().await.unwrap());
@@ -89,17 +89,17 @@ impl Bench {
         serde_json::from_str(&text).unwrap()
     }
 
-    pub async fn fault(&self, fault: Value) {
+    pub(super) async fn fault(&self, fault: Value) {
         self.control("faults", fault).await;
     }
 
-    pub fn record(&self, count: u32) -> Vec<u64> {
+    pub(super) fn record(&self, count: u32) -> Vec<u64> {
         self.sandbox.record(&Order { user: 1, count: Some(count), ..Order::default() }).unwrap();
         self.sandbox.ledger(1)
     }
 
     /// Sends `request` over a plain connection and returns all bytes until the portal closes it.
-    pub async fn raw(&self, request: String) -> Vec<u8> {
+    pub(super) async fn raw(&self, request: String) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.sandbox.address()).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
@@ -109,7 +109,7 @@ impl Bench {
         answer
     }
 
-    pub async fn raw_poll(&self, connection: &str) -> Vec<u8> {
+    pub(super) async fn raw_poll(&self, connection: &str) -> Vec<u8> {
         let url = self.url("im.v2.Event.get?offset=1");
         let path = url.split_once(&self.sandbox.address().to_string()).unwrap().1;
         self.raw(format!("GET {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: {connection}\r\n\r\n")).await
@@ -117,7 +117,7 @@ impl Bench {
 }
 
 /// The event ids of a page.
-pub fn ids(json: &Value) -> Vec<u64> {
+pub(super) fn ids(json: &Value) -> Vec<u64> {
     let events = json["result"]["events"].as_array().unwrap();
     events.iter().map(|event| event["eventId"].as_u64().unwrap()).collect()
 }

@@ -18,7 +18,7 @@ const BEAT: Duration = Duration::from_millis(25);
 const RATE_MAX: f64 = 100_000.0;
 
 /// Generates events at the rate in the switches, until the stop.
-pub async fn chat(shared: Arc<Shared>) {
+pub(crate) async fn chat(shared: Arc<Shared>) {
     let mut due = 0.0;
     let mut last = Instant::now();
     while shared.stop.run_until_cancelled(tokio::time::sleep(BEAT)).await.is_some() {
@@ -38,7 +38,7 @@ pub async fn chat(shared: Arc<Shared>) {
 impl Portal {
     /// Generates an event in a random chat, with a row for each subscribed member. Returns the number of
     /// rows.
-    pub fn live(&mut self) -> usize {
+    pub(crate) fn live(&mut self) -> usize {
         let now_s = self.now().as_second();
         let scene = self.chatter.live(now_s);
         let newcomer = scene.actor.as_ref().filter(|_| scene.happening == Happening::Join);
@@ -59,7 +59,7 @@ impl Portal {
     }
 
     /// The payload of `scene` for `reader`, as this portal renders it.
-    pub fn payload(&self, scene: &Scene, reader: u64) -> String {
+    pub(crate) fn payload(&self, scene: &Scene, reader: u64) -> String {
         let action = if scene.withdrawn { "delete" } else { "add" };
         payload::render(scene, reader, self.switches.reaction_action.then_some(action), self.switches.loaded)
     }

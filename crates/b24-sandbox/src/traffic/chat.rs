@@ -35,7 +35,7 @@ const KINDS: [(&str, &str); 7] = [
 
 /// A chat. It has exactly two members if `private` is true.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub(crate) struct Room {
     /// The chat id.
     pub id: u64,
     /// Empty in private chats.
@@ -55,7 +55,7 @@ pub struct Room {
 impl Room {
     /// The chat with number `index` (from 0), on a portal whose first `users` people have webhooks and whose
     /// last colleague has the id `people`. Every third chat is private.
-    pub fn nth(index: u32, users: u64, people: u64) -> Self {
+    pub(crate) fn nth(index: u32, users: u64, people: u64) -> Self {
         let index = u64::from(index);
         let id = FIRST_ID + index;
         let private = index % 3 == 2;
@@ -73,7 +73,7 @@ impl Room {
     }
 
     /// A group chat for an id from a request.
-    pub fn stray(id: u64, member: u64) -> Self {
+    pub(crate) fn stray(id: u64, member: u64) -> Self {
         Self { members: vec![member], ..Self::group(id, id) }
     }
 
@@ -84,12 +84,12 @@ impl Room {
     }
 
     /// The user who created it.
-    pub fn owner(&self) -> u64 {
+    pub(crate) fn owner(&self) -> u64 {
         self.members.first().copied().unwrap_or(1)
     }
 
     /// Its address for `recipient`: in a private chat, the other user's id (PORTAL.md 2.8).
-    pub fn dialog_id(&self, recipient: u64) -> String {
+    pub(crate) fn dialog_id(&self, recipient: u64) -> String {
         let counterpart = self.members.iter().find(|member| **member != recipient);
         match counterpart {
             Some(member) if self.private => member.to_string(),

@@ -19,7 +19,7 @@ const REACTIONS: [&str; 5] = ["like", "faceWithTearsOfJoy", "redHeart", "neutral
 
 /// The traffic generator.
 #[derive(Debug)]
-pub struct Chatter {
+pub(crate) struct Chatter {
     dice: Dice,
     rooms: Vec<Arc<Room>>,
     people: u64,
@@ -29,7 +29,7 @@ pub struct Chatter {
 
 impl Chatter {
     /// A generator for `users` people in `chats` chats; at least one of each.
-    pub fn new(users: u32, chats: u32, dice: Dice) -> Self {
+    pub(crate) fn new(users: u32, chats: u32, dice: Dice) -> Self {
         let users = u64::from(users.max(1));
         let people = users + COLLEAGUES;
         let rooms = (0..chats.max(1)).map(|index| Arc::new(Room::nth(index, users, people))).collect();
@@ -37,14 +37,14 @@ impl Chatter {
     }
 
     /// A random event in a random chat.
-    pub fn live(&mut self, now_s: i64) -> Scene {
+    pub(crate) fn live(&mut self, now_s: i64) -> Scene {
         let room = self.dice.below(self.rooms.len());
         let room = Arc::clone(&self.rooms[room]);
         self.anything(room, now_s)
     }
 
     /// A chat that `user` reads: the one with the id `chat`, or a random one.
-    pub fn room_of(&mut self, user: u64, chat: Option<u64>) -> Arc<Room> {
+    pub(crate) fn room_of(&mut self, user: u64, chat: Option<u64>) -> Arc<Room> {
         if let Some(id) = chat {
             let known = self.rooms.iter().find(|room| room.id == id);
             return known.map_or_else(|| Arc::new(Room::stray(id, user)), Arc::clone);
@@ -54,7 +54,7 @@ impl Chatter {
     }
 
     /// A chat that a bot reads: the one with the id `chat`, or a random group.
-    pub fn room_of_bot(&mut self, bot: u64, chat: Option<u64>) -> Arc<Room> {
+    pub(crate) fn room_of_bot(&mut self, bot: u64, chat: Option<u64>) -> Arc<Room> {
         if chat.is_some() {
             return self.room_of(bot, chat);
         }
@@ -63,7 +63,7 @@ impl Chatter {
     }
 
     /// A random event in `room`, with typical frequencies.
-    pub fn anything(&mut self, room: Arc<Room>, now_s: i64) -> Scene {
+    pub(crate) fn anything(&mut self, room: Arc<Room>, now_s: i64) -> Scene {
         let happening = match self.dice.below(100) {
             0..=73 => Happening::Add,
             74..=81 => Happening::Update,
@@ -77,7 +77,7 @@ impl Chatter {
 
     /// An event of the kind `happening` in `room`. If it needs an earlier message, it uses a recent one or
     /// creates one.
-    pub fn stage(&mut self, room: Arc<Room>, happening: Happening, now_s: i64) -> Scene {
+    pub(crate) fn stage(&mut self, room: Arc<Room>, happening: Happening, now_s: i64) -> Scene {
         match happening {
             Happening::Add => self.add(room, now_s),
             Happening::Update => self.update(room, now_s),

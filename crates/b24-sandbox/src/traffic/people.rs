@@ -34,7 +34,7 @@ pub enum Kind {
 
 /// A third-party bot and a guest. They write in group chats and read nothing. Their ids are above those of
 /// all users and of the portal's own bots.
-pub const OUTSIDERS: [u64; 2] = [20_001, 20_002];
+pub(crate) const OUTSIDERS: [u64; 2] = [20_001, 20_002];
 
 /// Women and men alternate. Cyrillic and Latin names are mixed, as on real portals.
 const WOMEN: [(&str, &str); 8] = [
@@ -97,7 +97,7 @@ impl Person {
 }
 
 /// The entry of `choices` at `turn`; after the last entry, it starts again with the first.
-pub fn turned<T: Copy, const N: usize>(choices: &[T; N], turn: u64) -> T {
+pub(crate) fn turned<T: Copy, const N: usize>(choices: &[T; N], turn: u64) -> T {
     choices[usize::try_from(turn % N as u64).unwrap_or(0)]
 }
 

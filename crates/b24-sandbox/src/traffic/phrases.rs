@@ -38,7 +38,7 @@ const PHRASES: [&str; 30] = [
 const JOINTS: [&str; 4] = [" ", "\n", "\n\n", " — "];
 
 /// A text: usually one phrase, sometimes several, occasionally a long one.
-pub fn text(dice: &mut Dice) -> String {
+pub(crate) fn text(dice: &mut Dice) -> String {
     let count = match dice.below(20) {
         0..=12 => 1,
         13..=17 => 2 + dice.below(2),

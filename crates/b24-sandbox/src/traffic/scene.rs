@@ -9,7 +9,7 @@ use crate::traffic::people::Person;
 
 /// The kind of an event (PORTAL.md 2.7).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Happening {
+pub(crate) enum Happening {
     /// A message is written.
     Add,
     /// A message is edited.
@@ -24,7 +24,7 @@ pub enum Happening {
 
 impl Happening {
     /// The event's name on the wire.
-    pub fn wire_name(self) -> &'static str {
+    pub(crate) fn wire_name(self) -> &'static str {
         match self {
             Self::Add => "ONIMV2MESSAGEADD",
             Self::Update => "ONIMV2MESSAGEUPDATE",
@@ -35,7 +35,7 @@ impl Happening {
     }
 
     /// The kind for `name`; `None` for an undocumented type.
-    pub fn from_wire(name: &str) -> Option<Self> {
+    pub(crate) fn from_wire(name: &str) -> Option<Self> {
         [Self::Add, Self::Update, Self::Delete, Self::Reaction("like"), Self::Join]
             .into_iter()
             .find(|happening| happening.wire_name() == name)
@@ -44,7 +44,7 @@ impl Happening {
 
 /// One message of a chat.
 #[derive(Clone, Debug)]
-pub struct Message {
+pub(crate) struct Message {
     /// Its id, counted across the portal, separately from event ids.
     pub id: u64,
     /// Its chat's id.
@@ -67,7 +67,7 @@ pub struct Message {
 
 /// The content of a message in addition to its text, in `params`.
 #[derive(Clone, Copy, Debug)]
-pub enum Extra {
+pub(crate) enum Extra {
     /// Nothing.
     None,
     /// A file, by its id on the disk.
@@ -83,7 +83,7 @@ pub enum Extra {
 /// The origin of a forwarded message.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Forward {
+pub(crate) struct Forward {
     /// Chat and message.
     pub id: String,
     /// The author of the original message.
@@ -96,7 +96,7 @@ pub struct Forward {
 
 /// All data of one event.
 #[derive(Clone, Debug)]
-pub struct Scene {
+pub(crate) struct Scene {
     /// The kind of event.
     pub happening: Happening,
     /// The chat.

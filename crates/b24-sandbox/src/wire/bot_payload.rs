@@ -11,7 +11,7 @@ use crate::wire::php_json;
 
 /// The events that a bot receives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BotHappening {
+pub(crate) enum BotHappening {
     /// An event that users receive too.
     Chat(Happening),
     /// The bot is deleted.
@@ -24,7 +24,7 @@ pub enum BotHappening {
 
 impl BotHappening {
     /// The event's name on the wire.
-    pub fn wire_name(self) -> &'static str {
+    pub(crate) fn wire_name(self) -> &'static str {
         match self {
             Self::Chat(Happening::Add) => "ONIMBOTV2MESSAGEADD",
             Self::Chat(Happening::Update) => "ONIMBOTV2MESSAGEUPDATE",
@@ -38,7 +38,7 @@ impl BotHappening {
     }
 
     /// The event for `name`; `None` for an undocumented type.
-    pub fn from_wire(name: &str) -> Option<Self> {
+    pub(crate) fn from_wire(name: &str) -> Option<Self> {
         let chat = [
             Happening::Add,
             Happening::Update,
@@ -52,7 +52,7 @@ impl BotHappening {
     }
 
     /// The event in the chat that comes with it.
-    pub fn in_chat(self) -> Happening {
+    pub(crate) fn in_chat(self) -> Happening {
         match self {
             Self::Chat(happening) => happening,
             Self::Context => Happening::Join,
@@ -62,7 +62,7 @@ impl BotHappening {
 }
 
 /// The JSON of `data` of `scene` for `bot`. Its reactions always show whether they were added or removed.
-pub fn render(happening: BotHappening, scene: &Scene, bot: &Bot, loaded: Loaded) -> String {
+pub(crate) fn render(happening: BotHappening, scene: &Scene, bot: &Bot, loaded: Loaded) -> String {
     let action = if scene.withdrawn { "delete" } else { "add" };
     let chat = |loaded| payload::render(scene, bot.id, Some(action), loaded);
     let data = match happening {
@@ -85,17 +85,17 @@ pub fn render(happening: BotHappening, scene: &Scene, bot: &Bot, loaded: Loaded)
 }
 
 /// The JSON of `data` of the event for the bot's deletion.
-pub fn farewell(bot: &Bot) -> String {
+pub(crate) fn farewell(bot: &Bot) -> String {
     format!(r#"{{"bot":{}}}"#, php_json::render(&BotShape::of(bot)))
 }
 
 /// `shape` of `bot`, with the account behind it.
-pub fn described(shape: &impl Serialize, bot: &Bot) -> String {
+pub(crate) fn described(shape: &impl Serialize, bot: &Bot) -> String {
     format!(r#"{{"bot":{},"users":[{}]}}"#, php_json::render(shape), php_json::render(&BotUser::of(bot)))
 }
 
 /// A page of bots.
-pub fn list(bots: &[&Bot], has_next_page: bool) -> String {
+pub(crate) fn list(bots: &[&Bot], has_next_page: bool) -> String {
     let shapes: Vec<BotShape> = bots.iter().map(|bot| BotShape::of(bot)).collect();
     let users: Vec<BotUser> = bots.iter().map(|bot| BotUser::of(bot)).collect();
     let (shapes, users) = (php_json::render(&shapes), php_json::render(&users));
@@ -105,7 +105,7 @@ pub fn list(bots: &[&Bot], has_next_page: bool) -> String {
 /// A bot in the form for its owner.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct BotShape<'a> {
+pub(crate) struct BotShape<'a> {
     id: u64,
     code: &'a str,
     #[serde(rename = "type")]
@@ -125,7 +125,7 @@ pub struct BotShape<'a> {
 
 impl<'a> BotShape<'a> {
     /// The data of `bot`.
-    pub fn of(bot: &'a Bot) -> Self {
+    pub(crate) fn of(bot: &'a Bot) -> Self {
         let profile = &bot.profile;
         Self {
             id: bot.id,
@@ -149,7 +149,7 @@ impl<'a> BotShape<'a> {
 /// A bot in the form for other callers.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ShortShape<'a> {
+pub(crate) struct ShortShape<'a> {
     id: u64,
     code: &'a str,
     #[serde(rename = "type")]
@@ -162,7 +162,7 @@ pub struct ShortShape<'a> {
 
 impl<'a> ShortShape<'a> {
     /// The data of `bot`.
-    pub fn of(bot: &'a Bot) -> Self {
+    pub(crate) fn of(bot: &'a Bot) -> Self {
         let profile = &bot.profile;
         Self {
             id: bot.id,

@@ -17,7 +17,7 @@ use crate::wire::page;
 use crate::wire::php_json;
 
 /// A complete response, before faults are applied.
-pub type Answer = Response<Bytes>;
+pub(crate) type Answer = Response<Bytes>;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// The PHP warning for an error in an edited file.
@@ -30,7 +30,7 @@ const NOISE_AFTER: &[u8] = b"\n<!-- 0.0312 s, 14 queries -->\n";
 const JSON: &str = "application/json; charset=utf-8";
 
 /// The portal's response to a call.
-pub fn answer(executed: &Executed) -> Answer {
+pub(crate) fn answer(executed: &Executed) -> Answer {
     let (status, mut body) = match &executed.outcome {
         Ok(outcome) => (StatusCode::OK, success(outcome, executed)),
         Err(refusal) => failure(refusal, executed),
@@ -44,7 +44,7 @@ pub fn answer(executed: &Executed) -> Answer {
 }
 
 /// A body with the headers of every JSON response.
-pub fn json(status: StatusCode, body: Bytes) -> Answer {
+pub(crate) fn json(status: StatusCode, body: Bytes) -> Answer {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let fixed = [
@@ -74,7 +74,7 @@ fn add_headers(headers: &mut HeaderMap, executed: &Executed) {
 }
 
 /// The header `Date`, from the portal's clock.
-pub fn date(at: Timestamp) -> Option<(HeaderName, HeaderValue)> {
+pub(crate) fn date(at: Timestamp) -> Option<(HeaderName, HeaderValue)> {
     let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
     Some((DATE, HeaderValue::try_from(date).ok()?))
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use crate::wire::envelope::Answer;
 
 /// A response with any text as its body.
-pub fn page(status: StatusCode, content_type: &str, body: String) -> Response<Body> {
+pub(crate) fn page(status: StatusCode, content_type: &str, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     if let Ok(content_type) = HeaderValue::try_from(content_type) {
@@ -17,7 +17,7 @@ pub fn page(status: StatusCode, content_type: &str, body: String) -> Response<Bo
 }
 
 /// The page of an overloaded front-end server.
-pub fn html_answer(status: StatusCode) -> Answer {
+pub(crate) fn html_answer(status: StatusCode) -> Answer {
     let mut answer = Response::new(html(status).into());
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -34,7 +34,7 @@ fn html(status: StatusCode) -> String {
 }
 
 /// A redirect to `location`, with the body of a front-end server.
-pub fn redirect(status: StatusCode, location: &str) -> Response<Body> {
+pub(crate) fn redirect(status: StatusCode, location: &str) -> Response<Body> {
     let mut response = page(status, "text/html; charset=utf-8", html(status));
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);

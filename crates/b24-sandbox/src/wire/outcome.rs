@@ -14,7 +14,7 @@ use crate::wire::page;
 use crate::wire::php_json;
 
 /// Appends the value of `result`.
-pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome, switches: &Switches) {
+pub(crate) fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome, switches: &Switches) {
     match outcome {
         Outcome::Page(page) => page::write(body, page, switches),
         Outcome::List(Listing { rows: value, .. }) | Outcome::Value(value) => {
@@ -26,14 +26,14 @@ pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome, switches: &Switches)
 }
 
 /// The value of `result`, parsed like a client would parse it.
-pub fn result(outcome: &Outcome, switches: &Switches) -> Value {
+pub(crate) fn result(outcome: &Outcome, switches: &Switches) -> Value {
     let mut body = Vec::new();
     write_outcome(&mut body, outcome, switches);
     serde_json::from_slice(&body).unwrap_or_default()
 }
 
 /// Appends `time`. Current builds truncate `start`, so `duration` is off by up to a second (PORTAL.md 8).
-pub fn write_time(body: &mut Vec<u8>, executed: &Executed) {
+pub(crate) fn write_time(body: &mut Vec<u8>, executed: &Executed) {
     let switches = executed.switches;
     let quote = if switches.time_as_strings { "\"" } else { "" };
     let (started, finished) = (executed.started, executed.finished);

@@ -10,12 +10,12 @@ use crate::state::switches::Switches;
 const ROW_OVERHEAD: usize = 160;
 
 /// The size of `page` in bytes, rounded up.
-pub fn size_hint(page: &Page) -> usize {
+pub(crate) fn size_hint(page: &Page) -> usize {
     page.rows.iter().map(|row| row.data.len() + ROW_OVERHEAD).sum::<usize>() + ROW_OVERHEAD
 }
 
 /// Appends `{"events":[...],"nextOffset":...,"hasMore":...}`, changed by `switches`.
-pub fn write(json: &mut Vec<u8>, page: &Page, switches: &Switches) {
+pub(crate) fn write(json: &mut Vec<u8>, page: &Page, switches: &Switches) {
     let quote = if switches.ids_as_strings { "\"" } else { "" };
     let mut dates = DatePrinter::default();
     json.extend_from_slice(b"{\"events\":[");

@@ -16,7 +16,7 @@ type EmptyArray = [(); 0];
 /// the values that it knows (PORTAL.md 2.8).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Loaded {
+pub(crate) enum Loaded {
     /// Everything.
     Whole,
     /// Only ids: `"chat":{"id":318}`, and likewise for the message and the user.
@@ -27,7 +27,7 @@ pub enum Loaded {
 
 /// The JSON of `data` of `scene` for `recipient`. `reaction_action` distinguishes added and removed
 /// reactions, as documented; the real code sends `""` for both (PORTAL.md 2.7).
-pub fn render(scene: &Scene, recipient: u64, reaction_action: Option<&str>, loaded: Loaded) -> String {
+pub(crate) fn render(scene: &Scene, recipient: u64, reaction_action: Option<&str>, loaded: Loaded) -> String {
     let chat = match loaded {
         Loaded::Whole => Entity::Whole(Box::new(ChatShape::of(&scene.room, recipient))),
         Loaded::Ids => Entity::Id { id: scene.room.id },

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
 /// Renders `value` like the portal.
-pub fn render(value: &impl Serialize) -> String {
+pub(crate) fn render(value: &impl Serialize) -> String {
     let mut json = Vec::with_capacity(1024);
     // Only a map with keys that are not strings could fail here, and the sandbox has none.
     if value.serialize(&mut Serializer::with_formatter(&mut json, PhpFormatter)).is_err() {

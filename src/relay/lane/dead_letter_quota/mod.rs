@@ -21,7 +21,7 @@ use crate::wall_clock;
 /// before the commit, not in it: a refusal in the commit would also undo the record of the events delivered since the
 /// last commit, and those must not be delivered again. So lanes that bury at the same moment may exceed
 /// `dead_letters.max_size` by one event each. The limit protects the disk and need not be exact to the byte.
-pub struct DeadLetterQuota {
+pub(crate) struct DeadLetterQuota {
     sink: String,
     limits: DeadLettersConfig,
     store: Store,
@@ -30,12 +30,12 @@ pub struct DeadLetterQuota {
 
 impl DeadLetterQuota {
     /// Creates the quota of `sink`.
-    pub fn new(sink: &str, limits: DeadLettersConfig, store: &Store, log: &DeadLetterLog) -> Self {
+    pub(crate) fn new(sink: &str, limits: DeadLettersConfig, store: &Store, log: &DeadLetterLog) -> Self {
         Self { sink: sink.to_owned(), limits, store: store.clone(), log: log.of(sink) }
     }
 
     /// Returns the reason if there is no room for `new_letter` now. If there is room, the dead letter is logged.
-    pub async fn refuses(&self, new_letter: &NewDeadLetter) -> Option<String> {
+    pub(crate) async fn refuses(&self, new_letter: &NewDeadLetter) -> Option<String> {
         let refusal = self.has_no_room(new_letter).await;
         if refusal.is_none() {
             self.log.buried(new_letter);
@@ -44,7 +44,7 @@ impl DeadLetterQuota {
     }
 
     /// Returns the reason if there is no room for `new_letter` now.
-    pub async fn has_no_room(&self, new_letter: &NewDeadLetter) -> Option<String> {
+    pub(crate) async fn has_no_room(&self, new_letter: &NewDeadLetter) -> Option<String> {
         let stats = match self.store.stats(&self.sink).await {
             Ok(stats) => stats,
             // The commit that contains the dead letter will wait for the disk.

@@ -29,7 +29,7 @@ const RATE_SLACK: Duration = Duration::from_millis(50);
 ///
 /// Permits are given in the order of requests, across all lanes; each lane has a [`Ticket`]. After a failure, every
 /// successful attempt allows one more at a time.
-pub struct DeliveryLimiter {
+pub(crate) struct DeliveryLimiter {
     sink: Arc<dyn Sink>,
     flow: ThroughputConfig,
     metrics: SinkMetrics,
@@ -70,7 +70,7 @@ struct State {
 
 /// The state of the circuit breaker, the same for every lane of the sink.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum BreakerState {
+pub(crate) enum BreakerState {
     /// Attempts are let in, as many as the sink's configuration allows.
     Closed,
     /// A single attempt is let in after `until`, to see whether the sink has recovered.
@@ -86,7 +86,7 @@ pub enum BreakerState {
 
 /// A lane's place in the queue for permits. The place is kept until [`Ticket::admit`] has returned or the ticket is
 /// dropped, however often `admit` is cancelled in between.
-pub struct Ticket {
+pub(crate) struct Ticket {
     limiter: Arc<DeliveryLimiter>,
     number: u64,
     wake: Arc<Notify>,
@@ -97,7 +97,7 @@ struct Asking<'t>(&'t Ticket);
 
 /// The presumed cause of a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Blame {
+pub(crate) enum Blame {
     /// The sink, because nothing says otherwise.
     Sink,
     /// The events alone: other events were delivered since these failed before.
@@ -105,14 +105,14 @@ pub enum Blame {
 }
 
 /// The right to make one attempt.
-pub struct Permit {
+pub(crate) struct Permit {
     limiter: Arc<DeliveryLimiter>,
     trips: u64,
 }
 
 impl DeliveryLimiter {
     /// Creates the limiter of `sink`, which `config` describes. The results of its attempts are counted in `metrics`.
-    pub fn new(sink: Arc<dyn Sink>, config: &SinkConfig, metrics: &Metrics) -> Arc<Self> {
+    pub(crate) fn new(sink: Arc<dyn Sink>, config: &SinkConfig, metrics: &Metrics) -> Arc<Self> {
         let metrics = metrics.sink(&config.name);
         let (retry, flow) = (config.retry, config.flow);
         let state = State {
@@ -136,39 +136,39 @@ impl DeliveryLimiter {
     }
 
     /// The sink behind the limiter.
-    pub fn sink(&self) -> &Arc<dyn Sink> {
+    pub(crate) fn sink(&self) -> &Arc<dyn Sink> {
         &self.sink
     }
 
     /// How long the oldest attempt has been in flight; zero when there is none.
-    pub fn longest_attempt(&self) -> Duration {
+    pub(crate) fn longest_attempt(&self) -> Duration {
         self.metrics.longest_attempt()
     }
 
     /// A ticket for the queue for permits. Its holder joins the queue with the first request.
-    pub fn ticket(self: &Arc<Self>) -> Ticket {
+    pub(crate) fn ticket(self: &Arc<Self>) -> Ticket {
         let number = self.state().waiters.number();
         Ticket { limiter: Arc::clone(self), number, wake: Arc::new(Notify::new()) }
     }
 
     /// Waits for the right to make an attempt. When cancelled, it has taken nothing and loses its place.
     #[cfg(test)]
-    pub async fn admit(self: &Arc<Self>) -> Permit {
+    pub(crate) async fn admit(self: &Arc<Self>) -> Permit {
         self.ticket().admit().await
     }
 
     /// How many attempts have succeeded. If that number has grown since a failure, the failed events are the cause.
-    pub fn successes(&self) -> u64 {
+    pub(crate) fn successes(&self) -> u64 {
         self.state().successes
     }
 
     /// Whether only a probe is let in.
-    pub fn is_tripped(&self) -> bool {
+    pub(crate) fn is_tripped(&self) -> bool {
         self.state().open_until.is_some()
     }
 
     /// Whether attempts are made, and if not, why.
-    pub fn status(&self) -> BreakerState {
+    pub(crate) fn status(&self) -> BreakerState {
         let state = self.state();
         match state.open_until {
             None => BreakerState::Closed,
@@ -181,7 +181,7 @@ impl DeliveryLimiter {
     }
 
     /// Waits until the condition differs from `known`, and returns it.
-    pub async fn breaker_other_than(&self, known: &BreakerState) -> BreakerState {
+    pub(crate) async fn breaker_other_than(&self, known: &BreakerState) -> BreakerState {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -196,7 +196,7 @@ impl DeliveryLimiter {
 
     /// Waits until there is no point in waiting for the sink any longer: the operator must act, or the breaker has opened
     /// `trips_max` times in a row. This is for callers that need a result.
-    pub async fn is_exhausted(&self, trips_max: u32) {
+    pub(crate) async fn is_exhausted(&self, trips_max: u32) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -209,7 +209,7 @@ impl DeliveryLimiter {
     }
 
     /// Lets the next attempt begin at once, because the operator asks for a retry.
-    pub fn retry_now(&self) {
+    pub(crate) fn retry_now(&self) {
         let mut state = self.state();
         if state.open_until.is_some() {
             state.open_until = Some(Instant::now());
@@ -227,7 +227,7 @@ impl DeliveryLimiter {
 impl Ticket {
     /// Waits for the right to make an attempt, behind earlier requests that still wait. When cancelled, it has taken
     /// nothing: others are served meanwhile, and the next call continues at the same place.
-    pub async fn admit(&mut self) -> Permit {
+    pub(crate) async fn admit(&mut self) -> Permit {
         let asking = Asking::begin(self);
         loop {
             match asking.take() {
@@ -242,7 +242,7 @@ impl Ticket {
 
     /// Gives up the place in the queue.
     #[cfg_attr(not(test), expect(dead_code, reason = "a lane that has nothing to send is passed over"))]
-    pub fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         self.limiter.state().waiters.leave(self.number);
     }
 }
@@ -282,7 +282,7 @@ impl Drop for Asking<'_> {
 
 impl Permit {
     /// Makes the attempt.
-    pub async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
+    pub(crate) async fn deliver(&self, events: &[&Event]) -> Result<Option<Mark>, DeliverError> {
         let attempt = Counted::begin(&self.limiter.metrics);
         let outcome = self.limiter.sink.deliver(events).await;
         attempt.end(outcome_of(outcome.as_ref().err()));
@@ -290,7 +290,7 @@ impl Permit {
     }
 
     /// Notes that the sink took the events.
-    pub fn succeed(self) {
+    pub(crate) fn succeed(self) {
         let mut state = self.limiter.state();
         state.rejections = 0;
         state.successes += 1;
@@ -298,13 +298,13 @@ impl Permit {
     }
 
     /// Notes that the sink works but has not taken the events: they are sent again in another way.
-    pub fn answer(self) {
+    pub(crate) fn answer(self) {
         self.limiter.state().close(&self.limiter.flow);
     }
 
     /// Notes that the sink works and rejects one event for good, for `reason`. After `hold_after_rejections` such
     /// events in a row the breaker opens until the operator acts, and the reason to report is returned.
-    pub fn reject(self, reason: &str) -> Option<String> {
+    pub(crate) fn reject(self, reason: &str) -> Option<String> {
         let mut state = self.limiter.state();
         state.rejections = state.rejections.saturating_add(1);
         if state.rejections < self.limiter.flow.hold_after_rejections {
@@ -323,7 +323,12 @@ impl Permit {
     /// Notes that the attempt failed. On their own, its events would wait for `delay`; `blame` says whether others were
     /// delivered since they failed before. Returns how long they are to wait, and whether the breaker is open for that
     /// time.
-    pub fn fail(self, failure: &DeliverError, delay: Duration, blame: Blame) -> (Duration, DeliveryLimiters) {
+    pub(crate) fn fail(
+        self,
+        failure: &DeliverError,
+        delay: Duration,
+        blame: Blame,
+    ) -> (Duration, DeliveryLimiters) {
         let (mut state, now) = (self.limiter.state(), Instant::now());
         if blame == Blame::Events {
             let wait = match failure {
@@ -366,7 +371,7 @@ impl Permit {
 
 /// Whether other attempts may pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DeliveryLimiters {
+pub(crate) enum DeliveryLimiters {
     /// They may: the failure concerns the events of one attempt.
     Open,
     /// They may not: the sink as a whole is left alone.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 #[derive(Default)]
-pub struct Waiters {
+pub(super) struct Waiters {
     queue: VecDeque<Waiter>,
     numbers: u64,
 }
@@ -22,14 +22,14 @@ struct Waiter {
 
 impl Waiters {
     /// A number for a new waiter.
-    pub fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
     }
 
     /// Lets the waiter ask for a permit, at the end of the queue unless it has a place there. `wake` is notified when
     /// it is its turn to look.
-    pub fn ask(&mut self, number: u64, wake: &Arc<Notify>) {
+    pub(super) fn ask(&mut self, number: u64, wake: &Arc<Notify>) {
         if let Some(waiter) = self.find(number) {
             waiter.is_asking = true;
         } else {
@@ -38,25 +38,25 @@ impl Waiters {
     }
 
     /// Stops asking for now; the waiter keeps its place.
-    pub fn stop_asking(&mut self, number: u64) {
+    pub(super) fn stop_asking(&mut self, number: u64) {
         if let Some(waiter) = self.find(number) {
             waiter.is_asking = false;
         }
     }
 
     /// Gives up the waiter's place.
-    pub fn leave(&mut self, number: u64) {
+    pub(super) fn leave(&mut self, number: u64) {
         self.queue.retain(|waiter| waiter.number != number);
     }
 
     /// Whether the waiter is the first of those that ask.
-    pub fn is_next(&self, number: u64) -> bool {
+    pub(super) fn is_next(&self, number: u64) -> bool {
         self.next().is_some_and(|waiter| waiter.number == number)
     }
 
     /// Lets the first waiter that asks look for a permit. The notification is kept for a waiter that does not listen
     /// yet.
-    pub fn wake_next(&self) {
+    pub(super) fn wake_next(&self) {
         if let Some(waiter) = self.next() {
             waiter.wake.notify_one();
         }

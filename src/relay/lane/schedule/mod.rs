@@ -24,7 +24,7 @@ const EVERY: usize = usize::MAX;
 const NAMES_MAX: usize = 4096;
 
 /// The events of one attempt in ascending order, and the history of earlier attempts with them.
-pub struct AttemptBatch {
+pub(crate) struct AttemptBatch {
     /// The events to deliver; never empty during an attempt.
     pub entries: Vec<Arc<Entry>>,
     /// How often it was attempted.
@@ -49,7 +49,7 @@ pub struct AttemptBatch {
 
 /// The maximum size of a attempt batch.
 #[derive(Clone, Copy, Debug)]
-pub struct BatchLimit {
+pub(crate) struct BatchLimit {
     /// The most events.
     pub events: usize,
     /// The most bytes of payload, unless a single event is larger.
@@ -58,7 +58,7 @@ pub struct BatchLimit {
 
 /// The purpose of an attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// To deliver its events.
     Delivery,
     /// To see whether the sink has recovered: with an event other than the one that failed last, if there is one.
@@ -84,7 +84,7 @@ struct Queue {
 ///
 /// A chat whose event fails delays no other chat. Events are added all the time. When the events that wait behind a
 /// failed one fill the memory, they are set aside, and read again when the failed one is settled.
-pub struct Schedule {
+pub(crate) struct Schedule {
     ordering: OrderingConfig,
     retry: RetryConfig,
     chats: Chats,
@@ -107,12 +107,12 @@ pub struct Schedule {
 
 impl AttemptBatch {
     /// The first event, which is settled first.
-    pub fn first(&self) -> Option<&Arc<Entry>> {
+    pub(crate) fn first(&self) -> Option<&Arc<Entry>> {
         self.entries.first()
     }
 
     /// The events, for the sink.
-    pub fn events(&self) -> Vec<&Event> {
+    pub(crate) fn events(&self) -> Vec<&Event> {
         self.entries.iter().map(|entry| &entry.event).collect()
     }
 
@@ -123,7 +123,7 @@ impl AttemptBatch {
 
 impl Schedule {
     /// Creates a schedule without events.
-    pub fn new(ordering: OrderingConfig, retry: RetryConfig) -> Self {
+    pub(crate) fn new(ordering: OrderingConfig, retry: RetryConfig) -> Self {
         Self {
             ordering,
             retry,
@@ -141,7 +141,7 @@ impl Schedule {
     }
 
     /// Adds an event behind all others of its chat.
-    pub fn push(&mut self, entry: Arc<Entry>) {
+    pub(crate) fn push(&mut self, entry: Arc<Entry>) {
         let Some(chat) = self.chat_of(&entry) else {
             self.load(&entry);
             self.barrier = Some(entry);
@@ -159,60 +159,60 @@ impl Schedule {
     }
 
     /// Whether it holds the event at `seq`.
-    pub fn holds(&self, seq: Seq) -> bool {
+    pub(crate) fn holds(&self, seq: Seq) -> bool {
         self.loaded.contains(&seq)
     }
 
     /// Whether it holds nothing.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.loaded.is_empty()
     }
 
     /// About how many bytes of events it holds.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether events may be added.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.barrier.is_none() && !self.queues.contains_key(&EVERY)
     }
 
     /// Whether the event of `entry` waits behind one of its chat that has failed.
-    pub fn waits_behind_failure(&mut self, entry: &Entry) -> bool {
+    pub(crate) fn waits_behind_failure(&mut self, entry: &Entry) -> bool {
         let chat = self.chat_of(entry);
         chat.and_then(|chat| self.queues.get(&chat)).is_some_and(|queue| queue.has_failed)
     }
 
     /// Whether a failed attempt batch waits for another attempt.
-    pub fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         !self.failed.is_empty()
     }
 
     /// How many events are in no attempt batch.
-    pub fn fresh_count(&self) -> usize {
+    pub(crate) fn fresh_count(&self) -> usize {
         self.fresh
     }
 
     /// Whether one of these events may be attempted.
-    pub fn has_ready(&self) -> bool {
+    pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
     /// Whether there is something to attempt at `now`.
-    pub fn is_ready(&self, now: Instant, purpose: Purpose) -> bool {
+    pub(crate) fn is_ready(&self, now: Instant, purpose: Purpose) -> bool {
         let is_probe = purpose == Purpose::Probe;
         !self.ready.is_empty() || self.failed.iter().any(|batch| is_probe || batch.is_ready(now))
     }
 
     /// When the next failed attempt batch becomes ready that is not ready at `now`.
-    pub fn ready_after(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn ready_after(&self, now: Instant) -> Option<Instant> {
         self.failed.iter().filter_map(|batch| batch.ready_at).filter(|at| *at > now).min()
     }
 
     /// Takes the lowest events to attempt at `now`. A probe takes events that were not attempted yet or, without any,
     /// the attempt batch whose failure is the oldest.
-    pub fn take(&mut self, now: Instant, max: BatchLimit, purpose: Purpose) -> Option<AttemptBatch> {
+    pub(crate) fn take(&mut self, now: Instant, max: BatchLimit, purpose: Purpose) -> Option<AttemptBatch> {
         let fresh = self.ready.first_key_value().map(|(seq, _)| *seq);
         if purpose == Purpose::Probe {
             if fresh.is_some() {
@@ -233,14 +233,14 @@ impl Schedule {
     }
 
     /// Makes every failed attempt batch ready now.
-    pub fn retry_now(&mut self) {
+    pub(crate) fn retry_now(&mut self) {
         for batch in &mut self.failed {
             batch.ready_at = None;
         }
     }
 
     /// Schedules another attempt with `batch`, but not before `ready_at`.
-    pub fn repeat(&mut self, mut batch: AttemptBatch, ready_at: Option<Instant>) {
+    pub(crate) fn repeat(&mut self, mut batch: AttemptBatch, ready_at: Option<Instant>) {
         self.failures += 1;
         (batch.ready_at, batch.failure) = (ready_at, self.failures);
         for chat in batch.chats.clone() {
@@ -253,7 +253,7 @@ impl Schedule {
     }
 
     /// Notes that all of `batch` is settled.
-    pub fn settle(&mut self, batch: &AttemptBatch) {
+    pub(crate) fn settle(&mut self, batch: &AttemptBatch) {
         for entry in &batch.entries {
             self.unload(entry);
         }
@@ -264,7 +264,7 @@ impl Schedule {
     }
 
     /// Removes the events of `batch` that `is_wanted` excludes, which settles them, and returns them.
-    pub fn retain(
+    pub(crate) fn retain(
         &mut self,
         batch: &mut AttemptBatch,
         is_wanted: impl Fn(&Event) -> bool,
@@ -279,7 +279,7 @@ impl Schedule {
     }
 
     /// Splits `batch`: the first half is attempted separately, the other half is scheduled again.
-    pub fn halve(&mut self, mut batch: AttemptBatch) {
+    pub(crate) fn halve(&mut self, mut batch: AttemptBatch) {
         let rest = batch.entries.split_off(batch.entries.len().div_ceil(2));
         let chats = std::mem::take(&mut batch.chats);
         for entry in rest.into_iter().rev() {
@@ -303,7 +303,7 @@ impl Schedule {
     }
 
     /// Drops the events that wait behind failed ones, when nothing else is left to attempt. They are read again later.
-    pub fn set_aside(&mut self) {
+    pub(crate) fn set_aside(&mut self) {
         let failed: Vec<usize> = self.failed.iter().flat_map(|batch| batch.chats.iter().copied()).collect();
         for chat in failed {
             let chat = self.root(chat);
@@ -318,7 +318,7 @@ impl Schedule {
     }
 
     /// Whether the dropped events must be read again. Returns `true` once.
-    pub fn must_read_again(&mut self) -> bool {
+    pub(crate) fn must_read_again(&mut self) -> bool {
         std::mem::take(&mut self.must_read_again)
     }
 

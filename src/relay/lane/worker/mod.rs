@@ -50,7 +50,7 @@ const LONG: Duration = Duration::from_secs(3600);
 /// How many reads of the journal may follow each other, with no attempt in between, before other work has its turn.
 const LOOKS_MAX: usize = 8;
 
-pub struct Lane {
+pub(crate) struct Lane {
     source: String,
     config: SinkConfig,
     limiter: Arc<DeliveryLimiter>,
@@ -108,7 +108,7 @@ struct Attempt {
 }
 
 /// A lane before it has its side of the journal.
-pub struct LaneStart {
+pub(crate) struct LaneStart {
     /// The sink.
     pub config: SinkConfig,
     /// The limiter to it.
@@ -121,7 +121,7 @@ pub struct LaneStart {
 
 impl Lane {
     /// Creates the lane from `source` that `start` describes. `reader` creates its side of the journal at its position.
-    pub fn new(
+    pub(crate) fn new(
         source: &str,
         start: LaneStart,
         context: &EngineContext,
@@ -175,7 +175,7 @@ impl Lane {
     ///
     /// # Errors
     /// Only errors that end the process. A failing sink is retried until it takes the events.
-    pub async fn run(mut self) -> Result<Ending, RelayError> {
+    pub(crate) async fn run(mut self) -> Result<Ending, RelayError> {
         let is_complete = loop {
             if self.is_leaving && self.attempts.is_empty() {
                 break false;
@@ -215,7 +215,7 @@ impl Lane {
     }
 
     /// Whether it may wait for the portal to report its time.
-    pub fn needs_time(&self) -> bool {
+    pub(crate) fn needs_time(&self) -> bool {
         self.filter.needs_time()
     }
 

@@ -85,7 +85,7 @@ struct Held {
 /// A portal that was restored from a backup assigns numbers again. The window remembers every event in it and the last
 /// ones before it. They prove a restore when the same id has another date, or when a new id below known ones has a
 /// later date than theirs. The queue then begins its next generation.
-pub struct Window {
+pub(crate) struct Window {
     lag: Duration,
     hold: Hold,
     held: BTreeMap<EventId, Held>,
@@ -110,7 +110,7 @@ pub struct Window {
 
 /// The result of a poll.
 #[derive(Debug, Default)]
-pub struct WindowView {
+pub(crate) struct WindowView {
     /// The events that were not read before.
     pub fresh: Vec<Event>,
     /// How many events were read before, are not confirmed, and have disappeared.
@@ -123,7 +123,13 @@ pub struct WindowView {
 
 impl Window {
     /// Creates the window of a source that has read up to `reading`. The portal may still have the events in `open`.
-    pub fn new(lag: Duration, hold: Hold, reading: Reading, open: &[Entry], has_odd_dates: bool) -> Self {
+    pub(crate) fn new(
+        lag: Duration,
+        hold: Hold,
+        reading: Reading,
+        open: &[Entry],
+        has_odd_dates: bool,
+    ) -> Self {
         let now = Instant::now();
         let mut left: BTreeMap<EventId, Mark> = read_marks(&reading.marks).into_iter().collect();
         let shown_before = |entry: &Entry| {
@@ -153,28 +159,28 @@ impl Window {
     }
 
     /// Moves the next event to `next`, because something else was appended.
-    pub fn go_on_at(&mut self, next: Seq) {
+    pub(crate) fn go_on_at(&mut self, next: Seq) {
         self.reading.next = next;
     }
 
     /// How far the source has read.
-    pub fn reading(&self) -> &Reading {
+    pub(crate) fn reading(&self) -> &Reading {
         &self.reading
     }
 
     /// The lowest sequence number in the window, or the next one.
-    pub fn open(&self) -> Seq {
+    pub(crate) fn open(&self) -> Seq {
         self.held.values().map(|held| held.seq).min().unwrap_or(self.reading.next)
     }
 
     /// How many events a poll from `offset` will return again.
-    pub fn count_from(&self, offset: Offset) -> usize {
+    pub(crate) fn count_from(&self, offset: Offset) -> usize {
         self.held.range(offset.first_wanted()..).count()
     }
 
     /// The offset to poll from: above all ids that the portal may forget, among the events before `end`. Every sink has
     /// settled the events before `delivered`.
-    pub fn offset(&self, delivered: Seq, end: Seq) -> Offset {
+    pub(crate) fn offset(&self, delivered: Seq, end: Seq) -> Offset {
         if self.only_looks {
             return Offset::START;
         }
@@ -203,17 +209,17 @@ impl Window {
     }
 
     /// Notes that a poll from `offset` is about to be sent.
-    pub fn send(&mut self, offset: Offset) {
+    pub(crate) fn send(&mut self, offset: Offset) {
         self.sent = self.sent.max(offset);
     }
 
     /// Notes that no answer came, or a refusal: the portal may have been restored when it is back.
-    pub fn doubt(&mut self) {
+    pub(crate) fn doubt(&mut self) {
         self.only_looks = true;
     }
 
     /// The longest time until a poll will allow more to be confirmed; zero when nothing prevents it.
-    pub fn rises_in(&self) -> Duration {
+    pub(crate) fn rises_in(&self) -> Duration {
         let behind = self.held.iter().filter(|(id, _)| self.grown.is_none_or(|grown| **id > grown));
         let since = behind.map(|(_, held)| held.read_at).min();
         let lag = if self.held.len() > IDS_MAX { self.surplus_lag() } else { self.lag };
@@ -226,19 +232,19 @@ impl Window {
     }
 
     /// The highest id in the window.
-    pub fn highest(&self) -> Option<EventId> {
+    pub(crate) fn highest(&self) -> Option<EventId> {
         self.held.keys().next_back().copied()
     }
 
     /// Whether no unread event could appear up to `id`, which was read at `read_at`, when the last poll was sent.
-    pub fn has_grown_to(&self, id: EventId, read_at: Instant) -> bool {
+    pub(crate) fn has_grown_to(&self, id: EventId, read_at: Instant) -> bool {
         let is_old = self.asked_at.is_some_and(|asked_at| asked_at >= read_at + self.lag);
         is_old || self.grown.is_some_and(|grown| id <= grown)
     }
 
     /// Records `batch`, the answer to a poll from `offset` that was sent at `asked_at`. The fresh events are the next
     /// ones of the journal.
-    pub fn read(
+    pub(crate) fn read(
         &mut self,
         batch: Batch,
         offset: Offset,

@@ -8,7 +8,7 @@ const UNCOMMITTED_MAX: usize = 64;
 
 /// The delivery settings of a round.
 #[derive(Clone, Copy)]
-pub struct Manner {
+pub(super) struct Manner {
     /// The settings of the sink.
     pub keys: &'static str,
     order: Order,
@@ -32,12 +32,12 @@ impl Manner {
     ];
 
     /// The settings of the round with this seed; rounds take turns.
-    pub fn of(seed: u64) -> Self {
+    pub(super) fn of(seed: u64) -> Self {
         Self::ALL[usize::try_from(seed % 4).unwrap()]
     }
 
     /// Compares the `arrived` events of one source with the `recorded` ones, after `kills` crashes.
-    pub fn judge(self, books: &Books, arrived: &[u64], recorded: &[u64], kills: usize) {
+    pub(super) fn judge(self, books: &Books, arrived: &[u64], recorded: &[u64], kills: usize) {
         let repeats_max = self.in_flight_max + UNCOMMITTED_MAX;
         assert_complete(arrived, recorded);
         let repeats = arrived.len() - recorded.len();

@@ -41,7 +41,7 @@ const CALM: Duration = Duration::from_millis(300);
 const TOKEN: &str = "t0ken";
 
 /// One portal, one receiver, one state file, and many runs.
-pub struct Round {
+pub(super) struct Round {
     portal: Portal,
     receiver: Receiver,
     setup: Setup,
@@ -60,7 +60,7 @@ pub struct Round {
 
 impl Round {
     /// Plays one round of `kills` runs, and returns the counters if all guarantees were kept.
-    pub async fn play(hold: String, seed: u64, kills: usize) -> Tally {
+    pub(super) async fn play(hold: String, seed: u64, kills: usize) -> Tally {
         let mut round = Self::prepare(&hold, seed).await;
         for life in 0..kills {
             round.live(life).await;

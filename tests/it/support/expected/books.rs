@@ -29,14 +29,14 @@ const PIECES: [&str; 9] = [
 
 /// The queue that a source reads.
 #[derive(Clone, Copy, Debug)]
-pub enum Queue {
+pub(crate) enum Queue {
     User(u64),
     Bot(u64),
 }
 
 /// The record of the created events. Ids are unique over the whole portal.
 #[derive(Default)]
-pub struct Books {
+pub(crate) struct Books {
     entries: BTreeMap<u64, Entry>,
 }
 
@@ -58,11 +58,11 @@ struct Line<'a> {
 }
 
 /// The ids that arrived for each source, in order of arrival.
-pub type Arrivals = BTreeMap<&'static str, Vec<u64>>;
+pub(crate) type Arrivals = BTreeMap<&'static str, Vec<u64>>;
 
 impl Books {
     /// Creates an event in the queue that `source` reads.
-    pub fn record(&mut self, portal: &Portal, source: &'static str, queue: Queue, dice: &mut StdRng) {
+    pub(crate) fn record(&mut self, portal: &Portal, source: &'static str, queue: Queue, dice: &mut StdRng) {
         let chat = dice.random_range(1..=5);
         let data = payload(dice, chat);
         let digest = digest(&data);
@@ -76,17 +76,17 @@ impl Books {
         self.entries.insert(recorded.first.unwrap(), Entry { source, chat, digest });
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Every id recorded for `source`, ascending.
-    pub fn ids_of(&self, source: &str) -> Vec<u64> {
+    pub(crate) fn ids_of(&self, source: &str) -> Vec<u64> {
         self.entries.iter().filter(|(_, entry)| entry.source == source).map(|(id, _)| *id).collect()
     }
 
     /// Groups `ids` by chat and keeps their order.
-    pub fn by_chat(&self, ids: &[u64]) -> BTreeMap<u64, Vec<u64>> {
+    pub(crate) fn by_chat(&self, ids: &[u64]) -> BTreeMap<u64, Vec<u64>> {
         let mut chats = BTreeMap::<u64, Vec<u64>>::new();
         for id in ids {
             chats.entry(self.entries[id].chat).or_default().push(*id);
@@ -96,7 +96,7 @@ impl Books {
 
     /// The source and the id of a line that arrived. Asserts that the event was created, has the right names, and has
     /// the portal's exact bytes.
-    pub fn identify(&self, line: &str) -> (&'static str, u64) {
+    pub(crate) fn identify(&self, line: &str) -> (&'static str, u64) {
         let Line { id, source, event_id, data } =
             serde_json::from_str(line).unwrap_or_else(|error| panic!("corrupted: {error}: {line:?}"));
         let entry = self.entries.get(&event_id).unwrap_or_else(|| panic!("spurious: {line:?}"));
@@ -107,7 +107,7 @@ impl Books {
     }
 
     /// Adds the lines of `path` to `arrivals`. The last line may be incomplete after a kill of the writer.
-    pub fn read(&self, path: &Path, arrivals: &mut Arrivals) {
+    pub(crate) fn read(&self, path: &Path, arrivals: &mut Arrivals) {
         let mut file = BufReader::new(File::open(path).unwrap());
         let mut line = Vec::new();
         while file.read_until(b'\n', &mut line).unwrap() > 0 {
@@ -119,7 +119,7 @@ impl Books {
     }
 
     /// Adds one line to `arrivals`.
-    pub fn note(&self, line: &str, arrivals: &mut Arrivals) {
+    pub(crate) fn note(&self, line: &str, arrivals: &mut Arrivals) {
         let (source, id) = self.identify(line);
         arrivals.entry(source).or_default().push(id);
     }

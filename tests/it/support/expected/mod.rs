@@ -1,5 +1,5 @@
 //! What must arrive, and the trouble on the way.
 
-pub mod books;
-pub mod ledger;
-pub mod trouble;
+pub(crate) mod books;
+pub(crate) mod ledger;
+pub(crate) mod trouble;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::receivers::receiver::Answer;
 
 /// A temporary fault in one of the portal's next answers to `user`.
-pub fn of_portal(dice: &mut StdRng, user: u64) -> Value {
+pub(crate) fn of_portal(dice: &mut StdRng, user: u64) -> Value {
     let mut fault = match dice.random_range(0..9) {
         0 => json!({"kind": "error", "status": 503, "code": "QUERY_LIMIT_EXCEEDED"}),
         1 => json!({"kind": "error", "status": 500, "code": "INTERNAL_SERVER_ERROR"}),
@@ -25,7 +25,7 @@ pub fn of_portal(dice: &mut StdRng, user: u64) -> Value {
 }
 
 /// The receiver's next answers, mostly good ones.
-pub fn of_receiver(dice: &mut StdRng) -> Vec<Answer> {
+pub(crate) fn of_receiver(dice: &mut StdRng) -> Vec<Answer> {
     let well = dice.random_range(0..20);
     let badly = match dice.random_range(0..21) {
         0..5 => Answer::Status(500),

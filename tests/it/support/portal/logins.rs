@@ -14,67 +14,67 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 
 /// The bot of the application.
-pub const BOT: u64 = 1003;
+pub(crate) const BOT: u64 = 1003;
 
 impl Portal {
     async fn app(&self, action: &str, body: Value) -> Value {
         self.post(&format!("apps/{}/{action}", self.sandbox.client_id()), body).await
     }
 
-    pub async fn set_app(&self, mut changes: Value) {
+    pub(crate) async fn set_app(&self, mut changes: Value) {
         changes["client_id"] = self.sandbox.client_id().into();
         self.post("apps", changes).await;
     }
 
     /// A pair of tokens for `user`, in the form of the authorization server's answer.
-    pub async fn tokens(&self, user: u64) -> Value {
+    pub(crate) async fn tokens(&self, user: u64) -> Value {
         self.app("login", json!({"user": user})).await
     }
 
     /// Expires every access token.
-    pub async fn expire(&self) {
+    pub(crate) async fn expire(&self) {
         self.app("expire", json!({})).await;
     }
 
     /// Makes every access token unknown.
-    pub async fn forget(&self) {
+    pub(crate) async fn forget(&self) {
         self.app("forget", json!({})).await;
     }
 
     /// Replaces the answer to the next refresh.
-    pub async fn next_refresh(&self, lie: Value) {
+    pub(crate) async fn next_refresh(&self, lie: Value) {
         self.app("next_refresh", lie).await;
     }
 
-    pub async fn add_bot(&self) {
+    pub(crate) async fn add_bot(&self) {
         let bot =
             json!({"id": BOT, "code": "porter", "name": "Porter", "client_id": self.sandbox.client_id()});
         self.post("bots", bot).await;
     }
 
     /// Scripts the next answers of the authorization server.
-    pub async fn token_fault(&self, mut fault: Value) {
+    pub(crate) async fn token_fault(&self, mut fault: Value) {
         fault["method"] = "oauth/token".into();
         self.post("faults", fault).await;
     }
 
     /// How many calls of `method` the portal received; `oauth/token` counts as one, too.
-    pub async fn requests(&self, method: &str) -> u64 {
+    pub(crate) async fn requests(&self, method: &str) -> u64 {
         let stats = self.control(Method::GET, "stats", Value::Null).await;
         stats["requests"][method].as_u64().unwrap_or(0)
     }
 
-    pub async fn stats_of_bot(&self, bot: u64) -> Value {
+    pub(crate) async fn stats_of_bot(&self, bot: u64) -> Value {
         let stats = self.control(Method::GET, "stats", Value::Null).await;
         stats["bots"][bot.to_string()].clone()
     }
 
-    pub async fn token_requests(&self) -> u64 {
+    pub(crate) async fn token_requests(&self) -> u64 {
         self.requests("oauth/token").await
     }
 
     /// The redirect address for the browser of `user` after the user has agreed.
-    pub async fn agree(&self, authorize_url: &str, user: u64) -> String {
+    pub(crate) async fn agree(&self, authorize_url: &str, user: u64) -> String {
         let client = b24_client::http::build(
             &authorize_url.parse().unwrap(),
             crate::support::process::waiting::PATIENCE,
@@ -87,18 +87,18 @@ impl Portal {
 
 impl Setup {
     /// A source that logs in to the portal's application.
-    pub fn with_login(self, portal: &Portal, name: &str) -> Self {
+    pub(crate) fn with_login(self, portal: &Portal, name: &str) -> Self {
         self.with_login_and_idle(portal, name, "20ms")
     }
 
     /// The same with this poll interval.
-    pub fn with_login_and_idle(self, portal: &Portal, name: &str, idle: &str) -> Self {
+    pub(crate) fn with_login_and_idle(self, portal: &Portal, name: &str, idle: &str) -> Self {
         let base = portal.sandbox.base_url();
         self.with_login_at(portal, name, idle, [&base, &base])
     }
 
     /// The same, with the portal and the authorization server at these addresses.
-    pub fn with_login_at(self, portal: &Portal, name: &str, idle: &str, addresses: [&str; 2]) -> Self {
+    pub(crate) fn with_login_at(self, portal: &Portal, name: &str, idle: &str, addresses: [&str; 2]) -> Self {
         let (id, secret) = (portal.sandbox.client_id(), portal.sandbox.client_secret());
         let [address, server] = addresses;
         let host = address.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
@@ -110,7 +110,7 @@ impl Setup {
     }
 
     /// A source that reads the application's bot with the login of `owner`.
-    pub fn with_bot(self, name: &str, owner: &str) -> Self {
+    pub(crate) fn with_bot(self, name: &str, owner: &str) -> Self {
         self.with(&format!(
             "[sources.{name}]\nkind = \"bot\"\nbot_id = {BOT}\noauth = {{ grant = \"{owner}\" }}\n\
              poll = {{ idle = \"20ms\", busy = \"0s\", timeout = \"5s\" }}"
@@ -118,7 +118,7 @@ impl Setup {
     }
 
     /// Runs `login` with `tokens` and the further arguments `args`.
-    pub async fn give(&self, source: &str, tokens: &Value, args: &[&str]) -> Output {
+    pub(crate) async fn give(&self, source: &str, tokens: &Value, args: &[&str]) -> Output {
         let file = self.path("pair.json");
         std::fs::write(&file, tokens.to_string()).unwrap();
         let login = ["login", source, "--tokens", "pair.json", "--log-level", "trace"];
@@ -128,14 +128,14 @@ impl Setup {
     }
 
     /// Logs `user` in for `source`.
-    pub async fn log_in(&self, portal: &Portal, source: &str, user: u64) {
+    pub(crate) async fn log_in(&self, portal: &Portal, source: &str, user: u64) {
         let output = self.give(source, &portal.tokens(user).await, &[]).await;
         assert_eq!(code(&output), 0, "{}", stderr(&output));
         assert!(stdout(&output).contains(&format!("(user {user})")), "{}", stdout(&output));
     }
 
     /// Runs `login`, and pastes the result of `answer` for the address that it prints.
-    pub async fn paste(&self, source: &str, answer: impl AsyncFnOnce(&str) -> String) -> Output {
+    pub(crate) async fn paste(&self, source: &str, answer: impl AsyncFnOnce(&str) -> String) -> Output {
         let mut login = command();
         login.args(["login", source, "--log-level", "trace"]).current_dir(self.folder());
         let pipes = login.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -166,24 +166,24 @@ impl Setup {
 }
 
 /// The code in the redirect address.
-pub fn code_in(location: &str) -> String {
+pub(crate) fn code_in(location: &str) -> String {
     location.split_once("code=").unwrap().1.split('&').next().unwrap().to_owned()
 }
 
 /// A relay whose two sources share one login: user 1's queue and a bot's.
-pub struct Office {
+pub(crate) struct Office {
     pub portal: Portal,
     pub setup: Setup,
     pub relay: Relay,
 }
 
 impl Office {
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::open_with("").await
     }
 
     /// The same with more lines at the top of the configuration.
-    pub async fn open_with(lines: &str) -> Self {
+    pub(crate) async fn open_with(lines: &str) -> Self {
         let portal = Portal::start().await;
         portal.add_bot().await;
         let setup =
@@ -205,12 +205,12 @@ impl Office {
     }
 
     /// Records five events for each of the two.
-    pub async fn record(&self) {
+    pub(crate) async fn record(&self) {
         self.portal.record(1, 5).await;
         self.portal.record_as(json!({"bot": BOT, "count": 5, "type": "ONIMBOTV2MESSAGEADD"})).await;
     }
 
-    pub async fn record_and_await(&self, why: &str) {
+    pub(crate) async fn record_and_await(&self, why: &str) {
         self.record().await;
         self.await_all(why).await;
     }
@@ -224,7 +224,7 @@ impl Office {
         ids
     }
 
-    pub async fn await_all(&self, why: &str) {
+    pub(crate) async fn await_all(&self, why: &str) {
         let recorded = self.recorded().await;
         until(&format!("everything filed after {why}:\n{}", self.relay.log()), async || {
             self.setup.filed_count() >= recorded.len()
@@ -233,7 +233,7 @@ impl Office {
     }
 
     /// Changes the pair of tokens while neither source is in the middle of a call.
-    pub async fn break_pair(&self, action: &str, body: Value) {
+    pub(crate) async fn break_pair(&self, action: &str, body: Value) {
         self.relay.signal(Signal::STOP);
         self.portal.app(action, body).await;
         self.relay.signal(Signal::CONT);
@@ -244,7 +244,7 @@ impl Office {
     }
 
     /// Waits until each of the two was refused `round` times with an error that needs an operator.
-    pub async fn until_parked(&self, round: usize) {
+    pub(crate) async fn until_parked(&self, round: usize) {
         until("both are parked", async || {
             ["source=\"office\"", "source=\"porter\""].iter().all(|source| {
                 let log = self.relay.log();
@@ -256,14 +256,14 @@ impl Office {
     }
 
     /// Sends SIGHUP, and waits until the user's parked source has called `profile`.
-    pub async fn probe(&self) {
+    pub(crate) async fn probe(&self) {
         let asked = self.portal.requests("profile").await;
         self.relay.signal(Signal::HUP);
         until("another probe", async || self.portal.requests("profile").await > asked).await;
     }
 
     /// Sends SIGHUP until both sources are polled again.
-    pub async fn until_healed(&self) {
+    pub(crate) async fn until_healed(&self) {
         let before = [self.portal.polls().await, self.portal.requests("imbot.v2.Event.get").await];
         until("both poll again", async || {
             self.relay.signal(Signal::HUP);
@@ -275,7 +275,7 @@ impl Office {
 
     /// Applies `fault` to a refresh: both sources are parked after one request and report `words`. They recover after a
     /// SIGHUP.
-    pub async fn is_parked_by(&self, fault: Value, words: &[&str]) {
+    pub(crate) async fn is_parked_by(&self, fault: Value, words: &[&str]) {
         let (parked, asked) = (self.parked_count(), self.portal.token_requests().await);
         self.relay.signal(Signal::STOP);
         // A fault for each of the two sources, in case they refresh one after the other.
@@ -298,7 +298,7 @@ impl Office {
     }
 
     /// kill -9 after the server has rotated the tokens and before its answer has arrived.
-    pub async fn kill_in_refresh(&mut self) {
+    pub(crate) async fn kill_in_refresh(&mut self) {
         self.portal.token_fault(json!({"kind": "stall", "seconds": 60})).await;
         self.portal.expire().await;
         self.record().await;
@@ -308,7 +308,7 @@ impl Office {
     }
 
     /// Everything arrived once, nothing was confirmed unread, and the relay stops without an error.
-    pub async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         let mut filed = self.setup.filed_ids();
         filed.sort_unstable();
         assert_exactly_once(&filed, &self.recorded().await);
@@ -320,12 +320,12 @@ impl Office {
 }
 
 /// The redirect address with `code`, as the answer to the login at `url`.
-pub fn answer_with(code: &str, url: &str) -> String {
+pub(crate) fn answer_with(code: &str, url: &str) -> String {
     let state = url.rsplit_once("state=").unwrap().1;
     format!("https://app.example/landed?code={code}&state={state}")
 }
 
 /// Whether a log line says that a source needs an operator.
-pub fn is_parked(line: &str) -> bool {
+pub(crate) fn is_parked(line: &str) -> bool {
     ["the portal refuses this source", "the source cannot be polled"].iter().any(|words| line.contains(words))
 }

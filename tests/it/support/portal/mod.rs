@@ -1,6 +1,6 @@
 //! The sandbox portal of one test, its applications and its authorization server.
 
-pub mod application;
-pub mod logins;
-pub mod sandbox;
-pub mod token_server;
+pub(crate) mod application;
+pub(crate) mod logins;
+pub(crate) mod sandbox;
+pub(crate) mod token_server;

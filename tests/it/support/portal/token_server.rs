@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 #[derive(Clone)]
-pub struct TokenServer {
+pub(crate) struct TokenServer {
     pub address: SocketAddr,
     shared: Arc<Mutex<Shared>>,
 }
@@ -26,7 +26,7 @@ struct Shared {
 
 impl TokenServer {
     /// Its tokens are valid for `expires_in` seconds.
-    pub async fn start(expires_in: u64) -> Self {
+    pub(crate) async fn start(expires_in: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Shared { requests: Vec::new(), script: VecDeque::new(), expires_in };
@@ -37,16 +37,16 @@ impl TokenServer {
     }
 
     /// Answers the next requests like this.
-    pub fn script(&self, answers: impl IntoIterator<Item = (u16, String)>) {
+    pub(crate) fn script(&self, answers: impl IntoIterator<Item = (u16, String)>) {
         self.shared.lock().unwrap().script.extend(answers);
     }
 
-    pub fn requests(&self) -> Vec<(String, String)> {
+    pub(crate) fn requests(&self) -> Vec<(String, String)> {
         self.shared.lock().unwrap().requests.clone()
     }
 
     /// The settings of a sink that gets its tokens here.
-    pub fn auth(&self, secret: &str) -> String {
+    pub(crate) fn auth(&self, secret: &str) -> String {
         format!(
             "auth = {{ type = \"oauth2\", token_url = \"http://{}/token\", client_id = \"me\", \
              client_secret = \"{secret}\", scope = \"a b\" }}",

@@ -1,9 +1,9 @@
 //! The real binary as a process, its configuration, and ways to look at it.
 
-pub mod relay;
-pub mod setup;
-pub mod shown;
-pub mod terminal;
-pub mod usage;
-pub mod waiting;
-pub mod webdriver;
+pub(crate) mod relay;
+pub(crate) mod setup;
+pub(crate) mod shown;
+pub(crate) mod terminal;
+pub(crate) mod usage;
+pub(crate) mod waiting;
+pub(crate) mod webdriver;

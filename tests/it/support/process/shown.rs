@@ -8,9 +8,9 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::PATIENCE;
 
 /// Enables `[http]`; further settings of `[http]` may follow.
-pub const LISTEN: &str = "[http]\nlisten = \"127.0.0.1:0\"";
+pub(crate) const LISTEN: &str = "[http]\nlisten = \"127.0.0.1:0\"";
 
-pub struct Shown {
+pub(crate) struct Shown {
     pub relay: Relay,
     pub base: Url,
     pub client: Client,
@@ -20,16 +20,16 @@ pub struct Shown {
 
 impl Shown {
     /// A relay whose `http.token` is `token`.
-    pub async fn start_with(setup: &Setup, token: &'static str) -> Self {
+    pub(crate) async fn start_with(setup: &Setup, token: &'static str) -> Self {
         Self { token: Some(token), ..Self::start(setup).await }
     }
 
-    pub async fn start(setup: &Setup) -> Self {
+    pub(crate) async fn start(setup: &Setup) -> Self {
         Self::of(setup.run()).await
     }
 
     /// Uses a relay that was started in another way.
-    pub async fn of(relay: Relay) -> Self {
+    pub(crate) async fn of(relay: Relay) -> Self {
         relay.until_logged("metrics and health are at").await;
         let log = relay.log();
         let address = log.split("health are at ").nth(1).unwrap().split([' ', '\n', '"']).next().unwrap();
@@ -38,7 +38,7 @@ impl Shown {
         Self { relay, base, client, token: None }
     }
 
-    pub async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+    pub(crate) async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Response {
         let mut request = self.client.get(self.base.join(path).unwrap());
         if let Some(token) = self.token.filter(|_| headers.iter().all(|(name, _)| *name != "authorization")) {
             request = request.bearer_auth(token);
@@ -49,13 +49,13 @@ impl Shown {
         request.send().await.unwrap()
     }
 
-    pub async fn text(&self, path: &str) -> (StatusCode, String) {
+    pub(crate) async fn text(&self, path: &str) -> (StatusCode, String) {
         let response = self.ask(path, &[]).await;
         (response.status(), response.text().await.unwrap())
     }
 
     /// The value of a metric with exactly these labels.
-    pub async fn metric(&self, line: &str) -> Option<f64> {
+    pub(crate) async fn metric(&self, line: &str) -> Option<f64> {
         let (status, text) = self.text("metrics").await;
         assert_eq!(status, 200, "{text}");
         let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));

@@ -15,7 +15,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::support::process::relay::{Relay, command};
 
 /// The two sides of a terminal. The terminal is closed with the first; programs get the second.
-pub fn pair() -> (OwnedFd, OwnedFd) {
+pub(crate) fn pair() -> (OwnedFd, OwnedFd) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -24,14 +24,14 @@ pub fn pair() -> (OwnedFd, OwnedFd) {
     (master, slave)
 }
 
-pub struct Terminal {
+pub(crate) struct Terminal {
     written: Arc<Mutex<Vec<u8>>>,
     slave: OwnedFd,
     reader: JoinHandle<()>,
 }
 
 impl Terminal {
-    pub fn open(rows: u16, columns: u16) -> Self {
+    pub(crate) fn open(rows: u16, columns: u16) -> Self {
         let (master, slave) = pair();
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&master, size).unwrap();
@@ -48,21 +48,21 @@ impl Terminal {
     }
 
     /// Starts a command with this terminal as its standard output.
-    pub fn start(&self, args: &[&str], environment: &[(&str, &str)], folder: &Path) -> Relay {
+    pub(crate) fn start(&self, args: &[&str], environment: &[(&str, &str)], folder: &Path) -> Relay {
         let mut command = command();
         command.args(args).current_dir(folder).env("TERM", "xterm").envs(environment.iter().copied());
         Relay::start_command(command, folder, Stdio::from(self.slave.try_clone().unwrap()))
     }
 
     /// The same, after the last writer has closed it.
-    pub fn ended(self) -> String {
+    pub(crate) fn ended(self) -> String {
         drop(self.slave);
         self.reader.join().unwrap();
         String::from_utf8_lossy(&self.written.lock().unwrap()).replace("\r\n", "\n")
     }
 
     /// All output, with the line ends that the command wrote.
-    pub fn written(&self) -> String {
+    pub(crate) fn written(&self) -> String {
         String::from_utf8_lossy(&self.written.lock().unwrap()).replace("\r\n", "\n")
     }
 }

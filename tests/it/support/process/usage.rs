@@ -12,14 +12,14 @@ const PARTS: usize = 10;
 
 /// One sample of a process.
 #[derive(Clone, Copy)]
-pub struct Sample {
+pub(crate) struct Sample {
     pub memory_kib: u64,
     pub descriptors: u64,
 }
 
 impl Sample {
     /// The current values of the process `id`.
-    pub fn of(id: u32) -> Self {
+    pub(crate) fn of(id: u32) -> Self {
         let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         let memory_kib = line.trim().trim_end_matches("kB").trim().parse().unwrap();
@@ -30,11 +30,11 @@ impl Sample {
 
 /// All samples of one process, in order.
 #[derive(Default)]
-pub struct ResourceUsage(pub Vec<Sample>);
+pub(crate) struct ResourceUsage(pub Vec<Sample>);
 
 impl ResourceUsage {
     /// The reasons why this is not flat: the last third uses more than the first third.
-    pub fn growth(&self) -> Vec<String> {
+    pub(crate) fn growth(&self) -> Vec<String> {
         let third = self.0.len().div_ceil(3);
         let (first, last) = (&self.0[..third], &self.0[self.0.len() - third..]);
         let grown = |name, slack, figure: fn(&Sample) -> u64| {

@@ -6,10 +6,10 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// The time limit for all conditions, far longer than a slow machine needs, and than the minute after which the relay tries
 /// again to bury an event for which there was no room.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until `condition` holds; `what` describes it in the panic after the time limit.
-pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let mut ticks = interval(Duration::from_millis(10));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let waiting = async {
@@ -21,7 +21,7 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 }
 
 /// Waits until `count` is `target`. The time limit applies to each step, so a busy machine may take long for many steps.
-pub async fn until_count(what: &str, target: usize, count: impl AsyncFn() -> usize) {
+pub(crate) async fn until_count(what: &str, target: usize, count: impl AsyncFn() -> usize) {
     let mut reached = count().await;
     while reached < target {
         let before = reached;

@@ -50,7 +50,7 @@ const ARGS: [&str; 14] = [
 /// One browser at a time: each takes a core and several hundred megabytes.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-pub struct Browser {
+pub(crate) struct Browser {
     driver: Child,
     session: Url,
     client: Client,
@@ -63,7 +63,7 @@ impl Browser {
     /// `BROWSER_TESTS=required`.
     #[expect(clippy::disallowed_methods, reason = "how a script tells these tests that there must be one")]
     #[expect(clippy::explicit_write, reason = "past what a test's output is captured with")]
-    pub async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         static TOLD: Once = Once::new();
         let turn = TURN.lock().await;
         match Self::try_start(turn).await {
@@ -139,35 +139,35 @@ impl Browser {
     }
 
     /// Opens `url` and stops later reloads: a page that refreshes would be gone in the middle of a test.
-    pub async fn open(&self, url: &str) {
+    pub(crate) async fn open(&self, url: &str) {
         self.order("url", json!({"url": url})).await;
         self.devtools("Page.stopLoading", json!({})).await;
     }
 
     /// The result on the page of a function with this body and this argument.
-    pub async fn ask(&self, body: &str, argument: Value) -> Value {
+    pub(crate) async fn ask(&self, body: &str, argument: Value) -> Value {
         self.order("execute/sync", json!({"script": body, "args": [argument]})).await
     }
 
     /// A command of the Chrome `DevTools` protocol.
-    pub async fn devtools(&self, command: &str, params: Value) -> Value {
+    pub(crate) async fn devtools(&self, command: &str, params: Value) -> Value {
         self.order("goog/cdp/execute", json!({"cmd": command, "params": params})).await
     }
 
     /// The new messages of the browser's console.
-    pub async fn console(&self) -> Vec<Value> {
+    pub(crate) async fn console(&self) -> Vec<Value> {
         let told = self.order("se/log", json!({"type": "browser"})).await;
         told.as_array().unwrap().clone()
     }
 
     /// Sets the size of the window.
-    pub async fn resize(&self, width: u32, height: u32) {
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
     }
 
     /// Saves a screenshot of the whole page.
-    pub async fn photograph(&self, path: &Path) {
+    pub(crate) async fn photograph(&self, path: &Path) {
         let height = self.ask("return document.documentElement.scrollHeight", Value::Null).await;
         let width = self.ask("return document.documentElement.clientWidth", Value::Null).await;
         let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});

@@ -1,6 +1,6 @@
 //! Receivers and proxies for one test.
 
-pub mod proxy;
-pub mod receiver;
-pub mod rogue;
-pub mod tls_receiver;
+pub(crate) mod proxy;
+pub(crate) mod receiver;
+pub(crate) mod rogue;
+pub(crate) mod tls_receiver;

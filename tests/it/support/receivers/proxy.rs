@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-pub struct Proxy {
+pub(crate) struct Proxy {
     pub address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
     /// `refusal` is a status line that it answers instead.
-    pub async fn start(tests: SocketAddr, refusal: Option<&'static str>) -> Self {
+    pub(crate) async fn start(tests: SocketAddr, refusal: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let heads = Arc::<Mutex<Vec<String>>>::default();
@@ -29,7 +29,7 @@ impl Proxy {
     }
 
     /// The heads of the first requests on each connection.
-    pub fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 
 /// An event of a request, accepted with a 2xx or not.
 #[derive(Clone, Debug)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     pub event_id: u64,
     pub webhook_id: String,
     pub body: Value,
@@ -33,7 +33,7 @@ pub struct Delivery {
 
 /// The answer to one request.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     Status(u16),
     StatusWith(u16, &'static str, &'static str),
     Body(u16, String),
@@ -56,18 +56,18 @@ struct Shared {
     gate: Arc<Semaphore>,
 }
 
-pub struct Receiver {
+pub(crate) struct Receiver {
     pub address: SocketAddr,
     shared: Shared,
 }
 
 impl Receiver {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
     /// Listens with a given listener, such as one with TLS.
-    pub fn start_on(listener: impl Listener<Addr = SocketAddr>) -> Self {
+    pub(crate) fn start_on(listener: impl Listener<Addr = SocketAddr>) -> Self {
         let address = listener.local_addr().unwrap();
         let shared = Shared {
             deliveries: Arc::default(),
@@ -81,55 +81,55 @@ impl Receiver {
         Self { address, shared }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/hooks/b24", self.address)
     }
 
     /// Answers the next requests like this, then with 200 again.
-    pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
+    pub(crate) fn script(&self, answers: impl IntoIterator<Item = Answer>) {
         self.shared.script.lock().unwrap().extend(answers);
     }
 
     /// Drops the rest of the script.
-    pub fn forget_script(&self) {
+    pub(crate) fn forget_script(&self) {
         self.shared.script.lock().unwrap().clear();
     }
 
     /// How many scripted answers are left.
-    pub fn pending_script(&self) -> usize {
+    pub(crate) fn pending_script(&self) -> usize {
         self.shared.script.lock().unwrap().len()
     }
 
     /// Answers every request with `status` until this is called again.
-    pub fn answer_always(&self, status: Option<u16>) {
+    pub(crate) fn answer_always(&self, status: Option<u16>) {
         *self.shared.otherwise.lock().unwrap() = status;
     }
 
     /// From now on answers these events with `answer`, and no others.
-    pub fn refuse(&self, ids: &[u64], answer: &Answer) {
+    pub(crate) fn refuse(&self, ids: &[u64], answer: &Answer) {
         *self.shared.refusals.lock().unwrap() = ids.iter().map(|id| (*id, answer.clone())).collect();
     }
 
     /// Answers the held requests, and holds no more from now on.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         self.shared.gate.close();
     }
 
-    pub fn deliveries(&self) -> Vec<Delivery> {
+    pub(crate) fn deliveries(&self) -> Vec<Delivery> {
         self.shared.deliveries.lock().unwrap().clone()
     }
 
     /// Returns and removes the deliveries since the last call.
-    pub fn take_deliveries(&self) -> Vec<Delivery> {
+    pub(crate) fn take_deliveries(&self) -> Vec<Delivery> {
         std::mem::take(&mut *self.shared.deliveries.lock().unwrap())
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.shared.deliveries.lock().unwrap().len()
     }
 
     /// The ids of the accepted events, in order of arrival.
-    pub fn accepted_ids(&self) -> Vec<u64> {
+    pub(crate) fn accepted_ids(&self) -> Vec<u64> {
         let deliveries = self.shared.deliveries.lock().unwrap();
         deliveries.iter().filter(|delivery| delivery.accepted).map(|delivery| delivery.event_id).collect()
     }

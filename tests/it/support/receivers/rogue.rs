@@ -11,7 +11,7 @@ use tokio::time::interval;
 
 /// The end of the connection after the scripted bytes.
 #[derive(Clone, Copy, Debug)]
-pub enum End {
+pub(crate) enum End {
     Close,
     /// Shuts down its sending side, and continues to read.
     HalfClose,
@@ -26,7 +26,7 @@ pub enum End {
 
 /// The answer to a request.
 #[derive(Clone, Debug)]
-pub struct Misdeed {
+pub(crate) struct Misdeed {
     /// Whether it answers before the body of the request is read.
     pub is_early: bool,
     pub head: Vec<u8>,
@@ -34,11 +34,11 @@ pub struct Misdeed {
 }
 
 impl Misdeed {
-    pub fn new(head: impl AsRef<[u8]>, end: End) -> Self {
+    pub(crate) fn new(head: impl AsRef<[u8]>, end: End) -> Self {
         Self { is_early: false, head: head.as_ref().to_vec(), end }
     }
 
-    pub fn early(head: impl AsRef<[u8]>, end: End) -> Self {
+    pub(crate) fn early(head: impl AsRef<[u8]>, end: End) -> Self {
         Self { is_early: true, ..Self::new(head, end) }
     }
 }
@@ -52,13 +52,13 @@ struct Shared {
     given_up: Arc<Mutex<usize>>,
 }
 
-pub struct Rogue {
+pub(crate) struct Rogue {
     pub address: SocketAddr,
     shared: Shared,
 }
 
 impl Rogue {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, shared) = (listener.local_addr().unwrap(), Shared::default());
         let theirs = shared.clone();
@@ -70,25 +70,25 @@ impl Rogue {
         Self { address, shared }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/hooks/b24", self.address)
     }
 
     /// From now on answers like this; with `None`, with a correct 200.
-    pub fn misbehave(&self, misdeed: Option<Misdeed>) {
+    pub(crate) fn misbehave(&self, misdeed: Option<Misdeed>) {
         *self.shared.misdeed.lock().unwrap() = misdeed;
     }
 
     /// The event of each request so far, and whether it got a correct answer.
-    pub fn requests(&self) -> Vec<(u64, bool)> {
+    pub(crate) fn requests(&self) -> Vec<(u64, bool)> {
         self.shared.requests.lock().unwrap().clone()
     }
 
-    pub fn requests_of(&self, id: u64) -> usize {
+    pub(crate) fn requests_of(&self, id: u64) -> usize {
         self.requests().into_iter().filter(|(event_id, _)| *event_id == id).count()
     }
 
-    pub fn given_up(&self) -> usize {
+    pub(crate) fn given_up(&self) -> usize {
         *self.shared.given_up.lock().unwrap()
     }
 }

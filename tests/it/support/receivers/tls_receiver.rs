@@ -17,10 +17,10 @@ use tokio_rustls::server::TlsStream;
 
 use crate::support::receivers::receiver::Receiver;
 
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
-pub struct Issued {
+pub(crate) struct Issued {
     pub certificate: String,
     pub key: String,
     chain: Vec<CertificateDer<'static>>,
@@ -28,19 +28,19 @@ pub struct Issued {
 }
 
 impl Authority {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    pub fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.as_ref().pem()
     }
 
     /// A certificate for `name`, changed before it is signed.
-    pub fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
+    pub(crate) fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
@@ -55,7 +55,7 @@ impl Authority {
 }
 
 /// The TLS settings of a receiver.
-pub struct Door<'a> {
+pub(crate) struct Door<'a> {
     pub versions: &'a [&'static SupportedProtocolVersion],
     /// The authority whose client certificates it requires.
     pub clients: Option<&'a Authority>,
@@ -69,7 +69,7 @@ impl Default for Door<'_> {
 }
 
 /// A receiver on this machine with the certificate `issued`, and its URL.
-pub async fn start(issued: Issued, door: Door<'_>) -> (Receiver, String) {
+pub(crate) async fn start(issued: Issued, door: Door<'_>) -> (Receiver, String) {
     let config = config(issued, &door);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let receiver =
@@ -79,7 +79,7 @@ pub async fn start(issued: Issued, door: Door<'_>) -> (Receiver, String) {
 }
 
 /// The configuration of a server with the certificate `issued`.
-pub fn config(issued: Issued, door: &Door<'_>) -> ServerConfig {
+pub(crate) fn config(issued: Issued, door: &Door<'_>) -> ServerConfig {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(door.versions).unwrap();

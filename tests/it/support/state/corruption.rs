@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use crate::support::state::veteran::STATE;
 
 /// Changes that an operator with a SQLite shell or a bug could make.
-pub const STATEMENTS: &[&str] = &[
+pub(crate) const STATEMENTS: &[&str] = &[
     "UPDATE lane SET next = 1",
     "UPDATE lane SET next = -1",
     "UPDATE lane SET next = 0",
@@ -95,7 +95,7 @@ pub const STATEMENTS: &[&str] = &[
 
 /// One way to corrupt the files in a folder.
 #[derive(Clone, Copy, Debug)]
-pub enum Corruption {
+pub(crate) enum Corruption {
     FlipBit,
     Run(Filling),
     Truncate,
@@ -116,7 +116,7 @@ pub enum Corruption {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Filling {
+pub(crate) enum Filling {
     Zeros,
     Ones,
     Random,
@@ -125,7 +125,7 @@ pub enum Filling {
 const PAGE: usize = 16 * 1024;
 
 /// Each SQL statement and each special case once, then `count` others at random.
-pub fn corruptions(count: usize, dice: &mut StdRng) -> Vec<Corruption> {
+pub(crate) fn corruptions(count: usize, dice: &mut StdRng) -> Vec<Corruption> {
     use Corruption::{
         CopyPage, Cut, CutToPages, EmptyDatabase, FlipBit, Folder, ForeignDatabase, ForeignLog, Header,
         HeaderByte, Remove, Replace, Run, Sql, SwapPages, Truncate,
@@ -173,7 +173,7 @@ pub fn corruptions(count: usize, dice: &mut StdRng) -> Vec<Corruption> {
 
 impl Corruption {
     /// Corrupts the state in `folder`; `foreign` is the folder of another relay's state.
-    pub fn apply(self, folder: &Path, foreign: &Path, dice: &mut StdRng) {
+    pub(crate) fn apply(self, folder: &Path, foreign: &Path, dice: &mut StdRng) {
         let state = folder.join(STATE);
         match self {
             Self::Cut(length) => {
@@ -247,7 +247,7 @@ fn chosen(state: &Path, corruption: Corruption, dice: &mut StdRng) -> PathBuf {
     beside(state, suffix)
 }
 
-pub fn beside(state: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(state: &Path, suffix: &str) -> PathBuf {
     let mut path = state.as_os_str().to_owned();
     path.push(suffix);
     path.into()

@@ -21,7 +21,7 @@ const PAGE: usize = 4096;
 const SECTOR: usize = 512;
 
 /// The disk.
-pub struct Disk {
+pub(crate) struct Disk {
     root: PathBuf,
     files: Vec<Content>,
     /// The current file of an inode number. The number of a deleted file is used again.
@@ -35,7 +35,7 @@ pub struct Disk {
 }
 
 /// The part of the unsynced data that survives the power cut.
-pub enum Kept<'a> {
+pub(crate) enum Kept<'a> {
     Nothing,
     Everything,
     Some(&'a mut StdRng),
@@ -43,7 +43,7 @@ pub enum Kept<'a> {
 
 /// The content of the disk afterwards, by paths below its root.
 #[derive(Default, PartialEq, Eq, Debug)]
-pub struct Image {
+pub(crate) struct Image {
     pub folders: BTreeSet<PathBuf>,
     pub files: BTreeMap<PathBuf, Vec<u8>>,
 }
@@ -103,7 +103,7 @@ impl<C> Changes<C> {
 
 impl Disk {
     /// An empty disk below `root`.
-    pub fn new(root: &Path) -> Self {
+    pub(crate) fn new(root: &Path) -> Self {
         Self {
             root: root.canonicalize().unwrap(),
             files: Vec::new(),
@@ -116,7 +116,7 @@ impl Disk {
     }
 
     /// Applies a record.
-    pub fn replay(&mut self, record: &Record) {
+    pub(crate) fn replay(&mut self, record: &Record) {
         match &record.deed {
             Deed::Started | Deed::Sent { .. } => {}
             Deed::Created { inode, path } => {
@@ -189,7 +189,7 @@ impl Disk {
     }
 
     /// The content of the disk if the power is cut now.
-    pub fn cut(&self, mut kept: Kept<'_>) -> Image {
+    pub(crate) fn cut(&self, mut kept: Kept<'_>) -> Image {
         let mut names = self.durable_names.clone();
         for changes in self.folders.values() {
             let count = match &mut kept {
@@ -294,7 +294,7 @@ fn pick(dice: &mut impl Rng, count: usize) -> usize {
 
 impl Image {
     /// Writes the image into the empty `folder`.
-    pub fn write_to(&self, folder: &Path) {
+    pub(crate) fn write_to(&self, folder: &Path) {
         for path in &self.folders {
             std::fs::create_dir(folder.join(path)).unwrap();
         }
@@ -304,7 +304,7 @@ impl Image {
     }
 
     /// The content of `folder`, without the files that the recorder ignores.
-    pub fn of(folder: &Path) -> Self {
+    pub(crate) fn of(folder: &Path) -> Self {
         let mut image = Self::default();
         let mut folders = vec![folder.to_owned()];
         while let Some(next) = folders.pop() {

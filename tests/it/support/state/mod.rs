@@ -1,7 +1,7 @@
 //! State files: prepared, damaged, recorded and read.
 
-pub mod corruption;
-pub mod disk;
-pub mod recording;
-pub mod state_rows;
-pub mod veteran;
+pub(crate) mod corruption;
+pub(crate) mod disk;
+pub(crate) mod recording;
+pub(crate) mod state_rows;
+pub(crate) mod veteran;

@@ -14,13 +14,13 @@ use tempfile::TempDir;
 use crate::support::process::relay::{code, command, output_of, stderr};
 
 /// The compiled recorder.
-pub struct Recorder {
+pub(crate) struct Recorder {
     folder: TempDir,
 }
 
 impl Recorder {
     /// Compiles it; returns the reason where recording is impossible.
-    pub fn build() -> Result<Self, String> {
+    pub(crate) fn build() -> Result<Self, String> {
         if !cfg!(all(target_os = "linux", target_env = "gnu")) || cfg!(target_feature = "crt-static") {
             return Err("LD_PRELOAD needs Linux and a dynamically linked glibc".into());
         }
@@ -45,23 +45,23 @@ impl Recorder {
     }
 
     /// Loads the recorder into `command`, which appends all operations below `folder` to the record.
-    pub fn load_into(&self, command: &mut Command, folder: &Path) {
+    pub(crate) fn load_into(&self, command: &mut Command, folder: &Path) {
         command.env("LD_PRELOAD", self.library()).env("POWER_CUT_LOG", self.log());
         command.env("POWER_CUT_FOLDER", folder.canonicalize().unwrap());
     }
 
     /// Makes the process die by SIGKILL before its next recorded operation.
-    pub fn order_kill(&self) {
+    pub(crate) fn order_kill(&self) {
         std::fs::write(self.kill_order(), "").unwrap();
     }
 
     /// Lets the next process live.
-    pub fn withdraw_kill(&self) {
+    pub(crate) fn withdraw_kill(&self) {
         std::fs::remove_file(self.kill_order()).unwrap();
     }
 
     /// The record so far, for use while no process writes it.
-    pub fn read(&self) -> Recording {
+    pub(crate) fn read(&self) -> Recording {
         let log = std::fs::read(self.log()).unwrap();
         let mut rest = log.as_slice();
         let mut records = Vec::new();
@@ -85,14 +85,14 @@ impl Recorder {
 }
 
 /// The whole record, in order.
-pub struct Recording {
+pub(crate) struct Recording {
     pub records: Vec<Record>,
     pub polls: Vec<Poll>,
 }
 
 /// A request that lets the portal delete all events of `user` below `offset`.
 #[derive(Clone, Copy, Debug)]
-pub struct Poll {
+pub(crate) struct Poll {
     /// The disk was in the state before the record of this index when the first byte was sent.
     pub at: usize,
     pub user: u64,
@@ -101,14 +101,14 @@ pub struct Poll {
 
 /// One operation.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub(crate) struct Record {
     pub thread: u64,
     pub deed: Deed,
 }
 
 /// The kinds of operations. Files are named by their inode.
 #[derive(Clone, Debug)]
-pub enum Deed {
+pub(crate) enum Deed {
     Started,
     Created { inode: u64, path: PathBuf },
     Wrote { inode: u64, at: usize, bytes: Vec<u8> },
@@ -124,7 +124,7 @@ pub enum Deed {
 
 impl Recording {
     /// Whether a sync of a file in `folder` ended with the record of this index.
-    pub fn ends_sync_in(&self, folder: &str, at: usize) -> bool {
+    pub(crate) fn ends_sync_in(&self, folder: &str, at: usize) -> bool {
         let Deed::SyncEnded { path } = &self.records[at].deed else { return false };
         path.parent().is_some_and(|parent| parent.ends_with(folder))
     }

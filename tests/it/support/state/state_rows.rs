@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 /// The offset of the portal's queue after all events that a lane has committed without a gap.
-pub fn committed_offset(path: &Path, source: &str, sink: &str) -> rusqlite::Result<u64> {
+pub(crate) fn committed_offset(path: &Path, source: &str, sink: &str) -> rusqlite::Result<u64> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     // Events that are no longer in the journal are confirmed.

@@ -17,7 +17,7 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::{Answer, Receiver};
 
-pub const STATE: &str = "b24relay.db";
+pub(crate) const STATE: &str = "b24relay.db";
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// The relevant columns of every table.
@@ -31,7 +31,7 @@ const DECIDING: [&str; 6] = [
     "SELECT 'memory', key, value FROM memory",
 ];
 
-pub struct Veteran {
+pub(crate) struct Veteran {
     pub portal: Portal,
     pub receiver: Receiver,
     pub setup: Setup,
@@ -41,7 +41,7 @@ pub struct Veteran {
 
 impl Veteran {
     /// Two sources, one of them with a login; one of two sinks is down.
-    pub async fn of_mode(mode: &str) -> Self {
+    pub(crate) async fn of_mode(mode: &str) -> Self {
         let (portal, receiver) = (Portal::start().await, Receiver::start().await);
         let setup = Setup::new()
             .with(&format!("[delivery]\nmode = \"{mode}\""))
@@ -105,20 +105,20 @@ impl Veteran {
     }
 
     /// The recorded queue of a source.
-    pub fn queue(&self, source: &str) -> Arc<Queue> {
+    pub(crate) fn queue(&self, source: &str) -> Arc<Queue> {
         let user = if source == "support" { 1 } else { 2 };
         Arc::new(Queue::new(source, &format!("{}/user/{user}", self.portal.sandbox.address())))
     }
 
     /// The same state in `folder`.
-    pub fn put_into(&self, folder: &Path) {
+    pub(crate) fn put_into(&self, folder: &Path) {
         for (suffix, bytes) in SUFFIXES.iter().zip(&self.files) {
             fs::write(folder.join(format!("{STATE}{suffix}")), bytes).unwrap();
         }
     }
 
     /// The content of the state, read from a copy.
-    pub fn truth(&self) -> Vec<Vec<Value>> {
+    pub(crate) fn truth(&self) -> Vec<Vec<Value>> {
         let folder = tempfile::tempdir().unwrap();
         self.put_into(folder.path());
         deciding(&folder.path().join(STATE)).unwrap()
@@ -126,7 +126,7 @@ impl Veteran {
 }
 
 /// The relevant content of the state file at `path`.
-pub fn deciding(path: &Path) -> rusqlite::Result<Vec<Vec<Value>>> {
+pub(crate) fn deciding(path: &Path) -> rusqlite::Result<Vec<Vec<Value>>> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut all = Vec::new();
     for sql in DECIDING {
@@ -139,7 +139,7 @@ pub fn deciding(path: &Path) -> rusqlite::Result<Vec<Vec<Value>>> {
 }
 
 /// Every event of a source's journal, as a relay reads it.
-pub async fn read_journal(store: &Store, queue: &Arc<Queue>) -> Result<Vec<(u64, String)>, String> {
+pub(crate) async fn read_journal(store: &Store, queue: &Arc<Queue>) -> Result<Vec<(u64, String)>, String> {
     let (entries, _) =
         store.read_journal(queue, Seq::FIRST, usize::MAX).await.map_err(|error| error.to_string())?;
     Ok(entries.into_iter().map(|entry| (entry.event.id.get(), entry.event.data.get().to_owned())).collect())

@@ -7,7 +7,7 @@ use crate::rest::method::Method;
 
 /// A request below `/rest/`.
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     /// GET, POST, or a method that never reaches a controller.
     pub verb: Verb,
     /// The method; `None` if it does not exist.
@@ -20,7 +20,7 @@ pub struct Call {
 
 /// The credential in a call, not verified yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Visitor {
+pub(crate) enum Visitor {
     /// The two path segments of a webhook.
     Webhook {
         /// The owner, or 0 if that segment is not a number.
@@ -35,7 +35,7 @@ pub enum Visitor {
 impl Call {
     /// Builds a call. The webhook in the path takes precedence, then the token in the header `Authorization`,
     /// in `auth` and in `access_token`.
-    pub fn new(verb: Verb, path: &str, authorization: Option<&str>, parameters: Parameters) -> Self {
+    pub(crate) fn new(verb: Verb, path: &str, authorization: Option<&str>, parameters: Parameters) -> Self {
         let (webhook, method) = read_path(path);
         let token = || {
             let shown = authorization.and_then(bearer);

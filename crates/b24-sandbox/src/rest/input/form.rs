@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 const DEPTH_MAX: usize = 8;
 
 /// The pairs of a query or a form. If a name occurs twice, the last value counts.
-pub fn read(bytes: &[u8]) -> Map<String, Value> {
+pub(crate) fn read(bytes: &[u8]) -> Map<String, Value> {
     let mut keys = Map::new();
     for pair in bytes.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
         let split = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
@@ -75,7 +75,7 @@ fn decode(bytes: &[u8]) -> String {
 }
 
 /// Percent-encodes `text` for a query (RFC 3986, 2.3).
-pub fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
         _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),

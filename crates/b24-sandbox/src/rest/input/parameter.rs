@@ -9,7 +9,7 @@ use crate::wire::members::Members;
 
 /// The parameters of a call. Body keys override query keys.
 #[derive(Clone, Debug, Default)]
-pub struct Parameters {
+pub(crate) struct Parameters {
     keys: Map<String, Value>,
     /// The original body, which still has the order of its keys.
     body: Box<[u8]>,
@@ -18,7 +18,7 @@ pub struct Parameters {
 impl Parameters {
     /// Parses query and body. Malformed JSON, or JSON that is not an object, is silently dropped. A body with
     /// any other content type is parsed as a form, even if it is garbage.
-    pub fn read(query: &str, content_type: &str, body: &[u8]) -> Self {
+    pub(crate) fn read(query: &str, content_type: &str, body: &[u8]) -> Self {
         let mut keys = form::read(query.as_bytes());
         keys.extend(if is_json(content_type) {
             serde_json::from_slice(body).unwrap_or_default()
@@ -29,12 +29,12 @@ impl Parameters {
     }
 
     /// Parses only a query.
-    pub fn from_query(query: &str) -> Self {
+    pub(crate) fn from_query(query: &str) -> Self {
         Self::read(query, "", b"")
     }
 
     /// The value of `name`, if it was sent.
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.keys.get(name)
     }
 
@@ -44,7 +44,7 @@ impl Parameters {
     /// # Errors
     ///
     /// The code "100" if the value is not a flag, a number or a text.
-    pub fn boolean(&self, name: &str) -> Result<bool, Refusal> {
+    pub(crate) fn boolean(&self, name: &str) -> Result<bool, Refusal> {
         match self.get(name) {
             None => Ok(false),
             Some(value @ (Value::Null | Value::Array(_) | Value::Object(_))) => {
@@ -55,7 +55,7 @@ impl Parameters {
     }
 
     /// The names within `name`, in their order in a JSON body; empty for any other body.
-    pub fn order_of(&self, name: &str) -> Vec<String> {
+    pub(crate) fn order_of(&self, name: &str) -> Vec<String> {
         let body = std::str::from_utf8(&self.body).unwrap_or("");
         let Some(Members(members)) = serde_json::from_str(body).ok() else { return Vec::new() };
         let named = members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -64,7 +64,7 @@ impl Parameters {
     }
 
     /// The text of `name`; `None` if it is missing, empty or not a text.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
@@ -73,28 +73,28 @@ impl Parameters {
     /// # Errors
     ///
     /// An error that names the parameter, if it is missing.
-    pub fn required(&self, name: &str) -> Result<&str, Refusal> {
+    pub(crate) fn required(&self, name: &str) -> Result<&str, Refusal> {
         self.text(name).ok_or_else(|| Refusal::missing_argument(name))
     }
 
     /// The value of `name`, if it is a natural number.
-    pub fn whole(&self, name: &str) -> Option<u64> {
+    pub(crate) fn whole(&self, name: &str) -> Option<u64> {
         self.get(name).and_then(whole).and_then(|number| u64::try_from(number).ok())
     }
 
     /// True if PHP treats `name` as true; `missing` if it was not sent.
-    pub fn flag(&self, name: &str, missing: bool) -> bool {
+    pub(crate) fn flag(&self, name: &str, missing: bool) -> bool {
         self.get(name).map_or(missing, is_truthy)
     }
 
     /// The parameters with all names in upper case, for the methods that ignore case (PORTAL.md 1.1).
-    pub fn folded(&self) -> Self {
+    pub(crate) fn folded(&self) -> Self {
         let keys = self.keys.iter().map(|(name, value)| (name.to_uppercase(), value.clone())).collect();
         Self { keys, body: self.body.clone() }
     }
 
     /// Applies `change` to each text, at any depth.
-    pub fn with_texts(mut self, change: &impl Fn(&str) -> Value) -> Self {
+    pub(crate) fn with_texts(mut self, change: &impl Fn(&str) -> Value) -> Self {
         self.keys.values_mut().for_each(|value| change_texts(value, change));
         self
     }
@@ -104,7 +104,7 @@ impl Parameters {
     /// # Errors
     ///
     /// The code "100" if the value is not an integer or a string with one.
-    pub fn integer(&self, name: &str, missing: i64) -> Result<i64, Refusal> {
+    pub(crate) fn integer(&self, name: &str, missing: i64) -> Result<i64, Refusal> {
         let Some(value) = self.get(name) else { return Ok(missing) };
         whole(value).ok_or_else(|| Refusal::invalid_value(name, value))
     }
@@ -120,7 +120,7 @@ fn change_texts(value: &mut Value, change: &impl Fn(&str) -> Value) {
 }
 
 /// True for values that PHP treats as true.
-pub fn is_truthy(value: &Value) -> bool {
+pub(crate) fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(is_true) => *is_true,

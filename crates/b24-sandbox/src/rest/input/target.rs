@@ -4,7 +4,7 @@ use crate::rest::method::Method;
 
 /// The target of a request. The fault script selects requests by it, and the stats count by it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Target {
+pub(crate) enum Target {
     /// A method.
     Method(Method),
     /// The token endpoint.
@@ -13,7 +13,7 @@ pub enum Target {
 
 impl Target {
     /// The target called `name`, in any letter case.
-    pub fn find(name: &str) -> Option<Self> {
+    pub(crate) fn find(name: &str) -> Option<Self> {
         let token = Self::Token;
         if name.eq_ignore_ascii_case(token.name()) {
             Some(token)
@@ -23,7 +23,7 @@ impl Target {
     }
 
     /// The documented spelling of its name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Method(method) => method.name(),
             Self::Token => "oauth/token",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The rate limit of a portal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct BucketSize {
+pub(crate) struct BucketSize {
     /// Requests at once: 50, or 250 on the largest plan.
     pub burst: f64,
     /// Requests per second over a longer time: 2, or 5 on the largest plan.
@@ -16,14 +16,14 @@ pub struct BucketSize {
 
 /// One portal's bucket, shared by all callers, because they have the same address.
 #[derive(Debug, Default)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     level: f64,
     drained_at: Option<Timestamp>,
 }
 
 impl Bucket {
     /// True if a request at `now` is accepted. Refused requests are not counted.
-    pub fn admits(&mut self, size: BucketSize, now: Timestamp) -> bool {
+    pub(crate) fn admits(&mut self, size: BucketSize, now: Timestamp) -> bool {
         let since = self.drained_at.replace(now).unwrap_or(now);
         let drained = now.duration_since(since).as_secs_f64().max(0.0) * size.drain_per_s;
         self.level = (self.level - drained).max(0.0);

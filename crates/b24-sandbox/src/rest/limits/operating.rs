@@ -19,7 +19,7 @@ type Spender = (Auth, Method);
 
 /// The recent operating time of all credentials.
 #[derive(Debug, Default)]
-pub struct Operating(BTreeMap<Spender, VecDeque<Bucket>>);
+pub(crate) struct Operating(BTreeMap<Spender, VecDeque<Bucket>>);
 
 #[derive(Debug)]
 struct Bucket {
@@ -31,12 +31,12 @@ struct Bucket {
 
 impl Operating {
     /// True if a call of `method` by `credential` is within `limit_s`.
-    pub fn admits(&mut self, credential: &Auth, method: Method, limit_s: f64, now_s: i64) -> bool {
+    pub(crate) fn admits(&mut self, credential: &Auth, method: Method, limit_s: f64, now_s: i64) -> bool {
         self.spent(credential, method, now_s).operating_s <= limit_s
     }
 
     /// Counts a call that took `seconds`.
-    pub fn count(&mut self, credential: &Auth, method: Method, seconds: f64, now_s: i64) {
+    pub(crate) fn count(&mut self, credential: &Auth, method: Method, seconds: f64, now_s: i64) {
         if seconds <= FLOOR_S {
             return;
         }
@@ -49,7 +49,7 @@ impl Operating {
     }
 
     /// The operating time of `method` for `credential` within the window that ends at `now_s`.
-    pub fn spent(&mut self, credential: &Auth, method: Method, now_s: i64) -> Effort {
+    pub(crate) fn spent(&mut self, credential: &Auth, method: Method, now_s: i64) -> Effort {
         let spender = (credential.clone(), method);
         let Some(buckets) = self.0.get_mut(&spender) else { return Effort::none(now_s) };
         // If the clock was set back, there are buckets in the future, which do not count.

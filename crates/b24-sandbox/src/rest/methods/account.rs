@@ -30,7 +30,7 @@ struct Profile {
 }
 
 /// `profile`: the acting user.
-pub fn profile(caller: &Caller) -> String {
+pub(crate) fn profile(caller: &Caller) -> String {
     let person = Person::of(caller.user);
     php_json::render(&Profile {
         id: caller.user.to_string(),
@@ -49,7 +49,7 @@ pub fn profile(caller: &Caller) -> String {
 /// # Errors
 ///
 /// If no name is given.
-pub fn availability(caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
+pub(crate) fn availability(caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
     let name = parameters.text("name").ok_or_else(|| Refusal::missing_argument("name"))?;
     let method = Method::find(name);
     let available = method.is_some_and(|method| caller.may(method));
@@ -57,7 +57,7 @@ pub fn availability(caller: &Caller, parameters: &Parameters) -> Result<Value, R
 }
 
 /// `app.info`: the settings of the application, or a few values for a webhook.
-pub fn app_info(caller: &Caller) -> Value {
+pub(crate) fn app_info(caller: &Caller) -> Value {
     match &caller.auth {
         Auth::Webhook { .. } => json!({ "SCOPE": caller.scopes, "LICENSE": LICENCE }),
         Auth::App { client_id } => json!({

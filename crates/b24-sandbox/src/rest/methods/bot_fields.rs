@@ -21,7 +21,7 @@ type Fields = Map<String, Value>;
 /// # Errors
 ///
 /// If the token is too long, or the code or the name is missing.
-pub fn code<'a>(owner: &Owner, fields: &'a Fields) -> Result<&'a str, Refusal> {
+pub(crate) fn code<'a>(owner: &Owner, fields: &'a Fields) -> Result<&'a str, Refusal> {
     if matches!(owner, Owner::Token(token) if token.chars().count() > TOKEN_MAX) {
         return Err(Refusal::bad_request("BOT_TOKEN_INVALID_LENGTH", "Bot token is too long"));
     }
@@ -38,7 +38,7 @@ pub fn code<'a>(owner: &Owner, fields: &'a Fields) -> Result<&'a str, Refusal> {
 /// # Errors
 ///
 /// If its type, its event mode or its handler is invalid.
-pub fn profile(code: &str, fields: &Fields) -> Result<Profile, Refusal> {
+pub(crate) fn profile(code: &str, fields: &Fields) -> Result<Profile, Refusal> {
     let kind = text(fields, "type").unwrap_or("bot");
     if !KINDS.contains(&kind) {
         return Err(Refusal::bad_request("BOT_INVALID_TYPE", "Invalid bot type"));
@@ -82,7 +82,7 @@ fn event_mode(fields: &Fields) -> Result<EventMode, Refusal> {
 /// # Errors
 ///
 /// If the avatar is not an image.
-pub fn check_avatar(fields: &Fields) -> Result<(), Refusal> {
+pub(crate) fn check_avatar(fields: &Fields) -> Result<(), Refusal> {
     const SIGNATURES: [&str; 4] = ["iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR"];
     let avatar = property(fields, "avatar").unwrap_or("");
     if avatar.is_empty() || SIGNATURES.iter().any(|signature| avatar.starts_with(signature)) {

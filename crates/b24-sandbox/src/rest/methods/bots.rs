@@ -26,7 +26,7 @@ impl Portal {
     /// # Errors
     ///
     /// The error of the first check that fails.
-    pub fn run_bot_method(
+    pub(crate) fn run_bot_method(
         &mut self,
         method: Method,
         caller: &Caller,

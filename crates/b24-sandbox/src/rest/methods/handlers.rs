@@ -15,7 +15,7 @@ use crate::state::portal::Portal;
 /// # Errors
 ///
 /// If the caller is a webhook.
-pub fn events(caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
+pub(crate) fn events(caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
     caller.client_id()?;
     let parameters = parameters.folded();
     if parameters.flag("FULL", false) {
@@ -33,7 +33,7 @@ pub fn events(caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal
 /// # Errors
 ///
 /// The errors of PORTAL.md 4: arguments, permissions, the URL, the event, an existing binding.
-pub fn bind(portal: &mut Portal, caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
+pub(crate) fn bind(portal: &mut Portal, caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
     let client_id = caller.client_id()?.to_owned();
     let parameters = parameters.folded();
     let event = parameters.required("EVENT")?.to_ascii_uppercase();
@@ -86,7 +86,7 @@ fn check_url(url: &str) -> Result<(), Refusal> {
 /// # Errors
 ///
 /// If the caller is a webhook.
-pub fn get(portal: &Portal, caller: &Caller) -> Result<Value, Refusal> {
+pub(crate) fn get(portal: &Portal, caller: &Caller) -> Result<Value, Refusal> {
     let client_id = caller.client_id()?;
     let own = portal.handlers.iter().filter(|handler| handler.client_id == client_id);
     Ok(own.filter(|handler| is_shown(handler, caller)).map(Handler::describe).collect())
@@ -98,7 +98,11 @@ pub fn get(portal: &Portal, caller: &Caller) -> Result<Value, Refusal> {
 /// # Errors
 ///
 /// If an argument is missing, or a user who is not an administrator tries to remove bindings of other users.
-pub fn unbind(portal: &mut Portal, caller: &Caller, parameters: &Parameters) -> Result<Value, Refusal> {
+pub(crate) fn unbind(
+    portal: &mut Portal,
+    caller: &Caller,
+    parameters: &Parameters,
+) -> Result<Value, Refusal> {
     let client_id = caller.client_id()?.to_owned();
     let parameters = parameters.folded();
     let event = parameters.required("EVENT")?.to_ascii_uppercase();

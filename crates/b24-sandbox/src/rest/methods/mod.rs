@@ -1,7 +1,7 @@
 //! The REST methods, by topic.
 
-pub mod account; // the user and the scopes
-pub mod bot_fields; // checks of `fields`
-pub mod bots;
-pub mod handlers; // `event.*`
-pub mod offline; // `event.offline.*`
+pub(crate) mod account; // the user and the scopes
+pub(crate) mod bot_fields; // checks of `fields`
+pub(crate) mod bots;
+pub(crate) mod handlers; // `event.*`
+pub(crate) mod offline; // `event.offline.*`

@@ -27,7 +27,7 @@ fn admitted(caller: &Caller) -> Result<&str, Refusal> {
 /// # Errors
 ///
 /// If the plan does not include connectors.
-pub fn connector(portal: &Portal, parameters: &Parameters) -> Result<String, Refusal> {
+pub(crate) fn connector(portal: &Portal, parameters: &Parameters) -> Result<String, Refusal> {
     match parameters.text("AUTH_CONNECTOR") {
         Some(_) if !portal.switches.extended_offline => Err(Refusal::wrong_license()),
         connector => Ok(connector.unwrap_or("").into()),
@@ -39,7 +39,7 @@ pub fn connector(portal: &Portal, parameters: &Parameters) -> Result<String, Ref
 /// # Errors
 ///
 /// The errors of PORTAL.md 4.
-pub fn get(
+pub(crate) fn get(
     portal: &mut Portal,
     caller: &Caller,
     parameters: &Parameters,
@@ -84,7 +84,7 @@ pub fn get(
 /// # Errors
 ///
 /// The errors of PORTAL.md 4.
-pub fn list(
+pub(crate) fn list(
     portal: &mut Portal,
     caller: &Caller,
     parameters: &Parameters,
@@ -107,7 +107,7 @@ pub fn list(
 /// # Errors
 ///
 /// The errors of PORTAL.md 4.
-pub fn clear(
+pub(crate) fn clear(
     portal: &mut Portal,
     caller: &Caller,
     parameters: &Parameters,
@@ -123,7 +123,7 @@ pub fn clear(
 /// # Errors
 ///
 /// The errors of PORTAL.md 4.
-pub fn error(
+pub(crate) fn error(
     portal: &mut Portal,
     caller: &Caller,
     parameters: &Parameters,
