@@ -101,11 +101,11 @@ impl Source {
         journal: Journal,
         window: Window,
         untold: Vec<u64>,
-        coverage: Coverage,
-        clock: PortalClock,
         context: &EngineContext,
     ) -> Self {
         let start = journal.end();
+        let coverage = poller.coverage().clone();
+        let clock = coverage.clock().clone();
         let odd = OddGuard::new(&poller.queue().source, &context.store);
         Self {
             poller,

@@ -18,7 +18,7 @@ use crate::relay::context::EngineContext;
 use crate::relay::outcome::Ending;
 use crate::relay::outcome::Until;
 use crate::relay::source::pace::{Pace, Polled};
-use crate::relay::source::preflight::Preparation;
+use crate::relay::source::preflight::Preflight;
 use crate::relay::source::retention::Coverage;
 use crate::relay::source::upstream::Upstream;
 use crate::retry::whole_millis;
@@ -58,7 +58,7 @@ pub(crate) struct Moment {
 
 pub(crate) struct Poller {
     upstream: Box<dyn Upstream>,
-    preflight: Preparation,
+    preflight: Preflight,
     pace: Pace,
     clock: PortalClock,
     coverage: Coverage,
@@ -87,15 +87,14 @@ impl Poller {
         owner: Option<u64>,
         poll: &PollConfig,
         coverage: Coverage,
-        clock: PortalClock,
         context: &EngineContext,
     ) -> Self {
         let source = upstream.queue().source.to_string();
         Self {
             upstream,
-            preflight: Preparation::new(owner),
+            preflight: Preflight::new(owner),
             pace: Pace::new(*poll),
-            clock,
+            clock: coverage.clock().clone(),
             store: context.store.clone(),
             signals: context.signals.clone(),
             until: context.until,
@@ -112,6 +111,11 @@ impl Poller {
             has_answered: false,
             skips: None,
         }
+    }
+
+    /// Up to when the source's events are safe.
+    pub(crate) fn coverage(&self) -> &Coverage {
+        &self.coverage
     }
 
     /// The queue that it polls.

@@ -21,7 +21,7 @@ const SUBSCRIBE_INTERVAL: Duration = Duration::from_secs(3600);
 const SUBSCRIBE_RETRY: Duration = Duration::from_secs(300);
 
 /// The state of the checks of one source.
-pub(crate) struct Preparation {
+pub(crate) struct Preflight {
     /// The user whose permissions the credential must give; `None` when that does not decide the queue.
     owner: Option<u64>,
     /// The credential whose owner is known, by [`Upstream::epoch`]: another source may have refreshed it.
@@ -30,7 +30,7 @@ pub(crate) struct Preparation {
     subscribe_at: Option<Instant>,
 }
 
-impl Preparation {
+impl Preflight {
     /// Creates the checks for a queue that belongs to the user `owner`, if it belongs to a user.
     pub(crate) fn new(owner: Option<u64>) -> Self {
         Self { owner, owner_known: None, subscribe_at: None }

@@ -45,6 +45,11 @@ impl Coverage {
         Self { source: Arc::clone(source), limits, clock, covered_ms: Arc::new(Mutex::new(covered_ms)) }
     }
 
+    /// The portal's clock.
+    pub(crate) fn clock(&self) -> &PortalClock {
+        &self.clock
+    }
+
     /// Up to when all events are stored, if that is known.
     pub(crate) fn covered_ms(&self) -> Option<i64> {
         *self.covered_ms.lock().unwrap_or_else(PoisonError::into_inner)

@@ -46,16 +46,23 @@ impl ReadySource {
     }
 }
 
-/// Builds the source of `config`, which reads `upstream`. The queue belongs to the user `owner`, if it belongs to a
-/// user.
+/// A queue that is the one on record for its source.
+pub(crate) struct BoundQueue {
+    pub upstream: Box<dyn Upstream>,
+    /// The user that owns it, if a user does.
+    pub owner: Option<u64>,
+    /// The source's record in the state file.
+    pub stored: StoredSource,
+}
+
+/// Builds the source of `config`, which reads `queue`.
 pub(crate) async fn assemble(
-    upstream: Box<dyn Upstream>,
-    owner: Option<u64>,
-    stored: StoredSource,
+    queue: BoundQueue,
     config: &SourceConfig,
     sinks: &[(SinkConfig, Arc<DeliveryLimiter>)],
     context: &EngineContext,
 ) -> Result<ReadySource, RelayError> {
+    let BoundQueue { upstream, owner, stored } = queue;
     let queue = Arc::clone(upstream.queue());
     let clock = PortalClock::with_skew(stored.skew_ms);
     let open = open(&queue, &stored, context).await?;
@@ -81,8 +88,8 @@ pub(crate) async fn assemble(
     let (count, hold) = (lanes.len(), context.delivery.hold);
     info!(source = %queue.source, queue = %queue.identity, offset, sinks = count, %hold, "source started");
     let window = Window::new(config.confirm_lag, hold, reading, &open, has_odd_dates);
-    let poller = Poller::new(upstream, owner, &config.poll, coverage.clone(), clock.clone(), context);
-    let source = Source::new(poller, journal, window, untold, coverage, clock, context);
+    let poller = Poller::new(upstream, owner, &config.poll, coverage, context);
+    let source = Source::new(poller, journal, window, untold, context);
     Ok(ReadySource { source, lanes, removals })
 }
 

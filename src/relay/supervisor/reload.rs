@@ -22,7 +22,7 @@ use crate::relay::lane::limiter::DeliveryLimiter;
 use crate::relay::outcome::RelayError;
 use crate::relay::portal_clients::PortalClients;
 use crate::relay::supervisor::reload_plan::Plan;
-use crate::relay::supervisor::start::SourceStart;
+use crate::relay::supervisor::start::{Opened, SourceStart};
 use crate::relay::supervisor::tasks::{Checked, Sinks, Supervisor, build, openings};
 use crate::service::{Metrics, Notifier, Server};
 use crate::sink::Sink;
@@ -42,7 +42,7 @@ enum Outcome {
 }
 
 /// The parts of a new configuration that are built before anything is disturbed.
-struct Preparation {
+struct StagedReload {
     config: Config,
     clients: Arc<PortalClients>,
     /// The sinks that may turn out to be impossible to build.
@@ -105,22 +105,22 @@ impl Supervisor {
     }
 
     /// Builds the parts of `config` that may turn out to be impossible.
-    async fn prepare(&self, config: Config) -> Result<Preparation, String> {
+    async fn prepare(&self, config: Config) -> Result<StagedReload, String> {
         let key_value: Arc<dyn KeyValue> = Arc::new(StoreKeyValue(self.context.store.clone()));
         let clients = self.context.clients.renewed(&config, &config.sources, &key_value).await?;
         let mut webhooks = BTreeMap::new();
         for sink in config.sinks.iter().filter(|sink| matches!(sink.target, TargetConfig::Webhook(_))) {
-            if self.gate_of(sink).is_none() {
+            if self.limiter_of(sink).is_none() {
                 webhooks.insert(sink.name.clone(), build(sink, &self.context)?);
             }
         }
         let server = self.context.telemetry.listener.prepare(config.http.as_ref()).await?;
-        Ok(Preparation { config, clients: Arc::new(clients), webhooks, server })
+        Ok(StagedReload { config, clients: Arc::new(clients), webhooks, server })
     }
 
     /// Starts the sources that the plan names, after the ending ones have ended.
-    async fn change_over(&mut self, preparation: Preparation, plan: &Plan) -> Result<Outcome, RelayError> {
-        let Preparation { config, clients, webhooks, server } = preparation;
+    async fn change_over(&mut self, preparation: StagedReload, plan: &Plan) -> Result<Outcome, RelayError> {
+        let StagedReload { config, clients, webhooks, server } = preparation;
         // Wait for pending token writes of the old login: the new one must find them.
         self.context.clients.rest_but_for(&clients).await;
         self.context.owners.release(&plan.ending);
@@ -140,7 +140,7 @@ impl Supervisor {
                     return Ok(refused);
                 }
                 Err(error) => {
-                    let outcome = Err(start.wait_out(error)?);
+                    let outcome = Opened::Waiting(start.wait_out(error)?);
                     checked.push(Checked { start, outcome });
                 }
             }
@@ -184,7 +184,7 @@ impl Supervisor {
         mut webhooks: BTreeMap<String, Arc<dyn Sink>>,
     ) -> Result<Sinks, String> {
         let limiter = |sink: &SinkConfig| {
-            if let Some(limiter) = self.gate_of(sink) {
+            if let Some(limiter) = self.limiter_of(sink) {
                 return Ok((sink.clone(), Arc::clone(limiter)));
             }
             let built = match webhooks.remove(&sink.name) {
@@ -197,7 +197,7 @@ impl Supervisor {
     }
 
     /// The existing limiter to the destination of `sink`, if there is one.
-    fn gate_of(&self, sink: &SinkConfig) -> Option<&Arc<DeliveryLimiter>> {
+    fn limiter_of(&self, sink: &SinkConfig) -> Option<&Arc<DeliveryLimiter>> {
         let known =
             self.sinks.iter().find(|(known, _)| known.name == sink.name && known.same_destination(sink));
         known.map(|(_, limiter)| limiter)

@@ -14,7 +14,7 @@ use crate::relay::outcome::Ending;
 use crate::relay::outcome::RelayError;
 use crate::relay::outcome::Until;
 use crate::relay::source::poller::LOGIN_INTERVAL;
-use crate::relay::supervisor::build::{ReadySource, assemble};
+use crate::relay::supervisor::build::{BoundQueue, ReadySource, assemble};
 use crate::relay::supervisor::queue_identity::bind;
 use crate::shutdown::{Signals, Wake};
 use crate::store::{Health, StoreError};
@@ -24,6 +24,14 @@ pub(crate) struct SourceStart {
     config: SourceConfig,
     sinks: Vec<(SinkConfig, Arc<DeliveryLimiter>)>,
     context: EngineContext,
+}
+
+/// The outcome of opening a source.
+pub(crate) enum Opened {
+    /// It can run.
+    Ready(ReadySource),
+    /// It must wait, for this reason.
+    Waiting(CallError),
 }
 
 impl SourceStart {
@@ -47,23 +55,28 @@ impl SourceStart {
     }
 
     /// Opens the source, or returns the reason why it cannot be opened yet.
-    pub(crate) async fn open(&self) -> Result<Result<ReadySource, CallError>, RelayError> {
-        let identity = match self.context.clients.identity(&self.config).await {
-            Ok(identity) => identity,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let owner = match self.owner().await {
-            Ok(owner) => owner,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        if let Err(refusal) = self.request(owner) {
-            return Ok(Err(refusal));
+    pub(crate) async fn open(&self) -> Result<Opened, RelayError> {
+        match self.identify().await {
+            Ok((identity, owner)) => self.bind_and_build(&identity, owner).await.map(Opened::Ready),
+            Err(refusal) => Ok(Opened::Waiting(refusal)),
         }
-        let (queue, stored) = bind(&self.context.store, &self.config.name, &identity).await?;
+    }
+
+    /// The identity of the queue, and the user that owns it, if a user does.
+    async fn identify(&self) -> Result<(String, Option<u64>), CallError> {
+        let identity = self.context.clients.identity(&self.config).await?;
+        let owner = self.owner().await?;
+        self.request(owner)?;
+        Ok((identity, owner))
+    }
+
+    async fn bind_and_build(&self, identity: &str, owner: Option<u64>) -> Result<ReadySource, RelayError> {
+        let (queue, stored) = bind(&self.context.store, &self.config.name, identity).await?;
         let EngineContext { host, clients, .. } = &self.context;
         let upstream = host.upstream(&self.config, Arc::new(queue), clients);
         let upstream = upstream.map_err(RelayError::NoClient)?;
-        assemble(upstream, owner, stored, &self.config, &self.sinks, &self.context).await.map(Ok)
+        let queue = BoundQueue { upstream, owner, stored };
+        assemble(queue, &self.config, &self.sinks, &self.context).await
     }
 
     /// Waits until the source can be opened, then runs it. `refusal` is why it could not be opened so far.
@@ -91,13 +104,15 @@ impl SourceStart {
                     return Ok(Ending::Clean);
                 }
                 match self.reopen().await? {
-                    Ok(_) if self.context.lane_signals.stop.is_cancelled() => return Ok(Ending::Clean),
-                    Ok(ready) => {
+                    Opened::Ready(_) if self.context.lane_signals.stop.is_cancelled() => {
+                        return Ok(Ending::Clean);
+                    }
+                    Opened::Ready(ready) => {
                         info!(source = name, "the source can be polled now");
                         drop(metrics);
                         return ready.run().await;
                     }
-                    Err(other) => refusal = other,
+                    Opened::Waiting(other) => refusal = other,
                 }
             }
         }
@@ -105,12 +120,12 @@ impl SourceStart {
 
     /// Like [`SourceStart::open`], at a start. A login that opens another queue parks a daemon's source, and so does TLS
     /// that cannot be set up. A drain ends with the error, and so does a mistake in the configuration.
-    pub(crate) async fn open_first(&self) -> Result<Result<ReadySource, CallError>, RelayError> {
+    pub(crate) async fn open_first(&self) -> Result<Opened, RelayError> {
         match self.open().await {
             Err(error @ (RelayError::NoClient(_) | RelayError::Store(StoreError::OtherQueue { .. })))
                 if self.context.until == Until::Stopped && !self.is_mistaken(&error) =>
             {
-                self.wait_out(error).map(Err)
+                self.wait_out(error).map(Opened::Waiting)
             }
             outcome => outcome,
         }
@@ -129,9 +144,9 @@ impl SourceStart {
     }
 
     /// Like [`SourceStart::open`], while other sources run: an error of this source alone becomes a reason to wait.
-    pub(crate) async fn reopen(&self) -> Result<Result<ReadySource, CallError>, RelayError> {
+    pub(crate) async fn reopen(&self) -> Result<Opened, RelayError> {
         match self.open().await {
-            Err(error) => self.wait_out(error).map(Err),
+            Err(error) => self.wait_out(error).map(Opened::Waiting),
             outcome => outcome,
         }
     }

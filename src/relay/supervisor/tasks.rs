@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use b24_client::CallError;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, interval_at, sleep};
@@ -18,8 +17,7 @@ use crate::relay::context::EngineContext;
 use crate::relay::lane::limiter::DeliveryLimiter;
 use crate::relay::outcome::Ending;
 use crate::relay::outcome::RelayError;
-use crate::relay::supervisor::build::ReadySource;
-use crate::relay::supervisor::start::SourceStart;
+use crate::relay::supervisor::start::{Opened, SourceStart};
 use crate::shutdown::Signals;
 use crate::sink::Sink;
 use crate::store::SourceReport;
@@ -46,7 +44,7 @@ const HANGS_AFTER: Duration = Duration::from_secs(30);
 /// A source that was checked, and the reason if it cannot be polled yet.
 pub(crate) struct Checked {
     pub start: SourceStart,
-    pub outcome: Result<ReadySource, CallError>,
+    pub outcome: Opened,
 }
 
 pub(crate) struct Supervisor {
@@ -142,8 +140,8 @@ impl Supervisor {
             self.running.insert(name.clone(), start.end_signals().clone());
             self.loops.spawn(async move {
                 let ending = match outcome {
-                    Ok(ready) => ready.run().await,
-                    Err(refusal) => Box::pin(start.run(refusal)).await,
+                    Opened::Ready(ready) => ready.run().await,
+                    Opened::Waiting(refusal) => Box::pin(start.run(refusal)).await,
                 };
                 (name, ending)
             });
