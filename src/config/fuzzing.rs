@@ -6,9 +6,9 @@ use b24_testkit::fuzzing::{MARK, assert_hides_the_mark};
 
 use crate::config::error::ConfigError;
 use crate::config::parse::document;
-use crate::config::parse::environment::Environment;
 use crate::config::parse::findings::Findings;
 use crate::config::parse::load::validate;
+use crate::config::parse::variables::environment::Environment;
 use crate::config::{Loaded, Overrides};
 
 /// The other keys that a configuration requires.

@@ -28,22 +28,22 @@ pub use b24_client::{
 pub use error::{ConfigError, Violation};
 pub use parse::load::{Loaded, Overrides, load, state_path};
 pub use secrets::secret::token_of_file;
-pub use section::authorization::{AuthConfig, ClientConfig};
 pub use section::delivery::{
     DeadLettersConfig, DeliveryConfig, Hold, JournalConfig, RetentionConfig, WhenFull,
 };
 pub use section::http::HttpConfig;
 pub use section::networks::PrivateNetworks;
-pub use section::outcomes::{Outcome, OutcomesConfig};
-pub use section::payload::{PayloadConfig, PayloadFormat};
-pub use section::proxy::ProxyConfig;
-pub use section::retry::{GiveUp, RetryConfig};
-pub use section::signing::{
+pub use section::sinks::authorization::{AuthConfig, ClientConfig};
+pub use section::sinks::outcomes::{Outcome, OutcomesConfig};
+pub use section::sinks::payload::{PayloadConfig, PayloadFormat};
+pub use section::sinks::proxy::ProxyConfig;
+pub use section::sinks::retry::{GiveUp, RetryConfig};
+pub use section::sinks::signing::{
     PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX, SigningConfig, SigningKey, SigningSecret,
 };
-pub use section::throughput::{BatchConfig, OrderingConfig, ThroughputConfig};
-pub use section::tls::{TlsConfig, TlsVersion};
-pub use section::webhook::WebhookConfig;
+pub use section::sinks::throughput::{BatchConfig, OrderingConfig, ThroughputConfig};
+pub use section::sinks::tls::{TlsConfig, TlsVersion};
+pub use section::sinks::webhook::WebhookConfig;
 
 /// Everything the relay needs to run.
 #[derive(Clone, PartialEq, Debug)]

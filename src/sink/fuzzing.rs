@@ -8,11 +8,11 @@ use std::os::unix::fs::FileExt as _;
 
 use crate::event::Queue;
 use crate::sink::contract::Mark;
-use crate::sink::file::files::Files;
 use crate::sink::file::known::{self, KnownLines, tag_of};
 use crate::sink::file::mark::FileMark;
 use crate::sink::file::recovery::{cut_torn, repair};
-use crate::sink::file::rotation::Past;
+use crate::sink::file::rotated::files::Files;
+use crate::sink::file::rotated::rotation::Past;
 
 pub use crate::sink::webhook::fuzzing::answer;
 

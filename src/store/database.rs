@@ -11,8 +11,8 @@ use rusqlite::Connection;
 
 use crate::store::error::StoreError;
 use crate::store::file::guard::Guard;
-use crate::store::file::identity::{self, Identity};
 use crate::store::file::open_files::InUse;
+use crate::store::file::place::identity::{self, Identity};
 use crate::store::file::stall::StallNotice;
 use crate::store::paths::sibling_path;
 

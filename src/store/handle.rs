@@ -152,7 +152,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Misplaced`] or [`StoreError::Unavailable`] when a state file cannot be there.
     pub fn locate(path: &Path) -> Result<PathBuf, StoreError> {
-        file::location::visit(path, |state| Ok(state.to_owned()))
+        file::place::location::visit(path, |state| Ok(state.to_owned()))
     }
 
     /// Checks that the state file at `path` is still there if it was ever used.
@@ -160,7 +160,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Gone`]: the operator decides whether to start with a new one.
     pub fn check_presence(path: &Path) -> Result<(), StoreError> {
-        file::location::visit(path, |state| {
+        file::place::location::visit(path, |state| {
             let is_gone = matches!(state.try_exists(), Ok(false)) && !sibling_path(state, "-wal").exists();
             if is_gone && was_taken(state) {
                 return Err(StoreError::Gone { path: state.to_owned() });
@@ -242,12 +242,12 @@ impl Store {
     }
 }
 
-/// Like [`file::location::visit`], and creates the folders above the file.
+/// Like [`file::place::location::visit`], and creates the folders above the file.
 fn visit_made<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
-    file::owner::as_owner(path, || {
-        let above = file::links::follow(path)
-            .and_then(|state| file::durable_dir::create(file::durable_dir::of(&state)));
+    file::place::owner::as_owner(path, || {
+        let above = file::place::links::follow(path)
+            .and_then(|state| file::place::durable_dir::create(file::place::durable_dir::of(&state)));
         above.map_err(|error| StoreError::from_io(path, "create its folder", &error))?;
-        work(&file::location::resolve(path)?)
+        work(&file::place::location::resolve(path)?)
     })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use config::{Value, ValueKind};
 
 use crate::config::error::Violation;
-use crate::config::parse::variable;
+use crate::config::parse::variables::variable;
 
 /// The findings of reading, shared by all tables of one tree.
 #[derive(Default, Debug)]

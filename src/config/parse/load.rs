@@ -11,9 +11,9 @@ use rustix::process::geteuid;
 
 use crate::config::error::ConfigError;
 use crate::config::parse::document::{self, Layer};
-use crate::config::parse::environment::Environment;
 use crate::config::parse::findings::Findings;
 use crate::config::parse::read;
+use crate::config::parse::variables::environment::Environment;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::{Config, LogFormat, LogLevel};
 

@@ -2,7 +2,6 @@
 
 pub(super) mod document; // the file, with line numbers
 pub(super) mod enums; // one of a few words
-pub(super) mod environment; // captured once
 pub(super) mod findings; // all violations of one round
 pub(super) mod lines; // the line of a value
 pub(super) mod load; // finds and merges the layers
@@ -11,5 +10,4 @@ pub(super) mod read; // the merged tree becomes a `Config`
 pub(super) mod syntax; // the error for text that is not TOML
 pub(super) mod table; // reads one table
 pub(super) mod value; // one typed value
-pub(super) mod variable; // names of our variables
-pub(super) mod variable_names; // variables that look like ours
+pub(crate) mod variables; // of the environment

@@ -12,9 +12,9 @@ use crate::config::rules::crosscheck;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::section::delivery;
 use crate::config::section::http;
-use crate::config::section::portals::{self, RawPortal};
-use crate::config::section::sink::{self, RawSink};
-use crate::config::section::source::{self, RawSource};
+use crate::config::section::sinks::sink::{self, RawSink};
+use crate::config::section::sources::portals::{self, RawPortal};
+use crate::config::section::sources::source::{self, RawSource};
 use crate::config::{Config, DeliveryConfig, HttpConfig, LogConfig, LogFormat, LogLevel};
 
 const STATE: &str = "/var/lib/b24relay/b24relay.db";

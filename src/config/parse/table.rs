@@ -9,8 +9,8 @@ use crate::config::error::Violation;
 use crate::config::parse::findings::Findings;
 use crate::config::parse::findings::place;
 use crate::config::parse::quote;
-use crate::config::parse::variable;
-use crate::config::parse::variable_names;
+use crate::config::parse::variables::variable;
+use crate::config::parse::variables::variable_names;
 
 /// One table of the tree. Keys are taken out as they are read.
 pub(crate) struct Table<'f> {

@@ -12,9 +12,9 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
-use crate::config::parse::environment;
 use crate::config::parse::quote;
 use crate::config::parse::table;
+use crate::config::parse::variables::environment;
 use crate::config::secrets::secret_line;
 use crate::human::SIZE_UNITS;
 

@@ -11,9 +11,9 @@ use crate::config::parse::findings::Findings;
 use crate::config::parse::quote;
 use crate::config::rules::logins;
 use crate::config::rules::queues;
-use crate::config::section::portals::{self, RawPortal};
-use crate::config::section::sink::RawSink;
-use crate::config::section::source::RawSource;
+use crate::config::section::sinks::sink::RawSink;
+use crate::config::section::sources::portals::{self, RawPortal};
+use crate::config::section::sources::source::RawSource;
 
 /// The kernel follows at most this many symbolic links.
 const LINKS_MAX: usize = 40;

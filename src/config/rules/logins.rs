@@ -4,8 +4,8 @@
 use crate::config::parse::findings::Findings;
 use crate::config::parse::quote;
 use crate::config::parse::value;
-use crate::config::section::access::RawAccess;
-use crate::config::section::source::{self, RawSource};
+use crate::config::section::sources::access::RawAccess;
+use crate::config::section::sources::source::{self, RawSource};
 
 /// Notes every `oauth.grant` that names no login, and what does not suit the portal of the one it names.
 pub(crate) fn check(sources: &[RawSource], findings: &Findings) {

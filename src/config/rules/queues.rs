@@ -8,9 +8,9 @@ use b24_client::SecretUrl;
 
 use crate::config::parse::findings::Findings;
 use crate::config::parse::quote;
-use crate::config::section::access::RawAccess;
-use crate::config::section::bot::RawKind;
-use crate::config::section::source::RawSource;
+use crate::config::section::sources::access::RawAccess;
+use crate::config::section::sources::bot::RawKind;
+use crate::config::section::sources::source::RawSource;
 
 /// The key that lets a bot also read a user's queue.
 const USER_EVENTS: &str = "with_user_events";

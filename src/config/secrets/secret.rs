@@ -5,7 +5,7 @@ use config::Value;
 
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
-use crate::config::parse::variable;
+use crate::config::parse::variables::variable;
 use crate::config::secrets::secret_file;
 use crate::config::secrets::secret_file::{SecretFiles, Shows};
 use crate::config::secrets::secret_line;

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use b24_client::secret::webhook_url::WebhookUrl;
 use config::Value;
 
-use crate::config::parse::environment;
 use crate::config::parse::quote;
-use crate::config::parse::variable;
+use crate::config::parse::variables::environment;
+use crate::config::parse::variables::variable;
 use crate::config::secrets::secret_line;
 
 /// Far more than any secret needs.

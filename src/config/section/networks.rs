@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
-use crate::config::section::proxy::ProxyConfig;
+use crate::config::section::sinks::proxy::ProxyConfig;
 
 /// `private_networks`.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

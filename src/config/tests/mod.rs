@@ -9,8 +9,8 @@ mod reaching;
 mod rules;
 mod secrets;
 
-use crate::config::parse::environment::Environment;
 use crate::config::parse::load::load_from;
+use crate::config::parse::variables::environment::Environment;
 use crate::config::{Config, ConfigError, Loaded, Overrides};
 
 /// A self-signed certificate and its key, as PEM.

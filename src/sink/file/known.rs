@@ -14,9 +14,9 @@ use tracing::warn;
 use crate::event::{EventId, Queue};
 use crate::log_code;
 use crate::sink::contract::Mark;
-use crate::sink::file::compression::reader_at;
-use crate::sink::file::files::{Files, Start};
 use crate::sink::file::mark::FileMark;
+use crate::sink::file::rotated::compression::reader_at;
+use crate::sink::file::rotated::files::{Files, Start};
 
 /// The longest line that is read at once, twice the maximum length of a line: a response of the portal has at
 /// most 16 MiB.

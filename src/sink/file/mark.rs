@@ -11,8 +11,8 @@ use std::os::unix::fs::MetadataExt as _;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::sink::file::compression::reader_at;
-use crate::sink::file::format::Format;
+use crate::sink::file::rotated::compression::reader_at;
+use crate::sink::file::rotated::format::Format;
 
 /// How many bytes at the start of a file are compared: an id and a part of the text after it.
 const HEAD_MAX: u64 = 512;
@@ -74,7 +74,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::sink::file::compression::compress;
+    use crate::sink::file::rotated::compression::compress;
 
     #[test]
     fn a_mark_survives_its_text_and_nothing_else_is_one() {

@@ -11,9 +11,9 @@ use tracing::warn;
 
 use crate::failpoint;
 use crate::log_code;
-use crate::sink::file::format::Format;
 use crate::sink::file::path::{Identity, create_parents, identity_at, open_own, refuse_planted, sync_folder};
 use crate::sink::file::recovery;
+use crate::sink::file::rotated::format::Format;
 
 /// How often another program may rotate the file while we open it.
 const OPENINGS_MAX: u32 = 10;

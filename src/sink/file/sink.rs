@@ -24,15 +24,15 @@ use crate::shutdown::Signals;
 use crate::sink::contract::DeliverError;
 use crate::sink::contract::Mark;
 use crate::sink::contract::Sink;
-use crate::sink::file::compression;
-use crate::sink::file::files::Files;
-use crate::sink::file::format::Format;
-use crate::sink::file::housekeeping::{Housekeeper, Rules};
 use crate::sink::file::known::{self, KnownLines, QueueTag, tag_of};
 use crate::sink::file::mark::FileMark;
 use crate::sink::file::open_file::{OpenFile, PendingTruncate};
 use crate::sink::file::path::{cautions, follow, identity_at, sync_folder};
-use crate::sink::file::rotation::{self, Naming, Past, Turn};
+use crate::sink::file::rotated::compression;
+use crate::sink::file::rotated::files::Files;
+use crate::sink::file::rotated::format::Format;
+use crate::sink::file::rotated::housekeeping::{Housekeeper, Rules};
+use crate::sink::file::rotated::rotation::{self, Naming, Past, Turn};
 
 /// The size of a line in addition to its payload, rounded up.
 const LINE_OVERHEAD: usize = 160;

@@ -15,8 +15,8 @@ use crate::event::{Event, EventId, Queue};
 use crate::shutdown::Signals;
 use crate::sink::contract::Mark;
 use crate::sink::contract::Sink as _;
-use crate::sink::file::compression;
-use crate::sink::file::format::Format;
+use crate::sink::file::rotated::compression;
+use crate::sink::file::rotated::format::Format;
 use crate::sink::file::sink::FileSink;
 
 /// A directory with the file of a sink that is restarted repeatedly.

@@ -1,27 +1,21 @@
 //! An HTTP receiver: one POST per event, settled by a 2xx status. The URL may contain a secret and is never
 //! shown, not even inside a response of the receiver.
 
+pub(crate) mod access; // the `Authorization` of a request
 mod answer; // the receiver's verdict
-mod authorization; // static or by OAuth
-mod cloud_event; // the format CloudEvents 1.0.2
+pub(crate) mod body; // what is sent, and its signature
 mod connection; // TLS, proxy, connection pool
-mod credential; // the `Authorization` header
-mod encoding; // the compression of the body
-mod format; // bodies and their ids
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod keyring; // the signing secrets, read again when the file changes
 mod outcome; // each status and its meaning, as a table
 mod redactor; // removes our secrets from answers
-mod signature; // Standard Webhooks 1.0
-mod tokens; // of an authorization server
 mod transport; // what a request needs besides its body
 mod transport_error; // why there is no answer
 use answer::ResponseClassifier;
 use async_trait::async_trait;
-use format::Payload;
+use body::format::Payload;
+use body::keyring::Keyring;
 use jiff::Timestamp;
-use keyring::Keyring;
 use redactor::Redactor;
 use reqwest::header::CONTENT_TYPE;
 use transport::Transport;
@@ -61,10 +55,10 @@ impl WebhookSink {
     }
 
     async fn post(&self, payload: Payload<'_>) -> Result<(), DeliverError> {
-        let encoded = format::write(self.config.payload.format, payload);
-        let (id, secrets) = (format::message_id(payload), self.keyring.secrets().await);
+        let encoded = body::format::write(self.config.payload.format, payload);
+        let (id, secrets) = (body::format::message_id(payload), self.keyring.secrets().await);
         // The signature covers the bytes of the body before compression. Each attempt has a new signature.
-        let signature = signature::headers(&id, Timestamp::now().as_second(), &encoded.body, &secrets);
+        let signature = body::signature::headers(&id, Timestamp::now().as_second(), &encoded.body, &secrets);
         let request = self.transport.client().post(self.config.url.expose().clone());
         let request = request.header(CONTENT_TYPE, encoded.content_type);
         let headers = encoded.headers.into_iter().chain(signature);

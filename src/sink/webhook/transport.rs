@@ -10,13 +10,13 @@ use reqwest::{Client, Request, RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::answer::let_go;
-use super::authorization::Authorization;
-use super::credential::Shown;
-use super::encoding::encode;
 use super::redactor::Redactor;
 use super::transport_error::{TransportError, trouble};
 use crate::config::{CompressConfig, WebhookConfig};
 use crate::sink::contract::DeliverError;
+use crate::sink::webhook::access::authorization::Authorization;
+use crate::sink::webhook::access::credential::Shown;
+use crate::sink::webhook::body::encoding::encode;
 use crate::sink::webhook::connection::pool;
 use crate::sink::webhook::connection::via;
 

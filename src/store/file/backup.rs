@@ -13,10 +13,10 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::store::error::StoreError;
-use crate::store::file::durable_dir;
-use crate::store::file::links;
-use crate::store::file::location;
 use crate::store::file::open;
+use crate::store::file::place::durable_dir;
+use crate::store::file::place::links;
+use crate::store::file::place::location;
 use crate::store::handle::Store;
 use crate::store::paths::sibling_path;
 use crate::store::schema::checksum;

@@ -13,8 +13,8 @@ use std::time::Duration;
 use rustix::fs::fstatfs;
 
 use crate::store::error::StoreError;
-use crate::store::file::location;
 use crate::store::file::open_files::is_in_use;
+use crate::store::file::place::location;
 
 /// The holder's name when it is not known, because it was in the lock file.
 pub(crate) const HOLDER: &str = "another process, whose lock file was removed";

@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use crate::store::error::StoreError;
-use crate::store::file::location;
 use crate::store::file::open_files::is_in_use;
+use crate::store::file::place::location;
 use crate::store::paths::sibling_path;
 use crate::store::paths::was_taken;
 use crate::store::schema::migrations;

@@ -17,8 +17,8 @@ use crate::store::file::guard::try_lock;
 use crate::store::file::guard::{self, Guard};
 use crate::store::file::header::is_missing;
 use crate::store::file::header::refuse_cut;
-use crate::store::file::identity;
-use crate::store::file::location;
+use crate::store::file::place::identity;
+use crate::store::file::place::location;
 use crate::store::paths::LOCK_SUFFIX;
 use crate::store::paths::sibling_path;
 

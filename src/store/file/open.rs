@@ -11,9 +11,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::failpoint;
 use crate::store::error::StoreError;
-use crate::store::file::durable_dir;
 use crate::store::file::header::is_missing;
 use crate::store::file::header::refuse_cut;
+use crate::store::file::place::durable_dir;
 use crate::store::file::space;
 use crate::store::file::wal;
 use crate::store::paths::sibling_path;

@@ -10,9 +10,9 @@ use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use crate::store::error::StoreError;
-use crate::store::file::location;
 use crate::store::file::lock::Lock;
 use crate::store::file::open_files::is_in_use;
+use crate::store::file::place::location;
 use crate::store::paths::sibling_path;
 
 /// The log's header begins with this number, whose last bit gives the byte order of the checksums.

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use crate::blocking;
 use crate::store::database::Files;
 use crate::store::error::StoreError;
-use crate::store::file::location;
+use crate::store::file::place::location;
 use crate::store::handle::Store;
 use crate::store::report::sources;
 use crate::store::report::sources::Report;

@@ -8,9 +8,9 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use crate::store::error::StoreError;
-use crate::store::file::location;
 use crate::store::file::lock::Lock;
 use crate::store::file::open;
+use crate::store::file::place::location;
 use crate::store::file::wal;
 use crate::store::handle::Store;
 use crate::store::schema::checksum;

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use crate::event::{Event, EventId, Queue};
 use crate::store::error::StoreError;
-use crate::store::file::location;
 use crate::store::file::lock::Lock;
+use crate::store::file::place::location;
 use crate::store::handle::Store;
 use crate::store::report::sources;
 use crate::wall_clock::now_ms;

@@ -3,12 +3,12 @@
 use reqwest::header::HeaderValue;
 use tokio::time::Instant;
 
-use super::redactor::{Redactor, basic};
-use super::tokens::{Refusal, Tokens};
 use crate::config::{AuthConfig, WebhookConfig};
-use crate::sink::webhook::credential::Shown;
-use crate::sink::webhook::credential::bearer;
-use crate::sink::webhook::credential::header;
+use crate::sink::webhook::access::credential::Shown;
+use crate::sink::webhook::access::credential::bearer;
+use crate::sink::webhook::access::credential::header;
+use crate::sink::webhook::access::tokens::{Refusal, Tokens};
+use crate::sink::webhook::redactor::{Redactor, basic};
 
 /// The authorization for one receiver.
 pub(crate) enum Authorization {

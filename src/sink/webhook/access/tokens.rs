@@ -11,12 +11,12 @@ use serde::Deserialize;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::pool;
-use super::credential::{Shown, bearer, header};
-use super::redactor::{Redactor, basic};
-use super::transport_error::{TransportError, trouble};
 use crate::config::{ClientConfig, SecretText, WebhookConfig};
 use crate::sink::contract::DeliverError;
+use crate::sink::webhook::access::credential::{Shown, bearer, header};
+use crate::sink::webhook::connection::pool;
+use crate::sink::webhook::redactor::{Redactor, basic};
+use crate::sink::webhook::transport_error::{TransportError, trouble};
 
 /// A token has a few kilobytes at most.
 const BODY_MAX: usize = 64 * 1024;

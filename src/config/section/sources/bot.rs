@@ -8,7 +8,7 @@ use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret::Token;
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::section::access::RawAccess;
+use crate::config::section::sources::access::RawAccess;
 use crate::config::{BotConfig, QueueKind};
 
 /// The keys that belong only to a bot.

@@ -7,9 +7,9 @@ use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::rules::event_types;
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::section::retry;
-use crate::config::section::throughput;
-use crate::config::section::webhook;
+use crate::config::section::sinks::retry;
+use crate::config::section::sinks::throughput;
+use crate::config::section::sinks::webhook;
 use crate::config::{
     CompressConfig, FileConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig, StdoutConfig,
     StdoutFormat, TargetConfig, ThroughputConfig,

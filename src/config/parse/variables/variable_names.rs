@@ -1,7 +1,7 @@
 //! Environment variables that start with the relay's prefix but are not keys: those that Kubernetes sets for
 //! a service called `b24relay`, and those with a missing or an extra `_`.
 
-use crate::config::parse::variable::PREFIX;
+use crate::config::parse::variables::variable::PREFIX;
 
 /// The top-level tables.
 const TABLES: [&str; 7] = ["DEAD_LETTERS", "DELIVERY", "HTTP", "JOURNAL", "LOG", "MEMORY", "RETENTION"];

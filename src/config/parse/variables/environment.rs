@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::config::parse::findings::Findings;
-use crate::config::parse::variable::PREFIX;
-use crate::config::parse::variable_names::{is_of_kubernetes, respelled};
+use crate::config::parse::variables::variable::PREFIX;
+use crate::config::parse::variables::variable_names::{is_of_kubernetes, respelled};
 
 /// The longest variable name, in bytes. Real names are shorter, and `config` would nest a table for each part
 /// of a longer one.

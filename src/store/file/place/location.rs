@@ -11,9 +11,9 @@ use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
 use crate::store::error::StoreError;
-use crate::store::file::durable_dir;
-use crate::store::file::links;
-use crate::store::file::owner;
+use crate::store::file::place::durable_dir;
+use crate::store::file::place::links;
+use crate::store::file::place::owner;
 use crate::store::paths::sibling_path;
 
 /// The files beside the state file, from SQLite and from us.

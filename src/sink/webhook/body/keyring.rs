@@ -10,11 +10,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
-use super::redactor::Redactor;
 use crate::blocking;
 use crate::config::{SigningConfig, SigningSecret};
 use crate::log_code;
 use crate::shutdown::Signals;
+use crate::sink::webhook::redactor::Redactor;
 
 /// The minimum time between two checks of the file. A file that was written within this time is left for the
 /// next check, because it may be incomplete.

@@ -10,13 +10,13 @@ use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::section::authorization::{self, AuthConfig};
-use crate::config::section::headers;
 use crate::config::section::networks::{self, PrivateNetworks};
-use crate::config::section::outcomes::{self, OutcomesConfig};
-use crate::config::section::payload::{self, PayloadConfig};
-use crate::config::section::proxy::{self, ProxyConfig};
-use crate::config::section::tls::{self, TlsConfig};
+use crate::config::section::sinks::authorization::{self, AuthConfig};
+use crate::config::section::sinks::headers;
+use crate::config::section::sinks::outcomes::{self, OutcomesConfig};
+use crate::config::section::sinks::payload::{self, PayloadConfig};
+use crate::config::section::sinks::proxy::{self, ProxyConfig};
+use crate::config::section::sinks::tls::{self, TlsConfig};
 
 /// The keys of a webhook. A file sink also has `compress`, and stdout also has `format`.
 pub(crate) const KEYS: &[&str] = &[

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::section::signing::{self, SigningConfig};
+use crate::config::section::sinks::signing::{self, SigningConfig};
 
 /// The format and the signing of a webhook's requests.
 #[derive(Clone, PartialEq, Default, Debug)]

@@ -5,10 +5,10 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::sink::file::format::Format;
 use crate::sink::file::mark::FileMark;
 use crate::sink::file::open_file::{open_outside, open_past};
-use crate::sink::file::rotation::Past;
+use crate::sink::file::rotated::format::Format;
+use crate::sink::file::rotated::rotation::Past;
 
 /// How much of the newest files is searched if the start is unknown.
 const UNMARKED_MAX: u64 = 128 * 1024 * 1024;
@@ -135,8 +135,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::sink::file::compression::compress;
-    use crate::sink::file::rotation::Naming;
+    use crate::sink::file::rotated::compression::compress;
+    use crate::sink::file::rotated::rotation::Naming;
 
     #[test]
     fn a_file_that_is_compressed_after_it_was_listed_can_still_be_opened() {

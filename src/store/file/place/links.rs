@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::store::file::durable_dir;
+use crate::store::file::place::durable_dir;
 
 /// How many links are followed, as many as by the kernel.
 const LINKS_MAX: usize = 40;

@@ -16,9 +16,9 @@ use tracing::warn;
 
 use crate::failpoint;
 use crate::log_code;
-use crate::sink::file::format::Format;
 use crate::sink::file::path::{folder_of, is_own, open_own, sync_folder};
-use crate::sink::file::rotation::{Past, UNFINISHED};
+use crate::sink::file::rotated::format::Format;
+use crate::sink::file::rotated::rotation::{Past, UNFINISHED};
 
 const BUFFER: usize = 64 * 1024;
 
@@ -176,7 +176,7 @@ fn is_damage(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::file::rotation::Naming;
+    use crate::sink::file::rotated::rotation::Naming;
 
     fn past_of(place: &Path) -> Past {
         Naming::try_new(place).unwrap().list().unwrap()

@@ -10,7 +10,7 @@ use crate::config::parse::findings::Findings;
 use crate::config::parse::quote;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
-use crate::config::section::source::RawSource;
+use crate::config::section::sources::source::RawSource;
 use crate::config::{PortalConfig, RateConfig};
 
 /// Requests at once. The plans allow 50 and 250; the bounds only catch typing errors.

@@ -13,10 +13,10 @@ use tracing::{debug, warn};
 
 use crate::failpoint;
 use crate::log_code;
-use crate::sink::file::compression;
-use crate::sink::file::format::Format;
 use crate::sink::file::path::sync_folder;
-use crate::sink::file::rotation::{Naming, Past, Rotated};
+use crate::sink::file::rotated::compression;
+use crate::sink::file::rotated::format::Format;
+use crate::sink::file::rotated::rotation::{Naming, Past, Rotated};
 
 /// How long the end of the process waits for work in progress. A drain should leave tidy files, but a large
 /// file is not worth a longer wait, because its content is complete at every moment.

@@ -11,8 +11,8 @@ use rustix::thread::{
     CapabilitySet, capabilities, set_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
-use crate::store::file::durable_dir;
-use crate::store::file::links;
+use crate::store::file::place::durable_dir;
+use crate::store::file::place::links;
 
 /// The owner of the files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

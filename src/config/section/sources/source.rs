@@ -8,8 +8,8 @@ use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::section::access::{self, RawAccess, RawLogin};
-use crate::config::section::bot::{self, RawKind};
+use crate::config::section::sources::access::{self, RawAccess, RawLogin};
+use crate::config::section::sources::bot::{self, RawKind};
 use crate::config::{AccessConfig, PollConfig, SourceConfig};
 
 const IDLE: Duration = Duration::from_secs(5);

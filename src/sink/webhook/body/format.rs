@@ -6,9 +6,9 @@ use std::io::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use super::cloud_event;
 use crate::config::PayloadFormat;
 use crate::event::Event;
+use crate::sink::webhook::body::cloud_event;
 
 /// The events of one request.
 #[derive(Clone, Copy, Debug)]
