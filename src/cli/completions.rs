@@ -3,9 +3,9 @@
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
-use super::Cli;
-use super::exit_code::Exit;
-use super::output::print;
+use crate::cli::Cli;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::print::print;
 
 const EXAMPLES: &str = "\
 Examples:

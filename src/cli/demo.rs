@@ -10,9 +10,9 @@ use clap::Args;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::exit_code::Exit;
-use super::output::remark;
-use super::{GlobalArgs, sandbox};
+use crate::cli::exit_code::Exit;
+use crate::cli::output::print::remark;
+use crate::cli::{GlobalArgs, sandbox};
 use crate::config::{
     AccessConfig, Config, DeliveryConfig, GiveUp, LogConfig, LogFormat, LogLevel, PollConfig, PortalConfig,
     QueueKind, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig,

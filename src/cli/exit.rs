@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use b24_client::CallError;
 use b24_client::foreign_text::visible;
 
-use super::refused;
 use crate::cli::exit_code::Exit;
+use crate::cli::portal::refused;
 use crate::config::ConfigError;
 use crate::relay::{Ending, RelayError};
 use crate::stdio::stderr;

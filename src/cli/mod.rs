@@ -3,34 +3,19 @@
 mod bots;
 mod check;
 mod completions;
-mod consent; // asks before something is destroyed
 mod dead_letters;
+pub(crate) mod delivery;
 mod demo;
 mod exit; // the last line on stderr
 mod exit_code;
-mod handlers;
 mod healthcheck;
-mod login;
-mod loss; // counts the events that a command would remove
 mod man;
 mod offset;
-mod output; // answers and remarks
-mod palette; // colours of states
-mod peek; // reads a queue without confirming
-mod portal;
-mod refused; // the portal's refusals
-mod replay;
-mod resume;
+pub(crate) mod output;
+pub(crate) mod portal;
 mod run;
 mod sandbox;
 mod secret;
-mod source; // the source that a command works on
-mod state;
-mod status;
-mod subscription; // `subscribe` and `unsubscribe`
-mod table; // columns for people
-mod tap;
-mod watch; // repeats a report
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -125,36 +110,36 @@ enum Command {
     /// Check the configuration, and that everything in it answers
     Check(check::CheckArgs),
     /// Ask the portal to record events for a source's user
-    Subscribe(subscription::SubscribeArgs),
+    Subscribe(portal::subscription::SubscribeArgs),
     /// Deliver the remaining events, then ask the portal to stop recording
-    Unsubscribe(subscription::UnsubscribeArgs),
+    Unsubscribe(portal::subscription::UnsubscribeArgs),
     /// Authorize an OAuth application to read a user's queue
-    Login(login::LoginArgs),
+    Login(portal::login::LoginArgs),
     /// Show or change the position of each sink in a source's queue
     #[command(after_help = offset::NOTES)]
     Offset(offset::OffsetArgs),
     /// Forget the new address of a portal that has moved
-    #[command(after_help = portal::NOTES)]
-    Portal(portal::PortalArgs),
+    #[command(after_help = portal::moved::NOTES)]
+    Portal(portal::moved::PortalArgs),
     /// Re-deliver events kept in the journal to a sink
-    #[command(after_help = replay::NOTES)]
-    Replay(replay::ReplayArgs),
+    #[command(after_help = delivery::replay::NOTES)]
+    Replay(delivery::replay::ReplayArgs),
     /// Show each sink's progress and what is blocking it
-    Status(status::StatusArgs),
+    Status(delivery::status::StatusArgs),
     /// Check whether the daemon is working: one line and an exit code
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Resume a sink that is paused because its receiver refused further events
-    Resume(resume::ResumeArgs),
+    Resume(delivery::resume::ResumeArgs),
     /// Show events that sinks have rejected, re-send them, or discard them
     #[command(after_help = dead_letters::NOTES)]
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Check the state file, or back it up
-    #[command(after_help = state::NOTES)]
-    State(state::StateArgs),
+    #[command(after_help = delivery::state::NOTES)]
+    State(delivery::state::StateArgs),
     /// Show a source's events without confirming them
-    Tap(tap::TapArgs),
+    Tap(portal::tap::TapArgs),
     /// Show or remove the push handlers of a source's application
-    Handlers(handlers::HandlersArgs),
+    Handlers(portal::handlers::HandlersArgs),
     /// List the portal's bots, or remove one
     Bots(bots::BotsArgs),
     /// Create a secret for signing webhook deliveries
@@ -182,7 +167,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Clean };
-            output::explain(&error);
+            output::print::explain(&error);
             return exit.into();
         }
     };
@@ -211,37 +196,39 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             with_runtime(async |signals| check::run(&args, &configure_fully(&cli.global)?, &signals).await)
         }
         Command::Subscribe(args) => {
-            with_runtime(async |_| subscription::subscribe(&args, &configure(&cli.global)?).await)
+            with_runtime(async |_| portal::subscription::subscribe(&args, &configure(&cli.global)?).await)
         }
-        Command::Unsubscribe(args) => {
-            with_runtime(async |signals| subscription::unsubscribe(&args, &cli.global, &signals).await)
-        }
+        Command::Unsubscribe(args) => with_runtime(async |signals| {
+            portal::subscription::unsubscribe(&args, &cli.global, &signals).await
+        }),
         Command::Login(args) => {
-            with_runtime(async |signals| login::run(&args, &configure(&cli.global)?, &signals).await)
+            with_runtime(async |signals| portal::login::run(&args, &configure(&cli.global)?, &signals).await)
         }
         Command::Offset(args) => {
             with_runtime(async |signals| offset::run(&args, &configure(&cli.global)?, &signals).await)
         }
-        Command::Portal(args) => with_runtime(async |_| portal::run(&args, &cli.global).await),
+        Command::Portal(args) => with_runtime(async |_| portal::moved::run(&args, &cli.global).await),
         Command::Status(args) => match args.watch {
-            None => status::run(&args, &cli.global),
-            Some(period) => {
-                with_runtime(async |signals| status::watch(&args, period, &cli.global, &signals).await)
-            }
+            None => delivery::status::run(&args, &cli.global),
+            Some(period) => with_runtime(async |signals| {
+                delivery::status::watch(&args, period, &cli.global, &signals).await
+            }),
         },
         Command::Healthcheck(args) => healthcheck::run(&args, &cli.global),
         Command::DeadLetters(args) => {
             with_runtime(async |signals| dead_letters::run(&args, &cli.global, &signals).await)
         }
-        Command::State(args) => state::run(&args, &cli.global),
+        Command::State(args) => delivery::state::run(&args, &cli.global),
         Command::Tap(args) => {
-            with_runtime(async |signals| tap::run(&args, &configure(&cli.global)?, &signals).await)
+            with_runtime(async |signals| portal::tap::run(&args, &configure(&cli.global)?, &signals).await)
         }
-        Command::Replay(args) => with_runtime(async |_| replay::run(&args, &configure(&cli.global)?).await),
-        Command::Resume(args) => with_runtime(async |_| resume::run(&args, &cli.global).await),
-        Command::Handlers(args) => {
-            with_runtime(async |signals| handlers::run(&args, &configure(&cli.global)?, &signals).await)
+        Command::Replay(args) => {
+            with_runtime(async |_| delivery::replay::run(&args, &configure(&cli.global)?).await)
         }
+        Command::Resume(args) => with_runtime(async |_| delivery::resume::run(&args, &cli.global).await),
+        Command::Handlers(args) => with_runtime(async |signals| {
+            portal::handlers::run(&args, &configure(&cli.global)?, &signals).await
+        }),
         Command::Bots(args) => {
             with_runtime(async |signals| bots::run(&args, &configure(&cli.global)?, &signals).await)
         }

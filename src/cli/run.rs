@@ -6,11 +6,11 @@ use b24_client::KeyValue;
 use clap::Args;
 use tracing::{error, info, warn};
 
-use super::GlobalArgs;
-use super::consent::ConsentArgs;
-use super::exit::{BusyError, SetupError, UsageError};
-use super::exit_code::Exit;
-use super::loss::{self, Loss};
+use crate::cli::GlobalArgs;
+use crate::cli::exit::{BusyError, SetupError, UsageError};
+use crate::cli::exit_code::Exit;
+use crate::cli::output::consent::ConsentArgs;
+use crate::cli::portal::loss::{self, Loss};
 use crate::config::{self, Config};
 use crate::log_code;
 use crate::relay::{self, Ending, PortalClients, StoreKeyValue, Until};

@@ -7,8 +7,8 @@ use b24_sandbox::{Sandbox, SandboxConfig};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::exit::UsageError;
-use super::output::print;
+use crate::cli::exit::UsageError;
+use crate::cli::output::print::print;
 
 const EXAMPLES: &str = "\
 Serves webhooks, OAuth and bots, with a portal's limits. `GET /sandbox` describes the scripted faults and the clock.

@@ -8,8 +8,8 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
 
-use super::exit_code::Exit;
-use super::output::print;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::print::print;
 use crate::config::{PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX};
 
 /// In bytes: the output length of HMAC-SHA256, and the length of an ed25519 seed.

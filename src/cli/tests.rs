@@ -2,7 +2,7 @@
 
 use clap::{Command, CommandFactory as _};
 
-use super::Cli;
+use crate::cli::Cli;
 
 /// The help wraps at this width, or at the terminal's width if that is smaller.
 const WIDTH: usize = 100;

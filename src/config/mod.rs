@@ -7,16 +7,12 @@ mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg(test)]
-pub(crate) mod page; // makes `docs/reference/configuration.md`
 mod parse; // from text to checked values
-#[cfg(test)]
-mod reference; // holds `config/b24relay.toml` to the code
 mod rules; // between keys and between configurations
 mod secrets; // values that are never shown
 mod section; // the tables of the file
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,7 +1,6 @@
 //! The vocabulary: [`Event`], [`EventId`], [`Offset`], [`Batch`]. No I/O, no async.
 //!
-//! Keeps I5: `data` passes through byte for byte, because rendering copies the portal's own bytes. Everywhere else in a
-//! line, characters that some readers take for a line break are escaped.
+//! Keeps I5: `data` passes through byte for byte, because rendering copies the portal's own bytes.
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -146,7 +145,8 @@ impl Event {
         line.push(b'\n');
     }
 
-    /// Appends the event as a JSON object.
+    /// Appends the event as a JSON object. Outside `data`, characters that some readers take for a line break are
+    /// escaped.
     pub fn write_json(&self, json: &mut Vec<u8>) {
         let (queue, id) = (&self.queue, self.id);
         // Writing to a Vec cannot fail.

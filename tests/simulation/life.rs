@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::operator::{operate, other_hold};
 use crate::plan::{Plan, one_in};
-use crate::queue::Fate;
 use crate::scene::Scene;
+use crate::scripted::queue::Fate;
 use crate::setting::{Setting, owner};
 use crate::world::{SOURCES, Shared, World, Worlds, now_ms, pass};
 

@@ -11,21 +11,13 @@
 #![allow(clippy::cast_precision_loss, reason = "seconds for people to read")]
 
 mod arguments;
-mod calls;
-mod clocks;
-mod count;
-mod events;
-mod judge;
-mod ledger;
+pub(crate) mod checker;
 mod life;
 mod operator;
 mod plan;
-mod portal;
-mod queue;
-mod restores;
 mod scene;
+pub(crate) mod scripted;
 mod setting;
-mod sinks;
 mod trial;
 mod turn;
 mod world;
@@ -36,7 +28,7 @@ use std::thread;
 use std::time::Instant;
 
 use arguments::Arguments;
-use count::Count;
+use checker::count::Count;
 use trial::{Broken, try_seed};
 
 /// One seed of this many is tried twice, and must take the same course.

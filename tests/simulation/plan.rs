@@ -5,8 +5,8 @@ use std::time::Duration;
 use b24relay::config::{BatchConfig, DeliveryConfig, Hold, OrderingConfig, ThroughputConfig};
 use fastrand::Rng;
 
-use crate::clocks;
-use crate::events::{EventPlan, RestorePlan, draw_events, draw_some_restores};
+use crate::scripted::clocks;
+use crate::scripted::events::{EventPlan, RestorePlan, draw_events, draw_some_restores};
 
 /// The types of events; sinks filter by them.
 pub(crate) const KINDS: [&str; 3] = ["ONIMV2MESSAGEADD", "ONIMV2MESSAGEUPDATE", "ONIMV2REACTIONCHANGE"];

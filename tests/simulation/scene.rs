@@ -18,9 +18,9 @@ use b24relay::service::Telemetry;
 use b24relay::shutdown::Signals;
 use b24relay::sink::Sink;
 
-use crate::portal::ScriptedPortal;
+use crate::scripted::portal::ScriptedPortal;
+use crate::scripted::sinks::{InFlight, ScriptedSink};
 use crate::setting::Setting;
-use crate::sinks::{InFlight, ScriptedSink};
 use crate::world::{World, Worlds, now_ms, pass};
 
 /// The environment of one process.

@@ -7,10 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-use crate::clocks;
-use crate::count::Count;
+use crate::checker::count::Count;
 use crate::life;
 use crate::plan::Plan;
+use crate::scripted::clocks;
 use crate::world::{Worlds, now_ms};
 
 thread_local! {

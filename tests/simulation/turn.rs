@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use b24relay::config::OrderingConfig;
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::Ledger;
+use crate::checker::ledger::Ledger;
 use crate::plan::SinkPlan;
 use crate::setting::Setting;
 use crate::world::{World, now_ms};

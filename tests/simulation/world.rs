@@ -12,12 +12,12 @@ use fastrand::Rng;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::calls::Calls;
-use crate::clocks;
-use crate::count::Count;
-use crate::ledger::Ledgers;
+use crate::checker::calls::Calls;
+use crate::checker::count::Count;
+use crate::checker::ledger::Ledgers;
 use crate::plan::Plan;
-use crate::queue::Queue;
+use crate::scripted::clocks;
+use crate::scripted::queue::Queue;
 use crate::setting::owner;
 
 thread_local! {

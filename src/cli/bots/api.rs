@@ -3,7 +3,7 @@
 use b24_client::methods::bots::{self, Bot};
 use b24_client::{CallError, PortalClient};
 
-use crate::cli::refused::is_about_plan;
+use crate::cli::portal::refused::is_about_plan;
 use crate::config::SecretText;
 
 /// The generation of the API to call, and the secret for it.

@@ -9,11 +9,11 @@ use b24_client::methods::bots::Bot;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::consent::ConsentArgs;
-use super::exit_code::Exit;
-use super::output::{print, print_json, remark};
-use super::source::{client, find};
-use super::table::{aligned, filled, table};
+use crate::cli::exit_code::Exit;
+use crate::cli::output::consent::ConsentArgs;
+use crate::cli::output::print::{print, print_json, remark};
+use crate::cli::output::table::{aligned, filled, table};
+use crate::cli::portal::source::{client, find};
 use crate::config::{Config, SecretText, SourceConfig};
 use crate::shutdown::Signals;
 

@@ -4,7 +4,7 @@ use b24_client::CallError;
 use serde::Serialize;
 
 use crate::cli::exit_code::Exit;
-use crate::cli::refused;
+use crate::cli::portal::refused;
 
 /// The state of a finished check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]

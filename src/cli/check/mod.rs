@@ -18,11 +18,11 @@ use finding::{Finding, State};
 use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 
-use super::exit_code::Exit;
-use super::output::{print, print_json, remark};
-use super::source::clients;
-use super::table::{aligned, table};
 use crate::blocking;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::print::{print, print_json, remark};
+use crate::cli::output::table::{aligned, table};
+use crate::cli::portal::source::clients;
 use crate::config::{AccessConfig, Loaded, SinkConfig, SourceConfig, TargetConfig};
 use crate::relay::PortalClients;
 use crate::shutdown::Signals;

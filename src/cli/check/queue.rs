@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::account::skipped_after;
 use super::finding::Finding;
-use crate::cli::peek::Peek;
+use crate::cli::portal::peek::Peek;
 use crate::config::{Config, QueueKind, SourceConfig};
 use crate::event::Batch;
 

@@ -7,9 +7,9 @@ use clap::Args;
 use super::filter::FilterArgs;
 use super::{counted, listed};
 use crate::cli::GlobalArgs;
-use crate::cli::consent::ConsentArgs;
 use crate::cli::exit_code::Exit;
-use crate::cli::output::print;
+use crate::cli::output::consent::ConsentArgs;
+use crate::cli::output::print::print;
 use crate::shutdown::Signals;
 use crate::store::{DeadLetter, Store};
 

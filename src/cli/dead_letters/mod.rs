@@ -7,9 +7,9 @@ mod replay;
 mod show; // `list` and `show`
 use clap::{Args, Subcommand};
 
-use super::GlobalArgs;
-use super::exit_code::Exit;
-use super::table::{aligned, filled, table};
+use crate::cli::GlobalArgs;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::table::{aligned, filled, table};
 use crate::human::time;
 use crate::shutdown::Signals;
 use crate::store::DeadLetter;

@@ -10,7 +10,7 @@ use super::filter::FilterArgs;
 use crate::cli::GlobalArgs;
 use crate::cli::exit::SetupError;
 use crate::cli::exit_code::Exit;
-use crate::cli::output::{print, remark};
+use crate::cli::output::print::{print, remark};
 use crate::config::{Config, SinkConfig, TargetConfig};
 use crate::relay::{Replay, Replayed};
 use crate::service::RecentProblems;

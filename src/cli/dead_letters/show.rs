@@ -10,8 +10,8 @@ use super::{counted, listed, pretty};
 use crate::cli::GlobalArgs;
 use crate::cli::exit::UsageError;
 use crate::cli::exit_code::Exit;
-use crate::cli::output::{print, print_json, print_raw_json};
-use crate::cli::table::filled;
+use crate::cli::output::print::{print, print_json, print_raw_json};
+use crate::cli::output::table::filled;
 use crate::human::{size, time};
 use crate::store::{DeadLetter, DeadLetterBody, Store};
 

@@ -12,9 +12,9 @@ use clap::Args;
 use judgement::{Expected, Finding, Judgement, Kind};
 use serde_json::json;
 
-use super::GlobalArgs;
-use super::exit_code::Exit;
-use super::output::{print, print_raw_json};
+use crate::cli::GlobalArgs;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::print::{print, print_raw_json};
 use crate::config::{self, ConfigError};
 use crate::health::Health;
 use crate::human::{duration, span};

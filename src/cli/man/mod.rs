@@ -1,9 +1,9 @@
 //! `b24relay man`: writes the manual pages, one for each command, from the texts of `--help`.
 
-#[cfg(test)]
-mod markdown; // makes `docs/reference/cli.md`
 mod notes; // the text below the options
 mod page; // one manual page
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Command, CommandFactory as _};
 
-use super::Cli;
-use super::exit_code::Exit;
-use super::output::print;
+use crate::cli::Cli;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::print::print;
 
 const EXAMPLES: &str = "\
 Replaces pages of an older version; changes no other files.

@@ -5,11 +5,11 @@
 
 use clap::Args;
 
-use crate::cli::consent::ConsentArgs;
 use crate::cli::exit::UsageError;
-use crate::cli::output::print;
-use crate::cli::peek::Peek;
-use crate::cli::source::{clients, find};
+use crate::cli::output::consent::ConsentArgs;
+use crate::cli::output::print::print;
+use crate::cli::portal::peek::Peek;
+use crate::cli::portal::source::{clients, find};
 use crate::config::{Config, SourceConfig};
 use crate::event::{Batch, Event, OddEvents};
 use crate::shutdown::Signals;

@@ -3,9 +3,11 @@
 mod credentials;
 mod layers;
 mod letters;
+pub(crate) mod page; // makes `docs/reference/configuration.md`
 mod portals;
 mod queues;
 mod reaching;
+pub(crate) mod reference; // holds `config/b24relay.toml` to the code
 mod rules;
 mod secrets;
 

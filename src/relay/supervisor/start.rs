@@ -29,7 +29,7 @@ pub(crate) struct SourceStart {
 /// The outcome of opening a source.
 pub(crate) enum Opened {
     /// It can run.
-    Ready(ReadySource),
+    Ready(Box<ReadySource>),
     /// It must wait, for this reason.
     Waiting(CallError),
 }
@@ -57,7 +57,9 @@ impl SourceStart {
     /// Opens the source, or returns the reason why it cannot be opened yet.
     pub(crate) async fn open(&self) -> Result<Opened, RelayError> {
         match self.identify().await {
-            Ok((identity, owner)) => self.bind_and_build(&identity, owner).await.map(Opened::Ready),
+            Ok((identity, owner)) => {
+                self.bind_and_build(&identity, owner).await.map(|ready| Opened::Ready(Box::new(ready)))
+            }
             Err(refusal) => Ok(Opened::Waiting(refusal)),
         }
     }

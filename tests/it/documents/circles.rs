@@ -140,7 +140,7 @@ fn tied(mut imports: Imports) -> Vec<String> {
 fn no_files_import_each_other() {
     for source in crates() {
         let imports = imports(&source);
-        assert!(imports.len() > 5, "{}", source.display());
+        assert!(!imports.is_empty(), "{}", source.display());
         let tied = tied(imports);
         assert!(tied.is_empty(), "in a circle in {}: {tied:#?}", source.display());
     }

@@ -1,10 +1,14 @@
 //! The rules for the code (CONTRIBUTING.md): layers, sizes, docs, names.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
+const PARAMETERS_MAX: usize = 5;
+/// Besides the map of the folder.
+const FILES_MAX: usize = 12;
 const MAP_SENTENCES_MAX: usize = 3;
 const BANNED_NAMES: [&str; 8] = ["util", "utils", "helper", "helpers", "common", "misc", "types", "models"];
 
@@ -200,6 +204,86 @@ fn long_functions(source: &Source) -> Vec<String> {
 }
 
 #[test]
+fn folders_hold_a_dozen_files_at_most() {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for source in sources(&["src", "crates", "tests", "benches"]) {
+        let (folder, file) = source.path.rsplit_once('/').unwrap();
+        let is_map = ["mod.rs", "lib.rs", "main.rs"].contains(&file);
+        *counts.entry(folder.to_owned()).or_default() += usize::from(!is_map);
+    }
+    let full = counts.iter().filter(|(_, count)| **count > FILES_MAX);
+    assert_none(
+        "too many files",
+        &full.map(|(folder, count)| format!("{folder}: {count}")).collect::<Vec<_>>(),
+    );
+}
+
+/// The names of functions with more parameters than allowed, besides `self`.
+fn crowded_functions(text: &str) -> Vec<String> {
+    let code = code_only(text);
+    let mut crowded = Vec::new();
+    for (at, _) in code.match_indices("fn ") {
+        let Some((name, rest)) = code[at + 3..].split_once('(') else { continue };
+        let name: String = name.chars().take_while(|sign| sign.is_alphanumeric() || *sign == '_').collect();
+        let (mut depth, mut parameters) = (0, vec![String::new()]);
+        for sign in rest.chars() {
+            depth += i32::from("([{<".contains(sign)) - i32::from(")]}>".contains(sign));
+            match sign {
+                ')' if depth < 0 => break,
+                ',' if depth == 0 => parameters.push(String::new()),
+                _ => parameters.last_mut().unwrap().push(sign),
+            }
+        }
+        parameters.retain(|parameter| !parameter.trim().is_empty() && !parameter.trim().ends_with("self"));
+        if !name.is_empty() && parameters.len() > PARAMETERS_MAX {
+            crowded.push(format!("{name}: {} parameters", parameters.len()));
+        }
+    }
+    crowded
+}
+
+/// The code without comments and arrows, whose `>` closes nothing.
+fn code_only(text: &str) -> String {
+    let lines = text.lines().map(|line| line.split("//").next().unwrap());
+    lines.collect::<Vec<_>>().join("\n").replace("->", "").replace("=>", "")
+}
+
+#[test]
+fn functions_take_few_parameters() {
+    let sources = sources(&["src", "crates", "benches"]);
+    let sources = sources.iter().filter(|source| !source.path.contains("/tests"));
+    let crowded = sources.flat_map(|source| {
+        crowded_functions(code(source)).into_iter().map(|function| format!("{}: {function}", source.path))
+    });
+    assert_none("too many parameters", &crowded.collect::<Vec<_>>());
+}
+
+/// The modules in files of their own that exist only in tests, other than `tests`.
+fn test_only_modules(text: &str) -> Vec<String> {
+    let mut modules = Vec::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.trim() == "#[cfg(test)]"
+            && let Some(name) = lines.peek().and_then(|next| next.split_once("mod ")?.1.split_once(';'))
+        {
+            modules.push(name.0.to_owned());
+        }
+    }
+    modules.retain(|name| name != "tests");
+    modules
+}
+
+#[test]
+fn files_of_tests_are_in_tests() {
+    let sources = sources(&["src", "crates"]);
+    let sources = sources.iter().filter(|source| !source.path.contains("/tests"));
+    let found = sources.flat_map(|source| {
+        test_only_modules(&source.text).into_iter().map(|name| format!("{}: {name}", source.path))
+    });
+    assert_none("these belong in `tests`", &found.collect::<Vec<_>>());
+}
+
+#[test]
 fn every_file_says_what_it_is() {
     let sources = sources(&["src", "crates", "tests", "benches"]);
     let silent = sources.iter().filter(|source| !source.text.starts_with("//! "));
@@ -266,6 +350,10 @@ fn the_rules_themselves_can_fail() {
         opening_sentences("//! One. Is it\n//! two?\n//! ```\n//! a.\n//! ```\n//! Three.\nmod x; // No."),
         3
     );
+    let crowded =
+        "fn fits(&self, a: A<B, C>, b: B) -> D {}\nfn not(a: A, b: (B, B), c: C, d: D, e: E, f: F) {}";
+    assert_eq!(crowded_functions(crowded), ["not: 6 parameters"]);
+    assert_eq!(test_only_modules("#[cfg(test)]\nmod page; // x\n#[cfg(test)]\nmod tests;"), ["page"]);
     let body = "    x;\n".repeat(FUNCTION_LINES_MAX);
     let source =
         Source { path: "a.rs".into(), text: format!("pub fn long() {{\n{body}}}\n\nfn short() {{}}\n") };

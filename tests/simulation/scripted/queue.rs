@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::events::{EventPlan, RestorePlan, era_of, id_of, key_of};
 use crate::plan::Plan;
+use crate::scripted::events::{EventPlan, RestorePlan, era_of, id_of, key_of};
 
 /// The state of a row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,12 +7,12 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::GlobalArgs;
-use super::exit_code::Exit;
-use super::output::{print, print_json};
-use super::palette::{Hue, Palette};
-use super::table::{Columns, Importance};
-use super::watch::{self, Between};
+use crate::cli::GlobalArgs;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::palette::{Hue, Palette};
+use crate::cli::output::print::{print, print_json};
+use crate::cli::output::table::{Columns, Importance};
+use crate::cli::output::watch::{self, Between};
 use crate::config;
 use crate::health::GAPS_MAX;
 use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth};
@@ -35,7 +35,7 @@ Exit codes: 0 a daemon runs, 69 none does, 64 usage, 74 the state file cannot be
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct StatusArgs {
+pub(in crate::cli) struct StatusArgs {
     /// Print JSON; with `--watch` one document per line
     #[arg(long)]
     json: bool,
@@ -49,7 +49,7 @@ pub(super) struct StatusArgs {
 }
 
 /// Prints a report of the state file. The exit code says whether a daemon runs.
-pub(super) fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+pub(in crate::cli) fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
     let health = look(&state, global)?;
     if args.json {
@@ -61,7 +61,7 @@ pub(super) fn run(args: &StatusArgs, global: &GlobalArgs) -> anyhow::Result<Exit
 }
 
 /// Prints the report every `period` until stopped.
-pub(super) async fn watch(
+pub(in crate::cli) async fn watch(
     args: &StatusArgs,
     period: Duration,
     global: &GlobalArgs,

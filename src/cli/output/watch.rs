@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use terminal_size::{Height, Width, terminal_size_of};
 
-use super::output::{Reader, json_for_stdout, write};
-use super::palette::{visible_in_colour, width};
+use crate::cli::output::palette::{visible_in_colour, width};
+use crate::cli::output::print::{Reader, json_for_stdout, write};
 use crate::human::time;
 use crate::shutdown::{Signals, Wake};
 use crate::wall_clock::now_ms;
@@ -22,7 +22,7 @@ const COLUMNS: usize = 80;
 
 /// The separator between two reports that are not redrawn in place.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Between {
+pub(in crate::cli) enum Between {
     /// For people.
     BlankLine,
     /// For JSON: one line for each report.
@@ -30,7 +30,7 @@ pub(super) enum Between {
 }
 
 /// Parses the period.
-pub(super) fn period(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn period(text: &str) -> Result<Duration, String> {
     let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
     let seconds = seconds.filter(|seconds| (SECONDS_MIN..=SECONDS_MAX).contains(seconds));
     let expected = || format!("must be a number of seconds, {SECONDS_MIN} to {SECONDS_MAX}");
@@ -41,7 +41,7 @@ pub(super) fn period(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// Errors of `look`, and a standard output that cannot be written.
-pub(super) async fn watch(
+pub(in crate::cli) async fn watch(
     period: Duration,
     between: Between,
     signals: &Signals,

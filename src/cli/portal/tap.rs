@@ -8,11 +8,11 @@ use b24_client::{CallError, Class, Tries};
 use b24_client::{OPERATING_UNKNOWN, PAGE_MAX};
 use clap::Args;
 
-use super::exit::SetupError;
-use super::exit_code::Exit;
-use super::output::{Reader, remark, write};
-use super::peek::Peek;
-use super::source::{clients, find};
+use crate::cli::exit::SetupError;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::print::{Reader, remark, write};
+use crate::cli::portal::peek::Peek;
+use crate::cli::portal::source::{clients, find};
 use crate::config::{Config, SourceConfig, StdoutFormat};
 use crate::event::{Batch, Event, EventId, OddEvents};
 use crate::relay::PortalClients;
@@ -41,7 +41,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub(super) struct TapArgs {
+pub(in crate::cli) struct TapArgs {
     /// The source's name in the configuration
     source: String,
     /// Show the waiting events, then exit
@@ -56,7 +56,7 @@ pub(super) struct TapArgs {
 }
 
 /// Shows the source's events until stopped, or with `--once` the waiting ones.
-pub(super) async fn run(args: &TapArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+pub(in crate::cli) async fn run(args: &TapArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     let clients = clients(config, [source]).await?;
     let ended = tokio::select! {

@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _};
 
 use clap::Args;
 
-use super::exit::UsageError;
-use super::output::{print, remark};
+use crate::cli::exit::UsageError;
+use crate::cli::output::print::{print, remark};
 use crate::shutdown::Signals;
 use crate::stdio::stderr;
 
@@ -13,7 +13,7 @@ const NOBODY: &str =
     "there is no terminal to ask on: give --yes to go ahead, or --dry-run to see what would go";
 
 #[derive(Debug, Args)]
-pub(super) struct ConsentArgs {
+pub(in crate::cli) struct ConsentArgs {
     /// Do not ask first
     #[arg(long)]
     yes: bool,
@@ -24,22 +24,22 @@ pub(super) struct ConsentArgs {
 
 impl ConsentArgs {
     /// Whether this is a dry run.
-    pub(super) fn is_dry_run(&self) -> bool {
+    pub(in crate::cli) fn is_dry_run(&self) -> bool {
         self.dry_run
     }
 
     /// Whether either flag is given.
-    pub(super) fn is_given_at_all(&self) -> bool {
+    pub(in crate::cli) fn is_given_at_all(&self) -> bool {
         self.yes || self.dry_run
     }
 
     /// Refuses, before anything else happens, a run that would have to ask but has no terminal.
-    pub(super) fn require_somebody(&self) -> Result<(), UsageError> {
+    pub(in crate::cli) fn require_somebody(&self) -> Result<(), UsageError> {
         if self.can_be_asked() { Ok(()) } else { Err(UsageError(NOBODY.to_owned())) }
     }
 
     /// The same check, for a command that already knows that `what` would be removed.
-    pub(super) fn require_somebody_for(&self, what: &str) -> Result<(), UsageError> {
+    pub(in crate::cli) fn require_somebody_for(&self, what: &str) -> Result<(), UsageError> {
         if self.can_be_asked() { Ok(()) } else { Err(UsageError(format!("{what}: {NOBODY}"))) }
     }
 
@@ -48,7 +48,7 @@ impl ConsentArgs {
     }
 
     /// Asks `question` and returns whether to go on. A refusal is reported.
-    pub(super) async fn is_given(&self, question: &str, signals: &Signals) -> io::Result<bool> {
+    pub(in crate::cli) async fn is_given(&self, question: &str, signals: &Signals) -> io::Result<bool> {
         if self.dry_run {
             print("nothing was removed: this was a dry run")?;
             return Ok(false);

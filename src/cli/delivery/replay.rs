@@ -2,16 +2,16 @@
 
 use clap::Args;
 
-use super::exit::UsageError;
-use super::exit_code::Exit;
-use super::output::print;
-use super::source::find;
-use super::table::{aligned, table};
+use crate::cli::exit::UsageError;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::print::print;
+use crate::cli::output::table::{aligned, table};
+use crate::cli::portal::source::find;
 use crate::config::Config;
 use crate::human;
 use crate::store::Store;
 
-pub(super) const NOTES: &str = "\
+pub(in crate::cli) const NOTES: &str = "\
 The journal keeps events for `journal.keep` after every sink has received them. This command moves the sink's \
 position back; the daemon must be stopped. After the next start the sink receives the events again, with the \
 same ids.
@@ -22,7 +22,7 @@ Examples:
   b24relay replay --sink crm --from 7d --source support   only events of one source";
 
 #[derive(Debug, Args)]
-pub(super) struct ReplayArgs {
+pub(in crate::cli) struct ReplayArgs {
     /// The sink's name in the configuration
     #[arg(long)]
     sink: String,
@@ -35,7 +35,7 @@ pub(super) struct ReplayArgs {
 }
 
 /// Moves the sink's position back.
-pub(super) async fn run(args: &ReplayArgs, config: &Config) -> anyhow::Result<Exit> {
+pub(in crate::cli) async fn run(args: &ReplayArgs, config: &Config) -> anyhow::Result<Exit> {
     if !config.sinks.iter().any(|sink| sink.name == args.sink) {
         return Err(UsageError(format!("there is no sink `{}` in the configuration", args.sink)).into());
     }

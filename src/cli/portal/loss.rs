@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use b24_client::CallError;
 use b24_client::PAGE_MAX;
 
-use super::consent::ConsentArgs;
-use super::output::{print, remark};
-use super::peek::Peek;
+use crate::cli::output::consent::ConsentArgs;
+use crate::cli::output::print::{print, remark};
+use crate::cli::portal::peek::Peek;
 use crate::config::{Config, SourceConfig};
 use crate::event::{Batch, Event, EventId, Offset};
 use crate::relay::PortalClients;
@@ -16,7 +16,7 @@ use crate::store::{Store, StoreError, Undelivered};
 
 /// The events that would be lost.
 #[derive(Default)]
-pub(super) struct Loss {
+pub(in crate::cli) struct Loss {
     ids: BTreeSet<(String, EventId)>,
     /// Whether there are more events than one read can show.
     is_more: bool,
@@ -26,7 +26,7 @@ pub(super) struct Loss {
 
 impl Loss {
     /// The journal's events of `source` below `end` that are undelivered to a sink for which `is_concerned` is true.
-    pub(super) fn of_journal(
+    pub(in crate::cli) fn of_journal(
         source: &str,
         known: &Undelivered,
         end: Option<Offset>,
@@ -38,7 +38,7 @@ impl Loss {
     }
 
     /// Adds the events that wait at the portal, are below `end`, and for which `is_lost` is true.
-    pub(super) fn add_page(
+    pub(in crate::cli) fn add_page(
         &mut self,
         page: Result<Batch, CallError>,
         end: Option<Offset>,
@@ -60,19 +60,19 @@ impl Loss {
     }
 
     /// Adds the events of another source.
-    pub(super) fn add(&mut self, other: Self) {
+    pub(in crate::cli) fn add(&mut self, other: Self) {
         self.ids.extend(other.ids);
         self.is_more |= other.is_more;
         self.unseen = self.unseen.take().or(other.unseen);
     }
 
     /// Whether it is certain that no event is lost.
-    pub(super) fn is_none(&self) -> bool {
+    pub(in crate::cli) fn is_none(&self) -> bool {
         self.ids.is_empty() && !self.is_more && self.unseen.is_none()
     }
 
     /// The number of lost events, in words.
-    pub(super) fn count(&self) -> String {
+    pub(in crate::cli) fn count(&self) -> String {
         let count = self.ids.len();
         let least = if self.is_more || self.unseen.is_some() { "at least " } else { "" };
         format!("{least}{count} event{}", if count == 1 { "" } else { "s" })
@@ -83,7 +83,7 @@ impl Loss {
     /// # Errors
     /// In a dry run: the portal's error, because then the number of lost events is unknown. Without a terminal to ask
     /// on: a usage error.
-    pub(super) async fn ask(
+    pub(in crate::cli) async fn ask(
         self,
         consent: &ConsentArgs,
         what: &str,
@@ -97,7 +97,7 @@ impl Loss {
     }
 
     /// Asks even if nothing would be lost now, for a command that is meant to destroy.
-    pub(super) async fn ask_anyway(
+    pub(in crate::cli) async fn ask_anyway(
         self,
         consent: &ConsentArgs,
         what: &str,
@@ -119,7 +119,7 @@ impl Loss {
 
 /// The events of `source` in the state file that are undelivered, including those of configured sinks that have no
 /// record yet.
-pub(super) async fn known(
+pub(in crate::cli) async fn known(
     config: &Config,
     source: &SourceConfig,
     store: Option<&Store>,
@@ -135,7 +135,7 @@ pub(super) async fn known(
 }
 
 /// The oldest events that wait in the queue of `source`.
-pub(super) async fn page(source: &SourceConfig, clients: &PortalClients) -> Result<Batch, CallError> {
+pub(in crate::cli) async fn page(source: &SourceConfig, clients: &PortalClients) -> Result<Batch, CallError> {
     let identity = clients.identity(source).await?;
     let client = clients.of(source).map_err(|reason| CallError::operator("profile", reason, ""))?;
     Peek::new(source, &identity, client).page().await

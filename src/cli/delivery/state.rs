@@ -9,13 +9,13 @@ use b24_client::foreign_text::plain;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::GlobalArgs;
-use super::exit_code::Exit;
-use super::output::{print, print_json, remark};
-use super::table::{aligned, table};
+use crate::cli::GlobalArgs;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::print::{print, print_json, remark};
+use crate::cli::output::table::{aligned, table};
 use crate::store::{Inspection, Soundness, Store, Verdict};
 
-pub(super) const NOTES: &str = "\
+pub(in crate::cli) const NOTES: &str = "\
 Examples:
   b24relay state check                                         changes nothing; the daemon may run
   b24relay state check --state /var/backups/b24relay.db        needs no configuration
@@ -32,7 +32,7 @@ Exit codes of `check`: 0 sound, 74 damaged or unreadable, 78 it belongs to anoth
 const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
-pub(super) struct StateArgs {
+pub(in crate::cli) struct StateArgs {
     #[command(subcommand)]
     action: Action,
 }
@@ -59,7 +59,7 @@ struct BackupArgs {
 }
 
 /// Checks or copies the state file.
-pub(super) fn run(args: &StateArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+pub(in crate::cli) fn run(args: &StateArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
     match &args.action {
         Action::Check(args) => check(args, &state),

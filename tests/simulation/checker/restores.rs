@@ -8,8 +8,8 @@
 use b24relay::event::Event;
 use b24relay::store::View;
 
-use crate::events::{era_of, id_of};
-use crate::ledger::JournalEntry;
+use crate::checker::ledger::JournalEntry;
+use crate::scripted::events::{era_of, id_of};
 use crate::world::{World, now_ms};
 
 impl World {

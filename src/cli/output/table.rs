@@ -6,13 +6,13 @@ use b24_client::foreign_text::plain;
 use comfy_table::{Table, presets};
 use terminal_size::{Width, terminal_size_of};
 
-use super::palette::{visible_in_colour, width};
+use crate::cli::output::palette::{visible_in_colour, width};
 
 /// Rows under a header. Control characters in a cell are replaced, so a cell cannot break a line or move the cursor.
-pub(super) struct Rows(Table);
+pub(in crate::cli) struct Rows(Table);
 
 impl Rows {
-    pub(super) fn add_row(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
+    pub(in crate::cli) fn add_row(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
         let cells =
             cells.into_iter().map(|cell| visible_in_colour(&cell.as_ref().replace(['\n', '\t'], " ")));
         self.0.add_row(cells);
@@ -20,14 +20,14 @@ impl Rows {
 }
 
 /// An empty table under `header`.
-pub(super) fn table(header: &[&str]) -> Rows {
+pub(in crate::cli) fn table(header: &[&str]) -> Rows {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     Rows(table)
 }
 
 /// The table's lines.
-pub(super) fn aligned(Rows(mut table): Rows) -> String {
+pub(in crate::cli) fn aligned(Rows(mut table): Rows) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
@@ -35,13 +35,13 @@ pub(super) fn aligned(Rows(mut table): Rows) -> String {
 }
 
 /// `text`, or a dash where there is none.
-pub(super) fn filled(text: &str) -> String {
+pub(in crate::cli) fn filled(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { plain(text) }
 }
 
 /// How important a column is when there is no room for all.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Importance {
+pub(in crate::cli) enum Importance {
     /// Dropped first.
     Low,
     Middle,
@@ -52,7 +52,7 @@ pub(super) enum Importance {
 
 /// A table that drops the less important columns where the terminal is too narrow, so that no line wraps.
 #[derive(Default)]
-pub(super) struct Columns(Vec<Column>);
+pub(in crate::cli) struct Columns(Vec<Column>);
 
 struct Column {
     header: &'static str,
@@ -69,12 +69,12 @@ impl Column {
 }
 
 impl Columns {
-    pub(super) fn add(&mut self, header: &'static str, importance: Importance, cells: Vec<String>) {
+    pub(in crate::cli) fn add(&mut self, header: &'static str, importance: Importance, cells: Vec<String>) {
         self.0.push(Column { header, importance, cells });
     }
 
     /// The lines of the table that fit the width of standard output.
-    pub(super) fn aligned(self) -> String {
+    pub(in crate::cli) fn aligned(self) -> String {
         let room = terminal_size_of(stdout()).map(|(Width(columns), _)| usize::from(columns));
         self.aligned_within(room)
     }

@@ -3,13 +3,13 @@
 use b24_client::home_key;
 use clap::{Args, Subcommand};
 
-use super::GlobalArgs;
-use super::exit::UsageError;
-use super::exit_code::Exit;
-use super::output::print;
+use crate::cli::GlobalArgs;
+use crate::cli::exit::UsageError;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::print::print;
 use crate::store::Store;
 
-pub(super) const NOTES: &str = "\
+pub(in crate::cli) const NOTES: &str = "\
 A renamed cloud portal redirects calls to its new host. The new host is stored in the state file and used from \
 then on; `b24relay status` lists it.
 
@@ -17,7 +17,7 @@ Examples:
   b24relay portal forget old.bitrix24.com      call the portal at its configured address again";
 
 #[derive(Debug, Args)]
-pub(super) struct PortalArgs {
+pub(in crate::cli) struct PortalArgs {
     #[command(subcommand)]
     action: Action,
 }
@@ -35,7 +35,7 @@ struct ForgetArgs {
 }
 
 /// Forgets the new address.
-pub(super) async fn run(args: &PortalArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+pub(in crate::cli) async fn run(args: &PortalArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let Action::Forget(ForgetArgs { host }) = &args.action;
     let state = global.state()?;
     let known: Vec<String> = Store::report(&state)?.moves.into_iter().map(|moved| moved.portal).collect();

@@ -8,13 +8,13 @@ use b24_client::{CallError, PortalClient};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::consent::ConsentArgs;
-use super::exit::SetupError;
-use super::exit_code::Exit;
-use super::output::{print, print_json};
-use super::refused::is_about_plan;
-use super::source::{client, find};
-use super::table::{aligned, filled, table};
+use crate::cli::exit::SetupError;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::consent::ConsentArgs;
+use crate::cli::output::print::{print, print_json};
+use crate::cli::output::table::{aligned, filled, table};
+use crate::cli::portal::refused::is_about_plan;
+use crate::cli::portal::source::{client, find};
 use crate::config::{Config, SecretText, SourceConfig};
 use crate::shutdown::Signals;
 
@@ -29,7 +29,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub(super) struct HandlersArgs {
+pub(in crate::cli) struct HandlersArgs {
     #[command(subcommand)]
     command: HandlersCommand,
 }
@@ -112,7 +112,11 @@ enum EventTypeArg {
 }
 
 /// Lists or unbinds handlers.
-pub(super) async fn run(args: &HandlersArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+pub(in crate::cli) async fn run(
+    args: &HandlersArgs,
+    config: &Config,
+    signals: &Signals,
+) -> anyhow::Result<Exit> {
     match &args.command {
         HandlersCommand::List(args) => list(args, config).await,
         HandlersCommand::Unbind(args) => unbind(args, config, signals).await,

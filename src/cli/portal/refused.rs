@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use b24_client::{CallError, Class};
 
-use super::exit_code::Exit;
+use crate::cli::exit_code::Exit;
 use crate::human::span;
 
 /// The codes that are more specific than their class.
@@ -35,7 +35,7 @@ const OUT_OF_REACH: &str = "run the command again in a few minutes. If it fails 
 const OPERATING_MAX: u64 = 600;
 
 /// The exit code of a command after this refusal.
-pub(super) fn exit(refusal: &CallError) -> Exit {
+pub(in crate::cli) fn exit(refusal: &CallError) -> Exit {
     let code = refusal.code().unwrap_or_default();
     let known = BY_CODE.iter().find(|(known, _)| known.eq_ignore_ascii_case(code));
     known.map_or_else(|| by_class(refusal), |(_, exit)| *exit)
@@ -54,7 +54,7 @@ fn by_class(refusal: &CallError) -> Exit {
 }
 
 /// What the operator can do.
-pub(super) fn hint(refusal: &CallError) -> Cow<'_, str> {
+pub(in crate::cli) fn hint(refusal: &CallError) -> Cow<'_, str> {
     if !refusal.hint.is_empty() {
         return refusal.hint.as_ref().into();
     }
@@ -71,7 +71,7 @@ pub(super) fn hint(refusal: &CallError) -> Cow<'_, str> {
 }
 
 /// Whether the portal's plan does not allow the call. Another login or more rights would not help.
-pub(super) fn is_about_plan(refusal: &CallError) -> bool {
+pub(in crate::cli) fn is_about_plan(refusal: &CallError) -> bool {
     let code = refusal.code().unwrap_or_default();
     if ["WRONG_LICENSE", "PAYMENT_REQUIRED"].iter().any(|plan| plan.eq_ignore_ascii_case(code)) {
         return true;

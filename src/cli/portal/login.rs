@@ -13,12 +13,12 @@ use clap::Args;
 use reqwest::Url;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::consent::ConsentArgs;
-use super::exit::{SetupError, UsageError};
-use super::exit_code::Exit;
-use super::loss::Loss;
-use super::output::{print, remark};
-use super::source::find;
+use crate::cli::exit::{SetupError, UsageError};
+use crate::cli::exit_code::Exit;
+use crate::cli::output::consent::ConsentArgs;
+use crate::cli::output::print::{print, remark};
+use crate::cli::portal::loss::Loss;
+use crate::cli::portal::source::find;
 use crate::config::{AccessConfig, Config, OAuthConfig, SourceConfig};
 use crate::relay::{PortalClients, StoreKeyValue, is_same_queue};
 use crate::shutdown::Signals;
@@ -43,7 +43,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub(super) struct LoginArgs {
+pub(in crate::cli) struct LoginArgs {
     /// The source's name in the configuration
     source: String,
     /// A JSON file with `access_token` and `refresh_token`, to log in without a browser; `-` reads standard input
@@ -57,7 +57,11 @@ pub(super) struct LoginArgs {
 }
 
 /// Gets a pair of tokens, shows their user, and stores them.
-pub(super) async fn run(args: &LoginArgs, config: &Config, signals: &Signals) -> anyhow::Result<Exit> {
+pub(in crate::cli) async fn run(
+    args: &LoginArgs,
+    config: &Config,
+    signals: &Signals,
+) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     let oauth = own_login(source)?;
     let store = if args.new_queue { Store::open(&config.state)? } else { Store::open_beside(&config.state)? };

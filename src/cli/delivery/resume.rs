@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::GlobalArgs;
-use super::exit::UsageError;
-use super::exit_code::Exit;
-use super::output::print;
+use crate::cli::GlobalArgs;
+use crate::cli::exit::UsageError;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::print::print;
 use crate::store::{Resumed, Store};
 
 const NOTES: &str = "\
@@ -19,7 +19,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub(super) struct ResumeArgs {
+pub(in crate::cli) struct ResumeArgs {
     /// The sink's name
     sink: String,
     /// Only for events of this source
@@ -28,7 +28,7 @@ pub(super) struct ResumeArgs {
 }
 
 /// Resumes the sink.
-pub(super) async fn run(args: &ResumeArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+pub(in crate::cli) async fn run(args: &ResumeArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let state = global.state()?;
     // Look first: when there is no state file, create none.
     Store::report(&state)?;

@@ -7,7 +7,7 @@ use b24_client::foreign_text::visible;
 
 /// The severity of a state.
 #[derive(Clone, Copy)]
-pub(super) enum Hue {
+pub(in crate::cli) enum Hue {
     Green,
     Yellow,
     Red,
@@ -15,14 +15,14 @@ pub(super) enum Hue {
 
 /// Whether output is coloured.
 #[derive(Clone, Copy)]
-pub(super) enum Palette {
+pub(in crate::cli) enum Palette {
     Plain,
     Coloured,
 }
 
 impl Palette {
     /// Colours on a terminal that supports them, unless `NO_COLOR` or a similar variable is set.
-    pub(super) fn of_stdout() -> Self {
+    pub(in crate::cli) fn of_stdout() -> Self {
         let stdout = stdout();
         if stdout.is_terminal() && AutoStream::choice(&stdout) != ColorChoice::Never {
             Self::Coloured
@@ -32,7 +32,7 @@ impl Palette {
     }
 
     /// `text` in `hue`.
-    pub(super) fn paint(self, hue: Hue, text: &str) -> String {
+    pub(in crate::cli) fn paint(self, hue: Hue, text: &str) -> String {
         let code = match (self, hue) {
             (Self::Plain, _) => return text.to_owned(),
             (Self::Coloured, Hue::Green) => 32,
@@ -44,14 +44,14 @@ impl Palette {
     }
 
     /// `text` with its first word in `hue`.
-    pub(super) fn paint_word(self, hue: Hue, text: &str) -> String {
+    pub(in crate::cli) fn paint_word(self, hue: Hue, text: &str) -> String {
         let end = text.find([' ', ';', ':']).unwrap_or(text.len());
         self.paint(hue, &text[..end]) + &text[end..]
     }
 }
 
 /// Applies [`visible`] to all of `text` except the palette's escape sequences.
-pub(super) fn visible_in_colour(text: &str) -> String {
+pub(in crate::cli) fn visible_in_colour(text: &str) -> String {
     const OURS: [&str; 4] = ["\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[0m"];
     let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((at, ours)) = OURS.iter().filter_map(|ours| Some((rest.find(ours)?, ours))).min() {
@@ -63,7 +63,7 @@ pub(super) fn visible_in_colour(text: &str) -> String {
 }
 
 /// How many columns `line` takes, without its colours.
-pub(super) fn width(line: &str) -> usize {
+pub(in crate::cli) fn width(line: &str) -> usize {
     let mut is_escape = false;
     let is_shown = |c: &char| {
         let was_escape = is_escape;

@@ -6,10 +6,10 @@ use std::path::Path;
 use clap::{Arg, Command, CommandFactory as _};
 use clap_mangen::roff::Inline;
 
-use super::notes::{Note, parse};
-use super::page;
 use crate::cli::Cli;
-use crate::config::page::renewed;
+use crate::cli::man::notes::{Note, parse};
+use crate::cli::man::page;
+use crate::config::tests::page::renewed;
 
 const RENEW: &str = "RENEW=1 cargo test --lib command_page";
 const COLUMNS: usize = 100;

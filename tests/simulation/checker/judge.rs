@@ -6,10 +6,10 @@ use b24relay::config::{Hold, OrderingConfig};
 use b24relay::event::Seq;
 use b24relay::store::View;
 
-use crate::events::id_of;
-use crate::ledger::{Ledger, covers};
+use crate::checker::ledger::{Ledger, covers};
 use crate::plan::SinkPlan;
-use crate::queue::{Fate, Incident, Row, chat_of};
+use crate::scripted::events::id_of;
+use crate::scripted::queue::{Fate, Incident, Row, chat_of};
 use crate::world::{World, now_ms};
 
 /// The number of events after which a commit is due.

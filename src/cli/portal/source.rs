@@ -5,7 +5,7 @@ use std::sync::Arc;
 use b24_client::NoKeyValue;
 use b24_client::{KeyValue, PortalClient};
 
-use super::exit::{SetupError, UsageError};
+use crate::cli::exit::{SetupError, UsageError};
 use crate::config::{Config, SourceConfig};
 use crate::relay::{PortalClients, StoreKeyValue};
 use crate::store::Store;
@@ -14,7 +14,7 @@ use crate::store::Store;
 ///
 /// # Errors
 /// A usage error that lists the configured sources.
-pub(super) fn find<'a>(config: &'a Config, name: &str) -> Result<&'a SourceConfig, UsageError> {
+pub(in crate::cli) fn find<'a>(config: &'a Config, name: &str) -> Result<&'a SourceConfig, UsageError> {
     config.sources.iter().find(|source| source.name == name).ok_or_else(|| {
         let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
         UsageError(format!("there is no source `{name}` in the configuration, only {}", names.join(", ")))
@@ -25,7 +25,7 @@ pub(super) fn find<'a>(config: &'a Config, name: &str) -> Result<&'a SourceConfi
 ///
 /// # Errors
 /// When the state file that holds a login cannot be read, or TLS cannot be set up.
-pub(super) async fn clients<'a>(
+pub(in crate::cli) async fn clients<'a>(
     config: &Config,
     sources: impl IntoIterator<Item = &'a SourceConfig> + Clone,
 ) -> anyhow::Result<PortalClients> {
@@ -34,7 +34,7 @@ pub(super) async fn clients<'a>(
 }
 
 /// A portal client with the source's credential.
-pub(super) async fn client(config: &Config, source: &SourceConfig) -> anyhow::Result<PortalClient> {
+pub(in crate::cli) async fn client(config: &Config, source: &SourceConfig) -> anyhow::Result<PortalClient> {
     Ok(clients(config, [source]).await?.of(source).map_err(SetupError)?)
 }
 

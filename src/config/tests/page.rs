@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::config::reference::REQUIRED_ONLY;
+use crate::config::tests::reference::REQUIRED_ONLY;
 
 const RENEW: &str = "RENEW=1 cargo test --lib configuration_page";
 

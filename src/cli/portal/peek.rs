@@ -9,20 +9,20 @@ use crate::event::{Batch, Offset, Queue};
 use crate::relay::{PortalQueue, Upstream as _};
 
 /// Reads the start of one source's queue.
-pub(super) struct Peek {
+pub(in crate::cli) struct Peek {
     queue: PortalQueue,
     limit: u16,
 }
 
 impl Peek {
     /// Reads the queue of `source`, with `identity` in the ids of its events.
-    pub(super) fn new(source: &SourceConfig, identity: &str, client: PortalClient) -> Self {
+    pub(in crate::cli) fn new(source: &SourceConfig, identity: &str, client: PortalClient) -> Self {
         let queue = Arc::new(Queue::new(&source.name, identity));
         Self { queue: PortalQueue::new(client, queue, source.kind.clone()), limit: PAGE_MAX }
     }
 
     /// The oldest waiting events; fewer if the answer would be too large.
-    pub(super) async fn page(&mut self) -> Result<Batch, CallError> {
+    pub(in crate::cli) async fn page(&mut self) -> Result<Batch, CallError> {
         let mut tries = Tries::default();
         loop {
             match self.look().await {
@@ -33,7 +33,7 @@ impl Peek {
     }
 
     /// The same without retries.
-    pub(super) async fn look(&mut self) -> Result<Batch, CallError> {
+    pub(in crate::cli) async fn look(&mut self) -> Result<Batch, CallError> {
         let mut has_renewed = false;
         loop {
             match self.queue.poll(Offset::START, self.limit).await {

@@ -10,7 +10,7 @@ use b24relay::event::Event;
 use b24relay::sink::{DeliverError, Mark, Sink};
 
 use crate::plan::{SinkPlan, TroubleKind};
-use crate::queue::chat_of;
+use crate::scripted::queue::chat_of;
 use crate::world::{World, Worlds, now_ms, pass};
 
 /// The timeout of a sink.

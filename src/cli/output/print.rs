@@ -10,13 +10,13 @@ use b24_client::foreign_text::{visible, visible_json};
 use clap::builder::StyledStr;
 use serde::Serialize;
 
-use super::exit_code::Exit;
-use super::palette::visible_in_colour;
+use crate::cli::exit_code::Exit;
+use crate::cli::output::palette::visible_in_colour;
 use crate::stdio::{self, stderr};
 
 /// The reader of standard output.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reader {
+pub(in crate::cli) enum Reader {
     Reading,
     Gone,
 }
@@ -25,7 +25,7 @@ pub(super) enum Reader {
 ///
 /// # Errors
 /// When standard output cannot be written. A closed pipe is not an error.
-pub(super) fn write(bytes: &[u8]) -> io::Result<Reader> {
+pub(in crate::cli) fn write(bytes: &[u8]) -> io::Result<Reader> {
     match stdio::write_all(io::stdout(), bytes) {
         Ok(()) => Ok(Reader::Reading),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
@@ -34,32 +34,32 @@ pub(super) fn write(bytes: &[u8]) -> io::Result<Reader> {
 }
 
 /// Prints `text` and a newline. A closed pipe is not an error.
-pub(super) fn print(text: &str) -> io::Result<()> {
+pub(in crate::cli) fn print(text: &str) -> io::Result<()> {
     write(format!("{}\n", visible_in_colour(text)).as_bytes()).map(|_| ())
 }
 
 /// Prints `value` as JSON with line breaks.
-pub(super) fn print_json(value: &impl Serialize) -> io::Result<()> {
+pub(in crate::cli) fn print_json(value: &impl Serialize) -> io::Result<()> {
     print_raw_json(&serde_json::to_string_pretty(value)?)
 }
 
 /// Prints `json` and a newline: byte for byte, except on a terminal.
-pub(super) fn print_raw_json(json: &str) -> io::Result<()> {
+pub(in crate::cli) fn print_raw_json(json: &str) -> io::Result<()> {
     write(format!("{}\n", json_for_stdout(json)).as_bytes()).map(|_| ())
 }
 
 /// Returns `json` unchanged, or for a terminal as [`visible_json`].
-pub(super) fn json_for_stdout(json: &str) -> Cow<'_, str> {
+pub(in crate::cli) fn json_for_stdout(json: &str) -> Cow<'_, str> {
     if io::stdout().is_terminal() { visible_json(json) } else { json.into() }
 }
 
 /// Prints `text` to stderr and ignores a failure.
-pub(super) fn remark(text: &str) {
+pub(in crate::cli) fn remark(text: &str) {
     stderr::write(&format!("{}\n", visible(text)));
 }
 
 /// Prints requested help to standard output, and an error in the arguments to stderr.
-pub(super) fn explain(error: &clap::Error) {
+pub(in crate::cli) fn explain(error: &clap::Error) {
     let text = error.render();
     if error.use_stderr() {
         let code = format!("error[{}]:", Exit::Usage.code());

@@ -7,13 +7,13 @@ use clap::Args;
 use serde::de::IgnoredAny;
 use serde_json::Map;
 
-use super::GlobalArgs;
-use super::consent::ConsentArgs;
-use super::exit::{SetupError, UsageError};
-use super::exit_code::Exit;
-use super::loss::{self, Loss};
-use super::output::print;
-use super::source::{client, find};
+use crate::cli::GlobalArgs;
+use crate::cli::exit::{SetupError, UsageError};
+use crate::cli::exit_code::Exit;
+use crate::cli::output::consent::ConsentArgs;
+use crate::cli::output::print::print;
+use crate::cli::portal::loss::{self, Loss};
+use crate::cli::portal::source::{client, find};
 use crate::config::{Config, SourceConfig};
 use crate::event::Event;
 use crate::relay::{self, Ending, PortalClients, StoreKeyValue, Until};
@@ -30,7 +30,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = SUBSCRIBE_NOTES)]
-pub(super) struct SubscribeArgs {
+pub(in crate::cli) struct SubscribeArgs {
     /// The source's name in the configuration
     source: String,
 }
@@ -50,7 +50,7 @@ const NOT_DELIVERED: &str =
 
 #[derive(Debug, Args)]
 #[command(after_help = UNSUBSCRIBE_NOTES)]
-pub(super) struct UnsubscribeArgs {
+pub(in crate::cli) struct UnsubscribeArgs {
     /// The source's name in the configuration
     source: String,
     /// Skip the delivery and let the portal delete the unread events; asks first
@@ -61,7 +61,7 @@ pub(super) struct UnsubscribeArgs {
 }
 
 /// Subscribes the source's user.
-pub(super) async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<Exit> {
+pub(in crate::cli) async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::Result<Exit> {
     let source = find(config, &args.source)?;
     refuse_lone_bot(source)?;
     let client = client(config, source).await?;
@@ -71,7 +71,7 @@ pub(super) async fn subscribe(args: &SubscribeArgs, config: &Config) -> anyhow::
 }
 
 /// Delivers the remaining events to the sinks, unless `--discard` is given, then unsubscribes the user.
-pub(super) async fn unsubscribe(
+pub(in crate::cli) async fn unsubscribe(
     args: &UnsubscribeArgs,
     global: &GlobalArgs,
     signals: &Signals,

@@ -11,8 +11,8 @@ use b24relay::event::{Batch, Event, EventId, Offset, Queue};
 use b24relay::relay::Upstream;
 use serde_json::value::RawValue;
 
-use crate::events::id_of;
 use crate::plan::{ClockPlan, EPOCH_MS};
+use crate::scripted::events::id_of;
 use crate::world::{Shared, World, now_ms, pass};
 
 const METHOD: &str = "im.v2.Event.get";

@@ -1,0 +1,6 @@
+//! Commands about sinks and the state file.
+
+pub(in crate::cli) mod replay;
+pub(in crate::cli) mod resume;
+pub(in crate::cli) mod state;
+pub(in crate::cli) mod status;

@@ -1,0 +1,3 @@
+//! The reference of all commands, which a test holds.
+
+mod markdown; // makes `docs/reference/cli.md`
