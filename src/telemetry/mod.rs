@@ -81,7 +81,9 @@ fn lines(format: LogFormat) -> Lines {
 }
 
 fn filter(level: LogLevel) -> Targets {
-    Targets::new().with_default(LevelFilter::WARN).with_target(env!("CARGO_CRATE_NAME"), Level::from(level))
+    let ours = [env!("CARGO_CRATE_NAME"), "b24_client", "b24_sandbox"];
+    let others = Targets::new().with_default(LevelFilter::WARN);
+    ours.into_iter().fold(others, |filter, name| filter.with_target(name, Level::from(level)))
 }
 
 impl From<LogLevel> for Level {
