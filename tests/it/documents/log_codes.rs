@@ -20,7 +20,8 @@ struct Site {
 /// The names in `log_code.rs` of the daemon and of the client, each with its code.
 fn named_codes() -> Vec<(String, String)> {
     let table = read("src/log_code.rs") + &read("crates/b24-client/src/log_code.rs");
-    let lines = table.lines().filter_map(|line| line.strip_prefix("pub(crate) const ")?.split_once(": &str = "));
+    let lines =
+        table.lines().filter_map(|line| line.strip_prefix("pub(crate) const ")?.split_once(": &str = "));
     lines.map(|(name, code)| (name.to_owned(), code.trim_matches(['"', ';']).to_owned())).collect()
 }
 
