@@ -1,18 +1,13 @@
 //! Runs blocking work outside the runtime's threads.
 
-use std::cell::Cell;
 use std::future::pending;
 use std::panic::resume_unwind;
-
-thread_local! {
-    /// Whether this thread does blocking work itself, as in the simulation of the relay.
-    static IS_DONE_HERE: Cell<bool> = const { Cell::new(false) };
-}
 
 /// Runs `work` to its end; a panic in it becomes the caller's panic. If the runtime is shutting down and drops work
 /// that has not begun, this never returns: the runtime then drops the waiting task too.
 pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    if IS_DONE_HERE.get() {
+    #[cfg(feature = "simulation")]
+    if simulation::IS_DONE_HERE.get() {
         return work();
     }
     match tokio::task::spawn_blocking(work).await {
@@ -22,10 +17,21 @@ pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
     }
 }
 
-/// From now on this thread does blocking work itself and immediately. The simulation of the relay needs this, because
-/// no other thread may influence its course.
-pub fn simulate() {
-    IS_DONE_HERE.set(true);
+#[cfg(feature = "simulation")]
+pub(crate) mod simulation {
+    //! Blocking work on the thread of its caller: no other thread may influence the course of a simulation.
+
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Whether this thread does blocking work itself.
+        pub(super) static IS_DONE_HERE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// From now on this thread does blocking work itself and immediately.
+    pub fn simulate_blocking() {
+        IS_DONE_HERE.set(true);
+    }
 }
 
 #[cfg(test)]

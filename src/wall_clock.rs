@@ -1,21 +1,29 @@
 //! The clock of this machine, for displayed times and for ages in the state file.
 
-use std::cell::Cell;
-
 use jiff::Timestamp;
-
-thread_local! {
-    /// The simulated clock of this thread, in the simulation of the relay.
-    static SCRIPT: Cell<Option<fn() -> i64>> = const { Cell::new(None) };
-}
 
 /// The current time in Unix milliseconds.
 pub fn now_ms() -> i64 {
-    SCRIPT.get().map_or_else(|| Timestamp::now().as_millisecond(), |script| script())
+    #[cfg(feature = "simulation")]
+    if let Some(script) = simulation::SCRIPT.get() {
+        return script();
+    }
+    Timestamp::now().as_millisecond()
 }
 
-/// From now on `script` is the clock of this thread. The simulation of the relay uses it, because its time does not
-/// pass on its own.
-pub fn simulate(script: fn() -> i64) {
-    SCRIPT.set(Some(script));
+#[cfg(feature = "simulation")]
+pub(crate) mod simulation {
+    //! A clock that does not pass on its own.
+
+    use std::cell::Cell;
+
+    thread_local! {
+        /// The simulated clock of this thread.
+        pub(super) static SCRIPT: Cell<Option<fn() -> i64>> = const { Cell::new(None) };
+    }
+
+    /// From now on `script` is the clock of this thread.
+    pub fn simulate_clock(script: fn() -> i64) {
+        SCRIPT.set(Some(script));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+#[cfg(feature = "simulation")]
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -32,6 +33,7 @@ const STATEMENTS: usize = 32;
 pub(in crate::store) enum Disk {
     Real(Arc<Files>),
     /// In memory only. The function says how long an access takes, or why it fails.
+    #[cfg(feature = "simulation")]
     Simulated(fn() -> Result<Duration, String>),
 }
 
@@ -39,6 +41,7 @@ impl Disk {
     pub(in crate::store) fn files(&self) -> Option<Arc<Files>> {
         match self {
             Self::Real(files) => Some(Arc::clone(files)),
+            #[cfg(feature = "simulation")]
             Self::Simulated(_) => None,
         }
     }
@@ -188,7 +191,8 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        if let Disk::Simulated(_) = self.disk {
+        // A state in memory has one connection.
+        if self.disk.files().is_none() {
             return self.run(work).await;
         }
         let store = self.clone();
@@ -223,7 +227,7 @@ impl Store {
         })
     }
 
-    /// Runs `work` unless the file was found damaged. Without a disk, it is as slow as the script says.
+    /// Runs `work` unless the file was found damaged.
     async fn visit<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
@@ -231,12 +235,9 @@ impl Store {
         if let Some(detail) = self.damage.get() {
             return Err(self.damaged(detail.clone()));
         }
+        #[cfg(feature = "simulation")]
         if let Disk::Simulated(script) = self.disk {
-            let unavailable = |detail| StoreError::Unavailable { path: self.path.to_path_buf(), detail };
-            tokio::time::sleep(script().map_err(unavailable)?).await;
-            let outcome = work();
-            tokio::time::sleep(script().unwrap_or_default()).await;
-            return outcome;
+            return self.visit_slowly(script, work).await;
         }
         blocking::run(work).await
     }

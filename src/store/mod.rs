@@ -9,6 +9,7 @@ mod handle; // the store as the process shares it
 mod paths; // the files beside the state file
 mod report; // what commands and the page read
 mod schema; // layouts, migrations, checksums, integrity
+#[cfg(feature = "simulation")]
 mod simulation; // a state in memory
 mod sql; // small queries
 mod table; // checkpoints, journal, dead letters and the rest
@@ -23,6 +24,7 @@ pub use report::sources::{DeadLetterReport, GapReport, LaneReport, MoveReport, R
 pub use report::undelivered::Undelivered;
 pub use schema::finding::{Finding, Verdict};
 pub use schema::inspection::{Inspection, Soundness};
+#[cfg(feature = "simulation")]
 pub use simulation::{LaneView, View};
 pub use table::activity::LaneActivity;
 pub use table::checkpoints::{Inherited, LaneNote, LaneRecord, Progress, StoredSource, Tally};

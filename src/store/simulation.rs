@@ -58,6 +58,19 @@ impl Store {
         Ok(Self::new(connection, path, Disk::Simulated(script), None))
     }
 
+    /// Runs `work` as slowly as `script` says.
+    pub(in crate::store) async fn visit_slowly<T>(
+        &self,
+        script: fn() -> Result<Duration, String>,
+        work: impl FnOnce() -> Result<T, StoreError> + Send,
+    ) -> Result<T, StoreError> {
+        let unavailable = |detail| StoreError::Unavailable { path: self.path.to_path_buf(), detail };
+        tokio::time::sleep(script().map_err(unavailable)?).await;
+        let outcome = work();
+        tokio::time::sleep(script().unwrap_or_default()).await;
+        outcome
+    }
+
     /// Reads the records of `source` at once.
     pub fn view(&self, source: &str) -> Result<View, StoreError> {
         let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);

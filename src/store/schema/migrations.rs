@@ -3,7 +3,6 @@
 //! A file is checked before it is changed: whether it is ours, whether its layout is known, and whether it is sound
 //! ([`inspect`]). Each step forward is one transaction: a kill leaves the layout before or after it.
 
-use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::io::{self, ErrorKind};
@@ -396,9 +395,10 @@ pub(crate) fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// A new state in memory only. Each is a copy of the first one of this thread.
+#[cfg(feature = "simulation")]
 pub(crate) fn new_in_memory() -> rusqlite::Result<Connection> {
     thread_local! {
-        static FIRST: OnceCell<Connection> = const { OnceCell::new() };
+        static FIRST: std::cell::OnceCell<Connection> = const { std::cell::OnceCell::new() };
     }
     FIRST.with(|first| {
         if first.get().is_none() {
