@@ -84,6 +84,8 @@ async fn a_table_stays_whole_on_a_terminal_of_80_columns() {
     receiver.answer_always(Some(401));
     portal.record(1, 1).await;
     setup.until_crm_is("held").await;
+    // A sink has a row from its first commit on.
+    until("the archive has all", async || setup.lane_of("archive").await["delivered"] == 3).await;
     let terminal = Terminal::open(50, 80);
     let mut status = terminal.start(&["status"], &[], setup.folder());
     assert_eq!(status.exit_code().await, 0);

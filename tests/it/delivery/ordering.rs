@@ -64,7 +64,7 @@ async fn strict_order_has_one_event_at_a_time() {
     receiver.refuse(&[ids[0]], &Answer::Hold);
     let setup = Setup::new().with_source(&portal).with_receiver(&receiver).with_file();
     let mut relay = setup.run();
-    until("the file has all", async || setup.filed_ids() == ids).await;
+    until("the file has all", async || setup.filed_so_far() == ids).await;
     until("the first is under way", async || receiver.count() == 1).await;
     receiver.release();
     until("all are through", async || receiver.count() == 3).await;
@@ -81,7 +81,7 @@ async fn without_order_one_chat_has_many_events_under_way_but_no_more_than_allow
     let setup = Setup::new().with_source(&portal).with_receiver_in(&receiver, keys).with_file();
     let mut relay = setup.run();
     until("five are under way", async || receiver.count() == 5).await;
-    until("the file has all", async || setup.filed_ids() == ids).await;
+    until("the file has all", async || setup.filed_so_far() == ids).await;
     assert_eq!(receiver.count(), 5);
     receiver.release();
     until("all are through", async || receiver.count() == 8).await;

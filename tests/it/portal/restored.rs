@@ -160,7 +160,7 @@ async fn a_portal_that_is_restored_while_the_relay_runs_loses_nothing() {
     until("it polls", async || portal.polls().await > polls + 2).await;
     let low = restore(&portal).await;
     relay.until_logged(TOLD).await;
-    until("they are filed", async || setup.filed_ids().ends_with(&low)).await;
+    until("they are filed", async || setup.filed_so_far().ends_with(&low)).await;
     portal.record(1, 2).await;
     until("the next are filed", async || setup.filed_count() == 10).await;
     until("all is confirmed", async || portal.stats(1).await["pending"] == 0).await;
@@ -196,7 +196,7 @@ async fn an_event_that_shows_after_all_around_it_was_confirmed_is_delivered_to_e
     relay.kill();
     let mut relay = setup.run();
     let straggler = release(&portal).await;
-    until("it is delivered", async || setup.filed_ids().contains(&straggler)).await;
+    until("it is delivered", async || setup.filed_so_far().contains(&straggler)).await;
     portal.record(1, 1).await;
     until("and what follows", async || setup.filed_count() == 9).await;
     assert_eq!(relay.stop().await, 0, "{}", relay.log());

@@ -257,6 +257,11 @@ impl Setup {
         ledger::ids_in(&self.path("events.jsonl"), false)
     }
 
+    /// The ids in the file sink's file so far. The sink may still be writing.
+    pub(crate) fn filed_so_far(&self) -> Vec<u64> {
+        ledger::ids_in(&self.path("events.jsonl"), true)
+    }
+
     /// The ids in the file of one source. The sink may still be writing.
     pub(crate) fn filed_ids_of(&self, source: &str) -> Vec<u64> {
         ledger::ids_in(&self.path(&format!("{source}.jsonl")), true)
