@@ -10,7 +10,7 @@ mod journal; // polls append to it, lanes read it
 mod key_value; // the portal client's store, in the state file
 mod lane; // one sink's way through one journal
 mod outcome; // how runs and their parts end
-mod portal_clients; // one caller for each source, one grant for each login
+mod portal_clients; // one client for each source, one session for each login
 mod replay; // delivers dead letters, apart from the rest
 mod run; // one run, from its start to its end
 pub mod simulation; // the entry of `tests/simulation`

@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// Opens the state file for a command that may work beside a running daemon, and that does not prevent the start of
-    /// one. It is for [`Store::keep`], [`Store::recall`] and [`Store::resume`], and leaves checkpoints alone.
+    /// one. It is for [`Store::set_value`], [`Store::value`] and [`Store::resume`], and leaves checkpoints alone.
     ///
     /// # Errors
     /// See [`Store::open`]; [`StoreError::Locked`] only when an older program uses the file.

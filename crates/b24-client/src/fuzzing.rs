@@ -41,21 +41,21 @@ pub fn answer(bytes: &[u8]) -> Vec<PageEvent> {
 
 /// One client for all responses; its secret is the mark.
 fn client() -> &'static PortalClient {
-    static CALLER: OnceLock<PortalClient> = OnceLock::new();
-    CALLER.get_or_init(|| {
+    static CLIENT: OnceLock<PortalClient> = OnceLock::new();
+    CLIENT.get_or_init(|| {
         let made = || {
             let address = SecretUrl::parse("https://portal.example/")?;
             let webhook = WebhookUrl::parse(&format!("https://portal.example/rest/12/{MARK}/"))?;
             let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|_| "no runtime")?;
             let portal_state = runtime
                 .block_on(PortalState::open(&address, PortalConfig::with_rate(None), Arc::new(NoKeyValue)))
-                .map_err(|_| "no site")?;
+                .map_err(|_| "no portal state")?;
             PortalClient::try_new(
                 Arc::new(portal_state),
                 Credential::Webhook(webhook),
                 Duration::from_secs(1),
             )
-            .map_err(|_| "no caller")
+            .map_err(|_| "no client")
         };
         made().unwrap_or_else(|reason: &str| panic!("{reason}"))
     })

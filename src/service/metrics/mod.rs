@@ -1,7 +1,7 @@
 //! Counters, and `/metrics`.
 
 pub(super) mod exposition; // the text formats of Prometheus
-pub(super) mod in_flight;
+pub(super) mod in_flight; // attempts in flight
 pub(super) mod process; // memory, descriptors, CPU
 pub(super) mod registry; // counters of the running relay
-pub(super) mod scrape; // values from the state file, read for each scrape // attempts in flight
+pub(super) mod scrape; // values from the state file, read for each scrape

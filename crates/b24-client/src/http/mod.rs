@@ -4,8 +4,8 @@ mod cause; // an error's cause by its type
 mod networks; // public addresses
 mod pool; // connections, renewed in time
 mod proxy;
-mod request_error;
-mod retry_after; // times in response headers // why a host did not answer
+mod request_error; // why a host did not answer
+mod retry_after; // times in response headers
 
 use std::error::Error;
 use std::time::Duration;

@@ -47,7 +47,7 @@ pub(crate) struct AttemptBatch {
     failure: u64,
 }
 
-/// The maximum size of a attempt batch.
+/// The maximum size of an attempt batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BatchLimit {
     /// The most events.
@@ -365,7 +365,7 @@ impl Schedule {
         }
     }
 
-    /// Notes that one attempt batch less holds events of `chat`.
+    /// Notes that one attempt batch fewer holds events of `chat`.
     fn free(&mut self, chat: usize) {
         let chat = self.root(chat);
         let Some(queue) = self.queues.get_mut(&chat) else { return };
