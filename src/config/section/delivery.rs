@@ -106,15 +106,6 @@ impl fmt::Display for Hold {
     }
 }
 
-impl fmt::Display for DeliveryMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Direct => "direct",
-            Self::Journal => "journal",
-        })
-    }
-}
-
 impl DeliveryMode {
     fn hold(self) -> Hold {
         match self {

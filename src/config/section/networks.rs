@@ -1,7 +1,6 @@
 //! `sinks.NAME.private_networks`: whether a receiver may be on a network other than the public internet.
 
-use std::str::FromStr;
-
+use crate::config::parse::enums::words;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::section::sinks::proxy::ProxyConfig;
@@ -16,17 +15,7 @@ pub enum PrivateNetworks {
     Deny,
 }
 
-impl FromStr for PrivateNetworks {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "allow" => Ok(Self::Allow),
-            "deny" => Ok(Self::Deny),
-            _ => Err("must be `allow` or `deny`"),
-        }
-    }
-}
+words!(PrivateNetworks: "allow" => Allow, or "deny" => Deny);
 
 /// Reads the key and reports violations. Behind a proxy, the relay cannot see the address of the receiver.
 pub(crate) fn read(table: &mut Table<'_>, proxy: &ProxyConfig) -> PrivateNetworks {

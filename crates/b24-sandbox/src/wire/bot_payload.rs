@@ -106,14 +106,8 @@ pub(crate) fn list(bots: &[&Bot], has_next_page: bool) -> String {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BotShape<'a> {
-    id: u64,
-    code: &'a str,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    is_hidden: bool,
-    is_support_openline: bool,
-    is_reactions_enabled: bool,
-    background_id: Option<&'a str>,
+    #[serde(flatten)]
+    short: ShortShape<'a>,
     language: &'static str,
     module_id: &'static str,
     event_mode: EventMode,
@@ -126,18 +120,11 @@ pub(crate) struct BotShape<'a> {
 impl<'a> BotShape<'a> {
     /// The data of `bot`.
     pub(crate) fn of(bot: &'a Bot) -> Self {
-        let profile = &bot.profile;
         Self {
-            id: bot.id,
-            code: &profile.code,
-            kind: &profile.kind,
-            is_hidden: profile.is_hidden,
-            is_support_openline: profile.is_support_openline,
-            is_reactions_enabled: profile.is_reactions_enabled,
-            background_id: profile.background_id.as_deref(),
+            short: ShortShape::of(bot),
             language: "ru",
             module_id: "rest",
-            event_mode: profile.event_mode,
+            event_mode: bot.profile.event_mode,
             count_message: 0,
             count_command: 0,
             count_chat: 0,

@@ -1,10 +1,9 @@
 //! `sinks.NAME.auth`: how the relay authenticates to a receiver.
 
-use std::str::FromStr;
-
 use b24_client::SecretText;
 use b24_client::SecretUrl;
 
+use crate::config::parse::enums::words;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret;
@@ -57,24 +56,9 @@ impl AuthType {
             Self::OAuth2 => &["token_url", "client_id", "client_secret", "client_secret_file", "scope"],
         }
     }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Basic => "basic",
-            Self::Bearer => "bearer",
-            Self::OAuth2 => "oauth2",
-        }
-    }
 }
 
-impl FromStr for AuthType {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL.into_iter().find(|known| known.word() == text);
-        known.ok_or("must be `basic`, `bearer` or `oauth2`")
-    }
-}
+words!(AuthType: "basic" => Basic, "bearer" => Bearer, or "oauth2" => OAuth2);
 
 /// Reads the table and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles, is_http_fine: bool) -> Option<AuthConfig> {

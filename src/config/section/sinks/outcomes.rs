@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use config::Value;
 
+use crate::config::parse::enums::words;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 
@@ -23,33 +24,8 @@ pub enum Outcome {
     Paused,
 }
 
-impl Outcome {
-    /// The word for it in the configuration and in metrics.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Transient => "transient",
-            Self::Rejected => "rejected",
-            Self::Held => "held",
-            Self::Paused => "paused",
-        }
-    }
-}
-
-impl FromStr for Outcome {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "delivered" => Ok(Self::Delivered),
-            "transient" => Ok(Self::Transient),
-            "rejected" => Ok(Self::Rejected),
-            "held" => Ok(Self::Held),
-            "paused" => Ok(Self::Paused),
-            _ => Err("must be `delivered`, `transient`, `rejected`, `held` or `paused`"),
-        }
-    }
-}
+words!(Outcome: "delivered" => Delivered, "transient" => Transient, "rejected" => Rejected,
+    "held" => Held, or "paused" => Paused);
 
 /// The configured outcomes of statuses.
 #[derive(Clone, PartialEq, Default, Debug)]

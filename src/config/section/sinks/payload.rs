@@ -1,7 +1,6 @@
 //! The request of a webhook sink: the format of its body and the secrets that sign it.
 
-use std::str::FromStr;
-
+use crate::config::parse::enums::words;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret_file::SecretFiles;
@@ -42,20 +41,8 @@ impl PayloadFormat {
     }
 }
 
-impl FromStr for PayloadFormat {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "json" => Ok(Self::Json),
-            "raw" => Ok(Self::Raw),
-            "cloudevents" => Ok(Self::CloudEvents),
-            "cloudevents-binary" => Ok(Self::CloudEventsBinary),
-            "cloudevents-batch" => Ok(Self::CloudEventsBatch),
-            _ => Err("must be `json`, `raw`, `cloudevents`, `cloudevents-binary` or `cloudevents-batch`"),
-        }
-    }
-}
+words!(PayloadFormat: "json" => Json, "raw" => Raw, "cloudevents" => CloudEvents,
+    "cloudevents-binary" => CloudEventsBinary, or "cloudevents-batch" => CloudEventsBatch);
 
 /// Reads the keys and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> PayloadConfig {
