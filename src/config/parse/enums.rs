@@ -95,7 +95,7 @@ impl FromStr for CompressConfig {
 }
 
 /// A source's `kind`, without the keys that belong to it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum SourceKind {
     User,
     Bot,
@@ -114,7 +114,7 @@ impl FromStr for SourceKind {
 }
 
 /// A portal's `plan`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Plan {
     Standard,
     Enterprise,
@@ -135,7 +135,7 @@ impl FromStr for Plan {
 }
 
 /// A sink's `type`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum SinkType {
     Stdout,
     File,
