@@ -201,7 +201,7 @@ async fn a_smaller_limit_reads_all_that_is_before_what_was_settled_out_of_turn()
 
         let _second = setup(first.anew(), 3);
         let said = apply(&relay).await;
-        assert!(said.contains("sources.support: changed (poll."), "{said}");
+        assert!(said.contains("sources.support: changed (poll.limit)"), "{said}");
         receiver.answer_always(None);
         portal.record_as(json!({"user": 1, "count": 1, "type": "ONIMV2MESSAGEADD"})).await;
         let ids = portal.ids(1).await;
