@@ -14,9 +14,9 @@ use crate::cli::exit_code::Exit;
 use crate::cli::output::print::remark;
 use crate::cli::{GlobalArgs, sandbox};
 use crate::config::{
-    AccessConfig, Config, DeliveryConfig, GiveUp, LogConfig, LogFormat, LogLevel, PollConfig, PortalConfig,
-    QueueKind, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig,
-    ThroughputConfig, WebhookUrl,
+    AccessConfig, Config, DeliveryConfig, GiveUp, Keys, LogConfig, LogFormat, LogLevel, PollConfig,
+    PortalConfig, QueueKind, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
+    TargetConfig, ThroughputConfig, WebhookUrl,
 };
 use crate::human::duration;
 use crate::relay::{self, Until};
@@ -119,6 +119,7 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         sinks: vec![console],
         // No other client uses this portal.
         portals: BTreeMap::from([(sandbox.address().to_string(), PortalConfig::with_rate(None))]),
+        keys: Keys::default(),
     })
 }
 

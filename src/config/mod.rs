@@ -14,7 +14,7 @@ mod section; // the tables of the file
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub use b24_client::{
     BotConfig, OAuthConfig, PortalConfig, QueueKind, RateConfig, SecretText, SecretUrl, WebhookUrl,
 };
 pub use error::{ConfigError, Violation};
+pub use parse::keys::Keys;
 pub use parse::load::{Loaded, Overrides, load, state_path};
 pub use secrets::secret::token_of_file;
 pub use section::delivery::{
@@ -60,9 +61,22 @@ pub struct Config {
     pub sinks: Vec<SinkConfig>,
     /// `[portals."HOST"]`, by authority (host, with the port if it is not the default of the scheme).
     pub portals: BTreeMap<String, PortalConfig>,
+    /// What was read, key by key.
+    pub keys: Keys,
 }
 
 impl Config {
+    /// The full paths of the keys in which `other` differs.
+    pub fn difference<'c>(&'c self, other: &'c Self) -> BTreeSet<&'c str> {
+        self.keys.difference(&other.keys)
+    }
+
+    /// Replaces `state` by that of `other`.
+    pub fn keep_state(&mut self, other: &Self) {
+        self.state.clone_from(&other.state);
+        self.keys.keep("state", &other.keys);
+    }
+
     /// The rate limit of the portal at `authority`; `None` if it has no limit.
     pub fn rate_of(&self, authority: &str) -> Option<RateConfig> {
         self.portal(authority).rate
@@ -84,7 +98,7 @@ pub struct LogConfig {
 }
 
 /// `log.format`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum LogFormat {
     /// For people.
     Text,
@@ -93,7 +107,7 @@ pub enum LogFormat {
 }
 
 /// `log.level`, from the quietest to the most verbose.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum LogLevel {
     /// The operator must act.
     Error,
@@ -203,10 +217,21 @@ impl SinkConfig {
     pub fn takes_source(&self, source: &str) -> bool {
         self.sources.as_ref().is_none_or(|names| names.iter().any(|name| name == source))
     }
+
+    /// True if `other` reaches the same destination in the same way, even if it takes different events.
+    pub fn same_destination(&self, other: &Self) -> bool {
+        self.target == other.target && self.retry == other.retry && self.flow == other.flow
+    }
+
+    /// True if `other` takes the same events from each source that both sinks take.
+    pub fn same_subscription(&self, other: &Self) -> bool {
+        let of_any = |config: &Self| Self { sources: None, ..config.clone() };
+        of_any(self) == of_any(other)
+    }
 }
 
 /// `sinks.NAME.start`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum StartConfig {
     /// From the oldest available event.
     Oldest,
@@ -233,7 +258,7 @@ pub struct StdoutConfig {
 }
 
 /// A `stdout` sink's `format`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum StdoutFormat {
     /// One JSON object per line.
     Json,
@@ -266,7 +291,7 @@ pub struct RotateConfig {
 }
 
 /// `compress` of a `file` or a `webhook` sink.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CompressConfig {
     /// `"none"`.
     None,

@@ -44,14 +44,14 @@ macro_rules! words {
 pub(in crate::config) use words;
 
 /// A source's `kind`, without the keys that belong to it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum SourceKind {
     User,
     Bot,
 }
 
 /// A portal's `plan`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Plan {
     Standard,
     Enterprise,
@@ -59,7 +59,7 @@ pub(crate) enum Plan {
 }
 
 /// A sink's `type`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum SinkType {
     Stdout,
     File,

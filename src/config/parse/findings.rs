@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use config::{Value, ValueKind};
 
 use crate::config::error::Violation;
+use crate::config::parse::keys::{Fingerprint, Keys};
 use crate::config::parse::variables::variable;
 
 /// The findings of reading, shared by all tables of one tree.
@@ -14,6 +15,7 @@ pub(crate) struct Findings {
     violations: RefCell<Vec<Violation>>,
     notices: RefCell<Vec<Violation>>,
     asked: RefCell<BTreeMap<String, Option<String>>>,
+    keys: RefCell<Keys>,
 }
 
 impl Findings {
@@ -48,6 +50,16 @@ impl Findings {
     #[cfg(test)]
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.borrow().keys().cloned().collect()
+    }
+
+    /// Records the value of `key`.
+    pub(crate) fn record(&self, key: String, value: Fingerprint) {
+        self.keys.borrow_mut().record(key, value);
+    }
+
+    /// Every key that has a value.
+    pub(crate) fn take_keys(&self) -> Keys {
+        self.keys.take()
     }
 
     /// All violations, in the order they were found.

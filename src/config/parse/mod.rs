@@ -3,6 +3,7 @@
 pub(super) mod document; // the file, with line numbers
 pub(super) mod enums; // one of a few words
 pub(super) mod findings; // all violations of one round
+pub(super) mod keys; // which keys have which values, to compare
 pub(super) mod lines; // the line of a value
 pub(super) mod load; // finds and merges the layers
 pub(super) mod quote; // how keys and values are quoted

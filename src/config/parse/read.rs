@@ -6,6 +6,7 @@ use std::time::Duration;
 use config::Value;
 
 use crate::config::parse::findings::Findings;
+use crate::config::parse::keys::Keys;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::rules::crosscheck;
@@ -33,7 +34,7 @@ const MOST_PORTALS: usize = MOST_SOURCES;
 pub(crate) fn read(tree: Value, files: &SecretFiles, findings: &Findings) -> Option<Config> {
     let raw = Table::read_root(tree, findings, |root| read_draft(root, files));
     crosscheck::check(&raw.state, &raw.sources, &raw.sinks, &raw.portals, findings);
-    raw.complete()
+    raw.complete(findings.take_keys())
 }
 
 /// Reads only `state` from `tree`; reports all other keys as unknown.
@@ -42,7 +43,7 @@ pub(crate) fn state(tree: Value, findings: &Findings) -> PathBuf {
 }
 
 fn read_state(root: &mut Table<'_>) -> PathBuf {
-    root.take("state", value::path).unwrap_or_else(|| PathBuf::from(STATE))
+    root.take_or("state", value::path, PathBuf::from(STATE))
 }
 
 struct Raw {
@@ -57,7 +58,7 @@ struct Raw {
 }
 
 impl Raw {
-    fn complete(self) -> Option<Config> {
+    fn complete(self, keys: Keys) -> Option<Config> {
         Some(Config {
             state: self.state,
             shutdown_grace: self.shutdown_grace,
@@ -71,19 +72,21 @@ impl Raw {
                 .collect::<Option<_>>()?,
             sinks: self.sinks.into_iter().map(RawSink::complete).collect::<Option<_>>()?,
             portals: self.portals.into_iter().map(RawPortal::complete).collect(),
+            keys,
         })
     }
 }
 
 fn read_draft(root: &mut Table<'_>, files: &SecretFiles) -> Raw {
     let state = read_state(root);
-    let grace = root.take("shutdown_grace", value::duration(Duration::ZERO, LONGEST_GRACE));
+    let grace = value::duration(Duration::ZERO, LONGEST_GRACE);
+    let shutdown_grace = root.take_or("shutdown_grace", grace, SHUTDOWN_GRACE);
     let log = root.table("log", read_log);
     let delivery = delivery::read(root);
     let http = root.table("http", |table| http::read(table, files));
     Raw {
         state,
-        shutdown_grace: grace.unwrap_or(SHUTDOWN_GRACE),
+        shutdown_grace,
         log,
         delivery,
         http,
@@ -110,8 +113,8 @@ fn read_draft(root: &mut Table<'_>, files: &SecretFiles) -> Raw {
 
 fn read_log(table: &mut Table<'_>) -> LogConfig {
     LogConfig {
-        format: table.take("format", value::choice).unwrap_or(LogFormat::Text),
-        level: table.take("level", value::choice).unwrap_or(LogLevel::Info),
+        format: table.take_or("format", value::choice, LogFormat::Text),
+        level: table.take_or("level", value::choice, LogLevel::Info),
     }
 }
 

@@ -2,12 +2,14 @@
 //! when a table closes are unknown. So one run reports all violations.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 
 use config::{Value, ValueKind};
 
 use crate::config::error::Violation;
 use crate::config::parse::findings::Findings;
 use crate::config::parse::findings::place;
+use crate::config::parse::keys::Fingerprint;
 use crate::config::parse::quote;
 use crate::config::parse::variables::variable;
 use crate::config::parse::variables::variable_names;
@@ -31,20 +33,55 @@ impl Table<'_> {
     }
 
     /// The value at `key`; `None` if it is missing or invalid. An invalid value is reported.
-    pub(crate) fn take<T>(
+    pub(crate) fn take<T: Hash>(
         &mut self,
         key: &'static str,
         leaf: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
+        self.take_as(key, leaf, |value| Fingerprint::of(value))
+    }
+
+    /// Like [`Table::take`], but a missing or invalid value is replaced by `default`.
+    pub(crate) fn take_or<T: Hash>(
+        &mut self,
+        key: &'static str,
+        leaf: impl FnOnce(&Value) -> Result<T, String>,
+        default: T,
+    ) -> T {
+        self.take(key, leaf).unwrap_or_else(|| self.default(key, default))
+    }
+
+    /// Like [`Table::take`], but two values are the same if `fingerprint` is.
+    pub(crate) fn take_as<T>(
+        &mut self,
+        key: &'static str,
+        leaf: impl FnOnce(&Value) -> Result<T, String>,
+        fingerprint: impl FnOnce(&T) -> Fingerprint,
+    ) -> Option<T> {
         self.known.push(key);
-        let value = self.entries.remove(key);
+        let given = self.entries.remove(key);
         let path = self.path_of(key);
-        self.findings.ask(&path, value.as_ref());
-        leaf(&value?).map_err(|text| self.findings.report(path, text)).ok()
+        self.findings.ask(&path, given.as_ref());
+        match leaf(&given?) {
+            Ok(value) => {
+                self.findings.record(path, fingerprint(&value));
+                Some(value)
+            }
+            Err(text) => {
+                self.findings.report(path, text);
+                None
+            }
+        }
+    }
+
+    /// Returns the value of `key`, which is not given.
+    pub(crate) fn default<T: Hash>(&self, key: &str, value: T) -> T {
+        self.findings.record(self.path_of(key), Fingerprint::of(&value));
+        value
     }
 
     /// Like [`Table::take`], but a missing key is reported too, with the hint `hint`.
-    pub(crate) fn require<T>(
+    pub(crate) fn require<T: Hash>(
         &mut self,
         key: &'static str,
         hint: &str,
@@ -88,12 +125,21 @@ impl Table<'_> {
 
     /// Reads every entry as a value whose name the operator chose, in the order of names, and reports
     /// violations.
-    pub(crate) fn entries<T>(&mut self, mut leaf: impl FnMut(&str, &Value) -> Result<T, String>) -> Vec<T> {
+    pub(crate) fn entries<T: Hash>(
+        &mut self,
+        mut leaf: impl FnMut(&str, &Value) -> Result<T, String>,
+    ) -> Vec<T> {
         let mut all = Vec::new();
         for (name, value) in std::mem::take(&mut self.entries) {
             let path = self.path_of(&quote::key(&name));
             self.findings.ask(&path, Some(&value));
-            all.extend(leaf(&name, &value).map_err(|text| self.findings.report(path, text)).ok());
+            match leaf(&name, &value) {
+                Ok(value) => {
+                    self.findings.record(path, Fingerprint::of(&value));
+                    all.push(value);
+                }
+                Err(text) => self.findings.report(path, text),
+            }
         }
         all
     }

@@ -1,5 +1,7 @@
 //! Secrets, given as `KEY` or in a separate file as `KEY_file`. Their content is never shown.
 
+use std::hash::Hash;
+
 use b24_client::{SecretText, SecretUrl, WebhookUrl};
 use config::Value;
 
@@ -11,10 +13,11 @@ use crate::config::secrets::secret_file::{SecretFiles, Shows};
 use crate::config::secrets::secret_line;
 
 /// A secret of a kind that never has quotation marks of its own, such as a bearer token (RFC 6750).
+#[derive(Hash)]
 pub(crate) struct Token(pub(crate) SecretText);
 
 /// A type that can be a secret.
-pub(crate) trait SecretValue: Sized {
+pub(crate) trait SecretValue: Hash + Sized {
     /// Whether errors may show the path of a file with such a secret. Only if a secret in the place of the
     /// path is recognised as one.
     const SHOWS: Shows;

@@ -39,7 +39,7 @@ pub struct DeliveryConfig {
 }
 
 /// `delivery.hold`: how long the portal keeps events that some sink has not received.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Hold {
     /// For this long. Then the event goes into the state file, and the portal may delete it.
     For(Duration),
@@ -48,7 +48,7 @@ pub enum Hold {
 }
 
 /// `delivery.mode`, replaced by `delivery.hold`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(crate) enum DeliveryMode {
     /// The portal may delete an event after every sink has settled it.
     Direct,
@@ -79,7 +79,7 @@ pub struct DeadLettersConfig {
 }
 
 /// `dead_letters.when_full`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum WhenFull {
     /// The rejected event waits until there is room.
     Wait,
@@ -135,14 +135,13 @@ impl Default for DeliveryConfig {
 /// Reads the sections and reports violations.
 pub(crate) fn read(root: &mut Table<'_>) -> DeliveryConfig {
     let usual = DeliveryConfig::default();
-    let (hold, gap_events) =
-        root.table("delivery", |table| (read_hold(table), table.take("gap_events", value::boolean)));
+    let (hold, gap_events) = root.table("delivery", |table| {
+        (read_hold(table, usual.hold), table.take_or("gap_events", value::boolean, usual.gap_events))
+    });
     DeliveryConfig {
-        hold: hold.unwrap_or(usual.hold),
-        gap_events: gap_events.unwrap_or(usual.gap_events),
-        memory_max: root
-            .table("memory", |table| table.take("max", value::size(SIZES)))
-            .unwrap_or(usual.memory_max),
+        hold,
+        gap_events,
+        memory_max: root.table("memory", |table| table.take_or("max", value::size(SIZES), usual.memory_max)),
         journal: root.table("journal", |table| read_journal(table, usual.journal)),
         dead_letters: root.table("dead_letters", |table| read_dead_letters(table, usual.dead_letters)),
         retention: root.table("retention", |table| read_retention(table, usual.retention)),
@@ -150,24 +149,20 @@ pub(crate) fn read(root: &mut Table<'_>) -> DeliveryConfig {
 }
 
 /// Reads `hold`, or derives it from the deprecated `mode`.
-fn read_hold(table: &mut Table<'_>) -> Option<Hold> {
+fn read_hold(table: &mut Table<'_>, usual: Hold) -> Hold {
     let is_given = table.has("hold");
-    let hold = table.take("hold", hold);
     if !table.has("mode") {
-        return hold;
+        return table.take_or("hold", hold, usual);
     }
     let mode = table.take("mode", value::choice::<DeliveryMode>);
+    let hold = table.take_or("hold", hold, mode.map_or(usual, DeliveryMode::hold));
     if is_given {
         table.report("mode", "`hold` has replaced it, and is given too: remove `mode`");
-        return hold;
+    } else if let Some(mode) = mode {
+        let text = format!("is deprecated: replace `mode = \"{mode}\"` with `hold = \"{hold}\"`");
+        table.notice("mode", text);
     }
-    let mode = mode?;
-    let replacement = mode.hold();
-    table.notice(
-        "mode",
-        format!("is deprecated: replace `mode = \"{mode}\"` with `hold = \"{replacement}\"`"),
-    );
-    Some(replacement)
+    hold
 }
 
 fn hold(value: &Value) -> Result<Hold, String> {
@@ -183,28 +178,28 @@ fn hold(value: &Value) -> Result<Hold, String> {
 
 fn read_journal(table: &mut Table<'_>, usual: JournalConfig) -> JournalConfig {
     JournalConfig {
-        max_size: table.take("max_size", value::size(SIZES)).unwrap_or(usual.max_size),
-        max_age: table.take("max_age", value::duration(HOUR, LONGEST_AGE)).unwrap_or(usual.max_age),
-        keep: table.take("keep", value::duration(Duration::ZERO, LONGEST_AGE)).unwrap_or(usual.keep),
+        max_size: table.take_or("max_size", value::size(SIZES), usual.max_size),
+        max_age: table.take_or("max_age", value::duration(HOUR, LONGEST_AGE), usual.max_age),
+        keep: table.take_or("keep", value::duration(Duration::ZERO, LONGEST_AGE), usual.keep),
     }
 }
 
 fn read_dead_letters(table: &mut Table<'_>, usual: DeadLettersConfig) -> DeadLettersConfig {
     DeadLettersConfig {
-        max_size: table.take("max_size", value::size(SIZES)).unwrap_or(usual.max_size),
-        max_age: table.take("max_age", value::duration(HOUR, LONGEST_AGE)).unwrap_or(usual.max_age),
-        when_full: table.take("when_full", value::choice).unwrap_or(usual.when_full),
+        max_size: table.take_or("max_size", value::size(SIZES), usual.max_size),
+        max_age: table.take_or("max_age", value::duration(HOUR, LONGEST_AGE), usual.max_age),
+        when_full: table.take_or("when_full", value::choice, usual.when_full),
     }
 }
 
 /// If only `warning` is given and it is above the default `error`, `error` becomes equal to it.
 fn read_retention(table: &mut Table<'_>, usual: RetentionConfig) -> RetentionConfig {
     let range = || value::duration(Duration::from_secs(60), DAY);
-    let warning = table.take("warning", range()).unwrap_or(usual.warning);
-    let error = table.take("error", range());
-    if let Some(error) = error.filter(|error| *error < warning) {
+    let warning = table.take_or("warning", range(), usual.warning);
+    let error = table.take_or("error", range(), usual.error.max(warning));
+    if error < warning {
         let (warning, error) = (value::spelled(warning), value::spelled(error));
         table.report("error", format!("must not be below `warning` ({warning}), not {error}"));
     }
-    RetentionConfig { warning, error: error.unwrap_or(usual.error.max(warning)) }
+    RetentionConfig { warning, error }
 }

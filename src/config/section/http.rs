@@ -48,7 +48,7 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<HttpCon
     let has_token = table.has("token") || table.has("token_file");
     let token = secret::take_given::<Token>(table, ["token", "token_file"], files);
     let token = token.map(|token| Secret { key: token.key, value: token.value.0 });
-    let shows_payloads = table.take("show_payloads", value::boolean).unwrap_or(false);
+    let shows_payloads = table.take_or("show_payloads", value::boolean, false);
     if let Some(token) = &token
         && is_weak(token.value.expose())
     {

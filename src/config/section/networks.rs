@@ -6,7 +6,7 @@ use crate::config::parse::value;
 use crate::config::section::sinks::proxy::ProxyConfig;
 
 /// `private_networks`.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub enum PrivateNetworks {
     /// `"allow"`.
     #[default]
@@ -19,7 +19,7 @@ words!(PrivateNetworks: "allow" => Allow, or "deny" => Deny);
 
 /// Reads the key and reports violations. Behind a proxy, the relay cannot see the address of the receiver.
 pub(crate) fn read(table: &mut Table<'_>, proxy: &ProxyConfig) -> PrivateNetworks {
-    let networks = table.take("private_networks", value::choice).unwrap_or_default();
+    let networks = table.take_or("private_networks", value::choice, PrivateNetworks::default());
     if networks == PrivateNetworks::Deny && matches!(proxy, ProxyConfig::Url(_)) {
         let text = "cannot be kept through a proxy, which finds the receiver's address by itself: let the proxy \
                     refuse private networks and remove this, or remove `proxy`";

@@ -1,6 +1,7 @@
 //! What the room promises as a whole: all violations in one round, secrets never shown, later layers win.
 
 mod credentials;
+mod keys; // every key is compared
 mod layers;
 mod letters;
 pub(crate) mod page; // makes `docs/reference/configuration.md`

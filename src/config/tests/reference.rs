@@ -117,7 +117,7 @@ fn folder() -> PathBuf {
 }
 
 /// The reference with every option enabled: removes each `#` that directly precedes a key or a section.
-fn switched_on() -> String {
+pub(super) fn switched_on() -> String {
     let is_switch = |rest: &str| rest.starts_with(|first: char| first == '[' || first.is_ascii_lowercase());
     let lines = reference();
     let lines =
@@ -125,7 +125,7 @@ fn switched_on() -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn credentials() -> tempfile::TempDir {
+pub(super) fn credentials() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in [
         ("support.url", "https://example.bitrix24.com/rest/7/CODE/\n"),

@@ -89,7 +89,7 @@ impl Supervisor {
             info!(%change, "the configuration has changed");
         }
         // The process keeps its state file, and the difference is reported again until the next start.
-        config.state.clone_from(&self.config.state);
+        config.keep_state(&self.config);
         let preparation = match self.prepare(config).await {
             Ok(preparation) => preparation,
             Err(reason) => return Ok(refuse(&reason)),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::config::{Config, SinkConfig, SourceConfig};
+use crate::config::{AccessConfig, Config, SinkConfig, SourceConfig};
 
 /// The keys that a process cannot change while it runs.
 const AT_NEXT_START: [&str; 1] = ["state"];
@@ -32,7 +32,7 @@ enum ChangeKind {
     Added,
     Removed,
     /// These keys have changed; without any, the value itself has.
-    Changed(Vec<&'static str>),
+    Changed(Vec<String>),
     AtNextStart,
 }
 
@@ -63,15 +63,22 @@ impl Plan {
             .collect();
         let others =
             |config| names(config).into_iter().filter(|name| !stays.contains(name.as_str())).collect();
+        let keys = before.difference(after);
         let sources = compare(
             "sources",
             &before.sources,
             &after.sources,
             |source| &source.name,
-            SourceConfig::difference,
+            |source| source_keys(source, &keys),
         );
-        let sinks = compare("sinks", &before.sinks, &after.sinks, |sink| &sink.name, SinkConfig::difference);
-        let changes = top_level(before, after).chain(sources).chain(sinks).collect();
+        let sinks = compare(
+            "sinks",
+            &before.sinks,
+            &after.sinks,
+            |sink| &sink.name,
+            |sink| keys_of("sinks", &sink.name, &keys),
+        );
+        let changes = top_level(&keys).chain(sources).chain(sinks).collect();
         Self { ending: others(before), beginning: others(after), changes }
     }
 }
@@ -93,32 +100,53 @@ fn have_same_takers(before: &[&SinkConfig], after: &[&SinkConfig]) -> bool {
         && before.iter().all(|sink| after.iter().any(|other| sink.same_subscription(other)))
 }
 
-fn top_level(before: &Config, after: &Config) -> impl Iterator<Item = Change> {
-    before.difference(after).into_iter().map(|key| {
-        let is_fixed = AT_NEXT_START.contains(&key);
+fn top_level(keys: &BTreeSet<&str>) -> impl Iterator<Item = Change> {
+    let is_in_item = |key: &str| key.starts_with("sources.") || key.starts_with("sinks.");
+    keys.iter().filter(move |key| !is_in_item(key)).map(|key| {
+        let is_fixed = AT_NEXT_START.contains(key);
         let kind = if is_fixed { ChangeKind::AtNextStart } else { ChangeKind::Changed(Vec::new()) };
-        Change { key: key.to_owned(), kind }
+        Change { key: (*key).to_owned(), kind }
     })
 }
 
-/// The items that are in only one of two lists, or differ between them, under `table`.
+/// Those of `keys` that belong to the item `name` of `table`, without the path of the item.
+fn keys_of(table: &str, name: &str, keys: &BTreeSet<&str>) -> Vec<String> {
+    let path = format!("{table}.{name}.");
+    keys.iter().filter_map(|key| key.strip_prefix(&path)).map(str::to_owned).collect()
+}
+
+/// Those of `keys` that belong to `source`, or to the login that it shares with another source.
+fn source_keys(source: &SourceConfig, keys: &BTreeSet<&str>) -> Vec<String> {
+    let mut own = keys_of("sources", &source.name, keys);
+    if let AccessConfig::OAuth(oauth) = &source.access
+        && oauth.grant != source.name
+    {
+        let shared = keys_of("sources", &oauth.grant, keys);
+        own.extend(shared.into_iter().filter(|key| key.starts_with("oauth.")));
+    }
+    own
+}
+
+/// The items that are in only one of two lists, or differ between them, under `table`. `keys` are the changed
+/// keys of an item in the second list.
 fn compare<T: PartialEq>(
     table: &str,
     before: &[T],
     after: &[T],
     name: impl Fn(&T) -> &String,
-    difference: impl Fn(&T, &T) -> Vec<&'static str>,
+    keys: impl Fn(&T) -> Vec<String>,
 ) -> Vec<Change> {
     let change = |item: &T, kind| Change { key: format!("{table}.{}", name(item)), kind };
     let is_in = |list: &[T], item: &T| list.iter().any(|other| name(other) == name(item));
     let removed =
         before.iter().filter(|item| !is_in(after, item)).map(|item| change(item, ChangeKind::Removed));
-    let others =
-        after.iter().filter_map(|item| match before.iter().find(|other| name(other) == name(item)) {
-            None => Some(change(item, ChangeKind::Added)),
-            Some(other) if other == item => None,
-            Some(other) => Some(change(item, ChangeKind::Changed(difference(other, item)))),
-        });
+    let others = after.iter().filter_map(|item| {
+        let Some(other) = before.iter().find(|other| name(other) == name(item)) else {
+            return Some(change(item, ChangeKind::Added));
+        };
+        let keys = keys(item);
+        (other != item || !keys.is_empty()).then(|| change(item, ChangeKind::Changed(keys)))
+    });
     removed.chain(others).collect()
 }
 
@@ -165,7 +193,7 @@ mod tests {
             (
                 "[sinks.crm]",
                 "[sinks.crm]\ntimeout = \"9s\"\nconcurrency = 3\nsecrets = [\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]",
-                vec!["sinks.crm: changed (timeout, secrets, concurrency)"],
+                vec!["sinks.crm: changed (concurrency, secrets, timeout)"],
                 vec!["support"],
             ),
             ("[sinks.crm]", "[sinks.desk]", vec!["sinks.crm: removed", "sinks.desk: added"], vec!["support"]),
@@ -179,22 +207,26 @@ mod tests {
                 "\n        [sources.support]",
                 "state = \"other.db\"\nshutdown_grace = \"9s\"\n[log]\nlevel = \"debug\"\n[sources.support]",
                 vec![
-                    "state: takes effect at the next start",
-                    "shutdown_grace: changed",
                     "log.level: changed",
+                    "shutdown_grace: changed",
+                    "state: takes effect at the next start",
                 ],
                 vec![],
             ),
             (
                 "[sources.sales]",
                 "[portals.\"b.example\"]\nplan = \"enterprise\"\n[sources.sales]",
-                vec!["portals: changed"],
+                vec![
+                    "portals.\"b.example\".burst: changed",
+                    "portals.\"b.example\".plan: changed",
+                    "portals.\"b.example\".rate: changed",
+                ],
                 vec!["sales"],
             ),
             (
                 "[sources.sales]",
                 "[delivery]\nmode = \"journal\"\n[sources.sales]",
-                vec!["delivery.hold: changed"],
+                vec!["delivery.hold: changed", "delivery.mode: changed"],
                 vec!["sales", "support"],
             ),
         ] {

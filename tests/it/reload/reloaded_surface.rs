@@ -74,11 +74,11 @@ async fn a_token_is_exchanged_where_the_relay_listens() {
     // Another setting does not affect it.
     let setup =
         config(setup.anew(), &portal, &listen("127.0.0.1:0", FIRST)).with("[retention]\nwarning = \"5h\"");
-    assert!(apply(&relay).await.contains("retention: changed"));
+    assert!(apply(&relay).await.contains("retention.warning: changed"));
     assert!(kept.is_answered(FIRST).await, "it was disturbed");
 
     let _setup = config(setup.anew(), &portal, &listen("127.0.0.1:0", SECOND));
-    assert!(apply(&relay).await.contains("http: changed"));
+    assert!(apply(&relay).await.contains("http.token: changed"));
     assert_eq!(address(&relay), url, "it listens where it did");
     assert_eq!(status(&url, FIRST).await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(&url, SECOND).await, StatusCode::OK);

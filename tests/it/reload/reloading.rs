@@ -298,7 +298,7 @@ async fn what_a_reload_does_not_concern_is_not_disturbed() {
     // A restarted source also uses the existing connections.
     let _setup = setup.anew().with_user(&portal, "support", 1, 500).with_receiver(&receiver);
     let said = apply(&relay).await;
-    assert!(said.contains("sources.support: changed (poll)"), "{said}");
+    assert!(said.contains("sources.support: changed (poll.limit)"), "{said}");
     portal.record(1, 3).await;
     until("the last three arrive", async || receiver.count() == 12).await;
     assert_eq!(connections.load(Ordering::SeqCst), 2, "the connection is the same as before");

@@ -153,7 +153,7 @@ async fn a_renewed_file_behind_the_same_path_is_taken_up_at_a_reload() {
     setup.trouble_of("crm", "retrying").await;
     fs::write(setup.path("ca.pem"), authority.pem()).unwrap();
     let said = apply(&relay).await;
-    assert!(said.contains("sinks.crm: changed (tls)"), "{said}");
+    assert!(said.contains("sinks.crm: changed (tls.ca_file)"), "{said}");
     until("it is delivered", async || receiver.accepted_ids().len() == 1).await;
     relay.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A secret text. `Display` and `Debug` show `***`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SecretText(String);
 
 impl SecretText {

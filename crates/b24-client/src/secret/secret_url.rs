@@ -9,7 +9,7 @@ use reqwest::Url;
 pub const PART_MIN: usize = 4;
 
 /// A URL whose path or query may contain a secret. `Display` and `Debug` show only scheme and host.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SecretUrl(Url);
 
 impl SecretUrl {

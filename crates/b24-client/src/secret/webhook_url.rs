@@ -26,7 +26,7 @@ const EXAMPLE_PORTALS: [&str; 6] =
 
 /// An incoming webhook, `https://HOST/rest/USER_ID/CODE/` (PORTAL.md 1.1): address and credential in one.
 /// Displays as `https://HOST/rest/USER_ID/***`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct WebhookUrl {
     base: SecretUrl,
     user_id: u64,

@@ -39,7 +39,7 @@ pub struct ClientConfig {
     pub scope: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum AuthType {
     Basic,
     Bearer,

@@ -10,7 +10,7 @@ use crate::config::parse::table::Table;
 use crate::config::parse::value;
 
 /// The meaning of a response for the posted event and for its sink.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {
     /// The receiver has stored the event.
     Delivered,
@@ -43,6 +43,7 @@ impl OutcomesConfig {
 }
 
 /// The statuses that an entry applies to.
+#[derive(Hash)]
 enum Scope {
     Status(u16),
     /// All statuses with this first digit.

@@ -16,7 +16,7 @@ pub struct PayloadConfig {
 }
 
 /// A webhook's `format`.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub enum PayloadFormat {
     /// The event as in a line of the file sink.
     #[default]
@@ -47,7 +47,7 @@ words!(PayloadFormat: "json" => Json, "raw" => Raw, "cloudevents" => CloudEvents
 /// Reads the keys and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> PayloadConfig {
     PayloadConfig {
-        format: table.take("format", value::choice).unwrap_or_default(),
+        format: table.take_or("format", value::choice, PayloadFormat::default()),
         signing: signing::read(table, files),
     }
 }

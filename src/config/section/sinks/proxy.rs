@@ -10,7 +10,7 @@ use crate::config::secrets::secret::{self, SecretValue};
 use crate::config::secrets::secret_file::{SecretFiles, Shows};
 
 /// `proxy`. Displays only scheme and host.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub enum ProxyConfig {
     /// Not given: use the proxy from the environment, except for receivers on this machine.
     #[default]

@@ -29,7 +29,7 @@ pub struct RetryConfig {
 }
 
 /// `retry.give_up`: how long a failing event is retried.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum GiveUp {
     /// Retry until the sink takes the event.
     Never,
@@ -41,15 +41,14 @@ pub enum GiveUp {
 
 /// Reads the table and reports violations.
 pub(crate) fn read(table: &mut Table<'_>) -> RetryConfig {
-    let min = table.take("min", value::duration(SHORTEST, LONGEST));
-    let max = table.take("max", value::duration(SHORTEST, LONGEST));
+    let has_min = table.has("min");
     let retry = RetryConfig {
-        min: min.unwrap_or(USUAL.min),
-        max: max.unwrap_or(USUAL.max),
-        give_up: table.take("give_up", give_up).unwrap_or(USUAL.give_up),
+        min: table.take_or("min", value::duration(SHORTEST, LONGEST), USUAL.min),
+        max: table.take_or("max", value::duration(SHORTEST, LONGEST), USUAL.max),
+        give_up: table.take_or("give_up", give_up, USUAL.give_up),
     };
     if retry.min > retry.max {
-        let key = if min.is_some() { "min" } else { "max" };
+        let key = if has_min { "min" } else { "max" };
         let (min, max) = (value::spelled(retry.min), value::spelled(retry.max));
         table.report(key, format!("`min` ({min}) must not be above `max` ({max})"));
     }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use config::{Value, ValueKind};
 use ring::hmac;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
+use crate::config::parse::keys::Fingerprint;
 use crate::config::parse::quote;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
@@ -140,6 +142,12 @@ impl PartialEq for SigningSecret {
     }
 }
 
+impl Hash for SigningSecret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
 impl fmt::Debug for SigningSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.text, f)
@@ -178,10 +186,11 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> SigningConfig 
         files.note_inline(value);
         list(value)
     });
-    let file = table.take("secrets_file", |value| {
+    let from_file = |value: &Value| {
         let (place, text) = files.secrets(&value::secret(value)?)?;
         Ok((place, SigningSecret::parse_lines(&text)?))
-    });
+    };
+    let file = table.take_as("secrets_file", from_file, |(place, _)| Fingerprint::of(place));
     match (secrets, file) {
         (Some(secrets), _) => SigningConfig { key: table.path_of("secrets"), secrets, file: None },
         (None, Some((place, secrets))) => {

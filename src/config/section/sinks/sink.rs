@@ -69,7 +69,7 @@ pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> Ra
         events: table.take("events", event_types::read),
         retry: table.table("retry", retry::read),
         max_event_age: table.take("max_event_age", value::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),
-        start: table.take("start", value::choice).unwrap_or(StartConfig::Oldest),
+        start: table.take_or("start", value::choice, StartConfig::Oldest),
         flow: if sink_type == Some(SinkType::Webhook) {
             throughput::read(table)
         } else {
@@ -144,15 +144,15 @@ fn keys_of(sink_type: SinkType) -> &'static [&'static str] {
 }
 
 fn read_stdout(table: &mut Table<'_>) -> StdoutConfig {
-    StdoutConfig { format: table.take("format", value::choice).unwrap_or(StdoutFormat::Json) }
+    StdoutConfig { format: table.take_or("format", value::choice, StdoutFormat::Json) }
 }
 
 fn read_file(table: &mut Table<'_>) -> Option<FileConfig> {
     let path = table.require("path", "set it to the file that events are appended to", value::path);
-    let mode = table.take("mode", value::file_mode).unwrap_or(FILE_MODE);
+    let mode = table.take_or("mode", value::file_mode, FILE_MODE);
     let is_rotated = table.has("rotate");
     let rotate = table.table("rotate", |table| read_rotate(table, is_rotated));
-    let compress = table.take("compress", value::choice).unwrap_or(CompressConfig::None);
+    let compress = table.take_or("compress", value::choice, CompressConfig::None);
     if compress != CompressConfig::None && !is_rotated {
         let text = "is for files that were rotated: set `rotate` as well, or remove it";
         table.report("compress", text);

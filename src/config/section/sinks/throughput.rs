@@ -42,7 +42,7 @@ pub struct ThroughputConfig {
 }
 
 /// A sink's `ordering`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum OrderingConfig {
     /// `"strict"`: every event waits for all earlier ones.
     Strict,
@@ -77,32 +77,34 @@ impl ThroughputConfig {
 
 /// Reads the keys and reports violations.
 pub(crate) fn read(table: &mut Table<'_>) -> ThroughputConfig {
-    let ordering = table.take("ordering", value::choice).unwrap_or(OrderingConfig::Chat);
-    let concurrency = table.take("concurrency", value::integer(1..=CONCURRENCY_MAX));
-    if ordering == OrderingConfig::Strict && concurrency.is_some_and(|concurrency| concurrency > 1) {
+    let ordering = table.take_or("ordering", value::choice, OrderingConfig::Chat);
+    let usual = if ordering == OrderingConfig::Strict { 1 } else { CONCURRENCY };
+    let concurrency = table.take_or("concurrency", value::integer(1..=CONCURRENCY_MAX), usual);
+    if ordering == OrderingConfig::Strict && concurrency > 1 {
         let text = "must be 1 where `ordering` is `strict`: remove it, or set `ordering = \"chat\"`";
         table.report("concurrency", text);
     }
-    let default = if ordering == OrderingConfig::Strict { 1 } else { CONCURRENCY };
     ThroughputConfig {
         ordering,
-        concurrency: concurrency.unwrap_or(default),
+        concurrency,
         batch: read_batch(table),
         breaker_failures: table.table("breaker", |table| {
-            table.take("failures", value::integer(1..=BREAKER_FAILURES_MAX)).unwrap_or(BREAKER_FAILURES)
+            table.take_or("failures", value::integer(1..=BREAKER_FAILURES_MAX), BREAKER_FAILURES)
         }),
-        hold_after_rejections: table
-            .take("hold_after_rejections", value::integer(1..=HOLD_AFTER_REJECTIONS_MAX))
-            .unwrap_or(HOLD_AFTER_REJECTIONS),
+        hold_after_rejections: table.take_or(
+            "hold_after_rejections",
+            value::integer(1..=HOLD_AFTER_REJECTIONS_MAX),
+            HOLD_AFTER_REJECTIONS,
+        ),
         interval: table.take("rate", |value| interval(&value::text(value)?)),
     }
 }
 
 fn read_batch(table: &mut Table<'_>) -> Option<BatchConfig> {
     table.given_table("batch", |table| BatchConfig {
-        events: table.take("events", value::integer(1..=BATCH_EVENTS_MAX)).unwrap_or(BATCH_EVENTS),
-        bytes: table.take("bytes", value::size(BATCH_BYTES_MIN..=BATCH_BYTES_MAX)).unwrap_or(BATCH_BYTES),
-        wait: table.take("wait", value::duration(Duration::ZERO, BATCH_WAIT_MAX)).unwrap_or_default(),
+        events: table.take_or("events", value::integer(1..=BATCH_EVENTS_MAX), BATCH_EVENTS),
+        bytes: table.take_or("bytes", value::size(BATCH_BYTES_MIN..=BATCH_BYTES_MAX), BATCH_BYTES),
+        wait: table.take_or("wait", value::duration(Duration::ZERO, BATCH_WAIT_MAX), Duration::ZERO),
     })
 }
 

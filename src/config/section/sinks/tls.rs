@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
+use crate::config::parse::keys::Fingerprint;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret_file::SecretFiles;
@@ -50,7 +51,7 @@ impl fmt::Debug for TlsConfig {
 }
 
 /// `tls.min_version`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TlsVersion {
     /// `"1.2"`.
     V1_2,
@@ -84,10 +85,11 @@ impl FromStr for TlsVersion {
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> TlsConfig {
     let pem = |value: &config::Value| files.public_text(&value::secret(value)?, LARGEST);
     let private_pem = |value: &config::Value| files.private_text(&value::secret(value)?, LARGEST);
-    let authorities = table.take("ca_file", |value| {
+    let with_authorities = |value: &config::Value| {
         let text = pem(value)?;
         Ok((authorities(&text)?, text))
-    });
+    };
+    let authorities = table.take_as("ca_file", with_authorities, |(_, text)| Fingerprint::of(text));
     let (has_certificate, has_key) = (table.has("client_cert_file"), table.has("client_key_file"));
     if has_key && !has_certificate {
         table.report("client_key_file", "belongs to a certificate: set `client_cert_file` as well");

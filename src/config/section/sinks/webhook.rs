@@ -93,12 +93,11 @@ impl WebhookConfig {
 /// Reads the keys and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<WebhookConfig> {
     let url = secret::take::<SecretUrl>(table, ["url", "url_file"], files);
-    let is_http_fine = table.take("allow_http", value::boolean).unwrap_or(false);
+    let is_http_fine = table.take_or("allow_http", value::boolean, false);
     if let Some(url) = url.as_ref().filter(|_| !is_http_fine) {
         secret::refuse_exposed(table, url.key, &url.value);
     }
-    let timeout =
-        table.take("timeout", value::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
+    let timeout = table.take_or("timeout", value::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT), TIMEOUT);
     let payload = payload::read(table, files);
     let outcomes = table.table("outcomes", outcomes::read);
     let tls = table.table("tls", |table| tls::read(table, files));
@@ -107,7 +106,7 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<Webhook
     let auth = table.given_table("auth", |table| authorization::read(table, files, is_http_fine)).flatten();
     let headers = table.table("headers", |table| headers::read(table, files, has_auth));
     let private_networks = networks::read(table, &proxy);
-    let compress = table.take("compress", value::choice).unwrap_or(CompressConfig::None);
+    let compress = table.take_or("compress", value::choice, CompressConfig::None);
     let url = url?.value;
     Some(WebhookConfig {
         url,

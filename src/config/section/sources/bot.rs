@@ -48,7 +48,8 @@ impl RawKind {
 /// Reads whose queue the source in `table` polls, and reports violations.
 pub(crate) fn read(table: &mut Table<'_>, access: &RawAccess, files: &SecretFiles) -> RawKind {
     let is_given = table.has("kind");
-    match table.take("kind", value::choice).or((!is_given).then_some(SourceKind::User)) {
+    let kind = table.take("kind", value::choice);
+    match kind.or_else(|| (!is_given).then(|| table.default("kind", SourceKind::User))) {
         Some(SourceKind::User) => {
             table.refuse(
                 &BOT_KEYS,
@@ -69,7 +70,7 @@ fn read_bot(table: &mut Table<'_>, access: &RawAccess, files: &SecretFiles) -> R
     RawBot {
         id: table.require("bot_id", hint, value::id),
         token: read_token(table, access, files),
-        with_user_events: table.take("with_user_events", value::boolean).unwrap_or(false),
+        with_user_events: table.take_or("with_user_events", value::boolean, false),
     }
 }
 

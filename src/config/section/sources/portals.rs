@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use b24_client::SecretUrl;
+use config::Value;
 
 use crate::config::parse::enums::Plan;
 use crate::config::parse::findings::Findings;
@@ -33,7 +34,7 @@ impl RawPortal {
 
 /// Reads one portal and reports violations.
 pub(crate) fn read(host: &str, table: &mut Table<'_>) -> RawPortal {
-    let plan = table.take("plan", value::choice).unwrap_or(Plan::Standard);
+    let plan = table.take_or("plan", value::choice, Plan::Standard);
     let rate = match plan {
         Plan::Standard => Some(read_rate(table, RateConfig::STANDARD)),
         Plan::Enterprise => Some(read_rate(table, RateConfig::ENTERPRISE)),
@@ -58,9 +59,14 @@ pub(crate) fn read(host: &str, table: &mut Table<'_>) -> RawPortal {
 /// The rate limit of the plan, with the given values in place of its own.
 fn read_rate(table: &mut Table<'_>, of_plan: RateConfig) -> RateConfig {
     RateConfig {
-        burst: table.take("burst", value::number(BURST)).unwrap_or(of_plan.burst),
-        per_second: table.take("rate", value::number(PER_SECOND)).unwrap_or(of_plan.per_second),
+        burst: read_number(table, "burst", BURST, of_plan.burst),
+        per_second: read_number(table, "rate", PER_SECOND, of_plan.per_second),
     }
+}
+
+fn read_number(table: &mut Table<'_>, key: &'static str, range: RangeInclusive<f64>, usual: f64) -> f64 {
+    let bits = |value: &Value| value::number(range)(value).map(f64::to_bits);
+    f64::from_bits(table.take_or(key, bits, usual.to_bits()))
 }
 
 /// Reports every portal that no source uses.

@@ -82,15 +82,16 @@ impl RawSource {
 /// Reads one source and reports violations.
 pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> RawSource {
     let access = access::read(table, files);
-    let is_http_fine = table.take("allow_http", value::boolean).unwrap_or(false);
+    let is_http_fine = table.take_or("allow_http", value::boolean, false);
     for (key, url) in access.addresses().into_iter().filter(|_| !is_http_fine) {
         secret::refuse_exposed(table, key, url);
     }
     let kind = bot::read(table, &access, files);
     let shortest_idle = shortest_idle(access.portal());
     let poll = table.table("poll", |table| read_poll(table, shortest_idle));
-    let lag = table.take("confirm_lag", value::duration(Duration::ZERO, LONGEST_LAG));
-    RawSource { name: name.to_owned(), access, kind, poll, confirm_lag: lag.unwrap_or(CONFIRM_LAG) }
+    let lag = value::duration(Duration::ZERO, LONGEST_LAG);
+    let confirm_lag = table.take_or("confirm_lag", lag, CONFIRM_LAG);
+    RawSource { name: name.to_owned(), access, kind, poll, confirm_lag }
 }
 
 fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {
@@ -98,11 +99,9 @@ fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {
     PollConfig {
         idle,
         idle_max,
-        busy: table.take("busy", value::duration(Duration::ZERO, LONGEST_PAUSE)).unwrap_or(BUSY),
-        limit: table.take("limit", value::integer(1..=LIMIT)).unwrap_or(LIMIT),
-        timeout: table
-            .take("timeout", value::duration(Duration::from_secs(1), LONGEST_TIMEOUT))
-            .unwrap_or(TIMEOUT),
+        busy: table.take_or("busy", value::duration(Duration::ZERO, LONGEST_PAUSE), BUSY),
+        limit: table.take_or("limit", value::integer(1..=LIMIT), LIMIT),
+        timeout: table.take_or("timeout", value::duration(Duration::from_secs(1), LONGEST_TIMEOUT), TIMEOUT),
     }
 }
 
@@ -110,16 +109,15 @@ fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {
 /// intended value is unknown.
 fn read_idle(table: &mut Table<'_>, shortest: Duration) -> (Duration, Duration) {
     let is_given = table.has("idle");
-    let idle = table.take("idle", value::duration(shortest, LONGEST_PAUSE)).or((!is_given).then_some(IDLE));
-    let max = table.take("idle_max", value::duration(shortest, LONGEST_PAUSE));
-    if let (Some(idle), Some(max)) = (idle, max)
-        && max < idle
-    {
+    let valid = table.take("idle", value::duration(shortest, LONGEST_PAUSE));
+    let valid = valid.or_else(|| (!is_given).then(|| table.default("idle", IDLE)));
+    let idle = valid.unwrap_or(IDLE);
+    let max = table.take_or("idle_max", value::duration(shortest, LONGEST_PAUSE), idle.max(IDLE_MAX));
+    if valid.is_some() && max < idle {
         let (idle, max) = (value::spelled(idle), value::spelled(max));
         table.report("idle_max", format!("must not be below `idle` ({idle}), not {max}"));
     }
-    let idle = idle.unwrap_or(IDLE);
-    (idle, max.unwrap_or(idle.max(IDLE_MAX)))
+    (idle, max)
 }
 
 /// The shortest allowed value if the portal is unknown: that error is reported separately, and the portal may
