@@ -9,8 +9,9 @@ use b24_client::http::ProxyError;
 
 use crate::blocking;
 use crate::config::{SinkConfig, TargetConfig};
-use crate::sink::file::path::{self, folder_of, follow};
+use crate::sink::file::path::{self, follow};
 use crate::sink::webhook;
+use crate::symlinks::folder_of;
 
 /// Short, because the operator waits for the result.
 const TIMEOUT_MAX: Duration = Duration::from_secs(10);
