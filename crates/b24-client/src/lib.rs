@@ -5,9 +5,9 @@
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # use b24_sandbox::{Order, Sandbox, SandboxConfig};
+//! # use b24_sandbox::{SeedRequest, Sandbox, SandboxConfig};
 //! # let sandbox = Sandbox::start(SandboxConfig::default()).await?;
-//! # sandbox.record(&Order { user: 1, count: Some(3), force: true, ..Order::default() }).expect("user 1 exists");
+//! # sandbox.record(&SeedRequest { user: 1, count: Some(3), force: true, ..SeedRequest::default() }).expect("user 1 exists");
 //! # let url = sandbox.webhook_url(1);
 //! use std::sync::Arc;
 //! use std::time::Duration;
