@@ -5,7 +5,7 @@
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # use b24_sandbox::{SeedRequest, Sandbox, SandboxConfig};
+//! # use b24_sandbox::{Sandbox, SandboxConfig, SeedRequest};
 //! # let sandbox = Sandbox::start(SandboxConfig::default()).await?;
 //! # sandbox.record(&SeedRequest { user: 1, count: Some(3), force: true, ..SeedRequest::default() }).expect("user 1 exists");
 //! # let url = sandbox.webhook_url(1);

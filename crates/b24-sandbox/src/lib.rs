@@ -5,12 +5,12 @@
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
-//! use b24_sandbox::{SeedRequest, Sandbox, SandboxConfig};
+//! use b24_sandbox::{Sandbox, SandboxConfig, SeedRequest};
 //!
 //! let sandbox = Sandbox::start(SandboxConfig::default()).await?;
 //! // Three events for user 1; `force` because the user has not subscribed to them yet.
-//! let order = SeedRequest { user: 1, count: Some(3), force: true, ..SeedRequest::default() };
-//! let recorded = sandbox.record(&order).expect("user 1 exists");
+//! let request = SeedRequest { user: 1, count: Some(3), force: true, ..SeedRequest::default() };
+//! let recorded = sandbox.record(&request).expect("user 1 exists");
 //! assert_eq!(recorded.count, 3);
 //! // The program under test polls this address.
 //! let poll = format!("{}im.v2.Event.get", sandbox.webhook_url(1));

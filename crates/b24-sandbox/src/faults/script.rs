@@ -140,7 +140,7 @@ struct Aim {
     headers: BTreeMap<String, String>,
 }
 
-/// The keys of [`Aim`]; all other keys belong to the breakage.
+/// The keys of [`Aim`]; all other keys belong to the effect.
 const AIM_KEYS: [&str; 5] = ["times", "skip", "method", "user", "headers"];
 
 impl Fault {

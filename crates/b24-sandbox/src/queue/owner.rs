@@ -36,7 +36,7 @@ pub(crate) struct OwnerQuery {
     pub bot: Option<u64>,
 }
 
-/// The reason why an order cannot be executed.
+/// The reason why a request to the control API cannot be executed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ControlError {
     /// The control API answers 404.

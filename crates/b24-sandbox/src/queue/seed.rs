@@ -11,14 +11,14 @@ use crate::state::portal::Portal;
 use crate::traffic::event_data::{EventData, EventKind};
 use crate::wire::bot_payload::{self, BotEventKind};
 
-/// The maximum number of events in one order.
+/// The maximum number of events in one request.
 const COUNT_MAX: u32 = 1_000_000;
 
-/// How many payloads one order renders before it reuses them. A page then has different payloads, but a
+/// How many payloads one request renders before it reuses them. A page then has different payloads, but a
 /// million events do not fill the memory.
 const POOL_COUNT: usize = 1000;
 
-/// How many bytes of payload one order renders before it reuses them.
+/// How many bytes of payload one request renders before it reuses them.
 const POOL_BYTES: usize = 128 << 20;
 
 /// The maximum size of one payload.
@@ -54,7 +54,7 @@ pub struct SeedRequest {
     pub force: bool,
 }
 
-/// The result of an order.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Recorded {
     /// The first id.
@@ -121,7 +121,7 @@ impl Portal {
         (kind.into(), data.into())
     }
 
-    /// The domain event, with random values for everything that the order does not specify.
+    /// The domain event, with random values for everything that the request does not specify.
     fn stage(&mut self, request: &SeedRequest, now_s: i64) -> (BotEventKind, EventData) {
         let chat = match request.bot {
             Some(bot) => self.generator.chat_of_bot(bot, request.chat),

@@ -43,7 +43,7 @@ fn has_scope(scopes: &[String], method: Method) -> bool {
 }
 
 impl Portal {
-    /// Authorises the visitor of `call`.
+    /// Verifies the credential of `call`.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Portal {
         }
     }
 
-    /// The name of the visitor in the headers of a response: a webhook or an application.
+    /// The name of the credential in the headers of a response: a webhook or an application.
     pub(crate) fn origin(&self, call: &Call) -> String {
         match &call.credential {
             Some(CallCredential::Token(token)) => {

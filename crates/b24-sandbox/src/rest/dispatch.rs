@@ -40,7 +40,7 @@ impl Method {
                 Outcome::Value(json!(true))
             }
             Self::Unsubscribe => {
-                let policy = portal.policy();
+                let policy = portal.unsubscribe_policy();
                 portal.queue_of(caller.user)?.unsubscribe(policy);
                 Outcome::Value(json!(true))
             }

@@ -183,7 +183,7 @@ impl Portal {
     }
 
     /// The effect of `unsubscribe` on the rows of a queue.
-    pub(crate) fn policy(&self) -> UnsubscribePolicy {
+    pub(crate) fn unsubscribe_policy(&self) -> UnsubscribePolicy {
         if self.switches.purge_on_unsubscribe { UnsubscribePolicy::Purge } else { UnsubscribePolicy::Keep }
     }
 

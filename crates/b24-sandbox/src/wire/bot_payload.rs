@@ -66,7 +66,7 @@ pub(crate) fn render(event_kind: BotEventKind, event_data: &EventData, bot: &Bot
     let action = if event_data.withdrawn { "delete" } else { "add" };
     let chat = |loaded| payload::render(event_data, bot.id, Some(action), loaded);
     let data = match event_kind {
-        BotEventKind::Delete => return policy(bot),
+        BotEventKind::Delete => return deletion(bot),
         BotEventKind::Chat(_) => chat(loaded),
         BotEventKind::Context => {
             let context = r#""context":{"entityId":164,"entityType":"task","source":"link"}"#;
@@ -85,7 +85,7 @@ pub(crate) fn render(event_kind: BotEventKind, event_data: &EventData, bot: &Bot
 }
 
 /// The JSON of `data` of the event for the bot's deletion.
-pub(crate) fn policy(bot: &Bot) -> String {
+pub(crate) fn deletion(bot: &Bot) -> String {
     format!(r#"{{"bot":{}}}"#, php_json::render(&BotShape::of(bot)))
 }
 

@@ -212,7 +212,7 @@ impl Portal {
     fn end_bot(&mut self, id: u64, now_s: i64) {
         let Some(bot) = self.bots.get(id) else { return };
         if bot.is_fetching() {
-            let data = bot_payload::policy(bot).into();
+            let data = bot_payload::deletion(bot).into();
             let kind = BotEventKind::Delete.wire_name().into();
             let row = self.row(now_s, kind, data);
             if let Some(bot) = self.bots.get_mut(id) {

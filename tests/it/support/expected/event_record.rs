@@ -36,7 +36,7 @@ pub(crate) enum Queue {
 
 /// The record of the created events. Ids are unique over the whole portal.
 #[derive(Default)]
-pub(crate) struct Books {
+pub(crate) struct EventRecord {
     entries: BTreeMap<u64, Entry>,
 }
 
@@ -60,7 +60,7 @@ struct Line<'a> {
 /// The ids that arrived for each source, in order of arrival.
 pub(crate) type Arrivals = BTreeMap<&'static str, Vec<u64>>;
 
-impl Books {
+impl EventRecord {
     /// Creates an event in the queue that `source` reads.
     pub(crate) fn record(&mut self, portal: &Portal, source: &'static str, queue: Queue, dice: &mut StdRng) {
         let chat = dice.random_range(1..=5);
