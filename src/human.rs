@@ -10,6 +10,11 @@ use crate::wall_clock::now_ms;
 pub const SIZE_UNITS: [(&str, u64); 4] =
     [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
+/// The text is not a time or a duration; names the expected form.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TimeError(&'static str);
+
 /// A number of seconds, in the largest unit that fits.
 pub fn span(seconds: i64) -> String {
     match seconds {
@@ -49,10 +54,7 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// Parses a moment into Unix milliseconds: `2026-11-21T09:00:00Z`, or an age such as `2h`.
-///
-/// # Errors
-/// A text that names the expected form.
-pub fn moment(text: &str) -> Result<i64, String> {
+pub fn moment(text: &str) -> Result<i64, TimeError> {
     let ago_ms = || {
         let span: Span = text.parse().ok()?;
         // A day always has 24 hours here.
@@ -61,18 +63,15 @@ pub fn moment(text: &str) -> Result<i64, String> {
         now_ms().checked_sub(i64::try_from(ago.as_millis()).ok()?)
     };
     let moment = text.parse().ok().map(Timestamp::as_millisecond);
-    moment.or_else(ago_ms).ok_or_else(|| {
-        "must be a time with its zone, such as 2026-11-21T09:00:00Z, or an age, such as 2h or 3d".to_owned()
-    })
+    moment.or_else(ago_ms).ok_or(TimeError(
+        "must be a time with its zone, such as 2026-11-21T09:00:00Z, or an age, such as 2h or 3d",
+    ))
 }
 
 /// Parses a duration.
-///
-/// # Errors
-/// A text that names the expected form.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: SignedDuration = text.parse().map_err(|_| "write it like 10s, 2m or 1h".to_owned())?;
-    Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())
+pub fn duration(text: &str) -> Result<Duration, TimeError> {
+    let parsed: SignedDuration = text.parse().map_err(|_| TimeError("write it like 10s, 2m or 1h"))?;
+    Duration::try_from(parsed).map_err(|_| TimeError("must not be negative"))
 }
 
 #[cfg(test)]

@@ -19,5 +19,6 @@ pub mod shutdown; // signals as values
 pub mod sink; // the destinations: standard output, file, webhook
 pub mod stdio; // standard output and error with slow or absent readers
 pub mod store; // the state file
+mod symlinks; // the file that a path stands for
 pub mod telemetry; // log lines
 pub mod wall_clock; // the clock of this machine

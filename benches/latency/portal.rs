@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use b24_client::http;
-use b24_sandbox::{Order, Sandbox, SandboxConfig, Stats};
+use b24_sandbox::{Sandbox, SandboxConfig, SeedRequest, Stats};
 use reqwest::Url;
 use serde_json::value::RawValue;
 
@@ -51,7 +51,7 @@ impl Portal {
     pub(crate) fn record(&self, user: u64) {
         let data = format!("{{\"{MARK}\":{}}}", self.epoch.elapsed().as_micros());
         let data = Some(RawValue::from_string(data).unwrap());
-        self.sandbox.record(&Order { user, data, ..Order::default() }).unwrap();
+        self.sandbox.record(&SeedRequest { user, data, ..SeedRequest::default() }).unwrap();
     }
 
     pub(crate) fn asked(&self) -> Asked {

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::process::ExitCode;
 
-use b24_client::CallError;
 use b24_client::foreign_text::visible;
+use b24_client::{CallError, KeyValueError};
 
 use crate::cli::exit_code::Exit;
 use crate::cli::portal::refused;
 use crate::config::ConfigError;
-use crate::relay::{Ending, RelayError};
+use crate::relay::{Ending, NoClient, RelayError};
+use crate::service::ListenError;
 use crate::stdio::stderr;
 use crate::store::StoreError;
 
@@ -17,11 +18,6 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct UsageError(pub String);
-
-/// Another process is using a resource at the moment: exit with 75.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct BusyError(pub String);
 
 /// The configuration lacks a setting that the command needs: exit with 78.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +27,7 @@ pub(super) struct SetupError(pub String);
 impl Exit {
     /// The exit code for an error that reached the top.
     pub fn of(error: &anyhow::Error) -> Self {
-        if error.is::<ConfigError>() || error.is::<SetupError>() {
+        if error.is::<ConfigError>() || error.is::<SetupError>() || error.is::<NoClient>() {
             return Self::Config;
         }
         if let Some(error) = error.downcast_ref::<RelayError>() {
@@ -46,15 +42,15 @@ impl Exit {
         if error.is::<UsageError>() {
             return Self::Usage;
         }
-        if error.is::<BusyError>() {
+        if error.is::<ListenError>() {
             return Self::Temporary;
         }
-        if error.is::<std::io::Error>() { Self::Io } else { Self::Internal }
+        if error.is::<std::io::Error>() || error.is::<KeyValueError>() { Self::Io } else { Self::Internal }
     }
 
     fn of_relay(error: &RelayError) -> Self {
         match error {
-            RelayError::SinkClosed { .. } | RelayError::NoKeyValue(_) => Self::Io,
+            RelayError::SinkClosed { .. } | RelayError::KeyValue(_) => Self::Io,
             RelayError::Store(error) => Self::of_store(error),
             RelayError::Setup(_) | RelayError::NoClient(_) => Self::Config,
             RelayError::Panicked(_) => Self::Internal,

@@ -7,7 +7,7 @@ use clap::Args;
 use tracing::{error, info, warn};
 
 use crate::cli::GlobalArgs;
-use crate::cli::exit::{BusyError, SetupError, UsageError};
+use crate::cli::exit::UsageError;
 use crate::cli::exit_code::Exit;
 use crate::cli::output::consent::ConsentArgs;
 use crate::cli::portal::loss::{self, Loss};
@@ -85,7 +85,7 @@ pub(super) async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) 
     let telemetry = Telemetry::default();
     // A drain ends too soon to be observed.
     if !args.once {
-        let server = telemetry.listener.prepare(config.http.as_ref()).await.map_err(BusyError)?;
+        let server = telemetry.listener.prepare(config.http.as_ref()).await?;
         telemetry.show_through(server);
     }
     let view = View::new(&store, &telemetry, &problems);
@@ -126,7 +126,7 @@ async fn is_forgetting_wanted(
     signals: &Signals,
 ) -> anyhow::Result<bool> {
     let key_value: Arc<dyn KeyValue> = Arc::new(StoreKeyValue(store.clone()));
-    let clients = PortalClients::open(config, &config.sources, &key_value).await.map_err(SetupError)?;
+    let clients = PortalClients::open(config, &config.sources, &key_value).await?;
     let mut loss = Loss::default();
     for sink in &args.forget {
         for source in store.sources_of(sink).await? {

@@ -25,6 +25,7 @@ pub use error::{ConfigError, Violation};
 pub use parse::keys::Keys;
 pub use parse::load::{Loaded, Overrides, load, state_path};
 pub use secrets::secret::token_of_file;
+pub use secrets::secret_file::SecretFileError;
 pub use section::delivery::{
     DeadLettersConfig, DeliveryConfig, Hold, JournalConfig, RetentionConfig, WhenFull,
 };

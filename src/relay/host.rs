@@ -10,7 +10,7 @@ use crate::blocking;
 use crate::config::{self, Config, ConfigError, Overrides, SinkConfig, SourceConfig};
 use crate::event::Queue;
 use crate::log_code;
-use crate::relay::portal_clients::PortalClients;
+use crate::relay::portal_clients::{NoClient, PortalClients};
 use crate::relay::source::portal_queue::PortalQueue;
 use crate::relay::source::upstream::Upstream;
 use crate::shutdown::Signals;
@@ -26,21 +26,15 @@ pub trait Host: Send + Sync {
     async fn load(&self) -> Result<Config, ConfigError>;
 
     /// Creates the reader of `queue` for `source`, which must be one of the sources that `clients` were opened for.
-    ///
-    /// # Errors
-    /// The reason why it cannot be set up.
     fn upstream(
         &self,
         source: &SourceConfig,
         queue: Arc<Queue>,
         clients: &PortalClients,
-    ) -> Result<Box<dyn Upstream>, String>;
+    ) -> Result<Box<dyn Upstream>, NoClient>;
 
     /// Builds the sink of `config`.
-    ///
-    /// # Errors
-    /// The reason why it cannot be set up.
-    fn sink(&self, config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, String>;
+    fn sink(&self, config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, sink::BuildError>;
 }
 
 /// The real configuration file and the real network.
@@ -63,11 +57,11 @@ impl Host for RealHost {
         source: &SourceConfig,
         queue: Arc<Queue>,
         clients: &PortalClients,
-    ) -> Result<Box<dyn Upstream>, String> {
+    ) -> Result<Box<dyn Upstream>, NoClient> {
         Ok(Box::new(PortalQueue::new(clients.of(source)?, queue, source.kind.clone())))
     }
 
-    fn sink(&self, config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, String> {
+    fn sink(&self, config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, sink::BuildError> {
         sink::build(config, signals)
     }
 }

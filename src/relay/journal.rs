@@ -45,7 +45,7 @@ struct Head {
 }
 
 /// The progress of one lane, as the disk knows it.
-struct Follower {
+struct LaneProgress {
     sink: String,
     committed: watch::Receiver<Seq>,
 }
@@ -69,7 +69,7 @@ pub(super) struct Journal {
     store: Store,
     disk: Disk,
     head: watch::Sender<Head>,
-    followers: Vec<Follower>,
+    lanes: Vec<LaneProgress>,
     /// The first event that some removed sink (no longer configured) has not settled, if there is such a sink. Events
     /// from there on are kept.
     removed: Option<Seq>,
@@ -97,7 +97,7 @@ impl Journal {
             store: context.store.clone(),
             disk: context.disk(),
             head: watch::Sender::new(head),
-            followers: Vec::new(),
+            lanes: Vec::new(),
             removed,
             bytes,
             trimmed_at: None,
@@ -108,7 +108,7 @@ impl Journal {
     /// Creates the reader of the lane of `sink`, whose commits are visible at `committed`.
     pub(super) fn reader(&mut self, sink: &str, committed: watch::Receiver<Seq>) -> Reader {
         let cursor = *committed.borrow();
-        self.followers.push(Follower { sink: sink.to_owned(), committed });
+        self.lanes.push(LaneProgress { sink: sink.to_owned(), committed });
         Reader {
             queue: Arc::clone(&self.queue),
             store: self.store.clone(),
@@ -126,21 +126,21 @@ impl Journal {
 
     /// Every configured sink has settled all events before this sequence number.
     pub(super) fn delivered(&self) -> Seq {
-        let committed = self.followers.iter().map(|follower| *follower.committed.borrow());
+        let committed = self.lanes.iter().map(|lane| *lane.committed.borrow());
         committed.min().unwrap_or_else(|| self.end())
     }
 
     /// The configured sink that is furthest behind, if any is behind.
     pub(super) fn last_sink(&self) -> Option<&str> {
-        let last = self.followers.iter().min_by_key(|follower| *follower.committed.borrow())?;
+        let last = self.lanes.iter().min_by_key(|lane| *lane.committed.borrow())?;
         (*last.committed.borrow() < self.end()).then_some(last.sink.as_str())
     }
 
     /// Waits until every configured sink has settled everything. Returns [`Halt::Stopped`] when a lane ends before that.
     pub(super) async fn wait_delivered(&self) -> Result<(), Halt> {
         let end = self.end();
-        for follower in &self.followers {
-            let mut committed = follower.committed.clone();
+        for lane in &self.lanes {
+            let mut committed = lane.committed.clone();
             if committed.wait_for(|committed| *committed >= end).await.is_err() {
                 return Err(Halt::Stopped);
             }

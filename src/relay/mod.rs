@@ -22,7 +22,7 @@ pub use clock::SKEW_MAX;
 pub use host::warn_of_notices;
 pub use key_value::StoreKeyValue;
 pub use outcome::{Ending, RelayError, Until};
-pub use portal_clients::PortalClients;
+pub use portal_clients::{NoClient, PortalClients};
 pub use replay::{Replay, Replayed};
 pub use run::{run, run_reloading};
 pub use source::portal_queue::PortalQueue;

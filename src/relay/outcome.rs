@@ -1,5 +1,8 @@
 //! How runs and their parts end.
 
+use b24_client::KeyValueError;
+
+use crate::relay::portal_clients::NoClient;
 use crate::store::StoreError;
 
 /// When a run is over.
@@ -40,11 +43,11 @@ pub enum RelayError {
     #[error("{0}")]
     Setup(String),
     /// A source has no way to call its portal. A drain exits with 78, a daemon parks the source.
-    #[error("{0}")]
-    NoClient(String),
+    #[error(transparent)]
+    NoClient(#[from] NoClient),
     /// The values stored for a portal cannot be read from the state file. Exit code 74.
-    #[error("{0}")]
-    NoKeyValue(String),
+    #[error(transparent)]
+    KeyValue(#[from] KeyValueError),
     /// A defect of the program. Exit code 70.
     #[error("a task panicked: {0}")]
     Panicked(String),

@@ -5,7 +5,8 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use b24_client::{CallError, Credential, KeyValue, OAuthSession, PortalClient, PortalState};
+use b24_client::http::ClientBuildError;
+use b24_client::{CallError, Credential, KeyValue, KeyValueError, OAuthSession, PortalClient, PortalState};
 use tracing::warn;
 
 use crate::config::{AccessConfig, Config, QueueKind, SourceConfig};
@@ -19,16 +20,29 @@ pub struct PortalClients {
     sessions: BTreeMap<String, Arc<OAuthSession>>,
 }
 
+/// Why a source has no way to call its portal. Only the operator can correct that.
+#[derive(Debug, thiserror::Error)]
+pub enum NoClient {
+    /// TLS or the proxy of this machine cannot be used.
+    #[error("sources.{source_name}: {error}")]
+    NotBuilt {
+        /// The source.
+        source_name: String,
+        /// The reason.
+        error: ClientBuildError,
+    },
+    /// The clients were opened for other sources.
+    #[error("not one of the sources that were opened")]
+    NotOpened,
+}
+
 impl PortalClients {
     /// Opens the sites and grants of `sources`.
-    ///
-    /// # Errors
-    /// The reason why the state file cannot be read.
     pub async fn open<'a>(
         config: &Config,
         sources: impl IntoIterator<Item = &'a SourceConfig>,
         key_value: &Arc<dyn KeyValue>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, KeyValueError> {
         Self::default().renewed(config, sources, key_value).await
     }
 
@@ -39,7 +53,7 @@ impl PortalClients {
         config: &Config,
         sources: impl IntoIterator<Item = &'a SourceConfig>,
         key_value: &Arc<dyn KeyValue>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, KeyValueError> {
         let (mut portals, mut sessions) = (BTreeMap::new(), BTreeMap::new());
         for source in sources {
             let address = source.portal();
@@ -69,17 +83,14 @@ impl PortalClients {
     }
 
     /// The client of `source`, which must be one of the sources that this was opened for.
-    ///
-    /// # Errors
-    /// The reason why TLS cannot be set up.
-    pub fn of(&self, source: &SourceConfig) -> Result<PortalClient, String> {
+    pub fn of(&self, source: &SourceConfig) -> Result<PortalClient, NoClient> {
         let (Some(portal_state), Some(credential)) =
             (self.portals.get(&source.portal().authority()), self.credential(source))
         else {
-            return Err("not one of the sources that were opened".to_owned());
+            return Err(NoClient::NotOpened);
         };
         PortalClient::try_new(Arc::clone(portal_state), credential, source.poll.timeout)
-            .map_err(|reason| format!("sources.{}: {reason}", source.name))
+            .map_err(|error| NoClient::NotBuilt { source_name: source.name.clone(), error })
     }
 
     /// The login of `source`, if it has one.

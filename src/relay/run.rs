@@ -106,8 +106,7 @@ impl Run {
         let Self { config, host, store, signals, until, telemetry } = self;
         refuse_unusable_proxies(config)?;
         let key_value: Arc<dyn KeyValue> = Arc::new(StoreKeyValue(store.clone()));
-        let clients =
-            PortalClients::open(config, &config.sources, &key_value).await.map_err(RelayError::NoKeyValue)?;
+        let clients = PortalClients::open(config, &config.sources, &key_value).await?;
         clients.warn_of_stretching(&config.sources);
         clients.tell_moves().await;
         Ok(EngineContext {

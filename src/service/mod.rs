@@ -10,7 +10,7 @@ mod show; // runs everything that shows the state
 mod signals; // liveness, health, systemd
 mod view; // what the relay reports, and how it is seen
 
-pub use http::listener::Server;
+pub use http::listener::{ListenError, Server};
 pub use metrics::registry::{LaneMetrics, Metrics, SinkMetrics, SourceMetrics};
 pub use page::recent_events::RecentEvents;
 pub use page::recent_problems::RecentProblems;

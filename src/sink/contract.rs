@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use b24_client::http::ClientBuildError;
 
 use crate::event::{Event, Queue};
 
@@ -13,6 +14,17 @@ pub(super) const QUOTATION: &str = ", \"";
 /// `reason` without the receiver's own words, which may differ each time for the same cause.
 pub fn cause(reason: &str) -> &str {
     reason.split_once(QUOTATION).map_or(reason, |(cause, _)| cause)
+}
+
+/// Why a sink cannot be built. Only the operator can correct that.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// No connection can be set up: TLS or the proxy of this machine cannot be used.
+    #[error(transparent)]
+    Client(#[from] ClientBuildError),
+    /// The configured credential contains characters that are not allowed in a header.
+    #[error("what `auth` says cannot stand in a header")]
+    Credential,
 }
 
 /// The reason why an attempt did not deliver. The lane matches on it.

@@ -16,15 +16,12 @@ use crate::config::{SinkConfig, TargetConfig};
 use crate::shutdown::Signals;
 use crate::sink::file::sink;
 
-pub use contract::{DeliverError, Mark, Sink, cause};
-pub use probe::{cautions, probe, proxy_to};
+pub use contract::{BuildError, DeliverError, Mark, Sink, cause};
+pub use probe::{ProbeError, cautions, probe, proxy_to};
 
 /// Builds the sink that `config` describes. It accesses no file or network before the first attempt, so a
 /// missing disk or receiver delays deliveries but never the start.
-///
-/// # Errors
-/// Describes why TLS cannot be set up.
-pub fn build(config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, String> {
+pub fn build(config: &SinkConfig, signals: &Signals) -> Result<Arc<dyn Sink>, BuildError> {
     Ok(match &config.target {
         TargetConfig::Stdout(stdout) => Arc::new(stdout::StdoutSink::new(*stdout)),
         TargetConfig::File(file) => Arc::new(sink::FileSink::new(file.clone(), signals.clone())),

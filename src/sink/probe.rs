@@ -5,19 +5,24 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use b24_client::http::ProxyError;
+
 use crate::blocking;
 use crate::config::{SinkConfig, TargetConfig};
-use crate::sink::file::path::{self, folder_of, follow};
+use crate::sink::file::path::{self, follow};
 use crate::sink::webhook;
+use crate::symlinks::folder_of;
 
 /// Short, because the operator waits for the result.
 const TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
+/// Why a sink cannot be reached, for the operator; without secrets.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ProbeError(pub(super) String);
+
 /// Tries to reach the sink that `sink` describes, and describes the result.
-///
-/// # Errors
-/// Describes the problem, without secrets.
-pub async fn probe(sink: &SinkConfig) -> Result<String, String> {
+pub async fn probe(sink: &SinkConfig) -> Result<String, ProbeError> {
     match &sink.target {
         TargetConfig::Stdout(_) => Ok("standard output is always there".to_owned()),
         TargetConfig::File(file) => {
@@ -30,6 +35,7 @@ pub async fn probe(sink: &SinkConfig) -> Result<String, String> {
                 Ok(reached)
             })
             .await
+            .map_err(ProbeError)
         }
         TargetConfig::Webhook(config) => webhook::probe(config, config.timeout.min(TIMEOUT_MAX)).await,
     }
@@ -43,10 +49,7 @@ pub async fn cautions(sink: &SinkConfig) -> Vec<String> {
 }
 
 /// Describes the proxy that is used for the sink.
-///
-/// # Errors
-/// Names the invalid environment variable, with a hint.
-pub fn proxy_to(sink: &SinkConfig) -> Result<Option<String>, String> {
+pub fn proxy_to(sink: &SinkConfig) -> Result<Option<String>, ProxyError> {
     match &sink.target {
         TargetConfig::Stdout(_) | TargetConfig::File(_) => Ok(None),
         TargetConfig::Webhook(config) => Ok(webhook::proxy_to(config)?.map(|proxy| proxy.to_string())),

@@ -21,6 +21,7 @@ use crate::store::schema::migrations;
 use crate::store::schema::migrations::Pages;
 use crate::store::schema::page_check::PageCheck;
 use crate::store::sql::first;
+use crate::symlinks;
 
 /// How many idle connections that only read stay open.
 const READERS_MAX: usize = 4;
@@ -246,8 +247,8 @@ impl Store {
 /// Like [`file::place::location::visit`], and creates the folders above the file.
 fn visit_made<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
     file::place::owner::as_owner(path, || {
-        let above = file::place::links::follow(path)
-            .and_then(|state| file::place::durable_dir::create(file::place::durable_dir::of(&state)));
+        let above = symlinks::resolve(path)
+            .and_then(|state| file::place::durable_dir::create(symlinks::folder_of(&state)));
         above.map_err(|error| StoreError::from_io(path, "create its folder", &error))?;
         work(&file::place::location::resolve(path)?)
     })

@@ -246,7 +246,9 @@ impl Course {
                     world.count.stops += 1;
                     None
                 }
-                Some(Err(RelayError::Setup(reason) | RelayError::NoKeyValue(reason))) => Some(reason),
+                Some(Err(error @ (RelayError::Setup(_) | RelayError::KeyValue(_)))) => {
+                    Some(error.to_string())
+                }
                 Some(Err(error)) => {
                     world.judge_error(&error);
                     None

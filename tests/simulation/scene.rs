@@ -11,12 +11,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use b24relay::config::{Config, ConfigError, SinkConfig, SourceConfig};
 use b24relay::event::Queue;
-use b24relay::relay::PortalClients;
-use b24relay::relay::Upstream;
 use b24relay::relay::simulation::Host;
+use b24relay::relay::{NoClient, PortalClients, Upstream};
 use b24relay::service::Telemetry;
 use b24relay::shutdown::Signals;
-use b24relay::sink::Sink;
+use b24relay::sink::{BuildError, Sink};
 
 use crate::scripted::portal::ScriptedPortal;
 use crate::scripted::sinks::{InFlight, ScriptedSink};
@@ -229,7 +228,7 @@ impl Host for Scene {
         source: &SourceConfig,
         queue: Arc<Queue>,
         _callers: &PortalClients,
-    ) -> Result<Box<dyn Upstream>, String> {
+    ) -> Result<Box<dyn Upstream>, NoClient> {
         let setting = {
             let mut state = self.state();
             state.settle(self.ends(), &self.worlds);
@@ -247,7 +246,7 @@ impl Host for Scene {
         Ok(Box::new(ScriptedPortal::new(shared, &queue, setting.delivery.hold)))
     }
 
-    fn sink(&self, config: &SinkConfig, _signals: &Signals) -> Result<Arc<dyn Sink>, String> {
+    fn sink(&self, config: &SinkConfig, _signals: &Signals) -> Result<Arc<dyn Sink>, BuildError> {
         let state = self.state();
         let coming = state.reload.as_ref().and_then(|reload| reload.setting.plan_of(config));
         let plan = coming.or_else(|| state.in_force.plan_of(config)).expect("a sink of ours");

@@ -13,7 +13,7 @@ use crate::answer::intermediary;
 use crate::answer::shapes::Opened;
 use crate::answer::unreadable::{self, Form};
 use crate::class::{self, Class, Hint, Verdict};
-use crate::http::{self, BodyError, Failure, Peer, Pool, Route};
+use crate::http::{self, BodyError, ClientBuildError, Failure, Peer, Pool, ProxyError, Route};
 use crate::limits::budget::Purpose;
 use crate::limits::operating::Operating;
 use crate::limits::tries::{TRIES_MAX, Tries};
@@ -110,7 +110,7 @@ impl PortalClient {
         portal_state: Arc<PortalState>,
         credential: Credential,
         timeout: Duration,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ClientBuildError> {
         let pool = Pool::try_new(portal_state.address().expose(), timeout, Route::default())?;
         Ok(Self {
             pool,
@@ -449,7 +449,7 @@ impl PortalClient {
 ///
 /// # Errors
 /// Names the environment variable that is invalid, with a hint.
-pub fn proxy_to(address: &SecretUrl) -> Result<Option<String>, String> {
+pub fn proxy_to(address: &SecretUrl) -> Result<Option<String>, ProxyError> {
     let proxy = http::proxy_to(address.expose(), &Route::default().via)?;
     Ok(proxy.map(|proxy| proxy.to_string()))
 }

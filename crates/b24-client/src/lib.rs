@@ -5,9 +5,9 @@
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # use b24_sandbox::{Order, Sandbox, SandboxConfig};
+//! # use b24_sandbox::{Sandbox, SandboxConfig, SeedRequest};
 //! # let sandbox = Sandbox::start(SandboxConfig::default()).await?;
-//! # sandbox.record(&Order { user: 1, count: Some(3), force: true, ..Order::default() }).expect("user 1 exists");
+//! # sandbox.record(&SeedRequest { user: 1, count: Some(3), force: true, ..SeedRequest::default() }).expect("user 1 exists");
 //! # let url = sandbox.webhook_url(1);
 //! use std::sync::Arc;
 //! use std::time::Duration;
@@ -55,13 +55,13 @@ pub use class::Class;
 pub use client::{Credential, PortalClient, proxy_to};
 pub use event::{EventId, OddEvents, Offset, Page, PageEvent};
 pub use facts::{EVENT_LIFETIME, OPERATING_UNKNOWN, PAGE_MAX};
-pub use key_value::{KeyValue, NoKeyValue};
+pub use key_value::{KeyValue, KeyValueError, NoKeyValue};
 pub use limits::budget::Purpose;
 pub use limits::tries::Tries;
 pub use methods::queue::EventQueue;
 pub use oauth::authorization::{Attempt, Authorization, TokenRequest, authorize_url};
 pub use oauth::session::{OAuthSession, keep};
-pub use oauth::tokens::Tokens;
+pub use oauth::tokens::{Tokens, TokensError};
 pub use portal_state::{PortalState, home_key};
 pub use refusal::CallError;
 pub use secret::secret_text::SecretText;

@@ -10,7 +10,7 @@ use reqwest::Url;
 use tracing::{debug, warn};
 
 use crate::http::is_this_machine;
-use crate::key_value::KeyValue;
+use crate::key_value::{KeyValue, KeyValueError};
 use crate::limits::budget::{Budget, Purpose};
 use crate::log_code;
 use crate::oauth::vendor::is_cloud_portal;
@@ -49,12 +49,12 @@ impl PortalState {
     /// Opens the portal at `address` with the settings in `config`.
     ///
     /// # Errors
-    /// Describes why its stored address cannot be read.
+    /// If its stored address cannot be read.
     pub async fn open(
         address: &SecretUrl,
         config: PortalConfig,
         key_value: Arc<dyn KeyValue>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, KeyValueError> {
         let remembered = key_value.get(&home_key(&address.authority())).await?;
         // An invalid stored address is ignored: the portal will redirect us again.
         let remembered: Option<Url> = remembered.and_then(|home| home.parse().ok());
@@ -103,7 +103,7 @@ impl PortalState {
 
     async fn remember(&self, portal: &str, home: &Url) {
         if let Err(error) = self.key_value.put(&home_key(portal), home.as_str()).await {
-            warn!(code = %log_code::ADDRESS_NOT_STORED, portal, error, "cannot remember the portal's new address");
+            warn!(code = %log_code::ADDRESS_NOT_STORED, portal, %error, "cannot remember the portal's new address");
         }
     }
 
@@ -113,7 +113,7 @@ impl PortalState {
         if self.key_value.get(&key).await.is_ok_and(|known| known.is_none_or(|known| known != name))
             && let Err(error) = self.key_value.put(&key, name).await
         {
-            debug!(source, error, "cannot remember what the user is called");
+            debug!(source, %error, "cannot remember what the user is called");
         }
     }
 
@@ -286,11 +286,11 @@ mod tests {
 
     #[async_trait::async_trait]
     impl KeyValue for Remembers {
-        async fn get(&self, _key: &str) -> Result<Option<String>, String> {
+        async fn get(&self, _key: &str) -> Result<Option<String>, KeyValueError> {
             Ok(Some(self.0.to_owned()))
         }
 
-        async fn put(&self, _key: &str, _value: &str) -> Result<(), String> {
+        async fn put(&self, _key: &str, _value: &str) -> Result<(), KeyValueError> {
             panic!("nothing is to be kept")
         }
     }

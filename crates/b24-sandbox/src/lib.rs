@@ -5,12 +5,12 @@
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
-//! use b24_sandbox::{Order, Sandbox, SandboxConfig};
+//! use b24_sandbox::{Sandbox, SandboxConfig, SeedRequest};
 //!
 //! let sandbox = Sandbox::start(SandboxConfig::default()).await?;
 //! // Three events for user 1; `force` because the user has not subscribed to them yet.
-//! let order = Order { user: 1, count: Some(3), force: true, ..Order::default() };
-//! let recorded = sandbox.record(&order).expect("user 1 exists");
+//! let request = SeedRequest { user: 1, count: Some(3), force: true, ..SeedRequest::default() };
+//! let recorded = sandbox.record(&request).expect("user 1 exists");
 //! assert_eq!(recorded.count, 3);
 //! // The program under test polls this address.
 //! let poll = format!("{}im.v2.Event.get", sandbox.webhook_url(1));
@@ -43,14 +43,14 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use crate::queue::owner::OrderError;
-pub use crate::queue::seed::{Order, Recorded};
+pub use crate::queue::owner::ControlError;
+pub use crate::queue::seed::{Recorded, SeedRequest};
 pub use crate::state::config::SandboxConfig;
 pub use crate::state::counters::{QueueStats, Stats};
 
-use crate::http::residence::Residence;
+use crate::http::portal_address::PortalAddress;
 use crate::http::server::serve_all;
-use crate::http::state::Shared;
+use crate::http::state::AppState;
 use crate::state::apps::FIRST_CLIENT_ID;
 use crate::state::portal::Portal;
 use crate::traffic::people::Person;
@@ -61,7 +61,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// A running portal. It ends with [`Sandbox::stop`] or when dropped.
 #[derive(Debug)]
 pub struct Sandbox {
-    shared: Arc<Shared>,
+    app_state: Arc<AppState>,
     tasks: Vec<JoinHandle<()>>,
     guard: DropGuard,
 }
@@ -78,23 +78,23 @@ impl Sandbox {
         let mut portal = Portal::new(&config);
         record_backlog(&mut portal, config.backlog);
         let (moves, later) = mpsc::unbounded_channel();
-        let residence = Residence::new(listener.local_addr()?, moves);
-        let shared = Arc::new(Shared::new(portal, residence, stop.clone()));
+        let portal_address = PortalAddress::new(listener.local_addr()?, moves);
+        let app_state = Arc::new(AppState::new(portal, portal_address, stop.clone()));
         let tasks = vec![
-            tokio::spawn(serve_all(listener, later, Arc::clone(&shared))),
-            tokio::spawn(traffic::background::chat(Arc::clone(&shared))),
+            tokio::spawn(serve_all(listener, later, Arc::clone(&app_state))),
+            tokio::spawn(traffic::background::chat(Arc::clone(&app_state))),
         ];
-        Ok(Self { shared, tasks, guard: stop.drop_guard() })
+        Ok(Self { app_state, tasks, guard: stop.drop_guard() })
     }
 
     /// The first address, even after a move.
     pub fn address(&self) -> SocketAddr {
-        self.shared.address
+        self.app_state.address
     }
 
     /// The users with webhooks, in ascending order.
     pub fn user_ids(&self) -> Vec<u64> {
-        self.shared.portal().accounts.keys().copied().collect()
+        self.app_state.portal().accounts.keys().copied().collect()
     }
 
     /// The name of `user`.
@@ -105,9 +105,9 @@ impl Sandbox {
     /// The webhook of `user` at the portal's current address; on a real portal, it is a secret. If there is
     /// no such user, the webhook is invalid.
     pub fn webhook_url(&self, user: u64) -> String {
-        let portal = self.shared.portal();
+        let portal = self.app_state.portal();
         let code = portal.accounts.get(&user).map_or("", |account| &account.code);
-        self.shared.webhook_url(user, code)
+        self.app_state.webhook_url(user, code)
     }
 
     /// The client id of the default application.
@@ -117,13 +117,13 @@ impl Sandbox {
 
     /// The secret of that application.
     pub fn client_secret(&self) -> String {
-        let portal = self.shared.portal();
+        let portal = self.app_state.portal();
         portal.apps.get(FIRST_CLIENT_ID).map_or_else(String::new, |app| app.client_secret.clone())
     }
 
     /// The address of portal and authorization server, `http://HOST:PORT/`.
     pub fn base_url(&self) -> String {
-        self.shared.base_url()
+        self.app_state.base_url()
     }
 
     /// Records events, like `POST /sandbox/events`.
@@ -131,18 +131,18 @@ impl Sandbox {
     /// # Errors
     ///
     /// If the user is unknown or a value is out of range.
-    pub fn record(&self, order: &Order) -> Result<Recorded, OrderError> {
-        self.shared.portal().record(order)
+    pub fn record(&self, request: &SeedRequest) -> Result<Recorded, ControlError> {
+        self.app_state.portal().record(request)
     }
 
     /// The counts so far, as in `GET /sandbox/stats`.
     pub fn stats(&self) -> Stats {
-        self.shared.portal().stats()
+        self.app_state.portal().stats()
     }
 
     /// Every id ever visible to `user`, in ascending order, as in `GET /sandbox/ledger`.
     pub fn ledger(&self, user: u64) -> Vec<u64> {
-        self.shared.portal().accounts.get(&user).map_or_else(Vec::new, |account| account.queue.ledger())
+        self.app_state.portal().accounts.get(&user).map_or_else(Vec::new, |account| account.queue.ledger())
     }
 
     /// Stops listening and waits a short time for the open connections.
@@ -159,8 +159,8 @@ impl Sandbox {
 fn record_backlog(portal: &mut Portal, count: u32) {
     let users: Vec<u64> = portal.accounts.keys().copied().collect();
     for user in users {
-        let order = Order { user, count: Some(count), force: true, ..Order::default() };
-        if let Err(error) = portal.record(&order) {
+        let request = SeedRequest { user, count: Some(count), force: true, ..SeedRequest::default() };
+        if let Err(error) = portal.record(&request) {
             tracing::warn!(user, %error, "the sandbox starts without this backlog");
         }
     }

@@ -13,6 +13,7 @@ mod state; // the state file
 use std::slice;
 
 use b24_client::foreign_text::plain;
+use b24_client::http::ProxyError;
 use clap::Args;
 use finding::{Finding, State};
 use futures_util::stream::{self, StreamExt as _};
@@ -175,15 +176,15 @@ async fn reached(sink: &SinkConfig, signals: &Signals) -> Finding {
             }
         }
         TargetConfig::Webhook(_) => {
-            if let Err(reason) = sink::build(sink, signals) {
-                return Finding::fail(REACH, Exit::Config, format!("sinks.{}: {reason}", sink.name), "");
+            if let Err(error) = sink::build(sink, signals) {
+                return Finding::fail(REACH, Exit::Config, format!("sinks.{}: {error}", sink.name), "");
             }
         }
         TargetConfig::Stdout(_) => {}
     }
     match sink::probe(sink).await {
         Ok(detail) => Finding::ok(REACH, detail),
-        Err(detail) => {
+        Err(error) => {
             let hint = match &sink.target {
                 TargetConfig::Stdout(_) => "",
                 TargetConfig::File(_) => "correct `path`, or let this user write there",
@@ -191,7 +192,7 @@ async fn reached(sink: &SinkConfig, signals: &Signals) -> Finding {
                     "see that the receiver is up and reached from here, or correct `url`"
                 }
             };
-            Finding::fail(REACH, Exit::Unavailable, detail, hint)
+            Finding::fail(REACH, Exit::Unavailable, error.to_string(), hint)
         }
     }
 }
@@ -204,7 +205,7 @@ async fn exposure(sink: &SinkConfig) -> Vec<Finding> {
 
 impl Subject {
     /// A subject as it is configured; `proxy` is the proxy on the way to it.
-    fn stated(name: &str, detail: String, proxy: Result<Option<String>, String>) -> Self {
+    fn stated(name: &str, detail: String, proxy: Result<Option<String>, ProxyError>) -> Self {
         let finding = match proxy {
             Ok(None) => Finding::ok(CONFIGURATION, detail),
             Ok(Some(proxy)) => Finding::ok(CONFIGURATION, format!("{detail} through {proxy}")),

@@ -36,7 +36,7 @@ async fn examined(config: &Config, clients: &PortalClients, source: &SourceConfi
         Ok(client) => client.once(),
         Err(error) => {
             let hint = "correct the source's credential, or this machine's CA certificates";
-            let mut findings = vec![Finding::fail(REACH, Exit::Config, error, hint)];
+            let mut findings = vec![Finding::fail(REACH, Exit::Config, error.to_string(), hint)];
             findings.push(Finding::skip(CREDENTIAL, skipped_after(REACH)));
             findings.extend(unasked(config, source, REACH));
             return findings;

@@ -57,7 +57,7 @@ pub(super) struct HealthcheckArgs {
 }
 
 fn stalled_after(text: &str) -> Result<Duration, String> {
-    let bound = duration(text)?;
+    let bound = duration(text).map_err(|error| error.to_string())?;
     if bound < STALLED_AFTER_MIN { Err("must be at least 1s".to_owned()) } else { Ok(bound) }
 }
 

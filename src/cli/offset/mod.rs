@@ -8,7 +8,7 @@ use b24_client::NoKeyValue;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::cli::exit::{SetupError, UsageError};
+use crate::cli::exit::UsageError;
 use crate::cli::exit_code::Exit;
 use crate::cli::output::consent::ConsentArgs;
 use crate::cli::output::print::{print, print_json};
@@ -234,5 +234,5 @@ async fn clients(
         Some(store) => Arc::new(StoreKeyValue(store.clone())),
         None => Arc::new(NoKeyValue),
     };
-    Ok(PortalClients::open(config, [source], &key_value).await.map_err(SetupError)?)
+    Ok(PortalClients::open(config, [source], &key_value).await?)
 }

@@ -80,7 +80,7 @@ async fn peek(config: &Config, source: &SourceConfig, known: &SourceReport) -> a
         );
         return Err(UsageError(text).into());
     }
-    let client = clients.of(source).map_err(anyhow::Error::msg)?;
+    let client = clients.of(source)?;
     let page = Peek::new(source, &identity, client).page().await;
     clients.rest().await;
     Ok(page?)

@@ -69,7 +69,7 @@ pub(in crate::cli) async fn run(
         return Ok(Exit::Clean);
     }
     let key_value: Arc<dyn KeyValue> = Arc::new(StoreKeyValue(store.clone()));
-    let clients = PortalClients::open(config, [source], &key_value).await.map_err(SetupError)?;
+    let clients = PortalClients::open(config, [source], &key_value).await?;
     let grant = clients.grant(source).context("the source has no login")?;
     let tokens = match &args.tokens {
         Some(file) => read_tokens(file, oauth)?,
@@ -77,7 +77,7 @@ pub(in crate::cli) async fn run(
     };
     refuse_foreign_application(&tokens, source, oauth)?;
     grant.seed(tokens).await;
-    let client = clients.of(source).map_err(SetupError)?;
+    let client = clients.of(source)?;
     let profile = account::profile(&client).await?;
     let scopes = account::scopes(&client).await?;
     let mut tokens = current(grant).await?;
@@ -88,7 +88,7 @@ pub(in crate::cli) async fn run(
         store.forget_queue(&source.name).await?;
     }
     refuse_other_queue(config, &store, source, &clients.identity(source).await?).await?;
-    keep(&*key_value, oauth, &tokens).await.map_err(anyhow::Error::msg).context("keep the tokens")?;
+    keep(&*key_value, oauth, &tokens).await.context("keep the tokens")?;
     let who = format!("{} (user {}) on {}", profile.name, profile.user_id, source.portal().authority());
     print(&format!("logged in for `{}` as {who}; scopes: {}", source.name, scopes.join(", ")))?;
     if !scopes.iter().any(|scope| scope == "im" || scope == "imbot") {

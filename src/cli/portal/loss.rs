@@ -137,6 +137,6 @@ pub(in crate::cli) async fn known(
 /// The oldest events that wait in the queue of `source`.
 pub(in crate::cli) async fn page(source: &SourceConfig, clients: &PortalClients) -> Result<Batch, CallError> {
     let identity = clients.identity(source).await?;
-    let client = clients.of(source).map_err(|reason| CallError::operator("profile", reason, ""))?;
+    let client = clients.of(source).map_err(|error| CallError::operator("profile", error.to_string(), ""))?;
     Peek::new(source, &identity, client).page().await
 }

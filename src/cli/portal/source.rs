@@ -5,7 +5,7 @@ use std::sync::Arc;
 use b24_client::NoKeyValue;
 use b24_client::{KeyValue, PortalClient};
 
-use crate::cli::exit::{SetupError, UsageError};
+use crate::cli::exit::UsageError;
 use crate::config::{Config, SourceConfig};
 use crate::relay::{PortalClients, StoreKeyValue};
 use crate::store::Store;
@@ -30,12 +30,12 @@ pub(in crate::cli) async fn clients<'a>(
     sources: impl IntoIterator<Item = &'a SourceConfig> + Clone,
 ) -> anyhow::Result<PortalClients> {
     let key_value = key_value(config, sources.clone())?;
-    Ok(PortalClients::open(config, sources, &key_value).await.map_err(SetupError)?)
+    Ok(PortalClients::open(config, sources, &key_value).await?)
 }
 
 /// A portal client with the source's credential.
 pub(in crate::cli) async fn client(config: &Config, source: &SourceConfig) -> anyhow::Result<PortalClient> {
-    Ok(clients(config, [source]).await?.of(source).map_err(SetupError)?)
+    Ok(clients(config, [source]).await?.of(source)?)
 }
 
 /// Logins are stored in the state file. With webhooks the file only stores whether a portal has moved, which the portal

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::Map;
 
 use crate::cli::GlobalArgs;
-use crate::cli::exit::{SetupError, UsageError};
+use crate::cli::exit::UsageError;
 use crate::cli::exit_code::Exit;
 use crate::cli::output::consent::ConsentArgs;
 use crate::cli::output::print::print;
@@ -83,7 +83,7 @@ pub(in crate::cli) async fn unsubscribe(
     // The store stays locked until the end: a daemon with the same state would subscribe again.
     let store = Store::open(&config.state)?;
     let key_value: Arc<dyn KeyValue> = Arc::new(StoreKeyValue(store.clone()));
-    let clients = PortalClients::open(&config, [&source], &key_value).await.map_err(SetupError)?;
+    let clients = PortalClients::open(&config, [&source], &key_value).await?;
     if args.consent.is_dry_run() || args.discard {
         let loss = unread(&config, &source, &clients, &store).await?;
         let (what, question) = if args.discard {
@@ -102,7 +102,7 @@ pub(in crate::cli) async fn unsubscribe(
             return Ok(if ending == Ending::Refused { Exit::Refused } else { Exit::Temporary });
         }
     }
-    let client = clients.of(&source).map_err(SetupError)?;
+    let client = clients.of(&source)?;
     client.call::<IgnoredAny>("im.v2.Event.unsubscribe", &Map::new()).await?;
     print(&format!("unsubscribed: the portal records no more events for {}", reader(&source)))?;
     Ok(Exit::Clean)

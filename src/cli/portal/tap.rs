@@ -8,7 +8,6 @@ use b24_client::{CallError, Class, Tries};
 use b24_client::{OPERATING_UNKNOWN, PAGE_MAX};
 use clap::Args;
 
-use crate::cli::exit::SetupError;
 use crate::cli::exit_code::Exit;
 use crate::cli::output::print::{Reader, remark, write};
 use crate::cli::portal::peek::Peek;
@@ -77,7 +76,7 @@ async fn follow(
 ) -> anyhow::Result<()> {
     let mut patience = Patience::new(args.once);
     let identity = clients.identity(source).await?;
-    let client = clients.of(source).map_err(SetupError)?;
+    let client = clients.of(source)?;
     let mut peek = Peek::new(source, &identity, client);
     let mut view = View::new(args);
     loop {

@@ -14,9 +14,7 @@ use crate::config::rules::queues;
 use crate::config::section::sinks::sink::RawSink;
 use crate::config::section::sources::portals::{self, RawPortal};
 use crate::config::section::sources::source::RawSource;
-
-/// The kernel follows at most this many symbolic links.
-const LINKS_MAX: usize = 40;
+use crate::symlinks;
 
 /// Reports every violation that involves sources, sinks, portals and the state file together.
 pub(crate) fn check(
@@ -127,21 +125,7 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
 
 /// Resolves a path so that all paths to the same file compare equal, even if the file does not exist yet.
 fn whereabouts(path: &Path) -> PathBuf {
-    let mut place = path.to_owned();
-    for _ in 0..LINKS_MAX {
-        if let Ok(place) = place.canonicalize() {
-            return place;
-        }
-        let absolute = std::path::absolute(&place).unwrap_or(place);
-        let spelled = match (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
-            (Some(Ok(directory)), Some(name)) => directory.join(name),
-            _ => return absolute,
-        };
-        // A link whose target does not exist yet stands for the file that will be created.
-        let Ok(target) = fs::read_link(&spelled) else { return spelled };
-        place = spelled.parent().map_or(target.clone(), |directory| directory.join(&target));
-    }
-    place
+    symlinks::resolve(path).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]
@@ -165,20 +149,5 @@ mod tests {
         {
             assert!(!are_confused("/a/x.jsonl", other), "{other}");
         }
-    }
-
-    #[test]
-    fn one_file_has_one_whereabouts_however_it_is_spelled() {
-        let directory = tempfile::tempdir().unwrap();
-        let base = directory.path();
-        std::fs::create_dir(base.join("a")).unwrap();
-        std::os::unix::fs::symlink(base.join("a"), base.join("b")).unwrap();
-        let places = ["a/x", "a/./x", "a/../a/x", "b/x"].map(|path| whereabouts(&base.join(path)));
-        assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
-        assert_eq!(whereabouts(Path::new("absent/x")), whereabouts(Path::new("./absent/x")));
-        std::os::unix::fs::symlink("a/x", base.join("later")).unwrap();
-        assert_eq!(whereabouts(&base.join("later")), places[0], "the link's target is not there yet");
-        std::os::unix::fs::symlink("round", base.join("round")).unwrap();
-        whereabouts(&base.join("round"));
     }
 }

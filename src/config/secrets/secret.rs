@@ -9,7 +9,7 @@ use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::parse::variables::variable;
 use crate::config::secrets::secret_file;
-use crate::config::secrets::secret_file::{SecretFiles, Shows};
+use crate::config::secrets::secret_file::{SecretFileError, SecretFiles, Shows};
 use crate::config::secrets::secret_line;
 
 /// A secret of a kind that never has quotation marks of its own, such as a bearer token (RFC 6750).
@@ -167,13 +167,10 @@ fn plain(text: &str, quotes: Option<Quotes>) -> Result<&str, String> {
 }
 
 /// Parses the token in the content of a file: one line, apart from comments and what editors add around it.
-///
-/// # Errors
-/// Describes the error without repeating any of the content.
-pub fn token_of_file(bytes: Vec<u8>) -> Result<SecretText, String> {
-    let text = secret_file::text_of(bytes)?;
-    let Token(token) = parsed(secret_line::of_file(&text)?, Some(Quotes::Slip), "")?;
-    Ok(token)
+pub fn token_of_file(bytes: Vec<u8>) -> Result<SecretText, SecretFileError> {
+    let read = |text: &str| parsed(secret_line::of_file(text)?, Some(Quotes::Slip), "");
+    let token = secret_file::text_of(bytes).and_then(|text| read(&text));
+    token.map(|Token(token)| token).map_err(SecretFileError)
 }
 
 /// Parses one secret of a list.

@@ -206,6 +206,11 @@ impl Unread {
     }
 }
 
+/// Why a file that is read again holds no secret. It repeats nothing of the content.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SecretFileError(pub(in crate::config) String);
+
 /// Reads the text of a secret file.
 pub(crate) fn read_text(file: File) -> Result<String, String> {
     read_up_to(file, LARGEST)

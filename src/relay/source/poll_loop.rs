@@ -24,7 +24,7 @@ use crate::relay::outcome::Ending;
 use crate::relay::outcome::Halt;
 use crate::relay::outcome::RelayError;
 use crate::relay::outcome::Until;
-use crate::relay::source::confirm_window::{Window, WindowView};
+use crate::relay::source::confirm_window::{ConfirmWindow, WindowView};
 use crate::relay::source::pace::Polled;
 use crate::relay::source::poller::Poller;
 use crate::relay::source::retention::{Coverage, report_gap};
@@ -62,7 +62,7 @@ enum Step {
 pub(crate) struct Source {
     poller: Poller,
     journal: Journal,
-    window: Window,
+    window: ConfirmWindow,
     odd: OddGuard,
     coverage: Coverage,
     clock: PortalClock,
@@ -99,7 +99,7 @@ impl Source {
     pub(crate) fn new(
         poller: Poller,
         journal: Journal,
-        window: Window,
+        window: ConfirmWindow,
         untold: Vec<u64>,
         context: &EngineContext,
     ) -> Self {

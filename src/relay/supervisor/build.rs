@@ -19,7 +19,7 @@ use crate::relay::lane::worker::{Lane, LaneStart};
 use crate::relay::outcome::Ending;
 use crate::relay::outcome::Halt;
 use crate::relay::outcome::RelayError;
-use crate::relay::source::confirm_window::Window;
+use crate::relay::source::confirm_window::ConfirmWindow;
 use crate::relay::source::poll_loop::Source;
 use crate::relay::source::poller::Poller;
 use crate::relay::source::retention::Coverage;
@@ -87,7 +87,7 @@ pub(crate) async fn assemble(
     let offset = reading.confirmed.max(reading.floor).get();
     let (count, hold) = (lanes.len(), context.delivery.hold);
     info!(source = %queue.source, queue = %queue.identity, offset, sinks = count, %hold, "source started");
-    let window = Window::new(config.confirm_lag, hold, reading, &open, has_odd_dates);
+    let window = ConfirmWindow::new(config.confirm_lag, hold, reading, &open, has_odd_dates);
     let poller = Poller::new(upstream, owner, &config.poll, coverage, context);
     let source = Source::new(poller, journal, window, untold, context);
     Ok(ReadySource { source, lanes, removals })

@@ -92,7 +92,7 @@ impl Supervisor {
         config.keep_state(&self.config);
         let preparation = match self.prepare(config).await {
             Ok(preparation) => preparation,
-            Err(reason) => return Ok(refuse(&reason)),
+            Err(error) => return Ok(refuse(&error.to_string())),
         };
         if let Some(reason) = self.hanging(&plan.ending) {
             return Ok(refuse(&reason));
@@ -105,7 +105,7 @@ impl Supervisor {
     }
 
     /// Builds the parts of `config` that may turn out to be impossible.
-    async fn prepare(&self, config: Config) -> Result<StagedReload, String> {
+    async fn prepare(&self, config: Config) -> Result<StagedReload, RelayError> {
         let key_value: Arc<dyn KeyValue> = Arc::new(StoreKeyValue(self.context.store.clone()));
         let clients = self.context.clients.renewed(&config, &config.sources, &key_value).await?;
         let mut webhooks = BTreeMap::new();
@@ -114,7 +114,8 @@ impl Supervisor {
                 webhooks.insert(sink.name.clone(), build(sink, &self.context)?);
             }
         }
-        let server = self.context.telemetry.listener.prepare(config.http.as_ref()).await?;
+        let server = self.context.telemetry.listener.prepare(config.http.as_ref()).await;
+        let server = server.map_err(|error| RelayError::Setup(error.to_string()))?;
         Ok(StagedReload { config, clients: Arc::new(clients), webhooks, server })
     }
 
@@ -124,7 +125,7 @@ impl Supervisor {
         // Wait for pending token writes of the old login: the new one must find them.
         self.context.clients.rest_but_for(&clients).await;
         self.context.owners.release(&plan.ending);
-        let sinks = self.sinks_of(&config, webhooks).map_err(RelayError::Setup)?;
+        let sinks = self.sinks_of(&config, webhooks)?;
         let (delivery, shares) = (config.delivery, Shares::of(&config));
         let context = EngineContext { clients, delivery, shares, ..self.context.clone() };
         let mut checked = Vec::new();
@@ -182,7 +183,7 @@ impl Supervisor {
         &self,
         config: &Config,
         mut webhooks: BTreeMap<String, Arc<dyn Sink>>,
-    ) -> Result<Sinks, String> {
+    ) -> Result<Sinks, RelayError> {
         let limiter = |sink: &SinkConfig| {
             if let Some(limiter) = self.limiter_of(sink) {
                 return Ok((sink.clone(), Arc::clone(limiter)));

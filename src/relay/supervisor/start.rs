@@ -75,8 +75,7 @@ impl SourceStart {
     async fn bind_and_build(&self, identity: &str, owner: Option<u64>) -> Result<ReadySource, RelayError> {
         let (queue, stored) = bind(&self.context.store, &self.config.name, identity).await?;
         let EngineContext { host, clients, .. } = &self.context;
-        let upstream = host.upstream(&self.config, Arc::new(queue), clients);
-        let upstream = upstream.map_err(RelayError::NoClient)?;
+        let upstream = host.upstream(&self.config, Arc::new(queue), clients)?;
         let queue = BoundQueue { upstream, owner, stored };
         assemble(queue, &self.config, &self.sinks, &self.context).await
     }
@@ -163,7 +162,7 @@ impl SourceStart {
                 "correct that: b24relay tries again every 5 seconds"
             }
             RelayError::Store(_)
-            | RelayError::NoKeyValue(_)
+            | RelayError::KeyValue(_)
             | RelayError::SinkClosed { .. }
             | RelayError::Panicked(_) => return Err(error),
         };

@@ -67,7 +67,7 @@ impl Supervisor {
     /// Opens every source of `config` and starts it. Each is checked before the first one calls its portal.
     pub(crate) async fn open(config: &Config, context: EngineContext) -> Result<Self, RelayError> {
         let sinks = config.sinks.iter().map(|sink| {
-            let built = build(sink, &context).map_err(RelayError::Setup)?;
+            let built = build(sink, &context)?;
             Ok((sink.clone(), DeliveryLimiter::new(built, sink, &context.telemetry.metrics)))
         });
         let sinks: Sinks = sinks.collect::<Result<_, RelayError>>()?;
@@ -241,10 +241,10 @@ impl Supervisor {
 /// Builds the sink of `config`.
 ///
 /// # Errors
-/// The reason why it cannot be built.
-pub(crate) fn build(config: &SinkConfig, context: &EngineContext) -> Result<Arc<dyn Sink>, String> {
+/// [`RelayError::Setup`].
+pub(crate) fn build(config: &SinkConfig, context: &EngineContext) -> Result<Arc<dyn Sink>, RelayError> {
     let built = context.host.sink(config, &context.signals);
-    built.map_err(|reason| format!("sinks.{}: {reason}", config.name))
+    built.map_err(|error| RelayError::Setup(format!("sinks.{}: {error}", config.name)))
 }
 
 /// Every source of `config` with those of `sinks` that take its events, and with separate stop signals.

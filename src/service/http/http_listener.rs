@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::config::HttpConfig;
 use crate::service::http::access::Access;
-use crate::service::http::listener::Server;
+use crate::service::http::listener::{ListenError, Server};
 
 /// The HTTP listener. Clones share it.
 #[derive(Clone, Default)]
@@ -16,10 +16,7 @@ pub struct HttpListener(Arc<watch::Sender<Option<Server>>>);
 impl HttpListener {
     /// Creates a server for `config`, which does not answer yet. If the address is unchanged, it shares the socket of
     /// the previous server, so that no connection is refused in between.
-    ///
-    /// # Errors
-    /// The address and the reason why it cannot listen there.
-    pub async fn prepare(&self, config: Option<&HttpConfig>) -> Result<Option<Server>, String> {
+    pub async fn prepare(&self, config: Option<&HttpConfig>) -> Result<Option<Server>, ListenError> {
         let Some(config) = config else { return Ok(None) };
         let shared = self.0.borrow().as_ref().and_then(|server| server.renewed(config));
         match shared {

@@ -1,6 +1,7 @@
 //! The HTTP server: it listens, and bounds what anyone who can reach the port may ask for.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,14 @@ pub struct Server {
     config: HttpConfig,
 }
 
+/// The address of `[http]` cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("http.listen: cannot listen on {address}: {error}")]
+pub struct ListenError {
+    address: SocketAddr,
+    error: io::Error,
+}
+
 impl PartialEq for Server {
     /// Whether both answer every client in the same way.
     fn eq(&self, other: &Self) -> bool {
@@ -48,11 +57,8 @@ impl PartialEq for Server {
 
 impl Server {
     /// Listens at the address of `config`.
-    ///
-    /// # Errors
-    /// The address and the reason why it cannot listen there.
-    pub async fn listen(config: &HttpConfig) -> Result<Self, String> {
-        let fail = |error| format!("http.listen: cannot listen on {}: {error}", config.listen);
+    pub async fn listen(config: &HttpConfig) -> Result<Self, ListenError> {
+        let fail = |error| ListenError { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
         info!("the page, metrics and health are at http://{address}/");

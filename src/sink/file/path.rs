@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::process::{getegid, geteuid};
 
-/// The kernel follows at most this many links.
-const LINKS_MAX: usize = 40;
+use crate::symlinks::{self, folder_of};
 
 /// The identity of a file, which stays the same after a rename.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,26 +41,7 @@ pub(crate) fn identity_at(path: &Path) -> io::Result<Option<Identity>> {
 /// # Errors
 /// [`ErrorKind::PermissionDenied`] for a link that another user created.
 pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
-    let mut place = path.to_owned();
-    for _ in 0..LINKS_MAX {
-        match fs::read_link(&place) {
-            Ok(target) => {
-                refuse_planted(&place, &fs::symlink_metadata(&place)?)?;
-                place = folder_of(&place).join(target);
-            }
-            // The kernel returns this error for a path that is not a link.
-            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => {
-                return Ok(place);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Err(io::Error::new(ErrorKind::InvalidInput, "its symbolic links go round in a circle"))
-}
-
-/// The directory that contains the name `path`.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    symlinks::follow(path, |link| refuse_planted(link, &fs::symlink_metadata(link)?))
 }
 
 /// Creates the missing directories above `path`. Each name is on disk before it is used.

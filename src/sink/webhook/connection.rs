@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use b24_client::http::{Networks, Pool, Route, Via};
+use b24_client::http::{ClientBuildError, Networks, Pool, Route, Via};
 
 use crate::config::{PrivateNetworks, ProxyConfig, SecretUrl, TlsConfig, TlsVersion, WebhookConfig};
 
@@ -11,10 +11,11 @@ use crate::config::{PrivateNetworks, ProxyConfig, SecretUrl, TlsConfig, TlsVersi
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// A connection pool for `url`, with the settings in `config`.
-///
-/// # Errors
-/// Describes why TLS cannot be set up.
-pub(crate) fn pool(config: &WebhookConfig, url: &SecretUrl, timeout: Duration) -> Result<Pool, String> {
+pub(crate) fn pool(
+    config: &WebhookConfig,
+    url: &SecretUrl,
+    timeout: Duration,
+) -> Result<Pool, ClientBuildError> {
     let TlsConfig { authorities, identity, min_version, .. } = config.tls.clone();
     let route = Route {
         authorities,

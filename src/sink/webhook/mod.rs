@@ -23,9 +23,7 @@ use transport::Transport;
 use crate::config::{BatchConfig, WebhookConfig};
 use crate::event::Event;
 use crate::shutdown::Signals;
-use crate::sink::contract::DeliverError;
-use crate::sink::contract::Mark;
-use crate::sink::contract::Sink;
+use crate::sink::contract::{BuildError, DeliverError, Mark, Sink};
 
 pub(in crate::sink) use transport::{probe, proxy_to};
 
@@ -40,14 +38,11 @@ pub(super) struct WebhookSink {
 
 impl WebhookSink {
     /// Creates the sink with its connection pool.
-    ///
-    /// # Errors
-    /// Describes why TLS cannot be set up.
     pub(super) fn try_new(
         config: WebhookConfig,
         batch: Option<BatchConfig>,
         signals: Signals,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, BuildError> {
         let redactor = Redactor::of(&config);
         let transport = Transport::try_new(&config, &redactor)?;
         let keyring = Keyring::new(&config.payload.signing, redactor.clone(), signals);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use b24_client::http::{self, NamedProxy, Pool};
+use b24_client::http::{self, NamedProxy, Pool, ProxyError};
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap};
 use reqwest::{Client, Request, RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
@@ -13,7 +13,8 @@ use super::answer::let_go;
 use super::redactor::Redactor;
 use super::transport_error::{TransportError, trouble};
 use crate::config::{CompressConfig, WebhookConfig};
-use crate::sink::contract::DeliverError;
+use crate::sink::contract::{BuildError, DeliverError};
+use crate::sink::probe::ProbeError;
 use crate::sink::webhook::access::authorization::Authorization;
 use crate::sink::webhook::access::credential::Shown;
 use crate::sink::webhook::body::encoding::encode;
@@ -31,9 +32,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// # Errors
-    /// A text that says why TLS cannot be set up.
-    pub(crate) fn try_new(config: &WebhookConfig, redactor: &Redactor) -> Result<Self, String> {
+    pub(crate) fn try_new(config: &WebhookConfig, redactor: &Redactor) -> Result<Self, BuildError> {
         Ok(Self {
             pool: pool(config, &config.url, config.timeout)?,
             authority: config.url.authority(),
@@ -103,22 +102,17 @@ impl From<TransportError> for DeliverError {
 }
 
 /// The proxy for the receiver.
-///
-/// # Errors
-/// Names the invalid environment variable, with a hint.
-pub(in crate::sink) fn proxy_to(config: &WebhookConfig) -> Result<Option<NamedProxy>, String> {
+pub(in crate::sink) fn proxy_to(config: &WebhookConfig) -> Result<Option<NamedProxy>, ProxyError> {
     http::proxy_to(config.url.expose(), &via(config))
 }
 
 /// Sends a HEAD request without credentials to the receiver. Any response is fine, because many receivers
 /// support only POST.
-///
-/// # Errors
-/// Describes the problem, without secrets.
-pub(in crate::sink) async fn probe(config: &WebhookConfig, timeout: Duration) -> Result<String, String> {
+pub(in crate::sink) async fn probe(config: &WebhookConfig, timeout: Duration) -> Result<String, ProbeError> {
     let authority = config.url.authority();
-    let pool = pool(config, &config.url, timeout)?;
-    let request = pool.client().head(config.url.expose().clone()).build().map_err(http::explain)?;
+    let pool = pool(config, &config.url, timeout).map_err(|error| ProbeError(error.to_string()))?;
+    let request = pool.client().head(config.url.expose().clone()).build();
+    let request = request.map_err(|error| ProbeError(http::explain(error)))?;
     match pool.send(request).await {
         Ok(response) => {
             let status = http::status_words(response.status());
@@ -126,7 +120,9 @@ pub(in crate::sink) async fn probe(config: &WebhookConfig, timeout: Duration) ->
             Ok(http::through(words, pool.proxy().as_ref()))
         }
         Err(failure) => match trouble(&authority, failure) {
-            TransportError::Transient(reason) | TransportError::NeedsOperator(reason) => Err(reason),
+            TransportError::Transient(reason) | TransportError::NeedsOperator(reason) => {
+                Err(ProbeError(reason))
+            }
         },
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn trouble(authority: &str, failure: Failure) -> TransportError {
             "{authority} is not on the public internet, and `private_networks = \"deny\"` leads nowhere else: \
              correct the address, or allow private networks"
         )),
-        Failure::Proxy(reason) => TransportError::NeedsOperator(reason),
+        Failure::Proxy(error) => TransportError::NeedsOperator(error.to_string()),
         Failure::StrayBytes(_) | Failure::Failed(..) => {
             let words = http::request_error(failure, Peer::Receiver).sentence();
             TransportError::Transient(format!("{authority}: {words}"))

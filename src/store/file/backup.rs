@@ -15,7 +15,6 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::store::error::StoreError;
 use crate::store::file::open;
 use crate::store::file::place::durable_dir;
-use crate::store::file::place::links;
 use crate::store::file::place::location;
 use crate::store::handle::Store;
 use crate::store::paths::sibling_path;
@@ -24,6 +23,7 @@ use crate::store::schema::finding::Finding;
 use crate::store::schema::integrity;
 use crate::store::schema::migrations;
 use crate::store::sql::first;
+use crate::symlinks;
 
 /// How many pages one step copies. Progress is reported between two steps.
 const STEP_PAGES: i32 = 1024;
@@ -46,7 +46,7 @@ pub(crate) fn copy(
     mut progress: impl FnMut(u32, u32),
 ) -> Result<Copied, StoreError> {
     let (source, suspicion) = location::visit(path, open)?;
-    let target = &links::follow_folder(target).map_err(|error| refused(target, &error.to_string()))?;
+    let target = &symlinks::resolve_folder(target).map_err(|error| refused(target, &error.to_string()))?;
     // Reserves the name. Until the copy is complete, nothing can mistake the file for a state.
     open::create_private(target).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => refused(target, "there is something of that name already"),

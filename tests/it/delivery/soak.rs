@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::support::expected::books::{Arrivals, Books, Queue};
+use crate::support::expected::event_record::{Arrivals, EventRecord, Queue};
 use crate::support::expected::ledger::{assert_at_least_once, assert_exactly_once};
 use crate::support::expected::trouble;
 use crate::support::portal::sandbox::Portal;
@@ -58,7 +58,7 @@ struct Soak {
     receiver: Receiver,
     setup: Setup,
     relay: Relay,
-    books: Books,
+    event_record: EventRecord,
     at_webhook: Arrivals,
     refused_attempts: usize,
     usage: ResourceUsage,
@@ -89,9 +89,21 @@ impl Soak {
         let relay = setup.run();
         // If it were refused before its first success, it would exit.
         until("the relay is let in", async || portal.polls().await >= 2).await;
-        let (books, at_webhook, usage) = (Books::default(), Arrivals::new(), ResourceUsage::default());
+        let (event_record, at_webhook, usage) =
+            (EventRecord::default(), Arrivals::new(), ResourceUsage::default());
         let dice = StdRng::seed_from_u64(seed);
-        Self { portal, receiver, setup, relay, books, at_webhook, refused_attempts: 0, usage, dice, length }
+        Self {
+            portal,
+            receiver,
+            setup,
+            relay,
+            event_record,
+            at_webhook,
+            refused_attempts: 0,
+            usage,
+            dice,
+            length,
+        }
     }
 
     /// Makes events and faults for `length`.
@@ -104,7 +116,7 @@ impl Soak {
             beats.tick().await;
             while made < start.elapsed().as_secs_f64() * f64::from(rate) {
                 let (source, queue) = SOURCES[self.dice.random_range(0..SOURCES.len())];
-                self.books.record(&self.portal, source, queue, &mut self.dice);
+                self.event_record.record(&self.portal, source, queue, &mut self.dice);
                 made += 1.0;
             }
             self.note_deliveries();
@@ -128,9 +140,9 @@ impl Soak {
     fn note_deliveries(&mut self) {
         for Delivery { text, accepted, .. } in self.receiver.take_deliveries() {
             if accepted {
-                self.books.note(&text, &mut self.at_webhook);
+                self.event_record.note(&text, &mut self.at_webhook);
             } else {
-                self.books.identify(&text);
+                self.event_record.identify(&text);
                 self.refused_attempts += 1;
             }
         }
@@ -141,7 +153,7 @@ impl Soak {
         self.portal.control(Method::DELETE, "faults", Value::Null).await;
         self.receiver.forget_script();
         for (source, _) in SOURCES {
-            let last = self.books.ids_of(source).last().copied().unwrap();
+            let last = self.event_record.ids_of(source).last().copied().unwrap();
             for sink in ["archive", "crm"] {
                 let lane = format!("{sink} has all of {source}");
                 until(&lane, async || self.setup.committed_offset(source, sink) > last).await;
@@ -155,9 +167,9 @@ impl Soak {
     #[expect(clippy::print_stderr, reason = "the table is what this is for")]
     async fn judge(&self) {
         let mut filed = Arrivals::new();
-        self.books.read(&self.setup.path("events.jsonl"), &mut filed);
+        self.event_record.read(&self.setup.path("events.jsonl"), &mut filed);
         let broken = self.portal.sandbox.stats().faults;
-        let (events, refused) = (self.books.len(), self.refused_attempts);
+        let (events, refused) = (self.event_record.len(), self.refused_attempts);
         eprintln!("\n{}", self.usage);
         eprintln!("{events:>9} events");
         for (sink, arrivals) in [("file", &filed), ("receiver", &self.at_webhook)] {
@@ -168,8 +180,8 @@ impl Soak {
         eprintln!("{refused:>9} attempts refused by the receiver or left without an answer");
 
         for (user, (source, _)) in (1..).zip(SOURCES) {
-            let recorded = self.books.ids_of(source);
-            assert_eq!(recorded, self.portal.ids(user).await, "the books of {source} are the portal's");
+            let recorded = self.event_record.ids_of(source);
+            assert_eq!(recorded, self.portal.ids(user).await, "the record of {source} is the portal's");
             assert_exactly_once(&filed[source], &recorded);
             // There was no crash, so no accepted event came again.
             assert_at_least_once(&self.at_webhook[source], &recorded, 0, 0);

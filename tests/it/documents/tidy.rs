@@ -56,9 +56,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("service", &["config", "event", "health", "log_code", "human", "stdio", "store", "wall_clock"]),
     ("health", &["human", "store"]),
-    ("sink", &["blocking", "config", "event", "failpoint", "log_code", "shutdown", "stdio"]),
-    ("store", &["blocking", "checkpoint", "event", "failpoint", "wall_clock"]),
-    ("config", &["human"]),
+    ("sink", &["blocking", "config", "event", "failpoint", "log_code", "shutdown", "stdio", "symlinks"]),
+    ("store", &["blocking", "checkpoint", "event", "failpoint", "symlinks", "wall_clock"]),
+    ("config", &["human", "symlinks"]),
     ("telemetry", &["config", "log_code", "service", "stdio"]),
     ("retry", &[]),
     ("human", &["wall_clock"]),
@@ -70,6 +70,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("checkpoint", &["event"]),
     ("failpoint", &["shutdown"]),
     ("event", &[]),
+    ("symlinks", &[]),
     ("wall_clock", &[]),
 ];
 

@@ -146,7 +146,7 @@ async fn links_that_go_round_in_a_circle_are_told() {
     std::os::unix::fs::symlink("events.jsonl", setup.path("other")).unwrap();
     portal.record(1, 5).await;
     let mut relay = setup.run();
-    relay.until_logged("go round in a circle").await;
+    relay.until_logged("form a loop").await;
     fs::remove_file(setup.path("other")).unwrap();
     until_filed(&setup, 5).await;
     assert_eq!(relay.stop().await, 0, "{}", relay.log());

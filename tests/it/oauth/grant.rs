@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use b24_client::{CallError, Class, KeyValue, OAuthSession, Tokens, keep};
+use b24_client::{CallError, Class, KeyValue, KeyValueError, OAuthSession, Tokens, keep};
 use b24relay::config::{OAuthConfig, SecretText, SecretUrl};
 use reqwest::Url;
 use serde_json::json;
@@ -29,13 +29,13 @@ impl Disk {
 
 #[async_trait]
 impl KeyValue for Disk {
-    async fn get(&self, key: &str) -> Result<Option<String>, String> {
+    async fn get(&self, key: &str) -> Result<Option<String>, KeyValueError> {
         Ok(self.kept.lock().unwrap().get(key).cloned())
     }
 
-    async fn put(&self, key: &str, value: &str) -> Result<(), String> {
+    async fn put(&self, key: &str, value: &str) -> Result<(), KeyValueError> {
         if *self.fails.lock().unwrap() {
-            return Err("no space left".to_owned());
+            return Err(KeyValueError("no space left".to_owned()));
         }
         self.kept.lock().unwrap().insert(key.to_owned(), value.to_owned());
         Ok(())

@@ -3,6 +3,6 @@
 pub(crate) mod agreement;
 pub(crate) mod expiry;
 pub(crate) mod grant;
-pub(crate) mod latecomers;
 pub(crate) mod login;
+pub(crate) mod missing_login;
 pub(crate) mod tokens;

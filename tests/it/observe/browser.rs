@@ -3,7 +3,7 @@
 //!
 //! Needs Chromium and `chromedriver`. Without them these tests are skipped, or fail with `BROWSER_TESTS=required`.
 //! `SCREENSHOTS=DIR cargo test --test it -- browser hour` saves screenshots in an existing folder. `docs/page.png` is
-//! `hour-light.png` of `hour.rs`, in 256 colours: `pngquant --force --nofs --output docs/page.png DIR/hour-light.png`.
+//! `hour-light.png` of `page_history.rs`, in 256 colours: `pngquant --force --nofs --output docs/page.png DIR/hour-light.png`.
 
 use std::env;
 use std::path::Path;

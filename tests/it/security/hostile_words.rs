@@ -14,9 +14,9 @@ use crate::support::process::setup::Setup;
 use crate::support::process::shown::{LISTEN, Shown};
 use crate::support::process::terminal::Terminal;
 use crate::support::process::waiting::until;
+use crate::support::receivers::misbehaving_receiver::{End, MisbehavingReceiver, Misdeed};
 use crate::support::receivers::proxy::Proxy;
 use crate::support::receivers::receiver::{Answer, Receiver};
-use crate::support::receivers::rogue::{End, Misdeed, Rogue};
 
 /// A harmless part of the text that every output shows.
 const MARK: &str = "EVILMARK";
@@ -230,7 +230,7 @@ async fn what_a_portal_answers_to_commands_is_tame() {
 async fn what_receivers_proxies_and_token_servers_answer_is_tame() {
     let portal = Portal::start().await;
     portal.record(1, 1).await;
-    let rogue = Rogue::start().await;
+    let misbehaving = MisbehavingReceiver::start().await;
     // Characters that HTTP allows in a reason phrase and in headers.
     let words = "EVILMARK\u{202e}\u{200b}\u{9b}\tx";
     let status = async |setup: Setup, state: &str| {
@@ -247,19 +247,19 @@ async fn what_receivers_proxies_and_token_servers_answer_is_tame() {
         format!("503 {words}\r\nretry-after: {words}\r\nwebhook-delivery: {words}"),
     ] {
         let answer = format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nset-cookie: {words}\r\n\r\n");
-        rogue.misbehave(Some(Misdeed::new(answer, End::Close)));
-        let setup = Setup::new().with_webhook("crm", &rogue.url(), "");
+        misbehaving.misbehave(Some(Misdeed::new(answer, End::Close)));
+        let setup = Setup::new().with_webhook("crm", &misbehaving.url(), "");
         status(setup, if line.starts_with("503") { "retrying" } else { "held" }).await;
     }
     for refusal in ["407 EVILMARK\u{202e}\u{200b}x", "502 EVILMARK\u{202e}\u{200b}x"] {
-        let proxy = Proxy::start(rogue.address, Some(refusal)).await;
+        let proxy = Proxy::start(misbehaving.address, Some(refusal)).await;
         let keys = format!("proxy = \"http://{}\"", proxy.address);
         status(Setup::new().with_webhook("crm", "https://crm.test/hook", &keys), "retrying").await;
     }
     let server = TokenServer::start(3600).await;
     let answer = json!({"error": HOSTILE, "error_description": hostile()}).to_string();
     server.script(std::iter::repeat_n((400, answer), 50));
-    let setup = Setup::new().with_webhook("crm", &rogue.url(), &server.auth("s3cr3t-0f-the-client"));
+    let setup = Setup::new().with_webhook("crm", &misbehaving.url(), &server.auth("s3cr3t-0f-the-client"));
     status(setup, "held").await;
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::process::relay::{code, command, finished_command, stderr, stdout};
 use crate::support::state::corruption::{Corruption, STATEMENTS, beside, corruptions};
-use crate::support::state::veteran::{STATE, Veteran, deciding, read_journal};
+use crate::support::state::populated_state::{PopulatedState, STATE, deciding, read_journal};
 
 /// How many random corruptions are tried, besides those in the list.
 const COUNT: usize = 1000;
@@ -25,22 +25,28 @@ const SOURCES: [&str; 2] = ["support", "office"];
 
 #[tokio::test]
 async fn a_thousand_corruptions_set_no_offset_back_in_silence() {
-    let [veteran, other] = [Veteran::of_mode("journal").await, Veteran::of_mode("journal").await];
+    let [populated, other] =
+        [PopulatedState::of_mode("journal").await, PopulatedState::of_mode("journal").await];
     let mut dice = dice();
     let mut outcomes = BTreeMap::<&str, usize>::new();
     let foreign = folder_of(&other);
-    let moments = moments(&veteran).await;
+    let moments = moments(&populated).await;
     for corruption in corruptions(COUNT, &mut dice) {
-        let folder = folder_of(&veteran);
+        let folder = folder_of(&populated);
         corruption.apply(folder.path(), foreign.path(), &mut dice);
-        *outcomes.entry(judge(&veteran, &moments, folder.path(), corruption).await).or_default() += 1;
+        *outcomes.entry(judge(&populated, &moments, folder.path(), corruption).await).or_default() += 1;
     }
     assert!(outcomes["refused"] > COUNT / 3 && outcomes["used"] > COUNT / 10, "{outcomes:?}");
 }
 
 /// Opens a corrupted state like a relay. All data that it returns must be correct: the data at the end, or, if the log
 /// has lost its last commits, the data after an earlier commit.
-async fn judge(veteran: &Veteran, moments: &[Truth], folder: &Path, corruption: Corruption) -> &'static str {
+async fn judge(
+    populated: &PopulatedState,
+    moments: &[Truth],
+    folder: &Path,
+    corruption: Corruption,
+) -> &'static str {
     let state = folder.join(STATE);
     let inspected = Store::inspect(&state);
     Store::report(&state).ok();
@@ -56,7 +62,7 @@ async fn judge(veteran: &Veteran, moments: &[Truth], folder: &Path, corruption: 
     };
     let (mut is_whole, mut possible) = (true, moments.iter().collect::<Vec<_>>());
     for source in SOURCES {
-        match store.bind(&veteran.queue(source)).await {
+        match store.bind(&populated.queue(source)).await {
             Ok(adopted) => {
                 let found = format!("{:?} {:?}", adopted.reading, sorted(adopted.lanes));
                 possible.retain(|truth| truth.lanes[source] == found);
@@ -69,7 +75,7 @@ async fn judge(veteran: &Veteran, moments: &[Truth], folder: &Path, corruption: 
             }
             Err(error) => panic!("{corruption:?}: opened, and then: {error}"),
         }
-        match read_journal(&store, &veteran.queue(source)).await {
+        match read_journal(&store, &populated.queue(source)).await {
             Ok(events) => {
                 possible.retain(|truth| truth.journals[source] == events);
                 assert!(!possible.is_empty(), "{corruption:?}: never was so: {events:?}");
@@ -100,28 +106,28 @@ struct Truth {
 }
 
 /// The correct data at the end, and after each commit in the log.
-async fn moments(veteran: &Veteran) -> Vec<Truth> {
-    let log = &veteran.files[1];
+async fn moments(populated: &PopulatedState) -> Vec<Truth> {
+    let log = &populated.files[1];
     let page_size = u32::from_be_bytes(log[8..12].try_into().unwrap()) as usize;
     let frames = log[32..].chunks_exact(24 + page_size).enumerate();
     let commits = frames.filter(|(_, frame)| frame[4..8] != [0; 4]);
     let ends: Vec<_> = commits.map(|(number, _)| 32 + (number + 1) * (24 + page_size)).collect();
     let mut moments = Vec::new();
     for end in ends.into_iter().chain([0, log.len()]) {
-        let folder = folder_of(veteran);
+        let folder = folder_of(populated);
         std::fs::write(beside(&folder.path().join(STATE), "-wal"), &log[..end]).unwrap();
-        moments.push(Truth::of(veteran, folder.path()).await);
+        moments.push(Truth::of(populated, folder.path()).await);
     }
     assert!(moments.len() > 10, "too few commits in the log to prove anything");
     moments
 }
 
 impl Truth {
-    async fn of(veteran: &Veteran, folder: &Path) -> Self {
+    async fn of(populated: &PopulatedState, folder: &Path) -> Self {
         let store = Store::open(&folder.join(STATE)).unwrap();
         let (mut lanes, mut journals) = (BTreeMap::new(), BTreeMap::new());
         for source in SOURCES {
-            let queue = veteran.queue(source);
+            let queue = populated.queue(source);
             let adopted = store.bind(&queue).await.unwrap();
             let found = format!("{:?} {:?}", adopted.reading, sorted(adopted.lanes));
             lanes.insert(source, found);
@@ -144,29 +150,30 @@ fn dice() -> StdRng {
 }
 
 /// A new folder with the original state.
-fn folder_of(veteran: &Veteran) -> TempDir {
+fn folder_of(populated: &PopulatedState) -> TempDir {
     // In memory if possible: thousands of commits need no disk here.
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     let folder = folder.unwrap();
-    veteran.put_into(folder.path());
+    populated.put_into(folder.path());
     folder
 }
 
 #[tokio::test]
 async fn the_program_meets_a_corrupted_state_with_a_code_a_word_and_no_panic() {
-    let [veteran, other] = [Veteran::of_mode("journal").await, Veteran::of_mode("journal").await];
+    let [populated, other] =
+        [PopulatedState::of_mode("journal").await, PopulatedState::of_mode("journal").await];
     let mut dice = dice();
-    veteran.receiver.answer_always(None);
+    populated.receiver.answer_always(None);
     let foreign = folder_of(&other);
     for _ in 0..SAMPLE {
         let all = corruptions(STATEMENTS.len() + 20, &mut dice);
         let corruption = all[dice.random_range(0..all.len())];
-        let folder = folder_of(&veteran);
+        let folder = folder_of(&populated);
         corruption.apply(folder.path(), foreign.path(), &mut dice);
-        let checked = shown(&veteran, folder.path(), &["state", "check"], corruption).await;
-        let status = shown(&veteran, folder.path(), &["status"], corruption).await;
-        let run = shown(&veteran, folder.path(), &["run", "--once"], corruption).await;
+        let checked = shown(&populated, folder.path(), &["state", "check"], corruption).await;
+        let status = shown(&populated, folder.path(), &["status"], corruption).await;
+        let run = shown(&populated, folder.path(), &["run", "--once"], corruption).await;
         if checked == 0 && !matches!(corruption, Corruption::ForeignLog) {
             assert_eq!((status, run), (69, 0), "{corruption:?}: sound, and yet");
         }
@@ -174,10 +181,10 @@ async fn the_program_meets_a_corrupted_state_with_a_code_a_word_and_no_panic() {
 }
 
 /// Runs a command on a corrupted state, and returns its exit code.
-async fn shown(veteran: &Veteran, folder: &Path, args: &[&str], corruption: Corruption) -> i32 {
+async fn shown(populated: &PopulatedState, folder: &Path, args: &[&str], corruption: Corruption) -> i32 {
     let mut command = command();
     let state = folder.join(STATE);
-    command.args(args).arg("--state").arg(&state).current_dir(veteran.setup.folder());
+    command.args(args).arg("--state").arg(&state).current_dir(populated.setup.folder());
     // A drain waits until no late event can appear.
     for source in ["SUPPORT", "OFFICE"] {
         command.env(format!("B24RELAY_SOURCES__{source}__CONFIRM_LAG"), "0s");

@@ -17,7 +17,7 @@ use crate::support::process::relay::{code, command, finished, finished_command, 
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::Receiver;
-use crate::support::state::veteran::{STATE, Veteran, deciding};
+use crate::support::state::populated_state::{PopulatedState, STATE, deciding};
 
 /// Runs SQL on the state file, like an inexperienced operator.
 fn tamper(setup: &Setup, sql: &str) {
@@ -51,18 +51,18 @@ async fn used(portal: &Portal) -> Setup {
 
 #[tokio::test]
 async fn a_sound_state_is_called_sound_with_all_that_was_looked_at() {
-    let veteran = Veteran::of_mode("journal").await;
-    veteran.receiver.answer_always(None);
+    let populated = PopulatedState::of_mode("journal").await;
+    populated.receiver.answer_always(None);
     for is_running in [false, true] {
-        let mut relay = is_running.then(|| veteran.setup.run());
+        let mut relay = is_running.then(|| populated.setup.run());
         if let Some(relay) = &relay {
             relay.until_logged("source started").await;
         }
         until("the state is held as it should be", async || {
-            checked(&veteran.setup, 0).await.contains("running: process") == is_running
+            checked(&populated.setup, 0).await.contains("running: process") == is_running
         })
         .await;
-        let shown = checked(&veteran.setup, 0).await;
+        let shown = checked(&populated.setup, 0).await;
         let words =
             ["write-ahead log", "layout", "integrity_check", "foreign_key_check", "seals", "source office"];
         for word in words.iter().chain(&["checkpoint support -> crm", "journal", "dead letters", "logins"]) {
@@ -179,7 +179,7 @@ async fn a_copy_never_takes_the_place_of_anything() {
 
 #[tokio::test]
 async fn a_damaged_state_is_copied_and_called_damaged_and_a_foreign_one_is_not_copied() {
-    let veteran = Veteran::of_mode("journal").await;
+    let populated = PopulatedState::of_mode("journal").await;
     for (sql, word) in [
         ("UPDATE lane SET next = 9", "of `lane` is not as it was written"),
         ("UPDATE batch SET body = x'00'", "not as it was written"),
@@ -187,46 +187,46 @@ async fn a_damaged_state_is_copied_and_called_damaged_and_a_foreign_one_is_not_c
         ("PRAGMA user_version = 2", "layout 2"),
         ("PRAGMA user_version = -1", "layout -1"),
     ] {
-        veteran.put_into(veteran.setup.folder());
-        tamper(&veteran.setup, sql);
-        let made = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
+        populated.put_into(populated.setup.folder());
+        tamper(&populated.setup, sql);
+        let made = finished(&["state", "backup", "copy.db"], populated.setup.folder()).await;
         assert_eq!(code(&made), 74, "{sql}: {}", stderr(&made));
         let said = stderr(&made);
         assert!(said.contains(word) && said.contains("b24relay.db` is damaged"), "{sql}: {said}");
         assert!(!stdout(&made).contains("checked"), "{sql}: {}", stdout(&made));
-        let copy = veteran.setup.path("copy.db");
+        let copy = populated.setup.path("copy.db");
         let letters: u64 = Connection::open(&copy)
             .unwrap()
             .query_row("SELECT count(*) FROM dead_letter", [], |row| row.get(0))
             .unwrap();
         assert_eq!(letters, 2, "{sql}");
         fs::remove_file(copy).unwrap();
-        assert!(!veteran.setup.path("copy.db.part").exists(), "{sql}");
+        assert!(!populated.setup.path("copy.db.part").exists(), "{sql}");
     }
-    veteran.put_into(veteran.setup.folder());
-    tamper(&veteran.setup, "PRAGMA user_version = 99");
-    let refused = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
+    populated.put_into(populated.setup.folder());
+    tamper(&populated.setup, "PRAGMA user_version = 99");
+    let refused = finished(&["state", "backup", "copy.db"], populated.setup.folder()).await;
     assert_eq!(code(&refused), 78, "{}", stderr(&refused));
-    assert!(!veteran.setup.path("copy.db").exists() && !veteran.setup.path("copy.db.part").exists());
+    assert!(!populated.setup.path("copy.db").exists() && !populated.setup.path("copy.db.part").exists());
 }
 
 #[tokio::test]
 async fn a_state_whose_log_is_torn_in_the_middle_is_copied_up_to_there() {
-    let veteran = Veteran::of_mode("journal").await;
-    let mut log = veteran.files[1].clone();
+    let populated = PopulatedState::of_mode("journal").await;
+    let mut log = populated.files[1].clone();
     let middle = log.len() / 2;
     log[middle] ^= 1;
-    fs::write(veteran.setup.path("b24relay.db-wal"), log).unwrap();
-    let run = finished(&["run", "--once"], veteran.setup.folder()).await;
+    fs::write(populated.setup.path("b24relay.db-wal"), log).unwrap();
+    let run = finished(&["run", "--once"], populated.setup.folder()).await;
     assert_eq!(code(&run), 74, "{}", stderr(&run));
-    let made = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
+    let made = finished(&["state", "backup", "copy.db"], populated.setup.folder()).await;
     assert_eq!(code(&made), 74, "{}", stderr(&made));
     assert!(stderr(&made).contains("its `-wal` lacks commits"), "{}", stderr(&made));
-    let check = finished(&["state", "check", "--state", "copy.db"], veteran.setup.folder()).await;
+    let check = finished(&["state", "check", "--state", "copy.db"], populated.setup.folder()).await;
     assert_eq!(code(&check), 0, "the copy is an older state: {}", stdout(&check));
 }
 
-/// Like [`Setup::drain`], without the lag of the veteran's sources.
+/// Like [`Setup::drain`], without the lag of the populated state's sources.
 async fn drain_at_once(setup: &Setup) {
     let mut command = command();
     command.args(["run", "--once"]).current_dir(setup.folder());
@@ -240,12 +240,13 @@ async fn drain_at_once(setup: &Setup) {
 /// The state after a copy replaced the state file of a killed daemon.
 #[tokio::test]
 async fn an_index_of_another_log_beside_a_sound_state_is_no_damage() {
-    let [veteran, other] = [Veteran::of_mode("journal").await, Veteran::of_mode("journal").await];
-    let setup = &veteran.setup;
-    veteran.receiver.answer_always(None);
+    let [populated, other] =
+        [PopulatedState::of_mode("journal").await, PopulatedState::of_mode("journal").await];
+    let setup = &populated.setup;
+    populated.receiver.answer_always(None);
     assert_eq!(code(&finished(&["state", "backup", "copy.db"], setup.folder()).await), 0);
     fs::remove_file(setup.path("b24relay.db-wal")).unwrap();
-    for index in [veteran.files[2].clone(), other.files[2].clone(), vec![7; 32768], Vec::new()] {
+    for index in [populated.files[2].clone(), other.files[2].clone(), vec![7; 32768], Vec::new()] {
         fs::copy(setup.path("copy.db"), setup.path(STATE)).unwrap();
         fs::write(setup.path("b24relay.db-shm"), &index).unwrap();
         checked(setup, 0).await;
@@ -254,17 +255,17 @@ async fn an_index_of_another_log_beside_a_sound_state_is_no_damage() {
         assert!(!setup.path("b24relay.db-shm").exists());
     }
     // A copy that is older than the existing log.
-    veteran.put_into(setup.folder());
+    populated.put_into(setup.folder());
     fs::write(setup.path("b24relay.db-shm"), &other.files[2]).unwrap();
     drain_at_once(setup).await;
-    assert_eq!(veteran.receiver.accepted_ids().iter().max(), veteran.portal.ids(2).await.last());
+    assert_eq!(populated.receiver.accepted_ids().iter().max(), populated.portal.ids(2).await.last());
 }
 
 #[tokio::test]
 async fn an_event_of_any_depth_is_sound() {
-    let veteran = Veteran::of_mode("journal").await;
-    let store = Store::open(&veteran.setup.path(STATE)).unwrap();
-    let queue = veteran.queue("support");
+    let populated = PopulatedState::of_mode("journal").await;
+    let store = Store::open(&populated.setup.path(STATE)).unwrap();
+    let queue = populated.queue("support");
     let lane = store.bind(&queue).await.unwrap().lanes.remove("crm").unwrap();
     let event = Event {
         queue: Arc::clone(&queue),
@@ -281,22 +282,22 @@ async fn an_event_of_any_depth_is_sound() {
     let progress = Progress { checkpoint, tally, new_letters: vec![new_letter], mark, start_ms };
     store.commit("support", "crm", progress).await.unwrap();
     drop(store);
-    checked(&veteran.setup, 0).await;
-    let made = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
+    checked(&populated.setup, 0).await;
+    let made = finished(&["state", "backup", "copy.db"], populated.setup.folder()).await;
     assert_eq!(code(&made), 0, "{}", stderr(&made));
 }
 
 #[tokio::test]
 async fn a_copy_holds_all_that_decides() {
-    let veteran = Veteran::of_mode("journal").await;
-    let made = finished(&["state", "backup", "copy.db"], veteran.setup.folder()).await;
+    let populated = PopulatedState::of_mode("journal").await;
+    let made = finished(&["state", "backup", "copy.db"], populated.setup.folder()).await;
     assert_eq!(code(&made), 0, "{}", stderr(&made));
-    let truth = veteran.truth();
+    let truth = populated.truth();
     for table in ["source", "lane", "batch", "dead letter", "memory"] {
         let is_of_table = |row: &Vec<_>| row[0] == rusqlite::types::Value::Text(table.to_owned());
         assert!(truth.iter().any(is_of_table), "nothing in {table}: this test proves nothing");
     }
-    assert_eq!(deciding(&veteran.setup.path("copy.db")).unwrap(), truth);
+    assert_eq!(deciding(&populated.setup.path("copy.db")).unwrap(), truth);
 }
 
 /// Events confirmed after the copy are gone at the portal, but were delivered. The others arrive.

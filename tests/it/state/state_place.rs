@@ -13,7 +13,7 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::{Relay, code, command, finished, finished_command, stderr, stdout};
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
-use crate::support::state::veteran::STATE;
+use crate::support::state::populated_state::STATE;
 
 /// All commands that open the state file.
 const COMMANDS: [&[&str]; 7] = [

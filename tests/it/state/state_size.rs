@@ -15,7 +15,7 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::code;
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
-use crate::support::state::veteran::STATE;
+use crate::support::state::populated_state::STATE;
 
 const MIB: u64 = 1024 * 1024;
 

@@ -12,33 +12,33 @@ use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::Relay;
 use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
-use crate::support::receivers::rogue::{End, Misdeed, Rogue};
+use crate::support::receivers::misbehaving_receiver::{End, MisbehavingReceiver, Misdeed};
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";
 
 /// A relay and its receiver, with one misbehaviour after another.
 struct Ordeal {
     portal: Portal,
-    rogue: Rogue,
+    misbehaving: MisbehavingReceiver,
     setup: Setup,
     relay: Relay,
 }
 
 impl Ordeal {
     async fn begin() -> Self {
-        let (portal, rogue) = (Portal::start().await, Rogue::start().await);
+        let (portal, misbehaving) = (Portal::start().await, MisbehavingReceiver::start().await);
         let sink = format!(
             "[sinks.crm]\ntype = \"webhook\"\nurl = \"{}\"\ntimeout = \"1s\"\nretry = {{ min = \"10ms\", max = \"100ms\" }}",
-            rogue.url()
+            misbehaving.url()
         );
         let setup = Setup::new().with_source(&portal).with(&sink);
         let relay = setup.run();
-        Self { portal, rogue, setup, relay }
+        Self { portal, misbehaving, setup, relay }
     }
 
     /// Records an event that is answered with `misdeed`.
     async fn provoke(&self, misdeed: Misdeed) -> u64 {
-        self.rogue.misbehave(Some(misdeed));
+        self.misbehaving.misbehave(Some(misdeed));
         self.portal.record(1, 1).await;
         *self.portal.ids(1).await.last().unwrap()
     }
@@ -54,7 +54,7 @@ impl Ordeal {
     async fn delivers(&self, why: &str, misdeed: Misdeed) {
         let id = self.provoke(misdeed).await;
         self.until_settled(id, why).await;
-        assert_eq!(self.rogue.requests_of(id), 1, "{why}");
+        assert_eq!(self.misbehaving.requests_of(id), 1, "{why}");
         assert_eq!(self.setup.lane_of("crm").await["trouble"], "", "{why}");
     }
 
@@ -68,9 +68,9 @@ impl Ordeal {
         })
         .await;
         assert!(self.setup.committed_offset("support", "crm") <= id, "{why}: {lane}");
-        self.rogue.misbehave(None);
+        self.misbehaving.misbehave(None);
         self.until_settled(id, why).await;
-        let requests = self.rogue.requests();
+        let requests = self.misbehaving.requests();
         let good = requests.iter().filter(|request| **request == (id, true)).count();
         assert_eq!((good, requests.last()), (1, Some(&(id, true))), "{why}");
     }
@@ -79,7 +79,7 @@ impl Ordeal {
         let recorded = self.portal.ids(1).await;
         let lane = self.setup.lane_of("crm").await;
         assert_eq!(lane["delivered"].as_u64(), Some(recorded.len() as u64), "{lane}");
-        let mut arrived: Vec<u64> = self.rogue.requests().into_iter().map(|(id, _)| id).collect();
+        let mut arrived: Vec<u64> = self.misbehaving.requests().into_iter().map(|(id, _)| id).collect();
         assert!(arrived.is_sorted(), "out of order");
         arrived.dedup();
         assert_exactly_once(&arrived, &recorded);
@@ -142,21 +142,21 @@ async fn what_follows_a_good_head_changes_nothing() {
     ] {
         ordeal.delivers(why, misdeed).await;
     }
-    until("nobody is left to be fed", async || ordeal.rogue.given_up() == 4).await;
-    ordeal.rogue.misbehave(None);
+    until("nobody is left to be fed", async || ordeal.misbehaving.given_up() == 4).await;
+    ordeal.misbehaving.misbehave(None);
     ordeal.end().await;
 }
 
 #[tokio::test]
 async fn an_answer_before_the_request_is_whole_counts() {
     let ordeal = Ordeal::begin().await;
-    ordeal.rogue.misbehave(Some(Misdeed::early(ok("Content-Length: 0\r\n", ""), End::Close)));
+    ordeal.misbehaving.misbehave(Some(Misdeed::early(ok("Content-Length: 0\r\n", ""), End::Close)));
     let text = "long ".repeat(60_000);
     ordeal.portal.record_as(json!({"user": 1, "count": 1, "data": {"text": text}})).await;
     let id = ordeal.portal.ids(1).await[0];
     ordeal.until_settled(id, "an early answer").await;
-    assert_eq!(ordeal.rogue.requests_of(id), 1);
-    ordeal.rogue.misbehave(None);
+    assert_eq!(ordeal.misbehaving.requests_of(id), 1);
+    ordeal.misbehaving.misbehave(None);
     ordeal.end().await;
 }
 
@@ -203,7 +203,7 @@ async fn without_a_head_the_event_is_sent_again() {
 #[tokio::test]
 async fn a_refusal_stands_whatever_follows_it() {
     let ordeal = Ordeal::begin().await;
-    let address = ordeal.rogue.address;
+    let address = ordeal.misbehaving.address;
     let circle =
         format!("HTTP/1.1 302 Found\r\nLocation: http://{address}/hooks/b24\r\nContent-Length: 0\r\n\r\n");
     for (why, misdeed, state, words) in [
@@ -253,7 +253,7 @@ async fn a_rejection_is_kept_with_the_words_that_came_in_time() {
     let head = "HTTP/1.1 422 No\r\nContent-Length: 1000\r\n\r\nthe field `date` is wrong ";
     let id = ordeal.provoke(Misdeed::new(head, End::Drip(b"so "))).await;
     ordeal.until_settled(id, "words that drip").await;
-    assert_eq!(ordeal.rogue.requests_of(id), 3);
+    assert_eq!(ordeal.misbehaving.requests_of(id), 3);
     let letters = ordeal.setup.letters(&[]).await;
     assert_eq!((letters.len(), &letters[0]["status"]), (1, &json!(422)));
     let number = letters[0]["number"].to_string();

@@ -341,7 +341,7 @@ impl World {
         self.ledgers.thefts_due = self.ledgers.thefts_due.min(view.stolen);
         let slack_ms = COMMIT_MS + 8 * self.plan.disk.longest_ms() + 20;
         let failed_ms = self.disk_failed_ms;
-        let mut books = Vec::new();
+        let mut event_record = Vec::new();
         let (sinks, seqs) = (&mut self.ledgers.sinks, &self.ledgers.seqs);
         for (name, ledger) in sinks.iter_mut().filter(|(_, ledger)| ledger.is_configured) {
             let checkpoint = view.lanes.get(*name).map(|lane| &lane.checkpoint);
@@ -361,9 +361,10 @@ impl World {
             ledger.uncounted.extend(uncommitted.keys().filter(|id| stolen(id)));
             ledger.credits.extend(uncommitted.into_keys());
             let tally = view.lanes.get(*name).map(|lane| lane.tally);
-            books.push(format!("books: `{name}` settled {}, counts {tally:?}", ledger.settled_count()));
+            event_record
+                .push(format!("books: `{name}` settled {}, counts {tally:?}", ledger.settled_count()));
         }
-        for line in books {
+        for line in event_record {
             self.tell(line);
         }
     }

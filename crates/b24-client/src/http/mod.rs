@@ -1,5 +1,6 @@
 //! The HTTP client for all outgoing requests: limits on time and size, no redirects, no URL in any error.
 
+mod build_error; // why there is no client
 mod cause; // an error's cause by its type
 mod networks; // public addresses
 mod pool; // connections, renewed in time
@@ -14,6 +15,7 @@ use reqwest::{
     Certificate, Client, ClientBuilder, Identity, Proxy, Response, StatusCode, Url, redirect, tls,
 };
 
+pub use build_error::{ClientBuildError, ProxyError};
 pub use cause::cause;
 pub use networks::{NotPublic, address, is_public, is_this_machine, is_within};
 pub use pool::{Failure, Pool, through};
@@ -66,16 +68,18 @@ pub enum Networks {
 
 /// A client for `url` with the default route, whose requests time out after `timeout`. For more than a few
 /// requests, use [`Pool`].
-pub fn build(url: &Url, timeout: Duration) -> Result<Client, String> {
+pub fn build(url: &Url, timeout: Duration) -> Result<Client, ClientBuildError> {
     build_with(url, timeout, &Route::default(), &Rules::of(&Via::Environment))
 }
 
 /// A client for `url` with the given `route` and the proxy from `rules`, whose requests time out after
 /// `timeout`.
-///
-/// # Errors
-/// Describes why TLS is needed and cannot be set up, or which proxy cannot be used.
-fn build_with(url: &Url, timeout: Duration, route: &Route, rules: &Rules) -> Result<Client, String> {
+fn build_with(
+    url: &Url,
+    timeout: Duration,
+    route: &Route,
+    rules: &Rules,
+) -> Result<Client, ClientBuildError> {
     // Ring needs no cmake to build. If another provider is already installed, it is used.
     rustls::crypto::ring::default_provider().install_default().ok();
     #[expect(clippy::disallowed_methods, reason = "this is the place that the rule points to")]
@@ -92,12 +96,7 @@ fn build_with(url: &Url, timeout: Duration, route: &Route, rules: &Rules) -> Res
     let builder = with_tls(builder, is_tls_needed, route);
     let rules = rules.clone();
     let proxy = Proxy::custom(move |url| Some(rules.proxy_to(url).ok()??.expose().clone()));
-    with_route(builder, route).proxy(proxy).build().map_err(|error| {
-        format!(
-            "cannot set up TLS: {}; are CA certificates installed (package ca-certificates)?",
-            explain(error)
-        )
-    })
+    with_route(builder, route).proxy(proxy).build().map_err(|error| ClientBuildError::Tls(explain(error)))
 }
 
 fn with_route(builder: ClientBuilder, route: &Route) -> ClientBuilder {

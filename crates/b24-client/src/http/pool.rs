@@ -21,6 +21,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tracing::warn;
 
+use super::build_error::{ClientBuildError, ProxyError};
 use super::networks::{self, NotPublic};
 use super::proxy::{NamedProxy, Rules};
 use super::{Networks, Route, build_with, cause, explain};
@@ -39,8 +40,8 @@ tokio::task_local! {
 pub enum Failure {
     /// The host is not on the public internet, and the route allows no other network.
     NotPublic,
-    /// An environment variable names an unusable proxy, with a description.
-    Proxy(String),
+    /// An environment variable names an unusable proxy.
+    Proxy(ProxyError),
     /// The data on a reused connection is not a response, with a description: the host sent extra bytes after
     /// its last response.
     StrayBytes(String),
@@ -76,10 +77,7 @@ const STRAY: u8 = 2;
 
 impl Pool {
     /// A pool for the host of `url`, for requests that time out after `timeout`.
-    ///
-    /// # Errors
-    /// Describes why TLS cannot be set up, or which variable names an unusable proxy.
-    pub fn try_new(url: &Url, timeout: Duration, route: Route) -> Result<Self, String> {
+    pub fn try_new(url: &Url, timeout: Duration, route: Route) -> Result<Self, ClientBuildError> {
         let rules = Rules::of(&route.via);
         let client = build_with(url, timeout, &route, &rules)?;
         let current = Mutex::new(Generation { client, since: Instant::now(), number: 0 });
@@ -233,7 +231,7 @@ impl Failure {
     pub fn explain(self) -> String {
         match self {
             Self::NotPublic => NotPublic.to_string(),
-            Self::Proxy(reason) => reason,
+            Self::Proxy(error) => error.to_string(),
             Self::StrayBytes(reason) => stray_bytes(&reason),
             Self::Failed(error, proxy) => through(explain(error), proxy.as_ref()),
         }

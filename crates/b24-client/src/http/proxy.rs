@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
+use super::build_error::ProxyError;
 use super::networks::is_this_machine;
 
 /// The name of a sink's proxy key in messages.
@@ -78,7 +79,7 @@ impl Rules {
     ///
     /// # Errors
     /// Names the invalid variable, with a hint.
-    pub(super) fn proxy_to(&self, url: &Url) -> Result<Option<NamedProxy>, String> {
+    pub(super) fn proxy_to(&self, url: &Url) -> Result<Option<NamedProxy>, ProxyError> {
         match self {
             Self::Nothing => Ok(None),
             Self::Fixed(proxy) => Ok(Some(proxy.clone())),
@@ -91,7 +92,7 @@ impl Rules {
 ///
 /// # Errors
 /// Names the invalid variable, with a hint.
-pub fn proxy_to(url: &Url, via: &Via) -> Result<Option<NamedProxy>, String> {
+pub fn proxy_to(url: &Url, via: &Via) -> Result<Option<NamedProxy>, ProxyError> {
     Rules::of(via).proxy_to(url)
 }
 
@@ -124,17 +125,17 @@ impl Variables {
         }
     }
 
-    fn proxy_to(&self, url: &Url) -> Result<Option<NamedProxy>, String> {
+    fn proxy_to(&self, url: &Url) -> Result<Option<NamedProxy>, ProxyError> {
         let variable = if url.scheme() == "https" { &self.https } else { &self.http };
         let Some(Variable { name, value }) = variable.as_ref().filter(|_| !self.is_exempt(url)) else {
             return Ok(None);
         };
         let proxy = parse(value).map_err(|rule| {
             let (shown, host) = (shown(value), url.host_str().unwrap_or_default());
-            format!(
+            ProxyError(format!(
                 "`{name}` is `{shown}`, {rule}: set it to http://HOST:PORT or https://HOST:PORT, remove it, or add \
                  `{host}` to `NO_PROXY`"
-            )
+            ))
         })?;
         Ok(Some(NamedProxy { url: proxy, origin: name }))
     }
@@ -178,7 +179,7 @@ fn address(url: &Url) -> String {
 mod tests {
     use super::*;
 
-    fn decided(variables: &[(&str, &str)], url: &str) -> Result<Option<String>, String> {
+    fn decided(variables: &[(&str, &str)], url: &str) -> Result<Option<String>, ProxyError> {
         let get = |name: &str| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
@@ -263,6 +264,7 @@ mod tests {
         ] {
             let variables = [("ALL_PROXY", value), ("NO_PROXY", "spared.test")];
             let error = decided(&variables, "https://a.test/").unwrap_err();
+            let error = error.to_string();
             assert!(error.starts_with("`ALL_PROXY` is `") && error.contains("NO_PROXY"), "{error}");
             assert!(!error.contains("s3") && !error.contains("cr3t"), "{error}");
             for direct in ["https://spared.test/", "http://localhost/"] {

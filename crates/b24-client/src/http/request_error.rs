@@ -62,8 +62,8 @@ impl RequestError {
 /// Describes why `peer` did not respond. The text contains neither a URL nor the host.
 pub fn request_error(failure: Failure, peer: Peer) -> RequestError {
     let (error, proxy) = match failure {
-        Failure::Proxy(reason) => {
-            return RequestError::new(Obstacle::Setting, reason, "then restart b24relay");
+        Failure::Proxy(error) => {
+            return RequestError::new(Obstacle::Setting, error.to_string(), "then restart b24relay");
         }
         Failure::NotPublic => {
             return RequestError::new(Obstacle::Setting, failure.explain(), "correct the address");

@@ -139,7 +139,7 @@ impl Authorization {
         let server = self.config.server.as_ref().map(|server| server.expose().clone());
         let server = server.unwrap_or_else(|| default_server(&self.config.portal.authority()));
         let pool = Pool::try_new(&server, TIMEOUT, Route::default());
-        let pool = pool.map_err(|reason| CallError::operator(METHOD, reason, NO_CLIENT))?;
+        let pool = pool.map_err(|error| CallError::operator(METHOD, error.to_string(), NO_CLIENT))?;
         Ok(self.pool.get_or_init(|| pool))
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use crate::key_value::KeyValue;
+use crate::key_value::{KeyValue, KeyValueError};
 use crate::log_code;
 use crate::oauth::authorization::{self, Authorization, TokenRequest};
 use crate::oauth::tokens::Tokens;
@@ -179,7 +179,7 @@ impl OAuthSession {
             error!(
                 code = %log_code::TOKENS_LOST,
                 grant = self.name(),
-                reason, hint, "cannot store the refreshed tokens: they are lost when b24relay ends"
+                %reason, hint, "cannot store the refreshed tokens: they are lost when b24relay ends"
             );
         }
     }
@@ -260,7 +260,7 @@ impl OAuthSession {
             warn!(
                 code = %log_code::TOKENS_NOT_STORED,
                 grant = self.config.grant,
-                reason, "cannot store the refreshed tokens: they are used only after they are stored"
+                %reason, "cannot store the refreshed tokens: they are used only after they are stored"
             );
             state.unkept = Some(fresh);
             return Err(CallError::retry(
@@ -349,7 +349,7 @@ impl OAuthSession {
 }
 
 /// The stored pair for `config`, unless it belongs to another application.
-async fn get(key_value: &dyn KeyValue, config: &OAuthConfig) -> Result<Option<Tokens>, String> {
+async fn get(key_value: &dyn KeyValue, config: &OAuthConfig) -> Result<Option<Tokens>, KeyValueError> {
     let text = key_value.get(&key(&config.grant)).await?;
     // An unreadable record counts as no login, because the remedy is the same.
     let tokens = text.and_then(|text| Tokens::parse(&text, &config.client_id).ok());
@@ -357,10 +357,11 @@ async fn get(key_value: &dyn KeyValue, config: &OAuthConfig) -> Result<Option<To
 }
 
 /// Stores a pair for every process that uses the login.
-///
-/// # Errors
-/// Describes why it cannot be written.
-pub async fn keep(key_value: &dyn KeyValue, config: &OAuthConfig, tokens: &Tokens) -> Result<(), String> {
+pub async fn keep(
+    key_value: &dyn KeyValue,
+    config: &OAuthConfig,
+    tokens: &Tokens,
+) -> Result<(), KeyValueError> {
     key_value.put(&key(&config.grant), &tokens.expose()).await
 }
 

@@ -35,6 +35,11 @@ pub struct Tokens {
     pub lifetime: Duration,
 }
 
+/// What is missing in a text that should contain a pair of tokens. It repeats nothing of the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TokensError(&'static str);
+
 /// The fields as sent and as stored. All except the pair itself may be missing, and numbers may be texts.
 #[derive(Serialize, Deserialize)]
 struct Wire {
@@ -59,14 +64,12 @@ struct Wire {
 impl Tokens {
     /// Parses a response of the authorization server, or a stored pair. `client_id` is used if the text does
     /// not contain one.
-    ///
-    /// # Errors
-    /// Names the missing part without repeating any of the text.
-    pub fn parse(text: &str, client_id: &str) -> Result<Self, String> {
-        let wire: Wire = serde_json::from_str(text)
-            .map_err(|_| "needs the texts `access_token` and `refresh_token` in a JSON object".to_owned())?;
+    pub fn parse(text: &str, client_id: &str) -> Result<Self, TokensError> {
+        let wire: Wire = serde_json::from_str(text).map_err(|_| {
+            TokensError("needs the texts `access_token` and `refresh_token` in a JSON object")
+        })?;
         if wire.access_token.trim().is_empty() || wire.refresh_token.trim().is_empty() {
-            return Err("`access_token` and `refresh_token` must not be empty".to_owned());
+            return Err(TokensError("`access_token` and `refresh_token` must not be empty"));
         }
         let owner = if wire.client_id.is_empty() { client_id.to_owned() } else { wire.client_id };
         Ok(Self {
@@ -156,7 +159,7 @@ mod tests {
             r#"{"access_token":"s3cr3t"}"#,
             r#"{"access_token":"s3cr3t","refresh_token":" "}"#,
         ] {
-            assert!(!Tokens::parse(text, "app").unwrap_err().contains("s3cr3t"), "{text}");
+            assert!(!Tokens::parse(text, "app").unwrap_err().0.contains("s3cr3t"), "{text}");
         }
     }
 }

@@ -20,9 +20,9 @@ use crate::control::bots;
 use crate::control::handlers;
 use crate::control::queues;
 use crate::control::relocation;
-use crate::control::reply::{Complaint, Reply, Shares, account, read};
+use crate::control::reply::{ApiError, Reply, Shares, account, read};
 use crate::faults::script::Fault;
-use crate::http::state::Shared;
+use crate::http::state::AppState;
 use crate::state::clock::Clock;
 use crate::state::counters::Stats;
 use crate::state::portal::Account;
@@ -35,7 +35,7 @@ const HELP: &str = include_str!("help.txt");
 const BODY_MAX: usize = 32 << 20;
 
 /// The routes of the control API.
-pub(crate) fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/sandbox", get(async || HELP))
         .route("/sandbox/", get(async || HELP))
@@ -64,19 +64,19 @@ async fn admit_neighbours_only(
     if peer.ip().to_canonical().is_loopback() {
         return next.run(request).await;
     }
-    Complaint(StatusCode::FORBIDDEN, "the control API answers this machine only".into()).into_response()
+    ApiError(StatusCode::FORBIDDEN, "the control API answers this machine only".into()).into_response()
 }
 
-async fn users(State(shared): Shares) -> Reply {
-    let portal = shared.portal();
-    Ok(Json(portal.accounts.values().map(|account| describe(&shared, account)).collect()))
+async fn users(State(app_state): Shares) -> Reply {
+    let portal = app_state.portal();
+    Ok(Json(portal.accounts.values().map(|account| describe(&app_state, account)).collect()))
 }
 
-fn describe(shared: &Shared, account: &Account) -> Value {
+fn describe(app_state: &AppState, account: &Account) -> Value {
     json!({
         "id": account.id,
         "name": Person::of(account.id).name(),
-        "webhook_url": shared.webhook_url(account.id, &account.code),
+        "webhook_url": app_state.webhook_url(account.id, &account.code),
         "subscribed": account.queue.is_subscribed(),
         "scopes": account.scopes,
         "active": account.active,
@@ -94,9 +94,9 @@ struct UserChange {
     admin: Option<bool>,
 }
 
-async fn user(State(shared): Shares, Path(id): Path<u64>, body: Bytes) -> Reply {
+async fn user(State(app_state): Shares, Path(id): Path<u64>, body: Bytes) -> Reply {
     let change: UserChange = read(&body)?;
-    let mut portal = shared.portal();
+    let mut portal = app_state.portal();
     let account = account(&mut portal, id)?;
     if let Some(subscribed) = change.subscribed {
         account.queue.set_subscribed(subscribed);
@@ -105,7 +105,7 @@ async fn user(State(shared): Shares, Path(id): Path<u64>, body: Bytes) -> Reply 
     account.code = change.code.unwrap_or_else(|| account.code.clone());
     account.active = change.active.unwrap_or(account.active);
     account.is_admin = change.admin.unwrap_or(account.is_admin);
-    Ok(Json(describe(&shared, account)))
+    Ok(Json(describe(&app_state, account)))
 }
 
 #[derive(Deserialize)]
@@ -117,9 +117,9 @@ struct ClockChange {
 }
 
 impl ClockChange {
-    fn apply(&self, clock: &mut Clock) -> Result<(), Complaint> {
+    fn apply(&self, clock: &mut Clock) -> Result<(), ApiError> {
         if let Some(present) = &self.set {
-            clock.set(present.parse::<Timestamp>().map_err(Complaint::unfit)?);
+            clock.set(present.parse::<Timestamp>().map_err(ApiError::unfit)?);
         }
         if let Some(step_s) = self.advance_s {
             clock.advance(SignedDuration::from_secs(step_s));
@@ -133,15 +133,15 @@ impl ClockChange {
     }
 }
 
-async fn clock(State(shared): Shares, body: Bytes) -> Reply {
+async fn clock(State(app_state): Shares, body: Bytes) -> Reply {
     let change: ClockChange = read(&body)?;
-    let mut portal = shared.portal();
+    let mut portal = app_state.portal();
     change.apply(&mut portal.clock)?;
     Ok(Json(json!({ "now": portal.now().to_string() })))
 }
 
-async fn clean(State(shared): Shares) -> Reply {
-    Ok(Json(json!({ "removed": shared.portal().clean() })))
+async fn clean(State(app_state): Shares) -> Reply {
+    Ok(Json(json!({ "removed": app_state.portal().clean() })))
 }
 
 #[derive(Deserialize)]
@@ -150,45 +150,45 @@ struct CounterChange {
     next: u64,
 }
 
-async fn counter(State(shared): Shares, body: Bytes) -> Reply {
+async fn counter(State(app_state): Shares, body: Bytes) -> Reply {
     let change: CounterChange = read(&body)?;
-    Ok(Json(json!({ "next": shared.portal().set_counter(change.next) })))
+    Ok(Json(json!({ "next": app_state.portal().set_counter(change.next) })))
 }
 
-async fn switches(State(shared): Shares) -> Reply {
-    Ok(Json(json!(shared.portal().switches)))
+async fn switches(State(app_state): Shares) -> Reply {
+    Ok(Json(json!(app_state.portal().switches)))
 }
 
-async fn set_switches(State(shared): Shares, body: Bytes) -> Reply {
+async fn set_switches(State(app_state): Shares, body: Bytes) -> Reply {
     let changes: Map<String, Value> = read(&body)?;
-    let mut portal = shared.portal();
+    let mut portal = app_state.portal();
     let mut all = json!(portal.switches);
     if let Some(all) = all.as_object_mut() {
         all.extend(changes);
     }
-    portal.switches = serde_json::from_value(all).map_err(Complaint::unfit)?;
+    portal.switches = serde_json::from_value(all).map_err(ApiError::unfit)?;
     Ok(Json(json!(portal.switches)))
 }
 
-async fn add_faults(State(shared): Shares, body: Bytes) -> Reply {
+async fn add_faults(State(app_state): Shares, body: Bytes) -> Reply {
     let faults = match read(&body)? {
         Value::Array(faults) => faults,
         fault => vec![fault],
     };
     let faults: Vec<Fault> =
-        faults.into_iter().map(Fault::read).collect::<Result<_, _>>().map_err(Complaint::unfit)?;
-    let mut portal = shared.portal();
+        faults.into_iter().map(Fault::read).collect::<Result<_, _>>().map_err(ApiError::unfit)?;
+    let mut portal = app_state.portal();
     for fault in faults {
         portal.faults.push(fault);
     }
     Ok(Json(json!({ "faults_left": portal.faults.left() })))
 }
 
-async fn clear_faults(State(shared): Shares) -> Reply {
-    shared.portal().faults.clear();
+async fn clear_faults(State(app_state): Shares) -> Reply {
+    app_state.portal().faults.clear();
     Ok(Json(json!({ "faults_left": 0 })))
 }
 
-async fn stats(State(shared): Shares) -> Json<Stats> {
-    Json(shared.portal().stats())
+async fn stats(State(app_state): Shares) -> Json<Stats> {
+    Json(app_state.portal().stats())
 }

@@ -10,20 +10,20 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::control::reply::Complaint;
+use crate::control::reply::ApiError;
 use crate::control::reply::Reply;
 use crate::control::reply::Shares;
 use crate::control::reply::read;
-use crate::http::state::Shared;
+use crate::http::state::AppState;
 use crate::state::bots::{Bot, Bots, EventMode, Owner, Profile};
 
 /// The routes to the bots.
-pub(crate) fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<AppState>> {
     Router::new().route("/sandbox/bots", get(bots).post(set_bot))
 }
 
-async fn bots(State(shared): Shares) -> Reply {
-    Ok(Json(shared.portal().bots.registered().map(describe).collect()))
+async fn bots(State(app_state): Shares) -> Reply {
+    Ok(Json(app_state.portal().bots.registered().map(describe).collect()))
 }
 
 fn describe(bot: &Bot) -> Value {
@@ -56,54 +56,54 @@ struct BotChange {
 }
 
 /// Registers a bot, or changes the registered one with that id.
-async fn set_bot(State(shared): Shares, body: Bytes) -> Reply {
+async fn set_bot(State(app_state): Shares, body: Bytes) -> Reply {
     let change: BotChange = read(&body)?;
-    let mut portal = shared.portal();
+    let mut portal = app_state.portal();
     let id = change.id.unwrap_or(portal.bots.next_id());
     // The counter of ids must not overflow.
     if portal.accounts.contains_key(&id) || !(1..=u64::from(u32::MAX)).contains(&id) {
-        return Err(Complaint::unfit(format!("`id` {id} is a user's, or out of bounds")));
+        return Err(ApiError::unfit(format!("`id` {id} is a user's, or out of bounds")));
     }
     change.check_code(&portal.bots, id)?;
     if portal.bots.get(id).is_none() {
         change.register(&mut portal.bots, id)?;
     }
-    let bot = portal.bots.get_mut(id).ok_or_else(|| Complaint::unfit("the bot is gone"))?;
+    let bot = portal.bots.get_mut(id).ok_or_else(|| ApiError::unfit("the bot is gone"))?;
     change.apply(bot)?;
     Ok(Json(describe(bot)))
 }
 
 impl BotChange {
-    fn owner(&self) -> Result<Option<Owner>, Complaint> {
+    fn owner(&self) -> Result<Option<Owner>, ApiError> {
         match (&self.token, &self.client_id) {
             (Some(token), None) => Ok(Some(Owner::Token(token.clone()))),
             (None, Some(client_id)) => Ok(Some(Owner::App(client_id.clone()))),
             (None, None) => Ok(None),
-            (Some(_), Some(_)) => Err(Complaint::unfit("a bot has a `token` or a `client_id`, not both")),
+            (Some(_), Some(_)) => Err(ApiError::unfit("a bot has a `token` or a `client_id`, not both")),
         }
     }
 
-    fn check_code(&self, bots: &Bots, id: u64) -> Result<(), Complaint> {
+    fn check_code(&self, bots: &Bots, id: u64) -> Result<(), ApiError> {
         let holder = self.code.as_deref().and_then(|code| bots.with_code(code));
         match holder.filter(|holder| holder.id != id) {
             Some(holder) => {
                 let text = format!("the code `{}` is that of bot {}", holder.profile.code, holder.id);
-                Err(Complaint(StatusCode::CONFLICT, text))
+                Err(ApiError(StatusCode::CONFLICT, text))
             }
             None => Ok(()),
         }
     }
 
-    fn register(&self, bots: &mut Bots, id: u64) -> Result<(), Complaint> {
+    fn register(&self, bots: &mut Bots, id: u64) -> Result<(), ApiError> {
         let owner =
-            self.owner()?.ok_or_else(|| Complaint::unfit("a new bot needs a `token` or a `client_id`"))?;
+            self.owner()?.ok_or_else(|| ApiError::unfit("a new bot needs a `token` or a `client_id`"))?;
         let code = self.code.clone().unwrap_or_else(|| format!("bot{id}"));
         let name = self.name.clone().unwrap_or_else(|| format!("Bot {id}"));
         bots.add(id, owner, Profile::new(&code, &name));
         Ok(())
     }
 
-    fn apply(self, bot: &mut Bot) -> Result<(), Complaint> {
+    fn apply(self, bot: &mut Bot) -> Result<(), ApiError> {
         if let Some(owner) = self.owner()? {
             bot.owner = owner;
         }

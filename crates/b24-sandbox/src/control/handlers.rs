@@ -14,19 +14,19 @@ use crate::control::apps::find;
 use crate::control::reply::Reply;
 use crate::control::reply::Shares;
 use crate::control::reply::read;
-use crate::http::state::Shared;
+use crate::http::state::AppState;
 use crate::state::apps::FIRST_CLIENT_ID;
 use crate::state::handlers::{Delivery, Handler};
 
 /// The routes, for [`crate::control::api::routes`].
-pub(crate) fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/sandbox/handlers", get(handlers).post(add_handler))
         .route("/sandbox/offline", post(add_offline))
 }
 
-async fn handlers(State(shared): Shares) -> Reply {
-    Ok(Json(shared.portal().handlers.iter().map(describe).collect()))
+async fn handlers(State(app_state): Shares) -> Reply {
+    Ok(Json(app_state.portal().handlers.iter().map(describe).collect()))
 }
 
 fn describe(handler: &Handler) -> Value {
@@ -64,9 +64,9 @@ fn first_app() -> String {
 }
 
 /// Creates any binding, even one that only an older portal would have accepted.
-async fn add_handler(State(shared): Shares, body: Bytes) -> Reply {
+async fn add_handler(State(app_state): Shares, body: Bytes) -> Reply {
     let binding: Binding = read(&body)?;
-    let mut portal = shared.portal();
+    let mut portal = app_state.portal();
     find(&portal, &binding.client_id)?;
     let delivery = match binding.event_type {
         EventType::Online => Delivery::Online { url: binding.handler, user: binding.auth_type },
@@ -90,9 +90,9 @@ struct Happened {
 }
 
 /// Adds an event to the offline queue: one row for each application that has bound it offline.
-async fn add_offline(State(shared): Shares, body: Bytes) -> Reply {
+async fn add_offline(State(app_state): Shares, body: Bytes) -> Reply {
     let happened: Happened = read(&body)?;
-    let mut portal = shared.portal();
+    let mut portal = app_state.portal();
     find(&portal, &happened.client_id)?;
     let now_s = portal.now().as_second();
     let event = happened.event.to_ascii_uppercase();

@@ -12,13 +12,13 @@ use serde_json::json;
 use crate::control::reply::Reply;
 use crate::control::reply::Shares;
 use crate::control::reply::read;
-use crate::http::state::Shared;
+use crate::http::state::AppState;
+use crate::queue::owner::OwnerQuery;
 use crate::queue::owner::Reader;
-use crate::queue::owner::Whose;
-use crate::queue::seed::Order;
+use crate::queue::seed::SeedRequest;
 
 /// The routes to the queues.
-pub(crate) fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/sandbox/events", post(events))
         .route("/sandbox/release", post(release))
@@ -26,19 +26,19 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/sandbox/ledger", get(ledger))
 }
 
-async fn events(State(shared): Shares, body: Bytes) -> Reply {
-    let order: Order = read(&body)?;
-    let recorded = shared.portal().record(&order)?;
+async fn events(State(app_state): Shares, body: Bytes) -> Reply {
+    let request: SeedRequest = read(&body)?;
+    let recorded = app_state.portal().record(&request)?;
     Ok(Json(json!(recorded)))
 }
 
-async fn release(State(shared): Shares, body: Bytes) -> Reply {
-    let whose: Whose = read(&body)?;
-    let mut portal = shared.portal();
-    let released: usize = if whose.user.is_none() && whose.bot.is_none() {
+async fn release(State(app_state): Shares, body: Bytes) -> Reply {
+    let owner: OwnerQuery = read(&body)?;
+    let mut portal = app_state.portal();
+    let released: usize = if owner.user.is_none() && owner.bot.is_none() {
         portal.queues_mut().map(crate::queue::buffer::Queue::release).sum()
     } else {
-        portal.queue_mut(Reader::of(whose.user, whose.bot)?)?.release()
+        portal.queue_mut(Reader::of(owner.user, owner.bot)?)?.release()
     };
     Ok(Json(json!({ "released": released })))
 }
@@ -51,16 +51,16 @@ struct Theft {
     offset: Option<u64>,
 }
 
-async fn steal(State(shared): Shares, body: Bytes) -> Reply {
+async fn steal(State(app_state): Shares, body: Bytes) -> Reply {
     let theft: Theft = read(&body)?;
     let reader = Reader::of(theft.user, theft.bot)?;
-    let mut portal = shared.portal();
+    let mut portal = app_state.portal();
     portal.now();
     let stolen = portal.queue_mut(reader)?.steal(theft.offset);
     Ok(Json(json!({ "stolen": stolen })))
 }
 
-async fn ledger(State(shared): Shares, Query(whose): Query<Whose>) -> Reply {
-    let reader = Reader::of(whose.user, whose.bot)?;
-    Ok(Json(json!({ "ids": shared.portal().queue(reader)?.ledger() })))
+async fn ledger(State(app_state): Shares, Query(owner): Query<OwnerQuery>) -> Reply {
+    let reader = Reader::of(owner.user, owner.bot)?;
+    Ok(Json(json!({ "ids": app_state.portal().queue(reader)?.ledger() })))
 }

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::control::reply::{Complaint, Reply, Shares, read};
-use crate::http::state::Shared;
+use crate::control::reply::{ApiError, Reply, Shares, read};
+use crate::http::state::AppState;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,18 +21,18 @@ struct Move {
 }
 
 /// `POST /sandbox/move`.
-pub(crate) async fn relocate(State(shared): Shares, body: Bytes) -> Reply {
+pub(crate) async fn relocate(State(app_state): Shares, body: Bytes) -> Reply {
     let Move { back } = read(&body)?;
     let address = if back {
-        shared.residence().go_home()
+        app_state.portal_address().go_home()
     } else {
-        go_elsewhere(&shared).await.map_err(Complaint::unfit)?
+        go_elsewhere(&app_state).await.map_err(ApiError::unfit)?
     };
     Ok(Json(json!({ "address": address.to_string() })))
 }
 
 /// Opens a free port on the same host as the first address, and moves there.
-async fn go_elsewhere(shared: &Shared) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind((shared.address.ip(), 0)).await?;
-    shared.residence().go_to(listener)
+async fn go_elsewhere(app_state: &AppState) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind((app_state.address.ip(), 0)).await?;
+    app_state.portal_address().go_to(listener)
 }

@@ -10,20 +10,20 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::http::state::Shared;
-use crate::queue::owner::OrderError;
+use crate::http::state::AppState;
+use crate::queue::owner::ControlError;
 use crate::state::portal::{Account, Portal};
 
 /// The sandbox, as an argument of handlers.
-pub(crate) type Shares = State<Arc<Shared>>;
+pub(crate) type Shares = State<Arc<AppState>>;
 
 /// The response of a handler.
-pub(crate) type Reply = Result<Json<Value>, Complaint>;
+pub(crate) type Reply = Result<Json<Value>, ApiError>;
 
 /// An error response with its reason.
-pub(crate) struct Complaint(pub StatusCode, pub String);
+pub(crate) struct ApiError(pub StatusCode, pub String);
 
-impl Complaint {
+impl ApiError {
     #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`, which gives the error away")]
     /// The request is invalid.
     pub(crate) fn unfit(reason: impl ToString) -> Self {
@@ -31,32 +31,32 @@ impl Complaint {
     }
 }
 
-impl IntoResponse for Complaint {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }
 
-impl From<OrderError> for Complaint {
-    fn from(error: OrderError) -> Self {
+impl From<ControlError> for ApiError {
+    fn from(error: ControlError) -> Self {
         let status = match error {
-            OrderError::UnknownUser(_) | OrderError::UnknownBot(_) => StatusCode::NOT_FOUND,
-            OrderError::Unfit(_) => StatusCode::BAD_REQUEST,
+            ControlError::UnknownUser(_) | ControlError::UnknownBot(_) => StatusCode::NOT_FOUND,
+            ControlError::Unfit(_) => StatusCode::BAD_REQUEST,
         };
         Self(status, error.to_string())
     }
 }
 
 /// Parses a body as JSON, whatever its content type is. An empty body is `{}`.
-pub(crate) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Complaint> {
+pub(crate) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { &body[..] };
-    serde_json::from_slice(body).map_err(Complaint::unfit)
+    serde_json::from_slice(body).map_err(ApiError::unfit)
 }
 
 /// The account of `user`.
 ///
 /// # Errors
 /// If there is no such user.
-pub(crate) fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, Complaint> {
-    portal.accounts.get_mut(&user).ok_or_else(|| OrderError::UnknownUser(user).into())
+pub(crate) fn account(portal: &mut Portal, user: u64) -> Result<&mut Account, ApiError> {
+    portal.accounts.get_mut(&user).ok_or_else(|| ControlError::UnknownUser(user).into())
 }

@@ -6,20 +6,20 @@ use axum::http::{Response, StatusCode};
 use serde_json::{Map, Value};
 
 use crate::faults::rewrite::rewrite;
-use crate::faults::script::{Breakage, Edit, Fault};
+use crate::faults::script::{Edit, Fault, FaultEffect};
 use crate::faults::transport;
-use crate::http::request::Errand;
-use crate::http::state::Shared;
-use crate::queue::buffer::{Page, Passage};
+use crate::http::request::PortalRequest;
+use crate::http::state::AppState;
+use crate::queue::buffer::{Completeness, Page};
 use crate::wire::envelope::{self, Answer};
 use crate::wire::html::{html_answer, page, redirect};
 use crate::wire::php_json;
 
-/// Responds to `errand` with `fault` applied.
-pub(crate) async fn play(fault: Fault, errand: &Errand, shared: &Shared) -> Response<Body> {
-    let mut response = respond(fault.breakage, errand, shared).await;
+/// Responds to `request` with `fault` applied.
+pub(crate) async fn play(fault: Fault, request: &PortalRequest, app_state: &AppState) -> Response<Body> {
+    let mut response = respond(fault.effect, request, app_state).await;
     if !response.headers().contains_key(DATE) {
-        let now = shared.portal().now();
+        let now = app_state.portal().now();
         response.headers_mut().extend(envelope::date(now));
     }
     for (name, value) in &fault.headers {
@@ -28,48 +28,48 @@ pub(crate) async fn play(fault: Fault, errand: &Errand, shared: &Shared) -> Resp
     response
 }
 
-async fn respond(breakage: Breakage, errand: &Errand, shared: &Shared) -> Response<Body> {
-    let whole = || real(errand, shared, Passage::Whole);
-    let broken = || real(errand, shared, Passage::Broken);
-    match breakage {
-        Breakage::Error { status, code, description, extra } => error(status, code, description, extra),
-        Breakage::Raw { status, content_type, body } => {
+async fn respond(effect: FaultEffect, request: &PortalRequest, app_state: &AppState) -> Response<Body> {
+    let whole = || real(request, app_state, Completeness::Whole);
+    let broken = || real(request, app_state, Completeness::Broken);
+    match effect {
+        FaultEffect::Error { status, code, description, extra } => error(status, code, description, extra),
+        FaultEffect::Raw { status, content_type, body } => {
             page(status, content_type.as_deref().unwrap_or("application/json"), body)
         }
-        Breakage::Html { status } => html_answer(status).map(Body::from),
-        Breakage::Empty { status } => page(status, "text/html; charset=utf-8", String::new()),
-        Breakage::Redirect { status, location } => redirect(status, &location),
-        Breakage::CloseBefore {} => transport::closed(),
-        Breakage::CloseAfter {} => {
+        FaultEffect::Html { status } => html_answer(status).map(Body::from),
+        FaultEffect::Empty { status } => page(status, "text/html; charset=utf-8", String::new()),
+        FaultEffect::Redirect { status, location } => redirect(status, &location),
+        FaultEffect::CloseBefore {} => transport::closed(),
+        FaultEffect::CloseAfter {} => {
             broken();
             transport::closed()
         }
-        Breakage::Truncate { at } => {
+        FaultEffect::Truncate { at } => {
             let answer = broken();
             let length = cut_at(at, answer.body().len());
             transport::cut(answer, length)
         }
-        Breakage::WrongLength {} => transport::overstated(broken()),
-        Breakage::GzipCut {} => transport::cut_gzip(broken()),
-        Breakage::Stall { seconds } => transport::late(whole(), seconds, &shared.stop).await,
-        Breakage::Drip { bytes_per_second } => transport::drip(whole(), bytes_per_second, &shared.stop),
-        Breakage::Rewrite { pointer, value, remove, mut edits } => {
+        FaultEffect::WrongLength {} => transport::overstated(broken()),
+        FaultEffect::GzipCut {} => transport::cut_gzip(broken()),
+        FaultEffect::Stall { seconds } => transport::late(whole(), seconds, &app_state.stop).await,
+        FaultEffect::Drip { bytes_per_second } => transport::drip(whole(), bytes_per_second, &app_state.stop),
+        FaultEffect::Rewrite { pointer, value, remove, mut edits } => {
             edits.extend(pointer.map(|pointer| Edit { pointer, value, remove }));
             edited(whole(), &edits)
         }
-        Breakage::Shuffle {} => bent(errand, shared, |page| page.rows.reverse()),
-        Breakage::Duplicate {} => bent(errand, shared, repeat_first),
+        FaultEffect::Shuffle {} => bent(request, app_state, |page| page.rows.reverse()),
+        FaultEffect::Duplicate {} => bent(request, app_state, repeat_first),
     }
 }
 
 /// The normal response of the sandbox.
-fn real(errand: &Errand, shared: &Shared, passage: Passage) -> Answer {
-    errand.answer(shared, passage, |_| {})
+fn real(request: &PortalRequest, app_state: &AppState, completeness: Completeness) -> Answer {
+    request.answer(app_state, completeness, |_| {})
 }
 
 /// The normal response of the sandbox, with its page of events changed by `bend`.
-fn bent(errand: &Errand, shared: &Shared, bend: impl FnOnce(&mut Page)) -> Response<Body> {
-    errand.answer(shared, Passage::Whole, bend).map(Body::from)
+fn bent(request: &PortalRequest, app_state: &AppState, bend: impl FnOnce(&mut Page)) -> Response<Body> {
+    request.answer(app_state, Completeness::Whole, bend).map(Body::from)
 }
 
 fn error(

@@ -13,7 +13,7 @@ use crate::rest::input::target::Target;
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     /// The effect on the response.
-    pub breakage: Breakage,
+    pub effect: FaultEffect,
     /// Headers added to the response, whatever it is.
     pub headers: HeaderMap,
     times: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Fault {
 /// The effect of a fault on a response.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Breakage {
+pub(crate) enum FaultEffect {
     /// An error response instead of the real one. The code may be any JSON.
     Error {
         /// The HTTP status.
@@ -140,7 +140,7 @@ struct Aim {
     headers: BTreeMap<String, String>,
 }
 
-/// The keys of [`Aim`]; all other keys belong to the breakage.
+/// The keys of [`Aim`]; all other keys belong to the effect.
 const AIM_KEYS: [&str; 5] = ["times", "skip", "method", "user", "headers"];
 
 impl Fault {
@@ -154,10 +154,10 @@ impl Fault {
         let aim: Map<_, _> =
             AIM_KEYS.iter().filter_map(|key| Some(((*key).to_owned(), rest.remove(*key)?))).collect();
         let aim: Aim = serde_json::from_value(Value::Object(aim)).map_err(|error| error.to_string())?;
-        let breakage = serde_json::from_value(Value::Object(rest)).map_err(|error| error.to_string())?;
+        let effect = serde_json::from_value(Value::Object(rest)).map_err(|error| error.to_string())?;
         let find = |name: String| Target::find(&name).ok_or(format!("there is no method `{name}`"));
         Ok(Self {
-            breakage,
+            effect,
             headers: read_headers(&aim.headers)?,
             times: aim.times,
             skip: aim.skip,
@@ -247,8 +247,8 @@ mod tests {
 
     /// The status of the fault drawn by each of `count` polls of user 1.
     fn draw(script: &mut FaultScript, count: usize) -> Vec<Option<u16>> {
-        let draw = |fault: Fault| match fault.breakage {
-            Breakage::Empty { status } => status.as_u16(),
+        let draw = |fault: Fault| match fault.effect {
+            FaultEffect::Empty { status } => status.as_u16(),
             other => panic!("{other:?}"),
         };
         (0..count).map(|_| script.draw(Some(Target::Method(Method::Get)), Some(1)).map(draw)).collect()

@@ -6,17 +6,17 @@ use axum::http::request::Parts;
 use axum::response::Response;
 
 use crate::faults::effects;
-use crate::http::request::Errand;
-use crate::http::state::Shared;
-use crate::queue::buffer::Passage;
+use crate::http::request::PortalRequest;
+use crate::http::state::AppState;
+use crate::queue::buffer::Completeness;
 use crate::rest::input::parameter::Parameters;
 
-/// The response to `errand`, with its fault applied if there is one.
-pub(crate) async fn respond(errand: &Errand, shared: &Shared) -> Response {
-    let fault = shared.portal().admit(errand);
+/// The response to `request`, with its fault applied if there is one.
+pub(crate) async fn respond(request: &PortalRequest, app_state: &AppState) -> Response {
+    let fault = app_state.portal().admit(request);
     match fault {
-        Some(fault) => effects::play(fault, errand, shared).await,
-        None => errand.answer(shared, Passage::Whole, |_| {}).map(Body::from),
+        Some(fault) => effects::play(fault, request, app_state).await,
+        None => request.answer(app_state, Completeness::Whole, |_| {}).map(Body::from),
     }
 }
 

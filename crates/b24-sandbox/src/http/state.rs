@@ -5,30 +5,30 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::http::residence::Residence;
+use crate::http::portal_address::PortalAddress;
 use crate::state::portal::Portal;
 
 /// One running sandbox.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct AppState {
     portal: Mutex<Portal>,
-    residence: Mutex<Residence>,
+    portal_address: Mutex<PortalAddress>,
     /// Its first address.
     pub address: SocketAddr,
     /// Cancelled when the sandbox must stop.
     pub stop: CancellationToken,
 }
 
-impl Shared {
-    /// A sandbox with `portal` at `residence`.
-    pub(crate) fn new(portal: Portal, residence: Residence, stop: CancellationToken) -> Self {
-        let (address, residence) = (residence.address(), Mutex::new(residence));
-        Self { portal: Mutex::new(portal), residence, address, stop }
+impl AppState {
+    /// A sandbox with `portal` at `portal_address`.
+    pub(crate) fn new(portal: Portal, portal_address: PortalAddress, stop: CancellationToken) -> Self {
+        let (address, portal_address) = (portal_address.address(), Mutex::new(portal_address));
+        Self { portal: Mutex::new(portal), portal_address, address, stop }
     }
 
     /// The portal's address. The guard must not be held across an await.
-    pub(crate) fn residence(&self) -> MutexGuard<'_, Residence> {
-        self.residence.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn portal_address(&self) -> MutexGuard<'_, PortalAddress> {
+        self.portal_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Locks the portal. The guard must not be held across an await. Late rows that are due become visible
@@ -47,11 +47,11 @@ impl Shared {
 
     /// The URL for calls with a token, at the portal's current address: `http://HOST:PORT/rest/`.
     pub(crate) fn rest_url(&self) -> String {
-        format!("http://{}/rest/", self.residence().address())
+        format!("http://{}/rest/", self.portal_address().address())
     }
 
     /// The webhook of `user` with `code`, at the portal's current address.
     pub(crate) fn webhook_url(&self, user: u64, code: &str) -> String {
-        format!("http://{}/rest/{user}/{code}/", self.residence().address())
+        format!("http://{}/rest/{user}/{code}/", self.portal_address().address())
     }
 }

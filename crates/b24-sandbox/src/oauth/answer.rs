@@ -3,22 +3,22 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::http::state::Shared;
-use crate::oauth::grant::{GrantType, Issue};
+use crate::http::state::AppState;
+use crate::oauth::grant::{GrantType, IssuedTokens};
 use crate::rest::input::parameter::Parameters;
 use crate::state::portal::Portal;
 use crate::wire::envelope::{self, Answer};
 use crate::wire::php_json;
 
 /// The response of the token endpoint.
-pub(crate) fn answer(parameters: &Parameters, shared: &Shared) -> Answer {
-    let mut portal = shared.portal();
+pub(crate) fn answer(parameters: &Parameters, app_state: &AppState) -> Answer {
+    let mut portal = app_state.portal();
     let now = portal.now();
     let (status, body) = match portal.issue_tokens(parameters, now.as_second()) {
-        Ok(issue) => {
-            let mut body = describe(&issue, &portal, shared);
-            if issue.grant_type == GrantType::Refresh {
-                portal.next_refresh.remove(&issue.app.client_id).unwrap_or_default().bend(&mut body);
+        Ok(issued) => {
+            let mut body = describe(&issued, &portal, app_state);
+            if issued.grant_type == GrantType::Refresh {
+                portal.next_refresh.remove(&issued.app.client_id).unwrap_or_default().bend(&mut body);
             }
             (StatusCode::OK, body)
         }
@@ -31,17 +31,17 @@ pub(crate) fn answer(parameters: &Parameters, shared: &Shared) -> Answer {
 
 /// The response of PORTAL.md 5.2. `domain` is the domain of the authorization server. In the documentation,
 /// `expires` is missing for an exchanged code, but the official Python client requires it.
-pub(crate) fn describe(issue: &Issue, portal: &Portal, shared: &Shared) -> Value {
-    let Issue { app, pair, .. } = issue;
+pub(crate) fn describe(issued: &IssuedTokens, portal: &Portal, app_state: &AppState) -> Value {
+    let IssuedTokens { app, pair, .. } = issued;
     json!({
         "access_token": pair.access_token,
         "expires": pair.expires_s,
         "expires_in": app.access_lifetime_s,
         "scope": app.scopes.join(","),
-        "domain": shared.address.to_string(),
-        "server_endpoint": shared.rest_url(),
+        "domain": app_state.address.to_string(),
+        "server_endpoint": app_state.rest_url(),
         "status": "L",
-        "client_endpoint": shared.rest_url(),
+        "client_endpoint": app_state.rest_url(),
         "member_id": portal.member_id,
         "user_id": pair.user,
         "refresh_token": pair.refresh_token,

@@ -29,7 +29,7 @@ impl GrantType {
 
 /// Tokens with the other values of their response.
 #[derive(Debug)]
-pub(crate) struct Issue {
+pub(crate) struct IssuedTokens {
     /// The application that receives them.
     pub app: App,
     /// The tokens.
@@ -44,7 +44,11 @@ impl Portal {
     /// # Errors
     ///
     /// The error and status of PORTAL.md 5.4. Observed behaviour takes precedence over the documentation.
-    pub(crate) fn issue_tokens(&mut self, parameters: &Parameters, now_s: i64) -> Result<Issue, Refusal> {
+    pub(crate) fn issue_tokens(
+        &mut self,
+        parameters: &Parameters,
+        now_s: i64,
+    ) -> Result<IssuedTokens, Refusal> {
         let (grant_type, secret) = GrantType::read(parameters)?;
         let app = self.authenticate(parameters)?.clone();
         let pair = match grant_type {
@@ -56,7 +60,7 @@ impl Portal {
             }
             GrantType::Refresh => self.tokens.rotate(&app, secret, now_s).ok_or_else(Refusal::invalid_grant),
         }?;
-        Ok(Issue { app, pair, grant_type })
+        Ok(IssuedTokens { app, pair, grant_type })
     }
 
     /// The application, if it is installed and its secret is correct.

@@ -4,15 +4,15 @@ use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
 
-use crate::http::state::Shared;
+use crate::http::state::AppState;
 use crate::rest::input::parameter::Parameters;
 
 /// The path of the landing page.
 pub(crate) const PATH: &str = "/sandbox/landed";
 
 /// The address of the landing page, for applications without their own.
-pub(crate) fn url(shared: &Shared) -> String {
-    format!("{}{}", shared.base_url().trim_end_matches('/'), PATH)
+pub(crate) fn url(app_state: &AppState) -> String {
+    format!("{}{}", app_state.base_url().trim_end_matches('/'), PATH)
 }
 
 /// `GET /sandbox/landed`: shows the parameters from the redirect.

@@ -11,9 +11,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
-use crate::http::request::Errand;
+use crate::http::request::PortalRequest;
 use crate::http::respond::{read_parameters, respond};
-use crate::http::state::Shared;
+use crate::http::state::AppState;
 use crate::oauth::landing;
 use crate::rest::input::form::encode;
 
@@ -21,7 +21,7 @@ use crate::rest::input::form::encode;
 const BODY_MAX: usize = 64 << 10;
 
 /// The routes of the authorization server.
-pub(crate) fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/oauth/authorize", get(authorize))
         .route("/oauth/authorize/", get(authorize))
@@ -40,8 +40,8 @@ struct Agreement {
 }
 
 /// Every user agrees at once, so the browser is redirected to the application immediately.
-async fn authorize(State(shared): State<Arc<Shared>>, Query(agreement): Query<Agreement>) -> Response {
-    let mut portal = shared.portal();
+async fn authorize(State(app_state): State<Arc<AppState>>, Query(agreement): Query<Agreement>) -> Response {
+    let mut portal = app_state.portal();
     let client_id = agreement.client_id.unwrap_or_default();
     let (app, code) = match portal.authorise_app(&client_id, agreement.user.unwrap_or(1)) {
         Ok(agreed) => agreed,
@@ -50,18 +50,18 @@ async fn authorize(State(shared): State<Arc<Shared>>, Query(agreement): Query<Ag
     if let Some(challenge) = agreement.code_challenge {
         portal.tokens.challenge(&code, challenge);
     }
-    let address = shared.address.to_string();
+    let address = app_state.address.to_string();
     let brought = [
         ("code", code),
         ("state", agreement.state.unwrap_or_default()),
-        ("domain", shared.residence().address().to_string()),
+        ("domain", app_state.portal_address().address().to_string()),
         ("member_id", portal.member_id.clone()),
         ("scope", app.scopes.join(",")),
         ("server_domain", address),
     ]
     .map(|(name, value)| format!("{name}={}", encode(&value)))
     .join("&");
-    let target = app.redirect_uri.unwrap_or_else(|| landing::url(&shared));
+    let target = app.redirect_uri.unwrap_or_else(|| landing::url(&app_state));
     let join = if target.contains('?') { '&' } else { '?' };
     redirect(&format!("{target}{join}{brought}"))
 }
@@ -73,10 +73,10 @@ fn redirect(location: &str) -> Response {
     }
 }
 
-async fn token(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn token(State(app_state): State<Arc<AppState>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BODY_MAX).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    respond(&Errand::Token(read_parameters(&parts, &body)), &shared).await
+    respond(&PortalRequest::Token(read_parameters(&parts, &body)), &app_state).await
 }

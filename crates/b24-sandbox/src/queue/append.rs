@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::queue::owner::OrderError;
+use crate::queue::owner::ControlError;
 use crate::queue::owner::Reader;
 use crate::queue::row::Row;
 use crate::state::portal::Portal;
@@ -23,7 +23,7 @@ impl Portal {
     /// # Errors
     ///
     /// If there is no such user or bot.
-    pub(crate) fn write(&mut self, reader: Reader, row: Row) -> Result<(), OrderError> {
+    pub(crate) fn write(&mut self, reader: Reader, row: Row) -> Result<(), ControlError> {
         let delay = self.switches.late.and_then(|late| late.draw(&mut self.lateness));
         let Some(delay) = delay else {
             self.queue_mut(reader)?.record(row);

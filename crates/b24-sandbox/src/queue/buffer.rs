@@ -14,14 +14,14 @@ const MARKER_S: i64 = 60;
 
 /// The request of a reader.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ask {
+pub(crate) struct ReadRequest {
     /// Confirms all rows below; 0 or less confirms nothing.
     pub offset: i64,
     /// The maximum number of rows, before it is clamped.
     pub limit: i64,
 }
 
-impl Ask {
+impl ReadRequest {
     /// The value of a missing `limit`.
     pub(crate) const DEFAULT_LIMIT: i64 = 100;
 
@@ -33,7 +33,7 @@ impl Ask {
 
 /// Whether the response will reach the reader completely. It affects only the counters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Passage {
+pub(crate) enum Completeness {
     /// Yes, as the portal knows.
     Whole,
     /// No, because a fault will break it, so its rows do not count as served.
@@ -53,7 +53,7 @@ pub(crate) struct Page {
 
 /// The effect of `unsubscribe` on the rows (PORTAL.md 2.6: documentation and code differ).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Farewell {
+pub(crate) enum UnsubscribePolicy {
     /// Deletes them, like the code.
     Purge,
     /// Keeps them readable, as documented.
@@ -92,10 +92,10 @@ impl Queue {
     }
 
     /// `im.v2.Event.unsubscribe` (PORTAL.md 2.6).
-    pub(crate) fn unsubscribe(&mut self, farewell: Farewell) {
+    pub(crate) fn unsubscribe(&mut self, policy: UnsubscribePolicy) {
         self.stats.unsubscribes += 1;
         self.subscribed = false;
-        if farewell == Farewell::Purge {
+        if policy == UnsubscribePolicy::Purge {
             self.purge();
         }
     }
@@ -270,7 +270,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::read::{Moment, read};
+    use crate::queue::read::{ReadContext, read};
 
     const NOW: i64 = 1_000_000;
 
@@ -286,12 +286,12 @@ mod tests {
         queue
     }
 
-    fn read_through(queue: &mut Queue, ask: Ask, now_s: i64, passage: Passage) -> Page {
-        read(&mut [queue], ask, Moment { now_s, lag_s: 0, passage })
+    fn read_through(queue: &mut Queue, request: ReadRequest, now_s: i64, completeness: Completeness) -> Page {
+        read(&mut [queue], request, ReadContext { now_s, lag_s: 0, completeness })
     }
 
     fn get(queue: &mut Queue, offset: i64, limit: i64, now_s: i64) -> (Vec<u64>, i64, bool) {
-        let page = read_through(queue, Ask { offset, limit }, now_s, Passage::Whole);
+        let page = read_through(queue, ReadRequest { offset, limit }, now_s, Completeness::Whole);
         (page.rows.iter().map(|row| row.id).collect(), page.next_offset, page.has_more)
     }
 
@@ -413,12 +413,12 @@ mod tests {
     fn unsubscribing_purges_or_keeps() {
         let mut purged = queue(&[1, 2]);
         purged.subscribe();
-        purged.unsubscribe(Farewell::Purge);
+        purged.unsubscribe(UnsubscribePolicy::Purge);
         assert_eq!(get(&mut purged, 0, 100, NOW).0, [0; 0]);
         assert_eq!(purged.stats().purged, 2);
 
         let mut kept = queue(&[1, 2]);
-        kept.unsubscribe(Farewell::Keep);
+        kept.unsubscribe(UnsubscribePolicy::Keep);
         assert!(!kept.is_subscribed());
         assert_eq!(get(&mut kept, 0, 100, NOW).0, [1, 2]);
     }
@@ -437,7 +437,7 @@ mod tests {
     #[test]
     fn rows_of_a_broken_answer_do_not_count_as_served() {
         let mut queue = queue(&[1]);
-        read_through(&mut queue, Ask { offset: 1, limit: 100 }, NOW, Passage::Broken);
+        read_through(&mut queue, ReadRequest { offset: 1, limit: 100 }, NOW, Completeness::Broken);
         get(&mut queue, 2, 100, NOW);
         assert_eq!(queue.stats().confirmed_unserved, 1);
     }

@@ -1,6 +1,6 @@
 //! The portal's single event counter: ids ascend across all users, with gaps (PORTAL.md 2.2).
 
-use crate::state::rng::Dice;
+use crate::state::rng::Rng;
 
 /// The maximum value to which the counter can be set, so that later ids stay within the portal's signed 64
 /// bits.
@@ -10,19 +10,19 @@ const ID_MAX: u64 = i64::MAX as u64 / 2;
 #[derive(Debug)]
 pub(crate) struct Counter {
     next: u64,
-    dice: Dice,
+    rng: Rng,
 }
 
 impl Counter {
     /// A counter with a random start in the thousands.
-    pub(crate) fn new(mut dice: Dice) -> Self {
-        Self { next: 1000 + dice.below(9000) as u64, dice }
+    pub(crate) fn new(mut rng: Rng) -> Self {
+        Self { next: 1000 + rng.below(9000) as u64, rng }
     }
 
     /// Assigns an id. Occasionally it leaves a gap, as for other users, bots and failed writes.
     pub(crate) fn allot(&mut self) -> u64 {
         let id = self.next;
-        let gap = if self.dice.once_in(6) { self.dice.below(12) as u64 } else { 0 };
+        let gap = if self.rng.once_in(6) { self.rng.below(12) as u64 } else { 0 };
         self.next = id + 1 + gap;
         id
     }
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn ids_ascend_with_gaps_and_repeat_with_the_seed() {
         let ids = |seed| {
-            let mut counter = Counter::new(Dice::new(seed, 1));
+            let mut counter = Counter::new(Rng::new(seed, 1));
             (0..500).map(|_| counter.allot()).collect::<Vec<_>>()
         };
         assert!(ids(7).is_sorted_by(|a, b| a < b));
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_counter_set_by_hand_allots_exactly_that() {
-        let mut counter = Counter::new(Dice::new(1, 1));
+        let mut counter = Counter::new(Rng::new(1, 1));
         counter.set(1 << 53);
         assert_eq!(counter.allot(), 1 << 53);
         counter.set(5);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::state::rng::Dice;
+use crate::state::rng::Rng;
 
 /// The maximum delay of a row: an hour.
 const LATE_MAX_MS: u64 = 3_600_000;
@@ -24,9 +24,9 @@ pub(crate) struct Lateness {
 
 impl Lateness {
     /// The delay of the next row; `None` if it is visible at once.
-    pub(crate) fn draw(self, dice: &mut Dice) -> Option<Duration> {
-        let share = f64::from(u32::try_from(dice.roll() >> 32).unwrap_or(u32::MAX)) / 2_f64.powi(32);
-        let delay_ms = dice.roll() % (self.up_to_ms + 1);
+    pub(crate) fn draw(self, rng: &mut Rng) -> Option<Duration> {
+        let share = f64::from(u32::try_from(rng.roll() >> 32).unwrap_or(u32::MAX)) / 2_f64.powi(32);
+        let delay_ms = rng.roll() % (self.up_to_ms + 1);
         (share < self.share).then(|| Duration::from_millis(delay_ms))
     }
 }
@@ -49,10 +49,10 @@ mod tests {
 
     #[test]
     fn the_share_is_kept_and_no_delay_is_too_long() {
-        let mut dice = Dice::new(24, 7);
+        let mut rng = Rng::new(24, 7);
         for (share, expected) in [(0.0, 0..=0), (0.2, 1800..=2200), (1.0, 10_000..=10_000)] {
             let late = Lateness { share, up_to_ms: 30 };
-            let delays: Vec<_> = (0..10_000).filter_map(|_| late.draw(&mut dice)).collect();
+            let delays: Vec<_> = (0..10_000).filter_map(|_| late.draw(&mut rng)).collect();
             assert!(expected.contains(&delays.len()), "{} of 10000 at {share}", delays.len());
             let longest = delays.iter().max().copied().unwrap_or_default();
             assert!(delays.is_empty() || longest == Duration::from_millis(30), "{longest:?}");

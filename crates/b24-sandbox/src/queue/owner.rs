@@ -17,11 +17,11 @@ impl Reader {
     /// # Errors
     ///
     /// If no id is given, or both.
-    pub(crate) fn of(user: Option<u64>, bot: Option<u64>) -> Result<Self, OrderError> {
+    pub(crate) fn of(user: Option<u64>, bot: Option<u64>) -> Result<Self, ControlError> {
         match (user, bot) {
             (Some(user), None) => Ok(Self::User(user)),
             (None, Some(bot)) => Ok(Self::Bot(bot)),
-            _ => Err(OrderError::Unfit("name either a `user` or a `bot`")),
+            _ => Err(ControlError::Unfit("name either a `user` or a `bot`")),
         }
     }
 }
@@ -29,16 +29,16 @@ impl Reader {
 /// The owner as given in requests.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Whose {
+pub(crate) struct OwnerQuery {
     /// By user id.
     pub user: Option<u64>,
     /// By bot id.
     pub bot: Option<u64>,
 }
 
-/// The reason why an order cannot be executed.
+/// The reason why a request to the control API cannot be executed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum OrderError {
+pub enum ControlError {
     /// The control API answers 404.
     #[error("there is no user {0}")]
     UnknownUser(u64),

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::queue::owner::OrderError;
+use crate::queue::owner::ControlError;
 use crate::queue::owner::Reader;
 use crate::state::portal::Portal;
-use crate::traffic::scene::{Happening, Scene};
-use crate::wire::bot_payload::{self, BotHappening};
+use crate::traffic::event_data::{EventData, EventKind};
+use crate::wire::bot_payload::{self, BotEventKind};
 
-/// The maximum number of events in one order.
+/// The maximum number of events in one request.
 const COUNT_MAX: u32 = 1_000_000;
 
-/// How many payloads one order renders before it reuses them. A page then has different payloads, but a
+/// How many payloads one request renders before it reuses them. A page then has different payloads, but a
 /// million events do not fill the memory.
 const POOL_COUNT: usize = 1000;
 
-/// How many bytes of payload one order renders before it reuses them.
+/// How many bytes of payload one request renders before it reuses them.
 const POOL_BYTES: usize = 128 << 20;
 
 /// The maximum size of one payload.
@@ -27,7 +27,7 @@ const BYTES_MAX: usize = 4 << 20;
 /// The events to record for one user or bot. Without `kind`, `text` and `bytes`, they are a typical mixture.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Order {
+pub struct SeedRequest {
     /// The user whose queue is used, unless a bot is given.
     #[serde(default)]
     pub user: u64,
@@ -54,7 +54,7 @@ pub struct Order {
     pub force: bool,
 }
 
-/// The result of an order.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Recorded {
     /// The first id.
@@ -66,32 +66,32 @@ pub struct Recorded {
 }
 
 impl Portal {
-    /// Records the events of `order`.
+    /// Records the events of `request`.
     ///
     /// # Errors
     ///
     /// If the user or the bot is unknown, or a value is out of range.
-    pub(crate) fn record(&mut self, order: &Order) -> Result<Recorded, OrderError> {
-        order.check()?;
+    pub(crate) fn record(&mut self, request: &SeedRequest) -> Result<Recorded, ControlError> {
+        request.check()?;
         let now_s = self.now().as_second();
         let mut recorded = Recorded::default();
-        if !self.queue_mut(order.reader())?.is_subscribed() && !order.force {
+        if !self.queue_mut(request.reader())?.is_subscribed() && !request.force {
             return Ok(recorded);
         }
         let mut pool: Vec<(Arc<str>, Arc<str>)> = Vec::new();
         let mut pool_bytes = 0;
-        for index in 0..order.count.unwrap_or(1) {
+        for index in 0..request.count.unwrap_or(1) {
             if pool.len() < POOL_COUNT && pool_bytes < POOL_BYTES {
-                pool.push(self.produce(order, now_s));
+                pool.push(self.produce(request, now_s));
                 pool_bytes += pool.last().map_or(0, |(_, data)| data.len());
             }
             let (kind, data) = pool[index as usize % pool.len()].clone();
             let row = self.row(now_s, kind, data);
             let id = row.id;
-            if order.hold {
-                self.queue_mut(order.reader())?.hold(row);
+            if request.hold {
+                self.queue_mut(request.reader())?.hold(row);
             } else {
-                self.write(order.reader(), row)?;
+                self.write(request.reader(), row)?;
             }
             recorded.first = recorded.first.or(Some(id));
             recorded.last = Some(id);
@@ -101,79 +101,81 @@ impl Portal {
     }
 
     /// One event's type and payload.
-    fn produce(&mut self, order: &Order, now_s: i64) -> (Arc<str>, Arc<str>) {
-        let (happening, mut scene) = self.stage(order, now_s);
-        let kind = order.kind.as_deref().unwrap_or(match order.bot {
-            Some(_) => happening.wire_name(),
-            None => scene.happening.wire_name(),
+    fn produce(&mut self, request: &SeedRequest, now_s: i64) -> (Arc<str>, Arc<str>) {
+        let (event_kind, mut event_data) = self.stage(request, now_s);
+        let kind = request.kind.as_deref().unwrap_or(match request.bot {
+            Some(_) => event_kind.wire_name(),
+            None => event_data.event_kind.wire_name(),
         });
-        if let Some(data) = &order.data {
+        if let Some(data) = &request.data {
             return (kind.into(), data.get().into());
         }
-        if let Some(text) = &order.text {
-            scene.message.text.clone_from(text);
+        if let Some(text) = &request.text {
+            event_data.message.text.clone_from(text);
         }
-        let mut data = self.render(order, happening, &scene);
-        if let Some(missing) = order.bytes.and_then(|bytes| bytes.checked_sub(data.len())) {
-            scene.message.text.extend(std::iter::repeat_n('x', missing));
-            data = self.render(order, happening, &scene);
+        let mut data = self.render(request, event_kind, &event_data);
+        if let Some(missing) = request.bytes.and_then(|bytes| bytes.checked_sub(data.len())) {
+            event_data.message.text.extend(std::iter::repeat_n('x', missing));
+            data = self.render(request, event_kind, &event_data);
         }
         (kind.into(), data.into())
     }
 
-    /// The domain event, with random values for everything that the order does not specify.
-    fn stage(&mut self, order: &Order, now_s: i64) -> (BotHappening, Scene) {
-        let room = match order.bot {
-            Some(bot) => self.chatter.room_of_bot(bot, order.chat),
-            None => self.chatter.room_of(order.user, order.chat),
+    /// The domain event, with random values for everything that the request does not specify.
+    fn stage(&mut self, request: &SeedRequest, now_s: i64) -> (BotEventKind, EventData) {
+        let chat = match request.bot {
+            Some(bot) => self.generator.chat_of_bot(bot, request.chat),
+            None => self.generator.chat_of(request.user, request.chat),
         };
-        let plain = order.text.is_none() && order.bytes.is_none() && order.data.is_none();
-        if order.kind.is_none() && plain {
-            let scene = self.chatter.anything(room, now_s);
-            return (BotHappening::Chat(scene.happening), scene);
+        let plain = request.text.is_none() && request.bytes.is_none() && request.data.is_none();
+        if request.kind.is_none() && plain {
+            let event_data = self.generator.anything(chat, now_s);
+            return (BotEventKind::Chat(event_data.event_kind), event_data);
         }
-        let happening =
-            order.kind.as_deref().map_or(BotHappening::Chat(Happening::Add), |kind| order.happening(kind));
-        (happening, self.chatter.stage(room, happening.in_chat(), now_s))
+        let event_kind = request
+            .kind
+            .as_deref()
+            .map_or(BotEventKind::Chat(EventKind::Add), |kind| request.event_kind(kind));
+        (event_kind, self.generator.stage(chat, event_kind.in_chat(), now_s))
     }
 
-    fn render(&self, order: &Order, happening: BotHappening, scene: &Scene) -> String {
-        match order.bot.map(|bot| self.bots.get(bot)) {
+    fn render(&self, request: &SeedRequest, event_kind: BotEventKind, event_data: &EventData) -> String {
+        match request.bot.map(|bot| self.bots.get(bot)) {
             Some(bot) => bot.map_or_else(String::new, |bot| {
-                bot_payload::render(happening, scene, bot, self.switches.loaded)
+                bot_payload::render(event_kind, event_data, bot, self.switches.loaded)
             }),
-            None => self.payload(scene, order.user),
+            None => self.payload(event_data, request.user),
         }
     }
 }
 
-impl Order {
+impl SeedRequest {
     fn reader(&self) -> Reader {
         self.bot.map_or(Reader::User(self.user), Reader::Bot)
     }
 
     /// The domain event for `kind`. An unknown type is rendered like a message.
-    fn happening(&self, kind: &str) -> BotHappening {
-        let happening = match self.bot {
-            Some(_) => BotHappening::from_wire(kind),
-            None => Happening::from_wire(kind).map(BotHappening::Chat),
+    fn event_kind(&self, kind: &str) -> BotEventKind {
+        let event_kind = match self.bot {
+            Some(_) => BotEventKind::from_wire(kind),
+            None => EventKind::from_wire(kind).map(BotEventKind::Chat),
         };
-        happening.unwrap_or(BotHappening::Chat(Happening::Add))
+        event_kind.unwrap_or(BotEventKind::Chat(EventKind::Add))
     }
 
-    fn check(&self) -> Result<(), OrderError> {
+    fn check(&self) -> Result<(), ControlError> {
         let is_name = |kind: &str| {
             (1..=50).contains(&kind.len())
                 && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         };
         if !self.kind.as_deref().is_none_or(is_name) {
-            return Err(OrderError::Unfit("`type` must be 1 to 50 letters, digits or underscores"));
+            return Err(ControlError::Unfit("`type` must be 1 to 50 letters, digits or underscores"));
         }
         if self.count.is_some_and(|count| count > COUNT_MAX) {
-            return Err(OrderError::Unfit("`count` must not exceed 1000000"));
+            return Err(ControlError::Unfit("`count` must not exceed 1000000"));
         }
         if self.bytes.is_some_and(|bytes| bytes > BYTES_MAX) {
-            return Err(OrderError::Unfit("`bytes` must not exceed 4194304"));
+            return Err(ControlError::Unfit("`bytes` must not exceed 4194304"));
         }
         Ok(())
     }

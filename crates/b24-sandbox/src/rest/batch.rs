@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 use crate::rest::caller::Caller;
 use crate::rest::input::parameter::Parameters;
 use crate::rest::method::Method;
-use crate::rest::outcome::Effort;
-use crate::rest::outcome::Executed;
+use crate::rest::outcome::CallContext;
+use crate::rest::outcome::ExecutedCall;
+use crate::rest::outcome::OperatingTime;
 use crate::rest::outcome::Outcome;
 use crate::rest::outcome::Part;
-use crate::rest::outcome::Situation;
 use crate::rest::reference::Results;
 use crate::rest::refusal::Refusal;
 use crate::state::portal::Portal;
@@ -24,16 +24,16 @@ impl Portal {
         &mut self,
         caller: &Caller,
         parameters: &Parameters,
-        situation: Situation,
+        context: CallContext,
     ) -> Vec<Part> {
         let parameters = parameters.folded();
         let halt = parameters.flag("HALT", false);
         let (mut parts, mut results) = (Vec::new(), Results::default());
         for (index, (key, command)) in commands(&parameters).into_iter().enumerate() {
             let part = if index < LENGTH_MAX {
-                self.run_part(caller, &command, &results, situation)
+                self.run_part(caller, &command, &results, context)
             } else {
-                self.part(Err(Refusal::batch_too_long()), situation)
+                self.part(Err(Refusal::batch_too_long()), context)
             };
             if let Ok(outcome) = &part.outcome {
                 results.keep(&key, outcome::result(outcome, &part.switches));
@@ -53,8 +53,8 @@ impl Portal {
         caller: &Caller,
         command: &str,
         results: &Results,
-        situation: Situation,
-    ) -> Executed {
+        context: CallContext,
+    ) -> ExecutedCall {
         let (name, query) = command.split_once('?').unwrap_or((command, ""));
         let parameters = Parameters::from_query(query).with_texts(&|text| results.resolve(text));
         let outcome = match Method::find(name.trim_matches('/')) {
@@ -62,19 +62,19 @@ impl Portal {
             Some(Method::Batch) => Err(Refusal::not_in_batch()),
             // Inside a batch, this error has no description (PORTAL.md 6).
             Some(method) if !caller.may(method) => Err(Refusal::new(401, "insufficient_scope", "")),
-            Some(method) => method.run(self, caller, &parameters, situation),
+            Some(method) => method.run(self, caller, &parameters, context),
         };
-        self.part(outcome, situation)
+        self.part(outcome, context)
     }
 
-    fn part(&self, outcome: Result<Outcome, Refusal>, situation: Situation) -> Executed {
+    fn part(&self, outcome: Result<Outcome, Refusal>, context: CallContext) -> ExecutedCall {
         let now = self.clock.now();
         // Its time is counted for the batch.
-        let effort = Effort::none(situation.now_s);
+        let operating_time = OperatingTime::none(context.now_s);
         // Only the headers of the whole batch contain the origin.
-        Executed {
+        ExecutedCall {
             outcome,
-            effort,
+            operating_time,
             origin: String::new(),
             started: now,
             finished: now,

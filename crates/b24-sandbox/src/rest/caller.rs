@@ -1,7 +1,7 @@
 //! The user and the credential of a call: the checks before every method (PORTAL.md 1.3).
 
 use crate::rest::credential::Auth;
-use crate::rest::input::call::{Call, Visitor};
+use crate::rest::input::call::{Call, CallCredential};
 use crate::rest::method::Method;
 use crate::rest::refusal::Refusal;
 use crate::state::portal::Portal;
@@ -43,15 +43,15 @@ fn has_scope(scopes: &[String], method: Method) -> bool {
 }
 
 impl Portal {
-    /// Authorises the visitor of `call`.
+    /// Verifies the credential of `call`.
     ///
     /// # Errors
     ///
     /// The error of the first check that fails.
     pub(crate) fn authorise(&self, call: &Call, method: Method, now_s: i64) -> Result<Caller, Refusal> {
-        match call.visitor.as_ref().ok_or_else(Refusal::no_auth_found)? {
-            Visitor::Webhook { user, code } => self.authorise_webhook(*user, code, method),
-            Visitor::Token(token) => self.authorise_token(token, method, now_s),
+        match call.credential.as_ref().ok_or_else(Refusal::no_auth_found)? {
+            CallCredential::Webhook { user, code } => self.authorise_webhook(*user, code, method),
+            CallCredential::Token(token) => self.authorise_token(token, method, now_s),
         }
     }
 
@@ -91,21 +91,21 @@ impl Portal {
         Ok(Caller { user, is_admin: account.is_admin, auth, scopes })
     }
 
-    /// The user behind `visitor`, authorised or not.
-    pub(crate) fn user_of(&self, visitor: &Visitor) -> Option<u64> {
-        match visitor {
-            Visitor::Webhook { user, .. } => Some(*user),
-            Visitor::Token(token) => self.tokens.access(token).map(|grant| grant.user),
+    /// The user behind `credential`, authorised or not.
+    pub(crate) fn user_of(&self, credential: &CallCredential) -> Option<u64> {
+        match credential {
+            CallCredential::Webhook { user, .. } => Some(*user),
+            CallCredential::Token(token) => self.tokens.access(token).map(|grant| grant.user),
         }
     }
 
-    /// The name of the visitor in the headers of a response: a webhook or an application.
+    /// The name of the credential in the headers of a response: a webhook or an application.
     pub(crate) fn origin(&self, call: &Call) -> String {
-        match &call.visitor {
-            Some(Visitor::Token(token)) => {
+        match &call.credential {
+            Some(CallCredential::Token(token)) => {
                 self.tokens.access(token).map_or_else(String::new, |grant| grant.client_id.clone())
             }
-            Some(Visitor::Webhook { user, .. }) => format!("webhook{user}"),
+            Some(CallCredential::Webhook { user, .. }) => format!("webhook{user}"),
             None => "webhook0".into(),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::queue::buffer::Ask;
+use crate::queue::buffer::ReadRequest;
 use crate::queue::read::read;
 use crate::rest::caller::Caller;
 use crate::rest::input::parameter::Parameters;
@@ -10,8 +10,8 @@ use crate::rest::method::Method;
 use crate::rest::methods::account;
 use crate::rest::methods::handlers;
 use crate::rest::methods::offline;
+use crate::rest::outcome::CallContext;
 use crate::rest::outcome::Outcome;
-use crate::rest::outcome::Situation;
 use crate::rest::refusal::Refusal;
 use crate::state::clock::iso;
 use crate::state::portal::Portal;
@@ -27,21 +27,21 @@ impl Method {
         portal: &mut Portal,
         caller: &Caller,
         parameters: &Parameters,
-        situation: Situation,
+        context: CallContext,
     ) -> Result<Outcome, Refusal> {
-        let now_s = situation.now_s;
+        let now_s = context.now_s;
         Ok(match self {
             Self::Get => {
-                let (ask, moment) = (Ask::read(parameters)?, portal.moment(situation));
-                Outcome::Page(read(&mut [portal.queue_of(caller.user)?], ask, moment))
+                let (request, read_context) = (ReadRequest::read(parameters)?, portal.read_context(context));
+                Outcome::Page(read(&mut [portal.queue_of(caller.user)?], request, read_context))
             }
             Self::Subscribe => {
                 portal.queue_of(caller.user)?.subscribe();
                 Outcome::Value(json!(true))
             }
             Self::Unsubscribe => {
-                let farewell = portal.farewell();
-                portal.queue_of(caller.user)?.unsubscribe(farewell);
+                let policy = portal.unsubscribe_policy();
+                portal.queue_of(caller.user)?.unsubscribe(policy);
                 Outcome::Value(json!(true))
             }
             Self::Profile => Outcome::Written(account::profile(caller)),
@@ -57,7 +57,7 @@ impl Method {
             Self::OfflineList => Outcome::List(offline::list(portal, caller, parameters, now_s)?),
             Self::OfflineClear => Outcome::Value(offline::clear(portal, caller, parameters, now_s)?),
             Self::OfflineError => Outcome::Value(offline::error(portal, caller, parameters, now_s)?),
-            Self::Batch => Outcome::Batch(portal.run_batch(caller, parameters, situation)),
+            Self::Batch => Outcome::Batch(portal.run_batch(caller, parameters, context)),
             Self::BotRegister
             | Self::BotList
             | Self::BotGet
@@ -65,7 +65,7 @@ impl Method {
             | Self::BotEvents
             | Self::RevisionGet
             | Self::BotUnregisterV1
-            | Self::BotListV1 => portal.run_bot_method(self, caller, parameters, situation)?,
+            | Self::BotListV1 => portal.run_bot_method(self, caller, parameters, context)?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::queue::buffer::{Page, Passage};
+use crate::queue::buffer::{Completeness, Page};
 use crate::rest::refusal::Refusal;
 use crate::state::switches::Switches;
 
@@ -12,11 +12,11 @@ pub(crate) const WINDOW_S: i64 = 600;
 
 /// The context of a call, in addition to its parameters.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Situation {
+pub(crate) struct CallContext {
     /// The portal's time.
     pub now_s: i64,
     /// Whether the response will arrive completely.
-    pub passage: Passage,
+    pub completeness: Completeness,
 }
 
 /// The `result` of a method, before it is rendered.
@@ -46,15 +46,15 @@ pub(crate) struct Listing {
 }
 
 /// One call of a batch: its key and its result.
-pub(crate) type Part = (String, Executed);
+pub(crate) type Part = (String, ExecutedCall);
 
 /// A call that was executed or refused, not rendered yet.
 #[derive(Debug)]
-pub(crate) struct Executed {
+pub(crate) struct ExecutedCall {
     /// `result`, or the error.
     pub outcome: Result<Outcome, Refusal>,
     /// The operating time of the method.
-    pub effort: Effort,
+    pub operating_time: OperatingTime,
     /// The value of `X-Bitrix-Rest-Application`: the webhook or the application.
     pub origin: String,
     /// When the call started.
@@ -67,14 +67,14 @@ pub(crate) struct Executed {
 
 /// The operating time in `time`, for the called method.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Effort {
+pub(crate) struct OperatingTime {
     /// Seconds within the window, this call included.
     pub operating_s: f64,
     /// Unix time at which the oldest bucket expires, in seconds.
     pub reset_at_s: i64,
 }
 
-impl Effort {
+impl OperatingTime {
     /// The value for a method without counted calls.
     pub(crate) fn none(now_s: i64) -> Self {
         Self { operating_s: 0.0, reset_at_s: now_s + WINDOW_S }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::state::rng::Dice;
+use crate::state::rng::Rng;
 
 /// The client id of the default application.
 pub(crate) const FIRST_CLIENT_ID: &str = "local.sandbox.1";
@@ -40,7 +40,7 @@ impl App {
         let purpose = client_id.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte));
         Self {
             client_id: client_id.into(),
-            client_secret: Dice::new(seed, purpose).code(50),
+            client_secret: Rng::new(seed, purpose).code(50),
             scopes: vec!["im".into(), "imbot".into()],
             installed: true,
             active: true,

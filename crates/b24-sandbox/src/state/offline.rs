@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::state::clock::iso;
-use crate::state::rng::Dice;
+use crate::state::rng::Rng;
 
 /// The lifetime of a row: the constant in the code, not the 30 days of the documentation.
 const LIFETIME_S: i64 = 2_952_000;
@@ -75,13 +75,13 @@ impl OfflineRow {
 pub(crate) struct OfflineQueue {
     rows: Vec<OfflineRow>,
     last_id: u64,
-    dice: Dice,
+    rng: Rng,
 }
 
 impl OfflineQueue {
     /// A queue without rows.
-    pub(crate) fn new(dice: Dice) -> Self {
-        Self { rows: Vec::new(), last_id: 0, dice }
+    pub(crate) fn new(rng: Rng) -> Self {
+        Self { rows: Vec::new(), last_id: 0, rng }
     }
 
     /// Adds a row, or updates the row with the same content. Returns its id.
@@ -126,7 +126,7 @@ impl OfflineQueue {
 
     /// Reserves the rows with `ids` under a new process id.
     pub(crate) fn reserve(&mut self, ids: &[u64]) -> String {
-        let process_id = self.dice.code(32);
+        let process_id = self.rng.code(32);
         for row in self.rows.iter_mut().filter(|row| ids.contains(&row.id)) {
             row.process_id.clone_from(&process_id);
         }

@@ -7,9 +7,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use crate::faults::script::FaultScript;
-use crate::queue::buffer::{Farewell, Queue};
+use crate::queue::buffer::{Queue, UnsubscribePolicy};
 use crate::queue::ids::Counter;
-use crate::queue::owner::{OrderError, Reader};
+use crate::queue::owner::{ControlError, Reader};
 use crate::queue::retention::{CHUNK, Cleaner, LIFETIME_S};
 use crate::rest::limits::bucket::Bucket;
 use crate::rest::limits::operating::Operating;
@@ -21,10 +21,10 @@ use crate::state::config::SandboxConfig;
 use crate::state::counters::Stats;
 use crate::state::handlers::Handler;
 use crate::state::offline::OfflineQueue;
-use crate::state::rng::Dice;
+use crate::state::rng::Rng;
 use crate::state::switches::Switches;
 use crate::state::tokens::Tokens;
-use crate::traffic::generator::Chatter;
+use crate::traffic::generator::TrafficGenerator;
 
 /// A user with a webhook, and the user's queue.
 #[derive(Debug)]
@@ -69,9 +69,9 @@ pub(crate) struct Portal {
     /// The seed of all random values.
     pub seed: u64,
     /// The source of payloads.
-    pub chatter: Chatter,
+    pub generator: TrafficGenerator,
     /// The random delays of late rows.
-    pub lateness: Dice,
+    pub lateness: Rng,
     /// No late row becomes visible before this time.
     pub next_late: Option<Instant>,
     counter: Counter,
@@ -92,7 +92,7 @@ impl Portal {
             .map(|id| {
                 let mut queue = Queue::default();
                 queue.set_subscribed(config.subscribed);
-                let code = Dice::new(config.seed, 1000 + id).code(16);
+                let code = Rng::new(config.seed, 1000 + id).code(16);
                 (id, Account { id, code, scopes: vec!["im".into()], active: true, is_admin: id == 1, queue })
             })
             .collect();
@@ -107,16 +107,16 @@ impl Portal {
             faults: FaultScript::default(),
             accounts,
             apps: apps::first(config.seed),
-            tokens: Tokens::new(Dice::new(config.seed, 4)),
+            tokens: Tokens::new(Rng::new(config.seed, 4)),
             next_refresh: BTreeMap::new(),
             handlers: Vec::new(),
-            offline: OfflineQueue::new(Dice::new(config.seed, 6)),
-            member_id: Dice::new(config.seed, 5).hex(32),
+            offline: OfflineQueue::new(Rng::new(config.seed, 6)),
+            member_id: Rng::new(config.seed, 5).hex(32),
             seed: config.seed,
-            chatter: Chatter::new(config.users, config.chats, Dice::new(config.seed, 2)),
-            lateness: Dice::new(config.seed, 7),
+            generator: TrafficGenerator::new(config.users, config.chats, Rng::new(config.seed, 2)),
+            lateness: Rng::new(config.seed, 7),
             next_late: None,
-            counter: Counter::new(Dice::new(config.seed, 3)),
+            counter: Counter::new(Rng::new(config.seed, 3)),
             bucket: Bucket::default(),
             stats: Stats::default(),
             operating: Operating::default(),
@@ -183,8 +183,8 @@ impl Portal {
     }
 
     /// The effect of `unsubscribe` on the rows of a queue.
-    pub(crate) fn farewell(&self) -> Farewell {
-        if self.switches.purge_on_unsubscribe { Farewell::Purge } else { Farewell::Keep }
+    pub(crate) fn unsubscribe_policy(&self) -> UnsubscribePolicy {
+        if self.switches.purge_on_unsubscribe { UnsubscribePolicy::Purge } else { UnsubscribePolicy::Keep }
     }
 
     /// Assigns the next event id.
@@ -214,12 +214,12 @@ impl Portal {
     /// # Errors
     ///
     /// If there is no such user or bot.
-    pub(crate) fn queue(&self, reader: Reader) -> Result<&Queue, OrderError> {
+    pub(crate) fn queue(&self, reader: Reader) -> Result<&Queue, ControlError> {
         match reader {
             Reader::User(id) => {
-                self.accounts.get(&id).map(|account| &account.queue).ok_or(OrderError::UnknownUser(id))
+                self.accounts.get(&id).map(|account| &account.queue).ok_or(ControlError::UnknownUser(id))
             }
-            Reader::Bot(id) => self.bots.queue(id).ok_or(OrderError::UnknownBot(id)),
+            Reader::Bot(id) => self.bots.queue(id).ok_or(ControlError::UnknownBot(id)),
         }
     }
 
@@ -228,14 +228,14 @@ impl Portal {
     /// # Errors
     ///
     /// If there is no such user or bot.
-    pub(crate) fn queue_mut(&mut self, reader: Reader) -> Result<&mut Queue, OrderError> {
+    pub(crate) fn queue_mut(&mut self, reader: Reader) -> Result<&mut Queue, ControlError> {
         match reader {
             Reader::User(id) => {
                 let account = self.accounts.get_mut(&id);
-                account.map(|account| &mut account.queue).ok_or(OrderError::UnknownUser(id))
+                account.map(|account| &mut account.queue).ok_or(ControlError::UnknownUser(id))
             }
             Reader::Bot(id) => {
-                self.bots.get_mut(id).map(|bot| &mut bot.queue).ok_or(OrderError::UnknownBot(id))
+                self.bots.get_mut(id).map(|bot| &mut bot.queue).ok_or(ControlError::UnknownBot(id))
             }
         }
     }

@@ -2,9 +2,9 @@
 
 /// A small seeded generator (`SplitMix64`). Not suitable for secrets, but the sandbox has no real ones.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     /// A generator for `seed`. Each `purpose` has its own sequence.
     pub(crate) fn new(seed: u64, purpose: u64) -> Self {
         Self(seed ^ purpose.wrapping_mul(0xD6E8_FEB8_6659_FD93))

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use crate::state::apps::App;
-use crate::state::rng::Dice;
+use crate::state::rng::Rng;
 
 /// How long a code can be exchanged (PORTAL.md 5.1).
 const CODE_LIFETIME_S: i64 = 30;
@@ -44,7 +44,7 @@ pub(crate) struct Pair {
 /// expired.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    dice: Dice,
+    rng: Rng,
     codes: BTreeMap<String, Grant>,
     /// The challenge of each code. The exchange must contain its verifier (RFC 7636, S256).
     challenges: BTreeMap<String, String>,
@@ -54,9 +54,9 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     /// No codes or tokens yet.
-    pub(crate) fn new(dice: Dice) -> Self {
+    pub(crate) fn new(rng: Rng) -> Self {
         Self {
-            dice,
+            rng,
             codes: BTreeMap::new(),
             challenges: BTreeMap::new(),
             access: BTreeMap::new(),
@@ -76,7 +76,7 @@ impl Tokens {
 
     /// Issues a code for the redirect of the browser.
     pub(crate) fn issue_code(&mut self, app: &App, user: u64, now_s: i64) -> String {
-        let code = self.dice.code(LENGTH);
+        let code = self.rng.code(LENGTH);
         let grant = Grant { client_id: app.client_id.clone(), user, ends_s: now_s + CODE_LIFETIME_S };
         self.codes.insert(code.clone(), grant);
         code
@@ -117,7 +117,7 @@ impl Tokens {
 
     /// Issues a pair for `user`, as if the user had just authorised the app.
     pub(crate) fn issue(&mut self, app: &App, user: u64, now_s: i64) -> Pair {
-        let (access_token, refresh_token) = (self.dice.code(LENGTH), self.dice.code(LENGTH));
+        let (access_token, refresh_token) = (self.rng.code(LENGTH), self.rng.code(LENGTH));
         let grant = |lifetime_s: i64| Grant {
             client_id: app.client_id.clone(),
             user,
@@ -158,7 +158,7 @@ mod tests {
     use crate::state::apps::FIRST_CLIENT_ID;
 
     fn bench() -> (Tokens, App) {
-        (Tokens::new(Dice::new(1, 1)), App::new(FIRST_CLIENT_ID, 1))
+        (Tokens::new(Rng::new(1, 1)), App::new(FIRST_CLIENT_ID, 1))
     }
 
     #[test]

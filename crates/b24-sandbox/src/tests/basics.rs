@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::SandboxConfig;
 use crate::control::api;
-use crate::http::residence::Residence;
-use crate::http::state::Shared;
+use crate::http::portal_address::PortalAddress;
+use crate::http::state::AppState;
 use crate::state::portal::Portal;
 use crate::tests::bench::Bench;
 
@@ -210,9 +210,9 @@ async fn strangers_cannot_direct_the_portal() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let portal = Portal::new(&SandboxConfig::default());
-    let residence = Residence::new(address, mpsc::unbounded_channel().0);
+    let portal_address = PortalAddress::new(address, mpsc::unbounded_channel().0);
     let routes = api::routes()
-        .with_state(Arc::new(Shared::new(portal, residence, CancellationToken::new())))
+        .with_state(Arc::new(AppState::new(portal, portal_address, CancellationToken::new())))
         .layer(MockConnectInfo(SocketAddr::from(([192, 0, 2, 1], 5000))));
     tokio::spawn(async move { axum::serve(listener, routes).await });
     for path in ["", "/stats", "/ledger?user=1"] {
@@ -234,7 +234,7 @@ async fn the_help_names_every_switch() {
 }
 
 #[tokio::test]
-async fn the_chatter_reaches_every_subscribed_user() {
+async fn background_traffic_reaches_every_subscribed_user() {
     let config = SandboxConfig { subscribed: true, rate: 2000.0, ..SandboxConfig::default() };
     let bench = Bench::new(config).await;
     let mut pending = 0;

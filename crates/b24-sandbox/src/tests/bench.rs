@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::Order;
 use crate::Sandbox;
 use crate::SandboxConfig;
+use crate::SeedRequest;
 
 /// The timeout of all waits in tests.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -94,7 +94,7 @@ impl Bench {
     }
 
     pub(super) fn record(&self, count: u32) -> Vec<u64> {
-        self.sandbox.record(&Order { user: 1, count: Some(count), ..Order::default() }).unwrap();
+        self.sandbox.record(&SeedRequest { user: 1, count: Some(count), ..SeedRequest::default() }).unwrap();
         self.sandbox.ledger(1)
     }
 

@@ -35,7 +35,7 @@ const KINDS: [(&str, &str); 7] = [
 
 /// A chat. It has exactly two members if `private` is true.
 #[derive(Clone, Debug)]
-pub(crate) struct Room {
+pub(crate) struct Chat {
     /// The chat id.
     pub id: u64,
     /// Empty in private chats.
@@ -52,7 +52,7 @@ pub(crate) struct Room {
     pub color: &'static str,
 }
 
-impl Room {
+impl Chat {
     /// The chat with number `index` (from 0), on a portal whose first `users` people have webhooks and whose
     /// last colleague has the id `people`. Every third chat is private.
     pub(crate) fn nth(index: u32, users: u64, people: u64) -> Self {
@@ -104,18 +104,18 @@ mod tests {
 
     #[test]
     fn a_private_chat_is_addressed_by_the_counterpart() {
-        let room = Room::nth(2, 3, 9);
-        assert!(room.private);
-        assert_eq!(room.members, [1, 2]);
-        assert_eq!((room.dialog_id(1), room.dialog_id(2)), ("2".into(), "1".into()));
-        assert_eq!(Room::nth(0, 3, 9).dialog_id(1), "chat318");
+        let chat = Chat::nth(2, 3, 9);
+        assert!(chat.private);
+        assert_eq!(chat.members, [1, 2]);
+        assert_eq!((chat.dialog_id(1), chat.dialog_id(2)), ("2".into(), "1".into()));
+        assert_eq!(Chat::nth(0, 3, 9).dialog_id(1), "chat318");
     }
 
     #[test]
     fn nobody_is_in_a_chat_twice() {
         for users in [1, 2, 5, 8, 50] {
             for index in 0..40 {
-                let mut members = Room::nth(index, users, users + 6).members;
+                let mut members = Chat::nth(index, users, users + 6).members;
                 members.sort_unstable();
                 let count = members.len();
                 members.dedup();

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::state::rng::Dice;
-use crate::traffic::chat::Room;
+use crate::state::rng::Rng;
+use crate::traffic::chat::Chat;
+use crate::traffic::event_data::{EventData, EventKind, Extra, Forward, Message};
 use crate::traffic::people::{OUTSIDERS, Person};
 use crate::traffic::phrases;
-use crate::traffic::scene::{Extra, Forward, Happening, Message, Scene};
 
 /// The number of colleagues in addition to the owners of webhooks.
 const COLLEAGUES: u64 = 6;
@@ -19,135 +19,135 @@ const REACTIONS: [&str; 5] = ["like", "faceWithTearsOfJoy", "redHeart", "neutral
 
 /// The traffic generator.
 #[derive(Debug)]
-pub(crate) struct Chatter {
-    dice: Dice,
-    rooms: Vec<Arc<Room>>,
+pub(crate) struct TrafficGenerator {
+    rng: Rng,
+    chats: Vec<Arc<Chat>>,
     people: u64,
     next_message_id: u64,
     recent: BTreeMap<u64, VecDeque<Message>>,
 }
 
-impl Chatter {
+impl TrafficGenerator {
     /// A generator for `users` people in `chats` chats; at least one of each.
-    pub(crate) fn new(users: u32, chats: u32, dice: Dice) -> Self {
+    pub(crate) fn new(users: u32, chats: u32, rng: Rng) -> Self {
         let users = u64::from(users.max(1));
         let people = users + COLLEAGUES;
-        let rooms = (0..chats.max(1)).map(|index| Arc::new(Room::nth(index, users, people))).collect();
-        Self { dice, rooms, people, next_message_id: 70_001, recent: BTreeMap::new() }
+        let chats = (0..chats.max(1)).map(|index| Arc::new(Chat::nth(index, users, people))).collect();
+        Self { rng, chats, people, next_message_id: 70_001, recent: BTreeMap::new() }
     }
 
     /// A random event in a random chat.
-    pub(crate) fn live(&mut self, now_s: i64) -> Scene {
-        let room = self.dice.below(self.rooms.len());
-        let room = Arc::clone(&self.rooms[room]);
-        self.anything(room, now_s)
+    pub(crate) fn live(&mut self, now_s: i64) -> EventData {
+        let chat = self.rng.below(self.chats.len());
+        let chat = Arc::clone(&self.chats[chat]);
+        self.anything(chat, now_s)
     }
 
     /// A chat that `user` reads: the one with the id `chat`, or a random one.
-    pub(crate) fn room_of(&mut self, user: u64, chat: Option<u64>) -> Arc<Room> {
+    pub(crate) fn chat_of(&mut self, user: u64, chat: Option<u64>) -> Arc<Chat> {
         if let Some(id) = chat {
-            let known = self.rooms.iter().find(|room| room.id == id);
-            return known.map_or_else(|| Arc::new(Room::stray(id, user)), Arc::clone);
+            let known = self.chats.iter().find(|chat| chat.id == id);
+            return known.map_or_else(|| Arc::new(Chat::stray(id, user)), Arc::clone);
         }
-        let rooms: Vec<_> = self.rooms.iter().filter(|room| room.members.contains(&user)).collect();
-        self.dice.pick(&rooms).map_or_else(|| Arc::new(Room::stray(1, user)), |room| Arc::clone(room))
+        let chats: Vec<_> = self.chats.iter().filter(|chat| chat.members.contains(&user)).collect();
+        self.rng.pick(&chats).map_or_else(|| Arc::new(Chat::stray(1, user)), |chat| Arc::clone(chat))
     }
 
     /// A chat that a bot reads: the one with the id `chat`, or a random group.
-    pub(crate) fn room_of_bot(&mut self, bot: u64, chat: Option<u64>) -> Arc<Room> {
+    pub(crate) fn chat_of_bot(&mut self, bot: u64, chat: Option<u64>) -> Arc<Chat> {
         if chat.is_some() {
-            return self.room_of(bot, chat);
+            return self.chat_of(bot, chat);
         }
-        let rooms: Vec<_> = self.rooms.iter().filter(|room| !room.private).collect();
-        self.dice.pick(&rooms).map_or_else(|| Arc::new(Room::stray(1, bot)), |room| Arc::clone(room))
+        let chats: Vec<_> = self.chats.iter().filter(|chat| !chat.private).collect();
+        self.rng.pick(&chats).map_or_else(|| Arc::new(Chat::stray(1, bot)), |chat| Arc::clone(chat))
     }
 
-    /// A random event in `room`, with typical frequencies.
-    pub(crate) fn anything(&mut self, room: Arc<Room>, now_s: i64) -> Scene {
-        let happening = match self.dice.below(100) {
-            0..=73 => Happening::Add,
-            74..=81 => Happening::Update,
-            82..=84 => Happening::Delete,
-            85..=96 => Happening::Reaction(self.dice.pick(&REACTIONS).copied().unwrap_or("like")),
-            _ if room.private => Happening::Add,
-            _ => Happening::Join,
+    /// A random event in `chat`, with typical frequencies.
+    pub(crate) fn anything(&mut self, chat: Arc<Chat>, now_s: i64) -> EventData {
+        let event_kind = match self.rng.below(100) {
+            0..=73 => EventKind::Add,
+            74..=81 => EventKind::Update,
+            82..=84 => EventKind::Delete,
+            85..=96 => EventKind::Reaction(self.rng.pick(&REACTIONS).copied().unwrap_or("like")),
+            _ if chat.private => EventKind::Add,
+            _ => EventKind::Join,
         };
-        self.stage(room, happening, now_s)
+        self.stage(chat, event_kind, now_s)
     }
 
-    /// An event of the kind `happening` in `room`. If it needs an earlier message, it uses a recent one or
+    /// An event of the kind `event_kind` in `chat`. If it needs an earlier message, it uses a recent one or
     /// creates one.
-    pub(crate) fn stage(&mut self, room: Arc<Room>, happening: Happening, now_s: i64) -> Scene {
-        match happening {
-            Happening::Add => self.add(room, now_s),
-            Happening::Update => self.update(room, now_s),
-            Happening::Delete => self.delete(room, now_s),
-            Happening::Reaction(_) => self.react(room, happening, now_s),
-            Happening::Join => self.join(room, now_s),
+    pub(crate) fn stage(&mut self, chat: Arc<Chat>, event_kind: EventKind, now_s: i64) -> EventData {
+        match event_kind {
+            EventKind::Add => self.add(chat, now_s),
+            EventKind::Update => self.update(chat, now_s),
+            EventKind::Delete => self.delete(chat, now_s),
+            EventKind::Reaction(_) => self.react(chat, event_kind, now_s),
+            EventKind::Join => self.join(chat, now_s),
         }
     }
 
-    fn add(&mut self, room: Arc<Room>, now_s: i64) -> Scene {
-        let message = self.write(&room, now_s);
-        let recent = self.recent.entry(room.id).or_default();
+    fn add(&mut self, chat: Arc<Chat>, now_s: i64) -> EventData {
+        let message = self.write(&chat, now_s);
+        let recent = self.recent.entry(chat.id).or_default();
         recent.push_back(message.clone());
         if recent.len() > RECENT_MAX {
             recent.pop_front();
         }
-        Scene::of(Happening::Add, room, message)
+        EventData::of(EventKind::Add, chat, message)
     }
 
-    fn update(&mut self, room: Arc<Room>, now_s: i64) -> Scene {
-        let text = phrases::text(&mut self.dice);
-        let message = self.recent_message(&room, now_s, |message| {
+    fn update(&mut self, chat: Arc<Chat>, now_s: i64) -> EventData {
+        let text = phrases::text(&mut self.rng);
+        let message = self.recent_message(&chat, now_s, |message| {
             message.text = text;
             message.edited = true;
         });
-        Scene::of(Happening::Update, room, message)
+        EventData::of(EventKind::Update, chat, message)
     }
 
-    fn delete(&mut self, room: Arc<Room>, now_s: i64) -> Scene {
-        let message = self.recent_message(&room, now_s, |_| {});
-        if let Some(recent) = self.recent.get_mut(&room.id) {
+    fn delete(&mut self, chat: Arc<Chat>, now_s: i64) -> EventData {
+        let message = self.recent_message(&chat, now_s, |_| {});
+        if let Some(recent) = self.recent.get_mut(&chat.id) {
             recent.retain(|other| other.id != message.id);
         }
-        Scene::of(Happening::Delete, room, message)
+        EventData::of(EventKind::Delete, chat, message)
     }
 
-    fn react(&mut self, room: Arc<Room>, reaction: Happening, now_s: i64) -> Scene {
-        let message = self.recent_message(&room, now_s, |_| {});
-        let actor = self.dice.pick(&room.members).map(|id| Person::of(*id));
-        let withdrawn = self.dice.once_in(5);
-        Scene { actor, withdrawn, ..Scene::of(reaction, room, message) }
+    fn react(&mut self, chat: Arc<Chat>, reaction: EventKind, now_s: i64) -> EventData {
+        let message = self.recent_message(&chat, now_s, |_| {});
+        let actor = self.rng.pick(&chat.members).map(|id| Person::of(*id));
+        let withdrawn = self.rng.once_in(5);
+        EventData { actor, withdrawn, ..EventData::of(reaction, chat, message) }
     }
 
-    fn join(&mut self, room: Arc<Room>, now_s: i64) -> Scene {
-        let newcomer = 1 + self.dice.below(usize::try_from(self.people).unwrap_or(1)) as u64;
-        let message = self.write(&room, now_s);
-        Scene { actor: Some(Person::of(newcomer)), ..Scene::of(Happening::Join, room, message) }
+    fn join(&mut self, chat: Arc<Chat>, now_s: i64) -> EventData {
+        let newcomer = 1 + self.rng.below(usize::try_from(self.people).unwrap_or(1)) as u64;
+        let message = self.write(&chat, now_s);
+        EventData { actor: Some(Person::of(newcomer)), ..EventData::of(EventKind::Join, chat, message) }
     }
 
-    fn write(&mut self, room: &Room, now_s: i64) -> Message {
+    fn write(&mut self, chat: &Chat, now_s: i64) -> Message {
         let id = self.next_message_id;
-        self.next_message_id += 1 + self.dice.below(3) as u64;
-        let system = !room.private && self.dice.once_in(25);
-        let outside = !room.private && self.dice.once_in(12);
-        let writers: &[u64] = if outside { &OUTSIDERS } else { &room.members };
-        let author = (!system).then(|| self.dice.pick(writers).copied()).flatten();
+        self.next_message_id += 1 + self.rng.below(3) as u64;
+        let system = !chat.private && self.rng.once_in(25);
+        let outside = !chat.private && self.rng.once_in(12);
+        let writers: &[u64] = if outside { &OUTSIDERS } else { &chat.members };
+        let author = (!system).then(|| self.rng.pick(writers).copied()).flatten();
         let text = if system {
-            format!("{} изменил(а) название чата", Person::of(room.owner()).name())
+            format!("{} изменил(а) название чата", Person::of(chat.owner()).name())
         } else {
-            phrases::text(&mut self.dice)
+            phrases::text(&mut self.rng)
         };
-        let uuid = (!system && self.dice.once_in(2)).then(|| self.uuid());
-        let forward = (!system && self.dice.once_in(30)).then(|| self.forward());
+        let uuid = (!system && self.rng.once_in(2)).then(|| self.uuid());
+        let forward = (!system && self.rng.once_in(30)).then(|| self.forward());
         let extra = if system { Extra::None } else { self.extra(id) };
-        Message { id, chat: room.id, author, created_s: now_s, text, uuid, forward, extra, edited: false }
+        Message { id, chat: chat.id, author, created_s: now_s, text, uuid, forward, extra, edited: false }
     }
 
     fn extra(&mut self, message: u64) -> Extra {
-        match self.dice.below(40) {
-            0..=2 => Extra::File(5_000 + self.dice.below(1_000) as u64),
+        match self.rng.below(40) {
+            0..=2 => Extra::File(5_000 + self.rng.below(1_000) as u64),
             3 => Extra::Attach,
             4 => Extra::Keyboard,
             5..=7 => Extra::Reply(message.saturating_sub(1)),
@@ -156,7 +156,7 @@ impl Chatter {
     }
 
     fn uuid(&mut self) -> String {
-        let (high, low) = (self.dice.roll(), self.dice.roll());
+        let (high, low) = (self.rng.roll(), self.rng.roll());
         format!(
             "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
             high >> 32,
@@ -168,32 +168,32 @@ impl Chatter {
     }
 
     fn forward(&mut self) -> Forward {
-        let room = &self.rooms[self.dice.below(self.rooms.len())];
+        let chat = &self.chats[self.rng.below(self.chats.len())];
         Forward {
-            id: format!("{}/{}", room.id, self.next_message_id.saturating_sub(50)),
-            user_id: room.owner(),
-            chat_title: room.name.clone(),
+            id: format!("{}/{}", chat.id, self.next_message_id.saturating_sub(50)),
+            user_id: chat.owner(),
+            chat_title: chat.name.clone(),
             chat_type: "C",
         }
     }
 
-    fn recent_message(&mut self, room: &Room, now_s: i64, change: impl FnOnce(&mut Message)) -> Message {
-        let count = self.recent.get(&room.id).map_or(0, VecDeque::len);
-        let index = self.dice.below(count);
-        if let Some(message) = self.recent.get_mut(&room.id).and_then(|recent| recent.get_mut(index)) {
+    fn recent_message(&mut self, chat: &Chat, now_s: i64, change: impl FnOnce(&mut Message)) -> Message {
+        let count = self.recent.get(&chat.id).map_or(0, VecDeque::len);
+        let index = self.rng.below(count);
+        if let Some(message) = self.recent.get_mut(&chat.id).and_then(|recent| recent.get_mut(index)) {
             change(message);
             return message.clone();
         }
-        let mut message = self.write(room, now_s);
+        let mut message = self.write(chat, now_s);
         change(&mut message);
         message
     }
 }
 
-impl Scene {
+impl EventData {
     /// An event whose actor is the author of `message`.
-    fn of(happening: Happening, room: Arc<Room>, message: Message) -> Self {
+    fn of(event_kind: EventKind, chat: Arc<Chat>, message: Message) -> Self {
         let actor = message.author.map(Person::of);
-        Self { happening, room, actor, message, withdrawn: false }
+        Self { event_kind, chat, actor, message, withdrawn: false }
     }
 }

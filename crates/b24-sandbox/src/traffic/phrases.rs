@@ -1,6 +1,6 @@
 //! Texts of messages: short and long, Cyrillic and Latin, with the characters that the portal escapes.
 
-use crate::state::rng::Dice;
+use crate::state::rng::Rng;
 
 const PHRASES: [&str; 30] = [
     "ок",
@@ -38,19 +38,19 @@ const PHRASES: [&str; 30] = [
 const JOINTS: [&str; 4] = [" ", "\n", "\n\n", " — "];
 
 /// A text: usually one phrase, sometimes several, occasionally a long one.
-pub(crate) fn text(dice: &mut Dice) -> String {
-    let count = match dice.below(20) {
+pub(crate) fn text(rng: &mut Rng) -> String {
+    let count = match rng.below(20) {
         0..=12 => 1,
-        13..=17 => 2 + dice.below(2),
-        18 => 4 + dice.below(5),
-        _ => 12 + dice.below(30),
+        13..=17 => 2 + rng.below(2),
+        18 => 4 + rng.below(5),
+        _ => 12 + rng.below(30),
     };
     let mut text = String::new();
     for part in 0..count {
         if part > 0 {
-            text.push_str(dice.pick(&JOINTS).copied().unwrap_or(" "));
+            text.push_str(rng.pick(&JOINTS).copied().unwrap_or(" "));
         }
-        text.push_str(dice.pick(&PHRASES).copied().unwrap_or("ок"));
+        text.push_str(rng.pick(&PHRASES).copied().unwrap_or("ок"));
     }
     text
 }

@@ -5,15 +5,15 @@
 use serde::Serialize;
 
 use crate::state::bots::{Bot, EventMode};
-use crate::traffic::scene::{Happening, Scene};
+use crate::traffic::event_data::{EventData, EventKind};
 use crate::wire::payload::{self, Loaded};
 use crate::wire::php_json;
 
 /// The events that a bot receives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum BotHappening {
+pub(crate) enum BotEventKind {
     /// An event that users receive too.
-    Chat(Happening),
+    Chat(EventKind),
     /// The bot is deleted.
     Delete,
     /// A user opens the dialog with the bot, with a context.
@@ -22,15 +22,15 @@ pub(crate) enum BotHappening {
     Command,
 }
 
-impl BotHappening {
+impl BotEventKind {
     /// The event's name on the wire.
     pub(crate) fn wire_name(self) -> &'static str {
         match self {
-            Self::Chat(Happening::Add) => "ONIMBOTV2MESSAGEADD",
-            Self::Chat(Happening::Update) => "ONIMBOTV2MESSAGEUPDATE",
-            Self::Chat(Happening::Delete) => "ONIMBOTV2MESSAGEDELETE",
-            Self::Chat(Happening::Reaction(_)) => "ONIMBOTV2REACTIONCHANGE",
-            Self::Chat(Happening::Join) => "ONIMBOTV2JOINCHAT",
+            Self::Chat(EventKind::Add) => "ONIMBOTV2MESSAGEADD",
+            Self::Chat(EventKind::Update) => "ONIMBOTV2MESSAGEUPDATE",
+            Self::Chat(EventKind::Delete) => "ONIMBOTV2MESSAGEDELETE",
+            Self::Chat(EventKind::Reaction(_)) => "ONIMBOTV2REACTIONCHANGE",
+            Self::Chat(EventKind::Join) => "ONIMBOTV2JOINCHAT",
             Self::Delete => "ONIMBOTV2DELETE",
             Self::Context => "ONIMBOTV2CONTEXTGET",
             Self::Command => "ONIMBOTV2COMMANDADD",
@@ -40,43 +40,43 @@ impl BotHappening {
     /// The event for `name`; `None` for an undocumented type.
     pub(crate) fn from_wire(name: &str) -> Option<Self> {
         let chat = [
-            Happening::Add,
-            Happening::Update,
-            Happening::Delete,
-            Happening::Reaction("like"),
-            Happening::Join,
+            EventKind::Add,
+            EventKind::Update,
+            EventKind::Delete,
+            EventKind::Reaction("like"),
+            EventKind::Join,
         ];
         let chat = chat.into_iter().map(Self::Chat);
         chat.chain([Self::Delete, Self::Context, Self::Command])
-            .find(|happening| happening.wire_name() == name)
+            .find(|event_kind| event_kind.wire_name() == name)
     }
 
     /// The event in the chat that comes with it.
-    pub(crate) fn in_chat(self) -> Happening {
+    pub(crate) fn in_chat(self) -> EventKind {
         match self {
-            Self::Chat(happening) => happening,
-            Self::Context => Happening::Join,
-            Self::Delete | Self::Command => Happening::Add,
+            Self::Chat(event_kind) => event_kind,
+            Self::Context => EventKind::Join,
+            Self::Delete | Self::Command => EventKind::Add,
         }
     }
 }
 
-/// The JSON of `data` of `scene` for `bot`. Its reactions always show whether they were added or removed.
-pub(crate) fn render(happening: BotHappening, scene: &Scene, bot: &Bot, loaded: Loaded) -> String {
-    let action = if scene.withdrawn { "delete" } else { "add" };
-    let chat = |loaded| payload::render(scene, bot.id, Some(action), loaded);
-    let data = match happening {
-        BotHappening::Delete => return farewell(bot),
-        BotHappening::Chat(_) => chat(loaded),
-        BotHappening::Context => {
+/// The JSON of `data` of `event_data` for `bot`. Its reactions always show whether they were added or removed.
+pub(crate) fn render(event_kind: BotEventKind, event_data: &EventData, bot: &Bot, loaded: Loaded) -> String {
+    let action = if event_data.withdrawn { "delete" } else { "add" };
+    let chat = |loaded| payload::render(event_data, bot.id, Some(action), loaded);
+    let data = match event_kind {
+        BotEventKind::Delete => return deletion(bot),
+        BotEventKind::Chat(_) => chat(loaded),
+        BotEventKind::Context => {
             let context = r#""context":{"entityId":164,"entityType":"task","source":"link"}"#;
             // After `dialogId`, which cannot contain this text.
             chat(loaded).replacen(r#","chat":"#, &format!(r#",{context},"chat":"#), 1)
         }
-        BotHappening::Command => {
+        BotEventKind::Command => {
             // The server does not load the chat of a command from a private chat.
-            let loaded = if scene.room.private { Loaded::Nothing } else { loaded };
-            let command = php_json::render(&Command::of(&scene.message.text));
+            let loaded = if event_data.chat.private { Loaded::Nothing } else { loaded };
+            let command = php_json::render(&Command::of(&event_data.message.text));
             format!(r#"{{"command":{command},{}"#, &chat(loaded)[1..])
         }
     };
@@ -85,7 +85,7 @@ pub(crate) fn render(happening: BotHappening, scene: &Scene, bot: &Bot, loaded: 
 }
 
 /// The JSON of `data` of the event for the bot's deletion.
-pub(crate) fn farewell(bot: &Bot) -> String {
+pub(crate) fn deletion(bot: &Bot) -> String {
     format!(r#"{{"bot":{}}}"#, php_json::render(&BotShape::of(bot)))
 }
 
@@ -247,8 +247,8 @@ mod tests {
 
     use super::*;
     use crate::state::bots::{Bots, Owner, Profile};
-    use crate::state::rng::Dice;
-    use crate::traffic::generator::Chatter;
+    use crate::state::rng::Rng;
+    use crate::traffic::generator::TrafficGenerator;
     use crate::wire::members::Members;
 
     const TYPES: [(&str, &[&str]); 8] = [
@@ -265,15 +265,15 @@ mod tests {
     fn written(name: &str, text: Option<&str>, chat: Option<u64>) -> String {
         let mut bots = Bots::new(1);
         bots.add(456, Owner::App("local.1".into()), Profile::new("support", "Support"));
-        let mut chatter = Chatter::new(1, 3, Dice::new(1, 1));
-        let room = chatter.room_of_bot(456, chat);
-        let happening = BotHappening::from_wire(name).unwrap();
-        assert_eq!(happening.wire_name(), name);
-        let mut scene = chatter.stage(room, happening.in_chat(), 0);
+        let mut generator = TrafficGenerator::new(1, 3, Rng::new(1, 1));
+        let chat = generator.chat_of_bot(456, chat);
+        let event_kind = BotEventKind::from_wire(name).unwrap();
+        assert_eq!(event_kind.wire_name(), name);
+        let mut event_data = generator.stage(chat, event_kind.in_chat(), 0);
         if let Some(text) = text {
-            scene.message.text = text.into();
+            event_data.message.text = text.into();
         }
-        render(happening, &scene, bots.get(456).unwrap(), Loaded::Whole)
+        render(event_kind, &event_data, bots.get(456).unwrap(), Loaded::Whole)
     }
 
     fn rendered(name: &str, text: Option<&str>) -> Value {

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
-use crate::rest::outcome::Executed;
+use crate::rest::outcome::ExecutedCall;
 use crate::rest::outcome::Listing;
 use crate::rest::outcome::Outcome;
 use crate::rest::refusal::Refusal;
@@ -30,7 +30,7 @@ const NOISE_AFTER: &[u8] = b"\n<!-- 0.0312 s, 14 queries -->\n";
 const JSON: &str = "application/json; charset=utf-8";
 
 /// The portal's response to a call.
-pub(crate) fn answer(executed: &Executed) -> Answer {
+pub(crate) fn answer(executed: &ExecutedCall) -> Answer {
     let (status, mut body) = match &executed.outcome {
         Ok(outcome) => (StatusCode::OK, success(outcome, executed)),
         Err(refusal) => failure(refusal, executed),
@@ -58,7 +58,7 @@ pub(crate) fn json(status: StatusCode, body: Bytes) -> Answer {
 }
 
 /// `Date` follows the portal's clock. In the cloud, the headers also show the processing time.
-fn add_headers(headers: &mut HeaderMap, executed: &Executed) {
+fn add_headers(headers: &mut HeaderMap, executed: &ExecutedCall) {
     let seconds = executed.finished.duration_since(executed.started).as_secs_f64();
     let seconds = |share: f64| HeaderValue::try_from(format!("{:.10}", seconds * share)).ok();
     let owner = HeaderValue::try_from(&executed.origin);
@@ -79,13 +79,13 @@ pub(crate) fn date(at: Timestamp) -> Option<(HeaderName, HeaderValue)> {
     Some((DATE, HeaderValue::try_from(date).ok()?))
 }
 
-fn failure(refusal: &Refusal, executed: &Executed) -> (StatusCode, Vec<u8>) {
+fn failure(refusal: &Refusal, executed: &ExecutedCall) -> (StatusCode, Vec<u8>) {
     let mut body = opening(executed, 0);
     body.extend_from_slice(php_json::render(&refusal.body).as_bytes());
     (refusal.status(), body)
 }
 
-fn success(outcome: &Outcome, executed: &Executed) -> Vec<u8> {
+fn success(outcome: &Outcome, executed: &ExecutedCall) -> Vec<u8> {
     let mut body = match outcome {
         Outcome::Page(page) => opening(executed, page::size_hint(page)),
         Outcome::List(_) | Outcome::Value(_) | Outcome::Written(_) | Outcome::Batch(_) => {
@@ -113,7 +113,7 @@ fn write_place(body: &mut Vec<u8>, list: &Listing) {
 }
 
 /// A buffer for the body, with the bytes that a badly edited PHP file prints before it.
-fn opening(executed: &Executed, size: usize) -> Vec<u8> {
+fn opening(executed: &ExecutedCall, size: usize) -> Vec<u8> {
     let mut body = Vec::with_capacity(size + 512);
     if executed.switches.bom {
         body.extend_from_slice(BOM);
@@ -128,7 +128,7 @@ fn opening(executed: &Executed, size: usize) -> Vec<u8> {
 mod tests {
     use serde_json::Value;
 
-    use crate::rest::outcome::Effort;
+    use crate::rest::outcome::OperatingTime;
     use crate::state::switches::Switches;
 
     use super::*;
@@ -137,9 +137,15 @@ mod tests {
         let started = Timestamp::from_millisecond(1_787_206_502_250).unwrap();
         let finished = Timestamp::from_millisecond(1_787_206_502_750).unwrap();
         let outcome = Ok(Outcome::Value(Value::Bool(true)));
-        let effort = Effort { operating_s: 0.0, reset_at_s: 1_787_207_102 };
-        let answer =
-            answer(&Executed { outcome, effort, origin: "webhook1".into(), started, finished, switches });
+        let operating_time = OperatingTime { operating_s: 0.0, reset_at_s: 1_787_207_102 };
+        let answer = answer(&ExecutedCall {
+            outcome,
+            operating_time,
+            origin: "webhook1".into(),
+            started,
+            finished,
+            switches,
+        });
         assert_eq!(answer.headers()[DATE], "Thu, 20 Aug 2026 06:15:02 GMT");
         let body = answer.into_body().to_vec();
         let json = serde_json::from_slice(body.strip_prefix(BOM).unwrap_or(&body)).unwrap();

@@ -6,8 +6,8 @@ use std::io::Write as _;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::rest::outcome::Effort;
-use crate::rest::outcome::{Executed, Listing, Outcome, Part};
+use crate::rest::outcome::OperatingTime;
+use crate::rest::outcome::{ExecutedCall, Listing, Outcome, Part};
 use crate::state::clock::iso;
 use crate::state::switches::Switches;
 use crate::wire::page;
@@ -33,14 +33,14 @@ pub(crate) fn result(outcome: &Outcome, switches: &Switches) -> Value {
 }
 
 /// Appends `time`. Current builds truncate `start`, so `duration` is off by up to a second (PORTAL.md 8).
-pub(crate) fn write_time(body: &mut Vec<u8>, executed: &Executed) {
+pub(crate) fn write_time(body: &mut Vec<u8>, executed: &ExecutedCall) {
     let switches = executed.switches;
     let quote = if switches.time_as_strings { "\"" } else { "" };
     let (started, finished) = (executed.started, executed.finished);
     let finish = float(finished);
     let (start, duration, processing) = if switches.float_time {
-        let effort = finished.duration_since(started).as_secs_f64();
-        (format!("{:?}", float(started)), effort, format!("{effort:?}"))
+        let operating_time = finished.duration_since(started).as_secs_f64();
+        (format!("{:?}", float(started)), operating_time, format!("{operating_time:?}"))
     } else {
         let second = started.as_second();
         let whole = Timestamp::from_second(second).unwrap_or(started);
@@ -53,7 +53,7 @@ pub(crate) fn write_time(body: &mut Vec<u8>, executed: &Executed) {
         r#"{{"start":{quote}{start}{quote},"finish":{quote}{finish:?}{quote},"duration":{quote}{duration:?}{quote},"processing":{quote}{processing}{quote},"date_start":"{date_start}","date_finish":"{date_finish}""#,
     );
     if switches.operating {
-        let Effort { operating_s, reset_at_s } = executed.effort;
+        let OperatingTime { operating_s, reset_at_s } = executed.operating_time;
         // PHP writes a sum of floats as a float, and an empty sum as an integer.
         let operating = if operating_s > 0.0 { format!("{operating_s:?}") } else { "0".into() };
         let _infallible = write!(

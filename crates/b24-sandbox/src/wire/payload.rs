@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::state::clock::iso;
-use crate::traffic::chat::Room;
+use crate::traffic::chat::Chat;
+use crate::traffic::event_data::{EventData, EventKind, Extra, Forward, Message};
 use crate::traffic::people::{Kind, Person};
-use crate::traffic::scene::{Extra, Forward, Happening, Message, Scene};
 use crate::wire::php_json;
 
 /// An empty PHP array: `[]`, also where an object is documented.
@@ -25,37 +25,42 @@ pub(crate) enum Loaded {
     Nothing,
 }
 
-/// The JSON of `data` of `scene` for `recipient`. `reaction_action` distinguishes added and removed
+/// The JSON of `data` of `event_data` for `recipient`. `reaction_action` distinguishes added and removed
 /// reactions, as documented; the real code sends `""` for both (PORTAL.md 2.7).
-pub(crate) fn render(scene: &Scene, recipient: u64, reaction_action: Option<&str>, loaded: Loaded) -> String {
+pub(crate) fn render(
+    event_data: &EventData,
+    recipient: u64,
+    reaction_action: Option<&str>,
+    loaded: Loaded,
+) -> String {
     let chat = match loaded {
-        Loaded::Whole => Entity::Whole(Box::new(ChatShape::of(&scene.room, recipient))),
-        Loaded::Ids => Entity::Id { id: scene.room.id },
+        Loaded::Whole => Entity::Whole(Box::new(ChatShape::of(&event_data.chat, recipient))),
+        Loaded::Ids => Entity::Id { id: event_data.chat.id },
         Loaded::Nothing => Entity::Nothing([]),
     };
-    let user = match &scene.actor {
+    let user = match &event_data.actor {
         None => Entity::Nothing([]),
         Some(actor) if loaded == Loaded::Ids => Entity::Id { id: actor.id },
         Some(actor) => Entity::Whole(actor.into()),
     };
     let message = match loaded {
-        Loaded::Ids => Entity::Id { id: scene.message.id },
-        Loaded::Whole | Loaded::Nothing => Entity::Whole(Box::new(MessageShape::from(&scene.message))),
+        Loaded::Ids => Entity::Id { id: event_data.message.id },
+        Loaded::Whole | Loaded::Nothing => Entity::Whole(Box::new(MessageShape::from(&event_data.message))),
     };
     let language = "ru";
-    match scene.happening {
-        Happening::Add | Happening::Update => {
+    match event_data.event_kind {
+        EventKind::Add | EventKind::Update => {
             php_json::render(&MessageData { message, chat, user, language })
         }
-        Happening::Delete => {
-            php_json::render(&DeleteData { message_id: scene.message.id, chat, user, language })
+        EventKind::Delete => {
+            php_json::render(&DeleteData { message_id: event_data.message.id, chat, user, language })
         }
-        Happening::Reaction(reaction) => {
+        EventKind::Reaction(reaction) => {
             let action = reaction_action.unwrap_or("");
             php_json::render(&ReactionData { reaction, action, message, chat, user, language })
         }
-        Happening::Join => {
-            let dialog_id = scene.room.dialog_id(recipient);
+        EventKind::Join => {
+            let dialog_id = event_data.chat.dialog_id(recipient);
             php_json::render(&JoinData { dialog_id, chat, user, language })
         }
     }
@@ -230,36 +235,36 @@ struct Permissions {
 }
 
 impl<'a> ChatShape<'a> {
-    fn of(room: &'a Room, recipient: u64) -> Self {
-        let is_line = room.kind == "lines";
+    fn of(chat: &'a Chat, recipient: u64) -> Self {
+        let is_line = chat.kind == "lines";
         // A thread belongs to a message of another chat; for other chats, the server writes 0 or null.
-        let parent = match room.kind {
-            "thread" => (Some(room.id.saturating_sub(1)), Some(70_001)),
+        let parent = match chat.kind {
+            "thread" => (Some(chat.id.saturating_sub(1)), Some(70_001)),
             "open" | "channel" => (None, None),
             _ => (Some(0), Some(0)),
         };
         Self {
-            id: room.id,
-            dialog_id: room.dialog_id(recipient),
-            name: if room.private { "" } else { &room.name },
-            kind: room.kind,
-            message_type: room.message_type,
-            owner: room.owner(),
-            color: (!is_line && room.kind != "copilot").then_some(room.color),
+            id: chat.id,
+            dialog_id: chat.dialog_id(recipient),
+            name: if chat.private { "" } else { &chat.name },
+            kind: chat.kind,
+            message_type: chat.message_type,
+            owner: chat.owner(),
+            color: (!is_line && chat.kind != "copilot").then_some(chat.color),
             avatar: "",
             description: "",
-            extranet: room.kind == "collab",
-            contains_collaber: room.kind == "collab",
+            extranet: chat.kind == "collab",
+            contains_collaber: chat.kind == "collab",
             entity_type: if is_line { "LINES" } else { "" },
             entity_id: if is_line { "livechat|1|64|12" } else { "" },
             entity_data1: "",
             entity_data2: "",
             entity_data3: "",
             entity_link: EntityLink { kind: "", url: "", id: "" },
-            disk_folder_id: match room.kind {
+            disk_folder_id: match chat.kind {
                 "private" => Some(0),
                 "lines" | "copilot" => None,
-                _ => Some(room.id + 59),
+                _ => Some(chat.id + 59),
             },
             permissions: Permissions {
                 manage_users_add: "member",

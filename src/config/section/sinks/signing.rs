@@ -20,7 +20,7 @@ use crate::config::parse::quote;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret;
-use crate::config::secrets::secret_file::{self, SecretFiles};
+use crate::config::secrets::secret_file::{self, SecretFileError, SecretFiles};
 use crate::config::secrets::secret_line;
 
 /// The prefix of a shared secret.
@@ -109,11 +109,9 @@ impl SigningSecret {
     }
 
     /// Reads the secrets of a file again.
-    ///
-    /// # Errors
-    /// Describes the error without repeating any of the content.
-    pub fn read(file: File) -> Result<Vec<Self>, String> {
-        Self::parse_lines(&secret_file::read_text(file).map_err(|rule| format!("the file {rule}"))?)
+    pub fn read(file: File) -> Result<Vec<Self>, SecretFileError> {
+        let text = secret_file::read_text(file).map_err(|rule| format!("the file {rule}"));
+        text.and_then(|text| Self::parse_lines(&text)).map_err(SecretFileError)
     }
 
     /// The secret itself, as it is configured.

@@ -85,7 +85,7 @@ struct Held {
 /// A portal that was restored from a backup assigns numbers again. The window remembers every event in it and the last
 /// ones before it. They prove a restore when the same id has another date, or when a new id below known ones has a
 /// later date than theirs. The queue then begins its next generation.
-pub(crate) struct Window {
+pub(crate) struct ConfirmWindow {
     lag: Duration,
     hold: Hold,
     held: BTreeMap<EventId, Held>,
@@ -121,7 +121,7 @@ pub(crate) struct WindowView {
     pub restored: Option<String>,
 }
 
-impl Window {
+impl ConfirmWindow {
     /// Creates the window of a source that has read up to `reading`. The portal may still have the events in `open`.
     pub(crate) fn new(
         lag: Duration,

@@ -31,7 +31,7 @@ fn batch(events: &[(u64, i64)], has_more: bool) -> Batch {
 
 /// A window with a portal whose clock runs like ours.
 struct Trial {
-    window: Window,
+    window: ConfirmWindow,
     clock: PortalClock,
     began: Instant,
 }
@@ -39,7 +39,7 @@ struct Trial {
 impl Trial {
     fn begin(hold: Hold) -> Self {
         let trial = Self {
-            window: Window::new(LAG, hold, Reading::beginning(), &[], false),
+            window: ConfirmWindow::new(LAG, hold, Reading::beginning(), &[], false),
             clock: PortalClock::default(),
             began: Instant::now(),
         };
@@ -165,7 +165,7 @@ async fn an_earlier_run_s_events_are_known_and_missing_ones_are_nobody_s_theft()
         .map(|(seq, number)| Entry { seq: Seq::try_new(seq).unwrap(), event: event(number, 0, "x") })
         .into();
     let reading = Reading { next: Seq::try_new(3).unwrap(), ..Reading::beginning() };
-    let mut window = Window::new(LAG, Hold::Forever, reading, &open, false);
+    let mut window = ConfirmWindow::new(LAG, Hold::Forever, reading, &open, false);
     let clock = PortalClock::default();
     let shown = window.read(batch(&[(7, 0), (9, 0)], false), Offset::START, Instant::now(), &clock);
     assert_eq!((ids(&shown), shown.stolen, window.open().get()), (vec![9], 0, 2));

@@ -16,9 +16,10 @@ use tracing::warn;
 
 use crate::failpoint;
 use crate::log_code;
-use crate::sink::file::path::{folder_of, is_own, open_own, sync_folder};
+use crate::sink::file::path::{is_own, open_own, sync_folder};
 use crate::sink::file::rotated::format::Format;
 use crate::sink::file::rotated::rotation::{Past, UNFINISHED};
+use crate::symlinks::folder_of;
 
 const BUFFER: usize = 64 * 1024;
 

@@ -13,8 +13,9 @@ use jiff::tz::TimeZone;
 
 use crate::config::RotateConfig;
 use crate::failpoint;
-use crate::sink::file::path::{folder_of, is_own, rename_new};
+use crate::sink::file::path::{is_own, rename_new};
 use crate::sink::file::rotated::format::Format;
+use crate::symlinks::folder_of;
 
 /// Six digits. If there are more rotations within a second, the next second is used.
 const NUMBER_MAX: u32 = 999_999;

@@ -4,6 +4,7 @@ use reqwest::header::HeaderValue;
 use tokio::time::Instant;
 
 use crate::config::{AuthConfig, WebhookConfig};
+use crate::sink::contract::BuildError;
 use crate::sink::webhook::access::credential::Shown;
 use crate::sink::webhook::access::credential::bearer;
 use crate::sink::webhook::access::credential::header;
@@ -18,9 +19,7 @@ pub(crate) enum Authorization {
 }
 
 impl Authorization {
-    /// # Errors
-    /// A text that says why TLS cannot be set up, or which secret cannot stand in a header.
-    pub(crate) fn try_new(config: &WebhookConfig, redactor: &Redactor) -> Result<Self, String> {
+    pub(crate) fn try_new(config: &WebhookConfig, redactor: &Redactor) -> Result<Self, BuildError> {
         let Some(auth) = &config.auth else { return Ok(Self::None) };
         Ok(match auth {
             AuthConfig::Basic { user, password } => {

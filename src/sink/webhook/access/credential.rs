@@ -3,6 +3,7 @@
 use reqwest::header::HeaderValue;
 
 use crate::config::SecretText;
+use crate::sink::contract::BuildError;
 
 /// The `Authorization` header of one request.
 pub(crate) struct Shown {
@@ -12,13 +13,12 @@ pub(crate) struct Shown {
 }
 
 /// `Bearer TOKEN` (RFC 6750).
-pub(crate) fn bearer(token: &SecretText) -> Result<HeaderValue, String> {
+pub(crate) fn bearer(token: &SecretText) -> Result<HeaderValue, BuildError> {
     header(&format!("Bearer {}", token.expose()))
 }
 
-pub(crate) fn header(text: &str) -> Result<HeaderValue, String> {
-    let header = HeaderValue::try_from(text);
-    let mut header = header.map_err(|_| "what `auth` says cannot stand in a header".to_owned())?;
+pub(crate) fn header(text: &str) -> Result<HeaderValue, BuildError> {
+    let mut header = HeaderValue::try_from(text).map_err(|_| BuildError::Credential)?;
     header.set_sensitive(true);
     Ok(header)
 }

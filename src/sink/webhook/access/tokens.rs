@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use b24_client::http::{self, BodyError, Pool};
+use b24_client::http::{self, BodyError, ClientBuildError, Pool};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Request, StatusCode};
@@ -84,13 +84,11 @@ struct Refused {
 }
 
 impl Tokens {
-    /// # Errors
-    /// A text that says why TLS cannot be set up.
     pub(crate) fn try_new(
         config: &WebhookConfig,
         client: &ClientConfig,
         redactor: Redactor,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ClientBuildError> {
         let pool = pool(config, &client.token_url, config.timeout)?;
         let authority = client.token_url.authority();
         Ok(Self { pool, authority, client: client.clone(), redactor, state: Mutex::default() })
@@ -166,7 +164,7 @@ impl Tokens {
             .pool
             .client()
             .post(self.pool.url().clone())
-            .header(AUTHORIZATION, authorization.map_err(|reason| self.passing(&reason))?)
+            .header(AUTHORIZATION, authorization.map_err(|error| self.passing(&error.to_string()))?)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
             .timeout(deadline.saturating_duration_since(Instant::now()))

@@ -169,7 +169,7 @@ impl Look {
         }
         match SigningSecret::read(file) {
             Ok(secrets) => Ok(Found::Changed(mark, secrets)),
-            Err(reason) => Err(Trouble { mark: Some(mark), reason }),
+            Err(error) => Err(Trouble { mark: Some(mark), reason: error.to_string() }),
         }
     }
 }

@@ -4,10 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// The folder that holds the name `path`.
-pub(crate) fn of(path: &Path) -> &Path {
-    or_here(path.parent().unwrap_or(path))
-}
+use crate::symlinks::folder_of;
 
 /// A folder as a path that can be opened: the empty path means the working directory.
 pub(crate) fn or_here(folder: &Path) -> &Path {
@@ -28,5 +25,5 @@ pub(crate) fn create(folder: &Path) -> io::Result<()> {
 
 /// Makes the name `path` durable in the folder that holds it.
 pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
-    File::open(of(path))?.sync_all()
+    File::open(folder_of(path))?.sync_all()
 }

@@ -11,10 +11,9 @@ use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
 use crate::store::error::StoreError;
-use crate::store::file::place::durable_dir;
-use crate::store::file::place::links;
 use crate::store::file::place::owner;
 use crate::store::paths::sibling_path;
+use crate::symlinks::{self, folder_of};
 
 /// The files beside the state file, from SQLite and from us.
 const NEIGHBOURS: [&str; 5] = ["-wal", "-shm", "-journal", ".lock", ".letters.lock"];
@@ -34,7 +33,7 @@ pub(crate) fn visit<T>(
 /// file beside it is not as it must be.
 pub(crate) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     let fail = |doing, error| StoreError::from_io(path, doing, &error);
-    let state = links::follow(path).map_err(|error| fail("follow its links", error))?;
+    let state = symlinks::resolve(path).map_err(|error| fail("follow its links", error))?;
     refuse_names(&state)?;
     refuse_mount(&state, "")?;
     for suffix in NEIGHBOURS {
@@ -87,7 +86,7 @@ fn judge(state: &Path, suffix: &str, metadata: &Metadata) -> io::Result<()> {
 /// Whether `user` may own a file beside `state`.
 fn may_be_of(user: u32, state: &Path) -> io::Result<bool> {
     let owner_of_state = state.symlink_metadata().map_or(0, |metadata| metadata.uid());
-    let owner_of_folder = durable_dir::of(state).metadata()?.uid();
+    let owner_of_folder = folder_of(state).metadata()?.uid();
     Ok([0, geteuid().as_raw(), owner_of_state, owner_of_folder].contains(&user))
 }
 

@@ -2,6 +2,5 @@
 
 pub(crate) mod durable_dir; // folder names that survive a power cut
 pub(crate) mod identity; // of a file, whatever its name
-pub(crate) mod links; // symbolic links on the way
 pub(crate) mod location; // one file with one name
 pub(crate) mod owner; // root works with the owner's rights

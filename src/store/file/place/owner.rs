@@ -12,7 +12,7 @@ use rustix::thread::{
 };
 
 use crate::store::file::place::durable_dir;
-use crate::store::file::place::links;
+use crate::symlinks;
 
 /// The owner of the files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +32,7 @@ pub(crate) fn as_owner<T>(path: &Path, work: impl FnOnce() -> T) -> T {
 /// The owner of the state at `path`, if that is not root.
 fn owner_of(path: &Path) -> Option<Owner> {
     // The folder of a link may be another user's, and so may the folder of its target.
-    owner_at(path).or_else(|| owner_at(&links::follow(path).ok()?))
+    owner_at(path).or_else(|| owner_at(&symlinks::resolve(path).ok()?))
 }
 
 fn owner_at(path: &Path) -> Option<Owner> {

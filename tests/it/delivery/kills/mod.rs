@@ -4,7 +4,7 @@
 //!
 //! A round consists of many runs of one relay. `tests/kills/run` does the same for thousands of kills.
 
-mod manner;
+mod delivery_settings;
 mod round;
 use std::fmt::{self, Display, Formatter};
 use std::ops::AddAssign;

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::Tally;
-use super::manner::Manner;
-use crate::support::expected::books::{Arrivals, Books, Queue};
+use super::delivery_settings::DeliverySettings;
+use crate::support::expected::event_record::{Arrivals, EventRecord, Queue};
 use crate::support::expected::ledger::{assert_at_least_once, assert_exactly_once};
 use crate::support::expected::trouble;
 use crate::support::portal::sandbox::Portal;
@@ -45,11 +45,11 @@ pub(super) struct Round {
     portal: Portal,
     receiver: Receiver,
     setup: Setup,
-    manner: Manner,
+    settings: DeliverySettings,
     sources: [(&'static str, Queue); 3],
     /// The most events that stdout may get again after a kill: one batch.
     batch: usize,
-    books: Books,
+    event_record: EventRecord,
     printed: Arrivals,
     at_webhook: Arrivals,
     /// By source and sink: the committed position of each lane at the end of the last run.
@@ -77,7 +77,7 @@ impl Round {
         let url = portal.webhook_url(3);
         let mut dice = StdRng::seed_from_u64(seed);
         let limit = LIMITS[dice.random_range(0..LIMITS.len())];
-        let manner = Manner::of(seed);
+        let settings = DeliverySettings::of(seed);
         let setup = Setup::new()
             .with(&format!("[delivery]\nhold = \"{hold}\""))
             .with_user(&portal, "sales", 1, limit)
@@ -88,16 +88,16 @@ impl Round {
             ))
             .with_file()
             .with_stdout()
-            .with_receiver_in(&receiver, &format!("timeout = \"1s\"\n{}", manner.keys));
+            .with_receiver_in(&receiver, &format!("timeout = \"1s\"\n{}", settings.keys));
         let sources = [("sales", Queue::User(1)), ("support", Queue::User(2)), ("helper", Queue::Bot(bot))];
         Self {
             portal,
             receiver,
             setup,
-            manner,
+            settings,
             sources,
             batch: CHUNK,
-            books: Books::default(),
+            event_record: EventRecord::default(),
             printed: Arrivals::new(),
             at_webhook: Arrivals::new(),
             checkpoints: BTreeMap::new(),
@@ -138,7 +138,7 @@ impl Round {
 
     fn read_printed(&mut self, life: usize) {
         let mut arrivals = Arrivals::new();
-        self.books.read(&self.setup.path(&format!("out{life}")), &mut arrivals);
+        self.event_record.read(&self.setup.path(&format!("out{life}")), &mut arrivals);
         for (source, ids) in arrivals {
             for id in &ids {
                 self.assert_fresh(source, "console", *id);
@@ -156,7 +156,7 @@ impl Round {
         let most = if self.dice.random_ratio(1, 6) { 120 } else { 20 };
         for (source, queue) in self.sources {
             for _ in 0..self.dice.random_range(0..=most) {
-                self.books.record(&self.portal, source, queue, &mut self.dice);
+                self.event_record.record(&self.portal, source, queue, &mut self.dice);
             }
         }
     }
@@ -207,7 +207,7 @@ impl Round {
         let deliveries = self.receiver.take_deliveries();
         let mut refused = BTreeSet::new();
         for Delivery { text, accepted, .. } in &deliveries {
-            let (source, id) = self.books.identify(text);
+            let (source, id) = self.event_record.identify(text);
             self.assert_fresh(source, "crm", id);
             self.tally.retries += usize::from(refused.remove(&id));
             if *accepted {
@@ -235,23 +235,23 @@ impl Round {
     async fn judge(mut self, kills: usize) -> Tally {
         let mut filed = Arrivals::new();
         assert!(std::fs::read(self.setup.path("events.jsonl")).unwrap().ends_with(b"\n"), "a torn line");
-        self.books.read(&self.setup.path("events.jsonl"), &mut filed);
+        self.event_record.read(&self.setup.path("events.jsonl"), &mut filed);
         for (source, queue) in self.sources {
-            let recorded = self.books.ids_of(source);
+            let recorded = self.event_record.ids_of(source);
             let (ids, stats) = match queue {
                 Queue::User(user) => (self.portal.ids(user).await, self.portal.stats(user).await),
                 Queue::Bot(bot) => (self.portal.bot_ids(bot).await, self.portal.bot_stats(bot).await),
             };
-            assert_eq!(recorded, ids, "the books of {source} are the portal's");
+            assert_eq!(recorded, ids, "the record of {source} is the portal's");
             assert_eq!(stats["confirmed_unserved"], 0, "{stats}");
             assert_exactly_once(&filed[source], &recorded);
-            self.manner.judge(&self.books, &self.at_webhook[source], &recorded, kills);
+            self.settings.judge(&self.event_record, &self.at_webhook[source], &recorded, kills);
             assert_at_least_once(&self.printed[source], &recorded, kills, self.batch);
             self.tally.redelivered += stats["served_again"].as_u64().unwrap();
             self.tally.repeated_by_webhook += self.at_webhook[source].len() - recorded.len();
             self.tally.repeated_by_stdout += self.printed[source].len() - recorded.len();
         }
-        self.tally.events = self.books.len();
+        self.tally.events = self.event_record.len();
         self.tally.portal_faults = self.portal.sandbox.stats().faults;
         self.tally
     }

@@ -8,7 +8,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rusqlite::Connection;
 
-use crate::support::state::veteran::STATE;
+use crate::support::state::populated_state::STATE;
 
 /// Changes that an operator with a SQLite shell or a bug could make.
 pub(crate) const STATEMENTS: &[&str] = &[

@@ -13,14 +13,14 @@ pub(crate) struct Call {
     /// The method; `None` if it does not exist.
     pub method: Option<Method>,
     /// The credential in the call; `None` if there is none.
-    pub visitor: Option<Visitor>,
+    pub credential: Option<CallCredential>,
     /// The parameters from query and body.
     pub parameters: Parameters,
 }
 
 /// The credential in a call, not verified yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Visitor {
+pub(crate) enum CallCredential {
     /// The two path segments of a webhook.
     Webhook {
         /// The owner, or 0 if that segment is not a number.
@@ -40,10 +40,10 @@ impl Call {
         let token = || {
             let shown = authorization.and_then(bearer);
             let shown = shown.or_else(|| parameters.text("auth")).or_else(|| parameters.text("access_token"));
-            shown.map(|token| Visitor::Token(token.into()))
+            shown.map(|token| CallCredential::Token(token.into()))
         };
-        let visitor = webhook.or_else(token);
-        Self { verb, method, visitor, parameters }
+        let credential = webhook.or_else(token);
+        Self { verb, method, credential, parameters }
     }
 }
 
@@ -55,12 +55,12 @@ fn bearer(authorization: &str) -> Option<&str> {
 
 /// Parses the path after `/rest/`: `USER/CODE/METHOD` or `METHOD`, with or without a trailing slash and a
 /// format suffix, in any letter case.
-fn read_path(path: &str) -> (Option<Visitor>, Option<Method>) {
+fn read_path(path: &str) -> (Option<CallCredential>, Option<Method>) {
     let path = path.strip_prefix("/rest").unwrap_or(path).trim_matches('/');
     match path.split('/').collect::<Vec<_>>()[..] {
         [method] => (None, find(method)),
         [user, code, method] => {
-            let webhook = Visitor::Webhook { user: user.parse().unwrap_or(0), code: code.into() };
+            let webhook = CallCredential::Webhook { user: user.parse().unwrap_or(0), code: code.into() };
             (Some(webhook), find(method))
         }
         _ => (None, None),
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_path_is_read_in_all_its_spellings() {
-        let webhook = Some(Visitor::Webhook { user: 7, code: "abc".into() });
+        let webhook = Some(CallCredential::Webhook { user: 7, code: "abc".into() });
         for method in ["im.v2.Event.get", "im.v2.event.GET", "im.v2.Event.get.json", "im.v2.Event.get/"] {
             let read = read_path(&format!("/rest/7/abc/{method}"));
             assert_eq!(read, (webhook.clone(), Some(Method::Get)), "{method}");
@@ -90,16 +90,16 @@ mod tests {
 
     #[test]
     fn a_token_is_looked_for_in_three_places_in_their_order() {
-        let visitor = |path: &str, authorization: Option<&str>, query: &str| {
-            Call::new(Verb::GET, path, authorization, Parameters::read(query, "", b"")).visitor
+        let credential = |path: &str, authorization: Option<&str>, query: &str| {
+            Call::new(Verb::GET, path, authorization, Parameters::read(query, "", b"")).credential
         };
-        let token = |token: &str| Some(Visitor::Token(token.into()));
+        let token = |token: &str| Some(CallCredential::Token(token.into()));
         let both = "access_token=c&auth=b";
-        assert_eq!(visitor("/rest/profile", Some("bearer a"), both), token("a"));
-        assert_eq!(visitor("/rest/profile", Some("Basic a"), both), token("b"));
-        assert_eq!(visitor("/rest/profile", Some("Bearer "), "auth=&access_token=c"), token("c"));
-        assert_eq!(visitor("/rest/profile", None, "token=d"), None);
-        let webhook = visitor("/rest/7/abc/profile", Some("Bearer a"), both);
-        assert_eq!(webhook, Some(Visitor::Webhook { user: 7, code: "abc".into() }));
+        assert_eq!(credential("/rest/profile", Some("bearer a"), both), token("a"));
+        assert_eq!(credential("/rest/profile", Some("Basic a"), both), token("b"));
+        assert_eq!(credential("/rest/profile", Some("Bearer "), "auth=&access_token=c"), token("c"));
+        assert_eq!(credential("/rest/profile", None, "token=d"), None);
+        let webhook = credential("/rest/7/abc/profile", Some("Bearer a"), both);
+        assert_eq!(webhook, Some(CallCredential::Webhook { user: 7, code: "abc".into() }));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::rest::credential::Auth;
 use crate::rest::method::Method;
-use crate::rest::outcome::Effort;
+use crate::rest::outcome::OperatingTime;
 use crate::rest::outcome::WINDOW_S;
 
 /// The time that one bucket covers.
@@ -49,14 +49,14 @@ impl Operating {
     }
 
     /// The operating time of `method` for `credential` within the window that ends at `now_s`.
-    pub(crate) fn spent(&mut self, credential: &Auth, method: Method, now_s: i64) -> Effort {
+    pub(crate) fn spent(&mut self, credential: &Auth, method: Method, now_s: i64) -> OperatingTime {
         let spender = (credential.clone(), method);
-        let Some(buckets) = self.0.get_mut(&spender) else { return Effort::none(now_s) };
+        let Some(buckets) = self.0.get_mut(&spender) else { return OperatingTime::none(now_s) };
         // If the clock was set back, there are buckets in the future, which do not count.
         buckets.retain(|bucket| bucket.first_s <= now_s && now_s < bucket.first_s + WINDOW_S);
-        let Some(oldest) = buckets.front() else { return Effort::none(now_s) };
+        let Some(oldest) = buckets.front() else { return OperatingTime::none(now_s) };
         let reset_at_s = oldest.first_s + WINDOW_S;
-        Effort { operating_s: buckets.iter().map(|bucket| bucket.spent_s).sum(), reset_at_s }
+        OperatingTime { operating_s: buckets.iter().map(|bucket| bucket.spent_s).sum(), reset_at_s }
     }
 }
 
@@ -71,8 +71,8 @@ mod tests {
     }
 
     fn spent(operating: &mut Operating, now_s: i64) -> (f64, i64) {
-        let effort = operating.spent(&webhook("code"), Method::Get, now_s);
-        (effort.operating_s, effort.reset_at_s)
+        let operating_time = operating.spent(&webhook("code"), Method::Get, now_s);
+        (operating_time.operating_s, operating_time.reset_at_s)
     }
 
     #[test]

@@ -3,19 +3,19 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::queue::buffer::Ask;
+use crate::queue::buffer::ReadRequest;
 use crate::queue::read::read;
 use crate::rest::caller::Caller;
 use crate::rest::credential::Auth;
 use crate::rest::input::parameter::Parameters;
 use crate::rest::method::Method;
 use crate::rest::methods::bot_fields;
+use crate::rest::outcome::CallContext;
 use crate::rest::outcome::Outcome;
-use crate::rest::outcome::Situation;
 use crate::rest::refusal::Refusal;
 use crate::state::bots::{Bot, Owner};
 use crate::state::portal::Portal;
-use crate::wire::bot_payload::{self, BotHappening, BotShape, ShortShape};
+use crate::wire::bot_payload::{self, BotEventKind, BotShape, ShortShape};
 
 /// The names of the parameter with the secret, the newest first (PORTAL.md 1.1).
 const SECRETS: [&str; 3] = ["botToken", "BOT_TOKEN", "CLIENT_ID"];
@@ -31,21 +31,21 @@ impl Portal {
         method: Method,
         caller: &Caller,
         parameters: &Parameters,
-        situation: Situation,
+        context: CallContext,
     ) -> Result<Outcome, Refusal> {
         match method {
             Method::BotRegister => self.register_bot(caller, parameters).map(Outcome::Written),
             Method::BotList => self.list_bots(caller, parameters).map(Outcome::Written),
             Method::BotGet => self.show_bot(caller, parameters).map(Outcome::Written),
-            Method::BotUnregister => self.unregister_bot(caller, parameters, situation).map(Outcome::Value),
+            Method::BotUnregister => self.unregister_bot(caller, parameters, context).map(Outcome::Value),
             Method::BotUnregisterV1 => {
-                self.unregister_bot_v1(caller, parameters, situation).map(Outcome::Value)
+                self.unregister_bot_v1(caller, parameters, context).map(Outcome::Value)
             }
             Method::BotListV1 => Ok(Outcome::Value(self.list_bots_v1())),
             Method::RevisionGet => {
                 Ok(Outcome::Written(r#"{"rest":36,"web":130,"mobile":23,"desktop":6}"#.into()))
             }
-            _ => self.read_bot_events(caller, parameters, situation),
+            _ => self.read_bot_events(caller, parameters, context),
         }
     }
 
@@ -54,20 +54,20 @@ impl Portal {
         &mut self,
         caller: &Caller,
         parameters: &Parameters,
-        situation: Situation,
+        context: CallContext,
     ) -> Result<Outcome, Refusal> {
-        let ask = Ask::read(parameters)?;
+        let request = ReadRequest::read(parameters)?;
         let with_user_events = parameters.boolean("withUserEvents")?;
         let bot = self.own_bot(caller, parameters)?.id;
         if with_user_events {
             self.check_user_events(caller)?;
         }
-        let moment = self.moment(situation);
+        let read_context = self.read_context(context);
         let Some(bot) = self.bots.get_mut(bot) else { return Err(not_found()) };
         let user = self.accounts.get_mut(&caller.user).filter(|_| with_user_events);
         let mut queues = vec![&mut bot.queue];
         queues.extend(user.map(|account| &mut account.queue));
-        Ok(Outcome::Page(read(&mut queues, ask, moment)))
+        Ok(Outcome::Page(read(&mut queues, request, read_context)))
     }
 
     fn check_user_events(&self, caller: &Caller) -> Result<(), Refusal> {
@@ -163,10 +163,10 @@ impl Portal {
         &mut self,
         caller: &Caller,
         parameters: &Parameters,
-        situation: Situation,
+        context: CallContext,
     ) -> Result<Value, Refusal> {
         let id = self.own_bot(caller, parameters)?.id;
-        self.end_bot(id, situation.now_s);
+        self.end_bot(id, context.now_s);
         Ok(json!({ "result": true }))
     }
 
@@ -175,7 +175,7 @@ impl Portal {
         &mut self,
         caller: &Caller,
         parameters: &Parameters,
-        situation: Situation,
+        context: CallContext,
     ) -> Result<Value, Refusal> {
         let parameters = parameters.folded();
         let denied = |_| Refusal::new(403, "ACCESS_DENIED", "Access denied! Client ID not specified");
@@ -191,7 +191,7 @@ impl Portal {
             ));
         }
         let id = bot.id;
-        self.end_bot(id, situation.now_s);
+        self.end_bot(id, context.now_s);
         Ok(json!(true))
     }
 
@@ -212,8 +212,8 @@ impl Portal {
     fn end_bot(&mut self, id: u64, now_s: i64) {
         let Some(bot) = self.bots.get(id) else { return };
         if bot.is_fetching() {
-            let data = bot_payload::farewell(bot).into();
-            let kind = BotHappening::Delete.wire_name().into();
+            let data = bot_payload::deletion(bot).into();
+            let kind = BotEventKind::Delete.wire_name().into();
             let row = self.row(now_s, kind, data);
             if let Some(bot) = self.bots.get_mut(id) {
                 bot.queue.record(row);

@@ -133,8 +133,8 @@ impl Meant {
     fn covers(&self, delivery: &Delivery) -> bool {
         match (self, delivery) {
             (Self::Exactly(meant), bound) => meant == bound,
-            (Self::Online { url: meant, user: whose }, Delivery::Online { url, user }) => {
-                meant == url && whose.is_none_or(|whose| whose == *user)
+            (Self::Online { url: meant, user: owner }, Delivery::Online { url, user }) => {
+                meant == url && owner.is_none_or(|owner| owner == *user)
             }
             (Self::Online { .. }, Delivery::Offline { .. }) => false,
         }

@@ -1,6 +1,6 @@
 //! The delivery settings of the webhook in a round, and which repeats a crash may cause with them (G2, G3).
 
-use crate::support::expected::books::Books;
+use crate::support::expected::event_record::EventRecord;
 use crate::support::expected::ledger::{assert_at_least_once, assert_complete};
 
 /// How many events can settle between two commits.
@@ -8,7 +8,7 @@ const UNCOMMITTED_MAX: usize = 64;
 
 /// The delivery settings of a round.
 #[derive(Clone, Copy)]
-pub(super) struct Manner {
+pub(super) struct DeliverySettings {
     /// The settings of the sink.
     pub keys: &'static str,
     order: Order,
@@ -23,7 +23,7 @@ enum Order {
     None,
 }
 
-impl Manner {
+impl DeliverySettings {
     const ALL: [Self; 4] = [
         Self { keys: "ordering = \"strict\"", order: Order::OfSource, in_flight_max: 1 },
         Self { keys: "", order: Order::OfChats, in_flight_max: 8 },
@@ -37,7 +37,7 @@ impl Manner {
     }
 
     /// Compares the `arrived` events of one source with the `recorded` ones, after `kills` crashes.
-    pub(super) fn judge(self, books: &Books, arrived: &[u64], recorded: &[u64], kills: usize) {
+    pub(super) fn judge(self, event_record: &EventRecord, arrived: &[u64], recorded: &[u64], kills: usize) {
         let repeats_max = self.in_flight_max + UNCOMMITTED_MAX;
         assert_complete(arrived, recorded);
         let repeats = arrived.len() - recorded.len();
@@ -45,8 +45,8 @@ impl Manner {
         match self.order {
             Order::OfSource => assert_at_least_once(arrived, recorded, kills, repeats_max),
             Order::OfChats => {
-                let recorded = books.by_chat(recorded);
-                for (chat, arrived) in books.by_chat(arrived) {
+                let recorded = event_record.by_chat(recorded);
+                for (chat, arrived) in event_record.by_chat(arrived) {
                     assert_at_least_once(&arrived, &recorded[&chat], kills, repeats_max);
                 }
             }

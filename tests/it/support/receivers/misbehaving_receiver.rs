@@ -52,12 +52,12 @@ struct Shared {
     given_up: Arc<Mutex<usize>>,
 }
 
-pub(crate) struct Rogue {
+pub(crate) struct MisbehavingReceiver {
     pub address: SocketAddr,
     shared: Shared,
 }
 
-impl Rogue {
+impl MisbehavingReceiver {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, shared) = (listener.local_addr().unwrap(), Shared::default());

@@ -11,14 +11,14 @@ const ADDRESSES_MAX: usize = 64;
 
 /// The portal's current address, and how new addresses are opened.
 #[derive(Debug)]
-pub(crate) struct Residence {
+pub(crate) struct PortalAddress {
     first: SocketAddr,
     address: SocketAddr,
     opened: usize,
     listeners: UnboundedSender<TcpListener>,
 }
 
-impl Residence {
+impl PortalAddress {
     /// A portal at `address`. The receiver of `listeners` serves the later addresses.
     pub(crate) fn new(address: SocketAddr, listeners: UnboundedSender<TcpListener>) -> Self {
         Self { first: address, address, opened: 0, listeners }

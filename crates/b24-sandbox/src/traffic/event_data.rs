@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::traffic::chat::Room;
+use crate::traffic::chat::Chat;
 use crate::traffic::people::Person;
 
 /// The kind of an event (PORTAL.md 2.7).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Happening {
+pub(crate) enum EventKind {
     /// A message is written.
     Add,
     /// A message is edited.
@@ -22,7 +22,7 @@ pub(crate) enum Happening {
     Join,
 }
 
-impl Happening {
+impl EventKind {
     /// The event's name on the wire.
     pub(crate) fn wire_name(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl Happening {
     pub(crate) fn from_wire(name: &str) -> Option<Self> {
         [Self::Add, Self::Update, Self::Delete, Self::Reaction("like"), Self::Join]
             .into_iter()
-            .find(|happening| happening.wire_name() == name)
+            .find(|event_kind| event_kind.wire_name() == name)
     }
 }
 
@@ -96,11 +96,11 @@ pub(crate) struct Forward {
 
 /// All data of one event.
 #[derive(Clone, Debug)]
-pub(crate) struct Scene {
+pub(crate) struct EventData {
     /// The kind of event.
-    pub happening: Happening,
+    pub event_kind: EventKind,
     /// The chat.
-    pub room: Arc<Room>,
+    pub chat: Arc<Chat>,
     /// The user who caused it; for a join, the user who was added. `None` for a system message.
     pub actor: Option<Person>,
     /// The message that it refers to; for a join, an empty one.

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
-use b24_sandbox::Order;
+use b24_sandbox::SeedRequest;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde::Deserialize;
@@ -36,7 +36,7 @@ pub(crate) enum Queue {
 
 /// The record of the created events. Ids are unique over the whole portal.
 #[derive(Default)]
-pub(crate) struct Books {
+pub(crate) struct EventRecord {
     entries: BTreeMap<u64, Entry>,
 }
 
@@ -60,18 +60,18 @@ struct Line<'a> {
 /// The ids that arrived for each source, in order of arrival.
 pub(crate) type Arrivals = BTreeMap<&'static str, Vec<u64>>;
 
-impl Books {
+impl EventRecord {
     /// Creates an event in the queue that `source` reads.
     pub(crate) fn record(&mut self, portal: &Portal, source: &'static str, queue: Queue, dice: &mut StdRng) {
         let chat = dice.random_range(1..=5);
         let data = payload(dice, chat);
         let digest = digest(&data);
         let order = match queue {
-            Queue::User(user) => Order { user, ..Order::default() },
-            Queue::Bot(bot) => Order { bot: Some(bot), ..Order::default() },
+            Queue::User(user) => SeedRequest { user, ..SeedRequest::default() },
+            Queue::Bot(bot) => SeedRequest { bot: Some(bot), ..SeedRequest::default() },
         };
         let data = Some(RawValue::from_string(data).unwrap());
-        let recorded = portal.sandbox.record(&Order { data, ..order }).unwrap();
+        let recorded = portal.sandbox.record(&SeedRequest { data, ..order }).unwrap();
         assert_eq!(recorded.count, 1);
         self.entries.insert(recorded.first.unwrap(), Entry { source, chat, digest });
     }

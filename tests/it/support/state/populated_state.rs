@@ -31,7 +31,7 @@ const DECIDING: [&str; 6] = [
     "SELECT 'memory', key, value FROM memory",
 ];
 
-pub(crate) struct Veteran {
+pub(crate) struct PopulatedState {
     pub portal: Portal,
     pub receiver: Receiver,
     pub setup: Setup,
@@ -39,7 +39,7 @@ pub(crate) struct Veteran {
     pub files: [Vec<u8>; 3],
 }
 
-impl Veteran {
+impl PopulatedState {
     /// Two sources, one of them with a login; one of two sinks is down.
     pub(crate) async fn of_mode(mode: &str) -> Self {
         let (portal, receiver) = (Portal::start().await, Receiver::start().await);
@@ -53,12 +53,12 @@ impl Veteran {
         setup.log_in(&portal, "office", 2).await;
         receiver.script(std::iter::repeat_n(Answer::Status(200), 10));
         receiver.answer_always(Some(500));
-        let veteran = Self { portal, receiver, setup, files: Default::default() };
-        veteran.work(12).await;
-        veteran.bury(2).await;
-        veteran.work(10).await;
-        let files = SUFFIXES.map(|suffix| fs::read(veteran.state_and(suffix)).unwrap());
-        Self { files, ..veteran }
+        let populated = Self { portal, receiver, setup, files: Default::default() };
+        populated.work(12).await;
+        populated.bury(2).await;
+        populated.work(10).await;
+        let files = SUFFIXES.map(|suffix| fs::read(populated.state_and(suffix)).unwrap());
+        Self { files, ..populated }
     }
 
     fn state_and(&self, suffix: &str) -> std::path::PathBuf {
