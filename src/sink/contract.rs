@@ -27,6 +27,11 @@ pub enum BuildError {
     Credential,
 }
 
+/// Why a sink cannot be reached, for the operator; without secrets.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ProbeError(pub(super) String);
+
 /// The reason why an attempt did not deliver. The lane matches on it.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverError {

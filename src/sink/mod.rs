@@ -16,8 +16,8 @@ use crate::config::{SinkConfig, TargetConfig};
 use crate::shutdown::Signals;
 use crate::sink::file::sink;
 
-pub use contract::{BuildError, DeliverError, Mark, Sink, cause};
-pub use probe::{ProbeError, cautions, probe, proxy_to};
+pub use contract::{BuildError, DeliverError, Mark, ProbeError, Sink, cause};
+pub use probe::{cautions, probe, proxy_to};
 
 /// Builds the sink that `config` describes. It accesses no file or network before the first attempt, so a
 /// missing disk or receiver delays deliveries but never the start.

@@ -9,17 +9,13 @@ use b24_client::http::ProxyError;
 
 use crate::blocking;
 use crate::config::{SinkConfig, TargetConfig};
+use crate::sink::contract::ProbeError;
 use crate::sink::file::path::{self, follow};
 use crate::sink::webhook;
 use crate::symlinks::folder_of;
 
 /// Short, because the operator waits for the result.
 const TIMEOUT_MAX: Duration = Duration::from_secs(10);
-
-/// Why a sink cannot be reached, for the operator; without secrets.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ProbeError(pub(super) String);
 
 /// Tries to reach the sink that `sink` describes, and describes the result.
 pub async fn probe(sink: &SinkConfig) -> Result<String, ProbeError> {
