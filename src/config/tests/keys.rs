@@ -7,17 +7,17 @@ use std::path::Path;
 use config::{Value, ValueKind};
 
 use super::reference::{credentials, switched_on};
-use super::{MARK, SMALL, config_of};
-use crate::config::Config;
+use super::{MARK, SMALL, config_of, page};
 use crate::config::parse::document;
 use crate::config::parse::findings::Findings;
 use crate::config::parse::quote;
 use crate::config::parse::read;
 use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::{Config, Violation};
 
-/// For each key, at least one of these is valid and different from the value in the reference.
-fn other_values() -> Vec<Value> {
-    const TEXTS: [&str; 30] = [
+/// Other values of the same kind as `value`. For each key, at least one is valid.
+fn other_values(value: &Value) -> Vec<Value> {
+    const TEXTS: [&str; 22] = [
         "7s",
         "7h",
         "37MiB",
@@ -40,25 +40,19 @@ fn other_values() -> Vec<Value> {
         "other.example.com",
         "https://acme.bitrix24.com/rest/8/abc123/",
         "https://other.example.com",
-        "rejected",
-        "stdout",
-        "file",
-        "webhook",
-        "user",
-        "bot",
-        "basic",
-        "bearer",
     ];
-    let lists = ["ONIMV2JOINCHAT", "sales", "whsec_QSBzZWNyZXQgb2YgdGhlIHRlc3RzLCBubyBtb3JlLg=="];
-    let texts = TEXTS.into_iter().map(|text| Value::new(None, text));
-    let lists = lists.into_iter().map(|text| Value::new(None, vec![text]));
-    let others =
-        [Value::new(None, true), Value::new(None, 7), Value::new(None, "allow"), Value::new(None, "deny")];
-    texts.chain(lists).chain(others).collect()
+    const ITEMS: [&str; 3] =
+        ["ONIMV2JOINCHAT", "sales", "whsec_QSBzZWNyZXQgb2YgdGhlIHRlc3RzLCBubyBtb3JlLg=="];
+    match &value.kind {
+        ValueKind::Boolean(value) => vec![Value::new(None, !value)],
+        ValueKind::String(_) => TEXTS.map(|text| Value::new(None, text)).to_vec(),
+        ValueKind::Array(_) => ITEMS.map(|item| Value::new(None, vec![item])).to_vec(),
+        _ => vec![Value::new(None, 7)],
+    }
 }
 
-/// These cannot change alone.
-const NEVER_ALONE: [&str; 0] = [];
+/// Keys that cannot change in the reference without another one.
+const NEVER_ALONE: [&str; 4] = ["kind", "private_networks", "type", "with_user_events"];
 
 /// The text of a file that holds another secret.
 fn other_secret(text: &str) -> String {
@@ -75,29 +69,39 @@ fn other_secret(text: &str) -> String {
     text.replace(part, other)
 }
 
-fn change_secrets(directory: &Path) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let file = entry.unwrap().path();
-        fs::write(&file, other_secret(&fs::read_to_string(&file).unwrap())).unwrap();
+/// Writes the files of `from`, with other secrets, to `to`.
+fn change_secrets(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let file = entry.unwrap();
+        let text = fs::read_to_string(file.path()).unwrap();
+        fs::write(to.join(file.file_name()), other_secret(&text)).unwrap();
     }
 }
 
 /// `None` if it is invalid.
 fn config_of_tree(tree: &Value, directory: &Path) -> Option<Config> {
-    let findings = Findings::default();
-    let config = read::read(tree.clone(), &SecretFiles::new(None, Some(directory)), &findings);
-    config.filter(|_| findings.into_violations().is_empty())
+    let (config, violations) = read_tree(tree, directory);
+    config.filter(|_| violations.is_empty())
 }
 
-/// The path of each key of a tree.
-fn paths(value: &Value, path: &[String], all: &mut Vec<Vec<String>>) {
-    let ValueKind::Table(entries) = &value.kind else {
-        all.push(path.to_owned());
-        return;
-    };
-    for (key, value) in entries {
-        paths(value, &[path, std::slice::from_ref(key)].concat(), all);
-    }
+fn read_tree(tree: &Value, directory: &Path) -> (Option<Config>, Vec<Violation>) {
+    let findings = Findings::default();
+    let config = read::read(tree.clone(), &SecretFiles::new(None, Some(directory)), &findings);
+    (config, findings.into_violations())
+}
+
+/// The path and the value of each key of a tree.
+fn keys(tree: &Value) -> Vec<(Vec<String>, Value)> {
+    let ValueKind::Table(entries) = &tree.kind else { return vec![(Vec::new(), tree.clone())] };
+    let below = entries.iter().flat_map(|(key, value)| {
+        let under = |(path, value): (Vec<String>, Value)| ([vec![key.clone()], path].concat(), value);
+        keys(value).into_iter().map(under)
+    });
+    below.collect()
+}
+
+fn spelled(path: &[String]) -> String {
+    path.iter().map(|part| quote::key(part)).collect::<Vec<_>>().join(".")
 }
 
 fn replace(tree: &Value, path: &[String], other: &Value) -> Value {
@@ -116,52 +120,72 @@ fn reference() -> Value {
 
 #[test]
 fn every_key_of_the_reference_is_named_if_its_value_changes() {
-    let (tree, directory, others) = (reference(), credentials(), other_values());
-    let other_files = credentials();
-    change_secrets(other_files.path());
+    let (tree, directory, other_directory) = (reference(), credentials(), tempfile::tempdir().unwrap());
+    change_secrets(directory.path(), other_directory.path());
     let before = config_of_tree(&tree, directory.path()).unwrap();
-    let mut all = Vec::new();
-    paths(&tree, &[], &mut all);
-    let mut never_alone = Vec::new();
-    for path in &all {
-        let key = path.iter().map(|part| quote::key(part)).collect::<Vec<_>>().join(".");
-        let is_file = key.ends_with("_file");
-        let file = |name: &str| Value::new(None, other_files.path().join(name).to_str().unwrap());
-        let candidates =
-            if is_file { vec![file(&value_at(&tree, path).to_string())] } else { others.clone() };
-        let named = candidates.iter().find_map(|other| {
-            let after = config_of_tree(&replace(&tree, path, other), directory.path())?;
+    for (path, value) in keys(&tree) {
+        let key = spelled(&path);
+        let others = if key.ends_with("_file") {
+            let file = other_directory.path().join(value.to_string());
+            vec![Value::new(None, file.to_str().unwrap())]
+        } else {
+            other_values(&value)
+        };
+        let mut named = others.iter().filter_map(|other| {
+            let after = config_of_tree(&replace(&tree, &path, other), directory.path())?;
             let named: Vec<String> = before.difference(&after).into_iter().map(str::to_owned).collect();
             (!named.is_empty()).then_some(named)
         });
-        match named {
-            Some(named) => assert_eq!(named, [key]),
-            None => never_alone.push(key),
+        if !NEVER_ALONE.contains(&path.last().unwrap().as_str()) {
+            assert_eq!(named.next(), Some(vec![key]));
         }
     }
-    never_alone.sort_unstable();
-    assert_eq!(never_alone, NEVER_ALONE);
 }
 
-fn value_at<'t>(tree: &'t Value, path: &[String]) -> &'t Value {
-    path.iter().fold(tree, |value, part| match &value.kind {
-        ValueKind::Table(entries) => &entries[part],
-        _ => panic!("no table has {path:?}"),
-    })
+/// The bounds that an error names, as the reference writes them: `1 to 64` or `"1s" to "5m"`.
+fn range(error: &str) -> Option<String> {
+    let (rule, _) = error.strip_prefix("must be ")?.split_once(", ")?;
+    let (_, bounds) = rule.split_once("from ").unwrap_or(("", rule));
+    let (min, max) = bounds.split_once(" to ")?;
+    let is_number = max.parse::<f64>().is_ok();
+    Some(if is_number { format!("{min} to {max}") } else { format!("\"{min}\" to \"{max}\"") })
+}
+
+#[test]
+fn the_reference_says_the_range_of_each_key() {
+    let (tree, directory, meanings) = (reference(), credentials(), page::meanings(&switched_on()));
+    let excessive = [Value::new(None, "99999d"), Value::new(None, "99999TiB"), Value::new(None, -1)];
+    let (mut said, mut unsaid) = (BTreeSet::new(), BTreeSet::new());
+    for (path, _) in keys(&tree) {
+        let key = spelled(&path);
+        let Some(meaning) = meanings.get(&key) else { continue };
+        for value in &excessive {
+            let (_, violations) = read_tree(&replace(&tree, &path, value), directory.path());
+            let error = violations.iter().find(|violation| violation.key == key);
+            let Some(range) = error.and_then(|error| range(&error.text)) else { continue };
+            if meaning.contains(&range) { &mut said } else { &mut unsaid }.insert(format!("{key}: {range}"));
+        }
+    }
+    assert!(said.contains("sinks.archive.retry.max: \"10ms\" to \"1h\""), "{said:#?}");
+    assert!(said.contains("sinks.crm.concurrency: 1 to 64"), "{said:#?}");
+    // The id is the portal's, and `idle` is the other bound of `idle_max`.
+    let others = [
+        format!("sources.assistant.bot_id: 1 to {}", i64::MAX),
+        "sources.support.poll.idle_max: \"1s\" to \"5m\"".to_owned(),
+    ];
+    assert_eq!(unsaid, BTreeSet::from(others));
 }
 
 #[test]
 fn a_secret_that_changes_in_its_file_is_named_by_the_key_of_the_file() {
     let (tree, directory) = (reference(), credentials());
     let before = config_of_tree(&tree, directory.path()).unwrap();
-    change_secrets(directory.path());
+    change_secrets(directory.path(), directory.path());
     let after = config_of_tree(&tree, directory.path()).unwrap();
-    let mut all = Vec::new();
-    paths(&tree, &[], &mut all);
     // The sink reads the secrets that sign again by itself.
-    let of_files: BTreeSet<String> = all
+    let of_files: BTreeSet<String> = keys(&tree)
         .iter()
-        .map(|path| path.join("."))
+        .map(|(path, _)| spelled(path))
         .filter(|key| key.ends_with("_file") && !key.ends_with(".secrets_file"))
         .collect();
     let named: BTreeSet<String> = before.difference(&after).into_iter().map(str::to_owned).collect();
@@ -169,17 +193,25 @@ fn a_secret_that_changes_in_its_file_is_named_by_the_key_of_the_file() {
 }
 
 #[test]
-fn keys_that_can_only_change_together_are_named_together() {
+fn keys_that_change_only_with_others_are_named_with_them() {
+    const BOT: &str = "kind = \"bot\"\nbot_id = 7\nbot_token = \"s3cr3t\"\n";
+    const SINK: &str = "type = \"webhook\"\nurl = \"https://b.example/\"\nauth = ";
+    let source = |keys: &str| SMALL.replace("[sinks.out]", &format!("{keys}[sinks.out]"));
+    let sink = |keys: &str| SMALL.replace("type = \"stdout\"", keys);
+    let basic = format!("{SINK}{{ type = \"basic\", user = \"a\", password = \"b\" }}");
+    let bearer = format!("{SINK}{{ type = \"bearer\", token = \"c\" }}");
     let file = "type = \"file\"\npath = \"events.jsonl\"";
-    let bot = "kind = \"bot\"\nbot_id = 7\nbot_token = \"s3cr3t\"\n[sinks.out]";
-    for (from, to, named) in [
-        ("type = \"stdout\"", file, &["compress", "format", "mode", "path", "type"][..]),
-        ("[sinks.out]", bot, &["bot_id", "bot_token", "kind", "with_user_events"]),
+    for (before, after, named) in [
+        (SMALL.to_owned(), sink(file), &["compress", "format", "mode", "path", "type"][..]),
+        (SMALL.to_owned(), source(BOT), &["bot_id", "bot_token", "kind", "with_user_events"]),
+        (source(BOT), source(&format!("{BOT}with_user_events = true\n")), &["with_user_events"]),
+        (sink(&basic), sink(&bearer), &["auth.password", "auth.token", "auth.type", "auth.user"]),
+        (sink(&basic), sink(&format!("{basic}\nprivate_networks = \"deny\"")), &["private_networks"]),
     ] {
-        let (before, after) = (config_of(SMALL), config_of(&SMALL.replace(from, to)));
+        let (before, after) = (config_of(&before), config_of(&after));
         let difference = before.difference(&after);
-        let last: Vec<&str> = difference.iter().map(|key| key.rsplit('.').next().unwrap()).collect();
-        assert_eq!(last, named);
+        let of_item = |key: &'static str| difference.iter().any(|path| path.ends_with(&format!(".{key}")));
+        assert!(difference.len() == named.len() && named.iter().all(|key| of_item(key)), "{difference:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 //! The TOML file has every key and its default, and `reference` compares it with the keys that are read. This
 //! module only lays out the page.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -147,6 +147,16 @@ impl Reference {
             self.sections.len() - 1
         })
     }
+}
+
+/// The description of each key, by the key's path in the file.
+pub(super) fn meanings(reference: &str) -> BTreeMap<String, String> {
+    let rows = Reference::parse(reference).sections.into_iter().flat_map(|section| section.rows);
+    let described = |Row { keys, meaning }: Row| {
+        let meaning = joined(&meaning);
+        keys.into_iter().map(move |key| (key.path, meaning.clone()))
+    };
+    rows.flat_map(described).collect()
 }
 
 /// Replaces names: `sinks.crm.tls` becomes `sinks.NAME.tls`.
