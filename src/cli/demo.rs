@@ -14,9 +14,9 @@ use crate::cli::exit_code::Exit;
 use crate::cli::output::print::remark;
 use crate::cli::{GlobalArgs, sandbox};
 use crate::config::{
-    AccessConfig, Config, DeliveryConfig, GiveUp, Keys, LogConfig, LogFormat, LogLevel, PollConfig,
-    PortalConfig, QueueKind, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
-    TargetConfig, ThroughputConfig, WebhookUrl,
+    AccessConfig, Config, ConnectionConfig, DeliveryConfig, GiveUp, Keys, LogConfig, LogFormat, LogLevel,
+    PollConfig, PortalConfig, QueueKind, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig,
+    StdoutFormat, TargetConfig, ThroughputConfig, WebhookUrl,
 };
 use crate::human::duration;
 use crate::relay::{self, Until};
@@ -93,6 +93,7 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
             access: AccessConfig::Webhook(webhook_url),
             poll,
             confirm_lag: Duration::from_secs(2),
+            connection: ConnectionConfig::default(),
         })
     };
     let console = SinkConfig {

@@ -26,6 +26,9 @@ pub use parse::keys::Keys;
 pub use parse::load::{Loaded, Overrides, load, state_path};
 pub use secrets::secret::token_of_file;
 pub use secrets::secret_file::SecretFileError;
+pub use section::connection::ConnectionConfig;
+pub use section::connection::proxy::ProxyConfig;
+pub use section::connection::tls::{TlsConfig, TlsVersion};
 pub use section::delivery::{
     DeadLettersConfig, DeliveryConfig, Hold, JournalConfig, RetentionConfig, WhenFull,
 };
@@ -34,13 +37,11 @@ pub use section::networks::PrivateNetworks;
 pub use section::sinks::authorization::{AuthConfig, ClientConfig};
 pub use section::sinks::outcomes::{Outcome, OutcomesConfig};
 pub use section::sinks::payload::{PayloadConfig, PayloadFormat};
-pub use section::sinks::proxy::ProxyConfig;
 pub use section::sinks::retry::{GiveUp, RetryConfig};
 pub use section::sinks::signing::{
     PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX, SigningConfig, SigningKey, SigningSecret,
 };
 pub use section::sinks::throughput::{BatchConfig, OrderingConfig, ThroughputConfig};
-pub use section::sinks::tls::{TlsConfig, TlsVersion};
 pub use section::sinks::webhook::WebhookConfig;
 
 /// Everything the relay needs to run.
@@ -135,6 +136,8 @@ pub struct SourceConfig {
     pub poll: PollConfig,
     /// `confirm_lag`: how long to wait for events that become visible late; zero to confirm at once.
     pub confirm_lag: Duration,
+    /// `tls` and `proxy`, of the source or else of its portal.
+    pub connection: ConnectionConfig,
 }
 
 impl SourceConfig {

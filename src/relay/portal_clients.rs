@@ -9,7 +9,7 @@ use b24_client::http::ClientBuildError;
 use b24_client::{CallError, Credential, KeyValue, KeyValueError, OAuthSession, PortalClient, PortalState};
 use tracing::warn;
 
-use crate::config::{AccessConfig, Config, QueueKind, SourceConfig};
+use crate::config::{AccessConfig, Config, ConnectionConfig, QueueKind, SourceConfig};
 use crate::log_code;
 use crate::retry::whole_millis;
 
@@ -17,7 +17,14 @@ use crate::retry::whole_millis;
 #[derive(Default)]
 pub struct PortalClients {
     portals: BTreeMap<String, Arc<PortalState>>,
-    sessions: BTreeMap<String, Arc<OAuthSession>>,
+    sessions: BTreeMap<String, Session>,
+}
+
+/// A login, and how its authorization server is reached.
+#[derive(Clone)]
+struct Session {
+    connection: ConnectionConfig,
+    session: Arc<OAuthSession>,
 }
 
 /// Why a source has no way to call its portal. Only the operator can correct that.
@@ -71,12 +78,17 @@ impl PortalClients {
             if let AccessConfig::OAuth(oauth) = &source.access
                 && let Entry::Vacant(place) = sessions.entry(oauth.grant.clone())
             {
-                let known = self.sessions.get(place.key()).filter(|grant| grant.is_of(oauth));
-                let grant = match known {
-                    Some(grant) => Arc::clone(grant),
-                    None => Arc::new(OAuthSession::new(oauth, Arc::clone(key_value))),
-                };
-                place.insert(grant);
+                // Several sources may share it; the one that owns it says how to connect.
+                let owner = config.sources.iter().find(|owner| owner.name == oauth.grant);
+                let connection = owner.unwrap_or(source).connection.clone();
+                let known = self.sessions.get(place.key());
+                let known =
+                    known.filter(|known| known.session.is_of(oauth) && known.connection == connection);
+                place.insert(known.cloned().unwrap_or_else(|| {
+                    let route = connection.authorization_route();
+                    let session = Arc::new(OAuthSession::new(oauth, route, Arc::clone(key_value)));
+                    Session { connection, session }
+                }));
             }
         }
         Ok(Self { portals, sessions })
@@ -89,15 +101,20 @@ impl PortalClients {
         else {
             return Err(NoClient::NotOpened);
         };
-        PortalClient::try_new(Arc::clone(portal_state), credential, source.poll.timeout)
-            .map_err(|error| NoClient::NotBuilt { source_name: source.name.clone(), error })
+        PortalClient::try_new(
+            Arc::clone(portal_state),
+            credential,
+            source.poll.timeout,
+            source.connection.route(),
+        )
+        .map_err(|error| NoClient::NotBuilt { source_name: source.name.clone(), error })
     }
 
     /// The login of `source`, if it has one.
     pub fn grant(&self, source: &SourceConfig) -> Option<&Arc<OAuthSession>> {
         match &source.access {
             AccessConfig::Webhook(_) => None,
-            AccessConfig::OAuth(oauth) => self.sessions.get(&oauth.grant),
+            AccessConfig::OAuth(oauth) => Some(&self.sessions.get(&oauth.grant)?.session),
         }
     }
 
@@ -129,17 +146,17 @@ impl PortalClients {
     /// Waits for the end of every token refresh in progress: a token pair that was issued and not stored is a lost
     /// login.
     pub async fn rest(&self) {
-        for grant in self.sessions.values() {
-            grant.rest().await;
+        for Session { session, .. } in self.sessions.values() {
+            session.rest().await;
         }
     }
 
     /// Like [`PortalClients::rest`], but only for the logins that `others` do not share. They are no longer used.
     pub async fn rest_but_for(&self, others: &Self) {
         let is_shared =
-            |grant: &Arc<OAuthSession>| others.sessions.values().any(|other| Arc::ptr_eq(grant, other));
-        for grant in self.sessions.values().filter(|grant| !is_shared(grant)) {
-            grant.rest().await;
+            |own: &Session| others.sessions.values().any(|other| Arc::ptr_eq(&own.session, &other.session));
+        for Session { session, .. } in self.sessions.values().filter(|own| !is_shared(own)) {
+            session.rest().await;
         }
     }
 
@@ -210,7 +227,7 @@ mod tests {
         );
         let before = renewed(&PortalClients::default(), &config(&lines)).await;
         let portal_state = |clients: &PortalClients, portal: &str| Arc::as_ptr(&clients.portals[portal]);
-        let grant = |clients: &PortalClients| Arc::as_ptr(&clients.sessions["two"]);
+        let grant = |clients: &PortalClients| Arc::as_ptr(&clients.sessions["two"].session);
 
         // Another webhook code changes neither the portal's site nor the login.
         let after = renewed(&before, &config(&lines.replace("code1", "code2"))).await;

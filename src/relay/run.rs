@@ -129,7 +129,7 @@ impl Run {
 /// which no portal can cause.
 fn refuse_unusable_proxies(config: &Config) -> Result<(), RelayError> {
     for source in &config.sources {
-        let usable = proxy_to(source.portal());
+        let usable = proxy_to(source.portal(), &source.connection.via());
         usable.map_err(|reason| RelayError::Setup(format!("sources.{}: {reason}", source.name)))?;
     }
     Ok(())

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use b24relay::config::{
-    AccessConfig, Config, DeliveryConfig, GiveUp, LogConfig, LogFormat, LogLevel, PollConfig, PortalConfig,
-    QueueKind, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig, StdoutFormat,
-    TargetConfig, WebhookUrl,
+    AccessConfig, Config, ConnectionConfig, DeliveryConfig, GiveUp, LogConfig, LogFormat, LogLevel,
+    PollConfig, PortalConfig, QueueKind, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig,
+    StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
 };
 
 use crate::plan::{Plan, SinkPlan};
@@ -158,6 +158,7 @@ impl SourceSetting {
                 timeout: Duration::from_secs(30),
             },
             confirm_lag: self.lag,
+            connection: ConnectionConfig::default(),
         }
     }
 }

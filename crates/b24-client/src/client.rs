@@ -13,7 +13,7 @@ use crate::answer::intermediary;
 use crate::answer::shapes::Opened;
 use crate::answer::unreadable::{self, Form};
 use crate::class::{self, Class, Hint, Verdict};
-use crate::http::{self, BodyError, ClientBuildError, Failure, Peer, Pool, ProxyError, Route};
+use crate::http::{self, BodyError, ClientBuildError, Failure, Peer, Pool, ProxyError, Route, Via};
 use crate::limits::budget::Purpose;
 use crate::limits::operating::Operating;
 use crate::limits::tries::{TRIES_MAX, Tries};
@@ -102,7 +102,7 @@ struct Authorised<'a, P> {
 }
 
 impl PortalClient {
-    /// Creates a client whose requests time out after `timeout`.
+    /// Creates a client that connects by `route` and whose requests time out after `timeout`.
     ///
     /// # Errors
     /// Describes why TLS cannot be set up.
@@ -110,8 +110,9 @@ impl PortalClient {
         portal_state: Arc<PortalState>,
         credential: Credential,
         timeout: Duration,
+        route: Route,
     ) -> Result<Self, ClientBuildError> {
-        let pool = Pool::try_new(portal_state.address().expose(), timeout, Route::default())?;
+        let pool = Pool::try_new(portal_state.address().expose(), timeout, route)?;
         Ok(Self {
             pool,
             portal_state,
@@ -445,12 +446,12 @@ impl PortalClient {
     }
 }
 
-/// Describes the proxy on the way to the portal at `address`.
+/// Describes the proxy on the way to the portal at `address`, by the setting `via`.
 ///
 /// # Errors
 /// Names the environment variable that is invalid, with a hint.
-pub fn proxy_to(address: &SecretUrl) -> Result<Option<String>, ProxyError> {
-    let proxy = http::proxy_to(address.expose(), &Route::default().via)?;
+pub fn proxy_to(address: &SecretUrl, via: &Via) -> Result<Option<String>, ProxyError> {
+    let proxy = http::proxy_to(address.expose(), via)?;
     Ok(proxy.map(|proxy| proxy.to_string()))
 }
 

@@ -8,6 +8,7 @@ use crate::answer::odd::read_page;
 use crate::answer::shapes::{Items, WirePage};
 use crate::client::{Credential, Dated, PortalClient};
 use crate::event::{Offset, PageEvent};
+use crate::http::Route;
 use crate::key_value::NoKeyValue;
 use crate::methods::queue;
 use crate::portal_state::PortalState;
@@ -54,6 +55,7 @@ fn client() -> &'static PortalClient {
                 Arc::new(portal_state),
                 Credential::Webhook(webhook),
                 Duration::from_secs(1),
+                Route::default(),
             )
             .map_err(|_| "no client")
         };

@@ -13,12 +13,14 @@
 //! use std::time::Duration;
 //!
 //! use b24_client::{Credential, EventQueue, NoKeyValue, Offset, PortalClient, PortalConfig, PortalState};
+//! use b24_client::http::Route;
 //! use b24_client::{QueueKind, WebhookUrl};
 //!
 //! let webhook = WebhookUrl::parse(&url)?;
 //! let portal = PortalState::open(webhook.url(), PortalConfig::default(), Arc::new(NoKeyValue)).await?;
 //! let credential = Credential::Webhook(webhook);
-//! let client = PortalClient::try_new(Arc::new(portal), credential, Duration::from_secs(30))?;
+//! let timeout = Duration::from_secs(30);
+//! let client = PortalClient::try_new(Arc::new(portal), credential, timeout, Route::default())?;
 //! let queue = EventQueue::new(client, QueueKind::User);
 //! queue.subscribe().await?;
 //! // `START` confirms nothing: the portal keeps what it returns.

@@ -128,7 +128,11 @@ fn stated(loaded: &Loaded) -> Report {
     let file =
         loaded.file.as_ref().map_or_else(|| "environment".to_owned(), |file| file.display().to_string());
     let source = |source: &SourceConfig| {
-        Subject::stated(&source.name, access(source), b24_client::proxy_to(source.portal()))
+        Subject::stated(
+            &source.name,
+            access(source),
+            b24_client::proxy_to(source.portal(), &source.connection.via()),
+        )
     };
     let sink = |sink: &SinkConfig| Subject::stated(&sink.name, target(&sink.target), sink::proxy_to(sink));
     let local = |name: &str| Subject::stated(name, String::new(), Ok(None));

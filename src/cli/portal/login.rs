@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use b24_client::foreign_text::shown;
+use b24_client::http::Route;
 use b24_client::methods::account;
 use b24_client::{Attempt, Authorization, KeyValue, OAuthSession, TokenRequest, Tokens, authorize_url, keep};
 use clap::Args;
@@ -46,7 +47,7 @@ Examples:
 pub(in crate::cli) struct LoginArgs {
     /// The source's name in the configuration
     source: String,
-    /// A JSON file with `access_token` and `refresh_token`, to log in without a browser; `-` reads standard input
+    /// A JSON file with `access_token` and `refresh_token` (or `AUTH_ID` and `REFRESH_ID`); `-` is standard input
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
     /// Read the queue of another user from now on, from its beginning; the daemon must be stopped
@@ -73,7 +74,7 @@ pub(in crate::cli) async fn run(
     let grant = clients.grant(source).context("the source has no login")?;
     let tokens = match &args.tokens {
         Some(file) => read_tokens(file, oauth)?,
-        None => exchange(oauth, signals).await?,
+        None => exchange(oauth, source.connection.authorization_route(), signals).await?,
     };
     refuse_foreign_application(&tokens, source, oauth)?;
     grant.seed(tokens).await;
@@ -137,7 +138,7 @@ fn own_login(source: &SourceConfig) -> anyhow::Result<&OAuthConfig> {
 }
 
 /// Gets tokens through the browser.
-async fn exchange(oauth: &OAuthConfig, signals: &Signals) -> anyhow::Result<Tokens> {
+async fn exchange(oauth: &OAuthConfig, route: Route, signals: &Signals) -> anyhow::Result<Tokens> {
     let mut random = [0; 64];
     let filled = SystemRandom::new().fill(&mut random);
     filled.map_err(|_| anyhow!("the operating system has no random bytes to give"))?;
@@ -157,7 +158,7 @@ async fn exchange(oauth: &OAuthConfig, signals: &Signals) -> anyhow::Result<Toke
         line = line => line??,
     };
     let code = code_in(&line, &attempt.state)?;
-    let authorization = Authorization::new(oauth);
+    let authorization = Authorization::new(oauth, route);
     Ok(authorization.ask(TokenRequest::Code(&code, &attempt), None).await?)
 }
 

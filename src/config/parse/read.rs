@@ -59,6 +59,7 @@ struct Raw {
 
 impl Raw {
     fn complete(self, keys: Keys) -> Option<Config> {
+        let of_portals = self.portals.iter().map(RawPortal::connection).collect();
         Some(Config {
             state: self.state,
             shutdown_grace: self.shutdown_grace,
@@ -68,7 +69,7 @@ impl Raw {
             sources: self
                 .sources
                 .iter()
-                .map(|source| source.complete(&self.sources))
+                .map(|source| source.complete(&self.sources, &of_portals))
                 .collect::<Option<_>>()?,
             sinks: self.sinks.into_iter().map(RawSink::complete).collect::<Option<_>>()?,
             portals: self.portals.into_iter().map(RawPortal::complete).collect(),
@@ -106,7 +107,7 @@ fn read_draft(root: &mut Table<'_>, files: &SecretFiles) -> Raw {
         }),
         portals: root.table("portals", |table| {
             refuse_more(table, MOST_PORTALS, "remove those that no source uses");
-            table.named(portals::read)
+            table.named(|host, table| portals::read(host, table, files))
         }),
     }
 }

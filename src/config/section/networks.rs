@@ -3,7 +3,7 @@
 use crate::config::parse::enums::words;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
-use crate::config::section::sinks::proxy::ProxyConfig;
+use crate::config::section::connection::proxy::ProxyConfig;
 
 /// `private_networks`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]

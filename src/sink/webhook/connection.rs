@@ -41,8 +41,6 @@ fn networks(config: &WebhookConfig) -> Networks {
 pub(crate) fn via(config: &WebhookConfig) -> Via {
     match &config.proxy {
         ProxyConfig::Environment if networks(config) == Networks::Public => Via::Nothing,
-        ProxyConfig::Environment => Via::Environment,
-        ProxyConfig::None => Via::Nothing,
-        ProxyConfig::Url(url) => Via::Proxy(url.clone()),
+        given => given.via(),
     }
 }

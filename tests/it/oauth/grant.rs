@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use b24_client::http::Route;
 use b24_client::{CallError, Class, KeyValue, KeyValueError, OAuthSession, Tokens, keep};
 use b24relay::config::{OAuthConfig, SecretText, SecretUrl};
 use reqwest::Url;
@@ -62,7 +63,8 @@ impl Bench {
             server: Some(address),
         };
         let disk = Arc::new(Disk::default());
-        let grant = Arc::new(OAuthSession::new(&config, Arc::clone(&disk) as Arc<dyn KeyValue>));
+        let grant =
+            Arc::new(OAuthSession::new(&config, Route::default(), Arc::clone(&disk) as Arc<dyn KeyValue>));
         let bench = Self { portal, config, disk, grant };
         bench.log_in(1).await;
         bench

@@ -2,27 +2,23 @@
 //! right cause, keeps running, and recovers when the cause is gone.
 
 use std::fs;
-use std::sync::{Arc, Mutex};
 
 use axum::http::StatusCode;
 use futures_util::future::join_all;
 use rcgen::{CertificateParams, date_time_ymd};
 use reqwest::Method;
 use rustix::process::Signal;
-use rustls::ServerConfig;
 use serde_json::{Value, json};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
 use crate::support::expected::ledger::assert_exactly_once;
+use crate::support::portal::front::Front;
 use crate::support::portal::sandbox::Portal;
 use crate::support::process::relay::{Relay, append, command, finished, stderr};
 use crate::support::process::setup::Setup;
 use crate::support::process::shown::{LISTEN, Shown};
 use crate::support::process::waiting::until;
 use crate::support::receivers::proxy::Proxy;
-use crate::support::receivers::tls_receiver::{Authority, Door, Issued, config};
+use crate::support::receivers::tls_receiver::{Authority, Door};
 
 const REFUSES: &str = "the portal refuses this source";
 const UNREACHED: &str = "the source cannot be polled";
@@ -172,43 +168,6 @@ async fn a_command_says_unavailable_where_no_portal_has_refused_it() {
     }
 }
 
-/// TLS in front of a portal, with a replaceable certificate.
-struct Front {
-    address: String,
-    shows: Arc<Mutex<Arc<ServerConfig>>>,
-}
-
-impl Front {
-    async fn before(portal: &Portal, issued: Issued) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let shows = Arc::new(Mutex::new(Arc::new(config(issued, &Door::default()))));
-        let (current, behind) = (Arc::clone(&shows), portal.sandbox.address());
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let acceptor = TlsAcceptor::from(Arc::clone(&current.lock().unwrap()));
-                tokio::spawn(async move {
-                    // A client that does not accept the certificate closes the connection.
-                    let Ok(mut client) = acceptor.accept(stream).await else { return };
-                    let mut portal = TcpStream::connect(behind).await.unwrap();
-                    copy_bidirectional(&mut client, &mut portal).await.ok();
-                });
-            }
-        });
-        Self { address, shows }
-    }
-
-    fn show(&self, issued: Issued) {
-        *self.shows.lock().unwrap() = Arc::new(config(issued, &Door::default()));
-    }
-
-    fn source(&self, portal: &Portal) -> String {
-        let url = portal.webhook_url(1).replace(&portal.base_url(), &format!("https://{}/", self.address));
-        format!("[sources.support]\nwebhook_url = \"{url}\"\nconfirm_lag = \"50ms\"\npoll.idle = \"20ms\"")
-    }
-}
-
 fn run_trusting(setup: &Setup, authority: &Authority, variables: &[(&str, &str)]) -> Relay {
     fs::write(setup.path("ca.pem"), authority.pem()).unwrap();
     run_encrypted(setup, variables)
@@ -240,13 +199,13 @@ async fn a_portals_certificate_is_told_of_with_both_clocks_and_waited_for() {
             "its certificate has expired (valid until 2021-01-01T00:00:00Z; this machine's clock says 20",
             "correct this machine's clock",
         ),
-        (stranger.issue("127.0.0.1", |_| ()), "not from a known authority", "update-ca-certificates"),
+        (stranger.issue("127.0.0.1", |_| ()), "not from a known authority", "set `tls.ca_file` of the source"),
         (authority.issue("other.example", |_| ()), "is for another name", "correct the host"),
     ];
     let (authority, fine) = (&authority, &fine);
     join_all(cases.map(|(issued, words, advice)| async move {
         let portal = Portal::start().await;
-        let front = Front::before(&portal, issued).await;
+        let front = Front::before(&portal, issued, &Door::default()).await;
         let setup = Setup::new().with(&front.source(&portal)).with_file();
         portal.record(1, 3).await;
         let mut relay = run_trusting(&setup, authority, &[]);
@@ -269,7 +228,7 @@ async fn a_portals_certificate_is_told_of_with_both_clocks_and_waited_for() {
 async fn a_machine_whose_certificates_are_not_there_yet_is_waited_for() {
     let authority = Authority::new("ours");
     let portal = Portal::start().await;
-    let front = Front::before(&portal, authority.issue("127.0.0.1", |_| ())).await;
+    let front = Front::before(&portal, authority.issue("127.0.0.1", |_| ()), &Door::default()).await;
     let login = format!(
         "[sources.office.oauth]\nportal = \"https://{0}\"\nserver = \"https://{0}\"\nclient_id = \"a\"\nclient_secret = \"b\"",
         front.address

@@ -1,6 +1,7 @@
 //! What a portal does to its readers: limits, faults, refusals, moves and restores.
 
 pub(crate) mod budget;
+pub(crate) mod connections;
 pub(crate) mod faults;
 pub(crate) mod maintenance;
 pub(crate) mod odd_events;

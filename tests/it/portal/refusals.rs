@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use b24_client::NoKeyValue;
+use b24_client::http::Route;
 use b24_client::{CallError, Class, Credential, EventQueue, PortalClient, PortalState};
 use b24relay::config::{PortalConfig, QueueKind, WebhookUrl};
 use b24relay::event::Offset;
@@ -91,8 +92,13 @@ impl Reader {
             PortalState::open(webhook.url(), PortalConfig::with_rate(None), Arc::new(NoKeyValue))
                 .await
                 .unwrap();
-        let client =
-            PortalClient::try_new(Arc::new(portal_state), Credential::Webhook(webhook), timeout).unwrap();
+        let client = PortalClient::try_new(
+            Arc::new(portal_state),
+            Credential::Webhook(webhook),
+            timeout,
+            Route::default(),
+        )
+        .unwrap();
         Self { queue: EventQueue::new(client, QueueKind::User), code }
     }
 

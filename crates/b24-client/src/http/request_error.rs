@@ -92,29 +92,29 @@ impl Peer {
         }
     }
 
-    fn trusted_by(self) -> &'static str {
+    /// The place of the key `tls` in the configuration.
+    fn tls(self) -> &'static str {
         match self {
-            Self::Receiver => "set `tls.ca_file` to the certificate of the authority",
-            Self::Portal | Self::AuthorizationServer => {
-                "add the certificate of the authority to those of this machine (`update-ca-certificates`)"
-            }
+            Self::Receiver => "of the sink",
+            Self::Portal | Self::AuthorizationServer => "of the source or its portal",
         }
     }
 
-    fn older_tls(self) -> &'static str {
-        match self {
-            Self::Receiver => "bring it up to date, or lower `tls.min_version`",
-            Self::Portal | Self::AuthorizationServer => {
-                "bring it up to date: b24relay needs TLS 1.2 or later"
-            }
-        }
+    fn trusted_by(self) -> String {
+        format!("set `tls.ca_file` {} to the certificate of the authority", self.tls())
     }
 
-    fn client_certificate(self) -> &'static str {
+    fn older_tls(self) -> String {
+        format!("bring it up to date, or lower `tls.min_version` {}", self.tls())
+    }
+
+    fn client_certificate(self) -> String {
         match self {
-            Self::Receiver => "set `tls.client_cert_file` and `tls.client_key_file`",
-            Self::Portal | Self::AuthorizationServer => {
-                "b24relay has none for it: let it accept calls without one"
+            Self::Receiver | Self::Portal => {
+                format!("set `tls.client_cert_file` and `tls.client_key_file` {}", self.tls())
+            }
+            Self::AuthorizationServer => {
+                "b24relay has none for it: let it accept calls without one".to_owned()
             }
         }
     }
@@ -207,7 +207,7 @@ fn clocks(bound: &str, valid: UnixTime, now: UnixTime) -> String {
 fn of_alert(alert: AlertDescription, peer: Peer) -> RequestError {
     let (what, advice) = match alert {
         AlertDescription::CertificateRequired => {
-            ("it wants a client certificate".to_owned(), peer.client_certificate().to_owned())
+            ("it wants a client certificate".to_owned(), peer.client_certificate())
         }
         AlertDescription::ProtocolVersion => return too_old(peer),
         AlertDescription::BadCertificate
@@ -217,10 +217,9 @@ fn of_alert(alert: AlertDescription, peer: Peer) -> RequestError {
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnknownCA
         | AlertDescription::DecryptError
-        | AlertDescription::AccessDenied => (
-            format!("it does not accept our certificate ({})", alert_name(alert)),
-            peer.client_certificate().to_owned(),
-        ),
+        | AlertDescription::AccessDenied => {
+            (format!("it does not accept our certificate ({})", alert_name(alert)), peer.client_certificate())
+        }
         // TLS 1.2 reports this for a missing client certificate, among other things.
         AlertDescription::HandshakeFailure => (
             "it has ended the handshake".to_owned(),
@@ -316,7 +315,8 @@ mod tests {
                 assert!(!told.what.is_empty() && !told.advice.is_empty(), "{error:?}");
                 let sentence = told.sentence();
                 assert!(!sentence.contains("Some(") && !sentence.contains("Unknown("), "{sentence}");
-                assert!(peer == Peer::Receiver || !sentence.contains("`tls."), "{sentence}");
+                let names_the_sink = sentence.contains("of the sink");
+                assert!(peer == Peer::Receiver || !names_the_sink, "{sentence}");
             }
         }
     }

@@ -91,12 +91,13 @@ pub struct Authorization {
     /// Created on first use. If that fails, a daemon retries later.
     pool: OnceLock<Pool>,
     config: OAuthConfig,
+    route: Route,
 }
 
 impl Authorization {
-    /// The server for `config`.
-    pub fn new(config: &OAuthConfig) -> Self {
-        Self { pool: OnceLock::new(), config: config.clone() }
+    /// The server for `config`, reached by `route`.
+    pub fn new(config: &OAuthConfig, route: Route) -> Self {
+        Self { pool: OnceLock::new(), config: config.clone(), route }
     }
 
     /// Requests a pair; `before` is the pair that it replaces.
@@ -138,7 +139,7 @@ impl Authorization {
         }
         let server = self.config.server.as_ref().map(|server| server.expose().clone());
         let server = server.unwrap_or_else(|| default_server(&self.config.portal.authority()));
-        let pool = Pool::try_new(&server, TIMEOUT, Route::default());
+        let pool = Pool::try_new(&server, TIMEOUT, self.route.clone());
         let pool = pool.map_err(|error| CallError::operator(METHOD, error.to_string(), NO_CLIENT))?;
         Ok(self.pool.get_or_init(|| pool))
     }
@@ -282,7 +283,7 @@ mod tests {
             client_secret: SecretText::new("s3 cr&t"),
             server: None,
         };
-        Authorization::new(&config)
+        Authorization::new(&config, Route::default())
     }
 
     fn tokens(server: &str) -> Tokens {

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use crate::http::Route;
 use crate::key_value::{KeyValue, KeyValueError};
 use crate::log_code;
 use crate::oauth::authorization::{self, Authorization, TokenRequest};
@@ -53,11 +54,11 @@ struct State {
 }
 
 impl OAuthSession {
-    /// The login that `config` names.
-    pub fn new(config: &OAuthConfig, key_value: Arc<dyn KeyValue>) -> Self {
+    /// The login that `config` names. The authorization server is reached by `route`.
+    pub fn new(config: &OAuthConfig, route: Route, key_value: Arc<dyn KeyValue>) -> Self {
         Self {
             config: config.clone(),
-            authorization: Authorization::new(config),
+            authorization: Authorization::new(config, route),
             key_value,
             state: Arc::default(),
             epoch: AtomicU64::new(0),

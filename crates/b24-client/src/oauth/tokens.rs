@@ -40,10 +40,13 @@ pub struct Tokens {
 #[error("{0}")]
 pub struct TokensError(&'static str);
 
-/// The fields as sent and as stored. All except the pair itself may be missing, and numbers may be texts.
+/// The fields as sent and as stored. All except the pair itself may be missing, and numbers may be texts. The names
+/// in capitals are those that a portal sends to a page of the application.
 #[derive(Serialize, Deserialize)]
 struct Wire {
+    #[serde(alias = "AUTH_ID")]
     access_token: String,
+    #[serde(alias = "REFRESH_ID")]
     refresh_token: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     client_id: String,
@@ -55,9 +58,9 @@ struct Wire {
     scope: Value,
     #[serde(default)]
     client_endpoint: Value,
-    #[serde(default)]
+    #[serde(default, alias = "SERVER_ENDPOINT")]
     server_endpoint: Value,
-    #[serde(default)]
+    #[serde(default, alias = "AUTH_EXPIRES")]
     expires_in: Value,
 }
 
@@ -66,7 +69,7 @@ impl Tokens {
     /// not contain one.
     pub fn parse(text: &str, client_id: &str) -> Result<Self, TokensError> {
         let wire: Wire = serde_json::from_str(text).map_err(|_| {
-            TokensError("needs the texts `access_token` and `refresh_token` in a JSON object")
+            TokensError("needs the texts `access_token` and `refresh_token` (or `AUTH_ID` and `REFRESH_ID`) in a JSON object")
         })?;
         if wire.access_token.trim().is_empty() || wire.refresh_token.trim().is_empty() {
             return Err(TokensError("`access_token` and `refresh_token` must not be empty"));
@@ -149,6 +152,16 @@ mod tests {
             Tokens::parse(r#"{"access_token":"a2","refresh_token":"r2","user_id":null}"#, "app").unwrap();
         let heir = bare.inherit(&tokens);
         assert_eq!((heir.user_id, heir.member_id.as_str(), heir.access.expose()), (Some(12), "m", "a2"));
+    }
+
+    #[test]
+    fn the_names_that_a_page_of_the_application_is_sent_are_read_too() {
+        let text = r#"{"DOMAIN":"p.example","AUTH_ID":"a1","REFRESH_ID":"r1","AUTH_EXPIRES":"1800","member_id":"m",
+            "SERVER_ENDPOINT":"https://oauth.example/rest/"}"#;
+        let tokens = Tokens::parse(text, "app").unwrap();
+        assert_eq!((tokens.access.expose(), tokens.refresh.expose()), ("a1", "r1"));
+        assert_eq!((tokens.lifetime, tokens.member_id.as_str()), (Duration::from_secs(1800), "m"));
+        assert_eq!(tokens.server_endpoint.as_ref().and_then(Url::host_str), Some("oauth.example"));
     }
 
     #[test]

@@ -4,10 +4,8 @@ pub(crate) mod authorization; // `auth` of a sink
 pub(crate) mod headers;
 pub(crate) mod outcomes; // statuses with another meaning
 pub(crate) mod payload; // the body of a webhook and its signature
-pub(crate) mod proxy;
 pub(crate) mod retry;
 pub(crate) mod signing; // the signing secrets
 pub(crate) mod sink; // the keys of all sinks
 pub(crate) mod throughput; // order, concurrency, rate
-pub(crate) mod tls;
 pub(crate) mod webhook;

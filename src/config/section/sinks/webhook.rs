@@ -10,13 +10,13 @@ use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::section::connection::proxy::{self, ProxyConfig};
+use crate::config::section::connection::tls::{self, TlsConfig};
 use crate::config::section::networks::{self, PrivateNetworks};
 use crate::config::section::sinks::authorization::{self, AuthConfig};
 use crate::config::section::sinks::headers;
 use crate::config::section::sinks::outcomes::{self, OutcomesConfig};
 use crate::config::section::sinks::payload::{self, PayloadConfig};
-use crate::config::section::sinks::proxy::{self, ProxyConfig};
-use crate::config::section::sinks::tls::{self, TlsConfig};
 
 /// The keys of a webhook. A file sink also has `compress`, and stdout also has `format`.
 pub(crate) const KEYS: &[&str] = &[
@@ -101,7 +101,7 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<Webhook
     let payload = payload::read(table, files);
     let outcomes = table.table("outcomes", outcomes::read);
     let tls = table.table("tls", |table| tls::read(table, files));
-    let proxy = proxy::read(table, files);
+    let proxy = proxy::read(table, files).unwrap_or_default();
     let has_auth = table.has("auth");
     let auth = table.given_table("auth", |table| authorization::read(table, files, is_http_fine)).flatten();
     let headers = table.table("headers", |table| headers::read(table, files, has_auth));

@@ -1,4 +1,5 @@
-//! Reads `[portals."HOST"]`: the rate limit of a portal that is not on a standard plan, and its new address.
+//! Reads `[portals."HOST"]`: the rate limit of a portal that is not on a standard plan, its new address, and how to
+//! connect to it.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -11,6 +12,8 @@ use crate::config::parse::findings::Findings;
 use crate::config::parse::quote;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
+use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::section::connection::RawConnection;
 use crate::config::section::sources::source::RawSource;
 use crate::config::{PortalConfig, RateConfig};
 
@@ -23,9 +26,15 @@ const PER_SECOND: RangeInclusive<f64> = 0.1..=100.0;
 pub(crate) struct RawPortal {
     host: String,
     config: PortalConfig,
+    connection: RawConnection,
 }
 
 impl RawPortal {
+    /// How its sources connect, by its host.
+    pub(crate) fn connection(&self) -> (String, RawConnection) {
+        (self.host.clone(), self.connection.clone())
+    }
+
     /// Converts it into an entry of `Config::portals`.
     pub(crate) fn complete(self) -> (String, PortalConfig) {
         (self.host, self.config)
@@ -33,7 +42,7 @@ impl RawPortal {
 }
 
 /// Reads one portal and reports violations.
-pub(crate) fn read(host: &str, table: &mut Table<'_>) -> RawPortal {
+pub(crate) fn read(host: &str, table: &mut Table<'_>, files: &SecretFiles) -> RawPortal {
     let plan = table.take_or("plan", value::choice, Plan::Standard);
     let rate = match plan {
         Plan::Standard => Some(read_rate(table, RateConfig::STANDARD)),
@@ -53,7 +62,8 @@ pub(crate) fn read(host: &str, table: &mut Table<'_>) -> RawPortal {
         }
         is_host
     });
-    RawPortal { host: host.to_owned(), config: PortalConfig { rate, moved_to } }
+    let connection = RawConnection::read(table, files);
+    RawPortal { host: host.to_owned(), config: PortalConfig { rate, moved_to }, connection }
 }
 
 /// The rate limit of the plan, with the given values in place of its own.

@@ -8,6 +8,7 @@ use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret;
 use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::section::connection::{OfPortals, RawConnection};
 use crate::config::section::sources::access::{self, RawAccess, RawLogin};
 use crate::config::section::sources::bot::{self, RawKind};
 use crate::config::{AccessConfig, PollConfig, SourceConfig};
@@ -38,6 +39,7 @@ pub(crate) struct RawSource {
     pub(crate) kind: RawKind,
     pub(crate) poll: PollConfig,
     confirm_lag: Duration,
+    connection: RawConnection,
 }
 
 impl RawSource {
@@ -59,8 +61,9 @@ impl RawSource {
         }
     }
 
-    /// The source, if no part is missing; `all` are all sources.
-    pub(crate) fn complete(&self, all: &[Self]) -> Option<SourceConfig> {
+    /// The source, if no part is missing; `all` are all sources, `of_portals` the connections that tables
+    /// of portals give.
+    pub(crate) fn complete(&self, all: &[Self], of_portals: &OfPortals) -> Option<SourceConfig> {
         let access = match &self.access {
             RawAccess::Webhook(webhook) => AccessConfig::Webhook(webhook.as_ref()?.value.clone()),
             RawAccess::Login(_) | RawAccess::Grant(_) => {
@@ -69,12 +72,14 @@ impl RawSource {
             }
             RawAccess::Unclear => return None,
         };
+        let of_portal = of_portals.get(&self.portal(all)?.authority());
         Some(SourceConfig {
             name: self.name.clone(),
             kind: self.kind.complete()?,
             access,
             poll: self.poll,
             confirm_lag: self.confirm_lag,
+            connection: self.connection.or(of_portal),
         })
     }
 }
@@ -91,7 +96,8 @@ pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> Ra
     let poll = table.table("poll", |table| read_poll(table, shortest_idle));
     let lag = value::duration(Duration::ZERO, LONGEST_LAG);
     let confirm_lag = table.take_or("confirm_lag", lag, CONFIRM_LAG);
-    RawSource { name: name.to_owned(), access, kind, poll, confirm_lag }
+    let connection = RawConnection::read(table, files);
+    RawSource { name: name.to_owned(), access, kind, poll, confirm_lag, connection }
 }
 
 fn read_poll(table: &mut Table<'_>, shortest_idle: Duration) -> PollConfig {

@@ -1,7 +1,8 @@
-//! `sinks.NAME.proxy`: the proxy between the relay and a receiver. Its URL may hold a password.
+//! `proxy`: the proxy between the relay and a host. Its URL may hold a password.
 
 use std::fmt;
 
+use b24_client::http::Via;
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
@@ -12,7 +13,7 @@ use crate::config::secrets::secret_file::{SecretFiles, Shows};
 /// `proxy`. Displays only scheme and host.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub enum ProxyConfig {
-    /// Not given: use the proxy from the environment, except for receivers on this machine.
+    /// Not given: use the proxy from the environment, except for hosts on this machine.
     #[default]
     Environment,
     /// `"none"`.
@@ -22,6 +23,15 @@ pub enum ProxyConfig {
 }
 
 impl ProxyConfig {
+    /// The same choice in the type of the HTTP client.
+    pub fn via(&self) -> Via {
+        match self {
+            Self::Environment => Via::Environment,
+            Self::None => Via::Nothing,
+            Self::Url(url) => Via::Proxy(url.clone()),
+        }
+    }
+
     /// Everything in it that is secret, for removing it from texts of foreign origin.
     pub fn expose_parts(&self) -> Vec<String> {
         let Self::Url(url) = self else { return Vec::new() };
@@ -58,8 +68,7 @@ impl SecretValue for ProxyConfig {
     }
 }
 
-/// Reads the key and reports violations.
-pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> ProxyConfig {
-    let given = secret::take_given(table, ["proxy", "proxy_file"], files);
-    given.map(|given| given.value).unwrap_or_default()
+/// Reads the key and reports violations. `None` if it is not given.
+pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<ProxyConfig> {
+    secret::take_given(table, ["proxy", "proxy_file"], files).map(|given| given.value)
 }

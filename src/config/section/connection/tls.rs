@@ -1,5 +1,5 @@
-//! `sinks.NAME.tls`: how a receiver is verified, and the client certificate of the relay. The files are read
-//! here.
+//! `tls` of a sink, a source or a portal: how the host is verified, and the client certificate of the relay. The
+//! files are read here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ use crate::config::secrets::secret_file::SecretFiles;
 /// A system's whole collection of authorities is a quarter of that.
 const LARGEST: u64 = 1024 * 1024;
 
-/// `sinks.NAME.tls`.
+/// `tls`.
 #[derive(Clone, Default)]
 pub struct TlsConfig {
     /// The authorities in `ca_file`, trusted in addition to the system's.
