@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use b24relay::config::{
-    AccessConfig, Config, ConnectionConfig, DeliveryConfig, GiveUp, LogConfig, LogFormat, LogLevel,
+    AccessConfig, Config, ConnectionConfig, DeliveryConfig, GiveUp, Keys, LogConfig, LogFormat, LogLevel,
     PollConfig, PortalConfig, QueueKind, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig,
     StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
 };
@@ -89,6 +89,8 @@ impl Setting {
             sources: sources.map(|(source, name)| source.config(name)).collect(),
             sinks: self.sinks.iter().filter(|sink| sink.is_there).map(SinkSetting::config).collect(),
             portals: if self.is_enterprise { BTreeMap::from([rate]) } else { BTreeMap::new() },
+            // It is used for the log alone.
+            keys: Keys::default(),
         }
     }
 

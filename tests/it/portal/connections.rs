@@ -21,7 +21,11 @@ async fn trouble_of(setup: &Setup) -> String {
 fn tables(front: &Front, keys: &str) -> [String; 2] {
     [
         format!("[sources.support.tls]\n{keys}"),
-        format!("[portals.\"{}\"]\nplan = \"self-hosted\"\ntls = {{ {} }}", front.address, keys.replace('\n', ", ")),
+        format!(
+            "[portals.\"{}\"]\nplan = \"self-hosted\"\ntls = {{ {} }}",
+            front.address,
+            keys.replace('\n', ", ")
+        ),
     ]
 }
 
@@ -82,9 +86,8 @@ async fn a_proxy_is_that_of_the_source_before_that_of_its_portal_before_the_envi
     let far = Proxy::start(portal.sandbox.address(), None).await;
     portal.record(1, 3).await;
     let url = portal.webhook_url(1).replace(&portal.sandbox.address().to_string(), "portal.test");
-    let source = format!(
-        "[sources.support]\nwebhook_url = \"{url}\"\nallow_http = true\nconfirm_lag = \"50ms\""
-    );
+    let source =
+        format!("[sources.support]\nwebhook_url = \"{url}\"\nallow_http = true\nconfirm_lag = \"50ms\"");
     let of_portal = format!("[portals.\"portal.test\"]\nproxy = \"http://{}\"", far.address);
     let of_source = format!("{source}\nproxy = \"http://user:s3cr3t@{}\"", near.address);
 

@@ -199,7 +199,11 @@ async fn a_portals_certificate_is_told_of_with_both_clocks_and_waited_for() {
             "its certificate has expired (valid until 2021-01-01T00:00:00Z; this machine's clock says 20",
             "correct this machine's clock",
         ),
-        (stranger.issue("127.0.0.1", |_| ()), "not from a known authority", "set `tls.ca_file` of the source"),
+        (
+            stranger.issue("127.0.0.1", |_| ()),
+            "not from a known authority",
+            "set `tls.ca_file` of the source",
+        ),
         (authority.issue("other.example", |_| ()), "is for another name", "correct the host"),
     ];
     let (authority, fine) = (&authority, &fine);
