@@ -52,7 +52,8 @@ fn other_values(value: &Value) -> Vec<Value> {
 }
 
 /// Keys that cannot change in the reference without another one.
-const NEVER_ALONE: [&str; 4] = ["kind", "private_networks", "type", "with_user_events"];
+/// The table of a portal needs a source of it.
+const NEVER_ALONE: [&str; 5] = ["kind", "portal", "private_networks", "type", "with_user_events"];
 
 /// The text of a file that holds another secret.
 fn other_secret(text: &str) -> String {

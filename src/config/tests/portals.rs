@@ -39,7 +39,7 @@ fn figures_out_of_bounds_are_refused_with_the_host_in_quotes() {
             "portals.\"a.example\".plan: must be `standard`, `enterprise` or `self-hosted`, not `free` (line 7)",
             "portals.\"a.example\".burst: must be a number from 1 to 1000, not `0` (line 8)",
             "portals.\"a.example\".rate: must be a number from 0.1 to 100, not `0.09` (line 9)",
-            "portals.\"a.example\".limit: unknown key, valid here: `plan`, `burst`, `rate`, `moved_to` (line 10)",
+            "portals.\"a.example\".limit: unknown key, valid here: `plan`, `burst`, `rate`, `moved_to`, `tls`, `proxy`, `proxy_file` (line 10)",
         ],
     );
     for rate in ["nan", "inf", "-1", "100.5", "'nan'", "'many'", "''", "true", "[2]", "9223372036854775808"] {

@@ -16,8 +16,14 @@ use crate::config::tests::{environment, errors, load_text};
 pub(super) const REQUIRED_ONLY: &str = r#"
     [sources.support]
     webhook_url = "https://example.bitrix24.com/rest/1/CODE/"
+    proxy = "http://proxy.example.com:3128"
     [sources.sales]
     webhook_url_file = "sales.url"
+    proxy_file = "proxy.url"
+    tls.ca_file = "portal-ca.pem"
+    tls.client_cert_file = "b24relay.pem"
+    tls.client_key_file = "b24relay.key"
+    tls.min_version = "1.3"
     [sources.assistant]
     kind = "bot"
     webhook_url = "https://example.bitrix24.com/rest/1/OTHERCODE/"
@@ -43,6 +49,13 @@ pub(super) const REQUIRED_ONLY: &str = r#"
     oauth.grant = "office"
     [portals."example.bitrix24.com"]
     moved_to = "new.bitrix24.com"
+    proxy = "http://proxy.example.com:3128"
+    tls.ca_file = "portal-ca.pem"
+    tls.client_cert_file = "b24relay.pem"
+    tls.client_key_file = "b24relay.key"
+    tls.min_version = "1.3"
+    [portals."office.bitrix24.com"]
+    proxy_file = "proxy.url"
     [http]
     listen = "127.0.0.1:8687"
     token_file = "http.token"
@@ -149,9 +162,12 @@ pub(super) fn credentials() -> tempfile::TempDir {
         std::fs::write(directory.path().join(name), filled_in(text)).unwrap();
     }
     let (certificate, key) = crate::config::tests::certificate();
-    for (name, text) in
-        [("receivers-ca.pem", &certificate), ("b24relay.pem", &certificate), ("b24relay.key", &key)]
-    {
+    for (name, text) in [
+        ("portal-ca.pem", &certificate),
+        ("receivers-ca.pem", &certificate),
+        ("b24relay.pem", &certificate),
+        ("b24relay.key", &key),
+    ] {
         std::fs::write(directory.path().join(name), text).unwrap();
     }
     directory

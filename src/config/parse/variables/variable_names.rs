@@ -7,7 +7,7 @@ use crate::config::parse::variables::variable::PREFIX;
 const TABLES: [&str; 7] = ["DEAD_LETTERS", "DELIVERY", "HTTP", "JOURNAL", "LOG", "MEMORY", "RETENTION"];
 
 /// The keys of a source, with the separators of a variable. Names that the operator chooses are left out.
-const SOURCE_KEYS: [&str; 24] = [
+const SOURCE_KEYS: [&str; 30] = [
     "ALLOW_HTTP",
     "BOT_ID",
     "BOT_TOKEN",
@@ -25,6 +25,12 @@ const SOURCE_KEYS: [&str; 24] = [
     "POLL__IDLE_MAX",
     "POLL__LIMIT",
     "POLL__TIMEOUT",
+    "PROXY",
+    "PROXY_FILE",
+    "TLS__CA_FILE",
+    "TLS__CLIENT_CERT_FILE",
+    "TLS__CLIENT_KEY_FILE",
+    "TLS__MIN_VERSION",
     "WEBHOOK_URL",
     "WEBHOOK_URL_FILE",
     "WITH_USER_EVENTS",
