@@ -76,8 +76,11 @@ fn every_artefact_has_the_version_of_the_workspace() {
     let chart = read("deploy/helm/b24relay/Chart.yaml");
     assert_eq!(values(&chart, "version"), [version]);
     assert_eq!(values(&chart, "appVersion"), [version]);
+    assert_eq!(values(&read("deploy/docker/Dockerfile"), "ARG VERSION"), [version]);
     for path in ["Cargo.toml", "crates/b24-client/Cargo.toml"] {
-        for line in read(path).lines().filter(|line| line.contains("{ version = ") && line.contains("path = ")) {
+        for line in
+            read(path).lines().filter(|line| line.contains("{ version = ") && line.contains("path = "))
+        {
             assert!(line.contains(&format!("version = \"{version}\"")), "{path}: {line}");
         }
     }
@@ -111,7 +114,8 @@ fn the_image_is_built_from_all_that_the_manifest_names() {
     let context: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
     let manifest = read("Cargo.toml");
     let targets = values(&manifest, "path").into_iter().filter(|path| path.ends_with(".rs"));
-    let mut named: Vec<&str> = targets.chain(["Cargo.toml", "Cargo.lock", "src/main.rs", "benches/relay"]).collect();
+    let mut named: Vec<&str> =
+        targets.chain(["Cargo.toml", "Cargo.lock", "src/main.rs", "benches/relay"]).collect();
     named.extend(["crates", ".cargo", "deploy/docker/rootfs", "LICENSE-MIT"]);
     assert!(named.len() > 9, "{named:?}");
     for path in named {
@@ -131,5 +135,7 @@ fn values_and_blocks_are_found() {
     let text = "a: 1\n  - b: \"two\"\nb = \"three\"\nbc: 4\nkey: |\n  one\n\n    two\nend: 5\n";
     assert_eq!(values(text, "b"), ["two", "three"]);
     assert_eq!(block(text, "key"), "one\n\n  two");
-    assert!(is_below("src/main.rs", "src") && !is_below("srcs", "src") && is_below("LICENSE-MIT", "LICENSE-"));
+    assert!(
+        is_below("src/main.rs", "src") && !is_below("srcs", "src") && is_below("LICENSE-MIT", "LICENSE-")
+    );
 }

@@ -101,8 +101,9 @@ fn release(folder: &Path, version: &str) {
         fs::write(&program, format!("#!/bin/sh\necho b24relay {version}\n")).unwrap();
         fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
         let archive = format!("{name}.tar.gz");
-        let tar = Command::new("tar").arg("-C").arg(folder).args(["-czf", &archive, &name]);
-        assert!(tar.current_dir(folder).status().unwrap().success());
+        let mut tar = Command::new("tar");
+        tar.args(["-czf", &archive, &name]).current_dir(folder);
+        assert!(tar.status().unwrap().success());
         let sum = Sha256::digest(fs::read(folder.join(&archive)).unwrap());
         let digits: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
         sums += &format!("{digits}  {archive}\n{digits}  b24relay_{version}_{target}.deb\n");
