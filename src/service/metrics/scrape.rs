@@ -64,11 +64,7 @@ fn sources(registry: &mut Registry, sources: &[SourceHealth]) {
         "1 while it polls: 0 when it is blocked, refused, retrying, starting or overdue",
         up.clone(),
     );
-    registry.register(
-        "source_blocked",
-        "1 while it is not polled because a sink or the journal has no room",
-        blocked.clone(),
-    );
+    registry.register("source_blocked", "1 while a sink or the journal has no room for it", blocked.clone());
     registry.register(
         "source_last_success_timestamp_seconds",
         "The last finished poll, to 10 s",
