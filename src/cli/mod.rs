@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use exit_code::Exit;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::runtime::Runtime;
 
 use crate::config::{self, Config, Loaded, LogConfig, LogFormat, LogLevel, Overrides};
@@ -185,7 +185,8 @@ pub fn main() -> ExitCode {
 /// is not enough: the kernel still passes a dump to a program such as systemd-coredump.
 fn forbid_core_dumps() {
     // No supported kernel refuses either call. If one did, everything else would still work.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).ok();
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok();
 }
 

@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth};
+use crate::health::{Grade, Health, LaneHealth, LaneState, SourceHealth, SourceState};
 use crate::service::metrics::process;
 use crate::service::metrics::registry::Metrics;
 use crate::stdio::stderr;
@@ -56,7 +56,7 @@ pub(crate) fn of_health(health: &Health, metrics: &Metrics) -> Registry {
 }
 
 fn sources(registry: &mut Registry, sources: &[SourceHealth]) {
-    let [up, events, bytes, confirmed] = [(); 4].map(|()| Gauges::<1>::default());
+    let [up, blocked, events, bytes, confirmed] = [(); 5].map(|()| Gauges::<1>::default());
     let [success, oldest, left] = [(); 3].map(|()| Seconds::<1>::default());
     let [gaps, skipped, losses, stolen] = [(); 4].map(|()| Counters::<1>::default());
     registry.register(
@@ -64,6 +64,7 @@ fn sources(registry: &mut Registry, sources: &[SourceHealth]) {
         "1 while it polls: 0 when it is blocked, refused, retrying, starting or overdue",
         up.clone(),
     );
+    registry.register("source_blocked", "1 while a sink or the journal has no room for it", blocked.clone());
     registry.register(
         "source_last_success_timestamp_seconds",
         "The last finished poll, to 10 s",
@@ -98,9 +99,10 @@ fn sources(registry: &mut Registry, sources: &[SourceHealth]) {
     );
     registry.register("journal_events", "Events in the journal", events.clone());
     registry.register("journal_bytes", "How much they take", bytes.clone());
-    for SourceHealth { report, grade, .. } in sources {
+    for SourceHealth { report, state, grade, .. } in sources {
         let source = [("source", report.name.clone())];
         up.get_or_create(&source).set((*grade == Grade::Healthy).into());
+        blocked.get_or_create(&source).set((*state == SourceState::Blocked).into());
         if let Some(polled_ms) = report.polled_ms {
             success.get_or_create(&source).set(seconds(polled_ms));
         }

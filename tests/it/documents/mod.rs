@@ -3,6 +3,8 @@
 pub(crate) mod circles;
 pub(crate) mod claims;
 pub(crate) mod dependencies;
+pub(crate) mod deployment;
+pub(crate) mod installer;
 pub(crate) mod log_codes;
 pub(crate) mod manual;
 pub(crate) mod manuals;

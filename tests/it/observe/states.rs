@@ -123,6 +123,9 @@ impl World {
         let up = i32::from(expected.source.0 == "polling");
         let line = format!("b24relay_source_up{{source=\"support\"}} {up}\n");
         expect(metrics.contains(&line), format!("no {line} in {metrics}"));
+        let blocked = i32::from(expected.source.0 == "blocked");
+        let line = format!("b24relay_source_blocked{{source=\"support\"}} {blocked}\n");
+        expect(metrics.contains(&line), format!("no {line} in {metrics}"));
         let (status, ready) = self.shown.text("readyz").await;
         let is_ready = expected.grade != "action_required";
         expect((status == 200) == is_ready, format!("/readyz: {status} {ready}"));
