@@ -1,5 +1,6 @@
 //! `b24relay run`: the daemon.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use b24_client::KeyValue;
@@ -50,6 +51,11 @@ pub(super) struct RunArgs {
     consent: ConsentArgs,
 }
 
+/// `path` from the root on, as an operator in another folder needs it.
+fn whole(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// The name of the machine, and the process.
 fn instance() -> String {
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -94,7 +100,7 @@ pub(super) async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) 
         let server = telemetry.listener.prepare(config.http.as_ref()).await?;
         telemetry.show_through(server);
     }
-    let place = Place { instance: instance(), configuration: loaded.file.clone() };
+    let place = Place { instance: instance(), configuration: loaded.file.as_deref().map(whole) };
     let view = View::new(&store, &telemetry, &problems, place);
     let work = async {
         if args.once {

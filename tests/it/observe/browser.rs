@@ -220,6 +220,7 @@ async fn a_look_tells_that_all_is_healthy() {
     let setup = setup.with_file();
     let shown = Shown::start(&setup).await;
     until("all is delivered", async || shown.text("").await.1.contains("6 deliveries in all")).await;
+    browser.resize(1280, 800).await;
     browser.open(shown.base.as_str()).await;
     let identity = format!("{}/user/1", portal.sandbox.address());
     assert_seen(&browser, "header, .verdict", &["Sources: 1, Sinks: 2", "healthy"]).await;
@@ -233,7 +234,7 @@ async fn a_look_tells_that_all_is_healthy() {
     let facts = ["archive", "crm", "flowing", "Delivered", "Left out", "Pending", "Dead letters"];
     assert_seen(&browser, ".card", &facts).await;
     assert_seen(&browser, ".card", &["Rate", "Latency", "p50", "p99", " ago", "now", "0"]).await;
-    let configuration = setup.path("b24relay.toml").display().to_string();
+    let configuration = setup.path("b24relay.toml").canonicalize().unwrap().display().to_string();
     let process = format!("process {}", shown.relay.id());
     assert_seen(&browser, "footer", &[env!("CARGO_PKG_VERSION"), "Running for", &process, &configuration])
         .await;

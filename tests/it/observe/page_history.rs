@@ -182,13 +182,14 @@ async fn an_hour_is_drawn_with_its_scales() {
         configuration: Some("/etc/b24relay/b24relay.toml".into()),
     };
     let view = View::new(&store, &telemetry, &warned_of(), place);
-    let budgets = ["support", "sales"].map(|source| telemetry.metrics.source(source));
-    budgets.iter().for_each(|source| source.use_budget(Some(0.33)));
+
     telemetry.liveness.expect(std::iter::empty());
     pause();
     telemetry.show_through(Some(server));
     tokio::spawn(async move { view.show().await });
     pass_an_hour(&telemetry).await;
+    let budgets = ["support", "sales"].map(|source| telemetry.metrics.source(source));
+    budgets.iter().for_each(|source| source.use_budget(Some(0.33)));
     resume();
 
     browser.open(&url).await;
