@@ -2,8 +2,8 @@
 //! wide and narrow screens, in light and dark mode, with and without scripts.
 //!
 //! Needs Chromium and `chromedriver`. Without them these tests are skipped, or fail with `BROWSER_TESTS=required`.
-//! `SCREENSHOTS=DIR cargo test --test it -- browser page_history page_sizes` saves screenshots in an existing folder. `docs/page.png`
-//! is `hour-light.png` of `page_history.rs`, `docs/page-dark.png` is `hour-dark.png`, and `docs/page-500.png` is
+//! `SCREENSHOTS=DIR cargo test --test it -- browser page_` saves screenshots in an existing folder. `docs/page.png` is
+//! `hour-light.png` of `page_history.rs`, `docs/page-dark.png` is `hour-dark.png`, and `docs/page-500.png` is
 //! `500-light.png` of `page_sizes.rs`, in 256 colours:
 //! `pngquant --force --nofs --output docs/page.png DIR/hour-light.png`.
 

@@ -186,9 +186,10 @@ mod tests {
     use super::*;
     use crate::service::page::texts::ENGLISH;
 
-    fn past(length_s: i64, step_s: i64, value: impl Fn(i64) -> Option<f32>) -> Past {
+    fn past(length_s: i64, step_s: u16, value: impl Fn(i64) -> Option<f32>) -> Past {
         let frame =
-            |end_s| Frame { end_s, length_s: step_s as f32, oldest_s: value(end_s), ..Frame::default() };
+            |end_s| Frame { end_s, length_s: f32::from(step_s), oldest_s: value(end_s), ..Frame::default() };
+        let step_s = i64::from(step_s);
         let frames = (1..=length_s / step_s).map(|step| frame(step * step_s)).collect();
         Past { frames, span: 0..length_s }
     }

@@ -277,6 +277,7 @@ fn whole(length_s: f32) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::page::chart::frame::SinkFrame;
 
     fn counts(received: u64) -> Counts {
         Counts { received, ..Counts::default() }
@@ -374,7 +375,7 @@ mod tests {
     #[test]
     fn the_state_file_keeps_a_bounded_text() {
         let history = History::default();
-        let sinks = (0..64).map(|sink| (format!("{sink}-{}", "x".repeat(200)).into(), Default::default()));
+        let sinks = (0..64).map(|sink| (format!("{sink}-{}", "x".repeat(200)).into(), SinkFrame::default()));
         let frame = Frame { end_s: history.past().began.1, sinks: sinks.collect(), ..Frame::default() };
         history.past().large.frames = vec![frame; 240].into();
         let saved = history.past().saved(Instant::now()).unwrap();
