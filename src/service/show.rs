@@ -45,7 +45,7 @@ impl View {
 
     async fn keep_history(&self) {
         self.telemetry.listener.opened().await;
-        self.history.keep(&self.store).await;
+        self.history.keep(&self.store, &self.telemetry.metrics).await;
     }
 }
 

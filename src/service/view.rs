@@ -71,7 +71,7 @@ impl View {
     /// Saves the history, and waits for the current reads of the state file. Later reads are refused.
     pub async fn close(&self) {
         if self.telemetry.listener.is_open() {
-            self.history.save(&self.store).await;
+            self.history.save(&self.store, &self.telemetry.metrics).await;
         }
         self.reader.close().await;
     }

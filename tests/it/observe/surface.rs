@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use reqwest::{Method, StatusCode};
+use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -277,6 +278,28 @@ async fn what_may_be_lost_is_told_on_the_page_when_all_is_well_again() {
     );
     let (_, page) = shown.text("").await;
     assert!(page.contains(&told), "no {told} in {page}");
+}
+
+#[tokio::test]
+async fn the_charts_survive_a_restart() {
+    let (portal, _receiver, setup) = world().await;
+    let mut saved = Vec::new();
+    for run in 1..=2 {
+        portal.record(1, 3).await;
+        let mut shown = Shown::start(&setup).await;
+        let words = format!("{} deliveries in all", 3 * run);
+        until("it is delivered", async || shown.text("").await.1.contains(&words)).await;
+        assert_eq!(shown.relay.stop().await, 0, "{}", shown.relay.log());
+        let state = Connection::open(setup.path("b24relay.db")).unwrap();
+        let select = "SELECT value FROM memory WHERE key = 'page/history'";
+        let text: String = state.query_row(select, [], |row| row.get(0)).unwrap();
+        let frames: Vec<Value> = serde_json::from_str(&text).unwrap();
+        assert_eq!(frames.len(), run, "{text}");
+        assert!(frames.starts_with(&saved), "{saved:?} in {text}");
+        let latest = frames.last().unwrap();
+        assert!(latest["r"].as_f64() > Some(0.0) && latest["s"]["crm"][0].as_f64() > Some(0.0), "{text}");
+        saved = frames;
+    }
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ struct Past {
     began: (Instant, i64),
     small: Steps,
     large: Steps,
+    /// Whether the steps of earlier runs are in it. Before that, saving it would lose them.
+    is_restored: bool,
     /// What the state file showed in the last minute, with the latest at the end.
     levels: VecDeque<(Instant, Levels)>,
     /// The last two samples.
@@ -67,6 +69,7 @@ impl Default for History {
             began: (Instant::now(), wall_clock::now_ms() / 1000),
             small: Steps::new(SMALL),
             large: Steps::new(LARGE),
+            is_restored: false,
             levels: VecDeque::new(),
             samples: VecDeque::new(),
         })))
@@ -85,20 +88,20 @@ impl History {
     }
 
     /// Restores the steps of earlier runs, then saves the steps now and then. Never returns.
-    pub(crate) async fn keep(&self, store: &Store) {
+    pub(crate) async fn keep(&self, store: &Store, metrics: &Metrics) {
         match store.value(KEY).await {
             Ok(saved) => self.past().restore(&saved.unwrap_or_default()),
             Err(error) => debug!(%error, "cannot read the history of the page"),
         }
         loop {
             tokio::time::sleep(LARGE.0).await;
-            self.save(store).await;
+            self.save(store, metrics).await;
         }
     }
 
-    /// Saves the large steps and the one that has begun.
-    pub(crate) async fn save(&self, store: &Store) {
-        let saved = self.past().saved(Instant::now());
+    /// Saves the large steps and the one that has begun, unless those of earlier runs could not be read.
+    pub(crate) async fn save(&self, store: &Store, metrics: &Metrics) {
+        let saved = self.past().saved(Instant::now(), &metrics.counts());
         if let Some(text) = saved
             && let Err(error) = store.set_value(KEY, &text).await
         {
@@ -218,6 +221,7 @@ impl Past {
 
     /// Text that is not ours, or of a clock that was ahead, is left out.
     fn restore(&mut self, saved: &str) {
+        self.is_restored = true;
         let frames: Vec<Frame> = serde_json::from_str(saved).unwrap_or_default();
         let (from, until) = (self.began.1 - DAY_S, self.began.1);
         let frames = frames.into_iter().filter(|frame| (from..=until).contains(&frame.end_s));
@@ -225,13 +229,15 @@ impl Past {
         self.large.frames = frames.chain(later).collect();
     }
 
-    fn saved(&self, now: Instant) -> Option<String> {
-        let begun =
-            self.large.before.as_ref().zip(self.samples.back()).map(|((at, before, levels), (_, counts))| {
-                let length_s = now.saturating_duration_since(*at).as_secs_f64();
-                Frame::between(before, counts, self.now_s(now), length_s)
-                    .at(self.levels.back().map(|(_, levels)| levels), levels.as_ref())
-            });
+    fn saved(&self, now: Instant, counts: &Counts) -> Option<String> {
+        if !self.is_restored {
+            return None;
+        }
+        let begun = self.large.before.as_ref().map(|(at, before, levels)| {
+            let length_s = now.saturating_duration_since(*at).as_secs_f64();
+            let frame = Frame::between(before, counts, self.now_s(now), length_s);
+            frame.at(self.levels.back().map(|(_, levels)| levels), levels.as_ref())
+        });
         let mut frames: Vec<&Frame> = self.large.frames.iter().chain(begun.as_ref()).collect();
         loop {
             let text = serde_json::to_string(&frames).ok()?;
@@ -359,7 +365,9 @@ mod tests {
     #[test]
     fn a_restart_keeps_the_large_steps_and_the_one_that_had_begun() {
         let (before, now) = history(100);
-        let saved = before.past().saved(now).unwrap();
+        assert_eq!(before.past().saved(now, &counts(1000)), None, "it would replace that of earlier runs");
+        before.past().restore("");
+        let saved = before.past().saved(now, &counts(1000)).unwrap();
         let after = History::default();
         after.past().began.1 = before.past().now_s(now) + 60;
         after.past().restore(&saved);
@@ -377,8 +385,9 @@ mod tests {
         let history = History::default();
         let sinks = (0..64).map(|sink| (format!("{sink}-{}", "x".repeat(200)).into(), SinkFrame::default()));
         let frame = Frame { end_s: history.past().began.1, sinks: sinks.collect(), ..Frame::default() };
+        history.past().restore("");
         history.past().large.frames = vec![frame; 240].into();
-        let saved = history.past().saved(Instant::now()).unwrap();
+        let saved = history.past().saved(Instant::now(), &counts(0)).unwrap();
         assert!((SAVED_MAX / 4..=SAVED_MAX).contains(&saved.len()), "{}", saved.len());
     }
 }
