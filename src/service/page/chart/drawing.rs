@@ -6,7 +6,7 @@ use std::ops::Range;
 use maud::{Markup, html};
 
 use crate::service::page::chart::frame::Frame;
-use crate::service::page::texts::{Texts, fill};
+use crate::service::page::texts::{Texts, count, fill};
 
 const WIDTH: f64 = 240.0;
 const HEIGHT: f64 = 40.0;
@@ -145,8 +145,12 @@ fn round_up(value: f64) -> f64 {
     steps.find(|step| step * (1.0 + 1e-6) >= value).unwrap_or(value)
 }
 
-/// Two digits, or all digits before the point.
+/// Two digits, or all digits before the point, from a thousand on in groups of three.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it has no fraction and no sign")]
 pub(crate) fn number(value: f64) -> String {
+    if value >= 999.5 {
+        return count(value.round() as u64);
+    }
     let text = if value < 9.95 { format!("{value:.1}") } else { format!("{value:.0}") };
     text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
 }
@@ -234,7 +238,7 @@ mod tests {
     #[test]
     fn scales_are_round_and_in_units_that_fit() {
         let tops = [0.0, 0.0003, 1.0 / 30.0, 0.9, 1.0, 7.3, 1234.0].map(|most| RATE.scale(most).1);
-        assert_eq!(tops, ["1/min", "2/h", "2/min", "1/s", "1/s", "10/s", "2000/s"]);
+        assert_eq!(tops, ["1/min", "2/h", "2/min", "1/s", "1/s", "10/s", "2,000/s"]);
         let tops = [0.0, 0.02, 0.7, 1.1, 119.0, 130.0, 80_000.0].map(|most| TIME.scale(most).1);
         assert_eq!(tops, ["1 s", "20 ms", "1 s", "2 s", "2 min", "5 min", "50 h"]);
         let tops = [0.0, 1.0, 3.0, 40.0].map(|most| COUNT.scale(most).1);
