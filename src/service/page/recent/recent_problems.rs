@@ -115,8 +115,8 @@ mod tests {
         let log = tracing_subscriber::registry().with(problems.clone());
         tracing::subscriber::with_default(log, || {
             for attempt in 1..=3 {
-                warn!(source = "support", sink = "crm", attempt, "attempt failed");
                 error!(source = "sales", sink = "crm", "sink is held");
+                warn!(source = "support", sink = "crm", attempt, "attempt failed");
             }
             for source in 0..COUNT_MAX - 1 {
                 warn!(source, "another");
