@@ -1,5 +1,6 @@
 //! `b24relay run`: the daemon.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use b24_client::KeyValue;
@@ -14,7 +15,7 @@ use crate::cli::portal::loss::{self, Loss};
 use crate::config::{self, Config};
 use crate::log_code;
 use crate::relay::{self, Ending, PortalClients, StoreKeyValue, Until};
-use crate::service::{RecentProblems, Telemetry, View};
+use crate::service::{Place, RecentProblems, Telemetry, View};
 use crate::shutdown::Signals;
 use crate::store::Store;
 use crate::telemetry;
@@ -48,6 +49,17 @@ pub(super) struct RunArgs {
     new_state: bool,
     #[command(flatten)]
     consent: ConsentArgs,
+}
+
+/// `path` from the root on, as an operator in another folder needs it.
+fn whole(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The name of the machine, and the process.
+fn instance() -> String {
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{machine}, process {}", std::process::id())
 }
 
 /// Polls and delivers until stopped, or with `--once` until every queue is read to its end. Without `--once`, a SIGHUP
@@ -88,7 +100,8 @@ pub(super) async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) 
         let server = telemetry.listener.prepare(config.http.as_ref()).await?;
         telemetry.show_through(server);
     }
-    let view = View::new(&store, &telemetry, &problems);
+    let place = Place { instance: instance(), configuration: loaded.file.as_deref().map(whole) };
+    let view = View::new(&store, &telemetry, &problems, place);
     let work = async {
         if args.once {
             relay::run(config, &store, signals, Until::Drained, &telemetry).await

@@ -3,16 +3,26 @@
 //! `status`, the page, `/status`, `/readyz`, `/metrics`, `healthcheck` and the messages to systemd show the result.
 
 mod lane;
+mod sink; // the lanes of one sink together
 mod source;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
+pub use self::sink::SinkHealth;
 use crate::store::{DeadLetterReport, LaneReport, MoveReport, Report, SourceReport};
 
 /// How many gaps `status` and the page show one by one.
 pub const GAPS_MAX: usize = 3;
+
+/// From this time on until the portal deletes events that are not stored yet, a source needs attention, in seconds.
+const EXPIRING_S: i64 = 6 * 3600;
+
+/// For how long a loss is news.
+const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// How healthy something is; the last variant is the worst.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
@@ -24,6 +34,37 @@ pub enum Grade {
     Degraded,
     /// Does not work, and an operator must act.
     ActionRequired,
+}
+
+/// The state of everything in a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Condition {
+    /// No daemon runs.
+    Stopped,
+    /// A stop was requested.
+    Stopping,
+    /// An operator must act.
+    ActionRequired,
+    /// Some source was not tried yet.
+    Starting,
+    /// There is an error that recovers without help.
+    Degraded,
+    /// There is no error.
+    Healthy,
+}
+
+impl Condition {
+    /// The word, as `status` and the page show it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stopped => "not running",
+            Self::Stopping => "stopping",
+            Self::ActionRequired => "action required",
+            Self::Starting => "starting",
+            Self::Degraded => "degraded: retrying",
+            Self::Healthy => "healthy",
+        }
+    }
 }
 
 /// The state of a source.
@@ -128,6 +169,18 @@ pub struct SourceHealth {
     pub trouble: String,
 }
 
+impl SourceHealth {
+    /// Whether the portal will soon delete events that are not stored yet, or already does.
+    pub fn is_expiring(&self) -> bool {
+        self.report.retention_left_s.is_some_and(|left_s| left_s < EXPIRING_S)
+    }
+
+    /// Whether it needs no attention.
+    pub fn is_well(&self) -> bool {
+        self.grade == Grade::Healthy && !self.is_expiring()
+    }
+}
+
 /// One lane: its record, and its state.
 #[derive(Debug, Serialize)]
 pub struct LaneHealth {
@@ -182,18 +235,30 @@ pub struct Problem {
     pub text: String,
 }
 
+/// The command that ends a problem or that says more about it: the one that its text names, or a check.
+pub fn command_for(problem: &str) -> &str {
+    command_in(problem).unwrap_or("b24relay check")
+}
+
+/// The first of our commands that `text` quotes. A foreign text has no backticks; even so, only plain words are
+/// accepted, because an operator copies them into a shell.
+fn command_in(text: &str) -> Option<&str> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || " ./_-=:".contains(letter);
+    let mut quoted = text.split('`').skip(1).step_by(2);
+    quoted.find(|part| part.starts_with("b24relay ") && part.chars().all(is_plain))
+}
+
 impl Health {
     /// The health that `report` shows at `now_ms`.
     pub fn of(report: Report, now_ms: i64) -> Self {
         let sources: Vec<SourceHealth> =
             report.sources.iter().map(|source| source::health(source, &report, now_ms)).collect();
+        let by_name: HashMap<&str, &SourceHealth> =
+            sources.iter().map(|source| (source.report.name.as_str(), source)).collect();
         let lanes: Vec<LaneHealth> = report
             .lanes
             .iter()
-            .map(|lane| {
-                let source = sources.iter().find(|source| source.report.name == lane.source);
-                lane::health(lane, source, &report, now_ms)
-            })
+            .map(|lane| lane::health(lane, by_name.get(lane.source.as_str()).copied(), &report, now_ms))
             .collect();
         let state = report.trouble.as_ref().map(|_| Grade::ActionRequired);
         let grades = sources.iter().map(|source| source.grade).chain(lanes.iter().map(|lane| lane.grade));
@@ -222,6 +287,51 @@ impl Health {
         let grades = self.sources.iter().map(|source| source.grade);
         let grades = grades.chain(self.lanes.iter().map(|lane| lane.grade));
         self.grade = grades.chain(state).max().unwrap_or(Grade::Healthy);
+    }
+
+    /// The state in a word, as the state file shows it. The process itself knows more about its start and its stop.
+    pub fn condition(&self) -> Condition {
+        let is_starting = self.sources.iter().any(|source| source.state == SourceState::Starting);
+        if self.holder.is_none() {
+            Condition::Stopped
+        } else if self.lanes.iter().any(|lane| lane.state == LaneState::Draining) {
+            Condition::Stopping
+        } else if self.grade == Grade::ActionRequired {
+            Condition::ActionRequired
+        } else if is_starting {
+            Condition::Starting
+        } else if self.grade == Grade::Healthy {
+            Condition::Healthy
+        } else {
+            Condition::Degraded
+        }
+    }
+
+    /// How many sources lose events or soon will, or have lost some within a day.
+    pub fn at_risk(&self) -> usize {
+        let is_recent = |ms: i64| ms > self.at_ms.saturating_sub(DAY_MS);
+        let is_at_risk = |source: &&SourceHealth| {
+            let SourceReport { gaps, stolen_ms, skew_ms, .. } = &source.report;
+            let mut lost = gaps.iter().map(|gap| gap.to_ms.saturating_sub(*skew_ms)).chain(*stolen_ms);
+            source.is_expiring() || lost.any(is_recent)
+        };
+        self.sources.iter().filter(is_at_risk).count()
+    }
+
+    /// The sinks, each summed over its sources, the worst first.
+    pub fn sinks(&self) -> Vec<SinkHealth<'_>> {
+        sink::sinks(self)
+    }
+
+    /// The sources, the worst first, and those alike by the time until they lose events.
+    pub fn sources_by_severity(&self) -> Vec<&SourceHealth> {
+        let mut sources: Vec<&SourceHealth> = self.sources.iter().collect();
+        let urgency = |source: &SourceHealth| {
+            let left_s = source.report.retention_left_s.filter(|_| source.is_expiring());
+            left_s.unwrap_or(i64::MAX)
+        };
+        sources.sort_by_key(|source| (std::cmp::Reverse(source.grade), urgency(source)));
+        sources
     }
 
     /// The problems, most severe first. A problem of a source is not repeated for its lanes.

@@ -55,6 +55,7 @@ fn lane(sink: &str, activity: &str, pending: u64) -> LaneReport {
         buried: 0,
         dead_letters: 0,
         pending,
+        oldest_pending_ms: None,
         activity: activity.parse().unwrap(),
         since_ms: Some(NOW_MS - 60_000),
         next_ms: Some(NOW_MS + 5000),

@@ -12,9 +12,9 @@ mod view; // what the relay reports, and how it is seen
 
 pub use http::listener::{ListenError, Server};
 pub use metrics::registry::{LaneMetrics, Metrics, SinkMetrics, SourceMetrics};
-pub use page::recent_events::RecentEvents;
-pub use page::recent_problems::RecentProblems;
+pub use page::recent::recent_events::RecentEvents;
+pub use page::recent::recent_problems::RecentProblems;
 pub use signals::active_config::ActiveConfig;
 pub use signals::liveness::{Heartbeat, Liveness};
 pub use signals::notify::Notifier;
-pub use view::{Telemetry, View};
+pub use view::{Place, Telemetry, View};

@@ -20,7 +20,9 @@ pub use error::StoreError;
 pub use file::backup::Copied;
 pub use handle::Store;
 pub use report::reader::ReportReader;
-pub use report::sources::{DeadLetterReport, GapReport, LaneReport, MoveReport, Report, SourceReport};
+pub use report::sources::{
+    DeadLetterReport, GapReport, LIFETIME_S, LaneReport, MoveReport, Report, SourceReport,
+};
 pub use report::undelivered::Undelivered;
 pub use schema::finding::{Finding, Verdict};
 pub use schema::inspection::{Inspection, Soundness};

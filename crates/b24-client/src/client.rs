@@ -237,6 +237,11 @@ impl PortalClient {
         (self.queued.load(Ordering::Relaxed) > 0).then(|| self.portal_state.turns())
     }
 
+    /// The share of the portal's rate limit that the last minute used; `None` if there is no limit.
+    pub fn budget_used(&self) -> Option<f64> {
+        self.portal_state.budget_used()
+    }
+
     /// Gets a new token after `refusal`. Returns the refusal if there is none, because a webhook has nothing
     /// to refresh.
     ///

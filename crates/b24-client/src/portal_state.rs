@@ -170,6 +170,11 @@ impl PortalState {
         self.budget.poll_interval()
     }
 
+    /// The share of our rate limit that the last minute used, across all sources; `None` if there is no limit.
+    pub fn budget_used(&self) -> Option<f64> {
+        self.budget.used()
+    }
+
     /// Waits for a turn to call.
     pub async fn admit(&self, purpose: Purpose) {
         self.budget.admit(purpose).await;

@@ -4,3 +4,4 @@ pub(in crate::cli) mod replay;
 pub(in crate::cli) mod resume;
 pub(in crate::cli) mod state;
 pub(in crate::cli) mod status;
+pub(in crate::cli) mod status_report; // what it shows to people

@@ -60,6 +60,7 @@ fn lane(source: &str, sink: &str, state: &str, committed_minutes_ago: i64) -> La
         buried: 0,
         dead_letters: 0,
         pending: 0,
+        oldest_pending_ms: None,
         activity: state.parse().unwrap(),
         since_ms: None,
         next_ms: Some(NOW_MS + MINUTE_MS),

@@ -6,7 +6,7 @@ use b24_client::foreign_text::plain;
 use comfy_table::{Table, presets};
 use terminal_size::{Width, terminal_size_of};
 
-use crate::cli::output::palette::{visible_in_colour, width};
+use crate::cli::output::palette::{Hue, Palette, visible_in_colour, width};
 
 /// Rows under a header. Control characters in a cell are replaced, so a cell cannot break a line or move the cursor.
 pub(in crate::cli) struct Rows(Table);
@@ -61,6 +61,13 @@ struct Column {
 }
 
 impl Column {
+    /// The header, as wide as the cells are taken to be: the table counts the escape sequences of a coloured cell.
+    fn shown_header(&self) -> String {
+        let is_coloured = self.cells.iter().any(|cell| cell.contains('\u{1b}'));
+        let colour = if is_coloured { Palette::Coloured.paint(Hue::Green, "") } else { String::new() };
+        colour + self.header
+    }
+
     /// Its width in columns, with the space after it.
     fn width(&self) -> usize {
         let cells = self.cells.iter().map(|cell| width(cell));
@@ -90,8 +97,8 @@ impl Columns {
             let at = self.0.iter().rposition(|column| column.importance == least);
             at.map(|at| self.0.remove(at));
         }
-        let headers: Vec<&str> = self.0.iter().map(|column| column.header).collect();
-        let mut rows = table(&headers);
+        let headers: Vec<String> = self.0.iter().map(Column::shown_header).collect();
+        let mut rows = table(&headers.iter().map(String::as_str).collect::<Vec<_>>());
         for row in 0..self.0.first().map_or(0, |column| column.cells.len()) {
             rows.add_row(self.0.iter().map(|column| &column.cells[row]));
         }
@@ -102,6 +109,18 @@ impl Columns {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_move_no_column() {
+        let shown = |palette: Palette| {
+            let mut columns = Columns::default();
+            columns.add("STATE", Importance::Needed, vec![palette.paint(Hue::Red, "held")]);
+            columns.add("COUNT", Importance::Needed, vec!["1".to_owned()]);
+            columns.aligned_within(None)
+        };
+        let coloured = shown(Palette::Coloured).replace("\u{1b}[31m", "").replace("\u{1b}[32m", "");
+        assert_eq!(coloured.replace("\u{1b}[0m", ""), shown(Palette::Plain));
+    }
 
     #[test]
     fn what_there_is_no_room_for_is_left_out_by_its_importance() {

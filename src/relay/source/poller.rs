@@ -165,6 +165,7 @@ impl Poller {
         let answer = self.ask_twice(offset, limit).await?;
         // The time that deliveries take does not count as a stuck loop.
         self.heartbeat.rest();
+        self.metrics.use_budget(self.upstream.budget_used());
         match &answer {
             Ok(batch) if batch.odd.is_empty() => self.metrics.answered(asked_at.elapsed()),
             Ok(_) | Err(_) => self.metrics.refused(asked_at.elapsed()),

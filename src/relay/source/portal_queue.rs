@@ -42,6 +42,10 @@ impl Upstream for PortalQueue {
         self.events.client().turns()
     }
 
+    fn budget_used(&self) -> Option<f64> {
+        self.events.client().budget_used()
+    }
+
     fn is_strained(&self) -> bool {
         self.events.is_strained()
     }

@@ -26,6 +26,11 @@ pub trait Upstream: Send + Sync {
         None
     }
 
+    /// The share of the portal's rate limit that the last minute used; `None` if there is no limit.
+    fn budget_used(&self) -> Option<f64> {
+        None
+    }
+
     /// True if polls are close to the limit of their operating time.
     fn is_strained(&self) -> bool;
 

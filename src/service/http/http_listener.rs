@@ -25,6 +25,17 @@ impl HttpListener {
         }
     }
 
+    /// Whether a server answers requests.
+    pub fn is_open(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// Waits until a server answers requests.
+    pub async fn opened(&self) {
+        // The sender lives as long as `self`.
+        self.0.subscribe().wait_for(Option::is_some).await.ok();
+    }
+
     /// From now on `server` answers requests. Connections to the previous server are closed, because their access
     /// rights may have changed. An unchanged server keeps its connections.
     pub fn exchange(&self, server: Option<Server>) {

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Router, routing};
 use b24_client::foreign_text::{plain as on_one_line, visible, visible_json};
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use crate::service::http::access::{Access, Verdict};
@@ -19,21 +21,27 @@ use crate::service::http::guesses::Guesses;
 use crate::service::metrics::exposition;
 use crate::service::metrics::scrape;
 use crate::service::page::document;
+use crate::service::page::texts::Texts;
 use crate::service::signals::health;
 use crate::service::view::View;
 
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
+    base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// The longest search for a source, in characters.
+const QUERY_MAX: usize = 100;
 
 /// The routes of `view`, for requests that `access` permits.
 pub(crate) fn router(view: View, access: Access) -> Router {
     let gate = Gate { view: view.clone(), access, guesses: Guesses::default() };
     Router::new()
         .route("/", routing::get(show_page))
+        .route("/style.css", routing::get(async || with_type("text/css; charset=utf-8", document::style())))
         .route(
-            "/style.css",
-            routing::get(async || with_type("text/css; charset=utf-8", document::STYLE.to_owned())),
+            "/page.js",
+            routing::get(async || with_type("text/javascript; charset=utf-8", document::SCRIPT.to_owned())),
         )
+        .route("/favicon.svg", routing::get(async || with_type("image/svg+xml", document::ICON.to_owned())))
         .route("/status", routing::get(show_status))
         .route("/metrics", routing::get(show_metrics))
         .with_state(view)
@@ -118,14 +126,26 @@ fn with_type(kind: &'static str, body: String) -> Response {
     ([(CONTENT_TYPE, HeaderValue::from_static(kind))], Body::from(body)).into_response()
 }
 
-async fn show_page(State(view): State<View>) -> Response {
+async fn show_page(State(view): State<View>, request: Request) -> Response {
+    let language = request.headers().get(ACCEPT_LANGUAGE).and_then(|accept| accept.to_str().ok());
+    let texts = Texts::preferred(language.unwrap_or_default());
+    let query = query(&request);
     match health::health(&view).await {
         Ok(health) => {
-            let page = document::page(&view, &health).into_string();
+            let page = document::page(texts, &view, &health, &query).into_string();
             with_type("text/html; charset=utf-8", visible(&page))
         }
         Err(error) => plain(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
+}
+
+/// The text of the search form, in the parameter `q`.
+fn query(request: &Request) -> String {
+    let mut parameters = request.uri().query().unwrap_or_default().split('&');
+    let value = parameters.find_map(|parameter| parameter.strip_prefix("q=")).unwrap_or_default();
+    let spaced = value.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8_lossy();
+    decoded.trim().chars().take(QUERY_MAX).collect()
 }
 
 async fn show_status(State(view): State<View>) -> Response {

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use crate::config::Outcome;
 use crate::event::Event;
 use crate::service::metrics::in_flight::InFlight;
+use crate::service::metrics::sink_totals::{Counts, SinkTotals};
 
 /// The usual buckets for requests, in seconds.
 const DURATIONS: [f64; 14] =
@@ -42,26 +43,22 @@ struct Inner {
     attempts: Family<Labels<2>, Counter>,
     attempt_durations: Family<Labels<1>, Histogram, fn() -> Histogram>,
     in_flight: Family<Labels<1>, Gauge>,
+    breakers: Family<Labels<1>, Gauge>,
     latencies: Family<Labels<2>, Histogram, fn() -> Histogram>,
     last_success: Family<Labels<2>, Gauge>,
     reloads: Family<Labels<1>, Counter>,
     journal_max: Gauge,
     wrong_tokens: Counter,
-    lanes: Mutex<BTreeMap<(String, String), Arc<Totals>>>,
+    /// The sums of all lanes of a sink: a relay may have hundreds of sources, and few sinks.
+    sinks: Mutex<BTreeMap<Arc<str>, Arc<SinkTotals>>>,
+    /// How many events all sources have read.
+    received_total: AtomicU64,
+    budgets: Family<Labels<1>, Gauge<f64, AtomicU64>>,
     /// The event types seen so far, by source: a restarted source continues its counters.
     kinds: Mutex<BTreeMap<String, BTreeSet<String>>>,
     in_progress: Mutex<BTreeMap<String, InFlight>>,
     /// The sinks that have received an event.
     reached: Mutex<BTreeSet<String>>,
-}
-
-/// The data for the charts of a lane.
-#[derive(Default, Debug)]
-pub(crate) struct Totals {
-    /// Delivered events.
-    pub delivered: AtomicU64,
-    /// The sum of their latencies, in milliseconds.
-    pub latency_ms: AtomicU64,
 }
 
 impl Default for Metrics {
@@ -79,12 +76,15 @@ impl Default for Metrics {
             attempts: Family::default(),
             attempt_durations: Family::new_with_constructor(durations),
             in_flight: Family::default(),
+            breakers: Family::default(),
             latencies: Family::new_with_constructor(latencies),
             last_success: Family::default(),
             reloads: Family::default(),
             journal_max: Gauge::default(),
             wrong_tokens: Counter::default(),
-            lanes: Mutex::default(),
+            sinks: Mutex::default(),
+            received_total: AtomicU64::new(0),
+            budgets: Family::default(),
             kinds: Mutex::default(),
             in_progress: Mutex::default(),
             reached: Mutex::default(),
@@ -119,6 +119,11 @@ impl Inner {
         );
         registry.register("sink_in_flight_attempts", "Attempts under way", self.in_flight.clone());
         registry.register(
+            "sink_breaker_open",
+            "1 while a failing sink gets only one attempt at a time",
+            self.breakers.clone(),
+        );
+        registry.register(
             "sink_delivery_latency_seconds",
             "From an event's date to its delivery",
             self.latencies.clone(),
@@ -127,6 +132,11 @@ impl Inner {
             "sink_last_success_timestamp_seconds",
             "When something was delivered last in this run",
             self.last_success.clone(),
+        );
+        registry.register(
+            "source_portal_budget_used_ratio",
+            "The share of the portal's rate limit that the last minute used, for all sources of the portal",
+            self.budgets.clone(),
         );
         registry.register("config_reloads", "Reloads of the configuration", self.reloads.clone());
         registry.register("journal_max_bytes", "At which polling stops", self.journal_max.clone());
@@ -152,11 +162,13 @@ impl Metrics {
     /// The counters of one sink.
     pub fn sink(&self, sink: &str) -> SinkMetrics {
         let in_flight = self.0.in_flight.get_or_create_owned(&label("sink", sink));
+        let breaker = self.0.breakers.get_or_create_owned(&label("sink", sink));
         let durations = self.0.attempt_durations.get_or_create_owned(&label("sink", sink));
         let in_progress = self.in_progress().entry(sink.to_owned()).or_default().clone();
         SinkMetrics {
             sink: sink.to_owned(),
             in_flight,
+            breaker,
             in_progress,
             durations,
             attempts: self.0.attempts.clone(),
@@ -174,8 +186,7 @@ impl Metrics {
 
     /// The counters of one lane.
     pub fn lane(&self, source: &str, sink: &str) -> LaneMetrics {
-        let key = (source.to_owned(), sink.to_owned());
-        let totals = Arc::clone(self.lanes().entry(key).or_default());
+        let totals = Arc::clone(self.sinks().entry(sink.into()).or_default());
         let labels = [("source", source.to_owned()), ("sink", sink.to_owned())];
         let latencies = self.0.latencies.get_or_create_owned(&labels);
         LaneMetrics { labels, totals, latencies, last_success: OnceLock::new(), metrics: self.clone() }
@@ -196,22 +207,31 @@ impl Metrics {
         self.0.reloads.get(&[("outcome", outcome.to_owned())]).map_or(0, |count| count.get())
     }
 
-    /// The number of delivered events in this run and the sum of their latencies in milliseconds, by source and sink.
-    pub fn totals(&self) -> BTreeMap<(String, String), (u64, u64)> {
-        let lanes = self.lanes();
-        let totals = lanes.iter().map(|(key, totals)| {
-            let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
-            (key.clone(), (read(&totals.delivered), read(&totals.latency_ms)))
-        });
-        totals.collect()
+    /// What all sources have read and each sink has received in this run.
+    pub(crate) fn counts(&self) -> Counts {
+        let sinks = self.sinks();
+        Counts {
+            received: self.0.received_total.load(Ordering::Relaxed),
+            sinks: sinks.iter().map(|(name, totals)| (Arc::clone(name), totals.read())).collect(),
+        }
+    }
+
+    /// Whether the circuit breaker of `sink` is open.
+    pub(crate) fn is_breaker_open(&self, sink: &str) -> bool {
+        self.0.breakers.get(&label("sink", sink)).is_some_and(|breaker| breaker.get() > 0)
+    }
+
+    /// The share of its portal's rate limit that the last minute used; `None` if there is no limit, or no poll yet.
+    pub(crate) fn budget_used(&self, source: &str) -> Option<f64> {
+        self.0.budgets.get(&label("source", source)).map(|used| used.get())
     }
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.0.registry
     }
 
-    fn lanes(&self) -> MutexGuard<'_, BTreeMap<(String, String), Arc<Totals>>> {
-        self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sinks(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<SinkTotals>>> {
+        self.0.sinks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -262,9 +282,17 @@ impl SourceMetrics {
         let labels = [("source", self.source.clone()), ("type", kind)];
         let inner = &self.metrics.0;
         inner.received.get_or_create(&labels).inc();
+        inner.received_total.fetch_add(1, Ordering::Relaxed);
         if let Some(date_ms) = event.date_ms() {
             let lag = seconds(portal_ms.saturating_sub(date_ms));
             inner.lags.get_or_create(&label("source", &self.source)).observe(lag);
+        }
+    }
+
+    /// Records the share of the portal's rate limit that the last minute used.
+    pub fn use_budget(&self, share: Option<f64>) {
+        if let Some(share) = share {
+            self.metrics.0.budgets.get_or_create(&label("source", &self.source)).set(share);
         }
     }
 
@@ -286,9 +314,10 @@ impl SourceMetrics {
 }
 
 impl Drop for SourceMetrics {
-    /// After the source has ended, no operator has to act for it.
+    /// After the source has ended, no operator has to act for it, and it uses no budget.
     fn drop(&mut self) {
         self.metrics.0.needs_operator.remove(&label("source", &self.source));
+        self.metrics.0.budgets.remove(&label("source", &self.source));
     }
 }
 
@@ -303,6 +332,7 @@ pub struct SinkMetrics {
     sink: String,
     in_progress: InFlight,
     in_flight: Gauge,
+    breaker: Gauge,
     durations: Histogram,
     attempts: Family<Labels<2>, Counter>,
 }
@@ -311,6 +341,11 @@ impl SinkMetrics {
     /// The age of its oldest attempt in flight.
     pub fn longest_attempt(&self) -> Duration {
         self.in_progress.longest()
+    }
+
+    /// Records whether its circuit breaker is open.
+    pub fn note_breaker(&self, is_open: bool) {
+        self.breaker.set(is_open.into());
     }
 
     /// Records the start of an attempt; returns its number.
@@ -333,7 +368,7 @@ impl SinkMetrics {
 /// The counters of one lane.
 pub struct LaneMetrics {
     labels: Labels<2>,
-    totals: Arc<Totals>,
+    totals: Arc<SinkTotals>,
     latencies: Histogram,
     /// Unset before the first success.
     last_success: OnceLock<Gauge>,
@@ -351,7 +386,7 @@ impl LaneMetrics {
         last_success.set(now_ms.div_euclid(1000));
         if let Some(date_ms) = event.date_ms() {
             let latency_ms = portal_ms.saturating_sub(date_ms).max(0);
-            self.totals.latency_ms.fetch_add(latency_ms.unsigned_abs(), Ordering::Relaxed);
+            self.totals.observe(latency_ms.unsigned_abs());
             self.latencies.observe(seconds(latency_ms));
         }
         is_first_of_lane && {

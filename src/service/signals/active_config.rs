@@ -25,6 +25,12 @@ impl ActiveConfig {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(lanes.collect());
     }
 
+    /// The names of the sinks.
+    pub(crate) fn sinks(&self) -> BTreeSet<String> {
+        let lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.iter().flat_map(BTreeMap::values).flatten().cloned().collect()
+    }
+
     /// Returns the configured part of `report`.
     pub fn retain_configured(&self, mut report: Report) -> Report {
         let lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use b24_client::foreign_text::plain;
 
-use crate::health::{Grade, Health, SourceState};
+use crate::health::{Condition, Grade, Health, SourceState};
 use crate::human::span;
 use crate::service::view::View;
 use crate::store::StoreError;
@@ -14,21 +14,6 @@ use crate::wall_clock;
 /// A receiver's timeout is at most five minutes, and a token may have to be fetched first. Standard output and files
 /// have no timeout.
 const ATTEMPT_MAX: Duration = Duration::from_secs(600);
-
-/// The health of the daemon in a word.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Condition {
-    /// A stop was requested.
-    Stopping,
-    /// An operator must act.
-    ActionRequired,
-    /// Some source was not tried yet.
-    Starting,
-    /// There is an error that recovers without help.
-    Degraded,
-    /// There is no error.
-    Healthy,
-}
 
 /// The health of the daemon in a word.
 pub(crate) fn condition(view: &View, health: &Health) -> Condition {
@@ -110,19 +95,18 @@ pub(crate) async fn in_a_word(view: &View) -> String {
 
 fn summary(view: &View, health: &Health) -> String {
     let problems = problems(view, health);
-    let word = match condition(view, health) {
-        Condition::Stopping => "stopping",
-        Condition::ActionRequired => "action required",
-        Condition::Starting => "starting",
+    let condition = condition(view, health);
+    if condition == Condition::Healthy {
+        let delivered: u64 = health.lanes.iter().map(|lane| lane.report.delivered).sum();
+        let sources = match health.sources.len() {
+            1 => "1 source".to_owned(),
+            count => format!("{count} sources"),
+        };
+        return format!("{sources}, {delivered} events delivered");
+    }
+    let word = match condition {
         Condition::Degraded => "degraded",
-        Condition::Healthy => {
-            let delivered: u64 = health.lanes.iter().map(|lane| lane.report.delivered).sum();
-            let sources = match health.sources.len() {
-                1 => "1 source".to_owned(),
-                count => format!("{count} sources"),
-            };
-            return format!("{sources}, {delivered} events delivered");
-        }
+        other => other.word(),
     };
     match problems.as_slice() {
         [] => word.to_owned(),

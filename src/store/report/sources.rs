@@ -19,7 +19,7 @@ use crate::store::table::sources::SourceNote;
 use crate::wall_clock::now_ms;
 
 /// How long the portal keeps an event (PORTAL.md 2.5).
-const LIFETIME_S: i64 = 24 * 3600;
+pub const LIFETIME_S: i64 = 24 * 3600;
 
 /// The state file at one moment.
 #[derive(Clone, Debug, Serialize)]
@@ -106,6 +106,8 @@ pub struct LaneReport {
     pub dead_letters: u64,
     /// How many of the events that the source has read are not settled.
     pub pending: u64,
+    /// When the oldest of these was read, in Unix milliseconds.
+    pub oldest_pending_ms: Option<i64>,
     /// Its activity, as the daemon noted it last.
     #[serde(skip)]
     pub activity: LaneActivity,
@@ -279,7 +281,10 @@ fn select_lanes(connection: &Connection) -> rusqlite::Result<Vec<LaneReport>> {
         "SELECT source, sink, max(next, ifnull((SELECT min(first) FROM batch WHERE batch.source = name), next_seq)),
              committed_ms, delivered, filtered, lane.trouble, expired, buried, state, since_ms,
              next_ms, above, next_seq,
-             (SELECT count(*) FROM dead_letter WHERE dead_letter.source = lane.source AND dead_letter.sink = lane.sink)
+             (SELECT count(*) FROM dead_letter WHERE dead_letter.source = lane.source AND dead_letter.sink = lane.sink),
+             iif(next < next_seq, ifnull(
+                 (SELECT received_ms FROM batch WHERE batch.source = name AND first <= next ORDER BY first DESC LIMIT 1),
+                 (SELECT received_ms FROM batch WHERE batch.source = name ORDER BY first LIMIT 1)), NULL)
          FROM lane JOIN source ON name = source ORDER BY source, sink",
     )?;
     let rows = select.query_map([], |row| {
@@ -298,6 +303,7 @@ fn select_lanes(connection: &Connection) -> rusqlite::Result<Vec<LaneReport>> {
             next_ms: row.get(11)?,
             pending: pending(row.get(2)?, &row.get::<_, String>(12)?, row.get(13)?),
             dead_letters: row.get(14)?,
+            oldest_pending_ms: row.get(15)?,
         })
     })?;
     rows.collect()

@@ -353,7 +353,9 @@ async fn what_is_wrong_comes_first_and_alone_where_only_that_is_asked_for() {
     assert!(only.starts_with("action required: sink `crm` for `support` is held since 20"), "{only}");
     let all = stdout(&finished(&["status"], setup.folder()).await);
     let at = |words: &str| all.find(words).unwrap_or_else(|| panic!("no `{words}` in: {all}"));
-    assert!(at("noted   ") < at("action required: ") && at("action required: ") < at("SOURCE"), "{all}");
+    assert!(all.starts_with("action required\naction required: sink `crm` for `support` is held"), "{all}");
+    assert!(at("command b24relay check") < at("noted   ") && at("noted   ") < at("totals  "), "{all}");
+    assert!(at("totals  ") < at("SINK ") && at("SINK ") < at("SOURCE "), "{all}");
     relay.stop().await;
 }
 

@@ -59,17 +59,19 @@ async fn a_terminal_gets_colours_and_a_table_that_stays_aligned() {
     let terminal = Terminal::open(50, 300);
     let mut status = terminal.start(&["status"], &[], setup.folder());
     assert_eq!(status.exit_code().await, 0);
-    until("all is written", async || terminal.written().trim_end().ends_with(" ago")).await;
+    until("all is written", async || terminal.written().trim_end().ends_with("/user/1")).await;
     let coloured = terminal.written();
     for word in ["polling", "flowing", "running"] {
         assert!(coloured.contains(&format!("{GREEN}{word}\u{1b}[0m")), "{word}: {coloured:?}");
     }
     assert!(coloured.contains(&format!("{RED}held\u{1b}[0m since")), "{coloured:?}");
     let shown = bare(&coloured);
-    let lanes: Vec<&str> = shown.lines().filter(|line| line.starts_with("support ")).collect();
-    let header = shown.lines().find(|line| line.contains("LAST COMMIT")).unwrap();
-    let column = header.find("STATE").unwrap();
-    assert_eq!([&lanes[1][column..][..7], &lanes[2][column..][..4]], ["flowing", "held"], "{shown}");
+    let row = |name| shown.lines().find(|line| line.starts_with(name)).unwrap();
+    let column = |header| row("SINK ").find(header).unwrap();
+    for (sink, state, pending) in [("archive ", "flowing", "0"), ("crm ", "held", "1")] {
+        assert!(row(sink)[column("STATE")..].starts_with(state), "{shown}");
+        assert!(row(sink)[column("PENDING")..].starts_with(pending), "{shown}");
+    }
     relay.stop().await;
 }
 
@@ -89,11 +91,12 @@ async fn a_table_stays_whole_on_a_terminal_of_80_columns() {
     let terminal = Terminal::open(50, 80);
     let mut status = terminal.start(&["status"], &[], setup.folder());
     assert_eq!(status.exit_code().await, 0);
-    until("the last row is written", async || bare(&terminal.written()).contains("support  crm")).await;
+    until("the last row is written", async || bare(&terminal.written()).contains("support  polling")).await;
     let shown = bare(&terminal.written());
-    let rows: Vec<&str> = shown.lines().filter(|line| line.starts_with("support ")).collect();
-    assert_eq!(rows.len(), 3, "{shown}");
-    let tables: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("SOURCE")).collect();
+    for name in ["archive ", "crm ", "support "] {
+        assert_eq!(shown.lines().filter(|line| line.starts_with(name)).count(), 1, "{shown}");
+    }
+    let tables: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("SINK")).collect();
     assert!(tables.iter().all(|line| line.trim_end().chars().count() <= 80), "{shown}");
     for header in ["STATE", "LAST POLL", "PENDING", "DELIVERED"] {
         assert!(tables.iter().any(|line| line.contains(header)), "{header}: {shown}");
@@ -156,7 +159,7 @@ async fn what_a_small_terminal_has_no_room_for_is_left_out() {
     let written = terminal.written();
     let frame = bare(written.split(FRAME).nth(2).unwrap());
     assert_eq!(frame.lines().count(), 4, "{frame}");
-    assert!(frame.starts_with("state ") && frame.contains("more lines"), "{frame}");
+    assert!(frame.starts_with("not running") && frame.contains("more lines"), "{frame}");
 }
 
 #[tokio::test]
@@ -168,8 +171,8 @@ async fn elsewhere_reports_follow_each_other_and_json_is_a_document_a_line() {
     watching.signal(Signal::TERM);
     assert_eq!(watching.exit_code().await, 0);
     let text = watched(&setup);
-    assert!(!text.contains('\u{1b}') && text.starts_with("state   "), "{text}");
-    assert!(text.matches("\n\nstate   ").count() >= 2 && !text.contains("\n\n\n"), "{text}");
+    assert!(!text.contains('\u{1b}') && text.starts_with("not running\n\nstate   "), "{text}");
+    assert!(text.matches("\n\nnot running\n").count() >= 2 && !text.contains("\n\n\n"), "{text}");
     assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{text}");
 
     let mut watching = watch_into_file(&setup, &["--json"]);

@@ -2,8 +2,10 @@
 //! wide and narrow screens, in light and dark mode, with and without scripts.
 //!
 //! Needs Chromium and `chromedriver`. Without them these tests are skipped, or fail with `BROWSER_TESTS=required`.
-//! `SCREENSHOTS=DIR cargo test --test it -- browser hour` saves screenshots in an existing folder. `docs/page.png` is
-//! `hour-light.png` of `page_history.rs`, in 256 colours: `pngquant --force --nofs --output docs/page.png DIR/hour-light.png`.
+//! `SCREENSHOTS=DIR cargo test --test it -- browser page_` saves screenshots in an existing folder. `docs/page.png` is
+//! `hour-light.png` of `page_history.rs`, `docs/page-dark.png` is `hour-dark.png`, and `docs/page-500.png` is
+//! `500-light.png` of `page_sizes.rs`, in 256 colours:
+//! `pngquant --force --nofs --output docs/page.png DIR/hour-light.png`.
 
 use std::env;
 use std::path::Path;
@@ -63,16 +65,17 @@ const FAINT: &str = "
 
 /// Returns the elements that could run code, lead to another site, or came from one.
 const FOREIGN: &str = "
-    const active = 'script, img, svg[onload], iframe, object, embed, form, base, b, a[href^=\"javascript\" i]';
+    const active = 'script:not([src=\"page.js\"]), img, svg[onload], iframe, object, embed, form:not([role=search]), base, b, a[href^=\"javascript\" i]';
     const elements = [...document.querySelectorAll(active)].map(element => element.outerHTML);
     const handlers = [...document.querySelectorAll('*')].flatMap(element => [...element.attributes])
         .filter(attribute => attribute.name.startsWith('on')).map(attribute => attribute.name);
     const asked = performance.getEntriesByType('resource').map(entry => new URL(entry.name));
-    const foreign = asked.filter(url => url.host !== location.host || url.pathname !== '/style.css');
+    const own = ['/', '/style.css', '/page.js', '/favicon.svg'];
+    const foreign = asked.filter(url => url.host !== location.host || !own.includes(url.pathname));
     return [...elements, ...handlers, ...foreign.map(url => url.href)];";
 
 const NUMBERS: &str = "
-    const told = [...document.querySelectorAll('.verdict h2, .sum, .lane .state, .lane dt, .lane dd')];
+    const told = [...document.querySelectorAll('.verdict h2, .sum, .card .state, .card dt, .card dd')];
     return told.map(element => element.innerText);";
 
 const TOKEN: &str = "A9d81f02c77be4-token";
@@ -87,7 +90,7 @@ async fn world() -> (Portal, Receiver, Setup) {
 pub(crate) async fn assert_fits_and_reads(browser: &Browser, name: &str) {
     #[expect(clippy::disallowed_methods, reason = "how a person asks this test for pictures")]
     let pictures = env::var_os("SCREENSHOTS");
-    for width in [1280, 400] {
+    for width in [2560, 1280, 400] {
         browser.resize(width, 800).await;
         let over = browser.ask(OVERFLOWING, Value::Null).await;
         assert_eq!(over, json!({"is_scrolling": false, "told": []}), "{name} at {width}");
@@ -99,7 +102,11 @@ pub(crate) async fn assert_fits_and_reads(browser: &Browser, name: &str) {
             assert_eq!(seen["faint"], json!([]), "{name}, {scheme}");
             assert!(lightness.contains(&seen["lightness"].as_f64().unwrap()), "{name}, {scheme}: {seen}");
             if let Some(folder) = &pictures {
-                let screen = if width == 400 { "narrow-" } else { "" };
+                let screen = match width {
+                    400 => "narrow-",
+                    2560 => "wide-",
+                    _ => "",
+                };
                 browser.photograph(&Path::new(folder).join(format!("{name}-{screen}{scheme}.png"))).await;
             }
         }
@@ -160,7 +167,7 @@ async fn among_hostile_words(keys: &str) -> (Setup, Portal, Shown) {
         portal.record_as(json!({"user": 1, "count": 1, "data": {"text": text}})).await;
     }
     until("all is delivered", async || receiver.accepted_ids().len() == hostile.len()).await;
-    until("it is counted", async || shown.text("").await.1.contains("10 deliveries")).await;
+    until("it is counted", async || shown.text("").await.1.contains("10 deliveries in all")).await;
     (setup, portal, shown)
 }
 
@@ -195,11 +202,13 @@ async fn without_show_payloads_no_word_of_a_chat_is_on_the_page() {
     let Some(browser) = Browser::start().await else { return };
     let (_setup, _portal, shown) = among_hostile_words("").await;
     browser.open(with_token(&shown).as_str()).await;
-    assert_seen(&browser, "body", &["healthy", "10 deliveries"]).await;
+    assert_seen(&browser, "body", &["healthy", "10 deliveries in all"]).await;
     let page = browser.ask("return document.documentElement.outerHTML", Value::Null).await;
-    for word in ["owned", "evil.example", "gnp.exe", "AAAA", "Latest events"] {
+    for word in ["owned", "evil.example", "gnp.exe", "AAAA"] {
         assert!(!page.as_str().unwrap().contains(word), "{word} in {page}");
     }
+    let heading = "return document.querySelector('#events').checkVisibility()";
+    assert_eq!(browser.ask(heading, Value::Null).await, json!(false), "{page}");
     assert_inert(&browser).await;
 }
 
@@ -210,16 +219,25 @@ async fn a_look_tells_that_all_is_healthy() {
     portal.record(1, 3).await;
     let setup = setup.with_file();
     let shown = Shown::start(&setup).await;
-    until("all is delivered", async || shown.text("").await.1.contains("6 deliveries")).await;
+    until("all is delivered", async || shown.text("").await.1.contains("6 deliveries in all")).await;
+    browser.resize(1280, 800).await;
     browser.open(shown.base.as_str()).await;
     let identity = format!("{}/user/1", portal.sandbox.address());
-    assert_seen(&browser, "header, .verdict", &["1 source, 2 sinks, 6 deliveries", "healthy"]).await;
+    assert_seen(&browser, "header, .verdict", &["Sources: 1, Sinks: 2", "healthy"]).await;
+    let tiles = ["Events per minute", "6 deliveries in all", "Oldest pending", "nothing waits"];
+    assert_seen(&browser, ".tile", &tiles).await;
+    assert_seen(&browser, ".tile", &["Lost or expiring", "least time left: ", "Rejected", "dead letters: 0"])
+        .await;
     let facts =
         ["support", "polling", &identity, "Last poll", " ago", "Lag", " s", "Retention left", "Journal"];
-    assert_seen(&browser, ".source", &facts).await;
+    assert_seen(&browser, "table", &facts).await;
     let facts = ["archive", "crm", "flowing", "Delivered", "Left out", "Pending", "Dead letters"];
-    assert_seen(&browser, ".lane", &facts).await;
-    assert_seen(&browser, ".chart", &["Rate", "Latency", "1 h ago", "now", "0"]).await;
+    assert_seen(&browser, ".card", &facts).await;
+    assert_seen(&browser, ".card", &["Rate", "Latency", "p50", "p99", " ago", "now", "0"]).await;
+    let configuration = setup.path("b24relay.toml").canonicalize().unwrap().display().to_string();
+    let process = format!("process {}", shown.relay.id());
+    assert_seen(&browser, "footer", &[env!("CARGO_PKG_VERSION"), "Running for", &process, &configuration])
+        .await;
     assert_seen(&browser, "section", &["None since the start."]).await;
     assert_fits_and_reads(&browser, "flowing").await;
     assert_inert(&browser).await;
@@ -235,22 +253,29 @@ async fn a_sink_in_trouble_is_told_in_words() {
     let shown = Shown::start(&setup).await;
     until("it is in trouble", async || {
         let (_, page) = shown.text("").await;
-        ["degraded, recovering", "1,234 deliveries", "answered 503"].iter().all(|word| page.contains(word))
+        ["degraded: retrying", "1,234 deliveries in all", "answered 503"]
+            .iter()
+            .all(|word| page.contains(word))
     })
     .await;
     browser.open(shown.base.as_str()).await;
-    assert_eq!(title(&browser).await, "degraded, recovering - b24relay");
-    assert_seen(&browser, ".verdict", &["degraded, recovering", " is retrying for ", "answered 503"]).await;
-    assert_seen(&browser, ".lane", &["retrying", "next attempt in", "answered 503"]).await;
+    assert_eq!(title(&browser).await, "degraded: retrying - b24relay");
+    assert_seen(
+        &browser,
+        ".verdict",
+        &["degraded: retrying", " is retrying for ", "answered 503", "b24relay check"],
+    )
+    .await;
+    assert_seen(&browser, ".card", &["retrying", "next attempt in", "answered 503"]).await;
     assert_seen(&browser, ".log", &["warning", "answered 503"]).await;
     // Delivered to the file, and waiting for the receiver.
     let waiting =
-        "return [...document.querySelectorAll('.lane')].map(lane => lane.querySelector('h3').innerText
+        "return [...document.querySelectorAll('.card')].map(lane => lane.querySelector('h3').innerText
         + lane.querySelector('.state').innerText + [...lane.querySelectorAll('dd')].map(dd => dd.innerText))";
     let lanes = browser.ask(waiting, Value::Null).await;
     let lanes: Vec<&str> = lanes.as_array().unwrap().iter().map(|lane| lane.as_str().unwrap()).collect();
-    assert_eq!(lanes[0], "archiveflowing1,234,0,0,0");
-    assert!(lanes[1].starts_with("crmretrying for ") && lanes[1].ends_with(" s0,0,1,234,0"), "{lanes:?}");
+    assert!(lanes[0].starts_with("crmretrying for ") && lanes[0].ends_with(" s0,0,1,234,0"), "{lanes:?}");
+    assert_eq!(lanes[1], "archiveflowing1,234,0,0,0", "the worst one is the first");
     assert_fits_and_reads(&browser, "retrying").await;
 
     receiver.answer_always(Some(401));
@@ -259,7 +284,7 @@ async fn a_sink_in_trouble_is_told_in_words() {
     browser.open(shown.base.as_str()).await;
     assert_eq!(title(&browser).await, "action required - b24relay");
     assert_seen(&browser, ".verdict", &["action required", " is held since ", "answered 401"]).await;
-    assert_seen(&browser, ".lane", &["held", "next attempt in", "answered 401"]).await;
+    assert_seen(&browser, ".card", &["held", "next attempt in", "answered 401"]).await;
     assert_seen(&browser, ".log", &["error", "answered 401"]).await;
     assert_fits_and_reads(&browser, "held").await;
     assert_inert(&browser).await;
@@ -281,8 +306,8 @@ async fn a_refused_source_is_told_in_words_whatever_the_portal_says() {
     browser.open(shown.base.as_str()).await;
     assert_eq!(title(&browser).await, "action required - b24relay");
     assert_seen(&browser, ".verdict", &["action required", "INVALID_CREDENTIALS", SHOWN]).await;
-    assert_seen(&browser, ".source", &["refused", "INVALID_CREDENTIALS", SHOWN]).await;
-    assert_seen(&browser, ".lane", &["crm", "idle: source refused", "no event yet"]).await;
+    assert_seen(&browser, "table", &["refused", "INVALID_CREDENTIALS", SHOWN]).await;
+    assert_seen(&browser, ".card", &["crm", "idle: source refused", "no event yet"]).await;
     assert_seen(&browser, ".log", &["error", "INVALID_CREDENTIALS", SHOWN]).await;
     assert_fits_and_reads(&browser, "refused").await;
     assert_inert(&browser).await;
@@ -294,20 +319,16 @@ async fn the_page_is_whole_without_scripts() {
     let (portal, _receiver, setup) = world().await;
     portal.record(1, 3).await;
     let shown = Shown::start(&setup).await;
-    until("all is delivered", async || shown.text("").await.1.contains("3 deliveries")).await;
+    until("all is delivered", async || shown.text("").await.1.contains("3 deliveries in all")).await;
     browser.open(shown.base.as_str()).await;
     let with_scripts = browser.ask(NUMBERS, Value::Null).await;
-    assert!(
-        with_scripts.as_array().unwrap().contains(&json!("1 source, 1 sink, 3 deliveries")),
-        "{with_scripts}"
-    );
+    assert!(with_scripts.as_array().unwrap().contains(&json!("Sources: 1, Sinks: 1")), "{with_scripts}");
     browser.devtools("Emulation.setScriptExecutionDisabled", json!({"value": true})).await;
     browser.open(&format!("data:text/html,<title>mine</title>{}", hostile()[1].0)).await;
     assert_eq!(title(&browser).await, "mine", "no page's script is carried out any more");
     browser.open(shown.base.as_str()).await;
     assert_eq!(browser.ask(NUMBERS, Value::Null).await, with_scripts);
-    assert_seen(&browser, ".source, .lane", &["support", "polling", "crm", "flowing", "Delivered", "3"])
-        .await;
+    assert_seen(&browser, "table, .card", &["support", "polling", "crm", "flowing", "Delivered", "3"]).await;
     assert_fits_and_reads(&browser, "scriptless").await;
 }
 

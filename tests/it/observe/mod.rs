@@ -6,5 +6,6 @@ pub(crate) mod notified;
 pub(crate) mod operator_reports;
 pub(crate) mod operator_scenarios;
 pub(crate) mod page_history;
+pub(crate) mod page_sizes;
 pub(crate) mod states;
 pub(crate) mod surface;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use b24relay::config::HttpConfig;
 use b24relay::event::{Event, EventId, Queue};
-use b24relay::service::{LaneMetrics, RecentProblems, Server, Telemetry, View};
+use b24relay::service::{LaneMetrics, Place, RecentProblems, Server, SourceMetrics, Telemetry, View};
 use b24relay::store::{Activity, Health, Store};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -25,11 +25,14 @@ use crate::support::receivers::receiver::{Answer, Receiver};
 
 const PATIENT: &str = "sources = [\"support\"]\nretry = { min = \"1h\", max = \"1h\" }";
 
-/// Returns the start and end of every chart, from left to right.
+/// Returns the start and end of every chart, its scale, and what it is about.
 const ENDS: &str = "
     const ends = line => { const { x, width } = line.getBBox(); return [x, x + width].map(Math.round); };
+    const about = chart => chart.closest('figure, .tile');
     return [...document.querySelectorAll('.chart')].map(chart => ({ ends: ends(chart.querySelector('.line')),
-        scale: chart.querySelector('.top').innerText, now: chart.querySelector('strong').innerText }));";
+        scale: chart.querySelector('.top').innerText, from: chart.querySelector('.from').innerText,
+        now: about(chart).querySelector('strong').innerText,
+        of: (chart.closest('.card')?.querySelector('h3').innerText ?? '') + ' ' + about(chart).innerText.split('\\n')[0] }));";
 
 /// A source on a portal with a realistic name. The sandbox answers in its place, as the proxy.
 fn source(name: &str, portal: &Portal, user: u64) -> String {
@@ -73,16 +76,27 @@ async fn state_of(setup: Setup, portal: &Portal, crm: &Receiver, analytics: &Rec
     (setup, store)
 }
 
-/// Counts deliveries one after the other, with latencies of `latency_ms`.
-fn deliver(lane: &LaneMetrics, count: u64, latency_ms: i64) {
+fn event() -> Event {
     let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
-    let event = Event {
+    Event {
         queue: Arc::new(Queue::new("support", "acme.bitrix24.com/user/12")),
         id: EventId::try_new(1).unwrap(),
         kind: "ONIMV2MESSAGEADD".to_owned(),
         date: raw("\"2026-11-21T09:00:00Z\""),
         data: raw("{}"),
-    };
+    }
+}
+
+fn receive(source: &SourceMetrics, count: u64) {
+    let event = event();
+    for _ in 0..count {
+        source.received(&event, event.date_ms().unwrap());
+    }
+}
+
+/// Counts deliveries one after the other, with latencies of `latency_ms`.
+fn deliver(lane: &LaneMetrics, count: u64, latency_ms: i64) {
+    let event = event();
     let portal_ms = event.date_ms().unwrap() + latency_ms;
     for _ in 0..count {
         lane.delivered(&event, portal_ms, portal_ms);
@@ -103,6 +117,7 @@ async fn pass_an_hour(telemetry: &Telemetry) {
     let lanes =
         [lane("support", "archive"), lane("support", "crm"), lane("sales", "archive"), lane("sales", "crm")];
     let analytics = lane("support", "analytics");
+    let [support, sales] = ["support", "sales"].map(|source| telemetry.metrics.source(source));
     turn(Duration::ZERO).await;
     // A timer may fire a little late.
     turn(Duration::from_millis(2)).await;
@@ -116,6 +131,8 @@ async fn pass_an_hour(telemetry: &Telemetry) {
         let quiet = if (88..100).contains(&step) { 0 } else { 9 + step * step % 5 + step / 20 % 4 * 3 };
         deliver(&lanes[2], quiet, 190 + jitter);
         deliver(&lanes[3], quiet, 280 + jitter);
+        receive(&support, wave);
+        receive(&sales, quiet);
         deliver(&analytics, if step < 96 { wave } else { 0 }, 300 + jitter + slow / 2);
         turn(Duration::from_secs(30)).await;
     }
@@ -160,23 +177,38 @@ async fn an_hour_is_drawn_with_its_scales() {
     let listen = "127.0.0.1:0".parse().unwrap();
     let server = Server::listen(&HttpConfig { listen, token: None, shows_payloads: false }).await.unwrap();
     let url = format!("http://{}/", server.address());
-    let view = View::new(&store, &telemetry, &warned_of());
+    let place = Place {
+        instance: "relay1, process 4711".into(),
+        configuration: Some("/etc/b24relay/b24relay.toml".into()),
+    };
+    let view = View::new(&store, &telemetry, &warned_of(), place);
+
     telemetry.liveness.expect(std::iter::empty());
     pause();
     telemetry.show_through(Some(server));
     tokio::spawn(async move { view.show().await });
     pass_an_hour(&telemetry).await;
+    let budgets = ["support", "sales"].map(|source| telemetry.metrics.source(source));
+    budgets.iter().for_each(|source| source.use_budget(Some(0.33)));
     resume();
 
     browser.open(&url).await;
-    assert_seen(&browser, ".verdict, .lane", &["degraded, recovering", "1,284"]).await;
+    assert_seen(&browser, ".verdict, .card", &["degraded: retrying", "1,284"]).await;
     assert_seen(&browser, "section", &["b24relay dead-letters list --sink crm"]).await;
     let charts = browser.ask(ENDS, Value::Null).await;
     let charts = charts.as_array().unwrap();
-    assert_eq!(charts.len(), 10, "two of each lane: {charts:?}");
-    let ends = |index: usize| &charts[index]["ends"];
-    // In the order of names: analytics has delivered nothing for a quarter of an hour.
-    assert_eq!((&charts[4]["now"], &charts[4]["scale"]), (&json!("0/min"), &json!("5/s")), "{charts:?}");
-    assert_eq!((ends(4), &ends(5)[1]), (&json!([0, 240]), &json!(182)), "{charts:?}");
+    assert_eq!(charts.len(), 10, "of the four figures, and two of each sink: {charts:?}");
+    let of =
+        |name: &str| charts.iter().find(|chart| chart["of"].as_str().unwrap().starts_with(name)).unwrap();
+    // It has delivered nothing for a quarter of an hour.
+    let (rate, latency) = (of("analytics Rate"), of("analytics Latency"));
+    assert_eq!(
+        (&rate["now"], &rate["scale"], &rate["from"]),
+        (&json!("0/min"), &json!("5/s"), &json!("62 min ago"))
+    );
+    assert_eq!(rate["ends"], json!([0, 240]), "{charts:?}");
+    let end = latency["ends"][1].as_f64().unwrap();
+    assert!((180.0..=188.0).contains(&end), "{charts:?}");
+    assert_eq!(of(" Events per minute")["scale"], json!("500"), "{charts:?}");
     assert_fits_and_reads(&browser, "hour").await;
 }

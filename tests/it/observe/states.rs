@@ -91,14 +91,13 @@ impl World {
             }
         };
         let table = stdout(&finished(&["status"], self.setup.folder()).await);
-        let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("support ")).collect();
         let json = stdout(&finished(&["status", "--json"], self.setup.folder()).await);
         let (_, served) = self.shown.text("status").await;
         let (_, page) = self.shown.text("").await;
         let (_, metrics) = self.shown.text("metrics").await;
         let subjects = [("support", expected.source), ("archive", expected.archive), ("crm", expected.crm)];
         for (place, (name, (state, label))) in subjects.into_iter().enumerate() {
-            let row = rows.get(place).copied().unwrap_or_default();
+            let row = table.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_default();
             expect(row.contains(&format!(" {label}")), format!("{name} in the table: {row}"));
             for (text, whose) in [(&json, "--json"), (&served, "/status")] {
                 let report: Value = serde_json::from_str(text).unwrap();
@@ -223,7 +222,8 @@ async fn a_daemon_that_hangs_or_is_gone_is_not_shown_as_one_that_delivers() {
     let mut world = World::start("").await;
     let labels = async || {
         let table = stdout(&finished(&["status"], world.setup.folder()).await);
-        table.lines().filter(|line| line.starts_with("support ")).map(str::to_owned).collect::<Vec<_>>()
+        let row = |name| table.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        ["support ", "archive ", "crm "].map(row)
     };
     world.shown.relay.signal(Signal::STOP);
     until("it is overdue", async || labels().await[0].contains(" overdue ")).await;

@@ -77,6 +77,11 @@ impl Budget {
         }
     }
 
+    /// The share of our rate that the calls of the last minute used; `None` if there is no limit.
+    pub(crate) fn used(&self) -> Option<f64> {
+        self.meter.as_ref().map(|meter| lock(meter).used(Instant::now()))
+    }
+
     /// The shortest time between two polls, across all sources; `None` if there is no limit.
     pub(crate) fn poll_interval(&self) -> Option<Duration> {
         self.meter.as_ref().map(|meter| Duration::from_secs_f64(lock(meter).rate().recip()))
@@ -93,6 +98,8 @@ struct Meter {
     /// The share of the rate that refusals have left, up to 1.
     share: f64,
     level: f64,
+    /// The calls of the last minute: each weighs less the older it is.
+    recent: f64,
     seen_at: Instant,
     poll_at: Instant,
     refused_at: Option<Instant>,
@@ -100,7 +107,7 @@ struct Meter {
 
 impl Meter {
     fn new(size: RateConfig, now: Instant) -> Self {
-        Self { size, share: 1.0, level: 0.0, seen_at: now, poll_at: now, refused_at: None }
+        Self { size, share: 1.0, level: 0.0, recent: 0.0, seen_at: now, poll_at: now, refused_at: None }
     }
 
     /// The current rate in requests per second.
@@ -127,10 +134,17 @@ impl Meter {
             return Err(wait);
         }
         self.level += 1.0;
+        self.recent += 1.0;
         if purpose == Purpose::Poll {
             self.poll_at = now + Duration::from_secs_f64(self.rate().recip());
         }
         Ok(())
+    }
+
+    /// In a steady state this is the rate of calls divided by the rate that we may use.
+    fn used(&mut self, now: Instant) -> f64 {
+        self.pass_to(now);
+        self.recent / 60.0 / self.rate()
     }
 
     fn refused(&mut self, now: Instant) {
@@ -147,6 +161,7 @@ impl Meter {
     fn pass_to(&mut self, now: Instant) {
         let passed_s = now.saturating_duration_since(self.seen_at).as_secs_f64();
         self.level = (self.level - passed_s * self.rate()).max(0.0);
+        self.recent *= (-passed_s / 60.0).exp();
         self.share = (self.share + passed_s / 60.0 * RECOVERY_PER_MIN).min(1.0);
         self.seen_at = now;
     }
@@ -178,6 +193,18 @@ mod tests {
         for pair in taken.windows(2) {
             assert!(pair[1] >= pair[0] + Duration::from_millis(550), "{pair:?}");
         }
+    }
+
+    #[test]
+    fn the_share_in_use_follows_the_calls() {
+        let start = Instant::now();
+        let mut meter = Meter::new(RateConfig::STANDARD, start);
+        assert!(meter.used(start).abs() < 1e-9);
+        turns(&mut meter, Purpose::Poll, start, 600 * SECOND);
+        let used = meter.used(start + 600 * SECOND);
+        assert!((0.95..=1.05).contains(&used), "all of it: {used}");
+        let used = meter.used(start + 900 * SECOND);
+        assert!(used < 0.02, "after five minutes without calls: {used}");
     }
 
     #[test]

@@ -385,6 +385,7 @@ impl Drop for Permit {
         let mut state = self.limiter.state();
         state.in_flight -= 1;
         state.waiters.wake_next();
+        self.limiter.metrics.note_breaker(state.open_until.is_some());
         drop(state);
         self.limiter.changed.notify_waiters();
     }
