@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use b24_client::http::Route;
 use b24_client::methods::account;
 use b24_client::{CallError, Credential, NoKeyValue, PortalClient, PortalState};
 
@@ -102,7 +103,7 @@ fn parse(bytes: Vec<u8>) -> anyhow::Result<WebhookUrl> {
 async fn prove(webhook: &WebhookUrl) -> anyhow::Result<()> {
     let site = PortalState::open(webhook.url(), PortalConfig::default(), Arc::new(NoKeyValue)).await;
     let site = Arc::new(site.map_err(anyhow::Error::msg)?);
-    let client = PortalClient::try_new(site, Credential::Webhook(webhook.clone()), TIMEOUT)
+    let client = PortalClient::try_new(site, Credential::Webhook(webhook.clone()), TIMEOUT, Route::default())
         .map_err(|reason| anyhow!("call the portal: {reason}"))?
         .once();
     let profile = account::profile(&client).await?;
