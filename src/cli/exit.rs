@@ -19,6 +19,11 @@ use crate::store::StoreError;
 #[error("{0}")]
 pub(super) struct UsageError(pub String);
 
+/// A credential works but lacks a right: exit with 77.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct RefusedError(pub String);
+
 /// The configuration lacks a setting that the command needs: exit with 78.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -41,6 +46,9 @@ impl Exit {
         }
         if error.is::<UsageError>() {
             return Self::Usage;
+        }
+        if error.is::<RefusedError>() {
+            return Self::Refused;
         }
         if error.is::<ListenError>() {
             return Self::Temporary;

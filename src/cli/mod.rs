@@ -3,12 +3,14 @@
 mod bots;
 mod check;
 mod completions;
+mod config;
 mod dead_letters;
 pub(crate) mod delivery;
 mod demo;
 mod exit; // the last line on stderr
 mod exit_code;
 mod healthcheck;
+mod init;
 mod man;
 mod offset;
 pub(crate) mod output;
@@ -25,17 +27,20 @@ use exit_code::Exit;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::runtime::Runtime;
 
-use crate::config::{self, Config, Loaded, LogConfig, LogFormat, LogLevel, Overrides};
+use crate::config::{Config, Loaded, LogConfig, LogFormat, LogLevel, Overrides};
 use crate::service::RecentProblems;
 use crate::shutdown::Signals;
 use crate::stdio::stderr;
 use crate::telemetry;
 
 const EXAMPLES: &str = "\
-Examples:
-  b24relay demo                            see it work, no portal needed
+First steps:
+  b24relay init                            set up: a webhook, a destination, the configuration
   b24relay check                           is everything ready?
   b24relay run                             poll and deliver until stopped
+
+Examples:
+  b24relay demo                            see it work, no portal needed
   b24relay run --once                      deliver the waiting events, then exit
   b24relay status                          what has each sink received?
   b24relay dead-letters list               which events were rejected?
@@ -75,7 +80,7 @@ impl GlobalArgs {
     fn state(&self) -> anyhow::Result<PathBuf> {
         match &self.state {
             Some(state) => Ok(state.clone()),
-            None => Ok(config::state_path(&self.overrides())?),
+            None => Ok(crate::config::state_path(&self.overrides())?),
         }
     }
 
@@ -89,7 +94,7 @@ impl GlobalArgs {
     }
 
     fn load(&self) -> anyhow::Result<Config> {
-        Ok(config::load(&self.overrides())?.config)
+        Ok(crate::config::load(&self.overrides())?.config)
     }
 
     /// The settings that flags override.
@@ -99,16 +104,21 @@ impl GlobalArgs {
             state: self.state.clone(),
             log_level: self.log_level,
             log_format: self.log_format,
+            webhook_url_file: None,
         }
     }
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Set up: ask for a webhook and a destination, write the configuration
+    Init(init::InitArgs),
     /// Poll every source and deliver its events until stopped
     Run(run::RunArgs),
     /// Check the configuration, and that everything in it answers
     Check(check::CheckArgs),
+    /// Print the configuration reference, or the smallest configuration
+    Config(config::ConfigArgs),
     /// Ask the portal to record events for a source's user
     Subscribe(portal::subscription::SubscribeArgs),
     /// Deliver the remaining events, then ask the portal to stop recording
@@ -192,6 +202,7 @@ fn forbid_core_dumps() {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
+        Command::Init(args) => with_runtime(async |signals| init::run(&args, &cli.global, &signals).await),
         Command::Run(args) => with_runtime(async |signals| run::run(&args, &cli.global, &signals).await),
         Command::Check(args) => {
             with_runtime(async |signals| check::run(&args, &configure_fully(&cli.global)?, &signals).await)
@@ -238,6 +249,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             Ok(Exit::Clean)
         }),
         Command::Demo(args) => with_runtime(async |signals| demo::run(&args, &cli.global, &signals).await),
+        Command::Config(args) => config::run(&args),
         Command::Secret(args) => secret::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
@@ -251,7 +263,7 @@ fn configure(global: &GlobalArgs) -> anyhow::Result<Config> {
 
 /// The same, with the origin of the configuration.
 fn configure_fully(global: &GlobalArgs) -> anyhow::Result<Loaded> {
-    let loaded = config::load(&global.overrides())?;
+    let loaded = crate::config::load(&global.overrides())?;
     telemetry::init(global.log(LogLevel::Warn), &RecentProblems::default());
     Ok(loaded)
 }

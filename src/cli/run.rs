@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use b24_client::KeyValue;
 use clap::Args;
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tracing::{error, info, warn};
 
 use crate::cli::GlobalArgs;
@@ -12,7 +13,7 @@ use crate::cli::exit::UsageError;
 use crate::cli::exit_code::Exit;
 use crate::cli::output::consent::ConsentArgs;
 use crate::cli::portal::loss::{self, Loss};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Overrides};
 use crate::log_code;
 use crate::relay::{self, Ending, PortalClients, StoreKeyValue, Until};
 use crate::service::{Place, RecentProblems, Telemetry, View};
@@ -23,6 +24,7 @@ use crate::telemetry;
 const EXAMPLES: &str = "\
 Examples:
   b24relay run --config /etc/b24relay/b24relay.toml
+  b24relay run --webhook-url-file support.url --stdout    without a configuration file
   b24relay run --once --log-format json    from cron: deliver the waiting events, then exit
   b24relay run --new-state                 start again after the state file was lost
   b24relay run --forget crm --dry-run      how many undelivered events has the removed sink `crm`?
@@ -47,6 +49,15 @@ pub(super) struct RunArgs {
     /// Start with an empty state file if the one that was used here is gone; no effect if it exists
     #[arg(long)]
     new_state: bool,
+    /// Read the queue of the webhook whose URL is in this file, without a configuration file; needs --stdout
+    #[arg(long, value_name = "FILE", requires = "stdout")]
+    webhook_url_file: Option<PathBuf>,
+    /// Print each event as a line of JSON; the state file is ./b24relay.db unless --state names another
+    #[arg(long, requires = "webhook_url_file")]
+    stdout: bool,
+    /// Die with this process, which has started this one; for `demo`
+    #[arg(long, hide = true, value_name = "PID")]
+    with_parent: Option<u32>,
     #[command(flatten)]
     consent: ConsentArgs,
 }
@@ -60,12 +71,30 @@ fn whole(path: &Path) -> PathBuf {
 fn instance() -> String {
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{machine}, process {}", std::process::id())
+
+impl RunArgs {
+    /// The settings that flags override.
+    fn overrides(&self, global: &GlobalArgs) -> Result<Overrides, UsageError> {
+        if let (Some(_), Some(file)) = (&self.webhook_url_file, &global.config) {
+            let reason = format!(
+                "`--webhook-url-file` is for a run without a configuration file, and `--config {}` names one: give one \
+                 of the two",
+                file.display()
+            );
+            return Err(UsageError(reason));
+        }
+        Ok(Overrides { webhook_url_file: self.webhook_url_file.clone(), ..global.overrides() })
+    }
 }
 
 /// Polls and delivers until stopped, or with `--once` until every queue is read to its end. Without `--once`, a SIGHUP
 /// reloads the configuration, with the flags of `global`.
 pub(super) async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) -> anyhow::Result<Exit> {
-    let (loaded, problems) = (config::load(&global.overrides())?, RecentProblems::default());
+    if args.with_parent.is_some_and(|parent| !dies_with(parent)) {
+        return Ok(Exit::Temporary);
+    }
+    let overrides = args.overrides(global)?;
+    let (loaded, problems) = (config::load(&overrides)?, RecentProblems::default());
     let config = &loaded.config;
     telemetry::init(config.log, &problems);
     relay::warn_of_notices(&loaded.notices);
@@ -106,7 +135,7 @@ pub(super) async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) 
         if args.once {
             relay::run(config, &store, signals, Until::Drained, &telemetry).await
         } else {
-            relay::run_reloading(config, &store, signals, &global.overrides(), &telemetry).await
+            relay::run_reloading(config, &store, signals, &overrides, &telemetry).await
         }
     };
     let ending = tokio::select! {
@@ -129,6 +158,13 @@ pub(super) async fn run(args: &RunArgs, global: &GlobalArgs, signals: &Signals) 
         }
     }
     Ok(ending.into())
+}
+
+/// From now on the end of `parent` kills this process. Returns false if it has ended already.
+fn dies_with(parent: u32) -> bool {
+    // No supported kernel refuses it.
+    set_parent_process_death_signal(Some(Signal::KILL)).ok();
+    getppid().is_some_and(|id| u32::try_from(id.as_raw_nonzero().get()) == Ok(parent))
 }
 
 /// Reports how many events are lost with the forgotten sinks, and asks.

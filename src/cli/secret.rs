@@ -60,6 +60,11 @@ pub(super) fn run(args: &SecretArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Clean)
 }
 
+/// A new secret that sender and receiver share.
+pub(super) fn shared() -> anyhow::Result<String> {
+    Ok(Made::shared(&random()?).secret)
+}
+
 fn random() -> anyhow::Result<[u8; SECRET_LENGTH]> {
     let mut bytes = [0; SECRET_LENGTH];
     let filled = SystemRandom::new().fill(&mut bytes);

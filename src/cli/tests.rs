@@ -91,8 +91,10 @@ const DESTROYING: [(&str, &str); 10] = [
 ];
 
 /// The commands that destroy nothing with any flag. `replay` and `dead-letters replay` deliver again, `resume` and
-/// `subscribe` start deliveries, `state backup` and `man` write new files.
-const SPARING: [&str; 21] = [
+/// `subscribe` start deliveries, `init`, `state backup` and `man` write new files.
+const SPARING: [&str; 23] = [
+    "init",
+    "config",
     "check",
     "subscribe",
     "offset show",
@@ -117,7 +119,10 @@ const SPARING: [&str; 21] = [
 ];
 
 /// The flags of destroying commands that do not destroy anything.
-const HARMLESS: [&str; 17] = [
+const HARMLESS: [&str; 20] = [
+    "with_parent",
+    "webhook_url_file",
+    "stdout",
     "new_state",
     "once",
     "tokens",
@@ -145,9 +150,11 @@ fn every_command_that_can_destroy_asks_and_a_new_command_must_say_which_it_is() 
         assert_ne!(destroys, SPARING.contains(&call), "can `{call}` destroy? Put it into one of the lists");
         let ids: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
         for flag in ["yes", "dry_run"] {
+            // `init` asks as well, before it writes files that are not there yet.
+            let asks = destroys || (call, flag) == ("init", "yes");
             assert_eq!(
                 ids.contains(&flag),
-                destroys,
+                asks,
                 "`{call}` and `{flag}`: what can destroy uses `ConsentArgs`"
             );
         }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 /// The reason why a configuration could not be loaded. The caller in `cli` matches on it to add a hint.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Nothing is configured at all: refer to `b24relay demo` and the reference file.
+    /// Nothing is configured at all: refer to `b24relay init` and `b24relay demo`.
     #[error(
-        "no configuration found: looked at {}; name one with `--config FILE`, start from the reference in \
-         `config/b24relay.toml`, or try `b24relay demo`, which needs none{}",
+        "no configuration found: looked at {}; name one with `--config FILE`, write one with `b24relay init`, \
+         or try `b24relay demo`, which needs none{}",
         quoted(looked_at),
         corrected(misspelled)
     )]

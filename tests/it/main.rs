@@ -13,6 +13,7 @@ mod observe;
 mod portal;
 mod reload;
 mod security;
+mod starting;
 mod state;
 mod support;
 mod webhook_sink;

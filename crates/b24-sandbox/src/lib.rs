@@ -135,6 +135,21 @@ impl Sandbox {
         self.app_state.portal().record(request)
     }
 
+    /// Sets the number of events per second across the whole portal.
+    pub fn set_rate(&self, rate: f64) {
+        self.app_state.portal().switches.rate = rate;
+    }
+
+    /// Cuts the portal off: from now on every connection is closed without an answer.
+    pub fn cut(&self) {
+        self.app_state.portal().switches.cut = true;
+    }
+
+    /// Connects the portal again.
+    pub fn reconnect(&self) {
+        self.app_state.portal().switches.cut = false;
+    }
+
     /// The counts so far, as in `GET /sandbox/stats`.
     pub fn stats(&self) -> Stats {
         self.app_state.portal().stats()

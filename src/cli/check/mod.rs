@@ -58,6 +58,13 @@ pub(super) struct CheckArgs {
     json: bool,
 }
 
+impl CheckArgs {
+    /// The flags of a check whose result is for people.
+    pub(super) fn for_people(no_network: bool) -> Self {
+        Self { no_network, json: false }
+    }
+}
+
 /// All findings.
 #[derive(Serialize)]
 struct Report {

@@ -20,6 +20,10 @@ use crate::config::{Config, LogFormat, LogLevel};
 /// The paths that are tried if no flag names a file, in this order.
 const PLACES: [&str; 2] = ["./b24relay.toml", "/etc/b24relay/b24relay.toml"];
 
+/// The state file of a run without a configuration file: in the working directory, because the default of a
+/// configuration belongs to a service.
+const OWN_STATE: &str = "./b24relay.db";
+
 /// In a directory with this bit, only the owner of a file can replace it.
 const STICKY: u32 = 0o1000;
 
@@ -34,6 +38,9 @@ pub struct Overrides {
     pub log_level: Option<LogLevel>,
     /// `log.format`.
     pub log_format: Option<LogFormat>,
+    /// `run --webhook-url-file FILE --stdout`: the whole configuration, one source and one sink. No file is looked
+    /// for.
+    pub webhook_url_file: Option<PathBuf>,
 }
 
 /// A configuration and its origin.
@@ -67,7 +74,7 @@ pub fn state_path(overrides: &Overrides) -> Result<PathBuf, ConfigError> {
     let file = find(&PLACES.map(PathBuf::from), &environment, overrides)?;
     let document = match &file {
         Some((file, bytes)) => document::parse(file, bytes, &findings)?,
-        None => Layer::default(),
+        None => without_file(overrides),
     };
     let tree = merge(document, &environment, overrides, &findings);
     let state = read::state(tree, &findings);
@@ -89,7 +96,7 @@ pub(crate) fn load_from(
     let file = find(places, environment, overrides)?;
     let document = match &file {
         Some((file, bytes)) => document::parse(file, bytes, &findings)?,
-        None => Layer::default(),
+        None => without_file(overrides),
     };
     validate(file.map(|(file, _)| file), document, environment, overrides, findings)
 }
@@ -122,6 +129,9 @@ fn find(
     environment: &Environment,
     overrides: &Overrides,
 ) -> Result<Option<(PathBuf, Vec<u8>)>, ConfigError> {
+    if overrides.webhook_url_file.is_some() {
+        return Ok(None);
+    }
     if let Some(file) = &overrides.config {
         return document::read(file)
             .map(|bytes| Some((file.clone(), bytes)))
@@ -199,22 +209,35 @@ fn merge(document: Layer, environment: &Environment, overrides: &Overrides, find
     )
 }
 
+/// The values that take the place of the file.
+fn without_file(overrides: &Overrides) -> Layer {
+    let state = overrides.webhook_url_file.as_ref().map(|_| of_command_line("state", OWN_STATE.to_owned()));
+    Layer(state.into_iter().collect())
+}
+
 fn flags(overrides: &Overrides, findings: &Findings) -> Layer {
-    let state = overrides.state.as_ref().and_then(|state| {
-        let text = state.to_str().map(str::to_owned);
+    const WEBHOOK_URL_FILE: &str = "sources.support.webhook_url_file";
+    let text = |key: &str, path: &Option<PathBuf>| {
+        let path = path.as_ref()?;
+        let text = path.to_str().map(str::to_owned);
         if text.is_none() {
-            findings.report("state", "must be UTF-8");
+            findings.report(key, "must be UTF-8");
         }
         text
-    });
+    };
+    let is_whole = overrides.webhook_url_file.is_some();
     let values = [
-        ("state", state),
+        ("state", text("state", &overrides.state)),
         ("log.level", overrides.log_level.map(|level| level.to_string())),
         ("log.format", overrides.log_format.map(|format| format.to_string())),
+        (WEBHOOK_URL_FILE, text(WEBHOOK_URL_FILE, &overrides.webhook_url_file)),
+        ("sinks.console.type", is_whole.then(|| "stdout".to_owned())),
     ];
-    let origin = "the command line".to_owned();
-    let given = values.into_iter().filter_map(|(key, value)| {
-        Some((key.to_owned(), Value::new(Some(&origin), ValueKind::String(value?))))
-    });
+    let given = values.into_iter().filter_map(|(key, value)| Some(of_command_line(key, value?)));
     Layer(given.collect())
+}
+
+fn of_command_line(key: &str, value: String) -> (String, Value) {
+    let origin = "the command line".to_owned();
+    (key.to_owned(), Value::new(Some(&origin), ValueKind::String(value)))
 }

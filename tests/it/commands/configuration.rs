@@ -151,7 +151,9 @@ fn no_file_at_all_tells_where_it_was_looked_for_and_how_to_begin() {
     let folder = TempDir::new().unwrap();
     let refused = output(&["run"], folder.path());
     assert_eq!(code(&refused), 78);
-    for words in ["./b24relay.toml", "/etc/b24relay/b24relay.toml", "--config", "b24relay demo"] {
+    for words in
+        ["./b24relay.toml", "/etc/b24relay/b24relay.toml", "--config", "b24relay init", "b24relay demo"]
+    {
         assert!(stderr(&refused).contains(words), "no `{words}` in: {}", stderr(&refused));
     }
 }

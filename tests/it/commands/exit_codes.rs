@@ -13,7 +13,9 @@ use crate::support::process::setup::Setup;
 use crate::support::process::waiting::until;
 use crate::support::receivers::receiver::Receiver;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 13] = [
+    "init",
+    "config",
     "run",
     "check",
     "subscribe",
@@ -223,18 +225,6 @@ async fn run_once_gives_up_on_a_portal_that_stays_down() {
     })
     .await;
     assert_eq!(once.exit_code().await, 75, "{}", once.log());
-}
-
-#[test]
-fn the_demo_shows_events_and_a_summary_without_anything_to_set_up() {
-    let nothing = tempfile::TempDir::new().unwrap();
-    let demo = output(&["demo", "--for", "2s", "--rate", "20"], nothing.path());
-    assert_eq!(code(&demo), 0, "{}", stderr(&demo));
-    assert!(stdout(&demo).lines().count() > 3, "{}", stdout(&demo));
-    assert!(stdout(&demo).lines().all(|line| line.contains("user")), "{}", stdout(&demo));
-    let summary = stderr(&demo).lines().rfind(|line| line.contains("delivered")).map(str::to_owned);
-    assert!(summary.is_some_and(|line| line.contains(" 0 lost")), "{}", stderr(&demo));
-    assert!(fs::read_dir(nothing.path()).unwrap().next().is_none(), "it leaves nothing behind");
 }
 
 /// Starts `b24relay sandbox` and returns it with its output.

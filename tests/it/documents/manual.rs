@@ -85,7 +85,8 @@ fn a_page_says_what_the_help_says() {
     for words in [
         ".TH B24RELAY-RUN 1 \"\" \"b24relay ",
         "b24relay-run - Poll every source and deliver its events until stopped",
-        "b24relay run [--once] [--forget SINK]... [--new-state] [--yes] [--dry-run] [options of every command]",
+        "b24relay run [--once] [--forget SINK]... [--new-state] [--webhook-url-file FILE] [--stdout] [--yes] [--dry-run] \
+         [options of every command]",
         ".SH SIGNALS\n.EX\nSIGTERM, SIGINT  finish current deliveries",
         ".SH EXAMPLES\n.EX\nb24relay run --config /etc/b24relay/b24relay.toml\n",
         "All exit codes are listed in b24relay(1).",

@@ -80,7 +80,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("backoff::", &["src/retry.rs"]),
     ("signal_hook::", &["src/shutdown/"]),
     ("std::env", &["src/config/", "src/failpoint.rs", "src/telemetry/line.rs"]),
-    ("axum::", &["src/service/"]),
+    ("axum::", &["src/service/", "src/cli/demo/receiver.rs"]),
     ("PortalClient", &["src/cli/", "src/relay/"]),
 ];
 

@@ -5,7 +5,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use crate::faults::effects;
+use crate::faults::{effects, transport};
 use crate::http::request::PortalRequest;
 use crate::http::state::AppState;
 use crate::queue::buffer::Completeness;
@@ -13,6 +13,9 @@ use crate::rest::input::parameter::Parameters;
 
 /// The response to `request`, with its fault applied if there is one.
 pub(crate) async fn respond(request: &PortalRequest, app_state: &AppState) -> Response {
+    if app_state.portal().switches.cut {
+        return transport::closed();
+    }
     let fault = app_state.portal().admit(request);
     match fault {
         Some(fault) => effects::play(fault, request, app_state).await,

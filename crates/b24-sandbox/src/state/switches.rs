@@ -33,6 +33,8 @@ pub(crate) struct Switches {
     pub noise_after: bool,
     /// Every call gets an HTML page with status 200, and none is executed.
     pub html: bool,
+    /// Every call finds its connection closed without an answer, and none is executed.
+    pub cut: bool,
     /// How much the payloads of new events contain about message, chat and user.
     pub loaded: Loaded,
     /// `eventId` and `nextOffset` are strings.
@@ -74,6 +76,7 @@ impl Default for Switches {
             noise_before: false,
             noise_after: false,
             html: false,
+            cut: false,
             loaded: Loaded::Whole,
             ids_as_strings: false,
             null_next_offset: false,

@@ -402,6 +402,12 @@ async fn answers_can_be_noisy_or_no_json_at_all() {
     bench.send("im.v2.Event.get", json!({"offset": u32::MAX})).await.unwrap();
     bench.control("portal", json!({"html": false})).await;
     assert_eq!(bench.sandbox.stats().users[&1].pending, 1, "no call is carried out meanwhile");
+    bench.sandbox.cut();
+    bench.send("im.v2.Event.get", json!({"offset": u32::MAX})).await.unwrap_err();
+    bench.sandbox.reconnect();
+    assert_eq!(bench.sandbox.stats().users[&1].pending, 1, "nor while the portal is cut off");
+    bench.send("im.v2.Event.get", json!({"offset": u32::MAX})).await.unwrap();
+    assert_eq!(bench.sandbox.stats().users[&1].pending, 0);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A terminal for one command: it keeps the output, has a given size, and sets the given environment.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
@@ -10,9 +10,10 @@ use std::thread::{self, JoinHandle};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::support::process::relay::{Relay, command};
+use crate::support::process::waiting::until;
 
 /// The two sides of a terminal. The terminal is closed with the first; programs get the second.
 pub(crate) fn pair() -> (OwnedFd, OwnedFd) {
@@ -27,6 +28,7 @@ pub(crate) fn pair() -> (OwnedFd, OwnedFd) {
 pub(crate) struct Terminal {
     written: Arc<Mutex<Vec<u8>>>,
     slave: OwnedFd,
+    keyboard: File,
     reader: JoinHandle<()>,
 }
 
@@ -37,6 +39,7 @@ impl Terminal {
         tcsetwinsize(&master, size).unwrap();
         let written = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&written);
+        let keyboard = File::from(master.try_clone().unwrap());
         // Ends after the last writer has closed it.
         let reader = thread::spawn(move || {
             let (mut master, mut bytes) = (File::from(master), [0; 4096]);
@@ -44,7 +47,7 @@ impl Terminal {
                 kept.lock().unwrap().extend_from_slice(&bytes[..count]);
             }
         });
-        Self { written, slave, reader }
+        Self { written, slave, keyboard, reader }
     }
 
     /// Starts a command with this terminal as its standard output.
@@ -52,6 +55,25 @@ impl Terminal {
         let mut command = command();
         command.args(args).current_dir(folder).env("TERM", "xterm").envs(environment.iter().copied());
         Relay::start_command(command, folder, Stdio::from(self.slave.try_clone().unwrap()))
+    }
+
+    /// Starts a command with this terminal as its standard input, output and error.
+    pub(crate) fn start_asking(&self, args: &[&str], folder: &Path) -> Relay {
+        let side = || Stdio::from(self.slave.try_clone().unwrap());
+        let mut command = command();
+        command.args(args).current_dir(folder).env("TERM", "xterm").stdin(side()).stdout(side());
+        Relay::start_logging_to(command, folder, side())
+    }
+
+    /// Types `text`, once `question` was shown.
+    pub(crate) async fn answer(&self, question: &str, text: &str) {
+        until(question, async || self.written().contains(question)).await;
+        (&self.keyboard).write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Whether the terminal shows what is typed.
+    pub(crate) fn shows_input(&self) -> bool {
+        tcgetattr(&self.slave).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
     /// The same, after the last writer has closed it.
