@@ -21,4 +21,5 @@ pub mod stdio; // standard output and error with slow or absent readers
 pub mod store; // the state file
 mod symlinks; // the file that a path stands for
 pub mod telemetry; // log lines
+pub mod template; // what operators write over an event
 pub mod wall_clock; // the clock of this machine

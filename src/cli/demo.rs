@@ -14,7 +14,7 @@ use crate::cli::exit_code::Exit;
 use crate::cli::output::print::remark;
 use crate::cli::{GlobalArgs, sandbox};
 use crate::config::{
-    AccessConfig, Config, ConnectionConfig, DeliveryConfig, GiveUp, Keys, LogConfig, LogFormat, LogLevel,
+    AccessConfig, Config, ConnectionConfig, DeliveryConfig, FilterConfig, GiveUp, Keys, LogConfig, LogFormat, LogLevel,
     PollConfig, PortalConfig, QueueKind, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig,
     StdoutFormat, TargetConfig, ThroughputConfig, WebhookUrl,
 };
@@ -101,6 +101,7 @@ fn config(sandbox: &Sandbox, folder: &Path) -> anyhow::Result<Config> {
         target: TargetConfig::Stdout(StdoutConfig { format: StdoutFormat::Text }),
         sources: None,
         events: None,
+        filter: FilterConfig::default(),
         retry: RetryConfig {
             min: Duration::from_secs(1),
             max: Duration::from_secs(60),

@@ -124,6 +124,9 @@ enum Command {
     /// Re-deliver events kept in the journal to a sink
     #[command(after_help = delivery::replay::NOTES)]
     Replay(delivery::replay::ReplayArgs),
+    /// Show which known events a sink takes, and which key leaves out the others
+    #[command(after_help = delivery::test::NOTES)]
+    Test(delivery::test::TestArgs),
     /// Show each sink's progress and what is blocking it
     Status(delivery::status::StatusArgs),
     /// Check whether the daemon is working: one line and an exit code
@@ -224,6 +227,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Replay(args) => {
             with_runtime(async |_| delivery::replay::run(&args, &configure(&cli.global)?).await)
+        }
+        Command::Test(args) => {
+            with_runtime(async |_| delivery::test::run(&args, &configure(&cli.global)?).await)
         }
         Command::Resume(args) => with_runtime(async |_| delivery::resume::run(&args, &cli.global).await),
         Command::Handlers(args) => with_runtime(async |signals| {

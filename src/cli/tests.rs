@@ -92,7 +92,7 @@ const DESTROYING: [(&str, &str); 10] = [
 
 /// The commands that destroy nothing with any flag. `replay` and `dead-letters replay` deliver again, `resume` and
 /// `subscribe` start deliveries, `state backup` and `man` write new files.
-const SPARING: [&str; 21] = [
+const SPARING: [&str; 22] = [
     "check",
     "subscribe",
     "offset show",
@@ -107,6 +107,7 @@ const SPARING: [&str; 21] = [
     "state check",
     "state backup",
     "tap",
+    "test",
     "handlers list",
     "bots list",
     "secret new",

@@ -8,6 +8,7 @@ mod commands;
 mod delivery;
 mod documents;
 mod file_sink;
+mod filters;
 mod oauth;
 mod observe;
 mod portal;

@@ -51,6 +51,9 @@ pub(super) const REQUIRED_ONLY: &str = r#"
     path = "/var/log/b24relay/events.jsonl"
     sources = ["support"]
     events = ["onimv2messageadd", "onimv2messageupdate"]
+    chats = ["chat318", "-55"]
+    authors = "12, -4"
+    filter = "chat.type != 'lines' and 'invoice' in message.text|lower"
     max_event_age = "6h"
     retry.give_up = "2h"
     rotate = { size = "100MiB", every = "1d", keep = 14 }

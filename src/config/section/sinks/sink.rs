@@ -7,12 +7,13 @@ use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::rules::event_types;
 use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::section::sinks::filter;
 use crate::config::section::sinks::retry;
 use crate::config::section::sinks::throughput;
 use crate::config::section::sinks::webhook;
 use crate::config::{
-    CompressConfig, FileConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig, StdoutConfig,
-    StdoutFormat, TargetConfig, ThroughputConfig,
+    CompressConfig, FileConfig, FilterConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig,
+    StdoutConfig, StdoutFormat, TargetConfig, ThroughputConfig,
 };
 
 const SHORTEST_EVENT_AGE: Duration = Duration::from_secs(1);
@@ -32,6 +33,7 @@ pub(crate) struct RawSink {
     pub(crate) target: Option<TargetConfig>,
     pub(crate) sources: Option<Vec<String>>,
     events: Option<Vec<String>>,
+    filter: FilterConfig,
     retry: RetryConfig,
     max_event_age: Option<Duration>,
     start: StartConfig,
@@ -46,6 +48,7 @@ impl RawSink {
             target: self.target?,
             sources: self.sources,
             events: self.events,
+            filter: self.filter,
             retry: self.retry,
             max_event_age: self.max_event_age,
             start: self.start,
@@ -63,10 +66,13 @@ impl RawSink {
 pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> RawSink {
     let hint = "set it to `stdout`, `file` or `webhook`";
     let sink_type = table.require("type", hint, value::choice::<SinkType>);
+    let events = table.take("events", event_types::read);
+    let is_taken = |kind: &str| event_types::are_taken(events.as_deref(), kind);
     let raw = RawSink {
         name: name.to_owned(),
         sources: table.take("sources", value::list),
-        events: table.take("events", event_types::read),
+        filter: filter::read(table, is_taken),
+        events,
         retry: table.table("retry", retry::read),
         max_event_age: table.take("max_event_age", value::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),
         start: table.take_or("start", value::choice, StartConfig::Oldest),
@@ -182,7 +188,7 @@ mod tests {
     /// Keeps [`keys_of`] in sync with the keys that are read for each type.
     #[test]
     fn every_key_of_a_type_is_read_for_that_type_and_refused_for_the_others() {
-        let common = [
+        let others = [
             "events",
             "max_event_age",
             "retry.give_up",
@@ -192,6 +198,7 @@ mod tests {
             "start",
             "type",
         ];
+        let common = [&others[..], &filter::KEYS].concat();
         for sink_type in SinkType::ALL {
             let findings = Findings::default();
             let tree = config::Value::new(

@@ -1,10 +1,12 @@
 //! The request of a webhook sink: the format of its body and the secrets that sign it.
 
+pub(crate) mod signing; // the signing secrets
+
 use crate::config::parse::enums::words;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret_file::SecretFiles;
-use crate::config::section::sinks::signing::{self, SigningConfig};
+use signing::SigningConfig;
 
 /// The format and the signing of a webhook's requests.
 #[derive(Clone, PartialEq, Default, Debug)]
