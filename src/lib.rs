@@ -12,6 +12,7 @@ pub mod failpoint; // where tests can kill the process
 pub mod health; // the computed state of each source and lane
 pub mod human; // times and sizes as people read them
 mod log_code; // the codes of warnings and errors
+mod markup; // BB code in the markup of other messengers
 pub mod relay; // the engine: polls, journal, lanes
 pub mod retry; // delays between attempts
 pub mod service; // metrics, the page, systemd

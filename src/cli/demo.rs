@@ -14,9 +14,9 @@ use crate::cli::exit_code::Exit;
 use crate::cli::output::print::remark;
 use crate::cli::{GlobalArgs, sandbox};
 use crate::config::{
-    AccessConfig, Config, ConnectionConfig, DeliveryConfig, FilterConfig, GiveUp, Keys, LogConfig, LogFormat, LogLevel,
-    PollConfig, PortalConfig, QueueKind, RetryConfig, SinkConfig, SourceConfig, StartConfig, StdoutConfig,
-    StdoutFormat, TargetConfig, ThroughputConfig, WebhookUrl,
+    AccessConfig, Config, ConnectionConfig, DeliveryConfig, FilterConfig, GiveUp, Keys, LogConfig, LogFormat,
+    LogLevel, PollConfig, PortalConfig, QueueKind, RetryConfig, SinkConfig, SourceConfig, StartConfig,
+    StdoutConfig, StdoutFormat, TargetConfig, ThroughputConfig, WebhookUrl,
 };
 use crate::human::duration;
 use crate::relay::{self, Until};

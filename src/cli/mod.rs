@@ -124,7 +124,7 @@ enum Command {
     /// Re-deliver events kept in the journal to a sink
     #[command(after_help = delivery::replay::NOTES)]
     Replay(delivery::replay::ReplayArgs),
-    /// Show which known events a sink takes, and which key leaves out the others
+    /// Send a sample event to a sink, or show which events its filter takes
     #[command(after_help = delivery::test::NOTES)]
     Test(delivery::test::TestArgs),
     /// Show each sink's progress and what is blocking it
@@ -229,7 +229,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             with_runtime(async |_| delivery::replay::run(&args, &configure(&cli.global)?).await)
         }
         Command::Test(args) => {
-            with_runtime(async |_| delivery::test::run(&args, &configure(&cli.global)?).await)
+            with_runtime(async |signals| delivery::test::run(&args, &configure(&cli.global)?, &signals).await)
         }
         Command::Resume(args) => with_runtime(async |_| delivery::resume::run(&args, &cli.global).await),
         Command::Handlers(args) => with_runtime(async |signals| {

@@ -37,10 +37,12 @@ pub use section::networks::PrivateNetworks;
 pub use section::sinks::authorization::{AuthConfig, ClientConfig};
 pub use section::sinks::filter::{FilterConfig, IdRule, Origin};
 pub use section::sinks::outcomes::{Outcome, OutcomesConfig};
+pub use section::sinks::payload::PayloadConfig;
+pub use section::sinks::payload::body::{BodyConfig, Messenger, MessengerConfig, TemplateConfig};
+pub use section::sinks::payload::format::PayloadFormat;
 pub use section::sinks::payload::signing::{
     PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX, SigningConfig, SigningKey, SigningSecret,
 };
-pub use section::sinks::payload::{PayloadConfig, PayloadFormat};
 pub use section::sinks::retry::{GiveUp, RetryConfig};
 pub use section::sinks::throughput::{BatchConfig, OrderingConfig, ThroughputConfig};
 pub use section::sinks::webhook::WebhookConfig;

@@ -51,6 +51,13 @@ pub fn samples(queue: &Arc<Queue>) -> Vec<Event> {
     lines.filter_map(|line| line.into_event(Arc::clone(queue))).collect()
 }
 
+/// The sample of a gap event, which is in no queue of the portal.
+pub fn gap_sample(queue: &Arc<Queue>) -> Option<Event> {
+    const GAP: &str = r#"{"eventId":1,"type":"B24RELAY_GAP","date":"2026-01-15T10:30:00+03:00",
+        "data":{"from":"2026-01-14T09:00:00+03:00","to":"2026-01-14T10:30:00+03:00"}}"#;
+    EventLine::parse(GAP).ok()?.into_event(Arc::clone(queue))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use minijinja::{Environment, Error, UndefinedBehavior};
 
-/// The most steps of one evaluation, so that none runs for ever. A filter needs dozens.
+/// The limit of steps for one evaluation. A filter needs dozens.
 const FUEL: u64 = 20_000;
 
 /// An environment with these settings. A missing value, and any part of it, is undefined, which counts as false:
@@ -46,7 +46,7 @@ impl Mistake {
         Self::of(source, error, text)
     }
 
-    /// The same without values of the event, which are not for the log.
+    /// Like [`Mistake::detailed`], but without values of the event: they must not be in the log.
     pub(super) fn discreet(source: &str, error: &Error) -> Self {
         Self::of(source, error, error.kind().to_string())
     }

@@ -9,6 +9,7 @@ mod delivery;
 mod documents;
 mod file_sink;
 mod filters;
+mod messengers;
 mod oauth;
 mod observe;
 mod portal;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use b24relay::config::{
-    AccessConfig, Config, ConnectionConfig, DeliveryConfig, FilterConfig, GiveUp, Keys, LogConfig, LogFormat, LogLevel,
-    PollConfig, PortalConfig, QueueKind, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig,
-    StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
+    AccessConfig, Config, ConnectionConfig, DeliveryConfig, FilterConfig, GiveUp, Keys, LogConfig, LogFormat,
+    LogLevel, PollConfig, PortalConfig, QueueKind, RateConfig, RetryConfig, SinkConfig, SourceConfig,
+    StartConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
 };
 
 use crate::plan::{Plan, SinkPlan};

@@ -3,6 +3,7 @@
 pub(in crate::cli) mod filtered; // what a filter lets pass
 pub(in crate::cli) mod replay;
 pub(in crate::cli) mod resume;
+pub(in crate::cli) mod sample; // one event to try a sink with
 pub(in crate::cli) mod state;
 pub(in crate::cli) mod status;
 pub(in crate::cli) mod test;

@@ -8,6 +8,8 @@ use crate::config::parse::value;
 use crate::config::rules::event_types;
 use crate::config::secrets::secret_file::SecretFiles;
 use crate::config::section::sinks::filter;
+#[cfg(test)]
+use crate::config::section::sinks::payload::body;
 use crate::config::section::sinks::retry;
 use crate::config::section::sinks::throughput;
 use crate::config::section::sinks::webhook;
@@ -67,11 +69,13 @@ pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> Ra
     let hint = "set it to `stdout`, `file` or `webhook`";
     let sink_type = table.require("type", hint, value::choice::<SinkType>);
     let events = table.take("events", event_types::read);
-    let is_taken = |kind: &str| event_types::are_taken(events.as_deref(), kind);
-    let raw = RawSink {
+    let taken = events.clone();
+    let is_taken = |kind: &str| event_types::are_taken(taken.as_deref(), kind);
+    let is_concurrent = table.has("concurrency");
+    let mut raw = RawSink {
         name: name.to_owned(),
         sources: table.take("sources", value::list),
-        filter: filter::read(table, is_taken),
+        filter: filter::read(table, &is_taken),
         events,
         retry: table.table("retry", retry::read),
         max_event_age: table.take("max_event_age", value::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),
@@ -81,8 +85,13 @@ pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> Ra
         } else {
             ThroughputConfig::STRICT
         },
-        target: read_target(sink_type, table, files),
+        target: read_target(sink_type, table, files, &is_taken),
     };
+    if let Some(TargetConfig::Webhook(webhook)) = &raw.target
+        && let Some(service) = webhook.payload.body.service()
+    {
+        throughput::limit_to(service, &mut raw.flow, is_concurrent);
+    }
     refuse_single(table, &raw);
     notice_unknown(table, &raw);
     raw
@@ -101,7 +110,7 @@ fn notice_unknown(table: &Table<'_>, raw: &RawSink) {
 fn refuse_single(table: &Table<'_>, raw: &RawSink) {
     if let Some(TargetConfig::Webhook(webhook)) = &raw.target
         && raw.flow.batch.is_some()
-        && !webhook.payload.format.holds_batches()
+        && !webhook.payload.body.holds_batches()
     {
         table.report(
             "batch",
@@ -114,6 +123,7 @@ fn read_target(
     sink_type: Option<SinkType>,
     table: &mut Table<'_>,
     files: &SecretFiles,
+    is_taken: &dyn Fn(&str) -> bool,
 ) -> Option<TargetConfig> {
     let foreign = SinkType::ALL.into_iter().filter(|other| Some(*other) != sink_type);
     for other in foreign {
@@ -126,7 +136,7 @@ fn read_target(
         SinkType::Stdout => Some(TargetConfig::Stdout(read_stdout(table))),
         SinkType::File => read_file(table).map(TargetConfig::File),
         SinkType::Webhook => {
-            webhook::read(table, files).map(|config| TargetConfig::Webhook(Box::new(config)))
+            webhook::read(table, files, is_taken).map(|config| TargetConfig::Webhook(Box::new(config)))
         }
     }
 }
@@ -222,6 +232,8 @@ mod tests {
             });
             // The operator chooses the keys in these tables.
             expected.retain(|key| !["outcomes", "headers"].contains(key));
+            // The default `format` does not ask for these.
+            expected.retain(|key| !body::KEYS.contains(key));
             expected.sort_unstable();
             assert_eq!(findings.asked(), expected);
         }
