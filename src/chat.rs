@@ -116,13 +116,21 @@ impl Chats {
     }
 }
 
+/// The id of the chat of `event`, if the event says it.
+pub fn id_of(event: &Event) -> Option<u64> {
+    match names(event)[0] {
+        Name::Id(id) => Some(id),
+        Name::Dialog(_) | Name::None => None,
+    }
+}
+
 /// The names that an event gives its chat. If it gives only one, that name twice.
 fn names(event: &Event) -> [Name<&str>; 2] {
     let data: Data<'_> = read(Some(&event.data));
     let (chat, message): (ChatData<'_>, MessageData<'_>) = (read(data.chat), read(data.message));
     let ids = [chat.id, message.chat_id, message.old_chat_id].into_iter().flatten().map(bare);
     let dialogs = [data.dialog, chat.dialog].into_iter().flatten().map(bare);
-    let names = ids.map(id_of).chain(dialogs.map(dialog_of)).filter(|name| *name != Name::None);
+    let names = ids.map(name_of).chain(dialogs.map(dialog_of)).filter(|name| *name != Name::None);
     let names: Vec<Name<&str>> = names.collect();
     let id = names.iter().copied().find(|name| matches!(name, Name::Id(_)));
     let dialog = names.iter().copied().find(|name| matches!(name, Name::Dialog(_)));
@@ -140,12 +148,12 @@ fn bare(json: &RawValue) -> &str {
     json.get().trim_matches('"').trim()
 }
 
-fn id_of(id: &str) -> Name<&str> {
+fn name_of(id: &str) -> Name<&str> {
     id.parse().ok().filter(|id| *id > 0).map_or(Name::None, Name::Id)
 }
 
 fn dialog_of(dialog: &str) -> Name<&str> {
-    match dialog.strip_prefix("chat").map(id_of) {
+    match dialog.strip_prefix("chat").map(name_of) {
         Some(Name::Id(id)) => Name::Id(id),
         _ if dialog.starts_with(['{', '[']) || ["", "0", "null", "false", "true"].contains(&dialog) => {
             Name::None

@@ -12,6 +12,7 @@ pub mod failpoint; // where tests can kill the process
 pub mod health; // the computed state of each source and lane
 pub mod human; // times and sizes as people read them
 mod log_code; // the codes of warnings and errors
+mod markup; // BB code in the markup of other messengers
 pub mod relay; // the engine: polls, journal, lanes
 pub mod retry; // delays between attempts
 pub mod service; // metrics, the page, systemd
@@ -21,4 +22,5 @@ pub mod stdio; // standard output and error with slow or absent readers
 pub mod store; // the state file
 mod symlinks; // the file that a path stands for
 pub mod telemetry; // log lines
+pub mod template; // what operators write over an event
 pub mod wall_clock; // the clock of this machine

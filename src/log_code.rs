@@ -22,7 +22,7 @@ pub(crate) const RETENTION_WARNING: &str = "B24-P13";
 pub(crate) const RETENTION_ERROR: &str = "B24-P14";
 pub(crate) const GAP: &str = "B24-P15";
 
-// Sinks of every type, and webhooks. Next: S11.
+// Sinks of every type, and webhooks. Next: S12.
 pub(crate) const ATTEMPT_FAILED: &str = "B24-S01";
 pub(crate) const SINK_HELD: &str = "B24-S02";
 pub(crate) const SINK_PAUSED: &str = "B24-S03";
@@ -32,6 +32,7 @@ pub(crate) const DEAD_LETTERS_DROPPED: &str = "B24-S06";
 pub(crate) const DEAD_LETTERS_OLD: &str = "B24-S07";
 pub(crate) const EVERYTHING_FILTERED: &str = "B24-S08";
 pub(crate) const SECRETS_UNUSABLE: &str = "B24-S09";
+pub(crate) const FILTER_FAILED: &str = "B24-S11";
 
 // File sinks. Next: F12.
 pub(crate) const FILE_NOT_ROTATED: &str = "B24-F01";

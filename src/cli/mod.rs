@@ -134,6 +134,9 @@ enum Command {
     /// Re-deliver events kept in the journal to a sink
     #[command(after_help = delivery::replay::NOTES)]
     Replay(delivery::replay::ReplayArgs),
+    /// Send a sample event to a sink, or show which events its filter takes
+    #[command(after_help = delivery::test::NOTES)]
+    Test(delivery::test::TestArgs),
     /// Show each sink's progress and what is blocking it
     Status(delivery::status::StatusArgs),
     /// Check whether the daemon is working: one line and an exit code
@@ -236,6 +239,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Replay(args) => {
             with_runtime(async |_| delivery::replay::run(&args, &configure(&cli.global)?).await)
+        }
+        Command::Test(args) => {
+            with_runtime(async |signals| delivery::test::run(&args, &configure(&cli.global)?, &signals).await)
         }
         Command::Resume(args) => with_runtime(async |_| delivery::resume::run(&args, &cli.global).await),
         Command::Handlers(args) => with_runtime(async |signals| {

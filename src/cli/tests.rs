@@ -92,7 +92,7 @@ const DESTROYING: [(&str, &str); 10] = [
 
 /// The commands that destroy nothing with any flag. `replay` and `dead-letters replay` deliver again, `resume` and
 /// `subscribe` start deliveries, `init`, `state backup` and `man` write new files.
-const SPARING: [&str; 23] = [
+const SPARING: [&str; 24] = [
     "init",
     "config",
     "check",
@@ -109,6 +109,7 @@ const SPARING: [&str; 23] = [
     "state check",
     "state backup",
     "tap",
+    "test",
     "handlers list",
     "bots list",
     "secret new",

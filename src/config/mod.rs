@@ -35,12 +35,15 @@ pub use section::delivery::{
 pub use section::http::HttpConfig;
 pub use section::networks::PrivateNetworks;
 pub use section::sinks::authorization::{AuthConfig, ClientConfig};
+pub use section::sinks::filter::{FilterConfig, IdRule, Origin};
 pub use section::sinks::outcomes::{Outcome, OutcomesConfig};
-pub use section::sinks::payload::{PayloadConfig, PayloadFormat};
-pub use section::sinks::retry::{GiveUp, RetryConfig};
-pub use section::sinks::signing::{
+pub use section::sinks::payload::PayloadConfig;
+pub use section::sinks::payload::body::{BodyConfig, Messenger, MessengerConfig, TemplateConfig};
+pub use section::sinks::payload::format::PayloadFormat;
+pub use section::sinks::payload::signing::{
     PUBLIC_PREFIX, SECRET_PREFIX, SHARED_PREFIX, SigningConfig, SigningKey, SigningSecret,
 };
+pub use section::sinks::retry::{GiveUp, RetryConfig};
 pub use section::sinks::throughput::{BatchConfig, OrderingConfig, ThroughputConfig};
 pub use section::sinks::webhook::WebhookConfig;
 
@@ -206,6 +209,8 @@ pub struct SinkConfig {
     pub sources: Option<Vec<String>>,
     /// The event types it takes; `None` takes all.
     pub events: Option<Vec<String>>,
+    /// Which of these events it takes by their content.
+    pub filter: FilterConfig,
     /// The delay between attempts.
     pub retry: RetryConfig,
     /// `max_event_age`: older events are dropped and counted; `None` keeps all.

@@ -5,6 +5,7 @@
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod line; // events from lines of JSON, and samples
 
 use std::fmt;
 use std::io::Write as _;

@@ -21,6 +21,7 @@ mod supervisor; // a task for each source; start, reload, end
 pub use clock::SKEW_MAX;
 pub use host::warn_of_notices;
 pub use key_value::StoreKeyValue;
+pub use lane::filter::{ContentFilter, ContentVerdict, FilterReason};
 pub use outcome::{Ending, RelayError, Until};
 pub use portal_clients::{NoClient, PortalClients};
 pub use replay::{Replay, Replayed};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use b24_client::http::ClientBuildError;
+use serde::Serialize;
 
 use crate::event::{Event, Queue};
 
@@ -94,6 +95,17 @@ impl Mark {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What is sent for one event.
+#[derive(Clone, Debug, Serialize)]
+pub struct Preview {
+    /// Where it goes.
+    pub target: String,
+    /// The headers that depend on the configuration, without secret values.
+    pub headers: Vec<String>,
+    /// The text that is sent.
+    pub body: String,
 }
 
 /// A destination. An attempt takes all of its events or fails. A failed attempt may be repeated with the same

@@ -5,6 +5,7 @@ mod file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod preview; // a request before it is sent, for `test`
 mod probe; // can a sink be reached? for `check`
 mod stdout;
 pub mod text_format; // an event as a short text for a terminal
@@ -16,7 +17,8 @@ use crate::config::{SinkConfig, TargetConfig};
 use crate::shutdown::Signals;
 use crate::sink::file::sink;
 
-pub use contract::{BuildError, DeliverError, Mark, ProbeError, Sink, cause};
+pub use contract::{BuildError, DeliverError, Mark, Preview, ProbeError, Sink, cause};
+pub use preview::preview;
 pub use probe::{cautions, probe, proxy_to};
 
 /// Builds the sink that `config` describes. It accesses no file or network before the first attempt, so a

@@ -8,6 +8,8 @@ mod commands;
 mod delivery;
 mod documents;
 mod file_sink;
+mod filters;
+mod messengers;
 mod oauth;
 mod observe;
 mod portal;

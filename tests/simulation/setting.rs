@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use b24relay::config::{
-    AccessConfig, Config, ConnectionConfig, DeliveryConfig, GiveUp, Keys, LogConfig, LogFormat, LogLevel,
-    PollConfig, PortalConfig, QueueKind, RateConfig, RetryConfig, SinkConfig, SourceConfig, StartConfig,
-    StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
+    AccessConfig, Config, ConnectionConfig, DeliveryConfig, FilterConfig, GiveUp, Keys, LogConfig, LogFormat,
+    LogLevel, PollConfig, PortalConfig, QueueKind, RateConfig, RetryConfig, SinkConfig, SourceConfig,
+    StartConfig, StdoutConfig, StdoutFormat, TargetConfig, WebhookUrl,
 };
 
 use crate::plan::{Plan, SinkPlan};
@@ -173,6 +173,7 @@ impl SinkSetting {
             target: TargetConfig::Stdout(StdoutConfig { format: self.format }),
             sources: self.only.map(|only| vec![only.to_owned()]),
             events: plan.kinds.as_ref().map(|kinds| kinds.iter().map(|kind| (*kind).to_owned()).collect()),
+            filter: FilterConfig::default(),
             retry: RetryConfig {
                 min: Duration::from_millis(100),
                 max: plan.retry_max,

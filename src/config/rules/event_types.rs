@@ -42,6 +42,11 @@ pub(crate) fn read(value: &Value) -> Result<Vec<String>, String> {
     Ok(events)
 }
 
+/// True if a sink whose `events` are these takes events of the type `kind`.
+pub(crate) fn are_taken(events: Option<&[String]>, kind: &str) -> bool {
+    events.is_none_or(|events| events.iter().any(|event| event.eq_ignore_ascii_case(kind)))
+}
+
 /// True if `event`, in upper case, is a known type.
 pub(crate) fn is_known(event: &str) -> bool {
     KNOWN.contains(&event)

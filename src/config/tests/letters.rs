@@ -1,7 +1,7 @@
 //! `format`, `secrets` and `secrets_file` of a webhook.
 
 use super::{SMALL, assert_refused, config_of, environment, errors, load_text, with_sink};
-use crate::config::{PayloadConfig, PayloadFormat, TargetConfig};
+use crate::config::{BodyConfig, PayloadConfig, PayloadFormat, TargetConfig};
 
 const ONE: &str = "whsec_b25lIHNlY3JldCBvZiB0aGUgdGVzdHMuLi4=";
 const OTHER: &str = "whsec_b3RoZXIgc2VjcmV0IG9mIHRoZSB0ZXN0cw==";
@@ -27,9 +27,10 @@ fn each_format_has_its_word_and_only_some_hold_batches() {
         ("cloudevents-batch", PayloadFormat::CloudEventsBatch, true),
     ] {
         let letter = letter_of(&webhook(&format!("format = '{word}'")));
-        assert_eq!((letter.format, letter.format.holds_batches()), (format, holds_batches));
+        assert_eq!(letter.body.holds_batches(), holds_batches);
+        assert_eq!(letter.body, BodyConfig::Event(format));
     }
-    assert_eq!(letter_of(&webhook("")).format, PayloadFormat::Json);
+    assert_eq!(letter_of(&webhook("")).body, BodyConfig::Event(PayloadFormat::Json));
     assert_refused(&webhook("format = 'text'"), &["sinks.b.format: must be `json`, `raw`, `cloudevents`"]);
 }
 

@@ -64,6 +64,9 @@ pub(super) const REQUIRED_ONLY: &str = r#"
     path = "/var/log/b24relay/events.jsonl"
     sources = ["support"]
     events = ["onimv2messageadd", "onimv2messageupdate"]
+    chats = ["chat318", "-55"]
+    authors = "12, -4"
+    filter = "chat.type != 'lines' and 'invoice' in message.text|lower"
     max_event_age = "6h"
     retry.give_up = "2h"
     rotate = { size = "100MiB", every = "1d", keep = 14 }
@@ -83,6 +86,21 @@ pub(super) const REQUIRED_ONLY: &str = r#"
     tls.min_version = "1.3"
     auth = { type = "basic", user = "b24relay", password = "SECRET" }
     headers = { x-team = "support", x-api-key_file = "crm-api.key" }
+    [sinks.tracker]
+    type = "webhook"
+    url = "https://tracker.example.com/api/issues"
+    format = "template"
+    template = '{"title": {{ message.text }}, "key": {{ event.id }}}'
+    [sinks.form]
+    type = "webhook"
+    url = "https://form.example.com/submit"
+    format = "template"
+    template_file = "form.json"
+    [sinks.telegram]
+    type = "webhook"
+    url = "https://api.telegram.org/botTOKEN/sendMessage"
+    format = "telegram"
+    chat_id = "-1001234567890"
     [sinks.tickets]
     type = "webhook"
     url_file = "tickets.url"
@@ -144,6 +162,9 @@ pub(super) fn credentials() -> tempfile::TempDir {
         ("support.url", "https://example.bitrix24.com/rest/7/CODE/\n"),
         ("sales.url", "https://example.bitrix24.com/rest/2/CODE/\n"),
         ("tickets.url", "https://tickets.example.com/b24\n"),
+        ("slack.url", "https://hooks.slack.com/services/T0/B0/XXXX\n"),
+        ("telegram.url", "https://api.telegram.org/bot1:XXXX/sendMessage\n"),
+        ("form.json", "{\"text\": {{ message.text }}}\n"),
         ("tickets.secrets", "whsec_QSBzZWNyZXQgb2YgdGhlIHRlc3RzLCBubyBtb3JlLg==\n"),
         ("crm.secrets", "whsec_QSBzZWNyZXQgb2YgdGhlIHRlc3RzLCBubyBtb3JlLg==\n"),
         ("crm.url", "https://crm.example.com/hooks/b24\n"),
@@ -266,5 +287,5 @@ fn every_example_loads() {
         assert_eq!(errors(&text, &environment), Vec::<String>::new(), "{}", path.display());
         count += 1;
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 9);
 }

@@ -46,6 +46,8 @@ struct Inner {
     breakers: Family<Labels<1>, Gauge>,
     latencies: Family<Labels<2>, Histogram, fn() -> Histogram>,
     last_success: Family<Labels<2>, Gauge>,
+    filtered: Family<Labels<3>, Counter>,
+    filter_failures: Family<Labels<2>, Counter>,
     reloads: Family<Labels<1>, Counter>,
     journal_max: Gauge,
     wrong_tokens: Counter,
@@ -79,6 +81,8 @@ impl Default for Metrics {
             breakers: Family::default(),
             latencies: Family::new_with_constructor(latencies),
             last_success: Family::default(),
+            filtered: Family::default(),
+            filter_failures: Family::default(),
             reloads: Family::default(),
             journal_max: Gauge::default(),
             wrong_tokens: Counter::default(),
@@ -137,6 +141,16 @@ impl Inner {
             "source_portal_budget_used_ratio",
             "The share of the portal's rate limit that the last minute used, for all sources of the portal",
             self.budgets.clone(),
+        );
+        registry.register(
+            "sink_filtered_events",
+            "Events that a key of the sink excluded in this run",
+            self.filtered.clone(),
+        );
+        registry.register(
+            "sink_filter_failures",
+            "Events that passed because `filter` could not be evaluated",
+            self.filter_failures.clone(),
         );
         registry.register("config_reloads", "Reloads of the configuration", self.reloads.clone());
         registry.register("journal_max_bytes", "At which polling stops", self.journal_max.clone());
@@ -376,6 +390,17 @@ pub struct LaneMetrics {
 }
 
 impl LaneMetrics {
+    /// Counts an event that the sink's key `reason` excluded.
+    pub fn filtered(&self, reason: &'static str) {
+        let [source, sink] = self.labels.clone();
+        self.metrics.0.filtered.get_or_create(&[source, sink, ("reason", reason.to_owned())]).inc();
+    }
+
+    /// Counts an event that passed because the sink's `filter` could not be evaluated. Returns how many there were.
+    pub fn filter_failed(&self) -> u64 {
+        self.metrics.0.filter_failures.get_or_create(&self.labels).inc() + 1
+    }
+
     /// Counts `event`, which was delivered when the portal's clock showed `portal_ms` and ours `now_ms`. Returns
     /// whether it is the first event that this process delivers to the sink, from any source.
     pub fn delivered(&self, event: &Event, portal_ms: i64, now_ms: i64) -> bool {

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use super::outcome::outcome;
 use super::redactor::Redactor;
-use crate::config::{Outcome, OutcomesConfig, WebhookConfig};
+use super::service;
+use crate::config::{Messenger, Outcome, OutcomesConfig, WebhookConfig};
 use crate::sink::contract::DeliverError;
 use crate::sink::contract::QUOTATION;
 
@@ -58,12 +59,18 @@ impl Control {
 pub(crate) struct ResponseClassifier {
     authority: String,
     outcomes: OutcomesConfig,
+    service: Option<Messenger>,
     secrets: Redactor,
 }
 
 impl ResponseClassifier {
     pub(crate) fn new(config: &WebhookConfig, secrets: Redactor) -> Self {
-        Self { authority: config.url.authority(), outcomes: config.outcomes.clone(), secrets }
+        Self {
+            authority: config.url.authority(),
+            outcomes: config.outcomes.clone(),
+            service: config.payload.body.service(),
+            secrets,
+        }
     }
 
     /// Classifies `response` for the posted events.
@@ -73,12 +80,17 @@ impl ResponseClassifier {
         let outcome = outcome(status.as_u16(), &self.outcomes);
         let is_delivered = outcome == Outcome::Delivered;
         let (body, is_cut) = read(response, if is_delivered { DRAIN_TIME } else { WORDS_TIME }).await;
+        let wait = wait.or_else(|| self.service.and_then(|service| service::retry_after(service, &body)));
+        let mistake = self.service.and_then(|service| service::mistake(service, status.as_u16(), &body));
         let answer = if is_delivered { String::new() } else { self.presentable(&body, is_cut) };
         let reason = format!("{} answered {}", self.authority, http::status_words(status));
         let reason = format!("{reason}{}", quoted(&answer));
         if control.disables {
             let reason = format!("{reason} with `{CONTROL}: disable`");
             return Err(DeliverError::Paused { reason, is_delivered });
+        }
+        if let Some(hint) = mistake {
+            return Err(DeliverError::Held { reason: format!("{reason}: {hint}"), wait });
         }
         if outcome == Outcome::Rejected || (control.aborts && !is_delivered && outcome != Outcome::Paused) {
             let (status, is_final) = (Some(status.as_u16()), control.aborts);

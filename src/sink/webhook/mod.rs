@@ -9,6 +9,7 @@ mod connection; // TLS, proxy, connection pool
 pub(crate) mod fuzzing;
 mod outcome; // each status and its meaning, as a table
 mod redactor; // removes our secrets from answers
+mod service; // answers of messengers
 mod transport; // what a request needs besides its body
 mod transport_error; // why there is no answer
 use answer::ResponseClassifier;
@@ -23,9 +24,25 @@ use transport::Transport;
 use crate::config::{BatchConfig, WebhookConfig};
 use crate::event::Event;
 use crate::shutdown::Signals;
-use crate::sink::contract::{BuildError, DeliverError, Mark, Sink};
+use crate::sink::contract::{BuildError, DeliverError, Mark, Preview, Sink};
 
 pub(in crate::sink) use transport::{probe, proxy_to};
+
+/// The request for `event`, without secrets and before it is signed and compressed.
+///
+/// # Errors
+/// Says why there is no body.
+pub(in crate::sink) fn preview(config: &WebhookConfig, event: &Event) -> Result<Preview, String> {
+    let written = body::written::write(&config.payload.body, Payload::Single(event))?;
+    let own = [(CONTENT_TYPE.as_str(), written.content_type.to_str().unwrap_or_default().to_owned())];
+    let own = own.into_iter().chain(written.headers).map(|(name, value)| format!("{name}: {value}"));
+    let hidden = config.headers.keys().map(|name| format!("{name}: ***"));
+    Ok(Preview {
+        target: format!("POST to {}", config.url.authority()),
+        headers: own.chain(hidden).collect(),
+        body: String::from_utf8_lossy(&written.body).into_owned(),
+    })
+}
 
 /// The `webhook` sink.
 pub(super) struct WebhookSink {
@@ -50,7 +67,13 @@ impl WebhookSink {
     }
 
     async fn post(&self, payload: Payload<'_>) -> Result<(), DeliverError> {
-        let encoded = body::format::write(self.config.payload.format, payload);
+        let written = body::written::write(&self.config.payload.body, payload);
+        let encoded = written.map_err(|reason| DeliverError::Rejected {
+            reason,
+            status: None,
+            answer: String::new(),
+            is_final: true,
+        })?;
         let (id, secrets) = (body::format::message_id(payload), self.keyring.secrets().await);
         // The signature covers the bytes of the body before compression. Each attempt has a new signature.
         let signature = body::signature::headers(&id, Timestamp::now().as_second(), &encoded.body, &secrets);

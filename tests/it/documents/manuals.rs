@@ -11,9 +11,11 @@ const README_LINES_MAX: usize = 150;
 const COLUMNS_MAX: usize = 110;
 
 /// The pages in Russian, and the English pages with the same code, in this order.
-const TRANSLATIONS: [(&str, &[&str]); 3] = [
+const TRANSLATIONS: [(&str, &[&str]); 5] = [
     ("README.ru.md", &["README.md"]),
     ("docs/ru/quick-start.md", &["docs/guide/quick-start.md"]),
+    ("docs/ru/messengers.md", &["docs/guide/messengers.md"]),
+    ("docs/ru/filters.md", &["docs/guide/filters.md"]),
     ("docs/ru/webhook-sink.md", &["docs/guide/webhook-sink.md", "docs/guide/verify-signatures.md"]),
 ];
 

@@ -42,8 +42,9 @@ const SOURCE_KEYS: [&str; 30] = [
 ];
 
 /// The keys of a sink.
-const SINK_KEYS: [&str; 49] = [
+const SINK_KEYS: [&str; 60] = [
     "ALLOW_HTTP",
+    "AUTHORS",
     "AUTH__CLIENT_ID",
     "AUTH__CLIENT_SECRET",
     "AUTH__CLIENT_SECRET_FILE",
@@ -58,15 +59,22 @@ const SINK_KEYS: [&str; 49] = [
     "BATCH__BYTES",
     "BATCH__EVENTS",
     "BATCH__WAIT",
+    "BOTS",
     "BREAKER__FAILURES",
+    "CHATS",
+    "CHAT_ID",
     "COMPRESS",
     "CONCURRENCY",
+    "CONTENT_TYPE",
     "EVENTS",
+    "FILTER",
     "FORMAT",
     "HOLD_AFTER_REJECTIONS",
     "MAX_EVENT_AGE",
+    "MENTIONS",
     "MODE",
     "ORDERING",
+    "OWN",
     "PATH",
     "PRIVATE_NETWORKS",
     "PROXY",
@@ -82,6 +90,9 @@ const SINK_KEYS: [&str; 49] = [
     "SECRETS_FILE",
     "SOURCES",
     "START",
+    "SYSTEM",
+    "TEMPLATE",
+    "TEMPLATE_FILE",
     "TIMEOUT",
     "TLS__CA_FILE",
     "TLS__CLIENT_CERT_FILE",

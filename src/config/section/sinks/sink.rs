@@ -7,12 +7,15 @@ use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::rules::event_types;
 use crate::config::secrets::secret_file::SecretFiles;
+use crate::config::section::sinks::filter;
+#[cfg(test)]
+use crate::config::section::sinks::payload::body;
 use crate::config::section::sinks::retry;
 use crate::config::section::sinks::throughput;
 use crate::config::section::sinks::webhook;
 use crate::config::{
-    CompressConfig, FileConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig, StdoutConfig,
-    StdoutFormat, TargetConfig, ThroughputConfig,
+    CompressConfig, FileConfig, FilterConfig, RetryConfig, RotateConfig, SinkConfig, StartConfig,
+    StdoutConfig, StdoutFormat, TargetConfig, ThroughputConfig,
 };
 
 const SHORTEST_EVENT_AGE: Duration = Duration::from_secs(1);
@@ -32,6 +35,7 @@ pub(crate) struct RawSink {
     pub(crate) target: Option<TargetConfig>,
     pub(crate) sources: Option<Vec<String>>,
     events: Option<Vec<String>>,
+    filter: FilterConfig,
     retry: RetryConfig,
     max_event_age: Option<Duration>,
     start: StartConfig,
@@ -46,6 +50,7 @@ impl RawSink {
             target: self.target?,
             sources: self.sources,
             events: self.events,
+            filter: self.filter,
             retry: self.retry,
             max_event_age: self.max_event_age,
             start: self.start,
@@ -63,10 +68,15 @@ impl RawSink {
 pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> RawSink {
     let hint = "set it to `stdout`, `file` or `webhook`";
     let sink_type = table.require("type", hint, value::choice::<SinkType>);
-    let raw = RawSink {
+    let events = table.take("events", event_types::read);
+    let taken = events.clone();
+    let is_taken = |kind: &str| event_types::are_taken(taken.as_deref(), kind);
+    let is_concurrent = table.has("concurrency");
+    let mut raw = RawSink {
         name: name.to_owned(),
         sources: table.take("sources", value::list),
-        events: table.take("events", event_types::read),
+        filter: filter::read(table, &is_taken),
+        events,
         retry: table.table("retry", retry::read),
         max_event_age: table.take("max_event_age", value::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),
         start: table.take_or("start", value::choice, StartConfig::Oldest),
@@ -75,8 +85,13 @@ pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> Ra
         } else {
             ThroughputConfig::STRICT
         },
-        target: read_target(sink_type, table, files),
+        target: read_target(sink_type, table, files, &is_taken),
     };
+    if let Some(TargetConfig::Webhook(webhook)) = &raw.target
+        && let Some(service) = webhook.payload.body.service()
+    {
+        throughput::limit_to(service, &mut raw.flow, is_concurrent);
+    }
     refuse_single(table, &raw);
     notice_unknown(table, &raw);
     raw
@@ -95,7 +110,7 @@ fn notice_unknown(table: &Table<'_>, raw: &RawSink) {
 fn refuse_single(table: &Table<'_>, raw: &RawSink) {
     if let Some(TargetConfig::Webhook(webhook)) = &raw.target
         && raw.flow.batch.is_some()
-        && !webhook.payload.format.holds_batches()
+        && !webhook.payload.body.holds_batches()
     {
         table.report(
             "batch",
@@ -108,6 +123,7 @@ fn read_target(
     sink_type: Option<SinkType>,
     table: &mut Table<'_>,
     files: &SecretFiles,
+    is_taken: &dyn Fn(&str) -> bool,
 ) -> Option<TargetConfig> {
     let foreign = SinkType::ALL.into_iter().filter(|other| Some(*other) != sink_type);
     for other in foreign {
@@ -120,7 +136,7 @@ fn read_target(
         SinkType::Stdout => Some(TargetConfig::Stdout(read_stdout(table))),
         SinkType::File => read_file(table).map(TargetConfig::File),
         SinkType::Webhook => {
-            webhook::read(table, files).map(|config| TargetConfig::Webhook(Box::new(config)))
+            webhook::read(table, files, is_taken).map(|config| TargetConfig::Webhook(Box::new(config)))
         }
     }
 }
@@ -182,7 +198,7 @@ mod tests {
     /// Keeps [`keys_of`] in sync with the keys that are read for each type.
     #[test]
     fn every_key_of_a_type_is_read_for_that_type_and_refused_for_the_others() {
-        let common = [
+        let others = [
             "events",
             "max_event_age",
             "retry.give_up",
@@ -192,6 +208,7 @@ mod tests {
             "start",
             "type",
         ];
+        let common = [&others[..], &filter::KEYS].concat();
         for sink_type in SinkType::ALL {
             let findings = Findings::default();
             let tree = config::Value::new(
@@ -215,6 +232,8 @@ mod tests {
             });
             // The operator chooses the keys in these tables.
             expected.retain(|key| !["outcomes", "headers"].contains(key));
+            // The default `format` does not ask for these.
+            expected.retain(|key| !body::KEYS.contains(key));
             expected.sort_unstable();
             assert_eq!(findings.asked(), expected);
         }

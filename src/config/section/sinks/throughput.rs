@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::Messenger;
 use crate::config::parse::quote;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
@@ -97,6 +98,25 @@ pub(crate) fn read(table: &mut Table<'_>) -> ThroughputConfig {
             HOLD_AFTER_REJECTIONS,
         ),
         interval: table.take("rate", |value| interval(&value::text(value)?)),
+    }
+}
+
+/// Keeps to the limits of `service` where the operator has set none: it takes messages one by one, and few of them.
+pub(crate) fn limit_to(service: Messenger, flow: &mut ThroughputConfig, is_concurrent: bool) {
+    let interval = match service {
+        // One a second for each webhook, and for each chat.
+        Messenger::Slack => Duration::from_secs(1),
+        Messenger::Mattermost => Duration::from_millis(100),
+        // 30 a minute for each webhook.
+        Messenger::Discord => Duration::from_secs(2),
+        // 20 a minute for a group.
+        Messenger::Telegram => Duration::from_secs(3),
+        // 4 a second for each webhook.
+        Messenger::Teams => Duration::from_millis(250),
+    };
+    flow.interval.get_or_insert(interval);
+    if !is_concurrent {
+        flow.concurrency = 1;
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use b24_client::SecretUrl;
 use reqwest::header::HeaderMap;
 
-use crate::config::CompressConfig;
 use crate::config::parse::table::Table;
 use crate::config::parse::value;
 use crate::config::secrets::secret;
@@ -17,6 +16,7 @@ use crate::config::section::sinks::authorization::{self, AuthConfig};
 use crate::config::section::sinks::headers;
 use crate::config::section::sinks::outcomes::{self, OutcomesConfig};
 use crate::config::section::sinks::payload::{self, PayloadConfig};
+use crate::config::{CompressConfig, Messenger};
 
 /// The keys of a webhook. A file sink also has `compress`, and stdout also has `format`.
 pub(crate) const KEYS: &[&str] = &[
@@ -25,6 +25,10 @@ pub(crate) const KEYS: &[&str] = &[
     "timeout",
     "allow_http",
     "format",
+    "template",
+    "template_file",
+    "content_type",
+    "chat_id",
     "secrets",
     "secrets_file",
     "ordering",
@@ -91,14 +95,21 @@ impl WebhookConfig {
 }
 
 /// Reads the keys and reports violations.
-pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<WebhookConfig> {
+pub(crate) fn read(
+    table: &mut Table<'_>,
+    files: &SecretFiles,
+    is_taken: &dyn Fn(&str) -> bool,
+) -> Option<WebhookConfig> {
     let url = secret::take::<SecretUrl>(table, ["url", "url_file"], files);
     let is_http_fine = table.take_or("allow_http", value::boolean, false);
     if let Some(url) = url.as_ref().filter(|_| !is_http_fine) {
         secret::refuse_exposed(table, url.key, &url.value);
     }
     let timeout = table.take_or("timeout", value::duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT), TIMEOUT);
-    let payload = payload::read(table, files);
+    let payload = payload::read(table, files, is_taken);
+    if let (Some(url), Some(payload)) = (&url, &payload) {
+        refuse_other_method(table, url.key, &url.value, payload);
+    }
     let outcomes = table.table("outcomes", outcomes::read);
     let tls = table.table("tls", |table| tls::read(table, files));
     let proxy = proxy::read(table, files).unwrap_or_default();
@@ -111,7 +122,7 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<Webhook
     Some(WebhookConfig {
         url,
         timeout,
-        payload,
+        payload: payload?,
         outcomes,
         tls,
         proxy,
@@ -120,4 +131,15 @@ pub(crate) fn read(table: &mut Table<'_>, files: &SecretFiles) -> Option<Webhook
         private_networks,
         compress,
     })
+}
+
+/// Refuses an address of Telegram's bot API that is not that of `sendMessage`.
+fn refuse_other_method(table: &Table<'_>, key: &str, url: &SecretUrl, payload: &PayloadConfig) {
+    let is_telegram = payload.body.service() == Some(Messenger::Telegram);
+    if is_telegram && !url.expose().path().ends_with("/sendMessage") {
+        table.report(
+            key,
+            "must be the address of `sendMessage`: https://api.telegram.org/botTOKEN/sendMessage",
+        );
+    }
 }

@@ -3,7 +3,9 @@
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::config::{GiveUp, RetryConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig};
+use crate::config::{
+    FilterConfig, GiveUp, RetryConfig, StartConfig, StdoutConfig, StdoutFormat, TargetConfig,
+};
 use crate::shutdown::Signals;
 use crate::sink;
 
@@ -15,6 +17,7 @@ fn limiter(flow: ThroughputConfig) -> Arc<DeliveryLimiter> {
         target: TargetConfig::Stdout(StdoutConfig { format: StdoutFormat::Json }),
         sources: None,
         events: None,
+        filter: FilterConfig::default(),
         retry: RetryConfig { min: SECOND, max: 300 * SECOND, give_up: GiveUp::Never },
         max_event_age: None,
         start: StartConfig::Oldest,

@@ -3,6 +3,7 @@
 //! Keeps I1 (the checkpoint covers only events that the sink has, that its filter excluded, or that are dead letters in
 //! the same commit) and I7 (a stop is looked at while nothing is in flight, never during an attempt).
 
+mod filtering; // events that need no attempt
 mod outcome; // the reaction to the result of an attempt
 
 use std::collections::HashSet;
@@ -14,19 +15,18 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::{OrderingConfig, SinkConfig};
-use crate::event::{Entry, Event};
+use crate::event::Event;
 use crate::failpoint;
-use crate::log_code;
 use crate::relay::clock::PortalClock;
 use crate::relay::context::EngineContext;
 use crate::relay::journal::Reader;
 use crate::relay::lane::committer::{Committer, End};
 use crate::relay::lane::dead_letter_quota::DeadLetterQuota;
-use crate::relay::lane::filter::{EventFilter, FilterDecision, LeftOut};
+use crate::relay::lane::filter::{AgeFilter, ContentFilter, FilterDecision, LeftOut};
 use crate::relay::lane::limiter::{BreakerState, DeliveryLimiter, Permit, Ticket};
 use crate::relay::lane::pause::Pause;
 use crate::relay::lane::schedule::{AttemptBatch, BatchLimit, Purpose, Schedule};
@@ -55,7 +55,8 @@ pub(crate) struct Lane {
     config: SinkConfig,
     limiter: Arc<DeliveryLimiter>,
     ticket: Ticket,
-    filter: EventFilter,
+    filter: ContentFilter,
+    age: AgeFilter,
     quota: DeadLetterQuota,
     pause: Pause,
     clock: PortalClock,
@@ -129,7 +130,7 @@ impl Lane {
         reader: impl FnOnce(&str, &Committer) -> Reader,
     ) -> Self {
         let LaneStart { config, limiter, record, is_new } = start;
-        let filter = EventFilter::new(&config);
+        let age = AgeFilter::new(&config);
         let LaneRecord { pause, inherited, mark, .. } = record.clone();
         let committer = Committer::new(source, &config.name, record, context);
         let bytes =
@@ -154,9 +155,10 @@ impl Lane {
             clock,
             until: context.until,
             signals: context.signals.clone(),
-            awaits: (is_new && filter.starts_now()).then_some(Awaited::Beginning),
+            awaits: (is_new && age.starts_now()).then_some(Awaited::Beginning),
             left_out: LeftOut::of(&config),
-            filter,
+            filter: ContentFilter::new(&config),
+            age,
             schedule: Schedule::new(config.flow.ordering, config.retry),
             attempts: FuturesUnordered::new(),
             max: BatchLimit { events: limiter.sink().attempt_max(), bytes },
@@ -216,7 +218,7 @@ impl Lane {
 
     /// Whether it may wait for the portal to report its time.
     pub(crate) fn needs_time(&self) -> bool {
-        self.filter.needs_time()
+        self.age.needs_time()
     }
 
     fn checkpoint(&self) -> &Checkpoint {
@@ -318,55 +320,6 @@ impl Lane {
         }
     }
 
-    /// Settles the events that need no attempt, and schedules the rest.
-    fn sort(&mut self, entries: Vec<Arc<Entry>>) {
-        for entry in entries {
-            if !self.schedule.is_open() {
-                // It comes behind an event that waits for all before it, and is read again after that.
-                self.reader.go_back_to(entry.seq);
-                return;
-            }
-            if self.checkpoint().covers(entry.seq) || self.schedule.holds(entry.seq) {
-                continue;
-            }
-            let event = &entry.event;
-            if self.inherited.as_ref().is_some_and(|inherited| inherited.has_settled(event)) {
-                self.committer.settle(entry.seq, End::Known);
-                continue;
-            }
-            let decision = self.decision(event);
-            if self.left_out.is_everything(decision) {
-                let (source, sink) = (&self.source, &self.config.name);
-                let events = self.config.events.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
-                warn!(
-                    code = %log_code::EVERYTHING_FILTERED,
-                    source,
-                    sink, events, "the sink's `events` has left out the first 100 events: is it right?"
-                );
-            }
-            match decision {
-                FilterDecision::Filtered => self.committer.settle(entry.seq, End::Filtered),
-                FilterDecision::Expired if !self.schedule.waits_behind_failure(&entry) => {
-                    self.committer.settle(entry.seq, End::Expired);
-                }
-                FilterDecision::Doubtful => {
-                    self.awaits = Some(Awaited::Age);
-                    self.reader.go_back_to(entry.seq);
-                    return;
-                }
-                FilterDecision::Wanted | FilterDecision::Expired => self.schedule.push(entry),
-            }
-        }
-    }
-
-    fn decision(&self, event: &Event) -> FilterDecision {
-        // Whatever a sink takes, it must learn which events it may have missed.
-        if event.kind == GAP_KIND {
-            return FilterDecision::Wanted;
-        }
-        self.filter.decision(event, self.committer.start_ms(), &self.clock)
-    }
-
     /// Waits until the operator resumes the lane, which then starts again.
     async fn stand_still(&mut self) -> Result<(), Halt> {
         self.committer.commit().await?;
@@ -419,9 +372,9 @@ impl Lane {
         let Some(mut batch) = self.schedule.take(Instant::now(), self.max, purpose) else { return };
         // Events may have become too old while we waited. Time spent behind another event's failure does not count.
         if batch.tries > 0 || !batch.has_waited {
-            let (filter, start_ms, clock) = (&self.filter, self.committer.start_ms(), &self.clock);
+            let (age, start_ms, clock) = (&self.age, self.committer.start_ms(), &self.clock);
             let is_expired = |event: &Event| {
-                event.kind != GAP_KIND && filter.decision(event, start_ms, clock) == FilterDecision::Expired
+                event.kind != GAP_KIND && age.decision(event, start_ms, clock) == FilterDecision::Expired
             };
             for expired in self.schedule.retain(&mut batch, |event| !is_expired(event)) {
                 self.committer.settle(expired.seq, End::Expired);
