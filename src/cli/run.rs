@@ -71,6 +71,7 @@ fn whole(path: &Path) -> PathBuf {
 fn instance() -> String {
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{machine}, process {}", std::process::id())
+}
 
 impl RunArgs {
     /// The settings that flags override.
