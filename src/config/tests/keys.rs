@@ -17,7 +17,10 @@ use crate::config::{Config, Violation};
 
 /// Other values of the same kind as `value`. For each key, at least one is valid.
 fn other_values(value: &Value) -> Vec<Value> {
-    const TEXTS: [&str; 22] = [
+    const TEXTS: [&str; 25] = [
+        "event.id > 7",
+        "text/plain",
+        "{\"key\": {{ event.id }}}",
         "7s",
         "7h",
         "37MiB",
@@ -41,8 +44,8 @@ fn other_values(value: &Value) -> Vec<Value> {
         "https://acme.bitrix24.com/rest/8/abc123/",
         "https://other.example.com",
     ];
-    const ITEMS: [&str; 3] =
-        ["ONIMV2JOINCHAT", "sales", "whsec_QSBzZWNyZXQgb2YgdGhlIHRlc3RzLCBubyBtb3JlLg=="];
+    const ITEMS: [&str; 4] =
+        ["ONIMV2JOINCHAT", "sales", "whsec_QSBzZWNyZXQgb2YgdGhlIHRlc3RzLCBubyBtb3JlLg==", "7"];
     match &value.kind {
         ValueKind::Boolean(value) => vec![Value::new(None, !value)],
         ValueKind::String(_) => TEXTS.map(|text| Value::new(None, text)).to_vec(),
@@ -51,8 +54,7 @@ fn other_values(value: &Value) -> Vec<Value> {
     }
 }
 
-/// Keys that cannot change in the reference without another one.
-/// The table of a portal needs a source of it.
+/// Keys that cannot change in the reference without another one. The table of a portal needs a source of it.
 const NEVER_ALONE: [&str; 5] = ["kind", "portal", "private_networks", "type", "with_user_events"];
 
 /// The text of a file that holds another secret.
@@ -65,6 +67,8 @@ fn other_secret(text: &str) -> String {
         ("TOKEN", "TOKEN2"),
         ("/b24\n", "/b25\n"),
         ("9f86", "8f86"),
+        ("\"text\"", "\"title\""),
+        ("XXXX", "XXXY"),
     ];
     let (part, other) = parts.into_iter().find(|(part, _)| text.contains(part)).unwrap();
     text.replace(part, other)
