@@ -189,7 +189,9 @@ async fn an_hour_is_drawn_with_its_scales() {
     tokio::spawn(async move { view.show().await });
     pass_an_hour(&telemetry).await;
     let budgets = ["support", "sales"].map(|source| telemetry.metrics.source(source));
-    budgets.iter().for_each(|source| source.use_budget(Some(0.33)));
+    for source in &budgets {
+        source.use_budget(Some(0.33));
+    }
     resume();
 
     browser.open(&url).await;

@@ -86,9 +86,10 @@ impl World {
             .await
             .unwrap();
         for sink in ["archive", "crm"] {
-            let (state, trouble) = match is_retried(number) && sink == "crm" {
-                true => (LaneActivity::Retrying, "answered 503 Service Unavailable, \"busy\"".to_owned()),
-                false => (LaneActivity::Flowing, String::new()),
+            let (state, trouble) = if is_retried(number) && sink == "crm" {
+                (LaneActivity::Retrying, "answered 503 Service Unavailable, \"busy\"".to_owned())
+            } else {
+                (LaneActivity::Flowing, String::new())
             };
             let next_ms = (!trouble.is_empty()).then(|| b24relay::wall_clock::now_ms() + 60_000);
             store.note_lane(&name, sink, LaneNote { state, next_ms, trouble }).await.unwrap();
