@@ -18,10 +18,8 @@ use crate::config::{Config, Violation};
 /// Other values of the same kind as `value`. For each key, at least one is valid.
 fn other_values(value: &Value) -> Vec<Value> {
     const TEXTS: [&str; 26] = [
-        "https://api.telegram.org/bot7:YYYY/sendMessage",
-        "event.id > 7",
-        "text/plain",
-        "{\"key\": {{ event.id }}}",
+        "https://api.telegram.org/botOTHER/sendMessage",
+        "7",
         "7s",
         "7h",
         "37MiB",
@@ -44,9 +42,11 @@ fn other_values(value: &Value) -> Vec<Value> {
         "other.example.com",
         "https://acme.bitrix24.com/rest/8/abc123/",
         "https://other.example.com",
+        "message.text == 'other'",
+        "{\"other\": {{ event.id }}}",
     ];
     const ITEMS: [&str; 4] =
-        ["ONIMV2JOINCHAT", "sales", "whsec_QSBzZWNyZXQgb2YgdGhlIHRlc3RzLCBubyBtb3JlLg==", "7"];
+        ["ONIMV2JOINCHAT", "sales", "7", "whsec_QSBzZWNyZXQgb2YgdGhlIHRlc3RzLCBubyBtb3JlLg=="];
     match &value.kind {
         ValueKind::Boolean(value) => vec![Value::new(None, !value)],
         ValueKind::String(_) => TEXTS.map(|text| Value::new(None, text)).to_vec(),
@@ -55,16 +55,16 @@ fn other_values(value: &Value) -> Vec<Value> {
     }
 }
 
-/// Keys that cannot change in the reference without another one. The table of a portal needs a source of it.
+/// The ends of keys that cannot change in the reference without another one.
 const NEVER_ALONE: [&str; 8] = [
-    "kind",
-    "portal",
-    "private_networks",
-    "type",
-    "with_user_events",
-    "sinks.form.format",
-    "sinks.telegram.format",
-    "sinks.tracker.format",
+    ".kind",
+    ".private_networks",
+    ".type",
+    ".with_user_events",
+    ".office.oauth.portal",
+    ".tracker.format",
+    ".form.format",
+    ".telegram.format",
 ];
 
 /// The text of a file that holds another secret.
@@ -77,8 +77,8 @@ fn other_secret(text: &str) -> String {
         ("TOKEN", "TOKEN2"),
         ("/b24\n", "/b25\n"),
         ("9f86", "8f86"),
-        ("\"text\"", "\"title\""),
         ("XXXX", "XXXY"),
+        ("{\"text\"", "{\"body\""),
     ];
     let (part, other) = parts.into_iter().find(|(part, _)| text.contains(part)).unwrap();
     text.replace(part, other)
@@ -115,6 +115,17 @@ fn keys(tree: &Value) -> Vec<(Vec<String>, Value)> {
     below.collect()
 }
 
+/// `tree` without the sinks that `path` is not about, because a smaller tree is read sooner.
+fn around(path: &[String], tree: &Value) -> Value {
+    let mut tree = tree.clone();
+    if let ValueKind::Table(sections) = &mut tree.kind
+        && let Some(ValueKind::Table(sinks)) = sections.get_mut("sinks").map(|sinks| &mut sinks.kind)
+    {
+        sinks.retain(|name, _| name == "console" || path.get(1) == Some(name));
+    }
+    tree
+}
+
 fn spelled(path: &[String]) -> String {
     path.iter().map(|part| quote::key(part)).collect::<Vec<_>>().join(".")
 }
@@ -137,28 +148,26 @@ fn reference() -> Value {
 fn every_key_of_the_reference_is_named_if_its_value_changes() {
     let (tree, directory, other_directory) = (reference(), credentials(), tempfile::tempdir().unwrap());
     change_secrets(directory.path(), other_directory.path());
-    let before = config_of_tree(&tree, directory.path()).unwrap();
-    let mut wrong = Vec::new();
     for (path, value) in keys(&tree) {
         let key = spelled(&path);
+        if NEVER_ALONE.iter().any(|end| key.ends_with(end)) {
+            continue;
+        }
         let others = if key.ends_with("_file") {
             let file = other_directory.path().join(value.to_string());
             vec![Value::new(None, file.to_str().unwrap())]
         } else {
             other_values(&value)
         };
+        let tree = around(&path, &tree);
+        let before = config_of_tree(&tree, directory.path()).unwrap();
         let mut named = others.iter().filter_map(|other| {
             let after = config_of_tree(&replace(&tree, &path, other), directory.path())?;
             let named: Vec<String> = before.difference(&after).into_iter().map(str::to_owned).collect();
             (!named.is_empty()).then_some(named)
         });
-        let named = named.next();
-        let is_never_alone = NEVER_ALONE.iter().any(|never| *never == key || *never == path.last().unwrap());
-        if !is_never_alone && named != Some(vec![key.clone()]) {
-            wrong.push((key, named));
-        }
+        assert_eq!(named.next(), Some(vec![key]));
     }
-    assert_eq!(wrong, []);
 }
 
 /// The bounds that an error names, as the reference writes them: `1 to 64` or `"1s" to "5m"`.
@@ -178,6 +187,7 @@ fn the_reference_says_the_range_of_each_key() {
     for (path, _) in keys(&tree) {
         let key = spelled(&path);
         let Some(meaning) = meanings.get(&key) else { continue };
+        let tree = around(&path, &tree);
         for value in &excessive {
             let (_, violations) = read_tree(&replace(&tree, &path, value), directory.path());
             let error = violations.iter().find(|violation| violation.key == key);

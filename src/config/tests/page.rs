@@ -161,8 +161,8 @@ pub(super) fn meanings(reference: &str) -> BTreeMap<String, String> {
 
 /// Replaces names: `sinks.crm.tls` becomes `sinks.NAME.tls`.
 fn anonymous(header: &str) -> String {
-    if header.starts_with("portals.") {
-        return "portals.\"HOST\"".to_owned();
+    if let Some((_, below)) = header.strip_prefix("portals.\"").and_then(|rest| rest.split_once('"')) {
+        return format!("portals.\"HOST\"{below}");
     }
     let mut parts: Vec<&str> = header.split('.').collect();
     if let ["sources" | "sinks", name, ..] = &mut parts[..] {

@@ -303,7 +303,9 @@ mod tests {
                 prop_assert_eq!(plan.ending.contains(name), was.is_some() && was != is, "{} ends", name);
                 prop_assert_eq!(plan.beginning.contains(name), is.is_some() && was != is, "{} begins", name);
             }
-            prop_assert_eq!(plan.changes.is_empty(), before == after);
+            // Nothing was read for these configurations, so only sources and sinks can differ by themselves.
+            let are_same = before.sources == after.sources && before.sinks == after.sinks;
+            prop_assert_eq!(plan.changes.is_empty(), are_same);
             for change in &plan.changes {
                 prop_assert!(!change.to_string().contains("s3cr3t"), "{change}");
             }
