@@ -113,7 +113,7 @@ fn the_image_is_built_from_all_that_the_manifest_names() {
     let ignored = read(".dockerignore");
     let context: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
     let manifest = read("Cargo.toml");
-    let targets = values(&manifest, "path").into_iter().filter(|path| path.ends_with(".rs"));
+    let targets = values(&manifest, "path").into_iter();
     let mut named: Vec<&str> =
         targets.chain(["Cargo.toml", "Cargo.lock", "src/main.rs", "benches/relay"]).collect();
     named.extend(["crates", ".cargo", "deploy/docker/rootfs", "LICENSE-MIT"]);

@@ -88,7 +88,7 @@ async fn serve(
 /// A release: an archive for each system, whose program says its version, and the sums.
 fn release(folder: &Path, version: &str) {
     fs::create_dir_all(folder).unwrap();
-    let mut sums = String::new();
+    let mut sums = Vec::new();
     for target in [
         "x86_64-unknown-linux-musl",
         "aarch64-unknown-linux-musl",
@@ -105,10 +105,12 @@ fn release(folder: &Path, version: &str) {
         tar.args(["-czf", &archive, &name]).current_dir(folder);
         assert!(tar.status().unwrap().success());
         let sum = Sha256::digest(fs::read(folder.join(&archive)).unwrap());
-        let digits: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-        sums += &format!("{digits}  {archive}\n{digits}  b24relay_{version}_{target}.deb\n");
+        let digits: Vec<String> = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+        for file in [archive, format!("b24relay_{version}_{target}.deb")] {
+            sums.push(format!("{}  {file}\n", digits.concat()));
+        }
     }
-    fs::write(folder.join("SHA256SUMS"), sums).unwrap();
+    fs::write(folder.join("SHA256SUMS"), sums.concat()).unwrap();
 }
 
 fn version_of(program: &Path) -> String {
