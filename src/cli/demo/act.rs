@@ -1,9 +1,9 @@
-//! What can be done to the parts, and the script of `--drama`.
+//! The actions of a demo, and the script of `--drama`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Something that happens on request.
+/// An action on request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Act {
     /// kill -9, and a new start a second later.

@@ -1,4 +1,4 @@
-//! The count of a demo: what happened on the portal, what has arrived, and what is lost.
+//! Counts the events of a demo: on the portal, at both sinks, and lost ones.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,7 +18,7 @@ pub(super) struct Count {
     receiver: Arrived,
 }
 
-/// What has arrived at one sink.
+/// The events at one sink.
 struct Arrived {
     count: usize,
     missing: usize,
@@ -27,7 +27,7 @@ struct Arrived {
     again: u64,
 }
 
-/// What the count compares.
+/// The places that the count compares.
 pub(super) struct Sides<'a> {
     pub sandbox: &'a Sandbox,
     pub user: u64,

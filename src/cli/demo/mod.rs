@@ -1,10 +1,10 @@
-//! `b24relay demo`: shows the promise. A relay in a process of its own reads an emulated portal, and is killed, cut off
-//! and refused on request, while the events are counted on both sides.
+//! `b24relay demo`: shows the promise. A relay in a separate process reads an emulated portal. Keys kill it, stop its
+//! receiver and cut off its portal, and both sides count the events.
 
-mod act; // what can be done to the parts
+mod act; // kills, stops, cuts
 mod count; // happened, delivered, lost, twice
 mod keys; // acts by key
-mod receiver; // takes webhooks and knows their ids
+mod receiver; // takes webhooks, knows their ids
 mod relay_process; // the relay
 mod stage; // all parts together
 
@@ -27,7 +27,7 @@ use crate::service::RecentProblems;
 use crate::shutdown::Signals;
 use crate::telemetry;
 
-/// The length where nobody can end it.
+/// The default length without a terminal.
 const LENGTH: Duration = Duration::from_secs(20);
 
 /// The interval of the summary line.
@@ -138,7 +138,7 @@ fn introduce(args: &DemoArgs, length: Option<Duration>, stage: &Stage, keys: &Ke
     }
 }
 
-/// Plays until the end. Returns false if somebody has interrupted it.
+/// Plays until the end. Returns false after a stop signal.
 async fn play(
     stage: &mut Stage,
     length: Option<Duration>,

@@ -23,14 +23,14 @@ use crate::sink::text_format;
 /// The name of the source, which the relay writes into every event.
 pub(super) const SOURCE: &str = "demo";
 
-/// What it has got.
+/// The received events.
 struct Received {
     /// The events by their number in the queue. `id` has the same number in it.
     ids: HashSet<u64>,
     again: u64,
     /// Only for the printed line.
     queue: Arc<Queue>,
-    /// Cancelled when nobody reads the printed lines any more.
+    /// Cancelled when standard output has lost its reader.
     stop: CancellationToken,
 }
 
@@ -53,7 +53,7 @@ struct Body {
 }
 
 impl Receiver {
-    /// Starts a receiver on a free port. It cancels `stop` when nobody reads its lines any more.
+    /// Starts a receiver on a free port. It cancels `stop` when standard output has lost its reader.
     pub(super) async fn start(stop: CancellationToken) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let nothing =
@@ -89,7 +89,7 @@ impl Receiver {
         }
     }
 
-    /// The events that it has got so far, and how often one came again.
+    /// The received events, and the number of repetitions.
     pub(super) fn received(&self) -> (HashSet<u64>, u64) {
         let received = lock(&self.received);
         (received.ids.clone(), received.again)

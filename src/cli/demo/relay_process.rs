@@ -1,4 +1,4 @@
-//! The relay of a demo: this executable as a process of its own, which can be killed.
+//! The relay of a demo: this executable in a separate process.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::config::LogLevel;
 /// This executable, even if another version has taken its place since.
 const EXECUTABLE: &str = "/proc/self/exe";
 
-/// How often in a row it may end by itself.
+/// The number of unexpected exits that end the demo.
 const FAILURES_MAX: u32 = 5;
 
 /// The process, which never outlives this value.
@@ -47,7 +47,7 @@ impl RelayProcess {
         Ok(Some(child.id()))
     }
 
-    /// Starts it again if it has ended by itself, for example because another program has taken the port of its page.
+    /// Restarts it after an unexpected exit, for example because another program has taken the port of its page.
     pub(super) fn look_after(&mut self) -> anyhow::Result<()> {
         let Some(child) = &mut self.child else { return Ok(()) };
         let Some(status) = child.try_wait()? else { return Ok(()) };

@@ -57,7 +57,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The configuration of the relay. It polls more often than by default, because somebody is watching.
+    /// The configuration of the relay. It polls more often than by default, because people watch it.
     fn config(&self) -> String {
         let folder = self.folder.path().display();
         format!(
@@ -91,7 +91,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Starts the relay again if it has ended by itself.
+    /// Restarts the relay after an unexpected exit.
     pub(super) fn look_after(&mut self) -> anyhow::Result<()> {
         self.relay.look_after()
     }

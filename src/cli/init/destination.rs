@@ -1,5 +1,5 @@
 //! Where the events go. A further kind of destination is a variant of [`Kind`] and of [`Destination`]: the compiler
-//! then names what it needs.
+//! then names all places to extend.
 
 use std::path::PathBuf;
 
@@ -54,7 +54,7 @@ impl DestinationArgs {
         self.kind().map(drop)
     }
 
-    /// The flag that is missing where nobody can be asked.
+    /// The missing flag, without a terminal to ask on.
     pub(super) fn missing(&self, takes_defaults: bool) -> Option<&'static str> {
         let has_url = self.url.is_some() || self.url_file.is_some();
         match self.kind() {
@@ -132,7 +132,7 @@ impl Destination {
         }
     }
 
-    /// What the operator has to know about it.
+    /// A hint for the operator.
     pub(super) fn advice(&self, place: &Place) -> String {
         match self {
             Self::File { path } => format!("Events go to `{path}`."),
@@ -151,7 +151,7 @@ pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Takes the destination of the flags, and asks for what they leave open.
+/// Takes the destination from the flags, and asks for the rest.
 pub(super) async fn choose(
     args: &DestinationArgs,
     place: &Place,

@@ -81,7 +81,7 @@ impl Files {
         }
     }
 
-    /// The list of what is written.
+    /// The list of the planned files.
     pub(super) fn described(&self) -> String {
         let lines = self.planned.iter().map(|file| {
             let how = match (file.is_kept, file.replaces.is_some()) {
@@ -106,7 +106,7 @@ impl Files {
         Ok(())
     }
 
-    /// Removes what was written, and puts back what was replaced.
+    /// Removes the written files, and restores a replaced one.
     pub(super) fn remove(&self) {
         remove(&self.planned);
     }

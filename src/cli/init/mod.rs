@@ -1,6 +1,7 @@
 //! `b24relay init`: from the URL of an incoming webhook to a configuration that works.
 //!
-//! It overwrites no file of anybody. Every question has a flag, so that it also runs without a terminal.
+//! It never overwrites a file that a person has written. Every question has a flag, so that it also runs without a
+//! terminal.
 
 mod access; // the webhook, and whether it has the right that is needed
 mod destination; // where the events go
@@ -92,14 +93,14 @@ async fn set_up(args: &InitArgs, global: &GlobalArgs, signals: &Signals) -> anyh
     files.write()?;
     let loaded = load(&place).inspect_err(|_| files.remove())?;
     print(&format!("Written. {}\n", destination.advice(&place)))?;
-    // What is written for another machine is checked without its network and its folders.
+    // The network and the folders of another machine are not here, so they are not checked.
     let exit =
         check::run(&CheckArgs::for_people(args.place.is_for_another_machine()), &loaded, signals).await?;
     print(&place.next(exit))?;
     Ok(exit)
 }
 
-/// Loads what was written.
+/// Loads the written configuration.
 fn load(place: &Place) -> Result<Loaded, ConfigError> {
     config::load(&Overrides { config: Some(place.config()), ..Overrides::default() })
 }
@@ -115,7 +116,7 @@ fn refuse_useless(global: &GlobalArgs) -> Result<(), UsageError> {
     }
 }
 
-/// Names every flag that is missing where nobody can be asked.
+/// Names every missing flag if there is no terminal.
 fn require_answers(args: &InitArgs) -> Result<(), UsageError> {
     let missing: Vec<&str> = [
         args.webhook_url_file.is_none().then_some("`--webhook-url-file FILE`"),

@@ -11,10 +11,10 @@ use crate::cli::exit_code::Exit;
 
 const CONFIG: &str = "b24relay.toml";
 
-/// What the Debian package puts there. It is replaced, because nobody has written it.
+/// The configuration of the Debian package. It may be replaced while it is unchanged.
 const OF_PACKAGE: &str = include_str!("../../../deploy/debian/b24relay.toml");
 
-/// The one secret that the unit hands over by itself.
+/// The only secret that the unit itself passes to the daemon.
 pub(super) const WEBHOOK: &str = "support.url";
 
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use crate::stdio::stderr;
 /// The longest accepted answer, in bytes: longer than any URL that a portal shows.
 const ANSWER_MAX: usize = 4096;
 
-/// Nobody answers any more: a stop signal, or the end of the input.
+/// There is no answer: a stop signal, or the end of the input.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped")]
 pub(super) struct Stopped;
@@ -33,7 +33,7 @@ impl<'a> Questions<'a> {
         self.takes_defaults
     }
 
-    /// Whether somebody reads the questions.
+    /// Whether standard input is a terminal.
     pub(super) fn can_be_asked() -> bool {
         io::stdin().is_terminal()
     }
@@ -66,7 +66,7 @@ impl<'a> Questions<'a> {
         Ok(matches!(answer.to_lowercase().as_str(), "" | "y" | "yes"))
     }
 
-    /// Waits until somebody presses Enter.
+    /// Waits for Enter.
     pub(super) async fn wait(&self, question: &str) -> anyhow::Result<()> {
         self.answer(question).await.map(drop)
     }

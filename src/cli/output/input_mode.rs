@@ -15,7 +15,7 @@ impl InputMode {
         let before = tcgetattr(io::stdin())?;
         let mut changed = before.clone();
         changed.local_modes.remove(modes);
-        // `Drain` keeps what was typed early.
+        // `Drain` keeps early input.
         tcsetattr(io::stdin(), OptionalActions::Drain, &changed)?;
         Ok(Self { before })
     }
