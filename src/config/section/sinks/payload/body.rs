@@ -178,7 +178,8 @@ fn read_template(
 fn content_type(value: &config::Value) -> Result<HeaderValue, String> {
     let text = value::text(value)?;
     let is_plain = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    let has_parts = text.split(';').next().is_some_and(|media| media.split('/').count() == 2);
+    let media = text.split(';').next().and_then(|media| media.split_once('/'));
+    let has_parts = media.is_some_and(|(kind, name)| !kind.is_empty() && !name.trim().is_empty());
     HeaderValue::try_from(text.as_str()).ok().filter(|_| is_plain && has_parts).ok_or_else(|| {
         format!("must be a media type such as \"application/json\", not {}", quote::text(&text))
     })
