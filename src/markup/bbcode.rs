@@ -174,12 +174,10 @@ fn push_plain(open: &mut [Open], text: &str) {
     if text.is_empty() {
         return;
     }
-    match open.last_mut().map(|open| &mut open.parts) {
-        Some(parts) => match parts.last_mut() {
-            Some(Part::Text(last)) => last.push_str(text),
-            _ => parts.push(Part::text(text)),
-        },
-        None => {}
+    let Some(Open { parts, .. }) = open.last_mut() else { return };
+    match parts.last_mut() {
+        Some(Part::Text(last)) => last.push_str(text),
+        _ => parts.push(Part::text(text)),
     }
 }
 
@@ -199,9 +197,8 @@ fn without_links(parts: Vec<Part>) -> Vec<Part> {
     parts
         .into_iter()
         .flat_map(|part| match part {
-            Part::Link(_, parts) => without_links(parts),
             Part::Styled(style, parts) => vec![Part::Styled(style, without_links(parts))],
-            Part::Quote(parts) => without_links(parts),
+            Part::Link(_, parts) | Part::Quote(parts) => without_links(parts),
             Part::Code(text) => vec![Part::Text(text)],
             part @ Part::Text(_) => vec![part],
         })

@@ -52,16 +52,16 @@ pub(crate) fn safe_address(text: &str) -> Option<String> {
     if !SCHEMES.contains(&url.scheme()) || !url.username().is_empty() || url.password().is_some() {
         return None;
     }
-    let mut address = String::new();
-    // What is left of the characters that end a link in one of the dialects.
-    for c in url.as_str().chars() {
-        match c {
-            '(' | ')' | '|' | '<' | '>' | '"' | '\'' | '`' | '\\' | '*' | '~' | '[' | ']' | '{' | '}' => {
-                address.push_str(&format!("%{:02X}", u32::from(c)));
-            }
-            c if c.is_control() || c.is_whitespace() => return None,
-            c => address.push(c),
-        }
+    let is_hidden = |c: char| c.is_control() || c.is_whitespace();
+    if url.as_str().contains(is_hidden) {
+        return None;
     }
-    Some(address)
+    // What is left of the characters that end a link in one of the dialects.
+    let encoded = |c: char| match c {
+        '(' | ')' | '|' | '<' | '>' | '"' | '\'' | '`' | '\\' | '*' | '~' | '[' | ']' | '{' | '}' => {
+            format!("%{:02X}", u32::from(c))
+        }
+        c => c.to_string(),
+    };
+    Some(url.as_str().chars().map(encoded).collect())
 }

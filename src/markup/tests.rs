@@ -22,25 +22,21 @@ fn is_telegram_html(html: &str) -> bool {
     let mut rest = html;
     while let Some(at) = rest.find(['<', '&']) {
         let from = &rest[at..];
-        if from.starts_with('&') {
-            if !["&lt;", "&gt;", "&amp;"].iter().any(|entity| from.starts_with(entity)) {
+        if let Some(entity) = from.strip_prefix('&') {
+            if !["lt;", "gt;", "amp;"].iter().any(|known| entity.starts_with(known)) {
                 return false;
             }
-            rest = &from[1..];
+            rest = entity;
             continue;
         }
         let Some((tag, behind)) = from[1..].split_once('>') else { return false };
+        let is_link = tag.starts_with("a href=\"http") && tag.ends_with('"') && tag.matches('"').count() == 2;
+        let is_known = ["b", "i", "u", "s", "pre", "blockquote"].contains(&tag);
         match tag.strip_prefix('/') {
             Some(name) if open.pop() == Some(name) => {}
-            Some(_) => return false,
-            None if tag.starts_with("a href=\"http")
-                && tag.ends_with('"')
-                && tag.matches('"').count() == 2 =>
-            {
-                open.push("a");
-            }
-            None if ["b", "i", "u", "s", "pre", "blockquote"].contains(&tag) => open.push(tag),
-            None => return false,
+            None if is_link => open.push("a"),
+            None if is_known => open.push(tag),
+            Some(_) | None => return false,
         }
         rest = behind;
     }

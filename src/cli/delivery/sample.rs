@@ -105,8 +105,8 @@ fn judged(outcome: &Result<(), DeliverError>, sink: &str) -> (&'static str, Stri
 fn told(tested: &Tested) -> String {
     let Tested { sink, id, request, answer, class, meaning } = tested;
     let request = request.as_ref().map_or_else(String::new, |Preview { target, headers, body }| {
-        let headers: String = headers.iter().map(|header| format!("  {header}\n")).collect();
-        format!("Request: {target}\n{headers}  {body}\n")
+        let headers = headers.iter().chain([body]).map(|line| ["\n  ", line.as_str()].concat());
+        format!("Request: {target}{}\n", headers.collect::<String>())
     });
     format!(
         "Sample event `{id}` for the sink `{sink}`\n{request}Answer: {answer}\nClass: {class}\nA real event {meaning}."

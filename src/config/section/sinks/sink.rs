@@ -75,7 +75,7 @@ pub(crate) fn read(name: &str, table: &mut Table<'_>, files: &SecretFiles) -> Ra
     let mut raw = RawSink {
         name: name.to_owned(),
         sources: table.take("sources", value::list),
-        filter: filter::read(table, &is_taken),
+        filter: filter::read(table, is_taken),
         events,
         retry: table.table("retry", retry::read),
         max_event_age: table.take("max_event_age", value::duration(SHORTEST_EVENT_AGE, LONGEST_EVENT_AGE)),

@@ -165,7 +165,9 @@ fn read_template(
         .and_then(|template| template.try_out(is_taken).map(|notices| (template, notices)));
     match tried {
         Ok((template, notices)) => {
-            notices.into_iter().for_each(|notice| table.notice(key, notice));
+            for notice in notices {
+                table.notice(key, notice);
+            }
             Some(TemplateConfig { template, content_type })
         }
         Err(mistake) => {
