@@ -81,7 +81,8 @@ impl Tag {
     }
 }
 
-/// The parts of `text`. A tag without an end ends with what is around it, and an end without a beginning is text.
+/// Parses `text`. An unclosed tag is closed together with the tag around it. A closing tag without an opening one is
+/// text.
 pub(crate) fn parse(text: &str) -> Vec<Part> {
     let mut open = vec![Open { tag: Tag::Plain(String::new()), parts: Vec::new() }];
     let mut rest = text;

@@ -56,7 +56,7 @@ pub(crate) fn safe_address(text: &str) -> Option<String> {
     if url.as_str().contains(is_hidden) {
         return None;
     }
-    // What is left of the characters that end a link in one of the dialects.
+    // URL parsing leaves these characters alone, and each of them ends a link in some dialect.
     let encoded = |c: char| match c {
         '(' | ')' | '|' | '<' | '>' | '"' | '\'' | '`' | '\\' | '*' | '~' | '[' | ']' | '{' | '}' => {
             format!("%{:02X}", u32::from(c))

@@ -6,7 +6,7 @@ use super::bbcode::plain;
 use super::dialect::unmentioned;
 use super::{Dialect, Part, Style};
 
-/// What stands where a text was cut.
+/// The mark at the end of a cut text.
 const CUT: &str = "…";
 
 /// How often a shorter text is tried before the rest is left out at once.
