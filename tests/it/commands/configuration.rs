@@ -284,18 +284,23 @@ fn the_reference_and_every_example_are_right() {
         ("assistant.token", "token"),
         ("crm.secrets", "whsec_VGhpcyBpcyBubyBzZWNyZXQsIGV2ZXJ5Ym9keSBoYXMgaXQ="),
         ("office.secret", "secret"),
+        ("slack.url", "https://hooks.slack.com/services/T0/B0/XXXX"),
+        ("telegram.url", "https://api.telegram.org/bot1:XXXX/sendMessage"),
     ] {
         fs::write(folder.path().join(secret), text).unwrap();
     }
     let credentials = [("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap())];
     // What each example file says about the location of its secrets.
-    let secrets: [(&str, &[(&str, &str)]); 7] = [
+    let secrets: [(&str, &[(&str, &str)]); 10] = [
         ("b24relay.toml", &[]),
         ("examples/archive-to-file.toml", &[("B24RELAY_SOURCES__SUPPORT__WEBHOOK_URL_FILE", "support.url")]),
         ("examples/crm-webhook.toml", &credentials),
         ("examples/bot.toml", &credentials),
         ("examples/oauth-application.toml", &credentials),
         ("examples/enterprise-portal.toml", &credentials),
+        ("examples/slack.toml", &credentials),
+        ("examples/telegram.toml", &credentials),
+        ("examples/template.toml", &credentials),
         (
             "examples/two-users.toml",
             &[
