@@ -117,16 +117,23 @@ impl SecretFiles {
 
     fn read(&self, path: &Path, largest: u64) -> Result<(PathBuf, String), Unread> {
         let places = self.places(path);
+        let mut refused = None;
         for place in &places {
             let text = match File::open(place) {
                 Ok(file) => read_up_to(file, largest),
                 Err(error) if is_absent(&error) => continue,
+                // A file of root beside the configuration, which systemd hands over among the credentials.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    let rule = unreadable(&error);
+                    refused.get_or_insert(Unread::Wrong { place: place.clone(), rule });
+                    continue;
+                }
                 Err(error) => Err(unreadable(&error)),
             };
             let place = place.clone();
             return text.map(|text| (place.clone(), text)).map_err(|rule| Unread::Wrong { place, rule });
         }
-        Err(Unread::Absent(places))
+        Err(refused.unwrap_or(Unread::Absent(places)))
     }
 
     /// The full paths to try, in order.
@@ -253,6 +260,8 @@ pub(crate) fn is_utf16(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+
     use super::*;
 
     #[test]
@@ -285,6 +294,35 @@ mod tests {
             found.sort();
             found
         });
+    }
+
+    #[test]
+    fn a_file_that_only_root_may_read_is_taken_from_the_credentials() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let [beside, credentials] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let mode = |path: &Path, bits| std::fs::set_permissions(path, Permissions::from_mode(bits)).unwrap();
+        let files = [beside.path(), credentials.path()].map(|folder| {
+            mode(folder, 0o755);
+            let file = folder.join("config-test.url");
+            std::fs::write(&file, "handed over").unwrap();
+            file
+        });
+        mode(&files[0], 0o000);
+        // Root may read everything, so this thread becomes somebody else.
+        let line = || {
+            if rustix::process::geteuid().is_root() {
+                rustix::thread::set_thread_res_uid(None, rustix::fs::Uid::from_raw(65534), None).unwrap();
+            }
+            let file = beside.path().join("b24relay.toml");
+            let found = SecretFiles::new(Some(&file), Some(credentials.path()));
+            found.line("config-test.url", Shows::Path).map(|(line, _)| line)
+        };
+        let as_other = || std::thread::scope(|scope| scope.spawn(line).join().unwrap());
+        mode(&files[1], 0o444);
+        assert_eq!(as_other(), Ok("handed over".to_owned()));
+        std::fs::remove_file(&files[1]).unwrap();
+        let refusal = as_other().unwrap_err();
+        assert!(refusal.contains(&format!("`{}` could not be read", files[0].display())), "{refusal}");
     }
 
     #[test]
