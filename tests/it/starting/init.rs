@@ -104,6 +104,8 @@ async fn another_folder_works_from_everywhere() {
     let config = folder.path().join("a/b/b24relay.toml");
     assert!(stdout(&made).contains(&format!("b24relay run --config {}", config.display())));
     assert_eq!(files(folder.path()), ["a", "given.url"]);
+    // A file of the same name in the working directory is not meant.
+    fs::write(elsewhere.path().join("support.url"), "https://portal.test/rest/1/another0/").unwrap();
     let checked = finished(&["check", "--config", config.to_str().unwrap()], elsewhere.path()).await;
     assert_eq!(code(&checked), 0, "{}", stdout(&checked));
     assert!(stdout(&checked).contains(&format!("file {}", folder.path().join("a/b/events.jsonl").display())));
