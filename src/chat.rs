@@ -164,20 +164,8 @@ fn dialog_of(dialog: &str) -> Name<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::event::{EventId, Queue};
-
-    fn event(kind: &str, data: &str) -> Event {
-        Event {
-            queue: Arc::new(Queue::new("support", "example.bitrix24.com/user/12")),
-            id: EventId::try_new(1).unwrap(),
-            kind: kind.into(),
-            date: RawValue::NULL.to_owned(),
-            data: RawValue::from_string(data.to_owned()).unwrap(),
-        }
-    }
+    use crate::event::tests::event;
 
     /// Whether events with this data belong to one chat.
     fn are_one_chat(data: &[&str]) -> bool {

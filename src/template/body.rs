@@ -178,22 +178,15 @@ impl fmt::Debug for BodyTemplate {
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
-    use serde_json::value::RawValue;
 
     use super::*;
-    use crate::event::EventId;
+    use crate::event::tests::event;
 
     const JSON: &str = "application/json";
 
     fn message(text: &str) -> Event {
         let data = json!({"message": {"text": text, "id": 7}, "chat": {"id": 318}}).to_string();
-        Event {
-            queue: Arc::new(Queue::new("support", "acme.bitrix24.com/user/12")),
-            id: EventId::try_new(1).unwrap(),
-            kind: "ONIMV2MESSAGEADD".into(),
-            date: RawValue::NULL.to_owned(),
-            data: RawValue::from_string(data).unwrap(),
-        }
+        event("ONIMV2MESSAGEADD", &data)
     }
 
     fn rendered(template: &str, content_type: &str, text: &str) -> String {

@@ -77,7 +77,7 @@ fn other_secret(text: &str) -> String {
         ("TOKEN", "TOKEN2"),
         ("/b24\n", "/b25\n"),
         ("9f86", "8f86"),
-        ("XXXX", "XXXY"),
+        ("s3cr3t-path", "another-path"),
         ("{\"text\"", "{\"body\""),
     ];
     let (part, other) = parts.into_iter().find(|(part, _)| text.contains(part)).unwrap();

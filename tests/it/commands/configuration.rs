@@ -284,8 +284,8 @@ fn the_reference_and_every_example_are_right() {
         ("assistant.token", "token"),
         ("crm.secrets", "whsec_VGhpcyBpcyBubyBzZWNyZXQsIGV2ZXJ5Ym9keSBoYXMgaXQ="),
         ("office.secret", "secret"),
-        ("slack.url", "https://hooks.slack.com/services/T0/B0/XXXX"),
-        ("telegram.url", "https://api.telegram.org/bot1:XXXX/sendMessage"),
+        ("slack.url", "https://hooks.slack.com/services/T0/B0/s3cr3t-path"),
+        ("telegram.url", "https://api.telegram.org/bot1:s3cr3t-path/sendMessage"),
     ] {
         fs::write(folder.path().join(secret), text).unwrap();
     }

@@ -190,20 +190,8 @@ fn read<'e, T: Default + Deserialize<'e>>(json: Option<&'e RawValue>) -> T {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::event::EventId;
-
-    fn event(kind: &str, data: &str) -> Event {
-        Event {
-            queue: Arc::new(Queue::new("support", "example.bitrix24.com/user/12")),
-            id: EventId::try_new(1).unwrap(),
-            kind: kind.into(),
-            date: RawValue::NULL.to_owned(),
-            data: RawValue::from_string(data.to_owned()).unwrap(),
-        }
-    }
+    use crate::event::tests::event;
 
     fn author(kind: &str, data: &str) -> Author {
         Content::of(&event(kind, data)).author

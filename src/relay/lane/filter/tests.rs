@@ -1,14 +1,8 @@
 //! Tests of the filter.
 
-use std::sync::Arc;
-
-use serde_json::value::RawValue;
-
 use super::*;
 use crate::config::{Overrides, load};
-use crate::event::{EventId, Queue};
-
-const IDENTITY: &str = "acme.bitrix24.com/user/12";
+use crate::event::tests::event;
 
 /// The filter of a sink with these keys.
 fn filter(keys: &str) -> ContentFilter {
@@ -21,16 +15,6 @@ fn filter(keys: &str) -> ContentFilter {
     std::fs::write(&file, text).unwrap();
     let config = load(&Overrides { config: Some(file), ..Overrides::default() }).unwrap().config;
     ContentFilter::new(&config.sinks[0])
-}
-
-fn event(kind: &str, data: &str) -> Event {
-    Event {
-        queue: Arc::new(Queue::new("support", IDENTITY)),
-        id: EventId::try_new(1).unwrap(),
-        kind: kind.into(),
-        date: RawValue::NULL.to_owned(),
-        data: RawValue::from_string(data.to_owned()).unwrap(),
-    }
 }
 
 fn message(data: &str) -> Event {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use serde_json::value::RawValue;
 
 use super::*;
 use crate::config::GiveUp;
-use crate::event::{EventId, Queue};
+use crate::event::EventId;
+use crate::event::tests;
 
 const RETRY: RetryConfig =
     RetryConfig { min: Duration::from_secs(1), max: Duration::from_secs(60), give_up: GiveUp::Never };
@@ -16,13 +16,7 @@ const ALL: [OrderingConfig; 3] = [OrderingConfig::Strict, OrderingConfig::Chat, 
 const ONE: BatchLimit = BatchLimit { events: 1, bytes: 1 };
 
 fn entry(number: u64, kind: &str, data: String) -> Arc<Entry> {
-    let event = Event {
-        queue: Arc::new(Queue::new("support", "example.bitrix24.com/user/12")),
-        id: EventId::try_new(number).unwrap(),
-        kind: kind.into(),
-        date: RawValue::NULL.to_owned(),
-        data: RawValue::from_string(data).unwrap(),
-    };
+    let event = Event { id: EventId::try_new(number).unwrap(), ..tests::event(kind, &data) };
     Arc::new(Entry { seq: Seq::try_new(number).unwrap(), event })
 }
 

@@ -51,7 +51,7 @@ impl Service {
 
     pub(crate) fn url(&self) -> String {
         let path = match self.shared.kind {
-            Kind::Slack => "services/T000/B000/XXXXXXXXXXXX".to_owned(),
+            Kind::Slack => "services/T000/B000/s3cr3t".to_owned(),
             Kind::Mattermost => "hooks/xxx-generatedkey-xxx".to_owned(),
             Kind::Discord => "api/webhooks/1234/abcdefghijkl".to_owned(),
             Kind::Telegram => format!("bot{TOKEN}/sendMessage"),
