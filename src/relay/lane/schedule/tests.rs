@@ -15,15 +15,15 @@ const RETRY: RetryConfig =
 const ALL: [OrderingConfig; 3] = [OrderingConfig::Strict, OrderingConfig::Chat, OrderingConfig::None];
 const ONE: BatchLimit = BatchLimit { events: 1, bytes: 1 };
 
-fn entry(number: u64, kind: &str, data: String) -> Arc<Entry> {
-    let event = Event { id: EventId::try_new(number).unwrap(), ..tests::event(kind, &data) };
+fn entry(number: u64, kind: &str, data: &str) -> Arc<Entry> {
+    let event = Event { id: EventId::try_new(number).unwrap(), ..tests::event(kind, data) };
     Arc::new(Entry { seq: Seq::try_new(number).unwrap(), event })
 }
 
 /// Event `number` of `chat`. Chat 4 stands for the end of a bot, which belongs to every chat.
 fn of_chat(number: u64, chat: u8) -> Arc<Entry> {
     let kind = if is_end(chat) { "ONIMBOTV2DELETE" } else { "ONIMV2MESSAGEADD" };
-    entry(number, kind, format!(r#"{{"chat":{{"id":{}}}}}"#, chat + 1))
+    entry(number, kind, &format!(r#"{{"chat":{{"id":{}}}}}"#, chat + 1))
 }
 
 /// Whether `before` must be settled, or stand before it in the same attempt batch, when `place` is attempted.
